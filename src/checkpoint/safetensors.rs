@@ -1,0 +1,103 @@
+//! Safetensors files: the format that is written, and the first of the two that are read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use ::safetensors::tensor::{Dtype, SafeTensors, View, serialize as serialize_views};
+
+use super::element::Element;
+use super::{Checkpoint, Tensor, Values, shown};
+
+/// The key under which the origin stands in the file's metadata.
+const METADATA_KEY: &str = "crosspike";
+
+/// Opcode, length and first bytes of the number with which `torch.save` began its files before PyTorch 1.6.
+const LEGACY_PYTORCH: [u8; 6] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46];
+
+/// Reads a safetensors file.
+pub(super) fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
+    if bytes.first() == Some(&0x80) && bytes.get(2..8) == Some(&LEGACY_PYTORCH) {
+        return Err("a PyTorch file of the old format, before 1.6; load it in PyTorch and save it again \
+                    (the zip format is the default)"
+            .into());
+    }
+    let refuse = |error| format!("neither a PyTorch zip nor a safetensors file: {error}");
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(refuse)?;
+    let file = SafeTensors::deserialize(bytes).map_err(refuse)?;
+    let mut checkpoint = Checkpoint::default();
+    if let Some(text) = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY)) {
+        checkpoint.metadata = serde_json::from_str(text)
+            .map_err(|error| format!("metadata key `{METADATA_KEY}`: expected JSON: {error}"))?;
+    }
+    for (name, view) in file.iter() {
+        let element = element(view.dtype()).ok_or_else(|| {
+            format!(
+                "tensor `{}` has type {:?}; expected one of F32, F64, F16, BF16, I64, I32, U8, BOOL",
+                shown(name),
+                view.dtype()
+            )
+        })?;
+        let count = view.data().len() / element.size();
+        let values = element.decode(view.data(), 0..count);
+        checkpoint.insert(name, Tensor { shape: view.shape().to_vec(), values })?;
+    }
+    Ok(checkpoint)
+}
+
+fn element(dtype: Dtype) -> Option<Element> {
+    Some(match dtype {
+        Dtype::F64 => Element::F64,
+        Dtype::F32 => Element::F32,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        Dtype::I64 => Element::I64,
+        Dtype::I32 => Element::I32,
+        Dtype::U8 => Element::U8,
+        Dtype::BOOL => Element::Bool,
+        _ => return None,
+    })
+}
+
+/// The canonical bytes of a checkpoint.
+pub(super) fn serialize(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
+    for (name, tensor) in &checkpoint.tensors {
+        let expected = tensor.shape.iter().try_fold(1usize, |count, &extent| count.checked_mul(extent));
+        if expected != Some(tensor.values.len()) {
+            return Err(format!("tensor `{name}` has shape {:?} but {} values", tensor.shape, tensor.values.len()));
+        }
+        if name == "__metadata__" {
+            return Err("a tensor cannot be named `__metadata__`".into());
+        }
+    }
+    // One key only: the format's writer keeps metadata in a hash map, whose order differs from run to run.
+    let metadata = (!checkpoint.metadata.is_null()).then(|| {
+        let mut sorted = checkpoint.metadata.clone();
+        sorted.sort_all_objects();
+        HashMap::from([(METADATA_KEY.to_owned(), sorted.to_string())])
+    });
+    serialize_views(&checkpoint.tensors, metadata).map_err(|error| error.to_string())
+}
+
+impl View for &Tensor {
+    fn dtype(&self) -> Dtype {
+        match self.values {
+            Values::F32(_) => Dtype::F32,
+            Values::I64(_) => Dtype::I64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values.to_le_bytes().into()
+    }
+
+    fn data_len(&self) -> usize {
+        match &self.values {
+            Values::F32(values) => size_of_val(values.as_slice()),
+            Values::I64(values) => size_of_val(values.as_slice()),
+        }
+    }
+}

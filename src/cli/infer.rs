@@ -1,0 +1,166 @@
+//! `crosspike infer`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array3, Axis, stack};
+use ndarray_npy::WriteNpyExt;
+use serde_json::{Value, json};
+
+use super::options::{Backend, EncodingArg};
+use super::{say, terminal::Terminal};
+use crate::atomic;
+use crate::checkpoint::Checkpoint;
+use crate::chip::{Blueprint, Chip};
+use crate::config::Overrides;
+use crate::data::{Dataset, Split};
+use crate::engine::Counts;
+use crate::engine::evaluate::{ChipResult, Evaluation, check_fit};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::network::{Encoder, Encoding, Model, Network};
+use crate::numeric::stats::summarise;
+use crate::output::{canonical, origin};
+use crate::profile::Profile;
+
+/// Evaluate a checkpoint on manufactured chips.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  crosspike infer --model models/digits.toml --checkpoint runs/baseline/checkpoint.safetensors --data digits
+  crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
+      --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json")]
+pub struct Args {
+    /// The model file.
+    #[arg(long)]
+    model: PathBuf,
+    /// The checkpoint: safetensors, or PyTorch .pth, .pt, .pth.tar.
+    #[arg(long)]
+    checkpoint: PathBuf,
+    /// The data set: digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or images:FILE.npz; its test images run.
+    #[arg(long)]
+    data: String,
+    /// The hardware profile; without one, the ideal chip.
+    #[arg(long)]
+    profile: Option<PathBuf>,
+    /// Override a key of the profile (rram.weight_bits=2) or the model (model.steps=8).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The encoder; default: frames for frame data, poisson otherwise.
+    #[arg(long)]
+    encoding: Option<EncodingArg>,
+    /// Chips to manufacture.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    chips: u64,
+    /// The seed of chips and encoding.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The first images of the test set.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Images at once; never changes a result.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    batch: u64,
+    /// What runs the chips.
+    #[arg(long, default_value = "auto")]
+    backend: Backend,
+    /// Write the logits, f32 [chips, images, classes], to this .npy file, replacing it.
+    #[arg(long, value_name = "F.npy")]
+    logits: Option<PathBuf>,
+    /// Write the results as JSON to this file, replacing it.
+    #[arg(long, value_name = "F.json")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let overrides = Overrides::sort(&args.set, &[])?;
+    let model = Model::read(&args.model, &overrides.model)?;
+    let profile = match &args.profile {
+        Some(path) => Profile::read(path, &overrides.profile)?,
+        None => Profile::ideal(&overrides.profile)?,
+    };
+    let data = Dataset::open(&args.data, Path::new(""), Split::Test)?.limit(args.limit.unwrap_or(u64::MAX) as usize);
+    check_fit(&data, &model)?;
+    let encoding = Encoding::resolve(args.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
+    let checkpoint = Checkpoint::read(&args.checkpoint)?;
+    let network = Network::from_checkpoint(&model, &checkpoint)?;
+    let blueprint = Blueprint::new(&profile, &model, &network, encoding, args.seed)?;
+    let engine = args.backend.open()?;
+    let terminal = Terminal::default();
+    blueprint.notices().iter().for_each(|notice| terminal.line(notice));
+    let images: Vec<usize> = (0..data.len()).collect();
+    let encoder = Encoder::new(encoding, model.input, args.seed, 0);
+    let evaluation =
+        Evaluation { engine: engine.as_ref(), data: &data, images: &images, encoder, batch: args.batch as usize };
+    let mut results = Vec::new();
+    terminal.begin("chips", args.chips);
+    for index in 0..args.chips {
+        results.push(evaluation.run(&Chip::program(&blueprint, index))?);
+        terminal.progress(index + 1, "");
+        if terminal.stop() {
+            terminal.end();
+            return Err(Error::Interrupted("nothing is written".into()));
+        }
+    }
+    terminal.end();
+    let accuracies: Vec<f64> = results.iter().map(|r| r.accuracy).collect();
+    let mut counts = Counts::new(model.layers().len() - 1, model.steps);
+    results.iter().for_each(|r| counts.add(&r.counts));
+    if let Some(path) = &args.logits {
+        write_logits(path, &results)?;
+    }
+    let origin = {
+        let mut origin = origin(
+            "infer",
+            json!({
+                "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
+                "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": args.chips, "seed": args.seed,
+                "checkpoint_sha256": checkpoint.hash(),
+            }),
+        );
+        origin["backend"] = engine.name().into();
+        origin
+    };
+    let stats = summarise(&accuracies);
+    if let Some(path) = &args.json {
+        let report = json!({
+            "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
+            "chips": accuracies.iter().enumerate().map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
+            "images": data.len(),
+            "spikes": spikes_by_layer(&model, &counts),
+            "events": { "input_pulses": counts.input },
+            "energy": Value::Null,
+            "origin": origin,
+        });
+        atomic::write(path, canonical(&report).as_bytes())?;
+    }
+    let spread = match (stats.std, stats.ci95) {
+        (Some(std), Some(ci)) => {
+            format!(
+                " ± {ci:.2} (95 %), spread {std:.2}, {:.2} to {:.2}, over {} chips",
+                stats.min, stats.max, args.chips
+            )
+        }
+        _ => String::new(),
+    };
+    let spikes = counts.total_spikes() as f64 / (args.chips * data.len() as u64) as f64;
+    say(&format!(
+        "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}",
+        stats.mean,
+        data.len(),
+        engine.name()
+    ))
+}
+
+fn spikes_by_layer(model: &Model, counts: &Counts) -> BTreeMap<String, Vec<u64>> {
+    model.layers().iter().zip(&counts.spikes).map(|(layer, spikes)| (layer.name.clone(), spikes.clone())).collect()
+}
+
+fn write_logits(path: &Path, results: &[ChipResult]) -> Result<()> {
+    let views: Vec<_> = results.iter().map(|r| r.logits.view()).collect();
+    let logits: Array3<f32> = stack(Axis(0), &views).map_err(|e| Error::file(path, e.to_string()))?;
+    let mut bytes = Vec::new();
+    logits.write_npy(&mut bytes).map_err(|e| Error::file(path, e.to_string()))?;
+    atomic::write(path, &bytes)
+}

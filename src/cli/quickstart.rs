@@ -1,0 +1,62 @@
+//! `crosspike quickstart`.
+
+use std::path::PathBuf;
+
+use super::{say, terminal::Terminal};
+use crate::engine::cpu::CpuEngine;
+use crate::error::Result;
+use crate::numeric::stats::summarise;
+use crate::output::OutputFolder;
+use crate::report;
+use crate::study::quickstart::{CHIPS, FILES, Quickstart, SCALES};
+use crate::study::table::Point;
+
+/// Train a small network on the embedded digits and compare it on float, 4-bit, varying and compensated chips.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Needs no data, no GPU and about half a minute. Writes OUT/results.csv, OUT/summary.csv, the three
+checkpoints and OUT/report.html.
+
+Example:
+  crosspike quickstart --out runs/quickstart")]
+pub struct Args {
+    /// The folder for results.
+    #[arg(long, default_value = "runs/quickstart")]
+    out: PathBuf,
+    /// Overwrite an earlier run.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let quickstart = Quickstart::new()?;
+    let engine = CpuEngine::default();
+    let folder = OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &FILES)?;
+    let points = quickstart.run(&engine, &folder, &Terminal::default())?;
+    let page = report::write(folder.path())?;
+    folder.finish()?;
+    say(&table(&points))?;
+    say(&format!("wrote {}", page.display()))
+}
+
+/// Stages down, variation scales across.
+fn table(points: &[Point]) -> String {
+    let mut text = format!("\nTest accuracy in percent: mean ± spread over {CHIPS} chips\n\nvariation       ");
+    text += &SCALES.map(|s| format!("{:>14}", if s == 0.0 { "none".into() } else { format!("{s} σ") })).concat();
+    let mut stage = None;
+    for point in points {
+        let name = &point.settings[0].1;
+        if stage != Some(name) {
+            text += &format!("\n{name:<16}");
+            stage = Some(name);
+        }
+        let stats = summarise(&point.chips.iter().map(|c| c.accuracy).collect::<Vec<_>>());
+        let cell = match stats.std {
+            Some(std) => format!("{:.1} ± {std:.1}", stats.mean),
+            None => format!("{:.1}", stats.mean),
+        };
+        text += &format!("{cell:>14}");
+    }
+    text + "\n"
+}

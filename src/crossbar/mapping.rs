@@ -1,0 +1,103 @@
+//! Tile partition: a convolution is a `(channels·k·k) x outputs` matrix, cut into tiles of word lines x bit lines.
+//!
+//! A crossbar row is `(channel·k + ky)·k + kx`, cut in that order; partial sums of row partitions add digitally. With
+//! the `weight` model one logical weight is one column of the tile; pairs and slices belong to the cell model.
+
+use serde::Serialize;
+
+use crate::network::{Layer, LayerKind, Model};
+use crate::profile::{Layers, Profile, Tile};
+
+/// Where one layer stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerMap {
+    /// The layer.
+    pub layer: String,
+    /// `rram` tiles, or exact `digital` float.
+    pub place: Place,
+    /// Rows of its matrix: word lines it needs.
+    pub rows: usize,
+    /// Columns of its matrix: bit lines it needs.
+    pub columns: usize,
+    /// Partitions along the rows, whose sums add digitally; 0 when digital.
+    pub row_splits: usize,
+    /// Partitions along the columns; 0 when digital.
+    pub column_splits: usize,
+    /// Tiles; 0 when digital.
+    pub tiles: usize,
+    /// Share of the tiles' cells in use, 0 to 1; none when digital.
+    pub utilisation: Option<f64>,
+    /// Bytes of the companion SRAM array, dense.
+    pub sram_bytes: usize,
+}
+
+/// What holds a layer's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// RRAM tiles.
+    Rram,
+    /// Exact digital float.
+    Digital,
+}
+
+/// Whether a profile puts this layer on RRAM.
+pub fn place(profile: &Profile, layer: &Layer) -> Place {
+    match profile.rram.layers {
+        Layers::All => Place::Rram,
+        Layers::Conv if layer.kind == LayerKind::Conv => Place::Rram,
+        Layers::Conv => Place::Digital,
+    }
+}
+
+/// The floor plan of a model on a profile.
+pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
+    let Tile { rows: tile_rows, cols: tile_cols } = profile.tile;
+    let layers = model.layers();
+    let one = |layer: &Layer| {
+        let (rows, columns, place) = (layer.rows(), layer.columns(), place(profile, layer));
+        let on_rram = usize::from(place == Place::Rram);
+        let row_splits = rows.div_ceil(tile_rows) * on_rram;
+        let column_splits = columns.div_ceil(tile_cols) * on_rram;
+        let tiles = row_splits * column_splits;
+        let cells = (tiles * tile_rows * tile_cols) as f64;
+        LayerMap {
+            layer: layer.name.clone(),
+            place,
+            rows,
+            columns,
+            row_splits,
+            column_splits,
+            tiles,
+            utilisation: (tiles > 0).then(|| (rows * columns) as f64 / cells),
+            sram_bytes: (rows * columns * profile.sram.bits as usize).div_ceil(8) * on_rram,
+        }
+    };
+    layers.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use std::path::Path;
+
+    #[test]
+    fn a_layer_is_cut_into_whole_tiles() {
+        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 64, height = 8, width = 8}\nlayers = [{conv=200}]";
+        let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
+        let model = Model::from_document(&document).unwrap();
+        let found = map(
+            &model,
+            &Profile::ideal(&["tile.rows=128".into(), "tile.cols=64".into(), "sram.bits=2".into()]).unwrap(),
+        );
+        // 576 rows on 128: 5 partitions; 200 columns on 64: 4.
+        let conv = &found[0];
+        assert_eq!((conv.row_splits, conv.column_splits, conv.tiles), (5, 4, 20));
+        assert_eq!(conv.utilisation, Some(576.0 * 200.0 / (20.0 * 128.0 * 64.0)));
+        assert_eq!(conv.sram_bytes, 576 * 200 / 4);
+        assert_eq!((found[1].place, found[1].tiles, found[1].utilisation), (Place::Digital, 0, None));
+        let all = Profile::ideal(&["rram.layers=all".into()]).unwrap();
+        assert_eq!(map(&model, &all)[1].tiles, 100);
+    }
+}

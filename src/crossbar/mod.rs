@@ -1,0 +1,6 @@
+//! How a layer's matrix stands on tiles ([`mapping`]), what the companion SRAM array adds to it ([`sram`]), and the
+//! sums its columns give ([`sums`]).
+
+pub mod mapping;
+pub mod sram;
+pub mod sums;

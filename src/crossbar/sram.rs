@@ -1,0 +1,129 @@
+//! The companion SRAM array (IEEE TCAD 2022, doi 10.1109/TCAD.2022.3197516): exact digital weights W_S beside the
+//! varying RRAM weights W_R. A column's sum is `W_R·s + 2^shift·W_S·s`; `average` halves it (both arrays hold a whole
+//! network, thresholds unchanged), `sum` does not (the array corrects).
+//!
+//! With an ideal converter everything is linear, so both arrays fold into one effective matrix.
+
+use crate::device::ProgrammedCells;
+use crate::device::quantise::quantise;
+use crate::profile::{Combine, Scheme, Sram};
+
+/// Where the array's weights come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// Latent weights, to be quantised.
+    Latent(&'a [f32]),
+    /// What the chip's own read-back misses of its targets, in closed form.
+    Residual,
+}
+
+/// A programmed companion array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Companion {
+    /// Quantised weights, `[columns, rows]`.
+    pub weights: Vec<f32>,
+    /// The shift in force.
+    pub shift: i32,
+}
+
+/// Shifts tried where none is given for a residual.
+const SHIFTS: std::ops::RangeInclusive<i32> = -10..=4;
+
+/// Programs the array of one layer.
+pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companion {
+    let scheme = sram.effective_scheme();
+    match source {
+        Source::Latent(latent) => {
+            Companion { weights: quantise(scheme, sram.bits, latent), shift: sram.shift.unwrap_or(0) }
+        }
+        Source::Residual => {
+            let missing: Vec<f32> = cells.target.iter().zip(&cells.programmed).map(|(q, w)| q - w).collect();
+            match sram.shift {
+                Some(shift) => residual(scheme, sram.bits, &missing, shift),
+                None => best_residual(scheme, sram.bits, &missing),
+            }
+        }
+    }
+}
+
+/// `W_S = integer((q − w_p)/2^shift)`.
+fn residual(scheme: Scheme, bits: u32, missing: &[f32], shift: i32) -> Companion {
+    let scale = libm::exp2f(-shift as f32);
+    let scaled: Vec<f32> = missing.iter().map(|r| r * scale).collect();
+    Companion { weights: quantise(scheme, bits, &scaled), shift }
+}
+
+/// The residual at the shift that leaves the least squared error; the finest of equals.
+fn best_residual(scheme: Scheme, bits: u32, missing: &[f32]) -> Companion {
+    let left = |candidate: &Companion| -> f64 {
+        let scale = libm::exp2f(candidate.shift as f32);
+        missing.iter().zip(&candidate.weights).map(|(r, w)| f64::from(r - w * scale).powi(2)).sum()
+    };
+    let mut best = residual(scheme, bits, missing, *SHIFTS.start());
+    let mut least = left(&best);
+    for shift in SHIFTS.skip(1) {
+        let candidate = residual(scheme, bits, missing, shift);
+        let error = left(&candidate);
+        if error < least {
+            (best, least) = (candidate, error);
+        }
+    }
+    best
+}
+
+/// The effective matrix of both arrays, in place of the RRAM's.
+pub fn fold(rram: &mut [f32], companion: &Companion, combine: Combine) {
+    let scale = libm::exp2(f64::from(companion.shift));
+    let share = if combine == Combine::Average { 0.5 } else { 1.0 };
+    for (w, s) in rram.iter_mut().zip(&companion.weights) {
+        *w = (share * (f64::from(*w) + scale * f64::from(*s))) as f32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sram(shift: Option<i32>) -> Sram {
+        Sram { bits: 3, shift, init: crate::profile::SramInit::Residual, ..Sram::default() }
+    }
+
+    #[test]
+    fn a_residual_brings_the_weights_back_to_within_half_a_step() {
+        let cells = ProgrammedCells { target: vec![0.5, -0.25, 0.75, 1.0], programmed: vec![0.4, -0.45, 0.75, 0.2] };
+        let companion = program(&sram(Some(0)), Source::Residual, &cells);
+        assert_eq!(companion.weights, [0.0, 0.25, 0.0, 0.75]);
+        let mut folded = cells.programmed.clone();
+        fold(&mut folded, &companion, Combine::Sum);
+        for (w, q) in folded.iter().zip(&cells.target) {
+            assert!((w - q).abs() <= 0.125, "{w} for {q}");
+        }
+    }
+
+    #[test]
+    fn without_a_shift_the_residual_chooses_the_one_that_fits_the_spread() {
+        let target = vec![0.0; 64];
+        for spread in [0.01f32, 0.1, 0.6] {
+            let programmed: Vec<f32> = (0..64).map(|i| spread * (i as f32 / 31.5 - 1.0)).collect();
+            let cells = ProgrammedCells { target: target.clone(), programmed };
+            let error = |shift| {
+                let mut folded = cells.programmed.clone();
+                let companion = program(&sram(shift), Source::Residual, &cells);
+                fold(&mut folded, &companion, Combine::Sum);
+                folded.iter().map(|w| w * w).sum::<f32>()
+            };
+            let chosen = error(None);
+            assert!((-6..=2).all(|s| chosen <= error(Some(s)) * 1.0001), "spread {spread}");
+        }
+    }
+
+    #[test]
+    fn shift_and_average_scale_the_sum() {
+        let companion = Companion { weights: vec![0.5], shift: 2 };
+        for (combine, expected) in [(Combine::Average, 1.5), (Combine::Sum, 3.0)] {
+            let mut w = [1.0];
+            fold(&mut w, &companion, combine);
+            assert_eq!(w, [expected]);
+        }
+    }
+}

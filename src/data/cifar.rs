@@ -1,0 +1,103 @@
+//! CIFAR-10 and CIFAR-100 in their binary layout (Krizhevsky 2009): records of one or two label bytes and 3 x 32 x 32
+//! pixels, channel by channel.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Split;
+use super::source::{Body, Contents, Normalisation, Part, Records, Values, check_labels};
+use crate::error::{Error, Result};
+use crate::numeric::Shape;
+
+const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
+const PIXELS: usize = 3 * 32 * 32;
+
+/// What distinguishes the two sets.
+pub(super) struct Layout {
+    /// Label bytes before each image; the last one is used, CIFAR-100's fine label.
+    label_bytes: u64,
+    classes: usize,
+    mean: [f32; 3],
+    std: [f32; 3],
+    /// The training files: all names that begin with this and end in `.bin`.
+    training_prefix: &'static str,
+    test_file: &'static str,
+    expected: &'static str,
+}
+
+pub(super) const CIFAR10: Layout = Layout {
+    label_bytes: 1,
+    classes: 10,
+    mean: [0.4914, 0.4822, 0.4465],
+    std: [0.2023, 0.1994, 0.2010],
+    training_prefix: "data_batch_",
+    test_file: "test_batch.bin",
+    expected: "the binary version of CIFAR-10: data_batch_1.bin and so on, and test_batch.bin",
+};
+
+pub(super) const CIFAR100: Layout = Layout {
+    label_bytes: 2,
+    classes: 100,
+    mean: [0.5071, 0.4865, 0.4409],
+    std: [0.2673, 0.2564, 0.2762],
+    training_prefix: "train.bin",
+    test_file: "test.bin",
+    expected: "the binary version of CIFAR-100: train.bin and test.bin",
+};
+
+/// Opens the training files, sorted by name, or the test file.
+pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
+    let wanted = |name: &str| match split {
+        Split::Train => name.starts_with(layout.training_prefix) && name.ends_with(".bin"),
+        Split::Test => name == layout.test_file,
+    };
+    let files = find(dir, wanted, layout.expected)?;
+    let mut total = 0;
+    for file in &files {
+        total = fs::metadata(file).map_err(Error::io(file))?.len().saturating_add(total);
+    }
+    let limit = if total > memory_limit { 0 } else { memory_limit };
+
+    let (mut parts, mut labels) = (Vec::new(), Vec::new());
+    for file in &files {
+        let part = open_part(layout, Body::open(file, limit)?)?;
+        let first = labels.len();
+        for index in 0..part.count as u64 {
+            let label = part.body.bytes(part.start - 1 + index * part.stride, 1)?;
+            labels.push(u32::from(label[0]));
+        }
+        check_labels(file, &labels[first..], layout.classes)?;
+        parts.push(part);
+    }
+    let normalisation = Normalisation::new(255.0, &layout.mean, &layout.std);
+    let values = Values::Bytes(Records(parts), normalisation);
+    Ok(Contents { shape: SHAPE, frame_steps: None, classes: layout.classes, labels, values })
+}
+
+fn open_part(layout: &Layout, body: Body) -> Result<Part> {
+    let stride = layout.label_bytes + PIXELS as u64;
+    let size = body.size();
+    if size == 0 || !size.is_multiple_of(stride) {
+        let message = format!("{size} bytes are not a whole number of records of {stride} bytes");
+        return Err(Error::file(body.path(), message));
+    }
+    Ok(Part { body, start: layout.label_bytes, stride, pixels: PIXELS, count: (size / stride) as usize })
+}
+
+fn find(dir: &Path, wanted: impl Fn(&str) -> bool, expected: &str) -> Result<Vec<PathBuf>> {
+    if !dir.is_dir() {
+        return Err(Error::file(dir, format!("no such folder; expected {expected}")));
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
+        let entry = entry.map_err(Error::io(dir))?;
+        if entry.file_name().to_str().is_some_and(&wanted) {
+            files.push(entry.path());
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::file(dir, format!("the files are not here; expected {expected}")));
+    }
+    files.sort();
+    Ok(files)
+}

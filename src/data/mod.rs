@@ -1,0 +1,157 @@
+//! Data sets: labelled images, or series of frames from an event camera, behind one [`Dataset`].
+//!
+//! A byte set keeps its raw bytes and is normalised per channel as it is read: `(x − mean) / std` with x in `[0, 1]`.
+//! Small sets live in memory; uncompressed files above 256 MiB stay on disk and are read record by record.
+//! Sizes a file declares are checked against its real size before anything is allocated for them.
+
+mod augment;
+mod cifar;
+mod digits;
+mod idx;
+mod npz;
+mod order;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+pub use augment::Augmentation;
+pub use order::{epoch_order, validation_split};
+use source::Contents;
+
+use crate::error::{Error, Result};
+use crate::numeric::Shape;
+
+/// Uncompressed byte files of more than this, together, are not loaded.
+const MEMORY_LIMIT: u64 = 256 << 20;
+
+/// Which half of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// The images to train on.
+    Train,
+    /// The images to evaluate on.
+    Test,
+}
+
+/// One half of a data set: images or frame series, each with its class.
+#[derive(Debug)]
+pub struct Dataset {
+    spec: String,
+    contents: Contents,
+}
+
+impl Dataset {
+    /// Opens `digits`, `idx:DIR`, `cifar10:DIR`, `cifar100:DIR`, `frames:FILE.npz` or `images:FILE.npz`; a relative
+    /// path is relative to `base`. An npz file holds one set only, which is returned for either split.
+    pub fn open(spec: &str, base: &Path, split: Split) -> Result<Dataset> {
+        Self::open_within(spec, base, split, MEMORY_LIMIT)
+    }
+
+    /// [`Dataset::open`] with another limit, in bytes, on what is loaded.
+    fn open_within(spec: &str, base: &Path, split: Split, memory_limit: u64) -> Result<Dataset> {
+        let contents = match spec.split_once(':') {
+            None if spec == "digits" => digits::open(split)?,
+            Some(("idx", dir)) if !dir.is_empty() => idx::open(&base.join(dir), split, memory_limit)?,
+            Some(("cifar10", dir)) if !dir.is_empty() => {
+                cifar::open(&cifar::CIFAR10, &base.join(dir), split, memory_limit)?
+            }
+            Some(("cifar100", dir)) if !dir.is_empty() => {
+                cifar::open(&cifar::CIFAR100, &base.join(dir), split, memory_limit)?
+            }
+            Some(("frames", file)) if !file.is_empty() => npz::open_frames(&base.join(file))?,
+            Some(("images", file)) if !file.is_empty() => npz::open_images(&base.join(file))?,
+            _ => {
+                return Err(Error::Usage(format!(
+                    "data set `{spec}`: expected digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or \
+                     images:FILE.npz"
+                )));
+            }
+        };
+        Ok(Dataset { spec: spec.to_owned(), contents })
+    }
+
+    /// What the set was opened as.
+    pub fn spec(&self) -> &str {
+        &self.spec
+    }
+
+    /// Number of images or frame series.
+    pub fn len(&self) -> usize {
+        self.contents.labels.len()
+    }
+
+    /// Whether there is no image, as after `limit(0)`.
+    pub fn is_empty(&self) -> bool {
+        self.contents.labels.is_empty()
+    }
+
+    /// The shape of one image or frame.
+    pub fn shape(&self) -> Shape {
+        self.contents.shape
+    }
+
+    /// Number of classes; every label is below it.
+    pub fn classes(&self) -> usize {
+        self.contents.classes
+    }
+
+    /// Number of time steps where the spikes of every step are given (`frames:`), else `None`.
+    pub fn frame_steps(&self) -> Option<usize> {
+        self.contents.frame_steps
+    }
+
+    /// The class of each image.
+    pub fn labels(&self) -> &[u32] {
+        &self.contents.labels
+    }
+
+    /// Whether `spec` names a set with a training and a test half; `frames:` and `images:` files hold one set.
+    pub fn has_splits(spec: &str) -> bool {
+        !(spec.starts_with("frames:") || spec.starts_with("images:"))
+    }
+
+    /// Keeps the first `n` images, or all where there are fewer.
+    pub fn limit(mut self, n: usize) -> Dataset {
+        self.contents.labels.truncate(n);
+        self
+    }
+
+    /// Writes the normalised values of image `index`, `[C, H, W]`, or of a frame series, `[T, C, H, W]`, into `out`.
+    ///
+    /// The augmentation moves all steps of a series alike.
+    ///
+    /// # Panics
+    /// If there is no image `index`, or `out` has not the length of one image or series.
+    pub fn read(&self, index: usize, augmentation: Option<&Augmentation>, out: &mut [f32]) -> Result<()> {
+        let Contents { shape, frame_steps, values, .. } = &self.contents;
+        assert!(index < self.len(), "image {index} of a data set of {}", self.len());
+        assert_eq!(out.len(), frame_steps.unwrap_or(1) * shape.len(), "length of the output of Dataset::read");
+        values.read(index, out)?;
+        if let Some(augmentation) = augmentation {
+            augmentation.apply(index, *shape, |channel| values.black(channel), out);
+        }
+        Ok(())
+    }
+
+    /// The first 16 hexadecimal digits of a SHA-256 over shape, classes, labels, normalisation and values.
+    ///
+    /// It does not depend on where the files are. Of a set too large for memory it covers the sizes of the files in
+    /// place of the pixels; the labels, and the normalisation that IDX files have from all their pixels, remain.
+    /// Hashes anew on every call: about a second for the largest sets in memory.
+    pub fn fingerprint(&self) -> String {
+        let Contents { shape, frame_steps, classes, labels, values } = &self.contents;
+        let mut hash = Sha256::new();
+        for number in [shape.channels, shape.height, shape.width, frame_steps.unwrap_or(0), *classes, labels.len()] {
+            hash.update((number as u64).to_le_bytes());
+        }
+        for label in labels {
+            hash.update(label.to_le_bytes());
+        }
+        values.hash(labels.len(), frame_steps.unwrap_or(1) * shape.len(), &mut hash);
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

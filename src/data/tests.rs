@@ -1,0 +1,203 @@
+//! The data sets as a whole: known counts and normalisations, memory against disk.
+
+mod refusals;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ndarray::{Array, Array1, Array4, Array5, Dimension};
+use ndarray_npy::{NpzWriter, WritableElement};
+use tempfile::{TempDir, tempdir};
+use zip::CompressionMethod;
+use zip::write::SimpleFileOptions;
+
+use super::*;
+
+const FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+
+fn open(spec: &str, base: &Path, split: Split) -> Result<Dataset> {
+    Dataset::open(spec, base, split)
+}
+
+fn image(set: &Dataset, index: usize) -> Vec<f32> {
+    let mut out = vec![f32::NAN; set.frame_steps().unwrap_or(1) * set.shape().len()];
+    set.read(index, None, &mut out).unwrap();
+    out
+}
+
+fn idx(dims: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, dims.len() as u8];
+    file.extend(dims.iter().flat_map(|dim| dim.to_be_bytes()));
+    file.extend(bytes);
+    file
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Six training and two test images of 2 x 3, classes 0 to 2; the training images gzip-compressed.
+fn idx_folder() -> TempDir {
+    let dir = tempdir().unwrap();
+    let write = |name: &str, bytes: Vec<u8>| fs::write(dir.path().join(name), bytes).unwrap();
+    write("train-images-idx3-ubyte.gz", gzip(&idx(&[6, 2, 3], &(0..36).map(|i| i * 7).collect::<Vec<u8>>())));
+    write("train-labels-idx1-ubyte", idx(&[6], &[0, 1, 2, 0, 1, 2]));
+    write("t10k-images-idx3-ubyte", idx(&[2, 2, 3], &(0..12).collect::<Vec<u8>>()));
+    write("t10k-labels-idx1-ubyte", idx(&[2], &[2, 0]));
+    dir
+}
+
+/// Two training files of two images and a test file of one.
+fn cifar_folder(label_bytes: usize) -> TempDir {
+    let dir = tempdir().unwrap();
+    let record = |seed: usize| {
+        let pixels = (0..3072).map(move |i| ((i * 31 + seed * 17) % 256) as u8);
+        std::iter::repeat_n(seed as u8, label_bytes).chain(pixels).collect::<Vec<u8>>()
+    };
+    let names = if label_bytes == 1 {
+        ["data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"]
+    } else {
+        ["train.bin", "other.bin", "test.bin"]
+    };
+    for (i, name) in names.into_iter().enumerate() {
+        fs::write(dir.path().join(name), [record(2 * i), record(2 * i + 1)].concat()).unwrap();
+    }
+    dir
+}
+
+fn npz<A: WritableElement, D: Dimension>(path: &Path, name: &str, values: &Array<A, D>, labels: &[i64], packed: bool) {
+    let file = fs::File::create(path).unwrap();
+    let method = if packed { CompressionMethod::Deflated } else { CompressionMethod::Stored };
+    let mut writer = NpzWriter::new_with_options(file, SimpleFileOptions::default().compression_method(method));
+    writer.add_array(name, values).unwrap();
+    writer.add_array("labels", &Array1::from(labels.to_vec())).unwrap();
+    writer.finish().unwrap();
+}
+
+#[test]
+fn digits_have_their_counts_and_their_normalisation() {
+    let base = Path::new("");
+    let (train, test) = (open("digits", base, Split::Train).unwrap(), open("digits", base, Split::Test).unwrap());
+    assert_eq!((train.len(), test.len(), train.classes()), (1437, 360, 10));
+    assert_eq!(train.shape(), Shape { channels: 1, height: 8, width: 8 });
+    assert_eq!((train.spec(), train.frame_steps(), train.labels()[2]), ("digits", None, 2));
+    assert_eq!(image(&train, 0)[2..4], [(5.0 / 16.0 - 0.3053) / 0.3760, (13.0 / 16.0 - 0.3053) / 0.3760]);
+    let all: Vec<f64> = (0..1437).flat_map(|i| image(&train, i)).map(f64::from).collect();
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    let std = (all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64).sqrt();
+    assert!(mean.abs() < 0.01 && (std - 1.0).abs() < 0.01, "mean {mean}, std {std}");
+}
+
+#[test]
+fn fashion_mnist_has_its_published_normalisation() {
+    if !Path::new(FASHION_MNIST).is_dir() {
+        eprintln!("skipped: no {FASHION_MNIST}");
+        return;
+    }
+    let train = open(&format!("idx:{FASHION_MNIST}"), Path::new(""), Split::Train).unwrap();
+    let test = open("idx:fashion-mnist", Path::new("/usr/share/datasets"), Split::Test).unwrap();
+    assert_eq!((train.len(), test.len(), test.classes()), (60_000, 10_000, 10));
+    let black = f64::from(*image(&test, 0).first().unwrap());
+    let (mean, std) = (0.2860, 0.3530);
+    assert!((black + mean / std).abs() < 5e-4, "a black pixel is {black}");
+    assert_eq!(train.contents.values.black(0), test.contents.values.black(0));
+}
+
+#[test]
+fn idx_files_are_normalised_by_all_training_images() {
+    let dir = idx_folder();
+    let train = open("idx:.", dir.path(), Split::Train).unwrap();
+    let test = open("idx:.", dir.path(), Split::Test).unwrap();
+    assert_eq!((train.labels(), test.labels(), test.classes()), (&[0, 1, 2, 0, 1, 2][..], &[2, 0][..], 3));
+    let all: Vec<f64> = (0..6).flat_map(|i| image(&train, i)).map(f64::from).collect();
+    assert!(all.iter().sum::<f64>().abs() < 1e-5);
+    assert!((all.iter().map(|x| x * x).sum::<f64>() - 36.0).abs() < 1e-4);
+    assert!((image(&test, 1)[1] - image(&train, 0)[1]).abs() < 1e-6, "both are raw 7");
+}
+
+#[test]
+fn the_same_images_come_from_memory_and_from_disk() {
+    let (idx, cifar10, cifar100) = (idx_folder(), cifar_folder(1), cifar_folder(2));
+    for (spec, dir) in [("idx:.", &idx), ("cifar10:.", &cifar10), ("cifar100:.", &cifar100)] {
+        for split in [Split::Train, Split::Test] {
+            let memory = open(spec, dir.path(), split).unwrap();
+            let disk = Dataset::open_within(spec, dir.path(), split, 20).unwrap();
+            assert_eq!(memory.labels(), disk.labels());
+            for index in 0..memory.len() {
+                assert_eq!(image(&memory, index), image(&disk, index), "{spec} {split:?} {index}");
+            }
+        }
+    }
+    let train = open("cifar10:.", cifar10.path(), Split::Train).unwrap();
+    assert_eq!((train.labels(), train.classes()), (&[0, 1, 2, 3][..], 10));
+    assert_eq!(image(&train, 3)[1024], ((f32::from((1024 * 31 + 3 * 17) as u8)) / 255.0 - 0.4822) / 0.1994);
+    assert_eq!(open("cifar100:.", cifar100.path(), Split::Train).unwrap().labels(), [0, 1]);
+}
+
+#[test]
+fn npz_files_are_read_stored_and_deflated() {
+    let dir = tempdir().unwrap();
+    let frames =
+        Array5::from_shape_fn((3, 4, 2, 5, 6), |(n, t, c, y, x)| (n * 1000 + t * 100 + c * 50 + y * 6 + x) as f32);
+    let bytes = Array4::from_shape_fn((3, 1, 2, 2), |(n, _, y, x)| (n * 4 + y * 2 + x) as u8);
+    for packed in [false, true] {
+        npz(&dir.path().join("f.npz"), "frames", &frames, &[0, 4, 1], packed);
+        let set = open("frames:f.npz", dir.path(), Split::Test).unwrap();
+        assert_eq!((set.len(), set.frame_steps(), set.classes()), (3, Some(4), 5));
+        assert_eq!(image(&set, 2), frames.iter().skip(2 * 240).copied().collect::<Vec<_>>());
+        npz(&dir.path().join("i.npz"), "images", &bytes, &[0, 1, 1], packed);
+        let set = open("images:i.npz", dir.path(), Split::Train).unwrap();
+        assert_eq!((set.len(), set.frame_steps(), image(&set, 1)), (3, None, vec![4.0, 5.0, 6.0, 7.0]));
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bntt");
+    if golden.join("frames.npz").is_file() {
+        let set = open("frames:frames.npz", &golden, Split::Test).unwrap();
+        assert_eq!((set.len(), set.frame_steps(), set.shape().len()), (6, Some(4), 2 * 12 * 12));
+    }
+}
+
+#[test]
+fn a_fingerprint_follows_the_contents() {
+    let (dir, base) = (idx_folder(), Path::new(""));
+    let of = |spec, base, split| open(spec, base, split).unwrap().fingerprint();
+    let digits = of("digits", base, Split::Train);
+    assert_eq!((digits.len(), &digits), (16, &of("digits", base, Split::Train)));
+    assert_ne!(digits, of("digits", base, Split::Test));
+    assert_ne!(digits, open("digits", base, Split::Train).unwrap().limit(9).fingerprint());
+    let before = of("idx:.", dir.path(), Split::Test);
+    fs::write(dir.path().join("t10k-images-idx3-ubyte"), idx(&[2, 2, 3], &[9; 12])).unwrap();
+    assert_ne!(before, of("idx:.", dir.path(), Split::Test));
+}
+
+#[test]
+fn a_limit_keeps_the_first_images() {
+    let set = || open("digits", Path::new(""), Split::Test).unwrap();
+    assert_eq!(set().limit(5).labels(), &set().labels()[..5]);
+    assert_eq!(set().limit(1000).len(), 360);
+    assert!(set().limit(0).is_empty());
+}
+
+#[test]
+fn augmentation_pads_with_a_black_pixel() {
+    let set = open("digits", Path::new(""), Split::Train).unwrap();
+    let mut out = vec![0.0; 64];
+    let mut padded = 0;
+    for index in 0..20 {
+        set.read(index, Some(&Augmentation { seed: 1, epoch: 0 }), &mut out).unwrap();
+        padded += usize::from(out[..8].iter().all(|&value| value == -0.3053f32 / 0.3760));
+    }
+    assert!(padded > 0);
+}
+
+#[test]
+fn a_data_set_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Dataset>();
+    assert!(Dataset::has_splits("digits") && Dataset::has_splits("idx:d"));
+    assert!(!Dataset::has_splits("frames:f.npz") && !Dataset::has_splits("images:f.npz"));
+}

@@ -1,0 +1,239 @@
+//! What lives as long as the engine: the device, its limits and the pipelines; and how work is submitted and awaited.
+//!
+//! Nothing of wgpu may panic on us: errors go to error scopes ([`Context::guard`]), a lost device leaves its reason, and
+//! waiting for a device that is lost is caught.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use bytemuck::Pod;
+use wgpu::{
+    BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor, BindGroupLayoutEntry,
+    BindingType, Buffer, BufferBindingType, BufferUsages, CommandEncoder, ComputePass, ComputePipeline, ErrorFilter,
+};
+
+use super::adapter::AdapterInfo;
+use super::settings::{Layer, WORKGROUP};
+use super::shaders::Kernel;
+use crate::error::{Error, Result};
+
+/// What the device allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one buffer.
+    pub buffer_bytes: u64,
+    /// Workgroups in one dimension of a dispatch.
+    pub workgroups: u32,
+}
+
+impl Limits {
+    /// An error if `what` of layer `name` does not fit into one buffer.
+    pub fn check(&self, name: &str, what: &str, bytes: u64) -> Result<()> {
+        if bytes <= self.buffer_bytes {
+            return Ok(());
+        }
+        Err(Error::Gpu(format!(
+            "`{name}`: {what} take {bytes} bytes, the adapter's limit is {} bytes a buffer; use `--backend cpu`",
+            self.buffer_bytes
+        )))
+    }
+}
+
+/// Device, pipelines and limits.
+pub struct Context {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pub limits: Limits,
+    layer_layout: BindGroupLayout,
+    flow_layout: BindGroupLayout,
+    pipelines: Vec<ComputePipeline>,
+    lost: Arc<Mutex<Option<String>>>,
+}
+
+impl Context {
+    pub fn new(adapter: &AdapterInfo) -> Result<Self> {
+        let offered = adapter.adapter.limits();
+        let wanted = wgpu::Limits {
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            max_buffer_size: offered.max_buffer_size,
+            ..wgpu::Limits::default().or_worse_values_from(&offered)
+        };
+        // Kernels count in u32, and drivers in signed bytes.
+        let largest = wanted.max_storage_buffer_binding_size.min(wanted.max_buffer_size).min(i32::MAX as u64 & !255);
+        let limits = Limits { buffer_bytes: largest, workgroups: wanted.max_compute_workgroups_per_dimension };
+        let descriptor = wgpu::DeviceDescriptor { required_limits: wanted, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.adapter.request_device(&descriptor))
+            .map_err(|e| Error::Gpu(format!("{}: {e}", adapter.name)))?;
+        let lost = Arc::new(Mutex::new(None));
+        let keep = |lost: &Arc<Mutex<Option<String>>>, reason: String| {
+            lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        };
+        let (uncaptured, gone) = (lost.clone(), lost.clone());
+        device.on_uncaptured_error(Arc::new(move |e| keep(&uncaptured, e.to_string())));
+        device.set_device_lost_callback(move |reason, message| {
+            keep(&gone, format!("the device was lost ({reason:?}) {message}").trim_end().into());
+        });
+        use BufferBindingType::{Storage, Uniform};
+        let (read, write) = (Storage { read_only: true }, Storage { read_only: false });
+        let (layer_layout, flow_layout, pipelines) = guard(&device, &lost, || {
+            let layer = layout(&device, "layer", &[Uniform, read, read]);
+            let flow = layout(&device, "flow", &[Uniform, read, write, write]);
+            let pipelines = Kernel::ALL.map(|kernel| pipeline(&device, kernel, [Some(&layer), Some(&flow)]));
+            Ok((layer, flow, pipelines.into()))
+        })?;
+        Ok(Context { device, queue, limits, layer_layout, flow_layout, pipelines, lost })
+    }
+
+    /// Does `work`; whatever wgpu finds wrong in it is its error.
+    pub fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        guard(&self.device, &self.lost, work)
+    }
+
+    /// Loses the device, for a test.
+    pub fn lose(&self) {
+        self.device.destroy();
+    }
+
+    /// A buffer for kernels, at least as large as the smallest binding.
+    pub fn buffer(&self, label: &str, bytes: u64, usage: BufferUsages) -> Buffer {
+        let size = bytes.next_multiple_of(16).max(16);
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Writes to the start of a buffer before the next submission.
+    pub fn write<T: Pod>(&self, buffer: &Buffer, values: &[T]) {
+        self.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
+    }
+
+    /// What lives as long as a layer: its settings, weights and norms, uploaded.
+    pub fn layer(&self, settings: Layer, weights: &[f32], norms: &[[f32; 2]]) -> BindGroup {
+        let bytes = |values: usize| 4 * values as u64;
+        let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
+        let uniform = self.buffer("layer", size_of::<Layer>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST);
+        let weights_buffer = self.buffer("weights", bytes(weights.len()), storage);
+        let norms_buffer = self.buffer("norms", bytes(2 * norms.len()), storage);
+        self.write(&uniform, &[settings]);
+        self.write(&weights_buffer, weights);
+        self.write(&norms_buffer, norms);
+        self.group(&self.layer_layout, &[&uniform, &weights_buffer, &norms_buffer])
+    }
+
+    /// What a kernel reads, writes and counts into, under a run's settings.
+    pub fn flow(&self, run: &Buffer, from: &Buffer, to: &Buffer, counts: &Buffer) -> BindGroup {
+        self.group(&self.flow_layout, &[run, from, to, counts])
+    }
+
+    fn group(&self, layout: &BindGroupLayout, buffers: &[&Buffer]) -> BindGroup {
+        let entries: Vec<_> = (0..)
+            .zip(buffers)
+            .map(|(binding, buffer)| BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        self.device.create_bind_group(&BindGroupDescriptor { label: None, layout, entries: &entries })
+    }
+
+    pub fn encoder(&self) -> CommandEncoder {
+        self.device.create_command_encoder(&Default::default())
+    }
+
+    /// Runs `kernel` with `threads` threads, `depth` times (z).
+    pub fn dispatch(
+        &self,
+        pass: &mut ComputePass,
+        kernel: Kernel,
+        (layer, flow): (&BindGroup, &BindGroup),
+        threads: usize,
+        depth: usize,
+    ) {
+        let groups = threads.div_ceil(WORKGROUP as usize).max(1);
+        let x = groups.min(self.limits.workgroups as usize);
+        pass.set_pipeline(&self.pipelines[kernel as usize]);
+        pass.set_bind_group(0, layer, &[]);
+        pass.set_bind_group(1, flow, &[]);
+        pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, depth as u32);
+    }
+
+    /// Submits the commands and waits for the words of `sources`, one after the other, by way of `staging`.
+    pub fn finish(
+        &self,
+        mut encoder: CommandEncoder,
+        staging: &Buffer,
+        sources: &[(&Buffer, u64)],
+    ) -> Result<Vec<u32>> {
+        let mut bytes = 0;
+        for (source, size) in sources {
+            encoder.copy_buffer_to_buffer(source, 0, staging, bytes, *size);
+            bytes += size;
+        }
+        self.queue.submit([encoder.finish()]);
+        let (sender, receiver) = mpsc::channel();
+        let slice = staging.slice(..bytes);
+        slice.map_async(wgpu::MapMode::Read, move |mapped| drop(sender.send(mapped)));
+        // wgpu panics where a device is lost while it is awaited.
+        let waited = catch_unwind(AssertUnwindSafe(|| self.device.poll(wgpu::PollType::wait_indefinitely())));
+        let mapped = receiver.recv_timeout(Duration::from_secs(10));
+        if !matches!((waited, mapped), (Ok(Ok(_)), Ok(Ok(())))) {
+            return Err(Error::Gpu("the device did not finish its work".into()));
+        }
+        let view = slice.get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
+        let words = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        staging.unmap();
+        Ok(words)
+    }
+}
+
+fn guard<T>(device: &wgpu::Device, lost: &Mutex<Option<String>>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let filters = [ErrorFilter::OutOfMemory, ErrorFilter::Internal, ErrorFilter::Validation];
+    let scopes = filters.map(|filter| device.push_error_scope(filter));
+    let result = work();
+    let errors: Vec<_> = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+    if let Some(reason) = lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        return Err(Error::Gpu(reason.clone()));
+    }
+    match errors.first() {
+        Some(error) => Err(Error::Gpu(error.to_string())),
+        None => result,
+    }
+}
+
+fn layout(device: &wgpu::Device, label: &str, kinds: &[BufferBindingType]) -> BindGroupLayout {
+    let entry = |(binding, ty): (u32, &BufferBindingType)| BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: BindingType::Buffer { ty: *ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let entries: Vec<_> = (0..).zip(kinds).map(entry).collect();
+    device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(label), entries: &entries })
+}
+
+fn pipeline(device: &wgpu::Device, kernel: Kernel, layouts: [Option<&BindGroupLayout>; 2]) -> ComputePipeline {
+    let label = format!("{kernel:?}");
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(&label),
+        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
+    });
+    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&label),
+        bind_group_layouts: &layouts,
+        ..Default::default()
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&label),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some("main"),
+        // The kernels clear what they use of it.
+        compilation_options: wgpu::PipelineCompilationOptions {
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    })
+}

@@ -1,0 +1,71 @@
+//! What can go wrong, and where: every error names the file, the line and the key or value it is about, and what was
+//! expected instead.
+
+use std::path::{Path, PathBuf};
+
+/// The result of every fallible function of the crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error with its place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A TOML file or a `--set` override holds a key or value that is not accepted.
+    #[error("{place}: {key}: {message}")]
+    Config {
+        /// `file:line`, the file alone, or `--set key=value`.
+        place: String,
+        /// The dotted key, for example `rram.variation.sigma`.
+        key: String,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// A data, checkpoint or result file does not hold what it should.
+    #[error("{}: {message}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong and what was expected.
+        message: String,
+    },
+    /// The operating system refused an operation on a path.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// Two inputs that are valid alone do not fit each other.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The graphics adapter or its driver failed, or there is none.
+    #[error("GPU: {0}")]
+    Gpu(String),
+    /// The user asked to stop; finished work is stored.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+}
+
+impl Error {
+    /// A [`Error::File`] about `file`.
+    pub fn file(file: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Error::File { file: file.as_ref().to_path_buf(), message: message.into() }
+    }
+
+    /// Turns a system error on `path` into [`Error::Io`]; for `map_err`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { path, source }
+    }
+
+    /// The process exit code: 2 for what the user typed or wrote in TOML, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Config { .. } | Error::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! crosspike simulates hybrid RRAM + SRAM in-memory-computing chips that run spiking neural networks: from cells, tiles
+//! and a companion SRAM described in TOML to the accuracy of a thousand manufactured chips.
+//!
+//! # The one way data flows
+//!
+//! ```text
+//! profile.toml ─► Profile ─┐
+//! model.toml  ─► Model ────┼─► Chip::program(blueprint, index) ─► Engine (cpu | gpu) ─► Outcome ─► study ─► report
+//! weights     ─► Network ──┘          ▲                                    (logits, counts)
+//! data set    ─► Batches ─► Trainer ──┘  (programs with the same code)
+//! ```
+//!
+//! # The house
+//!
+//! Lower floors know nothing of higher ones.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | commands | [`cli`]: a file a command; parse, call the library, print |
+//! | results | [`study`]: sweeps, trials, tables · [`report`]: the HTML page |
+//! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation |
+//! | chip | [`chip`]: programs a network onto hardware |
+//! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
+//! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`checkpoint`]: weights in and out · [`data`]: data sets |
+//! | ground | [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`error`] |
+//!
+//! `shaders/*.wgsl` holds the GPU's kernels, one a file.
+//!
+//! # What holds everywhere
+//!
+//! - **The same chip everywhere.** Every draw is Philox4x32-10 of a key and a counter ([`rng`]): chip `c` of seed `s` is
+//!   the same chip on any backend, thread count, shard or resume.
+//! - **Sums are exact.** Programming rounds weights to a grid on which every column sum is exact in f32
+//!   ([`numeric::grid`]): any order of adding, any kernel, any device gives the same bits.
+//! - **One truth for physics.** Training, inference and sweeps program through [`chip::program_layer`].
+//! - **No silent no-op.** A setting that this version cannot honour is an error with file, line and key.
+//!
+//! # What is modelled, and what is not
+//!
+//! Quantised RRAM weights with statistical programming variation, tile partition, the companion SRAM array with shift and
+//! combination, BNTT networks of LIF neurons. Not in this version, and refused: conductance-level cells (pairs, slices,
+//! faults, drift, reads), converters of finite resolution, line resistance, energy and area, training of the companion
+//! array.
+
+pub(crate) mod atomic;
+pub mod checkpoint;
+pub mod chip;
+pub mod cli;
+pub mod config;
+pub mod crossbar;
+pub mod data;
+pub mod device;
+pub mod engine;
+pub mod error;
+pub mod monitor;
+pub mod network;
+pub mod numeric;
+pub mod output;
+pub mod profile;
+pub mod report;
+pub mod rng;
+pub mod study;
+pub mod train;

@@ -1,0 +1,13 @@
+//! The network: its shape ([`model`]), its latent weights and norms ([`weights`]), and how inputs become spikes
+//! ([`encode`]).
+//!
+//! Spiking VGG with batch normalisation through time (BNTT, arXiv:2010.01729): `u ← λ·u + BN_t(W·s)`, a spike iff
+//! `u > θ`, then `u ← u − θ`; the readout integrates without leak: `logits = (1/T)·Σ_t W·s_t`.
+
+pub mod encode;
+pub mod model;
+pub mod weights;
+
+pub use encode::{Batch, Encoder, Encoding};
+pub use model::{Layer, LayerKind, Model, Neuron};
+pub use weights::Network;

@@ -1,0 +1,309 @@
+//! The network's shape, from `models/*.toml`, and the plan of layers that follows from it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Document;
+use crate::error::Result;
+use crate::numeric::Shape;
+use crate::numeric::product::Unrolling;
+
+/// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// A name for reports.
+    pub name: String,
+    /// Time steps T.
+    pub steps: usize,
+    /// Classes of the readout.
+    pub classes: usize,
+    /// The input's shape.
+    pub input: Shape,
+    /// The neurons' constants.
+    #[serde(default)]
+    pub neuron: Neuron,
+    layers: Vec<Item>,
+}
+
+/// Leaky integrate-and-fire constants, in units of the normalised current. Dimensionless.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Neuron {
+    /// Leak λ: the share of the membrane potential kept from step to step.
+    pub leak: f32,
+    /// Threshold θ.
+    pub threshold: f32,
+}
+
+impl Default for Neuron {
+    fn default() -> Self {
+        Neuron { leak: 0.95, threshold: 1.0 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Item {
+    Conv(usize),
+    Pool(Pool),
+    Fc(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a window such as 2, or \"global\"")]
+enum Pool {
+    Window(usize),
+    Named(Global),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Global {
+    Global,
+}
+
+/// What a layer's matrix does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerKind {
+    /// 3x3 convolution with LIF neurons.
+    Conv,
+    /// Fully connected with LIF neurons.
+    Fc,
+    /// Fully connected, no neurons.
+    Readout,
+}
+
+/// One layer of weights, with the pooling behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// `conv1`, `fc1`, ...: the checkpoint's name.
+    pub name: String,
+    /// What it does.
+    pub kind: LayerKind,
+    /// What comes in.
+    pub input: Shape,
+    /// What its neurons send, before the pool.
+    pub output: Shape,
+    /// The averaging window behind it, rows and columns; (1, 1) without a pool. Odd sizes are floored.
+    pub pool: (usize, usize),
+    /// The inputs are integers: the pulses summed by the pool before, at most this many.
+    pub largest_pulse: u32,
+}
+
+/// Kernel width of every convolution.
+const KERNEL: usize = 3;
+/// More values than this in one map or matrix is taken for a mistake in the model file.
+const LARGEST_LAYER: usize = 1 << 28;
+
+impl Layer {
+    /// How the input is unrolled into rows; a fully connected layer is one kernel position per input pixel.
+    pub fn unrolling(&self) -> Unrolling {
+        match self.kind {
+            LayerKind::Conv => Unrolling { input: self.input, kernel: KERNEL },
+            _ => Unrolling { input: Shape { channels: self.input.len(), height: 1, width: 1 }, kernel: 1 },
+        }
+    }
+
+    /// Rows of the crossbar matrix: word lines.
+    pub fn rows(&self) -> usize {
+        self.unrolling().rows()
+    }
+
+    /// Columns of the crossbar matrix: one logical bit line per output channel.
+    pub fn columns(&self) -> usize {
+        self.output.channels
+    }
+
+    /// The map behind the pool.
+    pub fn pooled(&self) -> Shape {
+        let (h, w) = self.pool;
+        Shape { height: self.output.height / h, width: self.output.width / w, ..self.output }
+    }
+
+    /// The value of one input pulse: 1 for spikes, 1/4 behind a 2x2 pool.
+    pub fn input_unit(&self) -> f32 {
+        1.0 / self.largest_pulse as f32
+    }
+
+    /// The shape of the latent weights in a checkpoint.
+    pub fn weight_shape(&self) -> Vec<usize> {
+        match self.kind {
+            LayerKind::Conv => vec![self.output.channels, self.input.channels, KERNEL, KERNEL],
+            _ => vec![self.output.channels, self.input.len()],
+        }
+    }
+
+    /// Whether it has neurons.
+    pub fn spikes(&self) -> bool {
+        self.kind != LayerKind::Readout
+    }
+}
+
+impl Model {
+    /// Reads and validates a model file with overrides (keys without the `model.` prefix).
+    pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
+        let mut document = Document::read(file)?;
+        for assignment in overrides {
+            document.set(assignment)?;
+        }
+        Self::from_document(&document)
+    }
+
+    /// Validates a parsed document.
+    pub fn from_document(document: &Document) -> Result<Self> {
+        let model: Model = document.parse()?;
+        let refuse = |key: &str, message: String| Err(document.error(key, message));
+        let Shape { channels, height, width } = model.input;
+        for (key, value, most) in [
+            ("steps", model.steps, 1024),
+            ("classes", model.classes, 65536),
+            ("input.channels", channels, 4096),
+            ("input.height", height, 4096),
+            ("input.width", width, 4096),
+        ] {
+            if !(1..=most).contains(&value) {
+                return refuse(key, format!("{value}, expected 1 to {most}"));
+            }
+        }
+        let Neuron { leak, threshold } = model.neuron;
+        if !(0.0..=1.0).contains(&leak) {
+            return refuse("neuron.leak", format!("{leak}, expected 0 to 1"));
+        }
+        if !(threshold.is_finite() && threshold > 0.0) {
+            return refuse("neuron.threshold", format!("{threshold}, expected a number above 0"));
+        }
+        model.check_layers(document)?;
+        Ok(model)
+    }
+
+    fn check_layers(&self, document: &Document) -> Result<()> {
+        if self.layers.is_empty() {
+            return Err(document.error("layers", "is empty; expected at least one `conv` or `fc` layer"));
+        }
+        let mut map = self.input;
+        let mut before: Option<Item> = None;
+        for (i, item) in self.layers.iter().enumerate() {
+            let refuse = |message: &str| Err(document.error(&format!("layers[{i}]"), message));
+            match *item {
+                Item::Conv(width) | Item::Fc(width) if !(1..=65536).contains(&width) => {
+                    return refuse("expected a width of 1 to 65536");
+                }
+                Item::Conv(_) if matches!(before, Some(Item::Fc(_))) => {
+                    return refuse("a convolution cannot follow a fully connected layer");
+                }
+                Item::Conv(width) => map.channels = width,
+                Item::Fc(width) => {
+                    let inputs = map.len();
+                    map = Shape { channels: width, height: 1, width: 1 };
+                    if inputs.saturating_mul(width) > LARGEST_LAYER {
+                        return refuse(&format!("{inputs} x {width} weights, expected at most {LARGEST_LAYER}"));
+                    }
+                }
+                Item::Pool(pool) => {
+                    if !matches!(before, Some(Item::Conv(_))) {
+                        return refuse("a pool must directly follow a convolution");
+                    }
+                    let (h, w) = window(pool, map);
+                    if !(1..=map.height).contains(&h) || !(1..=map.width).contains(&w) {
+                        return refuse(&format!("a window of {h} does not fit a map of {map}"));
+                    }
+                    if h * w > 1 << 12 {
+                        return refuse(&format!("a window of {h} x {w} pixels, expected at most 4096"));
+                    }
+                    map = Shape { height: map.height / h, width: map.width / w, ..map };
+                }
+            }
+            if map.len().saturating_mul(self.steps) > LARGEST_LAYER {
+                return refuse(&format!(
+                    "maps of {map} over {} steps, expected at most {LARGEST_LAYER} values",
+                    self.steps
+                ));
+            }
+            before = Some(*item);
+        }
+        Ok(())
+    }
+
+    /// The layers of weights in order; the last is the readout.
+    pub fn layers(&self) -> Vec<Layer> {
+        let mut layers: Vec<Layer> = Vec::new();
+        let (mut convs, mut fcs) = (0, 0);
+        let mut add = |layers: &mut Vec<Layer>, kind, width: usize| {
+            let input = layers.last().map_or(self.input, Layer::pooled);
+            let largest_pulse = layers.last().map_or(1, |l| (l.pool.0 * l.pool.1) as u32);
+            let (name, output) = if kind == LayerKind::Conv {
+                convs += 1;
+                (format!("conv{convs}"), Shape { channels: width, ..input })
+            } else {
+                fcs += 1;
+                (format!("fc{fcs}"), Shape { channels: width, height: 1, width: 1 })
+            };
+            layers.push(Layer { name, kind, input, output, pool: (1, 1), largest_pulse });
+        };
+        for item in &self.layers {
+            match *item {
+                Item::Conv(width) => add(&mut layers, LayerKind::Conv, width),
+                Item::Fc(width) => add(&mut layers, LayerKind::Fc, width),
+                Item::Pool(pool) => {
+                    if let Some(last) = layers.last_mut() {
+                        last.pool = window(pool, last.output);
+                    }
+                }
+            }
+        }
+        add(&mut layers, LayerKind::Readout, self.classes);
+        layers
+    }
+}
+
+fn window(pool: Pool, map: Shape) -> (usize, usize) {
+    match pool {
+        Pool::Window(size) => (size, size),
+        Pool::Named(Global::Global) => (map.height, map.width),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(layers: &str) -> Result<Model> {
+        let text = format!(
+            "name = \"m\"\nsteps = 4\nclasses = 5\ninput = {{ channels = 2, height = 13, width = 12 }}\nlayers = {layers}"
+        );
+        Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap())
+    }
+
+    #[test]
+    fn shapes_follow_from_the_layers() {
+        let layers = model("[{conv=8}, {pool=2}, {conv=16}, {pool=\"global\"}, {fc=32}]").unwrap().layers();
+        let found: Vec<_> = layers
+            .iter()
+            .map(|l| (l.name.as_str(), l.rows(), l.columns(), l.pooled().len(), l.largest_pulse))
+            .collect();
+        assert_eq!(
+            found,
+            [("conv1", 18, 8, 8 * 36, 1), ("conv2", 72, 16, 16, 4), ("fc1", 16, 32, 32, 36), ("fc2", 32, 5, 5, 1)]
+        );
+    }
+
+    #[test]
+    fn layers_that_cannot_be_are_refused_with_their_line() {
+        for layers in [
+            "[{fc=8}, {conv=8}]",
+            "[{pool=2}]",
+            "[{conv=0}]",
+            "[{conv=8}, {pool=14}]",
+            "[{conv=8}, {pool=\"gobal\"}]",
+            "[{conv=99999999999}]",
+            "[{conf=8}]",
+            "[{conv=60000}, {fc=60000}]",
+        ] {
+            let error = model(layers).expect_err(layers).to_string();
+            assert!(error.starts_with("m.toml:5: layers"), "{layers}: {error}");
+        }
+    }
+}

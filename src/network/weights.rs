@@ -1,0 +1,187 @@
+//! A network's latent weights and BNTT norms, checked against the model: a checkpoint with shapes proven.
+
+use std::collections::BTreeMap;
+
+use ndarray_rand::RandomExt;
+use ndarray_rand::rand_distr::Uniform;
+
+use super::model::{Layer, LayerKind, Model};
+use crate::checkpoint::{Checkpoint, Tensor, Values};
+use crate::error::{Error, Result};
+use crate::rng::{Stream, Substream, stream_key};
+
+/// ε of BNTT.
+pub const NORM_EPSILON: f32 = 1e-4;
+
+/// Latent weights and norms of every layer of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// One entry a layer of [`Model::layers`].
+    pub layers: Vec<LayerWeights>,
+}
+
+/// One layer's state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerWeights {
+    /// Latent weights of the RRAM array (or of the digital layer), `[columns, rows]`.
+    pub rram: Vec<f32>,
+    /// Latent weights of the companion array where the checkpoint is a hybrid, `[columns, rows]`.
+    pub sram: Option<Vec<f32>>,
+    /// The norms of a spiking layer.
+    pub norm: Option<Norm>,
+}
+
+/// Batch norms through time: one per step, `[steps, channels]`, scale without shift.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Norm {
+    /// Scale γ_t.
+    pub gamma: Vec<f32>,
+    /// Running mean.
+    pub mean: Vec<f32>,
+    /// Running variance (unbiased).
+    pub var: Vec<f32>,
+    /// Batches seen, per step.
+    pub tracked: Vec<i64>,
+}
+
+impl Norm {
+    fn new(steps: usize, channels: usize) -> Self {
+        let n = steps * channels;
+        Norm { gamma: vec![1.0; n], mean: vec![0.0; n], var: vec![1.0; n], tracked: vec![0; steps] }
+    }
+
+    /// The norms folded to a gain and an offset per step and channel, applied to sums counted in pulses of `unit`:
+    /// `BN_t(unit·x) = gain·x + offset`.
+    pub fn fold(&self, unit: f32) -> (Vec<f32>, Vec<f32>) {
+        let fold = |i: usize| {
+            let gain = f64::from(self.gamma[i]) / (f64::from(self.var[i]) + f64::from(NORM_EPSILON)).sqrt();
+            ((gain * f64::from(unit)) as f32, (-gain * f64::from(self.mean[i])) as f32)
+        };
+        (0..self.gamma.len()).map(fold).unzip()
+    }
+}
+
+impl Network {
+    /// Fresh weights: Xavier uniform with gain 2, norms at their identity.
+    pub fn xavier(model: &Model, seed: u64) -> Self {
+        let layers = model.layers();
+        let layers = layers.iter().enumerate().map(|(i, layer)| LayerWeights {
+            rram: xavier(layer, seed, Stream::Init, i as u64),
+            sram: None,
+            norm: layer.spikes().then(|| Norm::new(model.steps, layer.columns())),
+        });
+        Network { layers: layers.collect() }
+    }
+
+    /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps or a value that is not finite is an
+    /// error that names it.
+    pub fn from_checkpoint(model: &Model, checkpoint: &Checkpoint) -> Result<Self> {
+        let hybrid = checkpoint.tensors.keys().any(|name| name.ends_with(".WR"));
+        let layers = model.layers();
+        for layer in layers.iter().filter(|l| l.spikes()) {
+            let prefix = format!("{}.", norm_name(layer));
+            let indices =
+                checkpoint.tensors.keys().filter_map(|n| n.strip_prefix(&prefix)?.split('.').next()?.parse().ok());
+            let steps = indices.max().map_or(0, |last: usize| last.saturating_add(1));
+            if steps != model.steps {
+                return Err(Error::Mismatch(format!(
+                    "the checkpoint has {steps} steps in `{prefix}*`, the model {}; set `model.steps` or use another checkpoint",
+                    model.steps
+                )));
+            }
+        }
+        let layers = layers.iter().map(|layer| {
+            let shape = layer.weight_shape();
+            let weight_name = format!("{}.weight", layer.name);
+            let rram_name = format!("{}.WR", layer.name);
+            let weight = finite(checkpoint, &weight_name, &shape)?;
+            let is_hybrid = hybrid && checkpoint.tensors.contains_key(&rram_name);
+            let (rram, sram) =
+                if is_hybrid { (finite(checkpoint, &rram_name, &shape)?, Some(weight)) } else { (weight, None) };
+            let norm = layer.spikes().then(|| read_norm(checkpoint, model.steps, layer)).transpose()?;
+            Ok(LayerWeights { rram, sram, norm })
+        });
+        Ok(Network { layers: layers.collect::<Result<_>>()? })
+    }
+
+    /// The tensors under their published names.
+    pub fn to_checkpoint(&self, model: &Model, metadata: serde_json::Value) -> Checkpoint {
+        let mut tensors = BTreeMap::new();
+        let mut put = |name: String, shape: Vec<usize>, values: Values| tensors.insert(name, Tensor { shape, values });
+        for (layer, state) in model.layers().iter().zip(&self.layers) {
+            let name = &layer.name;
+            let weight = state.sram.as_ref().unwrap_or(&state.rram);
+            put(format!("{name}.weight"), layer.weight_shape(), Values::F32(weight.clone()));
+            if state.sram.is_some() {
+                put(format!("{name}.WR"), layer.weight_shape(), Values::F32(state.rram.clone()));
+            }
+            let Some(norm) = &state.norm else { continue };
+            let channels = layer.columns();
+            for t in 0..model.steps {
+                for (what, values) in
+                    [("weight", &norm.gamma), ("running_mean", &norm.mean), ("running_var", &norm.var)]
+                {
+                    let values = values[t * channels..(t + 1) * channels].to_vec();
+                    put(format!("{}.{t}.{what}", norm_name(layer)), vec![channels], Values::F32(values));
+                }
+                let tracked = Values::I64(vec![norm.tracked[t]]);
+                put(format!("{}.{t}.num_batches_tracked", norm_name(layer)), vec![], tracked);
+            }
+        }
+        Checkpoint { tensors, metadata }
+    }
+
+    /// Whether any layer carries a companion array of its own.
+    pub fn is_hybrid(&self) -> bool {
+        self.layers.iter().any(|l| l.sram.is_some())
+    }
+}
+
+/// Xavier uniform weights with gain 2, `[columns, rows]`.
+pub fn xavier(layer: &Layer, seed: u64, stream: Stream, index: u64) -> Vec<f32> {
+    let unrolling = layer.unrolling();
+    let field = unrolling.kernel * unrolling.kernel;
+    let fans = unrolling.input.channels * field + layer.columns() * field;
+    let bound = (2.0 * (6.0 / fans as f64).sqrt()) as f32;
+    let mut random = Substream::new(stream_key(seed, stream, index), [0; 3]);
+    let distribution = Uniform::new_inclusive(-bound, bound).expect("the bound is positive and finite");
+    ndarray::Array1::random_using(layer.rows() * layer.columns(), distribution, &mut random).to_vec()
+}
+
+/// The published name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one.
+pub fn norm_name(layer: &Layer) -> String {
+    match (layer.kind, layer.name.as_str()) {
+        (LayerKind::Conv, name) => name.replace("conv", "bntt"),
+        (_, "fc1") => "bntt_fc".into(),
+        (_, name) => format!("bntt_{name}"),
+    }
+}
+
+fn finite(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let values = checkpoint.f32(name, shape)?;
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(at) => Err(Error::Mismatch(format!("`{name}`[{at}] is {}, expected a finite number", values[at]))),
+        None => Ok(values.to_vec()),
+    }
+}
+
+fn read_norm(checkpoint: &Checkpoint, steps: usize, layer: &Layer) -> Result<Norm> {
+    let mut norm = Norm { gamma: vec![], mean: vec![], var: vec![], tracked: vec![] };
+    for t in 0..steps {
+        let prefix = format!("{}.{t}", norm_name(layer));
+        let shape = [layer.columns()];
+        norm.gamma.extend(finite(checkpoint, &format!("{prefix}.weight"), &shape)?);
+        norm.mean.extend(finite(checkpoint, &format!("{prefix}.running_mean"), &shape)?);
+        let var = finite(checkpoint, &format!("{prefix}.running_var"), &shape)?;
+        if let Some(negative) = var.iter().find(|v| **v < 0.0) {
+            return Err(Error::Mismatch(format!("`{prefix}.running_var` holds {negative}, expected a variance ≥ 0")));
+        }
+        norm.var.extend(var);
+        let tracked = checkpoint.tensors.get(&format!("{prefix}.num_batches_tracked"));
+        norm.tracked.push(match tracked.map(|t| &t.values) {
+            Some(Values::I64(values)) => values.first().copied().unwrap_or(0),
+            _ => 0,
+        });
+    }
+    Ok(norm)
+}

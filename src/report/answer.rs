@@ -1,0 +1,150 @@
+//! What the numbers say, in words.
+
+use super::plot::{Lines, Plot, title};
+use super::summary::Point;
+
+/// The answer to a study's question.
+pub(super) struct Answer {
+    /// The main finding, a sentence.
+    pub lead: String,
+    /// Further findings, a sentence each.
+    pub details: Vec<String>,
+}
+
+/// The most sentences after the first.
+const DETAILS: usize = 12;
+
+impl Answer {
+    /// All sentences in a row.
+    pub fn text(&self) -> String {
+        let mut text = self.lead.clone();
+        for detail in &self.details {
+            text.push(' ');
+            text.push_str(detail);
+        }
+        text
+    }
+}
+
+/// The answer that an arrangement of points gives.
+pub(super) fn of(plot: &Plot) -> Answer {
+    let mut answer = match plot {
+        Plot::Lines(lines) if lines.over_variation() => of_variation(lines),
+        Plot::Lines(lines) => of_setting(lines),
+        Plot::Rows(rows) => of_rows(rows),
+    };
+    answer.details.truncate(DETAILS);
+    answer
+}
+
+/// Which series is best where the variation is largest, and what each loses on the way there.
+fn of_variation(lines: &Lines) -> Answer {
+    let largest = lines.series.iter().map(|series| series.last().0).fold(f64::NEG_INFINITY, f64::max);
+    let at_largest: Vec<(&str, &Point)> = lines
+        .series
+        .iter()
+        .filter(|series| series.last().0 == largest)
+        .map(|series| (series.label.as_str(), series.last().1))
+        .collect();
+    let axis = title(lines.key).split(" (").next().unwrap_or(lines.key);
+    let (label, best) = at_largest[0];
+    let lead = match at_largest.get(1) {
+        None if label.is_empty() => format!("At the largest {axis}, {largest}, mean accuracy is {}.", measured(best)),
+        None => format!("At the largest {axis}, {largest}, {label} has a mean accuracy of {}.", measured(best)),
+        Some(&(second, next)) => format!(
+            "At the largest {axis}, {largest}, {label} is best: {}. Next is {second} with {:.2} %{}.",
+            measured(best),
+            next.mean,
+            overlap(best, next)
+        ),
+    };
+    let mut changes: Vec<(f64, String)> = (lines.series.iter().filter(|series| series.points.len() > 1))
+        .map(|series| {
+            let ((from, first), (to, last)) = (series.points[0], series.last());
+            let lost = first.mean - last.mean;
+            let verb = if lost < 0.0 { "gains" } else { "loses" };
+            let name = if series.label.is_empty() { "the network" } else { &series.label };
+            let sentence = format!(
+                "From {axis} {from} to {to}, {name} {verb} {:.2} points of accuracy ({:.2} → {:.2} %).",
+                lost.abs(),
+                first.mean,
+                last.mean
+            );
+            (lost, sentence)
+        })
+        .collect();
+    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let details = changes.into_iter().map(|(_, sentence)| sentence).chain(references(lines)).collect();
+    Answer { lead, details }
+}
+
+/// Where accuracy is highest, overall and for each series.
+fn of_setting(lines: &Lines) -> Answer {
+    let at = |place: f64| format!("{} = {place}", lines.key);
+    let mut best: Vec<(&str, f64, &Point)> = lines
+        .series
+        .iter()
+        .filter_map(|series| {
+            let &(place, point) = series.points.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+            Some((series.label.as_str(), place, point))
+        })
+        .collect();
+    best.sort_by(|a, b| b.2.mean.total_cmp(&a.2.mean));
+    let (label, place, point) = best[0];
+    let label = if label.is_empty() { String::new() } else { format!("{label}, ") };
+    let lead = format!("Mean accuracy is highest at {label}{}: {}.", at(place), measured(point));
+    let details = best[1..]
+        .iter()
+        .map(|(label, place, point)| format!("With {label} it is highest at {}: {:.2} %.", at(*place), point.mean))
+        .chain(references(lines))
+        .collect();
+    Answer { lead, details }
+}
+
+/// The best and the worst row.
+fn of_rows(rows: &[(String, &Point)]) -> Answer {
+    let mut ranked: Vec<&(String, &Point)> = rows.iter().collect();
+    ranked.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
+    let (label, best) = ranked[0];
+    let [(second, next), ..] = &ranked[1..] else {
+        let spikes = best.spikes.map(|spikes| format!("The network fires {spikes:.1} spikes per image."));
+        return Answer { lead: format!("Mean accuracy is {}.", measured(best)), details: spikes.into_iter().collect() };
+    };
+    let lead = format!("Mean accuracy is highest with {label}: {}.", measured(best));
+    let mut details = vec![format!("Next is {second} with {:.2} %{}.", next.mean, overlap(best, next))];
+    if let [_, _, .., (label, worst)] = ranked.as_slice() {
+        details.push(format!(
+            "It is lowest with {label}: {:.2} %, {:.2} points less.",
+            worst.mean,
+            best.mean - worst.mean
+        ));
+    }
+    Answer { lead, details }
+}
+
+fn references<'a>(lines: &'a Lines) -> impl Iterator<Item = String> + 'a {
+    lines.references.iter().map(|(label, point)| format!("For reference, {label}: {:.2} %.", point.mean))
+}
+
+/// The mean and how sure it is.
+fn measured(point: &Point) -> String {
+    let chips = if point.chips == 1 { "one chip".to_owned() } else { format!("{} chips", point.chips) };
+    match point.ci95 {
+        Some(half) => format!(
+            "{:.2} % (95 % confidence ±{half:.2}, {chips} from {:.2} to {:.2} %)",
+            point.mean, point.min, point.max
+        ),
+        None => format!("{:.2} % ({chips})", point.mean),
+    }
+}
+
+/// Whether two means can be told apart by their intervals.
+fn overlap(a: &Point, b: &Point) -> &'static str {
+    match (a.ci95, b.ci95) {
+        (Some(first), Some(second)) if (a.mean - b.mean).abs() <= first + second => {
+            "; their confidence intervals overlap, so the order is not certain"
+        }
+        (Some(_), Some(_)) => "; their confidence intervals do not overlap",
+        _ => "",
+    }
+}

@@ -1,0 +1,61 @@
+//! The page that answers a study's question: `report.html`, one self-contained file without scripts or network, and
+//! its chart as `accuracy.svg`, both made from the tables of a result folder.
+//!
+//! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
+//! `answer` says it in words, `page` puts all of it together.
+
+mod answer;
+mod lines;
+mod page;
+mod plot;
+mod rows;
+mod scale;
+mod summary;
+mod svg;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use crate::atomic;
+use crate::error::{Error, Result};
+
+use self::plot::Plot;
+use self::summary::Summary;
+use self::svg::Ink;
+
+/// Writes `dir/report.html` and `dir/accuracy.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
+/// chip) and `dir/origin.json` (what was run). Returns the path of the page.
+///
+/// # Errors
+/// [`Error::File`] if `summary.csv` is missing or a table does not hold what it should, [`Error::Io`] if the folder
+/// cannot be read or written.
+pub fn write(dir: &Path) -> Result<PathBuf> {
+    let summary = Summary::read(dir)?;
+    let origin = read_origin(&dir.join("origin.json"))?;
+    let plot = Plot::of(&summary);
+    let answer = answer::of(&plot);
+    let dots = summary.listed_chips() <= svg::DOTS;
+    let draw = |ink| match &plot {
+        Plot::Lines(lines) => lines::draw(lines, &answer, ink, dots),
+        Plot::Rows(rows) => rows::draw(rows, &answer, ink, dots),
+    };
+    let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
+    let html = page::html(&folder, &summary, &plot, &answer, &draw(Ink::Page), origin.as_ref());
+
+    atomic::write(&dir.join("accuracy.svg"), draw(Ink::Fixed).as_bytes())?;
+    let path = dir.join("report.html");
+    atomic::write(&path, html.as_bytes())?;
+    Ok(path)
+}
+
+fn read_origin(path: &Path) -> Result<Option<serde_json::Map<String, serde_json::Value>>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(path)(error)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| Error::file(path, format!("expected a JSON object: {error}")))
+}

@@ -1,0 +1,134 @@
+//! The HTML page: question and answer, the chart, the table behind it, and where the numbers come from.
+
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::plot::{Plot, REFERENCES, ROWS, SERIES};
+use super::summary::{Point, Summary};
+use super::svg::{DOTS, escape};
+
+/// The whole document; `folder` is its title if the origin names none.
+pub(super) fn html(
+    folder: &str,
+    summary: &Summary,
+    plot: &Plot,
+    answer: &Answer,
+    chart: &str,
+    origin: Option<&Map<String, Value>>,
+) -> String {
+    let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
+    let title = text("title").unwrap_or_else(|| escape(folder));
+    let question =
+        text("question").map(|question| format!("<p class=\"question\">{question}</p>\n")).unwrap_or_default();
+    let details: String = answer.details.iter().map(|detail| format!("<li>{}</li>\n", escape(detail))).collect();
+    let details = if details.is_empty() { details } else { format!("<ul>\n{details}</ul>\n") };
+    let version = text("version").map(|version| format!("crosspike {version}")).unwrap_or_default();
+    let command = text("command").map(|command| format!(" · <code>{command}</code>")).unwrap_or_default();
+    let origin = origin.map(|origin| {
+        let json = serde_json::to_string_pretty(origin).unwrap_or_default();
+        format!(
+            "<details>\n<summary>Origin: how to get these numbers again</summary>\n<pre>{}</pre>\n</details>\n",
+            escape(&json)
+        )
+    });
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
+         <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}\
+         <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{table}{origin}\
+         </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
+        style = include_str!("style.css"),
+        lead = escape(&answer.lead),
+        caption = caption(summary, plot),
+        table = table(summary),
+        origin = origin.unwrap_or_default(),
+    )
+}
+
+/// How to read the chart, and what it leaves out.
+fn caption(summary: &Summary, plot: &Plot) -> String {
+    let several = summary.points.iter().any(|point| point.chips > 1);
+    let chips = summary.listed_chips();
+    let mut caption = String::from(if several {
+        "Marker: mean over chips. Shaded bar: 95 % confidence interval of the mean. Thin line: worst to best chip."
+    } else {
+        "Marker: accuracy of one chip."
+    });
+    if several && chips > DOTS {
+        caption.push_str(&format!(" Single chips are left out, as there are {chips}."));
+    } else if several && chips > 0 {
+        caption.push_str(" Faint dots: single chips.");
+    }
+    match plot {
+        Plot::Lines(lines) => {
+            if lines.series.len() > 1 {
+                caption.push_str(" Series stand a little beside each other to stay readable.");
+            }
+            if !lines.references.is_empty() {
+                caption.push_str(" Dashed: a reference to which the horizontal axis does not apply.");
+            }
+            if lines.references.len() > REFERENCES {
+                caption.push_str(&format!(" Shown are {REFERENCES} of {} references.", lines.references.len()));
+            }
+            if lines.series.len() > SERIES {
+                caption.push_str(&format!(" Shown are the best {SERIES} of {} series.", lines.series.len()));
+            }
+        }
+        Plot::Rows(rows) if rows.len() > ROWS => {
+            caption.push_str(&format!(" Shown are the first {ROWS} of {} points.", rows.len()));
+        }
+        Plot::Rows(_) => {}
+    }
+    caption
+}
+
+/// The table behind the chart.
+fn table(summary: &Summary) -> String {
+    let metrics = ["chips", "mean", "std", "±\u{a0}95\u{a0}%", "worst", "best", "spikes per image"];
+    let settings: String = (summary.settings.iter().enumerate())
+        .map(|(column, name)| {
+            let numeric = summary.points.iter().all(|point| is_numeric_or_empty(&point.cells[column]));
+            format!("<th scope=\"col\"{}>{}</th>", class(numeric), escape(name))
+        })
+        .collect();
+    let metrics: String =
+        metrics.iter().map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
+    let rows: String = summary.points.iter().map(row).collect();
+    format!(
+        "<div class=\"table\" role=\"region\" aria-label=\"All points\" tabindex=\"0\">\n<table>\n\
+         <caption>All points; accuracy over chips in percent</caption>\n\
+         <thead>\n<tr>{settings}{metrics}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
+    )
+}
+
+fn row(point: &Point) -> String {
+    let settings = point.cells.iter().enumerate().map(|(column, cell)| {
+        let class = class(is_numeric_or_empty(cell));
+        let cell = if cell.is_empty() { "–".into() } else { escape(cell) };
+        if column == 0 { format!("<th scope=\"row\"{class}>{cell}</th>") } else { format!("<td{class}>{cell}</td>") }
+    });
+    let percent = |value: f64| format!("{value:.2}");
+    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".into());
+    let metrics = [
+        point.chips.to_string(),
+        percent(point.mean),
+        or_dash(point.std.map(percent)),
+        or_dash(point.ci95.map(percent)),
+        percent(point.min),
+        percent(point.max),
+        or_dash(point.spikes.map(|spikes| format!("{spikes:.1}"))),
+    ];
+    let metrics = metrics.iter().map(|metric| format!("<td class=\"number\">{metric}</td>"));
+    format!("<tr>{}</tr>\n", settings.chain(metrics).collect::<String>())
+}
+
+fn is_numeric_or_empty(cell: &str) -> bool {
+    cell.is_empty() || cell.parse::<f64>().is_ok()
+}
+
+fn class(numeric: bool) -> &'static str {
+    if numeric { " class=\"number\"" } else { "" }
+}

@@ -1,0 +1,161 @@
+//! What a chart shows: which setting is the horizontal axis, which combinations of the others are series, and which
+//! points are references without a place on that axis.
+
+use super::summary::{Point, Summary};
+
+/// The setting that is the horizontal axis whenever it varies.
+const PREFERRED_AXIS: &str = "rram.variation.scale";
+
+/// The most series that can be told apart in one chart.
+pub(super) const SERIES: usize = 8;
+
+/// The most references in one chart.
+pub(super) const REFERENCES: usize = 4;
+
+/// The most rows in a chart without a numeric axis.
+pub(super) const ROWS: usize = 60;
+
+/// Magnitudes that an axis can show; zero is always one.
+const PLACES: std::ops::RangeInclusive<f64> = 1e-12..=1e12;
+
+/// The arrangement of a study's points.
+pub(super) enum Plot<'a> {
+    /// Accuracy against a numeric setting.
+    Lines(Lines<'a>),
+    /// Accuracy of each point on a line of its own.
+    Rows(Vec<(String, &'a Point)>),
+}
+
+/// Accuracy against a numeric setting.
+pub(super) struct Lines<'a> {
+    /// The dotted key of the setting on the horizontal axis.
+    pub key: &'a str,
+    /// The best series first, by mean accuracy at their largest place; all of them.
+    pub series: Vec<Series<'a>>,
+    /// Points without a place on the axis.
+    pub references: Vec<(String, &'a Point)>,
+}
+
+/// Points that differ only in the setting on the axis.
+pub(super) struct Series<'a> {
+    /// The settings that tell this series from the others; empty if it is the only one.
+    pub label: String,
+    /// Places on the axis, ascending, and points; at least one.
+    pub points: Vec<(f64, &'a Point)>,
+}
+
+impl Series<'_> {
+    /// The point with the largest place on the axis.
+    pub fn last(&self) -> (f64, &Point) {
+        self.points[self.points.len() - 1]
+    }
+}
+
+impl Lines<'_> {
+    /// Whether the axis is the strength of the RRAM's variation.
+    pub fn over_variation(&self) -> bool {
+        self.key == PREFERRED_AXIS
+    }
+
+    /// The series that the chart has room for.
+    pub fn shown(&self) -> &[Series<'_>] {
+        &self.series[..self.series.len().min(SERIES)]
+    }
+}
+
+impl<'a> Plot<'a> {
+    /// Arranges the points of a study.
+    pub fn of(summary: &'a Summary) -> Self {
+        let points: Vec<&Point> = summary.points.iter().collect();
+        let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
+        let axis = preferred.into_iter().chain(0..summary.settings.len()).find(|&column| is_axis(&points, column));
+        let Some(axis) = axis else {
+            let varying = varying(summary, &points);
+            return Plot::Rows(points.iter().map(|&point| (label(summary, &varying, point), point)).collect());
+        };
+
+        let (placed, unplaced): (Vec<&Point>, Vec<&Point>) =
+            points.iter().partition(|point| !point.cells[axis].is_empty());
+        let mut columns = varying(summary, &placed);
+        columns.retain(|&column| column != axis);
+        let mut series: Vec<Series> = Vec::new();
+        for point in placed {
+            let Some(place) = number(&point.cells[axis]) else { continue };
+            let belongs = |series: &&mut Series| {
+                let first = series.points[0].1;
+                columns.iter().all(|&column| first.cells[column] == point.cells[column])
+            };
+            match series.iter_mut().find(belongs) {
+                Some(series) => series.points.push((place, point)),
+                None => series.push(Series { label: label(summary, &columns, point), points: vec![(place, point)] }),
+            }
+        }
+        for series in &mut series {
+            series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        series.sort_by(|a, b| b.last().1.mean.total_cmp(&a.last().1.mean));
+        let columns = varying(summary, &points);
+        let name = |point: &Point| match point.cells.iter().all(String::is_empty) {
+            true => "reference".to_owned(),
+            false => label(summary, &columns, point),
+        };
+        let references = unplaced.iter().map(|&point| (name(point), point)).collect();
+        Plot::Lines(Lines { key: &summary.settings[axis], series, references })
+    }
+}
+
+/// Whether a column holds nothing but numbers and empty cells, and at least two different numbers.
+fn is_axis(points: &[&Point], column: usize) -> bool {
+    let mut places = Vec::new();
+    for point in points.iter().filter(|point| !point.cells[column].is_empty()) {
+        match number(&point.cells[column]) {
+            Some(place) => places.push(place),
+            None => return false,
+        }
+    }
+    places.iter().any(|&place| place != places[0])
+}
+
+fn number(cell: &str) -> Option<f64> {
+    cell.parse().ok().filter(|place: &f64| *place == 0.0 || PLACES.contains(&place.abs()))
+}
+
+/// The columns in which the points differ.
+fn varying(summary: &Summary, points: &[&Point]) -> Vec<usize> {
+    let differs = |&column: &usize| points.iter().any(|point| point.cells[column] != points[0].cells[column]);
+    (0..summary.settings.len()).filter(differs).collect()
+}
+
+/// What a point has in each of the columns: `sram.shift = 1`, or the value alone where it is a word in a column that is
+/// no configuration key (`float` in `stage`).
+fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
+    let cells = columns.iter().map(|&column| (summary.settings[column].as_str(), point.cells[column].as_str()));
+    let present: Vec<String> = (cells.clone().filter(|(_, cell)| !cell.is_empty()))
+        .map(|(name, cell)| match cell.parse::<f64>() {
+            Err(_) if !name.contains('.') => cell.to_owned(),
+            _ => format!("{name} = {cell}"),
+        })
+        .collect();
+    if !present.is_empty() || columns.is_empty() {
+        return present.join(", ");
+    }
+    let absent: Vec<&str> = cells.map(|(name, _)| name).collect();
+    format!("without {}", absent.join(", "))
+}
+
+/// The name of a setting with its unit, as an axis shows it.
+pub(super) fn title(key: &str) -> &str {
+    match key {
+        "rram.variation.scale" => "RRAM variation scale (× the profile's variation)",
+        "rram.variation.sigma" => "RRAM variation σ",
+        "rram.weight_bits" => "RRAM weight precision (bits)",
+        "sram.bits" => "SRAM weight precision (bits)",
+        "sram.shift" => "SRAM shift (powers of two)",
+        "adc.bits" => "ADC resolution (bits)",
+        "tile.rows" => "Tile height (word lines)",
+        "tile.cols" => "Tile width (bit lines)",
+        "wires.word_ohm" => "Word-line resistance per cell (Ω)",
+        "wires.bit_ohm" => "Bit-line resistance per cell (Ω)",
+        _ => key,
+    }
+}

@@ -1,0 +1,77 @@
+//! Linear axes with round tick values.
+
+/// A linear map from values to pixels, with ticks at round values.
+pub(super) struct Scale {
+    low: f64,
+    high: f64,
+    pixels: [f64; 2],
+    step: f64,
+}
+
+impl Scale {
+    /// An axis from `low` to `high` (equal ends are moved apart) over `pixels`, with about `count` ticks; `whole` keeps
+    /// ticks on integers.
+    pub fn new([low, high]: [f64; 2], pixels: [f64; 2], count: f64, whole: bool) -> Self {
+        let [low, high] = if high > low { [low, high] } else { [low - 1.0, low + 1.0] };
+        let step = nice_step((high - low) / count);
+        Self { low, high, pixels, step: if whole { step.max(1.0) } else { step } }
+    }
+
+    /// An axis of percentages: the ends are ticks, between 0 and 100.
+    pub fn percent([low, high]: [f64; 2], pixels: [f64; 2], count: f64) -> Self {
+        let (low, high) = if high - low < 0.1 { (low - 1.0, high + 1.0) } else { (low, high) };
+        let step = nice_step((high - low) / count);
+        let low = ((low / step).floor() * step).clamp(0.0, 100.0);
+        let high = ((high / step).ceil() * step).clamp(0.0, 100.0);
+        Self { low, high, pixels, step }
+    }
+
+    /// The pixel of a value.
+    pub fn place(&self, value: f64) -> f64 {
+        let [from, to] = self.pixels;
+        from + (value - self.low) / (self.high - self.low) * (to - from)
+    }
+
+    /// Pixels and texts of the ticks.
+    pub fn ticks(&self) -> Vec<(f64, String)> {
+        let first = (self.low / self.step - 1e-6).ceil();
+        let count = ((self.high / self.step + 1e-6).floor() - first).clamp(0.0, 50.0) as usize;
+        let decimals = (-self.step.log10().floor()).clamp(0.0, 9.0) as usize;
+        (0..=count)
+            .map(|index| {
+                let value = (first + index as f64) * self.step;
+                let value = if value.abs() < self.step / 2.0 { 0.0 } else { value };
+                (self.place(value), format!("{value:.decimals$}").replace('-', "−"))
+            })
+            .collect()
+    }
+}
+
+/// The smallest of 1, 2, 5 × 10ⁿ that is not below `rough`.
+fn nice_step(rough: f64) -> f64 {
+    let power = 10f64.powf(rough.log10().floor());
+    let digit = rough / power;
+    let nice = [1.0, 2.0, 5.0].into_iter().find(|&nice| digit <= nice * (1.0 + 1e-9)).unwrap_or(10.0);
+    nice * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Scale;
+
+    #[test]
+    fn ticks_are_round() {
+        let cases: [(Scale, &[&str]); 6] = [
+            (Scale::new([0.0, 2.0], [0.0, 100.0], 5.0, false), &["0.0", "0.5", "1.0", "1.5", "2.0"]),
+            (Scale::new([-1.0, 1.0], [0.0, 100.0], 8.0, true), &["−1", "0", "1"]),
+            (Scale::new([3.0, 3.0], [0.0, 100.0], 2.0, false), &["2", "3", "4"]),
+            (Scale::percent([71.3, 93.1], [0.0, 100.0], 5.0), &["70", "75", "80", "85", "90", "95"]),
+            (Scale::percent([98.2, 100.0], [0.0, 100.0], 4.0), &["98.0", "98.5", "99.0", "99.5", "100.0"]),
+            (Scale::percent([0.0, 0.0], [0.0, 100.0], 2.0), &["0", "1"]),
+        ];
+        for (scale, expected) in cases {
+            let texts: Vec<String> = scale.ticks().into_iter().map(|(_, text)| text).collect();
+            assert_eq!(texts, expected);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The tables of a result folder: `summary.csv`, a row per point, and `results.csv`, a row per point and chip.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+use csv::StringRecord;
+
+use crate::error::{Error, Result};
+
+/// The columns that follow the settings in `summary.csv`. Accuracy is in percent; columns after these are ignored.
+const METRICS: [&str; 7] =
+    ["chips", "accuracy_mean", "accuracy_std", "accuracy_ci95", "accuracy_min", "accuracy_max", "spikes_per_image"];
+
+/// All points of a study.
+pub(super) struct Summary {
+    /// The names of the settings.
+    pub settings: Vec<String>,
+    /// At least one point, in the order of the file.
+    pub points: Vec<Point>,
+}
+
+/// One row of `summary.csv`.
+pub(super) struct Point {
+    /// One cell per setting; empty where a setting does not apply.
+    pub cells: Vec<String>,
+    /// The number of programmed chips.
+    pub chips: u64,
+    /// Mean accuracy over chips, percent.
+    pub mean: f64,
+    /// Standard deviation over chips (n − 1), percent; none for one chip.
+    pub std: Option<f64>,
+    /// Half width of the 95 % confidence interval of the mean, percent; none for one chip.
+    pub ci95: Option<f64>,
+    /// The worst chip's accuracy, percent.
+    pub min: f64,
+    /// The best chip's accuracy, percent.
+    pub max: f64,
+    /// Spikes of all layers per image.
+    pub spikes: Option<f64>,
+    /// The accuracy of each chip, percent; empty without `results.csv`.
+    pub each: Vec<f64>,
+}
+
+impl Summary {
+    /// Reads the tables of `dir`.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("summary.csv");
+        let Some(mut table) = Table::open(&path)? else {
+            return Err(Error::file(
+                path,
+                "not found; expected the table of a sweep, a row per point: its settings, then chips, accuracy_mean, …",
+            ));
+        };
+        let first = table.column("chips")?;
+        if !table.header.iter().skip(first).take(METRICS.len()).eq(METRICS) {
+            return Err(table.error(1, format!("expected the columns {} after the settings", METRICS.join(", "))));
+        }
+        let settings: Vec<String> = table.header.iter().take(first).map(str::to_owned).collect();
+        let mut points = Vec::new();
+        let mut index = HashMap::new();
+        while let Some((row, line)) = table.next()? {
+            let cells: Vec<String> = row.iter().take(first).map(str::to_owned).collect();
+            let point = Point {
+                chips: table.number(&row, line, first, 0.0, 1e9)? as u64,
+                mean: table.percent(&row, line, first + 1)?,
+                std: table.optional(&row, line, first + 2, 100.0)?,
+                ci95: table.optional(&row, line, first + 3, 1e9)?,
+                min: table.percent(&row, line, first + 4)?,
+                max: table.percent(&row, line, first + 5)?,
+                spikes: table.optional(&row, line, first + 6, 1e15)?,
+                each: Vec::new(),
+                cells: cells.clone(),
+            };
+            if index.insert(cells, points.len()).is_some() {
+                return Err(table.error(line, "a second row with the same settings"));
+            }
+            points.push(point);
+        }
+        if points.is_empty() {
+            return Err(table.error(1, "expected at least one row below the header"));
+        }
+        if let Some(results) = Table::open(&dir.join("results.csv"))? {
+            read_chips(results, &settings, &index, &mut points)?;
+        }
+        Ok(Self { settings, points })
+    }
+
+    /// The number of chips whose own accuracy is known.
+    pub fn listed_chips(&self) -> usize {
+        self.points.iter().map(|point| point.each.len()).sum()
+    }
+}
+
+/// Adds the accuracy of every chip to its point.
+fn read_chips(
+    mut table: Table,
+    settings: &[String],
+    index: &HashMap<Vec<String>, usize>,
+    points: &mut [Point],
+) -> Result<()> {
+    let accuracy = table.column("accuracy")?;
+    let columns: Vec<usize> = settings.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
+    while let Some((row, line)) = table.next()? {
+        let cells: Vec<String> = columns.iter().map(|&column| row[column].to_owned()).collect();
+        let Some(&point) = index.get(&cells) else {
+            return Err(table.error(line, "settings that no row of summary.csv has"));
+        };
+        let accuracy = table.percent(&row, line, accuracy)?;
+        points[point].each.push(accuracy);
+    }
+    Ok(())
+}
+
+/// A CSV file whose rows all have as many cells as its header.
+struct Table<'a> {
+    path: &'a Path,
+    header: StringRecord,
+    reader: csv::Reader<File>,
+}
+
+impl<'a> Table<'a> {
+    /// Opens a table; none if there is no such file.
+    fn open(path: &'a Path) -> Result<Option<Self>> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(path)(error)),
+        };
+        let mut reader = csv::Reader::from_reader(file);
+        let header = reader.headers().map_err(|error| Error::file(path, error.to_string()))?.clone();
+        Ok(Some(Self { path, header, reader }))
+    }
+
+    /// The next row and its line in the file.
+    fn next(&mut self) -> Result<Option<(StringRecord, u64)>> {
+        let mut row = StringRecord::new();
+        match self.reader.read_record(&mut row) {
+            Ok(true) => {
+                let line = row.position().map_or(0, csv::Position::line);
+                Ok(Some((row, line)))
+            }
+            Ok(false) => Ok(None),
+            Err(error) => Err(Error::file(self.path, error.to_string())),
+        }
+    }
+
+    fn column(&self, name: &str) -> Result<usize> {
+        self.header.iter().position(|column| column == name).ok_or_else(|| {
+            let found: Vec<&str> = self.header.iter().take(20).collect();
+            self.error(1, format!("expected a column `{name}`; found {}", found.join(", ")))
+        })
+    }
+
+    fn percent(&self, row: &StringRecord, line: u64, column: usize) -> Result<f64> {
+        self.number(row, line, column, 0.0, 100.0)
+    }
+
+    fn optional(&self, row: &StringRecord, line: u64, column: usize, high: f64) -> Result<Option<f64>> {
+        if row[column].is_empty() { Ok(None) } else { self.number(row, line, column, 0.0, high).map(Some) }
+    }
+
+    fn number(&self, row: &StringRecord, line: u64, column: usize, low: f64, high: f64) -> Result<f64> {
+        match row[column].parse::<f64>() {
+            Ok(value) if (low..=high).contains(&value) => Ok(value),
+            _ => Err(self.error(
+                line,
+                format!(
+                    "{}: expected a number from {low} to {high}; found `{}`",
+                    &self.header[column],
+                    row[column].escape_debug()
+                ),
+            )),
+        }
+    }
+
+    fn error(&self, line: u64, message: impl std::fmt::Display) -> Error {
+        Error::file(self.path, format!("line {line}: {message}"))
+    }
+}

@@ -1,0 +1,182 @@
+//! Writing SVG: shapes in colours that follow the page's light or dark scheme, or in fixed light ones for a file of
+//! its own.
+
+use std::fmt::Write;
+
+use super::summary::Point;
+
+/// Where a drawing is shown.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Ink {
+    /// Within the page, whose style sheet names the colours.
+    Page,
+    /// Alone: light colours, written out.
+    Fixed,
+}
+
+/// What a colour is for. Series differ also in their markers.
+#[derive(Clone, Copy)]
+pub(super) enum Colour {
+    Paper,
+    Text,
+    Muted,
+    Grid,
+    Series(usize),
+}
+
+/// Light colours of the series, told apart also by colour-blind readers: Okabe & Ito 2008, with yellow and black, which
+/// do not show on white or look like text, replaced. `style.css` holds the same and their dark counterparts.
+const SERIES: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#b0508c", "#b07c00", "#2f97d0", "#7a4a12", "#6b6b6b"];
+
+/// A drawing under construction.
+pub(super) struct Svg {
+    ink: Ink,
+    width: f64,
+    height: f64,
+    body: String,
+}
+
+impl Svg {
+    /// An empty drawing of so many pixels.
+    pub fn new(ink: Ink, width: f64, height: f64) -> Self {
+        Self { ink, width, height, body: String::new() }
+    }
+
+    /// The document; screen readers read `title` and `description`.
+    pub fn finish(self, title: &str, description: &str) -> String {
+        let Self { ink, width, height, ref body } = self;
+        let [title, description] = [title, description].map(escape);
+        let paper = match ink {
+            Ink::Page => String::new(),
+            Ink::Fixed => format!("<rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n", self.colour(Colour::Paper)),
+        };
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+             height=\"{height}\" role=\"img\" aria-labelledby=\"chart-title chart-description\" \
+             font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, sans-serif\">\n\
+             <title id=\"chart-title\">{title}</title>\n<desc id=\"chart-description\">{description}</desc>\n\
+             {paper}{body}</svg>\n"
+        )
+    }
+
+    /// A straight line of the given width; `extra` holds further attributes.
+    pub fn line(&mut self, from: [f64; 2], to: [f64; 2], colour: Colour, width: f64, extra: &str) {
+        let stroke = self.colour(colour);
+        self.add(format_args!(
+            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{stroke}\" stroke-width=\"{width}\" {extra}/>",
+            from[0], from[1], to[0], to[1]
+        ));
+    }
+
+    /// A line through points.
+    pub fn path(&mut self, points: &[[f64; 2]], colour: Colour) {
+        let stroke = self.colour(colour);
+        let points: String = points.iter().map(|[x, y]| format!("{x:.1},{y:.1} ")).collect();
+        let points = points.trim_end();
+        self.add(format_args!(
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"1.8\"/>"
+        ));
+    }
+
+    /// Text whose `anchor` (`start`, `middle`, `end`) is at `at`; `extra` holds further attributes.
+    pub fn text(&mut self, at: [f64; 2], anchor: &str, colour: Colour, text: &str, extra: &str) {
+        let fill = self.colour(colour);
+        let [x, y] = at;
+        self.add(format_args!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"13\" fill=\"{fill}\" {extra}>{}</text>",
+            escape(text)
+        ));
+    }
+
+    /// The marker of series `index`.
+    pub fn marker(&mut self, [x, y]: [f64; 2], index: usize) {
+        const SHAPES: [&str; 8] = [
+            "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0z",
+            "M-4 -4h8v8h-8z",
+            "M0 -5.4L5 3.6H-5z",
+            "M0 -5.8L5.8 0L0 5.8L-5.8 0z",
+            "M0 5.4L5 -3.6H-5z",
+            "M-1.7 -5h3.4v3.3h3.3v3.4h-3.3v3.3h-3.4v-3.3h-3.3v-3.4h3.3z",
+            "M0 -5.4L5.1 -1.7L3.2 4.4H-3.2L-5.1 -1.7z",
+            "M-5.4 -3L-3 -5.4L0 -2.4L3 -5.4L5.4 -3L2.4 0L5.4 3L3 5.4L0 2.4L-3 5.4L-5.4 3L-2.4 0z",
+        ];
+        let (fill, stroke) = (self.colour(Colour::Series(index)), self.colour(Colour::Paper));
+        let shape = SHAPES[index % SHAPES.len()];
+        self.add(format_args!(
+            "<path transform=\"translate({x:.1} {y:.1}) scale(0.85)\" d=\"{shape}\" fill=\"{fill}\" stroke=\"{stroke}\"/>"
+        ));
+    }
+
+    /// What is known of a point: single chips as faint dots, a thin line from the worst to the best, a thick one over
+    /// the confidence interval, a marker at the mean. `place` gives the pixel of an accuracy at a sideways distance.
+    pub fn point(&mut self, point: &Point, index: usize, dots: bool, place: impl Fn(f64, f64) -> [f64; 2]) {
+        let colour = Colour::Series(index);
+        if dots {
+            let fill = self.colour(colour);
+            for (chip, &accuracy) in point.each.iter().enumerate() {
+                // Fractions of the golden ratio spread the dots so that equal ones do not hide each other.
+                let [x, y] = place(accuracy, ((chip as f64 * 0.618).fract() - 0.5) * 7.0);
+                self.add(format_args!(
+                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.7\" fill=\"{fill}\" opacity=\"0.35\"/>"
+                ));
+            }
+        }
+        self.line(place(point.min, 0.0), place(point.max, 0.0), colour, 1.0, "");
+        if let Some(half) = point.ci95 {
+            let [low, high] = [point.mean - half, point.mean + half].map(|end| end.clamp(0.0, 100.0));
+            self.line(place(low, 0.0), place(high, 0.0), colour, 8.0, "opacity=\"0.45\"");
+        }
+        self.marker(place(point.mean, 0.0), index);
+    }
+
+    fn add(&mut self, shape: std::fmt::Arguments) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.body, "{shape}");
+    }
+
+    fn colour(&self, colour: Colour) -> String {
+        match (self.ink, colour) {
+            (Ink::Page, Colour::Paper) => "var(--paper)".into(),
+            (Ink::Page, Colour::Text) => "var(--text)".into(),
+            (Ink::Page, Colour::Muted) => "var(--muted)".into(),
+            (Ink::Page, Colour::Grid) => "var(--grid)".into(),
+            (Ink::Page, Colour::Series(index)) => format!("var(--series-{})", index % SERIES.len()),
+            (Ink::Fixed, Colour::Paper) => "#ffffff".into(),
+            (Ink::Fixed, Colour::Text) => "#1c1e21".into(),
+            (Ink::Fixed, Colour::Muted) => "#5c6168".into(),
+            (Ink::Fixed, Colour::Grid) => "#e1e3e6".into(),
+            (Ink::Fixed, Colour::Series(index)) => SERIES[index % SERIES.len()].into(),
+        }
+    }
+}
+
+/// Text as it stands in HTML or XML, within an element or a quoted attribute.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\t' => escaped.push(letter),
+            // XML has no way to write these.
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            _ if letter.is_control() => escaped.push('\u{fffd}'),
+            _ => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// At most `length` letters of a label.
+pub(super) fn shorten(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The most dots of single chips in one chart; beyond it they are left out.
+pub(super) const DOTS: usize = 6000;

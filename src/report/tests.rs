@@ -1,0 +1,129 @@
+//! Contract: the page says in words and in a picture what the tables hold, shows every text as text, and refuses tables
+//! that it would misread.
+
+use std::fs;
+use std::path::Path;
+
+use super::write;
+
+const METRICS: &str = "chips,accuracy_mean,accuracy_std,accuracy_ci95,accuracy_min,accuracy_max,spikes_per_image";
+
+/// Makes a result folder of `(file, content)` and returns its page and its chart.
+fn report(files: &[(&str, &str)]) -> Result<(String, String), String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let page = write(folder.path()).map_err(|error| error.to_string())?;
+    assert_eq!(page, folder.path().join("report.html"));
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    Ok((read(&page), read(&folder.path().join("accuracy.svg"))))
+}
+
+fn summary(settings: &str, rows: &str) -> String {
+    format!("{settings}{METRICS}\n{rows}")
+}
+
+#[test]
+fn variation_is_answered_series_by_series() {
+    let table = summary(
+        "stage,rram.variation.scale,sram.shift,",
+        "float,,,1,92,,,92,92,4000\n\
+         hybrid,0,-1,20,90,0.5,0.2,89,91,4000\nhybrid,2,-1,20,80,1,0.4,78,82,4100\n\
+         hybrid,0,1,20,89,0.5,0.2,88,90,4000\nhybrid,2,1,20,86.5,1,0.4,84,88,4100\n",
+    );
+    let results = "stage,rram.variation.scale,sram.shift,chip,accuracy,spikes_per_image\n\
+                   hybrid,2,1,0,84,4100\nhybrid,2,1,1,88,4100\n";
+    let (page, svg) = report(&[("summary.csv", &table), ("results.csv", results)]).unwrap();
+    for expected in [
+        "At the largest RRAM variation scale, 2, sram.shift = 1 is best: 86.50 %",
+        "Next is sram.shift = -1 with 80.00 %; their confidence intervals do not overlap",
+        "sram.shift = 1 loses 2.50 points of accuracy (89.00 → 86.50 %)",
+        "sram.shift = -1 loses 10.00 points of accuracy (90.00 → 80.00 %)",
+        "For reference, float: 92.00 %",
+        "role=\"img\"",
+        "<caption>",
+        "scope=\"row\"",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert_eq!(svg.matches("<polyline").count(), 2, "a line per series");
+    assert_eq!(svg.matches("<circle").count(), 2, "a dot per chip");
+    assert_eq!(svg.matches("stroke-dasharray=\"7 5\"").count(), 1, "the reference");
+    assert!(!svg.contains("var("), "the file of its own has its own colours");
+    assert!(!page.contains("<script") && !page.contains("src="), "nothing is executed or loaded");
+}
+
+#[test]
+fn other_axes_and_single_points_have_their_answers() {
+    let row = |settings: &str, mean: f64| format!("{settings}1,{mean},,,{mean},{mean},\n");
+    let cases = [
+        (
+            summary("adc.bits,", &[row("4,", 70.0), row("8,", 91.0)].concat()),
+            "highest at adc.bits = 8: 91.00 % (one chip)",
+        ),
+        (summary("stage,", &[row("a,", 70.0), row("b,", 91.0)].concat()), "highest with b: 91.00 %"),
+        (summary("", &row("", 88.0)), "Mean accuracy is 88.00 % (one chip)"),
+        (
+            summary("rram.variation.scale,", &[row("1,", 80.0), row("0,", 80.0)].concat()),
+            "At the largest RRAM variation scale, 1, mean accuracy is 80.00 %",
+        ),
+        (summary("x,", &[row("-1e-300,", 1.0), row("1e300,", 2.0)].concat()), "highest with x = 1e300"),
+    ];
+    for (table, expected) in cases {
+        let (page, svg) = report(&[("summary.csv", &table)]).unwrap();
+        assert!(page.contains(expected), "{expected}: {page}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{expected}: {svg}");
+    }
+}
+
+#[test]
+fn every_text_is_shown_as_text() {
+    let table = summary("stage,", "<b>&\"',1,90,,,90,90,\nplain,1,80,,,80,80,\n");
+    let origin = r#"{"title": "</title><script>", "question": "a < b?", "command": "x & y", "version": "\u0001"}"#;
+    let (page, svg) = report(&[("summary.csv", &table), ("origin.json", origin)]).unwrap();
+    for text in [&page, &svg] {
+        assert!(text.contains("&lt;b&gt;&amp;&quot;&#39;") && !text.contains("<b>"));
+    }
+    assert!(page.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"));
+    assert!(page.contains("a &lt; b?") && page.contains("x &amp; y") && page.contains("crosspike \u{fffd}"));
+}
+
+#[test]
+fn more_than_can_be_shown_is_said() {
+    let rows: String = (0..24).map(|row| format!("{},{},1,{row},,,{row},{row},\n", row % 2, row / 2)).collect();
+    let (page, svg) = report(&[("summary.csv", &summary("a,b,", &rows))]).unwrap();
+    assert!(page.contains("Shown are the best 8 of 12 series."));
+    assert_eq!(svg.matches("<polyline").count(), 8);
+    let rows: String = (0..70).map(|row| format!("name {row},1,{row},,,{row},{row},\n")).collect();
+    let (page, _) = report(&[("summary.csv", &summary("a,", &rows))]).unwrap();
+    assert!(page.contains("Shown are the first 60 of 70 points."));
+}
+
+#[test]
+fn tables_that_would_be_misread_are_refused() {
+    let good = summary("a,", "1,2,90,1,0.5,89,91,7\n");
+    let cases: [(&[(&str, &str)], &str); 10] = [
+        (&[], "summary.csv: not found; expected the table of a sweep"),
+        (&[("summary.csv", "")], "expected a column `chips`"),
+        (&[("summary.csv", "a,chips,accuracy_mean\n")], "expected the columns chips, accuracy_mean"),
+        (&[("summary.csv", &summary("a,", ""))], "expected at least one row"),
+        (&[("summary.csv", &summary("a,", "1,2,90\n"))], "found record with 3 fields"),
+        (
+            &[("summary.csv", &summary("a,", "1,2,many,1,1,1,1,1\n"))],
+            "line 2: accuracy_mean: expected a number from 0 to 100; found `many`",
+        ),
+        (&[("summary.csv", &summary("a,", "1,2,101,1,1,1,1,1\n"))], "found `101`"),
+        (&[("summary.csv", &summary("a,", "1,2,NaN,1,1,1,1,1\n"))], "found `NaN`"),
+        (
+            &[("summary.csv", &good), ("results.csv", "a,chip,accuracy\n3,0,90\n")],
+            "settings that no row of summary.csv has",
+        ),
+        (&[("summary.csv", &good), ("origin.json", "[1]")], "expected a JSON object"),
+    ];
+    for (files, expected) in cases {
+        let message = report(files).expect_err(expected);
+        assert!(message.contains(expected), "expected {expected:?}: {message}");
+    }
+    assert!(report(&[("summary.csv", &good)]).is_ok(), "the table without faults is accepted");
+}

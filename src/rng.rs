@@ -1,0 +1,146 @@
+//! Counter-based randomness: Philox4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011).
+//!
+//! A draw is a pure function of a key and a counter, so a chip or a spike train is the same on any thread count,
+//! backend, shard or resume. The key is derived from the seed, a [`Stream`] and one index (the chip, the epoch, ...);
+//! the counter names the cell or pixel, the step and the block. The GPU runs the same function
+//! (`shaders/philox.wgsl`) and only ever compares the 32-bit words.
+
+use ndarray_rand::rand::RngCore;
+
+const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// What a family of draws is for. Two streams of one seed share no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Stream {
+    /// Programming variation of a manufactured chip; the index is the chip.
+    Chip = 1,
+    /// Programming variation of a training pass; the index is the iteration.
+    TrainingPass = 2,
+    /// Poisson encoding; the index is the epoch, 0 at evaluation.
+    Poisson = 3,
+    /// The order of the training images; the index is the epoch.
+    Shuffle = 4,
+    /// Crops and flips; the index is the epoch.
+    Augment = 5,
+    /// Initial weights; the index is the layer.
+    Init = 6,
+    /// The split into training and validation images.
+    Split = 7,
+    /// Initial values of the companion SRAM array; the index is the layer.
+    SramInit = 8,
+}
+
+/// Ten rounds of Philox4x32.
+pub fn philox4x32(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
+    let [mut k0, mut k1] = key;
+    let mut c = counter;
+    for round in 0..10 {
+        if round > 0 {
+            k0 = k0.wrapping_add(WEYL[0]);
+            k1 = k1.wrapping_add(WEYL[1]);
+        }
+        let p0 = u64::from(MULTIPLIER[0]) * u64::from(c[0]);
+        let p1 = u64::from(MULTIPLIER[1]) * u64::from(c[2]);
+        c = [(p1 >> 32) as u32 ^ c[1] ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ k1, p0 as u32];
+    }
+    c
+}
+
+/// The key of one stream of a seed.
+///
+/// A 64-bit Philox key cannot hold seed, stream and index side by side, so the key is itself a Philox output.
+pub fn stream_key(seed: u64, stream: Stream, index: u64) -> [u32; 2] {
+    let c = philox4x32(
+        [seed as u32, (seed >> 32) as u32],
+        [index as u32, (index >> 32) as u32, stream as u32, 0x6372_6F73],
+    );
+    [c[0], c[1]]
+}
+
+/// A sequence of words under one key: the counter's last word counts blocks, the first three name the draw's place.
+///
+/// It is an [`RngCore`], so that `rand_distr` samples from it.
+#[derive(Clone, Debug)]
+pub struct Substream {
+    key: [u32; 2],
+    counter: [u32; 4],
+    block: [u32; 4],
+    used: usize,
+}
+
+impl Substream {
+    /// The substream at `place`: for a cell (logical weight, layer, slice and polarity), for an image (index, 0, 0).
+    pub fn new(key: [u32; 2], place: [u32; 3]) -> Self {
+        Substream { key, counter: [place[0], place[1], place[2], 0], block: [0; 4], used: 4 }
+    }
+}
+
+impl RngCore for Substream {
+    fn next_u32(&mut self) -> u32 {
+        if self.used == 4 {
+            self.block = philox4x32(self.key, self.counter);
+            self.counter[3] = self.counter[3].wrapping_add(1);
+            self.used = 0;
+        }
+        self.used += 1;
+        self.block[self.used - 1]
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let low = u64::from(self.next_u32());
+        low | u64::from(self.next_u32()) << 32
+    }
+
+    fn fill_bytes(&mut self, dst: &mut [u8]) {
+        for chunk in dst.chunks_mut(4) {
+            let word = self.next_u32().to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+}
+
+/// Known answers of Random123 1.14 (`kat_vectors`, `philox4x32 10`): counter, key, output. Shared with the GPU's test.
+pub const KNOWN_ANSWERS: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
+    ([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+    ([u32::MAX; 4], [u32::MAX; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+    (
+        [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+        [0xa409_3822, 0x299f_31d0],
+        [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn philox_gives_the_known_answers_of_random123() {
+        for (counter, key, expected) in KNOWN_ANSWERS {
+            assert_eq!(philox4x32(key, counter), expected);
+        }
+    }
+
+    #[test]
+    fn a_substream_walks_the_blocks_of_its_place() {
+        let key = stream_key(7, Stream::Chip, 3);
+        let mut stream = Substream::new(key, [5, 6, 7]);
+        let words: Vec<u32> = (0..8).map(|_| stream.next_u32()).collect();
+        let expected = [philox4x32(key, [5, 6, 7, 0]), philox4x32(key, [5, 6, 7, 1])].concat();
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn seeds_streams_and_indices_have_keys_of_their_own() {
+        let mut keys = std::collections::HashSet::new();
+        for seed in [0, 1, 1 << 32] {
+            for stream in [Stream::Chip, Stream::Poisson, Stream::Shuffle] {
+                for index in [0, 1, 1 << 32] {
+                    assert!(keys.insert(stream_key(seed, stream, index)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Finished trials on disk: one append-only CSV a shard, a line a trial, flushed as it ends.
+//!
+//! A line counts once its line end is there; a kill loses at most the running trial. All numbers are integers, so
+//! nothing is lost in writing.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// One finished trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The point's index.
+    pub point: u64,
+    /// The chip's index.
+    pub chip: u64,
+    /// Images classified correctly.
+    pub correct: u64,
+    /// Images run.
+    pub images: u64,
+    /// Spikes of all layers, steps and images.
+    pub spikes: u64,
+}
+
+/// A shard's file, open for appending.
+pub struct Store {
+    file: File,
+    path: std::path::PathBuf,
+}
+
+/// The name of a shard's file, counted from 1.
+pub fn shard_name(shard: usize, of: usize) -> String {
+    format!("trials-{shard}-of-{of}.csv")
+}
+
+impl Store {
+    /// Opens a shard's file, cuts a half-written last line off, and gives the trials it holds.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Trial>)> {
+        let (trials, whole) = if path.exists() { read(path)? } else { (Vec::new(), 0) };
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
+        file.set_len(whole).map_err(Error::io(path))?;
+        Ok((Store { file, path: path.to_path_buf() }, trials))
+    }
+
+    /// Appends one trial.
+    pub fn push(&mut self, trial: Trial) -> Result<()> {
+        let Trial { point, chip, correct, images, spikes } = trial;
+        let line = format!("{point},{chip},{correct},{images},{spikes}\n");
+        self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
+    }
+}
+
+/// The trials of a file and the length of its whole lines.
+fn read(path: &Path) -> Result<(Vec<Trial>, u64)> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |last| last + 1);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&bytes[..whole]);
+    let trials = reader.deserialize().collect::<std::result::Result<_, _>>();
+    Ok((trials.map_err(|e| Error::file(path, format!("not a file of trials: {e}")))?, whole as u64))
+}
+
+/// Every trial in a folder, by point and chip.
+pub fn read_all(folder: &Path) -> Result<BTreeMap<(u64, u64), Trial>> {
+    let mut trials = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("trials-") && name.ends_with(".csv") {
+            trials.extend(read(&path)?.0.into_iter().map(|t| ((t.point, t.chip), t)));
+        }
+    }
+    Ok(trials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_written_trial_is_cut_off_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(shard_name(1, 1));
+        let trial = |chip| Trial { point: 0, chip, correct: 5, images: 10, spikes: 100 };
+        let (mut store, found) = Store::open(&path).unwrap();
+        assert!(found.is_empty());
+        store.push(trial(0)).unwrap();
+        store.push(trial(1)).unwrap();
+        drop(store);
+        let bytes = std::fs::read(&path).unwrap();
+        for cut in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let (mut store, found) = Store::open(&path).unwrap();
+            assert!(found.len() == if cut < bytes.len() / 2 { 0 } else { 1 }, "cut at {cut}");
+            store.push(trial(7)).unwrap();
+            let all = read_all(folder.path()).unwrap();
+            assert_eq!(all.len(), found.len() + 1);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Stochastic gradient descent with momentum, as PyTorch has it: decay is added to the gradient, γ included.
+
+use super::config::Recipe;
+use super::pass::ParameterGradient;
+use crate::network::Network;
+
+/// The optimiser's state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sgd {
+    /// Velocities, one entry a layer.
+    pub velocity: Vec<ParameterGradient>,
+}
+
+impl Sgd {
+    /// At rest.
+    pub fn new(network: &Network) -> Self {
+        let at_rest = |layer: &crate::network::weights::LayerWeights| ParameterGradient {
+            weights: vec![0.0; layer.rram.len()],
+            gamma: vec![0.0; layer.norm.as_ref().map_or(0, |n| n.gamma.len())],
+        };
+        Sgd { velocity: network.layers.iter().map(at_rest).collect() }
+    }
+
+    /// Moves every parameter one step.
+    pub fn step(&mut self, network: &mut Network, gradients: &[ParameterGradient], recipe: &Recipe, rate: f32) {
+        let update = |values: &mut [f32], velocity: &mut [f32], gradient: &[f32]| {
+            for ((w, v), g) in values.iter_mut().zip(velocity).zip(gradient) {
+                *v = recipe.momentum * *v + (g + recipe.weight_decay * *w);
+                *w -= rate * *v;
+            }
+        };
+        for ((layer, velocity), gradient) in network.layers.iter_mut().zip(&mut self.velocity).zip(gradients) {
+            update(&mut layer.rram, &mut velocity.weights, &gradient.weights);
+            if let Some(norm) = &mut layer.norm {
+                update(&mut norm.gamma, &mut velocity.gamma, &gradient.gamma);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A training run's whole state, so that a killed run goes on and ends in the same bytes.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::pass::ParameterGradient;
+use super::sgd::Sgd;
+use crate::checkpoint::{Checkpoint, Tensor, Values};
+use crate::error::{Error, Result};
+use crate::network::{Model, Network};
+
+/// Where a run stands.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Latent weights and norms.
+    pub network: Network,
+    /// The optimiser.
+    pub sgd: Sgd,
+    /// Everything else.
+    pub position: Position,
+}
+
+/// Epoch, step and what has been logged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// The epoch under way, from 0.
+    pub epoch: usize,
+    /// Steps of it done.
+    pub step: usize,
+    /// Sum of the step losses of the epoch.
+    pub loss: f64,
+    /// Images of the epoch classified correctly in training.
+    pub correct: usize,
+    /// Images of the epoch seen.
+    pub seen: usize,
+    /// Best validation accuracy so far, in percent, and its epoch.
+    pub best: Option<(f64, usize)>,
+    /// Finished epochs.
+    pub log: Vec<LogRow>,
+}
+
+/// One row of `log.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Learning rate.
+    pub learning_rate: f32,
+    /// Mean training loss.
+    pub loss: f64,
+    /// Training accuracy in percent, over the epoch.
+    pub train_accuracy: f64,
+    /// Validation accuracy in percent, after the epoch.
+    pub validation_accuracy: Option<f64>,
+}
+
+impl State {
+    /// Stores the state in one file.
+    pub fn write(&self, path: &Path, model: &Model) -> Result<()> {
+        let position = serde_json::to_value(&self.position).expect("a position is plain data");
+        let mut checkpoint = self.network.to_checkpoint(model, position);
+        for (i, velocity) in self.sgd.velocity.iter().enumerate() {
+            for (what, values) in [("weights", &velocity.weights), ("gamma", &velocity.gamma)] {
+                let tensor = Tensor { shape: vec![values.len()], values: Values::F32(values.clone()) };
+                checkpoint.tensors.insert(format!("velocity.{i}.{what}"), tensor);
+            }
+        }
+        checkpoint.write(path)
+    }
+
+    /// Reads a stored state.
+    pub fn read(path: &Path, model: &Model) -> Result<Self> {
+        let checkpoint = Checkpoint::read(path)?;
+        let network = Network::from_checkpoint(model, &checkpoint)?;
+        let mut sgd = Sgd::new(&network);
+        for (i, ParameterGradient { weights, gamma }) in sgd.velocity.iter_mut().enumerate() {
+            for (what, values) in [("weights", weights), ("gamma", gamma)] {
+                let stored = checkpoint.f32(&format!("velocity.{i}.{what}"), &[values.len()])?;
+                values.copy_from_slice(stored);
+            }
+        }
+        let position = serde_json::from_value(checkpoint.metadata)
+            .map_err(|e| Error::file(path, format!("not the state of a training run: {e}")))?;
+        Ok(State { network, sgd, position })
+    }
+}

@@ -1,0 +1,352 @@
+//! The commands as written: what they take, what they write, and how they refuse bad input: exit code 1 or 2, a message
+//! with file, line and key or value, no panic, nothing half-written.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use common::golden;
+use ndarray::Array3;
+use ndarray_npy::ReadNpyExt;
+
+fn root(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file).display().to_string()
+}
+
+/// Runs `crosspike` in `folder` with words split at blanks.
+fn crosspike(folder: &Path, words: &str) -> Output {
+    let mut command = Command::cargo_bin("crosspike").unwrap();
+    command.current_dir(folder).args(words.split_whitespace()).output().unwrap()
+}
+
+fn succeeds(folder: &Path, words: &str) -> String {
+    let output = crosspike(folder, words);
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(path: PathBuf) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A folder with a small training file, model and profile.
+fn workspace() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fs::read_to_string(root("models/digits.toml")).unwrap().replace("steps = 8", "steps = 2");
+    fs::write(folder.path().join("model.toml"), model).unwrap();
+    fs::copy(root("hw_profiles/rram_4bit.toml"), folder.path().join("profile.toml")).unwrap();
+    let train = "model = \"model.toml\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\n\
+                 [train]\nepochs = 2\nbatch = 32\nlimit = 96\nvalidation = 0.25\n";
+    fs::write(folder.path().join("train.toml"), train).unwrap();
+    folder
+}
+
+/// A folder with a trained checkpoint `c.safetensors` beside the rest.
+fn trained() -> tempfile::TempDir {
+    let folder = workspace();
+    succeeds(folder.path(), "train train.toml --out run");
+    fs::rename(folder.path().join("run/checkpoint.safetensors"), folder.path().join("c.safetensors")).unwrap();
+    folder
+}
+
+const INFER: &str = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 16 --backend cpu";
+
+#[test]
+fn train_writes_its_files_and_refuses_to_overwrite_them() {
+    let folder = workspace();
+    let said = succeeds(folder.path(), "train train.toml --out run --set train.variation=true");
+    assert!(said.contains("test accuracy"), "{said}");
+    let log = fs::read_to_string(folder.path().join("run/log.csv")).unwrap();
+    assert!(
+        log.starts_with("epoch,learning_rate,loss,train_accuracy,validation_accuracy\n1,") && log.lines().count() == 3
+    );
+    assert!(folder.path().join("run/best.safetensors").exists());
+    assert!(!folder.path().join("run/unfinished").exists() && !folder.path().join("run/state.safetensors").exists());
+    let again = crosspike(folder.path(), "train train.toml --out run --set train.variation=true");
+    assert_eq!(again.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force"));
+    let first = fs::read(folder.path().join("run/checkpoint.safetensors")).unwrap();
+    succeeds(folder.path(), "train train.toml --out run --set train.variation=true --force");
+    assert!(
+        fs::read(folder.path().join("run/checkpoint.safetensors")).unwrap() == first,
+        "the same run, the same bytes"
+    );
+    succeeds(folder.path(), "train train.toml --out on --set init=run/checkpoint.safetensors --set train.epochs=1");
+}
+
+#[test]
+fn infer_reproduces_the_golden_logits_from_both_file_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden_folder = golden("").display().to_string();
+    for file in ["hybrid.safetensors", "hybrid.pth.tar"] {
+        let words = format!(
+            "infer --model {golden_folder}/model.toml --checkpoint {golden_folder}/{file} --data frames:{golden_folder}/frames.npz \
+             --set rram.weight_bits=4 --set sram.bits=2 --set sram.shift=2 --backend cpu --logits l.npy --json j.json"
+        );
+        succeeds(folder.path(), &words);
+        let logits = Array3::<f32>::read_npy(fs::File::open(folder.path().join("l.npy")).unwrap()).unwrap();
+        assert_eq!(logits.dim(), (1, 6, 5));
+        for (a, b) in logits.iter().zip(common::expected("logits.hybrid.r4s2.shift2").iter()) {
+            assert!((a - b).abs() < 1e-4, "{file}: {a}, expected {b}");
+        }
+    }
+}
+
+#[test]
+fn infer_writes_the_json_of_the_contract() {
+    let folder = trained();
+    let words = format!("{INFER} --profile profile.toml --chips 3 --seed 5 --batch 5 --json j.json --logits l.npy");
+    succeeds(folder.path(), &words);
+    let report = json(folder.path().join("j.json"));
+    let accuracies: Vec<f64> =
+        report["chips"].as_array().unwrap().iter().map(|c| c["accuracy"].as_f64().unwrap()).collect();
+    assert_eq!(accuracies.len(), 3);
+    let mean = accuracies.iter().sum::<f64>() / 3.0;
+    assert!((report["accuracy"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9);
+    assert!(report["accuracy"]["std"].is_number() && report["accuracy"]["ci95"].is_number());
+    assert_eq!(report["spikes"]["conv1"].as_array().unwrap().len(), 2);
+    assert!(report["spikes"]["fc1"][1].as_u64().is_some() && report["events"]["input_pulses"][0].as_u64().unwrap() > 0);
+    for key in ["version", "configuration", "backend"] {
+        assert!(!report["origin"][key].is_null(), "origin.{key}");
+    }
+    succeeds(folder.path(), &format!("{INFER} --json one.json"));
+    let one = json(folder.path().join("one.json"));
+    assert!(one["accuracy"]["std"].is_null() && one["accuracy"]["ci95"].is_null());
+    let logits = Array3::<f32>::read_npy(fs::File::open(folder.path().join("l.npy")).unwrap()).unwrap();
+    assert_eq!(logits.dim(), (3, 16, 10));
+    // Another batch, one chip fewer: the same chips.
+    succeeds(
+        folder.path(),
+        &words.replace("--batch 5", "--batch 16").replace("--chips 3", "--chips 2").replace("j.json", "k.json"),
+    );
+    assert_eq!(json(folder.path().join("k.json"))["chips"][1], report["chips"][1]);
+}
+
+#[test]
+fn more_variation_costs_accuracy_and_a_residual_wins_it_back() {
+    let folder = workspace();
+    succeeds(
+        folder.path(),
+        "train train.toml --out run --set train.limit=1437 --set train.epochs=3 --set model.steps=4",
+    );
+    let accuracy = |set: &str| {
+        let words = format!(
+            "infer --model model.toml --checkpoint run/checkpoint.safetensors --data digits --profile profile.toml --backend cpu \
+             --set model.steps=4 --chips 6 --json j.json {set}"
+        );
+        succeeds(folder.path(), &words);
+        json(folder.path().join("j.json"))["accuracy"]["mean"].as_f64().unwrap()
+    };
+    let scales = ["0", "1", "3"].map(|s| accuracy(&format!("--set rram.variation.scale={s}")));
+    assert!(scales[0] > scales[1] && scales[1] > scales[2] + 5.0, "{scales:?}");
+    let residual = accuracy("--set rram.variation.scale=3 --set sram.bits=4 --set sram.init=residual");
+    assert!(residual > scales[2] + 5.0, "{residual} after {scales:?}");
+}
+
+#[test]
+fn sweep_shards_merge_and_report_draws_them() {
+    let folder = trained();
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\n\
+                 data = \"digits\"\nlimit = 10\nchips = 2\n[grid]\n\"rram.variation.scale\" = [0.0, 1.5]\n\"sram.shift\" = [-1, 0]\n\
+                 \"sram.bits\" = [2]\n";
+    fs::write(folder.path().join("s.toml"), sweep).unwrap();
+    succeeds(folder.path(), "sweep s.toml --out whole --backend cpu");
+    succeeds(folder.path(), "sweep s.toml --out parts --backend cpu --shard 2/2");
+    assert!(!folder.path().join("parts/results.csv").exists());
+    let early = crosspike(folder.path(), "report parts");
+    assert_eq!(early.status.code(), Some(1));
+    succeeds(folder.path(), "sweep s.toml --out parts --backend cpu --shard 1/2 --resume");
+    for file in ["results.csv", "summary.csv"] {
+        let read = |run: &str| fs::read_to_string(folder.path().join(run).join(file)).unwrap();
+        assert_eq!(read("whole"), read("parts"));
+    }
+    let results = fs::read_to_string(folder.path().join("whole/results.csv")).unwrap();
+    let rows: Vec<&str> = results.lines().collect();
+    assert!(rows[0].starts_with("rram.variation.scale,sram.bits,sram.shift,chip,accuracy"), "{}", rows[0]);
+    assert!(
+        rows.len() == 1 + 8 && rows[1].starts_with("0.0,2,-1,0,") && rows[8].starts_with("1.5,2,0,1,"),
+        "{results}"
+    );
+    fs::remove_file(folder.path().join("whole/report.html")).unwrap();
+    succeeds(folder.path(), "report whole");
+    let page = fs::read_to_string(folder.path().join("whole/report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("</html>") && !page.contains("src=\"http"));
+}
+
+#[test]
+fn map_lists_tiles_and_digital_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = format!(
+        "map --model {} --profile {} --json m.json",
+        root("models/vgg9.toml"),
+        root("hw_profiles/rram_4bit.toml")
+    );
+    let said = succeeds(folder.path(), &words);
+    assert!(said.contains("conv7") && said.contains("digital"), "{said}");
+    let plan = json(folder.path().join("m.json"));
+    // conv7 is 2304 x 256 on 128 x 128 cells.
+    let conv7 = &plan["layers"][6];
+    assert_eq!(
+        (conv7["row_splits"].as_u64(), conv7["column_splits"].as_u64(), conv7["tiles"].as_u64()),
+        (Some(18), Some(2), Some(36))
+    );
+    assert_eq!(plan["layers"][7]["place"], "digital");
+}
+
+#[test]
+fn import_converts_and_gpus_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    succeeds(folder.path(), &format!("import {} out.safetensors", golden("checkpoint.pth.tar").display()));
+    let read = |path: &Path| crosspike::checkpoint::Checkpoint::read(path).unwrap().tensors;
+    assert!(read(&folder.path().join("out.safetensors")) == read(&golden("checkpoint.safetensors")));
+    assert!(succeeds(folder.path(), "gpus").contains("auto takes: "));
+    for command in ["", "quickstart", "train", "infer", "sweep", "report", "map", "import", "gpus"] {
+        assert!(succeeds(folder.path(), &format!("{command} --help")).contains("Usage"), "{command}");
+    }
+}
+
+/// Writes a file made from another one.
+fn derive(folder: &Path, from: &str, to: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let bytes = fs::read(folder.join(from)).unwrap();
+    fs::write(folder.join(to), change(bytes)).unwrap();
+}
+
+fn replaced(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(from));
+    text.replace(from, to).into_bytes()
+}
+
+/// A PyTorch file whose pickle calls a function.
+fn malicious_checkpoint(path: &Path) {
+    use std::io::Write;
+    let mut zip = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    zip.start_file("archive/data.pkl", options).unwrap();
+    zip.write_all(b"\x80\x02cos\nsystem\nX\x0c\x00\x00\x00touch hackedq\x00\x85R.").unwrap();
+    zip.start_file("archive/version", options).unwrap();
+    zip.write_all(b"3\n").unwrap();
+    zip.finish().unwrap();
+}
+
+#[test]
+fn bad_input_is_refused_with_its_place() {
+    let folder = trained();
+    let at = folder.path();
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\
+                 [grid]\n\"rram.variation.scale\" = [0.0, -1.0]\n";
+    fs::write(at.join("sweep.toml"), sweep).unwrap();
+    derive(at, "sweep.toml", "empty_grid.toml", |b| replaced(b, "[0.0, -1.0]", "[]"));
+    derive(at, "sweep.toml", "grid_key.toml", |b| replaced(b, "rram.variation.scale", "rram.variation.scael"));
+    derive(at, "profile.toml", "key.toml", |b| replaced(b, "weight_bits = 4", "weight_bit = 4"));
+    derive(at, "profile.toml", "nan.toml", |b| replaced(b, "sigma = 0.34597", "sigma = nan"));
+    derive(at, "profile.toml", "negative.toml", |b| replaced(b, "sigma = 0.34597", "sigma = -0.1"));
+    derive(at, "profile.toml", "word.toml", |b| replaced(b, "sigma = 0.34597", "sigma = \"wide\""));
+    derive(at, "profile.toml", "cell.toml", |b| replaced(b, "model = \"weight\"", "model = \"cell\""));
+    derive(at, "profile.toml", "broken.toml", |b| replaced(b, "[tile]", "[tile"));
+    derive(at, "profile.toml", "latin.toml", |_| vec![b'a', 0xff, 0xfe]);
+    derive(at, "model.toml", "wide.toml", |b| replaced(b, "conv = 16", "conv = 24"));
+    derive(at, "model.toml", "absurd.toml", |b| replaced(b, "conv = 16", "conv = 99999999999999"));
+    derive(at, "model.toml", "huge.toml", |b| replaced(b, "height = 8, width = 8", "height = 4096, width = 4096"));
+    derive(at, "model.toml", "empty.toml", |b| replaced(b, "conv = 16", "cnov = 16"));
+    derive(at, "train.toml", "epochs.toml", |b| replaced(b, "epochs = 2", "epochs = 0"));
+    derive(at, "train.toml", "rate.toml", |b| replaced(b, "epochs = 2", "learning_rate = -1.0"));
+    derive(at, "train.toml", "sram.toml", |b| replaced(b, "epochs = 2", "stage = \"sram\""));
+    derive(at, "train.toml", "prune.toml", |b| replaced(b, "[train]", "[prune]\nlambda = 1e-4\n[train]"));
+    derive(at, "train.toml", "data.toml", |b| replaced(b, "digits", "idx:nowhere"));
+    derive(at, "train.toml", "kind.toml", |b| replaced(b, "digits", "imagenet"));
+    derive(at, "c.safetensors", "cut.safetensors", |b| b[..b.len() / 2].to_vec());
+    derive(at, "c.safetensors", "header.safetensors", |mut b| {
+        b[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        b
+    });
+    fs::write(at.join("none.safetensors"), b"").unwrap();
+    malicious_checkpoint(&at.join("evil.pth"));
+    fs::create_dir_all(at.join("mnist")).unwrap();
+    fs::write(
+        at.join("mnist/t10k-images-idx3-ubyte"),
+        [0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255],
+    )
+    .unwrap();
+    fs::write(at.join("bad.npz"), b"PK\x03\x04 and no more").unwrap();
+
+    let profile = |file: &str| format!("{INFER} --profile {file} --json out.json");
+    let cases: Vec<(String, i32, &[&str])> = vec![
+        (profile("key.toml"), 2, &["key.toml:6: rram.weight_bit", "weight_bits"]),
+        (profile("nan.toml"), 2, &["nan.toml:13: rram.variation.sigma", "NaN"]),
+        (profile("negative.toml"), 2, &["negative.toml:13: rram.variation.sigma", "-0.1"]),
+        (profile("word.toml"), 2, &["word.toml:13: rram.variation.sigma", "wide"]),
+        (profile("cell.toml"), 2, &["cell.toml:9: rram.model", "not modelled"]),
+        (profile("broken.toml"), 2, &["broken.toml:16"]),
+        (profile("latin.toml"), 1, &["latin.toml", "UTF-8"]),
+        (profile("missing.toml"), 1, &["missing.toml"]),
+        (format!("{INFER} --set rram.variation.sigma=nan --json out.json"), 2, &["--set rram.variation.sigma=nan"]),
+        (format!("{INFER} --set rram.weight_bits=99 --json out.json"), 2, &["rram.weight_bits", "99"]),
+        (format!("{INFER} --set adc.bits=6 --json out.json"), 2, &["adc.bits", "not modelled"]),
+        (format!("{INFER} --set wires.bit_ohm=2 --json out.json"), 2, &["wires.bit_ohm", "not modelled"]),
+        (format!("{INFER} --set nonsense --json out.json"), 2, &["nonsense", "KEY=VALUE"]),
+        (format!("{INFER} --set model.steps=3 --json out.json"), 1, &["2 steps", "model 3"]),
+        (format!("{INFER} --set model.steps=0 --json out.json"), 2, &["steps", "expected 1"]),
+        (format!("{INFER} --encoding frames --json out.json"), 2, &["frames"]),
+        (format!("{INFER} --chips 0 --json out.json"), 2, &["--chips"]),
+        (format!("{INFER} --json no/such/folder/out.json"), 1, &["no/such/folder/out.json"]),
+        (INFER.replace("model.toml", "wide.toml"), 1, &["conv1.weight", "[24, 1, 3, 3]", "[16, 1, 3, 3]"]),
+        (INFER.replace("model.toml", "absurd.toml"), 2, &["absurd.toml:", "layers[0]"]),
+        (INFER.replace("model.toml", "huge.toml"), 2, &["huge.toml:", "layers[0]"]),
+        (INFER.replace("model.toml", "empty.toml"), 2, &["empty.toml:", "cnov"]),
+        (INFER.replace("c.safetensors", "cut.safetensors"), 1, &["cut.safetensors"]),
+        (INFER.replace("c.safetensors", "header.safetensors"), 1, &["header.safetensors"]),
+        (INFER.replace("c.safetensors", "none.safetensors"), 1, &["none.safetensors"]),
+        (INFER.replace("c.safetensors", "evil.pth"), 1, &["evil.pth", "os.system"]),
+        (INFER.replace("c.safetensors", "missing.pth"), 1, &["missing.pth"]),
+        (INFER.replace("digits", "idx:mnist"), 1, &["mnist"]),
+        (INFER.replace("digits", "cifar10:nowhere"), 1, &["nowhere"]),
+        (INFER.replace("digits", "images:bad.npz"), 1, &["bad.npz"]),
+        (INFER.replace("--data digits", "--data").to_string(), 2, &["--data"]),
+        ("import evil.pth out.json".into(), 1, &["os.system"]),
+        ("import c.safetensors c.safetensors".into(), 2, &["--force"]),
+        ("train epochs.toml --out new".into(), 2, &["epochs.toml:6: train.epochs", "0, expected"]),
+        ("train rate.toml --out new".into(), 2, &["rate.toml:6: train.learning_rate"]),
+        ("train sram.toml --out new".into(), 2, &["sram.toml:6: train.stage", "not in this version"]),
+        ("train prune.toml --out new".into(), 2, &["prune.toml:5: prune", "not in this version"]),
+        ("train data.toml --out new".into(), 1, &["nowhere"]),
+        ("train kind.toml --out new".into(), 2, &["imagenet", "digits"]),
+        ("train train.toml --out new --set train.epoch=2".into(), 2, &["train.epoch", "epochs"]),
+        (
+            "train train.toml --out new --set train.variation=true --set rram.variation.scale=0".into(),
+            2,
+            &["train.variation"],
+        ),
+        ("train train.toml --out c.safetensors".into(), 2, &["c.safetensors"]),
+        ("sweep sweep.toml --out new".into(), 2, &["sweep.toml:7: rram.variation.scale", "-1"]),
+        ("sweep empty_grid.toml --out new".into(), 2, &["empty_grid.toml:7", "rram.variation.scale"]),
+        ("sweep grid_key.toml --out new".into(), 2, &["grid_key.toml:7: rram.variation.scael", "scale"]),
+        ("sweep sweep.toml --out new --shard 3/2".into(), 2, &["3/2"]),
+        ("report .".into(), 1, &["summary.csv"]),
+        ("map --model model.toml --profile nan.toml --json out.json".into(), 2, &["nan.toml:13"]),
+    ];
+    let mut failures = Vec::new();
+    for (words, code, fragments) in &cases {
+        let output = crosspike(at, words);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() != Some(*code) {
+            failures.push(format!("{words}\n  exit {:?}, expected {code}: {message}", output.status.code()));
+        }
+        for fragment in *fragments {
+            if !message.contains(fragment) {
+                failures.push(format!("{words}\n  no `{fragment}` in: {message}"));
+            }
+        }
+        if message.contains("panicked")
+            || at.join("out.json").exists()
+            || at.join("new").exists()
+            || at.join("hacked").exists()
+        {
+            failures.push(format!("{words}\n  panicked or left something behind: {message}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}

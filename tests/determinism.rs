@@ -1,0 +1,231 @@
+//! The contract: inference, sweeps and training give the same bytes for any thread count, batch size, product kernel,
+//! shard and number of kills. It catches order-dependent sums, draws keyed by place instead of identity, and state that a
+//! resume forgets.
+
+mod common;
+
+use std::path::Path;
+
+use common::{batch, profile};
+use crosspike::chip::{Blueprint, Chip};
+use crosspike::crossbar::sums::Kernel;
+use crosspike::data::{Dataset, Split};
+use crosspike::engine::Engine;
+use crosspike::engine::cpu::CpuEngine;
+use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::error::Error;
+use crosspike::monitor::{Monitor, Silent};
+use crosspike::network::{Encoder, Encoding, Model, Network};
+use crosspike::output::OutputFolder;
+use crosspike::study::sweep::{Shard, Sweep};
+use crosspike::train::config::Recipe;
+use crosspike::train::{Trainer, finish};
+
+const PROFILE: [&str; 4] =
+    ["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.34597", "rram.layers=all"];
+
+fn root(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+fn digits() -> Model {
+    Model::read(&root("models/digits.toml"), &["steps=3".into()]).unwrap()
+}
+
+fn threads<T: Send>(n: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(work)
+}
+
+/// Chip 3 of seed 7 on the first 70 test digits.
+fn evaluate(kernel: Kernel, batch: usize) -> ChipResult {
+    let (model, profile) = (digits(), profile(&PROFILE));
+    let network = Network::xavier(&model, 5);
+    let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70);
+    let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+    let images: Vec<usize> = (0..data.len()).collect();
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
+    let engine = CpuEngine { kernel };
+    let evaluation = Evaluation { engine: &engine, data: &data, images: &images, encoder, batch };
+    evaluation.run(&Chip::program(&blueprint, 3)).unwrap()
+}
+
+#[test]
+fn inference_is_the_same_for_any_threads_batch_and_kernel() {
+    let expected = threads(1, || evaluate(Kernel::Auto, 70));
+    assert!(expected.counts.total_spikes() > 1000, "the network must be alive for this test to mean anything");
+    for n in [1, 2, 4] {
+        for kernel in [Kernel::Auto, Kernel::Dense, Kernel::Events] {
+            for batch in [1, 7, 64] {
+                let found = threads(n, || evaluate(kernel, batch));
+                assert_eq!(found, expected, "{n} threads, {kernel:?}, batch {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn direct_inputs_are_the_same_for_any_kernel() {
+    let images = batch("images:images.npz").0;
+    let run = |kernel| {
+        let (network, profile) = (common::network("checkpoint.safetensors"), profile(&PROFILE));
+        common::run(&CpuEngine { kernel }, &network, &profile, Encoding::Direct, &images)
+    };
+    assert_eq!(run(Kernel::Dense), run(Kernel::Events));
+}
+
+/// Stops work after so many progress reports.
+struct StopAfter(std::sync::atomic::AtomicI64);
+
+impl Monitor for StopAfter {
+    fn begin(&self, _: &str, _: u64) {}
+    fn progress(&self, _: u64, _: &str) {
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    fn end(&self) {}
+    fn line(&self, _: &str) {}
+    fn stop(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Relaxed) <= 0
+    }
+}
+
+/// Trains in `folder`, killed after each number of steps in turn, then to the end; gives the files' bytes.
+fn train(folder: &Path, stops: &[i64], n: usize) -> Vec<Vec<u8>> {
+    let (model, profile) = (digits(), profile(&PROFILE));
+    let data = Dataset::open("digits", Path::new(""), Split::Train).unwrap();
+    let recipe =
+        Recipe { epochs: 2, batch: 32, limit: Some(200), validation: 0.2, variation: true, ..Recipe::default() };
+    let origin = serde_json::json!({ "version": "test" });
+    let trainer = || Trainer {
+        model: &model,
+        profile: &profile,
+        data: &data,
+        recipe: &recipe,
+        encoding: Encoding::Poisson,
+        origin: origin.clone(),
+    };
+    threads(n, || {
+        for stop in stops {
+            let claimed = OutputFolder::claim(folder, &origin, false, &[]).unwrap();
+            let monitor = StopAfter((*stop).into());
+            let stopped = trainer().run(Network::xavier(&model, 1), Some(&claimed), &monitor);
+            assert!(matches!(stopped, Err(Error::Interrupted(_))));
+        }
+        let claimed = OutputFolder::claim(folder, &origin, false, &[]).unwrap();
+        trainer().run(Network::xavier(&model, 1), Some(&claimed), &Silent).unwrap();
+        finish(&claimed).unwrap();
+    });
+    ["checkpoint.safetensors", "best.safetensors", "log.csv"].map(|f| std::fs::read(folder.join(f)).unwrap()).to_vec()
+}
+
+#[test]
+fn a_training_ends_in_the_same_bytes_for_any_threads_and_any_kills() {
+    let root = tempfile::tempdir().unwrap();
+    let expected = train(&root.path().join("whole"), &[], 1);
+    for (name, stops, n) in
+        [("threads", &[][..], 2), ("four", &[], 4), ("killed", &[2, 1, 4], 2), ("at the end", &[5, 5], 1)]
+    {
+        assert!(train(&root.path().join(name), stops, n) == expected, "{name}");
+    }
+}
+
+fn sweep_file(root: &Path) -> std::path::PathBuf {
+    let model = digits();
+    let checkpoint = Network::xavier(&model, 1).to_checkpoint(&model, serde_json::Value::Null);
+    checkpoint.write(&root.join("c.safetensors")).unwrap();
+    let text = format!(
+        "name = \"test\"\nmodel = \"m.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = {:?}\ndata = \"digits\"\nlimit = 20\n\
+         chips = 3\nseed = 4\n[grid]\n\"rram.variation.scale\" = [0.0, 1.0, 2.0]\n\"sram.bits\" = [0, 2]\n",
+        self::root("hw_profiles/rram_4bit.toml")
+    );
+    let model_text =
+        std::fs::read_to_string(self::root("models/digits.toml")).unwrap().replace("steps = 8", "steps = 3");
+    std::fs::write(root.join("m.toml"), model_text).unwrap();
+    std::fs::write(root.join("s.toml"), text).unwrap();
+    root.join("s.toml")
+}
+
+#[test]
+fn a_sweep_ends_in_the_same_bytes_for_any_threads_shards_and_kills() {
+    let root = tempfile::tempdir().unwrap();
+    let sweep = Sweep::read(&sweep_file(root.path()), &Default::default()).unwrap();
+    let engine = CpuEngine::default();
+    let origin = sweep.origin(&engine);
+    let results = |name: &str, shards: usize, n: usize, stop_after: Option<i64>| {
+        let path = root.path().join(name);
+        threads(n, || {
+            for index in (1..=shards).rev() {
+                loop {
+                    let folder = OutputFolder::claim(&path, &origin, false, &[]).unwrap();
+                    let monitor = StopAfter(stop_after.unwrap_or(i64::MAX).into());
+                    match sweep.run(&engine, &folder, Shard { index, of: shards }, &monitor) {
+                        Ok(complete) => assert_eq!(complete, index == 1),
+                        Err(Error::Interrupted(_)) => continue,
+                        Err(e) => panic!("{e}"),
+                    }
+                    break;
+                }
+            }
+        });
+        ["results.csv", "summary.csv"].map(|f| std::fs::read_to_string(path.join(f)).unwrap())
+    };
+    let expected = results("whole", 1, 1, None);
+    assert_eq!(expected[0].lines().count(), 1 + 6 * 3);
+    assert!(expected[0].starts_with("rram.variation.scale,sram.bits,chip,accuracy,"), "{}", expected[0]);
+    for (name, shards, n, stop) in [("threads", 1, 2, None), ("shards", 5, 1, None), ("kills", 2, 2, Some(3))] {
+        assert_eq!(results(name, shards, n, stop), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_knob_of_the_profile_changes_the_chip() {
+    let (model, network) = (digits(), Network::xavier(&digits(), 5));
+    let chip = |overrides: &[&str], seed, index| {
+        let profile = profile(&[&PROFILE[..], overrides].concat());
+        Chip::program(&Blueprint::new(&profile, &model, &network, Encoding::Poisson, seed).unwrap(), index)
+    };
+    let nominal = chip(&[], 1, 0);
+    assert_eq!(chip(&[], 1, 0), nominal);
+    assert_eq!(chip(&["tile.rows=16", "name=other"], 1, 0), nominal, "a chip stays itself when tiles change");
+    assert_ne!(chip(&[], 1, 1), nominal, "index");
+    assert_ne!(chip(&[], 2, 0), nominal, "seed");
+    for knob in [
+        "rram.weight_bits=3",
+        "rram.scheme=ternary",
+        "rram.scheme=dorefa",
+        "rram.scheme=float",
+        "rram.scheme=integer",
+        "rram.layers=conv",
+        "rram.variation.kind=gaussian",
+        "rram.variation.kind=none",
+        "rram.variation.sigma=0.1",
+        "rram.variation.scale=2",
+        "sram.bits=2",
+    ] {
+        assert_ne!(chip(&[knob], 1, 0), nominal, "{knob}");
+    }
+    let companion = chip(&["sram.bits=2"], 1, 0);
+    for knob in [
+        "sram.bits=3",
+        "sram.shift=-1",
+        "sram.scheme=ternary",
+        "sram.combine=sum",
+        "sram.init=zeros",
+        "sram.init=xavier",
+        "sram.init=residual",
+    ] {
+        assert_ne!(chip(&["sram.bits=2", knob], 1, 0), companion, "{knob}");
+    }
+}
+
+#[test]
+fn the_engine_takes_any_batch() {
+    let model = digits();
+    let network = Network::xavier(&model, 5);
+    let profile = profile(&[]);
+    let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
+    let chip = Chip::program(&blueprint, 0);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
+    let engine = CpuEngine::default();
+    let outcome = engine.load(&chip).unwrap().run(&encoder, &Default::default()).unwrap();
+    assert_eq!(outcome.logits.dim(), (0, 10));
+}

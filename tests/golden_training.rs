@@ -1,0 +1,100 @@
+//! Training reproduces an independent PyTorch model: loss and logits to 1e-5, gradients to 1e-4 of each tensor's
+//! largest, every parameter and running statistic after one step to 5e-6 and after three to 2e-5.
+
+mod common;
+
+use common::{batch, expected, golden, model, network, profile};
+use crosspike::checkpoint::{Checkpoint, Values};
+use crosspike::network::{Encoder, Encoding, Network};
+use crosspike::train::config::Recipe;
+use crosspike::train::pass::{PassOutcome, Setting, pass};
+use crosspike::train::sgd::Sgd;
+
+/// Runs `steps` training steps on the golden batch; gives the network and the first pass.
+fn train(bits: u32, steps: usize, decay: f32) -> (Network, PassOutcome) {
+    let model = model();
+    let layers = model.layers();
+    let profile = profile(&[&format!("rram.weight_bits={bits}")]);
+    let setting = Setting { model: &model, layers: &layers, profile: &profile };
+    let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
+    let (frames, labels) = batch("frames:train_frames.npz");
+    let encoder = Encoder::new(Encoding::Frames, model.input, 1, 1);
+    let mut network = network("checkpoint.safetensors");
+    let mut sgd = Sgd::new(&network);
+    let mut first = None;
+    for _ in 0..steps {
+        let outcome = pass(&setting, &network, &encoder, &frames, &labels, None);
+        for (layer, statistics) in network.layers.iter_mut().zip(&outcome.statistics) {
+            statistics.update(layer.norm.as_mut().unwrap());
+        }
+        sgd.step(&mut network, &outcome.gradients, &recipe, recipe.learning_rate);
+        first.get_or_insert(outcome);
+    }
+    (network, first.unwrap())
+}
+
+fn assert_same_parameters(network: &Network, file: &str, tolerance: f32) {
+    let found = network.to_checkpoint(&model(), serde_json::Value::Null);
+    let golden = Checkpoint::read(&golden(file)).unwrap();
+    assert_eq!(found.tensors.keys().collect::<Vec<_>>(), golden.tensors.keys().collect::<Vec<_>>());
+    let mut failures = Vec::new();
+    for (name, tensor) in &golden.tensors {
+        match (&tensor.values, &found.tensors[name].values) {
+            (Values::F32(expected), Values::F32(found)) => {
+                if !expected.iter().zip(found).all(|(a, b)| (a - b).abs() <= tolerance) {
+                    failures.push(format!("{name}: {found:?}, expected {expected:?}"));
+                }
+            }
+            (expected, found) => assert_eq!(expected, found, "{name}"),
+        }
+    }
+    assert!(failures.is_empty(), "{file}: {}", failures.join("\n"));
+}
+
+#[test]
+fn loss_logits_and_gradients_are_the_golden_ones() {
+    let (_, outcome) = train(0, 1, 1e-4);
+    assert!((outcome.loss - f64::from(expected("train.loss")[[]])).abs() < 1e-5, "loss {}", outcome.loss);
+    for (a, b) in outcome.logits.iter().zip(expected("train.logits").iter()) {
+        assert!((a - b).abs() < 1e-5, "logit {a}, expected {b}");
+    }
+    let golden = Checkpoint::read(&golden("gradients.safetensors")).unwrap();
+    let values = |name: &str| match &golden.tensors[name].values {
+        Values::F32(values) => values.clone(),
+        Values::I64(_) => panic!("{name} is not real"),
+    };
+    let model = model();
+    let mut compared = 0;
+    for (layer, gradient) in model.layers().iter().zip(&outcome.gradients) {
+        let mut pairs = vec![(values(&format!("{}.weight", layer.name)), gradient.weights.clone())];
+        for (t, gamma) in gradient.gamma.chunks(layer.columns()).enumerate() {
+            let norm = crosspike::network::weights::norm_name(layer);
+            pairs.push((values(&format!("{norm}.{t}.weight")), gamma.to_vec()));
+        }
+        for (expected, found) in pairs {
+            let largest = expected.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+            for (a, b) in expected.iter().zip(&found) {
+                assert!((a - b).abs() <= 1e-4 * largest, "{}: {b}, expected {a}, largest {largest}", layer.name);
+            }
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, golden.tensors.len());
+}
+
+#[test]
+fn parameters_after_one_step_are_the_golden_ones() {
+    assert_same_parameters(&train(0, 1, 1e-4).0, "after_one_step.safetensors", 5e-6);
+}
+
+#[test]
+fn parameters_after_one_quantised_step_are_the_golden_ones() {
+    let (network, outcome) = train(4, 1, 1e-4);
+    assert!((outcome.loss - f64::from(expected("train.loss.bits4")[[]])).abs() < 1e-5, "loss {}", outcome.loss);
+    assert_same_parameters(&network, "after_one_step_bits4.safetensors", 5e-6);
+}
+
+#[test]
+fn parameters_after_three_steps_are_the_golden_ones() {
+    assert_same_parameters(&train(0, 3, 0.05).0, "after_three_steps.safetensors", 2e-5);
+}

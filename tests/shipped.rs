@@ -1,0 +1,96 @@
+//! What is shipped is what was published: models at their sizes, profiles with their σ.
+
+use std::path::Path;
+
+use crosspike::network::Model;
+use crosspike::profile::{Profile, Scheme, VariationKind};
+
+fn root(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// A model's name, its steps, and columns and rows of every matrix.
+type Sizes = (&'static str, usize, &'static [(usize, usize)]);
+
+#[test]
+fn models_have_their_published_layers() {
+    // From the layer widths of BNTT (arXiv:2010.01729) on 3x32x32 images.
+    let cases: [Sizes; 6] = [
+        ("vgg5", 20, &[(64, 27), (128, 576), (128, 1152), (1024, 8192), (10, 1024)]),
+        (
+            "vgg9",
+            20,
+            &[
+                (64, 27),
+                (64, 576),
+                (128, 576),
+                (128, 1152),
+                (256, 1152),
+                (256, 2304),
+                (256, 2304),
+                (1024, 4096),
+                (10, 1024),
+            ],
+        ),
+        (
+            "vgg11",
+            30,
+            &[
+                (64, 27),
+                (128, 576),
+                (256, 1152),
+                (256, 2304),
+                (512, 2304),
+                (512, 4608),
+                (512, 4608),
+                (512, 4608),
+                (4096, 512),
+                (100, 4096),
+            ],
+        ),
+        (
+            "vgg19",
+            30,
+            &[
+                (64, 27),
+                (64, 576),
+                (128, 576),
+                (128, 1152),
+                (256, 1152),
+                (256, 2304),
+                (256, 2304),
+                (256, 2304),
+                (512, 2304),
+                (512, 4608),
+                (512, 4608),
+                (512, 4608),
+                (512, 4608),
+                (512, 4608),
+                (512, 4608),
+                (512, 4608),
+                (1024, 512),
+                (10, 1024),
+            ],
+        ),
+        ("digits", 8, &[(16, 9), (32, 144), (64, 128), (10, 64)]),
+        ("fashion", 8, &[(16, 9), (32, 144), (32, 288), (256, 1568), (10, 256)]),
+    ];
+    for (name, steps, expected) in cases {
+        let model = Model::read(&root(&format!("models/{name}.toml")), &[]).unwrap();
+        let found: Vec<_> = model.layers().iter().map(|l| (l.columns(), l.rows())).collect();
+        assert_eq!((model.steps, found.as_slice()), (steps, expected), "{name}");
+    }
+}
+
+#[test]
+fn profiles_carry_the_published_sigma() {
+    for (bits, sigma) in [(1, 0.08164), (2, 0.12542), (3, 0.2062), (4, 0.34597), (8, 0.369039)] {
+        let profile = Profile::read(&root(&format!("hw_profiles/rram_{bits}bit.toml")), &[]).unwrap();
+        let variation = profile.rram.variation;
+        assert_eq!((profile.rram.weight_bits, variation.sigma, variation.scale), (bits, sigma, 1.0));
+        assert_eq!((variation.kind, profile.rram.scheme), (VariationKind::Lognormal, Scheme::Uniform));
+        assert!(profile.source.contains("10.1109/TCAD.2022.3197516"));
+    }
+    let ideal = Profile::read(&root("hw_profiles/ideal.toml"), &[]).unwrap();
+    assert_eq!(ideal.rram, Profile::ideal(&[]).unwrap().rram);
+}
