@@ -147,6 +147,28 @@ fn more_variation_costs_accuracy_and_a_residual_wins_it_back() {
 }
 
 #[test]
+fn quickstart_does_the_main_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = succeeds(folder.path(), "quickstart");
+    let run = folder.path().join("runs/quickstart");
+    let summary = fs::read_to_string(run.join("summary.csv")).unwrap();
+    let mean = |start: &str| {
+        let row =
+            summary.lines().find(|row| row.starts_with(start)).unwrap_or_else(|| panic!("no {start} in {summary}"));
+        row.split(',').nth(3).unwrap().parse::<f64>().unwrap()
+    };
+    assert!(mean("float,,1,") > 90.0 && mean("4-bit,0.0,1,") > 90.0 && mean("VAT,0.0,1,") > 88.0, "{summary}");
+    // Variation costs; VAT and the residual win back, the residual more.
+    assert!(mean("4-bit,2.0,20,") < mean("4-bit,0.0,1,") - 10.0, "{summary}");
+    assert!(mean("VAT,2.0,20,") > mean("4-bit,2.0,20,") + 3.0, "{summary}");
+    assert!(mean("4-bit + SRAM,2.0,20,") > mean("VAT,2.0,20,") + 3.0, "{summary}");
+    assert!(said.contains("VAT + SRAM") && said.contains("report.html"), "{said}");
+    assert!(fs::read_to_string(run.join("report.html")).unwrap().contains("<svg"));
+    let again = crosspike(folder.path(), "quickstart");
+    assert_eq!(again.status.code(), Some(2), "a finished run is not overwritten unasked");
+}
+
+#[test]
 fn sweep_shards_merge_and_report_draws_them() {
     let folder = trained();
     let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\n\

@@ -20,7 +20,7 @@ pub fn run(_: &Args) -> Result<()> {
         let (name, backend, kind, driver) = (&adapter.name, &adapter.backend, adapter.kind, &adapter.driver);
         say(&format!("{name}: {kind}, {backend}, {driver}, buffers up to {megabytes} MiB"))?;
     }
-    say(&match auto_choice() {
+    say(&match auto_choice(&adapters) {
         Some(adapter) => format!("auto takes: gpu, {}", adapter.name),
         None => "auto takes: cpu (no hardware GPU)".into(),
     })

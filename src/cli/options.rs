@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use crate::engine::Engine;
 use crate::engine::cpu::CpuEngine;
-use crate::engine::gpu::{GpuEngine, auto_choice, explicit_choice};
+use crate::engine::gpu::{GpuEngine, adapters, auto_choice, explicit_choice};
 use crate::error::Result;
 use crate::network::Encoding;
 
@@ -42,14 +42,19 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Opens the backend.
+    /// Opens the backend. A hardware GPU that `auto` finds but cannot open is named, and the CPU does the work.
     pub fn open(self) -> Result<Box<dyn Engine>> {
+        let cpu = || Box::new(CpuEngine::default());
         Ok(match self {
-            Backend::Cpu => Box::new(CpuEngine::default()),
+            Backend::Cpu => cpu(),
             Backend::Gpu => Box::new(GpuEngine::new(&explicit_choice()?)?),
-            Backend::Auto => match auto_choice() {
-                Some(adapter) => Box::new(GpuEngine::new(&adapter)?),
-                None => Box::new(CpuEngine::default()),
+            Backend::Auto => match auto_choice(&adapters()).map(GpuEngine::new) {
+                Some(Ok(gpu)) => Box::new(gpu),
+                Some(Err(error)) => {
+                    eprintln!("{error}; the CPU runs instead");
+                    cpu()
+                }
+                None => cpu(),
             },
         })
     }

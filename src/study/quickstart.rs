@@ -206,7 +206,7 @@ impl Quickstart {
                 return Err(Error::Interrupted("run it again to start afresh".into()));
             }
         }
-        let scale = scale.map_or(String::new(), |s| s.to_string());
+        let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
         Ok(Point { settings, chips: rows })
     }

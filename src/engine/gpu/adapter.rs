@@ -92,9 +92,9 @@ pub fn adapters() -> Vec<AdapterInfo> {
     adapters
 }
 
-/// The adapter that `--backend auto` takes: the best that is hardware, or none, which means the CPU engine.
-pub fn auto_choice() -> Option<AdapterInfo> {
-    adapters().into_iter().find(|a| a.kind.is_hardware())
+/// The adapter of [`adapters`] that `--backend auto` takes: the best that is hardware, or none, which means the CPU engine.
+pub fn auto_choice(adapters: &[AdapterInfo]) -> Option<&AdapterInfo> {
+    adapters.iter().find(|a| a.kind.is_hardware())
 }
 
 /// The adapter that `--backend gpu` takes: the best there is, a software driver where there is no other.
