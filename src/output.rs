@@ -32,7 +32,7 @@ impl OutputFolder {
         }
         let found = std::fs::read_to_string(path.join(ORIGIN)).ok();
         let unfinished = path.join(UNFINISHED).exists();
-        let empty = !path.exists() || std::fs::read_dir(path).map_err(Error::io(path))?.next().is_none();
+        let empty = !path.exists() || is_empty(path)?;
         let same = found.as_deref() == Some(text.as_str());
         if unfinished && same && !force {
             return Ok(OutputFolder { path: path.to_path_buf(), resumed: true });
@@ -106,6 +106,16 @@ pub fn canonical(value: &Value) -> String {
 /// The part of an origin that every command shares.
 pub fn origin(command: &str, configuration: Value) -> Value {
     serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "command": command, "configuration": configuration })
+}
+
+/// Whether nothing is in a folder but the mark of a run killed before it wrote anything else.
+fn is_empty(path: &Path) -> Result<bool> {
+    for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
+        if entry.map_err(Error::io(path))?.file_name() != UNFINISHED {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn remove_owned(path: &Path, owned: &[&str]) -> Result<()> {

@@ -77,6 +77,43 @@ fn train_writes_its_files_and_refuses_to_overwrite_them() {
     succeeds(folder.path(), "train train.toml --out on --set init=run/checkpoint.safetensors --set train.epochs=1");
 }
 
+/// Starts a training in the background and waits until it has logged an epoch.
+fn running(folder: &Path, out: &str) -> std::process::Child {
+    let binary = assert_cmd::cargo::cargo_bin("crosspike");
+    let mut command = std::process::Command::new(binary);
+    let child = command.current_dir(folder).args(["train", "train.toml", "--set", "train.epochs=60", "--out", out]);
+    let child = child.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !folder.join(out).join("log.csv").exists() {
+        assert!(std::time::Instant::now() < deadline, "no epoch within a minute");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_killed_or_interrupted_training_goes_on_and_ends_in_the_same_bytes() {
+    let folder = workspace();
+    let train = |out: &str| succeeds(folder.path(), &format!("train train.toml --set train.epochs=60 --out {out}"));
+    train("whole");
+    let mut killed = running(folder.path(), "killed");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(folder.path().join("killed/unfinished").exists(), "killed before the end");
+    train("killed");
+    let interrupted = running(folder.path(), "interrupted");
+    let signal = std::process::Command::new("kill").args(["-INT", &interrupted.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    let output = interrupted.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && message.contains("goes on from here"), "{message}");
+    train("interrupted");
+    for file in ["checkpoint.safetensors", "best.safetensors", "log.csv"] {
+        let read = |run: &str| fs::read(folder.path().join(run).join(file)).unwrap();
+        assert!(read("killed") == read("whole") && read("interrupted") == read("whole"), "{file}");
+    }
+}
+
 #[test]
 fn infer_reproduces_the_golden_logits_from_both_file_formats() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{expected, meets_the_goldens, network, profile};
+use common::{QUANTISERS, expected, meets_the_goldens, network, profile};
 use crosspike::crossbar::sram::{self, Source};
 use crosspike::crossbar::sums::Kernel;
 use crosspike::device::{ProgrammedCells, quantise::quantise};
@@ -19,16 +19,7 @@ fn the_cpu_engine_meets_every_golden_evaluation() {
 #[test]
 fn quantised_weights_are_the_golden_ones() {
     let network = network("checkpoint.safetensors");
-    for (name, scheme, bits) in [
-        ("bits1", "uniform", 1),
-        ("bits2", "uniform", 2),
-        ("bits3", "uniform", 3),
-        ("bits4", "uniform", 4),
-        ("bits8", "uniform", 8),
-        ("ternary", "ternary", 0),
-        ("dorefa4", "dorefa", 4),
-        ("integer4", "integer", 4),
-    ] {
+    for (name, scheme, bits) in QUANTISERS {
         let scheme = profile(&[&format!("rram.scheme={scheme}"), "rram.weight_bits=4"]).rram.scheme;
         for layer in 0..3 {
             let found = quantise(scheme, bits, &network.layers[layer].rram);

@@ -79,6 +79,18 @@ impl Case {
     }
 }
 
+/// The golden quantisers: name, scheme, bits.
+pub const QUANTISERS: [(&str, &str, u32); 8] = [
+    ("bits1", "uniform", 1),
+    ("bits2", "uniform", 2),
+    ("bits3", "uniform", 3),
+    ("bits4", "uniform", 4),
+    ("bits8", "uniform", 8),
+    ("ternary", "ternary", 0),
+    ("dorefa4", "dorefa", 4),
+    ("integer4", "integer", 4),
+];
+
 /// Every golden evaluation.
 pub fn evaluations() -> Vec<Case> {
     let plain = "checkpoint.safetensors";
@@ -93,16 +105,7 @@ pub fn evaluations() -> Vec<Case> {
         data: "images:images.npz",
         encoding: Encoding::Direct,
     });
-    for (name, scheme, bits) in [
-        ("bits1", "uniform", 1),
-        ("bits2", "uniform", 2),
-        ("bits3", "uniform", 3),
-        ("bits4", "uniform", 4),
-        ("bits8", "uniform", 8),
-        ("ternary", "ternary", 0),
-        ("dorefa4", "dorefa", 4),
-        ("integer4", "integer", 4),
-    ] {
+    for (name, scheme, bits) in QUANTISERS {
         let overrides = [format!("rram.weight_bits={bits}"), format!("rram.scheme={scheme}")];
         let (logits, counts) = (format!("logits.frames.{name}"), Some(format!("count.{name}")));
         cases.push(Case::on_frames(logits, counts, plain, &[&overrides[0], &overrides[1]]));

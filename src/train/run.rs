@@ -1,0 +1,185 @@
+//! One run through its epochs: steps, validation, log, and the state that a kill cannot harm.
+
+use std::time::{Duration, Instant};
+
+use super::config::Recipe;
+use super::pass::{Setting, pass};
+use super::sgd::Sgd;
+use super::state::{LogRow, Position, State};
+use super::{Trainer, checkpoint};
+use crate::chip::{Blueprint, Chip};
+use crate::data::{Augmentation, epoch_order};
+use crate::device::Draw;
+use crate::engine::cpu::CpuEngine;
+use crate::engine::evaluate::{Evaluation, correct, read_batch};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::network::{Batch, Encoder, Layer, Network};
+use crate::output::OutputFolder;
+use crate::profile::Profile;
+
+/// How often the state is stored within an epoch.
+const STORE_EVERY: Duration = Duration::from_secs(60);
+
+/// What stays the same through a run.
+pub(super) struct Run<'a> {
+    pub trainer: &'a Trainer<'a>,
+    pub layers: Vec<Layer>,
+    pub profile: Profile,
+    pub training: Vec<usize>,
+    pub validation: Vec<usize>,
+    pub folder: Option<&'a OutputFolder>,
+    pub monitor: &'a dyn Monitor,
+}
+
+impl Run<'_> {
+    pub fn go(&self, start: Network) -> Result<Network> {
+        let stored = self.folder.filter(|f| f.resumed).map(|f| f.file("state.safetensors")).filter(|f| f.exists());
+        let mut state = match stored {
+            Some(file) => State::read(&file, self.trainer.model)?,
+            None => State { sgd: Sgd::new(&start), network: start, position: Position::default() },
+        };
+        let Position { epoch, step, .. } = state.position;
+        if epoch > 0 || step > 0 {
+            self.monitor.line(&format!("resuming at epoch {}, step {step}", epoch + 1));
+        }
+        while state.position.epoch < self.trainer.recipe.epochs {
+            let (began, seen) = (Instant::now(), state.position.seen);
+            self.epoch(&mut state)?;
+            let seconds = began.elapsed().as_secs_f64();
+            let rate = (state.position.seen - seen) as f64 / seconds;
+            self.close_epoch(&mut state, rate)?;
+            if let Some(folder) = self.folder {
+                append_timing(folder, state.position.epoch, seconds, rate)?;
+            }
+        }
+        Ok(state.network)
+    }
+
+    /// Takes the remaining steps of the epoch under way.
+    fn epoch(&self, state: &mut State) -> Result<()> {
+        let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
+        let Recipe { batch, seed, shuffle, augment, epochs, .. } = *recipe;
+        let epoch = state.position.epoch;
+        let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
+        let steps = (order.len() / batch).max(1);
+        let encoder = Encoder::new(encoding, model.input, seed, epoch as u64 + 1);
+        let augmentation = augment.then_some(Augmentation { seed, epoch: epoch as u64 });
+        let mut stored = Instant::now();
+        self.monitor.begin(&format!("epoch {}/{epochs}", epoch + 1), (steps * batch.min(order.len())) as u64);
+        while state.position.step < steps {
+            let step = state.position.step;
+            let places = &order[step * batch..((step + 1) * batch).min(order.len())];
+            let chosen: Vec<usize> = places.iter().map(|i| self.training[*i]).collect();
+            let (inputs, labels) = read_batch(data, &chosen, augmentation.as_ref())?;
+            inputs.check(encoding)?;
+            let draw = recipe.variation.then(|| Draw::training_pass(seed, (epoch * steps + step) as u64));
+            self.step(state, &encoder, &inputs, &labels, draw)?;
+            let Position { loss, seen, .. } = state.position;
+            self.monitor.progress(seen as u64, &format!("loss {:.3}", loss / (step + 1) as f64));
+            let stop = self.monitor.stop();
+            if let Some(folder) = self.folder.filter(|_| stop || stored.elapsed() > STORE_EVERY) {
+                state.write(&folder.file("state.safetensors"), model)?;
+                stored = Instant::now();
+            }
+            if stop {
+                self.monitor.end();
+                let kept = self.folder.map_or("nothing is kept", |_| "the same command goes on from here");
+                return Err(Error::Interrupted(kept.into()));
+            }
+        }
+        self.monitor.end();
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        state: &mut State,
+        encoder: &Encoder,
+        inputs: &Batch,
+        labels: &[u32],
+        draw: Option<Draw>,
+    ) -> Result<()> {
+        let Trainer { model, recipe, .. } = *self.trainer;
+        let setting = Setting { model, layers: &self.layers, profile: &self.profile };
+        let outcome = pass(&setting, &state.network, encoder, inputs, labels, draw);
+        if !outcome.loss.is_finite() {
+            let message = format!("the loss is {}: the training diverged; lower train.learning_rate", outcome.loss);
+            return Err(Error::Mismatch(message));
+        }
+        for (layer, statistics) in state.network.layers.iter_mut().zip(&outcome.statistics) {
+            if let Some(norm) = &mut layer.norm {
+                statistics.update(norm);
+            }
+        }
+        let position = &mut state.position;
+        state.sgd.step(&mut state.network, &outcome.gradients, recipe, recipe.rate(position.epoch));
+        position.step += 1;
+        position.loss += outcome.loss;
+        position.seen += labels.len();
+        position.correct += correct(&outcome.logits, labels);
+        Ok(())
+    }
+
+    /// Validates, logs and stores a finished epoch.
+    fn close_epoch(&self, state: &mut State, images_a_second: f64) -> Result<()> {
+        let Trainer { model, recipe, origin, .. } = self.trainer;
+        let validation_accuracy = self.validate(&state.network)?;
+        let position = &mut state.position;
+        let row = LogRow {
+            epoch: position.epoch + 1,
+            learning_rate: recipe.rate(position.epoch),
+            loss: position.loss / position.step as f64,
+            train_accuracy: 100.0 * position.correct as f64 / position.seen as f64,
+            validation_accuracy,
+        };
+        let validated = validation_accuracy.map_or(String::new(), |v| format!(", validation {v:.2} %"));
+        self.monitor.line(&format!(
+            "epoch {}/{}: loss {:.4}, training accuracy {:.2} %{validated}, {images_a_second:.0} images/s",
+            row.epoch, recipe.epochs, row.loss, row.train_accuracy
+        ));
+        let epoch = row.epoch;
+        let is_best = validation_accuracy.is_some_and(|v| position.best.is_none_or(|(best, _)| v > best));
+        let best = if is_best { validation_accuracy.map(|v| (v, epoch)) } else { position.best };
+        position.log.push(row);
+        *position = Position { epoch, best, log: std::mem::take(&mut position.log), ..Position::default() };
+        let Some(folder) = self.folder else { return Ok(()) };
+        // The state comes last: were the run killed before, this epoch would run again and write the same files.
+        let checkpoint = checkpoint(&state.network, model, origin, epoch);
+        if is_best {
+            checkpoint.write(&folder.file("best.safetensors"))?;
+        }
+        checkpoint.write(&folder.file("checkpoint.safetensors"))?;
+        folder.write("log.csv", &log_csv(&state.position.log)?)?;
+        state.write(&folder.file("state.safetensors"), model)
+    }
+
+    /// Accuracy in percent on the validation images: on chip 0 when training with variation, else on the nominal chip.
+    fn validate(&self, network: &Network) -> Result<Option<f64>> {
+        if self.validation.is_empty() {
+            return Ok(None);
+        }
+        let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
+        let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
+        let encoder = Encoder::new(encoding, model.input, recipe.seed, 0);
+        let engine = &CpuEngine::default();
+        let evaluation = Evaluation { engine, data, images: &self.validation, encoder, batch: 64 };
+        Ok(Some(evaluation.run(&Chip::program(&blueprint, 0))?.accuracy))
+    }
+}
+
+fn log_csv(rows: &[LogRow]) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|e| Error::Mismatch(format!("log.csv: {e}")))?;
+    }
+    writer.into_inner().map_err(|e| Error::Mismatch(format!("log.csv: {e}")))
+}
+
+/// Times vary from run to run, so they stand beside the log.
+fn append_timing(folder: &OutputFolder, epoch: usize, seconds: f64, rate: f64) -> Result<()> {
+    let file = folder.file("timing.csv");
+    let mut text = std::fs::read_to_string(&file).unwrap_or_else(|_| "epoch,seconds,images_per_second\n".into());
+    text += &format!("{epoch},{seconds:.2},{rate:.2}\n");
+    folder.write("timing.csv", text.as_bytes())
+}
