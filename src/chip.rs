@@ -6,7 +6,6 @@
 
 use std::path::Path;
 
-use crate::checkpoint::Checkpoint;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram;
 use crate::device::{self, Draw};
@@ -15,7 +14,7 @@ use crate::network::weights::xavier;
 use crate::network::{Encoding, Layer, Model, Network, Neuron};
 use crate::numeric::Shape;
 use crate::numeric::grid::round_to_exact_grid;
-use crate::profile::{Profile, SramInit};
+use crate::profile::{Profile, Sram, SramInit, VariationKind};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
@@ -53,45 +52,51 @@ pub struct ProgrammedLayer {
 /// What a chip is made from, checked once for a whole series of chips.
 #[derive(Debug)]
 pub struct Blueprint<'a> {
-    profile: &'a Profile,
+    profile: Profile,
     model: &'a Model,
     network: &'a Network,
     encoding: Encoding,
-    sram: Option<Network>,
+    sram: Option<(Network, String)>,
     seed: u64,
+    notices: Vec<String>,
 }
 
 impl Chip {
-    /// Manufactures chip `index` of the blueprint's seed.
-    pub fn program(blueprint: &Blueprint, index: u64) -> Chip {
+    /// Manufactures chip `index` of the blueprint's seed; an error if a layer's weights are beyond what can be held.
+    pub fn program(blueprint: &Blueprint, index: u64) -> Result<Chip> {
         let Blueprint { model, network, encoding, seed, .. } = *blueprint;
         let draw = Draw::chip(seed, index);
         let programmed = model.layers().into_iter().enumerate().map(|(i, plan)| {
             let input_unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
             let largest_input = if i == 0 { encoding.largest_digit() } else { plan.largest_pulse };
             let mut weights = blueprint.effective_weights(i, &plan, Some(draw));
-            let grid = round_to_exact_grid(&mut weights, plan.rows(), largest_input);
+            let grid = round_to_exact_grid(&mut weights, plan.rows(), largest_input).ok_or_else(|| {
+                Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
+            })?;
             let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
-            ProgrammedLayer { plan, weights, grid, input_unit, gain, offset }
+            Ok(ProgrammedLayer { plan, weights, grid, input_unit, gain, offset })
         });
-        let layers = programmed.collect();
-        Chip { layers, input: model.input, steps: model.steps, neuron: model.neuron, encoding }
+        let layers = programmed.collect::<Result<_>>()?;
+        Ok(Chip { layers, input: model.input, steps: model.steps, neuron: model.neuron, encoding })
     }
 }
 
 impl<'a> Blueprint<'a> {
     /// Joins the parts; reads the companion array's checkpoint where the profile names one.
     pub fn new(
-        profile: &'a Profile,
+        profile: &Profile,
         model: &'a Model,
         network: &'a Network,
         encoding: Encoding,
         seed: u64,
     ) -> Result<Self> {
         let layers = model.layers();
+        let mut profile = profile.clone();
+        let notices = notices(&profile, network);
         if network.is_hybrid() {
+            profile.sram.init = SramInit::default();
             for (layer, state) in layers.iter().zip(&network.layers) {
-                let on_rram = place(profile, layer) == Place::Rram;
+                let on_rram = place(&profile, layer) == Place::Rram;
                 if on_rram != state.sram.is_some() {
                     return Err(Error::Mismatch(format!(
                         "the checkpoint is a hybrid but `{0}.WR` is {1} while the profile puts `{0}` {2}; expected `rram.layers` to name the layers that have a WR",
@@ -104,27 +109,28 @@ impl<'a> Blueprint<'a> {
         }
         let sram = match &profile.sram.init {
             SramInit::Checkpoint(file) if profile.sram.bits > 0 && !network.is_hybrid() => {
-                Some(Network::from_checkpoint(model, &Checkpoint::read(Path::new(file))?)?)
+                Some(Network::read(model, Path::new(file))?)
             }
             _ => None,
         };
-        Ok(Blueprint { profile, model, network, encoding, sram, seed })
+        Ok(Blueprint { profile, model, network, encoding, sram, seed, notices })
     }
 
-    /// What the user should know before reading results.
-    pub fn notices(&self) -> Vec<String> {
-        let mut notices = Vec::new();
-        if self.network.is_hybrid() && self.profile.sram.bits == 0 {
-            notices.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".into());
-        }
-        notices
+    /// What the user should know before reading results: settings that have no effect here.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The hash of the checkpoint that the companion array's weights come from, where the profile names one.
+    pub fn companion_hash(&self) -> Option<&str> {
+        self.sram.as_ref().map(|(_, hash)| hash.as_str())
     }
 
     fn effective_weights(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Vec<f32> {
         let state = &self.network.layers[index];
         let companion = match (&state.sram, &self.sram, &self.profile.sram.init) {
             (Some(own), ..) => CompanionSource::Given(own),
-            (None, Some(other), _) => CompanionSource::Given(&other.layers[index].rram),
+            (None, Some((other, _)), _) => CompanionSource::Given(&other.layers[index].rram),
             (None, None, SramInit::Residual) => CompanionSource::Residual,
             (None, None, SramInit::Zeros) => CompanionSource::Made(vec![0.0; state.rram.len()]),
             (None, None, SramInit::Xavier) => {
@@ -137,8 +143,25 @@ impl<'a> Blueprint<'a> {
             CompanionSource::Made(latent) => sram::Source::Latent(latent),
             CompanionSource::Residual => sram::Source::Residual,
         };
-        program_layer(self.profile, plan, index as u32, &state.rram, source, draw)
+        program_layer(&self.profile, plan, index as u32, &state.rram, source, draw)
     }
+}
+
+fn notices(profile: &Profile, network: &Network) -> Vec<String> {
+    let (sram, variation) = (&profile.sram, &profile.rram.variation);
+    let mut notices = Vec::new();
+    if network.is_hybrid() && sram.bits == 0 {
+        notices.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".into());
+    } else if network.is_hybrid() && sram.init != SramInit::default() {
+        notices.push("the checkpoint is a hybrid: its own SRAM weights run and sram.init is ignored".into());
+    }
+    if sram.bits == 0 && *sram != Sram::default() {
+        notices.push("sram.bits = 0: there is no companion array, and the other sram keys have no effect".into());
+    }
+    if variation.kind == VariationKind::None && variation.sigma != 0.0 {
+        notices.push("rram.variation.kind = none: sigma has no effect".into());
+    }
+    notices
 }
 
 enum CompanionSource<'a> {

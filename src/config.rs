@@ -21,6 +21,7 @@ pub struct Document {
 struct Override {
     key: String,
     place: String,
+    base: PathBuf,
 }
 
 impl Document {
@@ -46,12 +47,11 @@ impl Document {
         &self.file
     }
 
-    /// The folder that a relative path under `key` starts from: the file's own, or the current one for an override.
+    /// The folder that a relative path under `key` starts from: the file's own, or that of
+    /// what set it (the current folder for `--set`).
     pub fn base(&self, key: &str) -> &Path {
-        match self.overrides.iter().any(|set| is_within(key, &set.key)) {
-            true => Path::new(""),
-            false => self.file.parent().unwrap_or(Path::new("")),
-        }
+        let set = self.overrides.iter().rev().find(|set| is_within(key, &set.key));
+        set.map_or_else(|| self.file.parent().unwrap_or(Path::new("")), |set| &set.base)
     }
 
     /// The keys and values with overrides applied.
@@ -64,11 +64,12 @@ impl Document {
         let (key, text) = split_assignment(assignment)?;
         let value = parse_value(text);
         let place = format!("--set {key}={value}");
-        self.set_value(key, value, place)
+        self.set_value(key, value, place, Path::new(""))
     }
 
-    /// Sets the dotted `key`, creating tables on the way; errors about it then name `place`.
-    pub fn set_value(&mut self, key: &str, value: Value, place: String) -> Result<()> {
+    /// Sets the dotted `key`, creating tables on the way; errors about it then name `place`, and relative paths in it start
+    /// from `base`.
+    pub fn set_value(&mut self, key: &str, value: Value, place: String, base: &Path) -> Result<()> {
         let refuse = |message: String| Err(Error::Config { place: place.clone(), key: key.into(), message });
         if key.split('.').any(str::is_empty) {
             return refuse("expected dotted keys such as rram.variation.scale".into());
@@ -82,8 +83,16 @@ impl Document {
             }
         }
         table.insert(last.into(), value);
-        self.overrides.push(Override { key: key.into(), place });
+        self.overrides.push(Override { key: key.into(), place, base: base.to_path_buf() });
         Ok(())
+    }
+
+    /// Gives an error that knows no place the place of `key`; others have their own.
+    pub fn locate(&self, key: &str) -> impl Fn(Error) -> Error {
+        move |error| match error {
+            Error::Usage(message) | Error::Mismatch(message) => self.error(key, message),
+            placed => placed,
+        }
     }
 
     /// Where a key stands: `file:line`.

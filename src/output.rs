@@ -9,53 +9,57 @@ use crate::error::{Error, Result};
 
 /// What the folder's results came from: version, configuration, seeds. Holds no time, host or thread count.
 pub const ORIGIN: &str = "origin.json";
-/// Stands in a folder until its run is finished.
-const UNFINISHED: &str = "unfinished";
+/// Stands in a folder once its run is finished.
+const FINISHED: &str = "finished";
 
 /// A folder that this run may write to.
 #[derive(Clone, Debug)]
 pub struct OutputFolder {
     path: PathBuf,
-    /// Whether an unfinished run of the same configuration left work to go on from.
+    /// Whether a run of the same configuration left work to go on from.
     pub resumed: bool,
 }
 
 impl OutputFolder {
     /// Claims `path` for the run that `origin` describes.
     ///
-    /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed; anything else is
-    /// refused without `force`, which removes only `owned` files (a trailing `*` matches any ending).
+    /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed, also by several
+    /// processes at once; anything else is refused without `force`, which removes only `owned` files (a trailing `*`
+    /// matches any ending). The backend is no part of a run's identity: all give the same results.
     pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str]) -> Result<Self> {
-        let text = canonical(origin);
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
-        let found = std::fs::read_to_string(path.join(ORIGIN)).ok();
-        let unfinished = path.join(UNFINISHED).exists();
-        let empty = !path.exists() || is_empty(path)?;
-        let same = found.as_deref() == Some(text.as_str());
-        if unfinished && same && !force {
+        let found = read_origin(path);
+        let finished = path.join(FINISHED).exists();
+        let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
+        if same && !finished && !force {
             return Ok(OutputFolder { path: path.to_path_buf(), resumed: true });
         }
-        if !empty && !force {
-            let what = match (found.is_some(), unfinished) {
-                (true, true) => "holds an unfinished run of another configuration",
-                (true, false) => "holds a finished run",
-                _ => "is not empty",
-            };
-            return Err(Error::Usage(format!(
-                "{} {what}; use --force to overwrite it, or another --out",
-                path.display()
-            )));
+        let empty = !path.exists() || is_empty(path)?;
+        let refuse = |what: &str| {
+            let path = path.display();
+            Err(Error::Usage(format!("{path} {what}; use --force to overwrite it, or another --out")))
+        };
+        match (&found, finished) {
+            _ if empty || force => {}
+            (Some(_), true) => return refuse("holds a finished run"),
+            (Some(_), false) => return refuse("holds an unfinished run of another configuration"),
+            (None, _) => return refuse("is not empty"),
         }
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         if !empty {
             remove_owned(path, owned)?;
         }
         let folder = OutputFolder { path: path.to_path_buf(), resumed: false };
-        folder.write(UNFINISHED, b"")?;
-        folder.write(ORIGIN, text.as_bytes())?;
+        folder.write(ORIGIN, canonical(origin).as_bytes())?;
         Ok(folder)
+    }
+
+    /// The folder if it holds the finished run that `origin` describes.
+    pub fn finished(path: &Path, origin: &Value) -> Option<Self> {
+        let same = read_origin(path).is_some_and(|found| identity(&found) == identity(origin));
+        (same && path.join(FINISHED).exists()).then(|| OutputFolder { path: path.to_path_buf(), resumed: true })
     }
 
     /// The folder of an earlier run with its origin; none without an `origin.json`.
@@ -86,7 +90,7 @@ impl OutputFolder {
 
     /// Marks the run as finished.
     pub fn finish(&self) -> Result<()> {
-        remove(&self.file(UNFINISHED))
+        self.write(FINISHED, b"")
     }
 }
 
@@ -108,10 +112,24 @@ pub fn origin(command: &str, configuration: Value) -> Value {
     serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "command": command, "configuration": configuration })
 }
 
-/// Whether nothing is in a folder but the mark of a run killed before it wrote anything else.
+fn read_origin(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path.join(ORIGIN)).ok()?).ok()
+}
+
+/// What makes a run the same run.
+fn identity(origin: &Value) -> Value {
+    let mut identity = origin.clone();
+    if let Some(fields) = identity.as_object_mut() {
+        fields.remove("backend");
+    }
+    identity
+}
+
+/// Whether nothing is in a folder but what a killed write left.
 fn is_empty(path: &Path) -> Result<bool> {
     for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
-        if entry.map_err(Error::io(path))?.file_name() != UNFINISHED {
+        let name = entry.map_err(Error::io(path))?.file_name();
+        if !name.to_string_lossy().starts_with(atomic::TEMPORARY) {
             return Ok(false);
         }
     }
@@ -122,7 +140,7 @@ fn remove_owned(path: &Path, owned: &[&str]) -> Result<()> {
     for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
         let entry = entry.map_err(Error::io(path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = [ORIGIN, UNFINISHED].iter().chain(owned).any(|own| match own.strip_suffix('*') {
+        let ours = [ORIGIN, FINISHED].iter().chain(owned).any(|own| match own.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
             None => name == *own,
         });
@@ -148,7 +166,15 @@ mod tests {
         std::fs::write(path.join("mine.txt"), b"2").unwrap();
         assert!(OutputFolder::claim(&path, &one, false, &["data*"]).unwrap().resumed);
         assert!(OutputFolder::claim(&path, &two, false, &["data*"]).is_err());
+        let elsewhere =
+            serde_json::json!({"backend": "gpu", "command": "x", "version": one["version"], "configuration": {"a": 1}});
+        assert!(
+            OutputFolder::claim(&path, &elsewhere, false, &["data*"]).unwrap().resumed,
+            "the backend is no identity"
+        );
+        assert!(OutputFolder::finished(&path, &one).is_none());
         folder.finish().unwrap();
+        assert!(OutputFolder::finished(&path, &one).is_some() && OutputFolder::finished(&path, &two).is_none());
         assert!(OutputFolder::claim(&path, &one, false, &["data*"]).is_err());
         assert!(!OutputFolder::claim(&path, &two, true, &["data*"]).unwrap().resumed);
         assert!(!path.join("data.csv").exists() && path.join("mine.txt").exists());

@@ -64,7 +64,7 @@ fn train_writes_its_files_and_refuses_to_overwrite_them() {
         log.starts_with("epoch,learning_rate,loss,train_accuracy,validation_accuracy\n1,") && log.lines().count() == 3
     );
     assert!(folder.path().join("run/best.safetensors").exists());
-    assert!(!folder.path().join("run/unfinished").exists() && !folder.path().join("run/state.safetensors").exists());
+    assert!(folder.path().join("run/finished").exists() && !folder.path().join("run/state.safetensors").exists());
     let again = crosspike(folder.path(), "train train.toml --out run --set train.variation=true");
     assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).contains("--force"));
@@ -99,7 +99,7 @@ fn a_killed_or_interrupted_training_goes_on_and_ends_in_the_same_bytes() {
     let mut killed = running(folder.path(), "killed");
     killed.kill().unwrap();
     killed.wait().unwrap();
-    assert!(folder.path().join("killed/unfinished").exists(), "killed before the end");
+    assert!(!folder.path().join("killed/finished").exists(), "killed before the end");
     train("killed");
     let interrupted = running(folder.path(), "interrupted");
     let signal = std::process::Command::new("kill").args(["-INT", &interrupted.id().to_string()]).status().unwrap();
@@ -218,9 +218,24 @@ fn sweep_shards_merge_and_report_draws_them() {
     let early = crosspike(folder.path(), "report parts");
     assert_eq!(early.status.code(), Some(1));
     succeeds(folder.path(), "sweep s.toml --out parts --backend cpu --shard 1/2 --resume");
+    let finished = crosspike(folder.path(), "sweep s.toml --out parts --backend cpu");
+    assert_eq!(finished.status.code(), Some(2), "a finished sweep is not overwritten unasked");
+    succeeds(folder.path(), "sweep s.toml --out parts --backend cpu --shard 2/2 --resume");
+    // Shards that start together.
+    let binary = assert_cmd::cargo::cargo_bin("crosspike");
+    let start = |shard: String| {
+        let words = ["sweep", "s.toml", "--out", "together", "--backend", "cpu", "--shard", &shard];
+        std::process::Command::new(&binary).current_dir(folder.path()).args(words).output().unwrap().status.success()
+    };
+    let all = std::thread::scope(|scope| {
+        let shards: Vec<_> = (1..=4).map(|i| scope.spawn(move || start(format!("{i}/4")))).collect();
+        shards.into_iter().all(|shard| shard.join().unwrap())
+    });
+    assert!(all, "every shard finishes");
     for file in ["results.csv", "summary.csv"] {
         let read = |run: &str| fs::read_to_string(folder.path().join(run).join(file)).unwrap();
         assert_eq!(read("whole"), read("parts"));
+        assert_eq!(read("whole"), read("together"));
     }
     let results = fs::read_to_string(folder.path().join("whole/results.csv")).unwrap();
     let rows: Vec<&str> = results.lines().collect();
@@ -233,6 +248,43 @@ fn sweep_shards_merge_and_report_draws_them() {
     succeeds(folder.path(), "report whole");
     let page = fs::read_to_string(folder.path().join("whole/report.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("</html>") && !page.contains("src=\"http"));
+}
+
+#[test]
+fn extreme_variation_and_odd_checkpoints_run() {
+    let folder = trained();
+    let at = folder.path();
+    // A zero target stays zero however far the factor overflows.
+    succeeds(
+        at,
+        &format!(
+            "{INFER} --set rram.scheme=ternary --set rram.variation.kind=lognormal --set rram.variation.sigma=1000"
+        ),
+    );
+    // Names with `module.` and without `num_batches_tracked`, as others write them.
+    let mut checkpoint = crosspike::checkpoint::Checkpoint::read(&at.join("c.safetensors")).unwrap();
+    let plain = checkpoint.tensors.clone();
+    checkpoint.tensors = plain
+        .into_iter()
+        .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+        .map(|(name, tensor)| (format!("module.{name}"), tensor))
+        .collect();
+    checkpoint.write(&at.join("odd.safetensors")).unwrap();
+    let logits = |file: &str| {
+        succeeds(at, &format!("{} --logits l.npy", INFER.replace("c.safetensors", file)));
+        fs::read(at.join("l.npy")).unwrap()
+    };
+    assert!(logits("c.safetensors") == logits("odd.safetensors"));
+    // A hybrid without its SRAM says so.
+    let words = format!(
+        "infer --model {0}/model.toml --checkpoint {0}/hybrid.safetensors --data frames:{0}/frames.npz --backend cpu",
+        golden("").display()
+    );
+    let notice = String::from_utf8(crosspike(at, &words).stderr).unwrap();
+    assert!(notice.contains("only its RRAM part"), "{notice}");
+    // Training tests on the set that `test` names.
+    let said = succeeds(at, "train train.toml --out other --set train.epochs=1 --set test=digits");
+    assert!(said.contains("360 images"), "{said}");
 }
 
 #[test]
@@ -300,6 +352,17 @@ fn bad_input_is_refused_with_its_place() {
     fs::write(at.join("sweep.toml"), sweep).unwrap();
     derive(at, "sweep.toml", "empty_grid.toml", |b| replaced(b, "[0.0, -1.0]", "[]"));
     derive(at, "sweep.toml", "grid_key.toml", |b| replaced(b, "rram.variation.scale", "rram.variation.scael"));
+    derive(at, "sweep.toml", "twice.toml", |b| replaced(b, "[0.0, -1.0]", "[1.0, 1.0]"));
+    derive(at, "twice.toml", "frames.toml", |b| {
+        replaced(replaced(b, "[1.0, 1.0]", "[1.0]").to_vec(), "data =", "encoding = \"frames\"\ndata =")
+    });
+    derive(at, "sweep.toml", "array.toml", |b| {
+        replaced(
+            b,
+            "\"rram.variation.scale\" = [0.0, -1.0]",
+            "\"sram.bits\" = [2]\n\"sram.init\" = [\"checkpoint:gone.safetensors\"]",
+        )
+    });
     derive(at, "profile.toml", "key.toml", |b| replaced(b, "weight_bits = 4", "weight_bit = 4"));
     derive(at, "profile.toml", "nan.toml", |b| replaced(b, "sigma = 0.34597", "sigma = nan"));
     derive(at, "profile.toml", "negative.toml", |b| replaced(b, "sigma = 0.34597", "sigma = -0.1"));
@@ -323,6 +386,29 @@ fn bad_input_is_refused_with_its_place() {
         b
     });
     fs::write(at.join("none.safetensors"), b"").unwrap();
+    let network = |change: &dyn Fn(&mut crosspike::checkpoint::Checkpoint)| {
+        let mut checkpoint = crosspike::checkpoint::Checkpoint::read(&at.join("c.safetensors")).unwrap();
+        change(&mut checkpoint);
+        checkpoint
+    };
+    let fill = |value: f32| {
+        move |c: &mut crosspike::checkpoint::Checkpoint| {
+            if let crosspike::checkpoint::Values::F32(values) = &mut c.tensors.get_mut("conv1.weight").unwrap().values {
+                values.fill(value);
+            }
+        }
+    };
+    network(&fill(f32::MAX)).write(&at.join("monstrous.safetensors")).unwrap();
+    network(&fill(f32::NAN)).write(&at.join("nan.safetensors")).unwrap();
+    let add_bias = |c: &mut crosspike::checkpoint::Checkpoint| {
+        let weight = c.tensors["conv1.weight"].clone();
+        c.tensors.insert("conv1.bias".into(), weight);
+    };
+    network(&add_bias).write(&at.join("bias.safetensors")).unwrap();
+    let mut one = ndarray_npy::NpzWriter::new(fs::File::create(at.join("one.npz")).unwrap());
+    one.add_array("images", &ndarray::Array4::<f32>::zeros((1, 3, 8, 8))).unwrap();
+    one.add_array("labels", &ndarray::Array1::<i64>::zeros(1)).unwrap();
+    one.finish().unwrap();
     malicious_checkpoint(&at.join("evil.pth"));
     fs::create_dir_all(at.join("mnist")).unwrap();
     fs::write(
@@ -384,6 +470,21 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep empty_grid.toml --out new".into(), 2, &["empty_grid.toml:7", "rram.variation.scale"]),
         ("sweep grid_key.toml --out new".into(), 2, &["grid_key.toml:7: rram.variation.scael", "scale"]),
         ("sweep sweep.toml --out new --shard 3/2".into(), 2, &["3/2"]),
+        ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
+        ("sweep frames.toml --out new".into(), 2, &["frames.toml:5: encoding"]),
+        ("sweep array.toml --out new".into(), 1, &["gone.safetensors"]),
+        ("sweep sweep.toml --out new --set chips=0".into(), 2, &["--set chips=0"]),
+        (
+            format!("{INFER} --set sram.bits=2 --set sram.shift=-2147483648 --json out.json"),
+            2,
+            &["sram.shift", "-2147483648"],
+        ),
+        (INFER.replace("c.safetensors", "monstrous.safetensors"), 1, &["conv1", "too large"]),
+        (INFER.replace("c.safetensors", "nan.safetensors"), 1, &["nan.safetensors", "conv1.weight", "NaN"]),
+        (INFER.replace("c.safetensors", "bias.safetensors"), 1, &["bias.safetensors", "conv1.bias"]),
+        ("train train.toml --out new --set model=huge.toml".into(), 2, &["huge.toml:"]),
+        ("train train.toml --out new --set train.validation=0.001".into(), 2, &["validation"]),
+        ("train train.toml --out new --set test=images:one.npz".into(), 2, &["test"]),
         ("report .".into(), 1, &["summary.csv"]),
         ("map --model model.toml --profile nan.toml --json out.json".into(), 2, &["nan.toml:13"]),
     ];

@@ -42,11 +42,10 @@ fn evaluate(kernel: Kernel, batch: usize) -> ChipResult {
     let network = Network::xavier(&model, 5);
     let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70);
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
-    let images: Vec<usize> = (0..data.len()).collect();
     let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
     let engine = CpuEngine { kernel };
-    let evaluation = Evaluation { engine: &engine, data: &data, images: &images, encoder, batch };
-    evaluation.run(&Chip::program(&blueprint, 3)).unwrap()
+    let evaluation = Evaluation { batch, ..Evaluation::on(&engine, &data, encoder) };
+    evaluation.run(&Chip::program(&blueprint, 3).unwrap()).unwrap()
 }
 
 #[test]
@@ -181,7 +180,7 @@ fn every_knob_of_the_profile_changes_the_chip() {
     let (model, network) = (digits(), Network::xavier(&digits(), 5));
     let chip = |overrides: &[&str], seed, index| {
         let profile = profile(&[&PROFILE[..], overrides].concat());
-        Chip::program(&Blueprint::new(&profile, &model, &network, Encoding::Poisson, seed).unwrap(), index)
+        Chip::program(&Blueprint::new(&profile, &model, &network, Encoding::Poisson, seed).unwrap(), index).unwrap()
     };
     let nominal = chip(&[], 1, 0);
     assert_eq!(chip(&[], 1, 0), nominal);
@@ -223,7 +222,7 @@ fn the_engine_takes_any_batch() {
     let network = Network::xavier(&model, 5);
     let profile = profile(&[]);
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
-    let chip = Chip::program(&blueprint, 0);
+    let chip = Chip::program(&blueprint, 0).unwrap();
     let encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
     let engine = CpuEngine::default();
     let outcome = engine.load(&chip).unwrap().run(&encoder, &Default::default()).unwrap();

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array3, Axis, stack};
+use ndarray::{Array2, Array3, Axis, stack};
 use ndarray_npy::WriteNpyExt;
 use serde_json::{Value, json};
 
 use super::options::{Backend, EncodingArg};
 use super::{say, terminal::Terminal};
 use crate::atomic;
-use crate::checkpoint::Checkpoint;
 use crate::chip::{Blueprint, Chip};
 use crate::config::Overrides;
 use crate::data::{Dataset, Split};
 use crate::engine::Counts;
-use crate::engine::evaluate::{ChipResult, Evaluation, check_fit};
+use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
@@ -80,23 +79,29 @@ pub fn run(args: &Args) -> Result<()> {
         Some(path) => Profile::read(path, &overrides.profile)?,
         None => Profile::ideal(&overrides.profile)?,
     };
+    for path in args.logits.iter().chain(&args.json) {
+        atomic::check_folder(path)?;
+    }
     let data = Dataset::open(&args.data, Path::new(""), Split::Test)?.limit(args.limit.unwrap_or(u64::MAX) as usize);
     check_fit(&data, &model)?;
     let encoding = Encoding::resolve(args.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
-    let checkpoint = Checkpoint::read(&args.checkpoint)?;
-    let network = Network::from_checkpoint(&model, &checkpoint)?;
+    let (network, checkpoint_hash) = Network::read(&model, &args.checkpoint)?;
     let blueprint = Blueprint::new(&profile, &model, &network, encoding, args.seed)?;
     let engine = args.backend.open()?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
-    let images: Vec<usize> = (0..data.len()).collect();
     let encoder = Encoder::new(encoding, model.input, args.seed, 0);
-    let evaluation =
-        Evaluation { engine: engine.as_ref(), data: &data, images: &images, encoder, batch: args.batch as usize };
-    let mut results = Vec::new();
+    let evaluation = Evaluation { batch: args.batch as usize, ..Evaluation::on(engine.as_ref(), &data, encoder) };
+    let (mut accuracies, mut logits) = (Vec::new(), Vec::new());
+    let mut counts = Counts::new(model.layers().len() - 1, model.steps);
     terminal.begin("chips", args.chips);
     for index in 0..args.chips {
-        results.push(evaluation.run(&Chip::program(&blueprint, index))?);
+        let result = evaluation.run(&Chip::program(&blueprint, index)?)?;
+        accuracies.push(result.accuracy);
+        counts.add(&result.counts);
+        if args.logits.is_some() {
+            logits.push(result.logits);
+        }
         terminal.progress(index + 1, "");
         if terminal.stop() {
             terminal.end();
@@ -104,19 +109,13 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     terminal.end();
-    let accuracies: Vec<f64> = results.iter().map(|r| r.accuracy).collect();
-    let mut counts = Counts::new(model.layers().len() - 1, model.steps);
-    results.iter().for_each(|r| counts.add(&r.counts));
-    if let Some(path) = &args.logits {
-        write_logits(path, &results)?;
-    }
     let origin = {
         let mut origin = origin(
             "infer",
             json!({
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
                 "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": args.chips, "seed": args.seed,
-                "checkpoint_sha256": checkpoint.hash(),
+                "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(),
             }),
         );
         origin["backend"] = engine.name().into();
@@ -134,6 +133,9 @@ pub fn run(args: &Args) -> Result<()> {
             "origin": origin,
         });
         atomic::write(path, canonical(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.logits {
+        write_logits(path, &logits)?;
     }
     let spread = match (stats.std, stats.ci95) {
         (Some(std), Some(ci)) => {
@@ -157,8 +159,8 @@ fn spikes_by_layer(model: &Model, counts: &Counts) -> BTreeMap<String, Vec<u64>>
     model.layers().iter().zip(&counts.spikes).map(|(layer, spikes)| (layer.name.clone(), spikes.clone())).collect()
 }
 
-fn write_logits(path: &Path, results: &[ChipResult]) -> Result<()> {
-    let views: Vec<_> = results.iter().map(|r| r.logits.view()).collect();
+fn write_logits(path: &Path, chips: &[Array2<f32>]) -> Result<()> {
+    let views: Vec<_> = chips.iter().map(|logits| logits.view()).collect();
     let logits: Array3<f32> = stack(Axis(0), &views).map_err(|e| Error::file(path, e.to_string()))?;
     let mut bytes = Vec::new();
     logits.write_npy(&mut bytes).map_err(|e| Error::file(path, e.to_string()))?;

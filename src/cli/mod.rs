@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            terminal::note(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -51,7 +51,7 @@ impl Backend {
             Backend::Auto => match auto_choice(&adapters()).map(GpuEngine::new) {
                 Some(Ok(gpu)) => Box::new(gpu),
                 Some(Err(error)) => {
-                    eprintln!("{error}; the CPU runs instead");
+                    super::terminal::note(&format!("{error}; the CPU runs instead"));
                     cpu()
                 }
                 None => cpu(),

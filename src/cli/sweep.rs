@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::options::Backend;
 use super::{say, terminal::Terminal};
 use crate::config::Overrides;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::OutputFolder;
 use crate::report;
 use crate::study::sweep::{FILES, OWN_KEYS, Shard, Sweep};
@@ -17,8 +17,8 @@ Writes OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point)
 Shards share OUT; the last to finish merges.
 
 Examples:
-  crosspike sweep sweeps/variation.toml --out runs/variation
-  crosspike sweep sweeps/variation.toml --out runs/variation --shard 2/4")]
+  crosspike sweep recipes/fashion_variation.toml --out runs/variation
+  crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard 2/4")]
 pub struct Args {
     /// The sweep file.
     sweep: PathBuf,
@@ -31,7 +31,8 @@ pub struct Args {
     /// Run part I of N, I from 1.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_shard)]
     shard: Shard,
-    /// Go on with an unfinished sweep (the default where OUT holds one of the same configuration).
+    /// Go on with an unfinished sweep, the default where OUT holds one of the same configuration; a finished one is then
+    /// no error.
     #[arg(long)]
     resume: bool,
     /// Overwrite a finished or different sweep.
@@ -55,7 +56,13 @@ pub fn run(args: &Args) -> Result<()> {
     let sweep = Sweep::read(&args.sweep, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open()?;
     let origin = sweep.origin(engine.as_ref());
-    let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES)?;
+    if args.force && args.shard.of > 1 {
+        return Err(Error::Usage("--force would delete what other shards have done; remove the folder first".into()));
+    }
+    let folder = match OutputFolder::finished(&args.out, &origin).filter(|_| args.resume) {
+        Some(finished) => finished,
+        None => OutputFolder::claim(&args.out, &origin, args.force, &FILES)?,
+    };
     if sweep.run(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
         let page = report::write(folder.path())?;
         folder.finish()?;

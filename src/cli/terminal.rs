@@ -1,6 +1,6 @@
 //! Progress on a terminal, plain lines otherwise; Ctrl-C.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +12,11 @@ use crate::monitor::{Monitor, STOP};
 /// Without a terminal, progress is a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
+/// Writes a line to standard error; where that is closed there is nobody to tell.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Asks running work to stop on the first Ctrl-C or termination signal; the second ends the process.
 pub fn catch_signals() {
     // Without a handler Ctrl-C ends the process at once: stored work is whole all the same.
@@ -19,7 +24,7 @@ pub fn catch_signals() {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after the running step; press Ctrl-C again to stop now");
+        note("\nstopping after the running step; press Ctrl-C again to stop now");
     });
 }
 
@@ -60,7 +65,7 @@ impl Monitor for Terminal {
             bar.set_position(done);
             bar.set_message(note.to_string());
         } else if state.last_line.is_some_and(|last| last.elapsed() > LINE_EVERY) {
-            eprintln!("{}: {done} of {} {note}", state.what, state.total);
+            self::note(&format!("{}: {done} of {} {note}", state.what, state.total));
             state.last_line = Some(Instant::now());
         }
     }
@@ -73,8 +78,8 @@ impl Monitor for Terminal {
 
     fn line(&self, text: &str) {
         match &self.state().bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
         }
     }
 

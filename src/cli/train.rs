@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{say, terminal::Terminal};
-use crate::checkpoint::Checkpoint;
 use crate::chip::{Blueprint, Chip};
 use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
@@ -59,26 +58,16 @@ pub fn run(args: &Args) -> Result<()> {
     if file.train.variation && profile.rram.variation.effective_sigma() == 0.0 {
         return Err(document.error("train.variation", "is true, but the profile has no variation to draw from"));
     }
-    let data = Dataset::open(&file.data, document.base("data"), Split::Train)?;
+    let data = Dataset::open(&file.data, document.base("data"), Split::Train).map_err(document.locate("data"))?;
     if file.train.augment && data.frame_steps().is_some() {
         return Err(document.error("train.augment", "crops and flips are for images; expected false with frame data"));
     }
-    check_fit(&data, &model)?;
-    let test = match &file.test {
-        None if !Dataset::has_splits(&file.data) => None,
-        None => Some(Dataset::open(&file.data, document.base("data"), Split::Test)?),
-        Some(test) => Some(Dataset::open(test, document.base("test"), Split::Test)?),
-    };
-    if let Some(test) = &test {
-        check_fit(test, &model)?;
-        Encoding::resolve(file.encoding, test.frame_steps(), model.steps)?;
-    }
-    let encoding = Encoding::resolve(file.encoding, data.frame_steps(), model.steps)?;
+    check_fit(&data, &model).map_err(document.locate("data"))?;
+    let encoding =
+        Encoding::resolve(file.encoding, data.frame_steps(), model.steps).map_err(document.locate("encoding"))?;
+    let test = open_test(&file, &document, &model, encoding)?;
     let (start, init_hash) = match &file.init {
-        Some(path) => {
-            let checkpoint = Checkpoint::read(path)?;
-            (Network::from_checkpoint(&model, &checkpoint)?, Some(checkpoint.hash()))
-        }
+        Some(path) => Network::read(&model, path).map(|(network, hash)| (network, Some(hash)))?,
         None => (Network::xavier(&model, file.train.seed), None),
     };
     if start.is_hybrid() {
@@ -93,12 +82,20 @@ pub fn run(args: &Args) -> Result<()> {
             "data_fingerprint": data.fingerprint(), "init_sha256": init_hash,
         }),
     );
-    let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES)?;
     let terminal = Terminal::default();
     if profile.sram.bits > 0 {
         terminal.line("stage `rram` trains the RRAM arrays alone; the companion SRAM joins at evaluation");
     }
-    let trainer = Trainer { model: &model, profile: &profile, data: &data, recipe: &file.train, encoding, origin };
+    let trainer = Trainer {
+        model: &model,
+        profile: &profile,
+        data: &data,
+        recipe: &file.train,
+        encoding,
+        origin: origin.clone(),
+    };
+    trainer.check().map_err(document.locate("train"))?;
+    let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES)?;
     let network = trainer.run(start, Some(&folder), &terminal)?;
     finish(&folder)?;
     if let Some(test) = &test {
@@ -106,6 +103,19 @@ pub fn run(args: &Args) -> Result<()> {
         say(&format!("test accuracy {accuracy:.2} % on the nominal chip, {} images", test.len()))?;
     }
     say(&format!("wrote {}", folder.file("checkpoint.safetensors").display()))
+}
+
+/// The test images, where there are any; checked before training starts.
+fn open_test(file: &TrainFile, document: &Document, model: &Model, encoding: Encoding) -> Result<Option<Dataset>> {
+    let (key, spec) = match &file.test {
+        Some(test) => ("test", test),
+        None if Dataset::has_splits(&file.data) => ("data", &file.data),
+        None => return Ok(None),
+    };
+    let test = Dataset::open(spec, document.base(key), Split::Test).map_err(document.locate(key))?;
+    check_fit(&test, model).map_err(document.locate(key))?;
+    Encoding::resolve(Some(encoding), test.frame_steps(), model.steps).map_err(document.locate(key))?;
+    Ok(Some(test))
 }
 
 /// Accuracy in percent without variation and without a companion array: what the trained weights can do.
@@ -122,8 +132,6 @@ fn nominal_accuracy(
     profile.sram.bits = 0;
     let blueprint = Blueprint::new(&profile, model, network, encoding, seed)?;
     let engine = CpuEngine::default();
-    let images: Vec<usize> = (0..test.len()).collect();
     let encoder = Encoder::new(encoding, model.input, seed, 0);
-    let evaluation = Evaluation { engine: &engine, data: test, images: &images, encoder, batch: 64 };
-    Ok(evaluation.run(&Chip::program(&blueprint, 0))?.accuracy)
+    Ok(Evaluation::on(&engine, test, encoder).run(&Chip::program(&blueprint, 0)?)?.accuracy)
 }

@@ -15,7 +15,7 @@ pub struct Evaluation<'a> {
     /// The data set.
     pub data: &'a Dataset,
     /// The images of it, by index.
-    pub images: &'a [usize],
+    pub images: Vec<usize>,
     /// The encoder.
     pub encoder: Encoder,
     /// Images at once; never changes a result.
@@ -27,13 +27,20 @@ pub struct Evaluation<'a> {
 pub struct ChipResult {
     /// Percent of images classified correctly.
     pub accuracy: f64,
+    /// Images classified correctly.
+    pub correct: usize,
     /// `[images, classes]`.
     pub logits: Array2<f32>,
     /// Events over all images.
     pub counts: Counts,
 }
 
-impl Evaluation<'_> {
+impl<'a> Evaluation<'a> {
+    /// All images of a data set.
+    pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder) -> Self {
+        Evaluation { engine, data, images: (0..data.len()).collect(), encoder, batch: 64 }
+    }
+
     /// Runs every image on a chip.
     pub fn run(&self, chip: &Chip) -> Result<ChipResult> {
         let mut loaded = self.engine.load(chip)?;
@@ -50,7 +57,7 @@ impl Evaluation<'_> {
         let views: Vec<_> = logits.iter().map(|l| l.view()).collect();
         let logits =
             concatenate(Axis(0), &views).map_err(|_| Error::Mismatch("there is no image to evaluate".into()))?;
-        Ok(ChipResult { accuracy: 100.0 * right as f64 / self.images.len() as f64, logits, counts })
+        Ok(ChipResult { accuracy: 100.0 * right as f64 / self.images.len() as f64, correct: right, logits, counts })
     }
 }
 

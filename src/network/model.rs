@@ -184,9 +184,14 @@ impl Model {
             return Err(document.error("layers", "is empty; expected at least one `conv` or `fc` layer"));
         }
         let mut map = self.input;
+        if map.len().saturating_mul(self.steps) > LARGEST_LAYER {
+            return Err(document
+                .error("input", format!("{map} over {} steps, expected at most {LARGEST_LAYER} values", self.steps)));
+        }
         let mut before: Option<Item> = None;
         for (i, item) in self.layers.iter().enumerate() {
             let refuse = |message: &str| Err(document.error(&format!("layers[{i}]"), message));
+            let mut weights = 0;
             match *item {
                 Item::Conv(width) | Item::Fc(width) if !(1..=65536).contains(&width) => {
                     return refuse("expected a width of 1 to 65536");
@@ -194,13 +199,13 @@ impl Model {
                 Item::Conv(_) if matches!(before, Some(Item::Fc(_))) => {
                     return refuse("a convolution cannot follow a fully connected layer");
                 }
-                Item::Conv(width) => map.channels = width,
+                Item::Conv(width) => {
+                    weights = (map.channels * KERNEL * KERNEL).saturating_mul(width);
+                    map.channels = width;
+                }
                 Item::Fc(width) => {
-                    let inputs = map.len();
+                    weights = map.len().saturating_mul(width);
                     map = Shape { channels: width, height: 1, width: 1 };
-                    if inputs.saturating_mul(width) > LARGEST_LAYER {
-                        return refuse(&format!("{inputs} x {width} weights, expected at most {LARGEST_LAYER}"));
-                    }
                 }
                 Item::Pool(pool) => {
                     if !matches!(before, Some(Item::Conv(_))) {
@@ -222,7 +227,16 @@ impl Model {
                     self.steps
                 ));
             }
+            if weights > LARGEST_LAYER {
+                return refuse(&format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
+            }
             before = Some(*item);
+        }
+        let readout = map.len().saturating_mul(self.classes);
+        if readout > LARGEST_LAYER {
+            return Err(
+                document.error("classes", format!("a readout of {readout} weights, expected at most {LARGEST_LAYER}"))
+            );
         }
         Ok(())
     }
@@ -301,6 +315,7 @@ mod tests {
             "[{conv=99999999999}]",
             "[{conf=8}]",
             "[{conv=60000}, {fc=60000}]",
+            "[{conv=8}, {pool=6}, {conv=60000}, {conv=60000}]",
         ] {
             let error = model(layers).expect_err(layers).to_string();
             assert!(error.starts_with("m.toml:5: layers"), "{layers}: {error}");

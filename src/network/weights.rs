@@ -1,6 +1,7 @@
 //! A network's latent weights and BNTT norms, checked against the model: a checkpoint with shapes proven.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::Uniform;
@@ -73,9 +74,20 @@ impl Network {
         Network { layers: layers.collect() }
     }
 
+    /// Reads a checkpoint file, and gives the hash of its content too.
+    pub fn read(model: &Model, file: &Path) -> Result<(Self, String)> {
+        let checkpoint = Checkpoint::read(file)?;
+        match Self::from_checkpoint(model, &checkpoint) {
+            Ok(network) => Ok((network, checkpoint.hash())),
+            Err(Error::Mismatch(message)) => Err(Error::file(file, message)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps or a value that is not finite is an
     /// error that names it.
     pub fn from_checkpoint(model: &Model, checkpoint: &Checkpoint) -> Result<Self> {
+        refuse_unknown(model, checkpoint)?;
         let hybrid = checkpoint.tensors.keys().any(|name| name.ends_with(".WR"));
         let layers = model.layers();
         for layer in layers.iter().filter(|l| l.spikes()) {
@@ -131,6 +143,15 @@ impl Network {
         Checkpoint { tensors, metadata }
     }
 
+    /// Whether every weight and statistic is a finite number.
+    pub fn is_finite(&self) -> bool {
+        let all = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        self.layers.iter().all(|layer| {
+            let norm = layer.norm.as_ref().is_none_or(|n| all(&n.gamma) && all(&n.mean) && all(&n.var));
+            norm && all(&layer.rram) && layer.sram.as_deref().is_none_or(all)
+        })
+    }
+
     /// Whether any layer carries a companion array of its own.
     pub fn is_hybrid(&self) -> bool {
         self.layers.iter().any(|l| l.sram.is_some())
@@ -154,6 +175,28 @@ pub fn norm_name(layer: &Layer) -> String {
         (LayerKind::Conv, name) => name.replace("conv", "bntt"),
         (_, "fc1") => "bntt_fc".into(),
         (_, name) => format!("bntt_{name}"),
+    }
+}
+
+/// A tensor that is named like a layer's but that the model does not have is an error, not something to leave out.
+fn refuse_unknown(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
+    let layers = model.layers();
+    let is_known = |name: &str| {
+        layers.iter().any(|layer| match name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.')) {
+            Some(rest) => rest.split_once('.').is_some_and(|(_, what)| {
+                ["weight", "running_mean", "running_var", "num_batches_tracked"].contains(&what)
+            }),
+            None => name.strip_prefix(&layer.name).is_some_and(|rest| [".weight", ".WR"].contains(&rest)),
+        })
+    };
+    let looks_ours = |name: &str| ["conv", "fc", "bntt"].iter().any(|prefix| name.starts_with(prefix));
+    match checkpoint.tensors.keys().find(|name| looks_ours(name) && !is_known(name)) {
+        Some(name) => Err(Error::Mismatch(format!(
+            "the checkpoint holds `{name}`, which the model `{}` has no place for; expected convolutions and fully \
+             connected layers without bias, as many as the model has",
+            model.name
+        ))),
+        None => Ok(()),
     }
 }
 

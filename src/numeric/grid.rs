@@ -9,12 +9,15 @@
 const SIGNIFICAND_BITS: i32 = 24;
 
 /// Rounds the weights `[columns, rows]` in place so that `Σ w·n` is exact in f32 for integers |n| ≤ `largest_input`;
-/// returns g. Weights of magnitude 0 leave g at 24.
-pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32) -> i32 {
+/// returns g, or none if a weight is not finite or too large for any such grid. Weights of magnitude 0 leave g at 24.
+pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32) -> Option<i32> {
     let magnitude = |column: &[f32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
     let bound = weights.chunks(rows).map(magnitude).fold(0.0, f64::max) * f64::from(largest_input);
+    if weights.iter().any(|w| w.is_nan()) || bound > f64::from(f32::MAX) {
+        return None;
+    }
     if bound == 0.0 {
-        return SIGNIFICAND_BITS;
+        return Some(SIGNIFICAND_BITS);
     }
     // log2 of a value near a power of two may round either way: start one finer and test.
     let mut g = (SIGNIFICAND_BITS - libm::ceil(libm::log2(bound)) as i32 + 1).min(100);
@@ -24,7 +27,7 @@ pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32)
     for w in weights.iter_mut() {
         *w = libm::scalbn(grid_units(*w, g), -g) as f32;
     }
-    g
+    Some(g)
 }
 
 fn grid_units(weight: f32, g: i32) -> f64 {
@@ -52,7 +55,7 @@ mod tests {
         ) {
             let original = weights.clone();
             let rows = weights.len();
-            let g = round_to_exact_grid(&mut weights, rows, 4);
+            let g = round_to_exact_grid(&mut weights, rows, 4).unwrap();
             let products: Vec<f32> = weights.iter().zip(&inputs).map(|(w, n)| w * *n as f32).collect();
             let forward: f32 = products.iter().sum();
             let backward: f32 = products.iter().rev().sum();
@@ -68,9 +71,17 @@ mod tests {
         fn the_grid_is_as_fine_as_it_can_be(weights in proptest::collection::vec(-3.0f32..3.0, 1..50)) {
             prop_assume!(weights.iter().any(|w| *w != 0.0));
             let mut rounded = weights.clone();
-            let g = round_to_exact_grid(&mut rounded, weights.len(), 1);
+            let g = round_to_exact_grid(&mut rounded, weights.len(), 1).unwrap();
             prop_assert!(fits(&weights, weights.len(), 1, g) && !fits(&weights, weights.len(), 1, g + 2));
         }
+    }
+
+    #[test]
+    fn weights_that_no_grid_holds_are_refused() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+            assert_eq!(round_to_exact_grid(&mut [0.5, bad, 1.0, bad], 4, 4), None, "{bad}");
+        }
+        assert!(round_to_exact_grid(&mut [1e-30, 1e30], 2, 4).is_some());
     }
 
     #[test]

@@ -62,8 +62,8 @@ impl Profile {
         if self.sram.init == SramInit::Residual && !matches!(scheme, Scheme::Integer | Scheme::Float) {
             return Err(document.error("sram.scheme", "a residual needs a zero level; expected `integer` or `float`"));
         }
-        if shift.is_some_and(|s| s.abs() > 16) {
-            return Err(document.error("sram.shift", "expected −16 (right) to 16 (left)"));
+        if let Some(shift) = shift.filter(|s| !(-16..=16).contains(s)) {
+            return Err(document.error("sram.shift", format!("{shift}, expected −16 (right) to 16 (left)")));
         }
         Ok(())
     }

@@ -191,14 +191,13 @@ impl Quickstart {
     ) -> Result<Point> {
         let profile = self.profile(stage.overrides, scale)?;
         let blueprint = Blueprint::new(&profile, &self.model, stage.network, Encoding::Poisson, SEED)?;
-        let images: Vec<usize> = (0..self.test.len()).collect();
         let encoder = Encoder::new(Encoding::Poisson, self.model.input, SEED, 0);
-        let evaluation = Evaluation { engine, data: &self.test, images: &images, encoder, batch: 64 };
+        let evaluation = Evaluation::on(engine, &self.test, encoder);
         let chips = if profile.rram.variation.effective_sigma() == 0.0 { 1 } else { CHIPS };
         let mut rows = Vec::new();
         for chip in 0..chips {
-            let result = evaluation.run(&Chip::program(&blueprint, chip))?;
-            let spikes_per_image = result.counts.total_spikes() as f64 / images.len() as f64;
+            let result = evaluation.run(&Chip::program(&blueprint, chip)?)?;
+            let spikes_per_image = result.counts.total_spikes() as f64 / self.test.len() as f64;
             rows.push(ChipRow { chip, accuracy: result.accuracy, spikes_per_image });
             *done += 1;
             monitor.progress(*done, stage.name);

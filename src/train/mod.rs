@@ -47,15 +47,40 @@ pub struct Trainer<'a> {
 impl Trainer<'_> {
     /// Trains from `start`, or from where an unfinished run in `folder` stopped; gives the last epoch's network.
     pub fn run(&self, start: Network, folder: Option<&OutputFolder>, monitor: &dyn Monitor) -> Result<Network> {
-        check_fit(self.data, self.model)?;
-        let n = self.recipe.limit.unwrap_or(usize::MAX).min(self.data.len());
-        let (training, validation) = validation_split(n, self.recipe.validation, self.recipe.seed);
-        if training.is_empty() {
-            return Err(Error::Mismatch("train.validation leaves no image to train on".into()));
-        }
+        self.check()?;
+        let (training, validation) = self.split();
         let layers = self.model.layers();
         let profile = self.forward_profile();
         Run { trainer: self, layers, profile, training, validation, folder, monitor }.go(start)
+    }
+
+    /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.
+    pub fn check(&self) -> Result<()> {
+        check_fit(self.data, self.model)?;
+        let (training, validation) = self.split();
+        if training.is_empty() || (self.recipe.validation > 0.0 && validation.is_empty()) {
+            return Err(Error::Mismatch(format!(
+                "a validation share of {} leaves {} images to train on and {} to validate with; expected some of each",
+                self.recipe.validation,
+                training.len(),
+                validation.len()
+            )));
+        }
+        let images = self.recipe.batch.min(training.len());
+        let needed = pass::bytes(self.model, images);
+        match memory_bytes() {
+            Some(there) if needed > there => Err(Error::Mismatch(format!(
+                "a batch of {images} images needs some {} GB of memory, this machine has {} GB; lower train.batch",
+                needed >> 30,
+                there >> 30
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn split(&self) -> (Vec<usize>, Vec<usize>) {
+        let n = self.recipe.limit.unwrap_or(usize::MAX).min(self.data.len());
+        validation_split(n, self.recipe.validation, self.recipe.seed)
     }
 
     /// The hardware of the forward pass: the RRAM arrays alone, for the companion joins at evaluation.
@@ -67,6 +92,13 @@ impl Trainer<'_> {
         }
         profile
     }
+}
+
+/// This machine's memory in bytes, where the system says.
+fn memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?;
+    Some(kilobytes.trim().parse::<u64>().ok()? << 10)
 }
 
 /// A network's checkpoint after `epoch` epochs, with its origin.

@@ -64,7 +64,9 @@ impl BatchStatistics {
         });
         let moments = sums.iter().zip(&squares).map(|(sum, square)| {
             let mean = sum / n;
-            (mean, (square / n - mean * mean).max(0.0))
+            let biased = square / n - mean * mean;
+            // Rounding may leave a little below 0; what is not a number stays so, for the loss to show it.
+            (mean, if biased < 0.0 { 0.0 } else { biased })
         });
         let mut statistics = BatchStatistics { mean: vec![], inverse_std: vec![], var: vec![] };
         for (mean, biased) in moments {

@@ -9,12 +9,13 @@ use rayon::prelude::*;
 use super::layer::{LayerPass, fully_connected_gradient};
 use super::norm::BatchStatistics;
 use crate::chip::program_layer;
+use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
 use crate::crossbar::sums::{Kernel, Matrix};
 use crate::device::Draw;
 use crate::network::{Batch, Encoder, Layer, Model, Network};
 use crate::numeric::product::to_published;
-use crate::profile::Profile;
+use crate::profile::{Profile, Scheme};
 
 /// The gradient of one layer's parameters, laid out as they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +46,16 @@ pub struct Setting<'a> {
     pub layers: &'a [Layer],
     /// The hardware that the forward pass is programmed on.
     pub profile: &'a Profile,
+}
+
+/// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, and the
+/// largest layer's gradients stand beside them.
+pub fn bytes(model: &Model, images: usize) -> u64 {
+    let values = |layer: &Layer| (layer.input.len() + layer.output.len()) as u64;
+    let layers = model.layers();
+    let kept: u64 = layers.iter().map(values).sum();
+    let largest = layers.iter().map(values).max().unwrap_or(0);
+    4 * (kept + 2 * largest) * images as u64 * model.steps as u64
 }
 
 /// Encodes a batch as values `[images, steps, pixels, channels]`.
@@ -93,7 +104,15 @@ pub fn pass(
     let (loss, logit_gradient) = cross_entropy(&logits, labels, classes);
     let (weights, mean_gradient) = fully_connected_gradient(&means, &logit_gradient, &readout, images, true);
 
-    let published = |i: usize, weights: &[f32]| to_published(weights, layers[i].columns(), layers[i].input.channels);
+    let published = |i: usize, weights: &[f32]| {
+        let mut gradient = to_published(weights, layers[i].columns(), layers[i].input.channels);
+        // Straight through the quantiser; ternary passes only where |w| < 1.
+        if profile.rram.scheme == Scheme::Ternary && place(profile, &layers[i]) == Place::Rram {
+            let latent = &network.layers[i].rram;
+            gradient.iter_mut().zip(latent).filter(|(_, w)| w.abs() >= 1.0).for_each(|(g, _)| *g = 0.0);
+        }
+        gradient
+    };
     let mut gradients = vec![ParameterGradient { weights: published(last, &weights), gamma: vec![] }];
     let mut statistics = Vec::new();
     let mut signal_gradient = spread(&mean_gradient, images, steps);
@@ -138,7 +157,7 @@ fn cross_entropy(logits: &[f32], labels: &[u32], classes: usize) -> (f64, Vec<f3
         let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exps: Vec<f64> = row.iter().map(|x| f64::from(x - top).exp()).collect();
         let sum: f64 = exps.iter().sum();
-        loss -= (exps[*label as usize] / sum).max(f64::MIN_POSITIVE).ln() / images;
+        loss -= (f64::from(row[*label as usize] - top) - sum.ln()) / images;
         gradient.extend(exps.iter().enumerate().map(|(c, e)| {
             let target = if c == *label as usize { 1.0 } else { 0.0 };
             ((e / sum - target) / images) as f32

@@ -104,16 +104,10 @@ impl Run<'_> {
         let setting = Setting { model, layers: &self.layers, profile: &self.profile };
         let outcome = pass(&setting, &state.network, encoder, inputs, labels, draw);
         if !outcome.loss.is_finite() {
-            let message = format!("the loss is {}: the training diverged; lower train.learning_rate", outcome.loss);
-            return Err(Error::Mismatch(message));
-        }
-        for (layer, statistics) in state.network.layers.iter_mut().zip(&outcome.statistics) {
-            if let Some(norm) = &mut layer.norm {
-                statistics.update(norm);
-            }
+            return Err(diverged(&format!("the loss is {}", outcome.loss)));
         }
         let position = &mut state.position;
-        state.sgd.step(&mut state.network, &outcome.gradients, recipe, recipe.rate(position.epoch));
+        state.sgd.step(&mut state.network, &outcome, recipe, recipe.rate(position.epoch));
         position.step += 1;
         position.loss += outcome.loss;
         position.seen += labels.len();
@@ -124,6 +118,9 @@ impl Run<'_> {
     /// Validates, logs and stores a finished epoch.
     fn close_epoch(&self, state: &mut State, images_a_second: f64) -> Result<()> {
         let Trainer { model, recipe, origin, .. } = self.trainer;
+        if !state.network.is_finite() {
+            return Err(diverged("a weight is not finite"));
+        }
         let validation_accuracy = self.validate(&state.network)?;
         let position = &mut state.position;
         let row = LogRow {
@@ -163,9 +160,13 @@ impl Run<'_> {
         let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
         let encoder = Encoder::new(encoding, model.input, recipe.seed, 0);
         let engine = &CpuEngine::default();
-        let evaluation = Evaluation { engine, data, images: &self.validation, encoder, batch: 64 };
-        Ok(Some(evaluation.run(&Chip::program(&blueprint, 0))?.accuracy))
+        let evaluation = Evaluation { images: self.validation.clone(), ..Evaluation::on(engine, data, encoder) };
+        Ok(Some(evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy))
     }
+}
+
+fn diverged(what: &str) -> Error {
+    Error::Mismatch(format!("{what}: the training diverged; lower train.learning_rate"))
 }
 
 fn log_csv(rows: &[LogRow]) -> Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent with momentum, as PyTorch has it: decay is added to the gradient, γ included.
 
 use super::config::Recipe;
-use super::pass::ParameterGradient;
+use super::pass::{ParameterGradient, PassOutcome};
 use crate::network::Network;
 
 /// The optimiser's state.
@@ -21,15 +21,20 @@ impl Sgd {
         Sgd { velocity: network.layers.iter().map(at_rest).collect() }
     }
 
-    /// Moves every parameter one step.
-    pub fn step(&mut self, network: &mut Network, gradients: &[ParameterGradient], recipe: &Recipe, rate: f32) {
+    /// Moves every parameter and every running statistic one step, as a pass over a batch says.
+    pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, recipe: &Recipe, rate: f32) {
+        for (layer, statistics) in network.layers.iter_mut().zip(&pass.statistics) {
+            if let Some(norm) = &mut layer.norm {
+                statistics.update(norm);
+            }
+        }
         let update = |values: &mut [f32], velocity: &mut [f32], gradient: &[f32]| {
             for ((w, v), g) in values.iter_mut().zip(velocity).zip(gradient) {
                 *v = recipe.momentum * *v + (g + recipe.weight_decay * *w);
                 *w -= rate * *v;
             }
         };
-        for ((layer, velocity), gradient) in network.layers.iter_mut().zip(&mut self.velocity).zip(gradients) {
+        for ((layer, velocity), gradient) in network.layers.iter_mut().zip(&mut self.velocity).zip(&pass.gradients) {
             update(&mut layer.rram, &mut velocity.weights, &gradient.weights);
             if let Some(norm) = &mut layer.norm {
                 update(&mut norm.gamma, &mut velocity.gamma, &gradient.gamma);

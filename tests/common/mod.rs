@@ -55,7 +55,7 @@ pub fn batch(spec: &str) -> (Batch, Vec<u32>) {
 pub fn run(engine: &dyn Engine, network: &Network, profile: &Profile, encoding: Encoding, batch: &Batch) -> Outcome {
     let model = model();
     let blueprint = Blueprint::new(profile, &model, network, encoding, 1).unwrap();
-    let chip = Chip::program(&blueprint, 0);
+    let chip = Chip::program(&blueprint, 0).unwrap();
     let encoder = Encoder::new(encoding, model.input, 1, 0);
     engine.load(&chip).unwrap().run(&encoder, batch).unwrap()
 }
@@ -125,6 +125,7 @@ pub fn meets_the_goldens(engine: &dyn Engine) {
     for Case { logits, counts, checkpoint, profile, data, encoding } in evaluations() {
         let outcome = run(engine, &network(checkpoint), &profile, encoding, &batch(data).0);
         let expected_logits = expected(&logits);
+        assert_eq!(outcome.logits.shape(), expected_logits.shape(), "{logits}");
         let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4;
         if !outcome.logits.iter().zip(expected_logits.iter()).all(near) {
             failures.push(format!("{logits} from {checkpoint}: {:?}, expected {expected_logits:?}", outcome.logits));
