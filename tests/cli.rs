@@ -9,6 +9,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use common::golden;
+use crosspike::checkpoint::Values;
 use ndarray::Array3;
 use ndarray_npy::ReadNpyExt;
 
@@ -111,6 +112,28 @@ fn a_killed_or_interrupted_training_goes_on_and_ends_in_the_same_bytes() {
     for file in ["checkpoint.safetensors", "best.safetensors", "log.csv"] {
         let read = |run: &str| fs::read(folder.path().join(run).join(file)).unwrap();
         assert!(read("killed") == read("whole") && read("interrupted") == read("whole"), "{file}");
+    }
+}
+
+#[test]
+fn train_reproduces_the_golden_step_from_a_pytorch_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden_folder = golden("").display().to_string();
+    let text = format!(
+        "model = \"{golden_folder}/model.toml\"\ndata = \"frames:{golden_folder}/train_frames.npz\"\n\
+         init = \"{golden_folder}/checkpoint.pth.tar\"\n[train]\nepochs = 1\nbatch = 6\nmilestones = []\nshuffle = false\n"
+    );
+    fs::write(folder.path().join("t.toml"), text).unwrap();
+    for (set, expected) in [("", "after_one_step"), ("--set rram.weight_bits=4", "after_one_step_bits4")] {
+        succeeds(folder.path(), &format!("train t.toml --out run --force {set}"));
+        let read = |path: &Path| crosspike::checkpoint::Checkpoint::read(path).unwrap().tensors;
+        let found = read(&folder.path().join("run/checkpoint.safetensors"));
+        let golden = read(&golden(&format!("{expected}.safetensors")));
+        assert!(found.keys().eq(golden.keys()));
+        for (name, tensor) in &golden {
+            let (Values::F32(expected), Values::F32(found)) = (&tensor.values, &found[name].values) else { continue };
+            assert!(expected.iter().zip(found).all(|(a, b)| (a - b).abs() <= 5e-6), "{name} {set}");
+        }
     }
 }
 
@@ -393,7 +416,7 @@ fn bad_input_is_refused_with_its_place() {
     };
     let fill = |value: f32| {
         move |c: &mut crosspike::checkpoint::Checkpoint| {
-            if let crosspike::checkpoint::Values::F32(values) = &mut c.tensors.get_mut("conv1.weight").unwrap().values {
+            if let Values::F32(values) = &mut c.tensors.get_mut("conv1.weight").unwrap().values {
                 values.fill(value);
             }
         }

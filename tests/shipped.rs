@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use crosspike::config::Document;
 use crosspike::network::Model;
 use crosspike::profile::{Profile, Scheme, VariationKind};
+use crosspike::study::sweep::SweepFile;
+use crosspike::train::config::TrainFile;
 
 fn root(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -80,6 +83,21 @@ fn models_have_their_published_layers() {
         let found: Vec<_> = model.layers().iter().map(|l| (l.columns(), l.rows())).collect();
         assert_eq!((model.steps, found.as_slice()), (steps, expected), "{name}");
     }
+}
+
+#[test]
+fn recipes_name_what_is_shipped() {
+    let read = |file: &str| Document::read(&root(&format!("recipes/{file}.toml"))).unwrap();
+    let mut models = Vec::new();
+    for name in ["fashion", "cifar10"] {
+        let file = TrainFile::from_document(&read(name)).unwrap();
+        Profile::read(&file.profile.unwrap(), &[]).unwrap();
+        models.push(Model::read(&file.model, &[]).unwrap().name);
+    }
+    let (file, points) = SweepFile::from_document(&read("fashion_variation")).unwrap();
+    Profile::read(&file.profile.unwrap(), &[]).unwrap();
+    models.push(Model::read(&file.model, &[]).unwrap().name);
+    assert_eq!((models, points.len(), file.chips), (vec!["fashion".into(), "vgg5".into(), "fashion".into()], 3, 20));
 }
 
 #[test]
