@@ -103,7 +103,8 @@ fn a_killed_or_interrupted_training_goes_on_and_ends_in_the_same_bytes() {
     assert!(!folder.path().join("killed/finished").exists(), "killed before the end");
     train("killed");
     let interrupted = running(folder.path(), "interrupted");
-    let signal = std::process::Command::new("kill").args(["-INT", &interrupted.id().to_string()]).status().unwrap();
+    let signal =
+        std::process::Command::new("sh").args(["-c", &format!("kill -INT {}", interrupted.id())]).status().unwrap();
     assert!(signal.success());
     let output = interrupted.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
