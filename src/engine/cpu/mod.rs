@@ -13,7 +13,7 @@ use super::{Counts, Engine, LoadedChip, Outcome};
 use crate::chip::Chip;
 use crate::crossbar::sums::{Kernel, Matrix};
 use crate::error::Result;
-use crate::network::encode::{PLANES, digit};
+use crate::network::encode::{DIGIT_BITS, digit};
 use crate::network::{Batch, Encoder, LayerKind};
 use neurons::Neurons;
 
@@ -123,13 +123,13 @@ impl CpuChip<'_> {
             let plane_sums = self.matrices[0].convolve(&plane_pulses);
             sums = if sums.is_empty() { plane_sums } else { next_plane(sums, &plane_sums) };
         }
-        debug_assert!(planes <= PLANES);
         sums
     }
 }
 
-/// Joins the next, less significant digit plane: `16·sums + plane`, the digital shift-and-add behind the crossbar.
+/// Joins the next, less significant digit plane: the digital shift-and-add behind the crossbar.
 fn next_plane(mut sums: Vec<f32>, plane: &[f32]) -> Vec<f32> {
-    sums.iter_mut().zip(plane).for_each(|(sum, plane)| *sum = *sum * 16.0 + plane);
+    let base = (1u32 << DIGIT_BITS) as f32;
+    sums.iter_mut().zip(plane).for_each(|(sum, plane)| *sum = *sum * base + plane);
     sums
 }
