@@ -380,6 +380,7 @@ fn bad_input_is_refused_with_its_place() {
     derive(at, "twice.toml", "frames.toml", |b| {
         replaced(replaced(b, "[1.0, 1.0]", "[1.0]").to_vec(), "data =", "encoding = \"frames\"\ndata =")
     });
+    derive(at, "twice.toml", "good.toml", |b| replaced(b, "[1.0, 1.0]", "[1.0]"));
     derive(at, "sweep.toml", "array.toml", |b| {
         replaced(
             b,
@@ -494,6 +495,7 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep empty_grid.toml --out new".into(), 2, &["empty_grid.toml:7", "rram.variation.scale"]),
         ("sweep grid_key.toml --out new".into(), 2, &["grid_key.toml:7: rram.variation.scael", "scale"]),
         ("sweep sweep.toml --out new --shard 3/2".into(), 2, &["3/2"]),
+        ("sweep good.toml --out new --shard 1/2 --force".into(), 2, &["--force", "shards"]),
         ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
         ("sweep frames.toml --out new".into(), 2, &["frames.toml:5: encoding"]),
         ("sweep array.toml --out new".into(), 1, &["gone.safetensors"]),

@@ -216,6 +216,55 @@ fn every_knob_of_the_profile_changes_the_chip() {
     }
 }
 
+/// Root mean square distance of the first layer's effective weights on chip 0 from what `of` gives.
+fn distance(overrides: &[&str], of: &[f32]) -> f64 {
+    let (model, network) = (digits(), Network::xavier(&digits(), 5));
+    let profile = profile(overrides);
+    let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
+    let weights = &Chip::program(&blueprint, 0).unwrap().layers[0].weights;
+    let squares: f64 = weights.iter().zip(of).map(|(w, o)| f64::from(w - o).powi(2)).sum();
+    (squares / of.len() as f64).sqrt()
+}
+
+#[test]
+fn knobs_move_the_weights_in_the_expected_direction() {
+    let latent = Network::xavier(&digits(), 5).layers[0].rram.clone();
+    let zero = vec![0.0; latent.len()];
+    let target = crosspike::device::quantise::quantise(crosspike::profile::Scheme::Uniform, 4, &latent);
+    fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&PROFILE[..], more].concat()
+    }
+    let falls = |what: &str, values: [f64; 3]| {
+        assert!(values[0] > values[1] && values[1] > values[2], "{what}: {values:?}");
+    };
+    falls(
+        "more bits, nearer to the latent weights",
+        ["2", "4", "8"].map(|bits| distance(&[&format!("rram.weight_bits={bits}")], &latent)),
+    );
+    falls(
+        "less variation, nearer to the target",
+        ["2", "1", "0.5"].map(|scale| distance(&with(&[&format!("rram.variation.scale={scale}")]), &target)),
+    );
+    falls(
+        "a smaller sigma, nearer to the target",
+        ["0.4", "0.2", "0.1"].map(|sigma| distance(&with(&[&format!("rram.variation.sigma={sigma}")]), &target)),
+    );
+    falls(
+        "more residual bits, nearer to the target",
+        ["2", "4", "8"].map(|bits| distance(&with(&[&format!("sram.bits={bits}"), "sram.init=residual"]), &target)),
+    );
+    falls(
+        "a larger shift, more of the companion",
+        ["2", "0", "-2"]
+            .map(|shift| distance(&with(&["sram.bits=4", "sram.combine=sum", &format!("sram.shift={shift}")]), &zero)),
+    );
+    let [sum, average] =
+        ["sum", "average"].map(|c| distance(&with(&["sram.bits=4", &format!("sram.combine={c}")]), &zero));
+    assert!((sum / average - 2.0).abs() < 1e-4, "average is half the sum: {sum}, {average}");
+    let zeros = distance(&with(&["sram.bits=4", "sram.init=zeros"]), &target);
+    assert_eq!(zeros, distance(&PROFILE, &target), "an array of zeros changes nothing");
+}
+
 #[test]
 fn the_engine_takes_any_batch() {
     let model = digits();

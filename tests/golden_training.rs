@@ -98,3 +98,21 @@ fn parameters_after_one_quantised_step_are_the_golden_ones() {
 fn parameters_after_three_steps_are_the_golden_ones() {
     assert_same_parameters(&train(0, 3, 0.05).0, "after_three_steps.safetensors", 2e-5);
 }
+
+#[test]
+fn ternary_gradients_stop_at_latent_weights_of_one() {
+    let model = model();
+    let layers = model.layers();
+    let (frames, labels) = batch("frames:train_frames.npz");
+    let encoder = Encoder::new(Encoding::Frames, model.input, 1, 1);
+    let mut network = network("checkpoint.safetensors");
+    network.layers[1].rram[0] = 1.5;
+    let gradient = |scheme: &str| {
+        let profile = profile(&["rram.weight_bits=4", &format!("rram.scheme={scheme}")]);
+        let setting = Setting { model: &model, layers: &layers, profile: &profile };
+        pass(&setting, &network, &encoder, &frames, &labels, None).gradients[1].weights.clone()
+    };
+    let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));
+    assert!(ternary[0] == 0.0 && uniform[0] != 0.0, "{} and {}", ternary[0], uniform[0]);
+    assert!(ternary[1..].iter().any(|g| *g != 0.0));
+}

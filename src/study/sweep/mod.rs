@@ -3,6 +3,7 @@
 
 mod file;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,7 +80,7 @@ impl Sweep {
         let data = data.limit(file.limit.unwrap_or(usize::MAX));
         let checkpoint = Checkpoint::read(&file.checkpoint)?;
 
-        let (mut points, mut notices, mut arrays) = (Vec::<Setting>::new(), Vec::<String>::new(), Vec::new());
+        let (mut points, mut notices, mut arrays) = (Vec::<Setting>::new(), Vec::<String>::new(), BTreeSet::new());
         for point in grid {
             let (mut profile, mut model) = (profile_document.clone(), model_document.clone());
             for (key, value) in &point {
@@ -111,7 +112,6 @@ impl Sweep {
             let shown = point.iter().map(|(k, v)| (k.clone(), cell(v))).collect();
             points.push(Setting { shown, profile, subject });
         }
-        arrays.dedup();
         let mut origin = crate::output::origin(
             "sweep",
             json!({
