@@ -10,6 +10,10 @@ check:
 test:
     cargo test --release
 
+# Kernels with their roofline, and networks; see docs/performance.md
+bench:
+    cargo bench
+
 # The main job
 quickstart:
     cargo run --release -- quickstart

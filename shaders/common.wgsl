@@ -1,13 +1,14 @@
-// Bindings and indices of every kernel. Group 0 lives as long as a chip's layer, group 1 as long as the work buffers:
-// each kernel reads binding 1 of group 1 and writes binding 2. Maps are channel-first; there is one an image and step.
+// Bindings and indices of every kernel. Group 0 lives as long as a layer of the loaded chips, group 1 as long as the
+// work buffers: each kernel reads binding 1 of group 1 and writes binding 2. Maps are channel-last, four channels a word
+// (pulses, a signed byte each) or a vector (sums); there is a map for each chip, image and step.
 // Above this file come the constants and the structs `Layer` and `Run`, generated from Rust.
 
 @group(0) @binding(0) var<uniform> layer: Layer;
 @group(1) @binding(0) var<uniform> run: Run;
 
-// The number of this thread in a dispatch that is folded into two dimensions.
-fn thread(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
-    return (group.y * groups.x + group.x) * WORKGROUP + local;
+// The number of this workgroup in a dispatch that is folded into two dimensions.
+fn place(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+    return group.y * groups.x + group.x;
 }
 
 // Steps of the layer's sums: 1 where every step sends the same.
@@ -17,4 +18,14 @@ fn given_steps() -> u32 {
 
 fn pixels() -> u32 {
     return layer.height * layer.width;
+}
+
+// Four small integers in a word, and back.
+fn packed(n: vec4<i32>) -> u32 {
+    let bytes = bitcast<vec4<u32>>(n) & vec4(0xffu);
+    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
+}
+
+fn unpacked(word: u32) -> vec4<i32> {
+    return (vec4(bitcast<i32>(word)) << vec4(24u, 16u, 8u, 0u)) >> vec4(24u);
 }

@@ -1,19 +1,20 @@
-// Poisson spikes of the images: src/network/encode.rs. A thread draws four pixels of an image at one step (z).
-// Magnitudes are compared as the bits of their floats: the same order, and no device can flush a small one to zero.
+// Poisson spikes of the images: src/network/encode.rs. A thread draws four pixels of all channels of an image at one
+// step (z): a draw has four words, for four neighbours of a channel. Magnitudes are compared as the bits of their floats:
+// the same order, and no device can flush a small one to zero.
 
-@group(1) @binding(1) var<storage, read> images: array<u32>; // [images, index and then the pixels' bits]
-@group(1) @binding(2) var<storage, read_write> pulses: array<i32>; // [images, steps, pixels of all channels]
-@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // [input and layers, steps]
+@group(1) @binding(1) var<storage, read> images: array<u32>; // [images, index and then the bits of channels, pixels]
+@group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [images, steps, pixels, words]
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // input, and chips and layers, by steps
 
 var<workgroup> fired: atomic<u32>;
 
-fn spike(pixel: u32, word: u32) -> i32 {
-    let magnitude = pixel & 0x7fffffffu;
+fn spike(value: u32, word: u32) -> i32 {
+    let magnitude = value & 0x7fffffffu;
     let twice_r = bitcast<u32>(f32(word >> 8u) * 0x1p-23f);
     if (magnitude == 0u || twice_r > magnitude) {
         return 0;
     }
-    return select(1, -1, magnitude != pixel);
+    return select(1, -1, magnitude != value);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -26,25 +27,41 @@ fn main(
         atomicStore(&fired, 0u);
     }
     workgroupBarrier();
-    let size = layer.channels * pixels();
-    let blocks = (size + 3u) / 4u;
-    let index = thread(group, groups, local);
-    let step = group.z;
-    if (index < run.images * blocks) {
-        let image = index / blocks;
-        let block = index % blocks;
-        let source = image * (size + 1u);
-        let destination = (image * layer.steps + step) * size;
-        let words = philox4x32(vec2(run.key_low, run.key_high), vec4(block, step, images[source], 0u));
-        for (var i = 0u; i < 4u && block * 4u + i < size; i++) {
-            let pixel = block * 4u + i;
-            let pulse = spike(images[source + 1u + pixel], words[i]);
-            pulses[destination + pixel] = pulse;
-            atomicAdd(&fired, u32(abs(pulse)));
+    let pixels = layer.input_pixels;
+    let blocks = (pixels + 3u) / 4u;
+    let words = (layer.channels + 3u) / 4u;
+    let index = place(group, groups) * WORKGROUP + local;
+    let image = index / blocks;
+    let first = index % blocks * 4u;
+    if (image < run.images) {
+        let values = image * (pixels * layer.channels + 1u);
+        let map = (image * layer.steps + group.z) * pixels;
+        var spikes = 0u;
+        for (var word = 0u; word < words; word++) {
+            var pulse = array<vec4<i32>, 4>();
+            for (var lane = 0u; lane < min(4u, layer.channels - 4u * word); lane++) {
+                let start = (4u * word + lane) * pixels + first;
+                var drawn = vec4<u32>();
+                for (var i = 0u; i < min(4u, pixels - first); i++) {
+                    let value = start + i;
+                    // A channel of another length than a multiple of four takes its words from two draws.
+                    if (i == 0u || value % 4u == 0u) {
+                        let counter = vec4(value / 4u, group.z, images[values], 0u);
+                        drawn = philox4x32(vec2(run.key_low, run.key_high), counter);
+                    }
+                    let n = spike(images[values + 1u + value], drawn[value % 4u]);
+                    pulse[i][lane] = n;
+                    spikes += u32(abs(n));
+                }
+            }
+            for (var i = 0u; i < min(4u, pixels - first); i++) {
+                pulses[(map + first + i) * words + word] = packed(pulse[i]);
+            }
         }
+        atomicAdd(&fired, spikes);
     }
     workgroupBarrier();
     if (local == 0u) {
-        atomicAdd(&counts[step], atomicLoad(&fired));
+        atomicAdd(&counts[group.z], atomicLoad(&fired));
     }
 }

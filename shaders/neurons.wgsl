@@ -1,17 +1,19 @@
-// Leaky integrate-and-fire: src/engine/cpu/neurons.rs. A thread scans one neuron of one image over all steps with the
-// membrane in a register: u = leak*u + (gain*sum + offset); a spike iff u > threshold; then u = u - threshold.
+// Leaky integrate-and-fire: src/engine/cpu/neurons.rs. A thread scans four columns of one pooling window of one image
+// over all steps, membranes in registers: u = leak*u + (gain*sum + offset); a spike iff u > threshold; then
+// u = u - threshold. The window's spikes are summed before they are written. What does not fill a window at the right and
+// lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.
 
-@group(0) @binding(2) var<storage, read> norms: array<vec2<f32>>; // [steps, columns] of gain, offset
-@group(1) @binding(1) var<storage, read> sums: array<f32>; // [images, steps or 1, columns, pixels]
-@group(1) @binding(2) var<storage, read_write> spikes: array<i32>; // [images, steps, columns, pixels]
-@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // [input and layers, steps]
+@group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset
+@group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips, images, steps or 1, pixels, columns / 4]
+@group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [chips, images, steps, windows, columns / 4]
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // input, and chips and layers, by steps
 
 var<workgroup> fired: array<atomic<u32>, MOST_STEPS>;
 
 // Rounds a product before it is added to: a compiler that cannot see that `fence` is zero cannot fuse the two, so that
 // every device gives the CPU's bits.
-fn rounded(product: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(product) ^ layer.fence);
+fn rounded(product: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(product) ^ vec4(layer.fence));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -24,28 +26,44 @@ fn main(
         atomicStore(&fired[t], 0u);
     }
     workgroupBarrier();
-    let size = layer.columns * pixels();
-    let index = thread(group, groups, local);
-    if (index < run.images * size) {
-        let image = index / size;
-        let neuron = index % size;
-        let column = neuron / pixels();
+    let chip = group.z;
+    let window = vec2(layer.scan_width, layer.scan_height);
+    let map = vec2(layer.width, layer.height);
+    let windows = (map + window - 1u) / window;
+    let whole = map / window;
+    let index = place(group, groups) * WORKGROUP + local;
+    let word = index % layer.column_words;
+    let at = vec2(index / layer.column_words % windows.x, index / layer.column_words / windows.x % windows.y);
+    let image = index / layer.column_words / windows.x / windows.y;
+    if (image < run.images) {
+        var u = array<vec4<f32>, MOST_WINDOW>();
         let given = given_steps();
-        var u = 0.0;
+        let size = pixels() * layer.column_words;
+        let first = (chip * run.images + image) * given * size + word;
+        let result = ((chip * run.images + image) * layer.steps * whole.y + at.y) * whole.x + at.x;
         for (var t = 0u; t < layer.steps; t++) {
-            let sum = sums[(image * given + min(t, given - 1u)) * size + neuron];
-            let norm = norms[t * layer.columns + column];
-            u = rounded(layer.leak * u) + (rounded(norm.x * sum) + norm.y);
-            let spike = u > layer.threshold;
-            if (spike) {
-                u -= layer.threshold;
-                atomicAdd(&fired[t], 1u);
+            let norm = 2u * ((chip * layer.steps + t) * layer.column_words + word);
+            var pulse = vec4<i32>();
+            for (var i = 0u; i < MOST_WINDOW; i++) {
+                let pixel = at * window + vec2(i % window.x, i / window.x);
+                if (i < window.x * window.y && all(pixel < map)) {
+                    let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
+                    let potential = rounded(layer.leak * u[i]) + (rounded(norms[norm] * sums[source]) + norms[norm + 1u]);
+                    let spike = potential > vec4(layer.threshold);
+                    u[i] = select(potential, potential - layer.threshold, spike);
+                    pulse += vec4<i32>(spike);
+                }
             }
-            spikes[(image * layer.steps + t) * size + neuron] = i32(spike);
+            if (any(pulse != vec4<i32>())) {
+                atomicAdd(&fired[t], u32(pulse.x + pulse.y + pulse.z + pulse.w));
+            }
+            if (all(at < whole)) {
+                pulses[(result + t * whole.y * whole.x) * layer.column_words + word] = packed(pulse);
+            }
         }
     }
     workgroupBarrier();
     for (var t = local; t < layer.steps; t += WORKGROUP) {
-        atomicAdd(&counts[(layer.index + 1u) * layer.steps + t], atomicLoad(&fired[t]));
+        atomicAdd(&counts[(1u + chip * layer.layers + layer.index) * layer.steps + t], atomicLoad(&fired[t]));
     }
 }

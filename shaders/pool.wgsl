@@ -1,7 +1,8 @@
-// Sums the spikes of each pooling window; what does not fill a window at the right and lower edge is left out.
+// Sums the spikes of pooling windows too large for neurons.wgsl, four channels a thread; what does not fill a window at
+// the right and lower edge is left out. Sums that a byte cannot hold are written in digit planes.
 
-@group(1) @binding(1) var<storage, read> spikes: array<i32>; // [maps, columns, pixels]
-@group(1) @binding(2) var<storage, read_write> pulses: array<i32>; // [maps, columns, pooled pixels]
+@group(1) @binding(1) var<storage, read> spikes: array<u32>; // [chips and maps, pixels, columns / 4]
+@group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [chips and maps, planes, windows, columns / 4]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -11,19 +12,25 @@ fn main(
 ) {
     let height = layer.height / layer.window_height;
     let width = layer.width / layer.window_width;
-    let index = thread(group, groups, local);
-    if (index >= run.images * layer.steps * layer.columns * height * width) {
+    let size = height * width * layer.column_words;
+    let index = place(group, groups) * WORKGROUP + local;
+    if (index >= layer.chips * run.images * layer.steps * size) {
         return;
     }
-    let pixel = index % (height * width);
-    let y = pixel / width * layer.window_height;
-    let x = pixel % width * layer.window_width;
-    let corner = index / (height * width) * pixels() + y * layer.width + x;
-    var sum = 0;
-    for (var i = 0u; i < layer.window_height; i++) {
-        for (var j = 0u; j < layer.window_width; j++) {
-            sum += spikes[corner + i * layer.width + j];
+    let map = index / size;
+    let word = index % layer.column_words;
+    let pixel = index / layer.column_words % (height * width);
+    let corner = pixel / width * layer.window_height * layer.width + pixel % width * layer.window_width;
+    let first = (map * pixels() + corner) * layer.column_words + word;
+    var sum = vec4<i32>();
+    for (var y = 0u; y < layer.window_height; y++) {
+        for (var x = 0u; x < layer.window_width; x++) {
+            sum += unpacked(spikes[first + (y * layer.width + x) * layer.column_words]);
         }
     }
-    pulses[index] = sum;
+    for (var plane = 0u; plane < layer.next_planes; plane++) {
+        let digits = select(sum & vec4((1i << DIGIT_BITS) - 1i), sum, layer.next_planes == 1u);
+        pulses[(map * layer.next_planes + plane) * size + index % size] = packed(digits);
+        sum >>= vec4(DIGIT_BITS);
+    }
 }

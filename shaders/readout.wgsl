@@ -1,7 +1,8 @@
-// The readout integrates without leak: its sums added up over the steps, in their order. A thread an image and class.
+// The readout integrates without leak: its sums added up over the steps, in their order. A thread four classes of an
+// image on a chip.
 
-@group(1) @binding(1) var<storage, read> sums: array<f32>; // [images, steps, columns]
-@group(1) @binding(2) var<storage, read_write> readout: array<f32>; // [images, columns]
+@group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips and images, steps, columns / 4]
+@group(1) @binding(2) var<storage, read_write> readout: array<vec4<f32>>; // [chips and images, columns / 4]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -9,14 +10,14 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let index = thread(group, groups, local);
-    if (index >= run.images * layer.columns) {
+    let index = place(group, groups) * WORKGROUP + local;
+    if (index >= layer.chips * run.images * layer.column_words) {
         return;
     }
-    let first = index / layer.columns * layer.steps * layer.columns + index % layer.columns;
-    var sum = 0.0;
+    let first = index / layer.column_words * layer.steps * layer.column_words + index % layer.column_words;
+    var sum = vec4<f32>();
     for (var t = 0u; t < layer.steps; t++) {
-        sum += sums[first + t * layer.columns];
+        sum += sums[first + t * layer.column_words];
     }
     readout[index] = sum;
 }

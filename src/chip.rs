@@ -126,6 +126,17 @@ impl<'a> Blueprint<'a> {
         self.sram.as_ref().map(|(_, hash)| hash.as_str())
     }
 
+    /// Whether chips differ: without variation on any layer all are the same one.
+    pub fn varies(&self) -> bool {
+        let on_rram = |layer: &Layer| place(&self.profile, layer) == Place::Rram;
+        self.profile.rram.variation.effective_sigma() != 0.0 && self.model.layers().iter().any(on_rram)
+    }
+
+    /// The chips' time steps.
+    pub fn steps(&self) -> usize {
+        self.model.steps
+    }
+
     fn effective_weights(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Vec<f32> {
         let state = &self.network.layers[index];
         let companion = match (&state.sram, &self.sram, &self.profile.sram.init) {

@@ -22,7 +22,7 @@
 //! | chip | [`chip`]: programs a network onto hardware |
 //! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
 //! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`checkpoint`]: weights in and out · [`data`]: data sets |
-//! | ground | [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`error`] |
+//! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`error`] |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file.
 //!
@@ -31,7 +31,8 @@
 //! - **The same chip everywhere.** Every draw is Philox4x32-10 of a key and a counter ([`rng`]): chip `c` of seed `s` is
 //!   the same chip on any backend, thread count, shard or resume.
 //! - **Sums are exact.** Programming rounds weights to a grid on which every column sum is exact in f32
-//!   ([`numeric::grid`]): any order of adding, any kernel, any device gives the same bits.
+//!   ([`numeric::grid`]): any order of adding, any kernel, any device gives the same bits. Training's products are sums of
+//!   integers too ([`train::gradient`]): a run ends in the same network on any processor.
 //! - **One truth for physics.** Training, inference and sweeps program through [`chip::program_layer`].
 //! - **No silent no-op.** A setting that this version cannot honour is an error with file, line and key.
 //!
@@ -52,6 +53,7 @@ pub mod data;
 pub mod device;
 pub mod engine;
 pub mod error;
+pub mod kernels;
 pub mod monitor;
 pub mod network;
 pub mod numeric;

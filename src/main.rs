@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    crosspike::kernels::keep_freed_memory();
     crosspike::cli::main()
 }

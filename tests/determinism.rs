@@ -15,7 +15,7 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::error::Error;
 use crosspike::monitor::{Monitor, Silent};
-use crosspike::network::{Encoder, Encoding, Model, Network};
+use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::output::OutputFolder;
 use crosspike::study::sweep::{Shard, Sweep};
 use crosspike::train::config::Recipe;
@@ -44,7 +44,7 @@ fn evaluate(kernel: Kernel, batch: usize) -> ChipResult {
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
     let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
     let engine = CpuEngine { kernel };
-    let evaluation = Evaluation { batch, ..Evaluation::on(&engine, &data, encoder) };
+    let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).batches_of(batch);
     evaluation.run(&Chip::program(&blueprint, 3).unwrap()).unwrap()
 }
 
@@ -53,12 +53,47 @@ fn inference_is_the_same_for_any_threads_batch_and_kernel() {
     let expected = threads(1, || evaluate(Kernel::Auto, 70));
     assert!(expected.counts.total_spikes() > 1000, "the network must be alive for this test to mean anything");
     for n in [1, 2, 4] {
-        for kernel in [Kernel::Auto, Kernel::Dense, Kernel::Events] {
+        for kernel in Kernel::all() {
             for batch in [1, 7, 64] {
                 let found = threads(n, || evaluate(kernel, batch));
                 assert_eq!(found, expected, "{n} threads, {kernel:?}, batch {batch}");
             }
         }
+    }
+}
+
+#[test]
+fn a_series_is_its_chips_one_by_one() {
+    let (model, data) = (digits(), Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70));
+    let network = Network::xavier(&model, 5);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
+    let engine = CpuEngine::default();
+    for overrides in [&PROFILE[..], &PROFILE[..1]] {
+        let profile = profile(overrides);
+        let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+        let one = |index| {
+            let alone = Evaluation::on(&engine, &data, encoder, model.steps);
+            (index, alone.run(&Chip::program(&blueprint, index).unwrap()).unwrap())
+        };
+        let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).batches_of(32);
+        for n in [1, 4] {
+            let mut found = Vec::new();
+            let series = || {
+                evaluation.series(&blueprint, [3, 4, 9], |index, result| {
+                    found.push((index, result.clone()));
+                    Ok(())
+                })
+            };
+            threads(n, series).unwrap();
+            assert_eq!(found, [3, 4, 9].map(one), "{n} threads");
+            assert_eq!(found[0].1 == found[1].1, overrides.len() == 1, "chips differ where cells vary");
+        }
+        let mut seen = Vec::new();
+        let stopped = evaluation.series(&blueprint, 0..9, |index, _| {
+            seen.push(index);
+            if index == 1 { Err(Error::Interrupted("enough".into())) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(Error::Interrupted(_))) && seen == [0, 1]);
     }
 }
 
@@ -69,7 +104,8 @@ fn direct_inputs_are_the_same_for_any_kernel() {
         let (network, profile) = (common::network("checkpoint.safetensors"), profile(&PROFILE));
         common::run(&CpuEngine { kernel }, &network, &profile, Encoding::Direct, &images)
     };
-    assert_eq!(run(Kernel::Dense), run(Kernel::Events));
+    let expected = run(Kernel::Events);
+    Kernel::all().into_iter().for_each(|kernel| assert_eq!(run(kernel), expected, "{kernel:?}"));
 }
 
 /// Stops work after so many progress reports.
@@ -274,6 +310,7 @@ fn the_engine_takes_any_batch() {
     let chip = Chip::program(&blueprint, 0).unwrap();
     let encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
     let engine = CpuEngine::default();
-    let outcome = engine.load(&chip).unwrap().run(&encoder, &Default::default()).unwrap();
-    assert_eq!(outcome.logits.dim(), (0, 10));
+    let inputs = Inputs::new(encoder, Default::default(), model.steps);
+    let outcomes = engine.load(&[chip]).unwrap().run(&inputs).unwrap();
+    assert_eq!(outcomes[0].logits.dim(), (0, 10));
 }

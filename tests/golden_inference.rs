@@ -11,7 +11,7 @@ use crosspike::engine::cpu::CpuEngine;
 
 #[test]
 fn the_cpu_engine_meets_every_golden_evaluation() {
-    for kernel in [Kernel::Auto, Kernel::Dense, Kernel::Events] {
+    for kernel in Kernel::all() {
         meets_the_goldens(&CpuEngine { kernel });
     }
 }

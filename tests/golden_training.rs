@@ -5,7 +5,7 @@ mod common;
 
 use common::{batch, expected, golden, model, network, profile};
 use crosspike::checkpoint::{Checkpoint, Values};
-use crosspike::network::{Encoder, Encoding, Network};
+use crosspike::network::{Encoder, Encoding, Inputs, Network};
 use crosspike::train::config::Recipe;
 use crosspike::train::pass::{PassOutcome, Setting, pass};
 use crosspike::train::sgd::Sgd;
@@ -18,12 +18,12 @@ fn train(bits: u32, steps: usize, decay: f32) -> (Network, PassOutcome) {
     let setting = Setting { model: &model, layers: &layers, profile: &profile };
     let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
-    let encoder = Encoder::new(Encoding::Frames, model.input, 1, 1);
+    let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
     let mut network = network("checkpoint.safetensors");
     let mut sgd = Sgd::new(&network);
     let mut first = None;
     for _ in 0..steps {
-        let outcome = pass(&setting, &network, &encoder, &frames, &labels, None);
+        let outcome = pass(&setting, &network, &inputs, &labels, None).unwrap();
         sgd.step(&mut network, &outcome, &recipe, recipe.learning_rate);
         first.get_or_insert(outcome);
     }
@@ -104,13 +104,13 @@ fn ternary_gradients_stop_at_latent_weights_of_one() {
     let model = model();
     let layers = model.layers();
     let (frames, labels) = batch("frames:train_frames.npz");
-    let encoder = Encoder::new(Encoding::Frames, model.input, 1, 1);
+    let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
     let mut network = network("checkpoint.safetensors");
     network.layers[1].rram[0] = 1.5;
     let gradient = |scheme: &str| {
         let profile = profile(&["rram.weight_bits=4", &format!("rram.scheme={scheme}")]);
         let setting = Setting { model: &model, layers: &layers, profile: &profile };
-        pass(&setting, &network, &encoder, &frames, &labels, None).gradients[1].weights.clone()
+        pass(&setting, &network, &inputs, &labels, None).unwrap().gradients[1].weights.clone()
     };
     let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));
     assert!(ternary[0] == 0.0 && uniform[0] != 0.0, "{} and {}", ternary[0], uniform[0]);

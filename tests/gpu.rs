@@ -10,14 +10,15 @@ use std::io::Write;
 use std::path::Path;
 
 use common::{meets_the_goldens, profile};
-use crosspike::chip::{Blueprint, Chip};
+use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
-use crosspike::crossbar::sums::{Kernel, Matrix};
+use crosspike::data::{Dataset, Split};
 use crosspike::engine::cpu::CpuEngine;
+use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Outcome};
-use crosspike::network::encode::{PLANES, digit, fixed_point};
-use crosspike::network::{Batch, Encoder, Encoding, Model, Network};
+use crosspike::network::encode::{PLANES, digit};
+use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::numeric::Shape;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
@@ -59,6 +60,9 @@ fn models() -> Vec<Model> {
         model("1, height = 3, width = 3", 3, "[{fc=19}]"),
         model("5, height = 1, width = 4", 5, "[{fc=8}, {fc=30}, {fc=7}]"),
         model("1, height = 1, width = 9", 2, "[{conv=3}, {pool=1}, {conv=5}]"),
+        // Windows that do not fill the map, and sums above what a byte holds.
+        model("1, height = 21, width = 17", 4, "[{conv=6}, {pool=2}, {conv=70}, {conv=33}, {pool=\"global\"}]"),
+        model("1, height = 20, width = 33", 3, "[{conv=5}, {pool=\"global\"}, {fc=9}]"),
     ]
 }
 
@@ -85,23 +89,8 @@ fn batch(model: &Model, encoding: Encoding, images: usize, seed: u64) -> Batch {
 }
 
 fn run(engine: &dyn Engine, chip: &Chip, encoder: &Encoder, batch: &Batch) -> Outcome {
-    engine.load(chip).unwrap().run(encoder, batch).unwrap()
-}
-
-/// One map from channel-last to channel-first.
-fn channel_first(map: &[f32], channels: usize) -> Vec<f32> {
-    (0..channels).flat_map(|c| map.iter().skip(c).step_by(channels).copied()).collect()
-}
-
-/// One map from channel-first to channel-last.
-fn channel_last(map: &[i32], channels: usize) -> Vec<f32> {
-    let pixels = map.len() / channels;
-    (0..pixels).flat_map(|p| map.iter().skip(p).step_by(pixels).map(|n| *n as f32)).collect()
-}
-
-/// The reference: a map's sums, channel-first.
-fn reference(matrix: &Matrix, map: &[i32], channels: usize, columns: usize) -> Vec<f32> {
-    channel_first(&matrix.convolve(&channel_last(map, channels)), columns)
+    let inputs = Inputs::new(*encoder, batch.clone(), chip.steps);
+    engine.load(std::slice::from_ref(chip)).unwrap().run(&inputs).unwrap().remove(0)
 }
 
 #[test]
@@ -125,63 +114,158 @@ fn poisson_spikes_are_the_cpus() {
         let mut batch = batch(&model, Encoding::Poisson, 3, seed);
         let odd = [0.0, -0.0, f32::MIN_POSITIVE / 2.0, -1e-30, 5.0];
         batch.values.iter_mut().zip(odd).for_each(|(value, odd)| *value = odd);
-        let encoder = Encoder::new(Encoding::Poisson, model.input, seed, 2);
-        let found = gpu.load_chip(&chip).unwrap().encoded(&encoder, &batch).unwrap();
-        let Shape { channels, .. } = model.input;
-        let mut expected: Vec<i32> = Vec::new();
-        for b in 0..batch.len() {
-            for step in 0..model.steps {
-                let mut map = vec![0; model.input.len()];
-                encoder.encode(&batch, b, step, &mut map);
-                (0..channels).for_each(|c| expected.extend(map.iter().skip(c).step_by(channels)));
-            }
-        }
+        let inputs = Inputs::new(Encoder::new(Encoding::Poisson, model.input, seed, 2), batch, model.steps);
+        let found = gpu.load_together(&[chip]).unwrap().encoded(&inputs).unwrap();
+        let expected: Vec<i8> = (0..3).flat_map(|b| inputs.pulses().image(b)).copied().collect();
         assert_eq!(found, expected);
     }
 }
 
+/// The digit planes of small integers, a map after the other, as the device takes them.
+fn by_planes(maps: &[i32], size: usize, planes: usize) -> Vec<i8> {
+    let plane = |map: &[i32], p: u32| -> Vec<i8> {
+        map.iter().map(|n| if planes == 1 { *n } else { digit(*n, p) } as i8).collect()
+    };
+    maps.chunks(size).flat_map(|map| (0..planes as u32).flat_map(move |p| plane(map, p))).collect()
+}
+
+/// Column sums `[maps, pixels, columns]` of maps `[maps, pixels, channels]`, by their definition.
+fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
+    let plan = &layer.plan;
+    let (rows, channels) = (plan.rows(), plan.input.channels);
+    let kernel = plan.unrolling().kernel;
+    let Shape { height, width, .. } = plan.input;
+    let mut sums = Vec::new();
+    for map in maps.chunks(plan.input.len()) {
+        for pixel in 0..plan.output.height * plan.output.width {
+            let (y, x) = (pixel / plan.output.width, pixel % plan.output.width);
+            for weights in layer.weights.chunks(rows) {
+                // The input pixel that each kernel position, or each pixel of a fully connected layer, meets.
+                let source = |position: usize| match kernel {
+                    1 => Some(position),
+                    k => {
+                        let (row, column) =
+                            ((y + position / k).checked_sub(k / 2), (x + position % k).checked_sub(k / 2));
+                        let inside = row.zip(column).filter(|(row, column)| *row < height && *column < width);
+                        inside.map(|(row, column)| row * width + column)
+                    }
+                };
+                let positions = rows / channels;
+                let products = (0..positions).filter_map(|p| source(p).map(|pixel| (p, pixel)));
+                let products = products
+                    .flat_map(|(p, pixel)| (0..channels).map(move |c| (c * positions + p, pixel * channels + c)));
+                sums.push(products.map(|(weight, input)| weights[weight] * map[input]).sum());
+            }
+        }
+    }
+    sums
+}
+
 #[test]
-fn the_sums_of_every_layer_are_the_cpus() {
+fn the_sums_of_every_layer_are_the_cpus_on_every_chip() {
     let Some(gpu) = gpu() else { return };
     let mut compared = 0;
     for (seed, model) in (0..).zip(models()) {
         let mut random = random(seed);
         for encoding in [Encoding::Poisson, Encoding::Frames] {
-            let chip = chip(&model, encoding, seed);
-            let mut loaded = gpu.load_chip(&chip).unwrap();
-            for (l, layer) in chip.layers.iter().enumerate() {
-                let planes = if l == 0 { encoding.planes() } else { 1 };
-                let largest = layer.plan.largest_pulse as f32 + 0.99;
-                let pulses: Vec<i32> = (0..2 * model.steps * layer.plan.input.len())
-                    .map(|_| {
-                        if planes == 1 {
-                            (largest * uniform(&mut random)) as i32
-                        } else {
-                            fixed_point(9.0 * uniform(&mut random))
-                        }
-                    })
-                    .collect();
-                let found = loaded.sums(l, planes, &pulses).unwrap();
-                let matrix = Matrix::new(&layer.plan, &layer.weights, Kernel::Dense);
-                let unrolled = layer.plan.unrolling().input;
-                // The CPU takes a fully connected layer's inputs channel-last too.
-                let channels = layer.plan.input.channels;
-                for (map, found) in pulses.chunks(unrolled.len()).zip(found.chunks(layer.plan.output.len())) {
-                    let sums = |map: &[i32]| reference(&matrix, map, channels, layer.plan.columns());
-                    let expected = match planes {
-                        1 => sums(map),
-                        _ => (0..PLANES).rev().fold(vec![0.0; found.len()], |total, plane| {
-                            let digits: Vec<i32> = map.iter().map(|n| digit(*n, plane)).collect();
-                            total.iter().zip(sums(&digits)).map(|(total, sum)| total * 16.0 + sum).collect()
-                        }),
+            let chips = [10, 11, 12].map(|chip| self::chip(&model, encoding, chip));
+            let loaded = gpu.load_together(&chips).unwrap();
+            for l in 0..chips[0].layers.len() {
+                let plan = &chips[0].layers[l].plan;
+                let (largest, planes) = match l {
+                    0 if encoding == Encoding::Frames => (9.0 * 65536.0, PLANES as usize),
+                    _ if plan.largest_pulse > 127 => (plan.largest_pulse as f32 + 0.99, 3),
+                    _ => (plan.largest_pulse as f32 + 0.99, 1),
+                };
+                let of = if l == 0 { 1 } else { chips.len() };
+                let size = plan.input.len();
+                let pulses: Vec<i32> =
+                    (0..of * 2 * model.steps * size).map(|_| (largest * uniform(&mut random)) as i32).collect();
+                let found = loaded.sums(l, &by_planes(&pulses, size, planes)).unwrap();
+                let per_chip = found.len() / chips.len();
+                for (c, (chip, found)) in chips.iter().zip(found.chunks(per_chip)).enumerate() {
+                    let mine = &pulses[if l == 0 { 0 } else { c * pulses.len() / of }..][..pulses.len() / of];
+                    let digits = |plane: u32| -> Vec<f32> {
+                        mine.iter().map(|n| if planes == 1 { *n } else { digit(*n, plane) } as f32).collect()
                     };
-                    assert_eq!(found, expected, "{} of model {seed}", layer.plan.name);
+                    let expected = (0..planes as u32).rev().fold(vec![0.0; found.len()], |total: Vec<f32>, plane| {
+                        let sums = column_sums(&chip.layers[l], &digits(plane));
+                        total.iter().zip(sums).map(|(total, sum)| total * 16.0 + sum).collect()
+                    });
+                    assert_eq!(found, expected, "{} of model {seed}, chip {c}", plan.name);
                     compared += found.len();
                 }
             }
         }
     }
     assert!(compared > 10_000);
+}
+
+/// Chips of one blueprint's kind, each with cells and norms of its own.
+fn chips(model: &Model, encoding: Encoding, seeds: std::ops::Range<u64>) -> Vec<Chip> {
+    seeds.map(|seed| chip(model, encoding, seed)).collect()
+}
+
+#[test]
+fn chips_in_one_load_do_what_each_does_alone() {
+    for limits in [None, Some((150_000, 4))] {
+        let Some(gpu) = gpu() else { return };
+        let gpu = match limits {
+            Some((buffer_bytes, workgroups)) => gpu.limited(buffer_bytes, workgroups),
+            None => gpu,
+        };
+        for model in models() {
+            for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
+                let chips = chips(&model, encoding, 20..25);
+                let encoder = Encoder::new(encoding, model.input, 4, 0);
+                let inputs = Inputs::new(encoder, batch(&model, encoding, 7, 4), model.steps);
+                let expected = CpuEngine::default().load(&chips).unwrap().run(&inputs).unwrap();
+                assert!(expected[0] != expected[1]);
+                assert_eq!(gpu.load(&chips).unwrap().run(&inputs).unwrap(), expected, "{encoding:?}, {}", model.name);
+            }
+        }
+        assert!(gpu.chips_at_once(&chip(&models()[0], Encoding::Poisson, 1)) > 1);
+    }
+}
+
+#[test]
+fn a_series_of_more_chips_than_a_load_takes_is_the_cpus() {
+    let Some(gpu) = gpu() else { return };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits.toml");
+    let model = Model::read(&file, &["steps=3".into()]).unwrap();
+    let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(9);
+    let network = Network::xavier(&model, 5);
+    let profile = profile(&["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.3"]);
+    let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+    let series = |engine: &dyn Engine| {
+        let mut results = Vec::new();
+        let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
+        let evaluation = Evaluation::on(engine, &data, encoder, model.steps).batches_of(4);
+        let keep = |index, result: &ChipResult| {
+            results.push((index, result.clone()));
+            Ok(())
+        };
+        evaluation.series(&blueprint, 0..21, keep).unwrap();
+        results
+    };
+    assert!((2..21).contains(&gpu.chips_at_once(&Chip::program(&blueprint, 0).unwrap())));
+    assert_eq!(series(&gpu), series(&CpuEngine::default()));
+}
+
+#[test]
+fn an_input_without_a_pulse_is_the_cpus() {
+    let Some(gpu) = gpu() else { return };
+    for model in models() {
+        for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
+            let chip = chip(&model, encoding, 6);
+            let encoder = Encoder::new(encoding, model.input, 6, 0);
+            let mut batch = batch(&model, encoding, 3, 6);
+            batch.values.fill(0.0);
+            let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
+            assert_eq!(expected.counts.input, vec![0; model.steps]);
+            assert_eq!(run(&gpu, &chip, &encoder, &batch), expected);
+        }
+    }
 }
 
 #[test]
@@ -191,11 +275,12 @@ fn logits_and_counts_are_the_cpus() {
         for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
             let chip = chip(&model, encoding, seed);
             let encoder = Encoder::new(encoding, model.input, seed, 0);
-            let mut loaded = gpu.load(&chip).unwrap();
+            let mut loaded = gpu.load(std::slice::from_ref(&chip)).unwrap();
             for images in [5, 2, 9, 0] {
                 let batch = batch(&model, encoding, images, seed + 50);
                 let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
-                assert_eq!(loaded.run(&encoder, &batch).unwrap(), expected, "{encoding:?}, model {seed}");
+                let inputs = Inputs::new(encoder, batch, model.steps);
+                assert_eq!(loaded.run(&inputs).unwrap()[0], expected, "{encoding:?}, model {seed}");
                 assert!(images == 0 || expected.counts.spikes.iter().all(|layer| layer.iter().sum::<u64>() > 0));
             }
         }
@@ -206,7 +291,7 @@ fn logits_and_counts_are_the_cpus() {
 fn small_limits_split_the_work_and_change_nothing() {
     // Two images of the first model a submission and dispatches in two dimensions; a wide layer's weights in parts.
     let wide = model("9, height = 1, width = 1", 2, "[{fc=64}, {fc=60}]");
-    for (model, buffer_bytes, workgroups) in [(&models()[0], 2 * 22464 + 100, 4), (&wide, 4100, 16)] {
+    for (model, buffer_bytes, workgroups) in [(&models()[0], 2 * 29952 + 100, 4), (&wide, 4100, 16)] {
         for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
             let Some(gpu) = gpu() else { return };
             let chip = chip(model, encoding, 4);
@@ -222,12 +307,12 @@ fn small_limits_split_the_work_and_change_nothing() {
 fn what_cannot_be_split_is_refused_by_name() {
     let model = model("9, height = 1, width = 1", 2, "[{fc=64}, {fc=60}]");
     for (buffer_bytes, expected) in
-        [(2000, "`fc2`: the weights of 8 columns take 2048 bytes"), (500, "`fc1`: the pulses")]
+        [(2000, "`fc2`: the weights of 8 columns take 2048 bytes"), (500, "`fc1`: the sums")]
     {
         let Some(gpu) = gpu() else { return };
         let gpu = gpu.limited(buffer_bytes, 16);
         let chip = chip(&model, Encoding::Poisson, 4);
-        let error = gpu.load(&chip).err().unwrap().to_string();
+        let error = gpu.load(&[chip]).err().unwrap().to_string();
         assert!(error.contains(expected) && error.contains(&buffer_bytes.to_string()), "{error}");
     }
 }
@@ -239,13 +324,14 @@ fn a_lost_device_is_an_error() {
     let chip = chip(model, Encoding::Poisson, 4);
     let encoder = Encoder::new(Encoding::Poisson, model.input, 4, 0);
     let batch = batch(model, Encoding::Poisson, 3, 4);
-    let mut loaded = gpu.load(&chip).unwrap();
-    loaded.run(&encoder, &batch).unwrap();
+    let inputs = Inputs::new(encoder, batch, model.steps);
+    let mut loaded = gpu.load(std::slice::from_ref(&chip)).unwrap();
+    loaded.run(&inputs).unwrap();
     gpu.lose();
     for _ in 0..2 {
-        let error = loaded.run(&encoder, &batch).unwrap_err().to_string();
+        let error = loaded.run(&inputs).unwrap_err().to_string();
         assert!(error.starts_with("GPU: "), "{error}");
         println!("{error}");
     }
-    assert!(gpu.load(&chip).is_err());
+    assert!(gpu.load(std::slice::from_ref(&chip)).is_err());
 }

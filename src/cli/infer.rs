@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::options::{Backend, EncodingArg};
 use super::{say, terminal::Terminal};
 use crate::atomic;
-use crate::chip::{Blueprint, Chip};
+use crate::chip::Blueprint;
 use crate::config::Overrides;
 use crate::data::{Dataset, Split};
 use crate::engine::Counts;
@@ -91,23 +91,23 @@ pub fn run(args: &Args) -> Result<()> {
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let encoder = Encoder::new(encoding, model.input, args.seed, 0);
-    let evaluation = Evaluation { batch: args.batch as usize, ..Evaluation::on(engine.as_ref(), &data, encoder) };
+    let evaluation = Evaluation::on(engine.as_ref(), &data, encoder, model.steps).batches_of(args.batch as usize);
     let (mut accuracies, mut logits) = (Vec::new(), Vec::new());
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
     terminal.begin("chips", args.chips);
-    for index in 0..args.chips {
-        let result = evaluation.run(&Chip::program(&blueprint, index)?)?;
+    evaluation.series(&blueprint, 0..args.chips, |index, result| {
         accuracies.push(result.accuracy);
         counts.add(&result.counts);
         if args.logits.is_some() {
-            logits.push(result.logits);
+            logits.push(result.logits.clone());
         }
         terminal.progress(index + 1, "");
         if terminal.stop() {
             terminal.end();
             return Err(Error::Interrupted("nothing is written".into()));
         }
-    }
+        Ok(())
+    })?;
     terminal.end();
     let origin = {
         let mut origin = origin(

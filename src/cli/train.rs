@@ -133,5 +133,5 @@ fn nominal_accuracy(
     let blueprint = Blueprint::new(&profile, model, network, encoding, seed)?;
     let engine = CpuEngine::default();
     let encoder = Encoder::new(encoding, model.input, seed, 0);
-    Ok(Evaluation::on(&engine, test, encoder).run(&Chip::program(&blueprint, 0)?)?.accuracy)
+    Ok(Evaluation::on(&engine, test, encoder, model.steps).run(&Chip::program(&blueprint, 0)?)?.accuracy)
 }

@@ -1,142 +1,438 @@
-//! Column sums of a crossbar: dense (unrolled matrix product) or event-driven (one row added per active input).
+//! Column sums of a crossbar: dense (a product of bytes and digits), event-driven (one row added per active input) or
+//! looked up in tables (for spikes).
 //!
-//! The sums are exact, so both give the same bits; the faster one is taken by the share of active inputs.
+//! The sums are exact, so all give the same bits; the fastest is taken, by the processor and the share of active inputs.
 
-use ndarray::ArrayView2;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::laid::{BIAS, Laid};
+use super::patches::Patches;
+use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
+use crate::kernels::lookup::{self, Pixels, Tables, Weights};
+use crate::kernels::{Buffer, Instructions};
 use crate::network::Layer;
-use crate::numeric::product::{Unrolling, matmul, to_channel_last, view, view_mut};
 
-/// How sums are computed.
+/// How sums are computed; never changes a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernel {
-    /// By the share of active inputs.
+    /// The fastest for the inputs.
     #[default]
     Auto,
-    /// Always the dense product.
-    Dense,
+    /// Always the dense product, by these instructions.
+    Dense(Instructions),
     /// Always event by event.
     Events,
+    /// From tables wherever the inputs are bits; elsewhere the dense product.
+    LookUp(Tables),
 }
 
-/// Below this share of active inputs, adding rows one by one beats the dense product.
-const EVENT_RATE: f32 = 0.1;
-/// A dense product is given at least this many rows at once.
-const ROWS_AT_ONCE: usize = 256;
-/// Columns of one task of a fully connected layer.
-const COLUMNS_AT_ONCE: usize = 64;
+impl Kernel {
+    /// Every one that this processor has.
+    pub fn all() -> Vec<Self> {
+        let dense = Instructions::available().iter().copied().map(Kernel::Dense);
+        let look_up = Tables::available().iter().copied().map(Kernel::LookUp);
+        [Kernel::Auto, Kernel::Events].into_iter().chain(dense).chain(look_up).collect()
+    }
+}
 
-/// A layer's matrix `[rows, columns]`, channel-last.
+/// How sums of some inputs are computed.
+#[derive(Clone, Copy)]
+enum Way {
+    Dense(Instructions),
+    Events,
+    LookUp(Tables),
+}
+
+/// What the inputs of a layer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Pulses of the layer before: not negative.
+    Pulses,
+    /// The network's input as it was encoded: bytes with a sign, raised by [`BIAS`].
+    Encoded,
+}
+
+/// A layer's matrix.
+#[derive(Clone, Debug)]
 pub struct Matrix {
-    weights: Vec<f32>,
-    unrolling: Unrolling,
-    columns: usize,
+    /// How inputs are laid out.
+    pub patches: Patches,
+    digits: Digits,
+    /// The value of one integer.
+    unit: f32,
+    /// What the bias adds to each tile's sums, to take away.
+    correction: Option<Vec<[i32; LANES]>>,
     kernel: Kernel,
+    /// The weights as f32 `[run bytes, columns]`, for events and tables.
+    rows: OnceLock<Vec<f32>>,
+}
+
+/// Some rows of pixels of one laid-out map; for a fully connected layer, maps instead of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Band {
+    /// The map.
+    pub map: usize,
+    /// Its first row of pixels.
+    pub y: usize,
+    /// Rows of pixels.
+    pub rows: usize,
+    /// Maps; more than one only where they are whole.
+    pub maps: usize,
+}
+
+/// Work space of a thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    digits: Buffer<i32>,
+    runs: Vec<usize>,
+    plane: Vec<f32>,
+    active: Vec<(usize, f32)>,
+    look_up: lookup::Space,
+}
+
+/// Blocks of columns of one task of a fully connected layer.
+const BLOCKS: usize = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Matrix {
-    /// From the published order `[columns, rows]`.
-    pub fn new(layer: &Layer, published: &[f32], kernel: Kernel) -> Self {
-        let columns = layer.columns();
-        let weights = to_channel_last(published, columns, layer.input.channels);
-        Matrix { weights, unrolling: layer.unrolling(), columns, kernel }
-    }
-
-    /// The weights, channel-last: `[rows, columns]`.
-    pub fn weights(&self) -> ArrayView2<'_, f32> {
-        view(&self.weights, self.unrolling.rows())
-    }
-
-    fn sparse(&self, pulses: &[f32]) -> bool {
-        match self.kernel {
-            Kernel::Dense => false,
-            Kernel::Events => true,
-            Kernel::Auto => {
-                let active = pulses.iter().map(|p| u32::from(*p != 0.0)).sum::<u32>();
-                (active as f32) < EVENT_RATE * pulses.len() as f32
+    /// From weights in published order `[columns, rows]`, multiples of 2^-grid.
+    pub fn new(layer: &Layer, weights: &[f32], grid: i32, input: Input, kernel: Kernel) -> Self {
+        let patches = Patches::of(layer, input == Input::Encoded);
+        let (integers, unit) = Integers::new(weights, grid);
+        let (runs, run) = patches.runs();
+        let mut digits = Digits::zeros(digits_of(integers.largest), layer.columns(), runs, run);
+        let rows: Vec<Option<usize>> = (0..runs * run).map(|i| patches.row_of(layer, i / run, i % run)).collect();
+        let (size, columns) = (layer.rows(), layer.columns());
+        digits.fill(|block, r, first, group| {
+            for lane in 0..LANES.min(columns - block * LANES) {
+                let column = &weights[(block * LANES + lane) * size..][..size];
+                for (lanes, row) in group.iter_mut().zip(&rows[r * run + first..(r + 1) * run]) {
+                    if let Some(row) = *row {
+                        lanes[lane] = integers.of(column[row]);
+                    }
+                }
             }
-        }
+        });
+        let correction = (input == Input::Encoded)
+            .then(|| digits.tile_sums().into_iter().map(|sums| sums.map(|sum| -i32::from(BIAS) * sum)).collect());
+        Matrix { patches, digits, unit, correction, kernel, rows: OnceLock::new() }
     }
 
-    /// Sums `[maps, pixels, columns]` of maps `[maps, rows, columns, channels]`, one after the other.
-    pub fn convolve(&self, maps: &[f32]) -> Vec<f32> {
-        let mut sums = vec![0.0; maps.len() / self.unrolling.input.len() * self.unrolling.pixels() * self.columns];
-        self.convolve_into(maps, &mut sums);
+    /// Blocks of 16 columns.
+    pub fn blocks(&self) -> usize {
+        self.digits.blocks
+    }
+
+    /// Sums `[maps, blocks, pixels of the band, 16]`, the planes of the inputs joined.
+    pub fn sums(&self, laid: &Laid, band: Band, scratch: &mut Scratch, out: &mut [f32]) {
+        let rates = &laid.rates[band.map..band.map + band.maps];
+        let rate = rates.iter().sum::<f32>() / rates.len() as f32;
+        self.block_sums(laid, band, rate, 0..self.blocks(), scratch, out);
+    }
+
+    /// Maps whose sums are best made at once, given whole maps: small ones share the reading of the matrix.
+    pub fn maps_at_once(&self) -> usize {
+        (ROWS_AT_ONCE * 16 / self.patches.map()).max(1)
+    }
+
+    /// Sums `[blocks, maps, 16]` of a fully connected layer, in parallel.
+    pub fn connect(&self, laid: &Laid) -> Vec<f32> {
+        let maps = laid.maps();
+        let mut sums = vec![0.0; self.blocks() * maps * LANES];
+        let rate = laid.rates.iter().sum::<f32>() / maps as f32;
+        sums.par_chunks_mut(BLOCKS * maps * LANES).enumerate().for_each(|(i, sums)| {
+            let blocks = i * BLOCKS..i * BLOCKS + sums.len() / (maps * LANES);
+            let band = Band { map: 0, y: 0, rows: maps, maps: 1 };
+            SCRATCH.with_borrow_mut(|scratch| self.block_sums(laid, band, rate, blocks, scratch, sums));
+        });
         sums
     }
 
-    /// [`Self::convolve`] into zeros.
-    pub fn convolve_into(&self, maps: &[f32], sums: &mut [f32]) {
-        let size = self.unrolling.input.len();
-        let (pixels, rows) = (self.unrolling.pixels(), self.unrolling.rows());
-        let at_once = ROWS_AT_ONCE.div_ceil(pixels);
-        let mut unrolled = Vec::new();
-        for (maps, sums) in maps.chunks(at_once * size).zip(sums.chunks_mut(at_once * pixels * self.columns)) {
-            if self.sparse(maps) {
-                for (map, sums) in maps.chunks(size).zip(sums.chunks_mut(pixels * self.columns)) {
-                    self.add_events(map, sums);
-                }
-                continue;
-            }
-            unrolled.resize(at_once * pixels * rows, 0.0);
-            for (map, unrolled) in maps.chunks(size).zip(unrolled.chunks_mut(pixels * rows)) {
-                self.unrolling.unroll(map, unrolled);
-            }
-            let m = sums.len() / self.columns;
-            matmul(view(&unrolled[..m * rows], m), view(&self.weights, rows), view_mut(sums, m), false);
+    fn block_sums(
+        &self,
+        laid: &Laid,
+        band: Band,
+        rate: f32,
+        blocks: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let way = self.way(laid.bits, rate, band.rows * self.patches.sums_row());
+        let mut planes = laid.planes.iter().rev();
+        if let Some(bytes) = planes.next() {
+            self.plane_sums(way, bytes, band, blocks.clone(), scratch, out);
+        }
+        for bytes in planes {
+            let mut plane = std::mem::take(&mut scratch.plane);
+            plane.resize(out.len(), 0.0);
+            self.plane_sums(way, bytes, band, blocks.clone(), scratch, &mut plane);
+            out.iter_mut().zip(&plane).for_each(|(sum, plane)| *sum = *sum * laid.base + plane);
+            scratch.plane = plane;
         }
     }
 
-    /// Adds each active input to the sums of the pixels it reaches.
-    fn add_events(&self, map: &[f32], sums: &mut [f32]) {
-        let Unrolling { input, kernel } = self.unrolling;
-        let pad = kernel / 2;
-        for (pixel, inputs) in map.chunks(input.channels).enumerate() {
-            let (y, x) = (pixel / input.width, pixel % input.width);
-            for (channel, pulse) in inputs.iter().enumerate().filter(|(_, pulse)| **pulse != 0.0) {
-                for ky in 0..kernel {
-                    let Some(oy) = (y + pad).checked_sub(ky).filter(|oy| *oy < input.height) else { continue };
-                    for kx in 0..kernel {
-                        let Some(ox) = (x + pad).checked_sub(kx).filter(|ox| *ox < input.width) else { continue };
-                        let row = (ky * kernel + kx) * input.channels + channel;
-                        let target = (oy * input.width + ox) * self.columns;
-                        self.add_row(row, *pulse, &mut sums[target..target + self.columns]);
+    /// How to sum so many rows of inputs, of which this share is active.
+    fn way(&self, bits: bool, rate: f32, rows: usize) -> Way {
+        match self.kernel {
+            Kernel::Events => Way::Events,
+            Kernel::LookUp(tables) if bits => Way::LookUp(tables),
+            Kernel::LookUp(_) => Way::Dense(Instructions::best()),
+            Kernel::Dense(instructions) => Way::Dense(instructions),
+            Kernel::Auto => fastest(self.digits.digits, bits, rate, rows),
+        }
+    }
+
+    fn plane_sums(
+        &self,
+        way: Way,
+        bytes: &[u8],
+        band: Band,
+        blocks: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let instructions = match way {
+            Way::Events => return self.events(bytes, band, blocks, scratch, out),
+            Way::LookUp(tables) => return self.look_up(tables, bytes, band, blocks, scratch, out),
+            Way::Dense(instructions) => instructions,
+        };
+        let digits = self.digits.digits;
+        let left = self.patches.left(bytes, (band.map, band.maps), band.y, band.rows, &mut scratch.runs);
+        let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
+        let tile = blocks.start * digits;
+        let size = blocks.len() * digits * padded * LANES;
+        scratch.digits.reserve(size);
+        let sums = &mut scratch.digits[..size];
+        if let Some(correction) = &self.correction {
+            for (sums, start) in sums.chunks_mut(padded * LANES).zip(&correction[tile..]) {
+                sums.as_chunks_mut().0.fill(*start);
+            }
+        }
+        let add = self.correction.is_some();
+        if self.patches.kernel() == 1 {
+            for (i, run) in left.runs.iter().enumerate() {
+                let left = Strided { runs: std::slice::from_ref(run), ..left };
+                self.digits.product(instructions, left, (tile, i), add || i > 0, sums);
+            }
+        } else {
+            self.digits.product(instructions, left, (tile, 0), add, sums);
+        }
+        let rows = Rows {
+            high: band.rows,
+            width: self.patches.width(),
+            row: self.patches.sums_row(),
+            map: self.patches.sums_map(),
+            padded,
+            digits,
+        };
+        join_digits(sums, rows, self.unit, out);
+    }
+
+    /// The same for inputs of one bit, from tables.
+    fn look_up(
+        &self,
+        tables: Tables,
+        bytes: &[u8],
+        band: Band,
+        blocks: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let size = out.len() / band.maps;
+        for (map, out) in (band.map..).zip(out.chunks_mut(size)) {
+            let weights = Weights { values: self.rows(), columns: self.digits.blocks * LANES, run: self.digits.run };
+            let left = self.patches.left(bytes, (map, 1), band.y, band.rows, &mut scratch.runs);
+            let pixels = Pixels { width: self.patches.width(), row: self.patches.sums_row() };
+            lookup::sums(tables, weights, left, blocks.clone(), pixels, &mut scratch.look_up, out);
+        }
+    }
+
+    /// The weights as f32 `[run bytes, columns]`.
+    fn rows(&self) -> &[f32] {
+        self.rows.get_or_init(|| {
+            let (runs, run) = (self.digits.runs, self.digits.run);
+            let rows = (0..runs * run).flat_map(|i| (0..self.blocks()).map(move |block| (block, i)));
+            rows.flat_map(|(block, i)| self.digits.row(block, i / run, i % run))
+                .map(|integer| integer as f32 * self.unit)
+                .collect()
+        })
+    }
+
+    /// The same, event by event.
+    fn events(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
+        let size = out.len() / band.maps;
+        for (map, out) in (band.map..).zip(out.chunks_mut(size)) {
+            self.map_events(bytes, Band { map, maps: 1, ..band }, blocks.clone(), scratch, out);
+        }
+    }
+
+    fn map_events(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
+        let columns = self.digits.blocks * LANES;
+        let weights = self.rows();
+        let bias = if self.correction.is_some() { BIAS } else { 0 };
+        let width = self.patches.width();
+        let pixels = band.rows * width;
+        let Scratch { runs, active, .. } = scratch;
+        let left = self.patches.left(bytes, (band.map, 1), band.y, band.rows, runs);
+        let row = self.patches.sums_row();
+        for (y, x) in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            active.clear();
+            for (run, begin) in left.runs.iter().enumerate() {
+                let patch = &bytes[begin + (y * row + x) * left.stride..][..self.digits.run];
+                let mut event = |i: usize, byte: u8| {
+                    let pulse = f32::from(i16::from(byte) - i16::from(bias));
+                    active.push(((run * self.digits.run + i) * columns + blocks.start * LANES, pulse));
+                };
+                // Most bytes are at rest: they are passed over eight at a time.
+                let (eights, rest) = patch.as_chunks::<8>();
+                for (i, eight) in eights.iter().enumerate() {
+                    let mut differ = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([bias; 8]);
+                    while differ != 0 {
+                        let at = differ.trailing_zeros() as usize / 8;
+                        event(8 * i + at, eight[at]);
+                        differ &= !(0xff << (8 * at));
+                    }
+                }
+                for (i, byte) in rest.iter().enumerate().filter(|(_, byte)| **byte != bias) {
+                    event(8 * eights.len() + i, *byte);
+                }
+            }
+            add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
+        }
+    }
+}
+
+/// Blocks of columns whose sums of events are held in registers.
+const HELD: usize = 4;
+
+/// Adds rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
+#[multiversion(targets("x86_64+avx2"))]
+fn add_rows(active: &[(usize, f32)], weights: &[f32], out: &mut [f32], step: usize) {
+    let blocks = out.len().div_ceil(step);
+    let (held, rest) = (blocks / HELD * HELD, blocks % HELD);
+    for block in (0..held).step_by(HELD) {
+        add_to::<HELD>(active, &weights[block * LANES..], &mut out[block * step..], step);
+    }
+    for block in held..held + rest {
+        add_to::<1>(active, &weights[block * LANES..], &mut out[block * step..], step);
+    }
+}
+
+#[inline(always)]
+fn add_to<const N: usize>(active: &[(usize, f32)], weights: &[f32], out: &mut [f32], step: usize) {
+    let mut sums = [[0.0f32; LANES]; N];
+    for (at, pulse) in active {
+        let weights = weights[*at..][..N * LANES].as_chunks::<LANES>().0;
+        for (sums, weights) in sums.iter_mut().zip(weights) {
+            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += pulse * w);
+        }
+    }
+    for (out, sums) in out.chunks_mut(step).zip(&sums) {
+        out[..LANES].copy_from_slice(sums);
+    }
+}
+
+/// Fewer rows than this do not earn their tables.
+const TABLE_ROWS: usize = 128;
+
+/// Each way by the share of active inputs below which adding rows one by one beats it: the lower, the faster. Measured on
+/// convolutions of 64 and 128 channels, at one to three digits.
+fn fastest(digits: usize, bits: bool, rate: f32, rows: usize) -> Way {
+    let instructions = Instructions::best();
+    let dense = digits as f32
+        * match instructions {
+            Instructions::Portable => f32::INFINITY,
+            Instructions::Avx2 => 0.07,
+            Instructions::AvxVnni => 0.05,
+            Instructions::Vnni => 0.015,
+            Instructions::Amx => 0.0015,
+        };
+    let tables = match Tables::best() {
+        _ if !bits || rows < TABLE_ROWS => f32::INFINITY,
+        // They are none.
+        Tables::Portable => f32::INFINITY,
+        Tables::Avx2 => 0.12,
+        Tables::Avx512 => 0.05,
+    };
+    if rate < dense.min(tables) {
+        Way::Events
+    } else if tables < dense {
+        Way::LookUp(Tables::best())
+    } else {
+        Way::Dense(instructions)
+    }
+}
+
+/// Weights on a grid as integers without common factors of two.
+struct Integers {
+    scale: f32,
+    largest: i32,
+}
+
+impl Integers {
+    /// With the value of one integer.
+    fn new(weights: &[f32], grid: i32) -> (Self, f32) {
+        let scale = libm::scalbnf(1.0, grid);
+        let fold = |weights: &[f32]| {
+            weights.iter().fold((0, 0), |(bits, largest): (i32, i32), w| {
+                let integer = (w * scale) as i32;
+                (bits | integer, largest.max(integer.abs()))
+            })
+        };
+        let (bits, largest) = weights.par_chunks(1 << 14).map(fold).reduce(|| (0, 0), |a, b| (a.0 | b.0, a.1.max(b.1)));
+        let common = if bits == 0 { 0 } else { bits.trailing_zeros() as i32 };
+        let integers = Integers { scale: libm::scalbnf(1.0, grid - common), largest: largest >> common };
+        (integers, libm::scalbnf(1.0, common - grid))
+    }
+
+    fn of(&self, weight: f32) -> i32 {
+        (weight * self.scale) as i32
+    }
+}
+
+/// How the rows of a product stand.
+#[derive(Clone, Copy)]
+struct Rows {
+    high: usize,
+    width: usize,
+    row: usize,
+    map: usize,
+    padded: usize,
+    digits: usize,
+}
+
+/// From `[block][digit][padded row][16]` to `[map][block][pixel][16]` times `unit`.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
+    let Rows { high, width, row, map, padded, digits } = rows;
+    let tile = padded * LANES;
+    let blocks = sums.len() / (digits * tile);
+    for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
+        for (sums, out) in sums.chunks(digits * tile).zip(out.chunks_mut(high * width * LANES)) {
+            for (y, out) in out.chunks_mut(width * LANES).enumerate() {
+                for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    let at = (number * map + y * row + x) * LANES;
+                    let digit = |d: usize| -> &[i32; LANES] { sums[d * tile + at..].first_chunk().expect("16 lanes") };
+                    let mut joined = *digit(digits - 1);
+                    for d in (0..digits - 1).rev() {
+                        for (joined, sum) in joined.iter_mut().zip(digit(d)) {
+                            *joined = join([*sum, *joined].into_iter());
+                        }
+                    }
+                    for (out, joined) in out.iter_mut().zip(joined) {
+                        *out = joined as f32 * unit;
                     }
                 }
             }
         }
-    }
-
-    fn add_row(&self, row: usize, pulse: f32, sums: &mut [f32]) {
-        let weights = &self.weights[row * self.columns..(row + 1) * self.columns];
-        sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += pulse * w);
-    }
-
-    /// Sums `[n, columns]` of `n` input vectors: a fully connected layer, in parallel.
-    pub fn connect(&self, inputs: &[f32], n: usize) -> Vec<f32> {
-        let rows = self.weights.len() / self.columns;
-        let mut sums = vec![0.0; n * self.columns];
-        if n == 0 {
-            return sums;
-        }
-        if self.sparse(inputs) {
-            sums.par_chunks_mut(self.columns).zip(inputs.par_chunks(rows)).for_each(|(sums, inputs)| {
-                for (row, pulse) in inputs.iter().enumerate().filter(|(_, pulse)| **pulse != 0.0) {
-                    self.add_row(row, *pulse, sums);
-                }
-            });
-            return sums;
-        }
-        let weights = view(&self.weights, rows);
-        let mut out = view_mut(&mut sums, n);
-        let blocks: Vec<_> = out.axis_chunks_iter_mut(ndarray::Axis(1), COLUMNS_AT_ONCE).collect();
-        blocks.into_par_iter().enumerate().for_each(|(i, block)| {
-            let first = i * COLUMNS_AT_ONCE;
-            let last = first + block.ncols();
-            matmul(view(inputs, n), weights.slice(ndarray::s![.., first..last]), block, false);
-        });
-        sums
     }
 }
 
@@ -144,37 +440,83 @@ impl Matrix {
 mod tests {
     use super::*;
     use crate::network::LayerKind;
+    use crate::network::pulses::Pulses;
     use crate::numeric::Shape;
     use crate::numeric::grid::round_to_exact_grid;
-    use crate::numeric::product::tests::convolve;
 
-    fn layer(input: Shape, columns: usize) -> (Layer, Vec<f32>) {
-        let output = Shape { channels: columns, ..input };
-        let plan = Layer { name: "conv1".into(), kind: LayerKind::Conv, input, output, pool: (1, 1), largest_pulse: 4 };
-        let mut weights: Vec<f32> = (0..plan.rows() * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 77.0).collect();
-        round_to_exact_grid(&mut weights, plan.rows(), 4);
-        (plan, weights)
+    /// Sums of a pixel by their definition, from counts `[pixels, channels]` and published weights.
+    fn reference(layer: &Layer, weights: &[f32], counts: &[u16], (y, x): (usize, usize)) -> Vec<f32> {
+        let Shape { channels, height, width } = layer.input;
+        let kernel = layer.unrolling().kernel;
+        let meets = |position: usize| match kernel {
+            1 => Some(position),
+            k => {
+                let row = (y + position / k).checked_sub(k / 2).filter(|row| *row < height);
+                let column = (x + position % k).checked_sub(k / 2).filter(|column| *column < width);
+                row.zip(column).map(|(row, column)| row * width + column)
+            }
+        };
+        let positions = layer.rows() / channels;
+        let places = (0..positions).flat_map(|p| (0..channels).map(move |c| (p, c)));
+        let places: Vec<_> = places.filter_map(|(p, c)| Some((c * positions + p, meets(p)? * channels + c))).collect();
+        let sum = |column: &[f32]| places.iter().map(|(row, input)| column[*row] * f32::from(counts[*input])).sum();
+        weights.chunks(layer.rows()).map(sum).collect()
     }
 
     #[test]
-    fn dense_and_event_driven_sums_are_the_reference_bit_for_bit() {
-        for (channels, height, width, columns, every) in
-            [(1, 1, 1, 1, 1), (3, 5, 4, 7, 2), (2, 8, 8, 16, 30), (16, 3, 9, 33, 3), (5, 2, 1, 4, 1)]
-        {
-            let shape = Shape { channels, height, width };
-            let (layer, weights) = layer(shape, columns);
-            let maps: Vec<f32> =
-                (0..3 * shape.len()).map(|i| if i % every == 0 { (i % 9) as f32 - 4.0 } else { 0.0 }).collect();
-            let dense = Matrix::new(&layer, &weights, Kernel::Dense).convolve(&maps);
-            let events = Matrix::new(&layer, &weights, Kernel::Events).convolve(&maps);
-            assert_eq!(dense, events);
-            let pixels = height * width;
-            for (i, map) in maps.chunks(shape.len()).enumerate() {
-                let first: Vec<f32> = (0..shape.len()).map(|j| map[j % pixels * channels + j / pixels]).collect();
-                let expected = convolve(&first, shape, &weights, columns, 3);
-                for o in 0..columns {
-                    for p in 0..pixels {
-                        assert_eq!(dense[(i * pixels + p) * columns + o], expected[o * pixels + p]);
+    fn every_kernel_gives_the_sums_of_the_definition() {
+        let shape = |channels, height, width| Shape { channels, height, width };
+        for (input, columns, kind, largest) in [
+            (shape(3, 5, 4), 7, LayerKind::Conv, 1),
+            (shape(20, 9, 11), 33, LayerKind::Conv, 4),
+            (shape(16, 2, 1), 16, LayerKind::Conv, 400),
+            (shape(18, 7, 7), 21, LayerKind::Fc, 4),
+            (shape(70, 6, 5), 40, LayerKind::Fc, 1),
+            (shape(37, 1, 1), 5, LayerKind::Readout, 1),
+        ] {
+            let map = if kind == LayerKind::Conv { input } else { shape(columns, 1, 1) };
+            let output = Shape { channels: columns, ..map };
+            let layer = Layer { name: "l".into(), kind, input, output, pool: (1, 1), largest_pulse: largest };
+            let mut weights: Vec<f32> =
+                (0..layer.rows() * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 77.0).collect();
+            let grid = round_to_exact_grid(&mut weights, layer.rows(), largest).unwrap();
+            let (maps, pixels) = (3, input.height * input.width);
+            let mut pulses = Pulses::new(maps, pixels, input.channels, largest);
+            let mut counts = vec![0u16; maps * input.len()];
+            for (i, count) in counts.iter_mut().enumerate() {
+                *count = if i % 5 < 2 { (i * 13) as u16 % (largest as u16 + 1) } else { 0 };
+            }
+            for (place, counts) in counts.chunks(input.channels).enumerate() {
+                for (block, counts) in counts.chunks(LANES).enumerate() {
+                    let mut lanes = [0; LANES];
+                    lanes[..counts.len()].copy_from_slice(counts);
+                    pulses.put(place / pixels, place % pixels, block, &lanes);
+                }
+            }
+            for kernel in Kernel::all() {
+                let matrix = Matrix::new(&layer, &weights, grid, Input::Pulses, kernel);
+                let mut laid = Laid::default();
+                laid.pulses(&matrix.patches, &pulses, 0, maps);
+                let size = output.height * output.width;
+                let (mut sums, convolution) =
+                    (vec![0.0; maps * matrix.blocks() * size * LANES], kind == LayerKind::Conv);
+                if convolution {
+                    let band = Band { map: 0, y: 0, rows: output.height, maps };
+                    matrix.sums(&laid, band, &mut Scratch::default(), &mut sums);
+                } else {
+                    sums = matrix.connect(&laid);
+                }
+                for (place, pixel) in (0..maps).flat_map(|map| (0..size).map(move |pixel| (map, pixel))) {
+                    let at = (pixel / output.width, pixel % output.width);
+                    let expected = reference(&layer, &weights, &counts[place * input.len()..], at);
+                    for (column, expected) in expected.into_iter().enumerate() {
+                        let (block, lane) = (column / LANES, column % LANES);
+                        let found = if convolution {
+                            sums[((place * matrix.blocks() + block) * size + pixel) * LANES + lane]
+                        } else {
+                            sums[(block * maps + place) * LANES + lane]
+                        };
+                        assert_eq!(found, expected, "{kernel:?}, {input}, {kind:?}");
                     }
                 }
             }

@@ -1,25 +1,28 @@
-//! One chip's accuracy on a data set.
+//! The accuracy of chips on a data set: the same images, read and encoded once, for each.
+
+use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array2, Axis, concatenate};
 
 use super::{Counts, Engine};
-use crate::chip::Chip;
+use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, Dataset};
 use crate::error::{Error, Result};
-use crate::network::{Batch, Encoder, Model};
+use crate::network::{Batch, Encoder, Inputs, Model};
+
+/// Bytes of inputs that are kept from chip to chip; further ones are made again.
+const KEPT_BYTES: usize = 256 << 20;
 
 /// How chips are evaluated: the same images, encoded the same way, for each.
 pub struct Evaluation<'a> {
-    /// The backend.
-    pub engine: &'a dyn Engine,
-    /// The data set.
-    pub data: &'a Dataset,
-    /// The images of it, by index.
-    pub images: Vec<usize>,
-    /// The encoder.
-    pub encoder: Encoder,
-    /// Images at once; never changes a result.
-    pub batch: usize,
+    engine: &'a dyn Engine,
+    data: &'a Dataset,
+    images: Vec<usize>,
+    encoder: Encoder,
+    steps: usize,
+    batch: usize,
+    /// The first batches' inputs, as many as may be kept.
+    kept: Vec<OnceLock<Arc<Inputs>>>,
 }
 
 /// What one chip did.
@@ -36,29 +39,111 @@ pub struct ChipResult {
 }
 
 impl<'a> Evaluation<'a> {
-    /// All images of a data set.
-    pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder) -> Self {
-        Evaluation { engine, data, images: (0..data.len()).collect(), encoder, batch: 64 }
+    /// All images of a data set, sent over `steps` steps.
+    pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder, steps: usize) -> Self {
+        let images = (0..data.len()).collect();
+        Evaluation { engine, data, images, encoder, steps, batch: 0, kept: Vec::new() }.batches_of(64)
+    }
+
+    /// Some images of it, by index.
+    pub fn of_images(self, images: Vec<usize>) -> Self {
+        let batch = self.batch;
+        Evaluation { images, ..self }.batches_of(batch)
+    }
+
+    /// So many images at once; never changes a result.
+    pub fn batches_of(self, batch: usize) -> Self {
+        let bytes = batch * Inputs::image_bytes(&self.encoder, self.steps);
+        let kept = self.images.len().div_ceil(batch).min(KEPT_BYTES / bytes.max(1));
+        Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
     }
 
     /// Runs every image on a chip.
     pub fn run(&self, chip: &Chip) -> Result<ChipResult> {
-        let mut loaded = self.engine.load(chip)?;
-        let mut counts = Counts::new(chip.layers.len() - 1, chip.steps);
-        let (mut right, mut logits) = (0, Vec::new());
-        for chosen in self.images.chunks(self.batch) {
-            let (batch, labels) = read_batch(self.data, chosen, None)?;
-            batch.check(self.encoder.encoding)?;
-            let outcome = loaded.run(&self.encoder, &batch)?;
-            right += correct(&outcome.logits, &labels);
-            counts.add(&outcome.counts);
-            logits.push(outcome.logits);
-        }
-        let views: Vec<_> = logits.iter().map(|l| l.view()).collect();
-        let logits =
-            concatenate(Axis(0), &views).map_err(|_| Error::Mismatch("there is no image to evaluate".into()))?;
-        Ok(ChipResult { accuracy: 100.0 * right as f64 / self.images.len() as f64, correct: right, logits, counts })
+        let results = self.run_together(std::slice::from_ref(chip))?;
+        results.into_iter().next().ok_or_else(nothing)
     }
+
+    /// Runs every image on chips `indices` of a blueprint and hands each result over, in their order, before the next
+    /// chips run. While some run, the next are programmed. Where all chips are the same, one of them runs.
+    pub fn series(
+        &self,
+        blueprint: &Blueprint,
+        indices: impl IntoIterator<Item = u64>,
+        mut each: impl FnMut(u64, &ChipResult) -> Result<()>,
+    ) -> Result<()> {
+        let mut indices = indices.into_iter().peekable();
+        let Some(&first) = indices.peek() else { return Ok(()) };
+        let mut chips = vec![Chip::program(blueprint, first)?];
+        if !blueprint.varies() {
+            let result = self.run(&chips[0])?;
+            return indices.try_for_each(|index| each(index, &result));
+        }
+        let at_once = self.engine.chips_at_once(&chips[0]).max(1);
+        let program = |indices: &[u64]| -> Result<Vec<Chip>> {
+            indices.iter().map(|index| Chip::program(blueprint, *index)).collect()
+        };
+        let mut running: Vec<u64> = indices.by_ref().take(at_once).collect();
+        chips.extend(program(&running[1..])?);
+        while !running.is_empty() {
+            let next: Vec<u64> = indices.by_ref().take(at_once).collect();
+            let (results, programmed) = rayon::join(|| self.run_together(&chips), || program(&next));
+            running.iter().zip(&results?).try_for_each(|(index, result)| each(*index, result))?;
+            (running, chips) = (next, programmed?);
+        }
+        Ok(())
+    }
+
+    fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
+        let mut loaded = self.engine.load(chips)?;
+        let mut tallies: Vec<Tally> = chips.iter().map(Tally::new).collect();
+        for (number, chosen) in self.images.chunks(self.batch).enumerate() {
+            let inputs = self.inputs(number, chosen)?;
+            let labels: Vec<u32> = chosen.iter().map(|i| self.data.labels()[*i]).collect();
+            for (tally, outcome) in tallies.iter_mut().zip(loaded.run(&inputs)?) {
+                tally.correct += correct(&outcome.logits, &labels);
+                tally.counts.add(&outcome.counts);
+                tally.logits.push(outcome.logits);
+            }
+        }
+        tallies.into_iter().map(Tally::close).collect()
+    }
+
+    /// The inputs of batch `number`, the images `chosen`.
+    fn inputs(&self, number: usize, chosen: &[usize]) -> Result<Arc<Inputs>> {
+        let place = self.kept.get(number);
+        if let Some(inputs) = place.and_then(OnceLock::get) {
+            return Ok(inputs.clone());
+        }
+        let (batch, _) = read_batch(self.data, chosen, None)?;
+        batch.check(self.encoder.encoding)?;
+        let inputs = Arc::new(Inputs::new(self.encoder, batch, self.steps));
+        Ok(place.map_or(&inputs, |place| place.get_or_init(|| inputs.clone())).clone())
+    }
+}
+
+/// A chip's result, batch by batch.
+struct Tally {
+    correct: usize,
+    logits: Vec<Array2<f32>>,
+    counts: Counts,
+}
+
+impl Tally {
+    fn new(chip: &Chip) -> Self {
+        Tally { correct: 0, logits: Vec::new(), counts: Counts::new(chip.layers.len() - 1, chip.steps) }
+    }
+
+    fn close(self) -> Result<ChipResult> {
+        let views: Vec<_> = self.logits.iter().map(|l| l.view()).collect();
+        let logits = concatenate(Axis(0), &views).map_err(|_| nothing())?;
+        let accuracy = 100.0 * self.correct as f64 / logits.nrows() as f64;
+        Ok(ChipResult { accuracy, correct: self.correct, logits, counts: self.counts })
+    }
+}
+
+fn nothing() -> Error {
+    Error::Mismatch("there is no image to evaluate".into())
 }
 
 /// Reads images by index, with their labels.

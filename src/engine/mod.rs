@@ -7,8 +7,8 @@ pub mod gpu;
 use ndarray::Array2;
 
 use crate::chip::Chip;
-use crate::error::Result;
-use crate::network::{Batch, Encoder};
+use crate::error::{Error, Result};
+use crate::network::Inputs;
 
 /// What a batch did on a chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +54,25 @@ pub trait Engine: Send + Sync {
     /// `cpu`, or `gpu` with its adapter: for a result's origin.
     fn name(&self) -> String;
 
-    /// Brings a chip into the form this backend runs.
-    fn load<'a>(&'a self, chip: &'a Chip) -> Result<Box<dyn LoadedChip + 'a>>;
+    /// Chips of this one's kind that are best loaded together.
+    fn chips_at_once(&self, _chip: &Chip) -> usize {
+        1
+    }
+
+    /// Brings chips of one blueprint into the form this backend runs.
+    fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>>;
 }
 
-/// A chip ready to run.
-pub trait LoadedChip {
-    /// Runs all steps for every image of the batch.
-    fn run(&mut self, encoder: &Encoder, batch: &Batch) -> Result<Outcome>;
+/// Chips ready to run.
+pub trait LoadedChips {
+    /// Runs all steps for every image on every chip; an outcome a chip, in their order.
+    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>>;
+}
+
+/// An error unless the inputs are sent over the chips' steps.
+fn check_steps<'a>(mut chips: impl Iterator<Item = &'a Chip>, inputs: &Inputs) -> Result<()> {
+    match chips.find(|chip| chip.steps != inputs.steps) {
+        Some(chip) => Err(Error::Mismatch(format!("inputs over {} steps for a chip of {}", inputs.steps, chip.steps))),
+        None => Ok(()),
+    }
 }

@@ -1,13 +1,17 @@
 //! The network: its shape ([`model`]), its latent weights and norms ([`weights`]), and how inputs become spikes
-//! ([`encode`]).
+//! ([`encode`], [`inputs`]).
 //!
 //! Spiking VGG with batch normalisation through time (BNTT, arXiv:2010.01729): `u ← λ·u + BN_t(W·s)`, a spike iff
 //! `u > θ`, then `u ← u − θ`; the readout integrates without leak: `logits = (1/T)·Σ_t W·s_t`.
 
 pub mod encode;
+pub mod inputs;
 pub mod model;
+pub mod neurons;
+pub mod pulses;
 pub mod weights;
 
 pub use encode::{Batch, Encoder, Encoding};
+pub use inputs::Inputs;
 pub use model::{Layer, LayerKind, Model, Neuron};
 pub use weights::Network;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::pulses::Pulses;
 use crate::config::Document;
 use crate::error::Result;
 use crate::numeric::Shape;
-use crate::numeric::product::Unrolling;
+use crate::numeric::unrolling::Unrolling;
 
 /// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,6 +122,12 @@ impl Layer {
     pub fn pooled(&self) -> Shape {
         let (h, w) = self.pool;
         Shape { height: self.output.height / h, width: self.output.width / w, ..self.output }
+    }
+
+    /// What its neurons send behind the pool, over so many steps: nothing yet.
+    pub fn pulses(&self, steps: usize) -> Pulses {
+        let pooled = self.pooled();
+        Pulses::new(steps, pooled.height * pooled.width, pooled.channels, (self.pool.0 * self.pool.1) as u32)
     }
 
     /// The value of one input pulse: 1 for spikes, 1/4 behind a 2x2 pool.

@@ -5,17 +5,15 @@
 //! any product kernel, any instruction set and any GPU give the same bits. 2^-g lies far below what a device resolves:
 //! about 2^-15 for a wide layer, finer for small ones.
 
+use rayon::prelude::*;
+
 /// Significand bits of an f32.
 const SIGNIFICAND_BITS: i32 = 24;
 
 /// Rounds the weights `[columns, rows]` in place so that `Σ w·n` is exact in f32 for integers |n| ≤ `largest_input`;
 /// returns g, or none if a weight is not finite or too large for any such grid. Weights of magnitude 0 leave g at 24.
 pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32) -> Option<i32> {
-    let magnitude = |column: &[f32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
-    let bound = weights.chunks(rows).map(magnitude).fold(0.0, f64::max) * f64::from(largest_input);
-    if weights.iter().any(|w| w.is_nan()) || bound > f64::from(f32::MAX) {
-        return None;
-    }
+    let bound = largest_sum(weights, rows, largest_input)?;
     if bound == 0.0 {
         return Some(SIGNIFICAND_BITS);
     }
@@ -24,20 +22,56 @@ pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32)
     while !fits(weights, rows, largest_input, g) {
         g -= 1;
     }
-    for w in weights.iter_mut() {
-        *w = libm::scalbn(grid_units(*w, g), -g) as f32;
-    }
+    round(weights, rows, g);
     Some(g)
 }
 
-fn grid_units(weight: f32, g: i32) -> f64 {
-    libm::scalbn(f64::from(weight), g).round_ties_even()
+/// Rounds the weights `[columns, rows]` to multiples of 2^-g with sums that are exact in 31 bits, and to 23 bits of the
+/// largest: for training, where a sum may be rounded to f32 once, but an error of a chip's grid would reach the gradients.
+pub fn round_to_training_grid(weights: &mut [f32], rows: usize, largest_input: u32) -> Option<i32> {
+    let bound = largest_sum(weights, rows, largest_input)?;
+    if bound == 0.0 {
+        return Some(SIGNIFICAND_BITS);
+    }
+    let largest = super::largest(weights);
+    let exponent = |x: f64| libm::ceil(libm::log2(x)) as i32;
+    let g = (29 - exponent(bound)).min(22 - exponent(f64::from(largest))).min(100);
+    round(weights, rows, g);
+    Some(g)
+}
+
+/// The largest magnitude of a column's sum; none where it is not a number or beyond f32.
+fn largest_sum(weights: &[f32], rows: usize, largest_input: u32) -> Option<f64> {
+    // A column with a weight that is not a number has no magnitude, which `max` would pass over.
+    let magnitude = |column: &[f32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
+    let larger = |a: f64, b: f64| if a > b || a.is_nan() { a } else { b };
+    let bound = weights.par_chunks(rows).map(magnitude).reduce(|| 0.0, larger) * f64::from(largest_input);
+    (bound <= f64::from(f32::MAX)).then_some(bound)
+}
+
+fn round(weights: &mut [f32], rows: usize, g: i32) {
+    let (scale, unit) = (power(g), power(-g));
+    weights.par_chunks_mut(rows).for_each(|column| {
+        column.iter_mut().for_each(|w| *w = (grid_units(*w, scale) * unit) as f32);
+    });
+}
+
+/// 2^g, which a product with is exact.
+fn power(g: i32) -> f64 {
+    libm::scalbn(1.0, g)
+}
+
+/// The nearest whole number of units of 1/`scale`, half to even: below 2^51, adding 1.5·2^52 leaves no room for a fraction.
+fn grid_units(weight: f32, scale: f64) -> f64 {
+    const NO_FRACTION: f64 = 1.5 * (1u64 << 52) as f64;
+    let exact = f64::from(weight) * scale;
+    ((exact + NO_FRACTION) - NO_FRACTION).copysign(exact)
 }
 
 fn fits(weights: &[f32], rows: usize, largest_input: u32, g: i32) -> bool {
-    let limit = f64::from(1u32 << SIGNIFICAND_BITS);
-    weights.chunks(rows).all(|column| {
-        let units: f64 = column.iter().map(|w| grid_units(*w, g).abs()).sum();
+    let (limit, scale) = (f64::from(1u32 << SIGNIFICAND_BITS), power(g));
+    weights.par_chunks(rows).all(|column| {
+        let units: f64 = column.iter().map(|w| grid_units(*w, scale).abs()).sum();
         units * f64::from(largest_input) <= limit
     })
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::table::{self, ChipRow, Point};
-use crate::chip::{Blueprint, Chip};
+use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
@@ -124,6 +124,8 @@ impl Quickstart {
         ];
         let total = 1 + (stages.len() as u64 - 1) * (1 + CHIPS * (SCALES.len() as u64 - 1));
         monitor.begin("chips", total);
+        let encoder = Encoder::new(Encoding::Poisson, self.model.input, SEED, 0);
+        let evaluation = Evaluation::on(engine, &self.test, encoder, self.model.steps);
         let mut points = Vec::new();
         let mut done = 0;
         for stage in &stages {
@@ -132,7 +134,7 @@ impl Quickstart {
                 scales => scales.iter().copied().map(Some).collect(),
             };
             for scale in scales {
-                points.push(self.evaluate(stage, scale, engine, &mut done, monitor)?);
+                points.push(self.evaluate(stage, scale, &evaluation, &mut done, monitor)?);
             }
         }
         monitor.end();
@@ -185,18 +187,15 @@ impl Quickstart {
         &self,
         stage: &Stage,
         scale: Option<f64>,
-        engine: &dyn Engine,
+        evaluation: &Evaluation,
         done: &mut u64,
         monitor: &dyn Monitor,
     ) -> Result<Point> {
         let profile = self.profile(stage.overrides, scale)?;
         let blueprint = Blueprint::new(&profile, &self.model, stage.network, Encoding::Poisson, SEED)?;
-        let encoder = Encoder::new(Encoding::Poisson, self.model.input, SEED, 0);
-        let evaluation = Evaluation::on(engine, &self.test, encoder);
-        let chips = if profile.rram.variation.effective_sigma() == 0.0 { 1 } else { CHIPS };
+        let chips = if blueprint.varies() { CHIPS } else { 1 };
         let mut rows = Vec::new();
-        for chip in 0..chips {
-            let result = evaluation.run(&Chip::program(&blueprint, chip)?)?;
+        evaluation.series(&blueprint, 0..chips, |chip, result| {
             let spikes_per_image = result.counts.total_spikes() as f64 / self.test.len() as f64;
             rows.push(ChipRow { chip, accuracy: result.accuracy, spikes_per_image });
             *done += 1;
@@ -204,7 +203,8 @@ impl Quickstart {
             if monitor.stop() {
                 return Err(Error::Interrupted("run it again to start afresh".into()));
             }
-        }
+            Ok(())
+        })?;
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
         Ok(Point { settings, chips: rows })

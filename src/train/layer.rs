@@ -1,267 +1,399 @@
 //! One spiking layer in training: forward over all steps, and backpropagation through time.
 //!
-//! Arrays are `[images, steps, pixels, channels]`. Only the crossbar's currents and the layer's inputs are kept for the
-//! backward pass; membranes are scanned again. With x̂ the normalised current and z = γ_t·x̂:
-//! `u_t = λ·(u_{t−1} − θ·s_{t−1}) + z_t`, `v = u/θ − 1`, `s = [v > 0]`; backward
-//! `∂u_t = ∂s_t·0.3·max(0, 1 − |v_t|)/θ + λ·∂u_{t+1}` (the reset is outside the gradient), `∂z_t = ∂u_t`.
+//! Kept for the backward pass are the layer's inputs, spikes as bits and counts as bytes, and the crossbar's currents;
+//! membranes are scanned again.
+
+use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::norm::{BatchStatistics, reduce};
-use crate::crossbar::sums::{Kernel, Matrix};
+use super::currents::Geometry;
+use super::gradient::inputs::{self, Transposed};
+use super::gradient::weights::{self, Gradient, Source};
+use super::gradient::{Currents, LARGEST, scale_for};
+use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
+use super::norm::{BatchStatistics, total};
+use crate::crossbar::laid::Laid;
+use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
+use crate::kernels::Instructions;
+use crate::kernels::digits::LANES;
+use crate::network::encode::DIGIT_BITS;
+use crate::network::neurons::{Neurons, Sums};
+use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
-use crate::network::{Layer, LayerKind, Neuron};
-use crate::numeric::product::{matmul, view, view_mut};
+use crate::network::{Inputs, Layer, LayerKind, Neuron};
+use crate::numeric::zeros;
 
-/// Height of the triangle surrogate.
-const SURROGATE: f32 = 0.3;
-/// Partial weight gradients of a convolution: a fixed number, so that the sum does not depend on the threads.
-const GRADIENT_GROUPS: usize = 16;
-/// Rows (or columns) of one task of a fully connected gradient.
-const BLOCK: usize = 64;
+/// What a layer takes in over a batch.
+pub enum Signal<'a> {
+    /// The network's input.
+    Encoded(&'a Inputs),
+    /// Pulses of the layer before, `[images·steps]` maps.
+    Pulses(Pulses),
+}
+
+/// A layer's programmed matrix.
+pub struct Programmed {
+    /// The effective weights in published order, multiples of 2^-grid.
+    pub weights: Vec<f32>,
+    /// See there.
+    pub grid: i32,
+    /// The value of one input pulse.
+    pub unit: f32,
+}
 
 /// One layer's pass over a batch.
 pub struct LayerPass<'a> {
     plan: &'a Layer,
-    neuron: Neuron,
-    images: usize,
-    steps: usize,
-    matrix: Matrix,
-    inputs: Vec<f32>,
+    geometry: Geometry,
+    programmed: Programmed,
+    signal: Signal<'a>,
+    /// Empty for the first layer, whose product is cheap: it is made again.
     currents: Vec<f32>,
-    gain: Vec<f32>,
+    neurons: Neurons,
     statistics: BatchStatistics,
 }
 
 /// What a layer's backward pass gives.
 pub struct LayerGradient {
-    /// ∂loss/∂W of the effective matrix, channel-last `[rows, columns]`.
+    /// ∂loss/∂W of the effective matrix, in published order.
     pub weights: Vec<f32>,
     /// ∂loss/∂γ_t, `[steps, channels]`.
     pub gamma: Vec<f32>,
-    /// ∂loss/∂inputs; empty unless asked for.
+    /// ∂loss/∂pulses of the inputs, blocked; empty unless asked for.
     pub inputs: Vec<f32>,
 }
 
-impl<'a> LayerPass<'a> {
-    /// Runs the crossbar on `inputs` (values, not pulses) and takes the batch's statistics. `weights` is the effective
-    /// matrix in published order.
-    pub fn forward(
-        plan: &'a Layer,
-        neuron: Neuron,
-        steps: usize,
-        weights: &[f32],
-        norm: &Norm,
-        inputs: Vec<f32>,
-    ) -> Self {
-        let matrix = Matrix::new(plan, weights, Kernel::Auto);
-        let images = inputs.len() / (steps * plan.input.len());
-        let size = inputs.len() / images;
-        let currents = match plan.kind {
-            LayerKind::Conv => {
-                let pixels = plan.output.height * plan.output.width;
-                let mut currents = vec![0.0; images * steps * pixels * plan.columns()];
-                let tasks = currents.par_chunks_mut(steps * pixels * plan.columns()).zip(inputs.par_chunks(size));
-                tasks.for_each(|(currents, maps)| matrix.convolve_into(maps, currents));
-                currents
-            }
-            _ => matrix.connect(&inputs, images * steps),
-        };
-        let statistics = BatchStatistics::of(&currents, images, steps, plan.columns());
-        let gain = norm.gamma.iter().zip(&statistics.inverse_std).map(|(gamma, inverse)| gamma * inverse).collect();
-        LayerPass { plan, neuron, images, steps, matrix, inputs, currents, gain, statistics }
-    }
+/// Work space of a thread.
+#[derive(Default)]
+struct Space {
+    laid: Laid,
+    scratch: Scratch,
+    currents: Currents,
+    inputs: inputs::Scratch,
+}
 
-    /// Spikes behind the pool, as values `[images, steps, pooled pixels, channels]`.
-    pub fn spikes(&self) -> Vec<f32> {
-        let channels = self.plan.columns();
-        let pooled = self.plan.pooled().len();
-        let unit = 1.0 / (self.plan.pool.0 * self.plan.pool.1) as f32;
-        let mut out = vec![0.0; self.images * self.steps * pooled];
-        let image = self.currents.len() / self.images;
-        out.par_chunks_mut(self.steps * pooled).zip(self.currents.par_chunks(image)).for_each(|(out, currents)| {
-            let mut potential = vec![0.0; self.steps * channels];
-            for pixel in 0..image / (self.steps * channels) {
-                let Some(target) = self.pooled_pixel(pixel) else { continue };
-                self.scan(currents, pixel, &mut potential);
-                for (t, potential) in potential.chunks(channels).enumerate() {
-                    let out = &mut out[t * pooled + target * channels..][..channels];
-                    for (value, u) in out.iter_mut().zip(potential) {
-                        *value += if self.fires(*u) { unit } else { 0.0 };
-                    }
-                }
-            }
-        });
-        out
-    }
+thread_local! {
+    static SPACE: RefCell<Space> = RefCell::default();
+}
 
-    /// Backpropagates ∂loss/∂spikes (behind the pool) through neurons, norms and the crossbar; hands the statistics on.
-    pub fn backward(mut self, gradient: &[f32], wants_inputs: bool) -> (LayerGradient, BatchStatistics) {
-        let channels = self.plan.columns();
-        let mut normalised = self.through_neurons(gradient);
-        let statistics = &self.statistics;
-        let (images, steps) = (self.images, self.steps);
-        let image = self.currents.len() / images;
-        let step = image / steps;
-        let hat = |t: usize, o: usize, x: f32| {
-            (x - statistics.mean[t * channels + o]) * statistics.inverse_std[t * channels + o]
-        };
-        let (sums, products) = reduce(&normalised, images, steps, channels, |b, t, values, sums, products| {
-            let currents = &self.currents[b * image + t * step..][..step];
-            for (dz, x) in values.chunks(channels).zip(currents.chunks(channels)) {
-                for o in 0..channels {
-                    let d = f64::from(dz[o]);
-                    sums[o] += d;
-                    products[o] += d * f64::from(hat(t, o, x[o]));
-                }
-            }
-        });
-        let n = (self.currents.len() / (steps * channels)) as f64;
-        let means: Vec<(f32, f32)> =
-            sums.iter().zip(&products).map(|(s, p)| ((s / n) as f32, (p / n) as f32)).collect();
-        normalised.par_chunks_mut(image).zip(self.currents.par_chunks(image)).for_each(|(dz, currents)| {
-            for (t, (dz, currents)) in dz.chunks_mut(step).zip(currents.chunks(step)).enumerate() {
-                for (dz, x) in dz.chunks_mut(channels).zip(currents.chunks(channels)) {
-                    for o in 0..channels {
-                        let (mean, product) = means[t * channels + o];
-                        dz[o] = self.gain[t * channels + o] * (dz[o] - mean - hat(t, o, x[o]) * product);
-                    }
-                }
-            }
-        });
-        self.currents = Vec::new();
-        let (weights, inputs) = match self.plan.kind {
-            LayerKind::Conv => self.through_convolution(&normalised, wants_inputs),
-            _ => fully_connected_gradient(&self.inputs, &normalised, &self.matrix, images * steps, wants_inputs),
-        };
-        let gamma = products.iter().map(|p| *p as f32).collect();
-        (LayerGradient { weights, gamma, inputs }, self.statistics)
-    }
-
-    /// ∂loss/∂z of every step.
-    fn through_neurons(&self, gradient: &[f32]) -> Vec<f32> {
-        let Neuron { leak, threshold } = self.neuron;
-        let channels = self.plan.columns();
-        let pooled = self.plan.pooled().len();
-        let unit = 1.0 / (self.plan.pool.0 * self.plan.pool.1) as f32;
-        let image = self.currents.len() / self.images;
-        let step = image / self.steps;
-        let mut out = vec![0.0; self.currents.len()];
-        let tasks = out.par_chunks_mut(image).zip(self.currents.par_chunks(image)).enumerate();
-        tasks.for_each(|(b, (out, currents))| {
-            let gradient = &gradient[b * self.steps * pooled..][..self.steps * pooled];
-            let mut potential = vec![0.0; self.steps * channels];
-            let mut carried = vec![0.0; channels];
-            for pixel in 0..step / channels {
-                let Some(source) = self.pooled_pixel(pixel) else { continue };
-                self.scan(currents, pixel, &mut potential);
-                carried.fill(0.0);
-                for t in (0..self.steps).rev() {
-                    let potential = &potential[t * channels..][..channels];
-                    let spike = &gradient[t * pooled + source * channels..][..channels];
-                    let out = &mut out[t * step + pixel * channels..][..channels];
-                    for o in 0..channels {
-                        let v = potential[o] / threshold - 1.0;
-                        let slope = SURROGATE * (1.0 - v.abs()).max(0.0) / threshold;
-                        carried[o] = spike[o] * unit * slope + leak * carried[o];
-                        out[o] = carried[o];
-                    }
-                }
-            }
-        });
-        out
-    }
-
-    fn fires(&self, potential: f32) -> bool {
-        potential > self.neuron.threshold
-    }
-
-    /// Membrane potentials of one pixel before the reset, `[steps, channels]`.
-    fn scan(&self, currents: &[f32], pixel: usize, potential: &mut [f32]) {
-        let Neuron { leak, threshold } = self.neuron;
-        let channels = self.plan.columns();
-        let step = currents.len() / self.steps;
-        for t in 0..self.steps {
-            let current = &currents[t * step + pixel * channels..][..channels];
-            let gain = &self.gain[t * channels..][..channels];
-            let mean = &self.statistics.mean[t * channels..][..channels];
-            let (before, now) = potential.split_at_mut(t * channels);
-            let before = if t == 0 { None } else { Some(&before[(t - 1) * channels..]) };
-            let now = &mut now[..channels];
-            for o in 0..channels {
-                let last = before.map_or(0.0, |b| b[o]);
-                let rest = if last > threshold { last - threshold } else { last };
-                now[o] = leak * rest + gain[o] * (current[o] - mean[o]);
+impl Signal<'_> {
+    /// Lays out an image's maps; one where every step has the same.
+    fn lay_out(&self, matrix: &Matrix, image: usize, steps: usize, laid: &mut Laid) {
+        match self {
+            Signal::Pulses(pulses) => laid.pulses(&matrix.patches, pulses, image * steps, steps),
+            Signal::Encoded(inputs) => {
+                let planes = inputs.encoder.encoding.planes() as usize;
+                laid.encoded(&matrix.patches, inputs.pulses().image(image), planes);
             }
         }
     }
 
-    /// The pooled pixel that a pixel belongs to; none where an odd size is floored.
-    fn pooled_pixel(&self, pixel: usize) -> Option<usize> {
-        let (pooled, width) = (self.plan.pooled(), self.plan.output.width);
-        let (row, column) = (pixel / width / self.plan.pool.0, pixel % width / self.plan.pool.1);
-        (row < pooled.height && column < pooled.width).then(|| row * pooled.width + column)
+    /// As the gradient of the weights reads it.
+    pub fn source(&self) -> Source<'_> {
+        match self {
+            Signal::Pulses(pulses) => Source::Pulses(pulses),
+            Signal::Encoded(inputs) => Source::Encoded {
+                digits: inputs.pulses().all(),
+                planes: inputs.encoder.encoding.planes() as usize,
+                given: inputs.given_steps(),
+                base: 1 << DIGIT_BITS,
+            },
+        }
     }
 
-    fn through_convolution(&self, currents: &[f32], wants_inputs: bool) -> (Vec<f32>, Vec<f32>) {
-        let unrolling = self.plan.unrolling();
-        let (rows, pixels, channels) = (unrolling.rows(), unrolling.pixels(), self.plan.columns());
-        let map = unrolling.input.len();
-        let mut inputs_gradient = vec![0.0; if wants_inputs { self.inputs.len() } else { 0 }];
-        let maps_a_group = self.images.div_ceil(GRADIENT_GROUPS) * self.steps;
-        let gradients: Vec<Option<&mut [f32]>> = if wants_inputs {
-            inputs_gradient.chunks_mut(maps_a_group * map).map(Some).collect()
-        } else {
-            self.inputs.chunks(maps_a_group * map).map(|_| None).collect()
-        };
-        let tasks = gradients.into_par_iter().zip(self.inputs.par_chunks(maps_a_group * map));
-        let partials: Vec<Vec<f32>> = tasks
-            .zip(currents.par_chunks(maps_a_group * pixels * channels))
-            .map(|((mut gradient, inputs), currents)| {
-                let mut weights = vec![0.0; rows * channels];
-                let mut unrolled = vec![0.0; pixels * rows];
-                for (i, (input, current)) in inputs.chunks(map).zip(currents.chunks(pixels * channels)).enumerate() {
-                    unrolling.unroll(input, &mut unrolled);
-                    let current = view(current, pixels);
-                    matmul(view(&unrolled, pixels).t(), current, view_mut(&mut weights, rows), true);
-                    if let Some(gradient) = &mut gradient {
-                        matmul(current, self.matrix.weights().t(), view_mut(&mut unrolled, pixels), false);
-                        unrolling.fold(&unrolled, &mut gradient[i * map..(i + 1) * map]);
+    /// Currents in pulses, blocked, of a layer's matrix.
+    pub fn currents(&self, plan: &Layer, programmed: &Programmed, geometry: Geometry) -> Vec<f32> {
+        let Geometry { images, steps, .. } = geometry;
+        let input = if matches!(self, Signal::Encoded(_)) { Input::Encoded } else { Input::Pulses };
+        // The training grid leaves no room for sums of f32: only integers are exact.
+        let kernel = Kernel::Dense(Instructions::best());
+        let matrix = Matrix::new(plan, &programmed.weights, programmed.grid, input, kernel);
+        let mut currents = zeros(geometry.values());
+        if plan.kind == LayerKind::Conv {
+            currents.par_chunks_mut(geometry.image()).enumerate().for_each(|(image, currents)| {
+                SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
+                    self.lay_out(&matrix, image, steps, laid);
+                    let at_once = matrix.maps_at_once();
+                    let given = &mut currents[..laid.maps() * geometry.step()];
+                    for (i, currents) in given.chunks_mut(at_once * geometry.step()).enumerate() {
+                        let maps = currents.len() / geometry.step();
+                        let band = Band { map: i * at_once, y: 0, rows: geometry.height, maps };
+                        matrix.sums(laid, band, scratch, currents);
                     }
-                }
-                weights
-            })
-            .collect();
-        let mut weights = vec![0.0; rows * channels];
-        for partial in partials {
-            weights.iter_mut().zip(partial).for_each(|(w, p)| *w += p);
+                    repeat(currents, laid.maps() * geometry.step());
+                });
+            });
+            return currents;
         }
-        (weights, inputs_gradient)
+        let mut laid = Laid::default();
+        match self {
+            Signal::Pulses(pulses) => laid.pulses(&matrix.patches, pulses, 0, images * steps),
+            Signal::Encoded(inputs) => {
+                let planes = inputs.encoder.encoding.planes() as usize;
+                laid.encoded(&matrix.patches, inputs.pulses().all(), planes);
+            }
+        }
+        let sums = matrix.connect(&laid);
+        let (maps, given) = (laid.maps(), laid.maps() / images);
+        currents.par_chunks_mut(geometry.image()).enumerate().for_each(|(image, currents)| {
+            for (t, currents) in currents.chunks_mut(geometry.step()).take(given).enumerate() {
+                for (block, currents) in currents.chunks_mut(LANES).enumerate() {
+                    currents.copy_from_slice(&sums[(block * maps + image * given + t) * LANES..][..LANES]);
+                }
+            }
+            repeat(currents, given * geometry.step());
+        });
+        currents
     }
 }
 
-/// Gradients of `out[n, columns] = inputs[n, rows]·W`: of W, and of the inputs where asked for.
-pub fn fully_connected_gradient(
-    inputs: &[f32],
-    gradient: &[f32],
-    matrix: &Matrix,
-    n: usize,
-    wants_inputs: bool,
+/// Fills the rest with copies of the first `given` values.
+fn repeat(currents: &mut [f32], given: usize) {
+    let (first, rest) = currents.split_at_mut(given);
+    rest.chunks_mut(given).for_each(|rest| rest.copy_from_slice(first));
+}
+
+impl<'a> LayerPass<'a> {
+    /// Runs the crossbar on the signal of `images` images and takes the batch's statistics.
+    pub fn forward(
+        plan: &'a Layer,
+        neuron: Neuron,
+        (images, steps): (usize, usize),
+        programmed: Programmed,
+        norm: &Norm,
+        signal: Signal<'a>,
+    ) -> Self {
+        let geometry = Geometry::of(plan, images, steps);
+        let currents = signal.currents(plan, &programmed, geometry);
+        let statistics = BatchStatistics::of(&currents, geometry, programmed.unit);
+        let channels = plan.columns();
+        let (mut gain, mut offset) = (vec![0.0; steps * channels], vec![0.0; steps * channels]);
+        for t in 0..steps {
+            for c in 0..channels {
+                let (place, lane) = (c / LANES * steps + t, c % LANES);
+                let g = norm.gamma[t * channels + c] * statistics.inverse_std[place][lane];
+                gain[t * channels + c] = g;
+                offset[t * channels + c] = -g * statistics.mean[place][lane];
+            }
+        }
+        let neurons = Neurons::new(plan, neuron, &gain, &offset);
+        LayerPass { plan, geometry, programmed, signal, currents, neurons, statistics }
+    }
+
+    /// Pulses behind the pool, `[images·steps]` maps.
+    pub fn pulses(&mut self) -> Pulses {
+        let Geometry { steps, height, .. } = self.geometry;
+        let images: Vec<Pulses> = self
+            .currents
+            .par_chunks(self.geometry.image())
+            .map(|currents| {
+                let mut pulses = self.plan.pulses(steps);
+                let (block, step) = (self.geometry.block(), self.geometry.step());
+                let sums = Sums { sums: currents, block, step, y: 0, rows: height };
+                self.neurons.scan(sums, 0, &mut pulses, &mut vec![0; steps]);
+                pulses
+            })
+            .collect();
+        if matches!(self.signal, Signal::Encoded(_)) {
+            self.currents = Vec::new();
+        }
+        Pulses::concatenate(images).expect("a batch has an image")
+    }
+
+    /// Backpropagates ∂loss/∂pulses (behind the pool) through neurons, norms and the crossbar; hands the statistics on.
+    pub fn backward(mut self, gradient: Vec<f32>, wants_inputs: bool) -> (LayerGradient, BatchStatistics) {
+        let geometry = self.geometry;
+        if self.currents.is_empty() {
+            self.currents = self.signal.currents(self.plan, &self.programmed, geometry);
+        }
+        let Geometry { images, steps, blocks, channels, .. } = geometry;
+        let pooled = Geometry::pooled(self.plan, images, steps);
+        let (gradient, mut dz) = match self.plan.pool {
+            (1, 1) => (None, gradient),
+            _ => (Some(gradient), zeros(self.currents.len())),
+        };
+        let scanned: Vec<Scanned> = dz
+            .par_chunks_mut(geometry.image())
+            .zip(self.currents.par_chunks(geometry.image()))
+            .enumerate()
+            .map(|(image, (dz, currents))| {
+                let gradient = gradient.as_ref().map(|gradient| &gradient[image * pooled.image()..][..pooled.image()]);
+                through_neurons(&self.neurons, &self.statistics, (geometry, pooled), currents, gradient, dz)
+            })
+            .collect();
+        drop(gradient);
+        let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
+        for image in &scanned {
+            for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
+            {
+                // Not `max`, which would pass over what is not a number.
+                *largest = if *image <= *largest { *largest } else { *image };
+            }
+        }
+        let moments = total(scanned.into_iter().map(|s| s.moments).collect());
+        let (mut gamma, mut norms, mut bound) = (vec![0.0; steps * channels], Vec::new(), 0.0f32);
+        for (place, [sums, products]) in moments.iter().enumerate() {
+            let (block, t) = (place / steps, place % steps);
+            let (mean, inverse_std) = (&self.statistics.mean[place], &self.statistics.inverse_std[place]);
+            let n = geometry.normalised() as f64;
+            let products: [f64; LANES] = std::array::from_fn(|o| products[o] * f64::from(inverse_std[o]));
+            for (lane, product) in products.iter().enumerate().take(channels - block * LANES) {
+                gamma[t * channels + block * LANES + lane] = *product as f32;
+            }
+            let gain = &self.neurons.norms[place][0];
+            let norm = ThroughNorm::new(gain, mean, inverse_std, [sums.map(|s| s / n), products.map(|p| p / n)]);
+            let here = norm.bound(mean, &largest[block]);
+            bound = if here <= bound { bound } else { here };
+            norms.push(norm);
+        }
+        let scale = scale_for(bound);
+        debug_assert!(scale.is_nan() || bound * scale < LARGEST);
+        let transposed = wants_inputs.then(|| Transposed::new(self.plan, &self.programmed.weights));
+        let backward = Backward { pass: &self, norms, scale, dz: &dz, transposed };
+        let (weights, inputs) = match self.plan.kind {
+            LayerKind::Conv => backward.through_convolution(),
+            _ => backward.through_matrix(),
+        };
+        self.currents = Vec::new();
+        (LayerGradient { weights, gamma, inputs }, self.statistics)
+    }
+}
+
+/// What the products of the backward pass need.
+struct Backward<'a> {
+    pass: &'a LayerPass<'a>,
+    norms: Vec<ThroughNorm>,
+    scale: f32,
+    dz: &'a [f32],
+    transposed: Option<Transposed>,
+}
+
+impl Backward<'_> {
+    /// Writes ∂loss/∂currents of a step of an image from row `at` of each block on: rows of pixels `row` apart in a map
+    /// of `map`, with zeros between and behind; all zeros beyond the last step.
+    fn currents(&self, image: usize, t: usize, (row, map): (usize, usize), at: usize, currents: &mut Currents) {
+        let geometry = self.pass.geometry;
+        for block in 0..geometry.blocks {
+            let to = &mut currents.units[block * currents.rows + at..][..map];
+            let (rows, behind) = to.split_at_mut(geometry.height * row);
+            behind.fill([0; LANES]);
+            if t >= geometry.steps {
+                rows.fill([0; LANES]);
+                continue;
+            }
+            let from = image * geometry.image() + t * geometry.step() + block * geometry.block();
+            let values = (&self.pass.currents[from..][..geometry.block()], &self.dz[from..][..geometry.block()]);
+            through_norm(&self.norms[block * geometry.steps + t], self.scale, values, (geometry.width, row), rows);
+        }
+    }
+
+    fn through_convolution(&self) -> (Vec<f32>, Vec<f32>) {
+        let LayerPass { plan, geometry, signal, .. } = self.pass;
+        let Geometry { images, steps, blocks, .. } = *geometry;
+        let inputs = Geometry {
+            blocks: plan.input.channels.div_ceil(LANES),
+            height: plan.input.height,
+            width: plan.input.width,
+            ..*geometry
+        };
+        let mut input_gradient = zeros(if self.transposed.is_some() { inputs.values() } else { 0 });
+        // Exact sums: how many images share one does not show.
+        let group = images.div_ceil(2 * rayon::current_num_threads());
+        let groups: Vec<Option<&mut [f32]>> = if self.transposed.is_some() {
+            input_gradient.chunks_mut(group * inputs.image()).map(Some).collect()
+        } else {
+            (0..images.div_ceil(group)).map(|_| None).collect()
+        };
+        let source = signal.source();
+        let totals: Vec<Vec<i64>> = groups
+            .into_par_iter()
+            .enumerate()
+            .map(|(g, mut input_gradient)| {
+                let mut gradient = Gradient::new(plan, source, steps);
+                let (at_once, rows) = gradient.at_once();
+                let (row, map) = gradient.padded();
+                SPACE.with_borrow_mut(|Space { currents, inputs: scratch, .. }| {
+                    for image in g * group..images.min((g + 1) * group) {
+                        for first in (0..steps).step_by(at_once) {
+                            currents.reshape(blocks, rows);
+                            for t in first..first + at_once {
+                                self.currents(image, t, (row, map), (t - first) * map, currents);
+                            }
+                            gradient.add(source, image, first, currents);
+                            let (Some(transposed), Some(out)) = (&self.transposed, &mut input_gradient) else {
+                                continue;
+                            };
+                            let at = (image - g * group) * inputs.image() + first * inputs.step();
+                            let maps = at_once.min(steps - first);
+                            for from in (0..maps).step_by(transposed.maps_at_once()) {
+                                let here = transposed.maps_at_once().min(maps - from);
+                                let rows = (from * map, here * map);
+                                let out = &mut out[at + from * inputs.step()..][..here * inputs.step()];
+                                transposed.product(currents, rows, 1.0 / self.scale, scratch, out);
+                            }
+                        }
+                    }
+                });
+                gradient.total()
+            })
+            .collect();
+        let mut totals = totals.into_iter();
+        let mut sums = totals.next().unwrap_or_default();
+        for total in totals {
+            sums.iter_mut().zip(total).for_each(|(sum, t)| *sum += t);
+        }
+        let unit = f64::from(1.0 / self.scale);
+        (sums.into_iter().map(|sum| (sum as f64 * unit) as f32).collect(), input_gradient)
+    }
+
+    fn through_matrix(&self) -> (Vec<f32>, Vec<f32>) {
+        let LayerPass { plan, geometry, signal, .. } = self.pass;
+        let Geometry { images, steps, blocks, .. } = *geometry;
+        let mut currents = Currents::default();
+        currents.reshape(blocks, images * steps);
+        for image in 0..images {
+            for t in 0..steps {
+                self.currents(image, t, (1, 1), image * steps + t, &mut currents);
+            }
+        }
+        matrix_gradient(plan, signal, steps, &currents, 1.0 / self.scale, self.transposed.as_ref())
+    }
+}
+
+/// ∂loss/∂W and, through the transposed matrix, ∂loss/∂pulses of a fully connected layer: of currents
+/// `[blocks, images·steps, 16]` in units of `unit`.
+pub fn matrix_gradient(
+    plan: &Layer,
+    signal: &Signal,
+    steps: usize,
+    currents: &Currents,
+    unit: f32,
+    transposed: Option<&Transposed>,
 ) -> (Vec<f32>, Vec<f32>) {
-    let (inputs, gradient) = (view(inputs, n), view(gradient, n));
-    let (rows, columns) = (inputs.ncols(), gradient.ncols());
-    let mut weights = vec![0.0; rows * columns];
-    weights.par_chunks_mut(BLOCK * columns).enumerate().for_each(|(i, block)| {
-        let block_rows = block.len() / columns;
-        let inputs = inputs.slice(ndarray::s![.., i * BLOCK..i * BLOCK + block_rows]);
-        matmul(inputs.t(), gradient, view_mut(block, block_rows), false);
+    let weights = weights::fully_connected(plan, signal.source(), steps, currents, unit);
+    let Some(transposed) = transposed else { return (weights, Vec::new()) };
+    // From the published order of the inputs to blocks: `[blocks, pixels, 16]`.
+    let pixels = plan.rows() / plan.input.channels;
+    let size = plan.input.channels.next_multiple_of(LANES) * pixels;
+    let place = |column: usize| {
+        let (channel, pixel) = (column / pixels, column % pixels);
+        (channel / LANES * pixels + pixel) * LANES + channel % LANES
+    };
+    let places: Vec<usize> = (0..plan.rows()).map(place).collect();
+    let mut inputs = zeros(currents.rows * size);
+    let rows = currents.rows.div_ceil(rayon::current_num_threads());
+    inputs.par_chunks_mut(rows * size).enumerate().for_each(|(i, out)| {
+        let here = out.len() / size;
+        let mut sums = vec![0.0; here * transposed.blocks() * LANES];
+        SPACE.with_borrow_mut(|Space { inputs: scratch, .. }| {
+            transposed.product(currents, (i * rows, here), unit, scratch, &mut sums);
+        });
+        for (sums, places) in sums.chunks(here * LANES).zip(places.chunks(LANES)) {
+            for (out, sums) in out.chunks_mut(size).zip(sums.chunks(LANES)) {
+                places.iter().zip(sums).for_each(|(place, sum)| out[*place] = *sum);
+            }
+        }
     });
-    let mut inputs_gradient = vec![0.0; if wants_inputs { n * rows } else { 0 }];
-    let at_once = BLOCK.max(n.div_ceil(GRADIENT_GROUPS));
-    inputs_gradient.par_chunks_mut(at_once * rows).enumerate().for_each(|(i, block)| {
-        let block_rows = block.len() / rows;
-        let gradient = gradient.slice(ndarray::s![i * at_once..i * at_once + block_rows, ..]);
-        matmul(gradient, matrix.weights().t(), view_mut(block, block_rows), false);
-    });
-    (weights, inputs_gradient)
+    (weights, inputs)
 }

@@ -6,7 +6,10 @@
 //! run resumes and ends in the same bytes.
 
 pub mod config;
+pub mod currents;
+pub mod gradient;
 pub mod layer;
+pub mod neurons;
 pub mod norm;
 pub mod pass;
 mod run;

@@ -1,79 +1,76 @@
 //! Batch normalisation through time in training: statistics of the batch, per step and channel.
 //!
 //! Normalises with the biased variance and keeps the unbiased one, as PyTorch does. Sums over a batch are taken in f64,
-//! image by image in order, so they do not depend on the number of threads.
+//! image by image in order, so they do not depend on the number of threads. Currents are counted in pulses of the
+//! layer's input unit; the running statistics in its values.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::currents::Geometry;
+use crate::kernels::digits::LANES;
 use crate::network::weights::{NORM_EPSILON, Norm};
 
 /// Momentum of the running statistics.
 const MOMENTUM: f32 = 0.1;
 
-/// Statistics of one layer and batch, `[steps, channels]`.
+/// Statistics of one layer and batch, blocked: `[blocks, steps, 16]`, of currents in pulses.
 pub struct BatchStatistics {
     /// Mean.
-    pub mean: Vec<f32>,
-    /// 1/√(biased variance + ε).
-    pub inverse_std: Vec<f32>,
-    /// Unbiased variance.
-    var: Vec<f32>,
+    pub mean: Vec<[f32; LANES]>,
+    /// 1/√(biased variance + ε), the variance of values: times a current's distance from the mean, it is x̂.
+    pub inverse_std: Vec<[f32; LANES]>,
+    /// Mean and unbiased variance of values, `[steps, channels]`.
+    running: (Vec<f32>, Vec<f32>),
 }
 
-/// Adds up per-image sums of `f(step, channel-vector pair)`: two f64 sums per step and channel.
-///
-/// `currents` is `[images, steps, pixels, channels]`.
-pub fn reduce(
-    currents: &[f32],
-    images: usize,
-    steps: usize,
-    channels: usize,
-    each: impl Fn(usize, usize, &[f32], &mut [f64], &mut [f64]) + Sync,
-) -> (Vec<f64>, Vec<f64>) {
-    let image = currents.len() / images;
-    let step = image / steps;
-    let partial = |(b, values): (usize, &[f32])| {
-        let mut sums = (vec![0f64; steps * channels], vec![0f64; steps * channels]);
-        for (t, values) in values.chunks(step).enumerate() {
-            let range = t * channels..(t + 1) * channels;
-            each(b, t, values, &mut sums.0[range.clone()], &mut sums.1[range]);
+/// Two sums per block, step and channel.
+pub type Moments = Vec<[[f64; LANES]; 2]>;
+
+/// Adds images' moments in their order.
+pub fn total(images: Vec<Moments>) -> Moments {
+    let mut images = images.into_iter();
+    let mut total = images.next().unwrap_or_default();
+    for image in images {
+        for (total, image) in total.iter_mut().flatten().flatten().zip(image.iter().flatten().flatten()) {
+            *total += image;
         }
-        sums
-    };
-    let partials: Vec<_> = currents.par_chunks(image).enumerate().map(partial).collect();
-    let mut total = (vec![0f64; steps * channels], vec![0f64; steps * channels]);
-    for (first, second) in partials {
-        total.0.iter_mut().zip(first).for_each(|(t, p)| *t += p);
-        total.1.iter_mut().zip(second).for_each(|(t, p)| *t += p);
     }
     total
 }
 
 impl BatchStatistics {
-    /// Of currents `[images, steps, pixels, channels]`.
-    pub fn of(currents: &[f32], images: usize, steps: usize, channels: usize) -> Self {
-        let n = (currents.len() / (steps * channels)) as f64;
-        let (sums, squares) = reduce(currents, images, steps, channels, |_, _, values, sums, squares| {
-            for row in values.chunks(channels) {
-                for ((x, sum), square) in row.iter().zip(sums.iter_mut()).zip(squares.iter_mut()) {
-                    let x = f64::from(*x);
-                    *sum += x;
-                    *square += x * x;
+    /// Of currents in pulses of `unit`.
+    pub fn of(currents: &[f32], geometry: Geometry, unit: f32) -> Self {
+        let Geometry { steps, blocks, channels, .. } = geometry;
+        let n = geometry.normalised() as f64;
+        let images = currents.par_chunks(geometry.image()).map(|image| moments(image, geometry)).collect();
+        let mut statistics = BatchStatistics {
+            mean: vec![],
+            inverse_std: vec![],
+            running: (vec![0.0; steps * channels], vec![0.0; steps * channels]),
+        };
+        let unit = f64::from(unit);
+        for (place, [sums, squares]) in total(images).iter().enumerate() {
+            let (block, t) = (place / steps, place % steps);
+            let mut lanes = [[0.0; LANES]; 2];
+            for lane in 0..LANES {
+                let mean = sums[lane] / n;
+                let biased = squares[lane] / n - mean * mean;
+                // Rounding may leave a little below 0; what is not a number stays so, for the loss to show it.
+                let biased = if biased < 0.0 { 0.0 } else { biased } * unit * unit;
+                lanes[0][lane] = mean as f32;
+                lanes[1][lane] = (unit / (biased + f64::from(NORM_EPSILON)).sqrt()) as f32;
+                let channel = block * LANES + lane;
+                if channel < channels {
+                    statistics.running.0[t * channels + channel] = (mean * unit) as f32;
+                    statistics.running.1[t * channels + channel] = (biased * n / (n - 1.0).max(1.0)) as f32;
                 }
             }
-        });
-        let moments = sums.iter().zip(&squares).map(|(sum, square)| {
-            let mean = sum / n;
-            let biased = square / n - mean * mean;
-            // Rounding may leave a little below 0; what is not a number stays so, for the loss to show it.
-            (mean, if biased < 0.0 { 0.0 } else { biased })
-        });
-        let mut statistics = BatchStatistics { mean: vec![], inverse_std: vec![], var: vec![] };
-        for (mean, biased) in moments {
-            statistics.mean.push(mean as f32);
-            statistics.inverse_std.push((1.0 / (biased + f64::from(NORM_EPSILON)).sqrt()) as f32);
-            statistics.var.push((biased * n / (n - 1.0).max(1.0)) as f32);
+            statistics.mean.push(lanes[0]);
+            statistics.inverse_std.push(lanes[1]);
         }
+        debug_assert_eq!(statistics.mean.len(), blocks * steps);
         statistics
     }
 
@@ -82,8 +79,28 @@ impl BatchStatistics {
         let blend = |running: &mut [f32], batch: &[f32]| {
             running.iter_mut().zip(batch).for_each(|(r, b)| *r = (1.0 - MOMENTUM) * *r + MOMENTUM * b);
         };
-        blend(&mut norm.mean, &self.mean);
-        blend(&mut norm.var, &self.var);
+        blend(&mut norm.mean, &self.running.0);
+        blend(&mut norm.var, &self.running.1);
         norm.tracked.iter_mut().for_each(|n| *n += 1);
     }
+}
+
+/// Sums and sums of squares of one image's currents.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn moments(image: &[f32], geometry: Geometry) -> Moments {
+    let mut moments = vec![[[0.0; LANES]; 2]; geometry.blocks * geometry.steps];
+    for (t, step) in image.chunks(geometry.step()).enumerate() {
+        for (block, pixels) in step.chunks(geometry.block()).enumerate() {
+            let [mut sums, mut squares] = [[0.0f64; LANES]; 2];
+            for pixel in pixels.as_chunks::<LANES>().0 {
+                for lane in 0..LANES {
+                    let x = f64::from(pixel[lane]);
+                    sums[lane] += x;
+                    squares[lane] += x * x;
+                }
+            }
+            moments[block * geometry.steps + t] = [sums, squares];
+        }
+    }
+    moments
 }

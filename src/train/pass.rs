@@ -1,20 +1,24 @@
 //! One pass over a batch: forward through programmed arrays, loss, and the gradient of every parameter.
 //!
-//! The arrays are programmed by the chip's own code ([`program_layer`]), without the last rounding to the exact grid:
-//! training sums freely.
+//! The arrays are programmed by the chip's own code ([`program_layer`], [`round_to_training_grid`]), and every product is one
+//! of integers: a training run gives the same bits on any processor and any number of threads.
 
 use ndarray::Array2;
-use rayon::prelude::*;
 
-use super::layer::{LayerPass, fully_connected_gradient};
+use super::currents::Geometry;
+use super::gradient::inputs::Transposed;
+use super::gradient::{Currents, scale_for};
+use super::layer::{LayerPass, Programmed, Signal, matrix_gradient};
 use super::norm::BatchStatistics;
 use crate::chip::program_layer;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
-use crate::crossbar::sums::{Kernel, Matrix};
 use crate::device::Draw;
-use crate::network::{Batch, Encoder, Layer, Model, Network};
-use crate::numeric::product::to_published;
+use crate::engine::cpu::mean_readout;
+use crate::error::{Error, Result};
+use crate::kernels::digits::LANES;
+use crate::network::{Inputs, Layer, Model, Network};
+use crate::numeric::grid::round_to_training_grid;
 use crate::profile::{Profile, Scheme};
 
 /// The gradient of one layer's parameters, laid out as they are.
@@ -58,54 +62,41 @@ pub fn bytes(model: &Model, images: usize) -> u64 {
     4 * (kept + 2 * largest) * images as u64 * model.steps as u64
 }
 
-/// Encodes a batch as values `[images, steps, pixels, channels]`.
-pub fn encode(encoder: &Encoder, batch: &Batch, steps: usize) -> Vec<f32> {
-    let size = encoder.shape.len();
-    let unit = encoder.encoding.unit();
-    let mut values = vec![0.0; batch.len() * steps * size];
-    values.par_chunks_mut(steps * size).enumerate().for_each(|(b, image)| {
-        let mut integers = vec![0; size];
-        for (t, values) in image.chunks_mut(size).enumerate() {
-            encoder.encode(batch, b, t, &mut integers);
-            values.iter_mut().zip(&integers).for_each(|(v, n)| *v = *n as f32 * unit);
-        }
-    });
-    values
-}
-
 /// Runs a batch forward and backward with batch statistics; `draw` programs with variation.
 pub fn pass(
     setting: &Setting,
     network: &Network,
-    encoder: &Encoder,
-    batch: &Batch,
+    inputs: &Inputs,
     labels: &[u32],
     draw: Option<Draw>,
-) -> PassOutcome {
+) -> Result<PassOutcome> {
     let Setting { model, layers, profile } = setting;
-    let (steps, images) = (model.steps, batch.len());
-    let effective = |i: usize| {
-        let state = &network.layers[i];
-        program_layer(profile, &layers[i], i as u32, &state.rram, Source::Latent(&state.rram), draw)
+    let (steps, images) = (model.steps, inputs.batch.len());
+    let programmed = |i: usize| {
+        let (state, plan) = (&network.layers[i], &layers[i]);
+        let encoding = inputs.encoder.encoding;
+        let (unit, largest) = match i {
+            0 => (encoding.unit(), encoding.largest_digit()),
+            _ => (plan.input_unit(), plan.largest_pulse),
+        };
+        let mut weights = program_layer(profile, plan, i as u32, &state.rram, Source::Latent(&state.rram), draw);
+        let grid = round_to_training_grid(&mut weights, plan.rows(), largest).ok_or_else(|| {
+            Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
+        })?;
+        Ok(Programmed { weights, grid, unit })
     };
-    let mut signal = encode(encoder, batch, steps);
+    let mut signal = Signal::Encoded(inputs);
     let mut passes: Vec<LayerPass> = Vec::new();
     for (i, plan) in layers.iter().enumerate() {
         let Some(norm) = &network.layers[i].norm else { break };
-        let layer = LayerPass::forward(plan, model.neuron, steps, &effective(i), norm, signal);
-        signal = layer.spikes();
+        let mut layer = LayerPass::forward(plan, model.neuron, (images, steps), programmed(i)?, norm, signal);
+        signal = Signal::Pulses(layer.pulses());
         passes.push(layer);
     }
     let last = passes.len();
-    let readout = Matrix::new(&layers[last], &effective(last), Kernel::Auto);
-    let means = step_means(&signal, images, steps);
-    let logits = readout.connect(&means, images);
-    let classes = layers[last].columns();
-    let (loss, logit_gradient) = cross_entropy(&logits, labels, classes);
-    let (weights, mean_gradient) = fully_connected_gradient(&means, &logit_gradient, &readout, images, true);
+    let readout = Readout::run(&layers[last], programmed(last)?, &signal, (images, steps), labels);
 
-    let published = |i: usize, weights: &[f32]| {
-        let mut gradient = to_published(weights, layers[i].columns(), layers[i].input.channels);
+    let published = |i: usize, mut gradient: Vec<f32>| {
         // Straight through the quantiser; ternary passes only where |w| < 1.
         if profile.rram.scheme == Scheme::Ternary && place(profile, &layers[i]) == Place::Rram {
             let latent = &network.layers[i].rram;
@@ -113,51 +104,78 @@ pub fn pass(
         }
         gradient
     };
-    let mut gradients = vec![ParameterGradient { weights: published(last, &weights), gamma: vec![] }];
+    let (weights, mut signal_gradient) = readout.backward(&signal, last > 0);
+    let mut gradients = vec![ParameterGradient { weights: published(last, weights), gamma: vec![] }];
     let mut statistics = Vec::new();
-    let mut signal_gradient = spread(&mean_gradient, images, steps);
     for (i, layer) in passes.into_iter().enumerate().rev() {
-        let (gradient, batch_statistics) = layer.backward(&signal_gradient, i > 0);
-        gradients.push(ParameterGradient { weights: published(i, &gradient.weights), gamma: gradient.gamma });
+        let (gradient, batch_statistics) = layer.backward(signal_gradient, i > 0);
+        gradients.push(ParameterGradient { weights: published(i, gradient.weights), gamma: gradient.gamma });
         statistics.push(batch_statistics);
         signal_gradient = gradient.inputs;
     }
     gradients.reverse();
     statistics.reverse();
-    let logits = Array2::from_shape_vec((images, classes), logits).expect("the readout gives images x classes sums");
-    PassOutcome { loss, logits, gradients, statistics }
+    Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
 }
 
-/// The mean over steps of `[images, steps, n]`.
-fn step_means(signal: &[f32], images: usize, steps: usize) -> Vec<f32> {
-    let n = signal.len() / (images * steps);
-    let mut means = vec![0.0; images * n];
-    for (means, image) in means.chunks_mut(n).zip(signal.chunks(steps * n)) {
-        for step in image.chunks(n) {
-            means.iter_mut().zip(step).for_each(|(m, s)| *m += s);
-        }
-        means.iter_mut().for_each(|m| *m /= steps as f32);
+/// The readout: a matrix whose sums are added up over the steps, and the loss behind it.
+struct Readout<'a> {
+    plan: &'a Layer,
+    programmed: Programmed,
+    loss: f64,
+    logits: Array2<f32>,
+    /// ∂loss/∂logits, `[images, classes]`.
+    gradient: Vec<f32>,
+    steps: usize,
+}
+
+impl<'a> Readout<'a> {
+    fn run(
+        plan: &'a Layer,
+        programmed: Programmed,
+        signal: &Signal,
+        (images, steps): (usize, usize),
+        labels: &[u32],
+    ) -> Self {
+        let geometry = Geometry::of(plan, images, steps);
+        let sums = signal.currents(plan, &programmed, geometry);
+        let logits = Array2::from_shape_fn((images, plan.columns()), |(b, c)| {
+            let at = |t: usize| b * geometry.image() + t * geometry.step() + c;
+            mean_readout((0..steps).map(|t| sums[at(t)]).sum(), programmed.unit, steps)
+        });
+        let (loss, gradient) = cross_entropy(&logits, labels);
+        Readout { plan, programmed, loss, logits, gradient, steps }
     }
-    means
-}
 
-/// The transpose of [`step_means`].
-fn spread(means: &[f32], images: usize, steps: usize) -> Vec<f32> {
-    let n = means.len() / images;
-    let share = 1.0 / steps as f32;
-    means.chunks(n).flat_map(|row| row.iter().map(|g| g * share).collect::<Vec<_>>().repeat(steps)).collect()
+    fn backward(&self, signal: &Signal, wants_inputs: bool) -> (Vec<f32>, Vec<f32>) {
+        let share = self.programmed.unit / self.steps as f32;
+        let bound = self.gradient.iter().fold(0.0f32, |bound, g| if g.abs() <= bound { bound } else { g.abs() });
+        let scale = scale_for(bound * share);
+        let (images, classes) = self.logits.dim();
+        let mut currents = Currents::default();
+        currents.reshape(classes.div_ceil(LANES), images * self.steps);
+        for (image, gradient) in self.gradient.chunks(classes).enumerate() {
+            for (class, g) in gradient.iter().enumerate() {
+                let unit = (g * share * scale).round_ties_even() as i32;
+                let first = class / LANES * currents.rows + image * self.steps;
+                currents.units[first..first + self.steps].iter_mut().for_each(|lanes| lanes[class % LANES] = unit);
+            }
+        }
+        let transposed = wants_inputs.then(|| Transposed::new(self.plan, &self.programmed.weights));
+        matrix_gradient(self.plan, signal, self.steps, &currents, 1.0 / scale, transposed.as_ref())
+    }
 }
 
 /// Mean cross-entropy of logits `[images, classes]` and its gradient.
-fn cross_entropy(logits: &[f32], labels: &[u32], classes: usize) -> (f64, Vec<f32>) {
+fn cross_entropy(logits: &Array2<f32>, labels: &[u32]) -> (f64, Vec<f32>) {
     let images = labels.len() as f64;
     let mut loss = 0.0;
     let mut gradient = Vec::with_capacity(logits.len());
-    for (row, label) in logits.chunks(classes).zip(labels) {
+    for (row, label) in logits.outer_iter().zip(labels) {
         let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exps: Vec<f64> = row.iter().map(|x| f64::from(x - top).exp()).collect();
+        let exps: Vec<f64> = row.iter().map(|x| libm::exp(f64::from(x - top))).collect();
         let sum: f64 = exps.iter().sum();
-        loss -= (f64::from(row[*label as usize] - top) - sum.ln()) / images;
+        loss -= (f64::from(row[*label as usize] - top) - libm::log(sum)) / images;
         gradient.extend(exps.iter().enumerate().map(|(c, e)| {
             let target = if c == *label as usize { 1.0 } else { 0.0 };
             ((e / sum - target) / images) as f32

@@ -14,7 +14,7 @@ use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, correct, read_batch};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::{Batch, Encoder, Layer, Network};
+use crate::network::{Encoder, Inputs, Layer, Network};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
 
@@ -71,10 +71,11 @@ impl Run<'_> {
             let step = state.position.step;
             let places = &order[step * batch..((step + 1) * batch).min(order.len())];
             let chosen: Vec<usize> = places.iter().map(|i| self.training[*i]).collect();
-            let (inputs, labels) = read_batch(data, &chosen, augmentation.as_ref())?;
-            inputs.check(encoding)?;
+            let (images, labels) = read_batch(data, &chosen, augmentation.as_ref())?;
+            images.check(encoding)?;
+            let inputs = Inputs::new(encoder, images, model.steps);
             let draw = recipe.variation.then(|| Draw::training_pass(seed, (epoch * steps + step) as u64));
-            self.step(state, &encoder, &inputs, &labels, draw)?;
+            self.step(state, &inputs, &labels, draw)?;
             let Position { loss, seen, .. } = state.position;
             self.monitor.progress(seen as u64, &format!("loss {:.3}", loss / (step + 1) as f64));
             let stop = self.monitor.stop();
@@ -92,17 +93,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn step(
-        &self,
-        state: &mut State,
-        encoder: &Encoder,
-        inputs: &Batch,
-        labels: &[u32],
-        draw: Option<Draw>,
-    ) -> Result<()> {
+    fn step(&self, state: &mut State, inputs: &Inputs, labels: &[u32], draw: Option<Draw>) -> Result<()> {
         let Trainer { model, recipe, .. } = *self.trainer;
         let setting = Setting { model, layers: &self.layers, profile: &self.profile };
-        let outcome = pass(&setting, &state.network, encoder, inputs, labels, draw);
+        let outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if !outcome.loss.is_finite() {
             return Err(diverged(&format!("the loss is {}", outcome.loss)));
         }
@@ -160,7 +154,7 @@ impl Run<'_> {
         let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
         let encoder = Encoder::new(encoding, model.input, recipe.seed, 0);
         let engine = &CpuEngine::default();
-        let evaluation = Evaluation { images: self.validation.clone(), ..Evaluation::on(engine, data, encoder) };
+        let evaluation = Evaluation::on(engine, data, encoder, model.steps).of_images(self.validation.clone());
         Ok(Some(evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy))
     }
 }

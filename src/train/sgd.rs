@@ -1,8 +1,13 @@
 //! Stochastic gradient descent with momentum, as PyTorch has it: decay is added to the gradient, γ included.
 
+use rayon::prelude::*;
+
 use super::config::Recipe;
 use super::pass::{ParameterGradient, PassOutcome};
 use crate::network::Network;
+
+/// Parameters of one task.
+const CHUNK: usize = 1 << 14;
 
 /// The optimiser's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +34,14 @@ impl Sgd {
             }
         }
         let update = |values: &mut [f32], velocity: &mut [f32], gradient: &[f32]| {
-            for ((w, v), g) in values.iter_mut().zip(velocity).zip(gradient) {
-                *v = recipe.momentum * *v + (g + recipe.weight_decay * *w);
-                *w -= rate * *v;
-            }
+            let chunks =
+                values.par_chunks_mut(CHUNK).zip(velocity.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
+            chunks.for_each(|((values, velocity), gradient)| {
+                for ((w, v), g) in values.iter_mut().zip(velocity).zip(gradient) {
+                    *v = recipe.momentum * *v + (g + recipe.weight_decay * *w);
+                    *w -= rate * *v;
+                }
+            });
         };
         for ((layer, velocity), gradient) in network.layers.iter_mut().zip(&mut self.velocity).zip(&pass.gradients) {
             update(&mut layer.rram, &mut velocity.weights, &gradient.weights);

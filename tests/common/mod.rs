@@ -9,7 +9,7 @@ use crosspike::checkpoint::Checkpoint;
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::{Engine, Outcome};
-use crosspike::network::{Batch, Encoder, Encoding, Model, Network};
+use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::profile::Profile;
 use ndarray::{ArrayD, IxDyn};
 use ndarray_npy::NpzReader;
@@ -57,7 +57,8 @@ pub fn run(engine: &dyn Engine, network: &Network, profile: &Profile, encoding: 
     let blueprint = Blueprint::new(profile, &model, network, encoding, 1).unwrap();
     let chip = Chip::program(&blueprint, 0).unwrap();
     let encoder = Encoder::new(encoding, model.input, 1, 0);
-    engine.load(&chip).unwrap().run(&encoder, batch).unwrap()
+    let inputs = Inputs::new(encoder, batch.clone(), model.steps);
+    engine.load(&[chip]).unwrap().run(&inputs).unwrap().remove(0)
 }
 
 /// One golden evaluation.

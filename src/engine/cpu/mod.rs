@@ -1,21 +1,27 @@
 //! The native engine: any model, any batch, on all cores.
 //!
-//! Layers feed forward only, so each runs over all steps before the next. Convolutions go image by image, a task each;
-//! fully connected layers take the whole batch, so that their matrix is read once. Sums are exact, so neither the
-//! kernel chosen nor the number of threads shows in a result.
+//! Layers feed forward only, so each runs over all steps before the next. Convolutions go image by image, a task each,
+//! and within an image in bands of rows whose sums of all steps stay in the second cache; fully connected layers take
+//! the whole batch, so that their matrix is read once. Sums are exact, so neither the kernel chosen nor the number of
+//! threads shows in a result.
 
-mod neurons;
+use std::cell::RefCell;
 
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::{Counts, Engine, LoadedChip, Outcome};
+use super::{Counts, Engine, LoadedChips, Outcome, check_steps};
 use crate::chip::Chip;
-use crate::crossbar::sums::{Kernel, Matrix};
+use crate::crossbar::laid::Laid;
+use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
 use crate::error::Result;
-use crate::network::encode::{DIGIT_BITS, digit};
-use crate::network::{Batch, Encoder, LayerKind};
-use neurons::Neurons;
+use crate::kernels::digits::LANES;
+use crate::network::neurons::{Neurons, Sums};
+use crate::network::pulses::Pulses;
+use crate::network::{Inputs, LayerKind};
+
+/// Floats of a band's sums over all steps: half of a usual second cache.
+const BAND: usize = 1 << 17;
 
 /// Runs chips on this machine's cores.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,54 +35,120 @@ impl Engine for CpuEngine {
         "cpu".into()
     }
 
-    fn load<'a>(&'a self, chip: &'a Chip) -> Result<Box<dyn LoadedChip + 'a>> {
-        let matrices = chip.layers.par_iter().map(|l| Matrix::new(&l.plan, &l.weights, self.kernel)).collect();
-        Ok(Box::new(CpuChip { chip, matrices }))
+    fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {
+        let load = |chip: &'a Chip| {
+            let layers = (0..chip.layers.len()).map(|l| Layer::new(chip, l, self.kernel)).collect();
+            CpuChip { chip, layers }
+        };
+        Ok(Box::new(CpuChips(chips.iter().map(load).collect())))
+    }
+}
+
+struct CpuChips<'a>(Vec<CpuChip<'a>>);
+
+impl LoadedChips for CpuChips<'_> {
+    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
+        check_steps(self.0.iter().map(|loaded| loaded.chip), inputs)?;
+        Ok(self.0.iter().map(|chip| chip.run(inputs)).collect())
     }
 }
 
 struct CpuChip<'a> {
     chip: &'a Chip,
-    matrices: Vec<Matrix>,
+    layers: Vec<Layer>,
 }
 
-/// One image behind the last convolution (or behind the first layer): pulses `[steps, rows of the next layer]`.
-struct Features {
-    pulses: Vec<f32>,
-    counts: Counts,
+struct Layer {
+    matrix: Matrix,
+    neurons: Option<Neurons>,
 }
 
-impl LoadedChip for CpuChip<'_> {
-    fn run(&mut self, encoder: &Encoder, batch: &Batch) -> Result<Outcome> {
+impl Layer {
+    fn new(chip: &Chip, l: usize, kernel: Kernel) -> Self {
+        let layer = &chip.layers[l];
+        let input = if l == 0 { Input::Encoded } else { Input::Pulses };
+        let matrix = Matrix::new(&layer.plan, &layer.weights, layer.grid, input, kernel);
+        Layer {
+            matrix,
+            neurons: layer.plan.spikes().then(|| Neurons::new(&layer.plan, chip.neuron, &layer.gain, &layer.offset)),
+        }
+    }
+}
+
+/// Work space of a thread, kept from image to image.
+#[derive(Default)]
+struct Space {
+    laid: Laid,
+    scratch: Scratch,
+    sums: Vec<f32>,
+}
+
+thread_local! {
+    static SPACE: RefCell<Space> = RefCell::default();
+}
+
+impl CpuChip<'_> {
+    fn run(&self, inputs: &Inputs) -> Outcome {
         let chip = self.chip;
-        let (images, steps) = (batch.len(), chip.steps);
+        let (images, steps) = (inputs.batch.len(), chip.steps);
         let spiking = chip.layers.len() - 1;
-        let convolutions = chip.layers.iter().filter(|l| l.plan.kind == LayerKind::Conv).count().max(1);
-        let features: Vec<Features> =
-            (0..images).into_par_iter().map(|b| self.convolve(encoder, batch, b, convolutions)).collect();
+        let classes = chip.layers[spiking].plan.columns();
         let mut counts = Counts::new(spiking, steps);
-        features.iter().for_each(|f| counts.add(&f.counts));
-        let mut pulses: Vec<f32> = features.into_iter().flat_map(|f| f.pulses).collect();
+        if images == 0 {
+            return Outcome { logits: Array2::zeros((0, classes)), counts };
+        }
+        let convolutions = chip.layers.iter().filter(|l| l.plan.kind == LayerKind::Conv).count();
+        let encoded = inputs.pulses();
+        counts.input.clone_from(&encoded.per_step);
+        let planes = inputs.encoder.encoding.planes() as usize;
+        let mut laid = Laid::default();
+        let mut pulses = None;
+        if convolutions == 0 {
+            laid.encoded(&self.layers[0].matrix.patches, encoded.all(), planes);
+        } else {
+            let convolved: Vec<(Option<Pulses>, Vec<Vec<u64>>)> =
+                (0..images).into_par_iter().map(|b| self.convolve(inputs, b, convolutions)).collect();
+            for (_, spikes) in &convolved {
+                counts.add(&Counts { input: vec![], spikes: spikes.clone() });
+            }
+            pulses = Pulses::concatenate(convolved.into_iter().filter_map(|(pulses, _)| pulses));
+        }
         for l in convolutions..spiking {
-            let sums = self.matrices[l].connect(&pulses, images * steps);
-            let neurons = Neurons::new(chip, l);
-            let size = chip.layers[l].plan.columns();
-            let scanned: Vec<(Vec<f32>, Vec<u64>)> =
-                sums.par_chunks(steps * size).map(|sums| neurons.scan(sums)).collect();
-            pulses.clear();
-            for (spikes, fired) in scanned {
-                pulses.extend(spikes);
+            let layer = &self.layers[l];
+            let given = if l == 0 { inputs.given_steps() } else { steps };
+            if let Some(pulses) = &pulses {
+                laid.pulses(&layer.matrix.patches, pulses, 0, pulses.maps());
+            }
+            let sums = layer.matrix.connect(&laid);
+            let Some(neurons) = &layer.neurons else { continue };
+            let scanned: Vec<(Pulses, Vec<u64>)> = (0..images)
+                .into_par_iter()
+                .map(|b| {
+                    let mut pulses = chip.layers[l].plan.pulses(steps);
+                    let mut fired = vec![0; steps];
+                    let step = if given == 1 { 0 } else { LANES };
+                    let block = images * given * LANES;
+                    let sums = Sums { sums: &sums[b * given * LANES..], block, step, y: 0, rows: 1 };
+                    neurons.scan(sums, 0, &mut pulses, &mut fired);
+                    (pulses, fired)
+                })
+                .collect();
+            for (_, fired) in &scanned {
                 counts.spikes[l].iter_mut().zip(fired).for_each(|(count, f)| *count += f);
             }
+            pulses = Pulses::concatenate(scanned.into_iter().map(|(pulses, _)| pulses));
         }
-        let readout = self.matrices[spiking].connect(&pulses, images * steps);
-        let classes = chip.layers[spiking].plan.columns();
+        let layer = &self.layers[spiking];
+        if let Some(pulses) = &pulses {
+            laid.pulses(&layer.matrix.patches, pulses, 0, pulses.maps());
+        }
+        let readout = layer.matrix.connect(&laid);
         let unit = chip.layers[spiking].input_unit;
         let logits = Array2::from_shape_fn((images, classes), |(b, c)| {
-            let sum: f32 = (0..steps).map(|t| readout[(b * steps + t) * classes + c]).sum();
-            mean_readout(sum, unit, steps)
+            let at = |t: usize| ((c / LANES * images + b) * steps + t) * LANES + c % LANES;
+            mean_readout((0..steps).map(|t| readout[at(t)]).sum(), unit, steps)
         });
-        Ok(Outcome { logits, counts })
+        Outcome { logits, counts }
     }
 }
 
@@ -86,50 +158,39 @@ pub(crate) fn mean_readout(sum: f32, unit: f32, steps: usize) -> f32 {
 }
 
 impl CpuChip<'_> {
-    /// Encodes image `b` and runs it through the first `layers` layers.
-    fn convolve(&self, encoder: &Encoder, batch: &Batch, b: usize, layers: usize) -> Features {
-        let chip = self.chip;
-        let mut counts = Counts::new(chip.layers.len() - 1, chip.steps);
-        let mut pulses = Vec::new();
-        for l in 0..layers {
-            let sums = match l {
-                0 => self.first_sums(encoder, batch, b, &mut counts.input),
-                _ => self.matrices[l].convolve(&pulses),
-            };
-            (pulses, counts.spikes[l]) = Neurons::new(chip, l).scan(&sums);
-        }
-        Features { pulses, counts }
-    }
-
-    /// The first layer's sums `[steps or 1, pixels, columns]`; an input that is the same at every step runs once.
-    fn first_sums(&self, encoder: &Encoder, batch: &Batch, b: usize, fired: &mut [u64]) -> Vec<f32> {
-        let size = self.chip.input.len();
-        let steps = if encoder.is_static() { 1 } else { self.chip.steps };
-        let mut integers = vec![0i32; steps * size];
-        for (t, map) in integers.chunks_mut(size).enumerate() {
-            encoder.encode(batch, b, t, map);
-        }
-        let planes = encoder.encoding.planes();
-        let mut sums = Vec::new();
-        let mut plane_pulses = vec![0f32; integers.len()];
-        for plane in (0..planes).rev() {
-            for (pulse, n) in plane_pulses.iter_mut().zip(&integers) {
-                *pulse = if planes == 1 { *n } else { digit(*n, plane) } as f32;
+    /// Runs image `b` through the first `layers` layers; gives the spikes per layer and step.
+    fn convolve(&self, inputs: &Inputs, b: usize, layers: usize) -> (Option<Pulses>, Vec<Vec<u64>>) {
+        let steps = self.chip.steps;
+        let planes = inputs.encoder.encoding.planes() as usize;
+        let mut spikes = vec![vec![0; steps]; layers];
+        let mut pulses: Option<Pulses> = None;
+        SPACE.with_borrow_mut(|Space { laid, scratch, sums }| {
+            for (l, layer) in self.layers.iter().enumerate().take(layers) {
+                match &pulses {
+                    Some(pulses) => laid.pulses(&layer.matrix.patches, pulses, 0, steps),
+                    None => laid.encoded(&layer.matrix.patches, inputs.pulses().image(b), planes),
+                }
+                let Some(neurons) = &layer.neurons else { continue };
+                let plan = &self.chip.layers[l].plan;
+                let mut next = self.chip.layers[l].plan.pulses(steps);
+                let given = laid.maps();
+                let row = plan.output.width * layer.matrix.blocks() * LANES;
+                let rows = (BAND / (given * row)).max(1).next_multiple_of(plan.pool.0).clamp(1, plan.output.height);
+                for y in (0..plan.output.height).step_by(rows) {
+                    let rows = rows.min(plan.output.height - y);
+                    sums.resize(given * rows * row, 0.0);
+                    let at_once = if rows == plan.output.height { layer.matrix.maps_at_once() } else { 1 };
+                    for (i, sums) in sums.chunks_mut(at_once * rows * row).enumerate() {
+                        let maps = sums.len() / (rows * row);
+                        layer.matrix.sums(laid, Band { map: i * at_once, y, rows, maps }, scratch, sums);
+                    }
+                    let step = if given == 1 { 0 } else { rows * row };
+                    let block = rows * plan.output.width * LANES;
+                    neurons.scan(Sums { sums, block, step, y, rows }, 0, &mut next, &mut spikes[l]);
+                }
+                pulses = Some(next);
             }
-            for (t, fired) in fired.iter_mut().enumerate() {
-                let map = &plane_pulses[t.min(steps - 1) * size..][..size];
-                *fired += map.iter().map(|p| p.abs() as u64).sum::<u64>();
-            }
-            let plane_sums = self.matrices[0].convolve(&plane_pulses);
-            sums = if sums.is_empty() { plane_sums } else { next_plane(sums, &plane_sums) };
-        }
-        sums
+        });
+        (pulses, spikes)
     }
-}
-
-/// Joins the next, less significant digit plane: the digital shift-and-add behind the crossbar.
-fn next_plane(mut sums: Vec<f32>, plane: &[f32]) -> Vec<f32> {
-    let base = (1u32 << DIGIT_BITS) as f32;
-    sums.iter_mut().zip(plane).for_each(|(sum, plane)| *sum = *sum * base + plane);
-    sums
 }

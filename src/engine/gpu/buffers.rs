@@ -1,21 +1,27 @@
-//! What lives as long as the batches are of one size: the buffers that images run through, and how many images a
-//! submission takes.
+//! The buffers that images run through, kept from batch to batch and from chip to chip; and how many images a submission
+//! takes, and chips a load.
+
+use std::sync::PoisonError;
 
 use wgpu::{Buffer, BufferUsages};
 
 use super::context::{Context, Limits};
-use super::settings::Run;
+use super::model::{column_words, norm_bytes, planes, row_words, weight_bytes};
+use super::settings::{LANES, Run};
 use crate::chip::Chip;
 use crate::error::Result;
 
 /// A buffer is given more than this many bytes only where a single image needs them.
 const BUFFER_BYTES: u64 = 256 << 20;
-/// Multiplications of a submission, above one image: drivers give up on a device that is busy for seconds.
-const MULTIPLICATIONS: u64 = 1 << 35;
+/// Weights of chips that are loaded together, above one chip: the host holds them twice, for the next are programmed.
+const WEIGHT_BYTES: u64 = 256 << 20;
+/// Chips that are loaded together: what a stopped run loses.
+const CHIPS: u64 = 16;
 /// Images of a submission.
 const IMAGES: u64 = 1 << 15;
 
-/// The 32-bit words that an image of a chip takes.
+/// The 32-bit words that an image takes on all chips of a load.
+#[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// Its index and values.
     image: usize,
@@ -23,41 +29,62 @@ pub struct Sizes {
     pulses: usize,
     /// The largest layer's sums, over all steps.
     sums: usize,
-    /// Classes.
-    classes: usize,
-    /// All event counters.
-    counts: usize,
+    /// Words of the readout.
+    pub readout: usize,
+    /// All event counters, whatever the number of images.
+    pub counts: usize,
     /// Images of a submission, at most.
     pub images: usize,
+    /// Chips that are best loaded together.
+    pub chips: usize,
 }
 
 impl Sizes {
-    pub fn new(chip: &Chip, limits: &Limits) -> Result<Self> {
-        let mut sizes = Sizes { image: 1 + chip.input.len(), pulses: 0, sums: 0, classes: 0, counts: 0, images: 0 };
-        let mut multiplications = 0;
-        for layer in &chip.layers {
+    /// What `chips` chips like this one take; an error if one image is too much for a buffer.
+    pub fn new(chip: &Chip, chips: usize, limits: &Limits) -> Result<Self> {
+        let input = 1 + chip.input.len();
+        let mut sizes = Sizes { image: input, pulses: 0, sums: 0, readout: 0, counts: 0, images: 0, chips: 0 };
+        let (mut multiplications, mut weights, mut largest) = (0, 0, 0);
+        for (l, layer) in chip.layers.iter().enumerate() {
             let plan = &layer.plan;
-            let sums = chip.steps * plan.output.len();
-            let pulses = sums.max(chip.steps * plan.input.len());
-            limits.check(&plan.name, "the pulses of one image over all steps", 4 * pulses as u64)?;
-            sizes.pulses = sizes.pulses.max(pulses);
+            let input = plan.input.height * plan.input.width * plan.input.channels.div_ceil(LANES);
+            let output = plan.output.height * plan.output.width * column_words(plan);
+            let sums = chip.steps * output * LANES;
+            limits.check(&plan.name, "the sums of one image over all steps", 4 * sums as u64)?;
+            let inputs = chip.steps * input * planes(chip, l);
+            limits.check(&plan.name, "the pulses of one image over all steps", 4 * inputs as u64)?;
+            sizes.pulses = sizes.pulses.max(inputs).max(chip.steps * output);
             sizes.sums = sizes.sums.max(sums);
-            sizes.classes = plan.columns();
-            multiplications += (sums * plan.rows()) as u64;
+            sizes.readout = column_words(plan) * LANES;
+            multiplications += (sums * row_words(plan) * LANES) as u64;
+            weights += weight_bytes(plan, column_words(plan));
+            largest = largest.max(weight_bytes(plan, column_words(plan))).max(norm_bytes(chip, plan));
         }
-        sizes.counts = chip.layers.len() * chip.steps;
-        let image_bytes = 4 * sizes.pulses.max(sizes.image) as u64;
-        limits.check("input", "the values of one image", image_bytes)?;
-        let by_memory = limits.buffer_bytes.min(BUFFER_BYTES) / image_bytes;
-        sizes.images = by_memory.min(MULTIPLICATIONS / multiplications.max(1)).clamp(1, IMAGES) as usize;
+        limits.check("input", "the values of one image", 4 * input as u64)?;
+        let image_bytes = 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
+        let most_bytes = limits.buffer_bytes.min(BUFFER_BYTES);
+        let together = (WEIGHT_BYTES / weights.max(1)).min(limits.buffer_bytes / largest).min(most_bytes / image_bytes);
+        sizes.chips = together.clamp(1, CHIPS) as usize;
+        let at_once = (most_bytes / image_bytes).min(limits.multiplications / multiplications.max(1));
+        sizes.images = (at_once / chips as u64).clamp(1, IMAGES) as usize;
+        for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.readout] {
+            *size *= chips;
+        }
+        sizes.counts = (1 + chips * (chip.layers.len() - 1)) * chip.steps;
         Ok(sizes)
+    }
+
+    /// Bytes of all buffers of `images` images.
+    fn bytes(&self, images: usize) -> [u64; 6] {
+        let results = images * self.readout + self.counts;
+        let words = [self.image, self.pulses, self.sums, self.readout].map(|words| words * images);
+        [words[0], words[1], words[2], words[3], self.counts, results].map(|words| 4 * words as u64)
     }
 }
 
-/// Buffers for up to `images` images at once.
+/// What images run through.
 pub struct Buffers {
-    /// Images they hold.
-    pub images: usize,
+    bytes: [u64; 6],
     /// The submission's settings.
     pub run: Buffer,
     /// Indices and values of the images.
@@ -66,7 +93,7 @@ pub struct Buffers {
     pub pulses: [Buffer; 2],
     /// A layer's sums.
     pub sums: Buffer,
-    /// Events: input and layers, by steps.
+    /// Events: the input's, then those of all chips and layers, by steps.
     pub counts: Buffer,
     /// Sums of the readout.
     pub readout: Buffer,
@@ -75,20 +102,30 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    pub fn new(context: &Context, sizes: &Sizes, images: usize) -> Self {
+    /// Buffers for up to `images` images, the spare ones where they are large enough.
+    pub fn take(context: &Context, sizes: &Sizes, images: usize) -> Self {
+        let bytes = sizes.bytes(images);
+        let spare = context.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(spare) = spare.filter(|spare| spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)) {
+            return spare;
+        }
         let uniform = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let make = |label, words: usize| context.buffer(label, 4 * words as u64, storage);
-        let results = 4 * (images * sizes.classes + sizes.counts) as u64;
+        let [values, pulses, sums, readout, counts, results] = bytes;
         Buffers {
-            images,
+            bytes,
             run: context.buffer("run", size_of::<Run>() as u64, uniform),
-            values: make("values", images * sizes.image),
-            pulses: ["pulses", "spikes"].map(|label| make(label, images * sizes.pulses)),
-            sums: make("sums", images * sizes.sums),
-            counts: make("counts", sizes.counts),
-            readout: make("readout", images * sizes.classes),
+            values: context.buffer("values", values, storage),
+            pulses: ["pulses", "spikes"].map(|label| context.buffer(label, pulses, storage)),
+            sums: context.buffer("sums", sums, storage),
+            counts: context.buffer("counts", counts, storage),
+            readout: context.buffer("readout", readout, storage),
             staging: context.buffer("staging", results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
         }
+    }
+
+    /// Keeps them for whoever runs next.
+    pub fn give_back(self, context: &Context) {
+        *context.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 }

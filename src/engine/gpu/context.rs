@@ -13,8 +13,9 @@ use wgpu::{
     BindingType, Buffer, BufferBindingType, BufferUsages, CommandEncoder, ComputePass, ComputePipeline, ErrorFilter,
 };
 
-use super::adapter::AdapterInfo;
-use super::settings::{Layer, WORKGROUP};
+use super::adapter::{AdapterInfo, AdapterKind};
+use super::buffers::Buffers;
+use super::settings::Layer;
 use super::shaders::Kernel;
 use crate::error::{Error, Result};
 
@@ -25,6 +26,8 @@ pub struct Limits {
     pub buffer_bytes: u64,
     /// Workgroups in one dimension of a dispatch.
     pub workgroups: u32,
+    /// Multiplications of a submission, above one image: drivers give up on a device that is busy for seconds.
+    pub multiplications: u64,
 }
 
 impl Limits {
@@ -49,6 +52,8 @@ pub struct Context {
     flow_layout: BindGroupLayout,
     pipelines: Vec<ComputePipeline>,
     lost: Arc<Mutex<Option<String>>>,
+    /// Work buffers that no loaded chips use now.
+    pub spare: Mutex<Option<Buffers>>,
 }
 
 impl Context {
@@ -61,7 +66,11 @@ impl Context {
         };
         // Kernels count in u32, and drivers in signed bytes.
         let largest = wanted.max_storage_buffer_binding_size.min(wanted.max_buffer_size).min(i32::MAX as u64 & !255);
-        let limits = Limits { buffer_bytes: largest, workgroups: wanted.max_compute_workgroups_per_dimension };
+        let limits = Limits {
+            buffer_bytes: largest,
+            workgroups: wanted.max_compute_workgroups_per_dimension,
+            multiplications: if adapter.kind == AdapterKind::Discrete { 1 << 38 } else { 1 << 35 },
+        };
         let descriptor = wgpu::DeviceDescriptor { required_limits: wanted, ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.adapter.request_device(&descriptor))
             .map_err(|e| Error::Gpu(format!("{}: {e}", adapter.name)))?;
@@ -82,7 +91,7 @@ impl Context {
             let pipelines = Kernel::ALL.map(|kernel| pipeline(&device, kernel, [Some(&layer), Some(&flow)]));
             Ok((layer, flow, pipelines.into()))
         })?;
-        Ok(Context { device, queue, limits, layer_layout, flow_layout, pipelines, lost })
+        Ok(Context { device, queue, limits, layer_layout, flow_layout, pipelines, lost, spare: Mutex::default() })
     }
 
     /// Does `work`; whatever wgpu finds wrong in it is its error.
@@ -112,12 +121,12 @@ impl Context {
     }
 
     /// What lives as long as a layer: its settings, weights and norms, uploaded.
-    pub fn layer(&self, settings: Layer, weights: &[f32], norms: &[[f32; 2]]) -> BindGroup {
+    pub fn layer(&self, settings: Layer, weights: &[f32], norms: &[f32]) -> BindGroup {
         let bytes = |values: usize| 4 * values as u64;
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
         let uniform = self.buffer("layer", size_of::<Layer>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST);
         let weights_buffer = self.buffer("weights", bytes(weights.len()), storage);
-        let norms_buffer = self.buffer("norms", bytes(2 * norms.len()), storage);
+        let norms_buffer = self.buffer("norms", bytes(norms.len()), storage);
         self.write(&uniform, &[settings]);
         self.write(&weights_buffer, weights);
         self.write(&norms_buffer, norms);
@@ -141,16 +150,16 @@ impl Context {
         self.device.create_command_encoder(&Default::default())
     }
 
-    /// Runs `kernel` with `threads` threads, `depth` times (z).
+    /// Runs `kernel` in `groups` workgroups, `depth` times (z).
     pub fn dispatch(
         &self,
         pass: &mut ComputePass,
         kernel: Kernel,
         (layer, flow): (&BindGroup, &BindGroup),
-        threads: usize,
+        groups: usize,
         depth: usize,
     ) {
-        let groups = threads.div_ceil(WORKGROUP as usize).max(1);
+        let groups = groups.max(1);
         let x = groups.min(self.limits.workgroups as usize);
         pass.set_pipeline(&self.pipelines[kernel as usize]);
         pass.set_bind_group(0, layer, &[]);

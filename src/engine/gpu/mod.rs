@@ -10,10 +10,10 @@
 //! # Practice
 //!
 //! Four kinds of things by lifetime: the `context` (device and pipelines) with the engine, the `model` (weights) with
-//! the loaded chip, the `buffers` until a batch needs larger ones, the `settings` of a run. A submission takes as many
-//! images as the device's limits allow through all layers and steps; only readout sums and event counts come back.
-//! Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one buffer and writes another, so all share one layout,
-//! and images alternate between pulses and sums.
+//! the loaded chips, the `buffers` until a batch needs larger ones, the `settings` of a run. A submission takes as many
+//! images as the device's limits allow through all layers and steps of all chips of a load; only readout sums and event
+//! counts come back. Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one buffer and writes another, so all
+//! share one layout, and images alternate between pulses and sums. Pulses are packed, four channels a word.
 
 mod adapter;
 mod buffers;
@@ -25,11 +25,13 @@ mod settings;
 mod shaders;
 
 pub use adapter::{AdapterInfo, AdapterKind, adapters, auto_choice, explicit_choice};
-pub use run::GpuChip;
+pub use run::GpuChips;
+use run::Groups;
 
-use super::{Engine, LoadedChip};
+use super::{Engine, LoadedChips};
 use crate::chip::Chip;
 use crate::error::Result;
+use buffers::Sizes;
 use context::Context;
 
 /// Runs chips on a graphics adapter.
@@ -48,13 +50,14 @@ impl GpuEngine {
     /// The same with smaller limits, for tests: bytes of a buffer, and workgroups in one dimension.
     #[doc(hidden)]
     pub fn limited(mut self, buffer_bytes: u64, workgroups: u32) -> Self {
-        self.context.limits = context::Limits { buffer_bytes, workgroups };
+        self.context.limits = context::Limits { buffer_bytes, workgroups, ..self.context.limits };
         self
     }
 
-    /// Brings a chip onto the device.
-    pub fn load_chip<'a>(&'a self, chip: &'a Chip) -> Result<GpuChip<'a>> {
-        GpuChip::new(&self.context, chip)
+    /// Brings chips onto the device together, whether or not so many are best.
+    #[doc(hidden)]
+    pub fn load_together<'a>(&'a self, chips: &'a [Chip]) -> Result<GpuChips<'a>> {
+        GpuChips::new(&self.context, chips)
     }
 }
 
@@ -63,7 +66,13 @@ impl Engine for GpuEngine {
         self.name.clone()
     }
 
-    fn load<'a>(&'a self, chip: &'a Chip) -> Result<Box<dyn LoadedChip + 'a>> {
-        Ok(Box::new(self.load_chip(chip)?))
+    fn chips_at_once(&self, chip: &Chip) -> usize {
+        Sizes::new(chip, 1, &self.context.limits).map_or(1, |sizes| sizes.chips)
+    }
+
+    fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {
+        let at_once = chips.first().map_or(1, |chip| self.chips_at_once(chip));
+        let groups = chips.chunks(at_once).map(|chips| self.load_together(chips)).collect::<Result<_>>()?;
+        Ok(Box::new(Groups(groups)))
     }
 }

@@ -4,12 +4,14 @@ use bytemuck::Zeroable;
 use wgpu::{Buffer, BufferUsages, CommandEncoder};
 
 use super::GpuEngine;
+use super::buffers::Buffers;
 use super::context::Context;
-use super::run::GpuChip;
-use super::settings::{Layer, Run};
+use super::model::planes;
+use super::run::{GpuChips, pack};
+use super::settings::{LANES, Layer, Run};
 use super::shaders::Kernel;
 use crate::error::Result;
-use crate::network::{Batch, Encoder};
+use crate::network::Inputs;
 
 impl GpuEngine {
     /// Philox4x32-10 of each counter and key, drawn on the device.
@@ -42,39 +44,45 @@ impl GpuEngine {
     }
 }
 
-impl GpuChip<'_> {
-    /// The Poisson spikes of a batch that fits into one submission, `[images, steps, channels, pixels]`.
+impl GpuChips<'_> {
+    /// The Poisson spikes of a batch that fits into one submission, `[images, steps, pixels, channels]`.
     #[doc(hidden)]
-    pub fn encoded(&mut self, encoder: &Encoder, batch: &Batch) -> Result<Vec<i32>> {
-        let buffers = self.take_buffers(batch.len())?;
+    pub fn encoded(&self, inputs: &Inputs) -> Result<Vec<i8>> {
+        let (images, shape) = (inputs.batch.len(), self.chip().input);
+        let words = shape.channels.div_ceil(LANES);
         self.context.guard(|| {
-            let run = self.upload(&buffers, encoder, batch, 0..batch.len(), &mut []);
+            let buffers = Buffers::take(self.context, &self.sizes, images);
+            let run = self.upload(&buffers, inputs, 0..images);
             let mut commands = self.context.encoder();
             self.encode(&mut commands.begin_compute_pass(&Default::default()), &buffers, run);
-            let words = batch.len() * self.chip.steps * self.chip.input.len();
-            let words = read(self.context, commands, &buffers.pulses[0], words)?;
-            Ok(bytemuck::cast_vec(words))
+            let count = images * self.chip().steps * shape.height * shape.width * words;
+            let found = read(self.context, commands, &buffers.pulses[0], count)?;
+            let bytes: &[i8] = bytemuck::cast_slice(&found);
+            Ok(bytes.chunks(words * LANES).flat_map(|pixel| &pixel[..shape.channels]).copied().collect())
         })
     }
 
-    /// The sums `[images, steps, columns, pixels]` of layer `l` for pulses `[images, steps, channels, pixels]` in
-    /// `planes` digit planes.
+    /// The sums `[chips, images, steps, pixels, columns]` of layer `l`, for pulses of all chips in the form `[images,
+    /// steps, planes, pixels, channels]`; the first layer's inputs are the same for all chips.
     #[doc(hidden)]
-    pub fn sums(&mut self, l: usize, planes: u32, pulses: &[i32]) -> Result<Vec<f32>> {
-        let plan = &self.chip.layers[l].plan;
-        let images = pulses.len() / (self.chip.steps * plan.input.len());
-        let words = images * self.chip.steps * plan.output.len();
-        let buffers = self.take_buffers(images)?;
+    pub fn sums(&self, l: usize, pulses: &[i8]) -> Result<Vec<f32>> {
+        let (chip, chips) = (self.chip(), self.chips.len());
+        let plan = &chip.layers[l].plan;
+        let of = if l == 0 { 1 } else { chips };
+        let images = pulses.len() / (of * chip.steps * planes(chip, l) * plan.input.len());
+        let columns = plan.columns().next_multiple_of(LANES);
+        let words = chips * images * chip.steps * plan.output.height * plan.output.width * columns;
         self.context.guard(|| {
-            let run = Run { images: images as u32, first_steps: self.chip.steps as u32, ..Run::zeroed() };
+            let buffers = Buffers::take(self.context, &self.sizes, images);
+            let run = Run { images: images as u32, first_steps: chip.steps as u32, ..Run::zeroed() };
             self.context.write(&buffers.run, &[run]);
-            self.context.write(&buffers.pulses[0], pulses);
+            self.context.write(&buffers.pulses[0], &pack(pulses.chunks(plan.input.channels)));
             let mut commands = self.context.encoder();
             let mut pass = commands.begin_compute_pass(&Default::default());
-            self.sum(&mut pass, &buffers, run, l, planes, &buffers.pulses[0]);
+            self.sum(&mut pass, &buffers, run, l, &buffers.pulses[0]);
             drop(pass);
-            let words = read(self.context, commands, &buffers.sums, words)?;
-            Ok(bytemuck::cast_vec(words))
+            let found: Vec<f32> = bytemuck::cast_vec(read(self.context, commands, &buffers.sums, words)?);
+            Ok(found.chunks(columns).flat_map(|pixel| &pixel[..plan.columns()]).copied().collect())
         })
     }
 }

@@ -1,56 +1,45 @@
-//! A loaded chip and its runs: a submission for as many images as the device takes at once, all layers and steps in it.
+//! Loaded chips and their runs: a submission for as many images as the device takes at once, all chips, layers and steps
+//! in it.
 
 use std::ops::Range;
 
+use ndarray::Array2;
 use wgpu::{BindGroup, Buffer, ComputePass};
 
 use super::buffers::{Buffers, Sizes};
 use super::context::Context;
-use super::model::{self, LoadedLayer};
-use super::settings::Run;
+use super::model::{self, LoadedLayer, column_words, pools_apart};
+use super::settings::{LANES, Run, WORKGROUP};
 use super::shaders::Kernel;
 use crate::chip::Chip;
 use crate::engine::cpu::mean_readout;
-use crate::engine::{Counts, LoadedChip, Outcome};
+use crate::engine::{Counts, LoadedChips, Outcome, check_steps};
 use crate::error::Result;
-use crate::network::encode::{Encoding, PLANES, digit, fixed_point};
-use crate::network::{Batch, Encoder};
+use crate::network::{Encoding, Inputs};
 
-/// A chip on the device.
-pub struct GpuChip<'a> {
+/// Chips on the device, run together.
+pub struct GpuChips<'a> {
     pub(super) context: &'a Context,
-    pub(super) chip: &'a Chip,
+    pub(super) chips: &'a [Chip],
     layers: Vec<LoadedLayer>,
     pub(super) sizes: Sizes,
-    buffers: Option<Buffers>,
 }
 
-impl<'a> GpuChip<'a> {
-    pub(super) fn new(context: &'a Context, chip: &'a Chip) -> Result<Self> {
-        let sizes = Sizes::new(chip, &context.limits)?;
-        let layers = context.guard(|| model::load(context, chip))?;
-        Ok(GpuChip { context, chip, layers, sizes, buffers: None })
+impl<'a> GpuChips<'a> {
+    pub(super) fn new(context: &'a Context, chips: &'a [Chip]) -> Result<Self> {
+        let sizes = Sizes::new(&chips[0], chips.len(), &context.limits)?;
+        let layers = context.guard(|| model::load(context, chips))?;
+        Ok(GpuChips { context, chips, layers, sizes })
     }
 
-    /// Buffers for at least this many images, kept from batch to batch.
-    pub(super) fn take_buffers(&mut self, images: usize) -> Result<Buffers> {
-        match self.buffers.take() {
-            Some(buffers) if buffers.images >= images => Ok(buffers),
-            _ => self.context.guard(|| Ok(Buffers::new(self.context, &self.sizes, images))),
-        }
+    /// The first chip: the others differ in weights and norms alone.
+    pub(super) fn chip(&self) -> &'a Chip {
+        &self.chips[0]
     }
 
-    /// Brings some images onto the device: Poisson images as they are, others as fixed-point inputs, which are counted
-    /// into `input`. Returns the submission's settings.
-    pub(super) fn upload(
-        &self,
-        buffers: &Buffers,
-        encoder: &Encoder,
-        batch: &Batch,
-        images: Range<usize>,
-        input: &mut [u64],
-    ) -> Run {
-        let first_steps = if encoder.is_static() { 1 } else { self.chip.steps };
+    /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's settings.
+    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>) -> Run {
+        let (encoder, batch) = (&inputs.encoder, &inputs.batch);
         if encoder.encoding == Encoding::Poisson {
             let words: Vec<u32> = images
                 .clone()
@@ -58,66 +47,64 @@ impl<'a> GpuChip<'a> {
                 .collect();
             self.context.write(&buffers.values, &words);
         } else {
-            let integers: Vec<i32> =
-                images.clone().flat_map(|b| batch.image(b)).map(|value| fixed_point(*value)).collect();
-            for map in integers.chunks(first_steps * self.chip.input.len()) {
-                let pulses: Vec<u64> = map.chunks(self.chip.input.len()).map(digits).collect();
-                input.iter_mut().enumerate().for_each(|(t, count)| *count += pulses[t.min(first_steps - 1)]);
-            }
-            self.context.write(&buffers.pulses[0], &integers);
+            let pulses = inputs.pulses();
+            let pixels = images.clone().flat_map(|b| pulses.image(b).chunks(encoder.shape.channels));
+            self.context.write(&buffers.pulses[0], &pack(pixels));
         }
         let [key_low, key_high] = encoder.key;
-        let run = Run { images: images.len() as u32, first_steps: first_steps as u32, key_low, key_high };
+        let first_steps = inputs.given_steps() as u32;
+        let run = Run { images: images.len() as u32, first_steps, key_low, key_high };
         self.context.write(&buffers.run, &[run]);
         run
     }
 
     /// Records the Poisson draws of all images and steps, into the first of the pulses.
     pub(super) fn encode(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run) {
-        let threads = run.images as usize * self.chip.input.len().div_ceil(4);
+        let pixels = self.chip().input.height * self.chip().input.width;
+        let groups = groups(run.images as usize * pixels.div_ceil(4));
         let flow = self.flow(buffers, &buffers.values, &buffers.pulses[0]);
-        self.context.dispatch(pass, Kernel::Encode, (&self.layers[0].parts[0].group, &flow), threads, self.chip.steps);
+        let layer = &self.layers[0].parts[0].group;
+        self.context.dispatch(pass, Kernel::Encode, (layer, &flow), groups, self.chip().steps);
     }
 
-    /// Records a layer's column sums; inputs of several digit planes go to the first layer only.
-    pub(super) fn sum(
-        &self,
-        pass: &mut ComputePass,
-        buffers: &Buffers,
-        run: Run,
-        l: usize,
-        planes: u32,
-        from: &Buffer,
-    ) {
-        let kernel = if l == 0 && planes > 1 { Kernel::Digits } else { Kernel::Spikes };
-        let steps = if l == 0 { run.first_steps as usize } else { self.chip.steps };
-        let threads = run.images as usize * steps * self.chip.layers[l].plan.unrolling().pixels();
+    /// Records a layer's column sums.
+    pub(super) fn sum(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run, l: usize, from: &Buffer) {
+        let steps = if l == 0 { run.first_steps as usize } else { self.chip().steps };
+        let pixels = run.images as usize * steps * self.chip().layers[l].plan.unrolling().pixels();
         let flow = self.flow(buffers, from, &buffers.sums);
         for part in &self.layers[l].parts {
-            self.context.dispatch(pass, kernel, (&part.group, &flow), threads, part.blocks);
+            let kernel = Kernel::sums(part.words);
+            let groups = pixels.div_ceil(kernel.pixels());
+            let depth = self.chips.len() * part.words.div_ceil(kernel.across() as usize);
+            self.context.dispatch(pass, kernel, (&part.group, &flow), groups, depth);
         }
     }
 
-    fn record(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run, planes: u32) {
-        let images = run.images as usize;
+    fn record(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run) {
+        let (images, chips, steps) = (run.images as usize, self.chips.len(), self.chip().steps);
         let [mut inputs, mut spikes] = buffers.pulses.each_ref();
-        for (l, layer) in self.chip.layers.iter().enumerate() {
+        for (l, layer) in self.chip().layers.iter().enumerate() {
             let plan = &layer.plan;
+            let words = column_words(plan);
             let group = &self.layers[l].parts[0].group;
-            self.sum(pass, buffers, run, l, planes, inputs);
+            self.sum(pass, buffers, run, l, inputs);
             if !plan.spikes() {
                 let flow = self.flow(buffers, &buffers.sums, &buffers.readout);
-                self.context.dispatch(pass, Kernel::Readout, (group, &flow), images * plan.columns(), 1);
+                self.context.dispatch(pass, Kernel::Readout, (group, &flow), groups(chips * images * words), 1);
                 continue;
             }
+            let apart = pools_apart(plan);
+            let window = if apart { (1, 1) } else { plan.pool };
+            let windows = plan.output.height.div_ceil(window.0) * plan.output.width.div_ceil(window.1);
             let flow = self.flow(buffers, &buffers.sums, spikes);
-            self.context.dispatch(pass, Kernel::Neurons, (group, &flow), images * plan.output.len(), 1);
-            if plan.pool == (1, 1) {
-                std::mem::swap(&mut inputs, &mut spikes);
-            } else {
+            self.context.dispatch(pass, Kernel::Neurons, (group, &flow), groups(images * windows * words), chips);
+            if apart {
+                let pooled = plan.pooled();
+                let threads = chips * images * steps * pooled.height * pooled.width * words;
                 let flow = self.flow(buffers, spikes, inputs);
-                let threads = images * self.chip.steps * plan.pooled().len();
-                self.context.dispatch(pass, Kernel::Pool, (group, &flow), threads, 1);
+                self.context.dispatch(pass, Kernel::Pool, (group, &flow), groups(threads), 1);
+            } else {
+                std::mem::swap(&mut inputs, &mut spikes);
             }
         }
     }
@@ -126,62 +113,95 @@ impl<'a> GpuChip<'a> {
         self.context.flow(&buffers.run, from, to, &buffers.counts)
     }
 
-    /// Runs some of the images; adds their readout sums and events.
+    /// Runs some of the images; gives the readout's sums `[chips, images, words]` and adds the events.
     fn submit(
         &self,
         buffers: &Buffers,
-        encoder: &Encoder,
-        batch: &Batch,
+        inputs: &Inputs,
         images: Range<usize>,
-        (readout, counts): (&mut Vec<f32>, &mut Counts),
-    ) -> Result<()> {
-        let run = self.upload(buffers, encoder, batch, images.clone(), &mut counts.input);
+        counts: &mut [Counts],
+    ) -> Result<Vec<f32>> {
+        let run = self.upload(buffers, inputs, images.clone());
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
         let mut pass = commands.begin_compute_pass(&Default::default());
-        if encoder.encoding == Encoding::Poisson {
+        if inputs.encoder.encoding == Encoding::Poisson {
             self.encode(&mut pass, buffers, run);
         }
-        self.record(&mut pass, buffers, run, encoder.encoding.planes());
+        self.record(&mut pass, buffers, run);
         drop(pass);
-        let sums = images.len() * self.classes();
-        let events = self.chip.layers.len() * self.chip.steps;
-        let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * events as u64)];
+        let sums = images.len() * self.sizes.readout;
+        let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * self.sizes.counts as u64)];
         let words = self.context.finish(commands, &buffers.staging, &sources)?;
         let (sums, events) = words.split_at(sums);
-        readout.extend(sums.iter().map(|word| f32::from_bits(*word)));
-        let counters = std::iter::once(&mut counts.input).chain(&mut counts.spikes).flatten();
-        counters.zip(events).for_each(|(count, events)| *count += u64::from(*events));
-        Ok(())
-    }
-
-    fn classes(&self) -> usize {
-        self.chip.layers.last().map_or(0, |layer| layer.plan.columns())
-    }
-}
-
-impl LoadedChip for GpuChip<'_> {
-    fn run(&mut self, encoder: &Encoder, batch: &Batch) -> Result<Outcome> {
-        let chip = self.chip;
-        let mut readout = Vec::new();
-        let mut counts = Counts::new(chip.layers.len() - 1, chip.steps);
-        let at_once = self.sizes.images.min(batch.len().max(1));
-        let buffers = self.take_buffers(at_once)?;
-        for first in (0..batch.len()).step_by(at_once) {
-            let images = first..batch.len().min(first + at_once);
-            self.context.guard(|| self.submit(&buffers, encoder, batch, images, (&mut readout, &mut counts)))?;
+        let (input, mut events) = events.split_at(self.chip().steps);
+        let add = |counts: &mut [u64], events: &[u32]| {
+            counts.iter_mut().zip(events).for_each(|(count, events)| *count += u64::from(*events));
+        };
+        for counts in counts {
+            add(&mut counts.input, input);
+            for layer in &mut counts.spikes {
+                let (mine, rest) = events.split_at(layer.len());
+                add(layer, mine);
+                events = rest;
+            }
         }
-        self.buffers = Some(buffers);
+        Ok(sums.iter().map(|word| f32::from_bits(*word)).collect())
+    }
+
+    fn run_with(&self, buffers: &Buffers, inputs: &Inputs, at_once: usize) -> Result<Vec<Outcome>> {
+        let (chip, images) = (self.chip(), inputs.batch.len());
+        let classes = chip.layers.last().map_or(0, |layer| layer.plan.columns());
         let unit = chip.layers.last().map_or(1.0, |layer| layer.input_unit);
-        let classes = self.classes();
-        let logits = ndarray::Array2::from_shape_fn((batch.len(), classes), |(b, c)| {
-            mean_readout(readout[b * classes + c], unit, chip.steps)
-        });
-        Ok(Outcome { logits, counts })
+        let words = classes.next_multiple_of(LANES);
+        let mut counts = vec![Counts::new(chip.layers.len() - 1, chip.steps); self.chips.len()];
+        if inputs.encoder.encoding != Encoding::Poisson {
+            counts.iter_mut().for_each(|counts| counts.input.clone_from(&inputs.pulses().per_step));
+        }
+        let mut logits = vec![Array2::zeros((images, classes)); self.chips.len()];
+        for first in (0..images).step_by(at_once) {
+            let some = first..images.min(first + at_once);
+            let sums = self.context.guard(|| self.submit(buffers, inputs, some.clone(), &mut counts))?;
+            for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * words)) {
+                for (b, sums) in some.clone().zip(sums.chunks(words)) {
+                    logits.row_mut(b).iter_mut().zip(sums).for_each(|(logit, sum)| {
+                        *logit = mean_readout(*sum, unit, chip.steps);
+                    });
+                }
+            }
+        }
+        Ok(logits.into_iter().zip(counts).map(|(logits, counts)| Outcome { logits, counts }).collect())
     }
 }
 
-/// Pulses of a map of fixed-point inputs: digits summed over the planes.
-fn digits(map: &[i32]) -> u64 {
-    map.iter().map(|n| (0..PLANES).map(|plane| u64::from(digit(*n, plane).unsigned_abs())).sum::<u64>()).sum()
+impl LoadedChips for GpuChips<'_> {
+    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
+        check_steps(self.chips.iter(), inputs)?;
+        let at_once = self.sizes.images.min(inputs.batch.len()).max(1);
+        let buffers = self.context.guard(|| Ok(Buffers::take(self.context, &self.sizes, at_once)))?;
+        let outcomes = self.run_with(&buffers, inputs, at_once)?;
+        buffers.give_back(self.context);
+        Ok(outcomes)
+    }
+}
+
+/// Chips that do not fit together, in groups one after the other.
+pub struct Groups<'a>(pub(super) Vec<GpuChips<'a>>);
+
+impl LoadedChips for Groups<'_> {
+    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
+        let outcomes: Result<Vec<_>> = self.0.iter_mut().map(|chips| chips.run(inputs)).collect();
+        Ok(outcomes?.concat())
+    }
+}
+
+/// Workgroups of so many threads.
+fn groups(threads: usize) -> usize {
+    threads.div_ceil(WORKGROUP as usize)
+}
+
+/// Pixels' channels as words, a signed byte each.
+pub(super) fn pack<'a>(pixels: impl Iterator<Item = &'a [i8]>) -> Vec<u32> {
+    let word = |lanes: &[i8]| lanes.iter().rev().fold(0, |word, lane| word << 8 | u32::from(*lane as u8));
+    pixels.flat_map(|pixel| pixel.chunks(LANES).map(word)).collect()
 }

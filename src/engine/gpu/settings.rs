@@ -6,8 +6,12 @@ use crate::network::encode::DIGIT_BITS;
 
 /// Threads of a workgroup, in every kernel.
 pub const WORKGROUP: u32 = 64;
-/// Columns a thread sums at once.
-pub const COLUMNS: u32 = 8;
+/// Channels of a word of pulses, and of a vector of sums: small integers in a byte each, floats side by side.
+pub const LANES: usize = 4;
+/// Pixels that a thread of column sums takes.
+pub const THREAD_PIXELS: u32 = 8;
+/// Pixels of the largest pooling window whose neurons one thread scans.
+pub const MOST_WINDOW: u32 = 4;
 /// A chip has at most this many steps: counts are gathered in workgroup memory.
 pub const MOST_STEPS: u32 = 1024;
 
@@ -30,19 +34,33 @@ macro_rules! uniform {
 }
 
 uniform! {
-    /// A layer: lives as long as the chip's buffers.
+    /// A layer of some chips: lives as long as they are loaded.
     Layer {
         /// Its number, from 0.
         index: u32,
-        /// The first column of this part of its weights.
-        first_column: u32,
-        /// Output channels.
-        columns: u32,
-        /// Input channels; of a fully connected layer all its inputs.
+        /// Layers of a chip that have neurons.
+        layers: u32,
+        /// Chips.
+        chips: u32,
+        /// Words of an input pixel; of a fully connected layer, of the whole input.
+        words: u32,
+        /// Digit planes of the inputs.
+        planes: u32,
+        /// Digit planes of the next layer's inputs.
+        next_planes: u32,
+        /// Words of an output pixel.
+        column_words: u32,
+        /// The first word of the outputs in this part of its weights.
+        first_word: u32,
+        /// Words of the outputs in this part of its weights.
+        part_words: u32,
+        /// Channels of the chip's input.
         channels: u32,
-        /// Rows of the input and output map.
+        /// Pixels of the chip's input.
+        input_pixels: u32,
+        /// Rows of the input and output map; 1 of a fully connected layer.
         height: u32,
-        /// Columns of the input and output map.
+        /// Columns of the input and output map; 1 of a fully connected layer.
         width: u32,
         /// Kernel width.
         kernel: u32,
@@ -52,6 +70,10 @@ uniform! {
         window_height: u32,
         /// Columns of the pooling window behind it.
         window_width: u32,
+        /// Rows of the window that a thread scans.
+        scan_height: u32,
+        /// Columns of the window that a thread scans.
+        scan_width: u32,
         /// The neurons' leak.
         leak: f32,
         /// The neurons' threshold.
@@ -75,14 +97,15 @@ uniform! {
     }
 }
 
-/// The head of every shader, for inputs of `planes` digit planes.
-pub fn prelude(planes: u32) -> String {
+/// The head of every shader; workgroups of column sums are `across` words of columns wide.
+pub fn prelude(across: u32) -> String {
     let constants = [
         ("WORKGROUP", WORKGROUP),
-        ("COLUMNS", COLUMNS),
+        ("ACROSS", across),
+        ("PIXELS", THREAD_PIXELS),
         ("MOST_STEPS", MOST_STEPS),
+        ("MOST_WINDOW", MOST_WINDOW),
         ("DIGIT_BITS", DIGIT_BITS),
-        ("PLANES", planes),
     ];
     let constants = constants.map(|(name, value)| format!("const {name} = {value}u;\n"));
     constants.concat() + Layer::WGSL + Run::WGSL

@@ -1,20 +1,21 @@
 //! The kernels, composed: constants and structs from Rust, what all kernels share, what this one needs, and itself.
 
-use super::settings::prelude;
-use crate::network::encode::PLANES;
+use super::settings::{THREAD_PIXELS, WORKGROUP, prelude};
 
 /// A compute kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// Poisson spikes from images.
     Encode,
-    /// Column sums of inputs of one plane: spikes, or spikes summed by a pool.
-    Spikes,
-    /// Column sums of fixed-point inputs, by digit planes.
-    Digits,
-    /// Neurons over all steps.
+    /// Column sums in tiles of 16 columns by 128 pixels.
+    Sums16,
+    /// Column sums in tiles of 32 columns by 64 pixels.
+    Sums32,
+    /// Column sums in tiles of 64 columns by 32 pixels.
+    Sums64,
+    /// Neurons over all steps, and small pooling windows.
     Neurons,
-    /// Sums over pooling windows.
+    /// Sums over large pooling windows.
     Pool,
     /// The readout's sum over steps.
     Readout,
@@ -24,29 +25,52 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Kernel; 7] = [
+    pub const ALL: [Kernel; 8] = [
         Kernel::Encode,
-        Kernel::Spikes,
-        Kernel::Digits,
+        Kernel::Sums16,
+        Kernel::Sums32,
+        Kernel::Sums64,
         Kernel::Neurons,
         Kernel::Pool,
         Kernel::Readout,
         Kernel::KnownAnswers,
     ];
 
+    /// The kernel for column sums of so many words of columns: no wider than they are, for tiles have to be full.
+    pub fn sums(words: usize) -> Kernel {
+        match words {
+            0..=4 => Kernel::Sums16,
+            5..=8 => Kernel::Sums32,
+            _ => Kernel::Sums64,
+        }
+    }
+
+    /// Words of columns of a workgroup of column sums.
+    pub fn across(self) -> u32 {
+        match self {
+            Kernel::Sums16 => 4,
+            Kernel::Sums32 => 8,
+            _ => 16,
+        }
+    }
+
+    /// Pixels of a workgroup of column sums: eight a thread.
+    pub fn pixels(self) -> usize {
+        (WORKGROUP / self.across() * THREAD_PIXELS) as usize
+    }
+
     /// The whole shader; its entry point is `main`.
     pub fn source(self) -> String {
         let philox = include_str!("../../../shaders/philox.wgsl");
         let parts: &[&str] = match self {
             Kernel::Encode => &[philox, include_str!("../../../shaders/encode.wgsl")],
-            Kernel::Spikes | Kernel::Digits => &[include_str!("../../../shaders/crossbar.wgsl")],
+            Kernel::Sums16 | Kernel::Sums32 | Kernel::Sums64 => &[include_str!("../../../shaders/crossbar.wgsl")],
             Kernel::Neurons => &[include_str!("../../../shaders/neurons.wgsl")],
             Kernel::Pool => &[include_str!("../../../shaders/pool.wgsl")],
             Kernel::Readout => &[include_str!("../../../shaders/readout.wgsl")],
             Kernel::KnownAnswers => &[philox, include_str!("../../../shaders/known_answers.wgsl")],
         };
-        let planes = if self == Kernel::Digits { PLANES } else { 1 };
-        prelude(planes) + include_str!("../../../shaders/common.wgsl") + &parts.concat()
+        prelude(self.across()) + include_str!("../../../shaders/common.wgsl") + &parts.concat()
     }
 }
 

@@ -16,11 +16,11 @@ pub use file::{OWN_KEYS, SweepFile};
 use super::store::{self, Store, Trial, shard_name};
 use super::table::{self, ChipRow, Point};
 use crate::checkpoint::Checkpoint;
-use crate::chip::{Blueprint, Chip};
+use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
-use crate::engine::evaluate::{ChipResult, Evaluation, check_fit};
+use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
@@ -148,6 +148,8 @@ impl Sweep {
         let (began, mut run) = (Instant::now(), 0);
         self.notices.iter().for_each(|notice| monitor.line(notice));
         monitor.begin(&self.file.name, total.saturating_sub(first).div_ceil(of));
+        // Points of one network see the same inputs.
+        let mut last: Option<(&Arc<Subject>, Evaluation)> = None;
         for (p, Setting { profile, subject, .. }) in self.points.iter().enumerate() {
             let start = p as u64 * chips;
             let missing: Vec<u64> = (start..start + chips)
@@ -158,16 +160,14 @@ impl Sweep {
                 continue;
             }
             let blueprint = blueprint(profile, subject, self.file.seed)?;
-            let encoder = Encoder::new(subject.encoding, subject.model.input, self.file.seed, 0);
-            let evaluation = Evaluation::on(engine, &self.data, encoder);
-            let mut last: Option<(Chip, ChipResult)> = None;
-            for chip in missing {
-                let programmed = Chip::program(&blueprint, chip)?;
-                // Without variation every chip is the same one.
-                let result = match last.take() {
-                    Some((same, result)) if same == programmed => result,
-                    _ => evaluation.run(&programmed)?,
-                };
+            let evaluation = match last.take() {
+                Some((same, evaluation)) if Arc::ptr_eq(same, subject) => evaluation,
+                _ => {
+                    let encoder = Encoder::new(subject.encoding, subject.model.input, self.file.seed, 0);
+                    Evaluation::on(engine, &self.data, encoder, subject.model.steps)
+                }
+            };
+            evaluation.series(&blueprint, missing, |chip, result| {
                 store.push(Trial {
                     point: p as u64,
                     chip,
@@ -176,7 +176,6 @@ impl Sweep {
                     spikes: result.counts.total_spikes(),
                 })?;
                 run += 1;
-                last = Some((programmed, result));
                 monitor.progress((start + chip).saturating_sub(first) / of + 1, "");
                 if monitor.stop() {
                     monitor.end();
@@ -184,7 +183,9 @@ impl Sweep {
                         "finished trials are stored; the same command goes on from here".into(),
                     ));
                 }
-            }
+                Ok(())
+            })?;
+            last = Some((subject, evaluation));
         }
         monitor.end();
         store::append_timing(&folder.file("timing.csv"), shard.index, shard.of, run, began.elapsed())?;

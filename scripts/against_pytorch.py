@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Times crosspike and an eager PyTorch model of the same network in turn, on the same weights and images.
+
+    pip install numpy safetensors torch
+    scripts/against_pytorch.py --make CIFAR_DIR          # once: trains the networks a little, then measures
+    scripts/against_pytorch.py [--threads 1,2] [--reference FOLDER]
+
+CIFAR_DIR holds CIFAR-10 in its binary layout (data_batch_1.bin, https://www.cs.toronto.edu/~kriz/cifar.html). The
+networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs; a few dozen steps of training give them the spike rates
+of trained ones. They are kept in --cache.
+
+Every measurement is a process of its own, so that its peak memory is its own: PyTorch, crosspike, PyTorch, ..., each
+--rounds times; in it one run warms up and the median of --runs counts, and the table has the medians of these. The PyTorch model is the one below, or `BnttSnn` of
+FOLDER/reference_snn.py. Before anything is timed, both compute the logits and spikes of the same images, given directly,
+and must agree but for the few spikes that rounding decides.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+ROOT = Path(__file__).resolve().parent.parent
+ITERATIONS = {"vgg5": 80, "vgg9": 60}
+BATCH = 16
+
+
+class Spike(torch.autograd.Function):
+    """[v > 0] with the gradient 0.3·max(0, 1 − |v|)."""
+
+    @staticmethod
+    def forward(ctx, v):
+        ctx.save_for_backward(v)
+        return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (v,) = ctx.saved_tensors
+        return gradient * 0.3 * torch.clamp(1 - v.abs(), min=0)
+
+
+class Scale(nn.Module):
+    """Batch norms through time: one norm a step, a scale and no shift."""
+
+    def __init__(self, kind, channels, steps):
+        super().__init__()
+        self.norms = nn.ModuleList(kind(channels, eps=1e-4, momentum=0.1) for _ in range(steps))
+        for norm in self.norms:
+            norm.bias = None
+
+
+class Snn(nn.Module):
+    """The network of a model file (arXiv:2010.01729): u ← λ·u + BN_t(W·s), a spike iff u > θ, then u ← u − θ."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.steps, self.leak, self.theta = model["steps"], model["neuron"]["leak"], model["neuron"]["threshold"]
+        shape = model["input"]
+        channels, height, width = shape["channels"], shape["height"], shape["width"]
+        self.weights, self.scales, self.pools, self.names = nn.ModuleList(), nn.ModuleList(), [], []
+        counted = {"conv": 0, "fc": 0}
+        for item in model["layers"] + [{"fc": model["classes"]}]:
+            ((kind, size),) = item.items()
+            if kind == "pool":
+                self.pools[-1] = size
+                height, width = height // size, width // size
+                continue
+            counted[kind] += 1
+            if kind == "conv":
+                self.weights.append(nn.Conv2d(channels, size, 3, padding=1, bias=False))
+                self.scales.append(Scale(nn.BatchNorm2d, size, self.steps))
+            else:
+                self.weights.append(nn.Linear(channels * height * width, size, bias=False))
+                self.scales.append(Scale(nn.BatchNorm1d, size, self.steps))
+                height = width = 1
+            channels = size
+            self.pools.append(1)
+            self.names.append(f"{kind}{counted[kind]}")
+            nn.init.xavier_uniform_(self.weights[-1].weight, gain=2)
+        del self.scales[-1]
+
+    def forward(self, x, encode="poisson", trace=None):
+        membranes, total = [0.0] * len(self.scales), 0.0
+        for t in range(self.steps):
+            s = torch.sign(x) * (2 * torch.rand_like(x) <= x.abs()).to(x.dtype) if encode == "poisson" else x
+            for i, scale in enumerate(self.scales):
+                s = s.flatten(1) if isinstance(self.weights[i], nn.Linear) else s
+                u = self.leak * membranes[i] + scale.norms[t](self.weights[i](s))
+                s = Spike.apply(u / self.theta - 1)
+                membranes[i] = u - s.detach() * self.theta
+                if trace is not None:
+                    trace.setdefault(f"spikes.{self.names[i]}", []).append(s.detach())
+                s = F.avg_pool2d(s, self.pools[i]) if self.pools[i] > 1 else s
+            total = total + self.weights[-1](s.flatten(1))
+        return total / self.steps
+
+    def seed_state_dict(self):
+        """Tensors under their published names."""
+        tensors = {f"{name}.weight": layer.weight.detach() for name, layer in zip(self.names, self.weights)}
+        for name, scale in zip(self.names, self.scales):
+            norm = name.replace("conv", "bntt") if "conv" in name else {"fc1": "bntt_fc"}.get(name, f"bntt_{name}")
+            for t, one in enumerate(scale.norms):
+                tensors |= {f"{norm}.{t}.{key}": value for key, value in one.state_dict().items()}
+        return tensors
+
+
+def build(arch, reference):
+    """The PyTorch model of models/ARCH.toml."""
+    model = tomllib.loads((ROOT / "models" / f"{arch}.toml").read_text())
+    if reference is None:
+        return Snn(model)
+    sys.path.insert(0, str(reference))
+    from reference_snn import BnttSnn
+
+    return BnttSnn(arch, model["input"]["channels"], model["input"]["height"], model["classes"], model["steps"])
+
+
+def optimiser(net):
+    return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+
+
+def step(net, optimiser, images, labels):
+    net.train()
+    optimiser.zero_grad()
+    loss = F.cross_entropy(net(images), labels)
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+
+def make(arch, cifar, cache, reference):
+    """Trains a network a little and stores it with 16 images."""
+    torch.manual_seed(0)
+    raw = np.fromfile(cifar / "data_batch_1.bin", np.uint8).reshape(-1, 3073)
+    labels = torch.tensor(raw[:, 0].astype(np.int64))
+    mean = np.array([0.4914, 0.4822, 0.4465])[:, None, None]
+    std = np.array([0.2023, 0.1994, 0.2010])[:, None, None]
+    images = torch.tensor(((raw[:, 1:].reshape(-1, 3, 32, 32) / 255 - mean) / std).astype(np.float32))
+    net = build(arch, reference)
+    sgd = optimiser(net)
+    for i in range(ITERATIONS[arch]):
+        chosen = torch.randint(0, len(images), (BATCH,))
+        loss = step(net, sgd, images[chosen], labels[chosen])
+        print(f"\r{arch}: {i + 1} of {ITERATIONS[arch]} steps, loss {loss:.3f}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    cache.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.clone().contiguous() for k, v in net.seed_state_dict().items()}, cache / f"{arch}.safetensors")
+    np.savez(cache / f"{arch}.images.npz", images=images[:BATCH].numpy(), labels=labels[:BATCH].numpy())
+
+
+def load(arch, cache, reference):
+    """The stored network and its images."""
+    net = build(arch, reference)
+    stored = load_file(cache / f"{arch}.safetensors")
+    for name, value in net.seed_state_dict().items():
+        value.copy_(stored[name])
+    file = np.load(cache / f"{arch}.images.npz")
+    return net, torch.tensor(file["images"]), torch.tensor(file["labels"])
+
+
+def time_pytorch(arch, work, threads, args):
+    """In a process of its own: images a second and peak memory, as JSON."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    net, images, labels = load(arch, args.cache, args.reference)
+    sgd = optimiser(net)
+
+    def run():
+        if work == "train":
+            step(net, sgd, images, labels)
+            return
+        net.eval()
+        with torch.no_grad():
+            net(images)
+
+    run()
+    seconds = []
+    for _ in range(args.runs):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps({"images_per_second": len(images) / statistics.median(seconds), "peak_bytes": peak}))
+
+
+def round_to_grid(weights, largest_input):
+    """As crosspike programs: multiples of 2^-g, g as large as keeps every sum of a column exact in float32."""
+    columns = weights.double().flatten(1)
+    g = 24 - int(np.ceil(np.log2(columns.abs().sum(1).max().item() * largest_input))) + 1
+    while (columns * 2.0**g).round().abs().sum(1).max().item() * largest_input > 2**24:
+        g -= 1
+    return ((weights.double() * 2.0**g).round() / 2.0**g).float()
+
+
+def verify(arch, args):
+    """Stops unless both compute the same: logits and spikes of images given directly, on the weights as programmed."""
+    net, images, _ = load(arch, args.cache, args.reference)
+    images = torch.round(images.double() * 65536) / 65536  # the fixed-point numbers that a crossbar takes
+    model = tomllib.loads((ROOT / "models" / f"{arch}.toml").read_text())
+    largest, before = {}, 15  # the largest digit of an input, then the pixels of the pool before
+    names = iter(n for n in net.seed_state_dict() if n.startswith(("conv", "fc")))
+    for item in model["layers"] + [{"fc": model["classes"]}]:
+        if "pool" in item:
+            before = item["pool"] ** 2
+        else:
+            largest[next(names)], before = before, 1
+    for name, value in net.seed_state_dict().items():
+        if name in largest:
+            value.copy_(round_to_grid(value, largest[name]))
+    net = net.double().eval()
+    trace = {}
+    with torch.no_grad():
+        ours = net(images, "direct", trace).numpy()
+    spikes = {name.removeprefix("spikes."): [s.sum().item() for s in steps] for name, steps in trace.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [args.crosspike, "infer", "--model", ROOT / "models" / f"{arch}.toml", "--checkpoint"]
+        command += [args.cache / f"{arch}.safetensors", "--data", f"images:{args.cache / arch}.images.npz"]
+        command += ["--encoding", "direct", "--backend", "cpu", "--logits", f"{folder}/l.npy", "--json", f"{folder}/r.json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        theirs = np.load(f"{folder}/l.npy")[0]
+        counted = json.loads(Path(f"{folder}/r.json").read_text())["spikes"]
+    # crosspike's neurons add in float32, these in float64: of some 10 million spikes a few fall otherwise, and an image
+    # in which one does has other logits.
+    apart = np.abs(ours - theirs).max(1) > 1e-3
+    differ = {name: sum(abs(a - b) for a, b in zip(counted[name], steps)) for name, steps in spikes.items()}
+    share = max(differ[name] / sum(steps) for name, steps in spikes.items())
+    print(
+        f"{arch}: logits of {len(apart) - apart.sum()} of {len(apart)} images agree to 1e-3; "
+        f"{sum(differ.values()):.0f} of {sum(map(sum, spikes.values())):.0f} spikes differ",
+        file=sys.stderr,
+    )
+    if share > 1e-3 or apart.mean() > 0.5 or (apart.any() and not any(differ.values())):
+        sys.exit(f"{arch}: PyTorch and crosspike do not compute the same: spikes that differ {differ}, logits of {apart}")
+
+
+def measure(command):
+    run = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, cwd=ROOT)
+    return json.loads(run.stdout)
+
+
+def compare(arch, work, threads, args):
+    """Times both in turn; a row of the table."""
+    python = [sys.executable, __file__, "--pytorch", arch, work, threads, "--cache", args.cache, "--runs", args.runs]
+    python += ["--reference", args.reference] if args.reference else []
+    rust = [args.timer, work, f"models/{arch}.toml", args.cache / f"{arch}.safetensors"]
+    rust += [f"images:{args.cache / arch}.images.npz", "--limit", BATCH, "--threads", threads, "--runs", args.runs]
+    found = {"pytorch": [], "crosspike": []}
+    for i in range(args.rounds):
+        print(f"\r{arch}, {work}, {threads} threads: round {i + 1} of {args.rounds}", end="", file=sys.stderr, flush=True)
+        found["pytorch"].append(measure(python))
+        found["crosspike"].append(measure(rust))
+    print(file=sys.stderr)
+    rates = {name: statistics.median(m["images_per_second"] for m in runs) for name, runs in found.items()}
+    peaks = {name: max(m["peak_bytes"] or 0 for m in runs) / 2**20 for name, runs in found.items()}
+    spikes = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in sorted(found["crosspike"][0]["spike_rates"].items()))
+    return (
+        f"| {arch} | {work} | {threads} | {rates['pytorch']:.1f} | {rates['crosspike']:.1f} | "
+        f"{rates['crosspike'] / rates['pytorch']:.1f} | {peaks['pytorch']:.0f} | {peaks['crosspike']:.0f} | {spikes} |"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--make", type=Path, metavar="CIFAR_DIR", help="make the networks that are not there")
+    parser.add_argument("--cache", type=Path, default=ROOT / "target" / "against_pytorch", help="where they are kept")
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help="another PyTorch model")
+    parser.add_argument("--networks", default="vgg5,vgg9")
+    parser.add_argument("--work", default="infer,train")
+    parser.add_argument("--threads", default=str(os.cpu_count()), help="thread counts, such as 1,2")
+    parser.add_argument("--rounds", type=int, default=5, help="processes of each")
+    parser.add_argument("--runs", type=int, default=3, help="runs of a process that count")
+    parser.add_argument("--pytorch", nargs=3, metavar=("NETWORK", "WORK", "THREADS"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.cache = args.cache.resolve()
+    if args.pytorch:
+        arch, work, threads = args.pytorch
+        time_pytorch(arch, work, int(threads), args)
+        return
+    if os.getloadavg()[0] > 0.5:
+        # PyTorch's threads wait for one another: what else runs slows it by far more than its share.
+        print(f"other work is running (load {os.getloadavg()[0]:.1f}): the ratios will be wrong", file=sys.stderr)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+    subprocess.run(["cargo", "build", "--release", "--bin", "crosspike", "--example", "time_network"], check=True, cwd=ROOT)
+    args.crosspike, args.timer = target / "crosspike", target / "examples" / "time_network"
+    networks = args.networks.split(",")
+    for arch in networks:
+        there = all((args.cache / f"{arch}.{ending}").exists() for ending in ("safetensors", "images.npz"))
+        if not there and args.make is None:
+            sys.exit(f"{args.cache} has no {arch}; --make CIFAR_DIR makes it")
+        if not there:
+            make(arch, args.make, args.cache, args.reference)
+        verify(arch, args)
+    print(
+        "| network | work | threads | PyTorch, images/s | crosspike, images/s | ratio | PyTorch, peak MiB | "
+        "crosspike, peak MiB | spikes per neuron and step, % |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    for threads in args.threads.split(","):
+        for arch in networks:
+            for work in args.work.split(","):
+                print(compare(arch, work, threads, args), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+//! A layer's inputs laid out for its product, a buffer for each plane of their pulses.
+
+use super::patches::Patches;
+use crate::kernels::Buffer;
+use crate::network::encode::DIGIT_BITS;
+use crate::network::pulses::Pulses;
+
+/// Added to encoded inputs, which have a sign, so that their bytes have none.
+pub const BIAS: u8 = 128;
+
+/// Laid-out maps.
+#[derive(Debug, Default)]
+pub struct Laid {
+    /// From the least significant plane.
+    pub planes: Vec<Buffer<u8>>,
+    /// Sums of a plane count this many times those of the one below.
+    pub base: f32,
+    /// Whether every input is 0 or 1.
+    pub bits: bool,
+    /// Share of active inputs, per map.
+    pub rates: Vec<f32>,
+}
+
+impl Laid {
+    /// Lays out `maps` maps of pulses from map `first` on.
+    pub fn pulses(&mut self, patches: &Patches, pulses: &Pulses, first: usize, maps: usize) {
+        self.planes.resize_with(pulses.planes(), Buffer::default);
+        self.base = 256.0;
+        self.bits = pulses.are_bits();
+        self.rates.clear();
+        self.rates.extend((first..first + maps).map(|map| pulses.rate(map)));
+        for (plane, bytes) in self.planes.iter_mut().enumerate() {
+            patches.fill(pulses, plane, first, maps, bytes);
+        }
+    }
+
+    /// Lays out the digits of encoded maps `[maps, planes, pixels, channels]`.
+    pub fn encoded(&mut self, patches: &Patches, digits: &[i8], planes: usize) {
+        self.planes.resize_with(planes, Buffer::default);
+        self.base = (1u32 << DIGIT_BITS) as f32;
+        self.bits = false;
+        for (plane, bytes) in self.planes.iter_mut().enumerate() {
+            patches.fill_encoded(digits, (plane, planes), BIAS, bytes);
+        }
+        self.rates.clear();
+        self.rates.resize(digits.len() / planes / patches.encoded(), 1.0);
+    }
+
+    /// Maps.
+    pub fn maps(&self) -> usize {
+        self.rates.len()
+    }
+}

@@ -1,0 +1,329 @@
+//! Products of bytes with integers of up to four signed eight-bit digits.
+//!
+//! Columns stand in blocks of [`LANES`]; each digit of a block is a *tile* of its own, and a product gives the tile's sums
+//! `[tile][row][16]`. Inside a tile four consecutive rows of the right operand lie side by side, sixteen columns to a
+//! cache line: the order that VNNI and AMX both read.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::{Buffer, Instructions, portable};
+
+/// Columns of a block: 32-bit lanes of a 512-bit register.
+pub const LANES: usize = 16;
+/// Bytes of a run are padded to this many.
+pub const RUN_BYTES: usize = 64;
+/// Rows of the left operand are read in groups of this many: its memory must reach that far.
+pub const ROWS_AT_ONCE: usize = 32;
+/// Rows that are written at once.
+pub const GROUP: usize = 16;
+/// Digits of the largest integer.
+pub const MOST_DIGITS: usize = 4;
+
+/// The left operand: row `r` of run `i` is the bytes from `runs[i] + r·stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Strided<'a> {
+    /// The bytes; must reach [`Strided::bytes`].
+    pub bytes: &'a [u8],
+    /// Bytes from row to row.
+    pub stride: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Where each run of row 0 begins.
+    pub runs: &'a [usize],
+}
+
+impl Strided<'_> {
+    /// Bytes that a left operand of these rows must have, beyond its last run's begin.
+    pub fn reach(rows: usize, stride: usize, run: usize) -> usize {
+        (rows.next_multiple_of(ROWS_AT_ONCE) - 1) * stride + run.next_multiple_of(RUN_BYTES)
+    }
+}
+
+/// The tiles of a product's right operand, from its first tile and run on.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub data: &'a [i8],
+    /// Bytes from tile to tile.
+    pub tile: usize,
+    /// Bytes of a run, without padding.
+    pub run: usize,
+}
+
+/// The right operand: integers `[runs][rows of a run][columns]` in digits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Digits {
+    data: Buffer<i8>,
+    /// Digits of an integer.
+    pub digits: usize,
+    /// Blocks of columns.
+    pub blocks: usize,
+    /// Runs of the left operand.
+    pub runs: usize,
+    /// Bytes of a run, without padding.
+    pub run: usize,
+}
+
+impl Digits {
+    /// Zeros.
+    pub fn zeros(digits: usize, columns: usize, runs: usize, run: usize) -> Self {
+        let blocks = columns.div_ceil(LANES);
+        let data = Buffer::zeros(blocks * digits * runs * run.next_multiple_of(RUN_BYTES) * LANES);
+        Digits { data, digits, blocks, runs, run }
+    }
+
+    fn run_bytes(&self) -> usize {
+        self.run.next_multiple_of(RUN_BYTES)
+    }
+
+    /// Bytes of a tile.
+    fn tile(&self) -> usize {
+        self.runs * self.run_bytes() * LANES
+    }
+
+    /// Tiles: a digit of a block each.
+    pub fn tiles(&self) -> usize {
+        self.blocks * self.digits
+    }
+
+    /// Writes blocks of columns in parallel: `value(block, run, first, rows)` sets the [`GROUP`] rows from `first` of a
+    /// run; what it leaves is zero.
+    pub fn fill(&mut self, value: impl Fn(usize, usize, usize, &mut [[i32; LANES]; GROUP]) + Sync) {
+        let (digits, tile, lines) = (self.digits, self.tile(), self.run_bytes() / 4);
+        let (runs, rows) = (self.runs, self.run);
+        self.data.par_chunks_mut(digits * tile).enumerate().for_each(|(block, data)| {
+            for run in 0..runs {
+                for first in (0..rows).step_by(GROUP) {
+                    let mut group = [[0; LANES]; GROUP];
+                    value(block, run, first, &mut group);
+                    write(data, tile, run * lines + first / 4, &group);
+                }
+            }
+        });
+    }
+
+    /// Writes a block from its rows, four at a time, one run: for operands that change with every product.
+    pub fn write(&mut self, block: usize, first_quad: usize, rows: &[[i32; LANES]]) {
+        let (digits, tile) = (self.digits, self.tile());
+        write(&mut self.data[block * digits * tile..][..digits * tile], tile, first_quad, rows);
+    }
+
+    /// An operand for each digit.
+    pub fn split(&self) -> Vec<Digits> {
+        let tile = |block: usize, d: usize| &self.data[(block * self.digits + d) * self.tile()..][..self.tile()];
+        let part = |d: usize| {
+            let mut data = Buffer::zeros(self.blocks * self.tile());
+            let tiles = data.par_chunks_mut(self.tile()).enumerate();
+            tiles.for_each(|(block, to)| to.copy_from_slice(tile(block, d)));
+            Digits { data, digits: 1, ..*self }
+        };
+        (0..self.digits).map(part).collect()
+    }
+
+    /// One operand of the runs of all, one after the other; they are alike, of a digit each.
+    pub fn join_runs(parts: &[&Digits]) -> Digits {
+        let (first, tile) = (parts[0], parts[0].tile());
+        let runs = parts.iter().map(|part| part.runs).sum();
+        let mut data = Buffer::zeros(first.blocks * parts.len() * tile);
+        data.par_chunks_mut(parts.len() * tile).enumerate().for_each(|(block, to)| {
+            for (to, part) in to.chunks_mut(tile).zip(parts) {
+                to.copy_from_slice(&part.data[block * tile..][..tile]);
+            }
+        });
+        Digits { data, runs, ..*first }
+    }
+
+    /// Row `i` of a run of one block: the digits joined.
+    pub fn row(&self, block: usize, run: usize, i: usize) -> [i32; LANES] {
+        let at = (run * self.run_bytes() + i / 4 * 4) * LANES + i % 4;
+        let digit = |d: usize, lane: usize| self.data[(block * self.digits + d) * self.tile() + at + 4 * lane];
+        std::array::from_fn(|lane| join((0..self.digits).map(|d| i32::from(digit(d, lane)))))
+    }
+
+    /// Row sums of a tile: what a left operand of ones gives, for inputs that are biased.
+    pub fn tile_sums(&self) -> Vec<[i32; LANES]> {
+        let sums = |tile: &[i8]| {
+            let mut sums = [0; LANES];
+            for line in tile.chunks(4 * LANES) {
+                for (sum, quad) in sums.iter_mut().zip(line.as_chunks::<4>().0) {
+                    *sum += quad.iter().map(|b| i32::from(*b)).sum::<i32>();
+                }
+            }
+            sums
+        };
+        self.data.par_chunks(self.tile()).map(sums).collect()
+    }
+
+    /// `out[tile][row][16] = left · tile`, added to `out` when `add`, for the tiles from `first` that `out` has room for and the runs from `run` that
+    /// `left` has; `out` has the rows of `left` rounded up to [`ROWS_AT_ONCE`], and what lands in the rows beyond is of
+    /// no meaning.
+    pub fn product(
+        &self,
+        instructions: Instructions,
+        left: Strided,
+        (first, run): (usize, usize),
+        add: bool,
+        out: &mut [i32],
+    ) {
+        let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
+        let tiles = out.len() / (rows * LANES);
+        assert!(run + left.runs.len() <= self.runs, "runs");
+        assert!(first + tiles <= self.tiles() && out.len() == tiles * rows * LANES, "tiles");
+        assert!(Instructions::available().contains(&instructions), "{instructions:?} is not available");
+        let begin = first * self.tile() + run * self.run_bytes() * LANES;
+        let right = Right { data: &self.data[begin..], tile: self.tile(), run: self.run };
+        let reach = Strided::reach(left.rows, left.stride, self.run);
+        assert!(left.runs.iter().all(|run| run + reach <= left.bytes.len()), "the left operand is too short");
+        match instructions {
+            Instructions::Portable => portable::product(right, left, add, out),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the set is available, and every address was checked above.
+            Instructions::Avx2 => unsafe { super::avx2::product(right, left, add, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Instructions::AvxVnni => unsafe { super::avx2::product_vnni(right, left, add, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Instructions::Vnni => unsafe { super::vnni::product(right, left, add, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Instructions::Amx => unsafe { super::amx::product(right, left, add, out) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => portable::product(right, left, add, out),
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn write(data: &mut [i8], tile: usize, first_quad: usize, rows: &[[i32; LANES]]) {
+    for (quad, rows) in rows.chunks(4).enumerate() {
+        let mut four = [[0; LANES]; 4];
+        four[..rows.len()].copy_from_slice(rows);
+        put(data, tile, first_quad + quad, four);
+    }
+}
+
+/// Writes line `line` of each tile of a block.
+#[inline(always)]
+fn put(data: &mut [i8], tile: usize, line: usize, mut rows: [[i32; LANES]; 4]) {
+    for tile in data.chunks_exact_mut(tile) {
+        let words: [u32; LANES] = std::array::from_fn(|lane| {
+            let mut word = 0;
+            for (i, row) in rows.iter_mut().enumerate() {
+                let digit = row[lane] as i8;
+                word |= u32::from(digit as u8) << (8 * i);
+                row[lane] = (row[lane] - i32::from(digit)) >> 8;
+            }
+            word.to_le()
+        });
+        tile[line * 4 * LANES..][..4 * LANES].copy_from_slice(bytemuck::cast_slice(&words));
+    }
+}
+
+/// Digits that integers up to `largest` in magnitude take.
+pub fn digits_of(largest: i32) -> usize {
+    // The largest integer of n balanced digits is 127·(1 + 256 + ...).
+    (1..MOST_DIGITS).find(|n| largest <= (0..*n).map(|d| 127 << (8 * d)).sum::<i32>()).unwrap_or(MOST_DIGITS)
+}
+
+/// Joins the digits of a lane's sums, the least significant first.
+#[inline(always)]
+pub fn join(digits: impl DoubleEndedIterator<Item = i32>) -> i32 {
+    digits.rev().fold(0, |sum, digit| sum.wrapping_shl(8).wrapping_add(digit))
+}
+
+/// [`join`] for sums beyond 32 bits.
+#[inline(always)]
+pub fn join_wide(digits: impl DoubleEndedIterator<Item = i32>) -> i64 {
+    digits.rev().fold(0, |sum, digit| (sum << 8) + i64::from(digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deterministic numbers that look random.
+    fn number(i: usize) -> u64 {
+        (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_sums_of_the_definition() {
+        for (rows, runs, run, columns, digits, stride, most) in [
+            (1, 1, 1, 1, 1, 1, 255),
+            (37, 3, 9, 10, 3, 3, 255),
+            (37, 3, 9, 10, 3, 3, 1),
+            (33, 3, 48, 32, 2, 16, 255),
+            (33, 3, 48, 32, 2, 16, 4),
+            (70, 1, 130, 33, 4, 130, 255),
+            (70, 1, 130, 33, 4, 130, 15),
+            (8, 2, 64, 100, 3, 64, 255),
+        ] {
+            let largest = (0..digits).map(|d| 127i64 << (8 * d)).sum::<i64>().min(1 << 24);
+            let value = |run: usize, row: usize, column: usize| {
+                let n = number((run * 1000 + row) * 1000 + column) as i64;
+                (n % (2 * largest + 1) - largest) as i32
+            };
+            let mut right = Digits::zeros(digits, columns, runs, run);
+            right.fill(|block, r, first, rows| {
+                for (i, lanes) in rows.iter_mut().enumerate().take(run - first) {
+                    for (lane, integer) in lanes.iter_mut().enumerate().take(columns - block * LANES) {
+                        *integer = value(r, first + i, block * LANES + lane);
+                    }
+                }
+            });
+            let begins: Vec<usize> = (0..runs).map(|r| r * 5 * stride).collect();
+            let reach = begins[runs - 1] + Strided::reach(rows, stride, run);
+            let bytes: Vec<u8> = (0..reach).map(|i| (number(i + 7) % (most + 1)) as u8).collect();
+            let left = Strided { bytes: &bytes, stride, rows, runs: &begins };
+            let padded = rows.next_multiple_of(ROWS_AT_ONCE);
+            for &instructions in Instructions::available() {
+                let mut out = vec![1; right.tiles() * padded * LANES];
+                right.product(instructions, left, (0, 0), false, &mut out);
+                let half = runs / 2;
+                let [upper, lower] = [&begins[..half], &begins[half..]].map(|runs| Strided { runs, ..left });
+                let mut halves = vec![1; out.len()];
+                right.product(instructions, upper, (0, 0), false, &mut halves);
+                right.product(instructions, lower, (0, half), true, &mut halves);
+                assert_eq!(halves, out);
+                for row in 0..rows {
+                    for column in 0..columns {
+                        let (block, lane) = (column / LANES, column % LANES);
+                        let found: i64 = (0..digits)
+                            .map(|d| i64::from(out[((block * digits + d) * padded + row) * LANES + lane]) << (8 * d))
+                            .sum();
+                        let products = (0..runs).flat_map(|r| (0..run).map(move |i| (r, i))).map(|(r, i)| {
+                            i64::from(bytes[begins[r] + row * stride + i]) * i64::from(value(r, i, column))
+                        });
+                        assert_eq!(found, products.sum::<i64>(), "{instructions:?} {rows}x{run}x{columns}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_sum_of_the_extremes_overflows() {
+        const RUN: usize = 2048;
+        for weight in [-128, 127] {
+            let mut right = Digits::zeros(1, LANES, 1, RUN);
+            right.fill(|_, _, _, rows| rows.fill([weight; LANES]));
+            for byte in [0, 1, 2, 15, 16, 127, 128, 255] {
+                let bytes = [byte; RUN];
+                let left = Strided { bytes: &bytes, stride: 0, rows: 1, runs: &[0] };
+                for &instructions in Instructions::available() {
+                    let mut out = [0; ROWS_AT_ONCE * LANES];
+                    right.product(instructions, left, (0, 0), false, &mut out);
+                    let expected = [weight * i32::from(byte) * RUN as i32; LANES];
+                    assert_eq!(out[..LANES], expected, "{instructions:?} {weight} times {byte}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn digits_hold_what_they_say() {
+        assert_eq!([0, 127, 128, 32639, 32640, 8355711, 8355712, 1 << 24].map(digits_of), [1, 1, 2, 2, 3, 3, 4, 4]);
+        assert_eq!(join([-128, 3, -1].into_iter()), -128 + 3 * 256 - 65536);
+    }
+}

@@ -1,0 +1,33 @@
+//! The arithmetic that takes the time, once for every instruction set.
+//!
+//! # Theory
+//!
+//! Programming puts a layer's weights on a grid on which every sum is exact ([`crate::numeric::grid`]), so a column sum is
+//! a sum of integers, and any exact way of adding gives the same bits. Weights are split into signed digits of eight bits
+//! ([`digits`]), as a crossbar slices them over cells; pulses are bytes. Then one instruction multiplies sixteen thousand
+//! pairs (AMX), or 64 (VNNI), and shift-and-add joins the digits. Where there is no such unit, the sums of spikes are
+//! looked up whole ([`lookup`]). Training rounds gradients to integers and takes the same road
+//! ([`crate::train::gradient`]).
+//!
+//! # Practice
+//!
+//! Every product here is *strided*: row `r` of the left operand is read at `r·stride` from each of a few *runs*. A
+//! convolution's patches overlap in a padded map, and a run is one kernel row of it, so nothing is ever unrolled.
+//! [`Instructions::best`] names the widest set the processor has; each has a file, and `portable` is the readable
+//! reference that the others are held to.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod buffer;
+pub mod digits;
+mod instructions;
+pub mod lookup;
+mod portable;
+pub mod transpose;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+
+pub use buffer::{Buffer, keep_freed_memory};
+pub use instructions::Instructions;

@@ -1,0 +1,93 @@
+//! The integer product on AVX-512 VNNI: six rows by four tiles of sums in registers.
+
+use std::arch::x86_64::*;
+
+use super::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
+
+/// Tiles whose sums are held at once.
+const TILES: usize = 4;
+/// Rows whose sums are held at once.
+const ROWS: usize = 6;
+
+/// # Safety
+/// The processor has the features; `Digits::product` checked all addresses.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
+    let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
+    for (i, out) in out.chunks_mut(TILES * rows * LANES).enumerate() {
+        let right = Right { data: &right.data[i * TILES * right.tile..], ..right };
+        let mut row = 0;
+        while row < left.rows {
+            let n = ROWS.min(left.rows - row);
+            let block = Block { right, left, row, add, out: out[row * LANES..].as_mut_ptr(), out_tile: rows * LANES };
+            // SAFETY: rows and tiles lie within the operands.
+            unsafe {
+                match (out.len() / (rows * LANES), n) {
+                    (4, ROWS) => block.run::<4, ROWS>(),
+                    (4, _) => (0..n).for_each(|r| block.below(r).run::<4, 1>()),
+                    (3, ROWS) => block.run::<3, ROWS>(),
+                    (3, _) => (0..n).for_each(|r| block.below(r).run::<3, 1>()),
+                    (2, ROWS) => block.run::<2, ROWS>(),
+                    (2, _) => (0..n).for_each(|r| block.below(r).run::<2, 1>()),
+                    (_, ROWS) => block.run::<1, ROWS>(),
+                    _ => (0..n).for_each(|r| block.below(r).run::<1, 1>()),
+                }
+            }
+            row += n;
+        }
+    }
+}
+
+struct Block<'a> {
+    right: Right<'a>,
+    left: Strided<'a>,
+    row: usize,
+    add: bool,
+    out: *mut i32,
+    out_tile: usize,
+}
+
+impl Block<'_> {
+    unsafe fn below(&self, rows: usize) -> Self {
+        let out = unsafe { self.out.add(rows * LANES) };
+        Block { row: self.row + rows, out, ..*self }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn run<const T: usize, const R: usize>(&self) {
+        let (right, left) = (self.right, self.left);
+        let lines = right.run.next_multiple_of(RUN_BYTES) / 4;
+        unsafe {
+            let mut sums = [[_mm512_setzero_si512(); T]; R];
+            for (r, sums) in sums.iter_mut().enumerate().filter(|_| self.add) {
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    *sum = _mm512_loadu_si512(self.out.add(t * self.out_tile + r * LANES).cast());
+                }
+            }
+            let tile = right.data.as_ptr();
+            for (i, run) in left.runs.iter().enumerate() {
+                let mut weights = tile.add(i * lines * 64);
+                let mut bytes = left.bytes.as_ptr().add(run + self.row * left.stride);
+                for _ in 0..right.run.div_ceil(4) {
+                    let mut columns = [_mm512_setzero_si512(); T];
+                    for (t, column) in columns.iter_mut().enumerate() {
+                        *column = _mm512_load_si512(weights.add(t * right.tile).cast());
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let quad = _mm512_set1_epi32(bytes.add(r * left.stride).cast::<i32>().read_unaligned());
+                        for (sum, column) in sums.iter_mut().zip(columns) {
+                            *sum = _mm512_dpbusd_epi32(*sum, quad, column);
+                        }
+                    }
+                    weights = weights.add(64);
+                    bytes = bytes.add(4);
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                for (t, sum) in sums.into_iter().enumerate() {
+                    _mm512_storeu_si512(self.out.add(t * self.out_tile + r * LANES).cast(), sum);
+                }
+            }
+        }
+    }
+}

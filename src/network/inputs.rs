@@ -1,0 +1,132 @@
+//! Images on their way into chips: made once, encoded once, shared by every chip that sees them.
+
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
+use super::encode::{Batch, Encoder, digit};
+
+/// A batch with its encoder. What it sends is computed when first asked for and then kept.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The encoder.
+    pub encoder: Encoder,
+    /// The images.
+    pub batch: Batch,
+    /// Time steps.
+    pub steps: usize,
+    pulses: OnceLock<Pulses>,
+}
+
+/// What the images send onto the first layer's word lines.
+#[derive(Debug)]
+pub struct Pulses {
+    digits: Vec<i8>,
+    image: usize,
+    /// Pulses of all images at each step: spikes, or the sum of digits over the planes.
+    pub per_step: Vec<u64>,
+}
+
+impl Inputs {
+    /// Images to be sent over `steps` steps.
+    pub fn new(encoder: Encoder, batch: Batch, steps: usize) -> Self {
+        Inputs { encoder, batch, steps, pulses: OnceLock::new() }
+    }
+
+    /// Steps that differ: 1 where every step sends the same.
+    pub fn given_steps(&self) -> usize {
+        if self.encoder.is_static() { 1 } else { self.steps }
+    }
+
+    /// The encoded images; the same for any number of threads.
+    pub fn pulses(&self) -> &Pulses {
+        // No lock is held while threads help: one that waits may take up work that asks for the same.
+        if self.pulses.get().is_none() {
+            let _ = self.pulses.set(self.encode());
+        }
+        self.pulses.get_or_init(|| self.encode())
+    }
+
+    /// The bytes that an image takes here, values and pulses.
+    pub fn image_bytes(encoder: &Encoder, steps: usize) -> usize {
+        let given = if encoder.is_static() { 1 } else { steps };
+        let frames = if encoder.encoding.planes() == 1 { 1 } else { given };
+        encoder.shape.len() * (frames * size_of::<f32>() + given * encoder.encoding.planes() as usize)
+    }
+
+    fn encode(&self) -> Pulses {
+        let (size, planes) = (self.encoder.shape.len(), self.encoder.encoding.planes() as usize);
+        let given = self.given_steps();
+        let image = given * planes * size;
+        let mut digits = vec![0i8; self.batch.len() * image];
+        let sent: Vec<Vec<u64>> = digits
+            .par_chunks_mut(image)
+            .enumerate()
+            .map(|(b, digits)| {
+                let steps = digits.chunks_mut(planes * size).enumerate();
+                steps.map(|(step, digits)| self.encode_step(b, step, digits)).collect()
+            })
+            .collect();
+        let per_step = (0..self.steps).map(|t| sent.iter().map(|image| image[t.min(given - 1)]).sum()).collect();
+        Pulses { digits, image, per_step }
+    }
+
+    /// Writes the digit planes of a step of image `b`; gives its number of pulses.
+    fn encode_step(&self, b: usize, step: usize, digits: &mut [i8]) -> u64 {
+        let mut integers = vec![0; self.encoder.shape.len()];
+        self.encoder.encode(&self.batch, b, step, &mut integers);
+        let spikes = self.encoder.encoding.planes() == 1;
+        for (plane, digits) in (0..).zip(digits.chunks_mut(integers.len())) {
+            for (pulse, n) in digits.iter_mut().zip(&integers) {
+                *pulse = if spikes { *n as i8 } else { digit(*n, plane) as i8 };
+            }
+        }
+        digits.iter().map(|pulse| u64::from(pulse.unsigned_abs())).sum()
+    }
+}
+
+impl Pulses {
+    /// Signed digits of all images, one after the other.
+    pub fn all(&self) -> &[i8] {
+        &self.digits
+    }
+
+    /// Signed digits of image `b`, `[steps or 1, planes, pixels, channels]`, planes from the least significant.
+    pub fn image(&self, b: usize) -> &[i8] {
+        &self.digits[b * self.image..(b + 1) * self.image]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Encoding;
+    use crate::network::encode::DIGIT_BITS;
+    use crate::numeric::Shape;
+
+    #[test]
+    fn pulses_are_the_encoders_integers_by_digit_planes() {
+        let shape = Shape { channels: 2, height: 3, width: 2 };
+        for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
+            let frames = if encoding == Encoding::Frames { 3 } else { 1 };
+            let values = (0..2 * frames * shape.len()).map(|i| (i as f32 - 30.0) * 0.137).collect();
+            let inputs = Inputs::new(Encoder::new(encoding, shape, 1, 0), Batch { values, indices: vec![5, 9] }, 3);
+            let planes = encoding.planes() as usize;
+            let mut sent = vec![0; 3];
+            for b in 0..2 {
+                for (t, sent) in sent.iter_mut().enumerate() {
+                    let mut integers = vec![0; shape.len()];
+                    inputs.encoder.encode(&inputs.batch, b, t, &mut integers);
+                    let map = &inputs.pulses().image(b)[t.min(inputs.given_steps() - 1) * planes * shape.len()..];
+                    for (i, n) in integers.iter().enumerate() {
+                        let digits = (0..planes).map(|p| i32::from(map[p * shape.len() + i]));
+                        assert_eq!(digits.clone().rev().fold(0, |n, digit| (n << DIGIT_BITS) + digit), *n);
+                        *sent += digits.map(|d| u64::from(d.unsigned_abs())).sum::<u64>();
+                    }
+                }
+            }
+            assert_eq!(inputs.pulses().per_step, sent, "{encoding:?}");
+            assert!(sent.iter().all(|s| *s > 0));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them.
+//!
+//! `u ← λ·u + gain·sum + offset`; a spike iff `u > θ`; then `u ← u − θ`. All in f32, in this order of operations. (The
+//! method writes the spike as `u/θ − 1 > 0`: the same without a division.)
+
+use multiversion::multiversion;
+
+use super::pulses::Pulses;
+use super::{Layer, Neuron};
+use crate::kernels::digits::LANES;
+use crate::numeric::Shape;
+
+/// A layer's neurons.
+pub struct Neurons {
+    /// Leak and threshold.
+    pub neuron: Neuron,
+    output: Shape,
+    /// The pooling window.
+    pub pool: (usize, usize),
+    pooled: Shape,
+    /// Gain and offset, `[blocks, steps]`.
+    pub norms: Vec<[[f32; LANES]; 2]>,
+    steps: usize,
+}
+
+/// Sums of some rows of pixels: block `b`, step `t`, pixel `p` from `b·block + t·step + 16·p`.
+#[derive(Clone, Copy)]
+pub struct Sums<'a> {
+    /// The sums.
+    pub sums: &'a [f32],
+    /// Floats from block to block.
+    pub block: usize,
+    /// Floats from step to step; 0 where every step has the same.
+    pub step: usize,
+    /// First row of pixels.
+    pub y: usize,
+    /// Rows of pixels.
+    pub rows: usize,
+}
+
+impl Neurons {
+    /// The neurons of a layer with gains and offsets `[steps, columns]`.
+    pub fn new(plan: &Layer, neuron: Neuron, gain: &[f32], offset: &[f32]) -> Self {
+        let columns = plan.columns();
+        let steps = gain.len() / columns;
+        let lanes = |values: &[f32], t: usize, block: usize| {
+            let mut lanes = [0.0; LANES];
+            let from = t * columns + block * LANES;
+            let to = (from + LANES).min((t + 1) * columns);
+            lanes[..to - from].copy_from_slice(&values[from..to]);
+            lanes
+        };
+        let place = (0..columns.div_ceil(LANES)).flat_map(|block| (0..steps).map(move |t| (t, block)));
+        let norms = place.map(|(t, b)| [lanes(gain, t, b), lanes(offset, t, b)]).collect();
+        Neurons { neuron, output: plan.output, pool: plan.pool, pooled: plan.pooled(), norms, steps }
+    }
+
+    /// Scans some rows of pixels, whole pooling windows: writes their pulses, the number of spikes in each window, to
+    /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
+    pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+        scan(self, sums, first, pulses, fired);
+    }
+}
+
+/// Pixels of a row that are scanned together: their membranes stay in the first cache, and steps are read in long runs.
+const PIXELS: usize = 16;
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn scan(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+    let Neurons { neuron: Neuron { leak, threshold }, output, pool: (high, wide), pooled, steps, .. } = *neurons;
+    // Whole windows of a row.
+    let chunk = wide * (PIXELS / wide).max(1);
+    let windows = chunk / wide;
+    let mut totals = vec![[0u32; LANES]; steps];
+    let mut counts = vec![[0u16; LANES]; steps * windows];
+    let mut membranes = vec![[0.0f32; LANES]; chunk];
+    for (block, norms) in neurons.norms.chunks(steps).enumerate() {
+        for (window_y, x) in
+            (0..sums.rows.div_ceil(high)).flat_map(|y| (0..output.width).step_by(chunk).map(move |x| (y, x)))
+        {
+            let width = chunk.min(output.width - x);
+            counts.fill([0; LANES]);
+            for y in window_y * high..sums.rows.min((window_y + 1) * high) {
+                let from = block * sums.block + (y * output.width + x) * LANES;
+                membranes.fill([0.0; LANES]);
+                for (t, ([gain, offset], counts)) in norms.iter().zip(counts.chunks_mut(windows)).enumerate() {
+                    let sums = sums.sums[from + t * sums.step..][..width * LANES].as_chunks::<LANES>().0;
+                    let windows = sums.chunks(wide).zip(membranes.chunks_mut(wide)).zip(counts);
+                    for ((sums, membranes), counts) in windows {
+                        for (sums, membrane) in sums.iter().zip(membranes) {
+                            for o in 0..LANES {
+                                let potential = leak * membrane[o] + (gain[o] * sums[o] + offset[o]);
+                                let spike = potential > threshold;
+                                membrane[o] = if spike { potential - threshold } else { potential };
+                                counts[o] += u16::from(spike);
+                            }
+                        }
+                    }
+                }
+            }
+            let row = sums.y / high + window_y;
+            for (t, counts) in counts.chunks(windows).enumerate() {
+                for (i, counts) in counts.iter().enumerate() {
+                    totals[t].iter_mut().zip(counts).for_each(|(total, count)| *total += u32::from(*count));
+                    let column = x / wide + i;
+                    if row < pooled.height && column < pooled.width {
+                        pulses.put(first + t, row * pooled.width + column, block, counts);
+                    }
+                }
+            }
+        }
+    }
+    for (fired, totals) in fired.iter_mut().zip(totals) {
+        *fired += totals.iter().map(|total| u64::from(*total)).sum::<u64>();
+    }
+}

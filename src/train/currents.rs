@@ -1,0 +1,67 @@
+//! How a batch's currents stand in memory: `[images, steps, blocks, pixels, 16 channels]`.
+//!
+//! Sixteen channels of a pixel fill a vector register, and whatever differs from channel to channel but not from pixel
+//! to pixel stays in registers while the pixels stream by.
+
+use crate::kernels::digits::LANES;
+use crate::network::Layer;
+
+/// The numbers of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    /// Images of the batch.
+    pub images: usize,
+    /// Time steps.
+    pub steps: usize,
+    /// Blocks of 16 channels.
+    pub blocks: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+}
+
+impl Geometry {
+    /// Of what a layer's columns give.
+    pub fn of(plan: &Layer, images: usize, steps: usize) -> Self {
+        let (channels, height, width) = (plan.columns(), plan.output.height, plan.output.width);
+        Geometry { images, steps, blocks: channels.div_ceil(LANES), channels, height, width }
+    }
+
+    /// Of what its neurons send behind the pool.
+    pub fn pooled(plan: &Layer, images: usize, steps: usize) -> Self {
+        Geometry { height: plan.pooled().height, width: plan.pooled().width, ..Self::of(plan, images, steps) }
+    }
+
+    /// Pixels of a map.
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Values from block to block.
+    pub fn block(&self) -> usize {
+        self.pixels() * LANES
+    }
+
+    /// Values from step to step.
+    pub fn step(&self) -> usize {
+        self.blocks * self.block()
+    }
+
+    /// Values from image to image.
+    pub fn image(&self) -> usize {
+        self.steps * self.step()
+    }
+
+    /// Values in all.
+    pub fn values(&self) -> usize {
+        self.images * self.image()
+    }
+
+    /// Values that one mean is taken over.
+    pub fn normalised(&self) -> usize {
+        self.images * self.pixels()
+    }
+}

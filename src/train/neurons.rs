@@ -1,0 +1,161 @@
+//! Backpropagation through the neurons and the norms of one layer and image.
+//!
+//! With x̂ the normalised current and z = γ_t·x̂: `u_t = λ·(u_{t−1} − θ·s_{t−1}) + z_t`, `v = u/θ − 1`, `s = [v > 0]`;
+//! backward `∂u_t = ∂s_t·0.3·max(0, 1 − |v_t|)/θ + λ·∂u_{t+1}` (the reset is outside the gradient), `∂z_t = ∂u_t`, and
+//! through the norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes are scanned again, not kept.
+
+use multiversion::multiversion;
+
+use super::currents::Geometry;
+use super::norm::{BatchStatistics, Moments};
+use crate::kernels::digits::LANES;
+use crate::network::neurons::Neurons;
+
+/// Height of the triangle surrogate.
+const SURROGATE: f32 = 0.3;
+
+/// Pixels of a row that are scanned together: what they carry stays in the first cache.
+const PIXELS: usize = 16;
+
+/// What the backward scan of an image gives beside ∂z.
+pub struct Scanned {
+    /// Sums of ∂z and of ∂z·(x − mean), `[blocks, steps]`.
+    pub moments: Moments,
+    /// The largest |∂z| and |x − mean| of each channel, `[blocks]`.
+    pub largest: Vec<[[f32; LANES]; 2]>,
+}
+
+/// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+pub fn through_neurons(
+    neurons: &Neurons,
+    statistics: &BatchStatistics,
+    (geometry, pooled): (Geometry, Geometry),
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    let Geometry { steps, blocks, width, .. } = geometry;
+    let (leak, threshold) = (neurons.neuron.leak, neurons.neuron.threshold);
+    let inverse = 1.0 / threshold;
+    let height = SURROGATE * inverse;
+    let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
+    let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
+    let mut potentials = vec![[0.0f32; LANES]; steps * PIXELS];
+    let mut state = [[0.0f32; LANES]; PIXELS];
+    for (block, y) in (0..blocks).flat_map(|block| (0..geometry.height).map(move |y| (block, y))) {
+        let norms = &neurons.norms[block * steps..][..steps];
+        let [mut largest_dz, mut largest_x] = largest[block];
+        for x in (0..width).step_by(PIXELS) {
+            let pixels = PIXELS.min(width - x);
+            let at = block * geometry.block() + (y * width + x) * LANES;
+            state.fill([0.0; LANES]);
+            for (t, potentials) in potentials.chunks_mut(PIXELS).enumerate() {
+                let currents = currents[t * geometry.step() + at..][..pixels * LANES].as_chunks::<LANES>().0;
+                let [gain, offset] = &norms[t];
+                for ((current, potential), membrane) in currents.iter().zip(potentials).zip(&mut state) {
+                    for o in 0..LANES {
+                        let u = leak * membrane[o] + (gain[o] * current[o] + offset[o]);
+                        potential[o] = u;
+                        membrane[o] = if u > threshold { u - threshold } else { u };
+                    }
+                }
+            }
+            // From here on the state is the gradient that steps carry to the one before.
+            state.fill([0.0; LANES]);
+            let row = y / neurons.pool.0;
+            for (t, potentials) in potentials.chunks(PIXELS).enumerate().rev() {
+                let here = t * geometry.step() + at;
+                let currents = currents[here..][..pixels * LANES].as_chunks::<LANES>().0;
+                let out = dz[here..][..pixels * LANES].as_chunks_mut::<LANES>().0;
+                let mean = &statistics.mean[block * steps + t];
+                // Runs are short: their sums in f32 lose nothing that matters, and are then added in f64.
+                let [mut sum, mut product] = [[0.0f32; LANES]; 2];
+                let lanes = currents.iter().zip(out).zip(potentials).zip(&mut state).enumerate();
+                for (i, (((current, out), potential), carried)) in lanes {
+                    let column = (x + i) / neurons.pool.1;
+                    let source = t * pooled.step() + block * pooled.block() + (row * pooled.width + column) * LANES;
+                    let inside = row < pooled.height && column < pooled.width;
+                    let spike: [f32; LANES] = match gradient {
+                        None => *out,
+                        Some(gradient) if inside => *gradient[source..].first_chunk().expect("16 lanes"),
+                        Some(_) => [0.0; LANES],
+                    };
+                    for o in 0..LANES {
+                        let v = potential[o] * inverse - 1.0;
+                        let slope = height * (1.0 - v.abs()).max(0.0);
+                        let d = spike[o] * slope + leak * carried[o];
+                        let distance = current[o] - mean[o];
+                        carried[o] = d;
+                        out[o] = d;
+                        sum[o] += d;
+                        product[o] += d * distance;
+                        largest_dz[o] = largest_dz[o].max(d.abs());
+                        largest_x[o] = largest_x[o].max(distance.abs());
+                    }
+                }
+                let [sums, products] = &mut moments[block * steps + t];
+                sums.iter_mut().zip(sum).for_each(|(total, sum)| *total += f64::from(sum));
+                products.iter_mut().zip(product).for_each(|(total, sum)| *total += f64::from(sum));
+            }
+        }
+        largest[block] = [largest_dz, largest_x];
+    }
+    Scanned { moments, largest }
+}
+
+/// The linear map from ∂z and x to ∂x of one step and block: `∂x = a·∂z + b·x + c`.
+#[derive(Clone, Copy, Debug)]
+pub struct ThroughNorm {
+    a: [f32; LANES],
+    b: [f32; LANES],
+    c: [f32; LANES],
+}
+
+impl ThroughNorm {
+    /// With the means of ∂z and ∂z·x̂ over the batch.
+    pub fn new(gain: &[f32; LANES], mean: &[f32; LANES], inverse_std: &[f32; LANES], means: [[f64; LANES]; 2]) -> Self {
+        let a = *gain;
+        let b = std::array::from_fn(|o| (-f64::from(gain[o]) * f64::from(inverse_std[o]) * means[1][o]) as f32);
+        let c = std::array::from_fn(|o| {
+            let hat = f64::from(mean[o]) * f64::from(inverse_std[o]);
+            (-f64::from(gain[o]) * (means[0][o] - hat * means[1][o])) as f32
+        });
+        ThroughNorm { a, b, c }
+    }
+
+    /// The largest |∂x| there can be.
+    pub fn bound(&self, mean: &[f32; LANES], largest: &[[f32; LANES]; 2]) -> f32 {
+        (0..LANES)
+            .map(|o| {
+                let rest = (self.b[o] * mean[o] + self.c[o]).abs();
+                self.a[o].abs() * largest[0][o] + self.b[o].abs() * largest[1][o] + rest
+            })
+            .fold(0.0, f32::max)
+    }
+}
+
+/// ∂x of a block and step in whole units of 1/`scale`, rows of pixels `row` apart with zeros between.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+pub fn through_norm(
+    norm: &ThroughNorm,
+    scale: f32,
+    (currents, dz): (&[f32], &[f32]),
+    (width, row): (usize, usize),
+    out: &mut [[i32; LANES]],
+) {
+    // Adding 1.5·2^23 leaves the nearest whole number in the low bits; magnitudes stay below 2^22.
+    const WHOLE: f32 = 1.5 * (1 << 23) as f32;
+    let rows = currents.chunks(width * LANES).zip(dz.chunks(width * LANES)).zip(out.chunks_mut(row));
+    for ((currents, dz), out) in rows {
+        let (out, padding) = out.split_at_mut(width);
+        padding.fill([0; LANES]);
+        let pixels = currents.as_chunks::<LANES>().0.iter().zip(dz.as_chunks::<LANES>().0).zip(out);
+        for ((x, dz), out) in pixels {
+            for o in 0..LANES {
+                let d = norm.a[o] * dz[o] + (norm.b[o] * x[o] + norm.c[o]);
+                out[o] = (d * scale + WHOLE).to_bits() as i32 - WHOLE.to_bits() as i32;
+            }
+        }
+    }
+}
