@@ -67,6 +67,7 @@ enum Work {
 }
 
 fn main() -> Result<()> {
+    crosspike::kernels::keep_freed_memory();
     let args = Args::parse();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0));
     pool.build_global().expect("no other pool is there yet");
