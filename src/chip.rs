@@ -192,7 +192,7 @@ pub fn program_layer(
     draw: Option<Draw>,
 ) -> Vec<f32> {
     if place(profile, plan) == Place::Digital {
-        return latent.to_vec();
+        return crate::numeric::copy(latent);
     }
     let cells = device::program(latent, plan.rows(), index, &profile.rram, draw);
     if profile.sram.bits == 0 {

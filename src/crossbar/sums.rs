@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
-use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
+use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
 use crate::kernels::lookup::{self, Pixels, Tables, Weights};
 use crate::kernels::{Buffer, Instructions};
 use crate::network::Layer;
@@ -110,11 +110,17 @@ impl Matrix {
         let (runs, run) = patches.runs();
         let mut digits = Digits::zeros(digits_of(integers.largest), layer.columns(), runs, run);
         let rows: Vec<Option<usize>> = (0..runs * run).map(|i| patches.row_of(layer, i / run, i % run)).collect();
-        let (size, columns) = (layer.rows(), layer.columns());
+        let (size, columns, flat) = (layer.rows(), layer.columns(), layer.unrolling().kernel == 1);
         digits.fill(|block, r, first, group| {
+            let rows = &rows[r * run + first..(r + 1) * run];
             for lane in 0..LANES.min(columns - block * LANES) {
                 let column = &weights[(block * LANES + lane) * size..][..size];
-                for (lanes, row) in group.iter_mut().zip(&rows[r * run + first..(r + 1) * run]) {
+                if let Some(weights) = side_by_side(column, rows).filter(|_| flat) {
+                    let integers = weights.map(|w| integers.of(w));
+                    group.iter_mut().zip(integers).for_each(|(lanes, integer)| lanes[lane] = integer);
+                    continue;
+                }
+                for (lanes, row) in group.iter_mut().zip(rows) {
                     if let Some(row) = *row {
                         lanes[lane] = integers.of(column[row]);
                     }
@@ -396,6 +402,12 @@ impl Integers {
     fn of(&self, weight: f32) -> i32 {
         (weight * self.scale) as i32
     }
+}
+
+/// A column's weights of a group of rows that follow one another; none where some are missing.
+fn side_by_side(column: &[f32], rows: &[Option<usize>]) -> Option<[f32; GROUP]> {
+    let first = (*rows.first()?)?;
+    column.get(first..)?.first_chunk().copied()
 }
 
 /// How the rows of a product stand.

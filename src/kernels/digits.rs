@@ -89,35 +89,35 @@ impl Digits {
     /// Writes blocks of columns in parallel: `value(block, run, first, rows)` sets the [`GROUP`] rows from `first` of a
     /// run; what it leaves is zero.
     pub fn fill(&mut self, value: impl Fn(usize, usize, usize, &mut [[i32; LANES]; GROUP]) + Sync) {
-        let (digits, tile, lines) = (self.digits, self.tile(), self.run_bytes() / 4);
-        let (runs, rows) = (self.runs, self.run);
-        self.data.par_chunks_mut(digits * tile).enumerate().for_each(|(block, data)| {
-            for run in 0..runs {
-                for first in (0..rows).step_by(GROUP) {
-                    let mut group = [[0; LANES]; GROUP];
-                    value(block, run, first, &mut group);
-                    write(data, tile, run * lines + first / 4, &group);
-                }
-            }
-        });
+        let (tile, runs) = (self.tile(), (self.runs, self.run));
+        let blocks = self.data.par_chunks_mut(self.digits * tile);
+        fill_blocks(blocks.map(|data| data.chunks_mut(tile).collect()), runs, value);
+    }
+
+    /// An operand for each digit, filled like [`Self::fill`].
+    pub fn apart(
+        digits: usize,
+        columns: usize,
+        (runs, run): (usize, usize),
+        value: impl Fn(usize, usize, usize, &mut [[i32; LANES]; GROUP]) + Sync,
+    ) -> Vec<Digits> {
+        let mut parts = vec![Digits::zeros(1, columns, runs, run); digits];
+        let mut blocks: Vec<Vec<&mut [i8]>> = (0..columns.div_ceil(LANES)).map(|_| Vec::new()).collect();
+        for part in &mut parts {
+            let tile = part.tile();
+            blocks.iter_mut().zip(part.data.chunks_mut(tile)).for_each(|(block, data)| block.push(data));
+        }
+        fill_blocks(blocks.into_par_iter(), (runs, run), value);
+        parts
     }
 
     /// Writes a block from its rows, four at a time, one run: for operands that change with every product.
     pub fn write(&mut self, block: usize, first_quad: usize, rows: &[[i32; LANES]]) {
         let (digits, tile) = (self.digits, self.tile());
-        write(&mut self.data[block * digits * tile..][..digits * tile], tile, first_quad, rows);
-    }
-
-    /// An operand for each digit.
-    pub fn split(&self) -> Vec<Digits> {
-        let tile = |block: usize, d: usize| &self.data[(block * self.digits + d) * self.tile()..][..self.tile()];
-        let part = |d: usize| {
-            let mut data = Buffer::zeros(self.blocks * self.tile());
-            let tiles = data.par_chunks_mut(self.tile()).enumerate();
-            tiles.for_each(|(block, to)| to.copy_from_slice(tile(block, d)));
-            Digits { data, digits: 1, ..*self }
-        };
-        (0..self.digits).map(part).collect()
+        let mut tiles = self.data[block * digits * tile..].chunks_mut(tile);
+        let mut tiles: [&mut [i8]; MOST_DIGITS] =
+            std::array::from_fn(|d| if d < digits { tiles.next().unwrap_or_default() } else { Default::default() });
+        write(&mut tiles[..digits], first_quad, rows);
     }
 
     /// One operand of the runs of all, one after the other; they are alike, of a digit each.
@@ -140,18 +140,16 @@ impl Digits {
         std::array::from_fn(|lane| join((0..self.digits).map(|d| i32::from(digit(d, lane)))))
     }
 
-    /// Row sums of a tile: what a left operand of ones gives, for inputs that are biased.
+    /// The sums of every tile for inputs of one, for inputs that are biased.
     pub fn tile_sums(&self) -> Vec<[i32; LANES]> {
-        let sums = |tile: &[i8]| {
-            let mut sums = [0; LANES];
-            for line in tile.chunks(4 * LANES) {
-                for (sum, quad) in sums.iter_mut().zip(line.as_chunks::<4>().0) {
-                    *sum += quad.iter().map(|b| i32::from(*b)).sum::<i32>();
-                }
-            }
-            sums
+        let ones = vec![1; self.run_bytes()];
+        let left = Strided { bytes: &ones, stride: 0, rows: 1, runs: &vec![0; self.runs] };
+        let sums = |tile: usize| {
+            let mut out = [0; ROWS_AT_ONCE * LANES];
+            self.product(Instructions::best(), left, (tile, 0), false, &mut out);
+            *out.first_chunk().expect("16 lanes")
         };
-        self.data.par_chunks(self.tile()).map(sums).collect()
+        (0..self.tiles()).into_par_iter().map(sums).collect()
     }
 
     /// `out[tile][row][16] = left · tile`, added to `out` when `add`, for the tiles from `first` that `out` has room for and the runs from `run` that
@@ -194,19 +192,37 @@ impl Digits {
     }
 }
 
+/// Writes blocks, given as their tiles.
+fn fill_blocks<'a>(
+    blocks: impl IndexedParallelIterator<Item = Vec<&'a mut [i8]>>,
+    (runs, run): (usize, usize),
+    value: impl Fn(usize, usize, usize, &mut [[i32; LANES]; GROUP]) + Sync,
+) {
+    let lines = run.next_multiple_of(RUN_BYTES) / 4;
+    blocks.enumerate().for_each(|(block, mut tiles)| {
+        for r in 0..runs {
+            for first in (0..run).step_by(GROUP) {
+                let mut group = [[0; LANES]; GROUP];
+                value(block, r, first, &mut group);
+                write(&mut tiles, r * lines + first / 4, &group);
+            }
+        }
+    });
+}
+
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn write(data: &mut [i8], tile: usize, first_quad: usize, rows: &[[i32; LANES]]) {
+fn write(tiles: &mut [&mut [i8]], first_quad: usize, rows: &[[i32; LANES]]) {
     for (quad, rows) in rows.chunks(4).enumerate() {
         let mut four = [[0; LANES]; 4];
         four[..rows.len()].copy_from_slice(rows);
-        put(data, tile, first_quad + quad, four);
+        put(tiles, first_quad + quad, four);
     }
 }
 
 /// Writes line `line` of each tile of a block.
 #[inline(always)]
-fn put(data: &mut [i8], tile: usize, line: usize, mut rows: [[i32; LANES]; 4]) {
-    for tile in data.chunks_exact_mut(tile) {
+fn put(tiles: &mut [&mut [i8]], line: usize, mut rows: [[i32; LANES]; 4]) {
+    for tile in tiles {
         let words: [u32; LANES] = std::array::from_fn(|lane| {
             let mut word = 0;
             for (i, row) in rows.iter_mut().enumerate() {

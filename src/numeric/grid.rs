@@ -5,6 +5,7 @@
 //! any product kernel, any instruction set and any GPU give the same bits. 2^-g lies far below what a device resolves:
 //! about 2^-15 for a wide layer, finer for small ones.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Significand bits of an f32.
@@ -43,7 +44,6 @@ pub fn round_to_training_grid(weights: &mut [f32], rows: usize, largest_input: u
 /// The largest magnitude of a column's sum; none where it is not a number or beyond f32.
 fn largest_sum(weights: &[f32], rows: usize, largest_input: u32) -> Option<f64> {
     // A column with a weight that is not a number has no magnitude, which `max` would pass over.
-    let magnitude = |column: &[f32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
     let larger = |a: f64, b: f64| if a > b || a.is_nan() { a } else { b };
     let bound = weights.par_chunks(rows).map(magnitude).reduce(|| 0.0, larger) * f64::from(largest_input);
     (bound <= f64::from(f32::MAX)).then_some(bound)
@@ -51,9 +51,34 @@ fn largest_sum(weights: &[f32], rows: usize, largest_input: u32) -> Option<f64> 
 
 fn round(weights: &mut [f32], rows: usize, g: i32) {
     let (scale, unit) = (power(g), power(-g));
-    weights.par_chunks_mut(rows).for_each(|column| {
-        column.iter_mut().for_each(|w| *w = (grid_units(*w, scale) * unit) as f32);
-    });
+    weights.par_chunks_mut(rows).for_each(|column| round_column(column, scale, unit));
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn round_column(column: &mut [f32], scale: f64, unit: f64) {
+    column.iter_mut().for_each(|w| *w = (grid_units(*w, scale) * unit) as f32);
+}
+
+/// Sum of magnitudes, added up in the same order by every instruction set.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn magnitude(column: &[f32]) -> f64 {
+    let mut lanes = [0.0; 16];
+    let (sixteens, rest) = column.as_chunks::<16>();
+    for sixteen in sixteens {
+        lanes.iter_mut().zip(sixteen).for_each(|(lane, w)| *lane += f64::from(w.abs()));
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|w| f64::from(w.abs())).sum::<f64>()
+}
+
+/// Sum of magnitudes in units of 1/`scale`: whole numbers, so no order shows.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn magnitude_in_units(column: &[f32], scale: f64) -> f64 {
+    let mut lanes = [0.0; 16];
+    let (sixteens, rest) = column.as_chunks::<16>();
+    for sixteen in sixteens {
+        lanes.iter_mut().zip(sixteen).for_each(|(lane, w)| *lane += grid_units(*w, scale).abs());
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(|w| grid_units(*w, scale).abs()).sum::<f64>()
 }
 
 /// 2^g, which a product with is exact.
@@ -62,6 +87,7 @@ fn power(g: i32) -> f64 {
 }
 
 /// The nearest whole number of units of 1/`scale`, half to even: below 2^51, adding 1.5·2^52 leaves no room for a fraction.
+#[inline(always)]
 fn grid_units(weight: f32, scale: f64) -> f64 {
     const NO_FRACTION: f64 = 1.5 * (1u64 << 52) as f64;
     let exact = f64::from(weight) * scale;
@@ -70,10 +96,7 @@ fn grid_units(weight: f32, scale: f64) -> f64 {
 
 fn fits(weights: &[f32], rows: usize, largest_input: u32, g: i32) -> bool {
     let (limit, scale) = (f64::from(1u32 << SIGNIFICAND_BITS), power(g));
-    weights.par_chunks(rows).all(|column| {
-        let units: f64 = column.iter().map(|w| grid_units(*w, scale).abs()).sum();
-        units * f64::from(largest_input) <= limit
-    })
+    weights.par_chunks(rows).all(|column| magnitude_in_units(column, scale) * f64::from(largest_input) <= limit)
 }
 
 #[cfg(test)]

@@ -6,17 +6,21 @@ pub mod grid;
 pub mod stats;
 pub mod unrolling;
 
-/// So many zeros, written by all threads.
-pub fn zeros(len: usize) -> Vec<f32> {
-    let mut values = Vec::new();
-    values.par_extend(rayon::iter::repeat_n(0.0, len));
-    values
+/// Values of a chunk that one thread goes through.
+const CHUNK: usize = 1 << 14;
+
+/// A copy, made by all threads.
+pub fn copy(values: &[f32]) -> Vec<f32> {
+    let mut copy = Vec::new();
+    copy.par_extend(values.par_iter().with_min_len(CHUNK).copied());
+    copy
 }
 
-/// The largest magnitude.
+/// The largest magnitude; not a number where one is none.
 pub fn largest(values: &[f32]) -> f32 {
-    let fold = |values: &[f32]| values.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
-    values.par_chunks(1 << 14).map(fold).reduce(|| 0.0, f32::max)
+    // Magnitudes are ordered as their bits are, and a maximum of integers is the same in any order.
+    let fold = |values: &[f32]| values.iter().fold(0, |largest, v| v.abs().to_bits().max(largest));
+    f32::from_bits(values.par_chunks(CHUNK).map(fold).reduce(|| 0, u32::max))
 }
 
 /// The shape of one image or feature map, in the order it is stored: channels, rows, columns.

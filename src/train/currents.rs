@@ -1,10 +1,14 @@
-//! How a batch's currents stand in memory: `[images, steps, blocks, pixels, 16 channels]`.
+//! How a batch's currents stand in memory: `[steps, blocks, pixels, 16 channels]`, an image each.
 //!
 //! Sixteen channels of a pixel fill a vector register, and whatever differs from channel to channel but not from pixel
-//! to pixel stays in registers while the pixels stream by.
+//! to pixel stays in registers while the pixels stream by. Images come and go one by one: what one leaves behind is soon
+//! taken by another, so that a batch needs little more memory than what it keeps.
 
 use crate::kernels::digits::LANES;
 use crate::network::Layer;
+
+/// Values of a batch, image by image.
+pub type Images = Vec<Vec<f32>>;
 
 /// The numbers of each.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +57,6 @@ impl Geometry {
     /// Values from image to image.
     pub fn image(&self) -> usize {
         self.steps * self.step()
-    }
-
-    /// Values in all.
-    pub fn values(&self) -> usize {
-        self.images * self.image()
     }
 
     /// Values that one mean is taken over.

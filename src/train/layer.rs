@@ -7,12 +7,12 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::currents::Geometry;
+use super::currents::{Geometry, Images};
 use super::gradient::inputs::{self, Transposed};
 use super::gradient::weights::{self, Gradient, Source};
 use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
-use super::norm::{BatchStatistics, total};
+use super::norm::{BatchStatistics, Moments, moments, total};
 use crate::crossbar::laid::Laid;
 use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
 use crate::kernels::Instructions;
@@ -22,7 +22,6 @@ use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
 use crate::network::{Inputs, Layer, LayerKind, Neuron};
-use crate::numeric::zeros;
 
 /// What a layer takes in over a batch.
 pub enum Signal<'a> {
@@ -49,7 +48,7 @@ pub struct LayerPass<'a> {
     programmed: Programmed,
     signal: Signal<'a>,
     /// Empty for the first layer, whose product is cheap: it is made again.
-    currents: Vec<f32>,
+    currents: Images,
     neurons: Neurons,
     statistics: BatchStatistics,
 }
@@ -61,7 +60,7 @@ pub struct LayerGradient {
     /// ∂loss/∂γ_t, `[steps, channels]`.
     pub gamma: Vec<f32>,
     /// ∂loss/∂pulses of the inputs, blocked; empty unless asked for.
-    pub inputs: Vec<f32>,
+    pub inputs: Images,
 }
 
 /// Work space of a thread.
@@ -102,29 +101,27 @@ impl Signal<'_> {
         }
     }
 
-    /// Currents in pulses, blocked, of a layer's matrix.
-    pub fn currents(&self, plan: &Layer, programmed: &Programmed, geometry: Geometry) -> Vec<f32> {
+    /// Currents in pulses, blocked, of a layer's matrix, and each image's [`moments`].
+    pub fn currents(&self, plan: &Layer, programmed: &Programmed, geometry: Geometry) -> (Images, Vec<Moments>) {
         let Geometry { images, steps, .. } = geometry;
         let input = if matches!(self, Signal::Encoded(_)) { Input::Encoded } else { Input::Pulses };
         // The training grid leaves no room for sums of f32: only integers are exact.
         let kernel = Kernel::Dense(Instructions::best());
         let matrix = Matrix::new(plan, &programmed.weights, programmed.grid, input, kernel);
-        let mut currents = zeros(geometry.values());
         if plan.kind == LayerKind::Conv {
-            currents.par_chunks_mut(geometry.image()).enumerate().for_each(|(image, currents)| {
+            let convolve = |image| {
+                let mut growing = Growing::new(geometry);
                 SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
                     self.lay_out(&matrix, image, steps, laid);
-                    let at_once = matrix.maps_at_once();
-                    let given = &mut currents[..laid.maps() * geometry.step()];
-                    for (i, currents) in given.chunks_mut(at_once * geometry.step()).enumerate() {
-                        let maps = currents.len() / geometry.step();
-                        let band = Band { map: i * at_once, y: 0, rows: geometry.height, maps };
-                        matrix.sums(laid, band, scratch, currents);
+                    for map in (0..laid.maps()).step_by(matrix.maps_at_once()) {
+                        let maps = matrix.maps_at_once().min(laid.maps() - map);
+                        let band = Band { map, y: 0, rows: geometry.height, maps };
+                        growing.add(maps, |currents| matrix.sums(laid, band, scratch, currents));
                     }
-                    repeat(currents, laid.maps() * geometry.step());
                 });
-            });
-            return currents;
+                growing.repeated()
+            };
+            return (0..images).into_par_iter().map(convolve).unzip();
         }
         let mut laid = Laid::default();
         match self {
@@ -136,22 +133,52 @@ impl Signal<'_> {
         }
         let sums = matrix.connect(&laid);
         let (maps, given) = (laid.maps(), laid.maps() / images);
-        currents.par_chunks_mut(geometry.image()).enumerate().for_each(|(image, currents)| {
-            for (t, currents) in currents.chunks_mut(geometry.step()).take(given).enumerate() {
-                for (block, currents) in currents.chunks_mut(LANES).enumerate() {
-                    currents.copy_from_slice(&sums[(block * maps + image * given + t) * LANES..][..LANES]);
-                }
+        let gather = |image| {
+            let mut growing = Growing::new(geometry);
+            for map in image * given..(image + 1) * given {
+                growing.add(1, |currents| {
+                    for (block, currents) in currents.chunks_mut(LANES).enumerate() {
+                        currents.copy_from_slice(&sums[(block * maps + map) * LANES..][..LANES]);
+                    }
+                });
             }
-            repeat(currents, given * geometry.step());
-        });
-        currents
+            growing.repeated()
+        };
+        (0..images).into_par_iter().map(gather).unzip()
     }
 }
 
-/// Fills the rest with copies of the first `given` values.
-fn repeat(currents: &mut [f32], given: usize) {
-    let (first, rest) = currents.split_at_mut(given);
-    rest.chunks_mut(given).for_each(|rest| rest.copy_from_slice(first));
+/// An image's currents while they are made, and their moments, taken while a step is still in the cache.
+struct Growing {
+    geometry: Geometry,
+    currents: Vec<f32>,
+    moments: Moments,
+}
+
+impl Growing {
+    fn new(geometry: Geometry) -> Self {
+        let moments = vec![[[0.0; LANES]; 2]; geometry.blocks * geometry.steps];
+        Growing { geometry, currents: Vec::with_capacity(geometry.image()), moments }
+    }
+
+    /// Appends so many steps.
+    fn add(&mut self, steps: usize, write: impl FnOnce(&mut [f32])) {
+        let from = self.currents.len();
+        self.currents.resize(from + steps * self.geometry.step(), 0.0);
+        write(&mut self.currents[from..]);
+        moments(&self.currents[from..], from / self.geometry.step(), self.geometry, &mut self.moments);
+    }
+
+    /// Fills the steps that are missing with copies of those that there are.
+    fn repeated(mut self) -> (Vec<f32>, Moments) {
+        let given = self.currents.len();
+        while self.currents.len() < self.geometry.image() {
+            let first = self.currents.len() / self.geometry.step();
+            self.currents.extend_from_within(..given);
+            moments(&self.currents[first * self.geometry.step()..], first, self.geometry, &mut self.moments);
+        }
+        (self.currents, self.moments)
+    }
 }
 
 impl<'a> LayerPass<'a> {
@@ -165,8 +192,8 @@ impl<'a> LayerPass<'a> {
         signal: Signal<'a>,
     ) -> Self {
         let geometry = Geometry::of(plan, images, steps);
-        let currents = signal.currents(plan, &programmed, geometry);
-        let statistics = BatchStatistics::of(&currents, geometry, programmed.unit);
+        let (currents, moments) = signal.currents(plan, &programmed, geometry);
+        let statistics = BatchStatistics::of(moments, geometry, programmed.unit);
         let channels = plan.columns();
         let (mut gain, mut offset) = (vec![0.0; steps * channels], vec![0.0; steps * channels]);
         for t in 0..steps {
@@ -186,7 +213,7 @@ impl<'a> LayerPass<'a> {
         let Geometry { steps, height, .. } = self.geometry;
         let images: Vec<Pulses> = self
             .currents
-            .par_chunks(self.geometry.image())
+            .par_iter()
             .map(|currents| {
                 let mut pulses = self.plan.pulses(steps);
                 let (block, step) = (self.geometry.block(), self.geometry.step());
@@ -196,33 +223,38 @@ impl<'a> LayerPass<'a> {
             })
             .collect();
         if matches!(self.signal, Signal::Encoded(_)) {
-            self.currents = Vec::new();
+            self.currents.clear();
         }
         Pulses::concatenate(images).expect("a batch has an image")
     }
 
     /// Backpropagates ∂loss/∂pulses (behind the pool) through neurons, norms and the crossbar; hands the statistics on.
-    pub fn backward(mut self, gradient: Vec<f32>, wants_inputs: bool) -> (LayerGradient, BatchStatistics) {
+    pub fn backward(mut self, gradient: Images, wants_inputs: bool) -> (LayerGradient, BatchStatistics) {
         let geometry = self.geometry;
         if self.currents.is_empty() {
-            self.currents = self.signal.currents(self.plan, &self.programmed, geometry);
+            self.currents = self.signal.currents(self.plan, &self.programmed, geometry).0;
         }
+        let currents = std::mem::take(&mut self.currents);
         let Geometry { images, steps, blocks, channels, .. } = geometry;
         let pooled = Geometry::pooled(self.plan, images, steps);
-        let (gradient, mut dz) = match self.plan.pool {
-            (1, 1) => (None, gradient),
-            _ => (Some(gradient), zeros(self.currents.len())),
+        let scan = |(gradient, currents): (Vec<f32>, &Vec<f32>)| {
+            let (gradient, mut dz) = match self.plan.pool {
+                (1, 1) => (None, gradient),
+                _ => (Some(gradient), vec![0.0; currents.len()]),
+            };
+            let geometries = (geometry, pooled);
+            let scanned = through_neurons(
+                &self.neurons,
+                &self.statistics,
+                geometries,
+                currents,
+                gradient.as_deref(),
+                &mut dz,
+            );
+            (scanned, dz)
         };
-        let scanned: Vec<Scanned> = dz
-            .par_chunks_mut(geometry.image())
-            .zip(self.currents.par_chunks(geometry.image()))
-            .enumerate()
-            .map(|(image, (dz, currents))| {
-                let gradient = gradient.as_ref().map(|gradient| &gradient[image * pooled.image()..][..pooled.image()]);
-                through_neurons(&self.neurons, &self.statistics, (geometry, pooled), currents, gradient, dz)
-            })
-            .collect();
-        drop(gradient);
+        let (scanned, dz): (Vec<Scanned>, Images) =
+            gradient.into_par_iter().zip(&currents).map(scan).unzip();
         let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
@@ -250,12 +282,12 @@ impl<'a> LayerPass<'a> {
         let scale = scale_for(bound);
         debug_assert!(scale.is_nan() || bound * scale < LARGEST);
         let transposed = wants_inputs.then(|| Transposed::new(self.plan, &self.programmed.weights));
-        let backward = Backward { pass: &self, norms, scale, dz: &dz, transposed };
+        let backward = Backward { pass: &self, norms, scale, transposed };
+        let values = currents.into_iter().zip(dz).collect();
         let (weights, inputs) = match self.plan.kind {
-            LayerKind::Conv => backward.through_convolution(),
-            _ => backward.through_matrix(),
+            LayerKind::Conv => backward.through_convolution(values),
+            _ => backward.through_matrix(values),
         };
-        self.currents = Vec::new();
         (LayerGradient { weights, gamma, inputs }, self.statistics)
     }
 }
@@ -265,14 +297,16 @@ struct Backward<'a> {
     pass: &'a LayerPass<'a>,
     norms: Vec<ThroughNorm>,
     scale: f32,
-    dz: &'a [f32],
     transposed: Option<Transposed>,
 }
+
+/// An image's currents and ∂loss/∂z.
+type Values = (Vec<f32>, Vec<f32>);
 
 impl Backward<'_> {
     /// Writes ∂loss/∂currents of a step of an image from row `at` of each block on: rows of pixels `row` apart in a map
     /// of `map`, with zeros between and behind; all zeros beyond the last step.
-    fn currents(&self, image: usize, t: usize, (row, map): (usize, usize), at: usize, currents: &mut Currents) {
+    fn currents(&self, values: &Values, t: usize, (row, map): (usize, usize), at: usize, currents: &mut Currents) {
         let geometry = self.pass.geometry;
         for block in 0..geometry.blocks {
             let to = &mut currents.units[block * currents.rows + at..][..map];
@@ -282,79 +316,87 @@ impl Backward<'_> {
                 rows.fill([0; LANES]);
                 continue;
             }
-            let from = image * geometry.image() + t * geometry.step() + block * geometry.block();
-            let values = (&self.pass.currents[from..][..geometry.block()], &self.dz[from..][..geometry.block()]);
+            let from = t * geometry.step() + block * geometry.block();
+            let values = (&values.0[from..][..geometry.block()], &values.1[from..][..geometry.block()]);
             through_norm(&self.norms[block * geometry.steps + t], self.scale, values, (geometry.width, row), rows);
         }
     }
 
-    fn through_convolution(&self) -> (Vec<f32>, Vec<f32>) {
+    fn through_convolution(&self, mut values: Vec<Values>) -> (Vec<f32>, Images) {
         let LayerPass { plan, geometry, signal, .. } = self.pass;
-        let Geometry { images, steps, blocks, .. } = *geometry;
         let inputs = Geometry {
             blocks: plan.input.channels.div_ceil(LANES),
             height: plan.input.height,
             width: plan.input.width,
             ..*geometry
         };
-        let mut input_gradient = zeros(if self.transposed.is_some() { inputs.values() } else { 0 });
-        // Exact sums: how many images share one does not show.
-        let group = images.div_ceil(2 * rayon::current_num_threads());
-        let groups: Vec<Option<&mut [f32]>> = if self.transposed.is_some() {
-            input_gradient.chunks_mut(group * inputs.image()).map(Some).collect()
-        } else {
-            (0..images.div_ceil(group)).map(|_| None).collect()
-        };
         let source = signal.source();
-        let totals: Vec<Vec<i64>> = groups
-            .into_par_iter()
+        // Exact sums: how many images share one does not show.
+        let group = geometry.images.div_ceil(2 * rayon::current_num_threads());
+        let groups: Vec<(Vec<i64>, Images)> = values
+            .par_chunks_mut(group)
             .enumerate()
-            .map(|(g, mut input_gradient)| {
-                let mut gradient = Gradient::new(plan, source, steps);
-                let (at_once, rows) = gradient.at_once();
-                let (row, map) = gradient.padded();
-                SPACE.with_borrow_mut(|Space { currents, inputs: scratch, .. }| {
-                    for image in g * group..images.min((g + 1) * group) {
-                        for first in (0..steps).step_by(at_once) {
-                            currents.reshape(blocks, rows);
-                            for t in first..first + at_once {
-                                self.currents(image, t, (row, map), (t - first) * map, currents);
-                            }
-                            gradient.add(source, image, first, currents);
-                            let (Some(transposed), Some(out)) = (&self.transposed, &mut input_gradient) else {
-                                continue;
-                            };
-                            let at = (image - g * group) * inputs.image() + first * inputs.step();
-                            let maps = at_once.min(steps - first);
-                            for from in (0..maps).step_by(transposed.maps_at_once()) {
-                                let here = transposed.maps_at_once().min(maps - from);
-                                let rows = (from * map, here * map);
-                                let out = &mut out[at + from * inputs.step()..][..here * inputs.step()];
-                                transposed.product(currents, rows, 1.0 / self.scale, scratch, out);
-                            }
-                        }
-                    }
+            .map(|(g, values)| {
+                let mut gradient = Gradient::new(plan, source, geometry.steps);
+                let images = SPACE.with_borrow_mut(|space| {
+                    let images = (g * group..).zip(values);
+                    // What an image kept is free once it went through.
+                    images
+                        .map(|(image, values)| self.image(image, std::mem::take(values), &mut gradient, inputs, space))
+                        .collect()
                 });
-                gradient.total()
+                (gradient.total(), images)
             })
             .collect();
-        let mut totals = totals.into_iter();
-        let mut sums = totals.next().unwrap_or_default();
-        for total in totals {
-            sums.iter_mut().zip(total).for_each(|(sum, t)| *sum += t);
+        let mut input_gradient = Vec::new();
+        let mut sums = vec![0i64; plan.rows() * plan.columns()];
+        for (total, images) in groups {
+            sums.par_iter_mut().zip(total).for_each(|(sum, t)| *sum += t);
+            input_gradient.extend(images);
         }
         let unit = f64::from(1.0 / self.scale);
         (sums.into_iter().map(|sum| (sum as f64 * unit) as f32).collect(), input_gradient)
     }
 
-    fn through_matrix(&self) -> (Vec<f32>, Vec<f32>) {
+    /// Adds an image's share to ∂loss/∂W; gives its ∂loss/∂inputs if asked for.
+    fn image(
+        &self,
+        image: usize,
+        values: Values,
+        gradient: &mut Gradient,
+        inputs: Geometry,
+        Space { currents, inputs: scratch, .. }: &mut Space,
+    ) -> Vec<f32> {
+        let Geometry { steps, blocks, .. } = self.pass.geometry;
+        let (at_once, rows) = gradient.at_once();
+        let (row, map) = gradient.padded();
+        let mut out = Vec::with_capacity(if self.transposed.is_some() { inputs.image() } else { 0 });
+        for first in (0..steps).step_by(at_once) {
+            currents.reshape(blocks, rows);
+            for t in first..first + at_once {
+                self.currents(&values, t, (row, map), (t - first) * map, currents);
+            }
+            gradient.add(self.pass.signal.source(), image, first, currents);
+            let Some(transposed) = &self.transposed else { continue };
+            let maps = at_once.min(steps - first);
+            for from in (0..maps).step_by(transposed.maps_at_once()) {
+                let here = transposed.maps_at_once().min(maps - from);
+                let at = out.len();
+                out.resize(at + here * inputs.step(), 0.0);
+                transposed.product(currents, (from * map, here * map), 1.0 / self.scale, scratch, &mut out[at..]);
+            }
+        }
+        out
+    }
+
+    fn through_matrix(&self, values: Vec<Values>) -> (Vec<f32>, Images) {
         let LayerPass { plan, geometry, signal, .. } = self.pass;
         let Geometry { images, steps, blocks, .. } = *geometry;
         let mut currents = Currents::default();
         currents.reshape(blocks, images * steps);
-        for image in 0..images {
+        for (image, values) in values.iter().enumerate() {
             for t in 0..steps {
-                self.currents(image, t, (1, 1), image * steps + t, &mut currents);
+                self.currents(values, t, (1, 1), image * steps + t, &mut currents);
             }
         }
         matrix_gradient(plan, signal, steps, &currents, 1.0 / self.scale, self.transposed.as_ref())
@@ -370,7 +412,7 @@ pub fn matrix_gradient(
     currents: &Currents,
     unit: f32,
     transposed: Option<&Transposed>,
-) -> (Vec<f32>, Vec<f32>) {
+) -> (Vec<f32>, Images) {
     let weights = weights::fully_connected(plan, signal.source(), steps, currents, unit);
     let Some(transposed) = transposed else { return (weights, Vec::new()) };
     // From the published order of the inputs to blocks: `[blocks, pixels, 16]`.
@@ -381,19 +423,23 @@ pub fn matrix_gradient(
         (channel / LANES * pixels + pixel) * LANES + channel % LANES
     };
     let places: Vec<usize> = (0..plan.rows()).map(place).collect();
-    let mut inputs = zeros(currents.rows * size);
-    let rows = currents.rows.div_ceil(rayon::current_num_threads());
-    inputs.par_chunks_mut(rows * size).enumerate().for_each(|(i, out)| {
-        let here = out.len() / size;
-        let mut sums = vec![0.0; here * transposed.blocks() * LANES];
+    let images = currents.rows / steps;
+    let group = images.div_ceil(rayon::current_num_threads());
+    let through = |first: usize| -> Images {
+        let rows = group.min(images - first) * steps;
+        let mut sums = vec![0.0; rows * transposed.blocks() * LANES];
         SPACE.with_borrow_mut(|Space { inputs: scratch, .. }| {
-            transposed.product(currents, (i * rows, here), unit, scratch, &mut sums);
+            transposed.product(currents, (first * steps, rows), unit, scratch, &mut sums);
         });
-        for (sums, places) in sums.chunks(here * LANES).zip(places.chunks(LANES)) {
-            for (out, sums) in out.chunks_mut(size).zip(sums.chunks(LANES)) {
-                places.iter().zip(sums).for_each(|(place, sum)| out[*place] = *sum);
+        let mut out = vec![vec![0.0; steps * size]; rows / steps];
+        for (sums, places) in sums.chunks(rows * LANES).zip(places.chunks(LANES)) {
+            let maps = out.iter_mut().flat_map(|image| image.chunks_mut(size));
+            for (map, sums) in maps.zip(sums.chunks(LANES)) {
+                places.iter().zip(sums).for_each(|(place, sum)| map[*place] = *sum);
             }
         }
-    });
-    (weights, inputs)
+        out
+    };
+    let groups: Vec<Images> = (0..images).into_par_iter().step_by(group).map(through).collect();
+    (weights, groups.into_iter().flatten().collect())
 }

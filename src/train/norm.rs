@@ -5,7 +5,6 @@
 //! layer's input unit; the running statistics in its values.
 
 use multiversion::multiversion;
-use rayon::prelude::*;
 
 use super::currents::Geometry;
 use crate::kernels::digits::LANES;
@@ -40,11 +39,10 @@ pub fn total(images: Vec<Moments>) -> Moments {
 }
 
 impl BatchStatistics {
-    /// Of currents in pulses of `unit`.
-    pub fn of(currents: &[f32], geometry: Geometry, unit: f32) -> Self {
+    /// From the [`moments`] of the images' currents, in pulses of `unit`.
+    pub fn of(images: Vec<Moments>, geometry: Geometry, unit: f32) -> Self {
         let Geometry { steps, blocks, channels, .. } = geometry;
         let n = geometry.normalised() as f64;
-        let images = currents.par_chunks(geometry.image()).map(|image| moments(image, geometry)).collect();
         let mut statistics = BatchStatistics {
             mean: vec![],
             inverse_std: vec![],
@@ -85,11 +83,10 @@ impl BatchStatistics {
     }
 }
 
-/// Sums and sums of squares of one image's currents.
+/// Writes sums and sums of squares of some steps of one image's currents, from step `first` on.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn moments(image: &[f32], geometry: Geometry) -> Moments {
-    let mut moments = vec![[[0.0; LANES]; 2]; geometry.blocks * geometry.steps];
-    for (t, step) in image.chunks(geometry.step()).enumerate() {
+pub fn moments(steps: &[f32], first: usize, geometry: Geometry, moments: &mut [[[f64; LANES]; 2]]) {
+    for (t, step) in (first..).zip(steps.chunks(geometry.step())) {
         for (block, pixels) in step.chunks(geometry.block()).enumerate() {
             let [mut sums, mut squares] = [[0.0f64; LANES]; 2];
             for pixel in pixels.as_chunks::<LANES>().0 {
@@ -102,5 +99,4 @@ fn moments(image: &[f32], geometry: Geometry) -> Moments {
             moments[block * geometry.steps + t] = [sums, squares];
         }
     }
-    moments
 }

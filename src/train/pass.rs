@@ -5,7 +5,7 @@
 
 use ndarray::Array2;
 
-use super::currents::Geometry;
+use super::currents::{Geometry, Images};
 use super::gradient::inputs::Transposed;
 use super::gradient::{Currents, scale_for};
 use super::layer::{LayerPass, Programmed, Signal, matrix_gradient};
@@ -138,16 +138,15 @@ impl<'a> Readout<'a> {
         labels: &[u32],
     ) -> Self {
         let geometry = Geometry::of(plan, images, steps);
-        let sums = signal.currents(plan, &programmed, geometry);
+        let (sums, _) = signal.currents(plan, &programmed, geometry);
         let logits = Array2::from_shape_fn((images, plan.columns()), |(b, c)| {
-            let at = |t: usize| b * geometry.image() + t * geometry.step() + c;
-            mean_readout((0..steps).map(|t| sums[at(t)]).sum(), programmed.unit, steps)
+            mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), programmed.unit, steps)
         });
         let (loss, gradient) = cross_entropy(&logits, labels);
         Readout { plan, programmed, loss, logits, gradient, steps }
     }
 
-    fn backward(&self, signal: &Signal, wants_inputs: bool) -> (Vec<f32>, Vec<f32>) {
+    fn backward(&self, signal: &Signal, wants_inputs: bool) -> (Vec<f32>, Images) {
         let share = self.programmed.unit / self.steps as f32;
         let bound = self.gradient.iter().fold(0.0f32, |bound, g| if g.abs() <= bound { bound } else { g.abs() });
         let scale = scale_for(bound * share);

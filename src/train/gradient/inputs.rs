@@ -15,17 +15,21 @@ const CLASSES: usize = DIGITS;
 
 /// Products of digits whose places add up to the same.
 struct Class {
-    right: Digits,
-    /// The gradient's digits, in the order of the runs.
-    left: Vec<usize>,
+    parts: Vec<Part>,
     /// What the bias adds to a sum of each block.
     bias: Vec<[i32; LANES]>,
+}
+
+/// Digits of the gradient, runs after runs, and the operand that they meet.
+struct Part {
+    left: Vec<usize>,
+    right: usize,
 }
 
 /// A layer's matrix, transposed.
 pub struct Transposed {
     patches: Patches,
-    /// The digits that meet the gradient's digits in sums of each class, runs after runs.
+    operands: Vec<Digits>,
     classes: Vec<Class>,
     /// The value of one unit of the lowest class, where a gradient's unit is 1.
     unit: f32,
@@ -52,8 +56,7 @@ impl Transposed {
         let (runs, run) = patches.runs();
         let positions = kernel * kernel;
         let columns = if kernel == 1 { size } else { channels };
-        let mut whole = Digits::zeros(digits_of(largest), columns, runs, run);
-        whole.fill(|block, r, first, group| {
+        let digits = Digits::apart(digits_of(largest), columns, (runs, run), |block, r, first, group| {
             let lanes_here = LANES.min(columns - block * LANES);
             for (i, lanes) in group.iter_mut().enumerate().take(run - first) {
                 let place = r * run + first + i;
@@ -67,19 +70,31 @@ impl Transposed {
                 }
             }
         });
-        let digits = whole.split();
-        let class = |class: usize| {
-            // Digits i of the gradient and j of the weight with i + j = class + digits − 1.
-            let sum = class + digits.len() - 1;
-            let pairs = (0..DIGITS).filter_map(|i| Some((i, digits.get(sum.checked_sub(i)?)?)));
-            let (left, right): (Vec<usize>, Vec<&Digits>) = pairs.unzip();
-            let right = Digits::join_runs(&right);
-            let bias = right.tile_sums().into_iter().map(|sums| sums.map(|sum| i32::from(BIAS) * sum)).collect();
-            Class { right, left, bias }
-        };
-        let classes = (0..CLASSES).map(class).collect();
         let unit = libm::scalbnf(1.0, 8 * (digits.len() as i32 - 1)) / scale;
-        Transposed { patches, classes, unit }
+        // Digits i of the gradient and j of the weight with i + j = class + digits − 1.
+        let pairs = |class: usize| -> Vec<(usize, usize)> {
+            let sum = class + digits.len() - 1;
+            (0..DIGITS).filter_map(|i| Some((i, sum.checked_sub(i).filter(|j| *j < digits.len())?))).collect()
+        };
+        let sums: Vec<_> = digits.iter().map(Digits::tile_sums).collect();
+        let bias = |class: usize| {
+            let lane = |block: usize, o: usize| -> i32 { pairs(class).iter().map(|(_, j)| sums[*j][block][o]).sum() };
+            let block = |block: usize| std::array::from_fn(|o| i32::from(BIAS) * lane(block, o));
+            (0..columns.div_ceil(LANES)).map(block).collect()
+        };
+        // One product a class where matrices are small; the pairs of a large one share its digits.
+        let parts = |class: usize| -> Vec<Part> {
+            match kernel {
+                1 => pairs(class).into_iter().map(|(i, right)| Part { left: vec![i], right }).collect(),
+                _ => vec![Part { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
+            }
+        };
+        let classes = (0..CLASSES).map(|class| Class { parts: parts(class), bias: bias(class) }).collect();
+        let joined = |class: usize| {
+            Digits::join_runs(&pairs(class).into_iter().map(|(_, j)| &digits[j]).collect::<Vec<_>>())
+        };
+        let operands = if kernel == 1 { digits } else { (0..CLASSES).map(joined).collect() };
+        Transposed { patches, operands, classes, unit }
     }
 
     /// Lays out padded currents, rows `[from, from + rows)`: whole maps, or rows of a fully connected layer. Gives the
@@ -119,16 +134,16 @@ impl Transposed {
         let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
         let class = self.blocks() * padded * LANES;
         sums.reserve(CLASSES * class);
-        for (Class { right, left: digits, .. }, sums) in self.classes.iter().zip(sums.chunks_mut(class)) {
-            all_runs.clear();
-            all_runs.extend(digits.iter().flat_map(|d| left.runs.iter().map(move |run| d * plane + run)));
-            if !flat {
-                right.product(Instructions::best(), Strided { runs: all_runs, ..left }, (0, 0), false, sums);
-                continue;
-            }
-            for (r, run) in all_runs.iter().enumerate() {
-                let left = Strided { runs: std::slice::from_ref(run), ..left };
-                right.product(Instructions::best(), left, (0, r), r > 0, sums);
+        for (Class { parts, .. }, sums) in self.classes.iter().zip(sums.chunks_mut(class)) {
+            for (p, part) in parts.iter().enumerate() {
+                all_runs.clear();
+                all_runs.extend(part.left.iter().flat_map(|d| left.runs.iter().map(move |run| d * plane + run)));
+                // The runs of a fully connected layer are long.
+                let at_once = if flat { 1 } else { all_runs.len() };
+                for (i, runs) in all_runs.chunks(at_once).enumerate() {
+                    let (left, right) = (Strided { runs, ..left }, &self.operands[part.right]);
+                    right.product(Instructions::best(), left, (0, i * at_once), p + i > 0, sums);
+                }
             }
         }
         let rows = Rows { high, width: self.patches.width(), row: self.patches.row(), map: self.patches.map(), padded };
@@ -138,7 +153,7 @@ impl Transposed {
 
     /// Blocks of 16 columns.
     pub fn blocks(&self) -> usize {
-        self.classes[0].right.blocks
+        self.operands[0].blocks
     }
 }
 

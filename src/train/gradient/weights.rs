@@ -225,7 +225,7 @@ pub fn fully_connected(plan: &Layer, source: Source, steps: usize, currents: &Cu
         currents.to_digits(first, &mut right);
         let stride = rows.next_multiple_of(RUN_BYTES) + RUN_BYTES;
         for (part, weight) in source.parts().into_iter().enumerate() {
-            let mut turned = Buffer::<u8>::zeros((size + ROWS) * stride);
+            let mut turned = Buffer::<u8>::zeros(size.next_multiple_of(ROWS) * stride);
             turn_rows(plan, source, part, steps, first..first + rows, stride, &mut laid, &mut turned);
             total.par_chunks_mut(BLOCKS * LANES * size).enumerate().for_each(|(group, total)| {
                 let blocks = total.len().div_ceil(LANES * size);
@@ -262,8 +262,10 @@ fn turn_rows(
         Source::Pulses(pulses) => {
             let patches = Patches::of(plan, false);
             patches.fill(pulses, part, range.start, range.len(), laid);
-            let size = (range.len(), plan.rows().next_multiple_of(LANES));
-            transpose(laid, patches.channels(), size, turned, |row| row * stride);
+            turned.par_chunks_mut(ROWS * stride).enumerate().for_each(|(i, turned)| {
+                let rows = ROWS.min((plan.rows() - i * ROWS).next_multiple_of(LANES));
+                transpose(&laid[i * ROWS..], patches.channels(), (range.len(), rows), turned, |row| row * stride);
+            });
         }
         Source::Encoded { digits, planes, given, .. } => {
             let (plane, negative) = (part / 2, part % 2 == 1);
