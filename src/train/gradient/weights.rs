@@ -1,7 +1,8 @@
 //! ∂loss/∂W: pulses times the gradient of the currents, summed over pixels, steps and images.
 //!
 //! The pulses' maps, padded, are turned so that each channel's pixels lie side by side; a kernel position is then an
-//! offset into them.
+//! offset into them. What begins there is first moved to cache-line boundaries: tile registers load lines, and take twice
+//! as long where a row of theirs straddles two.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -35,6 +36,7 @@ pub struct Gradient<'a> {
     right: Digits,
     laid: Buffer<u8>,
     turned: Buffer<u8>,
+    moved: Buffer<u8>,
     /// Sums of a plane and sign, `[positions][tiles][rows][16]`.
     parts: Vec<Part>,
     total: Vec<i64>,
@@ -86,7 +88,8 @@ impl<'a> Gradient<'a> {
         let stride = (patches.lead() + pixels).next_multiple_of(RUN_BYTES) + RUN_BYTES;
         let right = Digits::zeros(DIGITS, plan.columns(), 1, pixels);
         let (offsets, rows) = Self::shape(&patches);
-        let sums = offsets * right.tiles() * rows.next_multiple_of(ROWS_AT_ONCE) * LANES;
+        let padded = rows.next_multiple_of(ROWS_AT_ONCE);
+        let sums = offsets * right.tiles() * padded * LANES;
         let part = |weight| Part { weight, sums: Buffer::zeros(sums), bound: 0 };
         Gradient {
             plan,
@@ -96,7 +99,8 @@ impl<'a> Gradient<'a> {
             stride,
             right,
             laid: Buffer::default(),
-            turned: Buffer::zeros((rows.next_multiple_of(ROWS_AT_ONCE)) * stride + RUN_BYTES + patches.lead()),
+            turned: Buffer::zeros(padded * stride + RUN_BYTES + patches.lead()),
+            moved: Buffer::zeros(padded * Self::aligned(pixels)),
             parts: source.parts().into_iter().map(part).collect(),
             total: vec![0; plan.rows() * plan.columns()],
         }
@@ -106,6 +110,11 @@ impl<'a> Gradient<'a> {
     fn shape(patches: &Patches) -> (usize, usize) {
         let positions = patches.kernel() * patches.kernel();
         if patches.thin() { (1, positions * patches.channels()) } else { (positions, patches.channels()) }
+    }
+
+    /// Bytes from row to row of so many pixels: an odd number of cache lines, which are spread over all of the cache.
+    fn aligned(pixels: usize) -> usize {
+        (pixels.div_ceil(RUN_BYTES) | 1) * RUN_BYTES
     }
 
     /// Steps of a product, and rows of padded currents that it takes.
@@ -135,7 +144,12 @@ impl<'a> Gradient<'a> {
             for (position, sums) in sums.chunks_mut(size).enumerate() {
                 let k = self.patches.kernel();
                 let offset = if offsets == 1 { 0 } else { position / k * self.patches.row() + position % k };
-                let left = Strided { bytes: &self.turned, stride: self.stride, rows, runs: &[offset] };
+                let pixels = self.right.run.next_multiple_of(RUN_BYTES);
+                let stride = Self::aligned(pixels);
+                for (moved, turned) in self.moved.chunks_mut(stride).zip(self.turned.chunks(self.stride)).take(rows) {
+                    moved[..pixels].copy_from_slice(&turned[offset..offset + pixels]);
+                }
+                let left = Strided { bytes: &self.moved, stride, rows, runs: &[0] };
                 self.right.product(Instructions::best(), left, (0, 0), true, sums);
             }
         }
