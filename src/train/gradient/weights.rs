@@ -231,7 +231,8 @@ impl<'a> Gradient<'a> {
 /// ∂loss/∂W of a fully connected layer, published order, times `unit`: of currents `[blocks, images·steps, 16]`.
 pub fn fully_connected(plan: &Layer, source: Source, steps: usize, currents: &Currents, unit: f32) -> Vec<f32> {
     let (size, columns) = (plan.rows(), plan.columns());
-    let mut total = vec![0.0f32; size * columns];
+    let mut total: Vec<f32> = Vec::new();
+    total.par_extend(rayon::iter::repeat_n(0.0, size * columns));
     let mut laid = Buffer::default();
     for first in (0..currents.rows).step_by(MOST_ROWS) {
         let rows = MOST_ROWS.min(currents.rows - first);
