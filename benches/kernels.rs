@@ -12,6 +12,7 @@ use crosspike::crossbar::laid::Laid;
 use crosspike::crossbar::patches::Patches;
 use crosspike::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
 use crosspike::kernels::digits::{Digits, LANES, MOST_DIGITS, ROWS_AT_ONCE, RUN_BYTES, digits_of};
+use crosspike::kernels::lookup::Tables;
 use crosspike::kernels::transpose::transpose;
 use crosspike::kernels::{Buffer, Instructions};
 use crosspike::network::neurons::{Neurons, Sums};
@@ -129,7 +130,7 @@ fn spikes(layer: &Layer, maps: usize, rate: f32) -> (Pulses, usize) {
     (pulses, active)
 }
 
-/// Column sums of one map, from laid-out spikes to f32: event by event at several rates, and dense.
+/// Column sums of one map, from laid-out spikes to f32: event by event at several rates, dense, and from tables.
 fn sums(criterion: &mut Criterion, roofline: &mut Roofline) {
     let mut group = criterion.benchmark_group("sums");
     for shape in [&SHAPES[0], &SHAPES[3], &SHAPES[4]] {
@@ -139,18 +140,24 @@ fn sums(criterion: &mut Criterion, roofline: &mut Roofline) {
         let mut scratch = Scratch::default();
         let mut out = vec![0.0; layer.output.len()];
         let band = Band { map: 0, y: 0, rows: layer.output.height, maps: 1 };
-        for (kernel, percent) in [1, 3, 10, 30]
-            .map(|percent| (Kernel::Events, percent))
-            .into_iter()
-            .chain([(Kernel::Dense(Instructions::best()), 10)])
-        {
+        let tables = Tables::available().iter().filter(|tables| **tables != Tables::Portable);
+        let others =
+            [Kernel::Dense(Instructions::best())].into_iter().chain(tables.map(|tables| Kernel::LookUp(*tables)));
+        let events = [1, 3, 10, 30].map(|percent| (Kernel::Events, percent));
+        for (kernel, percent) in events.into_iter().chain(others.map(|kernel| (kernel, 10))) {
             let matrix = Matrix::new(&layer, &weights, grid, Input::Pulses, kernel);
             let (pulses, active) = spikes(&layer, 1, percent as f32 / 100.0);
             let mut laid = Laid::default();
             laid.pulses(&matrix.patches, &pulses, 0, 1);
-            let (name, executed, arithmetic) = match kernel {
+            let (name, executed, arithmetic): (String, _, _) = match kernel {
                 // Every spike is read by nine pixels, less at the border.
-                Kernel::Events => ("by events", 2 * 9 * active * layer.columns(), Arithmetic::Lanes),
+                Kernel::Events => ("by events".into(), 2 * 9 * active * layer.columns(), Arithmetic::Lanes),
+                // One addition for each group of inputs that a table holds.
+                Kernel::LookUp(tables) => {
+                    let groups = layer.rows().div_ceil(if tables == Tables::Avx2 { 3 } else { 4 });
+                    let additions = groups * layer.output.len();
+                    (format!("from tables, {tables:?}"), additions, Arithmetic::Lanes)
+                }
                 _ => {
                     let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
                     let digits = digits_of((largest * 2f32.powi(grid)) as i32);
@@ -158,7 +165,7 @@ fn sums(criterion: &mut Criterion, roofline: &mut Roofline) {
                     let rows = (layer.output.height * matrix.patches.row()).next_multiple_of(ROWS_AT_ONCE);
                     let bytes = rows * runs * run.next_multiple_of(RUN_BYTES);
                     let set = Instructions::best();
-                    ("dense", 2 * bytes * digits * matrix.blocks() * LANES, Arithmetic::Bytes(set))
+                    ("dense".into(), 2 * bytes * digits * matrix.blocks() * LANES, Arithmetic::Bytes(set))
                 }
             };
             let work = Work {

@@ -243,18 +243,11 @@ impl<'a> LayerPass<'a> {
                 _ => (Some(gradient), vec![0.0; currents.len()]),
             };
             let geometries = (geometry, pooled);
-            let scanned = through_neurons(
-                &self.neurons,
-                &self.statistics,
-                geometries,
-                currents,
-                gradient.as_deref(),
-                &mut dz,
-            );
+            let scanned =
+                through_neurons(&self.neurons, &self.statistics, geometries, currents, gradient.as_deref(), &mut dz);
             (scanned, dz)
         };
-        let (scanned, dz): (Vec<Scanned>, Images) =
-            gradient.into_par_iter().zip(&currents).map(scan).unzip();
+        let (scanned, dz): (Vec<Scanned>, Images) = gradient.into_par_iter().zip(&currents).map(scan).unzip();
         let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())

@@ -90,9 +90,8 @@ impl Transposed {
             }
         };
         let classes = (0..CLASSES).map(|class| Class { parts: parts(class), bias: bias(class) }).collect();
-        let joined = |class: usize| {
-            Digits::join_runs(&pairs(class).into_iter().map(|(_, j)| &digits[j]).collect::<Vec<_>>())
-        };
+        let joined =
+            |class: usize| Digits::join_runs(&pairs(class).into_iter().map(|(_, j)| &digits[j]).collect::<Vec<_>>());
         let operands = if kernel == 1 { digits } else { (0..CLASSES).map(joined).collect() };
         Transposed { patches, operands, classes, unit }
     }
