@@ -10,6 +10,7 @@ use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram;
 use crate::device::{self, Draw};
 use crate::error::{Error, Result};
+use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
 use crate::network::{Encoding, Layer, Model, Network, Neuron};
 use crate::numeric::Shape;
@@ -95,6 +96,7 @@ impl<'a> Blueprint<'a> {
         let notices = notices(&profile, network);
         if network.is_hybrid() {
             profile.sram.init = SramInit::default();
+            profile.sram = profile.sram.stated(network.form.map(|form| (form.scheme, form.combine)));
             for (layer, state) in layers.iter().zip(&network.layers) {
                 let on_rram = place(&profile, layer) == Place::Rram;
                 if on_rram != state.sram.is_some() {
@@ -137,24 +139,26 @@ impl<'a> Blueprint<'a> {
         self.model.steps
     }
 
-    fn effective_weights(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Vec<f32> {
+    /// A layer's companion array before it is quantised; none for the residual, which every chip makes of its own
+    /// read-back.
+    pub fn companion(&self, index: usize, plan: &Layer) -> Option<CompanionWeights> {
         let state = &self.network.layers[index];
-        let companion = match (&state.sram, &self.sram, &self.profile.sram.init) {
-            (Some(own), ..) => CompanionSource::Given(own),
-            (None, Some((other, _)), _) => CompanionSource::Given(&other.layers[index].rram),
-            (None, None, SramInit::Residual) => CompanionSource::Residual,
-            (None, None, SramInit::Zeros) => CompanionSource::Made(vec![0.0; state.rram.len()]),
-            (None, None, SramInit::Xavier) => {
-                CompanionSource::Made(xavier(plan, self.seed, Stream::SramInit, index as u64))
-            }
-            (None, None, SramInit::Rram | SramInit::Checkpoint(_)) => CompanionSource::Given(&state.rram),
-        };
-        let source = match &companion {
-            CompanionSource::Given(latent) => sram::Source::Latent(latent),
-            CompanionSource::Made(latent) => sram::Source::Latent(latent),
-            CompanionSource::Residual => sram::Source::Residual,
-        };
-        program_layer(&self.profile, plan, index as u32, &state.rram, source, draw)
+        let all = |latent: Vec<f32>| Some(CompanionWeights { latent, kept: None });
+        match (&state.sram, &self.sram, &self.profile.sram.init) {
+            (Some(own), ..) => Some(own.clone()),
+            (None, Some((other, _)), _) => all(other.layers[index].rram.clone()),
+            (None, None, SramInit::Residual) => None,
+            (None, None, SramInit::Zeros) => all(vec![0.0; state.rram.len()]),
+            (None, None, SramInit::Xavier) => all(xavier(plan, self.seed, Stream::SramInit, index as u64)),
+            (None, None, SramInit::Rram | SramInit::Checkpoint(_)) => all(state.rram.clone()),
+        }
+    }
+
+    fn effective_weights(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Vec<f32> {
+        let has_companion = self.profile.sram.bits > 0 && place(&self.profile, plan) == Place::Rram;
+        let companion = if has_companion { self.companion(index, plan) } else { None };
+        let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
+        program_layer(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw)
     }
 }
 
@@ -173,12 +177,6 @@ fn notices(profile: &Profile, network: &Network) -> Vec<String> {
         notices.push("rram.variation.kind = none: sigma has no effect".into());
     }
     notices
-}
-
-enum CompanionSource<'a> {
-    Given(&'a [f32]),
-    Made(Vec<f32>),
-    Residual,
 }
 
 /// The effective matrix `[columns, rows]` of one layer: digital layers keep their latent weights, RRAM layers are

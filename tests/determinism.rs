@@ -131,6 +131,7 @@ fn train(folder: &Path, stops: &[i64], n: usize) -> Vec<Vec<u8>> {
         Recipe { epochs: 2, batch: 32, limit: Some(200), validation: 0.2, variation: true, ..Recipe::default() };
     let origin = serde_json::json!({ "version": "test" });
     let trainer = || Trainer {
+        prune: None,
         model: &model,
         profile: &profile,
         data: &data,

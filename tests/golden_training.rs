@@ -6,20 +6,26 @@ mod common;
 use common::{batch, expected, golden, model, network, profile};
 use crosspike::checkpoint::{Checkpoint, Values};
 use crosspike::network::{Encoder, Encoding, Inputs, Network};
-use crosspike::train::config::Recipe;
+use crosspike::train::config::{Prune, Recipe};
 use crosspike::train::pass::{PassOutcome, Setting, pass};
+use crosspike::train::prune::Groups;
 use crosspike::train::sgd::Sgd;
 
 /// Runs `steps` training steps on the golden batch; gives the network and the first pass.
 fn train(bits: u32, steps: usize, decay: f32) -> (Network, PassOutcome) {
+    train_from("checkpoint.safetensors", &[&format!("rram.weight_bits={bits}")], steps, decay)
+}
+
+/// The same from another checkpoint, on other hardware.
+fn train_from(file: &str, overrides: &[&str], steps: usize, decay: f32) -> (Network, PassOutcome) {
     let model = model();
     let layers = model.layers();
-    let profile = profile(&[&format!("rram.weight_bits={bits}")]);
+    let profile = profile(overrides);
     let setting = Setting { model: &model, layers: &layers, profile: &profile };
     let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
-    let mut network = network("checkpoint.safetensors");
+    let mut network = network(file);
     let mut sgd = Sgd::new(&network);
     let mut first = None;
     for _ in 0..steps {
@@ -60,7 +66,7 @@ fn loss_logits_and_gradients_are_the_golden_ones() {
     let golden = Checkpoint::read(&golden("gradients.safetensors")).unwrap();
     let values = |name: &str| match &golden.tensors[name].values {
         Values::F32(values) => values.clone(),
-        Values::I64(_) => panic!("{name} is not real"),
+        Values::I64(_) | Values::U8(_) => panic!("{name} is not real"),
     };
     let model = model();
     let mut compared = 0;
@@ -115,4 +121,41 @@ fn ternary_gradients_stop_at_latent_weights_of_one() {
     let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));
     assert!(ternary[0] == 0.0 && uniform[0] != 0.0, "{} and {}", ternary[0], uniform[0]);
     assert!(ternary[1..].iter().any(|g| *g != 0.0));
+}
+
+#[test]
+fn a_hybrid_after_one_step_is_the_golden_one() {
+    let hardware = ["rram.weight_bits=4", "sram.bits=2", "sram.shift=1"];
+    let (network, outcome) = train_from("hybrid.safetensors", &hardware, 1, 1e-4);
+    let loss = f64::from(expected("train.loss.hybrid.r4s2.shift1")[[]]);
+    assert!((outcome.loss - loss).abs() < 1e-5, "loss {}, expected {loss}", outcome.loss);
+    let before = common::network("hybrid.safetensors");
+    for (after, before) in network.layers.iter().zip(&before.layers).filter(|(_, before)| before.sram.is_some()) {
+        assert_eq!(after.rram, before.rram, "the RRAM is frozen");
+    }
+    // The golden file holds the trained parameters alone.
+    let mut trained = network;
+    trained.layers.iter_mut().for_each(|layer| layer.rram = layer.trained().to_vec());
+    trained.layers.iter_mut().for_each(|layer| layer.sram = None);
+    assert_same_parameters(&trained, "hybrid_after_one_step.safetensors", 5e-6);
+}
+
+#[test]
+fn the_lasso_and_its_gradient_are_the_golden_ones() {
+    let model = model();
+    let network = network("hybrid.safetensors");
+    let prune = Prune { group: 8, ..Prune::default() };
+    let mut loss = 0.0;
+    for (plan, layer) in model.layers().iter().zip(&network.layers).skip(1) {
+        let Some(array) = &layer.sram else { continue };
+        let mut gradient = vec![0.0; array.latent.len()];
+        loss += prune.lasso(&Groups::of(plan, prune.group), &array.latent, &mut gradient);
+        let golden = expected(&format!("prune.gradient.{}", plan.name));
+        assert_eq!(golden.len(), gradient.len());
+        for (found, expected) in gradient.iter().zip(golden.iter()) {
+            assert!((found - expected).abs() < 1e-9, "{}: {found}, expected {expected}", plan.name);
+        }
+    }
+    let expected = f64::from(expected("prune.loss")[[]]);
+    assert!((loss - expected).abs() < 1e-7, "{loss}, expected {expected}");
 }

@@ -1,4 +1,4 @@
-//! The element types that files hold, and their little-endian decoding to the two types kept in memory.
+//! The element types that files hold, and their little-endian decoding to the types kept in memory.
 
 use super::Values;
 
@@ -39,8 +39,8 @@ impl Element {
             }
             Element::I64 => Values::I64(indices.map(|i| i64::from_le_bytes(eight[i])).collect()),
             Element::I32 => Values::I64(indices.map(|i| i32::from_le_bytes(four[i]).into()).collect()),
-            Element::U8 => Values::I64(indices.map(|i| one[i].into()).collect()),
-            Element::Bool => Values::I64(indices.map(|i| (one[i] != 0).into()).collect()),
+            Element::U8 => Values::U8(indices.map(|i| one[i]).collect()),
+            Element::Bool => Values::U8(indices.map(|i| (one[i] != 0).into()).collect()),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Written as `.safetensors` with the published BNTT names (`conv1.weight`, `bntt1.0.running_mean`, `conv1.WR`, …);
 //! read from `.safetensors` and from PyTorch's zip format (`.pth`, `.pt`, `.pth.tar`), told apart by content. A PyTorch
-//! file is read without Python, and nothing in it is executed. In memory a tensor is `f32` or `i64`, row-major.
+//! file is read without Python, and nothing in it is executed. In memory a tensor is `f32`, `i64` or `u8`, row-major.
 
 mod element;
 mod machine;
@@ -25,8 +25,10 @@ use crate::error::{Error, Result};
 pub enum Values {
     /// Real values; every floating type of a file becomes this.
     F32(Vec<f32>),
-    /// Counters; every integer and boolean type of a file becomes this.
+    /// Counters; every other integer type of a file becomes this.
     I64(Vec<i64>),
+    /// Bytes, such as packed bits; booleans of a file become this.
+    U8(Vec<u8>),
 }
 
 impl Values {
@@ -35,6 +37,7 @@ impl Values {
         match self {
             Values::F32(values) => values.len(),
             Values::I64(values) => values.len(),
+            Values::U8(values) => values.len(),
         }
     }
 
@@ -47,6 +50,7 @@ impl Values {
         match self {
             Values::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             Values::I64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Values::U8(values) => values.clone(),
         }
     }
 }
@@ -110,7 +114,11 @@ impl Checkpoint {
         for (name, tensor) in &self.tensors {
             hasher.update((name.len() as u64).to_le_bytes());
             hasher.update(name);
-            hasher.update(if matches!(tensor.values, Values::F32(_)) { b"f32" } else { b"i64" });
+            hasher.update(match tensor.values {
+                Values::F32(_) => b"f32",
+                Values::I64(_) => b"i64",
+                Values::U8(_) => b"u_8",
+            });
             hasher.update((tensor.shape.len() as u64).to_le_bytes());
             for &extent in &tensor.shape {
                 hasher.update((extent as u64).to_le_bytes());
@@ -139,7 +147,7 @@ impl Checkpoint {
         }
         match &tensor.values {
             Values::F32(values) => Ok(values),
-            Values::I64(_) => {
+            Values::I64(_) | Values::U8(_) => {
                 Err(Error::Mismatch(format!("tensor `{name}` of the checkpoint holds integers; expected real values")))
             }
         }

@@ -83,6 +83,7 @@ impl View for &Tensor {
         match self.values {
             Values::F32(_) => Dtype::F32,
             Values::I64(_) => Dtype::I64,
+            Values::U8(_) => Dtype::U8,
         }
     }
 
@@ -98,6 +99,7 @@ impl View for &Tensor {
         match &self.values {
             Values::F32(values) => size_of_val(values.as_slice()),
             Values::I64(values) => size_of_val(values.as_slice()),
+            Values::U8(values) => values.len(),
         }
     }
 }

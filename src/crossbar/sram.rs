@@ -6,15 +6,23 @@
 
 use crate::device::ProgrammedCells;
 use crate::device::quantise::quantise;
+use crate::network::companion::CompanionWeights;
 use crate::profile::{Combine, Scheme, Sram};
 
 /// Where the array's weights come from.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
-    /// Latent weights, to be quantised.
-    Latent(&'a [f32]),
+    /// Latent weights, to be quantised; and which elements are there, where some are not.
+    Latent(&'a [f32], Option<&'a [bool]>),
     /// What the chip's own read-back misses of its targets, in closed form.
     Residual,
+}
+
+impl<'a> Source<'a> {
+    /// Given weights.
+    pub fn of(companion: &'a CompanionWeights) -> Self {
+        Source::Latent(&companion.latent, companion.kept.as_deref())
+    }
 }
 
 /// A programmed companion array.
@@ -33,11 +41,15 @@ const SHIFTS: std::ops::RangeInclusive<i32> = -10..=4;
 pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companion {
     let scheme = sram.effective_scheme();
     match source {
-        Source::Latent(latent) => {
-            Companion { weights: quantise(scheme, sram.bits, latent), shift: sram.shift.unwrap_or(0) }
+        Source::Latent(latent, kept) => {
+            let mut weights = quantise(scheme, sram.bits, latent);
+            if let Some(kept) = kept {
+                weights.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(w, _)| *w = 0.0);
+            }
+            Companion { weights, shift: sram.shift.unwrap_or(0) }
         }
         Source::Residual => {
-            let missing: Vec<f32> = cells.target.iter().zip(&cells.programmed).map(|(q, w)| q - w).collect();
+            let missing = missing(cells);
             match sram.shift {
                 Some(shift) => residual(scheme, sram.bits, &missing, shift),
                 None => best_residual(scheme, sram.bits, &missing),
@@ -46,10 +58,24 @@ pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companio
     }
 }
 
+/// `q − w_p`: what a chip's cells miss of their targets.
+fn missing(cells: &ProgrammedCells) -> Vec<f32> {
+    cells.target.iter().zip(&cells.programmed).map(|(q, w)| q - w).collect()
+}
+
+/// `(q − w_p)/2^shift`: the residual before it is quantised.
+pub fn latent_residual(cells: &ProgrammedCells, shift: i32) -> Vec<f32> {
+    scaled(&missing(cells), shift)
+}
+
+fn scaled(missing: &[f32], shift: i32) -> Vec<f32> {
+    let scale = libm::exp2f(-shift as f32);
+    missing.iter().map(|r| r * scale).collect()
+}
+
 /// `W_S = integer((q − w_p)/2^shift)`.
 fn residual(scheme: Scheme, bits: u32, missing: &[f32], shift: i32) -> Companion {
-    let scale = libm::exp2f(-shift as f32);
-    let scaled: Vec<f32> = missing.iter().map(|r| r * scale).collect();
+    let scaled = scaled(missing, shift);
     Companion { weights: quantise(scheme, bits, &scaled), shift }
 }
 
@@ -71,10 +97,16 @@ fn best_residual(scheme: Scheme, bits: u32, missing: &[f32]) -> Companion {
     best
 }
 
+impl Combine {
+    /// What the sum of both arrays is multiplied by.
+    pub fn share(self) -> f64 {
+        if self == Combine::Average { 0.5 } else { 1.0 }
+    }
+}
+
 /// The effective matrix of both arrays, in place of the RRAM's.
 pub fn fold(rram: &mut [f32], companion: &Companion, combine: Combine) {
-    let scale = libm::exp2(f64::from(companion.shift));
-    let share = if combine == Combine::Average { 0.5 } else { 1.0 };
+    let (scale, share) = (libm::exp2(f64::from(companion.shift)), combine.share());
     for (w, s) in rram.iter_mut().zip(&companion.weights) {
         *w = (share * (f64::from(*w) + scale * f64::from(*s))) as f32;
     }

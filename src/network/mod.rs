@@ -4,6 +4,7 @@
 //! Spiking VGG with batch normalisation through time (BNTT, arXiv:2010.01729): `u ← λ·u + BN_t(W·s)`, a spike iff
 //! `u > θ`, then `u ← u − θ`; the readout integrates without leak: `logits = (1/T)·Σ_t W·s_t`.
 
+pub mod companion;
 pub mod encode;
 pub mod inputs;
 pub mod model;

@@ -6,6 +6,7 @@ use std::path::Path;
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::Uniform;
 
+use super::companion::{self, CompanionForm, CompanionWeights};
 use super::model::{Layer, LayerKind, Model};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ pub const NORM_EPSILON: f32 = 1e-4;
 pub struct Network {
     /// One entry a layer of [`Model::layers`].
     pub layers: Vec<LayerWeights>,
+    /// How the companion arrays were trained, where the checkpoint says: what a profile leaves open.
+    pub form: Option<CompanionForm>,
 }
 
 /// One layer's state.
@@ -26,8 +29,8 @@ pub struct Network {
 pub struct LayerWeights {
     /// Latent weights of the RRAM array (or of the digital layer), `[columns, rows]`.
     pub rram: Vec<f32>,
-    /// Latent weights of the companion array where the checkpoint is a hybrid, `[columns, rows]`.
-    pub sram: Option<Vec<f32>>,
+    /// The companion array's, where the network is a hybrid.
+    pub sram: Option<CompanionWeights>,
     /// The norms of a spiking layer.
     pub norm: Option<Norm>,
 }
@@ -43,6 +46,18 @@ pub struct Norm {
     pub var: Vec<f32>,
     /// Batches seen, per step.
     pub tracked: Vec<i64>,
+}
+
+impl LayerWeights {
+    /// The latent weights that training moves: the companion array's where there is one, for the RRAM below it is fixed.
+    pub fn trained(&self) -> &[f32] {
+        self.sram.as_ref().map_or(&self.rram, |array| &array.latent)
+    }
+
+    /// The same, to be moved.
+    pub fn trained_mut(&mut self) -> &mut [f32] {
+        self.sram.as_mut().map_or(&mut self.rram, |array| &mut array.latent)
+    }
 }
 
 impl Norm {
@@ -71,7 +86,7 @@ impl Network {
             sram: None,
             norm: layer.spikes().then(|| Norm::new(model.steps, layer.columns())),
         });
-        Network { layers: layers.collect() }
+        Network { layers: layers.collect(), form: None }
     }
 
     /// Reads a checkpoint file, and gives the hash of its content too.
@@ -108,24 +123,35 @@ impl Network {
             let rram_name = format!("{}.WR", layer.name);
             let weight = finite(checkpoint, &weight_name, &shape)?;
             let is_hybrid = hybrid && checkpoint.tensors.contains_key(&rram_name);
-            let (rram, sram) =
-                if is_hybrid { (finite(checkpoint, &rram_name, &shape)?, Some(weight)) } else { (weight, None) };
+            let (rram, sram) = if is_hybrid {
+                let kept = companion::read_mask(checkpoint, &layer.name, weight.len())?;
+                (finite(checkpoint, &rram_name, &shape)?, Some(CompanionWeights { latent: weight, kept }))
+            } else {
+                (weight, None)
+            };
             let norm = layer.spikes().then(|| read_norm(checkpoint, model.steps, layer)).transpose()?;
             Ok(LayerWeights { rram, sram, norm })
         });
-        Ok(Network { layers: layers.collect::<Result<_>>()? })
+        let form = companion::read_form(&checkpoint.metadata)?;
+        Ok(Network { layers: layers.collect::<Result<_>>()?, form })
     }
 
     /// The tensors under their published names.
-    pub fn to_checkpoint(&self, model: &Model, metadata: serde_json::Value) -> Checkpoint {
+    pub fn to_checkpoint(&self, model: &Model, mut metadata: serde_json::Value) -> Checkpoint {
+        if let Some(form) = &self.form {
+            companion::write_form(form, &mut metadata);
+        }
         let mut tensors = BTreeMap::new();
         let mut put = |name: String, shape: Vec<usize>, values: Values| tensors.insert(name, Tensor { shape, values });
         for (layer, state) in model.layers().iter().zip(&self.layers) {
             let name = &layer.name;
-            let weight = state.sram.as_ref().unwrap_or(&state.rram);
+            let weight = state.sram.as_ref().map_or(&state.rram, |array| &array.latent);
             put(format!("{name}.weight"), layer.weight_shape(), Values::F32(weight.clone()));
-            if state.sram.is_some() {
+            if let Some(array) = &state.sram {
                 put(format!("{name}.WR"), layer.weight_shape(), Values::F32(state.rram.clone()));
+                if let Some(mask) = companion::mask(array) {
+                    put(companion::mask_name(name), vec![mask.len()], Values::U8(mask));
+                }
             }
             let Some(norm) = &state.norm else { continue };
             let channels = layer.columns();
@@ -148,7 +174,7 @@ impl Network {
         let all = |values: &[f32]| values.iter().all(|v| v.is_finite());
         self.layers.iter().all(|layer| {
             let norm = layer.norm.as_ref().is_none_or(|n| all(&n.gamma) && all(&n.mean) && all(&n.var));
-            norm && all(&layer.rram) && layer.sram.as_deref().is_none_or(all)
+            norm && all(&layer.rram) && layer.sram.as_ref().is_none_or(|array| all(&array.latent))
         })
     }
 
@@ -186,7 +212,7 @@ fn refuse_unknown(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
             Some(rest) => rest.split_once('.').is_some_and(|(_, what)| {
                 ["weight", "running_mean", "running_var", "num_batches_tracked"].contains(&what)
             }),
-            None => name.strip_prefix(&layer.name).is_some_and(|rest| [".weight", ".WR"].contains(&rest)),
+            None => name.strip_prefix(&layer.name).is_some_and(|rest| [".weight", ".WR", ".mask"].contains(&rest)),
         })
     };
     let looks_ours = |name: &str| ["conv", "fc", "bntt"].iter().any(|prefix| name.starts_with(prefix));

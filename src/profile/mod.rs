@@ -254,6 +254,13 @@ impl Sram {
         self.combine.unwrap_or(if self.corrects() { Combine::Sum } else { Combine::Average })
     }
 
+    /// The same array with quantiser and combination stated: those of the profile, else those that a network was trained
+    /// with, else the defaults.
+    pub fn stated(&self, trained: Option<(Scheme, Combine)>) -> Sram {
+        let (scheme, combine) = trained.unwrap_or((self.effective_scheme(), self.effective_combine()));
+        Sram { scheme: self.scheme.or(Some(scheme)), combine: self.combine.or(Some(combine)), ..self.clone() }
+    }
+
     fn corrects(&self) -> bool {
         matches!(self.init, SramInit::Zeros | SramInit::Residual)
     }

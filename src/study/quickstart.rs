@@ -163,6 +163,7 @@ impl Quickstart {
             profile: &profile,
             data: &self.training,
             recipe: &recipe,
+            prune: None,
             encoding: Encoding::Poisson,
             origin: origin.clone(),
         };

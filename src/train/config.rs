@@ -27,6 +27,9 @@ pub struct TrainFile {
     /// The recipe.
     #[serde(default)]
     pub train: Recipe,
+    /// Pruning of the companion array, in stage `sram`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Prune>,
 }
 
 /// `[train]`: stochastic gradient descent with momentum.
@@ -57,6 +60,12 @@ pub struct Recipe {
     pub seed: u64,
     /// Variation-aware training: a fresh draw from the profile every pass.
     pub variation: bool,
+    /// The draw of every pass is that of this chip of the seed: the companion array becomes its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chip: Option<u64>,
+    /// Shifts of the companion array that the passes go through in turn; absent: the profile's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shifts: Vec<i32>,
     /// What is trained.
     pub stage: Stage,
 }
@@ -68,8 +77,30 @@ pub enum Stage {
     /// The RRAM arrays' latent weights and everything digital.
     #[default]
     Rram,
-    /// The companion array with frozen RRAM; not in this version.
+    /// The companion arrays and everything digital; the RRAM's latent weights are frozen.
     Sram,
+}
+
+/// `[prune]`: elements of the companion array that training does without; see [`super::prune`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prune {
+    /// An element stays where |w| is above this share of the layer's largest.
+    pub threshold: f32,
+    /// Input channels of a group.
+    pub group: usize,
+    /// Weight Λ of the lasso; 0 leaves it out.
+    pub lambda: f32,
+    /// A group's norm counts up to this many times the layer's mean.
+    pub ratio: f32,
+    /// Whether the network's first layer keeps all its elements.
+    pub skip_first: bool,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Prune { threshold: 0.005, group: 16, lambda: 1e-4, ratio: 1.0, skip_first: true }
+    }
 }
 
 impl Default for Recipe {
@@ -87,6 +118,8 @@ impl Default for Recipe {
             augment: false,
             seed: 1,
             variation: false,
+            chip: None,
+            shifts: Vec::new(),
             stage: Stage::Rram,
         }
     }
@@ -101,12 +134,12 @@ impl Recipe {
     }
 }
 
+/// The largest shift either way, as in a profile.
+const MOST_SHIFT: i32 = 16;
+
 impl TrainFile {
     /// Validates a parsed document; relative paths start from its folder.
     pub fn from_document(document: &Document) -> Result<Self> {
-        if document.table().contains_key("prune") {
-            return Err(document.error("prune", "SRAM pruning is not in this version; expected no [prune] section"));
-        }
         let mut file: TrainFile = document.parse()?;
         file.validate(document)?;
         let join = |key: &str, path: &Path| document.base(key).join(path);
@@ -141,8 +174,47 @@ impl TrainFile {
         if !(0.0..1.0).contains(&recipe.validation) {
             return refuse("validation", format!("{}, expected a share from 0 to below 1", recipe.validation));
         }
-        if recipe.stage == Stage::Sram {
-            return refuse("stage", "`sram` is not in this version; expected `rram`".into());
+        if recipe.chip.is_some() && recipe.variation {
+            return refuse(
+                "chip",
+                "fixes the draw, which train.variation = true makes afresh; expected one of them".into(),
+            );
+        }
+        if let Some(shift) = recipe.shifts.iter().find(|shift| shift.abs() > MOST_SHIFT) {
+            return refuse("shifts", format!("{shift}, expected shifts from -{MOST_SHIFT} to {MOST_SHIFT}"));
+        }
+        if recipe.stage == Stage::Rram {
+            for (key, given) in [("chip", recipe.chip.is_some()), ("shifts", !recipe.shifts.is_empty())] {
+                if given {
+                    return refuse(key, "is for the companion array; expected train.stage = \"sram\" with it".into());
+                }
+            }
+            if self.prune.is_some() {
+                let message = "prunes the companion array; expected train.stage = \"sram\" with it";
+                return Err(document.error("prune", message));
+            }
+        }
+        if self.train.stage == Stage::Sram && self.init.is_none() {
+            let message = "\"sram\" trains beside a network that is there; expected `init`, its checkpoint";
+            return refuse("stage", message.into());
+        }
+        self.prune.map_or(Ok(()), |prune| prune.validate(document))
+    }
+}
+
+impl Prune {
+    fn validate(&self, document: &Document) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(&format!("prune.{key}"), message));
+        if !(0.0..1.0).contains(&self.threshold) {
+            return refuse("threshold", format!("{}, expected a share from 0 to below 1", self.threshold));
+        }
+        if self.group == 0 {
+            return refuse("group", "0, expected at least 1 input channel".into());
+        }
+        for (key, value) in [("lambda", self.lambda), ("ratio", self.ratio)] {
+            if !(value.is_finite() && value >= 0.0) {
+                return refuse(key, format!("{value}, expected a number of at least 0"));
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! state, whatever the number of threads; the state is stored after every epoch, every minute and on Ctrl-C, so a killed
 //! run resumes and ends in the same bytes.
 
+pub mod companion;
 pub mod config;
 pub mod currents;
 pub mod gradient;
@@ -12,6 +13,7 @@ pub mod layer;
 pub mod neurons;
 pub mod norm;
 pub mod pass;
+pub mod prune;
 mod run;
 pub mod sgd;
 pub mod state;
@@ -21,15 +23,16 @@ use crate::data::{Dataset, validation_split};
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::network::companion::CompanionWeights;
 use crate::network::{Encoding, Model, Network};
 use crate::output::{self, OutputFolder};
 use crate::profile::{Profile, VariationKind};
-use config::Recipe;
+use config::{Prune, Recipe, Stage};
 use run::Run;
 
 /// Files that a training run writes.
-pub const FILES: [&str; 5] =
-    ["checkpoint.safetensors", "best.safetensors", "log.csv", "timing.csv", "state.safetensors"];
+pub const FILES: [&str; 6] =
+    ["checkpoint.safetensors", "best.safetensors", "log.csv", "timing.csv", "state.safetensors", "sram.safetensors"];
 
 /// A training run, ready to go.
 pub struct Trainer<'a> {
@@ -41,6 +44,8 @@ pub struct Trainer<'a> {
     pub data: &'a Dataset,
     /// The recipe.
     pub recipe: &'a Recipe,
+    /// How the companion arrays are pruned, if they are.
+    pub prune: Option<Prune>,
     /// The encoder.
     pub encoding: Encoding,
     /// What the checkpoints say of their origin.
@@ -53,7 +58,7 @@ impl Trainer<'_> {
         self.check()?;
         let (training, validation) = self.split();
         let layers = self.model.layers();
-        let profile = self.forward_profile();
+        let profile = self.forward_profile(&start);
         Run { trainer: self, layers, profile, training, validation, folder, monitor }.go(start)
     }
 
@@ -86,11 +91,14 @@ impl Trainer<'_> {
         validation_split(n, self.recipe.validation, self.recipe.seed)
     }
 
-    /// The hardware of the forward pass: the RRAM arrays alone, for the companion joins at evaluation.
-    fn forward_profile(&self) -> Profile {
+    /// The hardware of the forward pass: in stage `rram` the RRAM arrays alone, for the companion joins at evaluation.
+    fn forward_profile(&self, network: &Network) -> Profile {
         let mut profile = self.profile.clone();
-        profile.sram.bits = 0;
-        if !self.recipe.variation {
+        match self.recipe.stage {
+            Stage::Rram => profile.sram.bits = 0,
+            Stage::Sram => profile.sram = profile.sram.stated(network.form.map(|form| (form.scheme, form.combine))),
+        }
+        if !self.recipe.variation && self.recipe.chip.is_none() {
             profile.rram.variation.kind = VariationKind::None;
         }
         profile
@@ -108,6 +116,8 @@ fn memory_bytes() -> Option<u64> {
 pub fn checkpoint(network: &Network, model: &Model, origin: &serde_json::Value, epoch: usize) -> Checkpoint {
     let mut metadata = origin.clone();
     metadata["epoch"] = epoch.into();
+    let mut network = network.clone();
+    network.layers.iter_mut().for_each(|layer| layer.sram = layer.sram.take().map(CompanionWeights::pruned));
     network.to_checkpoint(model, metadata)
 }
 

@@ -17,6 +17,7 @@ use crate::device::Draw;
 use crate::engine::cpu::mean_readout;
 use crate::error::{Error, Result};
 use crate::kernels::digits::LANES;
+use crate::network::weights::LayerWeights;
 use crate::network::{Inputs, Layer, Model, Network};
 use crate::numeric::grid::round_to_training_grid;
 use crate::profile::{Profile, Scheme};
@@ -24,7 +25,7 @@ use crate::profile::{Profile, Scheme};
 /// The gradient of one layer's parameters, laid out as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterGradient {
-    /// Of the latent weights, straight through quantiser and variation, `[columns, rows]`.
+    /// Of the latent weights that are trained ([`LayerWeights::trained`]), `[columns, rows]`.
     pub weights: Vec<f32>,
     /// Of γ, `[steps, channels]`; empty for the readout.
     pub gamma: Vec<f32>,
@@ -79,7 +80,9 @@ pub fn pass(
             0 => (encoding.unit(), encoding.largest_digit()),
             _ => (plan.input_unit(), plan.largest_pulse),
         };
-        let mut weights = program_layer(profile, plan, i as u32, &state.rram, Source::Latent(&state.rram), draw);
+        // Where the profile has no companion array, none is read.
+        let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
+        let mut weights = program_layer(profile, plan, i as u32, &state.rram, companion, draw);
         let grid = round_to_training_grid(&mut weights, plan.rows(), largest).ok_or_else(|| {
             Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
         })?;
@@ -96,13 +99,9 @@ pub fn pass(
     let last = passes.len();
     let readout = Readout::run(&layers[last], programmed(last)?, &signal, (images, steps), labels);
 
-    let published = |i: usize, mut gradient: Vec<f32>| {
-        // Straight through the quantiser; ternary passes only where |w| < 1.
-        if profile.rram.scheme == Scheme::Ternary && place(profile, &layers[i]) == Place::Rram {
-            let latent = &network.layers[i].rram;
-            gradient.iter_mut().zip(latent).filter(|(_, w)| w.abs() >= 1.0).for_each(|(g, _)| *g = 0.0);
-        }
-        gradient
+    let published = |i: usize, gradient: Vec<f32>| match place(profile, &layers[i]) {
+        Place::Rram => straight_through(profile, &network.layers[i], gradient),
+        Place::Digital => gradient,
     };
     let (weights, mut signal_gradient) = readout.backward(&signal, last > 0);
     let mut gradients = vec![ParameterGradient { weights: published(last, weights), gamma: vec![] }];
@@ -116,6 +115,26 @@ pub fn pass(
     gradients.reverse();
     statistics.reverse();
     Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
+}
+
+/// The gradient of an RRAM layer's trained latent weights from that of its effective ones: straight through quantiser and
+/// variation; ternary passes only where |w| < 1. A companion array's has the shift's and the combination's factor, and is
+/// 0 where an element is pruned.
+fn straight_through(profile: &Profile, layer: &LayerWeights, mut gradient: Vec<f32>) -> Vec<f32> {
+    let scheme = match &layer.sram {
+        Some(_) => profile.sram.effective_scheme(),
+        None => profile.rram.scheme,
+    };
+    if scheme == Scheme::Ternary {
+        gradient.iter_mut().zip(layer.trained()).filter(|(_, w)| w.abs() >= 1.0).for_each(|(g, _)| *g = 0.0);
+    }
+    let Some(array) = &layer.sram else { return gradient };
+    let factor = profile.sram.effective_combine().share() * libm::exp2(f64::from(profile.sram.shift.unwrap_or(0)));
+    gradient.iter_mut().for_each(|g| *g = (f64::from(*g) * factor) as f32);
+    if let Some(kept) = &array.kept {
+        gradient.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(g, _)| *g = 0.0);
+    }
+    gradient
 }
 
 /// The readout: a matrix whose sums are added up over the steps, and the loss behind it.

@@ -1,5 +1,6 @@
 //! One run through its epochs: steps, validation, log, and the state that a kill cannot harm.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::config::Recipe;
@@ -74,8 +75,7 @@ impl Run<'_> {
             let (images, labels) = read_batch(data, &chosen, augmentation.as_ref())?;
             images.check(encoding)?;
             let inputs = Inputs::new(encoder, images, model.steps);
-            let draw = recipe.variation.then(|| Draw::training_pass(seed, (epoch * steps + step) as u64));
-            self.step(state, &inputs, &labels, draw)?;
+            self.step(state, &inputs, &labels, (epoch * steps + step) as u64)?;
             let Position { loss, seen, .. } = state.position;
             self.monitor.progress(seen as u64, &format!("loss {:.3}", loss / (step + 1) as f64));
             let stop = self.monitor.stop();
@@ -93,10 +93,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn step(&self, state: &mut State, inputs: &Inputs, labels: &[u32], draw: Option<Draw>) -> Result<()> {
-        let Trainer { model, recipe, .. } = *self.trainer;
-        let setting = Setting { model, layers: &self.layers, profile: &self.profile };
-        let outcome = pass(&setting, &state.network, inputs, labels, draw)?;
+    /// Pass number `iteration` of the run.
+    fn step(&self, state: &mut State, inputs: &Inputs, labels: &[u32], iteration: u64) -> Result<()> {
+        let Trainer { model, recipe, prune, .. } = *self.trainer;
+        let draw = match recipe.chip {
+            Some(chip) => Some(Draw::chip(recipe.seed, chip)),
+            None => recipe.variation.then(|| Draw::training_pass(recipe.seed, iteration)),
+        };
+        let mut profile = Cow::Borrowed(&self.profile);
+        if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
+            profile.to_mut().sram.shift = Some(*shift);
+        }
+        if let Some(prune) = prune {
+            prune.mask(&mut state.network);
+        }
+        let setting = Setting { model, layers: &self.layers, profile: &profile };
+        let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
+        if let Some(prune) = prune {
+            prune.add_lasso(&self.layers, &state.network, &mut outcome);
+        }
         if !outcome.loss.is_finite() {
             return Err(diverged(&format!("the loss is {}", outcome.loss)));
         }
@@ -114,6 +129,10 @@ impl Run<'_> {
         let Trainer { model, recipe, origin, .. } = self.trainer;
         if !state.network.is_finite() {
             return Err(diverged("a weight is not finite"));
+        }
+        if let Some(prune) = self.trainer.prune {
+            // The weights have moved since the last pass: the checkpoint has the mask that they give.
+            prune.mask(&mut state.network);
         }
         let validation_accuracy = self.validate(&state.network)?;
         let position = &mut state.position;
@@ -145,7 +164,8 @@ impl Run<'_> {
         state.write(&folder.file("state.safetensors"), model)
     }
 
-    /// Accuracy in percent on the validation images: on chip 0 when training with variation, else on the nominal chip.
+    /// Accuracy in percent on the validation images: on the chip that is trained for, on chip 0 when training with
+    /// variation, else on the nominal chip.
     fn validate(&self, network: &Network) -> Result<Option<f64>> {
         if self.validation.is_empty() {
             return Ok(None);
@@ -155,7 +175,7 @@ impl Run<'_> {
         let encoder = Encoder::new(encoding, model.input, recipe.seed, 0);
         let engine = &CpuEngine::default();
         let evaluation = Evaluation::on(engine, data, encoder, model.steps).of_images(self.validation.clone());
-        Ok(Some(evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy))
+        Ok(Some(evaluation.run(&Chip::program(&blueprint, recipe.chip.unwrap_or(0))?)?.accuracy))
     }
 }
 

@@ -20,7 +20,7 @@ impl Sgd {
     /// At rest.
     pub fn new(network: &Network) -> Self {
         let at_rest = |layer: &crate::network::weights::LayerWeights| ParameterGradient {
-            weights: vec![0.0; layer.rram.len()],
+            weights: vec![0.0; layer.trained().len()],
             gamma: vec![0.0; layer.norm.as_ref().map_or(0, |n| n.gamma.len())],
         };
         Sgd { velocity: network.layers.iter().map(at_rest).collect() }
@@ -44,7 +44,7 @@ impl Sgd {
             });
         };
         for ((layer, velocity), gradient) in network.layers.iter_mut().zip(&mut self.velocity).zip(&pass.gradients) {
-            update(&mut layer.rram, &mut velocity.weights, &gradient.weights);
+            update(layer.trained_mut(), &mut velocity.weights, &gradient.weights);
             if let Some(norm) = &mut layer.norm {
                 update(&mut norm.gamma, &mut velocity.gamma, &gradient.gamma);
             }
