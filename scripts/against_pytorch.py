@@ -18,6 +18,7 @@ and must agree but for the few spikes that rounding decides.
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -192,10 +193,15 @@ def time_pytorch(arch, work, threads, args):
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(json.dumps({"images_per_second": len(images) / statistics.median(seconds), "peak_bytes": peak}))
+    print(json.dumps({"images_per_second": len(images) / statistics.median(seconds), "peak_bytes": peak_bytes()}))
+
+
+def peak_bytes():
+    """This process's largest resident set. Linux's getrusage would count what its parent held before it started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def round_to_grid(weights, largest_input):
