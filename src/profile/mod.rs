@@ -285,6 +285,11 @@ impl Profile {
         Self::from_document(&document)
     }
 
+    /// Whether programming varies at all.
+    pub fn varies(&self) -> bool {
+        self.rram.variation.effective_sigma() != 0.0
+    }
+
     /// Validates a parsed document. A relative `checkpoint:` path becomes one from the document's folder.
     pub fn from_document(document: &Document) -> Result<Self> {
         let mut profile: Profile = document.parse()?;

@@ -9,6 +9,7 @@ pub mod companion;
 pub mod config;
 pub mod currents;
 pub mod gradient;
+pub mod job;
 pub mod layer;
 pub mod neurons;
 pub mod norm;
@@ -30,9 +31,11 @@ use crate::profile::{Profile, VariationKind};
 use config::{Prune, Recipe, Stage};
 use run::Run;
 
+/// The file of the last epoch's network.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// Files that a training run writes.
 pub const FILES: [&str; 6] =
-    ["checkpoint.safetensors", "best.safetensors", "log.csv", "timing.csv", "state.safetensors", "sram.safetensors"];
+    [CHECKPOINT, "best.safetensors", "log.csv", "timing.csv", "state.safetensors", "sram.safetensors"];
 
 /// A training run, ready to go.
 pub struct Trainer<'a> {
@@ -122,7 +125,7 @@ pub fn checkpoint(network: &Network, model: &Model, origin: &serde_json::Value, 
 }
 
 /// Closes a finished run: its state is no longer needed.
-pub fn finish(folder: &OutputFolder) -> Result<()> {
+fn finish(folder: &OutputFolder) -> Result<()> {
     folder.finish()?;
     output::remove(&folder.file("state.safetensors"))
 }

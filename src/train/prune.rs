@@ -8,7 +8,7 @@
 use super::config::Prune;
 use super::pass::PassOutcome;
 use crate::network::companion::CompanionWeights;
-use crate::network::{Layer, Network};
+use crate::network::{Layer, Model, Network};
 
 impl Prune {
     /// Sets the mask of every companion array that may be pruned.
@@ -106,6 +106,13 @@ impl Sparsity {
             groups: groups.ranges().count(),
             kept_groups: groups.ranges().filter(|range| kept(range.clone())).count(),
         }
+    }
+
+    /// Of all companion arrays of a network.
+    pub fn of_network(model: &Model, network: &Network, group: usize) -> Self {
+        let layers = model.layers();
+        let arrays = layers.iter().zip(&network.layers).filter_map(|(plan, layer)| Some((plan, layer.sram.as_ref()?)));
+        arrays.map(|(plan, array)| Sparsity::of(plan, array, group)).reduce(|a, b| a + b).unwrap_or_default()
     }
 
     /// Share of elements that are gone, in percent.

@@ -7,7 +7,7 @@ use super::config::Recipe;
 use super::pass::{Setting, pass};
 use super::sgd::Sgd;
 use super::state::{LogRow, Position, State};
-use super::{Trainer, checkpoint};
+use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, epoch_order};
 use crate::device::Draw;
@@ -159,7 +159,7 @@ impl Run<'_> {
         if is_best {
             checkpoint.write(&folder.file("best.safetensors"))?;
         }
-        checkpoint.write(&folder.file("checkpoint.safetensors"))?;
+        checkpoint.write(&folder.file(CHECKPOINT))?;
         folder.write("log.csv", &log_csv(&state.position.log)?)?;
         state.write(&folder.file("state.safetensors"), model)
     }

@@ -1,0 +1,183 @@
+//! A training run from its file: everything that it names is read and checked before anything runs.
+
+use serde_json::{Value, json};
+
+use super::config::{Stage, TrainFile};
+use super::prune::Sparsity;
+use super::{Trainer, companion, finish};
+use crate::chip::{Blueprint, Chip};
+use crate::config::{Document, Overrides};
+use crate::crossbar::image::{IMAGE, Image};
+use crate::data::{Dataset, Split};
+use crate::device::Draw;
+use crate::engine::cpu::CpuEngine;
+use crate::engine::evaluate::{Evaluation, check_fit};
+use crate::error::Result;
+use crate::monitor::Monitor;
+use crate::network::{Encoder, Encoding, Model, Network};
+use crate::output::{OutputFolder, origin};
+use crate::profile::{Profile, VariationKind};
+
+/// A run that is ready to go.
+pub struct Job {
+    file: TrainFile,
+    model: Model,
+    profile: Profile,
+    data: Dataset,
+    test: Option<Dataset>,
+    encoding: Encoding,
+    start: Network,
+    origin: Value,
+}
+
+/// What a run ends with.
+pub struct Trained {
+    /// The last epoch's network.
+    pub network: Network,
+    /// What its companion arrays hold, in stage `sram`; absent too where a weight lies beyond its bits.
+    pub image: Option<Image>,
+    /// What pruning left of them.
+    pub sparsity: Option<Sparsity>,
+}
+
+impl Job {
+    /// Reads a training file, the model and the profile that it names, and the rest.
+    pub fn read(document: &Document, overrides: &Overrides) -> Result<Self> {
+        let file = TrainFile::from_document(document)?;
+        let model = Model::read(&file.model, &overrides.model)?;
+        let profile = match &file.profile {
+            Some(path) => Profile::read(path, &overrides.profile)?,
+            None => Profile::ideal(&overrides.profile)?,
+        };
+        Self::new(document, file, model, profile)
+    }
+
+    /// Reads the data and the network that a training file names, and checks that everything fits together.
+    pub fn new(document: &Document, file: TrainFile, model: Model, profile: Profile) -> Result<Self> {
+        if file.train.variation && !profile.varies() {
+            return Err(document.error("train.variation", "is true, but the profile has no variation to draw from"));
+        }
+        let data = Dataset::open(&file.data, document.base("data"), Split::Train).map_err(document.locate("data"))?;
+        if file.train.augment && data.frame_steps().is_some() {
+            return Err(document.error("train.augment", "crops and flips are for images; expected false with frame data"));
+        }
+        check_fit(&data, &model).map_err(document.locate("data"))?;
+        let encoding =
+            Encoding::resolve(file.encoding, data.frame_steps(), model.steps).map_err(document.locate("encoding"))?;
+        let test = open_test(&file, document, &model, encoding)?;
+        let (start, init_hash) = match &file.init {
+            Some(path) => Network::read(&model, path).map(|(network, hash)| (network, Some(hash)))?,
+            None => (Network::xavier(&model, file.train.seed), None),
+        };
+        let (start, companion_hash) = match file.train.stage {
+            Stage::Sram => start_beside(&file, document, &profile, &model, start)?,
+            Stage::Rram if start.is_hybrid() => {
+                let message =
+                    "is a hybrid: its companion array trains in train.stage = \"sram\"; expected a network without one";
+                return Err(document.error("init", message));
+            }
+            Stage::Rram => (start, None),
+        };
+        let mut configuration = json!({
+            "model": model, "profile": profile, "train": file.train, "encoding": encoding, "data": data.spec(),
+            "data_fingerprint": data.fingerprint(), "init_sha256": init_hash,
+        });
+        let also = [("prune", json!(file.prune)), ("companion_sha256", json!(companion_hash))];
+        for (key, value) in also.into_iter().filter(|(_, value)| !value.is_null()) {
+            configuration[key] = value;
+        }
+        let job = Job { origin: origin("train", configuration), file, model, profile, data, test, encoding, start };
+        job.trainer().check().map_err(document.locate("train"))?;
+        Ok(job)
+    }
+
+    /// What the run's results depend on, for `origin.json`.
+    pub fn origin(&self) -> &Value {
+        &self.origin
+    }
+
+    fn trainer(&self) -> Trainer<'_> {
+        Trainer {
+            model: &self.model,
+            profile: &self.profile,
+            data: &self.data,
+            recipe: &self.file.train,
+            prune: self.file.prune,
+            encoding: self.encoding,
+            origin: self.origin.clone(),
+        }
+    }
+
+    /// Trains, or goes on with what stands unfinished in the folder.
+    pub fn run(&self, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Trained> {
+        let stage = self.file.train.stage;
+        if self.profile.sram.bits > 0 && stage == Stage::Rram {
+            monitor.line("stage `rram` trains the RRAM arrays alone; the companion SRAM joins at evaluation");
+        }
+        let network = self.trainer().run(self.start.clone(), Some(folder), monitor)?;
+        let mut trained = Trained { network, image: None, sparsity: None };
+        if stage == Stage::Sram {
+            match Image::of(&self.profile, &self.model, &trained.network) {
+                Ok(image) => {
+                    image.write(&folder.file(IMAGE), &self.origin)?;
+                    trained.image = Some(image);
+                }
+                Err(error) => monitor.line(&format!("{IMAGE} is not written: {error}")),
+            }
+            trained.sparsity = self.file.prune.map(|prune| Sparsity::of_network(&self.model, &trained.network, prune.group));
+        }
+        finish(folder)?;
+        Ok(trained)
+    }
+
+    /// Accuracy in percent on the test images, and how many there are, without variation and of the arrays that were
+    /// trained: what the weights can do. None where there is no test set.
+    pub fn nominal_accuracy(&self, network: &Network) -> Result<Option<(f64, usize)>> {
+        let Some(test) = &self.test else { return Ok(None) };
+        let (mut profile, seed) = (self.profile.clone(), self.file.train.seed);
+        profile.rram.variation.kind = VariationKind::None;
+        if self.file.train.stage == Stage::Rram {
+            profile.sram.bits = 0;
+        }
+        let blueprint = Blueprint::new(&profile, &self.model, network, self.encoding, seed)?;
+        let engine = CpuEngine::default();
+        let encoder = Encoder::new(self.encoding, self.model.input, seed, 0);
+        let evaluation = Evaluation::on(&engine, test, encoder, self.model.steps);
+        Ok(Some((evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy, test.len())))
+    }
+}
+
+/// The network with the companion arrays that stage `sram` starts from.
+fn start_beside(
+    file: &TrainFile,
+    document: &Document,
+    profile: &Profile,
+    model: &Model,
+    start: Network,
+) -> Result<(Network, Option<String>)> {
+    let recipe = &file.train;
+    if profile.sram.bits == 0 {
+        let message = "\"sram\" trains a companion array, and the profile has none; expected sram.bits above 0";
+        return Err(document.error("train.stage", message));
+    }
+    if recipe.chip.is_some() && !profile.varies() {
+        return Err(
+            document.error("train.chip", "is one of many, but the profile has no variation that tells chips apart")
+        );
+    }
+    let draw = recipe.chip.map(|chip| Draw::chip(recipe.seed, chip));
+    companion::attach(profile, model, start, recipe.seed, draw)
+}
+
+/// The test images, where there are any; checked before training starts.
+fn open_test(file: &TrainFile, document: &Document, model: &Model, encoding: Encoding) -> Result<Option<Dataset>> {
+    let (key, spec) = match &file.test {
+        Some(test) => ("test", test),
+        None if Dataset::has_splits(&file.data) => ("data", &file.data),
+        None => return Ok(None),
+    };
+    let test = Dataset::open(spec, document.base(key), Split::Test).map_err(document.locate(key))?;
+    check_fit(&test, model).map_err(document.locate(key))?;
+    Encoding::resolve(Some(encoding), test.frame_steps(), model.steps).map_err(document.locate(key))?;
+    Ok(Some(test))
+}
