@@ -6,16 +6,17 @@
 
 use std::path::Path;
 
+use crate::crossbar::arrays::Arrays;
 use crate::crossbar::mapping::{Place, place};
-use crate::crossbar::sram;
-use crate::device::{self, Draw};
+use crate::crossbar::{budget, sram};
+use crate::device::Draw;
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
 use crate::network::{Encoding, Layer, Model, Network, Neuron};
 use crate::numeric::Shape;
 use crate::numeric::grid::round_to_exact_grid;
-use crate::profile::{Profile, Sram, SramInit, VariationKind};
+use crate::profile::{Profile, Scheme, Sram, SramInit, VariationKind};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
@@ -31,6 +32,8 @@ pub struct Chip {
     pub neuron: Neuron,
     /// What the first layer's inputs are.
     pub encoding: Encoding,
+    /// Bytes that its companion arrays hold.
+    pub sram_bytes: usize,
 }
 
 /// One layer as an engine sees it.
@@ -67,10 +70,17 @@ impl Chip {
     pub fn program(blueprint: &Blueprint, index: u64) -> Result<Chip> {
         let Blueprint { model, network, encoding, seed, .. } = *blueprint;
         let draw = Draw::chip(seed, index);
-        let programmed = model.layers().into_iter().enumerate().map(|(i, plan)| {
+        let plans = model.layers();
+        let arrays = plans.iter().enumerate().map(|(i, plan)| blueprint.arrays(i, plan, Some(draw)));
+        let mut arrays: Vec<Arrays> = arrays.collect();
+        if let Some(budget) = blueprint.profile.sram.budget_bytes {
+            budget::fit(&mut arrays, budget);
+        }
+        let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
+        let programmed = plans.into_iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
             let input_unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
             let largest_input = if i == 0 { encoding.largest_digit() } else { plan.largest_pulse };
-            let mut weights = blueprint.effective_weights(i, &plan, Some(draw));
+            let mut weights = arrays.fold();
             let grid = round_to_exact_grid(&mut weights, plan.rows(), largest_input).ok_or_else(|| {
                 Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
             })?;
@@ -78,7 +88,7 @@ impl Chip {
             Ok(ProgrammedLayer { plan, weights, grid, input_unit, gain, offset })
         });
         let layers = programmed.collect::<Result<_>>()?;
-        Ok(Chip { layers, input: model.input, steps: model.steps, neuron: model.neuron, encoding })
+        Ok(Chip { layers, input: model.input, steps: model.steps, neuron: model.neuron, encoding, sram_bytes })
     }
 }
 
@@ -92,11 +102,15 @@ impl<'a> Blueprint<'a> {
         seed: u64,
     ) -> Result<Self> {
         let layers = model.layers();
+        profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
         let mut profile = profile.clone();
         let notices = notices(&profile, network);
         if network.is_hybrid() {
-            profile.sram.init = SramInit::default();
-            profile.sram = profile.sram.stated(network.form.map(|form| (form.scheme, form.combine)));
+            profile.amend(|_, sram| {
+                sram.init = SramInit::default();
+                sram.budget_bytes = None;
+                *sram = sram.stated(network.form);
+            });
             for (layer, state) in layers.iter().zip(&network.layers) {
                 let on_rram = place(&profile, layer) == Place::Rram;
                 if on_rram != state.sram.is_some() {
@@ -110,7 +124,7 @@ impl<'a> Blueprint<'a> {
             }
         }
         let sram = match &profile.sram.init {
-            SramInit::Checkpoint(file) if profile.sram.bits > 0 && !network.is_hybrid() => {
+            SramInit::Checkpoint(file) if profile.has_companions() && !network.is_hybrid() => {
                 Some(Network::read(model, Path::new(file))?)
             }
             _ => None,
@@ -130,8 +144,11 @@ impl<'a> Blueprint<'a> {
 
     /// Whether chips differ: without variation on any layer all are the same one.
     pub fn varies(&self) -> bool {
-        let on_rram = |layer: &Layer| place(&self.profile, layer) == Place::Rram;
-        self.profile.rram.variation.effective_sigma() != 0.0 && self.model.layers().iter().any(on_rram)
+        let varies = |layer: &Layer| {
+            let variation = &self.profile.rram_of(&layer.name).variation;
+            place(&self.profile, layer) == Place::Rram && variation.effective_sigma() != 0.0
+        };
+        self.model.layers().iter().any(varies)
     }
 
     /// The chips' time steps.
@@ -154,50 +171,43 @@ impl<'a> Blueprint<'a> {
         }
     }
 
-    fn effective_weights(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Vec<f32> {
-        let has_companion = self.profile.sram.bits > 0 && place(&self.profile, plan) == Place::Rram;
+    /// Cells of its RRAM layers and their weights as bytes: what a companion array's size is compared with.
+    pub fn rram_bytes(&self) -> f64 {
+        let on_rram = |layer: &&Layer| place(&self.profile, layer) == Place::Rram;
+        let bits = |layer: &Layer| match self.profile.rram_of(&layer.name) {
+            rram if rram.effective_scheme() == Scheme::Ternary => 2,
+            rram if rram.effective_scheme() == Scheme::Float => 32,
+            rram => rram.weight_bits,
+        };
+        let layers = self.model.layers();
+        layers
+            .iter()
+            .filter(on_rram)
+            .map(|layer| (layer.rows() * layer.columns()) as f64 * f64::from(bits(layer)) / 8.0)
+            .sum()
+    }
+
+    fn arrays(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Arrays {
+        let has_companion = self.profile.sram_of(&plan.name).bits > 0 && place(&self.profile, plan) == Place::Rram;
         let companion = if has_companion { self.companion(index, plan) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
-        program_layer(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw)
+        Arrays::program(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw)
     }
 }
 
 fn notices(profile: &Profile, network: &Network) -> Vec<String> {
     let (sram, variation) = (&profile.sram, &profile.rram.variation);
     let mut notices = Vec::new();
-    if network.is_hybrid() && sram.bits == 0 {
+    if network.is_hybrid() && !profile.has_companions() {
         notices.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".into());
     } else if network.is_hybrid() && sram.init != SramInit::default() {
         notices.push("the checkpoint is a hybrid: its own SRAM weights run and sram.init is ignored".into());
     }
-    if sram.bits == 0 && *sram != Sram::default() {
+    if !profile.has_companions() && *sram != Sram::default() {
         notices.push("sram.bits = 0: there is no companion array, and the other sram keys have no effect".into());
     }
     if variation.kind == VariationKind::None && variation.sigma != 0.0 {
         notices.push("rram.variation.kind = none: sigma has no effect".into());
     }
     notices
-}
-
-/// The effective matrix `[columns, rows]` of one layer: digital layers keep their latent weights, RRAM layers are
-/// quantised, varied by `draw` and joined by the companion array. Training calls this too.
-pub fn program_layer(
-    profile: &Profile,
-    plan: &Layer,
-    index: u32,
-    latent: &[f32],
-    companion: sram::Source,
-    draw: Option<Draw>,
-) -> Vec<f32> {
-    if place(profile, plan) == Place::Digital {
-        return crate::numeric::copy(latent);
-    }
-    let cells = device::program(latent, plan.rows(), index, &profile.rram, draw);
-    if profile.sram.bits == 0 {
-        return cells.programmed;
-    }
-    let array = sram::program(&profile.sram, companion, &cells);
-    let mut folded = cells.programmed;
-    sram::fold(&mut folded, &array, profile.sram.effective_combine());
-    folded
 }

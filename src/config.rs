@@ -87,6 +87,27 @@ impl Document {
         Ok(())
     }
 
+    /// Copies what the section `from` holds and the table at `to` does not; without that section, nothing.
+    pub fn inherit(&mut self, from: &str, to: [&str; 3]) {
+        fn fill(to: &mut Table, from: &Table) {
+            for (key, value) in from {
+                match (to.entry(key).or_insert_with(|| value.clone()), value) {
+                    (Value::Table(to), Value::Table(from)) => fill(to, from),
+                    _ => {}
+                }
+            }
+        }
+        let Some(section) = self.table.get(from).and_then(Value::as_table).cloned() else { return };
+        let mut table = &mut self.table;
+        for part in to {
+            match table.entry(part).or_insert_with(|| Value::Table(Table::new())).as_table_mut() {
+                Some(inner) => table = inner,
+                None => return,
+            }
+        }
+        fill(table, &section);
+    }
+
     /// Gives an error that knows no place the place of `key`; others have their own.
     pub fn locate(&self, key: &str) -> impl Fn(Error) -> Error {
         move |error| match error {

@@ -33,7 +33,7 @@
 //! - **Sums are exact.** Programming rounds weights to a grid on which every column sum is exact in f32
 //!   ([`numeric::grid`]): any order of adding, any kernel, any device gives the same bits. Training's products are sums of
 //!   integers too ([`train::gradient`]): a run ends in the same network on any processor.
-//! - **One truth for physics.** Training, inference and sweeps program through [`chip::program_layer`].
+//! - **One truth for physics.** Training, inference and sweeps program through [`crossbar::arrays::Arrays::program`].
 //! - **No silent no-op.** A setting that this version cannot honour is an error with file, line and key.
 //!
 //! # What is modelled, and what is not

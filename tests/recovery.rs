@@ -106,6 +106,63 @@ fn an_array_for_one_chip_serves_that_chip_best() {
 }
 
 #[test]
+fn a_larger_budget_buys_accuracy_and_is_never_exceeded() {
+    let residual = ["sram.bits=3", "sram.shift=-2", "sram.init=residual"];
+    let (model, whole) = (model(), 100_000);
+    let at = |budget: usize| {
+        let key = format!("sram.budget_bytes={budget}");
+        let more = [&residual[..], &[&key]].concat();
+        let profile = hardware(&more);
+        let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+        let bytes: Vec<usize> = (0..8).map(|c| Chip::program(&blueprint, c).unwrap().sram_bytes).collect();
+        assert!(bytes.iter().all(|b| *b <= budget), "{bytes:?} of {budget}");
+        (mean(&accuracies(baseline(), &more, 0..8)), bytes[0])
+    };
+    let unlimited = mean(&accuracies(baseline(), &residual, 0..8));
+    let (all, dense) = at(whole);
+    assert_eq!(all, unlimited, "a budget that is not reached changes nothing");
+    let none = at(0);
+    assert_eq!(none, (mean(&accuracies(baseline(), &[], 0..8)), 0));
+    let (half, bytes) = at(dense / 2);
+    assert!(bytes > dense * 9 / 20, "the budget is used: {bytes} of {}", dense / 2);
+    assert!(none.0 + 1.0 < half && half < all, "{none:?} {half} {all}");
+    // Another order of the same bytes would win back less: the smallest deviations hardly count.
+    let gained = (half - none.0) / (all - none.0);
+    assert!(gained > 0.6, "half of the bytes win back {gained}");
+}
+
+#[test]
+fn a_layer_of_its_own_kind_changes_that_layer_alone() {
+    let model = model();
+    let chip = |more: &[&str]| {
+        let profile = hardware(more);
+        let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+        Chip::program(&blueprint, 2).unwrap()
+    };
+    let residual = ["sram.bits=4", "sram.init=residual"];
+    for (base, own) in [
+        (&[][..], "layer.conv2.rram.weight_bits=8"),
+        (&[], "layer.conv2.rram.scheme=ternary"),
+        (&[], "layer.conv2.rram.scheme=dorefa"),
+        (&[], "layer.conv2.rram.variation.sigma=0.1"),
+        (&[], "layer.conv2.rram.layers=none"),
+        (&residual, "layer.conv2.sram.bits=2"),
+        (&residual, "layer.conv2.sram.shift=3"),
+        (&residual, "layer.conv2.sram.scheme=float"),
+    ] {
+        let (before, after) = (chip(base), chip(&[base, &[own]].concat()));
+        let differ: Vec<&str> = (before.layers.iter().zip(&after.layers))
+            .filter(|(before, after)| before.weights != after.weights)
+            .map(|(before, _)| before.plan.name.as_str())
+            .collect();
+        assert_eq!(differ, ["conv2"], "{own}");
+    }
+    let profile = hardware(&["layer.conv9.rram.weight_bits=8"]);
+    let error = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap_err().to_string();
+    assert!(error.contains("layer.conv9") && error.contains("conv1, conv2"), "{error}");
+}
+
+#[test]
 fn pruning_empties_what_threshold_and_lasso_ask_for() {
     let hardware = ["sram.bits=4", "sram.init=rram"];
     let (model, profile) = (model(), self::hardware(&hardware));

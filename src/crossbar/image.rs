@@ -1,4 +1,4 @@
-//! What the companion SRAM arrays hold, to the bit: codes of the elements that are there, and the mask of a pruned array.
+//! What the companion SRAM arrays hold, to the bit: codes, and which elements they are of.
 //!
 //! A code has as many bits as the array's weights, the lowest first in a stream of bytes, elements in published order:
 //!
@@ -7,22 +7,26 @@
 //! | `integer` | two's complement | code/2^(k−1) |
 //! | `uniform` | magnitude − 1, sign above it | ±magnitude/2^(k−1), magnitudes 1 … 2^(k−1) |
 //! | `dorefa` | level | 2·level/(2^k − 1) − 1 |
-//! | `ternary` | two's complement, 2 bits | code·α; α stands beside |
+//! | `ternary` | two's complement, 2 bits | code·α; α stands in the metadata |
 //! | `float` | the 32 bits of an f32 | itself |
 //!
-//! The image's bytes are those of its tensors `conv1.codes` and, where an array is pruned, `conv1.mask` (a bit an element,
-//! as in a checkpoint).
+//! Each array takes its smallest form ([`super::stored`]). Its tensors are `conv1.codes`, in a sparse form of the elements
+//! that are not 0, and with them either `conv1.mask` (a bit an element, as in a checkpoint) or `conv1.places` (numbers of
+//! ⌈log₂ n⌉ bits, packed as codes are). The image's bytes are those of its tensors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::mapping::{Place, place};
+use super::sram;
+use super::stored::{Code, Form, place_bits};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
-use crate::device::quantise::{largest, quantise};
+use crate::device::quantise::largest;
 use crate::error::{Error, Result};
-use crate::network::companion::{mask, mask_name};
+use crate::network::companion::{mask_bytes, mask_name};
 use crate::network::{Model, Network};
 use crate::profile::{Profile, Scheme};
 
@@ -33,62 +37,76 @@ pub const IMAGE: &str = "sram.safetensors";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     tensors: BTreeMap<String, Tensor>,
-    /// α of every ternary layer.
-    scales: BTreeMap<String, f32>,
-    scheme: Scheme,
-    bits: u32,
-    /// Bytes of the same arrays without pruning.
+    /// How every layer's codes are to be read.
+    codings: BTreeMap<String, Coding>,
+    /// Bytes of the same arrays in dense form.
     pub dense_bytes: usize,
 }
 
-/// Bits of a stored weight.
-pub fn code_bits(scheme: Scheme, bits: u32) -> u32 {
-    match scheme {
-        Scheme::Float => 32,
-        Scheme::Ternary => 2,
-        Scheme::Uniform | Scheme::Integer | Scheme::Dorefa => bits,
-    }
+/// How one array's codes are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Coding {
+    scheme: Scheme,
+    bits: u32,
+    elements: usize,
+    /// α of a ternary array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ternary_scale: Option<f32>,
 }
 
 impl Image {
     /// Of a hybrid network's arrays; an error where a weight lies beyond what its bits can say.
     pub fn of(profile: &Profile, model: &Model, network: &Network) -> Result<Self> {
-        let sram = profile.sram.stated(network.form.map(|form| (form.scheme, form.combine)));
-        let scheme = sram.effective_scheme();
-        let bits = code_bits(scheme, sram.bits);
-        let (mut tensors, mut scales, mut dense_bytes) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let mut image = Image { tensors: BTreeMap::new(), codings: BTreeMap::new(), dense_bytes: 0 };
         for (layer, state) in model.layers().iter().zip(&network.layers) {
-            let Some(array) = state.sram.as_ref().filter(|_| place(profile, layer) == Place::Rram) else { continue };
-            let weights = quantise(scheme, sram.bits, &array.latent);
-            let kept = |i: usize| array.kept.as_ref().is_none_or(|kept| kept[i]);
-            let alpha = largest(&weights);
-            let codes = weights.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(i, w)| {
-                code(scheme, sram.bits, *w, alpha).ok_or_else(|| {
-                    Error::Mismatch(format!(
-                        "element {i} of `{}`'s companion array is {w}, beyond what {bits} bits hold with the scheme `{}`; \
-                         expected latent weights from -1 to 1",
-                        layer.name,
-                        json!(scheme).as_str().unwrap_or_default()
-                    ))
-                })
-            });
-            let bytes = pack(codes.collect::<Result<Vec<u32>>>()?, bits);
-            let mut put = |name: String, bytes: Vec<u8>| {
-                tensors.insert(name, Tensor { shape: vec![bytes.len()], values: Values::U8(bytes) });
-            };
-            put(format!("{}.codes", layer.name), bytes);
-            if let Some(mask) = mask(array) {
-                put(mask_name(&layer.name), mask);
+            let sram = profile.sram_of(&layer.name).stated(network.form);
+            let Some(array) = &state.sram else { continue };
+            if sram.bits > 0 && place(profile, layer) == Place::Rram {
+                let weights = sram::quantised(&sram, &array.latent, array.kept.as_deref());
+                image.add(&layer.name, sram.effective_scheme(), sram.bits, &weights)?;
             }
-            if scheme == Scheme::Ternary {
-                scales.insert(layer.name.clone(), alpha);
-            }
-            dense_bytes += (weights.len() * bits as usize).div_ceil(8);
         }
-        Ok(Image { tensors, scales, scheme, bits, dense_bytes })
+        Ok(image)
     }
 
-    /// Bytes of codes and masks.
+    fn add(&mut self, layer: &str, scheme: Scheme, weight_bits: u32, weights: &[f32]) -> Result<()> {
+        let (stored, alpha) = (Code::of(scheme, weight_bits), largest(weights));
+        let bits = stored.bits;
+        let there: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] != 0.0).collect();
+        let (form, _) = Form::smallest(weights.len(), there.len(), stored);
+        let code = |i: &usize| {
+            code(scheme, weight_bits, weights[*i], alpha).ok_or_else(|| {
+                Error::Mismatch(format!(
+                    "element {i} of `{layer}`'s companion array is {}, beyond what {bits} bits hold with the scheme `{}`; \
+                     expected latent weights from -1 to 1",
+                    weights[*i],
+                    json!(scheme).as_str().unwrap_or_default()
+                ))
+            })
+        };
+        let codes: Result<Vec<u32>> = match form {
+            Form::Dense => (0..weights.len()).map(|i| code(&i)).collect(),
+            Form::Mask | Form::Places => there.iter().map(code).collect(),
+        };
+        let mut put = |name: String, bytes: Vec<u8>| {
+            self.tensors.insert(name, Tensor { shape: vec![bytes.len()], values: Values::U8(bytes) });
+        };
+        put(format!("{layer}.codes"), pack(codes?, bits));
+        match form {
+            Form::Dense => {}
+            Form::Mask => put(mask_name(layer), mask_bytes(weights.iter().map(|w| *w != 0.0))),
+            Form::Places => {
+                let places = there.iter().map(|place| *place as u32).collect();
+                put(format!("{layer}.places"), pack(places, place_bits(weights.len())));
+            }
+        }
+        let ternary_scale = (scheme == Scheme::Ternary).then_some(alpha);
+        self.codings.insert(layer.into(), Coding { scheme, bits, elements: weights.len(), ternary_scale });
+        self.dense_bytes += (weights.len() * bits as usize).div_ceil(8);
+        Ok(())
+    }
+
+    /// Bytes of codes, masks and places.
     pub fn bytes(&self) -> usize {
         self.tensors.values().map(|tensor| tensor.values.len()).sum()
     }
@@ -96,7 +114,7 @@ impl Image {
     /// Writes the image.
     pub fn write(&self, path: &Path, origin: &Value) -> Result<()> {
         let metadata = json!({
-            "origin": origin, "scheme": self.scheme, "bits": self.bits, "bytes": self.bytes(), "ternary_scale": self.scales,
+            "origin": origin, "arrays": self.codings, "bytes": self.bytes(),
         });
         Checkpoint { tensors: self.tensors.clone(), metadata }.write(path)
     }
@@ -141,6 +159,21 @@ fn pack(codes: Vec<u32>, bits: u32) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::quantise::quantise;
+
+    #[test]
+    fn an_image_has_the_bytes_that_are_reported_for_its_array() {
+        for (elements, every) in [(1000, 1), (1000, 2), (1000, 40), (3, 1)] {
+            let weights: Vec<f32> = (0..elements).map(|i| if i % every == 0 { 0.5 } else { 0.0 }).collect();
+            let mut image = Image { tensors: BTreeMap::new(), codings: BTreeMap::new(), dense_bytes: 0 };
+            image.add("conv1", Scheme::Integer, 4, &weights).unwrap();
+            assert_eq!(
+                image.bytes(),
+                crate::crossbar::stored::bytes(&weights, Code::of(Scheme::Integer, 4)),
+                "one of {every}"
+            );
+        }
+    }
 
     /// The weight that a code says, by the table above.
     fn weight(scheme: Scheme, bits: u32, code: u32, alpha: f32) -> f32 {
@@ -166,7 +199,7 @@ mod tests {
                 let weights = quantise(scheme, bits, &latent);
                 let alpha = largest(&weights);
                 let codes: Vec<u32> = weights.iter().map(|w| code(scheme, bits, *w, alpha).unwrap()).collect();
-                let stored = code_bits(scheme, bits);
+                let stored = Code::of(scheme, bits).bits;
                 let bytes = pack(codes, stored);
                 assert_eq!(bytes.len(), (201 * stored as usize).div_ceil(8));
                 let bit = |at: usize| u32::from(bytes[at / 8] >> (at % 8) & 1);

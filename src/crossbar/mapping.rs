@@ -43,10 +43,10 @@ pub enum Place {
 
 /// Whether a profile puts this layer on RRAM.
 pub fn place(profile: &Profile, layer: &Layer) -> Place {
-    match profile.rram.layers {
+    match profile.rram_of(&layer.name).layers {
         Layers::All => Place::Rram,
         Layers::Conv if layer.kind == LayerKind::Conv => Place::Rram,
-        Layers::Conv => Place::Digital,
+        Layers::Conv | Layers::None => Place::Digital,
     }
 }
 
@@ -70,7 +70,7 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
             column_splits,
             tiles,
             utilisation: (tiles > 0).then(|| (rows * columns) as f64 / cells),
-            sram_bytes: (rows * columns * profile.sram.bits as usize).div_ceil(8) * on_rram,
+            sram_bytes: (rows * columns * profile.sram_of(&layer.name).bits as usize).div_ceil(8) * on_rram,
         }
     };
     layers.iter().map(one).collect()

@@ -42,11 +42,7 @@ pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companio
     let scheme = sram.effective_scheme();
     match source {
         Source::Latent(latent, kept) => {
-            let mut weights = quantise(scheme, sram.bits, latent);
-            if let Some(kept) = kept {
-                weights.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(w, _)| *w = 0.0);
-            }
-            Companion { weights, shift: sram.shift.unwrap_or(0) }
+            Companion { weights: quantised(sram, latent, kept), shift: sram.shift.unwrap_or(0) }
         }
         Source::Residual => {
             let missing = missing(cells);
@@ -56,6 +52,15 @@ pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companio
             }
         }
     }
+}
+
+/// Quantised weights, 0 where an element is not there.
+pub fn quantised(sram: &Sram, latent: &[f32], kept: Option<&[bool]>) -> Vec<f32> {
+    let mut weights = quantise(sram.effective_scheme(), sram.bits, latent);
+    if let Some(kept) = kept {
+        weights.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(w, _)| *w = 0.0);
+    }
+    weights
 }
 
 /// `q − w_p`: what a chip's cells miss of their targets.

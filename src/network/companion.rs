@@ -5,11 +5,9 @@
 //! no cell at all: it adds nothing under any quantiser, also under those without a zero level. How an array was trained
 //! (quantiser, combination) stands in the metadata under `companion`, so that a profile need not repeat it.
 
-use serde::{Deserialize, Serialize};
-
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
-use crate::profile::{Combine, Scheme};
+use crate::profile::CompanionForm;
 
 /// One layer's companion array before it is quantised.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,15 +16,6 @@ pub struct CompanionWeights {
     pub latent: Vec<f32>,
     /// Which elements are there; absent: all.
     pub kept: Option<Vec<bool>>,
-}
-
-/// How a network's companion arrays were trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CompanionForm {
-    /// The quantiser.
-    pub scheme: Scheme,
-    /// How the two sums combine.
-    pub combine: Combine,
 }
 
 impl CompanionWeights {
@@ -54,8 +43,14 @@ pub fn mask_name(layer: &str) -> String {
 
 /// The bits of an array's mask, where it is pruned.
 pub fn mask(array: &CompanionWeights) -> Option<Vec<u8>> {
-    let byte = |bits: &[bool]| bits.iter().enumerate().fold(0, |byte, (i, bit)| byte | u8::from(*bit) << i);
-    array.kept.as_ref().map(|kept| kept.chunks(8).map(byte).collect())
+    array.kept.as_ref().map(|kept| mask_bytes(kept.iter().copied()))
+}
+
+/// A bit each, the lowest of a byte first.
+pub fn mask_bytes(kept: impl ExactSizeIterator<Item = bool>) -> Vec<u8> {
+    let mut bytes = vec![0; kept.len().div_ceil(8)];
+    kept.enumerate().filter(|(_, kept)| *kept).for_each(|(i, _)| bytes[i / 8] |= 1 << (i % 8));
+    bytes
 }
 
 /// Reads the mask of a layer's `elements`, where there is one.

@@ -6,10 +6,11 @@ use std::path::Path;
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::Uniform;
 
-use super::companion::{self, CompanionForm, CompanionWeights};
+use super::companion::{self, CompanionWeights};
 use super::model::{Layer, LayerKind, Model};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
+use crate::profile::CompanionForm;
 use crate::rng::{Stream, Substream, stream_key};
 
 /// ε of BNTT.

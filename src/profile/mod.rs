@@ -5,12 +5,13 @@
 
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Document;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A chip technology: cells, tiles, converters, wires and the companion SRAM.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,19 @@ pub struct Profile {
     /// The resistance of the lines.
     pub wires: Wires,
     /// The companion SRAM array.
+    pub sram: Sram,
+    /// Layers that differ, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub layer: BTreeMap<String, LayerProfile>,
+}
+
+/// `[layer.NAME.rram]` and `[layer.NAME.sram]`: the same keys for one layer; what they leave out is the profile's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayerProfile {
+    /// The layer's RRAM arrays.
+    pub rram: Rram,
+    /// The layer's companion array.
     pub sram: Sram,
 }
 
@@ -74,6 +88,8 @@ pub enum Layers {
     Conv,
     /// Every layer, the readout included.
     All,
+    /// None; in the section of one layer, not that one.
+    None,
 }
 
 /// The level at which a device is modelled.
@@ -179,6 +195,25 @@ pub struct Sram {
     pub combine: Option<Combine>,
     /// Initial values for checkpoints without an array of their own.
     pub init: SramInit,
+    /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_bytes: Option<usize>,
+    /// Bits of the adder behind shifter and converter; 0 is no limit, the only value in this version.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub adder_bits: u32,
+}
+
+fn is_zero(bits: &u32) -> bool {
+    *bits == 0
+}
+
+/// How companion arrays are trained and run; in a checkpoint, how they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompanionForm {
+    /// The quantiser.
+    pub scheme: Scheme,
+    /// How the two sums combine.
+    pub combine: Combine,
 }
 
 /// How the companion array's products join those of the RRAM.
@@ -256,9 +291,14 @@ impl Sram {
 
     /// The same array with quantiser and combination stated: those of the profile, else those that a network was trained
     /// with, else the defaults.
-    pub fn stated(&self, trained: Option<(Scheme, Combine)>) -> Sram {
-        let (scheme, combine) = trained.unwrap_or((self.effective_scheme(), self.effective_combine()));
+    pub fn stated(&self, trained: Option<CompanionForm>) -> Sram {
+        let CompanionForm { scheme, combine } = trained.unwrap_or(self.form());
         Sram { scheme: self.scheme.or(Some(scheme)), combine: self.combine.or(Some(combine)), ..self.clone() }
+    }
+
+    /// Quantiser and combination in force.
+    pub fn form(&self) -> CompanionForm {
+        CompanionForm { scheme: self.effective_scheme(), combine: self.effective_combine() }
     }
 
     fn corrects(&self) -> bool {
@@ -285,18 +325,73 @@ impl Profile {
         Self::from_document(&document)
     }
 
+    /// The RRAM arrays of a layer.
+    pub fn rram_of(&self, layer: &str) -> &Rram {
+        self.layer.get(layer).map_or(&self.rram, |own| &own.rram)
+    }
+
+    /// The companion array of a layer.
+    pub fn sram_of(&self, layer: &str) -> &Sram {
+        self.layer.get(layer).map_or(&self.sram, |own| &own.sram)
+    }
+
+    /// Changes the sections of the profile and those of every layer.
+    pub fn amend(&mut self, change: impl Fn(&mut Rram, &mut Sram)) {
+        change(&mut self.rram, &mut self.sram);
+        self.layer.values_mut().for_each(|own| change(&mut own.rram, &mut own.sram));
+    }
+
+    /// Whether any section of the profile or of a layer is like this.
+    pub fn any(&self, is: impl Fn(&Rram, &Sram) -> bool) -> bool {
+        is(&self.rram, &self.sram) || self.layer.values().any(|own| is(&own.rram, &own.sram))
+    }
+
     /// Whether programming varies at all.
     pub fn varies(&self) -> bool {
-        self.rram.variation.effective_sigma() != 0.0
+        self.any(|rram, _| rram.variation.effective_sigma() != 0.0)
+    }
+
+    /// Whether there are companion arrays at all.
+    pub fn has_companions(&self) -> bool {
+        self.any(|_, sram| sram.bits > 0)
+    }
+
+    /// An error where a section is for a layer that a model with these layers does not have.
+    pub fn check_layers<'a>(&self, layers: impl Iterator<Item = &'a str>) -> Result<()> {
+        let known: Vec<&str> = layers.collect();
+        match self.layer.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => Err(Error::Mismatch(format!(
+                "the profile has a section `layer.{name}`, and the model no such layer; expected one of {}",
+                known.join(", ")
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Validates a parsed document. A relative `checkpoint:` path becomes one from the document's folder.
     pub fn from_document(document: &Document) -> Result<Self> {
-        let mut profile: Profile = document.parse()?;
+        // As it is written first, for the errors: a layer would repeat those of what it inherits.
+        document.parse::<Profile>()?;
+        let mut whole = document.clone();
+        let names: Vec<String> = document
+            .table()
+            .get("layer")
+            .and_then(|t| t.as_table())
+            .into_iter()
+            .flat_map(|t| t.keys().cloned())
+            .collect();
+        for name in names {
+            for section in ["rram", "sram"] {
+                whole.inherit(section, ["layer", &name, section]);
+            }
+        }
+        let mut profile: Profile = whole.parse()?;
         profile.validate(document)?;
         if let SramInit::Checkpoint(file) = &mut profile.sram.init {
             *file = document.base("sram.init").join(&*file).to_string_lossy().into_owned();
         }
+        let init = profile.sram.init.clone();
+        profile.layer.values_mut().for_each(|own| own.sram.init = init.clone());
         Ok(profile)
     }
 }
@@ -304,6 +399,36 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layer_has_its_own_keys_and_inherits_the_others() {
+        let text = "[rram]\nweight_bits = 4\n[rram.variation]\nkind = \"lognormal\"\nsigma = 0.3\n[sram]\nbits = 2\n\
+                    [layer.conv1.rram]\nweight_bits = 8\n[layer.conv1.rram.variation]\nsigma = 0.1\n\
+                    [layer.conv2.sram]\nshift = -1\n";
+        let mut document = Document::parse_text(Path::new("p.toml"), text.into()).unwrap();
+        document.set("rram.variation.scale=2").unwrap();
+        let mut profile = Profile::from_document(&document).unwrap();
+        let (first, second) = (profile.rram_of("conv1"), profile.rram_of("conv2"));
+        assert_eq!((first.weight_bits, first.variation.sigma, first.variation.scale), (8, 0.1, 2.0));
+        assert_eq!((second.weight_bits, second.variation.sigma, second.variation.scale), (4, 0.3, 2.0));
+        assert_eq!((profile.sram_of("conv2").bits, profile.sram_of("conv2").shift), (2, Some(-1)));
+        assert_eq!(profile.rram_of("fc1"), &profile.rram);
+        profile.amend(|_, sram| sram.bits = 0);
+        assert!(!profile.has_companions() && profile.varies());
+        assert!(profile.check_layers(["conv1", "conv2", "fc1"].into_iter()).is_ok());
+        let error = profile.check_layers(["conv1"].into_iter()).unwrap_err().to_string();
+        assert!(error.contains("layer.conv2"), "{error}");
+        for (bad, expected) in [
+            ("[layer.conv1.rram]\nweight_bits = 99", "p.toml:2: layer.conv1.rram.weight_bits"),
+            ("[layer.conv1.rram]\nbits = 9", "p.toml:2: layer.conv1.rram.bits"),
+            ("[layer.conv1.tile]\nrows = 9", "p.toml:1: layer.conv1.tile"),
+            ("[sram]\nbits = 2\n[layer.conv1.sram]\ninit = \"zeros\"", "p.toml:4: layer.conv1.sram.init"),
+        ] {
+            let document = Document::parse_text(Path::new("p.toml"), bad.into()).unwrap();
+            let error = Profile::from_document(&document).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
 
     #[test]
     fn defaults_are_ideal_and_follow_the_initial_values() {

@@ -5,8 +5,8 @@ use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::latent_residual;
 use crate::device::{self, Draw};
 use crate::error::{Error, Result};
-use crate::network::companion::{CompanionForm, CompanionWeights};
-use crate::network::{Encoding, Model, Network};
+use crate::network::companion::CompanionWeights;
+use crate::network::{Encoding, Layer, Model, Network};
 use crate::profile::Profile;
 
 /// Puts a companion array beside every RRAM array of a network, with the profile's initial values; a network that has its
@@ -19,37 +19,41 @@ pub fn attach(
     seed: u64,
     draw: Option<Draw>,
 ) -> Result<(Network, Option<String>)> {
-    let form = |sram: &crate::profile::Sram| CompanionForm {
-        scheme: sram.effective_scheme(),
-        combine: sram.effective_combine(),
-    };
     if network.is_hybrid() {
-        network.form = Some(form(&profile.sram.stated(network.form.map(|form| (form.scheme, form.combine)))));
+        network.form = Some(profile.sram.stated(network.form).form());
         // An error where its arrays stand elsewhere than the profile's.
         Blueprint::new(profile, model, &network, Encoding::Poisson, seed)?;
         return Ok((network, None));
     }
     let blueprint = Blueprint::new(profile, model, &network, Encoding::Poisson, seed)?;
-    let one = |(i, plan)| -> Result<Option<CompanionWeights>> {
+    let one = |(i, plan): (usize, &Layer)| -> Result<Option<CompanionWeights>> {
         if place(profile, plan) == Place::Digital {
             return Ok(None);
+        }
+        let sram = profile.sram_of(&plan.name);
+        if sram.bits == 0 {
+            return Err(Error::Mismatch(format!(
+                "stage `sram` trains beside every RRAM array, and `{}` has no companion array; expected sram.bits above 0",
+                plan.name
+            )));
         }
         if let Some(companion) = blueprint.companion(i, plan) {
             return Ok(Some(companion));
         }
-        let (Some(draw), Some(shift)) = (draw, profile.sram.shift) else {
+        let (Some(draw), Some(shift)) = (draw, sram.shift) else {
             return Err(Error::Mismatch(
                 "sram.init = \"residual\" is what one chip's cells miss; training it needs `train.chip`, that chip, and \
                  `sram.shift`"
                     .into(),
             ));
         };
-        let cells = device::program(&network.layers[i].rram, plan.rows(), i as u32, &profile.rram, Some(draw));
+        let cells =
+            device::program(&network.layers[i].rram, plan.rows(), i as u32, profile.rram_of(&plan.name), Some(draw));
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))
     };
     let companions: Vec<_> = model.layers().iter().enumerate().map(one).collect::<Result<_>>()?;
     let hash = blueprint.companion_hash().map(String::from);
     network.layers.iter_mut().zip(companions).for_each(|(layer, companion)| layer.sram = companion);
-    network.form = Some(form(&profile.sram));
+    network.form = Some(profile.sram.form());
     Ok((network, hash))
 }

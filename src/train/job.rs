@@ -59,7 +59,9 @@ impl Job {
         }
         let data = Dataset::open(&file.data, document.base("data"), Split::Train).map_err(document.locate("data"))?;
         if file.train.augment && data.frame_steps().is_some() {
-            return Err(document.error("train.augment", "crops and flips are for images; expected false with frame data"));
+            return Err(
+                document.error("train.augment", "crops and flips are for images; expected false with frame data")
+            );
         }
         check_fit(&data, &model).map_err(document.locate("data"))?;
         let encoding =
@@ -111,7 +113,7 @@ impl Job {
     /// Trains, or goes on with what stands unfinished in the folder.
     pub fn run(&self, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Trained> {
         let stage = self.file.train.stage;
-        if self.profile.sram.bits > 0 && stage == Stage::Rram {
+        if self.profile.has_companions() && stage == Stage::Rram {
             monitor.line("stage `rram` trains the RRAM arrays alone; the companion SRAM joins at evaluation");
         }
         let network = self.trainer().run(self.start.clone(), Some(folder), monitor)?;
@@ -124,7 +126,8 @@ impl Job {
                 }
                 Err(error) => monitor.line(&format!("{IMAGE} is not written: {error}")),
             }
-            trained.sparsity = self.file.prune.map(|prune| Sparsity::of_network(&self.model, &trained.network, prune.group));
+            trained.sparsity =
+                self.file.prune.map(|prune| Sparsity::of_network(&self.model, &trained.network, prune.group));
         }
         finish(folder)?;
         Ok(trained)
@@ -135,10 +138,11 @@ impl Job {
     pub fn nominal_accuracy(&self, network: &Network) -> Result<Option<(f64, usize)>> {
         let Some(test) = &self.test else { return Ok(None) };
         let (mut profile, seed) = (self.profile.clone(), self.file.train.seed);
-        profile.rram.variation.kind = VariationKind::None;
-        if self.file.train.stage == Stage::Rram {
-            profile.sram.bits = 0;
-        }
+        let alone = self.file.train.stage == Stage::Rram;
+        profile.amend(|rram, sram| {
+            rram.variation.kind = VariationKind::None;
+            sram.bits = if alone { 0 } else { sram.bits };
+        });
         let blueprint = Blueprint::new(&profile, &self.model, network, self.encoding, seed)?;
         let engine = CpuEngine::default();
         let encoder = Encoder::new(self.encoding, self.model.input, seed, 0);
@@ -156,7 +160,7 @@ fn start_beside(
     start: Network,
 ) -> Result<(Network, Option<String>)> {
     let recipe = &file.train;
-    if profile.sram.bits == 0 {
+    if !profile.has_companions() {
         let message = "\"sram\" trains a companion array, and the profile has none; expected sram.bits above 0";
         return Err(document.error("train.stage", message));
     }

@@ -98,11 +98,11 @@ impl Trainer<'_> {
     fn forward_profile(&self, network: &Network) -> Profile {
         let mut profile = self.profile.clone();
         match self.recipe.stage {
-            Stage::Rram => profile.sram.bits = 0,
-            Stage::Sram => profile.sram = profile.sram.stated(network.form.map(|form| (form.scheme, form.combine))),
+            Stage::Rram => profile.amend(|_, sram| sram.bits = 0),
+            Stage::Sram => profile.amend(|_, sram| *sram = sram.stated(network.form)),
         }
         if !self.recipe.variation && self.recipe.chip.is_none() {
-            profile.rram.variation.kind = VariationKind::None;
+            profile.amend(|rram, _| rram.variation.kind = VariationKind::None);
         }
         profile
     }
@@ -125,7 +125,7 @@ pub fn checkpoint(network: &Network, model: &Model, origin: &serde_json::Value, 
 }
 
 /// Closes a finished run: its state is no longer needed.
-fn finish(folder: &OutputFolder) -> Result<()> {
+pub fn finish(folder: &OutputFolder) -> Result<()> {
     folder.finish()?;
     output::remove(&folder.file("state.safetensors"))
 }

@@ -1,6 +1,6 @@
 //! One pass over a batch: forward through programmed arrays, loss, and the gradient of every parameter.
 //!
-//! The arrays are programmed by the chip's own code ([`program_layer`], [`round_to_training_grid`]), and every product is one
+//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`round_to_training_grid`]), and every product is one
 //! of integers: a training run gives the same bits on any processor and any number of threads.
 
 use ndarray::Array2;
@@ -10,7 +10,7 @@ use super::gradient::inputs::Transposed;
 use super::gradient::{Currents, scale_for};
 use super::layer::{LayerPass, Programmed, Signal, matrix_gradient};
 use super::norm::BatchStatistics;
-use crate::chip::program_layer;
+use crate::crossbar::arrays::Arrays;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
 use crate::device::Draw;
@@ -82,12 +82,15 @@ pub fn pass(
         };
         // Where the profile has no companion array, none is read.
         let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
-        let mut weights = program_layer(profile, plan, i as u32, &state.rram, companion, draw);
+        let mut weights = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw).fold();
         let grid = round_to_training_grid(&mut weights, plan.rows(), largest).ok_or_else(|| {
             Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
         })?;
         Ok(Programmed { weights, grid, unit })
     };
+    // Now, for within a layer threads hold their own space: one that waited there for others to encode with it might take
+    // up a second image.
+    inputs.pulses();
     let mut signal = Signal::Encoded(inputs);
     let mut passes: Vec<LayerPass> = Vec::new();
     for (i, plan) in layers.iter().enumerate() {
@@ -100,7 +103,7 @@ pub fn pass(
     let readout = Readout::run(&layers[last], programmed(last)?, &signal, (images, steps), labels);
 
     let published = |i: usize, gradient: Vec<f32>| match place(profile, &layers[i]) {
-        Place::Rram => straight_through(profile, &network.layers[i], gradient),
+        Place::Rram => straight_through(profile, &layers[i], &network.layers[i], gradient),
         Place::Digital => gradient,
     };
     let (weights, mut signal_gradient) = readout.backward(&signal, last > 0);
@@ -120,16 +123,17 @@ pub fn pass(
 /// The gradient of an RRAM layer's trained latent weights from that of its effective ones: straight through quantiser and
 /// variation; ternary passes only where |w| < 1. A companion array's has the shift's and the combination's factor, and is
 /// 0 where an element is pruned.
-fn straight_through(profile: &Profile, layer: &LayerWeights, mut gradient: Vec<f32>) -> Vec<f32> {
+fn straight_through(profile: &Profile, plan: &Layer, layer: &LayerWeights, mut gradient: Vec<f32>) -> Vec<f32> {
+    let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
     let scheme = match &layer.sram {
-        Some(_) => profile.sram.effective_scheme(),
-        None => profile.rram.scheme,
+        Some(_) => sram.effective_scheme(),
+        None => rram.scheme,
     };
     if scheme == Scheme::Ternary {
         gradient.iter_mut().zip(layer.trained()).filter(|(_, w)| w.abs() >= 1.0).for_each(|(g, _)| *g = 0.0);
     }
     let Some(array) = &layer.sram else { return gradient };
-    let factor = profile.sram.effective_combine().share() * libm::exp2(f64::from(profile.sram.shift.unwrap_or(0)));
+    let factor = sram.effective_combine().share() * libm::exp2(f64::from(sram.shift.unwrap_or(0)));
     gradient.iter_mut().for_each(|g| *g = (f64::from(*g) * factor) as f32);
     if let Some(kept) = &array.kept {
         gradient.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(g, _)| *g = 0.0);

@@ -102,7 +102,7 @@ impl Run<'_> {
         };
         let mut profile = Cow::Borrowed(&self.profile);
         if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
-            profile.to_mut().sram.shift = Some(*shift);
+            profile.to_mut().amend(|_, sram| sram.shift = Some(*shift));
         }
         if let Some(prune) = prune {
             prune.mask(&mut state.network);
