@@ -91,9 +91,9 @@ impl Document {
     pub fn inherit(&mut self, from: &str, to: [&str; 3]) {
         fn fill(to: &mut Table, from: &Table) {
             for (key, value) in from {
-                match (to.entry(key).or_insert_with(|| value.clone()), value) {
-                    (Value::Table(to), Value::Table(from)) => fill(to, from),
-                    _ => {}
+                if let (Value::Table(to), Value::Table(from)) = (to.entry(key).or_insert_with(|| value.clone()), value)
+                {
+                    fill(to, from);
                 }
             }
         }

@@ -6,6 +6,7 @@ mod infer;
 mod map;
 mod options;
 mod quickstart;
+mod recipe;
 mod report;
 mod sweep;
 mod terminal;
@@ -45,6 +46,7 @@ enum Command {
     Train(train::Args),
     Infer(infer::Args),
     Sweep(sweep::Args),
+    Recipe(recipe::Args),
     Report(report::Args),
     Map(map::Args),
     Import(import::Args),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Recipe(args) => recipe::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Import(args) => import::run(&args),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::{say, terminal::Terminal};
 use crate::engine::cpu::CpuEngine;
 use crate::error::Result;
-use crate::numeric::stats::summarise;
 use crate::output::OutputFolder;
 use crate::report;
 use crate::study::quickstart::{CHIPS, FILES, Quickstart, SCALES};
@@ -51,7 +50,7 @@ fn table(points: &[Point]) -> String {
             text += &format!("\n{name:<16}");
             stage = Some(name);
         }
-        let stats = summarise(&point.chips.iter().map(|c| c.accuracy).collect::<Vec<_>>());
+        let stats = point.accuracy();
         let cell = match stats.std {
             Some(std) => format!("{:.1} ± {std:.1}", stats.mean),
             None => format!("{:.1}", stats.mean),

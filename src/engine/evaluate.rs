@@ -36,6 +36,8 @@ pub struct ChipResult {
     pub logits: Array2<f32>,
     /// Events over all images.
     pub counts: Counts,
+    /// Bytes that the chip's companion arrays hold.
+    pub sram_bytes: usize,
 }
 
 impl<'a> Evaluation<'a> {
@@ -127,18 +129,20 @@ struct Tally {
     correct: usize,
     logits: Vec<Array2<f32>>,
     counts: Counts,
+    sram_bytes: usize,
 }
 
 impl Tally {
     fn new(chip: &Chip) -> Self {
-        Tally { correct: 0, logits: Vec::new(), counts: Counts::new(chip.layers.len() - 1, chip.steps) }
+        let counts = Counts::new(chip.layers.len() - 1, chip.steps);
+        Tally { correct: 0, logits: Vec::new(), counts, sram_bytes: chip.sram_bytes }
     }
 
     fn close(self) -> Result<ChipResult> {
         let views: Vec<_> = self.logits.iter().map(|l| l.view()).collect();
         let logits = concatenate(Axis(0), &views).map_err(|_| nothing())?;
         let accuracy = 100.0 * self.correct as f64 / logits.nrows() as f64;
-        Ok(ChipResult { accuracy, correct: self.correct, logits, counts: self.counts })
+        Ok(ChipResult { accuracy, correct: self.correct, logits, counts: self.counts, sram_bytes: self.sram_bytes })
     }
 }
 

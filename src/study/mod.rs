@@ -1,6 +1,7 @@
 //! Studies: many chips at many points, a store that a kill cannot harm, and the tables that come of it.
 
 pub mod quickstart;
+pub mod recipe;
 pub mod store;
 pub mod sweep;
 pub mod table;

@@ -198,7 +198,12 @@ impl Quickstart {
         let mut rows = Vec::new();
         evaluation.series(&blueprint, 0..chips, |chip, result| {
             let spikes_per_image = result.counts.total_spikes() as f64 / self.test.len() as f64;
-            rows.push(ChipRow { chip, accuracy: result.accuracy, spikes_per_image });
+            rows.push(ChipRow {
+                chip,
+                accuracy: result.accuracy,
+                spikes_per_image,
+                sram_bytes: result.sram_bytes as u64,
+            });
             *done += 1;
             monitor.progress(*done, stage.name);
             if monitor.stop() {
@@ -208,6 +213,6 @@ impl Quickstart {
         })?;
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
-        Ok(Point { settings, chips: rows })
+        Ok(Point { settings, chips: rows, more: vec![] })
     }
 }

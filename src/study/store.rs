@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::table::ChipRow;
 use crate::error::{Error, Result};
 
 /// One finished trial.
@@ -26,6 +27,20 @@ pub struct Trial {
     pub images: u64,
     /// Spikes of all layers, steps and images.
     pub spikes: u64,
+    /// Bytes that the chip's companion arrays hold.
+    pub sram_bytes: u64,
+}
+
+impl Trial {
+    /// As it stands in a table.
+    pub fn row(&self) -> ChipRow {
+        ChipRow {
+            chip: self.chip,
+            accuracy: 100.0 * self.correct as f64 / self.images as f64,
+            spikes_per_image: self.spikes as f64 / self.images as f64,
+            sram_bytes: self.sram_bytes,
+        }
+    }
 }
 
 /// A shard's file, open for appending.
@@ -50,8 +65,8 @@ impl Store {
 
     /// Appends one trial.
     pub fn push(&mut self, trial: Trial) -> Result<()> {
-        let Trial { point, chip, correct, images, spikes } = trial;
-        let line = format!("{point},{chip},{correct},{images},{spikes}\n");
+        let Trial { point, chip, correct, images, spikes, sram_bytes } = trial;
+        let line = format!("{point},{chip},{correct},{images},{spikes},{sram_bytes}\n");
         self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
     }
 }
@@ -94,7 +109,7 @@ mod tests {
     fn a_half_written_trial_is_cut_off_and_the_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
-        let trial = |chip| Trial { point: 0, chip, correct: 5, images: 10, spikes: 100 };
+        let trial = |chip| Trial { point: 0, chip, correct: 5, images: 10, spikes: 100, sram_bytes: 7 };
         let mut store = Store::open(&path).unwrap();
         store.push(trial(0)).unwrap();
         store.push(trial(1)).unwrap();

@@ -1,7 +1,7 @@
 //! `results.csv` and `summary.csv`: one row a chip, one row a point.
 
 use crate::error::{Error, Result};
-use crate::numeric::stats::summarise;
+use crate::numeric::stats::{Summary, summarise};
 use crate::output::OutputFolder;
 
 /// One point of a study: settings as `(key, value)`, and what each chip gave, in chip order.
@@ -11,6 +11,8 @@ pub struct Point {
     pub settings: Vec<(String, String)>,
     /// One entry a chip.
     pub chips: Vec<ChipRow>,
+    /// Further columns of the summary, the same for every point of a table.
+    pub more: Vec<(&'static str, String)>,
 }
 
 /// One chip at one point.
@@ -22,42 +24,74 @@ pub struct ChipRow {
     pub accuracy: f64,
     /// Spikes of all layers and steps, per image.
     pub spikes_per_image: f64,
+    /// Bytes that the companion arrays hold.
+    pub sram_bytes: u64,
+}
+
+impl Point {
+    /// Accuracy in percent over the chips.
+    pub fn accuracy(&self) -> Summary {
+        summarise(&self.chips.iter().map(|chip| chip.accuracy).collect::<Vec<_>>())
+    }
+
+    /// A further column; empty where there is none.
+    pub fn further(&self, key: &str) -> &str {
+        self.more.iter().find(|(k, _)| *k == key).map_or("", |(_, value)| value)
+    }
+
+    /// Bytes that a chip's companion arrays hold, on average.
+    pub fn sram_bytes(&self) -> f64 {
+        self.chips.iter().map(|chip| chip.sram_bytes as f64).sum::<f64>() / self.chips.len() as f64
+    }
 }
 
 /// Writes both tables.
 pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
     let keys: Vec<&str> = points.first().map_or(vec![], |p| p.settings.iter().map(|(k, _)| k.as_str()).collect());
     let values = |point: &Point| point.settings.iter().map(|(_, v)| v.clone()).collect::<Vec<_>>();
-    let mut results = vec![[keys.clone(), vec!["chip", "accuracy", "spikes_per_image"]].concat().join_strings()];
-    let metrics =
-        ["chips", "accuracy_mean", "accuracy_std", "accuracy_ci95", "accuracy_min", "accuracy_max", "spikes_per_image"];
-    let mut summary = vec![[keys, metrics.to_vec()].concat().join_strings()];
+    let mut results =
+        vec![[keys.clone(), vec!["chip", "accuracy", "spikes_per_image", "sram_bytes"]].concat().join_strings()];
+    let metrics = [
+        "chips",
+        "accuracy_mean",
+        "accuracy_std",
+        "accuracy_ci95",
+        "accuracy_min",
+        "accuracy_max",
+        "spikes_per_image",
+        "sram_bytes",
+    ];
+    let more = points.first().map_or(vec![], |point| point.more.iter().map(|(key, _)| *key).collect());
+    let mut summary = vec![[keys, metrics.to_vec(), more].concat().join_strings()];
     for point in points {
         for row in &point.chips {
-            let numbers = [row.chip.to_string(), number(row.accuracy), number(row.spikes_per_image)];
+            let numbers =
+                [row.chip.to_string(), number(row.accuracy), number(row.spikes_per_image), row.sram_bytes.to_string()];
             results.push([values(point), numbers.to_vec()].concat());
         }
-        let accuracies: Vec<f64> = point.chips.iter().map(|c| c.accuracy).collect();
-        let stats = summarise(&accuracies);
-        let spikes = point.chips.iter().map(|c| c.spikes_per_image).sum::<f64>() / accuracies.len() as f64;
+        let stats = point.accuracy();
+        let chips = point.chips.len();
+        let spikes = point.chips.iter().map(|c| c.spikes_per_image).sum::<f64>() / chips as f64;
         let optional = |v: Option<f64>| v.map_or(String::new(), number);
         let numbers = [
-            accuracies.len().to_string(),
+            chips.to_string(),
             number(stats.mean),
             optional(stats.std),
             optional(stats.ci95),
             number(stats.min),
             number(stats.max),
             number(spikes),
+            number(point.sram_bytes()),
         ];
-        summary.push([values(point), numbers.to_vec()].concat());
+        let more = point.more.iter().map(|(_, value)| value.clone()).collect();
+        summary.push([values(point), numbers.to_vec(), more].concat());
     }
     folder.write("results.csv", &csv_bytes(&results)?)?;
     folder.write("summary.csv", &csv_bytes(&summary)?)
 }
 
 /// Six decimals, trailing zeros cut: more than a count of images can resolve.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

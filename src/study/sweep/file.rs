@@ -58,7 +58,7 @@ impl SweepFile {
         if file.limit == Some(0) {
             return Err(document.error("limit", "0, expected at least 1 image, or no limit"));
         }
-        let points = grid_points(document, &file.grid)?;
+        let points = grid_points(document, "grid", &file.grid)?;
         let most = MOST_TRIALS / points.len() as u64;
         if !(1..=most).contains(&file.chips) {
             let message = format!("{}, expected 1 to {most} chips a point", file.chips);
@@ -74,11 +74,11 @@ impl SweepFile {
 /// What the grid sets at one point: keys and values.
 pub type GridPoint = Vec<(String, Value)>;
 
-/// The product of the grid's values: keys and values sorted, the last key running fastest.
-fn grid_points(document: &Document, grid: &Table) -> Result<Vec<GridPoint>> {
+/// The product of the values of a grid, the section of that name: keys and values sorted, the last key running fastest.
+pub fn grid_points(document: &Document, section: &str, grid: &Table) -> Result<Vec<GridPoint>> {
     let mut points: Vec<GridPoint> = vec![vec![]];
     for (key, values) in grid {
-        let refuse = |message: &str| Err(document.error(&format!("grid.{key}"), message));
+        let refuse = |message: &str| Err(document.error(&format!("{section}.{key}"), message));
         let Some(values) = values.as_array().filter(|v| !v.is_empty()) else {
             return refuse(
                 "expected a quoted key with a list of values, such as \"rram.variation.scale\" = [0.0, 1.0]",

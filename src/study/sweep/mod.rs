@@ -10,11 +10,10 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use file::cell;
-pub use file::{OWN_KEYS, SweepFile};
+pub use file::{GridPoint, OWN_KEYS, SweepFile, cell, grid_points};
 
 use super::store::{self, Store, Trial, shard_name};
-use super::table::{self, ChipRow, Point};
+use super::table::{self, Point};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
@@ -174,6 +173,7 @@ impl Sweep {
                     correct: result.correct as u64,
                     images: self.data.len() as u64,
                     spikes: result.counts.total_spikes(),
+                    sram_bytes: result.sram_bytes as u64,
                 })?;
                 run += 1;
                 monitor.progress((start + chip).saturating_sub(first) / of + 1, "");
@@ -204,14 +204,10 @@ pub fn merge(folder: &OutputFolder, settings: &[Vec<(String, String)>], chips: u
     if trials.len() as u64 != settings.len() as u64 * chips {
         return Ok(false);
     }
-    let row = |t: &Trial| ChipRow {
-        chip: t.chip,
-        accuracy: 100.0 * t.correct as f64 / t.images as f64,
-        spikes_per_image: t.spikes as f64 / t.images as f64,
-    };
     let point = |(p, settings): (usize, &Vec<(String, String)>)| Point {
         settings: settings.clone(),
-        chips: trials.range((p as u64, 0)..(p as u64 + 1, 0)).map(|(_, t)| row(t)).collect(),
+        chips: trials.range((p as u64, 0)..(p as u64 + 1, 0)).map(|(_, t)| t.row()).collect(),
+        more: vec![],
     };
     let points: Vec<Point> = settings.iter().enumerate().map(point).collect();
     table::write(folder, &points)?;

@@ -1,0 +1,231 @@
+//! `recipe RECIPE.toml`: the schema, and what may stand where.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Table;
+
+use crate::config::Document;
+use crate::error::Result;
+use crate::network::Encoding;
+use crate::study::sweep::grid_points;
+
+/// Keys of a recipe file that an override may set.
+pub const OWN_KEYS: [&str; 13] = [
+    "name",
+    "question",
+    "model",
+    "data",
+    "test",
+    "encoding",
+    "profiles",
+    "seed",
+    "reference",
+    "train",
+    "evaluate",
+    "final",
+    "stage",
+];
+
+/// A recipe file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeFile {
+    /// A name for reports.
+    pub name: String,
+    /// The question that the report answers.
+    pub question: Option<String>,
+    /// The model file.
+    pub model: PathBuf,
+    /// The data set.
+    pub data: String,
+    /// The data set to evaluate on, where one file holds one set only.
+    pub test: Option<String>,
+    /// The encoder.
+    pub encoding: Option<Encoding>,
+    /// The profile files; every stage runs for each.
+    pub profiles: Vec<PathBuf>,
+    /// The seed of chips and encoding, and of training where `train.seed` is not set.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// The stage that others are compared with; absent: the first.
+    pub reference: Option<String>,
+    /// `[train]` of every stage that trains.
+    #[serde(default)]
+    pub train: Table,
+    /// How stages are evaluated.
+    pub evaluate: Evaluate,
+    /// Some stages once more, on more images or chips.
+    #[serde(rename = "final")]
+    pub last: Option<Final>,
+    /// The stages, each after those that it starts from.
+    pub stage: Vec<Stage>,
+}
+
+/// `[evaluate]`: images, chips and settings that every stage is evaluated at.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluate {
+    /// The first images of the test set; absent: all.
+    pub limit: Option<usize>,
+    /// Chips a point.
+    #[serde(default = "one")]
+    pub chips: u64,
+    /// Values by profile key.
+    #[serde(default)]
+    pub grid: Table,
+}
+
+/// `[final]`: stages that are evaluated again, at the same settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Final {
+    /// Their names.
+    pub stages: Vec<String>,
+    /// The first images of the test set; absent: all.
+    pub limit: Option<usize>,
+    /// Chips a point; absent: those of `[evaluate]`.
+    pub chips: Option<u64>,
+}
+
+/// `[[stage]]`: a network, the hardware that it stands on, and how it is trained there.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stage {
+    /// Its name.
+    pub name: String,
+    /// The stage whose network it starts from.
+    pub from: Option<String>,
+    /// A checkpoint that it starts from instead, trained elsewhere.
+    pub checkpoint: Option<PathBuf>,
+    /// Profile keys, for training and evaluation. `sram.init = "stage:NAME"` takes another stage's network.
+    pub set: Table,
+    /// `[train]` keys beside or over the recipe's; absent: nothing is trained.
+    pub train: Option<Table>,
+    /// `[prune]`, for `train.stage = "sram"`.
+    pub prune: Option<Table>,
+    /// Values by key, of the profile or under `train.` and `prune.`: a stage for each combination.
+    pub grid: Table,
+    /// Further values by profile key that the same network is evaluated at.
+    pub evaluate: Table,
+    /// Trains an array of its own for each of so many chips, and evaluates it on that chip.
+    pub own_chips: Option<u64>,
+    /// Whether it is left out of the results, and only others start from it.
+    pub hidden: bool,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// Chips of a point, at most.
+const MOST_CHIPS: u64 = 1 << 20;
+
+impl RecipeFile {
+    /// Validates a parsed document; relative paths start from its folder.
+    pub fn from_document(document: &Document) -> Result<Self> {
+        let mut file: RecipeFile = document.parse()?;
+        file.validate(document)?;
+        let join = |key: &str, path: &Path| document.base(key).join(path);
+        file.model = join("model", &file.model);
+        file.profiles = file.profiles.iter().map(|path| join("profiles", path)).collect();
+        for stage in &mut file.stage {
+            stage.checkpoint = stage.checkpoint.as_deref().map(|path| join("stage", path));
+        }
+        Ok(file)
+    }
+
+    /// The stage that others are compared with.
+    pub fn reference(&self) -> &str {
+        self.reference.as_deref().unwrap_or(&self.stage[0].name)
+    }
+
+    fn validate(&self, document: &Document) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(key, message));
+        if self.profiles.is_empty() {
+            return refuse("profiles", "is empty; expected the files of one or more profiles".into());
+        }
+        if self.stage.is_empty() {
+            return refuse("stage", "is empty; expected one or more [[stage]]".into());
+        }
+        let chips =
+            [("evaluate.chips", Some(self.evaluate.chips)), ("final.chips", self.last.as_ref().and_then(|l| l.chips))];
+        for (key, value) in chips {
+            if let Some(value) = value.filter(|chips| !(1..=MOST_CHIPS).contains(chips)) {
+                return refuse(key, format!("{value}, expected 1 to {MOST_CHIPS} chips"));
+            }
+        }
+        let limits =
+            [("evaluate.limit", self.evaluate.limit), ("final.limit", self.last.as_ref().and_then(|l| l.limit))];
+        if let Some((key, _)) = limits.into_iter().find(|(_, limit)| *limit == Some(0)) {
+            return refuse(key, "0, expected at least 1 image, or no limit".into());
+        }
+        grid_points(document, "evaluate.grid", &self.evaluate.grid)?;
+        for (i, stage) in self.stage.iter().enumerate() {
+            self.validate_stage(document, i, stage)?;
+        }
+        let names = || self.stage.iter().map(|stage| stage.name.as_str());
+        let known = |name: &str| self.stage.iter().any(|stage| stage.name == name && !stage.hidden);
+        if let Some(name) = self.reference.as_deref().filter(|name| !known(name)) {
+            return refuse("reference", format!("`{name}` is no evaluated stage; expected one of {}", list(names())));
+        }
+        match self.last.iter().flat_map(|last| &last.stages).find(|name| !known(name)) {
+            Some(name) => {
+                refuse("final.stages", format!("`{name}` is no evaluated stage; expected some of {}", list(names())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn validate_stage(&self, document: &Document, index: usize, stage: &Stage) -> Result<()> {
+        let key = |key: &str| format!("stage[{index}].{key}");
+        let refuse = |at: &str, message: String| Err(document.error(&key(at), message));
+        if stage.name.trim().is_empty() {
+            return refuse("name", "is missing; expected a name of its own".into());
+        }
+        let before = || self.stage[..index].iter().map(|stage| stage.name.as_str());
+        if before().any(|name| name == stage.name) {
+            return refuse("name", format!("`{}` names a stage before, too; expected a name of its own", stage.name));
+        }
+        if let Some(from) = stage.from.as_deref() {
+            let Some(earlier) = self.stage[..index].iter().find(|earlier| earlier.name == from) else {
+                let message = format!("`{from}` is no stage before this one; expected one of {}", list(before()));
+                return refuse("from", message);
+            };
+            if !earlier.grid.is_empty() || earlier.own_chips.is_some() {
+                return refuse("from", format!("`{from}` has several networks; expected a stage with one"));
+            }
+        }
+        if stage.from.is_some() && stage.checkpoint.is_some() {
+            return refuse("checkpoint", "stands beside `from`; expected one of them".into());
+        }
+        if stage.train.is_none() {
+            if stage.from.is_none() && stage.checkpoint.is_none() {
+                return refuse(
+                    "train",
+                    "is missing; expected it, `from` or `checkpoint`: where the network comes from".into(),
+                );
+            }
+            for (at, given) in [("prune", stage.prune.is_some()), ("own_chips", stage.own_chips.is_some())] {
+                if given {
+                    return refuse(at, "is for training; expected `train` beside it".into());
+                }
+            }
+        }
+        if stage.own_chips.is_some_and(|chips| !(1..=MOST_CHIPS).contains(&chips)) {
+            return refuse("own_chips", format!("expected 1 to {MOST_CHIPS} chips"));
+        }
+        grid_points(document, &key("evaluate"), &stage.evaluate)?;
+        grid_points(document, &key("grid"), &stage.grid)?;
+        for at in stage.grid.keys().filter(|at| at.starts_with("train.") || at.starts_with("prune.")) {
+            if stage.train.is_none() {
+                return refuse(&format!("grid.{at}"), "is for training; expected `train` in this stage".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,170 @@
+//! The recovery table: what each stage wins back of what variation costs, and what it costs in SRAM.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+
+use super::Measured;
+use crate::numeric::stats::summarise;
+use crate::profile::SramInit;
+use crate::study::table::{Point, number};
+
+/// The settings that tell a point apart; each stands in a column where it differs anywhere.
+fn settings(measured: &[Measured]) -> Vec<Vec<(String, String)>> {
+    let own_keys: BTreeSet<&String> =
+        measured.iter().flat_map(|m| m.settings.iter().chain(&m.own)).map(|(k, _)| k).collect();
+    let one = |m: &Measured| {
+        let mut row = vec![
+            ("stage".into(), m.stage.clone()),
+            ("rram.weight_bits".into(), m.profile.rram.weight_bits.to_string()),
+            ("profile".into(), m.profile.name.clone()),
+        ];
+        row.extend(m.at.iter().cloned());
+        for key in own_keys.iter().filter(|key| !row.iter().any(|(k, _)| k == **key)).collect::<Vec<_>>() {
+            let value = m.settings.iter().chain(&m.own).find(|(k, _)| k == *key);
+            row.push(((*key).clone(), value.map_or(String::new(), |(_, v)| v.clone())));
+        }
+        row
+    };
+    let mut rows: Vec<Vec<(String, String)>> = measured.iter().map(one).collect();
+    // Profiles that have a bit width each are told apart by it; a setting that never changes is no column.
+    let same = |column: usize| rows.iter().all(|row| row[column].1 == rows[0][column].1);
+    let widths: BTreeSet<&String> = rows.iter().map(|row| &row[1].1).collect();
+    let profiles: BTreeSet<&String> = rows.iter().map(|row| &row[2].1).collect();
+    let mut dropped: Vec<usize> =
+        (1..rows.first().map_or(0, Vec::len)).filter(|column| *column > 2 && same(*column)).collect();
+    dropped.extend(if widths.len() == profiles.len() { Some(2) } else { None });
+    dropped.sort_unstable();
+    for row in &mut rows {
+        dropped.iter().rev().for_each(|column| drop(row.remove(*column)));
+    }
+    rows
+}
+
+/// The shift in force; a residual without one chooses its own for every layer of every chip.
+fn shift(measured: &Measured) -> String {
+    match (measured.profile.sram.shift, &measured.profile.sram.init) {
+        (None, SramInit::Residual) => "chosen".into(),
+        (shift, _) => shift.unwrap_or(0).to_string(),
+    }
+}
+
+/// The points of the table, compared with the reference stage on the same hardware, settings and images.
+pub(super) fn points(measured: &[Measured], nominal: &HashMap<(usize, u64), f64>, reference: &str) -> Vec<Point> {
+    let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
+        let mut point = m.point();
+        point.settings = settings;
+        let base = measured.iter().find(|b| b.stage == reference && b.hardware == m.hardware && b.at == m.at);
+        // On the same chips, chip by chip: what they share cancels.
+        let gains: Vec<f64> = base.map_or(vec![], |base| {
+            let of = |chip: u64| base.trials.iter().find(|trial| trial.chip == chip).map(|trial| trial.row().accuracy);
+            m.trials.iter().filter_map(|trial| Some(trial.row().accuracy - of(trial.chip)?)).collect()
+        });
+        let gain = (!gains.is_empty()).then(|| summarise(&gains));
+        let below = nominal.get(&(m.hardware, m.images())).map(|nominal| nominal - point.accuracy().mean);
+        let sram = &m.profile.sram;
+        let optional = |value: Option<f64>| value.map_or(String::new(), number);
+        let there = |text: String| if sram.bits > 0 { text } else { String::new() };
+        point.more = vec![
+            ("sram_bits", there(sram.bits.to_string())),
+            ("sram_shift", there(shift(m))),
+            ("sparsity_percent", optional(m.sparsity)),
+            ("share_of_rram_bytes_percent", there(number(100.0 * point.sram_bytes() / m.rram_bytes))),
+            ("points_regained", optional(gain.map(|gain| gain.mean))),
+            ("points_regained_ci95", optional(gain.and_then(|gain| gain.ci95))),
+            ("points_below_reference_without_variation", optional(below)),
+        ];
+        point
+    };
+    measured.iter().zip(settings(measured)).map(one).collect()
+}
+
+/// The tables for reading, one for each number of images: a line a stage, a column for each of the settings that
+/// `[evaluate]` gives.
+pub(super) fn markdown(points: &[Point], measured: &[Measured]) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut images: Vec<u64> = measured.iter().map(Measured::images).collect();
+    images.sort_unstable();
+    images.dedup();
+    for count in images {
+        let chosen: Vec<(&Point, &Measured)> =
+            points.iter().zip(measured).filter(|(_, m)| m.images() == count).collect();
+        let chips = chosen.iter().map(|(point, _)| point.chips.len()).max().unwrap_or(0);
+        texts.push(format!("{count} images, {chips} chips a point:\n\n{}", table(&chosen)));
+    }
+    texts.join("\n")
+}
+
+/// One line of the table.
+struct Line {
+    head: [String; 5],
+    cells: Vec<String>,
+    sram_bytes: f64,
+    share: f64,
+}
+
+fn table(chosen: &[(&Point, &Measured)]) -> String {
+    let mut columns: Vec<&[(String, String)]> = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
+    for (point, m) in chosen {
+        let column = columns.iter().position(|at| *at == m.at()).unwrap_or_else(|| {
+            columns.push(m.at());
+            columns.len() - 1
+        });
+        // Bits and shift have columns of their own.
+        let own = m.settings.iter().chain(&m.own).filter(|(key, _)| key != "sram.bits" && key != "sram.shift");
+        let own = own.map(|(key, value)| format!(", {key} = {value}")).collect::<String>();
+        let head = [
+            m.profile.rram.weight_bits.to_string(),
+            format!("{}{own}", m.stage),
+            point.further("sram_bits").into(),
+            point.further("sram_shift").into(),
+            m.sparsity.map_or(String::new(), |sparsity| format!("{sparsity:.0}")),
+        ];
+        let at = lines.iter().position(|line| line.head == head).unwrap_or_else(|| {
+            lines.push(Line { head, cells: vec![], sram_bytes: 0.0, share: 0.0 });
+            lines.len() - 1
+        });
+        let line = &mut lines[at];
+        line.cells.resize(line.cells.len().max(column + 1), String::new());
+        line.cells[column] = cell(point);
+        // The most of all columns: a residual without variation is empty.
+        line.sram_bytes = line.sram_bytes.max(point.sram_bytes());
+        line.share = 100.0 * line.sram_bytes / m.rram_bytes;
+    }
+    let varies = |key: &str| {
+        let value = |at: &[(String, String)]| at.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
+        columns.iter().any(|at| value(at) != value(columns[0]))
+    };
+    let mut text = "| RRAM bits | stage | SRAM bits | shift | pruned, % | SRAM bytes | of RRAM's, % |".to_owned();
+    for at in &columns {
+        let short = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+        let named = at.iter().filter(|(key, _)| varies(key)).map(|(key, value)| format!("{} {value}", short(key)));
+        let named: Vec<String> = named.collect();
+        let _ = write!(text, " {} |", if named.is_empty() { "accuracy, %".into() } else { named.join(", ") });
+    }
+    let _ = write!(text, "\n|---:|---|{}\n", "---:|".repeat(5 + columns.len()));
+    for line in &lines {
+        let cost = match line.head[2].as_str() {
+            "" => " | ".to_owned(),
+            _ => format!("{:.0} | {:.0}", line.sram_bytes, line.share),
+        };
+        let _ = write!(text, "| {} | {cost} |", line.head.join(" | "));
+        for column in 0..columns.len() {
+            let _ = write!(text, " {} |", line.cells.get(column).map_or("", String::as_str));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Accuracy, its 95 % interval over chips, and the points regained.
+fn cell(point: &Point) -> String {
+    let stats = point.accuracy();
+    let spread = stats.ci95.map_or(String::new(), |ci| format!(" ± {ci:.1}"));
+    let regained = match point.further("points_regained").parse::<f64>() {
+        Ok(gain) if gain >= 0.05 => format!(" (+{gain:.1})"),
+        Ok(gain) if gain <= -0.05 => format!(" (−{:.1})", -gain),
+        _ => String::new(),
+    };
+    format!("{:.1}{spread}{regained}", stats.mean)
+}

@@ -1,0 +1,210 @@
+//! `crosspike recipe`: stages that start from one another, a cache that makes nothing twice, and the recovery table.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use crosspike::config::Overrides;
+use crosspike::study::recipe::Recipe;
+
+fn root(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file).display().to_string()
+}
+
+const STAGES: &str = r#"
+[[stage]]
+name = "baseline"
+train = {}
+
+[[stage]]
+name = "VAT"
+from = "baseline"
+train = { variation = true, epochs = 1, learning_rate = 0.03 }
+
+[[stage]]
+name = "SRAM"
+from = "VAT"
+set = { "sram.bits" = 4, "sram.init" = "stage:baseline" }
+train = { stage = "sram", variation = true, epochs = 1, learning_rate = 0.03 }
+
+[[stage]]
+name = "SRAM, pruned"
+from = "VAT"
+set = { "sram.bits" = 4 }
+train = { stage = "sram", variation = true, epochs = 1, learning_rate = 0.03 }
+prune = { lambda = 1e-3 }
+grid = { "prune.threshold" = [0.1, 0.4] }
+
+[[stage]]
+name = "residual"
+from = "baseline"
+set = { "sram.init" = "residual", "sram.bits" = 3 }
+evaluate = { "sram.shift" = [-2, 0] }
+
+[[stage]]
+name = "own"
+from = "baseline"
+set = { "sram.init" = "zeros", "sram.bits" = 4, "sram.shift" = -2 }
+train = { stage = "sram", epochs = 1, learning_rate = 0.03 }
+own_chips = 2
+"#;
+
+fn head() -> String {
+    format!(
+        "name = \"r\"\nmodel = \"{}\"\ndata = \"digits\"\nprofiles = [\"{}\", \"{}\"]\nseed = 3\n\
+         [train]\nepochs = 2\nbatch = 32\nlimit = 320\n\
+         [evaluate]\nlimit = 60\nchips = 3\n[evaluate.grid]\n\"rram.variation.scale\" = [0.0, 2.0]\n\
+         [final]\nstages = [\"baseline\", \"SRAM\"]\nlimit = 90\nchips = 2\n",
+        root("models/digits.toml"),
+        root("hw_profiles/rram_2bit.toml"),
+        root("hw_profiles/rram_4bit.toml")
+    )
+}
+
+fn crosspike(folder: &Path, words: &str) -> Output {
+    let mut command = Command::cargo_bin("crosspike").unwrap();
+    command.current_dir(folder).args(words.split_whitespace()).output().unwrap()
+}
+
+fn succeeds(folder: &Path, words: &str) -> (String, String) {
+    let output = crosspike(folder, words);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{words}: {err}");
+    (out, err)
+}
+
+/// The cells of a CSV file by its header's names.
+fn rows(path: &Path) -> Vec<std::collections::HashMap<String, String>> {
+    csv::Reader::from_path(path).unwrap().deserialize().map(|row| row.unwrap()).collect()
+}
+
+#[test]
+fn a_recipe_runs_once_resumes_and_tells_what_is_won_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), head() + STAGES).unwrap();
+    let (table, log) = succeeds(at, "recipe r.toml --out run --backend cpu");
+    // Trained: baseline, VAT, SRAM, two pruned ones and two chips' own, each on two profiles; an epoch each, the first two.
+    assert_eq!(log.lines().filter(|line| line.starts_with("epoch ")).count(), 2 * (2 + 6), "{log}");
+    assert!(table.contains("| 4 | SRAM, pruned, prune.threshold = 0.4 | 4 | 0 |"), "{table}");
+
+    let summary = rows(&at.join("run/summary.csv"));
+    // Seven variants with two scales, the residual at two shifts more, and two final stages; on two profiles.
+    assert_eq!(summary.len(), 2 * ((6 + 2) * 2 + 2 * 2));
+    let find = |stage: &str, scale: &str, also: &[(&str, &str)]| {
+        let is = |row: &&std::collections::HashMap<String, String>| {
+            let wanted =
+                [("stage", stage), ("rram.variation.scale", scale), ("rram.weight_bits", "4"), ("images", "60")];
+            wanted.iter().chain(also).all(|(key, value)| row[*key] == *value)
+        };
+        let found: Vec<_> = summary.iter().filter(is).collect();
+        assert_eq!(found.len(), 1, "{stage} at {scale}: {summary:?}");
+        found[0]
+    };
+    let number = |row: &std::collections::HashMap<String, String>, key: &str| row[key].parse::<f64>().unwrap();
+    let (nominal, varied) = (find("baseline", "0.0", &[]), find("baseline", "2.0", &[]));
+    assert_eq!((number(nominal, "points_regained"), number(varied, "points_regained")), (0.0, 0.0));
+    assert_eq!(number(nominal, "points_below_reference_without_variation"), 0.0);
+    let lost = number(nominal, "accuracy_mean") - number(varied, "accuracy_mean");
+    assert!((number(varied, "points_below_reference_without_variation") - lost).abs() < 1e-5);
+    for stage in ["SRAM", "VAT"] {
+        let row = find(stage, "2.0", &[]);
+        let gain = number(row, "accuracy_mean") - number(varied, "accuracy_mean");
+        assert!((number(row, "points_regained") - gain).abs() < 1e-5, "{stage}");
+    }
+    // 4 bits beside 4 bits: as many bytes; fewer where elements are pruned.
+    let whole = find("SRAM", "2.0", &[]);
+    assert_eq!(number(whole, "share_of_rram_bytes_percent"), 100.0);
+    let pruned = |threshold: &str| find("SRAM, pruned", "2.0", &[("prune.threshold", threshold)]);
+    assert!(number(pruned("0.4"), "sparsity_percent") > number(pruned("0.1"), "sparsity_percent"));
+    assert!(number(pruned("0.4"), "sram_bytes") < number(whole, "sram_bytes"));
+    let fine = find("residual", "2.0", &[("sram.shift", "-2")]);
+    assert!(number(fine, "accuracy_mean") > number(varied, "accuracy_mean") + 3.0);
+    assert_eq!(number(find("own", "2.0", &[]), "chips"), 2.0);
+    assert!(fs::read_to_string(at.join("run/report.html")).unwrap().contains("<svg"));
+
+    // Asked for once more, it takes all from the cache and writes the same bytes.
+    let read =
+        |run: &str| ["results.csv", "summary.csv", "recovery.md"].map(|f| fs::read(at.join(run).join(f)).unwrap());
+    let first = read("run");
+    assert_eq!(
+        crosspike(at, "recipe r.toml --out run --backend cpu").status.code(),
+        Some(2),
+        "finished, not overwritten"
+    );
+    let (_, log) = succeeds(at, "recipe r.toml --out run --backend cpu --force");
+    assert!(!log.contains("epoch ") && read("run") == first, "{log}");
+
+    // A changed stage runs, the others do not.
+    let (_, log) =
+        succeeds(at, "recipe r.toml --out run --backend cpu --force --set train.momentum=0.9 --set evaluate.chips=4");
+    assert!(!log.contains("epoch "), "momentum is the default, chips are no training: {log}");
+    fs::write(at.join("r.toml"), head() + &STAGES.replace("lambda = 1e-3", "lambda = 2e-3")).unwrap();
+    let (_, log) = succeeds(at, "recipe r.toml --out run --backend cpu --force");
+    assert_eq!(log.lines().filter(|line| line.starts_with("epoch ")).count(), 2 * 2, "{log}");
+
+    // Killed after its first stage, it goes on and ends in the same bytes.
+    fs::write(at.join("r.toml"), head() + STAGES).unwrap();
+    let mut process = std::process::Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
+        .current_dir(at)
+        .args("recipe r.toml --out killed --backend cpu".split_whitespace())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !at.join("killed/cache").exists() || fs::read_dir(at.join("killed/cache")).unwrap().count() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(process.try_wait().unwrap().is_none(), "it is still running");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(!at.join("killed/summary.csv").exists());
+    succeeds(at, "recipe r.toml --out killed --backend cpu");
+    assert!(read("killed") == first);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let first = head().lines().count();
+    for (from, to, line, expected) in [
+        (
+            "from = \"VAT\"",
+            "from = \"VTA\"",
+            13,
+            "`VTA` is no stage before this one; expected one of `baseline`, `VAT`",
+        ),
+        ("name = \"VAT\"", "name = \"baseline\"", 7, "names a stage before"),
+        ("train = {}", "", 2, "expected it, `from` or `checkpoint`"),
+        ("\"sram.bits\" = 4, \"sram.init\"", "\"sram.bist\" = 4, \"sram.init\"", 14, "sram.bist"),
+        (
+            "\"sram.bits\" = 4, \"sram.init\"",
+            "\"sram.bits\" = 40, \"sram.init\"",
+            14,
+            "40, expected 0 (none) to 16 bits",
+        ),
+        ("variation = true, epochs = 1,", "variation = true, epoch = 1,", 9, "unknown field `epoch`"),
+        ("prune = { lambda = 1e-3 }", "prune = { lambda = -1.0 }", 22, "expected a number of at least 0"),
+        ("\"prune.threshold\" = [0.1, 0.4]", "\"prune.threshold\" = [0.1, 4.0]", 23, "4, expected a share"),
+        ("own_chips = 2", "own_chip = 2", 36, "unknown field `own_chip`"),
+        ("evaluate = { \"sram.shift\" = [-2, 0] }", "evaluate = { \"sram.shift\" = [-2, -20] }", 29, "expected −16"),
+    ] {
+        let stages = STAGES.replacen(from, to, 1);
+        assert_ne!(stages, STAGES, "{from}");
+        fs::write(at.join("r.toml"), head() + &stages).unwrap();
+        let error = match Recipe::read(&at.join("r.toml"), &Overrides::default()) {
+            Ok(_) => panic!("{to} is accepted"),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(expected), "{to}: {error}");
+        let line = format!("r.toml:{}", first + line);
+        assert!(error.contains(&line), "{to}: expected {line} in {error}");
+    }
+    fs::write(at.join("r.toml"), head().replace("\"SRAM\"]", "\"RAM\"]") + STAGES).unwrap();
+    let error = crosspike(at, "recipe r.toml --out run");
+    let text = String::from_utf8_lossy(&error.stderr).into_owned();
+    assert!(error.status.code() == Some(2) && text.contains("final.stages: `RAM` is no evaluated stage"), "{text}");
+    assert!(!at.join("run").exists());
+}
