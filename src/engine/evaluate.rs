@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::{Counts, Engine};
+use super::exit::{Exit, ExitResult, logits_after};
+use super::{Counts, Engine, Keep, Outcome};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, Dataset};
 use crate::error::{Error, Result};
@@ -23,6 +24,7 @@ pub struct Evaluation<'a> {
     batch: usize,
     /// The first batches' inputs, as many as may be kept.
     kept: Vec<OnceLock<Arc<Inputs>>>,
+    exit: Option<Exit>,
 }
 
 /// What one chip did.
@@ -36,13 +38,16 @@ pub struct ChipResult {
     pub logits: Array2<f32>,
     /// Events over all images.
     pub counts: Counts,
+    /// The same with early exit, where it was asked for.
+    pub exit: Option<ExitResult>,
 }
 
 impl<'a> Evaluation<'a> {
     /// All images of a data set, sent over `steps` steps.
     pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder, steps: usize) -> Self {
         let images = (0..data.len()).collect();
-        Evaluation { engine, data, images, encoder, steps, batch: 0, kept: Vec::new() }.batches_of(64)
+        let evaluation = Evaluation { engine, data, images, encoder, steps, batch: 0, kept: vec![], exit: None };
+        evaluation.batches_of(64)
     }
 
     /// Some images of it, by index.
@@ -56,6 +61,11 @@ impl<'a> Evaluation<'a> {
         let bytes = batch * Inputs::image_bytes(&self.encoder, self.steps);
         let kept = self.images.len().div_ceil(batch).min(KEPT_BYTES / bytes.max(1));
         Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
+    }
+
+    /// Also gives what early exit comes to: [`ChipResult::exit`].
+    pub fn exiting(self, exit: Exit) -> Self {
+        Evaluation { exit: Some(exit), ..self }
     }
 
     /// Runs every image on a chip.
@@ -96,14 +106,13 @@ impl<'a> Evaluation<'a> {
 
     fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         let mut loaded = self.engine.load(chips)?;
-        let mut tallies: Vec<Tally> = chips.iter().map(Tally::new).collect();
+        let mut tallies: Vec<Tally> = chips.iter().map(|chip| Tally::new(chip, self.exit)).collect();
+        let keep = if self.exit.is_some() { Keep::Every } else { Keep::Last };
         for (number, chosen) in self.images.chunks(self.batch).enumerate() {
             let inputs = self.inputs(number, chosen)?;
             let labels: Vec<u32> = chosen.iter().map(|i| self.data.labels()[*i]).collect();
-            for (tally, outcome) in tallies.iter_mut().zip(loaded.run(&inputs)?) {
-                tally.correct += correct(&outcome.logits, &labels);
-                tally.counts.add(&outcome.counts);
-                tally.logits.push(outcome.logits);
+            for (tally, outcome) in tallies.iter_mut().zip(loaded.run_keeping(&inputs, keep)?) {
+                tally.add(outcome, &labels);
             }
         }
         tallies.into_iter().map(Tally::close).collect()
@@ -124,21 +133,57 @@ impl<'a> Evaluation<'a> {
 
 /// A chip's result, batch by batch.
 struct Tally {
+    all: Answers,
+    counts: Counts,
+    /// With early exit: its answers, and the steps that each image ran.
+    early: Option<(Exit, Answers, Vec<usize>)>,
+}
+
+/// Logits of the batches so far, and how many of them are right.
+#[derive(Default)]
+struct Answers {
     correct: usize,
     logits: Vec<Array2<f32>>,
-    counts: Counts,
 }
 
 impl Tally {
-    fn new(chip: &Chip) -> Self {
-        Tally { correct: 0, logits: Vec::new(), counts: Counts::new(chip.layers.len() - 1, chip.steps) }
+    fn new(chip: &Chip, exit: Option<Exit>) -> Self {
+        let early = exit.map(|exit| (exit, Answers::default(), vec![]));
+        Tally { all: Answers::default(), counts: Counts::new(chip.layers.len() - 1, chip.steps), early }
+    }
+
+    fn add(&mut self, outcome: Outcome, labels: &[u32]) {
+        if let (Some((exit, answers, all_steps)), Some(by_step)) = (&mut self.early, &outcome.by_step) {
+            let steps = exit.steps(by_step.view());
+            answers.add(logits_after(by_step.view(), &steps), labels);
+            all_steps.extend(steps);
+        }
+        self.counts.add(&outcome.counts);
+        self.all.add(outcome.logits, labels);
     }
 
     fn close(self) -> Result<ChipResult> {
-        let views: Vec<_> = self.logits.iter().map(|l| l.view()).collect();
+        let Tally { all, counts, early } = self;
+        let early = early.map(|(exit, answers, steps)| {
+            let (accuracy, correct, logits) = answers.close()?;
+            Ok(ExitResult { accuracy, correct, logits, steps, counts: exit.counts(&counts) })
+        });
+        let ((accuracy, correct, logits), exit) = (all.close()?, early.transpose()?);
+        Ok(ChipResult { accuracy, correct, logits, counts, exit })
+    }
+}
+
+impl Answers {
+    fn add(&mut self, logits: Array2<f32>, labels: &[u32]) {
+        self.correct += correct(&logits, labels);
+        self.logits.push(logits);
+    }
+
+    /// Percent and number of correct images, and all logits.
+    fn close(self) -> Result<(f64, usize, Array2<f32>)> {
+        let views: Vec<_> = self.logits.iter().map(|logits| logits.view()).collect();
         let logits = concatenate(Axis(0), &views).map_err(|_| nothing())?;
-        let accuracy = 100.0 * self.correct as f64 / logits.nrows() as f64;
-        Ok(ChipResult { accuracy, correct: self.correct, logits, counts: self.counts })
+        Ok((100.0 * self.correct as f64 / logits.nrows() as f64, self.correct, logits))
     }
 }
 
