@@ -24,8 +24,12 @@ pub struct Evaluation<'a> {
     batch: usize,
     /// The first batches' inputs, as many as may be kept.
     kept: Vec<OnceLock<Arc<Inputs>>>,
+    prepare: Option<Box<Prepare<'a>>>,
     exit: Option<Exit>,
 }
+
+/// What turns a freshly programmed chip into the one that runs.
+type Prepare<'a> = dyn Fn(Chip) -> Result<Chip> + Send + Sync + 'a;
 
 /// What one chip did.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +50,8 @@ impl<'a> Evaluation<'a> {
     /// All images of a data set, sent over `steps` steps.
     pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder, steps: usize) -> Self {
         let images = (0..data.len()).collect();
-        let evaluation = Evaluation { engine, data, images, encoder, steps, batch: 0, kept: vec![], exit: None };
+        let evaluation =
+            Evaluation { engine, data, images, encoder, steps, batch: 0, kept: vec![], prepare: None, exit: None };
         evaluation.batches_of(64)
     }
 
@@ -63,12 +68,17 @@ impl<'a> Evaluation<'a> {
         Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
     }
 
+    /// Passes each chip that a series programs through `prepare`, such as [`crate::train::adapt::Adaptation::adapt`].
+    pub fn preparing(self, prepare: impl Fn(Chip) -> Result<Chip> + Send + Sync + 'a) -> Self {
+        Evaluation { prepare: Some(Box::new(prepare)), ..self }
+    }
+
     /// Also gives what early exit comes to: [`ChipResult::exit`].
     pub fn exiting(self, exit: Exit) -> Self {
         Evaluation { exit: Some(exit), ..self }
     }
 
-    /// Runs every image on a chip.
+    /// Runs every image on a chip, as it is.
     pub fn run(&self, chip: &Chip) -> Result<ChipResult> {
         let results = self.run_together(std::slice::from_ref(chip))?;
         results.into_iter().next().ok_or_else(nothing)
@@ -84,14 +94,14 @@ impl<'a> Evaluation<'a> {
     ) -> Result<()> {
         let mut indices = indices.into_iter().peekable();
         let Some(&first) = indices.peek() else { return Ok(()) };
-        let mut chips = vec![Chip::program(blueprint, first)?];
+        let mut chips = vec![self.program(blueprint, first)?];
         if !blueprint.varies() {
             let result = self.run(&chips[0])?;
             return indices.try_for_each(|index| each(index, &result));
         }
         let at_once = self.engine.chips_at_once(&chips[0]).max(1);
         let program = |indices: &[u64]| -> Result<Vec<Chip>> {
-            indices.iter().map(|index| Chip::program(blueprint, *index)).collect()
+            indices.iter().map(|index| self.program(blueprint, *index)).collect()
         };
         let mut running: Vec<u64> = indices.by_ref().take(at_once).collect();
         chips.extend(program(&running[1..])?);
@@ -102,6 +112,14 @@ impl<'a> Evaluation<'a> {
             (running, chips) = (next, programmed?);
         }
         Ok(())
+    }
+
+    fn program(&self, blueprint: &Blueprint, index: u64) -> Result<Chip> {
+        let chip = Chip::program(blueprint, index)?;
+        match &self.prepare {
+            Some(prepare) => prepare(chip),
+            None => Ok(chip),
+        }
     }
 
     fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {

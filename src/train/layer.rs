@@ -208,6 +208,11 @@ impl<'a> LayerPass<'a> {
         LayerPass { plan, geometry, programmed, signal, currents, neurons, statistics }
     }
 
+    /// The batch's statistics.
+    pub fn statistics(&self) -> &BatchStatistics {
+        &self.statistics
+    }
+
     /// Pulses behind the pool, `[images·steps]` maps.
     pub fn pulses(&mut self) -> Pulses {
         let Geometry { steps, height, .. } = self.geometry;
