@@ -1,8 +1,8 @@
-// The readout integrates without leak: its sums added up over the steps, in their order. A thread four classes of an
-// image on a chip.
+// The readout integrates without leak: its sums added up over the steps, in their order, and kept after each of the last
+// kept_steps. A thread four classes of an image on a chip.
 
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips and images, steps, columns / 4]
-@group(1) @binding(2) var<storage, read_write> readout: array<vec4<f32>>; // [chips and images, columns / 4]
+@group(1) @binding(2) var<storage, read_write> readout: array<vec4<f32>>; // [chips and images, kept steps, columns / 4]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -14,10 +14,14 @@ fn main(
     if (index >= layer.chips * run.images * layer.column_words) {
         return;
     }
-    let first = index / layer.column_words * layer.steps * layer.column_words + index % layer.column_words;
+    let image = index / layer.column_words;
+    let word = index % layer.column_words;
+    let skipped = layer.steps - run.kept_steps;
     var sum = vec4<f32>();
     for (var t = 0u; t < layer.steps; t++) {
-        sum += sums[first + t * layer.column_words];
+        sum += sums[(image * layer.steps + t) * layer.column_words + word];
+        if (t >= skipped) {
+            readout[(image * run.kept_steps + t - skipped) * layer.column_words + word] = sum;
+        }
     }
-    readout[index] = sum;
 }

@@ -39,9 +39,9 @@
 //! # What is modelled, and what is not
 //!
 //! Quantised RRAM weights with statistical programming variation, tile partition, the companion SRAM array with shift and
-//! combination, its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons. Not in this version, and
-//! refused: conductance-level cells (pairs, slices, faults, drift, reads), converters of finite resolution, line resistance,
-//! energy and area.
+//! combination, its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons, norms adapted to a chip
+//! ([`train::adapt`]), early exit ([`engine::exit`]). Not in this version, and refused: conductance-level cells (pairs,
+//! slices, faults, drift, reads), converters of finite resolution, line resistance, energy and area.
 
 pub(crate) mod atomic;
 pub mod checkpoint;

@@ -208,6 +208,41 @@ fn more_variation_costs_accuracy_and_a_residual_wins_it_back() {
 }
 
 #[test]
+fn early_exit_and_adapted_norms_are_reported_beside_the_rest() {
+    let folder = trained();
+    let run = |options: &str| {
+        let said =
+            succeeds(folder.path(), &format!("{INFER} --profile profile.toml --chips 3 --json j.json {options}"));
+        (json(folder.path().join("j.json")), said)
+    };
+    let (plain, _) = run("");
+    assert!(plain["early_exit"].is_null() && plain["origin"]["configuration"]["exit"].is_null());
+    // The network has 2 steps, and γ near 1.
+    let (gamma, said) = run("--exit gamma:100");
+    let early = &gamma["early_exit"];
+    assert_eq!((early["rule"].as_str(), early["steps"].as_f64()), (Some("gamma:100"), Some(1.0)), "{early}");
+    assert_eq!(early["saved"]["steps"].as_f64(), Some(50.0));
+    assert!(early["saved"]["spikes"].as_f64().unwrap() > 0.0 && early["saved"]["input_pulses"].as_f64().unwrap() > 0.0);
+    assert_eq!(early["chips"].as_array().unwrap().len(), 3);
+    assert!(said.contains("early exit gamma:100: accuracy") && said.contains("1.00 steps"), "{said}");
+    for key in ["accuracy", "chips", "spikes", "events"] {
+        assert_eq!(gamma[key], plain[key], "the results of all steps stay: {key}");
+    }
+    let (never, _) = run("--exit gamma");
+    assert_eq!(never["early_exit"]["rule"], "gamma:0.1");
+    assert_eq!(never["early_exit"]["accuracy"]["mean"], plain["accuracy"]["mean"]);
+    assert_eq!(never["early_exit"]["saved"]["steps"].as_f64(), Some(0.0));
+    let (confident, _) = run("--exit confidence:0.5");
+    assert!(confident["early_exit"]["saved"]["spikes"].is_null());
+    let (adapted, said) = run("--adapt 2 --adapt-batch 32 --exit gamma");
+    assert!(said.contains("2 batches of 32 training images of `digits`"), "{said}");
+    assert_ne!(adapted["spikes"], plain["spikes"]);
+    assert_eq!(adapted["origin"]["configuration"]["adapt"]["batches"], 2);
+    assert_eq!(run("--adapt 2 --adapt-batch 32 --adapt-data digits --exit gamma").0["chips"], adapted["chips"]);
+    assert_ne!(run("--adapt 1 --adapt-batch 32").0["spikes"], adapted["spikes"]);
+}
+
+#[test]
 fn quickstart_does_the_main_job() {
     let folder = tempfile::tempdir().unwrap();
     let said = succeeds(folder.path(), "quickstart");
@@ -462,6 +497,30 @@ fn bad_input_is_refused_with_its_place() {
         (format!("{INFER} --set model.steps=0 --json out.json"), 2, &["steps", "expected 1"]),
         (format!("{INFER} --encoding frames --json out.json"), 2, &["frames"]),
         (format!("{INFER} --chips 0 --json out.json"), 2, &["--chips"]),
+        (format!("{INFER} --exit confidence --json out.json"), 2, &["--exit", "`confidence`", "confidence:0.9"]),
+        (format!("{INFER} --exit gamma:-1 --json out.json"), 2, &["--exit", "gamma:-1", "at least 0"]),
+        (format!("{INFER} --adapt-batch 8 --json out.json"), 2, &["--adapt <N>"]),
+        (format!("{INFER} --adapt 1 --adapt-batch 1 --json out.json"), 2, &["--adapt-batch"]),
+        (format!("{INFER} --adapt 99 --json out.json"), 2, &["--adapt: ", "99 batches of 64", "1437"]),
+        (format!("{INFER} --adapt 1 --adapt-data imagenet --json out.json"), 2, &["--adapt-data: ", "imagenet"]),
+        (
+            format!("{INFER} --adapt 1 --adapt-data images:one.npz --json out.json"),
+            2,
+            &["--adapt: ", "images:one.npz", "3x8x8"],
+        ),
+        (
+            format!("{} --adapt 1 --json out.json", INFER.replace("digits", "images:one.npz")),
+            2,
+            &["--adapt-data: ", "one set"],
+        ),
+        (
+            format!(
+                "{} --adapt 1 --adapt-data images:one.npz --json out.json",
+                INFER.replace("digits", "images:one.npz")
+            ),
+            2,
+            &["--adapt-data: ", "that are tested"],
+        ),
         (format!("{INFER} --json no/such/folder/out.json"), 1, &["no/such/folder/out.json"]),
         (INFER.replace("model.toml", "wide.toml"), 1, &["conv1.weight", "[24, 1, 3, 3]", "[16, 1, 3, 3]"]),
         (INFER.replace("model.toml", "absurd.toml"), 2, &["absurd.toml:", "layers[0]"]),

@@ -16,7 +16,7 @@ use crosspike::data::{Dataset, Split};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
-use crosspike::engine::{Engine, Outcome};
+use crosspike::engine::{Engine, Keep, Outcome};
 use crosspike::network::encode::{PLANES, digit};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::numeric::Shape;
@@ -299,6 +299,32 @@ fn small_limits_split_the_work_and_change_nothing() {
             let batch = batch(model, encoding, 21, 4);
             let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
             assert_eq!(run(&gpu.limited(buffer_bytes, workgroups), &chip, &encoder, &batch), expected);
+        }
+    }
+}
+
+#[test]
+fn logits_after_every_step_are_the_cpus() {
+    for limits in [None, Some((150_000, 4))] {
+        let Some(gpu) = gpu() else { return };
+        let gpu = match limits {
+            Some((buffer_bytes, workgroups)) => gpu.limited(buffer_bytes, workgroups),
+            None => gpu,
+        };
+        for model in models() {
+            for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
+                let chips = chips(&model, encoding, 30..33);
+                let encoder = Encoder::new(encoding, model.input, 4, 0);
+                let inputs = Inputs::new(encoder, batch(&model, encoding, 7, 4), model.steps);
+                let run = |engine: &dyn Engine| {
+                    let mut loaded = engine.load(&chips).unwrap();
+                    // The buffers of one serve the other.
+                    [Keep::Last, Keep::Every, Keep::Last].map(|keep| loaded.run_keeping(&inputs, keep).unwrap())
+                };
+                let expected = run(&CpuEngine::default());
+                assert_eq!(expected[1][2].by_step.as_ref().unwrap().dim(), (model.steps, 7, 5));
+                assert_eq!(run(&gpu), expected, "{encoding:?}, {model:?}");
+            }
         }
     }
 }

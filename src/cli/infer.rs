@@ -15,12 +15,14 @@ use crate::config::Overrides;
 use crate::data::{Dataset, Split};
 use crate::engine::Counts;
 use crate::engine::evaluate::{Evaluation, check_fit};
+use crate::engine::exit::{ExitOfChip, ExitRule, ExitSummary};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::numeric::stats::summarise;
 use crate::output::{canonical, origin};
 use crate::profile::Profile;
+use crate::train::adapt::{Adaptation, Sample};
 
 /// Evaluate a checkpoint on manufactured chips.
 #[derive(clap::Args)]
@@ -28,7 +30,20 @@ use crate::profile::Profile;
 Examples:
   crosspike infer --model models/digits.toml --checkpoint runs/baseline/checkpoint.safetensors --data digits
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
-      --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json")]
+      --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json
+  crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
+
+--exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, and the percent of
+steps, spikes and input pulses saved (the latter two under `gamma` alone, where all images stop together). The logits are
+the mean over the steps run. gamma:TH stops after the first step at which every spiking layer's mean γ is below TH (0.1
+where only `gamma` is given); confidence:TH stops each image once its largest softmax probability reaches TH. In the JSON
+it is `early_exit`; the rest of the report, and --logits, are of all steps.
+
+--adapt N estimates each chip's batch-norm statistics anew on N batches of training images, without labels, weights and γ
+untouched. The images are those of the training half of --data; where that is a single file, name others:
+  crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
+      --chips 20 --set rram.variation.scale=2 --adapt 8
+  crosspike infer --model M --checkpoint C --data frames:test.npz --adapt 8 --adapt-batch 32 --adapt-data frames:train.npz")]
 pub struct Args {
     /// The model file.
     #[arg(long)]
@@ -57,6 +72,19 @@ pub struct Args {
     /// The first images of the test set.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Stop early by gamma, gamma:TH or confidence:TH, and report it beside the results of all steps.
+    #[arg(long, value_name = "RULE", value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
+    exit: Option<ExitRule>,
+    /// Adapt the batch norms of each chip on so many batches of training images.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    adapt: Option<u64>,
+    /// Images of a batch to adapt on.
+    #[arg(long, value_name = "B", default_value_t = 64, requires = "adapt",
+        value_parser = clap::value_parser!(u64).range(2..=65536))]
+    adapt_batch: u64,
+    /// The data set to adapt on; default: the training half of --data.
+    #[arg(long, value_name = "SPEC", requires = "adapt")]
+    adapt_data: Option<String>,
     /// Images at once; never changes a result.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     batch: u64,
@@ -82,22 +110,37 @@ pub fn run(args: &Args) -> Result<()> {
     for path in args.logits.iter().chain(&args.json) {
         atomic::check_folder(path)?;
     }
-    let data = Dataset::open(&args.data, Path::new(""), Split::Test)?.limit(args.limit.unwrap_or(u64::MAX) as usize);
+    let data = Dataset::open(&args.data, Path::new(""), Split::Test)?;
+    let sample = args.sample();
+    let open = |sample: &Sample| sample.open(Path::new(""), &data).map_err(of_option("--adapt-data"));
+    let training = sample.as_ref().map(open).transpose()?;
+    let data = data.limit(args.limit.unwrap_or(u64::MAX) as usize);
     check_fit(&data, &model)?;
     let encoding = Encoding::resolve(args.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
     let (network, checkpoint_hash) = Network::read(&model, &args.checkpoint)?;
     let blueprint = Blueprint::new(&profile, &model, &network, encoding, args.seed)?;
+    let draw = |(sample, training): (&Sample, &Dataset)| {
+        Adaptation::draw(&network, &model, training, encoding, args.seed, sample).map_err(of_option("--adapt"))
+    };
+    let adaptation = sample.as_ref().zip(training.as_ref()).map(draw).transpose()?;
     let engine = args.backend.open()?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let encoder = Encoder::new(encoding, model.input, args.seed, 0);
-    let evaluation = Evaluation::on(engine.as_ref(), &data, encoder, model.steps).batches_of(args.batch as usize);
-    let (mut accuracies, mut logits) = (Vec::new(), Vec::new());
+    let mut evaluation = Evaluation::on(engine.as_ref(), &data, encoder, model.steps).batches_of(args.batch as usize);
+    if let Some(rule) = args.exit {
+        evaluation = evaluation.exiting(rule.of(&network));
+    }
+    if let Some(adaptation) = &adaptation {
+        evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
+    }
+    let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
     terminal.begin("chips", args.chips);
     evaluation.series(&blueprint, 0..args.chips, |index, result| {
         accuracies.push(result.accuracy);
         counts.add(&result.counts);
+        exits.extend(ExitOfChip::new(index, result));
         if args.logits.is_some() {
             logits.push(result.logits.clone());
         }
@@ -116,12 +159,15 @@ pub fn run(args: &Args) -> Result<()> {
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
                 "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": args.chips, "seed": args.seed,
                 "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(),
+                "exit": args.exit,
+                "adapt": sample, "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
             }),
         );
         origin["backend"] = engine.name().into();
         origin
     };
     let stats = summarise(&accuracies);
+    let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
     if let Some(path) = &args.json {
         let report = json!({
             "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
@@ -130,6 +176,7 @@ pub fn run(args: &Args) -> Result<()> {
             "spikes": spikes_by_layer(&model, &counts),
             "events": { "input_pulses": counts.input },
             "energy": Value::Null,
+            "early_exit": early,
             "origin": origin,
         });
         atomic::write(path, canonical(&report).as_bytes())?;
@@ -152,7 +199,28 @@ pub fn run(args: &Args) -> Result<()> {
         stats.mean,
         data.len(),
         engine.name()
-    ))
+    ))?;
+    if let Some((Sample { batches, images, .. }, training)) = sample.zip(training) {
+        let data = training.spec();
+        say(&format!("each chip's norms were adapted on {batches} batches of {images} training images of `{data}`"))?;
+    }
+    early.map_or(Ok(()), |early| say(&early.to_string()))
+}
+
+impl Args {
+    /// What to adapt on, if chips are to be adapted.
+    fn sample(&self) -> Option<Sample> {
+        let (images, data) = (self.adapt_batch as usize, self.adapt_data.clone());
+        self.adapt.map(|batches| Sample { batches: batches as usize, images, data })
+    }
+}
+
+/// Gives an error that knows no place the option that it is about; others have their own.
+fn of_option(option: &str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::Usage(message) | Error::Mismatch(message) => Error::Usage(format!("{option}: {message}")),
+        placed => placed,
+    }
 }
 
 fn spikes_by_layer(model: &Model, counts: &Counts) -> BTreeMap<String, Vec<u64>> {

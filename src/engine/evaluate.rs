@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::{Counts, Engine};
+use super::exit::{Exit, ExitResult, logits_after};
+use super::{Counts, Engine, Keep, Outcome};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, Dataset};
 use crate::error::{Error, Result};
@@ -23,7 +24,12 @@ pub struct Evaluation<'a> {
     batch: usize,
     /// The first batches' inputs, as many as may be kept.
     kept: Vec<OnceLock<Arc<Inputs>>>,
+    prepare: Option<Box<Prepare<'a>>>,
+    exit: Option<Exit>,
 }
+
+/// What turns a freshly programmed chip into the one that runs.
+type Prepare<'a> = dyn Fn(Chip) -> Result<Chip> + Send + Sync + 'a;
 
 /// What one chip did.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,13 +44,17 @@ pub struct ChipResult {
     pub counts: Counts,
     /// Bytes that the chip's companion arrays hold.
     pub sram_bytes: usize,
+    /// The same with early exit, where it was asked for.
+    pub exit: Option<ExitResult>,
 }
 
 impl<'a> Evaluation<'a> {
     /// All images of a data set, sent over `steps` steps.
     pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder, steps: usize) -> Self {
         let images = (0..data.len()).collect();
-        Evaluation { engine, data, images, encoder, steps, batch: 0, kept: Vec::new() }.batches_of(64)
+        let evaluation =
+            Evaluation { engine, data, images, encoder, steps, batch: 0, kept: vec![], prepare: None, exit: None };
+        evaluation.batches_of(64)
     }
 
     /// Some images of it, by index.
@@ -60,7 +70,17 @@ impl<'a> Evaluation<'a> {
         Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
     }
 
-    /// Runs every image on a chip.
+    /// Passes each chip that a series programs through `prepare`, such as [`crate::train::adapt::Adaptation::adapt`].
+    pub fn preparing(self, prepare: impl Fn(Chip) -> Result<Chip> + Send + Sync + 'a) -> Self {
+        Evaluation { prepare: Some(Box::new(prepare)), ..self }
+    }
+
+    /// Also gives what early exit comes to: [`ChipResult::exit`].
+    pub fn exiting(self, exit: Exit) -> Self {
+        Evaluation { exit: Some(exit), ..self }
+    }
+
+    /// Runs every image on a chip, as it is.
     pub fn run(&self, chip: &Chip) -> Result<ChipResult> {
         let results = self.run_together(std::slice::from_ref(chip))?;
         results.into_iter().next().ok_or_else(nothing)
@@ -76,14 +96,14 @@ impl<'a> Evaluation<'a> {
     ) -> Result<()> {
         let mut indices = indices.into_iter().peekable();
         let Some(&first) = indices.peek() else { return Ok(()) };
-        let mut chips = vec![Chip::program(blueprint, first)?];
+        let mut chips = vec![self.program(blueprint, first)?];
         if !blueprint.varies() {
             let result = self.run(&chips[0])?;
             return indices.try_for_each(|index| each(index, &result));
         }
         let at_once = self.engine.chips_at_once(&chips[0]).max(1);
         let program = |indices: &[u64]| -> Result<Vec<Chip>> {
-            indices.iter().map(|index| Chip::program(blueprint, *index)).collect()
+            indices.iter().map(|index| self.program(blueprint, *index)).collect()
         };
         let mut running: Vec<u64> = indices.by_ref().take(at_once).collect();
         chips.extend(program(&running[1..])?);
@@ -96,16 +116,23 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
+    fn program(&self, blueprint: &Blueprint, index: u64) -> Result<Chip> {
+        let chip = Chip::program(blueprint, index)?;
+        match &self.prepare {
+            Some(prepare) => prepare(chip),
+            None => Ok(chip),
+        }
+    }
+
     fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         let mut loaded = self.engine.load(chips)?;
-        let mut tallies: Vec<Tally> = chips.iter().map(Tally::new).collect();
+        let mut tallies: Vec<Tally> = chips.iter().map(|chip| Tally::new(chip, self.exit)).collect();
+        let keep = if self.exit.is_some() { Keep::Every } else { Keep::Last };
         for (number, chosen) in self.images.chunks(self.batch).enumerate() {
             let inputs = self.inputs(number, chosen)?;
             let labels: Vec<u32> = chosen.iter().map(|i| self.data.labels()[*i]).collect();
-            for (tally, outcome) in tallies.iter_mut().zip(loaded.run(&inputs)?) {
-                tally.correct += correct(&outcome.logits, &labels);
-                tally.counts.add(&outcome.counts);
-                tally.logits.push(outcome.logits);
+            for (tally, outcome) in tallies.iter_mut().zip(loaded.run_keeping(&inputs, keep)?) {
+                tally.add(outcome, &labels);
             }
         }
         tallies.into_iter().map(Tally::close).collect()
@@ -126,23 +153,59 @@ impl<'a> Evaluation<'a> {
 
 /// A chip's result, batch by batch.
 struct Tally {
-    correct: usize,
-    logits: Vec<Array2<f32>>,
+    all: Answers,
     counts: Counts,
+    /// With early exit: its answers, and the steps that each image ran.
+    early: Option<(Exit, Answers, Vec<usize>)>,
     sram_bytes: usize,
 }
 
+/// Logits of the batches so far, and how many of them are right.
+#[derive(Default)]
+struct Answers {
+    correct: usize,
+    logits: Vec<Array2<f32>>,
+}
+
 impl Tally {
-    fn new(chip: &Chip) -> Self {
+    fn new(chip: &Chip, exit: Option<Exit>) -> Self {
+        let early = exit.map(|exit| (exit, Answers::default(), vec![]));
         let counts = Counts::new(chip.layers.len() - 1, chip.steps);
-        Tally { correct: 0, logits: Vec::new(), counts, sram_bytes: chip.sram_bytes }
+        Tally { all: Answers::default(), counts, early, sram_bytes: chip.sram_bytes }
+    }
+
+    fn add(&mut self, outcome: Outcome, labels: &[u32]) {
+        if let (Some((exit, answers, all_steps)), Some(by_step)) = (&mut self.early, &outcome.by_step) {
+            let steps = exit.steps(by_step.view());
+            answers.add(logits_after(by_step.view(), &steps), labels);
+            all_steps.extend(steps);
+        }
+        self.counts.add(&outcome.counts);
+        self.all.add(outcome.logits, labels);
     }
 
     fn close(self) -> Result<ChipResult> {
-        let views: Vec<_> = self.logits.iter().map(|l| l.view()).collect();
+        let Tally { all, counts, early, sram_bytes } = self;
+        let early = early.map(|(exit, answers, steps)| {
+            let (accuracy, correct, logits) = answers.close()?;
+            Ok(ExitResult { accuracy, correct, logits, steps, counts: exit.counts(&counts) })
+        });
+        let ((accuracy, correct, logits), exit) = (all.close()?, early.transpose()?);
+        Ok(ChipResult { accuracy, correct, logits, counts, sram_bytes, exit })
+    }
+}
+
+impl Answers {
+    fn add(&mut self, logits: Array2<f32>, labels: &[u32]) {
+        self.correct += correct(&logits, labels);
+        self.logits.push(logits);
+    }
+
+    /// Percent and number of correct images, and all logits.
+    fn close(self) -> Result<(f64, usize, Array2<f32>)> {
+        let views: Vec<_> = self.logits.iter().map(|logits| logits.view()).collect();
         let logits = concatenate(Axis(0), &views).map_err(|_| nothing())?;
-        let accuracy = 100.0 * self.correct as f64 / logits.nrows() as f64;
-        Ok(ChipResult { accuracy, correct: self.correct, logits, counts: self.counts, sram_bytes: self.sram_bytes })
+        Ok((100.0 * self.correct as f64 / logits.nrows() as f64, self.correct, logits))
     }
 }
 

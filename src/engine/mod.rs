@@ -2,9 +2,11 @@
 
 pub mod cpu;
 pub mod evaluate;
+pub mod exit;
 pub mod gpu;
 
-use ndarray::Array2;
+use cpu::mean_readout;
+use ndarray::{Array2, Array3, Axis};
 
 use crate::chip::Chip;
 use crate::error::{Error, Result};
@@ -15,6 +17,9 @@ use crate::network::Inputs;
 pub struct Outcome {
     /// Mean readout over the steps, `[images, classes]`.
     pub logits: Array2<f32>,
+    /// Where asked for, what the logits are after each step: the mean readout over the steps so far, `[steps, images,
+    /// classes]`. After the last step they are `logits`, bit for bit.
+    pub by_step: Option<Array3<f32>>,
     /// Events.
     pub counts: Counts,
 }
@@ -43,6 +48,12 @@ impl Counts {
         }
     }
 
+    /// The events of the first `steps` steps.
+    pub fn until(&self, steps: usize) -> Counts {
+        let until = |counts: &Vec<u64>| counts[..steps.min(counts.len())].to_vec();
+        Counts { input: until(&self.input), spikes: self.spikes.iter().map(until).collect() }
+    }
+
     /// Spikes of all layers and steps.
     pub fn total_spikes(&self) -> u64 {
         self.spikes.iter().flatten().sum()
@@ -65,8 +76,57 @@ pub trait Engine: Send + Sync {
 
 /// Chips ready to run.
 pub trait LoadedChips {
-    /// Runs all steps for every image on every chip; an outcome a chip, in their order.
-    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>>;
+    /// Runs all steps for every image on every chip; an outcome a chip, in their order. `keep` says which logits it has.
+    fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>>;
+
+    /// Runs them for the logits after the last step.
+    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
+        self.run_keeping(inputs, Keep::Last)
+    }
+}
+
+/// The steps after which logits are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The last.
+    Last,
+    /// Every one: [`Outcome::by_step`].
+    Every,
+}
+
+impl Keep {
+    /// How many of `steps` they are.
+    fn of(self, steps: usize) -> usize {
+        if self == Keep::Last { 1 } else { steps }
+    }
+}
+
+/// The logits of some images while their readout is integrated.
+struct Logits {
+    /// `[kept steps, images, classes]`.
+    kept: Array3<f32>,
+    steps: usize,
+    unit: f32,
+}
+
+impl Logits {
+    /// None yet, of a readout whose inputs count `unit` a pulse.
+    fn new(keep: Keep, steps: usize, (images, classes): (usize, usize), unit: f32) -> Self {
+        Logits { kept: Array3::zeros((keep.of(steps), images, classes)), steps, unit }
+    }
+
+    /// Takes the readout's sum over the first `t + 1` steps: divided by their number it is a logit, where step `t` is kept.
+    fn put(&mut self, t: usize, image: usize, class: usize, sum: f32) {
+        if let Some(place) = (t + self.kept.len_of(Axis(0))).checked_sub(self.steps) {
+            self.kept[(place, image, class)] = mean_readout(sum, self.unit, t + 1);
+        }
+    }
+
+    /// The outcome with these events.
+    fn close(self, keep: Keep, counts: Counts) -> Outcome {
+        let logits = self.kept.index_axis(Axis(0), self.kept.len_of(Axis(0)) - 1).to_owned();
+        Outcome { logits, by_step: (keep == Keep::Every).then_some(self.kept), counts }
+    }
 }
 
 /// An error unless the inputs are sent over the chips' steps.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::table::ChipRow;
+use crate::engine::evaluate::ChipResult;
 use crate::error::{Error, Result};
 
 /// One finished trial.
@@ -29,9 +30,29 @@ pub struct Trial {
     pub spikes: u64,
     /// Bytes that the chip's companion arrays hold.
     pub sram_bytes: u64,
+    /// Time steps run, of all images.
+    pub steps: u64,
 }
 
 impl Trial {
+    /// Of a chip that ran so many images: of its early answers where there are any. Spikes then are those of the steps that
+    /// images ran, where they are known, else of all.
+    pub fn of(point: u64, chip: u64, result: &ChipResult, steps: usize) -> Self {
+        let (correct, counts, ran) = match &result.exit {
+            Some(early) => (early.correct, early.counts.as_ref(), early.steps.iter().sum()),
+            None => (result.correct, None, result.logits.nrows() * steps),
+        };
+        Trial {
+            point,
+            chip,
+            correct: correct as u64,
+            images: result.logits.nrows() as u64,
+            spikes: counts.unwrap_or(&result.counts).total_spikes(),
+            sram_bytes: result.sram_bytes as u64,
+            steps: ran as u64,
+        }
+    }
+
     /// As it stands in a table.
     pub fn row(&self) -> ChipRow {
         ChipRow {
@@ -65,8 +86,8 @@ impl Store {
 
     /// Appends one trial.
     pub fn push(&mut self, trial: Trial) -> Result<()> {
-        let Trial { point, chip, correct, images, spikes, sram_bytes } = trial;
-        let line = format!("{point},{chip},{correct},{images},{spikes},{sram_bytes}\n");
+        let Trial { point, chip, correct, images, spikes, sram_bytes, steps } = trial;
+        let line = format!("{point},{chip},{correct},{images},{spikes},{sram_bytes},{steps}\n");
         self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
     }
 }
@@ -109,7 +130,7 @@ mod tests {
     fn a_half_written_trial_is_cut_off_and_the_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
-        let trial = |chip| Trial { point: 0, chip, correct: 5, images: 10, spikes: 100, sram_bytes: 7 };
+        let trial = |chip| Trial { point: 0, chip, correct: 5, images: 10, spikes: 100, sram_bytes: 7, steps: 80 };
         let mut store = Store::open(&path).unwrap();
         store.push(trial(0)).unwrap();
         store.push(trial(1)).unwrap();

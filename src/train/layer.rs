@@ -104,6 +104,11 @@ impl Signal<'_> {
     /// Currents in pulses, blocked, of a layer's matrix, and each image's [`moments`].
     pub fn currents(&self, plan: &Layer, programmed: &Programmed, geometry: Geometry) -> (Images, Vec<Moments>) {
         let Geometry { images, steps, .. } = geometry;
+        if let Signal::Encoded(inputs) = self {
+            // Now, for below threads hold their own space: one that waited there for others to encode with it might take
+            // up a second image.
+            inputs.pulses();
+        }
         let input = if matches!(self, Signal::Encoded(_)) { Input::Encoded } else { Input::Pulses };
         // The training grid leaves no room for sums of f32: only integers are exact.
         let kernel = Kernel::Dense(Instructions::best());
@@ -206,6 +211,11 @@ impl<'a> LayerPass<'a> {
         }
         let neurons = Neurons::new(plan, neuron, &gain, &offset);
         LayerPass { plan, geometry, programmed, signal, currents, neurons, statistics }
+    }
+
+    /// The batch's statistics.
+    pub fn statistics(&self) -> &BatchStatistics {
+        &self.statistics
     }
 
     /// Pulses behind the pool, `[images·steps]` maps.

@@ -5,6 +5,7 @@
 //! state, whatever the number of threads; the state is stored after every epoch, every minute and on Ctrl-C, so a killed
 //! run resumes and ends in the same bytes.
 
+pub mod adapt;
 pub mod companion;
 pub mod config;
 pub mod currents;

@@ -20,7 +20,7 @@ pub struct BatchStatistics {
     /// 1/√(biased variance + ε), the variance of values: times a current's distance from the mean, it is x̂.
     pub inverse_std: Vec<[f32; LANES]>,
     /// Mean and unbiased variance of values, `[steps, channels]`.
-    running: (Vec<f32>, Vec<f32>),
+    running: [Vec<f32>; 2],
 }
 
 /// Two sums per block, step and channel.
@@ -46,7 +46,7 @@ impl BatchStatistics {
         let mut statistics = BatchStatistics {
             mean: vec![],
             inverse_std: vec![],
-            running: (vec![0.0; steps * channels], vec![0.0; steps * channels]),
+            running: [vec![0.0; steps * channels], vec![0.0; steps * channels]],
         };
         let unit = f64::from(unit);
         for (place, [sums, squares]) in total(images).iter().enumerate() {
@@ -61,8 +61,8 @@ impl BatchStatistics {
                 lanes[1][lane] = (unit / (biased + f64::from(NORM_EPSILON)).sqrt()) as f32;
                 let channel = block * LANES + lane;
                 if channel < channels {
-                    statistics.running.0[t * channels + channel] = (mean * unit) as f32;
-                    statistics.running.1[t * channels + channel] = (biased * n / (n - 1.0).max(1.0)) as f32;
+                    statistics.running[0][t * channels + channel] = (mean * unit) as f32;
+                    statistics.running[1][t * channels + channel] = (biased * n / (n - 1.0).max(1.0)) as f32;
                 }
             }
             statistics.mean.push(lanes[0]);
@@ -72,13 +72,18 @@ impl BatchStatistics {
         statistics
     }
 
+    /// What a running statistic takes of this batch: mean and unbiased variance of values, `[steps, channels]`.
+    pub fn running(&self) -> &[Vec<f32>; 2] {
+        &self.running
+    }
+
     /// Moves the running statistics towards this batch's.
     pub fn update(&self, norm: &mut Norm) {
         let blend = |running: &mut [f32], batch: &[f32]| {
             running.iter_mut().zip(batch).for_each(|(r, b)| *r = (1.0 - MOMENTUM) * *r + MOMENTUM * b);
         };
-        blend(&mut norm.mean, &self.running.0);
-        blend(&mut norm.var, &self.running.1);
+        blend(&mut norm.mean, &self.running[0]);
+        blend(&mut norm.var, &self.running[1]);
         norm.tracked.iter_mut().for_each(|n| *n += 1);
     }
 }

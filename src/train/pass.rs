@@ -88,9 +88,6 @@ pub fn pass(
         })?;
         Ok(Programmed { weights, grid, unit })
     };
-    // Now, for within a layer threads hold their own space: one that waited there for others to encode with it might take
-    // up a second image.
-    inputs.pulses();
     let mut signal = Signal::Encoded(inputs);
     let mut passes: Vec<LayerPass> = Vec::new();
     for (i, plan) in layers.iter().enumerate() {

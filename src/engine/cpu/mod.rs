@@ -7,10 +7,9 @@
 
 use std::cell::RefCell;
 
-use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::{Counts, Engine, LoadedChips, Outcome, check_steps};
+use super::{Counts, Engine, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::chip::Chip;
 use crate::crossbar::laid::Laid;
 use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
@@ -47,9 +46,9 @@ impl Engine for CpuEngine {
 struct CpuChips<'a>(Vec<CpuChip<'a>>);
 
 impl LoadedChips for CpuChips<'_> {
-    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
+    fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
         check_steps(self.0.iter().map(|loaded| loaded.chip), inputs)?;
-        Ok(self.0.iter().map(|chip| chip.run(inputs)).collect())
+        Ok(self.0.iter().map(|chip| chip.run(inputs, keep)).collect())
     }
 }
 
@@ -88,14 +87,15 @@ thread_local! {
 }
 
 impl CpuChip<'_> {
-    fn run(&self, inputs: &Inputs) -> Outcome {
+    fn run(&self, inputs: &Inputs, keep: Keep) -> Outcome {
         let chip = self.chip;
         let (images, steps) = (inputs.batch.len(), chip.steps);
         let spiking = chip.layers.len() - 1;
         let classes = chip.layers[spiking].plan.columns();
         let mut counts = Counts::new(spiking, steps);
+        let mut logits = Logits::new(keep, steps, (images, classes), chip.layers[spiking].input_unit);
         if images == 0 {
-            return Outcome { logits: Array2::zeros((0, classes)), counts };
+            return logits.close(keep, counts);
         }
         let convolutions = chip.layers.iter().filter(|l| l.plan.kind == LayerKind::Conv).count();
         let encoded = inputs.pulses();
@@ -143,16 +143,18 @@ impl CpuChip<'_> {
             laid.pulses(&layer.matrix.patches, pulses, 0, pulses.maps());
         }
         let readout = layer.matrix.connect(&laid);
-        let unit = chip.layers[spiking].input_unit;
-        let logits = Array2::from_shape_fn((images, classes), |(b, c)| {
-            let at = |t: usize| ((c / LANES * images + b) * steps + t) * LANES + c % LANES;
-            mean_readout((0..steps).map(|t| readout[at(t)]).sum(), unit, steps)
-        });
-        Outcome { logits, counts }
+        for (b, c) in (0..images).flat_map(|b| (0..classes).map(move |c| (b, c))) {
+            let mut sum = 0.0;
+            for t in 0..steps {
+                sum += readout[((c / LANES * images + b) * steps + t) * LANES + c % LANES];
+                logits.put(t, b, c, sum);
+            }
+        }
+        logits.close(keep, counts)
     }
 }
 
-/// `(1/T)·Σ_t W·s_t` from the sum over steps counted in pulses of `unit`.
+/// `(1/T)·Σ_t W·s_t` from the sum over T steps counted in pulses of `unit`.
 pub(crate) fn mean_readout(sum: f32, unit: f32, steps: usize) -> f32 {
     sum * unit / steps as f32
 }

@@ -29,7 +29,7 @@ pub struct Sizes {
     pulses: usize,
     /// The largest layer's sums, over all steps.
     sums: usize,
-    /// Words of the readout.
+    /// Words of the readout after one step.
     pub readout: usize,
     /// All event counters, whatever the number of images.
     pub counts: usize,
@@ -74,10 +74,11 @@ impl Sizes {
         Ok(sizes)
     }
 
-    /// Bytes of all buffers of `images` images.
-    fn bytes(&self, images: usize) -> [u64; 6] {
-        let results = images * self.readout + self.counts;
-        let words = [self.image, self.pulses, self.sums, self.readout].map(|words| words * images);
+    /// Bytes of all buffers of `images` images whose readout comes back after `kept_steps` steps.
+    fn bytes(&self, images: usize, kept_steps: usize) -> [u64; 6] {
+        let readout = kept_steps * self.readout;
+        let results = images * readout + self.counts;
+        let words = [self.image, self.pulses, self.sums, readout].map(|words| words * images);
         [words[0], words[1], words[2], words[3], self.counts, results].map(|words| 4 * words as u64)
     }
 }
@@ -102,9 +103,9 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers for up to `images` images, the spare ones where they are large enough.
-    pub fn take(context: &Context, sizes: &Sizes, images: usize) -> Self {
-        let bytes = sizes.bytes(images);
+    /// Buffers for up to `images` images and `kept_steps` readouts of each, the spare ones where they are large enough.
+    pub fn take(context: &Context, sizes: &Sizes, images: usize, kept_steps: usize) -> Self {
+        let bytes = sizes.bytes(images, kept_steps);
         let spare = context.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(spare) = spare.filter(|spare| spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)) {
             return spare;

@@ -23,7 +23,7 @@ impl GpuEngine {
         let count = draws.len() / 6;
         context.guard(|| {
             let layer = context.layer(Layer::zeroed(), &[], &[]);
-            let run = context.buffer("run", 16, BufferUsages::UNIFORM);
+            let run = context.buffer("run", size_of::<Run>() as u64, BufferUsages::UNIFORM);
             let [from, to, counts] =
                 ["draws", "words", "counts"].map(|l| context.buffer(l, 24 * count as u64, storage));
             context.write(&from, &draws);
@@ -51,8 +51,8 @@ impl GpuChips<'_> {
         let (images, shape) = (inputs.batch.len(), self.chip().input);
         let words = shape.channels.div_ceil(LANES);
         self.context.guard(|| {
-            let buffers = Buffers::take(self.context, &self.sizes, images);
-            let run = self.upload(&buffers, inputs, 0..images);
+            let buffers = Buffers::take(self.context, &self.sizes, images, 1);
+            let run = self.upload(&buffers, inputs, 0..images, 1);
             let mut commands = self.context.encoder();
             self.encode(&mut commands.begin_compute_pass(&Default::default()), &buffers, run);
             let count = images * self.chip().steps * shape.height * shape.width * words;
@@ -73,7 +73,7 @@ impl GpuChips<'_> {
         let columns = plan.columns().next_multiple_of(LANES);
         let words = chips * images * chip.steps * plan.output.height * plan.output.width * columns;
         self.context.guard(|| {
-            let buffers = Buffers::take(self.context, &self.sizes, images);
+            let buffers = Buffers::take(self.context, &self.sizes, images, 1);
             let run = Run { images: images as u32, first_steps: chip.steps as u32, ..Run::zeroed() };
             self.context.write(&buffers.run, &[run]);
             self.context.write(&buffers.pulses[0], &pack(pulses.chunks(plan.input.channels)));

@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
 use wgpu::{BindGroup, Buffer, ComputePass};
 
 use super::buffers::{Buffers, Sizes};
@@ -12,8 +11,7 @@ use super::model::{self, LoadedLayer, column_words, pools_apart};
 use super::settings::{LANES, Run, WORKGROUP};
 use super::shaders::Kernel;
 use crate::chip::Chip;
-use crate::engine::cpu::mean_readout;
-use crate::engine::{Counts, LoadedChips, Outcome, check_steps};
+use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::error::Result;
 use crate::network::{Encoding, Inputs};
 
@@ -38,7 +36,7 @@ impl<'a> GpuChips<'a> {
     }
 
     /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's settings.
-    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>) -> Run {
+    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept_steps: usize) -> Run {
         let (encoder, batch) = (&inputs.encoder, &inputs.batch);
         if encoder.encoding == Encoding::Poisson {
             let words: Vec<u32> = images
@@ -53,7 +51,8 @@ impl<'a> GpuChips<'a> {
         }
         let [key_low, key_high] = encoder.key;
         let first_steps = inputs.given_steps() as u32;
-        let run = Run { images: images.len() as u32, first_steps, key_low, key_high };
+        let (images, kept_steps) = (images.len() as u32, kept_steps as u32);
+        let run = Run { images, first_steps, key_low, key_high, kept_steps };
         self.context.write(&buffers.run, &[run]);
         run
     }
@@ -113,15 +112,17 @@ impl<'a> GpuChips<'a> {
         self.context.flow(&buffers.run, from, to, &buffers.counts)
     }
 
-    /// Runs some of the images; gives the readout's sums `[chips, images, words]` and adds the events.
+    /// Runs some of the images; gives the readout's sums over the steps up to each of the last `kept_steps`, `[chips,
+    /// images, kept steps, words]`, and adds the events.
     fn submit(
         &self,
         buffers: &Buffers,
         inputs: &Inputs,
         images: Range<usize>,
+        kept_steps: usize,
         counts: &mut [Counts],
     ) -> Result<Vec<f32>> {
-        let run = self.upload(buffers, inputs, images.clone());
+        let run = self.upload(buffers, inputs, images.clone(), kept_steps);
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
         let mut pass = commands.begin_compute_pass(&Default::default());
@@ -130,7 +131,7 @@ impl<'a> GpuChips<'a> {
         }
         self.record(&mut pass, buffers, run);
         drop(pass);
-        let sums = images.len() * self.sizes.readout;
+        let sums = images.len() * kept_steps * self.sizes.readout;
         let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * self.sizes.counts as u64)];
         let words = self.context.finish(commands, &buffers.staging, &sources)?;
         let (sums, events) = words.split_at(sums);
@@ -149,8 +150,9 @@ impl<'a> GpuChips<'a> {
         Ok(sums.iter().map(|word| f32::from_bits(*word)).collect())
     }
 
-    fn run_with(&self, buffers: &Buffers, inputs: &Inputs, at_once: usize) -> Result<Vec<Outcome>> {
+    fn run_with(&self, buffers: &Buffers, inputs: &Inputs, at_once: usize, keep: Keep) -> Result<Vec<Outcome>> {
         let (chip, images) = (self.chip(), inputs.batch.len());
+        let kept = keep.of(chip.steps);
         let classes = chip.layers.last().map_or(0, |layer| layer.plan.columns());
         let unit = chip.layers.last().map_or(1.0, |layer| layer.input_unit);
         let words = classes.next_multiple_of(LANES);
@@ -158,28 +160,29 @@ impl<'a> GpuChips<'a> {
         if inputs.encoder.encoding != Encoding::Poisson {
             counts.iter_mut().for_each(|counts| counts.input.clone_from(&inputs.pulses().per_step));
         }
-        let mut logits = vec![Array2::zeros((images, classes)); self.chips.len()];
+        let none = || Logits::new(keep, chip.steps, (images, classes), unit);
+        let mut logits: Vec<Logits> = self.chips.iter().map(|_| none()).collect();
         for first in (0..images).step_by(at_once) {
             let some = first..images.min(first + at_once);
-            let sums = self.context.guard(|| self.submit(buffers, inputs, some.clone(), &mut counts))?;
-            for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * words)) {
-                for (b, sums) in some.clone().zip(sums.chunks(words)) {
-                    logits.row_mut(b).iter_mut().zip(sums).for_each(|(logit, sum)| {
-                        *logit = mean_readout(*sum, unit, chip.steps);
-                    });
+            let sums = self.context.guard(|| self.submit(buffers, inputs, some.clone(), kept, &mut counts))?;
+            for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * kept * words)) {
+                let steps = some.clone().flat_map(|b| (chip.steps - kept..chip.steps).map(move |t| (b, t)));
+                for ((b, t), sums) in steps.zip(sums.chunks(words)) {
+                    sums.iter().take(classes).enumerate().for_each(|(class, sum)| logits.put(t, b, class, *sum));
                 }
             }
         }
-        Ok(logits.into_iter().zip(counts).map(|(logits, counts)| Outcome { logits, counts }).collect())
+        Ok(logits.into_iter().zip(counts).map(|(logits, counts)| logits.close(keep, counts)).collect())
     }
 }
 
 impl LoadedChips for GpuChips<'_> {
-    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
+    fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
         check_steps(self.chips.iter(), inputs)?;
         let at_once = self.sizes.images.min(inputs.batch.len()).max(1);
-        let buffers = self.context.guard(|| Ok(Buffers::take(self.context, &self.sizes, at_once)))?;
-        let outcomes = self.run_with(&buffers, inputs, at_once)?;
+        let buffers =
+            self.context.guard(|| Ok(Buffers::take(self.context, &self.sizes, at_once, keep.of(self.chip().steps))))?;
+        let outcomes = self.run_with(&buffers, inputs, at_once, keep)?;
         buffers.give_back(self.context);
         Ok(outcomes)
     }
@@ -189,8 +192,8 @@ impl LoadedChips for GpuChips<'_> {
 pub struct Groups<'a>(pub(super) Vec<GpuChips<'a>>);
 
 impl LoadedChips for Groups<'_> {
-    fn run(&mut self, inputs: &Inputs) -> Result<Vec<Outcome>> {
-        let outcomes: Result<Vec<_>> = self.0.iter_mut().map(|chips| chips.run(inputs)).collect();
+    fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
+        let outcomes: Result<Vec<_>> = self.0.iter_mut().map(|chips| chips.run_keeping(inputs, keep)).collect();
         Ok(outcomes?.concat())
     }
 }

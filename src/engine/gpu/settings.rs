@@ -94,6 +94,8 @@ uniform! {
         key_low: u32,
         /// The Poisson key's second word.
         key_high: u32,
+        /// The last steps whose readout is kept.
+        kept_steps: u32,
     }
 }
 

@@ -6,9 +6,11 @@ use serde::Deserialize;
 use toml::Table;
 
 use crate::config::Document;
+use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::Encoding;
 use crate::study::sweep::grid_points;
+use crate::train::adapt::Sample;
 
 /// Keys of a recipe file that an override may set.
 pub const OWN_KEYS: [&str; 13] = [
@@ -108,6 +110,10 @@ pub struct Stage {
     pub grid: Table,
     /// Further values by profile key that the same network is evaluated at.
     pub evaluate: Table,
+    /// Training images that the norms of each chip are estimated on anew, before it is evaluated.
+    pub adapt: Option<Sample>,
+    /// Stops early by this rule; accuracy, steps and spikes are then those of the early answers.
+    pub exit: Option<ExitRule>,
     /// Trains an array of its own for each of so many chips, and evaluates it on that chip.
     pub own_chips: Option<u64>,
     /// Whether it is left out of the results, and only others start from it.

@@ -21,11 +21,13 @@ use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::evaluate::{Evaluation, check_fit};
+use crate::engine::exit::ExitRule;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
+use crate::train::adapt::{Adaptation, Sample};
 use crate::train::config::TrainFile;
 use crate::train::job::Job;
 use crate::train::prune::Sparsity;
@@ -54,6 +56,16 @@ struct Unit<'a> {
     stage: &'a Stage,
     hardware: usize,
     variant: GridPoint,
+}
+
+/// How a network is evaluated.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    limit: Option<usize>,
+    adapt: Option<&'a Sample>,
+    exit: Option<ExitRule>,
+    /// The stage that says so.
+    index: usize,
 }
 
 /// A network that a unit has trained or taken, and the only chip that it is for, where there is one.
@@ -100,7 +112,7 @@ impl Recipe {
         let recipe = Recipe { file, document, model, hardware, data, encoding };
         let nowhere = |_: &str| Ok(PathBuf::from("network"));
         for unit in recipe.units()? {
-            recipe.profile(&unit, (&[], &[]), &nowhere)?;
+            recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
             for (common, own) in recipe.points(&unit)? {
                 recipe.profile(&unit, (&common, &own), &nowhere)?;
             }
@@ -190,7 +202,7 @@ impl Recipe {
     fn profile(
         &self,
         unit: &Unit,
-        (common, own): (&[(String, toml::Value)], &[(String, toml::Value)]),
+        (common, own): (&GridPoint, &GridPoint),
         network: &dyn Fn(&str) -> Result<PathBuf>,
     ) -> Result<Profile> {
         let mut profile = self.hardware[unit.hardware].clone();
@@ -299,7 +311,7 @@ impl Run<'_> {
         let train = |own: Option<u64>| -> Result<Candidate> {
             let document = recipe.training(unit, start.as_deref(), own)?;
             let file = TrainFile::from_document(&document)?;
-            let profile = recipe.profile(unit, (&[], &[]), &|stage| self.network(unit.hardware, stage))?;
+            let profile = recipe.profile(unit, (&vec![], &vec![]), &|stage| self.network(unit.hardware, stage))?;
             let job = Job::new(&document, file, recipe.model.clone(), profile)?;
             Ok(Candidate { checkpoint: self.cache.train(&job, self.monitor)?, own })
         };
@@ -334,7 +346,8 @@ impl Run<'_> {
                     sparsity = Some(Sparsity::of_network(&recipe.model, &network, 1).percent());
                 }
                 let chips = candidate.own.map_or(0..chips, |chip| chip..chip + 1);
-                let (found, bytes) = self.trials(&profile, &network, &hash, limit, chips, &recipe.title(unit))?;
+                let how = How { limit, adapt: unit.stage.adapt.as_ref(), exit: unit.stage.exit, index: unit.index };
+                let (found, bytes) = self.trials(&profile, (&network, &hash), how, chips, &recipe.title(unit))?;
                 trials.extend(found);
                 rram_bytes = bytes;
             }
@@ -358,14 +371,13 @@ impl Run<'_> {
     fn trials(
         &mut self,
         profile: &Profile,
-        network: &Network,
-        hash: &str,
-        limit: Option<usize>,
+        (network, hash): (&Network, &str),
+        how: How,
         chips: std::ops::Range<u64>,
         title: &str,
     ) -> Result<(Vec<Trial>, f64)> {
         let Recipe { model, encoding, file, .. } = self.recipe;
-        let images = limit.unwrap_or(usize::MAX).min(self.recipe.data.len());
+        let images = how.limit.unwrap_or(usize::MAX).min(self.recipe.data.len());
         let blueprint = Blueprint::new(profile, model, network, *encoding, file.seed)?;
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
         if !self.evaluations.iter().any(|(at, _)| *at == images) {
@@ -374,31 +386,40 @@ impl Run<'_> {
             self.evaluations.push((images, data));
         }
         let (_, data) = self.evaluations.iter().find(|(at, _)| *at == images).expect("it was opened above");
+        let key = format!("stage[{}].adapt", how.index);
+        let locate = self.recipe.document.locate(&key);
+        let open =
+            |sample: &Sample| sample.open(self.recipe.document.base("stage"), &self.recipe.data).map_err(&locate);
+        let training = how.adapt.map(open).transpose()?;
         let identity = crate::output::origin(
             "evaluate",
             json!({
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
                 "data_fingerprint": data.fingerprint(), "images": images, "seed": file.seed, "checkpoint_sha256": hash,
-                "sram_checkpoint_sha256": blueprint.companion_hash(),
+                "sram_checkpoint_sha256": blueprint.companion_hash(), "exit": how.exit, "adapt": how.adapt,
+                "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
             }),
         );
         let (mut trials, mut store) = self.cache.trials(&identity)?;
         trials.retain(|trial| chips.contains(&trial.chip));
         let missing: Vec<u64> = chips.filter(|chip| trials.iter().all(|trial| trial.chip != *chip)).collect();
         if !missing.is_empty() {
-            let evaluation =
+            let draw = |(sample, training): (&Sample, &Dataset)| {
+                Adaptation::draw(network, model, training, *encoding, file.seed, sample).map_err(&locate)
+            };
+            let adaptation = how.adapt.zip(training.as_ref()).map(draw).transpose()?;
+            let mut evaluation =
                 Evaluation::on(self.engine, data, Encoder::new(*encoding, model.input, file.seed, 0), model.steps);
+            if let Some(rule) = how.exit {
+                evaluation = evaluation.exiting(rule.of(network));
+            }
+            if let Some(adaptation) = &adaptation {
+                evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
+            }
             self.monitor.begin(title, missing.len() as u64);
             let mut done = 0;
             evaluation.series(&blueprint, missing, |chip, result| {
-                let trial = Trial {
-                    point: 0,
-                    chip,
-                    correct: result.correct as u64,
-                    images: images as u64,
-                    spikes: result.counts.total_spikes(),
-                    sram_bytes: result.sram_bytes as u64,
-                };
+                let trial = Trial::of(0, chip, result, model.steps);
                 store.push(trial)?;
                 trials.push(trial);
                 done += 1;
@@ -431,7 +452,8 @@ impl Run<'_> {
             let mut profile = point.profile.clone();
             profile.amend(|rram, _| rram.variation.kind = crate::profile::VariationKind::None);
             let (network, hash) = Network::read(&recipe.model, &checkpoint)?;
-            let (trials, _) = self.trials(&profile, &network, &hash, Some(images as usize), 0..1, reference)?;
+            let how = How { limit: Some(images as usize), adapt: None, exit: None, index: 0 };
+            let (trials, _) = self.trials(&profile, (&network, &hash), how, 0..1, reference)?;
             nominal.insert((point.hardware, images), trials[0].row().accuracy);
         }
         Ok(nominal)
@@ -446,6 +468,11 @@ impl Measured {
 
     fn images(&self) -> u64 {
         self.trials.first().map_or(0, |trial| trial.images)
+    }
+
+    fn steps_per_image(&self) -> f64 {
+        let steps: u64 = self.trials.iter().map(|trial| trial.steps).sum();
+        steps as f64 / (self.images() * self.trials.len() as u64) as f64
     }
 
     /// What `[evaluate]` sets, without the number of images.

@@ -69,6 +69,7 @@ pub(super) fn points(measured: &[Measured], nominal: &HashMap<(usize, u64), f64>
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", optional(m.sparsity)),
             ("share_of_rram_bytes_percent", there(number(100.0 * point.sram_bytes() / m.rram_bytes))),
+            ("steps_per_image", number(m.steps_per_image())),
             ("points_regained", optional(gain.map(|gain| gain.mean))),
             ("points_regained_ci95", optional(gain.and_then(|gain| gain.ci95))),
             ("points_below_reference_without_variation", optional(below)),

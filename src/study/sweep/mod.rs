@@ -167,14 +167,7 @@ impl Sweep {
                 }
             };
             evaluation.series(&blueprint, missing, |chip, result| {
-                store.push(Trial {
-                    point: p as u64,
-                    chip,
-                    correct: result.correct as u64,
-                    images: self.data.len() as u64,
-                    spikes: result.counts.total_spikes(),
-                    sram_bytes: result.sram_bytes as u64,
-                })?;
+                store.push(Trial::of(p as u64, chip, result, subject.model.steps))?;
                 run += 1;
                 monitor.progress((start + chip).saturating_sub(first) / of + 1, "");
                 if monitor.stop() {

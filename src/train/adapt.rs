@@ -1,0 +1,214 @@
+//! Adaptation of the batch norms to a manufactured chip.
+//!
+//! # Theory
+//!
+//! Programming variation moves the means and variances of a chip's currents away from the running ones of the network
+//! it was made from, and the norms fold the latter in. They are digital, so they can be estimated anew on each chip, with
+//! its weights and γ untouched, from a few batches of unlabelled training images. The batches run in training mode: each
+//! layer normalises a batch with that batch's own statistics, per step t and channel,
+//!
+//! `BN_t(x) = γ_t·(x − μ_B) / √(σ²_B + ε)`, σ²_B biased,
+//!
+//! and what takes the place of the running mean and variance is the plain mean over the N batches,
+//!
+//! `μ_t = (1/N)·Σ_B μ_B`, `σ²_t = (1/N)·Σ_B σ²_B·n/(n − 1)`, n values a batch and channel.
+//!
+//! Sources: AdaBN (Li et al., arXiv:1603.04779); for varying in-memory hardware AdaBS (Joshi et al., Nature Communications
+//! 11, 2473, 2020), which keeps an exponential average over the batches where this takes the plain one: with a few
+//! batches no order is preferred.
+//!
+//! # Practice
+//!
+//! [`Sample`] says which images, and opens them; [`Adaptation::draw`] chooses and encodes them once, the same for all chips;
+//! [`Adaptation::adapt`] turns a programmed chip into an adapted one, and goes into [`Evaluation::preparing`] for a series
+//! of them. The result is a pure function of chip and batches, the same bits for any number of threads.
+//!
+//! [`Evaluation::preparing`]: crate::engine::evaluate::Evaluation::preparing
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::{LayerPass, Programmed, Signal};
+use super::memory_bytes;
+use crate::chip::Chip;
+use crate::data::{Dataset, Split, epoch_order};
+use crate::engine::evaluate::{check_fit, read_batch};
+use crate::error::{Error, Result};
+use crate::network::weights::Norm;
+use crate::network::{Encoder, Encoding, Inputs, Model, Network};
+
+/// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches.
+const EPOCH: u64 = u64::MAX;
+
+/// Which images chips are adapted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Batches whose statistics are averaged.
+    pub batches: usize,
+    /// Images of each.
+    pub images: usize,
+    /// The data set whose training images they are; absent: that of the tested images.
+    pub data: Option<String>,
+}
+
+impl Sample {
+    /// Opens the training images, paths relative to `base`; an error where they are those of `tested`, a whole test set.
+    pub fn open(&self, base: &Path, tested: &Dataset) -> Result<Dataset> {
+        let spec = self.data.as_deref().unwrap_or(tested.spec());
+        let refuse = |what: &str| Err(Error::Mismatch(format!("`{spec}` {what}; expected a set of training images")));
+        if self.data.is_none() && !Dataset::has_splits(spec) {
+            return refuse("is one set, and its images are tested");
+        }
+        let training = Dataset::open(spec, base, Split::Train)?;
+        if training.fingerprint() == tested.fingerprint() {
+            return refuse("holds the images that are tested");
+        }
+        Ok(training)
+    }
+}
+
+/// The batches that chips are adapted on, and the norms of the network they were made from.
+#[derive(Debug)]
+pub struct Adaptation<'a> {
+    norms: Vec<&'a Norm>,
+    batches: Vec<Inputs>,
+}
+
+impl<'a> Adaptation<'a> {
+    /// Takes a sample, no image twice, of a training set at random and encodes it, both by `seed`; an error where the set
+    /// has too few images or does not fit model and encoding.
+    pub fn draw(
+        network: &'a Network,
+        model: &Model,
+        data: &Dataset,
+        encoding: Encoding,
+        seed: u64,
+        sample: &Sample,
+    ) -> Result<Self> {
+        check_fit(data, model)?;
+        Encoding::resolve(Some(encoding), data.frame_steps(), model.steps)?;
+        let Sample { batches, images, .. } = *sample;
+        check_size((batches > 0).then_some(images))?;
+        if batches.checked_mul(images).is_none_or(|needed| needed > data.len()) {
+            return Err(Error::Mismatch(format!(
+                "the adaptation takes {batches} batches of {images} images, `{}` has {} training images; expected \
+                 fewer or smaller batches",
+                data.spec(),
+                data.len()
+            )));
+        }
+        let encoder = Encoder::new(encoding, model.input, seed, EPOCH);
+        check_memory(model, sample, &encoder)?;
+        let order = epoch_order(data.len(), seed, EPOCH, true);
+        let batches = order.chunks(images).take(batches).map(|chosen| {
+            let (batch, _) = read_batch(data, chosen, None)?;
+            batch.check(encoding)?;
+            Ok(Inputs::new(encoder, batch, model.steps))
+        });
+        Self::new(network, batches.collect::<Result<_>>()?)
+    }
+
+    /// Takes given batches, each of at least two images: one has no variance behind a fully connected layer.
+    pub fn new(network: &'a Network, batches: Vec<Inputs>) -> Result<Self> {
+        check_size(batches.iter().map(|inputs| inputs.batch.len()).min())?;
+        let norms = network.layers.iter().map_while(|layer| layer.norm.as_ref()).collect();
+        Ok(Adaptation { norms, batches })
+    }
+
+    /// The batches, in the order they are averaged.
+    pub fn batches(&self) -> &[Inputs] {
+        &self.batches
+    }
+
+    /// The network's norms with a chip's own statistics, one a spiking layer.
+    pub fn norms(&self, chip: &Chip) -> Result<Vec<Norm>> {
+        self.check(chip)?;
+        let mut sums: Vec<[Vec<f64>; 2]> =
+            self.norms.iter().map(|norm| [vec![0.0; norm.mean.len()], vec![0.0; norm.var.len()]]).collect();
+        for inputs in &self.batches {
+            let images = (inputs.batch.len(), chip.steps);
+            let mut signal = Signal::Encoded(inputs);
+            for (l, (norm, sums)) in self.norms.iter().zip(&mut sums).enumerate() {
+                let layer = &chip.layers[l];
+                let weights = crate::numeric::copy(&layer.weights);
+                let programmed = Programmed { weights, grid: layer.grid, unit: layer.input_unit };
+                let mut pass = LayerPass::forward(&layer.plan, chip.neuron, images, programmed, norm, signal);
+                for (sums, values) in sums.iter_mut().zip(pass.statistics().running()) {
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
+                }
+                if l + 1 == self.norms.len() {
+                    break;
+                }
+                signal = Signal::Pulses(pass.pulses());
+            }
+        }
+        let n = self.batches.len();
+        let adapted = self.norms.iter().zip(sums).zip(&chip.layers).map(|((norm, [mean, var]), layer)| {
+            let average = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / n as f64) as f32).collect::<Vec<f32>>();
+            let (mean, var) = (average(mean), average(var));
+            if !mean.iter().chain(&var).all(|value| value.is_finite()) {
+                return Err(Error::Mismatch(format!(
+                    "`{}` has currents that are too large to adapt to",
+                    layer.plan.name
+                )));
+            }
+            Ok(Norm { gamma: norm.gamma.clone(), mean, var, tracked: vec![n as i64; chip.steps] })
+        });
+        adapted.collect()
+    }
+
+    /// The chip with its own statistics folded into the gains and offsets; its weights stay.
+    pub fn adapt(&self, mut chip: Chip) -> Result<Chip> {
+        let norms = self.norms(&chip)?;
+        for (layer, norm) in chip.layers.iter_mut().zip(norms) {
+            (layer.gain, layer.offset) = norm.fold(layer.input_unit);
+        }
+        Ok(chip)
+    }
+
+    /// An error unless the chip was made from this network and takes these inputs.
+    fn check(&self, chip: &Chip) -> Result<()> {
+        let spiking = chip.layers.iter().filter(|layer| layer.plan.spikes());
+        if !spiking.map(|layer| layer.gain.len()).eq(self.norms.iter().map(|norm| norm.gamma.len())) {
+            return Err(Error::Mismatch("the chip to adapt has other layers than the network of the norms".into()));
+        }
+        let fits = |inputs: &Inputs| inputs.encoder.encoding == chip.encoding && inputs.steps == chip.steps;
+        match self.batches.iter().find(|inputs| !fits(inputs)) {
+            Some(inputs) => Err(Error::Mismatch(format!(
+                "the adaptation has {:?} inputs over {} steps, the chip takes {:?} inputs over {}",
+                inputs.encoder.encoding, inputs.steps, chip.encoding, chip.steps
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An error unless the smallest batch has two images: there has to be one, with a variance behind every layer.
+fn check_size(smallest: Option<usize>) -> Result<()> {
+    let found = match smallest {
+        Some(2..) => return Ok(()),
+        Some(images) => format!("a batch of size {images}"),
+        None => "no batch".into(),
+    };
+    Err(Error::Mismatch(format!("the adaptation was given {found}, expected batches of at least 2 images")))
+}
+
+/// An error if all batches, and the currents and inputs of the largest layer on one of them, do not fit this machine's
+/// memory.
+fn check_memory(model: &Model, sample: &Sample, encoder: &Encoder) -> Result<()> {
+    let Sample { batches, images, .. } = sample;
+    let largest = model.layers().iter().map(|layer| layer.input.len() + layer.output.len()).max().unwrap_or(0);
+    let per_image = batches * Inputs::image_bytes(encoder, model.steps) + size_of::<f32>() * largest * model.steps;
+    let needed = (per_image as u64).saturating_mul(*images as u64);
+    match memory_bytes() {
+        Some(there) if needed > there => Err(Error::Mismatch(format!(
+            "adapting on {batches} batches of {images} images needs some {} GB of memory, this machine has {} GB; \
+             expected fewer or smaller batches",
+            needed >> 30,
+            there >> 30
+        ))),
+        _ => Ok(()),
+    }
+}
