@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use crosspike::config::Document;
+use crosspike::config::{Document, Overrides};
 use crosspike::network::Model;
 use crosspike::profile::{Profile, Scheme, VariationKind};
+use crosspike::study::recipe::{Recipe, RecipeFile};
 use crosspike::study::sweep::SweepFile;
 use crosspike::train::config::TrainFile;
 
@@ -98,6 +99,18 @@ fn recipes_name_what_is_shipped() {
     Profile::read(&file.profile.unwrap(), &[]).unwrap();
     models.push(Model::read(&file.model, &[]).unwrap().name);
     assert_eq!((models, points.len(), file.chips), (vec!["fashion".into(), "vgg5".into(), "fashion".into()], 3, 20));
+}
+
+#[test]
+fn pipelines_are_whole() {
+    // Reading validates every stage, point and training of a pipeline; its data are there where the package is.
+    for name in ["fashion_recovery", "fashion_ablation"] {
+        let file = RecipeFile::from_document(&Document::read(&root(&format!("recipes/{name}.toml"))).unwrap()).unwrap();
+        if Path::new("/usr/share/datasets/fashion-mnist").exists() {
+            Recipe::read(&root(&format!("recipes/{name}.toml")), &Overrides::default()).unwrap();
+        }
+        assert!(file.model.exists() && file.profiles.iter().all(|profile| profile.exists()), "{name}");
+    }
 }
 
 #[test]
