@@ -208,3 +208,83 @@ fn what_does_not_fit_together_is_refused_with_its_line() {
     assert!(error.status.code() == Some(2) && text.contains("final.stages: `RAM` is no evaluated stage"), "{text}");
     assert!(!at.join("run").exists());
 }
+
+#[test]
+fn checkpoints_of_the_published_layout_start_any_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let golden = root("tests/golden/bntt");
+    // PyTorch's own files: a baseline, and a hybrid with `WR`.
+    let recipe = format!(
+        r#"
+name = "import"
+model = "{golden}/model.toml"
+data = "frames:{golden}/train_frames.npz"
+test = "frames:{golden}/frames.npz"
+profiles = ["{profile}"]
+[train]
+epochs = 1
+batch = 4
+learning_rate = 0.01
+[evaluate]
+chips = 2
+[evaluate.grid]
+"rram.variation.scale" = [0.0, 1.0]
+
+[[stage]]
+name = "baseline"
+checkpoint = "{golden}/checkpoint.pth.tar"
+
+[[stage]]
+name = "VAT"
+from = "baseline"
+train = {{ variation = true }}
+
+[[stage]]
+name = "SRAM"
+from = "VAT"
+set = {{ "sram.bits" = 2, "sram.init" = "checkpoint:{golden}/checkpoint.safetensors" }}
+train = {{ stage = "sram", variation = true }}
+
+[[stage]]
+name = "hybrid"
+checkpoint = "{golden}/hybrid.pth.tar"
+set = {{ "sram.bits" = 2, "sram.shift" = 2 }}
+
+[[stage]]
+name = "hybrid, trained on and pruned"
+from = "hybrid"
+set = {{ "sram.bits" = 2, "sram.shift" = 2 }}
+train = {{ stage = "sram", variation = true }}
+prune = {{ threshold = 0.2 }}
+
+[[stage]]
+name = "residual"
+from = "baseline"
+set = {{ "sram.bits" = 2, "sram.init" = "residual" }}
+"#,
+        profile = root("hw_profiles/rram_4bit.toml")
+    );
+    fs::write(at.join("r.toml"), recipe).unwrap();
+    let (_, log) = succeeds(at, "recipe r.toml --out run --backend cpu");
+    assert_eq!(log.lines().filter(|line| line.starts_with("epoch ")).count(), 3, "{log}");
+    let summary = rows(&at.join("run/summary.csv"));
+    assert_eq!(summary.len(), 6 * 2);
+    // What PyTorch computed of the same files on the same frames, without variation.
+    for (stage, logits) in [("baseline", "logits.frames.bits4"), ("hybrid", "logits.hybrid.r4s2.shift2")] {
+        let expected = accuracy(&golden, logits);
+        let row = summary.iter().find(|row| row["stage"] == stage && row["rram.variation.scale"] == "0.0").unwrap();
+        assert!((row["accuracy_mean"].parse::<f64>().unwrap() - expected).abs() < 1e-5, "{stage}: {row:?}");
+    }
+}
+
+/// Percent of the golden frames that golden logits classify correctly.
+fn accuracy(golden: &str, logits: &str) -> f64 {
+    let read = |file: &str| ndarray_npy::NpzReader::new(fs::File::open(format!("{golden}/{file}")).unwrap()).unwrap();
+    let logits: ndarray::Array2<f32> = read("expected.npz").by_name(logits).unwrap();
+    let labels: ndarray::Array1<i64> = read("frames.npz").by_name("labels").unwrap();
+    let best =
+        |row: ndarray::ArrayView1<f32>| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap() as i64;
+    let right = logits.outer_iter().zip(&labels).filter(|(row, label)| best(*row) == **label).count();
+    100.0 * right as f64 / labels.len() as f64
+}

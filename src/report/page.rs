@@ -94,9 +94,13 @@ fn table(summary: &Summary) -> String {
             format!("<th scope=\"col\"{}>{}</th>", class(numeric), escape(name))
         })
         .collect();
-    let metrics: String =
-        metrics.iter().map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
-    let rows: String = summary.points.iter().map(row).collect();
+    // A column that says nothing anywhere is left out.
+    let says = |column: &usize| summary.points.iter().any(|point| !matches!(point.further[*column].as_str(), "" | "0"));
+    let further: Vec<usize> = (0..summary.further.len()).filter(says).collect();
+    let titles = further.iter().map(|column| escape(&summary.further[*column].replace('_', " ")));
+    let titles = metrics.iter().map(|name| (*name).to_owned()).chain(titles);
+    let metrics: String = titles.map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
+    let rows: String = summary.points.iter().map(|point| row(point, &further)).collect();
     format!(
         "<div class=\"table\" role=\"region\" aria-label=\"All points\" tabindex=\"0\">\n<table>\n\
          <caption>All points; accuracy over chips in percent</caption>\n\
@@ -104,7 +108,7 @@ fn table(summary: &Summary) -> String {
     )
 }
 
-fn row(point: &Point) -> String {
+fn row(point: &Point, further: &[usize]) -> String {
     let settings = point.cells.iter().enumerate().map(|(column, cell)| {
         let class = class(is_numeric_or_empty(cell));
         let cell = if cell.is_empty() { "–".into() } else { escape(cell) };
@@ -121,7 +125,14 @@ fn row(point: &Point) -> String {
         percent(point.max),
         or_dash(point.spikes.map(|spikes| format!("{spikes:.1}"))),
     ];
-    let metrics = metrics.iter().map(|metric| format!("<td class=\"number\">{metric}</td>"));
+    let further = further.iter().map(|column| match point.further[*column].as_str() {
+        "" => "–".into(),
+        cell => cell.parse().map_or_else(
+            |_| escape(cell),
+            |value: f64| if value.fract() == 0.0 { cell.into() } else { percent(value) },
+        ),
+    });
+    let metrics = metrics.into_iter().chain(further).map(|metric| format!("<td class=\"number\">{metric}</td>"));
     format!("<tr>{}</tr>\n", settings.chain(metrics).collect::<String>())
 }
 

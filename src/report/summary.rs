@@ -8,7 +8,8 @@ use csv::StringRecord;
 
 use crate::error::{Error, Result};
 
-/// The columns that follow the settings in `summary.csv`. Accuracy is in percent; columns after these are ignored.
+/// The columns that follow the settings in `summary.csv`. Accuracy is in percent. Columns after these are shown as they
+/// are.
 const METRICS: [&str; 7] =
     ["chips", "accuracy_mean", "accuracy_std", "accuracy_ci95", "accuracy_min", "accuracy_max", "spikes_per_image"];
 
@@ -16,6 +17,8 @@ const METRICS: [&str; 7] =
 pub(super) struct Summary {
     /// The names of the settings.
     pub settings: Vec<String>,
+    /// The names of the columns after the metrics.
+    pub further: Vec<String>,
     /// At least one point, in the order of the file.
     pub points: Vec<Point>,
 }
@@ -24,6 +27,8 @@ pub(super) struct Summary {
 pub(super) struct Point {
     /// One cell per setting; empty where a setting does not apply.
     pub cells: Vec<String>,
+    /// One cell per further column.
+    pub further: Vec<String>,
     /// The number of programmed chips.
     pub chips: u64,
     /// Mean accuracy over chips, percent.
@@ -57,6 +62,7 @@ impl Summary {
             return Err(table.error(1, format!("expected the columns {} after the settings", METRICS.join(", "))));
         }
         let settings: Vec<String> = table.header.iter().take(first).map(str::to_owned).collect();
+        let further: Vec<String> = table.header.iter().skip(first + METRICS.len()).map(str::to_owned).collect();
         let mut points = Vec::new();
         let mut index = HashMap::new();
         while let Some((row, line)) = table.next()? {
@@ -70,6 +76,7 @@ impl Summary {
                 max: table.percent(&row, line, first + 5)?,
                 spikes: table.optional(&row, line, first + 6, 1e15)?,
                 each: Vec::new(),
+                further: row.iter().skip(first + METRICS.len()).map(str::to_owned).collect(),
                 cells: cells.clone(),
             };
             if index.insert(cells, points.len()).is_some() {
@@ -83,7 +90,7 @@ impl Summary {
         if let Some(results) = Table::open(&dir.join("results.csv"))? {
             read_chips(results, &settings, &index, &mut points)?;
         }
-        Ok(Self { settings, points })
+        Ok(Self { settings, further, points })
     }
 
     /// The number of chips whose own accuracy is known.

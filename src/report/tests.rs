@@ -78,6 +78,15 @@ fn other_axes_and_single_points_have_their_answers() {
 }
 
 #[test]
+fn further_columns_that_say_something_stand_in_the_table() {
+    let header = format!("stage,{METRICS},sram_bytes,points_regained,shift\n");
+    let table = header + "a,1,90,,,90,90,7,0,,<i>\nb,1,91,,,91,91,7,0,1.2345,\n";
+    let (page, _) = report(&[("summary.csv", &table)]).unwrap();
+    assert!(page.contains(">points regained</th>") && page.contains(">1.23</td>") && page.contains("&lt;i&gt;"));
+    assert!(!page.contains("sram bytes"), "all 0");
+}
+
+#[test]
 fn every_text_is_shown_as_text() {
     let table = summary("stage,", "<b>&\"',1,90,,,90,90,\nplain,1,80,,,80,80,\n");
     let origin = r#"{"title": "</title><script>", "question": "a < b?", "command": "x & y", "version": "\u0001"}"#;
