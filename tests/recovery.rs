@@ -16,6 +16,7 @@ use crosspike::engine::evaluate::Evaluation;
 use crosspike::monitor::Silent;
 use crosspike::network::{Encoder, Encoding, Model, Network};
 use crosspike::profile::Profile;
+use crosspike::train::adapt::{Adaptation, Sample};
 use crosspike::train::config::{Prune, Recipe, Stage};
 use crosspike::train::prune::Sparsity;
 use crosspike::train::{Trainer, companion};
@@ -202,4 +203,142 @@ fn a_pruned_checkpoint_is_the_network_that_was_trained() {
     let array = read.layers[1].sram.as_ref().unwrap();
     let gone = array.kept.as_ref().unwrap().iter().zip(&array.latent).filter(|(kept, _)| !**kept);
     assert!(gone.clone().count() > 0 && gone.into_iter().all(|(_, w)| *w == 0.0), "pruned elements are stored as 0");
+}
+
+/// The largest difference between a chip's effective weights and those of another hardware.
+fn distance(network: &Network, one: &[&str], other: &[&str]) -> f32 {
+    let model = model();
+    let weights = |more: &[&str]| {
+        let profile = hardware(more);
+        let blueprint = Blueprint::new(&profile, &model, network, Encoding::Poisson, 1).unwrap();
+        let chip = Chip::program(&blueprint, 0).unwrap();
+        chip.layers.into_iter().flat_map(|layer| layer.weights).collect::<Vec<f32>>()
+    };
+    weights(one).iter().zip(weights(other)).fold(0.0, |top, (a, b)| top.max((a - b).abs()))
+}
+
+#[test]
+fn more_bits_bring_a_quantiser_closer_to_its_weights() {
+    let nominal = "rram.variation.kind=none";
+    for scheme in ["uniform", "integer"] {
+        let at = |bits: &str| {
+            let keys = [format!("rram.scheme={scheme}"), format!("rram.weight_bits={bits}")];
+            distance(baseline(), &[nominal, &keys[0], &keys[1]], &[nominal, "rram.scheme=float"])
+        };
+        let far = ["2", "3", "4", "8"].map(at);
+        assert!(far.windows(2).all(|pair| pair[1] < pair[0]), "{scheme}: {far:?}");
+    }
+    // DoReFa moves weights by its squashing, too; its levels become finer.
+    let levels = |bits: &str| {
+        let keys = ["rram.scheme=dorefa".to_owned(), format!("rram.weight_bits={bits}")];
+        distance(baseline(), &[nominal, &keys[0], &keys[1]], &[nominal, &keys[0], "rram.weight_bits=12"])
+    };
+    let far = ["2", "4", "8"].map(levels);
+    assert!(far.windows(2).all(|pair| pair[1] < pair[0]), "dorefa: {far:?}");
+}
+
+#[test]
+fn a_residual_is_the_better_the_more_bits_it_has_and_best_at_a_shift_that_fits() {
+    let exact = ["rram.variation.kind=none"];
+    let off = |bits: u32, shift: i32| {
+        let keys = [format!("sram.bits={bits}"), format!("sram.shift={shift}"), "sram.init=residual".into()];
+        distance(baseline(), &keys.each_ref().map(String::as_str), &exact)
+    };
+    // Wide enough to reach the largest deviation, each bit halves what is left.
+    let left = [4, 5, 6, 8].map(|bits| off(bits, 1));
+    assert!(left.windows(2).all(|pair| pair[1] < 0.75 * pair[0]), "{left:?}");
+    // Too far right it reaches too little, too far left its steps are too coarse.
+    let at = [-6, 0, 4].map(|shift| off(4, shift));
+    assert!(at[1] < at[0] && at[1] < at[2], "{at:?}");
+    let unquantised = distance(baseline(), &["sram.bits=8", "sram.scheme=float", "sram.init=residual"], &exact);
+    assert!(unquantised < 1e-6 && unquantised < left[3], "{unquantised}");
+}
+
+#[test]
+fn initial_values_are_what_their_names_say() {
+    let exact = ["rram.variation.kind=none"];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.safetensors");
+    let model = model();
+    let other = train(
+        &hardware(&exact),
+        &Recipe { epochs: 1, batch: 32, seed: 5, ..Recipe::default() },
+        None,
+        Network::xavier(&model, 5),
+    );
+    crosspike::train::checkpoint(&other, &model, &serde_json::json!({}), 1).write(&file).unwrap();
+    let from = |init: &str, network: &Network| {
+        let key = format!("sram.init={init}");
+        distance(network, &[&exact[..], &["sram.bits=4", "rram.weight_bits=4", &key]].concat(), &exact)
+    };
+    assert_eq!(from("rram", baseline()), 0.0, "the average of two equal arrays is one of them");
+    assert_eq!(from("zeros", baseline()), 0.0, "nothing is added");
+    let file = format!("checkpoint:{}", file.display());
+    assert_eq!(from(&file, &other), 0.0, "its own checkpoint is what it has");
+    assert!(from(&file, baseline()) > 0.05 && from("xavier", baseline()) > 0.05, "another network is another");
+}
+
+#[test]
+fn training_with_variation_prepares_for_it() {
+    let vat = |scale: &str| {
+        let key = format!("rram.variation.scale={scale}");
+        let recipe = Recipe { epochs: 4, batch: 32, learning_rate: 0.03, variation: true, ..Recipe::default() };
+        train(&hardware(&[&key]), &recipe, None, baseline().clone())
+    };
+    let at = |network: &Network| mean(&accuracies(network, &["rram.variation.scale=2"], 0..8));
+    let (without, small, full) = (at(baseline()), at(&vat("0.1")), at(&vat("2")));
+    assert!(full > without + 2.0, "{without} without, {full} with");
+    assert!(full > small, "trained at a tenth of the scale: {small}, at the scale: {full}");
+}
+
+/// Accuracy in percent of each chip, its norms adapted.
+fn adapted(network: &Network, more: &[&str], chips: std::ops::Range<u64>) -> Vec<f64> {
+    let (model, profile) = (model(), hardware(more));
+    let open = |split| Dataset::open("digits", Path::new(""), split).unwrap();
+    let (training, data) = (open(Split::Train), open(Split::Test));
+    let blueprint = Blueprint::new(&profile, &model, network, Encoding::Poisson, 1).unwrap();
+    let sample = Sample { batches: 4, images: 64, data: None };
+    let adaptation = Adaptation::draw(network, &model, &training, Encoding::Poisson, 1, &sample).unwrap();
+    let (engine, encoder) = (CpuEngine::default(), Encoder::new(Encoding::Poisson, model.input, 1, 0));
+    let mut accuracies = Vec::new();
+    let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).preparing(|chip| adaptation.adapt(chip));
+    evaluation
+        .series(&blueprint, chips, |_, result| {
+            accuracies.push(result.accuracy);
+            Ok(())
+        })
+        .unwrap();
+    accuracies
+}
+
+#[test]
+fn an_array_trained_at_several_shifts_serves_each_of_them() {
+    let hardware = ["sram.bits=4", "sram.init=rram"];
+    let worst = |network: &Network| {
+        let at = ["-2", "0", "2"].map(|shift| {
+            let key = format!("sram.shift={shift}");
+            mean(&adapted(network, &[&hardware[..], &[&key]].concat(), 0..4))
+        });
+        at.into_iter().fold(f64::INFINITY, f64::min)
+    };
+    let one = recovered(&[&hardware[..], &["sram.shift=2"]].concat(), &sram(|recipe| recipe.epochs = 4), None);
+    let all = recovered(&hardware, &sram(|recipe| (recipe.shifts, recipe.epochs) = (vec![-2, 0, 2], 4)), None);
+    let (one, all) = (worst(&one), worst(&all));
+    assert!(all > one, "the worst of three shifts: {one} trained at one, {all} trained at all");
+}
+
+#[test]
+fn an_array_without_quantiser_is_trained_and_run_as_it_is() {
+    let hardware = ["sram.bits=8", "sram.scheme=float", "sram.init=rram"];
+    let network = recovered(&hardware, &sram(|_| ()), None);
+    let exact = |bits: &str, scheme: &str| {
+        let keys = [format!("sram.bits={bits}"), format!("sram.scheme={scheme}")];
+        let one = ["rram.variation.kind=none", &keys[0], &keys[1]];
+        distance(&network, &one, &["rram.variation.kind=none", "sram.bits=8", "sram.scheme=float"])
+    };
+    let far = [exact("2", "uniform"), exact("4", "uniform"), exact("8", "uniform")];
+    assert!(far[0] > far[1] && far[1] > far[2] && far[2] > 0.0, "{far:?}");
+    assert_eq!(exact("3", "float"), 0.0, "bits do not matter");
+    let lost = mean(&accuracies(baseline(), &[], 0..8));
+    assert!(mean(&accuracies(&network, &hardware, 0..8)) > lost + 5.0);
 }
