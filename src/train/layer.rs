@@ -1,4 +1,5 @@
-//! One spiking layer in training: forward over all steps, and backpropagation through time.
+//! One spiking layer: forward over all steps, and backpropagation through time. In training its norms take the batch's
+//! statistics; on a finished chip they are fixed, and an image's gradient does not depend on the batch that it is in.
 //!
 //! Kept for the backward pass are the layer's inputs, spikes as bits and counts as bytes, and the crossbar's currents;
 //! membranes are scanned again.
@@ -14,8 +15,8 @@ use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
 use super::norm::{BatchStatistics, Moments, moments, total};
 use crate::crossbar::laid::Laid;
+use crate::crossbar::patches::Patches;
 use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
-use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::encode::DIGIT_BITS;
 use crate::network::neurons::{Neurons, Sums};
@@ -31,26 +32,46 @@ pub enum Signal<'a> {
     Pulses(Pulses),
 }
 
-/// A layer's programmed matrix.
-pub struct Programmed {
-    /// The effective weights in published order, multiples of 2^-grid.
-    pub weights: Vec<f32>,
-    /// See there.
-    pub grid: i32,
+/// A layer's programmed matrix, ready for the products of a pass.
+pub struct Operands {
+    matrix: Matrix,
+    /// For ∂loss/∂inputs; none where nobody asks for them.
+    transposed: Option<Transposed>,
     /// The value of one input pulse.
     pub unit: f32,
+}
+
+impl Operands {
+    /// Of effective weights in published order, multiples of 2^-grid.
+    pub fn new(
+        plan: &Layer,
+        weights: &[f32],
+        (grid, unit): (i32, f32),
+        input: Input,
+        kernel: Kernel,
+        wants_inputs: bool,
+    ) -> Self {
+        let matrix = Matrix::new(plan, weights, grid, input, kernel);
+        let transposed = wants_inputs.then(|| Transposed::new(plan, weights));
+        Operands { matrix, transposed, unit }
+    }
+
+    /// ∂loss/∂inputs of a fully connected layer, an image each, blocked; empty unless asked for. `currents` are
+    /// `[blocks, images·steps, 16]`, each image's in units of 1/scale.
+    pub fn connect_back(&self, plan: &Layer, steps: usize, currents: &Currents, scales: &[f32]) -> Images {
+        self.transposed.as_ref().map_or(Vec::new(), |t| matrix_inputs(plan, t, steps, currents, scales))
+    }
 }
 
 /// One layer's pass over a batch.
 pub struct LayerPass<'a> {
     plan: &'a Layer,
     geometry: Geometry,
-    programmed: Programmed,
+    operands: &'a Operands,
     signal: Signal<'a>,
     /// Empty for the first layer, whose product is cheap: it is made again.
     currents: Images,
     neurons: Neurons,
-    statistics: BatchStatistics,
 }
 
 /// What a layer's backward pass gives.
@@ -102,22 +123,19 @@ impl Signal<'_> {
     }
 
     /// Currents in pulses, blocked, of a layer's matrix, and each image's [`moments`].
-    pub fn currents(&self, plan: &Layer, programmed: &Programmed, geometry: Geometry) -> (Images, Vec<Moments>) {
+    pub fn currents(&self, plan: &Layer, operands: &Operands, geometry: Geometry) -> (Images, Vec<Moments>) {
         let Geometry { images, steps, .. } = geometry;
         if let Signal::Encoded(inputs) = self {
             // Now, for below threads hold their own space: one that waited there for others to encode with it might take
             // up a second image.
             inputs.pulses();
         }
-        let input = if matches!(self, Signal::Encoded(_)) { Input::Encoded } else { Input::Pulses };
-        // The training grid leaves no room for sums of f32: only integers are exact.
-        let kernel = Kernel::Dense(Instructions::best());
-        let matrix = Matrix::new(plan, &programmed.weights, programmed.grid, input, kernel);
+        let matrix = &operands.matrix;
         if plan.kind == LayerKind::Conv {
             let convolve = |image| {
                 let mut growing = Growing::new(geometry);
                 SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
-                    self.lay_out(&matrix, image, steps, laid);
+                    self.lay_out(matrix, image, steps, laid);
                     for map in (0..laid.maps()).step_by(matrix.maps_at_once()) {
                         let maps = matrix.maps_at_once().min(laid.maps() - map);
                         let band = Band { map, y: 0, rows: geometry.height, maps };
@@ -187,18 +205,18 @@ impl Growing {
 }
 
 impl<'a> LayerPass<'a> {
-    /// Runs the crossbar on the signal of `images` images and takes the batch's statistics.
+    /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics.
     pub fn forward(
         plan: &'a Layer,
         neuron: Neuron,
         (images, steps): (usize, usize),
-        programmed: Programmed,
+        operands: &'a Operands,
         norm: &Norm,
         signal: Signal<'a>,
-    ) -> Self {
+    ) -> (Self, BatchStatistics) {
         let geometry = Geometry::of(plan, images, steps);
-        let (currents, moments) = signal.currents(plan, &programmed, geometry);
-        let statistics = BatchStatistics::of(moments, geometry, programmed.unit);
+        let (currents, moments) = signal.currents(plan, operands, geometry);
+        let statistics = BatchStatistics::of(moments, geometry, operands.unit);
         let channels = plan.columns();
         let (mut gain, mut offset) = (vec![0.0; steps * channels], vec![0.0; steps * channels]);
         for t in 0..steps {
@@ -210,12 +228,22 @@ impl<'a> LayerPass<'a> {
             }
         }
         let neurons = Neurons::new(plan, neuron, &gain, &offset);
-        LayerPass { plan, geometry, programmed, signal, currents, neurons, statistics }
+        (LayerPass { plan, geometry, operands, signal, currents, neurons }, statistics)
     }
 
-    /// The batch's statistics.
-    pub fn statistics(&self) -> &BatchStatistics {
-        &self.statistics
+    /// The same with fixed gains and offsets, `[steps, columns]`.
+    pub fn forward_folded(
+        plan: &'a Layer,
+        neuron: Neuron,
+        (images, steps): (usize, usize),
+        operands: &'a Operands,
+        (gain, offset): (&[f32], &[f32]),
+        signal: Signal<'a>,
+    ) -> Self {
+        let geometry = Geometry::of(plan, images, steps);
+        let (currents, _) = signal.currents(plan, operands, geometry);
+        let neurons = Neurons::new(plan, neuron, gain, offset);
+        LayerPass { plan, geometry, operands, signal, currents, neurons }
     }
 
     /// Pulses behind the pool, `[images·steps]` maps.
@@ -238,26 +266,11 @@ impl<'a> LayerPass<'a> {
         Pulses::concatenate(images).expect("a batch has an image")
     }
 
-    /// Backpropagates ∂loss/∂pulses (behind the pool) through neurons, norms and the crossbar; hands the statistics on.
-    pub fn backward(mut self, gradient: Images, wants_inputs: bool) -> (LayerGradient, BatchStatistics) {
+    /// Backpropagates ∂loss/∂pulses (behind the pool) through neurons, the batch's norms and the crossbar.
+    pub fn backward(mut self, gradient: Images, statistics: &BatchStatistics) -> LayerGradient {
+        let (scanned, values) = self.through_neurons(gradient, &statistics.mean);
         let geometry = self.geometry;
-        if self.currents.is_empty() {
-            self.currents = self.signal.currents(self.plan, &self.programmed, geometry).0;
-        }
-        let currents = std::mem::take(&mut self.currents);
         let Geometry { images, steps, blocks, channels, .. } = geometry;
-        let pooled = Geometry::pooled(self.plan, images, steps);
-        let scan = |(gradient, currents): (Vec<f32>, &Vec<f32>)| {
-            let (gradient, mut dz) = match self.plan.pool {
-                (1, 1) => (None, gradient),
-                _ => (Some(gradient), vec![0.0; currents.len()]),
-            };
-            let geometries = (geometry, pooled);
-            let scanned =
-                through_neurons(&self.neurons, &self.statistics, geometries, currents, gradient.as_deref(), &mut dz);
-            (scanned, dz)
-        };
-        let (scanned, dz): (Vec<Scanned>, Images) = gradient.into_par_iter().zip(&currents).map(scan).unzip();
         let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
@@ -270,7 +283,7 @@ impl<'a> LayerPass<'a> {
         let (mut gamma, mut norms, mut bound) = (vec![0.0; steps * channels], Vec::new(), 0.0f32);
         for (place, [sums, products]) in moments.iter().enumerate() {
             let (block, t) = (place / steps, place % steps);
-            let (mean, inverse_std) = (&self.statistics.mean[place], &self.statistics.inverse_std[place]);
+            let (mean, inverse_std) = (&statistics.mean[place], &statistics.inverse_std[place]);
             let n = geometry.normalised() as f64;
             let products: [f64; LANES] = std::array::from_fn(|o| products[o] * f64::from(inverse_std[o]));
             for (lane, product) in products.iter().enumerate().take(channels - block * LANES) {
@@ -284,14 +297,50 @@ impl<'a> LayerPass<'a> {
         }
         let scale = scale_for(bound);
         debug_assert!(scale.is_nan() || bound * scale < LARGEST);
-        let transposed = wants_inputs.then(|| Transposed::new(self.plan, &self.programmed.weights));
-        let backward = Backward { pass: &self, norms, scale, transposed };
-        let values = currents.into_iter().zip(dz).collect();
+        let backward = Backward { pass: &self, norms, scales: vec![scale; images] };
         let (weights, inputs) = match self.plan.kind {
-            LayerKind::Conv => backward.through_convolution(values),
-            _ => backward.through_matrix(values),
+            LayerKind::Conv => backward.through_convolution(values, scale),
+            _ => backward.through_matrix(values, scale),
         };
-        (LayerGradient { weights, gamma, inputs }, self.statistics)
+        LayerGradient { weights, gamma, inputs }
+    }
+
+    /// ∂loss/∂pulses of the inputs, blocked, from ∂loss/∂pulses behind the pool, under fixed norms. Each image is rounded
+    /// by a scale of its own: which others are in the batch does not show.
+    pub fn backward_folded(mut self, gradient: Images) -> Images {
+        let places = self.neurons.norms.len();
+        let (scanned, values) = self.through_neurons(gradient, &vec![[0.0; LANES]; places]);
+        let norms: Vec<_> = self.neurons.norms.iter().map(|[gain, _]| ThroughNorm::fixed(gain)).collect();
+        let steps = self.geometry.steps;
+        let scale = |image: &Scanned| {
+            let bounds =
+                norms.iter().enumerate().map(|(place, n)| n.bound(&[0.0; LANES], &image.largest[place / steps]));
+            scale_for(bounds.fold(0.0, f32::max))
+        };
+        let scales = scanned.iter().map(scale).collect();
+        let backward = Backward { pass: &self, norms, scales };
+        match self.plan.kind {
+            LayerKind::Conv => backward.convolve_back(values),
+            _ => self.operands.connect_back(self.plan, steps, &backward.rows(&values), &backward.scales),
+        }
+    }
+
+    /// Each image's currents and ∂loss/∂z, from ∂loss/∂pulses behind the pool; `means` are those of the currents.
+    fn through_neurons(&mut self, gradient: Images, means: &[[f32; LANES]]) -> (Vec<Scanned>, Vec<Values>) {
+        if self.currents.is_empty() {
+            self.currents = self.signal.currents(self.plan, self.operands, self.geometry).0;
+        }
+        let geometries = (self.geometry, Geometry::pooled(self.plan, self.geometry.images, self.geometry.steps));
+        let currents = std::mem::take(&mut self.currents);
+        let scan = |(gradient, currents): (Vec<f32>, Vec<f32>)| {
+            let (gradient, mut dz) = match self.plan.pool {
+                (1, 1) => (None, gradient),
+                _ => (Some(gradient), vec![0.0; currents.len()]),
+            };
+            let scanned = through_neurons(&self.neurons, means, geometries, &currents, gradient.as_deref(), &mut dz);
+            (scanned, (currents, dz))
+        };
+        gradient.into_par_iter().zip(currents).map(scan).unzip()
     }
 }
 
@@ -299,17 +348,24 @@ impl<'a> LayerPass<'a> {
 struct Backward<'a> {
     pass: &'a LayerPass<'a>,
     norms: Vec<ThroughNorm>,
-    scale: f32,
-    transposed: Option<Transposed>,
+    /// Whole units of ∂loss/∂currents, an image each.
+    scales: Vec<f32>,
 }
 
 /// An image's currents and ∂loss/∂z.
 type Values = (Vec<f32>, Vec<f32>);
 
 impl Backward<'_> {
-    /// Writes ∂loss/∂currents of a step of an image from row `at` of each block on: rows of pixels `row` apart in a map
-    /// of `map`, with zeros between and behind; all zeros beyond the last step.
-    fn currents(&self, values: &Values, t: usize, (row, map): (usize, usize), at: usize, currents: &mut Currents) {
+    /// Writes ∂loss/∂currents of step `t` of image `image` from row `at` of each block on: rows of pixels `row` apart in a
+    /// map of `map`, with zeros between and behind; all zeros beyond the last step.
+    fn currents(
+        &self,
+        values: &Values,
+        (image, t): (usize, usize),
+        (row, map): (usize, usize),
+        at: usize,
+        currents: &mut Currents,
+    ) {
         let geometry = self.pass.geometry;
         for block in 0..geometry.blocks {
             let to = &mut currents.units[block * currents.rows + at..][..map];
@@ -321,18 +377,21 @@ impl Backward<'_> {
             }
             let from = t * geometry.step() + block * geometry.block();
             let values = (&values.0[from..][..geometry.block()], &values.1[from..][..geometry.block()]);
-            through_norm(&self.norms[block * geometry.steps + t], self.scale, values, (geometry.width, row), rows);
+            let norm = &self.norms[block * geometry.steps + t];
+            through_norm(norm, self.scales[image], values, (geometry.width, row), rows);
         }
     }
 
-    fn through_convolution(&self, mut values: Vec<Values>) -> (Vec<f32>, Images) {
+    /// The input maps of a convolution.
+    fn inputs(&self) -> Geometry {
+        let LayerPass { plan, geometry, .. } = self.pass;
+        let (blocks, input) = (plan.input.channels.div_ceil(LANES), plan.input);
+        Geometry { blocks, height: input.height, width: input.width, ..*geometry }
+    }
+
+    /// ∂loss/∂W and ∂loss/∂inputs, all images in units of 1/`scale`.
+    fn through_convolution(&self, mut values: Vec<Values>, scale: f32) -> (Vec<f32>, Images) {
         let LayerPass { plan, geometry, signal, .. } = self.pass;
-        let inputs = Geometry {
-            blocks: plan.input.channels.div_ceil(LANES),
-            height: plan.input.height,
-            width: plan.input.width,
-            ..*geometry
-        };
         let source = signal.source();
         // Exact sums: how many images share one does not show.
         let group = geometry.images.div_ceil(2 * rayon::current_num_threads());
@@ -345,7 +404,7 @@ impl Backward<'_> {
                     let images = (g * group..).zip(values);
                     // What an image kept is free once it went through.
                     images
-                        .map(|(image, values)| self.image(image, std::mem::take(values), &mut gradient, inputs, space))
+                        .map(|(image, values)| self.image(image, std::mem::take(values), Some(&mut gradient), space))
                         .collect()
                 });
                 (gradient.total(), images)
@@ -357,67 +416,80 @@ impl Backward<'_> {
             sums.par_iter_mut().zip(total).for_each(|(sum, t)| *sum += t);
             input_gradient.extend(images);
         }
-        let unit = f64::from(1.0 / self.scale);
+        let unit = f64::from(1.0 / scale);
         (sums.into_iter().map(|sum| (sum as f64 * unit) as f32).collect(), input_gradient)
     }
 
-    /// Adds an image's share to ∂loss/∂W; gives its ∂loss/∂inputs if asked for.
+    /// ∂loss/∂inputs alone.
+    fn convolve_back(&self, values: Vec<Values>) -> Images {
+        let image = |(image, values)| SPACE.with_borrow_mut(|space| self.image(image, values, None, space));
+        values.into_par_iter().enumerate().map(image).collect()
+    }
+
+    /// Adds an image's share to ∂loss/∂W, where that is wanted; gives its ∂loss/∂inputs if the layer has the operand.
     fn image(
         &self,
         image: usize,
         values: Values,
-        gradient: &mut Gradient,
-        inputs: Geometry,
+        mut gradient: Option<&mut Gradient>,
         Space { currents, inputs: scratch, .. }: &mut Space,
     ) -> Vec<f32> {
         let Geometry { steps, blocks, .. } = self.pass.geometry;
-        let (at_once, rows) = gradient.at_once();
-        let (row, map) = gradient.padded();
-        let mut out = Vec::with_capacity(if self.transposed.is_some() { inputs.image() } else { 0 });
+        let (transposed, inputs) = (self.pass.operands.transposed.as_ref(), self.inputs());
+        let patches = Patches::of(self.pass.plan, false);
+        let (row, map) = (patches.row(), patches.map());
+        let at_once = match (&gradient, transposed) {
+            (Some(gradient), _) => gradient.at_once().0,
+            (None, Some(transposed)) => transposed.maps_at_once().min(steps),
+            (None, None) => return Vec::new(),
+        };
+        let unit = 1.0 / self.scales[image];
+        let mut out = Vec::with_capacity(if transposed.is_some() { inputs.image() } else { 0 });
         for first in (0..steps).step_by(at_once) {
-            currents.reshape(blocks, rows);
+            currents.reshape(blocks, at_once * map);
             for t in first..first + at_once {
-                self.currents(&values, t, (row, map), (t - first) * map, currents);
+                self.currents(&values, (image, t), (row, map), (t - first) * map, currents);
             }
-            gradient.add(self.pass.signal.source(), image, first, currents);
-            let Some(transposed) = &self.transposed else { continue };
+            if let Some(gradient) = &mut gradient {
+                gradient.add(self.pass.signal.source(), image, first, currents);
+            }
+            let Some(transposed) = transposed else { continue };
             let maps = at_once.min(steps - first);
             for from in (0..maps).step_by(transposed.maps_at_once()) {
                 let here = transposed.maps_at_once().min(maps - from);
                 let at = out.len();
                 out.resize(at + here * inputs.step(), 0.0);
-                transposed.product(currents, (from * map, here * map), 1.0 / self.scale, scratch, &mut out[at..]);
+                transposed.product(currents, (from * map, here * map), unit, scratch, &mut out[at..]);
             }
         }
         out
     }
 
-    fn through_matrix(&self, values: Vec<Values>) -> (Vec<f32>, Images) {
-        let LayerPass { plan, geometry, signal, .. } = self.pass;
-        let Geometry { images, steps, blocks, .. } = *geometry;
+    /// ∂loss/∂currents of a fully connected layer, `[blocks, images·steps, 16]`.
+    fn rows(&self, values: &[Values]) -> Currents {
+        let Geometry { images, steps, blocks, .. } = self.pass.geometry;
         let mut currents = Currents::default();
         currents.reshape(blocks, images * steps);
         for (image, values) in values.iter().enumerate() {
             for t in 0..steps {
-                self.currents(values, t, (1, 1), image * steps + t, &mut currents);
+                self.currents(values, (image, t), (1, 1), image * steps + t, &mut currents);
             }
         }
-        matrix_gradient(plan, signal, steps, &currents, 1.0 / self.scale, self.transposed.as_ref())
+        currents
+    }
+
+    fn through_matrix(&self, values: Vec<Values>, scale: f32) -> (Vec<f32>, Images) {
+        let LayerPass { plan, geometry, signal, operands, .. } = self.pass;
+        let currents = self.rows(&values);
+        drop(values);
+        let weights = weights::fully_connected(plan, signal.source(), geometry.steps, &currents, 1.0 / scale);
+        (weights, operands.connect_back(plan, geometry.steps, &currents, &self.scales))
     }
 }
 
-/// ∂loss/∂W and, through the transposed matrix, ∂loss/∂pulses of a fully connected layer: of currents
-/// `[blocks, images·steps, 16]` in units of `unit`.
-pub fn matrix_gradient(
-    plan: &Layer,
-    signal: &Signal,
-    steps: usize,
-    currents: &Currents,
-    unit: f32,
-    transposed: Option<&Transposed>,
-) -> (Vec<f32>, Images) {
-    let weights = weights::fully_connected(plan, signal.source(), steps, currents, unit);
-    let Some(transposed) = transposed else { return (weights, Vec::new()) };
+/// ∂loss/∂pulses of a fully connected layer through its transposed matrix: of currents `[blocks, images·steps, 16]`, each
+/// image's in units of 1/scale.
+fn matrix_inputs(plan: &Layer, transposed: &Transposed, steps: usize, currents: &Currents, scales: &[f32]) -> Images {
     // From the published order of the inputs to blocks: `[blocks, pixels, 16]`.
     let pixels = plan.rows() / plan.input.channels;
     let size = plan.input.channels.next_multiple_of(LANES) * pixels;
@@ -432,17 +504,20 @@ pub fn matrix_gradient(
         let rows = group.min(images - first) * steps;
         let mut sums = vec![0.0; rows * transposed.blocks() * LANES];
         SPACE.with_borrow_mut(|Space { inputs: scratch, .. }| {
-            transposed.product(currents, (first * steps, rows), unit, scratch, &mut sums);
+            transposed.product(currents, (first * steps, rows), 1.0, scratch, &mut sums);
         });
+        let units: Vec<f32> = scales[first..].iter().map(|scale| 1.0 / scale).collect();
         let mut out = vec![vec![0.0; steps * size]; rows / steps];
         for (sums, places) in sums.chunks(rows * LANES).zip(places.chunks(LANES)) {
-            let maps = out.iter_mut().flat_map(|image| image.chunks_mut(size));
-            for (map, sums) in maps.zip(sums.chunks(LANES)) {
-                places.iter().zip(sums).for_each(|(place, sum)| map[*place] = *sum);
+            let maps =
+                out.iter_mut().zip(&units).flat_map(|(image, unit)| image.chunks_mut(size).map(move |m| (m, unit)));
+            for ((map, unit), sums) in maps.zip(sums.chunks(LANES)) {
+                // A power of two: exact.
+                places.iter().zip(sums).for_each(|(place, sum)| map[*place] = sum * unit);
             }
         }
         out
     };
     let groups: Vec<Images> = (0..images).into_par_iter().step_by(group).map(through).collect();
-    (weights, groups.into_iter().flatten().collect())
+    groups.into_iter().flatten().collect()
 }

@@ -2,12 +2,12 @@
 //!
 //! With x̂ the normalised current and z = γ_t·x̂: `u_t = λ·(u_{t−1} − θ·s_{t−1}) + z_t`, `v = u/θ − 1`, `s = [v > 0]`;
 //! backward `∂u_t = ∂s_t·0.3·max(0, 1 − |v_t|)/θ + λ·∂u_{t+1}` (the reset is outside the gradient), `∂z_t = ∂u_t`, and
-//! through the norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes are scanned again, not kept.
+//! through the batch's norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes are scanned again, not kept.
 
 use multiversion::multiversion;
 
 use super::currents::Geometry;
-use super::norm::{BatchStatistics, Moments};
+use super::norm::Moments;
 use crate::kernels::digits::LANES;
 use crate::network::neurons::Neurons;
 
@@ -25,11 +25,12 @@ pub struct Scanned {
     pub largest: Vec<[[f32; LANES]; 2]>,
 }
 
-/// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
+/// ∂z of an image from its currents, their means `[blocks, steps]` and ∂loss/∂pulses behind the pool; without a pool, `dz`
+/// comes with that gradient.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 pub fn through_neurons(
     neurons: &Neurons,
-    statistics: &BatchStatistics,
+    means: &[[f32; LANES]],
     (geometry, pooled): (Geometry, Geometry),
     currents: &[f32],
     gradient: Option<&[f32]>,
@@ -68,7 +69,7 @@ pub fn through_neurons(
                 let here = t * geometry.step() + at;
                 let currents = currents[here..][..pixels * LANES].as_chunks::<LANES>().0;
                 let out = dz[here..][..pixels * LANES].as_chunks_mut::<LANES>().0;
-                let mean = &statistics.mean[block * steps + t];
+                let mean = &means[block * steps + t];
                 // Runs are short: their sums in f32 lose nothing that matters, and are then added in f64.
                 let [mut sum, mut product] = [[0.0f32; LANES]; 2];
                 let lanes = currents.iter().zip(out).zip(potentials).zip(&mut state).enumerate();
@@ -122,6 +123,11 @@ impl ThroughNorm {
             (-f64::from(gain[o]) * (means[0][o] - hat * means[1][o])) as f32
         });
         ThroughNorm { a, b, c }
+    }
+
+    /// Of a norm whose statistics do not depend on the batch: `∂x = gain·∂z`.
+    pub fn fixed(gain: &[f32; LANES]) -> Self {
+        ThroughNorm { a: *gain, b: [0.0; LANES], c: [0.0; LANES] }
     }
 
     /// The largest |∂x| there can be.

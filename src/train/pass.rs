@@ -6,16 +6,17 @@
 use ndarray::Array2;
 
 use super::currents::{Geometry, Images};
-use super::gradient::inputs::Transposed;
-use super::gradient::{Currents, scale_for};
-use super::layer::{LayerPass, Programmed, Signal, matrix_gradient};
+use super::gradient::{Currents, scale_for, weights};
+use super::layer::{LayerPass, Operands, Signal};
 use super::norm::BatchStatistics;
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
+use crate::crossbar::sums::{Input, Kernel};
 use crate::device::Draw;
 use crate::engine::cpu::mean_readout;
 use crate::error::{Error, Result};
+use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::weights::LayerWeights;
 use crate::network::{Inputs, Layer, Model, Network};
@@ -73,7 +74,7 @@ pub fn pass(
 ) -> Result<PassOutcome> {
     let Setting { model, layers, profile } = setting;
     let (steps, images) = (model.steps, inputs.batch.len());
-    let programmed = |i: usize| {
+    let operands = |i: usize| {
         let (state, plan) = (&network.layers[i], &layers[i]);
         let encoding = inputs.encoder.encoding;
         let (unit, largest) = match i {
@@ -86,34 +87,36 @@ pub fn pass(
         let grid = round_to_training_grid(&mut weights, plan.rows(), largest).ok_or_else(|| {
             Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
         })?;
-        Ok(Programmed { weights, grid, unit })
+        let input = if i == 0 { Input::Encoded } else { Input::Pulses };
+        // The training grid leaves no room for sums of f32: only integers are exact.
+        let kernel = Kernel::Dense(Instructions::best());
+        Ok(Operands::new(plan, &weights, (grid, unit), input, kernel, i > 0))
     };
+    let operands = (0..layers.len()).map(operands).collect::<Result<Vec<_>>>()?;
     let mut signal = Signal::Encoded(inputs);
-    let mut passes: Vec<LayerPass> = Vec::new();
+    let (mut passes, mut statistics) = (Vec::new(), Vec::new());
     for (i, plan) in layers.iter().enumerate() {
         let Some(norm) = &network.layers[i].norm else { break };
-        let mut layer = LayerPass::forward(plan, model.neuron, (images, steps), programmed(i)?, norm, signal);
+        let (mut layer, batch) = LayerPass::forward(plan, model.neuron, (images, steps), &operands[i], norm, signal);
         signal = Signal::Pulses(layer.pulses());
         passes.push(layer);
+        statistics.push(batch);
     }
     let last = passes.len();
-    let readout = Readout::run(&layers[last], programmed(last)?, &signal, (images, steps), labels);
+    let readout = Readout::run(&layers[last], &operands[last], &signal, steps, labels, images as f64);
 
     let published = |i: usize, gradient: Vec<f32>| match place(profile, &layers[i]) {
         Place::Rram => straight_through(profile, &layers[i], &network.layers[i], gradient),
         Place::Digital => gradient,
     };
-    let (weights, mut signal_gradient) = readout.backward(&signal, last > 0);
+    let (weights, mut signal_gradient) = readout.backward(&signal);
     let mut gradients = vec![ParameterGradient { weights: published(last, weights), gamma: vec![] }];
-    let mut statistics = Vec::new();
     for (i, layer) in passes.into_iter().enumerate().rev() {
-        let (gradient, batch_statistics) = layer.backward(signal_gradient, i > 0);
+        let gradient = layer.backward(signal_gradient, &statistics[i]);
         gradients.push(ParameterGradient { weights: published(i, gradient.weights), gamma: gradient.gamma });
-        statistics.push(batch_statistics);
         signal_gradient = gradient.inputs;
     }
     gradients.reverse();
-    statistics.reverse();
     Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
 }
 
@@ -139,65 +142,88 @@ fn straight_through(profile: &Profile, plan: &Layer, layer: &LayerWeights, mut g
 }
 
 /// The readout: a matrix whose sums are added up over the steps, and the loss behind it.
-struct Readout<'a> {
+pub(crate) struct Readout<'a> {
     plan: &'a Layer,
-    programmed: Programmed,
-    loss: f64,
-    logits: Array2<f32>,
+    operands: &'a Operands,
+    pub loss: f64,
+    pub logits: Array2<f32>,
     /// ∂loss/∂logits, `[images, classes]`.
     gradient: Vec<f32>,
     steps: usize,
 }
 
 impl<'a> Readout<'a> {
-    fn run(
+    /// Logits and their loss: the sum of the images' cross-entropies, divided by `divisor`.
+    pub fn run(
         plan: &'a Layer,
-        programmed: Programmed,
+        operands: &'a Operands,
         signal: &Signal,
-        (images, steps): (usize, usize),
+        steps: usize,
         labels: &[u32],
+        divisor: f64,
     ) -> Self {
-        let geometry = Geometry::of(plan, images, steps);
-        let (sums, _) = signal.currents(plan, &programmed, geometry);
-        let logits = Array2::from_shape_fn((images, plan.columns()), |(b, c)| {
-            mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), programmed.unit, steps)
+        let geometry = Geometry::of(plan, labels.len(), steps);
+        let (sums, _) = signal.currents(plan, operands, geometry);
+        let logits = Array2::from_shape_fn((labels.len(), plan.columns()), |(b, c)| {
+            mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), operands.unit, steps)
         });
-        let (loss, gradient) = cross_entropy(&logits, labels);
-        Readout { plan, programmed, loss, logits, gradient, steps }
+        let (loss, gradient) = cross_entropy(&logits, labels, divisor);
+        Readout { plan, operands, loss, logits, gradient, steps }
     }
 
-    fn backward(&self, signal: &Signal, wants_inputs: bool) -> (Vec<f32>, Images) {
-        let share = self.programmed.unit / self.steps as f32;
-        let bound = self.gradient.iter().fold(0.0f32, |bound, g| if g.abs() <= bound { bound } else { g.abs() });
-        let scale = scale_for(bound * share);
+    /// ∂loss/∂W and ∂loss/∂pulses.
+    fn backward(&self, signal: &Signal) -> (Vec<f32>, Images) {
+        let scale = self.scale(&self.gradient);
+        let scales = vec![scale; self.logits.nrows()];
+        let currents = self.currents(&scales);
+        let weights = weights::fully_connected(self.plan, signal.source(), self.steps, &currents, 1.0 / scale);
+        (weights, self.operands.connect_back(self.plan, self.steps, &currents, &scales))
+    }
+
+    /// ∂loss/∂pulses alone, each image rounded by a scale of its own.
+    pub fn backward_to_inputs(&self) -> Images {
+        let scales: Vec<f32> = self.gradient.chunks(self.logits.ncols()).map(|g| self.scale(g)).collect();
+        self.operands.connect_back(self.plan, self.steps, &self.currents(&scales), &scales)
+    }
+
+    /// What a step's logits count in the mean over the steps.
+    fn share(&self) -> f32 {
+        self.operands.unit / self.steps as f32
+    }
+
+    fn scale(&self, gradient: &[f32]) -> f32 {
+        let bound = gradient.iter().fold(0.0f32, |bound, g| if g.abs() <= bound { bound } else { g.abs() });
+        scale_for(bound * self.share())
+    }
+
+    /// ∂loss/∂currents, each image's in units of 1/scale.
+    fn currents(&self, scales: &[f32]) -> Currents {
         let (images, classes) = self.logits.dim();
         let mut currents = Currents::default();
         currents.reshape(classes.div_ceil(LANES), images * self.steps);
-        for (image, gradient) in self.gradient.chunks(classes).enumerate() {
+        for (image, (gradient, scale)) in self.gradient.chunks(classes).zip(scales).enumerate() {
             for (class, g) in gradient.iter().enumerate() {
-                let unit = (g * share * scale).round_ties_even() as i32;
+                let unit = (g * self.share() * scale).round_ties_even() as i32;
                 let first = class / LANES * currents.rows + image * self.steps;
                 currents.units[first..first + self.steps].iter_mut().for_each(|lanes| lanes[class % LANES] = unit);
             }
         }
-        let transposed = wants_inputs.then(|| Transposed::new(self.plan, &self.programmed.weights));
-        matrix_gradient(self.plan, signal, self.steps, &currents, 1.0 / scale, transposed.as_ref())
+        currents
     }
 }
 
-/// Mean cross-entropy of logits `[images, classes]` and its gradient.
-fn cross_entropy(logits: &Array2<f32>, labels: &[u32]) -> (f64, Vec<f32>) {
-    let images = labels.len() as f64;
+/// The sum of the images' cross-entropies, of logits `[images, classes]`, and its gradient, both divided by `divisor`.
+fn cross_entropy(logits: &Array2<f32>, labels: &[u32], divisor: f64) -> (f64, Vec<f32>) {
     let mut loss = 0.0;
     let mut gradient = Vec::with_capacity(logits.len());
     for (row, label) in logits.outer_iter().zip(labels) {
         let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exps: Vec<f64> = row.iter().map(|x| libm::exp(f64::from(x - top))).collect();
         let sum: f64 = exps.iter().sum();
-        loss -= (f64::from(row[*label as usize] - top) - libm::log(sum)) / images;
+        loss -= (f64::from(row[*label as usize] - top) - libm::log(sum)) / divisor;
         gradient.extend(exps.iter().enumerate().map(|(c, e)| {
             let target = if c == *label as usize { 1.0 } else { 0.0 };
-            ((e / sum - target) / images) as f32
+            ((e / sum - target) / divisor) as f32
         }));
     }
     (loss, gradient)

@@ -122,11 +122,6 @@ impl<'a> Gradient<'a> {
         (self.at_once, self.at_once * self.patches.map())
     }
 
-    /// Padded pixels from row to row, and from map to map.
-    pub fn padded(&self) -> (usize, usize) {
-        (self.patches.row(), self.patches.map())
-    }
-
     /// Adds steps `[first, first + at_once)` of an image, fewer at the end, whose padded currents are given.
     pub fn add(&mut self, source: Source, image: usize, first: usize, currents: &Currents) {
         let steps = self.at_once.min(self.steps - first);
