@@ -69,7 +69,7 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
         check_labels(file, &labels[first..], layout.classes)?;
         parts.push(part);
     }
-    let normalisation = Normalisation::new(255.0, &layout.mean, &layout.std);
+    let normalisation = Normalisation::new(255, &layout.mean, &layout.std);
     let values = Values::Bytes(Records(parts), normalisation);
     Ok(Contents { shape: SHAPE, frame_steps: None, classes: layout.classes, labels, values })
 }

@@ -83,7 +83,7 @@ fn statistics(images: &Part) -> Result<Normalisation> {
     if histogram.iter().filter(|&&n| n > 0).count() < 2 {
         return Err(Error::file(images.body.path(), "all pixels are alike; such images cannot be normalised"));
     }
-    Ok(Normalisation::new(255.0, &[mean as f32], &[std as f32]))
+    Ok(Normalisation::new(255, &[mean as f32], &[std as f32]))
 }
 
 fn find(dir: &Path, name: &str) -> Result<PathBuf> {

@@ -137,6 +137,12 @@ impl Dataset {
         Ok(())
     }
 
+    /// The normalised values of pixels 0 and 1, per channel: their distance is one over the normalisation's standard
+    /// deviation. None for npz files, whose values are taken as they are.
+    pub fn pixel_range(&self) -> Option<Vec<[f32; 2]>> {
+        self.contents.values.pixel_range()
+    }
+
     /// The first 16 hexadecimal digits of a SHA-256 over shape, classes, labels, normalisation and values.
     ///
     /// It does not depend on where the files are. Of a set too large for memory it covers the sizes of the files in

@@ -49,8 +49,18 @@ impl Values {
     /// The value of a black pixel: of raw 0, or 0 where the normalisation is not known.
     pub fn black(&self, channel: usize) -> f32 {
         match self {
-            Values::Bytes(_, normalisation) => normalisation.0[channel][0],
+            Values::Bytes(_, normalisation) => normalisation.tables[channel][0],
             Values::Floats(_) => 0.0,
+        }
+    }
+
+    /// The values of black and white pixels, per channel, where the normalisation is known.
+    pub fn pixel_range(&self) -> Option<Vec<[f32; 2]>> {
+        match self {
+            Values::Bytes(_, Normalisation { tables, full }) => {
+                Some(tables.iter().map(|table| [table[0], table[usize::from(*full)]]).collect())
+            }
+            Values::Floats(_) => None,
         }
     }
 
@@ -58,7 +68,7 @@ impl Values {
     pub fn hash(&self, count: usize, len: usize, hash: &mut Sha256) {
         match self {
             Values::Bytes(records, normalisation) => {
-                for value in normalisation.0.iter().flatten() {
+                for value in normalisation.tables.iter().flatten() {
                     hash.update(value.to_le_bytes());
                 }
                 let mut left = count;
@@ -83,20 +93,26 @@ impl Values {
     }
 }
 
-/// The normalised value of each byte, a table per channel.
+/// How bytes become values.
 #[derive(Debug)]
-pub(super) struct Normalisation(Vec<[f32; 256]>);
+pub(super) struct Normalisation {
+    /// The normalised value of each byte, a table per channel.
+    tables: Vec<[f32; 256]>,
+    /// The byte of a white pixel.
+    full: u8,
+}
 
 impl Normalisation {
     /// `(byte / full − mean) / std`, rounded to f32 after each operation as PyTorch does.
-    pub fn new(full: f32, mean: &[f32], std: &[f32]) -> Self {
-        let table = |(mean, std): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / full - mean) / std);
-        Normalisation(mean.iter().zip(std).map(table).collect())
+    pub fn new(full: u8, mean: &[f32], std: &[f32]) -> Self {
+        let table =
+            |(mean, std): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / f32::from(full) - mean) / std);
+        Normalisation { tables: mean.iter().zip(std).map(table).collect(), full }
     }
 
     fn apply(&self, raw: &[u8], out: &mut [f32]) {
-        let plane = out.len() / self.0.len();
-        for ((raw, out), table) in raw.chunks_exact(plane).zip(out.chunks_exact_mut(plane)).zip(&self.0) {
+        let plane = out.len() / self.tables.len();
+        for ((raw, out), table) in raw.chunks_exact(plane).zip(out.chunks_exact_mut(plane)).zip(&self.tables) {
             for (value, &byte) in out.iter_mut().zip(raw) {
                 *value = table[usize::from(byte)];
             }
