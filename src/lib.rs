@@ -18,6 +18,7 @@
 //! |---|---|
 //! | commands | [`cli`]: a file a command; parse, call the library, print |
 //! | results | [`study`]: sweeps, trials, tables · [`report`]: the HTML page |
+//! | adversary | [`attack`]: images perturbed by the gradient through a chip, and its accuracy on them |
 //! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation |
 //! | chip | [`chip`]: programs a network onto hardware |
 //! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
@@ -44,6 +45,7 @@
 //! slices, faults, drift, reads), converters of finite resolution, line resistance, energy and area.
 
 pub(crate) mod atomic;
+pub mod attack;
 pub mod checkpoint;
 pub mod chip;
 pub mod cli;

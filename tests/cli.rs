@@ -613,3 +613,38 @@ fn bad_input_is_refused_with_its_place() {
     }
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
+
+#[test]
+fn attack_tells_accuracy_against_epsilon_and_one_chip_can_be_asked_for() {
+    let folder = workspace();
+    let at = folder.path();
+    succeeds(at, "train train.toml --out run --set train.limit=1000 --set train.epochs=4");
+    fs::rename(at.join("run/checkpoint.safetensors"), at.join("c.safetensors")).unwrap();
+    let varied = "--profile profile.toml --set rram.variation.scale=2";
+    let attack = INFER.replacen("infer", "attack", 1);
+    let said =
+        succeeds(at, &format!("{attack} {varied} --chips 3 --method fgsm --epsilon 0,0.5 --json a.json --csv a.csv"));
+    assert!(said.contains("ε in units of the pixel range [0, 1]; 3 chips, 16 images"), "{said}");
+    let attacked = json(at.join("a.json"));
+    succeeds(at, &format!("{INFER} {varied} --chips 3 --json i.json"));
+    let plain = json(at.join("i.json"));
+    assert_eq!(attacked["points"][0]["chips"], plain["chips"], "nothing changes at ε = 0");
+    let mean = |point: usize| attacked["points"][point]["accuracy"]["mean"].as_f64().unwrap();
+    assert!(mean(1) < mean(0), "{attacked}");
+    assert_eq!(fs::read_to_string(at.join("a.csv")).unwrap().lines().count(), 1 + 2 * 3);
+
+    succeeds(at, &format!("{INFER} {varied} --chip 2 --json one.json"));
+    assert_eq!(json(at.join("one.json"))["chips"], serde_json::json!([plain["chips"][2]]), "chip 2 alone is chip 2");
+    let pgd = format!("{attack} --method pgd --steps 2 --epsilon 0.1 --chip 0");
+    assert!(succeeds(at, &pgd).contains("pgd, 2 steps; ε"));
+    for (words, expected) in [
+        ("--method fgsm --epsilon 2", "ε 2: expected a number from 0 to 1"),
+        ("--method fgsm --steps 3 --epsilon 0.1", "belong to --method pgd"),
+        ("--method pgd --step-size 0 --epsilon 0.1", "step size 0"),
+        ("--method fgsm --epsilon 0.1 --chip 1 --chips 2", "--chip"),
+    ] {
+        let output = crosspike(at, &format!("{attack} {words}"));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && text.contains(expected), "{words}: {text}");
+    }
+}

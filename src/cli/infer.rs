@@ -7,21 +7,18 @@ use ndarray::{Array2, Array3, Axis, stack};
 use ndarray_npy::WriteNpyExt;
 use serde_json::{Value, json};
 
-use super::options::{Backend, EncodingArg};
+use super::chips::{ChipArgs, Setup};
 use super::{say, terminal::Terminal};
 use crate::atomic;
-use crate::chip::Blueprint;
-use crate::config::Overrides;
-use crate::data::{Dataset, Split};
+use crate::data::Dataset;
 use crate::engine::Counts;
-use crate::engine::evaluate::{Evaluation, check_fit};
+use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::{ExitOfChip, ExitRule, ExitSummary};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::{Encoder, Encoding, Model, Network};
+use crate::network::{Encoder, Model};
 use crate::numeric::stats::summarise;
-use crate::output::{canonical, origin};
-use crate::profile::Profile;
+use crate::output::canonical;
 use crate::train::adapt::{Adaptation, Sample};
 
 /// Evaluate a checkpoint on manufactured chips.
@@ -45,33 +42,8 @@ untouched. The images are those of the training half of --data; where that is a 
       --chips 20 --set rram.variation.scale=2 --adapt 8
   crosspike infer --model M --checkpoint C --data frames:test.npz --adapt 8 --adapt-batch 32 --adapt-data frames:train.npz")]
 pub struct Args {
-    /// The model file.
-    #[arg(long)]
-    model: PathBuf,
-    /// The checkpoint: safetensors, or PyTorch .pth, .pt, .pth.tar.
-    #[arg(long)]
-    checkpoint: PathBuf,
-    /// The data set: digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or images:FILE.npz; its test images run.
-    #[arg(long)]
-    data: String,
-    /// The hardware profile; without one, the ideal chip.
-    #[arg(long)]
-    profile: Option<PathBuf>,
-    /// Override a key of the profile (rram.weight_bits=2) or the model (model.steps=8).
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// The encoder; default: frames for frame data, poisson otherwise.
-    #[arg(long)]
-    encoding: Option<EncodingArg>,
-    /// Chips to manufacture.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
-    chips: u64,
-    /// The seed of chips and encoding.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// The first images of the test set.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    limit: Option<u64>,
+    #[command(flatten)]
+    chips: ChipArgs,
     /// Stop early by gamma, gamma:TH or confidence:TH, and report it beside the results of all steps.
     #[arg(long, value_name = "RULE", value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
     exit: Option<ExitRule>,
@@ -85,12 +57,6 @@ pub struct Args {
     /// The data set to adapt on; default: the training half of --data.
     #[arg(long, value_name = "SPEC", requires = "adapt")]
     adapt_data: Option<String>,
-    /// Images at once; never changes a result.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
-    batch: u64,
-    /// What runs the chips.
-    #[arg(long, default_value = "auto")]
-    backend: Backend,
     /// Write the logits, f32 [chips, images, classes], to this .npy file, replacing it.
     #[arg(long, value_name = "F.npy")]
     logits: Option<PathBuf>,
@@ -101,50 +67,44 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let overrides = Overrides::sort(&args.set, &[])?;
-    let model = Model::read(&args.model, &overrides.model)?;
-    let profile = match &args.profile {
-        Some(path) => Profile::read(path, &overrides.profile)?,
-        None => Profile::ideal(&overrides.profile)?,
-    };
     for path in args.logits.iter().chain(&args.json) {
         atomic::check_folder(path)?;
     }
-    let data = Dataset::open(&args.data, Path::new(""), Split::Test)?;
+    let ChipArgs { seed, batch, .. } = args.chips;
+    let indices = args.chips.indices();
+    let chips = indices.clone().count() as u64;
+    let setup = args.chips.read()?;
+    let Setup { model, data, encoding, network, .. } = &setup;
     let sample = args.sample();
-    let open = |sample: &Sample| sample.open(Path::new(""), &data).map_err(of_option("--adapt-data"));
+    let open = |sample: &Sample| sample.open(Path::new(""), &setup.whole).map_err(of_option("--adapt-data"));
     let training = sample.as_ref().map(open).transpose()?;
-    let data = data.limit(args.limit.unwrap_or(u64::MAX) as usize);
-    check_fit(&data, &model)?;
-    let encoding = Encoding::resolve(args.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
-    let (network, checkpoint_hash) = Network::read(&model, &args.checkpoint)?;
-    let blueprint = Blueprint::new(&profile, &model, &network, encoding, args.seed)?;
+    let blueprint = args.chips.blueprint(&setup)?;
     let draw = |(sample, training): (&Sample, &Dataset)| {
-        Adaptation::draw(&network, &model, training, encoding, args.seed, sample).map_err(of_option("--adapt"))
+        Adaptation::draw(network, model, training, *encoding, seed, sample).map_err(of_option("--adapt"))
     };
     let adaptation = sample.as_ref().zip(training.as_ref()).map(draw).transpose()?;
-    let engine = args.backend.open()?;
+    let engine = args.chips.engine()?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
-    let encoder = Encoder::new(encoding, model.input, args.seed, 0);
-    let mut evaluation = Evaluation::on(engine.as_ref(), &data, encoder, model.steps).batches_of(args.batch as usize);
+    let encoder = Encoder::new(*encoding, model.input, seed, 0);
+    let mut evaluation = Evaluation::on(engine.as_ref(), data, encoder, model.steps).batches_of(batch as usize);
     if let Some(rule) = args.exit {
-        evaluation = evaluation.exiting(rule.of(&network));
+        evaluation = evaluation.exiting(rule.of(network));
     }
     if let Some(adaptation) = &adaptation {
         evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
     }
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
-    terminal.begin("chips", args.chips);
-    evaluation.series(&blueprint, 0..args.chips, |index, result| {
+    terminal.begin("chips", chips);
+    evaluation.series(&blueprint, indices.clone(), |index, result| {
         accuracies.push(result.accuracy);
         counts.add(&result.counts);
         exits.extend(ExitOfChip::new(index, result));
         if args.logits.is_some() {
             logits.push(result.logits.clone());
         }
-        terminal.progress(index + 1, "");
+        terminal.progress(accuracies.len() as u64, "");
         if terminal.stop() {
             terminal.end();
             return Err(Error::Interrupted("nothing is written".into()));
@@ -152,28 +112,22 @@ pub fn run(args: &Args) -> Result<()> {
         Ok(())
     })?;
     terminal.end();
-    let origin = {
-        let mut origin = origin(
-            "infer",
-            json!({
-                "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
-                "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": args.chips, "seed": args.seed,
-                "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(),
-                "exit": args.exit,
-                "adapt": sample, "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
-            }),
-        );
-        origin["backend"] = engine.name().into();
-        origin
-    };
+    let mut origin = args.chips.origin("infer", &setup, &blueprint, engine.as_ref());
+    for (key, value) in [
+        ("exit", json!(args.exit)),
+        ("adapt", json!(sample)),
+        ("adapt_data_fingerprint", json!(training.as_ref().map(Dataset::fingerprint))),
+    ] {
+        origin["configuration"][key] = value;
+    }
     let stats = summarise(&accuracies);
     let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
     if let Some(path) = &args.json {
         let report = json!({
             "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
-            "chips": accuracies.iter().enumerate().map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
+            "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
             "images": data.len(),
-            "spikes": spikes_by_layer(&model, &counts),
+            "spikes": spikes_by_layer(model, &counts),
             "events": { "input_pulses": counts.input },
             "energy": Value::Null,
             "early_exit": early,
@@ -186,14 +140,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let spread = match (stats.std, stats.ci95) {
         (Some(std), Some(ci)) => {
-            format!(
-                " ± {ci:.2} (95 %), spread {std:.2}, {:.2} to {:.2}, over {} chips",
-                stats.min, stats.max, args.chips
-            )
+            format!(" ± {ci:.2} (95 %), spread {std:.2}, {:.2} to {:.2}, over {} chips", stats.min, stats.max, chips)
         }
         _ => String::new(),
     };
-    let spikes = counts.total_spikes() as f64 / (args.chips * data.len() as u64) as f64;
+    let spikes = counts.total_spikes() as f64 / (chips * data.len() as u64) as f64;
     say(&format!(
         "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}",
         stats.mean,

@@ -1,5 +1,7 @@
 //! The command line: a file a command. Each parses, calls the library and prints; exit code 0, 1 (failed) or 2 (usage).
 
+mod attack;
+mod chips;
 mod gpus;
 mod import;
 mod infer;
@@ -45,6 +47,7 @@ enum Command {
     Quickstart(quickstart::Args),
     Train(train::Args),
     Infer(infer::Args),
+    Attack(attack::Args),
     Sweep(sweep::Args),
     Recipe(recipe::Args),
     Report(report::Args),
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
+        Command::Attack(args) => attack::run(&args),
         Command::Sweep(args) => sweep::run(&args),
         Command::Recipe(args) => recipe::run(&args),
         Command::Report(args) => report::run(&args),

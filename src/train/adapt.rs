@@ -29,9 +29,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::layer::{LayerPass, Programmed, Signal};
+use super::layer::{LayerPass, Operands, Signal};
 use super::memory_bytes;
-use crate::chip::Chip;
+use crate::chip::{Chip, ProgrammedLayer};
+use crate::crossbar::sums::{Input, Kernel};
 use crate::data::{Dataset, Split, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
 use crate::error::{Error, Result};
@@ -127,15 +128,19 @@ impl<'a> Adaptation<'a> {
         self.check(chip)?;
         let mut sums: Vec<[Vec<f64>; 2]> =
             self.norms.iter().map(|norm| [vec![0.0; norm.mean.len()], vec![0.0; norm.var.len()]]).collect();
+        let operands = chip.layers.iter().zip(&self.norms).enumerate().map(|(l, (layer, _))| {
+            let ProgrammedLayer { plan, weights, grid, input_unit, .. } = layer;
+            let input = if l == 0 { Input::Encoded } else { Input::Pulses };
+            Operands::new(plan, weights, (*grid, *input_unit), input, Kernel::Auto, false)
+        });
+        let operands: Vec<Operands> = operands.collect();
         for inputs in &self.batches {
             let images = (inputs.batch.len(), chip.steps);
             let mut signal = Signal::Encoded(inputs);
             for (l, (norm, sums)) in self.norms.iter().zip(&mut sums).enumerate() {
-                let layer = &chip.layers[l];
-                let weights = crate::numeric::copy(&layer.weights);
-                let programmed = Programmed { weights, grid: layer.grid, unit: layer.input_unit };
-                let mut pass = LayerPass::forward(&layer.plan, chip.neuron, images, programmed, norm, signal);
-                for (sums, values) in sums.iter_mut().zip(pass.statistics().running()) {
+                let plan = &chip.layers[l].plan;
+                let (mut pass, statistics) = LayerPass::forward(plan, chip.neuron, images, &operands[l], norm, signal);
+                for (sums, values) in sums.iter_mut().zip(statistics.running()) {
                     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
                 }
                 if l + 1 == self.norms.len() {

@@ -78,16 +78,7 @@ impl Trainer<'_> {
                 validation.len()
             )));
         }
-        let images = self.recipe.batch.min(training.len());
-        let needed = pass::bytes(self.model, images);
-        match memory_bytes() {
-            Some(there) if needed > there => Err(Error::Mismatch(format!(
-                "a batch of {images} images needs some {} GB of memory, this machine has {} GB; lower train.batch",
-                needed >> 30,
-                there >> 30
-            ))),
-            _ => Ok(()),
-        }
+        check_memory(self.model, self.recipe.batch.min(training.len()), "train.batch")
     }
 
     fn split(&self) -> (Vec<usize>, Vec<usize>) {
@@ -106,6 +97,19 @@ impl Trainer<'_> {
             profile.amend(|rram, _| rram.variation.kind = VariationKind::None);
         }
         profile
+    }
+}
+
+/// An error if the passes over a batch of so many images do not fit this machine's memory; `key` is what to lower.
+pub(crate) fn check_memory(model: &Model, images: usize, key: &str) -> Result<()> {
+    let needed = pass::bytes(model, images);
+    match memory_bytes() {
+        Some(there) if needed > there => Err(Error::Mismatch(format!(
+            "a batch of {images} images needs some {} GB of memory, this machine has {} GB; lower {key}",
+            needed >> 30,
+            there >> 30
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -1,0 +1,113 @@
+//! ∂loss/∂image on a programmed chip: backpropagation through time down to the pixels.
+//!
+//! Forward as the chip runs, on its weights, gains and offsets; backward by the surrogate of training
+//! (`∂spike/∂v = 0.3·max(0, 1 − |v|)`, the reset outside the gradient), through the first layer's transposed matrix to
+//! the encoded pulses, and through the encoder: a direct input is the pixel at every step, ∂s/∂x = 1; a Poisson input
+//! `sign(x)·[2r ≤ |x|]` has the mean x/2 up to |x| = 2 and ±1 beyond, so straight through it ∂s/∂x = ½ or 0.
+//!
+//! As in training, ∂loss/∂currents are rounded to 23 bits of the largest that they can be in the layer, here image by
+//! image: an image's gradient is the same bits in any batch and on any number of threads.
+
+use ndarray::Array2;
+
+use crate::chip::{Chip, ProgrammedLayer};
+use crate::crossbar::sums::{Input, Kernel};
+use crate::error::{Error, Result};
+use crate::kernels::digits::LANES;
+use crate::network::{Encoding, Inputs};
+use crate::train::layer::{LayerPass, Operands, Signal};
+use crate::train::pass::Readout;
+
+/// A chip as an attacker sees it who knows everything of it.
+pub struct WhiteBox<'a> {
+    chip: &'a Chip,
+    operands: Vec<Operands>,
+}
+
+/// What a pass over a batch gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputGradient {
+    /// Sum of the images' cross-entropies.
+    pub loss: f64,
+    /// `[images, classes]`: the chip's own.
+    pub logits: Array2<f32>,
+    /// ∂loss/∂x of the normalised images, `[images, channels, rows, columns]`.
+    pub values: Vec<f32>,
+}
+
+/// An error unless inputs of this kind have a gradient.
+pub fn check_encoding(encoding: Encoding) -> Result<()> {
+    match encoding {
+        Encoding::Frames => Err(Error::Usage(
+            "an attack changes the pixels in front of an encoder; `frames` are the spikes themselves, given per step: \
+             expected encoding `poisson` or `direct`"
+                .into(),
+        )),
+        Encoding::Poisson | Encoding::Direct => Ok(()),
+    }
+}
+
+impl<'a> WhiteBox<'a> {
+    /// Makes a chip's matrices ready for products in both directions.
+    pub fn new(chip: &'a Chip) -> Result<Self> {
+        check_encoding(chip.encoding)?;
+        let operands = |(i, layer): (usize, &ProgrammedLayer)| {
+            let input = if i == 0 { Input::Encoded } else { Input::Pulses };
+            let ProgrammedLayer { plan, weights, grid, input_unit, .. } = layer;
+            Operands::new(plan, weights, (*grid, *input_unit), input, Kernel::Auto, true)
+        };
+        Ok(WhiteBox { chip, operands: chip.layers.iter().enumerate().map(operands).collect() })
+    }
+
+    /// The chip.
+    pub fn chip(&self) -> &'a Chip {
+        self.chip
+    }
+
+    /// The gradient at the images of `inputs`, under their encoder's draw.
+    ///
+    /// # Panics
+    /// If there is no image, or inputs, labels and chip do not fit together.
+    pub fn gradient(&self, inputs: &Inputs, labels: &[u32]) -> InputGradient {
+        let Chip { layers, steps, neuron, encoding, .. } = self.chip;
+        let sizes = (inputs.batch.len(), *steps);
+        assert!(sizes == (labels.len(), inputs.steps) && sizes.0 > 0, "{sizes:?} images and steps");
+        assert!(inputs.encoder.encoding == *encoding && inputs.encoder.shape == self.chip.input, "other inputs");
+        let (readout, spiking) = layers.split_last().expect("a chip has a readout");
+        let mut signal = Signal::Encoded(inputs);
+        let mut passes = Vec::new();
+        for (layer, operands) in spiking.iter().zip(&self.operands) {
+            let folded = (&layer.gain[..], &layer.offset[..]);
+            let mut pass = LayerPass::forward_folded(&layer.plan, *neuron, sizes, operands, folded, signal);
+            signal = Signal::Pulses(pass.pulses());
+            passes.push(pass);
+        }
+        let readout = Readout::run(&readout.plan, &self.operands[spiking.len()], &signal, *steps, labels, 1.0);
+        let gradient = passes
+            .into_iter()
+            .rev()
+            .fold(readout.backward_to_inputs(), |gradient, pass| pass.backward_folded(gradient));
+        let values = gradient.iter().enumerate().flat_map(|(b, pulses)| self.through_encoder(inputs, b, pulses));
+        InputGradient { loss: readout.loss, values: values.collect(), logits: readout.logits }
+    }
+
+    /// ∂loss/∂x of image `b` from ∂loss/∂pulses `[steps, blocks, pixels, 16]`.
+    fn through_encoder(&self, inputs: &Inputs, b: usize, pulses: &[f32]) -> Vec<f32> {
+        let shape = self.chip.input;
+        let pixels = shape.height * shape.width;
+        let step = shape.channels.div_ceil(LANES) * pixels * LANES;
+        let slope = |x: f32| match self.chip.encoding {
+            // Pulses count in fixed-point units.
+            Encoding::Direct | Encoding::Frames => 1.0 / self.chip.encoding.unit(),
+            Encoding::Poisson if x.abs() <= 2.0 => 0.5,
+            Encoding::Poisson => 0.0,
+        };
+        let value = |(i, x): (usize, &f32)| {
+            let (channel, pixel) = (i / pixels, i % pixels);
+            let at = (channel / LANES * pixels + pixel) * LANES + channel % LANES;
+            let sum: f32 = pulses.chunks(step).map(|pulses| pulses[at]).sum();
+            slope(*x) * sum
+        };
+        inputs.batch.image(b).iter().enumerate().map(value).collect()
+    }
+}

@@ -1,0 +1,176 @@
+//! `crosspike attack`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::chips::{ChipArgs, Setup};
+use super::{say, terminal::Terminal};
+use crate::atomic;
+use crate::attack::{Attack, Method, gradient::check_encoding};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::numeric::stats::{Summary, summarise};
+use crate::output::canonical;
+use crate::train::check_memory;
+
+/// Evaluate chips on adversarial images: accuracy against the largest change of a pixel, ε.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Every chip is attacked by the surrogate gradient through itself: its programmed weights and folded norms.
+ε is in units of the pixel range [0, 1]; for images:FILE.npz, of the file's values.
+
+Examples:
+  crosspike attack --model models/digits.toml --checkpoint runs/quickstart/baseline.safetensors --data digits \\
+      --method fgsm --epsilon 0,0.05,0.1,0.2
+  crosspike attack --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
+      --chips 20 --method pgd --steps 10 --epsilon 0,0.02,0.05 --json out.json --csv out.csv")]
+pub struct Args {
+    #[command(flatten)]
+    chips: ChipArgs,
+    /// How images are perturbed.
+    #[arg(long)]
+    method: MethodArg,
+    /// The largest changes of a pixel, separated by commas.
+    #[arg(long, value_name = "E,...", required = true, value_delimiter = ',', allow_negative_numbers = true)]
+    epsilon: Vec<f64>,
+    /// Steps of pgd; default 10.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    steps: Option<u64>,
+    /// The size of a step of pgd, in the unit of ε; default 2.5·ε/K.
+    #[arg(long, value_name = "A", allow_negative_numbers = true)]
+    step_size: Option<f64>,
+    /// Write the results as JSON to this file, replacing it.
+    #[arg(long, value_name = "F.json")]
+    json: Option<PathBuf>,
+    /// Write a row an ε and chip to this file, replacing it.
+    #[arg(long, value_name = "F.csv")]
+    csv: Option<PathBuf>,
+}
+
+/// A method on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MethodArg {
+    /// One step by the gradient's sign (arXiv:1412.6572).
+    Fgsm,
+    /// Projected gradient descent (arXiv:1706.06083).
+    Pgd,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let method = method(args)?;
+    for path in args.json.iter().chain(&args.csv) {
+        atomic::check_folder(path)?;
+    }
+    let ChipArgs { seed, batch, .. } = args.chips;
+    let setup = args.chips.read()?;
+    let Setup { model, data, encoding, .. } = &setup;
+    check_encoding(*encoding)?;
+    let attack = Attack::new(method, args.epsilon.clone(), seed, data)?;
+    check_memory(model, data.len().min(batch as usize), "--batch")?;
+    let blueprint = args.chips.blueprint(&setup)?;
+    let engine = args.chips.engine()?;
+    let terminal = Terminal::default();
+    blueprint.notices().iter().for_each(|notice| terminal.line(notice));
+    let chips = args.chips.indices();
+    let count = chips.clone().count() as u64;
+    let mut points: Vec<Point> =
+        args.epsilon.iter().map(|epsilon| Point { epsilon: *epsilon, chips: vec![] }).collect();
+    terminal.begin("chips attacked", count);
+    attack.series(engine.as_ref(), data, &blueprint, (chips, batch as usize), &terminal, |index, judged| {
+        points.iter_mut().zip(judged).for_each(|(point, judged)| point.chips.push((index, judged.accuracy())));
+        terminal.progress(points[0].chips.len() as u64, "");
+        Ok(())
+    })?;
+    terminal.end();
+    if let Some(path) = &args.json {
+        let mut origin = args.chips.origin("attack", &setup, &blueprint, engine.as_ref());
+        origin["configuration"]["attack"] = json!({
+            "method": name(args.method), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
+            "steps": method.steps(), "step_size": args.step_size,
+        });
+        let points = points.iter().map(|point| {
+            let stats = point.accuracy();
+            json!({
+                "epsilon": point.epsilon,
+                "step_size": method.step_size(point.epsilon),
+                "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
+                "chips": point.chips.iter().map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
+            })
+        });
+        let report = json!({
+            "points": points.collect::<Vec<_>>(), "epsilon_unit": attack.unit(), "images": data.len(), "origin": origin,
+        });
+        atomic::write(path, canonical(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.csv {
+        atomic::write(path, csv(&points).as_bytes())?;
+    }
+    let steps = match method {
+        Method::Fgsm => String::new(),
+        Method::Pgd { steps, .. } => format!(", {steps} steps"),
+    };
+    say(&format!(
+        "{}{steps}; ε in units of {}; {count} chips, {} images, {}\n\n{}",
+        name(args.method),
+        attack.unit(),
+        data.len(),
+        engine.name(),
+        table(&points)
+    ))
+}
+
+/// What the options mean together.
+fn method(args: &Args) -> Result<Method> {
+    match args.method {
+        MethodArg::Fgsm if args.steps.is_some() || args.step_size.is_some() => {
+            Err(Error::Usage("--steps and --step-size belong to --method pgd; fgsm takes one step of ε".into()))
+        }
+        MethodArg::Fgsm => Ok(Method::Fgsm),
+        MethodArg::Pgd => Ok(Method::Pgd { steps: args.steps.unwrap_or(10) as usize, step_size: args.step_size }),
+    }
+}
+
+fn name(method: MethodArg) -> &'static str {
+    match method {
+        MethodArg::Fgsm => "fgsm",
+        MethodArg::Pgd => "pgd",
+    }
+}
+
+/// All chips at one ε.
+struct Point {
+    epsilon: f64,
+    /// Each chip's index and accuracy in percent.
+    chips: Vec<(u64, f64)>,
+}
+
+impl Point {
+    fn accuracy(&self) -> Summary {
+        summarise(&self.chips.iter().map(|(_, accuracy)| *accuracy).collect::<Vec<_>>())
+    }
+}
+
+fn table(points: &[Point]) -> String {
+    let rows = points.iter().map(|point| {
+        let (epsilon, stats) = (point.epsilon, point.accuracy());
+        let spread = match stats.std {
+            Some(std) => format!(" ± {std:>5.2}   {:.2} to {:.2}", stats.min, stats.max),
+            None => String::new(),
+        };
+        format!("{epsilon:>10}  {:>6.2}{spread}", stats.mean)
+    });
+    let several = points.iter().any(|point| point.chips.len() > 1);
+    let what = if several { ": mean ± spread over chips, worst to best" } else { "" };
+    let head = format!("{:>10}  accuracy in percent{what}", "ε");
+    std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+fn csv(points: &[Point]) -> String {
+    let rows = points.iter().flat_map(|Point { epsilon, chips }| {
+        chips.iter().map(move |(chip, accuracy)| format!("{epsilon},{chip},{accuracy}\n"))
+    });
+    std::iter::once("epsilon,chip,accuracy\n".to_string()).chain(rows).collect()
+}

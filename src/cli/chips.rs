@@ -1,0 +1,118 @@
+//! What commands share that manufacture chips from a checkpoint and judge them on test images.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::options::{Backend, EncodingArg};
+use crate::chip::Blueprint;
+use crate::config::Overrides;
+use crate::data::{Dataset, Split};
+use crate::engine::Engine;
+use crate::engine::evaluate::check_fit;
+use crate::error::Result;
+use crate::network::{Encoding, Model, Network};
+use crate::output::origin;
+use crate::profile::Profile;
+
+/// The chips and the images.
+#[derive(clap::Args)]
+pub struct ChipArgs {
+    /// The model file.
+    #[arg(long)]
+    model: PathBuf,
+    /// The checkpoint: safetensors, or PyTorch .pth, .pt, .pth.tar.
+    #[arg(long)]
+    checkpoint: PathBuf,
+    /// The data set: digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or images:FILE.npz; its test images run.
+    #[arg(long)]
+    data: String,
+    /// The hardware profile; without one, the ideal chip.
+    #[arg(long)]
+    profile: Option<PathBuf>,
+    /// Override a key of the profile (rram.weight_bits=2) or the model (model.steps=8).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The encoder; default: frames for frame data, poisson otherwise.
+    #[arg(long)]
+    encoding: Option<EncodingArg>,
+    /// Chips to manufacture.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    chips: u64,
+    /// Only this chip of the seed, from 0: for a companion array of its own.
+    #[arg(long, value_name = "I", conflicts_with = "chips", value_parser = clap::value_parser!(u64).range(..1 << 20))]
+    chip: Option<u64>,
+    /// The seed of chips and encoding.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The first images of the test set.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Images at once; never changes a result.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    pub batch: u64,
+    /// What runs the chips.
+    #[arg(long, default_value = "auto")]
+    backend: Backend,
+}
+
+/// What the chips are made from and judged on, read and checked.
+pub struct Setup {
+    pub model: Model,
+    pub profile: Profile,
+    /// The whole test set.
+    pub whole: Dataset,
+    /// The images of it that are judged.
+    pub data: Dataset,
+    pub encoding: Encoding,
+    pub network: Network,
+    checkpoint_hash: String,
+}
+
+impl ChipArgs {
+    /// Reads every file.
+    pub fn read(&self) -> Result<Setup> {
+        let overrides = Overrides::sort(&self.set, &[])?;
+        let model = Model::read(&self.model, &overrides.model)?;
+        let profile = match &self.profile {
+            Some(path) => Profile::read(path, &overrides.profile)?,
+            None => Profile::ideal(&overrides.profile)?,
+        };
+        let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
+        let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
+        let encoding = Encoding::resolve(self.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
+        let (network, checkpoint_hash) = Network::read(&model, &self.checkpoint)?;
+        Ok(Setup { model, profile, whole, data, encoding, network, checkpoint_hash })
+    }
+
+    /// The series of chips; an error unless images and model fit together.
+    pub fn blueprint<'a>(&self, setup: &'a Setup) -> Result<Blueprint<'a>> {
+        check_fit(&setup.data, &setup.model)?;
+        Blueprint::new(&setup.profile, &setup.model, &setup.network, setup.encoding, self.seed)
+    }
+
+    /// Their indices.
+    pub fn indices(&self) -> std::ops::Range<u64> {
+        self.chip.map_or(0..self.chips, |chip| chip..chip + 1)
+    }
+
+    /// What runs them.
+    pub fn engine(&self) -> Result<Box<dyn Engine>> {
+        self.backend.open()
+    }
+
+    /// Where a command's results come from.
+    pub fn origin(&self, command: &str, setup: &Setup, blueprint: &Blueprint, engine: &dyn Engine) -> Value {
+        let Setup { model, profile, data, encoding, checkpoint_hash, .. } = setup;
+        let mut origin = origin(
+            command,
+            json!({
+                "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
+                "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": self.chips, "chip": self.chip, "seed": self.seed,
+                "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(),
+            }),
+        );
+        origin["backend"] = engine.name().into();
+        origin
+    }
+}
