@@ -639,7 +639,7 @@ fn attack_tells_accuracy_against_epsilon_and_one_chip_can_be_asked_for() {
     assert!(succeeds(at, &pgd).contains("pgd, 2 steps; ε"));
     for (words, expected) in [
         ("--method fgsm --epsilon 2", "ε 2: expected a number from 0 to 1"),
-        ("--method fgsm --steps 3 --epsilon 0.1", "belong to --method pgd"),
+        ("--method fgsm --steps 3 --epsilon 0.1", "belong to the method `pgd`"),
         ("--method pgd --step-size 0 --epsilon 0.1", "step size 0"),
         ("--method fgsm --epsilon 0.1 --chip 1 --chips 2", "--chip"),
     ] {

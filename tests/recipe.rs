@@ -288,3 +288,36 @@ fn accuracy(golden: &str, logits: &str) -> f64 {
     let right = logits.outer_iter().zip(&labels).filter(|(row, label)| best(*row) == **label).count();
     100.0 * right as f64 / labels.len() as f64
 }
+
+#[test]
+fn stages_are_compared_under_attack() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let stages = &STAGES[..STAGES.find("[[stage]]\nname = \"SRAM\"").unwrap()];
+    let head = head().replace("epochs = 2", "epochs = 6").replace("limit = 320", "limit = 1000");
+    let head = head.split("[final]").next().unwrap().replace("[0.0, 2.0]", "[1.0]");
+    let attack = "[evaluate.attack]\nmethod = \"fgsm\"\nepsilon = [0.0, 0.1]\n";
+    fs::write(at.join("r.toml"), format!("{head}{attack}{stages}")).unwrap();
+    succeeds(at, "recipe r.toml --out run --backend cpu");
+    fs::write(at.join("p.toml"), format!("{head}{stages}")).unwrap();
+    succeeds(at, "recipe p.toml --out plain --backend cpu");
+    let (attacked, plain) = (rows(&at.join("run/summary.csv")), rows(&at.join("plain/summary.csv")));
+    assert_eq!((attacked.len(), plain.len()), (2 * 2 * 2, 2 * 2));
+    for row in &plain {
+        let find = |epsilon: &str| {
+            let same = |other: &&std::collections::HashMap<String, String>| {
+                ["stage", "rram.weight_bits"].iter().all(|key| other[*key] == row[*key])
+                    && other["attack.epsilon"] == epsilon
+            };
+            attacked.iter().find(same).unwrap()["accuracy_mean"].parse::<f64>().unwrap()
+        };
+        let clean = row["accuracy_mean"].parse::<f64>().unwrap();
+        assert_eq!(find("0"), clean, "{row:?}");
+        assert!(find("0.1") < clean - 5.0, "{} of {clean}", find("0.1"));
+    }
+    let refused = stages.replacen("train = {}", "train = {}\nexit = \"confidence:0.9\"", 1);
+    fs::write(at.join("r.toml"), format!("{head}{attack}{refused}")).unwrap();
+    let error = crosspike(at, "recipe r.toml --out other");
+    let text = String::from_utf8_lossy(&error.stderr).into_owned();
+    assert!(error.status.code() == Some(2) && text.contains("exit: is not modelled under an attack"), "{text}");
+}

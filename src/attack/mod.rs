@@ -24,6 +24,7 @@
 //! chips, each on images made for it.
 
 pub mod gradient;
+mod plan;
 
 use crate::chip::{Blueprint, Chip};
 use crate::data::Dataset;
@@ -33,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Batch, Encoder, Inputs};
 use gradient::WhiteBox;
+pub use plan::{Name, Plan};
 
 /// How images are perturbed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -205,7 +207,10 @@ impl Attack {
         let mut loaded = engine.load(std::slice::from_ref(chip))?;
         let judge = Encoder::new(chip.encoding, chip.input, self.seed, 0);
         let images: Vec<usize> = (0..data.len()).collect();
-        let mut judged = vec![Judged { images: images.len(), correct: 0, spikes: 0 }; self.epsilons.len()];
+        let mut judged = vec![
+            Judged { images: images.len(), correct: 0, spikes: 0, sram_bytes: chip.sram_bytes };
+            self.epsilons.len()
+        ];
         for chosen in images.chunks(batch) {
             let (batch, labels) = read_batch(data, chosen, None)?;
             for (example, judged) in self.examples(&white_box, &batch, &labels)?.into_iter().zip(&mut judged) {
@@ -231,6 +236,8 @@ pub struct Judged {
     pub correct: usize,
     /// Spikes of all layers, steps and images.
     pub spikes: u64,
+    /// Bytes that the chip's companion arrays hold.
+    pub sram_bytes: usize,
 }
 
 impl Judged {

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use super::chips::{ChipArgs, Setup};
 use super::{say, terminal::Terminal};
 use crate::atomic;
-use crate::attack::{Attack, Method, gradient::check_encoding};
-use crate::error::{Error, Result};
+use crate::attack::{Method, Name, Plan, gradient::check_encoding};
+use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::{Summary, summarise};
 use crate::output::canonical;
@@ -31,7 +30,7 @@ pub struct Args {
     chips: ChipArgs,
     /// How images are perturbed.
     #[arg(long)]
-    method: MethodArg,
+    method: Name,
     /// The largest changes of a pixel, separated by commas.
     #[arg(long, value_name = "E,...", required = true, value_delimiter = ',', allow_negative_numbers = true)]
     epsilon: Vec<f64>,
@@ -49,18 +48,11 @@ pub struct Args {
     csv: Option<PathBuf>,
 }
 
-/// A method on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MethodArg {
-    /// One step by the gradient's sign (arXiv:1412.6572).
-    Fgsm,
-    /// Projected gradient descent (arXiv:1706.06083).
-    Pgd,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    let method = method(args)?;
+    let steps = args.steps.map(|steps| steps as usize);
+    let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
+    let method = plan.method()?;
     for path in args.json.iter().chain(&args.csv) {
         atomic::check_folder(path)?;
     }
@@ -68,7 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
     let setup = args.chips.read()?;
     let Setup { model, data, encoding, .. } = &setup;
     check_encoding(*encoding)?;
-    let attack = Attack::new(method, args.epsilon.clone(), seed, data)?;
+    let attack = plan.attack(seed, data)?;
     check_memory(model, data.len().min(batch as usize), "--batch")?;
     let blueprint = args.chips.blueprint(&setup)?;
     let engine = args.chips.engine()?;
@@ -88,7 +80,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.json {
         let mut origin = args.chips.origin("attack", &setup, &blueprint, engine.as_ref());
         origin["configuration"]["attack"] = json!({
-            "method": name(args.method), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
+            "method": args.method.as_str(), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
             "steps": method.steps(), "step_size": args.step_size,
         });
         let points = points.iter().map(|point| {
@@ -114,30 +106,12 @@ pub fn run(args: &Args) -> Result<()> {
     };
     say(&format!(
         "{}{steps}; ε in units of {}; {count} chips, {} images, {}\n\n{}",
-        name(args.method),
+        args.method.as_str(),
         attack.unit(),
         data.len(),
         engine.name(),
         table(&points)
     ))
-}
-
-/// What the options mean together.
-fn method(args: &Args) -> Result<Method> {
-    match args.method {
-        MethodArg::Fgsm if args.steps.is_some() || args.step_size.is_some() => {
-            Err(Error::Usage("--steps and --step-size belong to --method pgd; fgsm takes one step of ε".into()))
-        }
-        MethodArg::Fgsm => Ok(Method::Fgsm),
-        MethodArg::Pgd => Ok(Method::Pgd { steps: args.steps.unwrap_or(10) as usize, step_size: args.step_size }),
-    }
-}
-
-fn name(method: MethodArg) -> &'static str {
-    match method {
-        MethodArg::Fgsm => "fgsm",
-        MethodArg::Pgd => "pgd",
-    }
 }
 
 /// All chips at one ε.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::table::ChipRow;
+use crate::attack::Judged;
 use crate::engine::evaluate::ChipResult;
 use crate::error::{Error, Result};
 
@@ -50,6 +51,19 @@ impl Trial {
             spikes: counts.unwrap_or(&result.counts).total_spikes(),
             sram_bytes: result.sram_bytes as u64,
             steps: ran as u64,
+        }
+    }
+
+    /// Of a chip under attack.
+    pub fn attacked(point: u64, chip: u64, judged: &Judged, steps: usize) -> Self {
+        Trial {
+            point,
+            chip,
+            correct: judged.correct as u64,
+            images: judged.images as u64,
+            spikes: judged.spikes,
+            sram_bytes: judged.sram_bytes as u64,
+            steps: (judged.images * steps) as u64,
         }
     }
 

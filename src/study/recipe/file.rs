@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Table;
 
+use crate::attack::Plan;
 use crate::config::Document;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
@@ -76,6 +77,8 @@ pub struct Evaluate {
     /// Values by profile key.
     #[serde(default)]
     pub grid: Table,
+    /// An attack on every chip, at each of its ε.
+    pub attack: Option<Plan>,
 }
 
 /// `[final]`: stages that are evaluated again, at the same settings.
@@ -146,6 +149,11 @@ impl RecipeFile {
         self.reference.as_deref().unwrap_or(&self.stage[0].name)
     }
 
+    /// The key and the name of the test set.
+    pub fn test(&self) -> (&'static str, &str) {
+        self.test.as_deref().map_or(("data", &self.data), |test| ("test", test))
+    }
+
     fn validate(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(key, message));
         if self.profiles.is_empty() {
@@ -167,6 +175,9 @@ impl RecipeFile {
             return refuse(key, "0, expected at least 1 image, or no limit".into());
         }
         grid_points(document, "evaluate.grid", &self.evaluate.grid)?;
+        if let Some(attack) = &self.evaluate.attack {
+            attack.method().map_err(document.locate("evaluate.attack"))?;
+        }
         for (i, stage) in self.stage.iter().enumerate() {
             self.validate_stage(document, i, stage)?;
         }
@@ -216,6 +227,11 @@ impl RecipeFile {
                 if given {
                     return refuse(at, "is for training; expected `train` beside it".into());
                 }
+            }
+        }
+        for (at, given) in [("adapt", stage.adapt.is_some()), ("exit", stage.exit.is_some())] {
+            if given && self.evaluate.attack.is_some() {
+                return refuse(at, "is not modelled under an attack; expected it without [evaluate.attack]".into());
             }
         }
         if stage.own_chips.is_some_and(|chips| !(1..=MOST_CHIPS).contains(&chips)) {

@@ -1,11 +1,14 @@
 //! A recipe: a pipeline of stages, each trained from another's network and evaluated on many chips, and the table of what
 //! each wins back and costs. Whatever has been done once is taken from the [`cache`].
+//!
+//! `file` is the schema, `run` goes through the stages, `judge` evaluates chips, `recovery` makes the table.
 
 pub mod cache;
 mod file;
+mod judge;
 mod recovery;
+mod run;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -13,24 +16,21 @@ use serde_json::{Value, json};
 pub use file::{OWN_KEYS, RecipeFile, Stage};
 
 use self::cache::Cache;
-use super::store::Trial;
+use self::run::Run;
 use super::sweep::{GridPoint, cell, grid_points};
-use super::table::{self, Point};
-use crate::chip::Blueprint;
+use super::table;
+use crate::attack::Plan;
+use crate::attack::gradient::check_encoding;
 use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
-use crate::engine::evaluate::{Evaluation, check_fit};
-use crate::engine::exit::ExitRule;
+use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::{Encoder, Encoding, Model, Network};
+use crate::network::{Encoding, Model};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
-use crate::train::adapt::{Adaptation, Sample};
 use crate::train::config::TrainFile;
-use crate::train::job::Job;
-use crate::train::prune::Sparsity;
 
 /// Files that a recipe writes, beside its cache.
 pub const FILES: [&str; 5] = ["results.csv", "summary.csv", "recovery.md", "report.html", "accuracy.svg"];
@@ -58,38 +58,6 @@ struct Unit<'a> {
     variant: GridPoint,
 }
 
-/// How a network is evaluated.
-#[derive(Clone, Copy)]
-struct How<'a> {
-    limit: Option<usize>,
-    adapt: Option<&'a Sample>,
-    exit: Option<ExitRule>,
-    /// The stage that says so.
-    index: usize,
-}
-
-/// A network that a unit has trained or taken, and the only chip that it is for, where there is one.
-struct Candidate {
-    checkpoint: PathBuf,
-    own: Option<u64>,
-}
-
-/// An evaluated point, before it is compared with the reference.
-struct Measured {
-    /// The profile, stage and variant that it belongs to.
-    settings: Vec<(String, String)>,
-    /// What `[evaluate]` sets, and how many images run: what makes two stages comparable.
-    at: Vec<(String, String)>,
-    /// What the stage's own `evaluate` sets.
-    own: Vec<(String, String)>,
-    stage: String,
-    hardware: usize,
-    profile: Profile,
-    trials: Vec<Trial>,
-    rram_bytes: f64,
-    sparsity: Option<f64>,
-}
-
 impl Recipe {
     /// Reads the recipe and everything that it names; every stage's hardware and training is validated before anything
     /// runs.
@@ -104,11 +72,15 @@ impl Recipe {
             overrides.profile.iter().try_for_each(|assignment| profile.set(assignment))?;
             hardware.push(profile);
         }
-        let (key, spec) = file.test.as_ref().map_or(("data", &file.data), |test| ("test", test));
+        let (key, spec) = file.test();
         let data = Dataset::open(spec, document.base(key), Split::Test).map_err(document.locate(key))?;
         check_fit(&data, &model).map_err(document.locate(key))?;
         let encoding = Encoding::resolve(file.encoding, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(document.locate("encoding"))?;
+        if let Some(attack) = &file.evaluate.attack {
+            attack.attack(file.seed, &data).map_err(document.locate("evaluate.attack"))?;
+            check_encoding(encoding).map_err(document.locate("evaluate.attack"))?;
+        }
         let recipe = Recipe { file, document, model, hardware, data, encoding };
         let nowhere = |_: &str| Ok(PathBuf::from("network"));
         for unit in recipe.units()? {
@@ -144,32 +116,23 @@ impl Recipe {
     /// Runs what is not in the cache yet and writes the tables.
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<()> {
         let cache = Cache::open(&folder.file(CACHE))?;
-        let units = self.units()?;
-        let mut run = Run { recipe: self, cache, engine, monitor, networks: HashMap::new(), evaluations: Vec::new() };
-        let (mut measured, mut last) = (Vec::new(), Vec::new());
-        let final_stages = self.file.last.iter().flat_map(|last| &last.stages).collect::<Vec<_>>();
-        for (number, unit) in units.iter().enumerate() {
-            monitor.line(&format!("[{}/{}] {}", number + 1, units.len(), self.title(unit)));
-            let candidates = run.networks(unit)?;
-            if unit.stage.hidden {
-                continue;
-            }
-            run.evaluate(unit, &candidates, (self.file.evaluate.limit, self.file.evaluate.chips), &mut measured)?;
-            if final_stages.contains(&&unit.stage.name) {
-                last.push((unit, candidates));
-            }
-        }
-        if let Some(at) = &self.file.last {
-            for (unit, candidates) in last {
-                monitor.line(&format!("[final] {}", self.title(unit)));
-                let chips = at.chips.unwrap_or(self.file.evaluate.chips);
-                run.evaluate(unit, &candidates, (at.limit, chips), &mut measured)?;
-            }
-        }
-        let nominal = run.nominal(&measured)?;
+        let (measured, nominal) = Run::new(self, cache, engine, monitor).go()?;
         let points = recovery::points(&measured, &nominal, self.file.reference());
         table::write(folder, &points)?;
         folder.write("recovery.md", recovery::markdown(&points, &measured).as_bytes())
+    }
+
+    /// The key and the name of the test set.
+    fn test(&self) -> (&'static str, &str) {
+        self.file.test()
+    }
+
+    /// Each point's attacks: none, or one for each ε.
+    fn attacks(&self) -> Vec<Option<Plan>> {
+        match &self.file.evaluate.attack {
+            None => vec![None],
+            Some(plan) => plan.epsilon.iter().map(|e| Some(Plan { epsilon: vec![*e], ..plan.clone() })).collect(),
+        }
     }
 
     fn units(&self) -> Result<Vec<Unit<'_>>> {
@@ -278,205 +241,5 @@ impl Recipe {
             put("train.variation", false.into(), &format!("{section}.own_chips"))?;
         }
         Ok(training)
-    }
-}
-
-/// A recipe under way.
-struct Run<'a> {
-    recipe: &'a Recipe,
-    cache: Cache,
-    engine: &'a dyn Engine,
-    monitor: &'a dyn Monitor,
-    /// The checkpoint of each stage with one network, by hardware and stage.
-    networks: HashMap<(usize, String), PathBuf>,
-    /// One for each number of images.
-    evaluations: Vec<(usize, Dataset)>,
-}
-
-impl Run<'_> {
-    fn network(&self, hardware: usize, stage: &str) -> Result<PathBuf> {
-        self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| {
-            Error::Usage(format!("sram.init = \"{STAGE_INIT}{stage}\": expected a stage before, with one network"))
-        })
-    }
-
-    /// The networks of a unit, trained where they are not in the cache.
-    fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
-        let recipe = self.recipe;
-        let start = match (&unit.stage.from, &unit.stage.checkpoint) {
-            (Some(from), _) => Some(self.network(unit.hardware, from)?),
-            (None, Some(checkpoint)) => Some(checkpoint.clone()),
-            (None, None) => None,
-        };
-        let train = |own: Option<u64>| -> Result<Candidate> {
-            let document = recipe.training(unit, start.as_deref(), own)?;
-            let file = TrainFile::from_document(&document)?;
-            let profile = recipe.profile(unit, (&vec![], &vec![]), &|stage| self.network(unit.hardware, stage))?;
-            let job = Job::new(&document, file, recipe.model.clone(), profile)?;
-            Ok(Candidate { checkpoint: self.cache.train(&job, self.monitor)?, own })
-        };
-        let candidates = match (&unit.stage.train, unit.stage.own_chips, start.clone()) {
-            (Some(_), Some(chips), _) => (0..chips).map(|chip| train(Some(chip))).collect::<Result<_>>()?,
-            (None, _, Some(checkpoint)) => vec![Candidate { checkpoint, own: None }],
-            _ => vec![train(None)?],
-        };
-        if let [Candidate { checkpoint, own: None }] = candidates.as_slice() {
-            self.networks.insert((unit.hardware, unit.stage.name.clone()), checkpoint.clone());
-        }
-        Ok(candidates)
-    }
-
-    /// Evaluates a unit at all its points.
-    fn evaluate(
-        &mut self,
-        unit: &Unit,
-        candidates: &[Candidate],
-        (limit, chips): (Option<usize>, u64),
-        measured: &mut Vec<Measured>,
-    ) -> Result<()> {
-        let recipe = self.recipe;
-        let shown =
-            |point: &[(String, toml::Value)]| point.iter().map(|(k, v)| (k.clone(), cell(v))).collect::<Vec<_>>();
-        for (common, own) in recipe.points(unit)? {
-            let profile = recipe.profile(unit, (&common, &own), &|stage| self.network(unit.hardware, stage))?;
-            let (mut trials, mut sparsity, mut rram_bytes) = (Vec::new(), None, 0.0);
-            for candidate in candidates {
-                let (network, hash) = Network::read(&recipe.model, &candidate.checkpoint)?;
-                if network.layers.iter().any(|layer| layer.sram.as_ref().is_some_and(|array| array.kept.is_some())) {
-                    sparsity = Some(Sparsity::of_network(&recipe.model, &network, 1).percent());
-                }
-                let chips = candidate.own.map_or(0..chips, |chip| chip..chip + 1);
-                let how = How { limit, adapt: unit.stage.adapt.as_ref(), exit: unit.stage.exit, index: unit.index };
-                let (found, bytes) = self.trials(&profile, (&network, &hash), how, chips, &recipe.title(unit))?;
-                trials.extend(found);
-                rram_bytes = bytes;
-            }
-            let images = ("images".to_owned(), trials.first().map_or(0, |trial: &Trial| trial.images).to_string());
-            measured.push(Measured {
-                settings: shown(&unit.variant),
-                at: [shown(&common), vec![images]].concat(),
-                own: shown(&own),
-                stage: unit.stage.name.clone(),
-                hardware: unit.hardware,
-                profile,
-                trials,
-                rram_bytes,
-                sparsity,
-            });
-        }
-        Ok(())
-    }
-
-    /// The trials of some chips, run where they are not in the cache; and the bytes of the RRAM's weights.
-    fn trials(
-        &mut self,
-        profile: &Profile,
-        (network, hash): (&Network, &str),
-        how: How,
-        chips: std::ops::Range<u64>,
-        title: &str,
-    ) -> Result<(Vec<Trial>, f64)> {
-        let Recipe { model, encoding, file, .. } = self.recipe;
-        let images = how.limit.unwrap_or(usize::MAX).min(self.recipe.data.len());
-        let blueprint = Blueprint::new(profile, model, network, *encoding, file.seed)?;
-        let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
-        if !self.evaluations.iter().any(|(at, _)| *at == images) {
-            let (key, spec) = file.test.as_ref().map_or(("data", &file.data), |test| ("test", test));
-            let data = Dataset::open(spec, self.recipe.document.base(key), Split::Test)?.limit(images);
-            self.evaluations.push((images, data));
-        }
-        let (_, data) = self.evaluations.iter().find(|(at, _)| *at == images).expect("it was opened above");
-        let key = format!("stage[{}].adapt", how.index);
-        let locate = self.recipe.document.locate(&key);
-        let open =
-            |sample: &Sample| sample.open(self.recipe.document.base("stage"), &self.recipe.data).map_err(&locate);
-        let training = how.adapt.map(open).transpose()?;
-        let identity = crate::output::origin(
-            "evaluate",
-            json!({
-                "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
-                "data_fingerprint": data.fingerprint(), "images": images, "seed": file.seed, "checkpoint_sha256": hash,
-                "sram_checkpoint_sha256": blueprint.companion_hash(), "exit": how.exit, "adapt": how.adapt,
-                "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
-            }),
-        );
-        let (mut trials, mut store) = self.cache.trials(&identity)?;
-        trials.retain(|trial| chips.contains(&trial.chip));
-        let missing: Vec<u64> = chips.filter(|chip| trials.iter().all(|trial| trial.chip != *chip)).collect();
-        if !missing.is_empty() {
-            let draw = |(sample, training): (&Sample, &Dataset)| {
-                Adaptation::draw(network, model, training, *encoding, file.seed, sample).map_err(&locate)
-            };
-            let adaptation = how.adapt.zip(training.as_ref()).map(draw).transpose()?;
-            let mut evaluation =
-                Evaluation::on(self.engine, data, Encoder::new(*encoding, model.input, file.seed, 0), model.steps);
-            if let Some(rule) = how.exit {
-                evaluation = evaluation.exiting(rule.of(network));
-            }
-            if let Some(adaptation) = &adaptation {
-                evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
-            }
-            self.monitor.begin(title, missing.len() as u64);
-            let mut done = 0;
-            evaluation.series(&blueprint, missing, |chip, result| {
-                let trial = Trial::of(0, chip, result, model.steps);
-                store.push(trial)?;
-                trials.push(trial);
-                done += 1;
-                self.monitor.progress(done, "chips");
-                if self.monitor.stop() {
-                    self.monitor.end();
-                    return Err(Error::Interrupted(
-                        "what is finished is kept; the same command goes on from here".into(),
-                    ));
-                }
-                Ok(())
-            })?;
-            self.monitor.end();
-        }
-        trials.sort_by_key(|trial| trial.chip);
-        Ok((trials, blueprint.rram_bytes()))
-    }
-
-    /// The reference's accuracy without variation, by hardware and number of images: what there is to win back.
-    fn nominal(&mut self, measured: &[Measured]) -> Result<HashMap<(usize, u64), f64>> {
-        let recipe = self.recipe;
-        let reference = recipe.file.reference();
-        let mut nominal = HashMap::new();
-        for point in measured.iter().filter(|point| point.stage == reference) {
-            let images = point.images();
-            if nominal.contains_key(&(point.hardware, images)) {
-                continue;
-            }
-            let Ok(checkpoint) = self.network(point.hardware, reference) else { continue };
-            let mut profile = point.profile.clone();
-            profile.amend(|rram, _| rram.variation.kind = crate::profile::VariationKind::None);
-            let (network, hash) = Network::read(&recipe.model, &checkpoint)?;
-            let how = How { limit: Some(images as usize), adapt: None, exit: None, index: 0 };
-            let (trials, _) = self.trials(&profile, (&network, &hash), how, 0..1, reference)?;
-            nominal.insert((point.hardware, images), trials[0].row().accuracy);
-        }
-        Ok(nominal)
-    }
-}
-
-/// A point without what it is compared with.
-impl Measured {
-    fn point(&self) -> Point {
-        Point { settings: vec![], chips: self.trials.iter().map(Trial::row).collect(), more: vec![] }
-    }
-
-    fn images(&self) -> u64 {
-        self.trials.first().map_or(0, |trial| trial.images)
-    }
-
-    fn steps_per_image(&self) -> f64 {
-        let steps: u64 = self.trials.iter().map(|trial| trial.steps).sum();
-        steps as f64 / (self.images() * self.trials.len() as u64) as f64
-    }
-
-    /// What `[evaluate]` sets, without the number of images.
-    fn at(&self) -> &[(String, String)] {
-        &self.at[..self.at.len() - 1]
     }
 }

@@ -1,11 +1,12 @@
 //! The recovery table: what each stage wins back of what variation costs, and what it costs in SRAM.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::Measured;
+use super::run::{Measured, Nominal};
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
+use crate::study::store::Trial;
 use crate::study::table::{Point, number};
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
@@ -19,6 +20,7 @@ fn settings(measured: &[Measured]) -> Vec<Vec<(String, String)>> {
             ("profile".into(), m.profile.name.clone()),
         ];
         row.extend(m.at.iter().cloned());
+        row.push(("images".into(), m.images.to_string()));
         for key in own_keys.iter().filter(|key| !row.iter().any(|(k, _)| k == **key)).collect::<Vec<_>>() {
             let value = m.settings.iter().chain(&m.own).find(|(k, _)| k == *key);
             row.push(((*key).clone(), value.map_or(String::new(), |(_, v)| v.clone())));
@@ -49,18 +51,19 @@ fn shift(measured: &Measured) -> String {
 }
 
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
-pub(super) fn points(measured: &[Measured], nominal: &HashMap<(usize, u64), f64>, reference: &str) -> Vec<Point> {
+pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str) -> Vec<Point> {
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
-        let mut point = m.point();
-        point.settings = settings;
-        let base = measured.iter().find(|b| b.stage == reference && b.hardware == m.hardware && b.at == m.at);
+        let mut point = Point { settings, chips: m.trials.iter().map(Trial::row).collect(), more: vec![] };
+        let base = measured
+            .iter()
+            .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));
         // On the same chips, chip by chip: what they share cancels.
         let gains: Vec<f64> = base.map_or(vec![], |base| {
             let of = |chip: u64| base.trials.iter().find(|trial| trial.chip == chip).map(|trial| trial.row().accuracy);
             m.trials.iter().filter_map(|trial| Some(trial.row().accuracy - of(trial.chip)?)).collect()
         });
         let gain = (!gains.is_empty()).then(|| summarise(&gains));
-        let below = nominal.get(&(m.hardware, m.images())).map(|nominal| nominal - point.accuracy().mean);
+        let below = nominal.get(&(m.hardware, m.images)).map(|nominal| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
         let optional = |value: Option<f64>| value.map_or(String::new(), number);
         let there = |text: String| if sram.bits > 0 { text } else { String::new() };
@@ -69,7 +72,13 @@ pub(super) fn points(measured: &[Measured], nominal: &HashMap<(usize, u64), f64>
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", optional(m.sparsity)),
             ("share_of_rram_bytes_percent", there(number(100.0 * point.sram_bytes() / m.rram_bytes))),
-            ("steps_per_image", number(m.steps_per_image())),
+            (
+                "steps_per_image",
+                number(
+                    m.trials.iter().map(|trial| trial.steps as f64 / trial.images as f64).sum::<f64>()
+                        / m.trials.len() as f64,
+                ),
+            ),
             ("points_regained", optional(gain.map(|gain| gain.mean))),
             ("points_regained_ci95", optional(gain.and_then(|gain| gain.ci95))),
             ("points_below_reference_without_variation", optional(below)),
@@ -83,12 +92,11 @@ pub(super) fn points(measured: &[Measured], nominal: &HashMap<(usize, u64), f64>
 /// `[evaluate]` gives.
 pub(super) fn markdown(points: &[Point], measured: &[Measured]) -> String {
     let mut texts: Vec<String> = Vec::new();
-    let mut images: Vec<u64> = measured.iter().map(Measured::images).collect();
+    let mut images: Vec<u64> = measured.iter().map(|m| m.images).collect();
     images.sort_unstable();
     images.dedup();
     for count in images {
-        let chosen: Vec<(&Point, &Measured)> =
-            points.iter().zip(measured).filter(|(_, m)| m.images() == count).collect();
+        let chosen: Vec<(&Point, &Measured)> = points.iter().zip(measured).filter(|(_, m)| m.images == count).collect();
         let chips = chosen.iter().map(|(point, _)| point.chips.len()).max().unwrap_or(0);
         texts.push(format!("{count} images, {chips} chips a point:\n\n{}", table(&chosen)));
     }
@@ -107,8 +115,8 @@ fn table(chosen: &[(&Point, &Measured)]) -> String {
     let mut columns: Vec<&[(String, String)]> = Vec::new();
     let mut lines: Vec<Line> = Vec::new();
     for (point, m) in chosen {
-        let column = columns.iter().position(|at| *at == m.at()).unwrap_or_else(|| {
-            columns.push(m.at());
+        let column = columns.iter().position(|at| *at == m.at).unwrap_or_else(|| {
+            columns.push(&m.at);
             columns.len() - 1
         });
         // Bits and shift have columns of their own.

@@ -1,0 +1,140 @@
+//! What chips do: the trials of one network on one hardware, run where they are not in the cache.
+
+use std::ops::Range;
+
+use serde_json::json;
+
+use super::Recipe;
+use super::cache::Cache;
+use crate::attack::{Judged, Plan};
+use crate::chip::Blueprint;
+use crate::data::{Dataset, Split};
+use crate::engine::Engine;
+use crate::engine::evaluate::Evaluation;
+use crate::engine::exit::ExitRule;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::network::{Encoder, Network};
+use crate::profile::Profile;
+use crate::study::store::Trial;
+use crate::train::adapt::{Adaptation, Sample};
+
+/// Images that an attack's gradients are taken of at once; never changes a result.
+const ATTACKED_AT_ONCE: usize = 64;
+
+/// Runs chips on the test images.
+pub(super) struct Judge<'a> {
+    recipe: &'a Recipe,
+    engine: &'a dyn Engine,
+    monitor: &'a dyn Monitor,
+    /// The test set, cut to each number of images that was asked for.
+    sets: Vec<(usize, Dataset)>,
+}
+
+/// What is asked of some chips.
+pub(super) struct Question<'a> {
+    pub profile: &'a Profile,
+    /// The network, and the hash of its checkpoint.
+    pub network: (&'a Network, &'a str),
+    /// The first images of the test set; none: all.
+    pub limit: Option<usize>,
+    pub adapt: Option<&'a Sample>,
+    pub exit: Option<ExitRule>,
+    /// With one ε.
+    pub attack: Option<&'a Plan>,
+    /// The index of the stage that asks, for errors.
+    pub stage: usize,
+    /// What progress is shown under.
+    pub title: &'a str,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
+        Judge { recipe, engine, monitor, sets: vec![] }
+    }
+
+    /// The trials of some chips in their order, one where all are the same; and the bytes of the RRAM's weights.
+    pub fn trials(&mut self, cache: &Cache, question: &Question, chips: Range<u64>) -> Result<(Vec<Trial>, f64)> {
+        let Recipe { model, encoding, file, document, data: whole, .. } = self.recipe;
+        let (network, hash) = question.network;
+        let blueprint = Blueprint::new(question.profile, model, network, *encoding, file.seed)?;
+        let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
+        let place = self.set(question.limit.unwrap_or(usize::MAX).min(whole.len()))?;
+        let data = &self.sets[place].1;
+        let key = format!("stage[{}].adapt", question.stage);
+        let locate = document.locate(&key);
+        let open = |sample: &Sample| sample.open(document.base("stage"), whole).map_err(&locate);
+        let training = question.adapt.map(open).transpose()?;
+        let mut identity = json!({
+            "model": model, "profile": question.profile, "encoding": encoding, "data": data.spec(),
+            "data_fingerprint": data.fingerprint(), "images": data.len(), "seed": file.seed, "checkpoint_sha256": hash,
+            "sram_checkpoint_sha256": blueprint.companion_hash(), "exit": question.exit, "adapt": question.adapt,
+            "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
+        });
+        if let Some(attack) = question.attack {
+            identity["attack"] = json!(attack);
+        }
+        let (mut trials, mut store) = cache.trials(&crate::output::origin("evaluate", identity))?;
+        trials.retain(|trial| chips.contains(&trial.chip));
+        let missing: Vec<u64> = chips.filter(|chip| trials.iter().all(|trial| trial.chip != *chip)).collect();
+        if missing.is_empty() {
+            return Ok((sorted(trials), blueprint.rram_bytes()));
+        }
+        self.monitor.begin(question.title, missing.len() as u64);
+        let mut done = 0;
+        let mut keep = |trial: Trial| {
+            store.push(trial)?;
+            trials.push(trial);
+            done += 1;
+            self.monitor.progress(done, "chips");
+            if self.monitor.stop() {
+                self.monitor.end();
+                let message = "what is finished is kept; the same command goes on from here";
+                return Err(Error::Interrupted(message.into()));
+            }
+            Ok(())
+        };
+        match question.attack {
+            Some(plan) => {
+                let attack = plan.attack(file.seed, data).map_err(document.locate("evaluate.attack"))?;
+                let series = (missing, ATTACKED_AT_ONCE);
+                attack.series(self.engine, data, &blueprint, series, self.monitor, |chip, judged: &[Judged]| {
+                    keep(Trial::attacked(0, chip, &judged[0], model.steps))
+                })?;
+            }
+            None => {
+                let draw = |(sample, training): (&Sample, &Dataset)| {
+                    Adaptation::draw(network, model, training, *encoding, file.seed, sample).map_err(&locate)
+                };
+                let adaptation = question.adapt.zip(training.as_ref()).map(draw).transpose()?;
+                let encoder = Encoder::new(*encoding, model.input, file.seed, 0);
+                let mut evaluation = Evaluation::on(self.engine, data, encoder, model.steps);
+                if let Some(rule) = question.exit {
+                    evaluation = evaluation.exiting(rule.of(network));
+                }
+                if let Some(adaptation) = &adaptation {
+                    evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
+                }
+                evaluation.series(&blueprint, missing, |chip, result| keep(Trial::of(0, chip, result, model.steps)))?;
+            }
+        }
+        self.monitor.end();
+        Ok((sorted(trials), blueprint.rram_bytes()))
+    }
+
+    /// The place of the test set's first `images`.
+    fn set(&mut self, images: usize) -> Result<usize> {
+        if let Some(place) = self.sets.iter().position(|(at, _)| *at == images) {
+            return Ok(place);
+        }
+        let (key, spec) = self.recipe.test();
+        let data = Dataset::open(spec, self.recipe.document.base(key), Split::Test)?.limit(images);
+        self.sets.push((images, data));
+        Ok(self.sets.len() - 1)
+    }
+}
+
+fn sorted(mut trials: Vec<Trial>) -> Vec<Trial> {
+    trials.sort_by_key(|trial| trial.chip);
+    trials
+}

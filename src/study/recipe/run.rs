@@ -1,0 +1,217 @@
+//! A recipe under way: stage by stage, each network trained or taken from the cache and evaluated at its points.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::cache::Cache;
+use super::judge::{Judge, Question};
+use super::{Recipe, STAGE_INIT, Unit};
+use crate::attack::Plan;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::network::Network;
+use crate::profile::{Profile, VariationKind};
+use crate::study::store::Trial;
+use crate::study::sweep::{GridPoint, cell};
+use crate::train::config::TrainFile;
+use crate::train::job::Job;
+use crate::train::prune::Sparsity;
+
+/// A recipe under way.
+pub(super) struct Run<'a> {
+    recipe: &'a Recipe,
+    cache: Cache,
+    judge: Judge<'a>,
+    monitor: &'a dyn Monitor,
+    /// The checkpoint of each stage with one network, by hardware and stage.
+    networks: HashMap<(usize, String), PathBuf>,
+}
+
+/// A network that a unit has trained or taken, and the only chip that it is for, where there is one.
+struct Candidate {
+    checkpoint: PathBuf,
+    own: Option<u64>,
+}
+
+/// An evaluated point, before it is compared with the reference.
+pub(super) struct Measured {
+    pub stage: String,
+    pub hardware: usize,
+    /// What tells the stage's variant apart.
+    pub settings: Vec<(String, String)>,
+    /// What `[evaluate]` sets: with the number of images, what makes two stages comparable.
+    pub at: Vec<(String, String)>,
+    /// What the stage's own `evaluate` sets.
+    pub own: Vec<(String, String)>,
+    pub images: u64,
+    pub profile: Profile,
+    pub trials: Vec<Trial>,
+    pub rram_bytes: f64,
+    pub sparsity: Option<f64>,
+}
+
+/// The reference's accuracy in percent without variation, by hardware and number of images: what there is to win back.
+pub(super) type Nominal = HashMap<(usize, u64), f64>;
+
+impl<'a> Run<'a> {
+    pub fn new(recipe: &'a Recipe, cache: Cache, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
+        Run { recipe, cache, judge: Judge::new(recipe, engine, monitor), monitor, networks: HashMap::new() }
+    }
+
+    /// All stages, then the final ones.
+    pub fn go(mut self) -> Result<(Vec<Measured>, Nominal)> {
+        let file = &self.recipe.file;
+        let units = self.recipe.units()?;
+        let (mut measured, mut last) = (Vec::new(), Vec::new());
+        for (number, unit) in units.iter().enumerate() {
+            self.monitor.line(&format!("[{}/{}] {}", number + 1, units.len(), self.recipe.title(unit)));
+            let candidates = self.networks(unit)?;
+            if unit.stage.hidden {
+                continue;
+            }
+            self.evaluate(unit, &candidates, (file.evaluate.limit, file.evaluate.chips), &mut measured)?;
+            if file.last.iter().any(|last| last.stages.contains(&unit.stage.name)) {
+                last.push((unit, candidates));
+            }
+        }
+        for (unit, candidates) in &last {
+            let Some(at) = &file.last else { break };
+            self.monitor.line(&format!("[final] {}", self.recipe.title(unit)));
+            self.evaluate(unit, candidates, (at.limit, at.chips.unwrap_or(file.evaluate.chips)), &mut measured)?;
+        }
+        let nominal = self.nominal(&measured)?;
+        Ok((measured, nominal))
+    }
+
+    fn network(&self, hardware: usize, stage: &str) -> Result<PathBuf> {
+        self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| {
+            Error::Usage(format!("sram.init = \"{STAGE_INIT}{stage}\": expected a stage before, with one network"))
+        })
+    }
+
+    /// A unit's hardware at a point.
+    fn profile(&self, unit: &Unit, common: &GridPoint, own: &GridPoint) -> Result<Profile> {
+        self.recipe.profile(unit, (common, own), &|stage| self.network(unit.hardware, stage))
+    }
+
+    /// The networks of a unit, trained where they are not in the cache.
+    fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
+        let recipe = self.recipe;
+        let start = match (&unit.stage.from, &unit.stage.checkpoint) {
+            (Some(from), _) => Some(self.network(unit.hardware, from)?),
+            (None, Some(checkpoint)) => Some(checkpoint.clone()),
+            (None, None) => None,
+        };
+        let train = |own: Option<u64>| -> Result<Candidate> {
+            let document = recipe.training(unit, start.as_deref(), own)?;
+            let file = TrainFile::from_document(&document)?;
+            let profile = self.profile(unit, &vec![], &vec![])?;
+            let job = Job::new(&document, file, recipe.model.clone(), profile)?;
+            Ok(Candidate { checkpoint: self.cache.train(&job, self.monitor)?, own })
+        };
+        let candidates = match (&unit.stage.train, unit.stage.own_chips, start.clone()) {
+            (Some(_), Some(chips), _) => (0..chips).map(|chip| train(Some(chip))).collect::<Result<_>>()?,
+            (None, _, Some(checkpoint)) => vec![Candidate { checkpoint, own: None }],
+            _ => vec![train(None)?],
+        };
+        if let [Candidate { checkpoint, own: None }] = candidates.as_slice() {
+            self.networks.insert((unit.hardware, unit.stage.name.clone()), checkpoint.clone());
+        }
+        Ok(candidates)
+    }
+
+    /// Evaluates a unit at all its points.
+    fn evaluate(
+        &mut self,
+        unit: &Unit,
+        candidates: &[Candidate],
+        (limit, chips): (Option<usize>, u64),
+        measured: &mut Vec<Measured>,
+    ) -> Result<()> {
+        let shown = |point: &GridPoint| point.iter().map(|(k, v)| (k.clone(), cell(v))).collect::<Vec<_>>();
+        for (common, own) in self.recipe.points(unit)? {
+            let profile = self.profile(unit, &common, &own)?;
+            for attack in self.recipe.attacks() {
+                let mut point = Measured {
+                    stage: unit.stage.name.clone(),
+                    hardware: unit.hardware,
+                    settings: shown(&unit.variant),
+                    at: shown(&common),
+                    own: shown(&own),
+                    images: 0,
+                    profile: profile.clone(),
+                    trials: vec![],
+                    rram_bytes: 0.0,
+                    sparsity: None,
+                };
+                point.at.extend(attack.iter().map(|plan| ("attack.epsilon".into(), plan.epsilon[0].to_string())));
+                for candidate in candidates {
+                    let chips = candidate.own.map_or(0..chips, |chip| chip..chip + 1);
+                    self.add(&mut point, unit, candidate, (limit, chips), attack.as_ref())?;
+                }
+                measured.push(point);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a candidate's chips to a point.
+    fn add(
+        &mut self,
+        point: &mut Measured,
+        unit: &Unit,
+        candidate: &Candidate,
+        (limit, chips): (Option<usize>, std::ops::Range<u64>),
+        attack: Option<&Plan>,
+    ) -> Result<()> {
+        let (network, hash) = Network::read(&self.recipe.model, &candidate.checkpoint)?;
+        if network.layers.iter().any(|layer| layer.sram.as_ref().is_some_and(|array| array.kept.is_some())) {
+            point.sparsity = Some(Sparsity::of_network(&self.recipe.model, &network, 1).percent());
+        }
+        let title = self.recipe.title(unit);
+        let question = Question {
+            profile: &point.profile,
+            network: (&network, &hash),
+            limit,
+            adapt: unit.stage.adapt.as_ref(),
+            exit: unit.stage.exit,
+            attack,
+            stage: unit.index,
+            title: &title,
+        };
+        let (trials, rram_bytes) = self.judge.trials(&self.cache, &question, chips)?;
+        point.images = trials.first().map_or(0, |trial| trial.images);
+        point.trials.extend(trials);
+        point.rram_bytes = rram_bytes;
+        Ok(())
+    }
+
+    fn nominal(&mut self, measured: &[Measured]) -> Result<Nominal> {
+        let reference = self.recipe.file.reference();
+        let mut nominal = HashMap::new();
+        for point in measured.iter().filter(|point| point.stage == reference) {
+            let at = (point.hardware, point.images);
+            if nominal.contains_key(&at) {
+                continue;
+            }
+            let Ok(checkpoint) = self.network(point.hardware, reference) else { continue };
+            let mut profile = point.profile.clone();
+            profile.amend(|rram, _| rram.variation.kind = VariationKind::None);
+            let (network, hash) = Network::read(&self.recipe.model, &checkpoint)?;
+            let question = Question {
+                profile: &profile,
+                network: (&network, &hash),
+                limit: Some(point.images as usize),
+                adapt: None,
+                exit: None,
+                attack: None,
+                stage: 0,
+                title: reference,
+            };
+            let (trials, _) = self.judge.trials(&self.cache, &question, 0..1)?;
+            nominal.insert(at, trials[0].row().accuracy);
+        }
+        Ok(nominal)
+    }
+}
