@@ -1,6 +1,6 @@
 //! What the numbers say, in words.
 
-use super::plot::{Lines, Plot, title};
+use super::plot::{Lines, Plot, Rows, title};
 use super::summary::Point;
 
 /// The answer to a study's question.
@@ -102,15 +102,21 @@ fn of_setting(lines: &Lines) -> Answer {
 }
 
 /// The best and the worst row.
-fn of_rows(rows: &[(String, &Point)]) -> Answer {
-    let mut ranked: Vec<&(String, &Point)> = rows.iter().collect();
+fn of_rows(rows: &Rows) -> Answer {
+    let mut ranked: Vec<&(String, &Point)> = rows.rows.iter().collect();
     ranked.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
     let (label, best) = ranked[0];
     let [(second, next), ..] = &ranked[1..] else {
         let spikes = best.spikes.map(|spikes| format!("The network fires {spikes:.1} spikes per image."));
         return Answer { lead: format!("Mean accuracy is {}.", measured(best)), details: spikes.into_iter().collect() };
     };
-    let lead = format!("Mean accuracy is highest with {label}: {}.", measured(best));
+    let lead = match rows.at {
+        Some((key, place)) => {
+            let axis = title(key).split(" (").next().unwrap_or(key);
+            format!("At {axis} {place}, mean accuracy is highest with {label}: {}.", measured(best))
+        }
+        None => format!("Mean accuracy is highest with {label}: {}.", measured(best)),
+    };
     let mut details = vec![format!("Next is {second} with {:.2} %{}.", next.mean, overlap(best, next))];
     if let [_, _, .., (label, worst)] = ranked.as_slice() {
         details.push(format!(

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 use crate::atomic;
 use crate::error::{Error, Result};
 
+/// The table of a pipeline, beside those of its points.
+pub const RECOVERY: &str = "recovery.md";
+
 use self::plot::Plot;
 use self::summary::Summary;
 use self::svg::Ink;
@@ -38,10 +41,11 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let dots = summary.listed_chips() <= svg::DOTS;
     let draw = |ink| match &plot {
         Plot::Lines(lines) => lines::draw(lines, &answer, ink, dots),
-        Plot::Rows(rows) => rows::draw(rows, &answer, ink, dots),
+        Plot::Rows(rows) => rows::draw(&rows.rows, &answer, ink, dots),
     };
     let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
-    let html = page::html(&folder, &summary, &plot, &answer, &draw(Ink::Page), origin.as_ref());
+    let recovery = read_if_there(&dir.join(RECOVERY))?.map(|text| page::tables(&text)).unwrap_or_default();
+    let html = page::html(&folder, (&summary, &plot, &answer), (&recovery, &draw(Ink::Page)), origin.as_ref());
 
     atomic::write(&dir.join("accuracy.svg"), draw(Ink::Fixed).as_bytes())?;
     let path = dir.join("report.html");
@@ -50,12 +54,13 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
 }
 
 fn read_origin(path: &Path) -> Result<Option<serde_json::Map<String, serde_json::Value>>> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(path)(error)),
-    };
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|error| Error::file(path, format!("expected a JSON object: {error}")))
+    let Some(text) = read_if_there(path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| Error::file(path, format!("expected a JSON object: {error}")))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(Error::io(path)),
+    }
 }

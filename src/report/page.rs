@@ -3,17 +3,15 @@
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::plot::{Plot, REFERENCES, ROWS, SERIES};
+use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::{Point, Summary};
 use super::svg::{DOTS, escape};
 
 /// The whole document; `folder` is its title if the origin names none.
 pub(super) fn html(
     folder: &str,
-    summary: &Summary,
-    plot: &Plot,
-    answer: &Answer,
-    chart: &str,
+    (summary, plot, answer): (&Summary, &Plot, &Answer),
+    (recovery, chart): (&str, &str),
     origin: Option<&Map<String, Value>>,
 ) -> String {
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
@@ -37,7 +35,7 @@ pub(super) fn html(
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
-         <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}\
+         <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
          <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{table}{origin}\
          </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
         style = include_str!("style.css"),
@@ -49,6 +47,34 @@ pub(super) fn html(
 }
 
 /// How to read the chart, and what it leaves out.
+/// The tables of a Markdown text, each under the line before it.
+pub(super) fn tables(text: &str) -> String {
+    let mut html = String::new();
+    for block in text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()) {
+        if !block.starts_with('|') {
+            html.push_str(&format!("<h2>{}</h2>\n", escape(block.trim_end_matches(':'))));
+            continue;
+        }
+        let cells =
+            |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let mut lines = block.lines().map(cells);
+        let (header, ruler) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        let numeric = |column: usize| class(ruler.get(column).is_some_and(|rule| rule.ends_with(':')));
+        let row = |cells: Vec<String>, cell: &str| {
+            let cells =
+                cells.iter().enumerate().map(|(i, text)| format!("<{cell}{}>{}</{cell}>", numeric(i), escape(text)));
+            format!("<tr>{}</tr>\n", cells.collect::<String>())
+        };
+        let head = row(header, "th");
+        let body: String = lines.map(|cells| row(cells, "td")).collect();
+        html.push_str(&format!(
+            "<div class=\"table\" role=\"region\" aria-label=\"Recovery\" tabindex=\"0\">\n<table>\n\
+             <thead>\n{head}</thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
+        ));
+    }
+    html
+}
+
 fn caption(summary: &Summary, plot: &Plot) -> String {
     let several = summary.points.iter().any(|point| point.chips > 1);
     let chips = summary.listed_chips();
@@ -77,10 +103,14 @@ fn caption(summary: &Summary, plot: &Plot) -> String {
                 caption.push_str(&format!(" Shown are the best {SERIES} of {} series.", lines.series.len()));
             }
         }
-        Plot::Rows(rows) if rows.len() > ROWS => {
-            caption.push_str(&format!(" Shown are the first {ROWS} of {} points.", rows.len()));
+        Plot::Rows(Rows { rows, at }) => {
+            if let Some((key, place)) = at {
+                caption.push_str(&format!(" All at {key} = {place}."));
+            }
+            if rows.len() > ROWS {
+                caption.push_str(&format!(" Shown are the first {ROWS} of {} points.", rows.len()));
+            }
         }
-        Plot::Rows(_) => {}
     }
     caption
 }

@@ -3,6 +3,8 @@
 
 use super::summary::{Point, Summary};
 
+/// The first setting of a pipeline, whose stages are many and stand one below the other.
+const PIPELINE: &str = "stage";
 /// The setting that is the horizontal axis whenever it varies.
 const PREFERRED_AXIS: &str = "rram.variation.scale";
 
@@ -23,7 +25,7 @@ pub(super) enum Plot<'a> {
     /// Accuracy against a numeric setting.
     Lines(Lines<'a>),
     /// Accuracy of each point on a line of its own.
-    Rows(Vec<(String, &'a Point)>),
+    Rows(Rows<'a>),
 }
 
 /// Accuracy against a numeric setting.
@@ -71,7 +73,8 @@ impl<'a> Plot<'a> {
         let axis = preferred.into_iter().chain(0..summary.settings.len()).find(|&column| is_axis(&points, column));
         let Some(axis) = axis else {
             let varying = varying(summary, &points);
-            return Plot::Rows(points.iter().map(|&point| (label(summary, &varying, point), point)).collect());
+            let rows = points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
+            return Plot::Rows(Rows { rows, at: None });
         };
 
         let (placed, unplaced): (Vec<&Point>, Vec<&Point>) =
@@ -93,6 +96,13 @@ impl<'a> Plot<'a> {
         for series in &mut series {
             series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
+        if series.len() > SERIES && summary.settings[0] == PIPELINE {
+            let largest = series.iter().map(|series| series.last().0).fold(f64::NEG_INFINITY, f64::max);
+            let last = series.into_iter().filter_map(|mut series| Some((series.label, series.points.pop()?)));
+            let rows =
+                last.filter(|(_, (place, _))| *place == largest).map(|(label, (_, point))| (label, point)).collect();
+            return Plot::Rows(Rows { rows, at: Some((&summary.settings[axis], largest)) });
+        }
         series.sort_by(|a, b| b.last().1.mean.total_cmp(&a.last().1.mean));
         let columns = varying(summary, &points);
         let name = |point: &Point| match point.cells.iter().all(String::is_empty) {
@@ -102,6 +112,13 @@ impl<'a> Plot<'a> {
         let references = unplaced.iter().map(|&point| (name(point), point)).collect();
         Plot::Lines(Lines { key: &summary.settings[axis], series, references })
     }
+}
+
+/// Points without a place on an axis: all, or of many stages those at the axis's far end.
+pub(super) struct Rows<'a> {
+    pub rows: Vec<(String, &'a Point)>,
+    /// The axis and the place on it that all of them share.
+    pub at: Option<(&'a str, f64)>,
 }
 
 /// Whether a column holds nothing but numbers and empty cells, and at least two different numbers.
@@ -132,6 +149,9 @@ fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
     let cells = columns.iter().map(|&column| (summary.settings[column].as_str(), point.cells[column].as_str()));
     let present: Vec<String> = (cells.clone().filter(|(_, cell)| !cell.is_empty()))
         .map(|(name, cell)| match cell.parse::<f64>() {
+            Ok(_) if name == "rram.weight_bits" => format!("{cell}-bit RRAM"),
+            Ok(_) if name == "sram.bits" => format!("{cell}-bit SRAM"),
+            Ok(_) if name == "images" => format!("{cell} images"),
             Err(_) if !name.contains('.') => cell.to_owned(),
             _ => format!("{name} = {cell}"),
         })

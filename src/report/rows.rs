@@ -9,10 +9,13 @@ use super::svg::{Colour, Ink, Svg, shorten};
 
 const WIDTH: f64 = 920.0;
 const TOP: f64 = 14.0;
-const ROW: f64 = 38.0;
+/// Pixels of a row, of few and of many.
+const ROW: [f64; 2] = [38.0, 24.0];
+/// Rows that are many.
+const MANY: usize = 20;
 
 /// Letters and pixels per letter of the longest label.
-const LABEL: usize = 44;
+const LABEL: usize = 64;
 const LETTER: f64 = 7.0;
 
 /// Draws the chart; `dots` shows single chips.
@@ -20,7 +23,8 @@ pub(super) fn draw(rows: &[(String, &Point)], answer: &Answer, ink: Ink, dots: b
     let rows = &rows[..rows.len().min(ROWS)];
     let longest = rows.iter().map(|(label, _)| label.chars().count().min(LABEL)).max().unwrap_or(0);
     let left = 30.0 + longest as f64 * LETTER;
-    let bottom = TOP + rows.len() as f64 * ROW;
+    let row = ROW[usize::from(rows.len() > MANY)];
+    let bottom = TOP + rows.len() as f64 * row;
     let height = bottom + 58.0;
     let x = Scale::percent(ends(rows.iter().flat_map(|(_, point)| extent(point))), [left, WIDTH - 30.0], 7.0);
 
@@ -32,7 +36,7 @@ pub(super) fn draw(rows: &[(String, &Point)], answer: &Answer, ink: Ink, dots: b
     svg.line([left, bottom], [WIDTH - 30.0, bottom], Colour::Muted, 1.0, "");
     svg.text([(left + WIDTH - 30.0) / 2.0, height - 12.0], "middle", Colour::Text, "Accuracy (%)", "");
     for (index, (label, point)) in rows.iter().enumerate() {
-        let at = TOP + (index as f64 + 0.5) * ROW;
+        let at = TOP + (index as f64 + 0.5) * row;
         svg.text([left - 14.0, at + 4.5], "end", Colour::Text, &shorten(label, LABEL), "");
         svg.point(point, 0, dots, |accuracy, aside| [x.place(accuracy), at + aside]);
     }

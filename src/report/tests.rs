@@ -87,6 +87,18 @@ fn further_columns_that_say_something_stand_in_the_table() {
 }
 
 #[test]
+fn many_stages_stand_one_below_the_other_under_their_table() {
+    let rows: String = (0..12).map(|i| format!("s{i},4,0,1,90,,,90,90,7\ns{i},4,2,1,{},,,70,70,7\n", 60 + i)).collect();
+    let table = summary("stage,rram.weight_bits,rram.variation.scale,", &rows);
+    let recovery = "5 images:\n\n| a | <b> |\n|---|---:|\n| x & y | 1 |\n";
+    let (page, svg) = report(&[("summary.csv", &table), ("recovery.md", recovery)]).unwrap();
+    assert!(page.contains("At RRAM variation scale 2, mean accuracy is highest with s11: 71.00 %"), "{page}");
+    assert!(page.contains("All at rram.variation.scale = 2.") && !svg.contains("<polyline"));
+    assert!(page.contains("<h2>5 images</h2>") && page.contains("<th class=\"number\">&lt;b&gt;</th>"));
+    assert!(page.contains("<td>x &amp; y</td><td class=\"number\">1</td>"));
+}
+
+#[test]
 fn every_text_is_shown_as_text() {
     let table = summary("stage,", "<b>&\"',1,90,,,90,90,\nplain,1,80,,,80,80,\n");
     let origin = r#"{"title": "</title><script>", "question": "a < b?", "command": "x & y", "version": "\u0001"}"#;
