@@ -17,9 +17,9 @@
 //! | floor | rooms |
 //! |---|---|
 //! | commands | [`cli`]: a file a command; parse, call the library, print |
-//! | results | [`study`]: sweeps, trials, tables · [`report`]: the HTML page |
+//! | results | [`study`]: sweeps, pipelines, trials, tables · [`report`]: the HTML page |
 //! | adversary | [`attack`]: images perturbed by the gradient through a chip, and its accuracy on them |
-//! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation |
+//! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation · [`attack`]: adversarial images |
 //! | chip | [`chip`]: programs a network onto hardware |
 //! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
 //! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`checkpoint`]: weights in and out · [`data`]: data sets |
@@ -41,8 +41,9 @@
 //!
 //! Quantised RRAM weights with statistical programming variation, tile partition, the companion SRAM array with shift and
 //! combination, its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons, norms adapted to a chip
-//! ([`train::adapt`]), early exit ([`engine::exit`]). Not in this version, and refused: conductance-level cells (pairs,
-//! slices, faults, drift, reads), converters of finite resolution, line resistance, energy and area.
+//! ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]). Not in this version, and refused:
+//! conductance-level cells (pairs, slices, faults, drift, reads), converters of finite resolution and the adders behind
+//! them, line resistance, energy and area.
 
 pub(crate) mod atomic;
 pub mod attack;
