@@ -14,7 +14,7 @@ use crate::study::sweep::grid_points;
 use crate::train::adapt::Sample;
 
 /// Keys of a recipe file that an override may set.
-pub const OWN_KEYS: [&str; 13] = [
+pub const OWN_KEYS: [&str; 14] = [
     "name",
     "question",
     "model",
@@ -22,6 +22,7 @@ pub const OWN_KEYS: [&str; 13] = [
     "test",
     "encoding",
     "profiles",
+    "set",
     "seed",
     "reference",
     "train",
@@ -48,6 +49,9 @@ pub struct RecipeFile {
     pub encoding: Option<Encoding>,
     /// The profile files; every stage runs for each.
     pub profiles: Vec<PathBuf>,
+    /// Profile keys, and model keys under `model.`, for every stage.
+    #[serde(default)]
+    pub set: Table,
     /// The seed of chips and encoding, and of training where `train.seed` is not set.
     #[serde(default = "one")]
     pub seed: u64,

@@ -65,10 +65,14 @@ impl Recipe {
         let mut document = Document::read(path)?;
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let file = RecipeFile::from_document(&document)?;
-        let model = Model::read(&file.model, &overrides.model)?;
+        let mut model = Document::read(&file.model)?;
+        set_all(&file.set, &document, &mut model, true)?;
+        overrides.model.iter().try_for_each(|assignment| model.set(assignment))?;
+        let model = Model::from_document(&model)?;
         let mut hardware = Vec::new();
         for profile in &file.profiles {
             let mut profile = Document::read(profile)?;
+            set_all(&file.set, &document, &mut profile, false)?;
             overrides.profile.iter().try_for_each(|assignment| profile.set(assignment))?;
             hardware.push(profile);
         }
@@ -242,4 +246,17 @@ impl Recipe {
         }
         Ok(training)
     }
+}
+
+/// Sets what a recipe sets for every stage: in the model, the keys under `model.`; in a profile, the others.
+fn set_all(set: &toml::Table, recipe: &Document, at: &mut Document, is_model: bool) -> Result<()> {
+    for (key, value) in set {
+        let place = recipe.place(&format!("set.{key}"));
+        match key.strip_prefix("model.") {
+            Some(key) if is_model => at.set_value(key, value.clone(), place, recipe.base("set"))?,
+            None if !is_model => at.set_value(key, value.clone(), place, recipe.base("set"))?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
