@@ -205,6 +205,11 @@ fn more_variation_costs_accuracy_and_a_residual_wins_it_back() {
     assert!(scales[0] > scales[1] && scales[1] > scales[2] + 5.0, "{scales:?}");
     let residual = accuracy("--set rram.variation.scale=3 --set sram.bits=4 --set sram.init=residual");
     assert!(residual > scales[2] + 5.0, "{residual} after {scales:?}");
+    let bytes = || json(folder.path().join("j.json"))["sram_bytes"].as_f64().unwrap();
+    // 4752 weights of 4 bits, nearly all of which need a correction.
+    assert_eq!(bytes(), 2376.0);
+    accuracy("--set rram.variation.scale=3 --set sram.bits=4 --set sram.init=residual --set sram.budget_bytes=500");
+    assert!((450.0..=500.0).contains(&bytes()), "{}", bytes());
 }
 
 #[test]

@@ -94,11 +94,12 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(adaptation) = &adaptation {
         evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
     }
-    let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut accuracies, mut sram_bytes, mut logits, mut exits) = (Vec::new(), 0, Vec::new(), Vec::new());
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
     terminal.begin("chips", chips);
     evaluation.series(&blueprint, indices.clone(), |index, result| {
         accuracies.push(result.accuracy);
+        sram_bytes += result.sram_bytes;
         counts.add(&result.counts);
         exits.extend(ExitOfChip::new(index, result));
         if args.logits.is_some() {
@@ -121,6 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
         origin["configuration"][key] = value;
     }
     let stats = summarise(&accuracies);
+    let sram_bytes = sram_bytes as f64 / chips as f64;
     let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
     if let Some(path) = &args.json {
         let report = json!({
@@ -130,6 +132,7 @@ pub fn run(args: &Args) -> Result<()> {
             "spikes": spikes_by_layer(model, &counts),
             "events": { "input_pulses": counts.input },
             "energy": Value::Null,
+            "sram_bytes": sram_bytes,
             "early_exit": early,
             "origin": origin,
         });
@@ -154,6 +157,10 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some((Sample { batches, images, .. }, training)) = sample.zip(training) {
         let data = training.spec();
         say(&format!("each chip's norms were adapted on {batches} batches of {images} training images of `{data}`"))?;
+    }
+    if sram_bytes > 0.0 {
+        let share = 100.0 * sram_bytes / blueprint.rram_bytes();
+        say(&format!("companion arrays hold {sram_bytes:.0} bytes a chip, {share:.0} % of the RRAM's weights"))?;
     }
     early.map_or(Ok(()), |early| say(&early.to_string()))
 }

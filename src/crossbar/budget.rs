@@ -1,46 +1,99 @@
 //! The residual under a budget: where a chip's companion arrays may take only so many bytes, the largest deviations of all
 //! layers are corrected and the others are left.
 //!
-//! One bar holds for the whole chip: an element keeps its code where |q − w_p| reaches it. The bar is the lowest at which
-//! the arrays, each in its smallest form ([`super::stored`]), fit. Codes that are 0 cost nothing in a sparse form.
+//! Elements are ranked by |q − w_p|, the largest first; of equals (there are many where cells are limited at the largest
+//! target) the first in the order of layers and places. As many of them keep their code as fit, each array in its smallest
+//! form ([`super::stored`]). Codes that are 0 cost nothing in a sparse form and are not ranked.
 
 use super::arrays::Arrays;
 use super::stored::Form;
 
+/// An element with a code: its deviation, layer and place.
+type Ranked = (f32, u32, u32);
+
 /// Leaves out the smallest deviations until all companion arrays fit.
 pub fn fit(arrays: &mut [Arrays], budget_bytes: usize) {
-    let deviations: Vec<Vec<f32>> = arrays.iter().map(sorted_deviations).collect();
-    let bytes = |bar: f32| -> usize {
-        let layer = |(arrays, sorted): (&Arrays, &Vec<f32>)| {
+    let ranked = ranked(arrays);
+    let bytes = |kept: usize| -> usize {
+        let mut there = vec![0; arrays.len()];
+        ranked[..kept].iter().for_each(|(_, layer, _)| there[*layer as usize] += 1);
+        let layer = |(arrays, there): (&Arrays, usize)| {
             let elements = arrays.companion.as_ref().map_or(0, |companion| companion.weights.len());
-            Form::smallest(elements, sorted.partition_point(|d| *d >= bar), arrays.code).1
+            Form::smallest(elements, there, arrays.code).1
         };
-        arrays.iter().zip(&deviations).map(layer).sum()
+        arrays.iter().zip(there).map(layer).sum()
     };
-    if bytes(0.0) <= budget_bytes {
-        return;
+    // More elements never take fewer bytes; none take none.
+    let (mut fits, mut too_many) = (0, ranked.len() + 1);
+    while too_many - fits > 1 {
+        let middle = fits + (too_many - fits) / 2;
+        if bytes(middle) <= budget_bytes { fits = middle } else { too_many = middle }
     }
-    // Positive floats are in the order of their bits. At infinity nothing is left and nothing is stored.
-    let (mut low, mut high) = (0, f32::INFINITY.to_bits());
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if bytes(f32::from_bits(middle)) <= budget_bytes { high = middle } else { low = middle }
-    }
-    let bar = f32::from_bits(high);
-    for arrays in arrays {
-        let Some(companion) = &mut arrays.companion else { continue };
-        let cells = arrays.cells.target.iter().zip(&arrays.cells.programmed);
-        let below = companion.weights.iter_mut().zip(cells).filter(|(_, (q, w))| (*q - *w).abs() < bar);
-        below.for_each(|(code, _)| *code = 0.0);
+    for (_, layer, place) in &ranked[fits..] {
+        if let Some(companion) = &mut arrays[*layer as usize].companion {
+            companion.weights[*place as usize] = 0.0;
+        }
     }
 }
 
-/// |q − w_p| of the elements whose code is not 0, the largest first.
-fn sorted_deviations(arrays: &Arrays) -> Vec<f32> {
-    let Some(companion) = &arrays.companion else { return vec![] };
-    let cells = arrays.cells.target.iter().zip(&arrays.cells.programmed);
-    let there = companion.weights.iter().zip(cells).filter(|(code, _)| **code != 0.0);
-    let mut deviations: Vec<f32> = there.map(|(_, (q, w))| (q - w).abs()).collect();
-    deviations.sort_unstable_by(|a, b| b.total_cmp(a));
-    deviations
+/// The elements whose code is not 0, in the order in which they are kept.
+fn ranked(arrays: &[Arrays]) -> Vec<Ranked> {
+    let mut ranked: Vec<Ranked> = Vec::new();
+    for (layer, arrays) in arrays.iter().enumerate() {
+        let Some(companion) = &arrays.companion else { continue };
+        let cells = arrays.cells.target.iter().zip(&arrays.cells.programmed);
+        let there = companion.weights.iter().zip(cells).enumerate().filter(|(_, (code, _))| **code != 0.0);
+        ranked.extend(there.map(|(place, (_, (q, w)))| ((q - w).abs(), layer as u32, place as u32)));
+    }
+    ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::crossbar::sram::Source;
+    use crate::device::Draw;
+    use crate::network::Model;
+    use crate::profile::Profile;
+    use std::path::Path;
+
+    #[test]
+    fn the_budget_is_used_up_to_an_element_and_keeps_the_largest() {
+        let text = "name = \"m\"\nsteps = 1\nclasses = 4\ninput = {channels = 4, height = 4, width = 4}\n\
+                    layers = [{conv=16}, {conv=16}]";
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
+        // So much variation that most cells stand at their limit: deviations are equal by the hundred.
+        let keys = ["rram.weight_bits=2", "rram.variation.kind=gaussian", "rram.variation.sigma=9", "sram.bits=3"];
+        let keys = [&keys[..], &["sram.init=residual", "sram.shift=0"]].concat().into_iter().map(String::from);
+        let profile = Profile::ideal(&keys.collect::<Vec<_>>()).unwrap();
+        let layers: Vec<_> = model.layers().into_iter().filter(|layer| layer.spikes()).collect();
+        let programmed = |budget: usize| {
+            let one = |(i, plan): (usize, &crate::network::Layer)| {
+                let latent: Vec<f32> = (0..plan.rows() * plan.columns()).map(|w| (w as f32 * 0.7).sin()).collect();
+                Arrays::program(&profile, plan, i as u32, &latent, Source::Residual, Some(Draw::chip(1, 0)))
+            };
+            let mut arrays: Vec<Arrays> = layers.iter().enumerate().map(one).collect();
+            fit(&mut arrays, budget);
+            arrays
+        };
+        let whole = programmed(usize::MAX);
+        for budget in [0, 10, 100, 300, 700] {
+            let arrays = programmed(budget);
+            let bytes: usize = arrays.iter().map(Arrays::sram_bytes).sum();
+            assert!(bytes <= budget && bytes + 3 >= budget, "{bytes} of {budget}");
+            let deviation = |kept: bool| {
+                let there = arrays.iter().zip(&whole).flat_map(|(arrays, whole)| {
+                    let codes = |arrays: &Arrays| arrays.companion.as_ref().unwrap().weights.clone();
+                    let cells = arrays.cells.target.clone().into_iter().zip(arrays.cells.programmed.clone());
+                    codes(arrays).into_iter().zip(codes(whole)).zip(cells).collect::<Vec<_>>()
+                });
+                let ranked = there.filter(move |((code, whole), _)| *whole != 0.0 && (*code != 0.0) == kept);
+                ranked.map(|(_, (q, w))| (q - w).abs()).collect::<Vec<f32>>()
+            };
+            let least = deviation(true).into_iter().fold(f32::INFINITY, f32::min);
+            assert!(deviation(false).into_iter().all(|left| left <= least), "{budget}");
+        }
+    }
 }
