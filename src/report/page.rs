@@ -55,8 +55,9 @@ pub(super) fn tables(text: &str) -> String {
             html.push_str(&format!("<h2>{}</h2>\n", escape(block.trim_end_matches(':'))));
             continue;
         }
-        let cells =
-            |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        // A value keeps its interval beside it.
+        let cell = |cell: &str| cell.trim().replace(" ± ", "\u{a0}±\u{a0}");
+        let cells = |line: &str| line.trim_matches('|').split('|').map(cell).collect::<Vec<_>>();
         let mut lines = block.lines().map(cells);
         let (header, ruler) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
         let numeric = |column: usize| class(ruler.get(column).is_some_and(|rule| rule.ends_with(':')));
