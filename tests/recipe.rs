@@ -189,6 +189,13 @@ fn what_does_not_fit_together_is_refused_with_its_line() {
         ("prune = { lambda = 1e-3 }", "prune = { lambda = -1.0 }", 22, "expected a number of at least 0"),
         ("\"prune.threshold\" = [0.1, 0.4]", "\"prune.threshold\" = [0.1, 4.0]", 23, "4, expected a share"),
         ("own_chips = 2", "own_chip = 2", 36, "unknown field `own_chip`"),
+        (
+            "train = { stage = \"sram\", epochs = 1, learning_rate = 0.03 }",
+            "train = { stage = \"sram\", seed = 4 }",
+            36,
+            "expected no seed",
+        ),
+        ("set = { \"sram.bits\" = 4 }", "set = { \"sram.bits\" = 4, \"train.epochs\" = 4 }", 20, "train"),
         ("evaluate = { \"sram.shift\" = [-2, 0] }", "evaluate = { \"sram.shift\" = [-2, -20] }", 29, "expected −16"),
     ] {
         let stages = STAGES.replacen(from, to, 1);

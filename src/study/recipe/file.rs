@@ -238,6 +238,11 @@ impl RecipeFile {
                 return refuse(at, "is not modelled under an attack; expected it without [evaluate.attack]".into());
             }
         }
+        let seeded =
+            [Some(&self.train), stage.train.as_ref()].into_iter().flatten().any(|train| train.contains_key("seed"));
+        if stage.own_chips.is_some() && seeded {
+            return refuse("own_chips", "are chips of the recipe's seed; expected no seed in its `train`".into());
+        }
         if stage.own_chips.is_some_and(|chips| !(1..=MOST_CHIPS).contains(&chips)) {
             return refuse("own_chips", format!("expected 1 to {MOST_CHIPS} chips"));
         }

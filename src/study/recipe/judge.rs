@@ -29,6 +29,8 @@ pub(super) struct Judge<'a> {
     monitor: &'a dyn Monitor,
     /// The test set, cut to each number of images that was asked for.
     sets: Vec<(usize, Dataset)>,
+    /// Notices that were given already.
+    noticed: Vec<String>,
 }
 
 /// What is asked of some chips.
@@ -46,11 +48,13 @@ pub(super) struct Question<'a> {
     pub stage: usize,
     /// What progress is shown under.
     pub title: &'a str,
+    /// Whether the network comes from elsewhere: then notices about keys without effect are worth a line.
+    pub taken: bool,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Judge { recipe, engine, monitor, sets: vec![] }
+        Judge { recipe, engine, monitor, sets: vec![], noticed: vec![] }
     }
 
     /// The trials of some chips in their order, one where all are the same; and the bytes of the RRAM's weights.
@@ -58,6 +62,12 @@ impl<'a> Judge<'a> {
         let Recipe { model, encoding, file, document, data: whole, .. } = self.recipe;
         let (network, hash) = question.network;
         let blueprint = Blueprint::new(question.profile, model, network, *encoding, file.seed)?;
+        for notice in blueprint.notices().iter().filter(|_| question.taken) {
+            if !self.noticed.contains(notice) {
+                self.monitor.line(notice);
+                self.noticed.push(notice.clone());
+            }
+        }
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
         let place = self.set(question.limit.unwrap_or(usize::MAX).min(whole.len()))?;
         let data = &self.sets[place].1;

@@ -175,13 +175,12 @@ impl Recipe {
         let mut profile = self.hardware[unit.hardware].clone();
         let (document, section) = (&self.document, format!("stage[{}]", unit.index));
         let set = unit.stage.set.iter().map(|(key, value)| (key, value, format!("{section}.set.{key}")));
-        let variant = unit.variant.iter().map(|(key, value)| (key, value, format!("{section}.grid.{key}")));
+        // The others are the training's.
+        let variant = unit.variant.iter().filter(|(key, _)| !is_of_training(key));
+        let variant = variant.map(|(key, value)| (key, value, format!("{section}.grid.{key}")));
         let common = common.iter().map(|(key, value)| (key, value, format!("evaluate.grid.{key}")));
         let own = own.iter().map(|(key, value)| (key, value, format!("{section}.evaluate.{key}")));
         for (key, value, place) in set.chain(variant).chain(common).chain(own) {
-            if key.starts_with("train.") || key.starts_with("prune.") {
-                continue;
-            }
             let stage = value.as_str().filter(|_| key == "sram.init").and_then(|init| init.strip_prefix(STAGE_INIT));
             let (place, base) = (document.place(&place), document.base("stage"));
             match stage {
@@ -233,19 +232,21 @@ impl Recipe {
                 put(&format!("{name}.{key}"), value.clone(), &format!("{section}.{name}.{key}"))?;
             }
         }
-        for (key, value) in
-            unit.variant.iter().filter(|(key, _)| key.starts_with("train.") || key.starts_with("prune."))
-        {
+        for (key, value) in unit.variant.iter().filter(|(key, _)| is_of_training(key)) {
             put(key, value.clone(), &format!("{section}.grid.{key}"))?;
         }
         if let Some(chip) = own {
             // The chip of the evaluation's seed.
             put("train.seed", seed.into(), &format!("{section}.own_chips"))?;
             put("train.chip", (chip as i64).into(), &format!("{section}.own_chips"))?;
-            put("train.variation", false.into(), &format!("{section}.own_chips"))?;
         }
         Ok(training)
     }
+}
+
+/// Whether a stage's grid sets it in the training file, not in the profile.
+fn is_of_training(key: &str) -> bool {
+    key.starts_with("train.") || key.starts_with("prune.")
 }
 
 /// Sets what a recipe sets for every stage: in the model, the keys under `model.`; in a profile, the others.

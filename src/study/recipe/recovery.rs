@@ -59,7 +59,9 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str) 
             .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));
         // On the same chips, chip by chip: what they share cancels.
         let gains: Vec<f64> = base.map_or(vec![], |base| {
-            let of = |chip: u64| base.trials.iter().find(|trial| trial.chip == chip).map(|trial| trial.row().accuracy);
+            // One trial stands for all chips where they are the same.
+            let is = |trial: &&Trial, chip: u64| trial.chip == chip || base.trials.len() == 1;
+            let of = |chip: u64| base.trials.iter().find(|trial| is(trial, chip)).map(|trial| trial.row().accuracy);
             m.trials.iter().filter_map(|trial| Some(trial.row().accuracy - of(trial.chip)?)).collect()
         });
         let gain = (!gains.is_empty()).then(|| summarise(&gains));

@@ -179,6 +179,7 @@ impl<'a> Run<'a> {
             attack,
             stage: unit.index,
             title: &title,
+            taken: unit.stage.train.is_none(),
         };
         let (trials, rram_bytes) = self.judge.trials(&self.cache, &question, chips)?;
         point.images = trials.first().map_or(0, |trial| trial.images);
@@ -208,6 +209,7 @@ impl<'a> Run<'a> {
                 attack: None,
                 stage: 0,
                 title: reference,
+                taken: false,
             };
             let (trials, _) = self.judge.trials(&self.cache, &question, 0..1)?;
             nominal.insert(at, trials[0].row().accuracy);
