@@ -206,14 +206,15 @@ fn chips(model: &Model, encoding: Encoding, seeds: std::ops::Range<u64>) -> Vec<
     seeds.map(|seed| chip(model, encoding, seed)).collect()
 }
 
+/// The adapter as it is, and with small buffers and few workgroups; none where there is no adapter.
+fn whole_and_limited() -> Vec<GpuEngine> {
+    let limited = gpu().map(|gpu| gpu.limited(150_000, 4));
+    gpu().into_iter().chain(limited).collect()
+}
+
 #[test]
 fn chips_in_one_load_do_what_each_does_alone() {
-    for limits in [None, Some((150_000, 4))] {
-        let Some(gpu) = gpu() else { return };
-        let gpu = match limits {
-            Some((buffer_bytes, workgroups)) => gpu.limited(buffer_bytes, workgroups),
-            None => gpu,
-        };
+    for gpu in whole_and_limited() {
         for model in models() {
             for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
                 let chips = chips(&model, encoding, 20..25);
@@ -305,12 +306,7 @@ fn small_limits_split_the_work_and_change_nothing() {
 
 #[test]
 fn logits_after_every_step_are_the_cpus() {
-    for limits in [None, Some((150_000, 4))] {
-        let Some(gpu) = gpu() else { return };
-        let gpu = match limits {
-            Some((buffer_bytes, workgroups)) => gpu.limited(buffer_bytes, workgroups),
-            None => gpu,
-        };
+    for gpu in whole_and_limited() {
         for model in models() {
             for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
                 let chips = chips(&model, encoding, 30..33);
