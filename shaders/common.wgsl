@@ -29,3 +29,9 @@ fn packed(n: vec4<i32>) -> u32 {
 fn unpacked(word: u32) -> vec4<i32> {
     return (vec4(bitcast<i32>(word)) << vec4(24u, 16u, 8u, 0u)) >> vec4(24u);
 }
+
+// Rounds a product before it is added to: a compiler that cannot see that `fence` is zero cannot fuse the two, so that
+// every device gives the CPU's bits.
+fn rounded(product: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(product) ^ vec4(layer.fence));
+}

@@ -10,12 +10,6 @@
 
 var<workgroup> fired: array<atomic<u32>, MOST_STEPS>;
 
-// Rounds a product before it is added to: a compiler that cannot see that `fence` is zero cannot fuse the two, so that
-// every device gives the CPU's bits.
-fn rounded(product: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(product) ^ vec4(layer.fence));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,21 +1,21 @@
 //! One manufactured chip: the only way weights reach an engine.
 //!
-//! A chip is a pure function of profile, model, weights, seed and index. Per layer it holds what the engine needs and no
-//! more: the effective matrix (with an ideal converter, cells, pairs and companion array are linear and fold into one)
-//! on the grid that makes sums exact, and each step's gain and offset, which stay digital, behind the converter.
+//! A chip is a pure function of profile, model, weights, calibration, seed and index. Per layer it holds what the engine
+//! needs and no more: the effective matrix on the grid that makes sums exact, or its tiles behind converters
+//! ([`Programmed`]), and each step's gain and offset, which stay digital, behind the converter.
 
 use std::path::Path;
 
-use crate::crossbar::arrays::Arrays;
+use crate::crossbar::arrays::{Arrays, Programmed};
+use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::{budget, sram};
 use crate::device::Draw;
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
-use crate::network::{Encoding, Layer, Model, Network, Neuron};
+use crate::network::{Drive, Encoding, Layer, Model, Network, Neuron};
 use crate::numeric::Shape;
-use crate::numeric::grid::round_to_exact_grid;
 use crate::profile::{Profile, Scheme, Sram, SramInit, VariationKind};
 use crate::rng::Stream;
 
@@ -41,10 +41,10 @@ pub struct Chip {
 pub struct ProgrammedLayer {
     /// The plan it follows.
     pub plan: Layer,
-    /// The effective matrix, `[columns, rows]`, rows in published order.
-    pub weights: Vec<f32>,
-    /// The weights are multiples of 2^-grid.
-    pub grid: i32,
+    /// Its arrays.
+    pub arrays: Programmed,
+    /// What drives its word lines.
+    pub drive: Drive,
     /// The value of one integer of the input.
     pub input_unit: f32,
     /// Gain per step and channel, `[steps, columns]`; empty for the readout. Counts the input's unit in.
@@ -63,15 +63,35 @@ pub struct Blueprint<'a> {
     sram: Option<(Network, String)>,
     seed: u64,
     notices: Vec<String>,
+    calibration: Option<Calibration>,
 }
 
 impl Chip {
     /// Manufactures chip `index` of the blueprint's seed; an error if a layer's weights are beyond what can be held.
     pub fn program(blueprint: &Blueprint, index: u64) -> Result<Chip> {
-        let Blueprint { model, network, encoding, seed, .. } = *blueprint;
-        let draw = Draw::chip(seed, index);
+        if blueprint.profile.wants_calibration() && blueprint.calibration.is_none() {
+            return Err(Error::Mismatch(
+                "adc.range = \"calibrated\" needs ranges that were profiled on training images; expected a calibration"
+                    .into(),
+            ));
+        }
+        Self::programmed(blueprint, &blueprint.profile, Some(Draw::chip(blueprint.seed, index)))
+    }
+
+    /// The chip without variation: behind ideal converters, or those of the full range.
+    pub(crate) fn nominal(blueprint: &Blueprint, converters: bool) -> Result<Chip> {
+        let mut profile = blueprint.profile.clone();
+        if !converters {
+            profile.adc.bits = 0;
+        }
+        Self::programmed(blueprint, &profile, None)
+    }
+
+    fn programmed(blueprint: &Blueprint, profile: &Profile, draw: Option<Draw>) -> Result<Chip> {
+        let Blueprint { model, network, encoding, .. } = *blueprint;
+        let calibration = blueprint.calibration.as_ref();
         let plans = model.layers();
-        let arrays = plans.iter().enumerate().map(|(i, plan)| blueprint.arrays(i, plan, Some(draw)));
+        let arrays = plans.iter().enumerate().map(|(i, plan)| blueprint.arrays(i, plan, draw));
         let mut arrays: Vec<Arrays> = arrays.collect();
         if let Some(budget) = blueprint.profile.sram.budget_bytes {
             budget::fit(&mut arrays, budget);
@@ -79,13 +99,11 @@ impl Chip {
         let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
         let programmed = plans.into_iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
             let input_unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
-            let largest_input = if i == 0 { encoding.largest_digit() } else { plan.largest_pulse };
-            let mut weights = arrays.fold();
-            let grid = round_to_exact_grid(&mut weights, plan.rows(), largest_input).ok_or_else(|| {
-                Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
-            })?;
+            let drive = plan.drive((i == 0).then_some(encoding));
+            let converter = calibration.and_then(|calibration| calibration.layers[i]);
+            let arrays = arrays.finish(profile, (i as u32, &plan), drive, converter, draw)?;
             let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
-            Ok(ProgrammedLayer { plan, weights, grid, input_unit, gain, offset })
+            Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset })
         });
         let layers = programmed.collect::<Result<_>>()?;
         Ok(Chip { layers, input: model.input, steps: model.steps, neuron: model.neuron, encoding, sram_bytes })
@@ -129,7 +147,32 @@ impl<'a> Blueprint<'a> {
             }
             _ => None,
         };
-        Ok(Blueprint { profile, model, network, encoding, sram, seed, notices })
+        Ok(Blueprint { profile, model, network, encoding, sram, seed, notices, calibration: None })
+    }
+
+    /// The same with converters of these ranges.
+    pub fn calibrated(self, calibration: Calibration) -> Self {
+        Blueprint { calibration: Some(calibration), ..self }
+    }
+
+    /// The ranges that its converters were given.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// The hardware in force.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The inputs' kind.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The network's shape.
+    pub fn model(&self) -> &'a Model {
+        self.model
     }
 
     /// What the user should know before reading results: settings that have no effect here.
@@ -148,7 +191,9 @@ impl<'a> Blueprint<'a> {
             let variation = &self.profile.rram_of(&layer.name).variation;
             place(&self.profile, layer) == Place::Rram && variation.effective_sigma() != 0.0
         };
-        self.model.layers().iter().any(varies)
+        let errs = self.profile.adc.gain_sigma > 0.0 || self.profile.adc.offset_sigma > 0.0;
+        let converts = |layer: &Layer| self.profile.converts() && errs && place(&self.profile, layer) == Place::Rram;
+        self.model.layers().iter().any(|layer| varies(layer) || converts(layer))
     }
 
     /// The chips' time steps.
@@ -187,7 +232,8 @@ impl<'a> Blueprint<'a> {
             .sum()
     }
 
-    fn arrays(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Arrays {
+    /// A layer's arrays; without a draw, cells hold their targets.
+    pub(crate) fn arrays(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Arrays {
         let has_companion = self.profile.sram_of(&plan.name).bits > 0 && place(&self.profile, plan) == Place::Rram;
         let companion = if has_companion { self.companion(index, plan) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);

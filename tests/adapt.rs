@@ -72,7 +72,7 @@ fn statistics(model: &Model, chip: &Chip, network: &Network, inputs: &Inputs) ->
     for (layer, state) in chip.layers.iter().zip(&network.layers) {
         let (plan, Some(norm)) = (&layer.plan, &state.norm) else { break };
         let (input, output) = (plan.input, plan.output);
-        let weights: Vec<f64> = layer.weights.iter().map(|w| f64::from(*w)).collect();
+        let weights: Vec<f64> = layer.arrays.effective().iter().map(|w| f64::from(*w)).collect();
         let current = |map: &Map| -> Map {
             let mut sums = Vec::new();
             for (o, y, x) in (0..output.len()).map(|i| {
@@ -171,7 +171,7 @@ fn the_statistics_of_a_nominal_float_chip_are_the_plain_mean_over_the_batches() 
                 }
             }
             let (before, after) = (&chip.layers[l], &adapted.layers[l]);
-            assert_eq!((&before.weights, before.grid), (&after.weights, after.grid), "weights stay");
+            assert_eq!(before.arrays, after.arrays, "weights stay");
             for (i, (gain, offset)) in after.gain.iter().zip(&after.offset).enumerate() {
                 let share = f64::from(norm.gamma[i]) / (f64::from(norm.var[i]) + f64::from(NORM_EPSILON)).sqrt();
                 assert!((f64::from(*gain) / (share * f64::from(after.input_unit)) - 1.0).abs() < 1e-6);

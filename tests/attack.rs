@@ -56,7 +56,7 @@ struct Reference {
 fn connections(layer: &ProgrammedLayer) -> Vec<(usize, usize, f64)> {
     let (plan, mut all) = (&layer.plan, Vec::new());
     let Shape { channels, height, width } = plan.input;
-    let weight = |column: usize, row: usize| f64::from(layer.weights[column * plan.rows() + row]);
+    let weight = |column: usize, row: usize| f64::from(layer.arrays.effective()[column * plan.rows() + row]);
     for output in 0..plan.columns() {
         if plan.kind != LayerKind::Conv {
             all.extend((0..plan.input.len()).map(|input| (output, input, weight(output, input))));

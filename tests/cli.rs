@@ -495,7 +495,22 @@ fn bad_input_is_refused_with_its_place() {
         (profile("missing.toml"), 1, &["missing.toml"]),
         (format!("{INFER} --set rram.variation.sigma=nan --json out.json"), 2, &["--set rram.variation.sigma=nan"]),
         (format!("{INFER} --set rram.weight_bits=99 --json out.json"), 2, &["rram.weight_bits", "99"]),
-        (format!("{INFER} --set adc.bits=6 --json out.json"), 2, &["adc.bits", "not modelled"]),
+        (format!("{INFER} --set adc.bits=17 --json out.json"), 2, &["adc.bits", "16"]),
+        (
+            format!("{INFER} --set sram.bits=2 --set sram.adder_bits=8 --json out.json"),
+            2,
+            &["sram.adder_bits", "adc.bits"],
+        ),
+        (
+            format!("{INFER} --set sram.bits=2 --set adc.bits=6 --set adc.step=free --json out.json"),
+            2,
+            &["adc.step", "power_of_two"],
+        ),
+        (
+            format!("{INFER} --set sram.bits=2 --set sram.scheme=float --set adc.bits=6 --json out.json"),
+            2,
+            &["sram.scheme", "integers"],
+        ),
         (format!("{INFER} --set wires.bit_ohm=2 --json out.json"), 2, &["wires.bit_ohm", "not modelled"]),
         (format!("{INFER} --set nonsense --json out.json"), 2, &["nonsense", "KEY=VALUE"]),
         (format!("{INFER} --set model.steps=3 --json out.json"), 1, &["2 steps", "model 3"]),

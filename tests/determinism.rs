@@ -258,7 +258,8 @@ fn distance(overrides: &[&str], of: &[f32]) -> f64 {
     let (model, network) = (digits(), Network::xavier(&digits(), 5));
     let profile = profile(overrides);
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
-    let weights = &Chip::program(&blueprint, 0).unwrap().layers[0].weights;
+    let chip = Chip::program(&blueprint, 0).unwrap();
+    let weights = chip.layers[0].arrays.effective();
     let squares: f64 = weights.iter().zip(of).map(|(w, o)| f64::from(w - o).powi(2)).sum();
     (squares / of.len() as f64).sqrt()
 }

@@ -68,6 +68,11 @@ fn models() -> Vec<Model> {
 
 /// A chip with varied cells and norms away from their identity.
 fn chip(model: &Model, encoding: Encoding, seed: u64) -> Chip {
+    chip_with(&[], model, encoding, seed)
+}
+
+/// The same with further keys of the profile.
+fn chip_with(keys: &[&str], model: &Model, encoding: Encoding, seed: u64) -> Chip {
     let mut random = random(seed);
     let mut network = Network::xavier(model, seed);
     for norm in network.layers.iter_mut().filter_map(|layer| layer.norm.as_mut()) {
@@ -77,7 +82,8 @@ fn chip(model: &Model, encoding: Encoding, seed: u64) -> Chip {
             norm.var[i] = 1.0 + 0.8 * uniform(&mut random);
         }
     }
-    let profile = profile(&["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.3"]);
+    let varied = ["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.3"];
+    let profile = profile(&[&varied[..], keys].concat());
     Chip::program(&Blueprint::new(&profile, model, &network, encoding, seed).unwrap(), seed).unwrap()
 }
 
@@ -139,7 +145,7 @@ fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
     for map in maps.chunks(plan.input.len()) {
         for pixel in 0..plan.output.height * plan.output.width {
             let (y, x) = (pixel / plan.output.width, pixel % plan.output.width);
-            for weights in layer.weights.chunks(rows) {
+            for weights in layer.arrays.effective().chunks(rows) {
                 // The input pixel that each kernel position, or each pixel of a fully connected layer, meets.
                 let source = |position: usize| match kernel {
                     1 => Some(position),
@@ -226,6 +232,38 @@ fn chips_in_one_load_do_what_each_does_alone() {
             }
         }
         assert!(gpu.chips_at_once(&chip(&models()[0], Encoding::Poisson, 1)) > 1);
+    }
+}
+
+#[test]
+fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
+    let settings: [&[&str]; 7] = [
+        &["adc.bits=5"],
+        &["adc.bits=4", "tile.rows=7", "rram.layers=all", "adc.gain_sigma=0.1", "adc.offset_sigma=0.7"],
+        &["adc.bits=4", "tile.rows=30", "tile.inputs=pulses", "rram.layers=all"],
+        &["adc.bits=5", "rram.layers=all", "sram.bits=4", "sram.shift=-1", "sram.adder_bits=7"],
+        &["adc.bits=5", "tile.rows=16", "rram.layers=all", "sram.bits=3", "sram.shift=-2", "sram.round=floor"],
+        &["adc.bits=6", "rram.layers=all", "sram.bits=2", "sram.init=residual", "tile.inputs=pulses"],
+        &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
+    ];
+    let mut limited = [0, 0];
+    for gpu in whole_and_limited() {
+        for (keys, model) in settings.iter().flat_map(|keys| models().into_iter().map(move |model| (keys, model))) {
+            for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
+                let chips: Vec<Chip> = (30..33).map(|seed| chip_with(keys, &model, encoding, seed)).collect();
+                let encoder = Encoder::new(encoding, model.input, 4, 0);
+                let inputs = Inputs::new(encoder, batch(&model, encoding, 3, 4), model.steps);
+                let expected = CpuEngine::default().load(&chips).unwrap().run(&inputs).unwrap();
+                assert!(expected[0] != expected[1]);
+                let found = gpu.load(&chips).unwrap().run(&inputs).unwrap();
+                assert_eq!(found, expected, "{keys:?}, {encoding:?}, {}", model.name);
+                for outcome in &expected {
+                    limited[0] += outcome.counts.clipped.iter().sum::<u64>();
+                    limited[1] += outcome.counts.saturated.iter().sum::<u64>();
+                }
+            }
+        }
+        assert!(limited.iter().all(|n| *n > 0), "some sums are clipped, some totals saturate: {limited:?}");
     }
 }
 

@@ -4,50 +4,19 @@
 mod common;
 
 use std::path::Path;
-use std::sync::OnceLock;
 
-use common::profile;
+use common::trained::{accuracies, baseline, hardware, mean, model, train};
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::crossbar::image::Image;
 use crosspike::data::{Dataset, Split};
 use crosspike::device::Draw;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::Evaluation;
-use crosspike::monitor::Silent;
-use crosspike::network::{Encoder, Encoding, Model, Network};
-use crosspike::profile::Profile;
+use crosspike::network::{Encoder, Encoding, Network};
 use crosspike::train::adapt::{Adaptation, Sample};
+use crosspike::train::companion;
 use crosspike::train::config::{Prune, Recipe, Stage};
 use crosspike::train::prune::Sparsity;
-use crosspike::train::{Trainer, companion};
-
-const VARIED: [&str; 4] =
-    ["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.34597", "rram.variation.scale=2"];
-
-fn model() -> Model {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits.toml");
-    Model::read(&file, &["steps=4".into()]).unwrap()
-}
-
-fn hardware(more: &[&str]) -> Profile {
-    profile(&[&VARIED[..], more].concat())
-}
-
-fn train(profile: &Profile, recipe: &Recipe, prune: Option<Prune>, start: Network) -> Network {
-    let (model, data) = (model(), Dataset::open("digits", Path::new(""), Split::Train).unwrap());
-    let (encoding, origin) = (Encoding::Poisson, serde_json::json!({}));
-    let trainer = Trainer { model: &model, profile, data: &data, recipe, prune, encoding, origin };
-    trainer.run(start, None, &Silent).unwrap()
-}
-
-/// A network that was trained without variation.
-fn baseline() -> &'static Network {
-    static NETWORK: OnceLock<Network> = OnceLock::new();
-    NETWORK.get_or_init(|| {
-        let recipe = Recipe { epochs: 8, batch: 32, ..Recipe::default() };
-        train(&hardware(&[]), &recipe, None, Network::xavier(&model(), 1))
-    })
-}
 
 fn sram(more: impl FnOnce(&mut Recipe)) -> Recipe {
     let mut recipe =
@@ -66,25 +35,6 @@ fn recovered(more: &[&str], recipe: &Recipe, prune: Option<Prune>) -> Network {
         assert_eq!(trained.rram, before.rram, "the RRAM is frozen");
     }
     trained
-}
-
-/// Accuracy in percent of each chip.
-fn accuracies(network: &Network, more: &[&str], chips: std::ops::Range<u64>) -> Vec<f64> {
-    let (model, profile) = (model(), hardware(more));
-    let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap();
-    let blueprint = Blueprint::new(&profile, &model, network, Encoding::Poisson, 1).unwrap();
-    let (engine, encoder) = (CpuEngine::default(), Encoder::new(Encoding::Poisson, model.input, 1, 0));
-    let mut accuracies = Vec::new();
-    let each = |_, result: &crosspike::engine::evaluate::ChipResult| {
-        accuracies.push(result.accuracy);
-        Ok(())
-    };
-    Evaluation::on(&engine, &data, encoder, model.steps).series(&blueprint, chips, each).unwrap();
-    accuracies
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[test]
@@ -153,7 +103,7 @@ fn a_layer_of_its_own_kind_changes_that_layer_alone() {
     ] {
         let (before, after) = (chip(base), chip(&[base, &[own]].concat()));
         let differ: Vec<&str> = (before.layers.iter().zip(&after.layers))
-            .filter(|(before, after)| before.weights != after.weights)
+            .filter(|(before, after)| before.arrays != after.arrays)
             .map(|(before, _)| before.plan.name.as_str())
             .collect();
         assert_eq!(differ, ["conv2"], "{own}");
@@ -212,7 +162,7 @@ fn distance(network: &Network, one: &[&str], other: &[&str]) -> f32 {
         let profile = hardware(more);
         let blueprint = Blueprint::new(&profile, &model, network, Encoding::Poisson, 1).unwrap();
         let chip = Chip::program(&blueprint, 0).unwrap();
-        chip.layers.into_iter().flat_map(|layer| layer.weights).collect::<Vec<f32>>()
+        chip.layers.into_iter().flat_map(|layer| layer.arrays.effective().into_owned()).collect::<Vec<f32>>()
     };
     weights(one).iter().zip(weights(other)).fold(0.0, |top, (a, b)| top.max((a - b).abs()))
 }

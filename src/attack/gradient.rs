@@ -53,8 +53,8 @@ impl<'a> WhiteBox<'a> {
         check_encoding(chip.encoding)?;
         let operands = |(i, layer): (usize, &ProgrammedLayer)| {
             let input = if i == 0 { Input::Encoded } else { Input::Pulses };
-            let ProgrammedLayer { plan, weights, grid, input_unit, .. } = layer;
-            Operands::new(plan, weights, (*grid, *input_unit), input, Kernel::Auto, true)
+            let ProgrammedLayer { plan, arrays, drive, input_unit, .. } = layer;
+            Operands::new(plan, arrays, (*drive, *input_unit), input, Kernel::Auto, true)
         };
         Ok(WhiteBox { chip, operands: chip.layers.iter().enumerate().map(operands).collect() })
     }

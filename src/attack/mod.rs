@@ -28,6 +28,7 @@ mod plan;
 
 use crate::chip::{Blueprint, Chip};
 use crate::data::Dataset;
+use crate::engine::Counts;
 use crate::engine::Engine;
 use crate::engine::evaluate::{correct, read_batch};
 use crate::error::{Error, Result};
@@ -207,16 +208,15 @@ impl Attack {
         let mut loaded = engine.load(std::slice::from_ref(chip))?;
         let judge = Encoder::new(chip.encoding, chip.input, self.seed, 0);
         let images: Vec<usize> = (0..data.len()).collect();
-        let mut judged = vec![
-            Judged { images: images.len(), correct: 0, spikes: 0, sram_bytes: chip.sram_bytes };
-            self.epsilons.len()
-        ];
+        let counts = Counts::new(chip.layers.len() - 1, chip.steps);
+        let none = Judged { images: images.len(), correct: 0, counts, sram_bytes: chip.sram_bytes };
+        let mut judged = vec![none; self.epsilons.len()];
         for chosen in images.chunks(batch) {
             let (batch, labels) = read_batch(data, chosen, None)?;
             for (example, judged) in self.examples(&white_box, &batch, &labels)?.into_iter().zip(&mut judged) {
                 for outcome in loaded.run(&Inputs::new(judge, example, chip.steps))? {
                     judged.correct += correct(&outcome.logits, &labels);
-                    judged.spikes += outcome.counts.total_spikes();
+                    judged.counts.add(&outcome.counts);
                 }
             }
             if monitor.stop() {
@@ -228,14 +228,14 @@ impl Attack {
 }
 
 /// What a chip did at one ε.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// Images run.
     pub images: usize,
     /// Images classified correctly.
     pub correct: usize,
-    /// Spikes of all layers, steps and images.
-    pub spikes: u64,
+    /// Events over all images.
+    pub counts: Counts,
     /// Bytes that the chip's companion arrays hold.
     pub sram_bytes: usize,
 }

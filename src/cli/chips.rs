@@ -9,6 +9,7 @@ use crate::chip::Blueprint;
 use crate::config::Overrides;
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
+use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::check_fit;
 use crate::error::Result;
 use crate::network::{Encoding, Model, Network};
@@ -51,6 +52,10 @@ pub struct ChipArgs {
     /// Images at once; never changes a result.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub batch: u64,
+    /// The data set that converters' ranges are calibrated on (adc.range = "calibrated"); default: the training half of
+    /// --data.
+    #[arg(long, value_name = "SPEC")]
+    calibration_data: Option<String>,
     /// What runs the chips.
     #[arg(long, default_value = "auto")]
     backend: Backend,
@@ -88,7 +93,10 @@ impl ChipArgs {
     /// The series of chips; an error unless images and model fit together.
     pub fn blueprint<'a>(&self, setup: &'a Setup) -> Result<Blueprint<'a>> {
         check_fit(&setup.data, &setup.model)?;
-        Blueprint::new(&setup.profile, &setup.model, &setup.network, setup.encoding, self.seed)
+        let blueprint = Blueprint::new(&setup.profile, &setup.model, &setup.network, setup.encoding, self.seed)?;
+        with_ranges(blueprint, self.seed, || {
+            setup.whole.training_beside(self.calibration_data.as_deref(), Path::new(""))
+        })
     }
 
     /// Their indices.
@@ -112,6 +120,9 @@ impl ChipArgs {
                 "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(),
             }),
         );
+        if let Some(calibration) = blueprint.calibration() {
+            origin["configuration"]["calibration"] = json!(calibration);
+        }
         origin["backend"] = engine.name().into();
         origin
     }

@@ -129,8 +129,12 @@ pub fn run(args: &Args) -> Result<()> {
             "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
             "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
             "images": data.len(),
-            "spikes": spikes_by_layer(model, &counts),
-            "events": { "input_pulses": counts.input },
+            "spikes": by_layer(model, &counts.spikes),
+            "events": {
+                "input_pulses": counts.input,
+                "adc_clipped": by_layer(model, &counts.clipped),
+                "adder_saturated": by_layer(model, &counts.saturated),
+            },
             "energy": Value::Null,
             "sram_bytes": sram_bytes,
             "early_exit": early,
@@ -154,6 +158,13 @@ pub fn run(args: &Args) -> Result<()> {
         data.len(),
         engine.name()
     ))?;
+    if setup.profile.converts() {
+        let per_image = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / (chips * data.len() as u64) as f64;
+        let (clipped, saturated) = (per_image(&counts.clipped), per_image(&counts.saturated));
+        say(&format!(
+            "an image: {clipped:.1} sums beyond the converters' range, {saturated:.1} beyond the adders' width"
+        ))?;
+    }
     if let Some((Sample { batches, images, .. }, training)) = sample.zip(training) {
         let data = training.spec();
         say(&format!("each chip's norms were adapted on {batches} batches of {images} training images of `{data}`"))?;
@@ -181,8 +192,8 @@ fn of_option(option: &str) -> impl Fn(Error) -> Error {
     }
 }
 
-fn spikes_by_layer(model: &Model, counts: &Counts) -> BTreeMap<String, Vec<u64>> {
-    model.layers().iter().zip(&counts.spikes).map(|(layer, spikes)| (layer.name.clone(), spikes.clone())).collect()
+fn by_layer<T: Clone>(model: &Model, counts: &[T]) -> BTreeMap<String, T> {
+    model.layers().iter().zip(counts).map(|(layer, count)| (layer.name.clone(), count.clone())).collect()
 }
 
 fn write_logits(path: &Path, chips: &[Array2<f32>]) -> Result<()> {

@@ -1,12 +1,17 @@
 //! One layer's programmed arrays, RRAM and companion, before they fold into one matrix: the one truth that chips and
 //! training program by.
 
+use super::adc::Converter;
+use super::converted::{Converted, too_large};
 use super::mapping::{Place, place};
 use super::sram::{self, Companion};
 use super::stored::{self, Code};
 use crate::device::{self, Draw, ProgrammedCells};
-use crate::network::Layer;
+use crate::error::Result;
+use crate::network::{Drive, Layer};
+use crate::numeric::grid::{round_to_exact_grid, round_to_training_grid};
 use crate::profile::{Combine, Profile};
+use std::borrow::Cow;
 
 /// One layer's arrays before they fold into one matrix.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,8 +58,83 @@ impl Arrays {
         folded
     }
 
+    /// What an engine needs of layer number `index`: folded, or behind converters where the profile has them.
+    pub fn finish(
+        self,
+        profile: &Profile,
+        layer: (u32, &Layer),
+        drive: Drive,
+        calibrated: Option<Converter>,
+        draw: Option<Draw>,
+    ) -> Result<Programmed> {
+        self.finish_by(profile, layer, drive, calibrated, draw, round_to_exact_grid)
+    }
+
+    /// The same for training, where a sum may be rounded to f32 once, but an error of a chip's grid would reach the
+    /// gradients.
+    pub fn for_training(
+        self,
+        profile: &Profile,
+        layer: (u32, &Layer),
+        drive: Drive,
+        calibrated: Option<Converter>,
+        draw: Option<Draw>,
+    ) -> Result<Programmed> {
+        self.finish_by(profile, layer, drive, calibrated, draw, round_to_training_grid)
+    }
+
+    fn finish_by(
+        self,
+        profile: &Profile,
+        (index, plan): (u32, &Layer),
+        drive: Drive,
+        calibrated: Option<Converter>,
+        draw: Option<Draw>,
+        round: impl Fn(&mut [f32], usize, u32) -> Option<i32>,
+    ) -> Result<Programmed> {
+        if profile.converts() && place(profile, plan) == Place::Rram {
+            let converted = Converted::new(profile, (index, plan), &self, drive, calibrated, draw)?;
+            return Ok(Programmed::Converted(Box::new(converted)));
+        }
+        let mut weights = self.fold();
+        let grid = round(&mut weights, plan.rows(), drive.exact).ok_or_else(|| too_large(plan))?;
+        Ok(Programmed::Folded { weights, grid })
+    }
+
     /// Bytes that the companion array holds.
     pub fn sram_bytes(&self) -> usize {
         self.companion.as_ref().map_or(0, |companion| stored::bytes(&companion.weights, self.code))
+    }
+}
+
+/// One layer's arrays as an engine sees them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Programmed {
+    /// With ideal converters cells, pairs and the companion array are linear and fold into one effective matrix.
+    Folded {
+        /// `[columns, rows]`, rows in published order.
+        weights: Vec<f32>,
+        /// The weights are multiples of 2^-grid.
+        grid: i32,
+    },
+    /// Partial sums that converters see.
+    Converted(Box<Converted>),
+}
+
+impl Programmed {
+    /// The effective matrix `[columns, rows]`: what gradients go through.
+    pub fn effective(&self) -> Cow<'_, [f32]> {
+        match self {
+            Programmed::Folded { weights, .. } => weights.into(),
+            Programmed::Converted(converted) => converted.effective().into(),
+        }
+    }
+
+    /// Partial sums of a column: 1 where no converter sees them.
+    pub fn partitions(&self, plan: &Layer) -> usize {
+        match self {
+            Programmed::Folded { .. } => 1,
+            Programmed::Converted(converted) => converted.partitions(plan),
+        }
     }
 }

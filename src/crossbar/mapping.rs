@@ -52,7 +52,7 @@ pub fn place(profile: &Profile, layer: &Layer) -> Place {
 
 /// The floor plan of a model on a profile.
 pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
-    let Tile { rows: tile_rows, cols: tile_cols } = profile.tile;
+    let Tile { rows: tile_rows, cols: tile_cols, .. } = profile.tile;
     let layers = model.layers();
     let one = |layer: &Layer| {
         let (rows, columns, place) = (layer.rows(), layer.columns(), place(profile, layer));

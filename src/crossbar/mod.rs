@@ -1,12 +1,19 @@
-//! How a layer's matrix stands on tiles ([`mapping`]) and is programmed ([`arrays`]), what the companion SRAM array adds to
-//! it ([`sram`]), within a budget ([`budget`]), how it is stored ([`stored`], [`image`]), and the sums that columns give
-//! ([`sums`]).
+//! How a layer's matrix stands on tiles ([`mapping`]) and is programmed ([`arrays`]); what the companion SRAM array adds to
+//! it ([`sram`]), within a budget ([`budget`]), and how that is stored ([`stored`], [`image`]); converters ([`adc`],
+//! [`calibration`]) and the integers behind them ([`converted`]); and the sums that columns give ([`columns`]): folded
+//! ([`sums`]) or tile by tile ([`partials`]).
 
+pub mod adc;
 pub mod arrays;
 pub mod budget;
+pub mod calibration;
+pub mod columns;
+pub mod converted;
+pub mod events;
 pub mod image;
 pub mod laid;
 pub mod mapping;
+pub mod partials;
 pub mod patches;
 pub mod sram;
 pub mod stored;

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::events;
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
@@ -293,56 +294,13 @@ impl Matrix {
             active.clear();
             for (run, begin) in left.runs.iter().enumerate() {
                 let patch = &bytes[begin + (y * row + x) * left.stride..][..self.digits.run];
-                let mut event = |i: usize, byte: u8| {
+                events::active(patch, bias, |i, byte| {
                     let pulse = f32::from(i16::from(byte) - i16::from(bias));
                     active.push(((run * self.digits.run + i) * columns + blocks.start * LANES, pulse));
-                };
-                // Most bytes are at rest: they are passed over eight at a time.
-                let (eights, rest) = patch.as_chunks::<8>();
-                for (i, eight) in eights.iter().enumerate() {
-                    let mut differ = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([bias; 8]);
-                    while differ != 0 {
-                        let at = differ.trailing_zeros() as usize / 8;
-                        event(8 * i + at, eight[at]);
-                        differ &= !(0xff << (8 * at));
-                    }
-                }
-                for (i, byte) in rest.iter().enumerate().filter(|(_, byte)| **byte != bias) {
-                    event(8 * eights.len() + i, *byte);
-                }
+                });
             }
-            add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
+            events::add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
         }
-    }
-}
-
-/// Blocks of columns whose sums of events are held in registers.
-const HELD: usize = 4;
-
-/// Adds rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
-#[multiversion(targets("x86_64+avx2"))]
-fn add_rows(active: &[(usize, f32)], weights: &[f32], out: &mut [f32], step: usize) {
-    let blocks = out.len().div_ceil(step);
-    let (held, rest) = (blocks / HELD * HELD, blocks % HELD);
-    for block in (0..held).step_by(HELD) {
-        add_to::<HELD>(active, &weights[block * LANES..], &mut out[block * step..], step);
-    }
-    for block in held..held + rest {
-        add_to::<1>(active, &weights[block * LANES..], &mut out[block * step..], step);
-    }
-}
-
-#[inline(always)]
-fn add_to<const N: usize>(active: &[(usize, f32)], weights: &[f32], out: &mut [f32], step: usize) {
-    let mut sums = [[0.0f32; LANES]; N];
-    for (at, pulse) in active {
-        let weights = weights[*at..][..N * LANES].as_chunks::<LANES>().0;
-        for (sums, weights) in sums.iter_mut().zip(weights) {
-            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += pulse * w);
-        }
-    }
-    for (out, sums) in out.chunks_mut(step).zip(&sums) {
-        out[..LANES].copy_from_slice(sums);
     }
 }
 

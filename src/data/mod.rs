@@ -114,6 +114,24 @@ impl Dataset {
         !(spec.starts_with("frames:") || spec.starts_with("images:"))
     }
 
+    /// The training images that something is estimated on for chips that this whole test set judges: those of `spec`, relative
+    /// to `base`, or where there is none the training half of this set.
+    ///
+    /// # Errors
+    /// Where they are the tested images.
+    pub fn training_beside(&self, spec: Option<&str>, base: &Path) -> Result<Dataset> {
+        let named = spec.unwrap_or(&self.spec);
+        let refuse = |what: &str| Err(Error::Mismatch(format!("`{named}` {what}; expected a set of training images")));
+        if spec.is_none() && !Dataset::has_splits(named) {
+            return refuse("is one set, and its images are tested");
+        }
+        let training = Dataset::open(named, base, Split::Train)?;
+        if training.fingerprint() == self.fingerprint() {
+            return refuse("holds the images that are tested");
+        }
+        Ok(training)
+    }
+
     /// Keeps the first `n` images, or all where there are fewer.
     pub fn limit(mut self, n: usize) -> Dataset {
         self.contents.labels.truncate(n);

@@ -11,18 +11,31 @@ use crate::rng::{Stream, stream_key};
 /// Which programming run a draw belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
-    key: [u32; 2],
+    seed: u64,
+    stream: Stream,
+    index: u64,
 }
 
 impl Draw {
     /// Manufactured chip `index` of `seed`.
     pub fn chip(seed: u64, index: u64) -> Self {
-        Draw { key: stream_key(seed, Stream::Chip, index) }
+        Draw { seed, stream: Stream::Chip, index }
     }
 
     /// The fresh draw of training pass `iteration`.
     pub fn training_pass(seed: u64, iteration: u64) -> Self {
-        Draw { key: stream_key(seed, Stream::TrainingPass, iteration) }
+        Draw { seed, stream: Stream::TrainingPass, index: iteration }
+    }
+
+    /// The key of the cells' programming.
+    pub fn cell_key(&self) -> [u32; 2] {
+        stream_key(self.seed, self.stream, self.index)
+    }
+
+    /// The key of the converters' errors.
+    pub fn converter_key(&self) -> [u32; 2] {
+        let stream = if self.stream == Stream::Chip { Stream::Converter } else { Stream::ConverterPass };
+        stream_key(self.seed, stream, self.index)
     }
 }
 
@@ -41,7 +54,7 @@ pub fn program(latent: &[f32], rows: usize, layer: u32, rram: &Rram, draw: Optio
     let target = quantise::quantise(rram.effective_scheme(), rram.weight_bits, latent);
     let mut programmed = target.clone();
     if let Some(draw) = draw {
-        variation::vary(&mut programmed, rows, layer, &rram.variation, draw.key);
+        variation::vary(&mut programmed, rows, layer, &rram.variation, draw.cell_key());
     }
     ProgrammedCells { target, programmed }
 }

@@ -19,6 +19,29 @@ pub fn quantise(scheme: Scheme, bits: u32, weights: &[f32]) -> Vec<f32> {
     }
 }
 
+/// The unit that quantised weights are whole multiples of; 1 for floats, which have none.
+pub fn unit(scheme: Scheme, bits: u32, quantised: &[f32]) -> f64 {
+    match scheme {
+        Scheme::Float => 1.0,
+        Scheme::Uniform | Scheme::Integer => libm::exp2(1.0 - f64::from(bits)),
+        Scheme::Ternary => match largest(quantised) {
+            0.0 => 1.0,
+            alpha => f64::from(alpha),
+        },
+        Scheme::Dorefa => 1.0 / (libm::exp2(f64::from(bits)) - 1.0),
+    }
+}
+
+/// The largest magnitude that a cell is made for: 1, that of larger weights, or a ternary layer's α.
+pub fn full_scale(scheme: Scheme, quantised: &[f32]) -> f64 {
+    let largest = f64::from(largest(quantised));
+    match scheme {
+        Scheme::Uniform | Scheme::Integer | Scheme::Dorefa => largest.max(1.0),
+        Scheme::Float | Scheme::Ternary if largest > 0.0 => largest,
+        Scheme::Float | Scheme::Ternary => 1.0,
+    }
+}
+
 /// The largest magnitude, 0 for no weights.
 pub fn largest(weights: &[f32]) -> f32 {
     weights.iter().fold(0.0, |top, w| top.max(w.abs()))

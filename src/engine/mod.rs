@@ -1,5 +1,6 @@
 //! Engines: run a chip on a batch for all steps. Two of them, equal in meaning: [`cpu`], always there, and [`gpu`].
 
+pub mod calibrate;
 pub mod cpu;
 pub mod evaluate;
 pub mod exit;
@@ -31,12 +32,17 @@ pub struct Counts {
     pub input: Vec<u64>,
     /// Spikes per spiking layer and step, before the pool.
     pub spikes: Vec<Vec<u64>>,
+    /// Partial sums beyond the ends of a converter's range, per layer, the readout included.
+    pub clipped: Vec<u64>,
+    /// Sums at which the adder behind converter and companion array saturated, per layer.
+    pub saturated: Vec<u64>,
 }
 
 impl Counts {
-    /// No events yet.
+    /// No events yet, of a chip with so many spiking layers.
     pub fn new(layers: usize, steps: usize) -> Self {
-        Counts { input: vec![0; steps], spikes: vec![vec![0; steps]; layers] }
+        let none = vec![0; layers + 1];
+        Counts { input: vec![0; steps], spikes: vec![vec![0; steps]; layers], clipped: none.clone(), saturated: none }
     }
 
     /// Adds another batch's events.
@@ -46,12 +52,14 @@ impl Counts {
         for (a, b) in self.spikes.iter_mut().zip(&other.spikes) {
             pairs(a, b);
         }
+        pairs(&mut self.clipped, &other.clipped);
+        pairs(&mut self.saturated, &other.saturated);
     }
 
-    /// The events of the first `steps` steps.
+    /// The pulses and spikes of the first `steps` steps. What converters and adders cut is not known step by step.
     pub fn until(&self, steps: usize) -> Counts {
         let until = |counts: &Vec<u64>| counts[..steps.min(counts.len())].to_vec();
-        Counts { input: until(&self.input), spikes: self.spikes.iter().map(until).collect() }
+        Counts { input: until(&self.input), spikes: self.spikes.iter().map(until).collect(), ..Counts::default() }
     }
 
     /// Spikes of all layers and steps.

@@ -5,6 +5,7 @@
 //! `u > θ`, then `u ← u − θ`; the readout integrates without leak: `logits = (1/T)·Σ_t W·s_t`.
 
 pub mod companion;
+pub mod drive;
 pub mod encode;
 pub mod inputs;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod neurons;
 pub mod pulses;
 pub mod weights;
 
+pub use drive::Drive;
 pub use encode::{Batch, Encoder, Encoding};
 pub use inputs::Inputs;
 pub use model::{Layer, LayerKind, Model, Neuron};

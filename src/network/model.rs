@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::pulses::Pulses;
+use super::{Drive, Encoding};
 use crate::config::Document;
 use crate::error::Result;
 use crate::numeric::Shape;
@@ -133,6 +134,11 @@ impl Layer {
     /// The value of one input pulse: 1 for spikes, 1/4 behind a 2x2 pool.
     pub fn input_unit(&self) -> f32 {
         1.0 / self.largest_pulse as f32
+    }
+
+    /// What drives its word lines: the network's inputs, encoded, or pulses of the layer before.
+    pub fn drive(&self, encoding: Option<Encoding>) -> Drive {
+        encoding.map_or_else(|| Drive::pulses(self.largest_pulse), Drive::encoded)
     }
 
     /// The shape of the latent weights in a checkpoint.

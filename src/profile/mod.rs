@@ -155,20 +155,78 @@ pub struct Tile {
     pub rows: usize,
     /// Bit lines.
     pub cols: usize,
+    /// How an input above 1, such as a pooled count, drives a word line.
+    pub inputs: TileInputs,
 }
 
 impl Default for Tile {
     fn default() -> Self {
-        Tile { rows: 128, cols: 128 }
+        Tile { rows: 128, cols: 128, inputs: TileInputs::default() }
     }
 }
 
-/// `[adc]`: the converters.
+/// How integers drive a word line; a negative one drives it as far below the reference voltage as a positive one above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TileInputs {
+    /// A binary digit at a time: each plane is converted, and codes are shifted and added.
+    #[default]
+    BitPlanes,
+    /// As so many pulses, whose charge adds up on the bit line and is converted once.
+    Pulses,
+}
+
+/// `[adc]`: the converters; see [`crate::crossbar::adc`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adc {
-    /// Resolution in bits; 0 is ideal, the only value in this version.
+    /// Resolution in bits; 0 is ideal.
     pub bits: u32,
+    /// What the codes span.
+    pub range: AdcRange,
+    /// How fine a step may be chosen; absent: free, but a power of two where a companion array has to be aligned with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<AdcStep>,
+    /// Training images that a calibrated range is profiled on.
+    pub calibration_images: usize,
+    /// Standard deviation of a converter's gain error, relative to 1.
+    pub gain_sigma: f64,
+    /// Standard deviation of a converter's offset error, in steps.
+    pub offset_sigma: f64,
+}
+
+impl Default for Adc {
+    fn default() -> Self {
+        Adc {
+            bits: 0,
+            range: AdcRange::default(),
+            step: None,
+            calibration_images: 128,
+            gain_sigma: 0.0,
+            offset_sigma: 0.0,
+        }
+    }
+}
+
+/// What a converter's codes span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdcRange {
+    /// Every sum that the rows of a tile can give.
+    #[default]
+    Full,
+    /// One range a layer, from sums profiled on the nominal chip.
+    Calibrated,
+}
+
+/// How fine a converter's step may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdcStep {
+    /// The range divided by the number of codes.
+    Free,
+    /// A power of two times the weights' unit: codes are whole units, and shifters align them.
+    PowerOfTwo,
 }
 
 /// `[wires]`: resistance of one segment of a line, in ohm.
@@ -198,9 +256,29 @@ pub struct Sram {
     /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
-    /// Bits of the adder behind shifter and converter; 0 is no limit, the only value in this version.
+    /// Bits of the adder behind shifter and converter, with the sign; 0 is no limit.
     #[serde(skip_serializing_if = "is_zero")]
     pub adder_bits: u32,
+    /// What becomes of the bits that a negative shift moves below the array's own unit.
+    #[serde(skip_serializing_if = "Rounding::is_exact")]
+    pub round: Rounding,
+}
+
+/// What becomes of the bits that a negative shift moves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rounding {
+    /// None is lost: the RRAM's codes move left instead.
+    #[default]
+    Exact,
+    /// They are cut off, towards minus infinity.
+    Floor,
+}
+
+impl Rounding {
+    fn is_exact(&self) -> bool {
+        *self == Rounding::Exact
+    }
 }
 
 fn is_zero(bits: &u32) -> bool {
@@ -349,6 +427,16 @@ impl Profile {
     /// Whether programming varies at all.
     pub fn varies(&self) -> bool {
         self.any(|rram, _| rram.variation.effective_sigma() != 0.0)
+    }
+
+    /// Whether sums pass converters of finite resolution.
+    pub fn converts(&self) -> bool {
+        self.adc.bits > 0
+    }
+
+    /// Whether the converters' ranges are profiled before a chip can be programmed.
+    pub fn wants_calibration(&self) -> bool {
+        self.converts() && self.adc.range == AdcRange::Calibrated
     }
 
     /// Whether there are companion arrays at all.

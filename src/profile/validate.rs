@@ -1,6 +1,6 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
-use super::{DeviceModel, Profile, Rram, Scheme, Sram, SramInit, VariationKind};
+use super::{Adc, AdcStep, DeviceModel, Profile, Rounding, Rram, Scheme, Sram, SramInit, VariationKind};
 use crate::config::Document;
 use crate::error::Result;
 
@@ -25,12 +25,53 @@ impl Profile {
                 return refuse(key, format!("{value}, expected 1 to 65536 lines"));
             }
         }
-        if self.adc.bits != 0 {
-            return refuse("adc.bits", later("an ADC of finite resolution") + "; expected 0 (ideal)");
-        }
+        self.validate_adc(document)?;
         for (key, value) in [("wires.word_ohm", self.wires.word_ohm), ("wires.bit_ohm", self.wires.bit_ohm)] {
             if value != 0.0 {
                 return refuse(key, later("line resistance") + "; expected 0.0 ohm");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Profile {
+    fn validate_adc(&self, document: &Document) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(key, message));
+        let Adc { bits, step, calibration_images, gain_sigma, offset_sigma, .. } = self.adc;
+        if bits > 16 {
+            return refuse("adc.bits", format!("{bits}, expected 0 (ideal) to 16 bits"));
+        }
+        if !(1..=1 << 20).contains(&calibration_images) {
+            return refuse("adc.calibration_images", format!("{calibration_images}, expected 1 to 1048576 images"));
+        }
+        for (key, value, most) in [("adc.gain_sigma", gain_sigma, 1.0), ("adc.offset_sigma", offset_sigma, 1e3)] {
+            if !(value.is_finite() && (0.0..=most).contains(&value)) {
+                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
+            }
+        }
+        let sections = || {
+            let own = self.layer.iter().map(|(name, own)| (format!("layer.{name}.sram"), &own.sram));
+            std::iter::once(("sram".to_string(), &self.sram)).chain(own)
+        };
+        for (section, sram) in sections().filter(|(_, sram)| sram.bits > 0) {
+            if bits == 0 && sram.adder_bits > 0 {
+                let message =
+                    "adds converted sums, and an ideal converter gives none; expected adc.bits above 0 with it";
+                return refuse(&format!("{section}.adder_bits"), message.into());
+            }
+            if bits == 0 && sram.round != Rounding::Exact {
+                let message = "cuts integers, and an ideal converter gives none; expected adc.bits above 0 with it";
+                return refuse(&format!("{section}.round"), message.into());
+            }
+            if bits > 0 && sram.effective_scheme() == Scheme::Float {
+                let message = "`float`: behind a converter the array's products are integers; expected another scheme";
+                return refuse(&format!("{section}.scheme"), message.into());
+            }
+            if bits > 0 && step == Some(AdcStep::Free) {
+                let message =
+                    "`free`: a companion array is aligned with the codes by shifting; expected `power_of_two`";
+                return refuse("adc.step", message.into());
             }
         }
         Ok(())
@@ -91,10 +132,8 @@ impl Sram {
         if let Some(shift) = shift.filter(|s| !(-16..=16).contains(s)) {
             return refuse("shift", format!("{shift}, expected −16 (right) to 16 (left)"));
         }
-        if self.adder_bits != 0 {
-            let message = "needs converted sums, which come of an ADC of finite resolution; expected 0 (no limit), \
-                           since this version models none";
-            return refuse("adder_bits", message.into());
+        if self.adder_bits > 31 || self.adder_bits == 1 {
+            return refuse("adder_bits", format!("{}, expected 0 (no limit) or 2 to 31 bits", self.adder_bits));
         }
         if self.budget_bytes.is_some() && self.init != SramInit::Residual {
             return refuse("budget_bytes", "limits a residual; expected sram.init = \"residual\" with it".into());
@@ -129,7 +168,10 @@ mod tests {
             "rram.weight_bits=40",
             "rram.wieght_bits=4",
             "tile.rows=0",
-            "adc.bits=6",
+            "adc.bits=17",
+            "adc.gain_sigma=-1",
+            "adc.calibration_images=0",
+            "tile.inputs=analog",
             "wires.word_ohm=1.0",
             "sram.bits=99",
             "sram.shift=400",

@@ -87,6 +87,7 @@ impl Summary {
         if points.is_empty() {
             return Err(table.error(1, "expected at least one row below the header"));
         }
+        let further = drop_idle(further, &mut points);
         if let Some(results) = Table::open(&dir.join("results.csv"))? {
             read_chips(results, &settings, &index, &mut points)?;
         }
@@ -97,6 +98,16 @@ impl Summary {
     pub fn listed_chips(&self) -> usize {
         self.points.iter().map(|point| point.each.len()).sum()
     }
+}
+
+/// Leaves out the further columns that say nothing of any point; gives the names of the others.
+fn drop_idle(names: Vec<String>, points: &mut [Point]) -> Vec<String> {
+    let says = |column: usize| points.iter().any(|point| !["", "0"].contains(&point.further[column].as_str()));
+    let kept: Vec<bool> = (0..names.len()).map(says).collect();
+    let keep =
+        |cells: Vec<String>| cells.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(cell, _)| cell).collect();
+    points.iter_mut().for_each(|point| point.further = keep(std::mem::take(&mut point.further)));
+    keep(names)
 }
 
 /// Adds the accuracy of every chip to its point.

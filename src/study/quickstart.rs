@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::table::{self, ChipRow, Point};
+use super::store::Trial;
+use super::table::{self, Point};
 use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::data::{Dataset, Split};
@@ -197,13 +198,7 @@ impl Quickstart {
         let chips = if blueprint.varies() { CHIPS } else { 1 };
         let mut rows = Vec::new();
         evaluation.series(&blueprint, 0..chips, |chip, result| {
-            let spikes_per_image = result.counts.total_spikes() as f64 / self.test.len() as f64;
-            rows.push(ChipRow {
-                chip,
-                accuracy: result.accuracy,
-                spikes_per_image,
-                sram_bytes: result.sram_bytes as u64,
-            });
+            rows.push(Trial::of(0, chip, result, self.model.steps).row());
             *done += 1;
             monitor.progress(*done, stage.name);
             if monitor.stop() {

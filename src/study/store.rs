@@ -33,6 +33,10 @@ pub struct Trial {
     pub sram_bytes: u64,
     /// Time steps run, of all images.
     pub steps: u64,
+    /// Partial sums beyond a converter's range, of all steps and images.
+    pub clipped: u64,
+    /// Sums at which an adder saturated, likewise.
+    pub saturated: u64,
 }
 
 impl Trial {
@@ -51,6 +55,8 @@ impl Trial {
             spikes: counts.unwrap_or(&result.counts).total_spikes(),
             sram_bytes: result.sram_bytes as u64,
             steps: ran as u64,
+            clipped: result.counts.clipped.iter().sum(),
+            saturated: result.counts.saturated.iter().sum(),
         }
     }
 
@@ -61,9 +67,11 @@ impl Trial {
             chip,
             correct: judged.correct as u64,
             images: judged.images as u64,
-            spikes: judged.spikes,
+            spikes: judged.counts.total_spikes(),
             sram_bytes: judged.sram_bytes as u64,
             steps: (judged.images * steps) as u64,
+            clipped: judged.counts.clipped.iter().sum(),
+            saturated: judged.counts.saturated.iter().sum(),
         }
     }
 
@@ -73,6 +81,8 @@ impl Trial {
             chip: self.chip,
             accuracy: 100.0 * self.correct as f64 / self.images as f64,
             spikes_per_image: self.spikes as f64 / self.images as f64,
+            clipped_per_image: self.clipped as f64 / self.images as f64,
+            saturated_per_image: self.saturated as f64 / self.images as f64,
             sram_bytes: self.sram_bytes,
         }
     }
@@ -100,8 +110,8 @@ impl Store {
 
     /// Appends one trial.
     pub fn push(&mut self, trial: Trial) -> Result<()> {
-        let Trial { point, chip, correct, images, spikes, sram_bytes, steps } = trial;
-        let line = format!("{point},{chip},{correct},{images},{spikes},{sram_bytes},{steps}\n");
+        let Trial { point, chip, correct, images, spikes, sram_bytes, steps, clipped, saturated } = trial;
+        let line = format!("{point},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated}\n");
         self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
     }
 }
@@ -144,7 +154,18 @@ mod tests {
     fn a_half_written_trial_is_cut_off_and_the_others_stay() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
-        let trial = |chip| Trial { point: 0, chip, correct: 5, images: 10, spikes: 100, sram_bytes: 7, steps: 80 };
+        let counted = Trial {
+            point: 0,
+            chip: 0,
+            correct: 5,
+            images: 10,
+            spikes: 100,
+            sram_bytes: 7,
+            steps: 80,
+            clipped: 3,
+            saturated: 1,
+        };
+        let trial = |chip| Trial { chip, ..counted };
         let mut store = Store::open(&path).unwrap();
         store.push(trial(0)).unwrap();
         store.push(trial(1)).unwrap();

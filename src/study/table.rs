@@ -24,6 +24,10 @@ pub struct ChipRow {
     pub accuracy: f64,
     /// Spikes of all layers and steps, per image.
     pub spikes_per_image: f64,
+    /// Partial sums beyond a converter's range, per image.
+    pub clipped_per_image: f64,
+    /// Sums at which an adder saturated, per image.
+    pub saturated_per_image: f64,
     /// Bytes that the companion arrays hold.
     pub sram_bytes: u64,
 }
@@ -45,12 +49,17 @@ impl Point {
     }
 }
 
+/// What converters cut.
+const CLIPPED: &str = "adc_clipped_per_image";
+/// What adders cut.
+const SATURATED: &str = "adder_saturated_per_image";
+
 /// Writes both tables.
 pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
     let keys: Vec<&str> = points.first().map_or(vec![], |p| p.settings.iter().map(|(k, _)| k.as_str()).collect());
     let values = |point: &Point| point.settings.iter().map(|(_, v)| v.clone()).collect::<Vec<_>>();
-    let mut results =
-        vec![[keys.clone(), vec!["chip", "accuracy", "spikes_per_image", "sram_bytes"]].concat().join_strings()];
+    let columns = ["chip", "accuracy", "spikes_per_image", "sram_bytes", CLIPPED, SATURATED];
+    let mut results = vec![[&keys[..], &columns].concat().join_strings()];
     let metrics = [
         "chips",
         "accuracy_mean",
@@ -60,18 +69,26 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
         "accuracy_max",
         "spikes_per_image",
         "sram_bytes",
+        CLIPPED,
+        SATURATED,
     ];
     let more = points.first().map_or(vec![], |point| point.more.iter().map(|(key, _)| *key).collect());
     let mut summary = vec![[keys, metrics.to_vec(), more].concat().join_strings()];
     for point in points {
         for row in &point.chips {
-            let numbers =
-                [row.chip.to_string(), number(row.accuracy), number(row.spikes_per_image), row.sram_bytes.to_string()];
+            let numbers = [
+                row.chip.to_string(),
+                number(row.accuracy),
+                number(row.spikes_per_image),
+                row.sram_bytes.to_string(),
+                number(row.clipped_per_image),
+                number(row.saturated_per_image),
+            ];
             results.push([values(point), numbers.to_vec()].concat());
         }
         let stats = point.accuracy();
         let chips = point.chips.len();
-        let spikes = point.chips.iter().map(|c| c.spikes_per_image).sum::<f64>() / chips as f64;
+        let mean = |of: fn(&ChipRow) -> f64| number(point.chips.iter().map(of).sum::<f64>() / chips as f64);
         let optional = |v: Option<f64>| v.map_or(String::new(), number);
         let numbers = [
             chips.to_string(),
@@ -80,8 +97,10 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
             optional(stats.ci95),
             number(stats.min),
             number(stats.max),
-            number(spikes),
+            mean(|chip| chip.spikes_per_image),
             number(point.sram_bytes()),
+            mean(|chip| chip.clipped_per_image),
+            mean(|chip| chip.saturated_per_image),
         ];
         let more = point.more.iter().map(|(_, value)| value.clone()).collect();
         summary.push([values(point), numbers.to_vec(), more].concat());

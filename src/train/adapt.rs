@@ -33,7 +33,7 @@ use super::layer::{LayerPass, Operands, Signal};
 use super::memory_bytes;
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::crossbar::sums::{Input, Kernel};
-use crate::data::{Dataset, Split, epoch_order};
+use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
 use crate::error::{Error, Result};
 use crate::network::weights::Norm;
@@ -57,16 +57,7 @@ pub struct Sample {
 impl Sample {
     /// Opens the training images, paths relative to `base`; an error where they are those of `tested`, a whole test set.
     pub fn open(&self, base: &Path, tested: &Dataset) -> Result<Dataset> {
-        let spec = self.data.as_deref().unwrap_or(tested.spec());
-        let refuse = |what: &str| Err(Error::Mismatch(format!("`{spec}` {what}; expected a set of training images")));
-        if self.data.is_none() && !Dataset::has_splits(spec) {
-            return refuse("is one set, and its images are tested");
-        }
-        let training = Dataset::open(spec, base, Split::Train)?;
-        if training.fingerprint() == tested.fingerprint() {
-            return refuse("holds the images that are tested");
-        }
-        Ok(training)
+        tested.training_beside(self.data.as_deref(), base)
     }
 }
 
@@ -129,9 +120,9 @@ impl<'a> Adaptation<'a> {
         let mut sums: Vec<[Vec<f64>; 2]> =
             self.norms.iter().map(|norm| [vec![0.0; norm.mean.len()], vec![0.0; norm.var.len()]]).collect();
         let operands = chip.layers.iter().zip(&self.norms).enumerate().map(|(l, (layer, _))| {
-            let ProgrammedLayer { plan, weights, grid, input_unit, .. } = layer;
+            let ProgrammedLayer { plan, arrays, drive, input_unit, .. } = layer;
             let input = if l == 0 { Input::Encoded } else { Input::Pulses };
-            Operands::new(plan, weights, (*grid, *input_unit), input, Kernel::Auto, false)
+            Operands::new(plan, arrays, (*drive, *input_unit), input, Kernel::Auto, false)
         });
         let operands: Vec<Operands> = operands.collect();
         for inputs in &self.batches {

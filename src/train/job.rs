@@ -10,6 +10,7 @@ use crate::config::{Document, Overrides};
 use crate::crossbar::image::{IMAGE, Image};
 use crate::data::{Dataset, Split};
 use crate::device::Draw;
+use crate::engine::calibrate::with_ranges;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::Result;
@@ -144,6 +145,7 @@ impl Job {
             sram.bits = if alone { 0 } else { sram.bits };
         });
         let blueprint = Blueprint::new(&profile, &self.model, network, self.encoding, seed)?;
+        let blueprint = with_ranges(blueprint, seed, || Ok(&self.data))?;
         let engine = CpuEngine::default();
         let encoder = Encoder::new(self.encoding, self.model.input, seed, 0);
         let evaluation = Evaluation::on(&engine, test, encoder, self.model.steps);

@@ -14,15 +14,17 @@ use super::gradient::weights::{self, Gradient, Source};
 use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
 use super::norm::{BatchStatistics, Moments, moments, total};
+use crate::crossbar::arrays::Programmed;
+use crate::crossbar::columns::Columns;
 use crate::crossbar::laid::Laid;
 use crate::crossbar::patches::Patches;
-use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
+use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::kernels::digits::LANES;
 use crate::network::encode::DIGIT_BITS;
 use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
-use crate::network::{Inputs, Layer, LayerKind, Neuron};
+use crate::network::{Drive, Inputs, Layer, LayerKind, Neuron};
 
 /// What a layer takes in over a batch.
 pub enum Signal<'a> {
@@ -32,9 +34,9 @@ pub enum Signal<'a> {
     Pulses(Pulses),
 }
 
-/// A layer's programmed matrix, ready for the products of a pass.
+/// A layer's programmed arrays, ready for the products of a pass.
 pub struct Operands {
-    matrix: Matrix,
+    columns: Columns,
     /// For ∂loss/∂inputs; none where nobody asks for them.
     transposed: Option<Transposed>,
     /// The value of one input pulse.
@@ -42,18 +44,18 @@ pub struct Operands {
 }
 
 impl Operands {
-    /// Of effective weights in published order, multiples of 2^-grid.
+    /// Of programmed arrays; the backward pass goes through the effective matrix, straight through converters and adders.
     pub fn new(
         plan: &Layer,
-        weights: &[f32],
-        (grid, unit): (i32, f32),
+        programmed: &Programmed,
+        (drive, unit): (Drive, f32),
         input: Input,
         kernel: Kernel,
         wants_inputs: bool,
     ) -> Self {
-        let matrix = Matrix::new(plan, weights, grid, input, kernel);
-        let transposed = wants_inputs.then(|| Transposed::new(plan, weights));
-        Operands { matrix, transposed, unit }
+        let columns = Columns::new(plan, programmed, input, drive, kernel);
+        let transposed = wants_inputs.then(|| Transposed::new(plan, &programmed.effective()));
+        Operands { columns, transposed, unit }
     }
 
     /// ∂loss/∂inputs of a fully connected layer, an image each, blocked; empty unless asked for. `currents` are
@@ -99,12 +101,12 @@ thread_local! {
 
 impl Signal<'_> {
     /// Lays out an image's maps; one where every step has the same.
-    fn lay_out(&self, matrix: &Matrix, image: usize, steps: usize, laid: &mut Laid) {
+    fn lay_out(&self, columns: &Columns, image: usize, steps: usize, laid: &mut Laid) {
         match self {
-            Signal::Pulses(pulses) => laid.pulses(&matrix.patches, pulses, image * steps, steps),
+            Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, image * steps, steps),
             Signal::Encoded(inputs) => {
                 let planes = inputs.encoder.encoding.planes() as usize;
-                laid.encoded(&matrix.patches, inputs.pulses().image(image), planes);
+                laid.encoded(columns.patches(), inputs.pulses().image(image), planes);
             }
         }
     }
@@ -130,16 +132,16 @@ impl Signal<'_> {
             // up a second image.
             inputs.pulses();
         }
-        let matrix = &operands.matrix;
+        let columns = &operands.columns;
         if plan.kind == LayerKind::Conv {
             let convolve = |image| {
                 let mut growing = Growing::new(geometry);
                 SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
-                    self.lay_out(matrix, image, steps, laid);
-                    for map in (0..laid.maps()).step_by(matrix.maps_at_once()) {
-                        let maps = matrix.maps_at_once().min(laid.maps() - map);
+                    self.lay_out(columns, image, steps, laid);
+                    for map in (0..laid.maps()).step_by(columns.maps_at_once()) {
+                        let maps = columns.maps_at_once().min(laid.maps() - map);
                         let band = Band { map, y: 0, rows: geometry.height, maps };
-                        growing.add(maps, |currents| matrix.sums(laid, band, scratch, currents));
+                        growing.add(maps, |currents| columns.sums(laid, band, scratch, currents));
                     }
                 });
                 growing.repeated()
@@ -148,13 +150,13 @@ impl Signal<'_> {
         }
         let mut laid = Laid::default();
         match self {
-            Signal::Pulses(pulses) => laid.pulses(&matrix.patches, pulses, 0, images * steps),
+            Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, 0, images * steps),
             Signal::Encoded(inputs) => {
                 let planes = inputs.encoder.encoding.planes() as usize;
-                laid.encoded(&matrix.patches, inputs.pulses().all(), planes);
+                laid.encoded(columns.patches(), inputs.pulses().all(), planes);
             }
         }
-        let sums = matrix.connect(&laid);
+        let sums = columns.connect(&laid);
         let (maps, given) = (laid.maps(), laid.maps() / images);
         let gather = |image| {
             let mut growing = Growing::new(geometry);

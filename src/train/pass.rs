@@ -1,6 +1,6 @@
 //! One pass over a batch: forward through programmed arrays, loss, and the gradient of every parameter.
 //!
-//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`round_to_training_grid`]), and every product is one
+//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`Arrays::for_training`]), and every product is one
 //! of integers: a training run gives the same bits on any processor and any number of threads.
 
 use ndarray::Array2;
@@ -10,17 +10,17 @@ use super::gradient::{Currents, scale_for, weights};
 use super::layer::{LayerPass, Operands, Signal};
 use super::norm::BatchStatistics;
 use crate::crossbar::arrays::Arrays;
+use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
 use crate::crossbar::sums::{Input, Kernel};
 use crate::device::Draw;
 use crate::engine::cpu::mean_readout;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::weights::LayerWeights;
 use crate::network::{Inputs, Layer, Model, Network};
-use crate::numeric::grid::round_to_training_grid;
 use crate::profile::{Profile, Scheme};
 
 /// The gradient of one layer's parameters, laid out as they are.
@@ -52,6 +52,8 @@ pub struct Setting<'a> {
     pub layers: &'a [Layer],
     /// The hardware that the forward pass is programmed on.
     pub profile: &'a Profile,
+    /// The ranges of its converters, where they are profiled.
+    pub calibration: Option<&'a Calibration>,
 }
 
 /// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, and the
@@ -72,25 +74,22 @@ pub fn pass(
     labels: &[u32],
     draw: Option<Draw>,
 ) -> Result<PassOutcome> {
-    let Setting { model, layers, profile } = setting;
+    let Setting { model, layers, profile, calibration } = setting;
     let (steps, images) = (model.steps, inputs.batch.len());
     let operands = |i: usize| {
         let (state, plan) = (&network.layers[i], &layers[i]);
         let encoding = inputs.encoder.encoding;
-        let (unit, largest) = match i {
-            0 => (encoding.unit(), encoding.largest_digit()),
-            _ => (plan.input_unit(), plan.largest_pulse),
-        };
+        let unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
+        let drive = plan.drive((i == 0).then_some(encoding));
         // Where the profile has no companion array, none is read.
         let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
-        let mut weights = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw).fold();
-        let grid = round_to_training_grid(&mut weights, plan.rows(), largest).ok_or_else(|| {
-            Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
-        })?;
+        let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw);
+        let programmed =
+            arrays.for_training(profile, (i as u32, plan), drive, calibration.and_then(|c| c.layers[i]), draw)?;
         let input = if i == 0 { Input::Encoded } else { Input::Pulses };
         // The training grid leaves no room for sums of f32: only integers are exact.
         let kernel = Kernel::Dense(Instructions::best());
-        Ok(Operands::new(plan, &weights, (grid, unit), input, kernel, i > 0))
+        Ok(Operands::new(plan, &programmed, (drive, unit), input, kernel, i > 0))
     };
     let operands = (0..layers.len()).map(operands).collect::<Result<Vec<_>>>()?;
     let mut signal = Signal::Encoded(inputs);

@@ -9,8 +9,10 @@ use super::sgd::Sgd;
 use super::state::{LogRow, Position, State};
 use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
+use crate::crossbar::calibration::Calibration;
 use crate::data::{Augmentation, epoch_order};
 use crate::device::Draw;
+use crate::engine::calibrate::with_ranges;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, correct, read_batch};
 use crate::error::{Error, Result};
@@ -62,6 +64,9 @@ impl Run<'_> {
         let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
         let Recipe { batch, seed, shuffle, augment, epochs, .. } = *recipe;
         let epoch = state.position.epoch;
+        if state.position.step == 0 {
+            state.position.calibration = self.ranges(&state.network)?;
+        }
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
         let steps = (order.len() / batch).max(1);
         let encoder = Encoder::new(encoding, model.input, seed, epoch as u64 + 1);
@@ -93,6 +98,21 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The ranges of an epoch's converters, where they are profiled: those of the network that it begins with.
+    fn ranges(&self, network: &Network) -> Result<Option<Calibration>> {
+        if !self.profile.wants_calibration() {
+            return Ok(None);
+        }
+        Ok(self.blueprint(network)?.calibration().cloned())
+    }
+
+    /// The chips that are trained for.
+    fn blueprint<'n>(&'n self, network: &'n Network) -> Result<Blueprint<'n>> {
+        let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
+        let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
+        with_ranges(blueprint, recipe.seed, || Ok(data))
+    }
+
     /// Pass number `iteration` of the run.
     fn step(&self, state: &mut State, inputs: &Inputs, labels: &[u32], iteration: u64) -> Result<()> {
         let Trainer { model, recipe, prune, .. } = *self.trainer;
@@ -107,7 +127,12 @@ impl Run<'_> {
         if let Some(prune) = prune {
             prune.mask(&mut state.network);
         }
-        let setting = Setting { model, layers: &self.layers, profile: &profile };
+        let setting = Setting {
+            model,
+            layers: &self.layers,
+            profile: &profile,
+            calibration: state.position.calibration.as_ref(),
+        };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {
             prune.add_lasso(&self.layers, &state.network, &mut outcome);
@@ -171,7 +196,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
-        let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
+        let blueprint = self.blueprint(network)?;
         let encoder = Encoder::new(encoding, model.input, recipe.seed, 0);
         let engine = &CpuEngine::default();
         let evaluation = Evaluation::on(engine, data, encoder, model.steps).of_images(self.validation.clone());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::pass::ParameterGradient;
 use super::sgd::Sgd;
 use crate::checkpoint::{Checkpoint, Tensor, Values};
+use crate::crossbar::calibration::Calibration;
 use crate::error::{Error, Result};
 use crate::network::{Model, Network};
 
@@ -38,6 +39,9 @@ pub struct Position {
     pub best: Option<(f64, usize)>,
     /// Finished epochs.
     pub log: Vec<LogRow>,
+    /// The ranges of the epoch's converters, where they are profiled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
 }
 
 /// One row of `log.csv`.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod trained;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 

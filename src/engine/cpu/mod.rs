@@ -11,8 +11,9 @@ use rayon::prelude::*;
 
 use super::{Counts, Engine, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::chip::Chip;
+use crate::crossbar::columns::Columns;
 use crate::crossbar::laid::Laid;
-use crate::crossbar::sums::{Band, Input, Kernel, Matrix, Scratch};
+use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::error::Result;
 use crate::kernels::digits::LANES;
 use crate::network::neurons::{Neurons, Sums};
@@ -57,18 +58,18 @@ struct CpuChip<'a> {
     layers: Vec<Layer>,
 }
 
-struct Layer {
-    matrix: Matrix,
-    neurons: Option<Neurons>,
+/// A layer, ready to run.
+pub(super) struct Layer {
+    pub columns: Columns,
+    pub neurons: Option<Neurons>,
 }
 
 impl Layer {
-    fn new(chip: &Chip, l: usize, kernel: Kernel) -> Self {
+    pub fn new(chip: &Chip, l: usize, kernel: Kernel) -> Self {
         let layer = &chip.layers[l];
         let input = if l == 0 { Input::Encoded } else { Input::Pulses };
-        let matrix = Matrix::new(&layer.plan, &layer.weights, layer.grid, input, kernel);
         Layer {
-            matrix,
+            columns: Columns::new(&layer.plan, &layer.arrays, input, layer.drive, kernel),
             neurons: layer.plan.spikes().then(|| Neurons::new(&layer.plan, chip.neuron, &layer.gain, &layer.offset)),
         }
     }
@@ -93,6 +94,8 @@ impl CpuChip<'_> {
         let spiking = chip.layers.len() - 1;
         let classes = chip.layers[spiking].plan.columns();
         let mut counts = Counts::new(spiking, steps);
+        // Of a run that was given up.
+        self.layers.iter().for_each(|layer| _ = layer.columns.take_tally());
         let mut logits = Logits::new(keep, steps, (images, classes), chip.layers[spiking].input_unit);
         if images == 0 {
             return logits.close(keep, counts);
@@ -104,12 +107,12 @@ impl CpuChip<'_> {
         let mut laid = Laid::default();
         let mut pulses = None;
         if convolutions == 0 {
-            laid.encoded(&self.layers[0].matrix.patches, encoded.all(), planes);
+            laid.encoded(self.layers[0].columns.patches(), encoded.all(), planes);
         } else {
             let convolved: Vec<(Option<Pulses>, Vec<Vec<u64>>)> =
                 (0..images).into_par_iter().map(|b| self.convolve(inputs, b, convolutions)).collect();
             for (_, spikes) in &convolved {
-                counts.add(&Counts { input: vec![], spikes: spikes.clone() });
+                counts.add(&Counts { spikes: spikes.clone(), ..Counts::default() });
             }
             pulses = Pulses::concatenate(convolved.into_iter().filter_map(|(pulses, _)| pulses));
         }
@@ -117,9 +120,9 @@ impl CpuChip<'_> {
             let layer = &self.layers[l];
             let given = if l == 0 { inputs.given_steps() } else { steps };
             if let Some(pulses) = &pulses {
-                laid.pulses(&layer.matrix.patches, pulses, 0, pulses.maps());
+                laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
             }
-            let sums = layer.matrix.connect(&laid);
+            let sums = layer.columns.connect(&laid);
             let Some(neurons) = &layer.neurons else { continue };
             let scanned: Vec<(Pulses, Vec<u64>)> = (0..images)
                 .into_par_iter()
@@ -140,9 +143,9 @@ impl CpuChip<'_> {
         }
         let layer = &self.layers[spiking];
         if let Some(pulses) = &pulses {
-            laid.pulses(&layer.matrix.patches, pulses, 0, pulses.maps());
+            laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
         }
-        let readout = layer.matrix.connect(&laid);
+        let readout = layer.columns.connect(&laid);
         for (b, c) in (0..images).flat_map(|b| (0..classes).map(move |c| (b, c))) {
             let mut sum = 0.0;
             for t in 0..steps {
@@ -150,6 +153,7 @@ impl CpuChip<'_> {
                 logits.put(t, b, c, sum);
             }
         }
+        (counts.clipped, counts.saturated) = self.layers.iter().map(|layer| layer.columns.take_tally()).unzip();
         logits.close(keep, counts)
     }
 }
@@ -169,22 +173,22 @@ impl CpuChip<'_> {
         SPACE.with_borrow_mut(|Space { laid, scratch, sums }| {
             for (l, layer) in self.layers.iter().enumerate().take(layers) {
                 match &pulses {
-                    Some(pulses) => laid.pulses(&layer.matrix.patches, pulses, 0, steps),
-                    None => laid.encoded(&layer.matrix.patches, inputs.pulses().image(b), planes),
+                    Some(pulses) => laid.pulses(layer.columns.patches(), pulses, 0, steps),
+                    None => laid.encoded(layer.columns.patches(), inputs.pulses().image(b), planes),
                 }
                 let Some(neurons) = &layer.neurons else { continue };
                 let plan = &self.chip.layers[l].plan;
                 let mut next = self.chip.layers[l].plan.pulses(steps);
                 let given = laid.maps();
-                let row = plan.output.width * layer.matrix.blocks() * LANES;
+                let row = plan.output.width * layer.columns.blocks() * LANES;
                 let rows = (BAND / (given * row)).max(1).next_multiple_of(plan.pool.0).clamp(1, plan.output.height);
                 for y in (0..plan.output.height).step_by(rows) {
                     let rows = rows.min(plan.output.height - y);
                     sums.resize(given * rows * row, 0.0);
-                    let at_once = if rows == plan.output.height { layer.matrix.maps_at_once() } else { 1 };
+                    let at_once = if rows == plan.output.height { layer.columns.maps_at_once() } else { 1 };
                     for (i, sums) in sums.chunks_mut(at_once * rows * row).enumerate() {
                         let maps = sums.len() / (rows * row);
-                        layer.matrix.sums(laid, Band { map: i * at_once, y, rows, maps }, scratch, sums);
+                        layer.columns.sums(laid, Band { map: i * at_once, y, rows, maps }, scratch, sums);
                     }
                     let step = if given == 1 { 0 } else { rows * row };
                     let block = rows * plan.output.width * LANES;

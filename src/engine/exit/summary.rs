@@ -114,7 +114,7 @@ mod tests {
 
     /// A chip with 4 steps of 10 pulses and 8, 4, 2, 2 spikes, whose images ran so many steps.
     fn chip(index: u64, steps: &[usize], together: bool) -> ExitOfChip {
-        let all = Counts { input: vec![10; 4], spikes: vec![vec![6, 3, 1, 2], vec![2, 1, 1, 0]] };
+        let all = Counts { input: vec![10; 4], spikes: vec![vec![6, 3, 1, 2], vec![2, 1, 1, 0]], ..Counts::default() };
         let counts = together.then(|| all.until(steps[0]));
         let logits = Array2::zeros((steps.len(), 2));
         let exit = ExitResult { accuracy: 50.0, correct: 1, logits, steps: steps.to_vec(), counts };

@@ -9,6 +9,7 @@ use super::context::{Context, Limits};
 use super::model::{column_words, norm_bytes, planes, row_words, weight_bytes};
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
+use crate::crossbar::arrays::Programmed;
 use crate::error::Result;
 
 /// A buffer is given more than this many bytes only where a single image needs them.
@@ -44,7 +45,7 @@ impl Sizes {
     pub fn new(chip: &Chip, chips: usize, limits: &Limits) -> Result<Self> {
         let input = 1 + chip.input.len();
         let mut sizes = Sizes { image: input, pulses: 0, sums: 0, readout: 0, counts: 0, images: 0, chips: 0 };
-        let (mut multiplications, mut weights, mut largest) = (0, 0, 0);
+        let (mut multiplications, mut conversions, mut weights, mut largest) = (0, 0u64, 0, 0);
         for (l, layer) in chip.layers.iter().enumerate() {
             let plan = &layer.plan;
             let input = plan.input.height * plan.input.width * plan.input.channels.div_ceil(LANES);
@@ -57,8 +58,13 @@ impl Sizes {
             sizes.sums = sizes.sums.max(sums);
             sizes.readout = column_words(plan) * LANES;
             multiplications += (sums * row_words(plan) * LANES) as u64;
-            weights += weight_bytes(plan, column_words(plan));
-            largest = largest.max(weight_bytes(plan, column_words(plan))).max(norm_bytes(chip, plan));
+            let bytes = weight_bytes(layer, column_words(plan));
+            weights += bytes;
+            largest = largest.max(bytes).max(norm_bytes(chip, plan));
+            if let Programmed::Converted(converted) = &layer.arrays {
+                let drives = planes(chip, l) * layer.drive.bits() as usize;
+                conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);
+            }
         }
         limits.check("input", "the values of one image", 4 * input as u64)?;
         let image_bytes = 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
@@ -66,11 +72,13 @@ impl Sizes {
         let together = (WEIGHT_BYTES / weights.max(1)).min(limits.buffer_bytes / largest).min(most_bytes / image_bytes);
         sizes.chips = together.clamp(1, CHIPS) as usize;
         let at_once = (most_bytes / image_bytes).min(limits.multiplications / multiplications.max(1));
+        // Those that were clipped are counted in 32 bits.
+        let at_once = at_once.min(u64::from(u32::MAX) / conversions.max(1) * chips as u64);
         sizes.images = (at_once / chips as u64).clamp(1, IMAGES) as usize;
         for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.readout] {
             *size *= chips;
         }
-        sizes.counts = (1 + chips * (chip.layers.len() - 1)) * chip.steps;
+        sizes.counts = (1 + chips * (chip.layers.len() - 1)) * chip.steps + 2 * chips * chip.layers.len();
         Ok(sizes)
     }
 
@@ -94,7 +102,8 @@ pub struct Buffers {
     pub pulses: [Buffer; 2],
     /// A layer's sums.
     pub sums: Buffer,
-    /// Events: the input's, then those of all chips and layers, by steps.
+    /// Events: the input's, then those of all chips and layers, by steps; then what was clipped and what saturated, by chips
+    /// and layers.
     pub counts: Buffer,
     /// Sums of the readout.
     pub readout: Buffer,

@@ -7,9 +7,12 @@ use wgpu::BindGroup;
 use super::context::Context;
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
+use crate::crossbar::arrays::Programmed;
+use crate::crossbar::converted::{Adder, Converted};
 use crate::error::{Error, Result};
 use crate::network::Layer as Plan;
-use crate::network::encode::DIGIT_BITS;
+use crate::profile::TileInputs;
+use bytemuck::Zeroable;
 
 /// Words of columns that weights are not split below.
 const BLOCK: usize = 2;
@@ -18,6 +21,8 @@ const BLOCK: usize = 2;
 pub struct LoadedLayer {
     /// Its columns: all in one part, unless the weights are larger than a buffer may be.
     pub parts: Vec<Part>,
+    /// Whether its columns are behind converters.
+    pub converts: bool,
 }
 
 /// Some of a layer's columns.
@@ -30,11 +35,7 @@ pub struct Part {
 
 /// Digit planes of a layer's inputs: as many as a signed byte of each takes.
 pub fn planes(chip: &Chip, index: usize) -> usize {
-    match chip.layers[index].plan.largest_pulse {
-        _ if index == 0 => chip.encoding.planes() as usize,
-        0..128 => 1,
-        most => (most.ilog2() / DIGIT_BITS + 1) as usize,
-    }
+    chip.layers[index].drive.planes as usize
 }
 
 /// Words of a layer's rows: of each pixel's channels, four a word.
@@ -47,9 +48,20 @@ pub fn column_words(plan: &Plan) -> usize {
     plan.columns().div_ceil(LANES)
 }
 
-/// Bytes of a layer's weights for so many words of columns.
-pub fn weight_bytes(plan: &Plan, words: usize) -> u64 {
-    (row_words(plan) * LANES * words * LANES * size_of::<f32>()) as u64
+/// Vectors of a layer's arrays for each word of columns.
+fn vectors(layer: &ProgrammedLayer) -> usize {
+    match &layer.arrays {
+        Programmed::Folded { .. } => row_words(&layer.plan) * LANES,
+        Programmed::Converted(converted) => {
+            let arrays = if converted.companion.is_some() { 2 } else { 1 };
+            arrays * layer.plan.rows() + 2 * converted.partitions(&layer.plan) + 1
+        }
+    }
+}
+
+/// Bytes of a layer's arrays for so many words of columns.
+pub fn weight_bytes(layer: &ProgrammedLayer, words: usize) -> u64 {
+    (vectors(layer) * words * LANES * size_of::<f32>()) as u64
 }
 
 /// Bytes of a layer's norms.
@@ -74,7 +86,7 @@ pub fn load(context: &Context, chips: &[Chip]) -> Result<Vec<LoadedLayer>> {
 fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedLayer> {
     let plan = &chips[0].layers[index].plan;
     context.limits.check(&plan.name, "its norms", chips.len() as u64 * norm_bytes(&chips[0], plan))?;
-    let block_bytes = chips.len() as u64 * weight_bytes(plan, BLOCK);
+    let block_bytes = chips.len() as u64 * weight_bytes(&chips[0].layers[index], BLOCK);
     context.limits.check(&plan.name, "the weights of 8 columns", block_bytes)?;
     let norms: Vec<f32> = chips.iter().flat_map(|chip| pack_norms(&chip.layers[index], chip.steps)).collect();
     let words = column_words(plan);
@@ -85,7 +97,8 @@ fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedL
         let weights: Vec<f32> = chips.iter().flat_map(|chip| pack(&chip.layers[index], &part)).collect();
         Part { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
-    Ok(LoadedLayer { parts: parts.collect() })
+    let converts = matches!(chips[0].layers[index].arrays, Programmed::Converted(_));
+    Ok(LoadedLayer { parts: parts.collect(), converts })
 }
 
 fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
@@ -116,25 +129,77 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         scan_width: scan.1 as u32,
         leak: chip.neuron.leak,
         threshold: chip.neuron.threshold,
-        fence: 0,
+        rows: plan.rows() as u32,
+        positions: (plan.rows() / plan.input.channels) as u32,
+        channel_words: plan.input.channels.div_ceil(LANES) as u32,
+        chip_words: vectors(&chip.layers[index]) as u32,
+        ..converters(&chip.layers[index])
+    }
+}
+
+/// The settings of what is behind converters; zeros where nothing is.
+fn converters(layer: &ProgrammedLayer) -> Layer {
+    let Programmed::Converted(converted) = &layer.arrays else { return Layer::zeroed() };
+    Layer {
+        tile_rows: converted.tile_rows as u32,
+        partitions: converted.partitions(&layer.plan) as u32,
+        bits: layer.drive.bits(),
+        as_pulses: u32::from(converted.inputs == TileInputs::Pulses),
+        lowest: converted.converter.lowest,
+        highest: converted.converter.highest,
+        has_companion: u32::from(converted.companion.is_some()),
+        adder_lowest: converted.adder.lowest,
+        adder_highest: converted.adder.highest,
+        ..Layer::zeroed()
     }
 }
 
 /// Published weights `[columns, channels, positions]` of some words of columns as the kernel walks them, `[positions,
 /// channels, columns]`: zero where channels or columns do not fill a word.
 fn pack(layer: &ProgrammedLayer, words: &Range<usize>) -> Vec<f32> {
+    let weights = match &layer.arrays {
+        Programmed::Folded { weights, .. } => weights,
+        Programmed::Converted(converted) => return pack_converted(layer, converted, words),
+    };
     let (rows, channels) = (layer.plan.rows(), layer.plan.input.channels);
     let positions = rows / channels;
     let padded = channels.next_multiple_of(LANES);
     let width = words.len() * LANES;
     let mut packed = vec![0.0; positions * padded * width];
-    let columns = layer.weights[words.start * LANES * rows..].chunks(rows).take(width);
+    let columns = weights[words.start * LANES * rows..].chunks(rows).take(width);
     for (lane, column) in columns.enumerate() {
         for (row, weight) in column.iter().enumerate() {
             let (channel, position) = (row / positions, row % positions);
             packed[(position * padded + channel) * width + lane] = *weight;
         }
     }
+    packed
+}
+
+/// The arrays of some words of columns behind converters: weights `[rows, columns]` in published order, the companion
+/// array's integers likewise, each tile's gains and offsets, and the adder.
+fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<usize>) -> Vec<f32> {
+    let (rows, columns) = (layer.plan.rows(), layer.plan.columns());
+    let range = words.start * LANES..words.end * LANES;
+    let lanes = |value: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        range.clone().map(|column| if column < columns { value(column) } else { 0.0 }).collect()
+    };
+    let mut packed = Vec::new();
+    for row in 0..rows {
+        packed.extend(lanes(&|column| converted.weights[column * rows + row]));
+    }
+    for row in 0..converted.companion.as_ref().map_or(0, |_| rows) {
+        let weights = converted.companion.as_ref().map_or(&[][..], |array| &array.weights);
+        packed.extend(lanes(&|column| weights[column * rows + row] as f32));
+    }
+    for tile in 0..converted.partitions(&layer.plan) {
+        packed.extend(lanes(&|column| converted.gain[tile * columns + column]));
+        packed.extend(lanes(&|column| converted.offset[tile * columns + column]));
+    }
+    // Chips choose shifts of their own.
+    let Adder { rram_left, sram_right, sram_left, .. } = converted.adder;
+    let adder = [rram_left as f32, sram_right as f32, sram_left as f32, converted.unit];
+    packed.extend(adder.repeat(words.len()));
     packed
 }
 

@@ -71,7 +71,12 @@ impl<'a> GpuChips<'a> {
         let steps = if l == 0 { run.first_steps as usize } else { self.chip().steps };
         let pixels = run.images as usize * steps * self.chip().layers[l].plan.unrolling().pixels();
         let flow = self.flow(buffers, from, &buffers.sums);
-        for part in &self.layers[l].parts {
+        let chips = self.chips.len();
+        for part in self.layers[l].parts.iter().filter(|_| self.layers[l].converts) {
+            let groups = groups(pixels * part.words);
+            self.context.dispatch(pass, Kernel::Converted, (&part.group, &flow), groups, chips);
+        }
+        for part in self.layers[l].parts.iter().filter(|_| !self.layers[l].converts) {
             let kernel = Kernel::sums(part.words);
             let groups = pixels.div_ceil(kernel.pixels());
             let depth = self.chips.len() * part.words.div_ceil(kernel.across() as usize);
@@ -120,7 +125,7 @@ impl<'a> GpuChips<'a> {
         inputs: &Inputs,
         images: Range<usize>,
         kept_steps: usize,
-        counts: &mut [Counts],
+        all: &mut [Counts],
     ) -> Result<Vec<f32>> {
         let run = self.upload(buffers, inputs, images.clone(), kept_steps);
         let mut commands = self.context.encoder();
@@ -139,12 +144,19 @@ impl<'a> GpuChips<'a> {
         let add = |counts: &mut [u64], events: &[u32]| {
             counts.iter_mut().zip(events).for_each(|(count, events)| *count += u64::from(*events));
         };
-        for counts in counts {
+        for counts in all.iter_mut() {
             add(&mut counts.input, input);
             for layer in &mut counts.spikes {
                 let (mine, rest) = events.split_at(layer.len());
                 add(layer, mine);
                 events = rest;
+            }
+        }
+        let layers = self.chip().layers.len();
+        for (counts, cut) in all.iter_mut().zip(events.chunks(2 * layers)) {
+            for (layer, cut) in cut.chunks(2).enumerate() {
+                counts.clipped[layer] += u64::from(cut[0]);
+                counts.saturated[layer] += u64::from(cut[1]);
             }
         }
         Ok(sums.iter().map(|word| f32::from_bits(*word)).collect())

@@ -80,6 +80,32 @@ uniform! {
         threshold: f32,
         /// Zero, which no compiler may know.
         fence: u32,
+        /// Rows of the matrix.
+        rows: u32,
+        /// Kernel positions, or pixels of a fully connected layer's input.
+        positions: u32,
+        /// Words of an input pixel's channels.
+        channel_words: u32,
+        /// Behind converters, from here on: rows that are converted together.
+        tile_rows: u32,
+        /// Partial sums of a column.
+        partitions: u32,
+        /// Vectors of a chip's arrays for each word of columns.
+        chip_words: u32,
+        /// Binary digits of a plane of inputs.
+        bits: u32,
+        /// 1 where inputs drive the lines as pulses.
+        as_pulses: u32,
+        /// The least code.
+        lowest: i32,
+        /// The greatest code.
+        highest: i32,
+        /// 1 where there is a companion array.
+        has_companion: u32,
+        /// The adder's least total.
+        adder_lowest: i32,
+        /// The adder's greatest total.
+        adder_highest: i32,
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Kernel {
     Sums32,
     /// Column sums in tiles of 64 columns by 32 pixels.
     Sums64,
+    /// Columns behind converters.
+    Converted,
     /// Neurons over all steps, and small pooling windows.
     Neurons,
     /// Sums over large pooling windows.
@@ -25,11 +27,12 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Kernel; 8] = [
+    pub const ALL: [Kernel; 9] = [
         Kernel::Encode,
         Kernel::Sums16,
         Kernel::Sums32,
         Kernel::Sums64,
+        Kernel::Converted,
         Kernel::Neurons,
         Kernel::Pool,
         Kernel::Readout,
@@ -65,6 +68,7 @@ impl Kernel {
         let parts: &[&str] = match self {
             Kernel::Encode => &[philox, include_str!("../../../shaders/encode.wgsl")],
             Kernel::Sums16 | Kernel::Sums32 | Kernel::Sums64 => &[include_str!("../../../shaders/crossbar.wgsl")],
+            Kernel::Converted => &[include_str!("../../../shaders/converted.wgsl")],
             Kernel::Neurons => &[include_str!("../../../shaders/neurons.wgsl")],
             Kernel::Pool => &[include_str!("../../../shaders/pool.wgsl")],
             Kernel::Readout => &[include_str!("../../../shaders/readout.wgsl")],

@@ -10,6 +10,7 @@ use crate::attack::{Judged, Plan};
 use crate::chip::Blueprint;
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
+use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::ExitRule;
 use crate::error::{Error, Result};
@@ -62,6 +63,9 @@ impl<'a> Judge<'a> {
         let Recipe { model, encoding, file, document, data: whole, .. } = self.recipe;
         let (network, hash) = question.network;
         let blueprint = Blueprint::new(question.profile, model, network, *encoding, file.seed)?;
+        let open_training = || whole.training_beside(Some(&file.data), document.base("data"));
+        let calibration_data = question.profile.wants_calibration().then(open_training).transpose();
+        let calibration_data = calibration_data.map_err(document.locate("data"))?;
         for notice in blueprint.notices().iter().filter(|_| question.taken) {
             if !self.noticed.contains(notice) {
                 self.monitor.line(notice);
@@ -81,6 +85,9 @@ impl<'a> Judge<'a> {
             "sram_checkpoint_sha256": blueprint.companion_hash(), "exit": question.exit, "adapt": question.adapt,
             "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
         });
+        if let Some(training) = &calibration_data {
+            identity["calibration_data_fingerprint"] = training.fingerprint().into();
+        }
         if let Some(attack) = question.attack {
             identity["attack"] = json!(attack);
         }
@@ -90,6 +97,10 @@ impl<'a> Judge<'a> {
         if missing.is_empty() {
             return Ok((sorted(trials), blueprint.rram_bytes()));
         }
+        let blueprint = match &calibration_data {
+            Some(training) => with_ranges(blueprint, file.seed, || Ok(training)).map_err(document.locate("data"))?,
+            None => blueprint,
+        };
         self.monitor.begin(question.title, missing.len() as u64);
         let mut done = 0;
         let mut keep = |trial: Trial| {

@@ -19,6 +19,7 @@ use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
+use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -48,6 +49,8 @@ pub struct Sweep {
     file: SweepFile,
     points: Vec<Setting>,
     data: Dataset,
+    /// The images that converters' ranges are profiled on, where any are.
+    training: Option<Dataset>,
     origin: Value,
     notices: Vec<String>,
 }
@@ -111,6 +114,11 @@ impl Sweep {
             let shown = point.iter().map(|(k, v)| (k.clone(), cell(v))).collect();
             points.push(Setting { shown, profile, subject });
         }
+        let training = points.iter().any(|point| point.profile.wants_calibration()).then(|| {
+            let whole = Dataset::open(spec, document.base(key), Split::Test)?;
+            whole.training_beside(Some(&file.data), document.base("data"))
+        });
+        let training = training.transpose().map_err(document.locate("data"))?;
         let mut origin = crate::output::origin(
             "sweep",
             json!({
@@ -127,8 +135,11 @@ impl Sweep {
                 "points": points.iter().map(|p| &p.shown).collect::<Vec<_>>(),
             }),
         );
+        if let Some(training) = &training {
+            origin["configuration"]["calibration_data_fingerprint"] = training.fingerprint().into();
+        }
         origin["title"] = file.name.clone().into();
-        Ok(Sweep { file, points, data, origin, notices })
+        Ok(Sweep { file, points, data, training, origin, notices })
     }
 
     /// What the results depend on, for `origin.json`.
@@ -159,6 +170,10 @@ impl Sweep {
                 continue;
             }
             let blueprint = blueprint(profile, subject, self.file.seed)?;
+            let blueprint = match &self.training {
+                Some(training) => with_ranges(blueprint, self.file.seed, || Ok(training))?,
+                None => blueprint,
+            };
             let evaluation = match last.take() {
                 Some((same, evaluation)) if Arc::ptr_eq(same, subject) => evaluation,
                 _ => {

@@ -1,0 +1,119 @@
+// Columns behind converters: src/crossbar/partials.rs. A thread sums four columns of one pixel, tile by tile in the
+// published order of rows, converts each tile's sums and adds up their codes; then it joins the companion array's products.
+// Partial sums are exact, codes and products are integers. Inputs above 1 go bit by bit, or as pulses at once.
+
+@group(0) @binding(1) var<storage, read> arrays: array<vec4<f32>>; // see src/engine/gpu/model.rs
+@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but in the first layer), maps, planes, pixels, words]
+@group(1) @binding(2) var<storage, read_write> sums: array<vec4<f32>>; // [chips, maps, pixels, columns / 4]
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // ..., then clipped and saturated by chips and layers
+
+const MOST_BITS = 8u;
+
+var<workgroup> clipped: atomic<u32>;
+var<workgroup> saturated: atomic<u32>;
+
+fn ones(flags: vec4<bool>) -> u32 {
+    let bits = vec4<u32>(flags);
+    return bits.x + bits.y + bits.z + bits.w;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    if (local == 0u) {
+        atomicStore(&clipped, 0u);
+        atomicStore(&saturated, 0u);
+    }
+    workgroupBarrier();
+    let chip = group.z;
+    let size = pixels();
+    let all = run.images * given_steps() * size;
+    let index = place(group, groups) * WORKGROUP + local;
+    let word = index % layer.part_words;
+    let row_index = index / layer.part_words;
+    if (row_index < all) {
+        let pixel = row_index % size;
+        let corner = vec2(pixel % layer.width, pixel / layer.width) - vec2(layer.kernel / 2u);
+        let chip_pulses = select(chip * all * layer.planes * layer.words, 0u, layer.index == 0u);
+        let map = row_index / size * layer.planes * size;
+        // Of a chip: weights, products' weights, two vectors a tile, and one for the adder.
+        let weights = chip * layer.chip_words * layer.part_words + word;
+        let products_from = weights + layer.rows * layer.part_words;
+        let converters = weights + (layer.chip_words - 2u * layer.partitions - 1u) * layer.part_words;
+        let adder = arrays[weights + (layer.chip_words - 1u) * layer.part_words];
+        let places = vec3<u32>(adder.xyz);
+        let ends = vec2(f32(layer.lowest), f32(layer.highest));
+        let drives = select(layer.bits, 1u, layer.as_pulses == 1u);
+        var sum = vec4<f32>();
+        var cut = 0u;
+        var limited = 0u;
+        for (var plane = layer.planes; plane > 0u; plane--) {
+            var codes = vec4<i32>();
+            var products = vec4<i32>();
+            for (var tile = 0u; tile < layer.partitions; tile++) {
+                var partial = array<vec4<f32>, MOST_BITS>();
+                for (var row = tile * layer.tile_rows; row < min(layer.rows, (tile + 1u) * layer.tile_rows); row++) {
+                    let channel = row / layer.positions;
+                    let position = row % layer.positions;
+                    var at = corner;
+                    var lane = channel / 4u;
+                    if (layer.kernel == 1u) {
+                        lane += position * layer.channel_words;
+                    } else {
+                        at += vec2(position % layer.kernel, position / layer.kernel);
+                    }
+                    // Left of or above the map wraps to far beyond it.
+                    if (at.x >= layer.width || at.y >= layer.height) {
+                        continue;
+                    }
+                    let source = map + (plane - 1u) * size + at.y * layer.width + at.x;
+                    let n = unpacked(pulses[chip_pulses + source * layer.words + lane])[channel % 4u];
+                    if (n == 0) {
+                        continue;
+                    }
+                    let weight = arrays[weights + row * layer.part_words];
+                    if (layer.as_pulses == 1u) {
+                        partial[0] += f32(n) * weight;
+                    } else {
+                        let signed = f32(sign(n)) * weight;
+                        for (var bit = 0u; bit < layer.bits; bit++) {
+                            if (((abs(n) >> bit) & 1) == 1) {
+                                partial[bit] += signed;
+                            }
+                        }
+                    }
+                    if (layer.has_companion == 1u) {
+                        products += n * vec4<i32>(arrays[products_from + row * layer.part_words]);
+                    }
+                }
+                let gain = arrays[converters + 2u * tile * layer.part_words];
+                let offset = arrays[converters + (2u * tile + 1u) * layer.part_words];
+                for (var drive = 0u; drive < drives; drive++) {
+                    let exact = rounded(partial[drive] * gain) + offset;
+                    cut += ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
+                    codes += vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y)))) << vec4(drive);
+                }
+            }
+            let joined = (codes << vec4(places.x)) + ((products >> vec4(places.y)) << vec4(places.z));
+            let total = clamp(joined, vec4(layer.adder_lowest), vec4(layer.adder_highest));
+            limited += ones(total != joined);
+            sum = f32(1u << DIGIT_BITS) * sum + rounded(vec4<f32>(total) * adder.w);
+        }
+        sums[(chip * all + row_index) * layer.column_words + layer.first_word + word] = sum;
+        if (cut > 0u) {
+            atomicAdd(&clipped, cut);
+        }
+        if (limited > 0u) {
+            atomicAdd(&saturated, limited);
+        }
+    }
+    workgroupBarrier();
+    if (local == 0u) {
+        let first = (1u + layer.chips * layer.layers) * layer.steps + 2u * (chip * (layer.layers + 1u) + layer.index);
+        atomicAdd(&counts[first], atomicLoad(&clipped));
+        atomicAdd(&counts[first + 1u], atomicLoad(&saturated));
+    }
+}

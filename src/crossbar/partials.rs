@@ -1,0 +1,495 @@
+//! Partial sums and their codes on the CPU: every pixel's active inputs, gathered by the tile that their row stands on,
+//! summed event by event, converted, and joined with the companion array's products ([`super::converted`]).
+//!
+//! Sums are exact (weights on a grid, inputs of few digits), and codes are integers: the order in which events or tiles come
+//! does not show. A code is `round(clip(x·gain + offset))`, a product and a sum of f32, rounded each: the GPU's bits.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::adc::Histogram;
+use super::converted::{Adder, Converted};
+use super::events;
+use super::laid::{BIAS, Laid};
+use super::patches::Patches;
+use super::sums::{Band, Input};
+use crate::kernels::digits::LANES;
+use crate::network::{Drive, Layer};
+use crate::profile::TileInputs;
+
+/// A layer behind converters, ready to run.
+#[derive(Debug)]
+pub struct Partials {
+    /// How inputs are laid out.
+    pub patches: Patches,
+    drive: Drive,
+    /// The published row that each byte of a patch meets; beyond the last where it meets none.
+    rows: Vec<usize>,
+    tile_rows: usize,
+    partitions: usize,
+    inputs: TileInputs,
+    rest: u8,
+    columns: usize,
+    /// `[rows, columns]`, columns in whole blocks.
+    weights: Vec<f32>,
+    /// `[partitions, columns]`: codes a unit, and the offset in codes.
+    gain: Vec<f32>,
+    offset: Vec<f32>,
+    /// Whether a column without events has a code other than 0.
+    idles: bool,
+    ends: [f32; 2],
+    /// The companion array, `[rows, columns]`.
+    companion: Option<Vec<f32>>,
+    adder: Adder,
+    unit: f32,
+    tally: Tally,
+}
+
+/// What happened at the ends of ranges.
+#[derive(Debug, Default)]
+struct Tally {
+    clipped: AtomicU64,
+    saturated: AtomicU64,
+}
+
+/// Work space of a thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    starts: Vec<usize>,
+    /// Rows and digits of a plane's active inputs.
+    active: Vec<(usize, i32)>,
+    /// The same of one drive of the lines, by tile: where the row's weights begin, and the drive.
+    driven: Vec<Vec<(usize, f32)>>,
+    partial: Vec<f32>,
+    codes: Vec<i32>,
+    products: Vec<i32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Partials {
+    /// Of a programmed layer whose inputs are like this.
+    pub fn new(plan: &Layer, converted: &Converted, input: Input, drive: Drive) -> Self {
+        let patches = Patches::of(plan, input == Input::Encoded);
+        let (runs, run) = patches.runs();
+        let rows = (0..runs * run).map(|i| patches.row_of(plan, i / run, i % run).unwrap_or(usize::MAX)).collect();
+        let columns = plan.columns().next_multiple_of(LANES);
+        let by_rows = |weights: &mut dyn FnMut(usize, usize) -> f32| {
+            let mut turned = vec![0.0; plan.rows() * columns];
+            for (row, turned) in turned.chunks_mut(columns).enumerate() {
+                turned[..plan.columns()].iter_mut().enumerate().for_each(|(c, w)| *w = weights(row, c));
+            }
+            turned
+        };
+        let padded = |values: &[f32]| -> Vec<f32> {
+            let mut padded = vec![0.0; values.len() / plan.columns() * columns];
+            let rows = padded.chunks_mut(columns).zip(values.chunks(plan.columns()));
+            rows.for_each(|(padded, values)| padded[..values.len()].copy_from_slice(values));
+            padded
+        };
+        let converter = converted.converter;
+        Partials {
+            patches,
+            drive,
+            rows,
+            tile_rows: converted.tile_rows,
+            partitions: converted.partitions(plan),
+            inputs: converted.inputs,
+            rest: if input == Input::Encoded { BIAS } else { 0 },
+            columns,
+            weights: by_rows(&mut |row, c| converted.weights[c * plan.rows() + row]),
+            gain: padded(&converted.gain),
+            offset: padded(&converted.offset),
+            idles: converted.offset.iter().any(|offset| offset.abs() >= 0.5),
+            ends: [converter.lowest as f32, converter.highest as f32],
+            companion: converted
+                .companion
+                .as_ref()
+                .map(|array| by_rows(&mut |row, c| array.weights[c * plan.rows() + row] as f32)),
+            adder: converted.adder,
+            unit: converted.unit,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Blocks of 16 columns.
+    pub fn blocks(&self) -> usize {
+        self.columns / LANES
+    }
+
+    /// Sums that were clipped at the end of a converter's range, and totals at which an adder saturated, since this was
+    /// last asked.
+    pub fn take_tally(&self) -> (u64, u64) {
+        (self.tally.clipped.swap(0, Ordering::Relaxed), self.tally.saturated.swap(0, Ordering::Relaxed))
+    }
+
+    /// Sums `[maps, blocks, pixels of the band, 16]`.
+    pub fn sums(&self, laid: &Laid, band: Band, out: &mut [f32]) {
+        let pixels = band.rows * self.patches.width();
+        out.fill(0.0);
+        for (map, out) in (band.map..).zip(out.chunks_mut(pixels * self.columns)) {
+            self.each_pixel(laid, Band { map, maps: 1, ..band }, |pixel, scratch| {
+                self.finish(scratch, |block| (block * pixels + pixel) * LANES, out);
+            });
+        }
+    }
+
+    /// Sums `[blocks, maps, 16]` of a fully connected layer, in parallel.
+    pub fn connect(&self, laid: &Laid) -> Vec<f32> {
+        let maps = laid.maps();
+        let mut rows = vec![0.0; maps * self.columns];
+        rows.par_chunks_mut(self.columns).enumerate().for_each(|(y, out)| {
+            self.each_pixel(laid, Band { map: 0, y, rows: 1, maps: 1 }, |_, scratch| {
+                self.finish(scratch, |block| block * LANES, out);
+            });
+        });
+        let mut sums = vec![0.0; maps * self.columns];
+        for (map, row) in rows.chunks(self.columns).enumerate() {
+            for (block, row) in row.chunks(LANES).enumerate() {
+                sums[(block * maps + map) * LANES..][..LANES].copy_from_slice(row);
+            }
+        }
+        sums
+    }
+
+    /// Counts every partial sum of a band in a histogram, before it is converted.
+    pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histogram: &mut Histogram) {
+        let count = |scratch: &mut Scratch, _| {
+            for partition in 0..self.partitions {
+                self.partial(partition, scratch);
+                scratch.partial[..columns].iter().for_each(|sum| histogram.add(*sum));
+            }
+        };
+        self.each_drive(laid, band, count, |_, _| {});
+    }
+
+    /// Codes and products of every pixel of a band, plane by plane from the most significant; `done(pixel, scratch)` takes
+    /// them.
+    fn each_pixel(&self, laid: &Laid, band: Band, done: impl FnMut(usize, &mut Scratch)) {
+        let mut clipped = 0;
+        let drive = |scratch: &mut Scratch, places: u32| {
+            for partition in 0..self.partitions {
+                if scratch.driven[partition].is_empty() && !self.idles {
+                    continue;
+                }
+                self.partial(partition, scratch);
+                let columns = partition * self.columns..(partition + 1) * self.columns;
+                let (gain, offset) = (&self.gain[columns.clone()], &self.offset[columns]);
+                clipped += convert(&scratch.partial, (gain, offset), self.ends, places, &mut scratch.codes);
+            }
+        };
+        self.each_drive(laid, band, drive, done);
+        self.tally.clipped.fetch_add(clipped, Ordering::Relaxed);
+    }
+
+    /// The partial sums of a tile's columns.
+    fn partial(&self, partition: usize, scratch: &mut Scratch) {
+        events::add_rows(&scratch.driven[partition], &self.weights, &mut scratch.partial, LANES);
+    }
+
+    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, places)` for what drives the
+    /// lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
+    fn each_drive(
+        &self,
+        laid: &Laid,
+        band: Band,
+        mut drive: impl FnMut(&mut Scratch, u32),
+        mut done: impl FnMut(usize, &mut Scratch),
+    ) {
+        let width = self.patches.width();
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.driven.resize_with(scratch.driven.len().max(self.partitions), Vec::new);
+            scratch.partial.resize(self.columns, 0.0);
+            scratch.codes.resize(self.columns, 0);
+            scratch.products.resize(self.columns, 0);
+            for (y, x) in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                for plane in (0..self.drive.planes).rev() {
+                    self.find(laid, band, (y, x), plane, scratch);
+                    scratch.codes.fill(0);
+                    scratch.products.fill(0);
+                    if self.inputs == TileInputs::Pulses {
+                        self.gather(scratch, |n| n);
+                        drive(scratch, 0);
+                    }
+                    for bit in 0..self.drive.bits() {
+                        if self.inputs == TileInputs::Pulses && self.companion.is_none() {
+                            break;
+                        }
+                        self.gather(scratch, |n| ((n.abs() >> bit) & 1) * n.signum());
+                        if self.inputs == TileInputs::BitPlanes {
+                            drive(scratch, bit);
+                        }
+                        self.multiply(scratch, bit);
+                    }
+                    done(y * width + x, scratch);
+                }
+            }
+        });
+    }
+
+    /// Finds the active inputs of a pixel: their rows, and their digits of a plane.
+    fn find(&self, laid: &Laid, band: Band, (y, x): (usize, usize), plane: u32, scratch: &mut Scratch) {
+        // Counts are laid out a byte a plane, which holds two digits.
+        let (bytes, digit) = match self.rest {
+            BIAS => (&laid.planes[plane as usize], 0),
+            _ => (&laid.planes[(plane * self.drive.plane_bits / u8::BITS) as usize], plane % 2),
+        };
+        let run = self.patches.runs().1;
+        let left = self.patches.left(bytes, (band.map, 1), band.y, band.rows, &mut scratch.starts);
+        scratch.active.clear();
+        for (number, begin) in left.runs.iter().enumerate() {
+            let patch = &bytes[begin + (y * self.patches.sums_row() + x) * left.stride..][..run];
+            let rows = &self.rows[number * run..][..run];
+            events::active(patch, self.rest, |i, byte| {
+                // What follows a thin patch, or pads a channel, meets no row.
+                if rows[i] < usize::MAX {
+                    let n = i32::from(byte) - i32::from(self.rest);
+                    let n = if self.rest == BIAS { n } else { self.drive.digit(n, digit) };
+                    scratch.active.push((rows[i], n));
+                }
+            });
+        }
+    }
+
+    /// Sorts the active inputs, as they drive the lines, by tile.
+    fn gather(&self, scratch: &mut Scratch, drive: impl Fn(i32) -> i32) {
+        let Scratch { active, driven, .. } = scratch;
+        driven.iter_mut().for_each(Vec::clear);
+        for (row, n) in active {
+            let n = drive(*n);
+            if n != 0 {
+                driven[*row / self.tile_rows].push((*row * self.columns, n as f32));
+            }
+        }
+    }
+
+    /// Adds the companion array's products with a plane of inputs.
+    fn multiply(&self, scratch: &mut Scratch, places: u32) {
+        let Some(weights) = &self.companion else { return };
+        let Scratch { driven, partial, products, .. } = scratch;
+        for driven in driven.iter().filter(|driven| !driven.is_empty()) {
+            events::add_rows(driven, weights, partial, LANES);
+            products.iter_mut().zip(partial.iter()).for_each(|(sum, more)| *sum += (*more as i32) << places);
+        }
+    }
+
+    /// Joins codes and products and adds them behind the planes above; the sums of block `b` are at `place(b)`.
+    fn finish(&self, scratch: &Scratch, place: impl Fn(usize) -> usize, out: &mut [f32]) {
+        let blocks = scratch.codes.chunks(LANES).zip(scratch.products.chunks(LANES));
+        let (mut saturated, base) = (0, (1u32 << self.drive.plane_bits) as f32);
+        for (block, (codes, products)) in blocks.enumerate() {
+            let out = &mut out[place(block)..][..LANES];
+            for ((out, code), product) in out.iter_mut().zip(codes).zip(products) {
+                let (total, cut) = self.adder.total(*code, *product);
+                saturated += u64::from(cut);
+                *out = *out * base + total as f32 * self.unit;
+            }
+        }
+        if saturated > 0 {
+            self.tally.saturated.fetch_add(saturated, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Converts a tile's sums and adds their codes, shifted; gives how many lay beyond the ends.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn convert(
+    sums: &[f32],
+    (gain, offset): (&[f32], &[f32]),
+    [lowest, highest]: [f32; 2],
+    shift: u32,
+    codes: &mut [i32],
+) -> u64 {
+    // Below 2^22, adding 1.5·2^23 leaves no room for a fraction: the sum's last bits are the integer, half to even.
+    const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
+    let mut clipped = 0u32;
+    let columns = sums.iter().zip(gain).zip(offset).zip(codes);
+    for (((sum, gain), offset), code) in columns {
+        let exact = sum * gain + offset;
+        clipped += u32::from(exact < lowest - 0.5 || exact > highest + 0.5);
+        let rounded = exact.clamp(lowest, highest) + NO_FRACTION;
+        *code += (rounded.to_bits() as i32 - NO_FRACTION.to_bits() as i32) << shift;
+    }
+    u64::from(clipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Document;
+    use crate::crossbar::arrays::{Arrays, Programmed};
+    use crate::crossbar::sram::Source;
+    use crate::device::Draw;
+    use crate::network::pulses::Pulses;
+    use crate::network::{Encoding, LayerKind, Model};
+    use crate::profile::Profile;
+    use crate::rng::philox4x32;
+
+    /// What a layer behind converters gives for one map of inputs `[channels, rows, columns]`, as it is written down:
+    /// `[pixels, columns]`; and how many sums were clipped, and totals saturated.
+    fn reference(plan: &Layer, converted: &Converted, drive: Drive, map: &[i32]) -> (Vec<f32>, u64, u64) {
+        let unrolling = plan.unrolling();
+        let (k, input, columns) = (unrolling.kernel as i32, unrolling.input, plan.columns());
+        let (mut clipped, mut saturated, mut out) = (0, 0, vec![]);
+        for (y, x) in (0..input.height as i32).flat_map(|y| (0..input.width as i32).map(move |x| (y, x))) {
+            let at = |row: usize| -> i32 {
+                let (channel, position) = (row as i32 / (k * k), row as i32 % (k * k));
+                let (y, x) = (y + position / k - k / 2, x + position % k - k / 2);
+                let inside = (0..input.height as i32).contains(&y) && (0..input.width as i32).contains(&x);
+                let place = (channel * input.height as i32 + y) * input.width as i32 + x;
+                if inside { map[place as usize] } else { 0 }
+            };
+            for column in 0..columns {
+                let weights = &converted.weights[column * plan.rows()..][..plan.rows()];
+                let mut sum = 0.0;
+                for plane in (0..drive.planes).rev() {
+                    let digits: Vec<i32> = (0..plan.rows()).map(|row| drive.digit(at(row), plane)).collect();
+                    let mut codes = 0;
+                    for partition in 0..converted.partitions(plan) {
+                        let first = partition * converted.tile_rows;
+                        let rows = first..plan.rows().min(first + converted.tile_rows);
+                        let mut convert = |drive: &dyn Fn(i32) -> i32, places: u32| {
+                            let driven =
+                                rows.clone().map(|row| f64::from(weights[row]) * f64::from(drive(digits[row])));
+                            let place = partition * columns + column;
+                            let exact = driven.sum::<f64>() as f32 * converted.gain[place] + converted.offset[place];
+                            let code = f64::from(exact).round_ties_even() as i32;
+                            let kept = code.clamp(converted.converter.lowest, converted.converter.highest);
+                            clipped += u64::from(kept != code);
+                            codes += kept << places;
+                        };
+                        match converted.inputs {
+                            TileInputs::Pulses => convert(&|n| n, 0),
+                            TileInputs::BitPlanes => {
+                                (0..drive.bits()).for_each(|bit| convert(&|n| (n.abs() >> bit & 1) * n.signum(), bit));
+                            }
+                        }
+                    }
+                    let products = converted.companion.as_ref().map_or(0, |array| {
+                        let weights = &array.weights[column * plan.rows()..][..plan.rows()];
+                        weights.iter().zip(&digits).map(|(w, n)| w * n).sum()
+                    });
+                    let (total, cut) = converted.adder.total(codes, products);
+                    saturated += u64::from(cut);
+                    sum = sum * (1 << drive.plane_bits) as f32 + total as f32 * converted.unit;
+                }
+                out.push(sum);
+            }
+        }
+        (out, clipped, saturated)
+    }
+
+    fn layer(input: &str, layers: &str, index: usize) -> Layer {
+        let text = format!("name = \"m\"\nsteps = 1\nclasses = 4\ninput = {{channels = {input}}}\nlayers = {layers}");
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
+        model.layers().swap_remove(index)
+    }
+
+    fn programmed(plan: &Layer, drive: Drive, keys: &[&str]) -> Converted {
+        let base =
+            ["rram.weight_bits=4", "rram.layers=all", "rram.variation.kind=gaussian", "rram.variation.sigma=0.2"];
+        let keys: Vec<String> = base.iter().chain(keys).map(|key| key.to_string()).collect();
+        let profile = Profile::ideal(&keys).unwrap();
+        let latent = |seed: f32| -> Vec<f32> {
+            (0..plan.rows() * plan.columns()).map(|i| (i as f32 * 0.7 + seed).sin() * 0.6).collect()
+        };
+        let companion = latent(2.0);
+        let draw = Some(Draw::chip(3, 1));
+        let arrays = Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw);
+        match arrays.finish(&profile, (5, plan), drive, None, draw).unwrap() {
+            Programmed::Converted(converted) => *converted,
+            Programmed::Folded { .. } => panic!("no converter"),
+        }
+    }
+
+    /// A map of integers, half of them 0.
+    fn inputs(plan: &Layer, encoding: Option<Encoding>) -> Vec<i32> {
+        let largest = match encoding {
+            Some(Encoding::Poisson) => 1,
+            Some(_) => 300_000,
+            None => plan.largest_pulse,
+        };
+        let one = |i: u32| {
+            let [chance, value, sign, _] = philox4x32([9, largest], [i, 0, 0, 0]);
+            let n = if chance % 2 == 0 { (value % (largest + 1)) as i32 } else { 0 };
+            if encoding.is_some() && sign % 2 == 0 { -n } else { n }
+        };
+        (0..plan.input.len() as u32).map(one).collect()
+    }
+
+    /// The same map as it is laid out for the layer.
+    fn laid(plan: &Layer, patches: &Patches, encoding: Option<Encoding>, map: &[i32]) -> Laid {
+        let (pixels, channels) = (plan.input.height * plan.input.width, plan.input.channels);
+        let mut laid = Laid::default();
+        if let Some(encoding) = encoding {
+            let drive = plan.drive(Some(encoding));
+            let last = || (0..pixels).flat_map(|pixel| (0..channels).map(move |channel| channel * pixels + pixel));
+            let digits = (0..drive.planes).flat_map(|plane| last().map(move |i| drive.digit(map[i], plane) as i8));
+            laid.encoded(patches, &digits.collect::<Vec<_>>(), drive.planes as usize);
+            return laid;
+        }
+        let mut pulses = Pulses::new(1, pixels, channels, plan.largest_pulse);
+        for (pixel, block) in (0..pixels).flat_map(|p| (0..channels.div_ceil(LANES)).map(move |b| (p, b))) {
+            let channel = |lane| Some(block * LANES + lane).filter(|channel| *channel < channels);
+            let count = |lane| channel(lane).map_or(0, |channel| map[channel * pixels + pixel] as u16);
+            pulses.put(0, pixel, block, &std::array::from_fn(count));
+        }
+        laid.pulses(patches, &pulses, 0, 1);
+        laid
+    }
+
+    #[test]
+    fn sums_are_those_that_are_written_down() {
+        let settings: [&[&str]; 9] = [
+            &["adc.bits=6"],
+            &["adc.bits=4", "tile.rows=7"],
+            &["adc.bits=3", "tile.rows=16", "tile.inputs=pulses"],
+            &["adc.bits=5", "tile.rows=10", "adc.gain_sigma=0.1", "adc.offset_sigma=0.7"],
+            &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
+            &["adc.bits=5", "sram.bits=4", "sram.shift=-2", "sram.adder_bits=9"],
+            &["adc.bits=5", "sram.bits=3", "sram.shift=1", "sram.adder_bits=8", "tile.rows=9", "adc.offset_sigma=1"],
+            &["adc.bits=6", "sram.bits=4", "sram.shift=-3", "sram.round=floor", "sram.scheme=integer"],
+            &["adc.bits=6", "sram.bits=2", "sram.scheme=ternary", "tile.inputs=pulses", "sram.adder_bits=7"],
+        ];
+        let plans = [
+            (layer("3, height = 5, width = 4", "[{conv=9}]", 0), Some(Encoding::Poisson)),
+            (layer("2, height = 3, width = 3", "[{conv=4}]", 0), Some(Encoding::Direct)),
+            (layer("2, height = 6, width = 7", "[{conv=17}, {conv=5}]", 1), None),
+            (layer("2, height = 6, width = 7", "[{conv=18}, {pool=2}, {conv=21}]", 1), None),
+            (layer("2, height = 40, width = 10", "[{conv=3}, {pool=\"global\"}, {fc=7}]", 1), None),
+        ];
+        let mut limited = [0, 0];
+        for ((plan, encoding), keys) in plans.iter().flat_map(|plan| settings.iter().map(move |keys| (plan, keys))) {
+            let drive = plan.drive(*encoding);
+            let converted = programmed(plan, drive, keys);
+            let input = if encoding.is_some() { Input::Encoded } else { Input::Pulses };
+            let partials = Partials::new(plan, &converted, input, drive);
+            let map = inputs(plan, *encoding);
+            let laid = laid(plan, &partials.patches, *encoding, &map);
+            let pixels = plan.output.height * plan.output.width;
+            let found = if plan.kind == LayerKind::Conv {
+                let mut sums = vec![0.0; partials.blocks() * pixels * LANES];
+                partials.sums(&laid, Band { map: 0, y: 0, rows: plan.output.height, maps: 1 }, &mut sums);
+                sums
+            } else {
+                partials.connect(&laid)
+            };
+            let (expected, clipped, saturated) = reference(plan, &converted, drive, &map);
+            for (i, expected) in expected.iter().enumerate() {
+                let (pixel, column) = (i / plan.columns(), i % plan.columns());
+                let found = found[(column / LANES * pixels + pixel) * LANES + column % LANES];
+                assert_eq!(found, *expected, "{} {keys:?}: pixel {pixel}, column {column}", plan.name);
+            }
+            assert_eq!(partials.take_tally(), (clipped, saturated), "{} {keys:?}", plan.name);
+            limited = [limited[0] + clipped, limited[1] + saturated];
+        }
+        assert!(limited.iter().all(|n| *n > 0), "some are clipped, some saturate: {limited:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Chips behind converters: ideal settings change nothing, every knob moves accuracy or what is cut in the direction that it
+//! should, ranges are an input of the chip, and training goes through converters too.
+
+mod common;
+
+use common::trained::{accuracies, baseline, hardware, mean, model, results, train};
+use common::{QUANTISERS, batch, network, profile, run};
+use crosspike::chip::{Blueprint, Chip};
+use crosspike::crossbar::arrays::Programmed;
+use crosspike::engine::cpu::CpuEngine;
+use crosspike::network::{Encoding, Network};
+use crosspike::train::config::Recipe;
+
+/// Accuracy of the nominal chip behind converters.
+fn nominal(more: &[&str]) -> f64 {
+    accuracies(baseline(), &[&["rram.variation.kind=none"], more].concat(), 0..1)[0]
+}
+
+#[test]
+fn converters_of_many_bits_meet_the_goldens() {
+    // 16 bits over ±64 or less leave an error of a thousandth a partial sum.
+    for (name, scheme, bits) in QUANTISERS {
+        let keys = [format!("rram.weight_bits={bits}"), format!("rram.scheme={scheme}")];
+        let at = |more: &[&str]| {
+            let profile = profile(&[&[&keys[0][..], &keys[1]], more].concat());
+            run(
+                &CpuEngine::default(),
+                &network("checkpoint.safetensors"),
+                &profile,
+                Encoding::Frames,
+                &batch("frames:frames.npz").0,
+            )
+        };
+        let (ideal, converted) = (at(&[]), at(&["adc.bits=16", "adc.step=power_of_two", "tile.rows=32"]));
+        // Quantised weights are whole units: codes are exact.
+        if scheme != "ternary" && scheme != "dorefa" {
+            assert_eq!(ideal.logits, converted.logits, "{name}");
+        }
+        let far = ideal.logits.iter().zip(&converted.logits).fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
+        assert!(far < 0.05, "{name}: {far}");
+    }
+}
+
+#[test]
+fn more_bits_convert_better_and_calibration_better_still() {
+    let full = ["3", "4", "6", "10"].map(|bits| nominal(&[&format!("adc.bits={bits}")]));
+    assert!(full.windows(2).all(|pair| pair[0] <= pair[1] + 0.5) && full[3] > full[0] + 20.0, "{full:?}");
+    assert!((full[3] - nominal(&[])).abs() < 1.5, "{full:?}");
+    let calibrated = nominal(&["adc.bits=4", "adc.range=calibrated"]);
+    assert!(calibrated > full[1] + 10.0, "{calibrated} calibrated, {full:?}");
+}
+
+#[test]
+fn fewer_rows_a_tile_leave_less_to_each_converter() {
+    let rows = ["144", "36", "9"].map(|rows| nominal(&["adc.bits=4", &format!("tile.rows={rows}")]));
+    assert!(rows[2] > rows[0] + 10.0, "{rows:?}");
+}
+
+#[test]
+fn errors_of_converters_cost_accuracy_and_tell_chips_apart() {
+    let at = |more: &[&str]| {
+        let keys = [&["rram.variation.kind=none", "adc.bits=6", "adc.range=calibrated"], more].concat();
+        accuracies(baseline(), &keys, 0..4)
+    };
+    let (none, gain, offset) = (at(&[]), at(&["adc.gain_sigma=0.5"]), at(&["adc.offset_sigma=6"]));
+    assert!(none.iter().all(|accuracy| *accuracy == none[0]));
+    assert!(mean(&gain) < none[0] && mean(&offset) < none[0] - 3.0, "{none:?} {gain:?} {offset:?}");
+    assert!(gain[1..].iter().any(|accuracy| *accuracy != gain[0]));
+}
+
+#[test]
+fn pulses_need_a_wider_range_than_bit_planes() {
+    let converter = |inputs: &str| {
+        let profile = hardware(&["adc.bits=6", &format!("tile.inputs={inputs}")]);
+        let model = model();
+        let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+        let chip = Chip::program(&blueprint, 0).unwrap();
+        let pooled = chip.layers.iter().find(|layer| layer.plan.largest_pulse == 4).unwrap();
+        match &pooled.arrays {
+            Programmed::Converted(converted) => converted.converter,
+            Programmed::Folded { .. } => panic!("no converter"),
+        }
+    };
+    assert_eq!(converter("pulses").step, 4.0 * converter("bit_planes").step);
+}
+
+#[test]
+fn a_narrow_adder_saturates_and_costs_accuracy() {
+    let residual = ["sram.bits=3", "sram.shift=-2", "sram.init=residual", "adc.bits=10"];
+    let at = |bits: u32| {
+        let key = format!("sram.adder_bits={bits}");
+        let results = results(baseline(), &[&residual[..], &[&key]].concat(), 0..4);
+        let saturated: u64 = results.iter().flat_map(|result| &result.counts.saturated).sum();
+        (mean(&results.iter().map(|result| result.accuracy).collect::<Vec<_>>()), saturated)
+    };
+    let unlimited = at(0);
+    assert_eq!(unlimited.1, 0);
+    let widths = [16, 7, 6, 5, 4].map(at);
+    assert_eq!(widths[0], unlimited, "a wide adder changes nothing");
+    assert!(widths.windows(2).all(|pair| pair[0].1 < pair[1].1 || pair[0].1 == 0), "{widths:?}");
+    assert!(widths[4].1 > 0 && widths[4].0 < unlimited.0 - 10.0, "{widths:?}");
+}
+
+#[test]
+fn cut_bits_of_a_right_shift_change_sums_and_exact_ones_do_not() {
+    let residual = ["sram.bits=4", "sram.shift=-3", "sram.init=residual", "adc.bits=10"];
+    let logits = |more: &[&str]| results(baseline(), &[&residual[..], more].concat(), 0..1)[0].logits.clone();
+    assert_ne!(logits(&[]), logits(&["sram.round=floor"]));
+    let left =
+        |more: &[&str]| results(baseline(), &[&residual[..], &["sram.shift=1"], more].concat(), 0..1)[0].logits.clone();
+    assert_eq!(left(&[]), left(&["sram.round=floor"]), "a left shift cuts nothing");
+}
+
+#[test]
+fn a_chip_asks_for_its_ranges() {
+    let (model, profile) = (model(), hardware(&["adc.bits=4", "adc.range=calibrated"]));
+    let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+    let error = Chip::program(&blueprint, 0).unwrap_err().to_string();
+    assert!(error.contains("adc.range") && error.contains("calibration"), "{error}");
+}
+
+#[test]
+fn training_goes_through_the_converters() {
+    let coarse = ["rram.variation.kind=none", "adc.bits=4", "adc.range=calibrated"];
+    let recipe = Recipe { epochs: 3, batch: 32, learning_rate: 0.03, ..Recipe::default() };
+    let trained = |keys: &[&str]| -> Network { train(&hardware(keys), &recipe, None, baseline().clone()) };
+    let (through, past) = (trained(&coarse), trained(&coarse[..1]));
+    let (through, past) = (accuracies(&through, &coarse, 0..1)[0], accuracies(&past, &coarse, 0..1)[0]);
+    assert!(through > past, "trained through 4-bit converters: {through}, past them: {past}");
+}
