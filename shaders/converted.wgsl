@@ -17,6 +17,25 @@ fn ones(flags: vec4<bool>) -> u32 {
     return bits.x + bits.y + bits.z + bits.w;
 }
 
+// The input of a row of the matrix in published order, for the pixel whose window begins at `corner`.
+fn input(row: u32, corner: vec2<u32>, plane_from: u32) -> i32 {
+    let channel = row / layer.positions;
+    let position = row % layer.positions;
+    var at = corner;
+    var word = channel / 4u;
+    if (layer.kernel == 1u) {
+        word += position * layer.channel_words;
+    } else {
+        at += vec2(position % layer.kernel, position / layer.kernel);
+    }
+    // Left of or above the map wraps to far beyond it.
+    if (at.x >= layer.width || at.y >= layer.height) {
+        return 0;
+    }
+    let pixel = at.y * layer.width + at.x;
+    return unpacked(pulses[plane_from + pixel * layer.words + word])[channel % 4u];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -39,68 +58,65 @@ fn main(
         let corner = vec2(pixel % layer.width, pixel / layer.width) - vec2(layer.kernel / 2u);
         let chip_pulses = select(chip * all * layer.planes * layer.words, 0u, layer.index == 0u);
         let map = row_index / size * layer.planes * size;
-        // Of a chip: weights, products' weights, two vectors a tile, and one for the adder.
-        let weights = chip * layer.chip_words * layer.part_words + word;
-        let products_from = weights + layer.rows * layer.part_words;
-        let converters = weights + (layer.chip_words - 2u * layer.partitions - 1u) * layer.part_words;
-        let adder = arrays[weights + (layer.chip_words - 1u) * layer.part_words];
-        let places = vec3<u32>(adder.xyz);
-        let ends = vec2(f32(layer.lowest), f32(layer.highest));
+        // Of a chip: slices, the companion array, and a vector for the adder.
+        let arrays_from = chip * layer.chip_words * layer.part_words + word;
+        let products_from = arrays_from + layer.slices * layer.slice_words * layer.part_words;
+        let adder = arrays[arrays_from + (layer.chip_words - 1u) * layer.part_words];
         let drives = select(layer.bits, 1u, layer.as_pulses == 1u);
         var sum = vec4<f32>();
         var cut = 0u;
         var limited = 0u;
         for (var plane = layer.planes; plane > 0u; plane--) {
+            let plane_from = chip_pulses + (map + (plane - 1u) * size) * layer.words;
             var codes = vec4<i32>();
-            var products = vec4<i32>();
-            for (var tile = 0u; tile < layer.partitions; tile++) {
-                var partial = array<vec4<f32>, MOST_BITS>();
-                for (var row = tile * layer.tile_rows; row < min(layer.rows, (tile + 1u) * layer.tile_rows); row++) {
-                    let channel = row / layer.positions;
-                    let position = row % layer.positions;
-                    var at = corner;
-                    var lane = channel / 4u;
-                    if (layer.kernel == 1u) {
-                        lane += position * layer.channel_words;
-                    } else {
-                        at += vec2(position % layer.kernel, position / layer.kernel);
-                    }
-                    // Left of or above the map wraps to far beyond it.
-                    if (at.x >= layer.width || at.y >= layer.height) {
-                        continue;
-                    }
-                    let source = map + (plane - 1u) * size + at.y * layer.width + at.x;
-                    let n = unpacked(pulses[chip_pulses + source * layer.words + lane])[channel % 4u];
-                    if (n == 0) {
-                        continue;
-                    }
-                    let weight = arrays[weights + row * layer.part_words];
-                    if (layer.as_pulses == 1u) {
-                        partial[0] += f32(n) * weight;
-                    } else {
-                        let signed = f32(sign(n)) * weight;
-                        for (var bit = 0u; bit < layer.bits; bit++) {
-                            if (((abs(n) >> bit) & 1) == 1) {
-                                partial[bit] += signed;
+            for (var slice = 0u; slice < layer.slices; slice++) {
+                let slice_from = arrays_from + slice * layer.slice_words * layer.part_words;
+                let ends = arrays[slice_from + (layer.slice_words - 1u) * layer.part_words];
+                for (var side = 0u; side < layer.sides; side++) {
+                    let from_side = slice_from + side * (layer.rows + 2u * layer.partitions) * layer.part_words;
+                    let signed = select(1, -1, side == 1u);
+                    for (var tile = 0u; tile < layer.partitions; tile++) {
+                        var partial = array<vec4<f32>, MOST_BITS>();
+                        let last = min(layer.rows, (tile + 1u) * layer.tile_rows);
+                        for (var row = tile * layer.tile_rows; row < last; row++) {
+                            let n = input(row, corner, plane_from);
+                            if (n == 0) {
+                                continue;
+                            }
+                            let weight = arrays[from_side + row * layer.part_words];
+                            if (layer.as_pulses == 1u) {
+                                partial[0] += f32(n) * weight;
+                                continue;
+                            }
+                            for (var bit = 0u; bit < layer.bits; bit++) {
+                                if (((abs(n) >> bit) & 1) == 1) {
+                                    partial[bit] += f32(sign(n)) * weight;
+                                }
                             }
                         }
+                        let converter = from_side + (layer.rows + 2u * tile) * layer.part_words;
+                        let gain = arrays[converter];
+                        let offset = arrays[converter + layer.part_words];
+                        for (var drive = 0u; drive < drives; drive++) {
+                            let exact = rounded(partial[drive] * gain) + offset;
+                            cut += ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
+                            let code = vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y))));
+                            codes += (signed * code) << vec4(u32(ends.z) + drive);
+                        }
                     }
-                    if (layer.has_companion == 1u) {
-                        products += n * vec4<i32>(arrays[products_from + row * layer.part_words]);
-                    }
-                }
-                let gain = arrays[converters + 2u * tile * layer.part_words];
-                let offset = arrays[converters + (2u * tile + 1u) * layer.part_words];
-                for (var drive = 0u; drive < drives; drive++) {
-                    let exact = rounded(partial[drive] * gain) + offset;
-                    cut += ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
-                    codes += vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y)))) << vec4(drive);
                 }
             }
-            let joined = (codes << vec4(places.x)) + ((products >> vec4(places.y)) << vec4(places.z));
+            var products = vec4<i32>();
+            for (var row = 0u; row < layer.rows * layer.has_companion; row++) {
+                let n = input(row, corner, plane_from);
+                if (n != 0) {
+                    products += n * vec4<i32>(arrays[products_from + row * layer.part_words]);
+                }
+            }
+            let joined = codes + ((products >> vec4(u32(adder.x))) << vec4(u32(adder.y)));
             let total = clamp(joined, vec4(layer.adder_lowest), vec4(layer.adder_highest));
             limited += ones(total != joined);
-            sum = f32(1u << DIGIT_BITS) * sum + rounded(vec4<f32>(total) * adder.w);
+            sum = f32(1u << DIGIT_BITS) * sum + rounded(vec4<f32>(total) * adder.z);
         }
         sums[(chip * all + row_index) * layer.column_words + layer.first_word + word] = sum;
         if (cut > 0u) {

@@ -34,6 +34,8 @@ pub struct Chip {
     pub encoding: Encoding,
     /// Bytes that its companion arrays hold.
     pub sram_bytes: usize,
+    /// Pulses that programmed its cells, where conductances are modelled.
+    pub write_pulses: u64,
 }
 
 /// One layer as an engine sees it.
@@ -97,16 +99,18 @@ impl Chip {
             budget::fit(&mut arrays, budget);
         }
         let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
+        let write_pulses = arrays.iter().map(|arrays| arrays.cells.pulses).sum();
         let programmed = plans.into_iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
             let input_unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
             let drive = plan.drive((i == 0).then_some(encoding));
-            let converter = calibration.and_then(|calibration| calibration.layers[i]);
-            let arrays = arrays.finish(profile, (i as u32, &plan), drive, converter, draw)?;
+            let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
+            let arrays = arrays.finish(profile, (i as u32, &plan), drive, converters, draw)?;
             let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
             Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset })
         });
         let layers = programmed.collect::<Result<_>>()?;
-        Ok(Chip { layers, input: model.input, steps: model.steps, neuron: model.neuron, encoding, sram_bytes })
+        let Model { input, steps, neuron, .. } = *model;
+        Ok(Chip { layers, input, steps, neuron, encoding, sram_bytes, write_pulses })
     }
 }
 
@@ -187,10 +191,8 @@ impl<'a> Blueprint<'a> {
 
     /// Whether chips differ: without variation on any layer all are the same one.
     pub fn varies(&self) -> bool {
-        let varies = |layer: &Layer| {
-            let variation = &self.profile.rram_of(&layer.name).variation;
-            place(&self.profile, layer) == Place::Rram && variation.effective_sigma() != 0.0
-        };
+        let varies =
+            |layer: &Layer| place(&self.profile, layer) == Place::Rram && self.profile.rram_of(&layer.name).varies();
         let errs = self.profile.adc.gain_sigma > 0.0 || self.profile.adc.offset_sigma > 0.0;
         let converts = |layer: &Layer| self.profile.converts() && errs && place(&self.profile, layer) == Place::Rram;
         self.model.layers().iter().any(|layer| varies(layer) || converts(layer))

@@ -59,6 +59,13 @@ impl Document {
         &self.table
     }
 
+    /// The value of a dotted key, where it is written or set.
+    pub fn table_at(&self, key: &str) -> Option<&Value> {
+        let mut parts = key.split('.');
+        let first = self.table.get(parts.next()?)?;
+        parts.try_fold(first, |value, part| value.get(part))
+    }
+
     /// Applies `a.b=v` as `--set` has it: `v` is a TOML value, else a bare string.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
         let (key, text) = split_assignment(assignment)?;

@@ -30,10 +30,8 @@ pub enum Stream {
     Split = 7,
     /// Initial values of the companion SRAM array; the index is the layer.
     SramInit = 8,
-    /// Errors of a manufactured chip's converters; the index is the chip.
-    Converter = 9,
-    /// Errors of the converters in a training pass; the index is the iteration.
-    ConverterPass = 10,
+    /// What all chips of a seed, one lot, share.
+    Lot = 9,
 }
 
 /// Ten rounds of Philox4x32.

@@ -489,7 +489,7 @@ fn bad_input_is_refused_with_its_place() {
         (profile("nan.toml"), 2, &["nan.toml:13: rram.variation.sigma", "NaN"]),
         (profile("negative.toml"), 2, &["negative.toml:13: rram.variation.sigma", "-0.1"]),
         (profile("word.toml"), 2, &["word.toml:13: rram.variation.sigma", "wide"]),
-        (profile("cell.toml"), 2, &["cell.toml:9: rram.model", "not modelled"]),
+        (profile("cell.toml"), 2, &["cell.toml:5: rram.cell.g_max_us", "microsiemens"]),
         (profile("broken.toml"), 2, &["broken.toml:16"]),
         (profile("latin.toml"), 1, &["latin.toml", "UTF-8"]),
         (profile("missing.toml"), 1, &["missing.toml"]),

@@ -77,7 +77,7 @@ fn pulses_need_a_wider_range_than_bit_planes() {
         let chip = Chip::program(&blueprint, 0).unwrap();
         let pooled = chip.layers.iter().find(|layer| layer.plan.largest_pulse == 4).unwrap();
         match &pooled.arrays {
-            Programmed::Converted(converted) => converted.converter,
+            Programmed::Converted(converted) => converted.slices[0].converter,
             Programmed::Folded { .. } => panic!("no converter"),
         }
     };

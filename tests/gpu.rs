@@ -237,7 +237,21 @@ fn chips_in_one_load_do_what_each_does_alone() {
 
 #[test]
 fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
-    let settings: [&[&str]; 7] = [
+    let settings: [&[&str]; 10] = [
+        &["rram.model=cell", "rram.cell.g_max_us=40", "rram.cell.on_off_ratio=5", "rram.layers=all"],
+        &["adc.bits=6", "rram.model=cell", "rram.cell.g_max_us=40", "rram.cell.bits=2", "rram.faults.stuck_on=0.02"],
+        &[
+            "adc.bits=5",
+            "rram.model=cell",
+            "rram.cell.g_max_us=40",
+            "rram.cell.g_min_us=2",
+            "rram.cell.mapping=offset",
+            "rram.cell.bits=3",
+            "rram.layers=all",
+            "tile.rows=20",
+            "tile.cols=9",
+            "sram.bits=3",
+        ],
         &["adc.bits=5"],
         &["adc.bits=4", "tile.rows=7", "rram.layers=all", "adc.gain_sigma=0.1", "adc.offset_sigma=0.7"],
         &["adc.bits=4", "tile.rows=30", "tile.inputs=pulses", "rram.layers=all"],

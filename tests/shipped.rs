@@ -125,3 +125,25 @@ fn profiles_carry_the_published_sigma() {
     let ideal = Profile::read(&root("hw_profiles/ideal.toml"), &[]).unwrap();
     assert_eq!(ideal.rram, Profile::ideal(&[]).unwrap().rram);
 }
+
+#[test]
+fn cell_profiles_have_their_published_spread() {
+    use crosspike::device::conductance::polynomial;
+    // Name, range in µS, and σ at some conductances, all in µS: the check values of the published fits.
+    for (name, range, spread) in [
+        ("rram_milo_2021", [50.0, 225.0], &[(50.0, 4.327), (225.0, 2.733)][..]),
+        ("rram_wan_2022", [1.0, 39.26], &[(0.0, 1.053), (10.0, 2.414), (39.26, 1.681)]),
+        ("hfox_cmo_tight", [9.0, 88.2], &[(9.0, 0.0104), (88.2, 0.0951)]),
+        ("hfox_cmo_loose", [9.0, 88.2], &[(9.0, 0.1128), (88.2, 1.0070)]),
+        ("pcm_joshi_2020", [0.25, 25.0], &[(0.0, 0.2864), (25.0, 1.0655)]),
+    ] {
+        let profile = Profile::read(&root(&format!("hw_profiles/{name}.toml")), &[]).unwrap();
+        let (cell, variation) = (&profile.rram.cell, &profile.rram.variation);
+        assert_eq!([cell.lowest_us(), cell.g_max_us], range, "{name}");
+        assert!(profile.source.len() > 100, "{name} names its source");
+        for (g, expected) in spread {
+            let found = polynomial(&variation.coefficients, *g);
+            assert!((found - expected).abs() < 6e-4, "{name}: σ({g}) = {found}, expected {expected}");
+        }
+    }
+}

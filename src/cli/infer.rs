@@ -94,12 +94,14 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(adaptation) = &adaptation {
         evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
     }
-    let (mut accuracies, mut sram_bytes, mut logits, mut exits) = (Vec::new(), 0, Vec::new(), Vec::new());
+    let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut sram_bytes, mut write_pulses) = (0, 0);
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
     terminal.begin("chips", chips);
     evaluation.series(&blueprint, indices.clone(), |index, result| {
         accuracies.push(result.accuracy);
         sram_bytes += result.sram_bytes;
+        write_pulses += result.write_pulses;
         counts.add(&result.counts);
         exits.extend(ExitOfChip::new(index, result));
         if args.logits.is_some() {
@@ -137,6 +139,7 @@ pub fn run(args: &Args) -> Result<()> {
             },
             "energy": Value::Null,
             "sram_bytes": sram_bytes,
+            "write_pulses": write_pulses as f64 / chips as f64,
             "early_exit": early,
             "origin": origin,
         });

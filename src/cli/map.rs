@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
-    text += "layer      place     rows   columns  splits    tiles  used    SRAM bytes\n";
+    text += "layer      place     rows   columns  lines   splits    tiles     used SRAM bytes\n";
     text += &layers.iter().map(line).collect::<String>();
     text += &format!("\n{tiles} tiles, {weights} weights");
     say(&text)
@@ -57,9 +57,10 @@ pub fn run(args: &Args) -> Result<()> {
 fn line(layer: &LayerMap) -> String {
     let place = serde_json::to_value(layer.place).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
     let splits = if layer.tiles == 0 { "–".into() } else { format!("{}x{}", layer.row_splits, layer.column_splits) };
+    let lines = if layer.tiles == 0 { "–".into() } else { (layer.columns * layer.lines_per_column).to_string() };
     let used = layer.utilisation.map_or("–".into(), |u| format!("{:.1} %", 100.0 * u));
     format!(
-        "{:<10} {place:<8} {:>6} {:>8}  {splits:<8} {:>6}  {used:>7} {:>10}\n",
+        "{:<10} {place:<8} {:>5} {:>8} {lines:>6}   {splits:<8} {:>6} {used:>8} {:>10}\n",
         layer.layer, layer.rows, layer.columns, layer.tiles, layer.sram_bytes
     )
 }

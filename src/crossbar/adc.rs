@@ -34,12 +34,13 @@ pub struct Resolution {
 }
 
 impl Resolution {
-    /// Of converters behind weights of this unit; a companion array's unit counts, where there is one.
-    pub fn new(adc: &Adc, weight_unit: f64, companion_unit: Option<f64>) -> Self {
+    /// Of converters behind weights of this unit, in one slice or more; a companion array's unit counts, where there is one.
+    pub fn new(adc: &Adc, weight_unit: f64, sliced: bool, companion_unit: Option<f64>) -> Self {
+        let shifted = Some(companion_unit.unwrap_or(weight_unit));
         let unit = match adc.step {
-            Some(AdcStep::PowerOfTwo) => Some(companion_unit.unwrap_or(weight_unit)),
+            Some(AdcStep::PowerOfTwo) => shifted,
             Some(AdcStep::Free) => None,
-            None => companion_unit,
+            None => shifted.filter(|_| sliced || companion_unit.is_some()),
         };
         Resolution { bits: adc.bits, unit }
     }
@@ -96,6 +97,7 @@ impl Histogram {
     /// Counts a sum.
     pub fn add(&mut self, sum: f32) {
         let middle = (BINS / 2) as f64;
+        // The bound is that of nominal devices.
         let place = libm::rint((f64::from(sum) / self.bound).clamp(-1.0, 1.0) * middle) + middle;
         self.bins[place as usize] += 1;
     }

@@ -38,9 +38,9 @@ impl Arrays {
     ) -> Arrays {
         let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
         let (cells, companion) = match place(profile, plan) {
-            Place::Digital => (ProgrammedCells { target: vec![], programmed: crate::numeric::copy(latent) }, None),
+            Place::Digital => (ProgrammedCells::holding(vec![], crate::numeric::copy(latent)), None),
             Place::Rram => {
-                let cells = device::program(latent, plan.rows(), index, rram, draw);
+                let cells = device::program(latent, plan.rows(), index, rram, profile.tile, draw);
                 let companion = (sram.bits > 0).then(|| sram::program(sram, companion, &cells));
                 (cells, companion)
             }
@@ -51,7 +51,7 @@ impl Arrays {
 
     /// The effective matrix.
     pub fn fold(self) -> Vec<f32> {
-        let mut folded = self.cells.programmed;
+        let mut folded = self.cells.folded();
         if let Some(companion) = &self.companion {
             sram::fold(&mut folded, companion, self.combine);
         }
@@ -64,7 +64,7 @@ impl Arrays {
         profile: &Profile,
         layer: (u32, &Layer),
         drive: Drive,
-        calibrated: Option<Converter>,
+        calibrated: &[Converter],
         draw: Option<Draw>,
     ) -> Result<Programmed> {
         self.finish_by(profile, layer, drive, calibrated, draw, round_to_exact_grid)
@@ -77,7 +77,7 @@ impl Arrays {
         profile: &Profile,
         layer: (u32, &Layer),
         drive: Drive,
-        calibrated: Option<Converter>,
+        calibrated: &[Converter],
         draw: Option<Draw>,
     ) -> Result<Programmed> {
         self.finish_by(profile, layer, drive, calibrated, draw, round_to_training_grid)
@@ -88,7 +88,7 @@ impl Arrays {
         profile: &Profile,
         (index, plan): (u32, &Layer),
         drive: Drive,
-        calibrated: Option<Converter>,
+        calibrated: &[Converter],
         draw: Option<Draw>,
         round: impl Fn(&mut [f32], usize, u32) -> Option<i32>,
     ) -> Result<Programmed> {

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::adc::Converter;
 
-/// One converter a layer, the same for all its tiles and all chips; none for digital layers.
+/// One converter a layer and slice, the same for all tiles and all chips; none for digital layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// In the order of the layers.
-    pub layers: Vec<Option<Converter>>,
+    pub layers: Vec<Vec<Converter>>,
 }

@@ -5,7 +5,8 @@
 //! ([`TileInputs::BitPlanes`]), or as pulses whose charge is converted once ([`TileInputs::Pulses`]). Inputs of several
 //! digit planes ([`Drive`]) pass all of this plane by plane, and what leaves the adder is shifted and added up without limit.
 //!
-//! The companion array is a digital macro: integers `w·2^(k−1)` times integers, exact. Behind it
+//! Weights wider than a cell stand on several slices, each with converters of its own, whose codes are shifted to their place; a
+//! unit column, where there is one, is converted like the others and its code subtracted. The companion array is a digital macro: integers `w·2^(k−1)` times integers, exact. Behind it
 //!
 //! ```text
 //! RRAM codes  R ── << rram_left ──────────┐
@@ -20,11 +21,11 @@
 use super::adc::{Converter, Resolution};
 use super::arrays::Arrays;
 use super::sram::Companion;
-use crate::device::{Draw, quantise};
+use crate::device::{Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::{Drive, Layer};
 use crate::numeric::grid::round_to_exact_grid;
-use crate::profile::{Profile, Rounding, Sram, TileInputs};
+use crate::profile::{Adc, Profile, Rounding, Sram, TileInputs};
 use crate::rng::Substream;
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -32,28 +33,44 @@ use ndarray_rand::rand_distr::StandardNormal;
 /// A layer's arrays behind converters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Converted {
-    /// The cells' weights, `[columns, rows]`, rows in published order, multiples of 2^-grid.
-    pub weights: Vec<f32>,
-    /// The weights are multiples of 2^-grid.
-    pub grid: i32,
+    /// The cells' slices, from the least significant.
+    pub slices: Vec<Slice>,
     /// Rows that are converted together.
     pub tile_rows: usize,
     /// How inputs drive the word lines.
     pub inputs: TileInputs,
-    /// The largest magnitude of an input that drives a line at once.
-    pub largest_drive: u32,
-    /// The nominal converter.
-    pub converter: Converter,
-    /// Codes a unit of each converter, `[partitions, columns]`.
-    pub gain: Vec<f32>,
-    /// Each converter's offset in codes, `[partitions, columns]`.
-    pub offset: Vec<f32>,
     /// The companion array's integers.
     pub companion: Option<Macro>,
     /// Shifters and adder.
     pub adder: Adder,
     /// The value of one unit of the total.
     pub unit: f32,
+}
+
+/// One slice of the cells and its converters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slice {
+    /// The cells' columns.
+    pub columns: Side,
+    /// Each column's unit column, whose codes are subtracted.
+    pub reference: Option<Side>,
+    /// The nominal converter, of both.
+    pub converter: Converter,
+    /// Places that its codes move left, to the unit of the total.
+    pub left: u32,
+    /// What one unit of its weights counts in the layer's.
+    value: f64,
+}
+
+/// Columns and their converters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Side {
+    /// Weights `[columns, rows]`, rows in published order, on a grid on which sums are exact.
+    pub weights: Vec<f32>,
+    /// Codes a unit of each converter, `[partitions, columns]`.
+    pub gain: Vec<f32>,
+    /// Each converter's offset in codes, `[partitions, columns]`.
+    pub offset: Vec<f32>,
 }
 
 /// A digital array of integers.
@@ -68,8 +85,6 @@ pub struct Macro {
 /// Shifters, and the adder where both sides meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adder {
-    /// Places that RRAM codes move left.
-    pub rram_left: u32,
     /// Places that the array's sums move left.
     pub sram_left: u32,
     /// Places that they move right before, towards minus infinity.
@@ -85,18 +100,29 @@ fn at_once(drive: Drive, inputs: TileInputs) -> u32 {
     if inputs == TileInputs::Pulses { drive.largest } else { 1 }
 }
 
-/// Every sum that the rows of a tile can give has at most this magnitude.
-pub fn full_range(profile: &Profile, plan: &Layer, target: &[f32], drive: Drive) -> f64 {
-    let rows = profile.tile.rows.min(plan.rows()) as f64;
-    let scheme = profile.rram_of(&plan.name).effective_scheme();
-    rows * quantise::full_scale(scheme, target) * f64::from(at_once(drive, profile.tile.inputs))
+/// What the converters of a layer have to span, and what their steps may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wanted {
+    /// The least and the greatest sum that the rows of a tile can give.
+    pub full: (f64, f64),
+    /// Their bits and steps.
+    pub resolution: Resolution,
 }
 
-/// What converters of a layer may be.
-pub fn resolution(profile: &Profile, plan: &Layer, target: &[f32], companion: Option<&Companion>) -> Resolution {
-    let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
-    let unit = quantise::unit(rram.effective_scheme(), rram.weight_bits, target);
-    Resolution::new(&profile.adc, unit, companion.map(|companion| companion_unit(sram, companion)))
+impl Wanted {
+    /// Of a layer's arrays.
+    pub fn of(profile: &Profile, plan: &Layer, arrays: &Arrays, drive: Drive) -> Self {
+        let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
+        let span = Span::of(rram, &arrays.cells.target);
+        let rows = profile.tile.rows.min(plan.rows()) as f64 * f64::from(at_once(drive, profile.tile.inputs));
+        let lowest = if drive.signed { span.lowest.min(-span.highest) } else { span.lowest };
+        let sliced = arrays.cells.slices().len() > 1;
+        let companion = arrays.companion.as_ref().map(|companion| companion_unit(sram, companion));
+        Wanted {
+            full: (lowest * rows, span.highest * rows),
+            resolution: Resolution::new(&profile.adc, span.unit, sliced, companion),
+        }
+    }
 }
 
 fn companion_unit(sram: &Sram, companion: &Companion) -> f64 {
@@ -104,51 +130,57 @@ fn companion_unit(sram: &Sram, companion: &Companion) -> f64 {
 }
 
 impl Converted {
-    /// Puts the arrays of layer number `index` behind converters: those of the range that was calibrated, else of the full
-    /// one. `draw` has each converter's errors; without one there are none.
+    /// Puts the arrays of layer number `index` behind converters: one a slice, those that were calibrated, else of the full
+    /// range. `draw` has each converter's errors; without one there are none.
     pub fn new(
         profile: &Profile,
         (index, plan): (u32, &Layer),
         arrays: &Arrays,
         drive: Drive,
-        calibrated: Option<Converter>,
+        calibrated: &[Converter],
         draw: Option<Draw>,
     ) -> Result<Converted> {
-        let mut weights = arrays.cells.programmed.clone();
-        let largest_drive = at_once(drive, profile.tile.inputs);
-        let grid = round_to_exact_grid(&mut weights, plan.rows(), largest_drive).ok_or_else(|| too_large(plan))?;
-        let converter = calibrated.unwrap_or_else(|| {
-            let range = full_range(profile, plan, &arrays.cells.target, drive);
-            resolution(profile, plan, &arrays.cells.target, arrays.companion.as_ref()).spanning(-range, range)
-        });
         let sram = profile.sram_of(&plan.name);
+        let largest_drive = at_once(drive, profile.tile.inputs);
+        let Wanted { full: (lo, hi), resolution } = Wanted::of(profile, plan, arrays, drive);
+        let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
+        let errors = Errors { adc: &profile.adc, draw, layer: index, columns: plan.columns() };
+        let mut slices = Vec::new();
+        for (s, cells) in arrays.cells.slices().iter().enumerate() {
+            let converter = calibrated.get(s).copied().unwrap_or(full);
+            let side = |weights: &[f64], kind: u32| -> Result<Side> {
+                let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
+                round_to_exact_grid(&mut weights, plan.rows(), largest_drive).ok_or_else(|| too_large(plan))?;
+                let partitions = plan.rows().div_ceil(profile.tile.rows);
+                let (gain, offset) = errors.drawn(converter, partitions, s as u32 * 2 + kind);
+                Ok(Side { weights, gain, offset })
+            };
+            let columns = side(&cells.weights, 0)?;
+            let reference = cells.reference.as_ref().map(|weights| side(weights, 1)).transpose()?;
+            let value = share * libm::exp2(f64::from(cells.places));
+            slices.push(Slice { columns, reference, converter, left: 0, value });
+        }
         let companion = arrays.companion.as_ref().map(|companion| {
             let unit = companion_unit(sram, companion);
             let integer = |w: &f32| libm::rint(f64::from(*w) / unit) as i32;
             let value = share * unit * libm::exp2(f64::from(companion.shift));
-            (Macro { weights: companion.weights.iter().map(integer).collect(), value }, unit, companion.shift)
+            (Macro { weights: companion.weights.iter().map(integer).collect(), value }, (unit, companion.shift))
         });
-        let (adder, unit) = match &companion {
-            Some((_, unit, shift)) => Adder::joining(sram, converter.step, *unit, *shift),
-            None => (Adder::alone(), converter.step),
-        };
-        let companion = companion.map(|(array, ..)| array);
+        let (companion, digital) = companion.unzip();
+        let steps: Vec<f64> = slices.iter().map(|slice| slice.converter.step * slice.value / share).collect();
+        let (adder, lefts, unit) = Adder::joining(sram, &steps, digital);
+        slices.iter_mut().zip(lefts).for_each(|(slice, left)| slice.left = left);
         let converted = Converted {
-            weights,
-            grid,
+            slices,
             tile_rows: profile.tile.rows,
             inputs: profile.tile.inputs,
-            largest_drive,
-            converter,
-            gain: vec![],
-            offset: vec![],
             companion,
             adder,
             unit: (share * unit) as f32,
         };
         converted.check(plan, drive)?;
-        Ok(converted.with_errors(profile, (index, plan), draw))
+        Ok(converted)
     }
 
     /// Partial sums of a column.
@@ -158,22 +190,31 @@ impl Converted {
 
     /// The effective matrix `[columns, rows]` that an ideal converter would leave: what gradients go through.
     pub fn effective(&self) -> Vec<f32> {
-        let share = f64::from(self.unit) / self.converter.step * libm::exp2(f64::from(self.adder.rram_left));
-        let rram = self.weights.iter().map(|w| f64::from(*w) * share);
-        match &self.companion {
-            None => rram.map(|w| w as f32).collect(),
-            Some(Macro { weights, value }) => {
-                rram.zip(weights).map(|(w, integer)| (w + f64::from(*integer) * value) as f32).collect()
+        let mut sums = vec![0.0f64; self.slices.first().map_or(0, |slice| slice.columns.weights.len())];
+        let mut add = |weights: &mut dyn Iterator<Item = f64>, value: f64| {
+            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += w * value);
+        };
+        for Slice { columns, reference, value, .. } in &self.slices {
+            add(&mut columns.weights.iter().map(|w| f64::from(*w)), *value);
+            if let Some(reference) = reference {
+                add(&mut reference.weights.iter().map(|w| f64::from(*w)), -value);
             }
         }
+        if let Some(Macro { weights, value }) = &self.companion {
+            add(&mut weights.iter().map(|w| f64::from(*w)), *value);
+        }
+        sums.into_iter().map(|sum| sum as f32).collect()
     }
 
     /// An error where integers could outgrow the 31 bits that they are computed in.
     fn check(&self, plan: &Layer, drive: Drive) -> Result<()> {
-        let codes = f64::from(self.converter.highest.max(-self.converter.lowest));
         let shifted = |value: f64, left: u32| value * libm::exp2(f64::from(left));
         let drives = if self.inputs == TileInputs::Pulses { 1 } else { (1 << drive.bits()) - 1 };
-        let rram = shifted(codes * (self.partitions(plan) * drives) as f64, self.adder.rram_left);
+        let codes = |slice: &Slice| {
+            let sides = if slice.reference.is_some() { 2.0 } else { 1.0 };
+            shifted(sides * f64::from(slice.converter.highest.max(-slice.converter.lowest)), slice.left)
+        };
+        let rram = self.slices.iter().map(codes).sum::<f64>() * (self.partitions(plan) * drives) as f64;
         let sram = self.companion.as_ref().map_or(0.0, |Macro { weights, .. }| {
             let column = |column: &[i32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
             let sum = weights.chunks(plan.rows()).map(column).fold(0.0, f64::max);
@@ -188,56 +229,61 @@ impl Converted {
         }
         Ok(())
     }
+}
 
-    /// Every converter's own gain and offset: keyed by its layer, partition and column.
-    fn with_errors(mut self, profile: &Profile, (index, plan): (u32, &Layer), draw: Option<Draw>) -> Self {
-        let adc = &profile.adc;
-        let (partitions, columns) = (self.partitions(plan), plan.columns());
-        let error = |partition: usize, column: usize| match draw {
-            Some(draw) if adc.gain_sigma > 0.0 || adc.offset_sigma > 0.0 => {
-                let place = [partition as u32, column as u32, index];
-                let mut stream = Substream::new(draw.converter_key(), place);
+/// The errors of a layer's converters.
+struct Errors<'a> {
+    adc: &'a Adc,
+    draw: Option<Draw>,
+    layer: u32,
+    columns: usize,
+}
+
+impl Errors<'_> {
+    /// Gains, in codes a unit, and offsets, in codes, `[partitions, columns]`: each keyed by its layer, partition, column and
+    /// which of the layer's sides it stands behind.
+    fn drawn(&self, converter: Converter, partitions: usize, side: u32) -> (Vec<f32>, Vec<f32>) {
+        let Adc { gain_sigma, offset_sigma, .. } = *self.adc;
+        let error = |partition: usize, column: usize| match self.draw {
+            Some(draw) if gain_sigma > 0.0 || offset_sigma > 0.0 => {
+                let place = [partition as u32, column as u32, self.layer | side << 20];
+                let mut stream = Substream::new(draw.key(Purpose::Converters), place);
                 let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
-                (adc.gain_sigma * normal(), adc.offset_sigma * normal())
+                (gain_sigma * normal(), offset_sigma * normal())
             }
             _ => (0.0, 0.0),
         };
-        let places = (0..partitions).flat_map(|partition| (0..columns).map(move |column| (partition, column)));
+        let places = (0..partitions).flat_map(|partition| (0..self.columns).map(move |column| (partition, column)));
         let errors = places.map(|(partition, column)| error(partition, column));
-        let values = errors.map(|(gain, offset)| (((1.0 + gain) / self.converter.step) as f32, offset as f32));
-        (self.gain, self.offset) = values.unzip();
-        self
+        errors.map(|(gain, offset)| (((1.0 + gain) / converter.step) as f32, offset as f32)).unzip()
     }
 }
 
 impl Adder {
-    /// Without a companion array nothing moves or saturates.
-    fn alone() -> Adder {
-        Adder { rram_left: 0, sram_left: 0, sram_right: 0, lowest: i32::MIN, highest: i32::MAX }
+    /// Codes of slices of these steps, and a companion array of this unit and shift, meet in the finest unit: gives the adder,
+    /// the places that each slice's codes move left, and that unit. Without an array nothing saturates.
+    fn joining(sram: &Sram, steps: &[f64], companion: Option<(f64, i32)>) -> (Adder, Vec<u32>, f64) {
+        let base = companion.map_or(steps[0], |(unit, _)| unit);
+        // In places above the base.
+        let places: Vec<i32> = steps.iter().map(|step| libm::rint(libm::log2(step / base)) as i32).collect();
+        let least = places.iter().copied().min().unwrap_or(0);
+        let limited = companion.is_some() && sram.adder_bits > 0;
+        let most = if limited { (1 << (sram.adder_bits - 1)) - 1 } else { i32::MAX };
+        let (cut, sums) = companion.map_or((0, least), |(_, shift)| {
+            let cut = if sram.round == Rounding::Floor { (-shift).max(0) } else { 0 };
+            (cut, shift + cut)
+        });
+        let finest = least.min(sums);
+        let adder =
+            Adder { sram_left: (sums - finest) as u32, sram_right: cut as u32, lowest: -most - 1, highest: most };
+        let lefts = places.into_iter().map(|places| (places - finest) as u32).collect();
+        (adder, lefts, base * libm::exp2(f64::from(finest)))
     }
 
-    /// Codes of this step and integers of this unit, shifted, meet in the finer unit, which is given too.
-    fn joining(sram: &Sram, step: f64, unit: f64, shift: i32) -> (Adder, f64) {
-        let places = |ratio: f64| libm::rint(libm::log2(ratio)) as i32;
-        let cut = if sram.round == Rounding::Floor { (-shift).max(0) } else { 0 };
-        // In places above the array's unit.
-        let (codes, sums) = (places(step / unit), shift + cut);
-        let finer = codes.min(sums);
-        let most = if sram.adder_bits == 0 { i32::MAX } else { (1 << (sram.adder_bits - 1)) - 1 };
-        let adder = Adder {
-            rram_left: (codes - finer) as u32,
-            sram_left: (sums - finer) as u32,
-            sram_right: cut as u32,
-            lowest: -most - 1,
-            highest: most,
-        };
-        (adder, unit * libm::exp2(f64::from(finer)))
-    }
-
-    /// What leaves the adder, and whether it saturated.
+    /// What leaves the adder of codes in its unit and the array's sums, and whether it saturated.
     #[inline(always)]
     pub fn total(&self, codes: i32, sums: i32) -> (i32, bool) {
-        let exact = (codes << self.rram_left) + ((sums >> self.sram_right) << self.sram_left);
+        let exact = codes + ((sums >> self.sram_right) << self.sram_left);
         let total = exact.clamp(self.lowest, self.highest);
         (total, total != exact)
     }
@@ -252,34 +298,41 @@ pub fn too_large(plan: &Layer) -> Error {
 mod tests {
     use super::*;
 
-    fn sram(shift: i32, round: Rounding, adder_bits: u32) -> Sram {
-        Sram { bits: 4, shift: Some(shift), round, adder_bits, ..Sram::default() }
+    fn joined(step: f64, shift: i32, round: Rounding, adder_bits: u32) -> (Adder, Vec<u32>, f64) {
+        let sram = Sram { bits: 4, shift: Some(shift), round, adder_bits, ..Sram::default() };
+        Adder::joining(&sram, &[step], Some((0.125, shift)))
     }
 
     #[test]
     fn both_sides_meet_in_the_finer_unit() {
         // Codes of 0.5 and integers of 1/8 shifted by −2: units of 1/32.
-        let (adder, unit) = Adder::joining(&sram(-2, Rounding::Exact, 0), 0.5, 0.125, -2);
-        assert_eq!((adder.rram_left, adder.sram_left, adder.sram_right, unit), (4, 0, 0, 1.0 / 32.0));
-        assert_eq!(f64::from(adder.total(3, -5).0) * unit, 3.0 * 0.5 - 5.0 / 32.0);
+        let (adder, lefts, unit) = joined(0.5, -2, Rounding::Exact, 0);
+        assert_eq!((&lefts[..], adder.sram_left, adder.sram_right, unit), (&[4][..], 0, 0, 1.0 / 32.0));
+        assert_eq!(f64::from(adder.total(3 << 4, -5).0) * unit, 3.0 * 0.5 - 5.0 / 32.0);
         // Cut at the array's own unit: −5/4 becomes −2.
-        let (adder, unit) = Adder::joining(&sram(-2, Rounding::Floor, 0), 0.5, 0.125, -2);
-        assert_eq!((adder.rram_left, adder.sram_left, adder.sram_right, unit), (2, 0, 2, 0.125));
-        assert_eq!(f64::from(adder.total(3, -5).0) * unit, 3.0 * 0.5 - 2.0 * 0.125);
+        let (adder, lefts, unit) = joined(0.5, -2, Rounding::Floor, 0);
+        assert_eq!((&lefts[..], adder.sram_left, adder.sram_right, unit), (&[2][..], 0, 2, 0.125));
+        assert_eq!(f64::from(adder.total(3 << 2, -5).0) * unit, 3.0 * 0.5 - 2.0 * 0.125);
         // A left shift, beyond the codes' step.
-        let (adder, unit) = Adder::joining(&sram(3, Rounding::Exact, 0), 0.5, 0.125, 3);
-        assert_eq!((adder.rram_left, adder.sram_left, adder.sram_right, unit), (0, 1, 0, 0.5));
+        let (adder, lefts, unit) = joined(0.5, 3, Rounding::Exact, 0);
+        assert_eq!((&lefts[..], adder.sram_left, adder.sram_right, unit), (&[0][..], 1, 0, 0.5));
+    }
+
+    #[test]
+    fn slices_meet_in_the_least_of_their_steps() {
+        let (adder, lefts, unit) = Adder::joining(&Sram::default(), &[0.5, 1.0, 8.0], None);
+        assert_eq!((&lefts[..], unit), (&[0, 1, 4][..], 0.5));
+        assert_eq!(adder.total(i32::MAX, 0), (i32::MAX, false));
     }
 
     #[test]
     fn the_adder_saturates_at_its_width_and_says_so() {
-        let (adder, _) = Adder::joining(&sram(0, Rounding::Exact, 6), 0.125, 0.125, 0);
+        let (adder, ..) = joined(0.125, 0, Rounding::Exact, 6);
         for (codes, sums, expected) in
             [(20, 11, (31, false)), (20, 12, (31, true)), (-20, -12, (-32, false)), (-20, -13, (-32, true))]
         {
             assert_eq!(adder.total(codes, sums), expected);
         }
-        let unlimited = Adder::joining(&sram(0, Rounding::Exact, 0), 0.125, 0.125, 0).0;
-        assert_eq!(unlimited.total(1 << 20, 1 << 20), (1 << 21, false));
+        assert_eq!(joined(0.125, 0, Rounding::Exact, 0).0.total(1 << 20, 1 << 20), (1 << 21, false));
     }
 }

@@ -1,10 +1,12 @@
 //! Tile partition: a convolution is a `(channels·k·k) x outputs` matrix, cut into tiles of word lines x bit lines.
 //!
 //! A crossbar row is `(channel·k + ky)·k + kx`, cut in that order; partial sums of row partitions add digitally. With
-//! the `weight` model one logical weight is one column of the tile; pairs and slices belong to the cell model.
+//! the `weight` model one logical weight is one column of the tile; a cell's pairs and slices are bit lines side by side, and a
+//! tile's unit columns take some of its lines ([`crate::device::cell::bit_lines`]).
 
 use serde::Serialize;
 
+use crate::device::cell::{Columns, bit_lines};
 use crate::network::{Layer, LayerKind, Model};
 use crate::profile::{Layers, Profile, Tile};
 
@@ -17,8 +19,10 @@ pub struct LayerMap {
     pub place: Place,
     /// Rows of its matrix: word lines it needs.
     pub rows: usize,
-    /// Columns of its matrix: bit lines it needs.
+    /// Columns of its matrix.
     pub columns: usize,
+    /// Bit lines that a column takes: a pair's two, times the slices.
+    pub lines_per_column: usize,
     /// Partitions along the rows, whose sums add digitally; 0 when digital.
     pub row_splits: usize,
     /// Partitions along the columns; 0 when digital.
@@ -58,18 +62,22 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
         let (rows, columns, place) = (layer.rows(), layer.columns(), place(profile, layer));
         let on_rram = usize::from(place == Place::Rram);
         let row_splits = rows.div_ceil(tile_rows) * on_rram;
-        let column_splits = columns.div_ceil(tile_cols) * on_rram;
+        let rram = profile.rram_of(&layer.name);
+        let (lines_per_column, units) = bit_lines(rram);
+        let column_splits = Columns::of(rram, profile.tile).tiles(columns) * on_rram;
         let tiles = row_splits * column_splits;
+        let lines = columns * lines_per_column + units * column_splits;
         let cells = (tiles * tile_rows * tile_cols) as f64;
         LayerMap {
             layer: layer.name.clone(),
             place,
             rows,
             columns,
+            lines_per_column: lines_per_column * on_rram,
             row_splits,
             column_splits,
             tiles,
-            utilisation: (tiles > 0).then(|| (rows * columns) as f64 / cells),
+            utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
             sram_bytes: (rows * columns * profile.sram_of(&layer.name).bits as usize).div_ceil(8) * on_rram,
         }
     };
@@ -97,6 +105,11 @@ mod tests {
         assert_eq!(conv.utilisation, Some(576.0 * 200.0 / (20.0 * 128.0 * 64.0)));
         assert_eq!(conv.sram_bytes, 576 * 200 / 4);
         assert_eq!((found[1].place, found[1].tiles, found[1].utilisation), (Place::Digital, 0, None));
+        // Pairs of two 2-bit cells: four lines a weight, 16 weights a tile of 64 lines.
+        let keys =
+            ["rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=2", "rram.weight_bits=4", "tile.cols=64"];
+        let cells = map(&model, &Profile::ideal(&keys.map(String::from)).unwrap());
+        assert_eq!((cells[0].lines_per_column, cells[0].column_splits, cells[0].tiles), (4, 13, 65));
         let all = Profile::ideal(&["rram.layers=all".into()]).unwrap();
         assert_eq!(map(&model, &all)[1].tiles, 100);
     }

@@ -11,7 +11,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::adc::Histogram;
-use super::converted::{Adder, Converted};
+use super::converted::{self, Adder, Converted};
 use super::events;
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
@@ -33,19 +33,42 @@ pub struct Partials {
     inputs: TileInputs,
     rest: u8,
     columns: usize,
-    /// `[rows, columns]`, columns in whole blocks.
-    weights: Vec<f32>,
-    /// `[partitions, columns]`: codes a unit, and the offset in codes.
-    gain: Vec<f32>,
-    offset: Vec<f32>,
-    /// Whether a column without events has a code other than 0.
-    idles: bool,
-    ends: [f32; 2],
+    slices: Vec<Slice>,
     /// The companion array, `[rows, columns]`.
     companion: Option<Vec<f32>>,
     adder: Adder,
     unit: f32,
     tally: Tally,
+}
+
+/// One slice, columns in whole blocks.
+#[derive(Debug)]
+struct Slice {
+    columns: Side,
+    /// What is subtracted.
+    reference: Option<Side>,
+    ends: [f32; 2],
+    left: u32,
+}
+
+/// Columns and their converters.
+#[derive(Debug)]
+struct Side {
+    /// `[rows, columns]`.
+    weights: Vec<f32>,
+    /// `[partitions, columns]`: codes a unit.
+    gain: Vec<f32>,
+    /// The offset in codes, likewise.
+    offset: Vec<f32>,
+    /// Whether a column without events has a code other than 0.
+    idles: bool,
+}
+
+impl Slice {
+    /// Both sides, with the sign of their codes.
+    fn sides(&self) -> impl Iterator<Item = (i32, &Side)> {
+        std::iter::once((1, &self.columns)).chain(self.reference.as_ref().map(|side| (-1, side)))
+    }
 }
 
 /// What happened at the ends of ranges.
@@ -92,7 +115,18 @@ impl Partials {
             rows.for_each(|(padded, values)| padded[..values.len()].copy_from_slice(values));
             padded
         };
-        let converter = converted.converter;
+        let side = |side: &converted::Side| Side {
+            weights: by_rows(&mut |row, c| side.weights[c * plan.rows() + row]),
+            gain: padded(&side.gain),
+            offset: padded(&side.offset),
+            idles: side.offset.iter().any(|offset| offset.abs() >= 0.5),
+        };
+        let slice = |slice: &converted::Slice| Slice {
+            columns: side(&slice.columns),
+            reference: slice.reference.as_ref().map(side),
+            ends: [slice.converter.lowest as f32, slice.converter.highest as f32],
+            left: slice.left,
+        };
         Partials {
             patches,
             drive,
@@ -102,11 +136,7 @@ impl Partials {
             inputs: converted.inputs,
             rest: if input == Input::Encoded { BIAS } else { 0 },
             columns,
-            weights: by_rows(&mut |row, c| converted.weights[c * plan.rows() + row]),
-            gain: padded(&converted.gain),
-            offset: padded(&converted.offset),
-            idles: converted.offset.iter().any(|offset| offset.abs() >= 0.5),
-            ends: [converter.lowest as f32, converter.highest as f32],
+            slices: converted.slices.iter().map(slice).collect(),
             companion: converted
                 .companion
                 .as_ref()
@@ -157,12 +187,16 @@ impl Partials {
         sums
     }
 
-    /// Counts every partial sum of a band in a histogram, before it is converted.
-    pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histogram: &mut Histogram) {
+    /// Counts every partial sum of a band in its slice's histogram, before it is converted.
+    pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histograms: &mut [Histogram]) {
         let count = |scratch: &mut Scratch, _| {
-            for partition in 0..self.partitions {
-                self.partial(partition, scratch);
-                scratch.partial[..columns].iter().for_each(|sum| histogram.add(*sum));
+            for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
+                for ((_, side), partition) in
+                    slice.sides().flat_map(|side| (0..self.partitions).map(move |p| (side, p)))
+                {
+                    partial(side, partition, scratch);
+                    scratch.partial[..columns].iter().for_each(|sum| histogram.add(*sum));
+                }
             }
         };
         self.each_drive(laid, band, count, |_, _| {});
@@ -173,23 +207,23 @@ impl Partials {
     fn each_pixel(&self, laid: &Laid, band: Band, done: impl FnMut(usize, &mut Scratch)) {
         let mut clipped = 0;
         let drive = |scratch: &mut Scratch, places: u32| {
-            for partition in 0..self.partitions {
-                if scratch.driven[partition].is_empty() && !self.idles {
-                    continue;
+            for (slice, (sign, side)) in
+                self.slices.iter().flat_map(|slice| slice.sides().map(move |side| (slice, side)))
+            {
+                for partition in 0..self.partitions {
+                    if scratch.driven[partition].is_empty() && !side.idles {
+                        continue;
+                    }
+                    partial(side, partition, scratch);
+                    let columns = partition * self.columns..(partition + 1) * self.columns;
+                    let errors = (&side.gain[columns.clone()], &side.offset[columns]);
+                    let count = (sign, slice.left + places);
+                    clipped += convert(&scratch.partial, errors, slice.ends, count, &mut scratch.codes);
                 }
-                self.partial(partition, scratch);
-                let columns = partition * self.columns..(partition + 1) * self.columns;
-                let (gain, offset) = (&self.gain[columns.clone()], &self.offset[columns]);
-                clipped += convert(&scratch.partial, (gain, offset), self.ends, places, &mut scratch.codes);
             }
         };
         self.each_drive(laid, band, drive, done);
         self.tally.clipped.fetch_add(clipped, Ordering::Relaxed);
-    }
-
-    /// The partial sums of a tile's columns.
-    fn partial(&self, partition: usize, scratch: &mut Scratch) {
-        events::add_rows(&scratch.driven[partition], &self.weights, &mut scratch.partial, LANES);
     }
 
     /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, places)` for what drives the
@@ -296,13 +330,18 @@ impl Partials {
     }
 }
 
-/// Converts a tile's sums and adds their codes, shifted; gives how many lay beyond the ends.
+/// The partial sums of a tile's columns.
+fn partial(side: &Side, partition: usize, scratch: &mut Scratch) {
+    events::add_rows(&scratch.driven[partition], &side.weights, &mut scratch.partial, LANES);
+}
+
+/// Converts a tile's sums and adds their codes, times a sign and shifted; gives how many sums lay beyond the ends.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn convert(
     sums: &[f32],
     (gain, offset): (&[f32], &[f32]),
     [lowest, highest]: [f32; 2],
-    shift: u32,
+    (sign, shift): (i32, u32),
     codes: &mut [i32],
 ) -> u64 {
     // Below 2^22, adding 1.5·2^23 leaves no room for a fraction: the sum's last bits are the integer, half to even.
@@ -313,7 +352,7 @@ fn convert(
         let exact = sum * gain + offset;
         clipped += u32::from(exact < lowest - 0.5 || exact > highest + 0.5);
         let rounded = exact.clamp(lowest, highest) + NO_FRACTION;
-        *code += (rounded.to_bits() as i32 - NO_FRACTION.to_bits() as i32) << shift;
+        *code += (sign * (rounded.to_bits() as i32 - NO_FRACTION.to_bits() as i32)) << shift;
     }
     u64::from(clipped)
 }
@@ -347,23 +386,28 @@ mod tests {
                 if inside { map[place as usize] } else { 0 }
             };
             for column in 0..columns {
-                let weights = &converted.weights[column * plan.rows()..][..plan.rows()];
                 let mut sum = 0.0;
                 for plane in (0..drive.planes).rev() {
                     let digits: Vec<i32> = (0..plan.rows()).map(|row| drive.digit(at(row), plane)).collect();
                     let mut codes = 0;
-                    for partition in 0..converted.partitions(plan) {
+                    let sides = converted.slices.iter().flat_map(|slice| {
+                        let reference = slice.reference.iter().map(move |side| (slice, side, -1));
+                        std::iter::once((slice, &slice.columns, 1)).chain(reference)
+                    });
+                    let tiles = sides.flat_map(|side| (0..converted.partitions(plan)).map(move |p| (side, p)));
+                    for ((slice, side, sign), partition) in tiles {
+                        let weights = &side.weights[column * plan.rows()..][..plan.rows()];
                         let first = partition * converted.tile_rows;
                         let rows = first..plan.rows().min(first + converted.tile_rows);
                         let mut convert = |drive: &dyn Fn(i32) -> i32, places: u32| {
                             let driven =
                                 rows.clone().map(|row| f64::from(weights[row]) * f64::from(drive(digits[row])));
                             let place = partition * columns + column;
-                            let exact = driven.sum::<f64>() as f32 * converted.gain[place] + converted.offset[place];
+                            let exact = driven.sum::<f64>() as f32 * side.gain[place] + side.offset[place];
                             let code = f64::from(exact).round_ties_even() as i32;
-                            let kept = code.clamp(converted.converter.lowest, converted.converter.highest);
+                            let kept = code.clamp(slice.converter.lowest, slice.converter.highest);
                             clipped += u64::from(kept != code);
-                            codes += kept << places;
+                            codes += (sign * kept) << (slice.left + places);
                         };
                         match converted.inputs {
                             TileInputs::Pulses => convert(&|n| n, 0),
@@ -403,7 +447,7 @@ mod tests {
         let companion = latent(2.0);
         let draw = Some(Draw::chip(3, 1));
         let arrays = Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw);
-        match arrays.finish(&profile, (5, plan), drive, None, draw).unwrap() {
+        match arrays.finish(&profile, (5, plan), drive, &[], draw).unwrap() {
             Programmed::Converted(converted) => *converted,
             Programmed::Folded { .. } => panic!("no converter"),
         }
@@ -447,7 +491,21 @@ mod tests {
 
     #[test]
     fn sums_are_those_that_are_written_down() {
-        let settings: [&[&str]; 9] = [
+        let settings: [&[&str]; 12] = [
+            &["adc.bits=7", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=1", "tile.rows=11"],
+            &["adc.bits=5", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.mapping=offset", "tile.cols=3"],
+            &[
+                "adc.bits=6",
+                "rram.model=cell",
+                "rram.cell.g_max_us=50",
+                "rram.cell.on_off_ratio=10",
+                "rram.cell.mapping=offset",
+                "rram.cell.bits=2",
+                "sram.bits=3",
+                "sram.adder_bits=10",
+                "adc.offset_sigma=0.4",
+                "tile.cols=20",
+            ],
             &["adc.bits=6"],
             &["adc.bits=4", "tile.rows=7"],
             &["adc.bits=3", "tile.rows=16", "tile.inputs=pulses"],

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_residual_brings_the_weights_back_to_within_half_a_step() {
-        let cells = ProgrammedCells { target: vec![0.5, -0.25, 0.75, 1.0], programmed: vec![0.4, -0.45, 0.75, 0.2] };
+        let cells = ProgrammedCells::holding(vec![0.5, -0.25, 0.75, 1.0], vec![0.4, -0.45, 0.75, 0.2]);
         let companion = program(&sram(Some(0)), Source::Residual, &cells);
         assert_eq!(companion.weights, [0.0, 0.25, 0.0, 0.75]);
         let mut folded = cells.programmed.clone();
@@ -142,7 +142,7 @@ mod tests {
         let target = vec![0.0; 64];
         for spread in [0.01f32, 0.1, 0.6] {
             let programmed: Vec<f32> = (0..64).map(|i| spread * (i as f32 / 31.5 - 1.0)).collect();
-            let cells = ProgrammedCells { target: target.clone(), programmed };
+            let cells = ProgrammedCells::holding(target.clone(), programmed);
             let error = |shift| {
                 let mut folded = cells.programmed.clone();
                 let companion = program(&sram(shift), Source::Residual, &cells);

@@ -1,12 +1,20 @@
 //! One cell's physics: what level a weight is programmed to, and how far from it the cell lands.
 //!
-//! Order, always: quantise, then programming variation. Training, both engines and every tool call this code.
+//! Order, always: quantise, programming variation, drift, faults. Two models: `weight` varies the signed weight ([`variation`]);
+//! `cell` has conductances ([`cell`], [`conductance`], [`time`], [`faults`]). Training, both engines and every tool call this
+//! code.
 
+pub mod cell;
+pub mod conductance;
+pub mod faults;
 pub mod quantise;
+pub mod time;
 pub mod variation;
 
-use crate::profile::Rram;
-use crate::rng::{Stream, stream_key};
+use std::borrow::Cow;
+
+use crate::profile::{DeviceModel, Rram, Tile};
+use crate::rng::{Stream, philox4x32, stream_key};
 
 /// Which programming run a draw belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +22,24 @@ pub struct Draw {
     seed: u64,
     stream: Stream,
     index: u64,
+}
+
+/// What is drawn, beside the programming of cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Purpose {
+    /// Errors of converters.
+    Converters = 1,
+    /// What all cells of a chip share.
+    Die = 2,
+    /// What all cells of a tile share.
+    Tiles = 3,
+    /// Cells stuck.
+    Stuck = 4,
+    /// Lines dead.
+    Lines = 5,
+    /// Drift and retention.
+    Time = 6,
 }
 
 impl Draw {
@@ -32,29 +58,119 @@ impl Draw {
         stream_key(self.seed, self.stream, self.index)
     }
 
-    /// The key of the converters' errors.
-    pub fn converter_key(&self) -> [u32; 2] {
-        let stream = if self.stream == Stream::Chip { Stream::Converter } else { Stream::ConverterPass };
-        stream_key(self.seed, stream, self.index)
+    /// The key of something else: a draw under the cells' key at a place where no cell is.
+    pub fn key(&self, purpose: Purpose) -> [u32; 2] {
+        let [a, b, ..] = philox4x32(self.cell_key(), [u32::MAX, u32::MAX, u32::MAX, purpose as u32]);
+        [a, b]
+    }
+
+    /// The key of what a lot shares: all chips of a seed, or a training pass alone.
+    pub fn lot_key(&self) -> [u32; 2] {
+        match self.stream {
+            Stream::Chip => stream_key(self.seed, Stream::Lot, 0),
+            _ => self.key(Purpose::Die).map(|word| !word),
+        }
     }
 }
 
-/// One layer's cells after programming: the targets `q` and what the cells hold, both `[columns, rows]` as the latent
-/// weights are.
+/// One layer's cells after programming: the targets `q` and what the cells hold, `[columns, rows]` as the latent weights are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgrammedCells {
     /// Quantised targets.
     pub target: Vec<f32>,
-    /// Programmed weights.
+    /// Programmed weights, as they are read back.
     pub programmed: Vec<f32>,
+    /// What is in operation, slice by slice; absent: the programmed weights, in one.
+    pub operation: Option<Vec<CellSlice>>,
+    /// Write pulses spent, where they are counted.
+    pub pulses: u64,
+}
+
+/// What converters see of one slice of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellSlice {
+    /// Weights, in the slice's own units: it counts 2^places.
+    pub weights: Vec<f64>,
+    /// What each column's unit column holds, to be subtracted behind converters.
+    pub reference: Option<Vec<f64>>,
+    /// How many places it counts above the lowest slice.
+    pub places: u32,
+}
+
+impl ProgrammedCells {
+    /// Cells that hold weights as they are.
+    pub fn holding(target: Vec<f32>, programmed: Vec<f32>) -> Self {
+        ProgrammedCells { target, programmed, operation: None, pulses: 0 }
+    }
+
+    /// What converters see.
+    pub fn slices(&self) -> Cow<'_, [CellSlice]> {
+        match &self.operation {
+            Some(slices) => slices.into(),
+            None => {
+                let weights = self.programmed.iter().map(|w| f64::from(*w)).collect();
+                vec![CellSlice { weights, reference: None, places: 0 }].into()
+            }
+        }
+    }
+
+    /// The weights in operation, all slices together.
+    pub fn folded(self) -> Vec<f32> {
+        self.operation.as_deref().map_or(self.programmed, fold)
+    }
+}
+
+/// All slices together.
+fn fold(slices: &[CellSlice]) -> Vec<f32> {
+    let mut folded = vec![0.0f64; slices.first().map_or(0, |slice| slice.weights.len())];
+    for CellSlice { weights, reference, places } in slices {
+        let count = libm::exp2(f64::from(*places));
+        folded.iter_mut().zip(weights).for_each(|(w, more)| *w += more * count);
+        let units = reference.iter().flatten();
+        folded.iter_mut().zip(units).for_each(|(w, less)| *w -= less * count);
+    }
+    folded.into_iter().map(|w| w as f32).collect()
+}
+
+/// What one slice of a layer's columns can hold, in the slice's own units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Span {
+    /// The least weight.
+    pub lowest: f64,
+    /// The greatest.
+    pub highest: f64,
+    /// What weights are whole multiples of.
+    pub unit: f64,
+}
+
+impl Span {
+    /// Of quantised weights on their cells.
+    pub fn of(rram: &Rram, target: &[f32]) -> Self {
+        if rram.model == DeviceModel::Cell {
+            return cell::Code::new(rram, target).span();
+        }
+        let scheme = rram.effective_scheme();
+        let full = quantise::full_scale(scheme, target);
+        Span { lowest: -full, highest: full, unit: quantise::unit(scheme, rram.weight_bits, target) }
+    }
 }
 
 /// Programs the latent weights `[columns, rows]` of layer number `layer`; without a draw, cells hold their target.
-pub fn program(latent: &[f32], rows: usize, layer: u32, rram: &Rram, draw: Option<Draw>) -> ProgrammedCells {
+pub fn program(
+    latent: &[f32],
+    rows: usize,
+    layer: u32,
+    rram: &Rram,
+    tile: Tile,
+    draw: Option<Draw>,
+) -> ProgrammedCells {
     let target = quantise::quantise(rram.effective_scheme(), rram.weight_bits, latent);
+    if rram.model == DeviceModel::Cell {
+        return cell::program(target, rows, layer, rram, tile, draw);
+    }
     let mut programmed = target.clone();
     if let Some(draw) = draw {
-        variation::vary(&mut programmed, rows, layer, &rram.variation, draw.cell_key());
+        variation::vary(&mut programmed, rows, layer, rram, draw.cell_key());
     }
-    ProgrammedCells { target, programmed }
+    ProgrammedCells::holding(target, programmed)
 }

@@ -1,6 +1,7 @@
 //! Programming variation of the statistical `weight` model: it acts on the signed weight.
 //!
-//! `lognormal`: `w = q·exp(N(0, σ))`; `gaussian`: `w = q·(1 + N(0, σ))`; |w| is clipped at the layer's largest |q|.
+//! `lognormal`: `w = q·exp(N(0, σ))`; `per_level`: the same, σ by the level of |q| (1 the lowest); `gaussian`: `w = q·(1 + N(0, σ))`;
+//! |w| is clipped at the layer's largest |q|.
 //! Each cell draws from its own Philox substream, named by its row, column and layer: a chip stays the same chip when
 //! tile size, batch, thread count or scale changes.
 //!
@@ -13,23 +14,30 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use super::quantise::largest;
-use crate::profile::{Variation, VariationKind};
+use super::conductance::of_level;
+use super::quantise::{largest, unit};
+use crate::profile::{Rram, VariationKind};
 use crate::rng::Substream;
 
 /// Moves the programmed weights `[columns, rows]` of layer number `layer` away from their targets, in place.
-pub fn vary(weights: &mut [f32], rows: usize, layer: u32, variation: &Variation, key: [u32; 2]) {
-    let sigma = variation.effective_sigma();
-    if sigma == 0.0 {
+pub fn vary(weights: &mut [f32], rows: usize, layer: u32, rram: &Rram, key: [u32; 2]) {
+    let variation = &rram.variation;
+    if !variation.varies() {
         return;
     }
+    let sigma = variation.sigma * variation.scale;
     let top = largest(weights);
+    let unit = unit(rram.effective_scheme(), rram.weight_bits, weights);
     weights.par_chunks_mut(rows).enumerate().for_each(|(column, cells)| {
         for (row, w) in cells.iter_mut().enumerate() {
             let mut stream = Substream::new(key, [row as u32, column as u32, layer]);
             let normal: f64 = StandardNormal.sample(&mut stream);
             let factor = match variation.kind {
                 VariationKind::Gaussian => 1.0 + sigma * normal,
+                VariationKind::PerLevel => {
+                    let level = f64::from(w.abs()) / unit;
+                    libm::exp(of_level(&variation.levels, level) * variation.scale * normal)
+                }
                 _ => libm::exp(sigma * normal),
             };
             // A target of 0 stays 0, also where the factor overflows.
@@ -43,12 +51,17 @@ pub fn vary(weights: &mut [f32], rows: usize, layer: u32, variation: &Variation,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Variation;
     use crate::rng::{Stream, stream_key};
+
+    fn rram(kind: VariationKind, sigma: f64, scale: f64) -> Rram {
+        Rram { variation: Variation { kind, sigma, scale, ..Variation::default() }, ..Rram::default() }
+    }
 
     fn varied(kind: VariationKind, sigma: f64, scale: f64, seed: u64) -> Vec<f32> {
         let mut weights = vec![0.25f32; 100 * 200];
         weights[0] = 100.0; // keeps the clip away from the others
-        vary(&mut weights, 200, 3, &Variation { kind, sigma, scale }, stream_key(seed, Stream::Chip, 0));
+        vary(&mut weights, 200, 3, &rram(kind, sigma, scale), stream_key(seed, Stream::Chip, 0));
         weights.remove(0);
         weights
     }
@@ -83,8 +96,7 @@ mod tests {
     #[test]
     fn magnitudes_are_clipped_at_the_largest_target() {
         let mut weights: Vec<f32> = (0..1000).map(|i| if i % 2 == 0 { 0.5 } else { -1.0 }).collect();
-        let variation = Variation { kind: VariationKind::Lognormal, sigma: 1.0, scale: 1.0 };
-        vary(&mut weights, 10, 0, &variation, [1, 2]);
+        vary(&mut weights, 10, 0, &rram(VariationKind::Lognormal, 1.0, 1.0), [1, 2]);
         assert_eq!(largest(&weights), 1.0);
         assert!(weights.iter().filter(|w| **w == -1.0).count() > 100, "half of the largest land above the clip");
     }

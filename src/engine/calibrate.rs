@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::cpu;
 use super::evaluate::read_batch;
 use crate::chip::{Blueprint, Chip, ProgrammedLayer};
-use crate::crossbar::adc::{Histogram, Resolution};
+use crate::crossbar::adc::Histogram;
 use crate::crossbar::arrays::Programmed;
 use crate::crossbar::calibration::Calibration;
-use crate::crossbar::converted::{full_range, resolution};
+use crate::crossbar::converted::Wanted;
 use crate::crossbar::laid::Laid;
 use crate::crossbar::partials::Partials;
 use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
@@ -70,7 +70,7 @@ fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
         (0..ideal.layers.len()).map(|l| cpu::Layer::new(&ideal, l, Kernel::default())).collect();
     // Encoded now: threads that wait for it may take up work of their own.
     inputs.pulses();
-    let empty = || sensors.iter().map(|sensor| sensor.as_ref().map(|s| Histogram::new(s.bound))).collect::<Vec<_>>();
+    let empty = || sensors.iter().map(|sensor| sensor.as_ref().map_or(vec![], Sensor::histograms)).collect::<Vec<_>>();
     let counted = (0..inputs.batch.len())
         .into_par_iter()
         .fold(empty, |mut histograms, image| {
@@ -82,33 +82,40 @@ fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
             pairs.for_each(|(all, more)| all.join(more));
             all
         });
-    let converter = |(sensor, histogram): (&Option<Sensor>, &Option<Histogram>)| {
-        Some(histogram.as_ref()?.converter(sensor.as_ref()?.resolution))
+    let converters = |(sensor, counted): (&Option<Sensor>, &Vec<Histogram>)| {
+        let resolution = sensor.as_ref().map(|sensor| sensor.wanted.resolution);
+        resolution
+            .map_or(vec![], |resolution| counted.iter().map(|histogram| histogram.converter(resolution)).collect())
     };
-    Ok(Calibration { layers: sensors.iter().zip(&counted).map(converter).collect() })
+    Ok(Calibration { layers: sensors.iter().zip(&counted).map(converters).collect() })
 }
 
 /// What counts a layer's partial sums.
 struct Sensor {
     partials: Partials,
-    /// No sum is larger.
-    bound: f64,
-    resolution: Resolution,
+    wanted: Wanted,
+    slices: usize,
 }
 
 impl Sensor {
     /// Of a layer behind converters.
     fn new(blueprint: &Blueprint, chip: &Chip, index: usize) -> Option<Sensor> {
-        let ProgrammedLayer { plan, arrays, drive, .. } = &chip.layers[index];
-        let Programmed::Converted(converted) = arrays else { return None };
-        let cells = blueprint.arrays(index, plan, None);
-        let profile = blueprint.profile();
+        let ProgrammedLayer { plan, arrays: Programmed::Converted(converted), drive, .. } = &chip.layers[index] else {
+            return None;
+        };
+        let arrays = blueprint.arrays(index, plan, None);
         let input = if index == 0 { Input::Encoded } else { Input::Pulses };
         Some(Sensor {
             partials: Partials::new(plan, converted, input, *drive),
-            bound: full_range(profile, plan, &cells.cells.target, *drive),
-            resolution: resolution(profile, plan, &cells.cells.target, cells.companion.as_ref()),
+            wanted: Wanted::of(blueprint.profile(), plan, &arrays, *drive),
+            slices: converted.slices.len(),
         })
+    }
+
+    /// One a slice, nothing counted.
+    fn histograms(&self) -> Vec<Histogram> {
+        let (lo, hi) = self.wanted.full;
+        vec![Histogram::new(hi.max(-lo)); self.slices]
     }
 }
 
@@ -119,7 +126,7 @@ fn count(
     sensors: &[Option<Sensor>],
     inputs: &Inputs,
     image: usize,
-    histograms: &mut [Option<Histogram>],
+    histograms: &mut [Vec<Histogram>],
 ) {
     let (mut laid, mut scratch) = (Laid::default(), Scratch::default());
     let mut pulses = None;
@@ -132,12 +139,12 @@ fn count(
         }
         let maps = laid.maps();
         let convolves = plan.kind == LayerKind::Conv;
-        if let (Some(sensor), Some(histogram)) = (&sensors[l], &mut histograms[l]) {
+        if let Some(sensor) = &sensors[l] {
             let band = |map| match convolves {
                 true => Band { map, y: 0, rows: plan.output.height, maps: 1 },
                 false => Band { map: 0, y: map, rows: 1, maps: 1 },
             };
-            (0..maps).for_each(|map| sensor.partials.profile(&laid, band(map), plan.columns(), histogram));
+            (0..maps).for_each(|map| sensor.partials.profile(&laid, band(map), plan.columns(), &mut histograms[l]));
         }
         let Some(neurons) = &layer.neurons else { break };
         let pixels = plan.output.height * plan.output.width;

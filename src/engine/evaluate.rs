@@ -44,6 +44,8 @@ pub struct ChipResult {
     pub counts: Counts,
     /// Bytes that the chip's companion arrays hold.
     pub sram_bytes: usize,
+    /// Pulses that programmed its cells, where conductances are modelled.
+    pub write_pulses: u64,
     /// The same with early exit, where it was asked for.
     pub exit: Option<ExitResult>,
 }
@@ -158,6 +160,7 @@ struct Tally {
     /// With early exit: its answers, and the steps that each image ran.
     early: Option<(Exit, Answers, Vec<usize>)>,
     sram_bytes: usize,
+    write_pulses: u64,
 }
 
 /// Logits of the batches so far, and how many of them are right.
@@ -171,7 +174,7 @@ impl Tally {
     fn new(chip: &Chip, exit: Option<Exit>) -> Self {
         let early = exit.map(|exit| (exit, Answers::default(), vec![]));
         let counts = Counts::new(chip.layers.len() - 1, chip.steps);
-        Tally { all: Answers::default(), counts, early, sram_bytes: chip.sram_bytes }
+        Tally { all: Answers::default(), counts, early, sram_bytes: chip.sram_bytes, write_pulses: chip.write_pulses }
     }
 
     fn add(&mut self, outcome: Outcome, labels: &[u32]) {
@@ -185,13 +188,13 @@ impl Tally {
     }
 
     fn close(self) -> Result<ChipResult> {
-        let Tally { all, counts, early, sram_bytes } = self;
+        let Tally { all, counts, early, sram_bytes, write_pulses } = self;
         let early = early.map(|(exit, answers, steps)| {
             let (accuracy, correct, logits) = answers.close()?;
             Ok(ExitResult { accuracy, correct, logits, steps, counts: exit.counts(&counts) })
         });
         let ((accuracy, correct, logits), exit) = (all.close()?, early.transpose()?);
-        Ok(ChipResult { accuracy, correct, logits, counts, sram_bytes, exit })
+        Ok(ChipResult { accuracy, correct, logits, counts, sram_bytes, write_pulses, exit })
     }
 }
 

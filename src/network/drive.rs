@@ -11,6 +11,8 @@ pub struct Drive {
     pub planes: u32,
     /// Bits from plane to plane.
     pub plane_bits: u32,
+    /// Whether inputs may be negative.
+    pub signed: bool,
     /// Sums over inputs of this magnitude are exact in f32: a plane's of an encoded input, else of whole counts.
     pub exact: u32,
 }
@@ -19,14 +21,15 @@ impl Drive {
     /// Of the network's inputs.
     pub fn encoded(encoding: Encoding) -> Self {
         let largest = encoding.largest_digit();
-        Drive { largest, planes: encoding.planes(), plane_bits: DIGIT_BITS, exact: largest }
+        Drive { largest, planes: encoding.planes(), plane_bits: DIGIT_BITS, signed: true, exact: largest }
     }
 
     /// Of counts of pulses, at most `largest` each: one plane, or digits where a signed byte does not hold them.
     pub fn pulses(largest: u32) -> Self {
         let planes = if largest < 128 { 1 } else { largest.ilog2() / DIGIT_BITS + 1 };
         let digit = (1 << DIGIT_BITS) - 1;
-        Drive { largest: if planes == 1 { largest } else { digit }, planes, plane_bits: DIGIT_BITS, exact: largest }
+        let least = if planes == 1 { largest } else { digit };
+        Drive { largest: least, planes, plane_bits: DIGIT_BITS, signed: false, exact: largest }
     }
 
     /// Digit `plane` of an input, with its sign.

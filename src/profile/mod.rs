@@ -3,12 +3,17 @@
 //! Every section is optional and every default is the ideal one. A key that is unknown, or that this version cannot
 //! honour, is an error with its line, never ignored.
 
+mod rram;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+pub use rram::{
+    Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Programming, Rram, Scheme, Variation, VariationKind,
+};
 
 use crate::config::Document;
 use crate::error::{Error, Result};
@@ -44,107 +49,6 @@ pub struct LayerProfile {
     pub rram: Rram,
     /// The layer's companion array.
     pub sram: Sram,
-}
-
-/// `[rram]`: how weights become cells.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Rram {
-    /// Bits of a weight; 0 keeps it a float.
-    pub weight_bits: u32,
-    /// The quantiser.
-    pub scheme: Scheme,
-    /// Which layers stand on RRAM tiles; the others are exact digital float.
-    pub layers: Layers,
-    /// The level of the device model.
-    pub model: DeviceModel,
-    /// Programming variation.
-    pub variation: Variation,
-}
-
-/// A weight quantiser; see [`crate::device::quantise`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// `2^k` uniform levels on [−1, 1], without a zero.
-    #[default]
-    Uniform,
-    /// Signed integers with a zero.
-    Integer,
-    /// −α, 0, α.
-    Ternary,
-    /// DoReFa (arXiv:1606.06160).
-    Dorefa,
-    /// No quantisation; bits are ignored.
-    Float,
-}
-
-/// The layers that stand on RRAM.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layers {
-    /// The convolutions.
-    #[default]
-    Conv,
-    /// Every layer, the readout included.
-    All,
-    /// None; in the section of one layer, not that one.
-    None,
-}
-
-/// The level at which a device is modelled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceModel {
-    /// Statistical: variation acts on the signed weight.
-    #[default]
-    Weight,
-    /// Physical conductances; not in this version.
-    Cell,
-}
-
-/// `[rram.variation]`: how far a programmed weight lands from its target; see [`crate::device::variation`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Variation {
-    /// The distribution.
-    pub kind: VariationKind,
-    /// Standard deviation: of ln(w/q) for `lognormal`, of w/q for `gaussian`. Dimensionless.
-    pub sigma: f64,
-    /// Multiplies `sigma`; what designers sweep.
-    pub scale: f64,
-}
-
-impl Default for Variation {
-    fn default() -> Self {
-        Variation { kind: VariationKind::None, sigma: 0.0, scale: 1.0 }
-    }
-}
-
-impl Variation {
-    /// The standard deviation in force, 0 when there is no variation.
-    pub fn effective_sigma(&self) -> f64 {
-        if self.kind == VariationKind::None { 0.0 } else { self.sigma * self.scale }
-    }
-}
-
-/// The distribution of programming variation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VariationKind {
-    /// Cells hold their target.
-    #[default]
-    None,
-    /// `w = q·exp(N(0, σ))`.
-    Lognormal,
-    /// `w = q·(1 + N(0, σ))`.
-    Gaussian,
-    /// σ by level; not in this version.
-    PerLevel,
-    /// σ as a polynomial of the conductance; not in this version.
-    Polynomial,
-    /// σ from a table; not in this version.
-    Table,
 }
 
 /// `[tile]`: cells of one crossbar tile.
@@ -349,13 +253,6 @@ impl From<SramInit> for String {
     }
 }
 
-impl Rram {
-    /// The quantiser in force: 0 bits are float for every scheme that counts bits.
-    pub fn effective_scheme(&self) -> Scheme {
-        if self.weight_bits == 0 && self.scheme != Scheme::Ternary { Scheme::Float } else { self.scheme }
-    }
-}
-
 impl Sram {
     /// The quantiser in force.
     pub fn effective_scheme(&self) -> Scheme {
@@ -426,7 +323,7 @@ impl Profile {
 
     /// Whether programming varies at all.
     pub fn varies(&self) -> bool {
-        self.any(|rram, _| rram.variation.effective_sigma() != 0.0)
+        self.any(|rram, _| rram.varies())
     }
 
     /// Whether sums pass converters of finite resolution.
@@ -474,6 +371,10 @@ impl Profile {
             }
         }
         let mut profile: Profile = whole.parse()?;
+        profile.rram.variation.read_table(document, "rram")?;
+        for (name, own) in &mut profile.layer {
+            own.rram.variation.read_table(document, &format!("layer.{name}.rram"))?;
+        }
         profile.validate(document)?;
         if let SramInit::Checkpoint(file) = &mut profile.sram.init {
             *file = document.base("sram.init").join(&*file).to_string_lossy().into_owned();
@@ -522,7 +423,7 @@ mod tests {
     fn defaults_are_ideal_and_follow_the_initial_values() {
         let ideal = Profile::ideal(&[]).unwrap();
         assert_eq!((ideal.rram.effective_scheme(), ideal.sram.bits), (Scheme::Float, 0));
-        assert_eq!(ideal.rram.variation.effective_sigma(), 0.0);
+        assert!(!ideal.rram.variation.varies());
         for (init, scheme, combine) in [
             ("rram", Scheme::Uniform, Combine::Average),
             ("zeros", Scheme::Integer, Combine::Sum),

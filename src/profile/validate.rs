@@ -1,7 +1,11 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
-use super::{Adc, AdcStep, DeviceModel, Profile, Rounding, Rram, Scheme, Sram, SramInit, VariationKind};
+use super::{
+    Adc, AdcStep, Cell, CellMapping, DeviceModel, Drift, Faults, Profile, Programming, Rounding, Rram, Scheme, Sram,
+    SramInit, Variation, VariationKind,
+};
 use crate::config::Document;
+use crate::device::cell::bit_lines;
 use crate::error::Result;
 
 impl Profile {
@@ -26,6 +30,19 @@ impl Profile {
             }
         }
         self.validate_adc(document)?;
+        for (section, rram) in std::iter::once(("rram".to_string(), &self.rram))
+            .chain(self.layer.iter().map(|(name, own)| (format!("layer.{name}.rram"), &own.rram)))
+        {
+            let (weight, units) = bit_lines(rram);
+            if weight + units > self.tile.cols {
+                let message = format!(
+                    "takes {} bit lines a weight, and a tile has {}; expected wider cells or tile.cols",
+                    weight + units,
+                    self.tile.cols
+                );
+                return refuse(&format!("{section}.cell.bits"), message);
+            }
+        }
         for (key, value) in [("wires.word_ohm", self.wires.word_ohm), ("wires.bit_ohm", self.wires.bit_ohm)] {
             if value != 0.0 {
                 return refuse(key, later("line resistance") + "; expected 0.0 ohm");
@@ -74,6 +91,10 @@ impl Profile {
                 return refuse("adc.step", message.into());
             }
         }
+        let sliced = self.any(|rram, _| rram.model == DeviceModel::Cell && rram.cell.bits > 0);
+        if bits > 0 && step == Some(AdcStep::Free) && sliced {
+            return refuse("adc.step", "`free`: codes of slices meet by shifting; expected `power_of_two`".into());
+        }
         Ok(())
     }
 }
@@ -92,14 +113,11 @@ impl Rram {
         if *scheme == Scheme::Integer && *weight_bits == 1 {
             return refuse("weight_bits", "1, expected at least 2 bits with the scheme `integer`".into());
         }
-        if *model == DeviceModel::Cell {
-            return refuse("model", later("`cell`") + "; expected `weight`");
+        match model {
+            DeviceModel::Weight => self.validate_weight(document, section)?,
+            DeviceModel::Cell => self.validate_cell(document, section)?,
         }
         match variation.kind {
-            VariationKind::PerLevel | VariationKind::Polynomial | VariationKind::Table => {
-                let message = later("this kind") + "; expected `none`, `lognormal` or `gaussian`";
-                return refuse("variation.kind", message);
-            }
             VariationKind::None if variation.sigma != 0.0 && !kind_is_written(document, section) => {
                 let message = "is set, but `kind` is not; expected `lognormal`, `gaussian` or `none` beside it";
                 return refuse("variation.sigma", message.into());
@@ -113,6 +131,152 @@ impl Rram {
         }
         Ok(())
     }
+}
+
+impl Rram {
+    /// What belongs to conductances is refused with the statistical model.
+    fn validate_weight(&self, document: &Document, section: &str) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
+        let Rram { cell, program, faults, drift, variation, .. } = self;
+        let needs = "is of conductances, and the model is `weight`; expected rram.model = \"cell\" with it";
+        for (key, there) in [
+            ("cell", *cell != Cell::default()),
+            ("program", *program != Programming::default()),
+            ("faults", *faults != Faults::default()),
+            ("drift", *drift != Drift::default()),
+            ("variation.kind", matches!(variation.kind, VariationKind::Polynomial | VariationKind::Table)),
+            ("variation.sigma_us", variation.sigma_us != 0.0),
+            ("variation.lot_sigma", variation.lot_sigma != 0.0),
+            ("variation.die_sigma", variation.die_sigma != 0.0),
+            ("variation.tile_sigma", variation.tile_sigma != 0.0),
+        ] {
+            if there {
+                return refuse(key, needs.into());
+            }
+        }
+        self.validate_kind(document, section)
+    }
+
+    /// Conductances that there can be.
+    fn validate_cell(&self, document: &Document, section: &str) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
+        let Rram { cell, program, faults, drift, variation, .. } = self;
+        let Cell { g_max_us, g_min_us, on_off_ratio, bits, mapping } = cell;
+        if !(g_max_us.is_finite() && (1e-9..=1e9).contains(g_max_us)) {
+            return refuse("cell.g_max_us", format!("{g_max_us}, expected the highest conductance in microsiemens"));
+        }
+        if g_min_us.is_some() && on_off_ratio.is_some() {
+            return refuse("cell.on_off_ratio", "says what g_min_us says; expected one of them".into());
+        }
+        if let Some(ratio) = on_off_ratio.filter(|ratio| !(*ratio > 1.0 && ratio.is_finite())) {
+            return refuse("cell.on_off_ratio", format!("{ratio}, expected a ratio above 1"));
+        }
+        if let Some(least) = g_min_us.filter(|least| !(0.0..*g_max_us).contains(least)) {
+            return refuse("cell.g_min_us", format!("{least}, expected 0 to below g_max_us, {g_max_us} microsiemens"));
+        }
+        if *bits > 8 {
+            return refuse("cell.bits", format!("{bits}, expected 0 (a device holds every level) to 8 bits"));
+        }
+        if *bits > 0 && *mapping == CellMapping::TwoSided {
+            return refuse(
+                "cell.bits",
+                "cuts magnitudes, which a two-sided pair has none of; expected 0 with it".into(),
+            );
+        }
+        if *bits > 0 && self.effective_scheme() == Scheme::Float {
+            return refuse(
+                "cell.bits",
+                "cuts levels, and floats have none; expected weight_bits above 0 with it".into(),
+            );
+        }
+        for (key, value, most) in [
+            ("program.tolerance_us", program.tolerance_us, 1e9),
+            ("faults.stuck_off", faults.stuck_off, 1.0),
+            ("faults.stuck_on", faults.stuck_on, 1.0),
+            ("faults.dead_word_lines", faults.dead_word_lines, 1.0),
+            ("faults.dead_bit_lines", faults.dead_bit_lines, 1.0),
+            ("drift.time_s", drift.time_s, 1e12),
+            ("drift.nu", drift.nu, 10.0),
+            ("drift.nu_sigma", drift.nu_sigma, 10.0),
+            ("drift.retention_sigma", drift.retention_sigma, 10.0),
+            ("variation.sigma_us", variation.sigma_us, 1e9),
+            ("variation.lot_sigma", variation.lot_sigma, 10.0),
+            ("variation.die_sigma", variation.die_sigma, 10.0),
+            ("variation.tile_sigma", variation.tile_sigma, 10.0),
+        ] {
+            if !(value.is_finite() && (0.0..=most).contains(&value)) {
+                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
+            }
+        }
+        if faults.stuck_off + faults.stuck_on > 1.0 {
+            return refuse("faults.stuck_on", "together with stuck_off more than all cells; expected at most 1".into());
+        }
+        if !(drift.reference_s > 0.0 && drift.reference_s.is_finite()) {
+            return refuse("drift.reference_s", format!("{}, expected seconds above 0", drift.reference_s));
+        }
+        if !(1..=100_000).contains(&program.most_pulses) {
+            return refuse("program.most_pulses", format!("{}, expected 1 to 100000 pulses", program.most_pulses));
+        }
+        self.validate_kind(document, section)
+    }
+
+    /// Each kind of variation has its own keys, and no others.
+    fn validate_kind(&self, document: &Document, section: &str) -> Result<()> {
+        use VariationKind::{Gaussian, Lognormal, PerLevel, Polynomial, Table};
+        let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.variation.{key}"), message));
+        let Variation { kind, sigma, sigma_us, levels, coefficients, fitted_us, table, .. } = &self.variation;
+        for (key, there, of) in [
+            ("sigma", *sigma != 0.0, &[VariationKind::None, Lognormal, Gaussian][..]),
+            ("sigma_us", *sigma_us != 0.0, &[VariationKind::None, Gaussian]),
+            ("levels", !levels.is_empty(), &[VariationKind::None, PerLevel]),
+            ("coefficients", !coefficients.is_empty(), &[VariationKind::None, Polynomial]),
+            ("fitted_us", fitted_us.is_some(), &[VariationKind::None, Polynomial]),
+            ("table", !table.is_empty(), &[VariationKind::None, Table]),
+        ] {
+            if there && !of.contains(kind) {
+                return refuse(key, format!("has no meaning for the kind `{}`", name(kind)));
+            }
+        }
+        if *kind == Gaussian && *sigma != 0.0 && *sigma_us != 0.0 {
+            return refuse("sigma_us", "stands beside sigma, which is relative; expected one of them".into());
+        }
+        let (least, most) = (self.cell.lowest_us(), self.cell.g_max_us);
+        match kind {
+            PerLevel if levels.is_empty() || levels.iter().any(|sigma| !(0.0..=1e3).contains(sigma)) => {
+                refuse("levels", "expected standard deviations from 0 to 1000, from level 1 on".into())
+            }
+            Polynomial if coefficients.is_empty() || coefficients.iter().any(|c| !c.is_finite()) => {
+                refuse("coefficients", "expected at least one number, the constant first".into())
+            }
+            Polynomial => match fitted_us {
+                Some([from, to]) if least < *from || most > *to => {
+                    refuse("fitted_us", format!("{from} to {to} microsiemens do not hold the cells' {least} to {most}"))
+                }
+                _ => Ok(()),
+            },
+            Table if table.is_empty() => refuse("file", "expected a CSV file of g_us, mean_us and sigma_us".into()),
+            Table if table.iter().flatten().any(|x| !(x.is_finite() && *x >= 0.0)) => {
+                refuse("table", "expected finite conductances of at least 0".into())
+            }
+            Table if table.windows(2).any(|pair| pair[0][0] >= pair[1][0]) => {
+                refuse("table", "expected rows by rising target".into())
+            }
+            Table if least < table[0][0] || most > table[table.len() - 1][0] => refuse(
+                "table",
+                format!(
+                    "{} to {} microsiemens do not hold the cells' {least} to {most}",
+                    table[0][0],
+                    table[table.len() - 1][0]
+                ),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A kind as it is written.
+fn name(kind: &VariationKind) -> String {
+    serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(String::from)).unwrap_or_default()
 }
 
 impl Sram {
@@ -164,7 +328,12 @@ mod tests {
             "rram.variation.sigma=0.3",
             "rram.variation.scale=inf",
             "rram.variation.kind=per_level",
+            "rram.variation.kind=table",
+            "rram.variation.lot_sigma=0.1",
             "rram.model=cell",
+            "rram.cell.g_max_us=10",
+            "rram.faults.stuck_on=0.1",
+            "rram.drift.time_s=10",
             "rram.weight_bits=40",
             "rram.wieght_bits=4",
             "tile.rows=0",
@@ -178,8 +347,8 @@ mod tests {
             "sram.init=other",
         ] {
             let error = Profile::ideal(&[bad.into()]).expect_err(bad).to_string();
-            let key = bad.split('=').next().unwrap();
-            assert!(error.contains(key), "{bad}: {error}");
+            let section = bad.split(['.', '=']).next().unwrap();
+            assert!(error.contains(section), "{bad}: {error}");
         }
     }
 }

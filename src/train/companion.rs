@@ -47,8 +47,14 @@ pub fn attach(
                     .into(),
             ));
         };
-        let cells =
-            device::program(&network.layers[i].rram, plan.rows(), i as u32, profile.rram_of(&plan.name), Some(draw));
+        let cells = device::program(
+            &network.layers[i].rram,
+            plan.rows(),
+            i as u32,
+            profile.rram_of(&plan.name),
+            profile.tile,
+            Some(draw),
+        );
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))
     };
     let companions: Vec<_> = model.layers().iter().enumerate().map(one).collect::<Result<_>>()?;

@@ -84,8 +84,8 @@ pub fn pass(
         // Where the profile has no companion array, none is read.
         let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
         let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw);
-        let programmed =
-            arrays.for_training(profile, (i as u32, plan), drive, calibration.and_then(|c| c.layers[i]), draw)?;
+        let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
+        let programmed = arrays.for_training(profile, (i as u32, plan), drive, converters, draw)?;
         let input = if i == 0 { Input::Encoded } else { Input::Pulses };
         // The training grid leaves no room for sums of f32: only integers are exact.
         let kernel = Kernel::Dense(Instructions::best());

@@ -62,7 +62,8 @@ impl Sizes {
             weights += bytes;
             largest = largest.max(bytes).max(norm_bytes(chip, plan));
             if let Programmed::Converted(converted) = &layer.arrays {
-                let drives = planes(chip, l) * layer.drive.bits() as usize;
+                let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
+                let drives = sides * planes(chip, l) * layer.drive.bits() as usize;
                 conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);
             }
         }

@@ -53,10 +53,16 @@ fn vectors(layer: &ProgrammedLayer) -> usize {
     match &layer.arrays {
         Programmed::Folded { .. } => row_words(&layer.plan) * LANES,
         Programmed::Converted(converted) => {
-            let arrays = if converted.companion.is_some() { 2 } else { 1 };
-            arrays * layer.plan.rows() + 2 * converted.partitions(&layer.plan) + 1
+            let companion = converted.companion.as_ref().map_or(0, |_| layer.plan.rows());
+            converted.slices.len() * slice_vectors(layer, converted) + companion + 1
         }
     }
+}
+
+/// Those of a slice: weights, each tile's gains and offsets, twice where there are unit columns, and what to make of the codes.
+fn slice_vectors(layer: &ProgrammedLayer, converted: &Converted) -> usize {
+    let sides = if converted.slices[0].reference.is_some() { 2 } else { 1 };
+    sides * (layer.plan.rows() + 2 * converted.partitions(&layer.plan)) + 1
 }
 
 /// Bytes of a layer's arrays for so many words of columns.
@@ -145,8 +151,9 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
         partitions: converted.partitions(&layer.plan) as u32,
         bits: layer.drive.bits(),
         as_pulses: u32::from(converted.inputs == TileInputs::Pulses),
-        lowest: converted.converter.lowest,
-        highest: converted.converter.highest,
+        slices: converted.slices.len() as u32,
+        slice_words: slice_vectors(layer, converted) as u32,
+        sides: if converted.slices[0].reference.is_some() { 2 } else { 1 },
         has_companion: u32::from(converted.companion.is_some()),
         adder_lowest: converted.adder.lowest,
         adder_highest: converted.adder.highest,
@@ -176,8 +183,9 @@ fn pack(layer: &ProgrammedLayer, words: &Range<usize>) -> Vec<f32> {
     packed
 }
 
-/// The arrays of some words of columns behind converters: weights `[rows, columns]` in published order, the companion
-/// array's integers likewise, each tile's gains and offsets, and the adder.
+/// The arrays of some words of columns behind converters: of each slice its columns, then its unit columns where it has them
+/// (weights `[rows, columns]` in published order, each tile's gains and offsets), and the ends and place of its codes; then the
+/// companion array's integers, and the adder.
 fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<usize>) -> Vec<f32> {
     let (rows, columns) = (layer.plan.rows(), layer.plan.columns());
     let range = words.start * LANES..words.end * LANES;
@@ -185,21 +193,27 @@ fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<
         range.clone().map(|column| if column < columns { value(column) } else { 0.0 }).collect()
     };
     let mut packed = Vec::new();
-    for row in 0..rows {
-        packed.extend(lanes(&|column| converted.weights[column * rows + row]));
+    for slice in &converted.slices {
+        for side in std::iter::once(&slice.columns).chain(&slice.reference) {
+            for row in 0..rows {
+                packed.extend(lanes(&|column| side.weights[column * rows + row]));
+            }
+            for tile in 0..converted.partitions(&layer.plan) {
+                packed.extend(lanes(&|column| side.gain[tile * columns + column]));
+                packed.extend(lanes(&|column| side.offset[tile * columns + column]));
+            }
+        }
+        let ends = [slice.converter.lowest as f32, slice.converter.highest as f32];
+        packed.extend([ends[0], ends[1], slice.left as f32, 0.0].repeat(words.len()));
     }
-    for row in 0..converted.companion.as_ref().map_or(0, |_| rows) {
-        let weights = converted.companion.as_ref().map_or(&[][..], |array| &array.weights);
-        packed.extend(lanes(&|column| weights[column * rows + row] as f32));
-    }
-    for tile in 0..converted.partitions(&layer.plan) {
-        packed.extend(lanes(&|column| converted.gain[tile * columns + column]));
-        packed.extend(lanes(&|column| converted.offset[tile * columns + column]));
+    if let Some(companion) = &converted.companion {
+        for row in 0..rows {
+            packed.extend(lanes(&|column| companion.weights[column * rows + row] as f32));
+        }
     }
     // Chips choose shifts of their own.
-    let Adder { rram_left, sram_right, sram_left, .. } = converted.adder;
-    let adder = [rram_left as f32, sram_right as f32, sram_left as f32, converted.unit];
-    packed.extend(adder.repeat(words.len()));
+    let Adder { sram_right, sram_left, .. } = converted.adder;
+    packed.extend([sram_right as f32, sram_left as f32, converted.unit, 0.0].repeat(words.len()));
     packed
 }
 

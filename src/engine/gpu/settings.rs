@@ -96,10 +96,12 @@ uniform! {
         bits: u32,
         /// 1 where inputs drive the lines as pulses.
         as_pulses: u32,
-        /// The least code.
-        lowest: i32,
-        /// The greatest code.
-        highest: i32,
+        /// Slices of the cells.
+        slices: u32,
+        /// Vectors of a slice for each word of columns.
+        slice_words: u32,
+        /// 2 where there are unit columns to subtract.
+        sides: u32,
         /// 1 where there is a companion array.
         has_companion: u32,
         /// The adder's least total.

@@ -1,0 +1,316 @@
+//! `[rram]`: how weights become cells, and what makes a cell differ from its target.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Document;
+use crate::error::Result;
+
+/// `[rram]`: how weights become cells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rram {
+    /// Bits of a weight; 0 keeps it a float.
+    pub weight_bits: u32,
+    /// The quantiser.
+    pub scheme: Scheme,
+    /// Which layers stand on RRAM tiles; the others are exact digital float.
+    pub layers: Layers,
+    /// The level of the device model.
+    pub model: DeviceModel,
+    /// Programming variation.
+    pub variation: Variation,
+    /// The cells, where conductances are modelled.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cell: Cell,
+    /// How cells are programmed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub program: Programming,
+    /// Cells and lines that do not work.
+    #[serde(skip_serializing_if = "is_default")]
+    pub faults: Faults,
+    /// What time does to programmed cells.
+    #[serde(skip_serializing_if = "is_default")]
+    pub drift: Drift,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A weight quantiser; see [`crate::device::quantise`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// `2^k` uniform levels on [−1, 1], without a zero.
+    #[default]
+    Uniform,
+    /// Signed integers with a zero.
+    Integer,
+    /// −α, 0, α.
+    Ternary,
+    /// DoReFa (arXiv:1606.06160).
+    Dorefa,
+    /// No quantisation; bits are ignored.
+    Float,
+}
+
+/// The layers that stand on RRAM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layers {
+    /// The convolutions.
+    #[default]
+    Conv,
+    /// Every layer, the readout included.
+    All,
+    /// None; in the section of one layer, not that one.
+    None,
+}
+
+/// The level at which a device is modelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceModel {
+    /// Statistical: variation acts on the signed weight.
+    #[default]
+    Weight,
+    /// Physical: every device has a conductance.
+    Cell,
+}
+
+/// `[rram.cell]`: conductances of `model = "cell"`; see [`crate::device::cell`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cell {
+    /// The conductance of the highest level, in microsiemens.
+    pub g_max_us: f64,
+    /// The conductance of level 0, in microsiemens; absent: as `on_off_ratio` says, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub g_min_us: Option<f64>,
+    /// The highest conductance over the lowest, in place of `g_min_us`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_off_ratio: Option<f64>,
+    /// Bits of a cell; wider weights take several, least significant first. 0: a device holds every level.
+    pub bits: u32,
+    /// How a signed weight becomes conductances.
+    pub mapping: CellMapping,
+}
+
+/// How a signed weight becomes conductances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellMapping {
+    /// A differential pair, of which one device holds the magnitude and the other stays at level 0.
+    #[default]
+    OneSided,
+    /// A differential pair whose devices move from the middle in opposite directions.
+    TwoSided,
+    /// One device, raised so that no weight is negative, and a unit column that is subtracted from all others of its tile.
+    Offset,
+}
+
+/// `[rram.variation]`: how far a programmed cell lands from its target; see [`crate::device::variation`] and
+/// [`crate::device::cell`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Variation {
+    /// The distribution.
+    pub kind: VariationKind,
+    /// Standard deviation: of ln(w/q) or ln(G/target) for `lognormal`, of w/q or G/target for `gaussian`. Dimensionless.
+    pub sigma: f64,
+    /// Standard deviation of G for `gaussian` in place of `sigma`, in microsiemens.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sigma_us: f64,
+    /// Standard deviations of ln(w/q) or ln(G/target) for `per_level`, from level 1 on; higher levels have the last, level 0
+    /// the first.
+    #[serde(skip_serializing_if = "is_default")]
+    pub levels: Vec<f64>,
+    /// For `polynomial`: the standard deviation in microsiemens is `Σ coefficients[i]·G^i`, not below 0, G in microsiemens.
+    #[serde(skip_serializing_if = "is_default")]
+    pub coefficients: Vec<f64>,
+    /// The conductances that the polynomial was fitted to, in microsiemens.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fitted_us: Option<[f64; 2]>,
+    /// For `table`: a CSV file of columns g_us, mean_us, sigma_us.
+    #[serde(skip_serializing)]
+    pub file: Option<String>,
+    /// For `table`: its rows of target, mean and standard deviation in microsiemens, by rising target.
+    #[serde(skip_serializing_if = "is_default")]
+    pub table: Vec<[f64; 3]>,
+    /// Standard deviation of ln G that all chips of a seed, one lot, share.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lot_sigma: f64,
+    /// Standard deviation of ln G that all cells of a chip share.
+    #[serde(skip_serializing_if = "is_default")]
+    pub die_sigma: f64,
+    /// Standard deviation of ln G that all cells of a tile share.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tile_sigma: f64,
+    /// Multiplies all of them; what designers sweep.
+    pub scale: f64,
+}
+
+impl Default for Variation {
+    fn default() -> Self {
+        Variation {
+            kind: VariationKind::None,
+            sigma: 0.0,
+            sigma_us: 0.0,
+            levels: vec![],
+            coefficients: vec![],
+            fitted_us: None,
+            file: None,
+            table: vec![],
+            lot_sigma: 0.0,
+            die_sigma: 0.0,
+            tile_sigma: 0.0,
+            scale: 1.0,
+        }
+    }
+}
+
+impl Variation {
+    /// Whether cells differ from their targets at all.
+    pub fn varies(&self) -> bool {
+        let spread = match self.kind {
+            VariationKind::None => false,
+            VariationKind::Lognormal | VariationKind::Gaussian => self.sigma != 0.0 || self.sigma_us != 0.0,
+            VariationKind::PerLevel => self.levels.iter().any(|sigma| *sigma != 0.0),
+            VariationKind::Polynomial | VariationKind::Table => true,
+        };
+        self.scale != 0.0 && (spread || self.components().iter().any(|sigma| *sigma != 0.0))
+    }
+
+    /// Takes the rows of the file that a section names.
+    pub(super) fn read_table(&mut self, document: &Document, section: &str) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let own = format!("{section}.variation.file");
+        let written = document.table_at(&own).is_some();
+        let key = if written { own } else { "rram.variation.file".into() };
+        if !self.table.is_empty() {
+            return Err(document.error(&key, "stands beside `table`, which holds its rows; expected one of them"));
+        }
+        let path = document.base(&key).join(file);
+        let failed = |what: String| document.error(&key, format!("{}: {what}", path.display()));
+        let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_path(&path);
+        let reader = reader.as_mut().map_err(|e| failed(e.to_string()))?;
+        let header = reader.headers().map_err(|e| failed(e.to_string()))?;
+        if header != vec!["g_us", "mean_us", "sigma_us"] {
+            return Err(failed("expected the columns g_us, mean_us, sigma_us".into()));
+        }
+        self.table = reader.deserialize().collect::<std::result::Result<_, _>>().map_err(|e| failed(e.to_string()))?;
+        Ok(())
+    }
+
+    /// What lot, die and tile share: standard deviations of ln G, before they are scaled.
+    pub fn components(&self) -> [f64; 3] {
+        [self.lot_sigma, self.die_sigma, self.tile_sigma]
+    }
+}
+
+/// The distribution of programming variation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariationKind {
+    /// Cells hold their target.
+    #[default]
+    None,
+    /// `w = q·exp(N(0, σ))`, or the same of conductances.
+    Lognormal,
+    /// `w = q·(1 + N(0, σ))`, or the same of conductances.
+    Gaussian,
+    /// Lognormal, σ by level.
+    PerLevel,
+    /// Gaussian, σ a polynomial of the conductance.
+    Polynomial,
+    /// Gaussian, mean and σ from a table of conductances.
+    Table,
+}
+
+/// `[rram.program]`: write and verify, of `model = "cell"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Programming {
+    /// A cell is written again until it lands this near to its target, in microsiemens; 0: it is written once.
+    pub tolerance_us: f64,
+    /// Pulses after which it is left as it is.
+    pub most_pulses: u32,
+}
+
+impl Default for Programming {
+    fn default() -> Self {
+        Programming { tolerance_us: 0.0, most_pulses: 20 }
+    }
+}
+
+/// `[rram.faults]`: shares of cells and lines that do not work, of `model = "cell"`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Faults {
+    /// Cells stuck at the lowest conductance.
+    pub stuck_off: f64,
+    /// Cells stuck at the highest.
+    pub stuck_on: f64,
+    /// Word lines of a tile that never drive their cells.
+    pub dead_word_lines: f64,
+    /// Bit lines of a tile that carry no current.
+    pub dead_bit_lines: f64,
+}
+
+impl Faults {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        *self != Faults::default()
+    }
+}
+
+/// `[rram.drift]`: time after programming, of `model = "cell"`; see [`crate::device::time`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drift {
+    /// Seconds since programming.
+    pub time_s: f64,
+    /// The time at which cells were read back, in seconds.
+    pub reference_s: f64,
+    /// Mean of the drift exponent ν in `G·((t + t0)/t0)^(−ν)`.
+    pub nu: f64,
+    /// Standard deviation of ν between cells.
+    pub nu_sigma: f64,
+    /// Standard deviation that retention loss adds to ln G in the first decade after `reference_s`; it grows with the square
+    /// root of the decades.
+    pub retention_sigma: f64,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Drift { time_s: 0.0, reference_s: 1.0, nu: 0.0, nu_sigma: 0.0, retention_sigma: 0.0 }
+    }
+}
+
+impl Drift {
+    /// Whether time changes anything.
+    pub fn any(&self) -> bool {
+        self.time_s > 0.0 && (self.nu != 0.0 || self.nu_sigma != 0.0 || self.retention_sigma != 0.0)
+    }
+}
+
+impl Rram {
+    /// The quantiser in force: 0 bits are float for every scheme that counts bits.
+    pub fn effective_scheme(&self) -> Scheme {
+        if self.weight_bits == 0 && self.scheme != Scheme::Ternary { Scheme::Float } else { self.scheme }
+    }
+
+    /// Whether chips differ from each other.
+    pub fn varies(&self) -> bool {
+        self.variation.varies()
+            || self.faults.any()
+            || (self.drift.any() && (self.drift.nu_sigma != 0.0 || self.drift.retention_sigma != 0.0))
+    }
+}
+
+impl Cell {
+    /// The conductance of level 0, in microsiemens.
+    pub fn lowest_us(&self) -> f64 {
+        self.g_min_us.unwrap_or_else(|| self.on_off_ratio.map_or(0.0, |ratio| self.g_max_us / ratio))
+    }
+}

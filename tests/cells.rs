@@ -1,0 +1,189 @@
+//! Chips of cells with conductances: ideal ones are the statistical model's, and every knob moves accuracy or conductances in
+//! the direction that it should.
+
+mod common;
+
+use std::path::Path;
+
+use common::trained::{accuracies, baseline, hardware, mean, model};
+use common::{QUANTISERS, batch, network, profile, run};
+use crosspike::chip::{Blueprint, Chip};
+use crosspike::device::{self, Draw, ProgrammedCells};
+use crosspike::engine::cpu::CpuEngine;
+use crosspike::network::Encoding;
+use crosspike::profile::{Profile, Rram};
+
+/// Cells of 1 to 50 µS.
+const CELLS: [&str; 3] = ["rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.g_min_us=1"];
+const EXACT: &str = "rram.variation.kind=none";
+
+#[test]
+fn ideal_cells_hold_the_weights_of_the_statistical_model() {
+    let network = network("checkpoint.safetensors");
+    let frames = batch("frames:frames.npz").0;
+    for (name, scheme, bits) in QUANTISERS {
+        let base = [format!("rram.weight_bits={bits}"), format!("rram.scheme={scheme}"), "rram.layers=all".into()];
+        let at = |more: &[&str]| {
+            let profile = profile(&[&base.each_ref().map(String::as_str)[..], more].concat());
+            run(&CpuEngine::default(), &network, &profile, Encoding::Frames, &frames)
+        };
+        let expected = at(&[]);
+        for mapping in ["one_sided", "two_sided", "offset"] {
+            for cell_bits in [0, 1, 2, 3] {
+                if cell_bits > 0 && mapping == "two_sided" {
+                    continue;
+                }
+                let keys = [format!("rram.cell.mapping={mapping}"), format!("rram.cell.bits={cell_bits}")];
+                let cells = [&CELLS[..], &[&keys[0], &keys[1]]].concat();
+                let found = at(&cells);
+                assert_eq!(found, expected, "{name}, {mapping}, cells of {cell_bits} bits");
+                // Behind converters that resolve every level, the sums are those of ideal ones.
+                if ["uniform", "integer"].contains(&scheme) && bits <= 4 && mapping != "offset" {
+                    let converted =
+                        at(&[&cells[..], &["adc.bits=14", "adc.step=power_of_two", "tile.rows=50"]].concat());
+                    assert_eq!(
+                        converted.logits, expected.logits,
+                        "{name}, {mapping}, cells of {cell_bits} bits, converted"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn rram(more: &[&str]) -> Rram {
+    let keys = [&CELLS[..], &["rram.weight_bits=4"], more].concat();
+    Profile::ideal(&keys.iter().map(|key| key.to_string()).collect::<Vec<_>>()).unwrap().rram
+}
+
+/// One row of weights of every level, many times over, programmed.
+fn programmed(more: &[&str], draw: Option<Draw>) -> ProgrammedCells {
+    let latent: Vec<f32> = (0..16_000).map(|i| (i % 16) as f32 / 7.5 - 1.0).collect();
+    device::program(&latent, 40, 2, &rram(more), Default::default(), draw)
+}
+
+/// Root mean square distance of the weights in operation from their targets.
+fn distance(more: &[&str]) -> f64 {
+    let cells = programmed(more, Some(Draw::chip(1, 0)));
+    let target = cells.target.clone();
+    let squares = cells.folded().iter().zip(&target).map(|(w, q)| f64::from(w - q).powi(2)).sum::<f64>();
+    (squares / target.len() as f64).sqrt()
+}
+
+fn rises(what: &str, values: &[f64]) {
+    assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{what}: {values:?}");
+}
+
+#[test]
+fn every_knob_moves_conductances_in_its_direction() {
+    let at = |key: &str, values: &[&str], more: &[&str]| -> Vec<f64> {
+        values.iter().map(|value| distance(&[more, &[&format!("{key}={value}")]].concat())).collect()
+    };
+    let lognormal = ["rram.variation.kind=lognormal", "rram.variation.sigma=0.1"];
+    let gaussian = ["rram.variation.kind=gaussian"];
+    rises("spread", &at("rram.variation.sigma", &["0.05", "0.1", "0.3"], &lognormal[..1]));
+    rises("scale", &at("rram.variation.scale", &["0.5", "1", "2"], &lognormal));
+    rises("absolute spread", &at("rram.variation.sigma_us", &["0.5", "1", "3"], &gaussian));
+    rises("current of off cells", &at("rram.cell.g_min_us", &["0.1", "5", "20"], &lognormal));
+    for component in ["lot", "die", "tile"] {
+        rises(component, &at(&format!("rram.variation.{component}_sigma"), &["0.05", "0.2", "0.8"], &[]));
+    }
+    rises("stuck off", &at("rram.faults.stuck_off", &["0", "0.01", "0.1"], &[]));
+    rises("stuck on", &at("rram.faults.stuck_on", &["0", "0.01", "0.1"], &[]));
+    rises("dead word lines", &at("rram.faults.dead_word_lines", &["0", "0.05", "0.3"], &[]));
+    rises("dead bit lines", &at("rram.faults.dead_bit_lines", &["0", "0.05", "0.3"], &[]));
+    rises("time", &at("rram.drift.time_s", &["0", "10", "1e6"], &["rram.drift.nu=0.02"]));
+    rises("retention", &at("rram.drift.time_s", &["0", "10", "1e6"], &["rram.drift.retention_sigma=0.02"]));
+    rises("drift's spread", &at("rram.drift.nu_sigma", &["0", "0.01", "0.05"], &["rram.drift.time_s=1000"]));
+    rises(
+        "finer verify",
+        &at(
+            "rram.program.tolerance_us",
+            &["0.5", "1", "2"],
+            &["rram.program.most_pulses=500", gaussian[0], "rram.variation.sigma_us=2"],
+        ),
+    );
+    let levels =
+        |sigmas: &str| distance(&["rram.variation.kind=per_level", &format!("rram.variation.levels={sigmas}")]);
+    rises("levels", &[levels("[0.2, 0.05]"), levels("[0.2, 0.1]"), levels("[0.2, 0.3]")]);
+    let milo = "rram.variation.coefficients=[4.782321, -0.009107]";
+    let polynomial = |scale: &str| distance(&["rram.variation.kind=polynomial", milo, scale]);
+    rises("polynomial", &[polynomial("rram.variation.scale=0.5"), polynomial("rram.variation.scale=1")]);
+}
+
+#[test]
+fn verified_cells_are_within_their_tolerance_for_more_pulses() {
+    let spread = ["rram.variation.kind=gaussian", "rram.variation.sigma_us=2"];
+    let once = programmed(&spread, Some(Draw::chip(1, 0)));
+    assert_eq!(once.pulses, 32_000, "a pulse a device");
+    let verified = programmed(
+        &[&spread[..], &["rram.program.tolerance_us=1", "rram.program.most_pulses=1000"]].concat(),
+        Some(Draw::chip(1, 0)),
+    );
+    // A pair is off by at most 2 of 49 µS; a pulse lands within half a σ with probability 0.383, less where 0 µS cuts it.
+    let far = verified.programmed.iter().zip(&verified.target).map(|(w, q)| (w - q).abs()).fold(0.0, f32::max);
+    assert!(far <= 2.0 / 49.0 + 1e-6, "{far}");
+    let pulses = verified.pulses as f64 / 32_000.0;
+    assert!((2.0..3.2).contains(&pulses), "{pulses}");
+}
+
+#[test]
+fn reading_back_sees_faults_and_not_the_time_after() {
+    let keys = ["rram.faults.stuck_on=0.05", "rram.drift.time_s=1e6", "rram.drift.nu=0.05"];
+    let cells = programmed(&keys, Some(Draw::chip(1, 0)));
+    let fresh = programmed(&keys[..1], Some(Draw::chip(1, 0)));
+    assert_eq!(cells.programmed, fresh.programmed);
+    assert_ne!(cells.clone().folded(), fresh.folded());
+    let read_back: Vec<f32> = cells.programmed.clone();
+    assert!(read_back.iter().zip(&cells.target).any(|(w, q)| (w - q).abs() > 0.5), "stuck cells are seen");
+}
+
+#[test]
+fn a_chip_stays_itself_when_tiles_change() {
+    let model = model();
+    let chip = |more: &[&str]| {
+        let profile = hardware(&[&CELLS[..], more].concat());
+        Chip::program(&Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap(), 3).unwrap()
+    };
+    assert_eq!(chip(&[]), chip(&["tile.rows=17", "tile.cols=40"]));
+    assert_ne!(chip(&[]), chip(&["rram.cell.bits=2"]));
+}
+
+#[test]
+fn chips_of_a_lot_share_what_others_do_not() {
+    let mean_weight = |seed: u64, chip: u64| {
+        let cells = programmed(&["rram.variation.lot_sigma=0.3"], Some(Draw::chip(seed, chip)));
+        cells.folded().iter().map(|w| f64::from(w.abs())).sum::<f64>()
+    };
+    assert_eq!(mean_weight(1, 0), mean_weight(1, 1));
+    assert_ne!(mean_weight(1, 0), mean_weight(2, 0));
+}
+
+#[test]
+fn a_table_of_a_file_is_what_its_rows_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cells.csv");
+    std::fs::write(&file, "# measured\ng_us, mean_us, sigma_us\n0, 0, 0\n50, 45, 0\n").unwrap();
+    let table = format!("rram.variation.file={}", file.display());
+    let cells = programmed(&["rram.variation.kind=table", &table], Some(Draw::chip(1, 0)));
+    // Every conductance is nine tenths of its target, and so is every difference.
+    let shrunk = cells.programmed.iter().zip(&cells.target).all(|(w, q)| (w - 0.9 * q).abs() < 1e-6);
+    assert!(shrunk);
+    std::fs::write(&file, "g,mean\n1,2\n").unwrap();
+    let keys = [CELLS[0], CELLS[1], "rram.weight_bits=4", "rram.variation.kind=table", &table].map(String::from);
+    let error = Profile::ideal(&keys).unwrap_err().to_string();
+    assert!(error.contains("g_us, mean_us, sigma_us"), "{error}");
+    assert!(Path::new(&file).exists());
+}
+
+#[test]
+fn cells_that_fail_cost_accuracy() {
+    let at = |more: &[&str]| mean(&accuracies(baseline(), &[&CELLS[..], &[EXACT], more].concat(), 0..4));
+    let ideal = at(&[]);
+    assert_eq!(ideal, mean(&accuracies(baseline(), &[EXACT], 0..1)));
+    let stuck = ["0.005", "0.05", "0.2"].map(|rate| at(&[&format!("rram.faults.stuck_on={rate}")]));
+    assert!(ideal > stuck[1] + 3.0 && stuck[1] > stuck[2] + 3.0, "{ideal} {stuck:?}");
+    let years = ["1", "1e8"]
+        .map(|time| at(&[&format!("rram.drift.time_s={time}"), "rram.drift.nu=0.03", "rram.drift.nu_sigma=0.03"]));
+    assert!(years[0] > years[1] + 1.0, "{years:?}");
+}
