@@ -31,7 +31,7 @@ fn main() {
         let model = Model::read(Path::new(&format!("models/{name}.toml")), &[]).expect("the model is there");
         let profile = Profile::ideal(&[]).expect("the ideal chip has no settings");
         let layers = model.layers();
-        let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None };
+        let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
         let mut network = Network::xavier(&model, 1);
         let batch = Batch {
             values: (0..images * model.input.len()).map(|i| 2.0 * number(1, i)).collect(),

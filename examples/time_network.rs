@@ -90,7 +90,7 @@ fn batch(args: &Args) -> Result<Value> {
         |run: u64| Inputs::new(Encoder::new(Encoding::Poisson, model.input, 1, run), images.clone(), model.steps);
     let profile = Profile::ideal(&[])?;
     let layers = model.layers();
-    let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None };
+    let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {
         let (mut trained, mut sgd) = (network.clone(), Sgd::new(&network));

@@ -239,7 +239,7 @@ impl<'a> Blueprint<'a> {
         let has_companion = self.profile.sram_of(&plan.name).bits > 0 && place(&self.profile, plan) == Place::Rram;
         let companion = if has_companion { self.companion(index, plan) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
-        Arrays::program(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw)
+        Arrays::program(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw, None)
     }
 }
 

@@ -40,11 +40,11 @@
 //! # What is modelled, and what is not
 //!
 //! Quantised RRAM weights with statistical programming variation, or cells with conductances, their faults and what time does to
-//! them ([`device::cell`]); tile partition, converters at every tile's bit lines with
+//! them ([`device::cell`]); tile partition, lines with resistance ([`crossbar::wires`]), converters at every tile's bit lines with
 //! full or calibrated ranges ([`crossbar::adc`]), the companion SRAM array with shift and combination, in integers behind
 //! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons, norms
 //! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]). Not in this version,
-//! and refused: reads that vary, line resistance, energy and area.
+//! and refused: reads that vary, energy and area.
 
 pub(crate) mod atomic;
 pub mod attack;

@@ -59,7 +59,7 @@ fn rram(more: &[&str]) -> Rram {
 /// One row of weights of every level, many times over, programmed.
 fn programmed(more: &[&str], draw: Option<Draw>) -> ProgrammedCells {
     let latent: Vec<f32> = (0..16_000).map(|i| (i % 16) as f32 / 7.5 - 1.0).collect();
-    device::program(&latent, 40, 2, &rram(more), Default::default(), draw)
+    device::program(&latent, 40, 2, &rram(more), Default::default(), draw, None)
 }
 
 /// Root mean square distance of the weights in operation from their targets.

@@ -511,7 +511,7 @@ fn bad_input_is_refused_with_its_place() {
             2,
             &["sram.scheme", "integers"],
         ),
-        (format!("{INFER} --set wires.bit_ohm=2 --json out.json"), 2, &["wires.bit_ohm", "not modelled"]),
+        (format!("{INFER} --set wires.bit_ohm=2 --json out.json"), 2, &["wires.bit_ohm", "rram.model"]),
         (format!("{INFER} --set nonsense --json out.json"), 2, &["nonsense", "KEY=VALUE"]),
         (format!("{INFER} --set model.steps=3 --json out.json"), 1, &["2 steps", "model 3"]),
         (format!("{INFER} --set model.steps=0 --json out.json"), 2, &["steps", "expected 1"]),

@@ -21,7 +21,7 @@ fn train_from(file: &str, overrides: &[&str], steps: usize, decay: f32) -> (Netw
     let model = model();
     let layers = model.layers();
     let profile = profile(overrides);
-    let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None };
+    let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
     let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
@@ -115,7 +115,7 @@ fn ternary_gradients_stop_at_latent_weights_of_one() {
     network.layers[1].rram[0] = 1.5;
     let gradient = |scheme: &str| {
         let profile = profile(&["rram.weight_bits=4", &format!("rram.scheme={scheme}")]);
-        let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None };
+        let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
         pass(&setting, &network, &inputs, &labels, None).unwrap().gradients[1].weights.clone()
     };
     let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));

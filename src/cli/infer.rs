@@ -115,6 +115,9 @@ pub fn run(args: &Args) -> Result<()> {
         Ok(())
     })?;
     terminal.end();
+    if let Some(seconds) = evaluation.programming_seconds().filter(|_| setup.profile.wires.drop()) {
+        terminal.line(&format!("programming a chip with its lines took {seconds:.2} s; they cost nothing afterwards"));
+    }
     let mut origin = args.chips.origin("infer", &setup, &blueprint, engine.as_ref());
     for (key, value) in [
         ("exit", json!(args.exit)),

@@ -12,6 +12,7 @@ mod recipe;
 mod report;
 mod sweep;
 mod terminal;
+mod tile;
 mod train;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ enum Command {
     Recipe(recipe::Args),
     Report(report::Args),
     Map(map::Args),
+    Tile(tile::Args),
     Import(import::Args),
     Gpus(gpus::Args),
 }
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Recipe(args) => recipe::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Map(args) => map::run(&args),
+        Command::Tile(args) => tile::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Gpus(args) => gpus::run(&args),
     };

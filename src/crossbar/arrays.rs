@@ -6,6 +6,8 @@ use super::converted::{Converted, too_large};
 use super::mapping::{Place, place};
 use super::sram::{self, Companion};
 use super::stored::{self, Code};
+use super::wires::{Layout, LineLoss};
+use crate::device::cell::{Devices, Lines};
 use crate::device::{self, Draw, ProgrammedCells};
 use crate::error::Result;
 use crate::network::{Drive, Layer};
@@ -27,7 +29,8 @@ pub struct Arrays {
 
 impl Arrays {
     /// Programs one layer `[columns, rows]`: digital layers keep their latent weights, RRAM layers are quantised, varied by
-    /// `draw` and joined by the companion array. Training calls this too.
+    /// `draw` and joined by the companion array. Training calls this too, with the nominal chip's `loss` on lines in place of
+    /// every tile's own.
     pub fn program(
         profile: &Profile,
         plan: &Layer,
@@ -35,12 +38,19 @@ impl Arrays {
         latent: &[f32],
         companion: sram::Source,
         draw: Option<Draw>,
+        loss: Option<&LineLoss>,
     ) -> Arrays {
         let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
         let (cells, companion) = match place(profile, plan) {
             Place::Digital => (ProgrammedCells::holding(vec![], crate::numeric::copy(latent)), None),
             Place::Rram => {
-                let cells = device::program(latent, plan.rows(), index, rram, profile.tile, draw);
+                let layout = Layout::of(profile, plan);
+                let lines = |devices: &mut [Devices]| match loss {
+                    Some(loss) => loss.apply(devices),
+                    None => layout.apply(devices, profile.wires),
+                };
+                let lines: Option<Lines> = if profile.wires.drop() { Some(&lines) } else { None };
+                let cells = device::program(latent, plan.rows(), index, rram, profile.tile, draw, lines);
                 let companion = (sram.bits > 0).then(|| sram::program(sram, companion, &cells));
                 (cells, companion)
             }

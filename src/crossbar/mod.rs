@@ -1,4 +1,4 @@
-//! How a layer's matrix stands on tiles ([`mapping`]) and is programmed ([`arrays`]); what the companion SRAM array adds to
+//! How a layer's matrix stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines leave of it ([`wires`]); what the companion SRAM array adds to
 //! it ([`sram`]), within a budget ([`budget`]), and how that is stored ([`stored`], [`image`]); converters ([`adc`],
 //! [`calibration`]) and the integers behind them ([`converted`]); and the sums that columns give ([`columns`]): folded
 //! ([`sums`]) or tile by tile ([`partials`]).
@@ -18,3 +18,4 @@ pub mod patches;
 pub mod sram;
 pub mod stored;
 pub mod sums;
+pub mod wires;

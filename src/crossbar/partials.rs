@@ -446,7 +446,7 @@ mod tests {
         };
         let companion = latent(2.0);
         let draw = Some(Draw::chip(3, 1));
-        let arrays = Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw);
+        let arrays = Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw, None);
         match arrays.finish(&profile, (5, plan), drive, &[], draw).unwrap() {
             Programmed::Converted(converted) => *converted,
             Programmed::Folded { .. } => panic!("no converter"),

@@ -209,59 +209,111 @@ impl<'a> Code<'a> {
     }
 }
 
+/// A layer to be programmed.
+struct Layer<'a> {
+    code: Code<'a>,
+    rows: usize,
+    number: u32,
+    tile: Tile,
+    columns: Columns,
+    draw: Option<Draw>,
+}
+
+/// What lines do to a layer's devices, slice by slice.
+pub type Lines<'a> = &'a dyn Fn(&mut [Devices]);
+
 /// Programs a layer's targets `[columns, rows]`; without a draw, devices land on their targets and only what is the same for
-/// all of them happens.
+/// all of them happens. Columns see what `lines` leave of the devices; reading them back, one by one, does not.
 pub fn program(
     target: Vec<f32>,
     rows: usize,
-    layer: u32,
+    number: u32,
     rram: &Rram,
     tile: Tile,
     draw: Option<Draw>,
+    lines: Option<Lines>,
 ) -> ProgrammedCells {
     let code = Code::new(rram, &target);
-    let columns = Columns::of(rram, tile);
-    let law = Law::new(rram, draw, tile, columns);
-    let mut pulses = 0;
-    let mut written: Vec<Devices> = Vec::new();
-    for slice in 0..code.slices() {
-        let mut program = |polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| -> Vec<f64> {
+    let layer = Layer { code, rows, number, tile, columns: Columns::of(rram, tile), draw };
+    let (written, pulses) = layer.write(&target);
+    let fresh = layer.faulty(written.clone());
+    let read_back = layer.weights(&fresh);
+    let mut devices = if rram.drift.any() { layer.faulty(layer.aged(written)) } else { fresh };
+    let operation = match lines {
+        Some(lines) => {
+            lines(&mut devices);
+            layer.weights(&devices)
+        }
+        None if rram.drift.any() => layer.weights(&devices),
+        None => read_back.clone(),
+    };
+    ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses }
+}
+
+/// A layer's devices without variation or faults, slice by slice.
+pub fn nominal(target: &[f32], rows: usize, rram: &Rram, tile: Tile) -> Vec<Devices> {
+    let code = Code::new(rram, target);
+    let layer = Layer { code, rows, number: 0, tile, columns: Columns::of(rram, tile), draw: None };
+    let (written, _) = layer.write(target);
+    if rram.drift.any() { layer.aged(written) } else { written }
+}
+
+impl Layer<'_> {
+    /// The devices as they land, and the pulses that they took.
+    fn write(&self, target: &[f32]) -> (Vec<Devices>, u64) {
+        let Layer { code, rows, columns, .. } = self;
+        let law = Law::new(code.rram, self.draw, self.tile, *columns);
+        let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
             let device = |i: usize| {
-                let place = Place { row: i % rows, column: i / rows, layer, slice, polarity };
                 let target = code.target(q(i), slice, polarity);
-                law.program(target, code.level(target), place)
+                law.program(target, code.level(target), self.place(i, slice, polarity))
             };
             let (conductances, spent): (Vec<f64>, Vec<u32>) = (0..count).into_par_iter().map(device).unzip();
-            pulses += spent.into_iter().map(u64::from).sum::<u64>();
-            conductances
+            (conductances, spent.into_iter().map(u64::from).sum::<u64>())
         };
-        let plus = program(Polarity::Plus, &|i| target[i], target.len());
-        let minus = match rram.cell.mapping {
-            CellMapping::Offset => program(Polarity::Unit, &|_| 0.0, columns.tiles(target.len() / rows) * rows),
-            _ => program(Polarity::Minus, &|i| target[i], target.len()),
+        let slice = |slice: u32| {
+            let (plus, pulses) = side(slice, Polarity::Plus, &|i| target[i], target.len());
+            let (minus, more) = match code.other() {
+                Polarity::Unit => side(slice, Polarity::Unit, &|_| 0.0, columns.tiles(target.len() / rows) * rows),
+                other => side(slice, other, &|i| target[i], target.len()),
+            };
+            (Devices { plus, minus }, pulses + more)
         };
-        written.push(Devices { plus, minus });
+        let (devices, pulses): (Vec<_>, Vec<u64>) = (0..code.slices()).map(slice).unzip();
+        (devices, pulses.into_iter().sum())
     }
-    let finish = |aged: bool| -> Vec<CellSlice> {
-        let slices = written.iter().enumerate().map(|(slice, devices)| {
-            let mut devices = devices.clone();
-            for (polarity, conductances) in [(Polarity::Plus, &mut devices.plus), (code.other(), &mut devices.minus)] {
-                conductances.par_iter_mut().enumerate().for_each(|(i, g)| {
-                    let place = Place { row: i % rows, column: i / rows, layer, slice: slice as u32, polarity };
-                    if aged {
-                        *g = time::after(&rram.drift, *g, place, draw);
-                    }
-                    *g = faults::stuck(&rram.faults, *g, (code.g_min, code.g_max), place, draw);
-                });
+
+    fn place(&self, i: usize, slice: u32, polarity: Polarity) -> Place {
+        Place { row: i % self.rows, column: i / self.rows, layer: self.number, slice, polarity }
+    }
+
+    /// Changes every device by itself.
+    fn each(&self, devices: &mut [Devices], change: impl Fn(f64, Place) -> f64 + Sync) {
+        for (slice, devices) in (0..).zip(devices) {
+            let sides = [(Polarity::Plus, &mut devices.plus), (self.code.other(), &mut devices.minus)];
+            for (polarity, conductances) in sides {
+                let all = conductances.par_iter_mut().enumerate();
+                all.for_each(|(i, g)| *g = change(*g, self.place(i, slice, polarity)));
             }
-            if let Some(draw) = draw.filter(|_| rram.faults.any()) {
-                faults::dead_lines(&rram.faults, &mut devices, (rows, layer, slice as u32), (tile, columns), draw);
-            }
-            code.weights(slice as u32, &devices, rows, columns)
-        });
-        slices.collect()
-    };
-    let read_back = finish(false);
-    let operation = if rram.drift.any() { finish(true) } else { read_back.clone() };
-    ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses }
+        }
+    }
+
+    fn aged(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+        self.each(&mut devices, |g, place| time::after(&self.code.rram.drift, g, place, self.draw));
+        devices
+    }
+
+    fn faulty(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+        let Some(draw) = self.draw.filter(|_| self.code.rram.faults.any()) else { return devices };
+        let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
+        self.each(&mut devices, |g, place| faults::stuck(faults, g, range, place, Some(draw)));
+        for (slice, devices) in (0..).zip(&mut devices) {
+            faults::dead_lines(faults, devices, (self.rows, self.number, slice), (self.tile, self.columns), draw);
+        }
+        devices
+    }
+
+    fn weights(&self, devices: &[Devices]) -> Vec<CellSlice> {
+        (0..).zip(devices).map(|(slice, devices)| self.code.weights(slice, devices, self.rows, self.columns)).collect()
+    }
 }

@@ -155,7 +155,8 @@ impl Span {
     }
 }
 
-/// Programs the latent weights `[columns, rows]` of layer number `layer`; without a draw, cells hold their target.
+/// Programs the latent weights `[columns, rows]` of layer number `layer`; without a draw, cells hold their target. `lines` is what
+/// the resistance of lines does to conductances.
 pub fn program(
     latent: &[f32],
     rows: usize,
@@ -163,10 +164,11 @@ pub fn program(
     rram: &Rram,
     tile: Tile,
     draw: Option<Draw>,
+    lines: Option<cell::Lines>,
 ) -> ProgrammedCells {
     let target = quantise::quantise(rram.effective_scheme(), rram.weight_bits, latent);
     if rram.model == DeviceModel::Cell {
-        return cell::program(target, rows, layer, rram, tile, draw);
+        return cell::program(target, rows, layer, rram, tile, draw, lines);
     }
     let mut programmed = target.clone();
     if let Some(draw) = draw {

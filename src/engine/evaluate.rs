@@ -1,6 +1,8 @@
 //! The accuracy of chips on a data set: the same images, read and encoded once, for each.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use ndarray::{Array2, Axis, concatenate};
 
@@ -26,6 +28,14 @@ pub struct Evaluation<'a> {
     kept: Vec<OnceLock<Arc<Inputs>>>,
     prepare: Option<Box<Prepare<'a>>>,
     exit: Option<Exit>,
+    programming: Programming,
+}
+
+/// What programming chips took.
+#[derive(Debug, Default)]
+struct Programming {
+    chips: AtomicU64,
+    nanoseconds: AtomicU64,
 }
 
 /// What turns a freshly programmed chip into the one that runs.
@@ -54,8 +64,18 @@ impl<'a> Evaluation<'a> {
     /// All images of a data set, sent over `steps` steps.
     pub fn on(engine: &'a dyn Engine, data: &'a Dataset, encoder: Encoder, steps: usize) -> Self {
         let images = (0..data.len()).collect();
-        let evaluation =
-            Evaluation { engine, data, images, encoder, steps, batch: 0, kept: vec![], prepare: None, exit: None };
+        let evaluation = Evaluation {
+            engine,
+            data,
+            images,
+            encoder,
+            steps,
+            batch: 0,
+            kept: vec![],
+            prepare: None,
+            exit: None,
+            programming: Programming::default(),
+        };
         evaluation.batches_of(64)
     }
 
@@ -118,8 +138,18 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
+    /// Seconds that programming a chip took on average, beside what else ran; none where none was programmed.
+    pub fn programming_seconds(&self) -> Option<f64> {
+        let Programming { chips, nanoseconds } = &self.programming;
+        let chips = chips.load(Ordering::Relaxed);
+        (chips > 0).then(|| nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9 / chips as f64)
+    }
+
     fn program(&self, blueprint: &Blueprint, index: u64) -> Result<Chip> {
+        let began = Instant::now();
         let chip = Chip::program(blueprint, index)?;
+        self.programming.chips.fetch_add(1, Ordering::Relaxed);
+        self.programming.nanoseconds.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         match &self.prepare {
             Some(prepare) => prepare(chip),
             None => Ok(chip),

@@ -133,14 +133,21 @@ pub enum AdcStep {
     PowerOfTwo,
 }
 
-/// `[wires]`: resistance of one segment of a line, in ohm.
+/// `[wires]`: resistance of one segment of a line, in ohm; see [`crate::crossbar::wires`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wires {
-    /// Word-line segment in ohm; 0, the only value in this version, is ideal.
+    /// Word-line segment in ohm; 0 is ideal.
     pub word_ohm: f64,
-    /// Bit-line segment in ohm; 0, the only value in this version, is ideal.
+    /// Bit-line segment in ohm; 0 is ideal.
     pub bit_ohm: f64,
+}
+
+impl Wires {
+    /// Whether lines drop any voltage.
+    pub fn drop(&self) -> bool {
+        self.word_ohm > 0.0 || self.bit_ohm > 0.0
+    }
 }
 
 /// `[sram]`: the companion array; see [`crate::crossbar::sram`].

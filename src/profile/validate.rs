@@ -1,8 +1,8 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
 use super::{
-    Adc, AdcStep, Cell, CellMapping, DeviceModel, Drift, Faults, Profile, Programming, Rounding, Rram, Scheme, Sram,
-    SramInit, Variation, VariationKind,
+    Adc, AdcStep, Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Profile, Programming, Rounding, Rram, Scheme,
+    Sram, SramInit, Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
@@ -44,8 +44,13 @@ impl Profile {
             }
         }
         for (key, value) in [("wires.word_ohm", self.wires.word_ohm), ("wires.bit_ohm", self.wires.bit_ohm)] {
-            if value != 0.0 {
-                return refuse(key, later("line resistance") + "; expected 0.0 ohm");
+            if !(value.is_finite() && (0.0..=1e6).contains(&value)) {
+                return refuse(key, format!("{value}, expected 0 to 1000000 ohm"));
+            }
+            if value > 0.0 && self.any(|rram, _| rram.model == DeviceModel::Weight && rram.layers != Layers::None) {
+                let message =
+                    "drops voltage across conductances, and the model is `weight`; expected rram.model = \"cell\"";
+                return refuse(key, message.into());
             }
         }
         Ok(())
@@ -97,10 +102,6 @@ impl Profile {
         }
         Ok(())
     }
-}
-
-fn later(what: &str) -> String {
-    format!("{what} is not modelled in this version")
 }
 
 impl Rram {
@@ -341,7 +342,8 @@ mod tests {
             "adc.gain_sigma=-1",
             "adc.calibration_images=0",
             "tile.inputs=analog",
-            "wires.word_ohm=1.0",
+            "wires.word_ohm=-1.0",
+            "wires.bit_ohm=1.0",
             "sram.bits=99",
             "sram.shift=400",
             "sram.init=other",

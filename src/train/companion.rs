@@ -54,6 +54,7 @@ pub fn attach(
             profile.rram_of(&plan.name),
             profile.tile,
             Some(draw),
+            None,
         );
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))
     };

@@ -14,6 +14,7 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
 use crate::crossbar::sums::{Input, Kernel};
+use crate::crossbar::wires::LineLoss;
 use crate::device::Draw;
 use crate::engine::cpu::mean_readout;
 use crate::error::Result;
@@ -54,6 +55,8 @@ pub struct Setting<'a> {
     pub profile: &'a Profile,
     /// The ranges of its converters, where they are profiled.
     pub calibration: Option<&'a Calibration>,
+    /// What lines leave of each layer's devices; without it every tile is solved.
+    pub losses: &'a [Option<LineLoss>],
 }
 
 /// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, and the
@@ -74,7 +77,7 @@ pub fn pass(
     labels: &[u32],
     draw: Option<Draw>,
 ) -> Result<PassOutcome> {
-    let Setting { model, layers, profile, calibration } = setting;
+    let Setting { model, layers, profile, calibration, losses } = setting;
     let (steps, images) = (model.steps, inputs.batch.len());
     let operands = |i: usize| {
         let (state, plan) = (&network.layers[i], &layers[i]);
@@ -83,7 +86,8 @@ pub fn pass(
         let drive = plan.drive((i == 0).then_some(encoding));
         // Where the profile has no companion array, none is read.
         let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
-        let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw);
+        let loss = losses.get(i).and_then(Option::as_ref);
+        let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw, loss);
         let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
         let programmed = arrays.for_training(profile, (i as u32, plan), drive, converters, draw)?;
         let input = if i == 0 { Input::Encoded } else { Input::Pulses };

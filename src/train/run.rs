@@ -10,6 +10,7 @@ use super::state::{LogRow, Position, State};
 use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
 use crate::crossbar::calibration::Calibration;
+use crate::crossbar::wires::LineLoss;
 use crate::data::{Augmentation, epoch_order};
 use crate::device::Draw;
 use crate::engine::calibrate::with_ranges;
@@ -40,8 +41,11 @@ impl Run<'_> {
         let stored = self.folder.filter(|f| f.resumed).map(|f| f.file("state.safetensors")).filter(|f| f.exists());
         let mut state = match stored {
             Some(file) => State::read(&file, self.trainer.model)?,
-            None => State { sgd: Sgd::new(&start), network: start, position: Position::default() },
+            None => State { sgd: Sgd::new(&start), network: start, losses: vec![], position: Position::default() },
         };
+        if self.profile.wires.drop() {
+            self.monitor.line("lines take what they take of the nominal chip, solved anew at the start of every epoch");
+        }
         let Position { epoch, step, .. } = state.position;
         if epoch > 0 || step > 0 {
             self.monitor.line(&format!("resuming at epoch {}, step {step}", epoch + 1));
@@ -66,6 +70,8 @@ impl Run<'_> {
         let epoch = state.position.epoch;
         if state.position.step == 0 {
             state.position.calibration = self.ranges(&state.network)?;
+            let layers = self.layers.iter().zip(&state.network.layers);
+            state.losses = layers.map(|(plan, layer)| LineLoss::of(&self.profile, plan, &layer.rram)).collect();
         }
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
         let steps = (order.len() / batch).max(1);
@@ -132,6 +138,7 @@ impl Run<'_> {
             layers: &self.layers,
             profile: &profile,
             calibration: state.position.calibration.as_ref(),
+            losses: &state.losses,
         };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {

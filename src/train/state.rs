@@ -8,6 +8,8 @@ use super::pass::ParameterGradient;
 use super::sgd::Sgd;
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::crossbar::calibration::Calibration;
+use crate::crossbar::wires::LineLoss;
+use crate::device::cell::Devices;
 use crate::error::{Error, Result};
 use crate::network::{Model, Network};
 
@@ -18,6 +20,8 @@ pub struct State {
     pub network: Network,
     /// The optimiser.
     pub sgd: Sgd,
+    /// What lines leave of each layer's devices, as the epoch began; empty where they are ideal.
+    pub losses: Vec<Option<LineLoss>>,
     /// Everything else.
     pub position: Position,
 }
@@ -70,6 +74,15 @@ impl State {
                 checkpoint.tensors.insert(format!("velocity.{i}.{what}"), tensor);
             }
         }
+        for (i, loss) in self.losses.iter().enumerate() {
+            for (slice, devices) in loss.iter().flat_map(|loss| loss.slices.iter().enumerate()) {
+                for (side, shares) in [("plus", &devices.plus), ("minus", &devices.minus)] {
+                    let values = Values::F32(shares.iter().map(|share| *share as f32).collect());
+                    let tensor = Tensor { shape: vec![shares.len()], values };
+                    checkpoint.tensors.insert(format!("loss.{i}.{slice}.{side}"), tensor);
+                }
+            }
+        }
         checkpoint.write(path)
     }
 
@@ -84,8 +97,26 @@ impl State {
                 values.copy_from_slice(stored);
             }
         }
+        let losses = (0..network.layers.len()).map(|i| stored_loss(&checkpoint, i)).collect::<Result<_>>()?;
         let position = serde_json::from_value(checkpoint.metadata)
             .map_err(|e| Error::file(path, format!("not the state of a training run: {e}")))?;
-        Ok(State { network, sgd, position })
+        Ok(State { network, sgd, losses, position })
+    }
+}
+
+/// What was stored of a layer's lines.
+fn stored_loss(checkpoint: &Checkpoint, layer: usize) -> Result<Option<LineLoss>> {
+    let mut slices = Vec::new();
+    loop {
+        let side = |name: &str| -> Result<Option<Vec<f64>>> {
+            let name = format!("loss.{layer}.{}.{name}", slices.len());
+            let Some(tensor) = checkpoint.tensors.get(&name) else { return Ok(None) };
+            let stored = checkpoint.f32(&name, &tensor.shape)?;
+            Ok(Some(stored.iter().map(|share| f64::from(*share)).collect()))
+        };
+        match (side("plus")?, side("minus")?) {
+            (Some(plus), Some(minus)) => slices.push(Devices { plus, minus }),
+            _ => return Ok((!slices.is_empty()).then_some(LineLoss { slices })),
+        }
     }
 }

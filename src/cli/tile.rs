@@ -1,0 +1,104 @@
+//! `crosspike tile`.
+
+use std::path::{Path, PathBuf};
+
+use super::say;
+use crate::crossbar::wires::{iterate, transfer};
+use crate::error::{Error, Result};
+use crate::profile::Wires;
+
+/// Solve one tile with resistive lines: the currents of its bit lines.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Word lines are driven at the left through one segment, bit lines grounded at the bottom through one; a segment of 0 ohm is
+ideal. Prints the bit lines' currents in ampere as CSV, a row for each row of voltages, with 12 significant digits.
+
+Example:
+  crosspike tile --conductances G.csv --voltages V.csv --word-ohm 2 --bit-ohm 3")]
+pub struct Args {
+    /// CSV of the cells' conductances in siemens, a row for each word line, a column for each bit line.
+    #[arg(long, value_name = "G.csv")]
+    conductances: PathBuf,
+    /// CSV of the word lines' voltages in volt, a row for each set of inputs, a column for each word line.
+    #[arg(long, value_name = "V.csv")]
+    voltages: PathBuf,
+    /// Resistance of a segment of a word line, in ohm.
+    #[arg(long, value_name = "R")]
+    word_ohm: f64,
+    /// Resistance of a segment of a bit line, in ohm.
+    #[arg(long, value_name = "R")]
+    bit_ohm: f64,
+    /// How it is solved.
+    #[arg(long, default_value = "exact")]
+    method: Method,
+    /// Of the iterative method: the largest change of a cell's voltage in its last round, relative to the largest input.
+    #[arg(long, value_name = "T", default_value_t = 1e-6)]
+    tolerance: f64,
+}
+
+/// How a tile is solved.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Method {
+    /// By elimination.
+    Exact,
+    /// Cell voltages are corrected until they settle.
+    Iterative,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let wires = Wires { word_ohm: args.word_ohm, bit_ohm: args.bit_ohm };
+    for (option, value) in [("--word-ohm", wires.word_ohm), ("--bit-ohm", wires.bit_ohm)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(Error::Usage(format!("{option} {value}: expected a resistance of at least 0 ohm")));
+        }
+    }
+    if !(args.tolerance > 0.0 && args.tolerance < 1.0) {
+        return Err(Error::Usage(format!("--tolerance {}: expected a number between 0 and 1", args.tolerance)));
+    }
+    let (conductances, n) = read(&args.conductances, 0.0)?;
+    let (voltages, inputs) = read(&args.voltages, f64::NEG_INFINITY)?;
+    let m = conductances.len() / n;
+    if inputs != m {
+        let message = format!("{inputs} voltages a row, and the tile has {m} word lines; expected one for each");
+        return Err(Error::file(&args.voltages, message));
+    }
+    let solved = transfer(&conductances, n, wires);
+    let mut text = String::new();
+    for voltages in voltages.chunks(m) {
+        let currents = match args.method {
+            Method::Exact => (0..n)
+                .map(|j| voltages.iter().enumerate().map(|(i, v)| v * solved[i * n + j]).sum())
+                .collect::<Vec<f64>>(),
+            Method::Iterative => iterate(&conductances, voltages, wires, args.tolerance)?,
+        };
+        let row: Vec<String> = currents.iter().map(|current| format!("{current:.11e}")).collect();
+        text += &(row.join(",") + "\n");
+    }
+    say(text.trim_end())
+}
+
+/// The numbers of a CSV file without header, and how many a row has.
+fn read(path: &Path, least: f64) -> Result<(Vec<f64>, usize)> {
+    let refuse = |line: usize, what: String| Err(Error::file(path, format!("line {line}: {what}")));
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .comment(Some(b'#'))
+        .trim(csv::Trim::All)
+        .from_path(path)
+        .map_err(|e| Error::file(path, e.to_string()))?;
+    let (mut numbers, mut width) = (Vec::new(), 0);
+    for row in reader.records() {
+        let row = row.map_err(|e| Error::file(path, e.to_string()))?;
+        let line = row.position().map_or(0, |position| position.line() as usize);
+        width = row.len();
+        for cell in &row {
+            match cell.parse::<f64>() {
+                Ok(number) if number.is_finite() && number >= least => numbers.push(number),
+                Ok(number) => return refuse(line, format!("{number}, expected a finite number of at least {least}")),
+                Err(_) => return refuse(line, format!("`{cell}`, expected a number")),
+            }
+        }
+    }
+    if numbers.is_empty() { refuse(1, "no numbers".into()) } else { Ok((numbers, width)) }
+}
