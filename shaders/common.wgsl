@@ -20,6 +20,27 @@ fn pixels() -> u32 {
     return layer.height * layer.width;
 }
 
+// Output pixels of a kernel of this width whose window holds a pixel of a map.
+fn fan_out(at: vec2<u32>, map: vec2<u32>, kernel: u32) -> u32 {
+    if (kernel == 1u) {
+        return 1u;
+    }
+    let reach = min(at + kernel / 2u, map - 1u) - (max(at, vec2(kernel / 2u)) - kernel / 2u) + 1u;
+    return reach.x * reach.y;
+}
+
+// How often inputs of these magnitudes drive their lines.
+fn drive_times(n: vec4<i32>) -> u32 {
+    let times = select(countOneBits(n), n, layer.as_pulses == 1u);
+    return u32(times.x + times.y + times.z + times.w);
+}
+
+// The first counter of what drives a layer's rows, of a chip.
+fn drives_from(chip: u32, index: u32) -> u32 {
+    let spikes = (1u + layer.chips * layer.layers) * layer.steps;
+    return spikes + (chip * (layer.layers + 1u) + index) * layer.steps;
+}
+
 // Four small integers in a word, and back.
 fn packed(n: vec4<i32>) -> u32 {
     let bytes = bitcast<vec4<u32>>(n) & vec4(0xffu);

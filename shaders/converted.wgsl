@@ -5,7 +5,7 @@
 @group(0) @binding(1) var<storage, read> arrays: array<vec4<f32>>; // see src/engine/gpu/model.rs
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but in the first layer), maps, planes, pixels, words]
 @group(1) @binding(2) var<storage, read_write> sums: array<vec4<f32>>; // [chips, maps, pixels, columns / 4]
-@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // ..., then clipped and saturated by chips and layers
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
 
 const MOST_BITS = 8u;
 
@@ -128,7 +128,7 @@ fn main(
     }
     workgroupBarrier();
     if (local == 0u) {
-        let first = (1u + layer.chips * layer.layers) * layer.steps + 2u * (chip * (layer.layers + 1u) + layer.index);
+        let first = drives_from(layer.chips, 0u) + 2u * (chip * (layer.layers + 1u) + layer.index);
         atomicAdd(&counts[first], atomicLoad(&clipped));
         atomicAdd(&counts[first + 1u], atomicLoad(&saturated));
     }

@@ -4,9 +4,10 @@
 
 @group(1) @binding(1) var<storage, read> images: array<u32>; // [images, index and then the bits of channels, pixels]
 @group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [images, steps, pixels, words]
-@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // input, and chips and layers, by steps
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
 
 var<workgroup> fired: atomic<u32>;
+var<workgroup> driven: atomic<u32>;
 
 fn spike(value: u32, word: u32) -> i32 {
     let magnitude = value & 0x7fffffffu;
@@ -25,6 +26,7 @@ fn main(
 ) {
     if (local == 0u) {
         atomicStore(&fired, 0u);
+        atomicStore(&driven, 0u);
     }
     workgroupBarrier();
     let pixels = layer.input_pixels;
@@ -37,6 +39,7 @@ fn main(
         let values = image * (pixels * layer.channels + 1u);
         let map = (image * layer.steps + group.z) * pixels;
         var spikes = 0u;
+        var drives = 0u;
         for (var word = 0u; word < words; word++) {
             var pulse = array<vec4<i32>, 4>();
             for (var lane = 0u; lane < min(4u, layer.channels - 4u * word); lane++) {
@@ -52,6 +55,10 @@ fn main(
                     let n = spike(images[values + 1u + value], drawn[value % 4u]);
                     pulse[i][lane] = n;
                     spikes += u32(abs(n));
+                    if (n != 0) {
+                        let pixel = vec2((first + i) % layer.width, (first + i) / layer.width);
+                        drives += fan_out(pixel, vec2(layer.width, layer.height), layer.kernel);
+                    }
                 }
             }
             for (var i = 0u; i < min(4u, pixels - first); i++) {
@@ -59,9 +66,14 @@ fn main(
             }
         }
         atomicAdd(&fired, spikes);
+        atomicAdd(&driven, drives);
     }
     workgroupBarrier();
     if (local == 0u) {
         atomicAdd(&counts[group.z], atomicLoad(&fired));
+        // The same for all chips.
+        for (var chip = 0u; chip < layer.chips; chip++) {
+            atomicAdd(&counts[drives_from(chip, 0u) + group.z], atomicLoad(&driven));
+        }
     }
 }

@@ -6,9 +6,10 @@
 @group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips, images, steps or 1, pixels, columns / 4]
 @group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [chips, images, steps, windows, columns / 4]
-@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // input, and chips and layers, by steps
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
 
 var<workgroup> fired: array<atomic<u32>, MOST_STEPS>;
+var<workgroup> driven: array<atomic<u32>, MOST_STEPS>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -18,6 +19,7 @@ fn main(
 ) {
     for (var t = local; t < layer.steps; t += WORKGROUP) {
         atomicStore(&fired[t], 0u);
+        atomicStore(&driven[t], 0u);
     }
     workgroupBarrier();
     let chip = group.z;
@@ -34,6 +36,9 @@ fn main(
         let given = given_steps();
         let size = pixels() * layer.column_words;
         let first = (chip * run.images + image) * given * size + word;
+        // Windows for pool.wgsl are counted there.
+        let apart = any(window != vec2(layer.window_width, layer.window_height));
+        let fan = select(fan_out(at, whole, layer.next_kernel), 0u, apart);
         let result = ((chip * run.images + image) * layer.steps * whole.y + at.y) * whole.x + at.x;
         for (var t = 0u; t < layer.steps; t++) {
             let norm = 2u * ((chip * layer.steps + t) * layer.column_words + word);
@@ -53,11 +58,15 @@ fn main(
             }
             if (all(at < whole)) {
                 pulses[(result + t * whole.y * whole.x) * layer.column_words + word] = packed(pulse);
+                if (fan > 0u && any(pulse != vec4<i32>())) {
+                    atomicAdd(&driven[t], fan * drive_times(pulse));
+                }
             }
         }
     }
     workgroupBarrier();
     for (var t = local; t < layer.steps; t += WORKGROUP) {
         atomicAdd(&counts[(1u + chip * layer.layers + layer.index) * layer.steps + t], atomicLoad(&fired[t]));
+        atomicAdd(&counts[drives_from(chip, layer.index + 1u) + t], atomicLoad(&driven[t]));
     }
 }

@@ -4,6 +4,8 @@
 @group(1) @binding(1) var<storage, read> spikes: array<u32>; // [chips and maps, pixels, columns / 4]
 @group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [chips and maps, planes, windows, columns / 4]
 
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -28,9 +30,16 @@ fn main(
             sum += unpacked(spikes[first + (y * layer.width + x) * layer.column_words]);
         }
     }
+    var drives = 0u;
     for (var plane = 0u; plane < layer.next_planes; plane++) {
         let digits = select(sum & vec4((1i << DIGIT_BITS) - 1i), sum, layer.next_planes == 1u);
         pulses[(map * layer.next_planes + plane) * size + index % size] = packed(digits);
+        drives += drive_times(digits);
         sum >>= vec4(DIGIT_BITS);
+    }
+    if (drives > 0u) {
+        let chip = map / (run.images * layer.steps);
+        let fan = fan_out(vec2(pixel % width, pixel / width), vec2(width, height), layer.next_kernel);
+        atomicAdd(&counts[drives_from(chip, layer.index + 1u) + map % layer.steps], fan * drives);
     }
 }

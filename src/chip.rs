@@ -16,7 +16,7 @@ use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
 use crate::network::{Drive, Encoding, Layer, Model, Network, Neuron};
 use crate::numeric::Shape;
-use crate::profile::{Profile, Scheme, Sram, SramInit, VariationKind};
+use crate::profile::{Profile, Scheme, Sram, SramInit, TileInputs, VariationKind};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
@@ -32,6 +32,8 @@ pub struct Chip {
     pub neuron: Neuron,
     /// What the first layer's inputs are.
     pub encoding: Encoding,
+    /// How inputs drive word lines.
+    pub inputs: TileInputs,
     /// Bytes that its companion arrays hold.
     pub sram_bytes: usize,
     /// Pulses that programmed its cells, where conductances are modelled.
@@ -53,6 +55,8 @@ pub struct ProgrammedLayer {
     pub gain: Vec<f32>,
     /// Offset per step and channel, `[steps, columns]`; empty for the readout.
     pub offset: Vec<f32>,
+    /// Elements that its companion array stores.
+    pub sram_elements: usize,
 }
 
 /// What a chip is made from, checked once for a whole series of chips.
@@ -104,13 +108,14 @@ impl Chip {
             let input_unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
             let drive = plan.drive((i == 0).then_some(encoding));
             let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
+            let sram_elements = arrays.sram_elements();
             let arrays = arrays.finish(profile, (i as u32, &plan), drive, converters, draw)?;
             let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
-            Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset })
+            Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset, sram_elements })
         });
         let layers = programmed.collect::<Result<_>>()?;
         let Model { input, steps, neuron, .. } = *model;
-        Ok(Chip { layers, input, steps, neuron, encoding, sram_bytes, write_pulses })
+        Ok(Chip { layers, input, steps, neuron, encoding, inputs: profile.tile.inputs, sram_bytes, write_pulses })
     }
 }
 

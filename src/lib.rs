@@ -44,7 +44,7 @@
 //! full or calibrated ranges ([`crossbar::adc`]), the companion SRAM array with shift and combination, in integers behind
 //! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons, norms
 //! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]). Not in this version,
-//! and refused: reads that vary, energy and area.
+//! and refused: reads that vary.
 
 pub(crate) mod atomic;
 pub mod attack;

@@ -127,6 +127,16 @@ fn profiles_carry_the_published_sigma() {
 }
 
 #[test]
+fn a_tile_of_silicon_has_the_efficiency_that_was_measured_within_a_factor() {
+    use crosspike::crossbar::cost::tile_efficiency;
+    // NeuRRAM's geometry with the 65 nm constants: 256 x 256 devices in pairs, one bit in. Measured at 130 nm: 43.08 TOPS/W.
+    let keys = ["tile.rows=256", "tile.cols=256"].map(String::from);
+    let profile = Profile::read(&root("hw_profiles/spikesim_65nm.toml"), &keys).unwrap();
+    let found = tile_efficiency(&profile).unwrap();
+    assert!((20.0..90.0).contains(&found), "{found} TOPS/W");
+}
+
+#[test]
 fn cell_profiles_have_their_published_spread() {
     use crosspike::device::conductance::polynomial;
     // Name, range in µS, and σ at some conductances, all in µS: the check values of the published fits.

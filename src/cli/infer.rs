@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array3, Axis, stack};
 use ndarray_npy::WriteNpyExt;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::chips::{ChipArgs, Setup};
 use super::{say, terminal::Terminal};
 use crate::atomic;
+use crate::crossbar::cost::{Spent, SpikeSim};
 use crate::data::Dataset;
 use crate::engine::Counts;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::{ExitOfChip, ExitRule, ExitSummary};
+use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Model};
@@ -95,13 +97,14 @@ pub fn run(args: &Args) -> Result<()> {
         evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
     }
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut sram_bytes, mut write_pulses) = (0, 0);
+    let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
     terminal.begin("chips", chips);
     evaluation.series(&blueprint, indices.clone(), |index, result| {
         accuracies.push(result.accuracy);
         sram_bytes += result.sram_bytes;
         write_pulses += result.write_pulses;
+        elements.iter_mut().zip(&result.sram_elements).for_each(|(sum, layer)| *sum += layer);
         counts.add(&result.counts);
         exits.extend(ExitOfChip::new(index, result));
         if args.logits.is_some() {
@@ -126,6 +129,9 @@ pub fn run(args: &Args) -> Result<()> {
     ] {
         origin["configuration"][key] = value;
     }
+    let price = Price::of(&blueprint);
+    let elements: Vec<usize> = elements.iter().map(|sum: &usize| (sum + chips as usize / 2) / chips as usize).collect();
+    let energy = price.spent(&counts, chips as usize * data.len(), model.steps as f64, &elements);
     let stats = summarise(&accuracies);
     let sram_bytes = sram_bytes as f64 / chips as f64;
     let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
@@ -140,7 +146,9 @@ pub fn run(args: &Args) -> Result<()> {
                 "adc_clipped": by_layer(model, &counts.clipped),
                 "adder_saturated": by_layer(model, &counts.saturated),
             },
-            "energy": Value::Null,
+            "energy": energy.as_ref().map(|energy| json!({
+                "pj_per_image": energy, "spikesim_dense": SpikeSim::of(model, 64),
+            })),
             "sram_bytes": sram_bytes,
             "write_pulses": write_pulses as f64 / chips as f64,
             "early_exit": early,
@@ -179,6 +187,9 @@ pub fn run(args: &Args) -> Result<()> {
         let share = 100.0 * sram_bytes / blueprint.rram_bytes();
         say(&format!("companion arrays hold {sram_bytes:.0} bytes a chip, {share:.0} % of the RRAM's weights"))?;
     }
+    if let Some(energy) = &energy {
+        say(&described(energy))?;
+    }
     early.map_or(Ok(()), |early| say(&early.to_string()))
 }
 
@@ -188,6 +199,23 @@ impl Args {
         let (images, data) = (self.adapt_batch as usize, self.adapt_data.clone());
         self.adapt.map(|batches| Sample { batches: batches as usize, images, data })
     }
+}
+
+/// Energy and latency in words, with what they do not hold.
+fn described(energy: &Spent) -> String {
+    let microjoule = |pj: f64| format!("{:.3} µJ", pj * 1e-6);
+    let latency = energy.latency_ns.map_or(String::new(), |ns| format!(", {:.3} ms layer after layer", ns * 1e-6));
+    let left_out = match energy.left_out.len() {
+        0 => String::new(),
+        _ => format!("\nleft out, for the profile has no constant: {}", energy.left_out.join(", ")),
+    };
+    format!(
+        "an image: {}, {} of it by spikes and {} whatever comes in{latency}; ADC model: {}{left_out}",
+        microjoule(energy.total_pj),
+        microjoule(energy.spike_driven_pj),
+        microjoule(energy.static_pj),
+        energy.adc_model
+    )
 }
 
 /// Gives an error that knows no place the option that it is about; others have their own.

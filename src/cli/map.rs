@@ -1,5 +1,6 @@
 //! `crosspike map`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -7,13 +8,15 @@ use serde_json::json;
 use super::say;
 use crate::atomic;
 use crate::config::Overrides;
+use crate::crossbar::cost::{area, tile_efficiency};
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::error::Result;
 use crate::network::Model;
 use crate::output::{canonical, origin};
 use crate::profile::Profile;
 
-/// Show how a model stands on tiles: tiles a layer, splits, utilisation.
+/// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, and what the end of a word line
+/// loses of its voltage when all of its cells conduct most.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml --set tile.rows=256"
@@ -41,26 +44,42 @@ pub fn run(args: &Args) -> Result<()> {
     let layers = map(&model, &profile);
     let tiles: usize = layers.iter().map(|l| l.tiles).sum();
     let weights: usize = layers.iter().map(|l| l.rows * l.columns).sum();
+    let areas: Vec<_> = model.layers().iter().zip(&layers).map(|(plan, map)| area(&profile, plan, map)).collect();
+    let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
     if let Some(path) = &args.json {
         let origin = origin("map", json!({ "model": model, "profile": profile }));
-        let plan = json!({ "layers": layers, "tiles": tiles, "weights": weights, "origin": origin });
+        let plan = json!({ "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "origin": origin });
         atomic::write(path, canonical(&plan).as_bytes())?;
     }
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
-    text += "layer      place     rows   columns  lines   splits    tiles     used SRAM bytes\n";
-    text += &layers.iter().map(line).collect::<String>();
-    text += &format!("\n{tiles} tiles, {weights} weights");
+    text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop\n";
+    text += &layers.iter().zip(&areas).map(|(layer, area)| line(layer, area)).collect::<String>();
+    let adcs: usize = layers.iter().map(|l| l.adcs).sum();
+    text += &format!("\n{tiles} tiles, {weights} weights, {adcs} converters");
+    let total: f64 = areas.iter().flat_map(BTreeMap::values).sum();
+    if total > 0.0 {
+        text += &format!(", {:.3} mm² (ADC model: {})", total * 1e-6, profile.cost.adc_model);
+    }
+    if let Some(efficiency) = tile_efficiency(&profile) {
+        text += &format!(
+            "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs)"
+        );
+    }
     say(&text)
 }
 
-fn line(layer: &LayerMap) -> String {
+fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {
     let place = serde_json::to_value(layer.place).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
-    let splits = if layer.tiles == 0 { "–".into() } else { format!("{}x{}", layer.row_splits, layer.column_splits) };
-    let lines = if layer.tiles == 0 { "–".into() } else { (layer.columns * layer.lines_per_column).to_string() };
+    let on_tiles = |text: String| if layer.tiles == 0 { "–".into() } else { text };
+    let splits = on_tiles(format!("{}x{}", layer.row_splits, layer.column_splits));
+    let lines = on_tiles((layer.columns * layer.lines_per_column).to_string());
     let used = layer.utilisation.map_or("–".into(), |u| format!("{:.1} %", 100.0 * u));
+    let total: f64 = area.values().sum();
+    let area = if total > 0.0 { format!("{:.3}", total * 1e-6) } else { "–".into() };
+    let drop = layer.worst_drop.map_or("–".into(), |drop| format!("{:.1} %", 100.0 * drop));
     format!(
-        "{:<10} {place:<8} {:>5} {:>8} {lines:>6}   {splits:<8} {:>6} {used:>8} {:>10}\n",
-        layer.layer, layer.rows, layer.columns, layer.tiles, layer.sram_bytes
+        "{:<10} {place:<8} {:>5} {:>8} {lines:>6}   {splits:<8} {:>6} {used:>8} {:>9} {:>6} {:>10} {area:>6} {drop:>6}\n",
+        layer.layer, layer.rows, layer.columns, layer.tiles, layer.cells, layer.adcs, layer.sram_bytes
     )
 }

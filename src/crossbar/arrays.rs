@@ -111,6 +111,11 @@ impl Arrays {
         Ok(Programmed::Folded { weights, grid })
     }
 
+    /// Elements of the companion array that are not 0.
+    pub fn sram_elements(&self) -> usize {
+        self.companion.as_ref().map_or(0, |companion| companion.weights.iter().filter(|w| **w != 0.0).count())
+    }
+
     /// Bytes that the companion array holds.
     pub fn sram_bytes(&self) -> usize {
         self.companion.as_ref().map_or(0, |companion| stored::bytes(&companion.weights, self.code))

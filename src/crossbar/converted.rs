@@ -243,10 +243,10 @@ impl Errors<'_> {
     /// Gains, in codes a unit, and offsets, in codes, `[partitions, columns]`: each keyed by its layer, partition, column and
     /// which of the layer's sides it stands behind.
     fn drawn(&self, converter: Converter, partitions: usize, side: u32) -> (Vec<f32>, Vec<f32>) {
-        let Adc { gain_sigma, offset_sigma, .. } = *self.adc;
+        let Adc { gain_sigma, offset_sigma, columns_shared, .. } = *self.adc;
         let error = |partition: usize, column: usize| match self.draw {
             Some(draw) if gain_sigma > 0.0 || offset_sigma > 0.0 => {
-                let place = [partition as u32, column as u32, self.layer | side << 20];
+                let place = [partition as u32, (column / columns_shared) as u32, self.layer | side << 20];
                 let mut stream = Substream::new(draw.key(Purpose::Converters), place);
                 let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
                 (gain_sigma * normal(), offset_sigma * normal())

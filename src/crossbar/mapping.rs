@@ -6,7 +6,8 @@
 
 use serde::Serialize;
 
-use crate::device::cell::{Columns, bit_lines};
+use super::wires::worst_drop;
+use crate::device::cell::{Columns, bit_lines, slices};
 use crate::network::{Layer, LayerKind, Model};
 use crate::profile::{Layers, Profile, Tile};
 
@@ -23,6 +24,10 @@ pub struct LayerMap {
     pub columns: usize,
     /// Bit lines that a column takes: a pair's two, times the slices.
     pub lines_per_column: usize,
+    /// Conversions of a column, each of its slices'.
+    pub slices: usize,
+    /// Bit lines of unit columns, of one row of tiles.
+    pub unit_lines: usize,
     /// Partitions along the rows, whose sums add digitally; 0 when digital.
     pub row_splits: usize,
     /// Partitions along the columns; 0 when digital.
@@ -31,6 +36,13 @@ pub struct LayerMap {
     pub tiles: usize,
     /// Share of the tiles' cells in use, 0 to 1; none when digital.
     pub utilisation: Option<f64>,
+    /// Cells in use.
+    pub cells: usize,
+    /// Converters, each for as many columns as share it; 0 when they are ideal.
+    pub adcs: usize,
+    /// What the end of a word line loses of its voltage, all its cells at the highest conductance and bit lines ideal; none where
+    /// it has no resistance.
+    pub worst_drop: Option<f64>,
     /// Bytes of the companion SRAM array, dense.
     pub sram_bytes: usize,
 }
@@ -64,9 +76,19 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
         let row_splits = rows.div_ceil(tile_rows) * on_rram;
         let rram = profile.rram_of(&layer.name);
         let (lines_per_column, units) = bit_lines(rram);
-        let column_splits = Columns::of(rram, profile.tile).tiles(columns) * on_rram;
+        let slices = slices(rram);
+        let per_tile = Columns::of(rram, profile.tile);
+        let column_splits = per_tile.tiles(columns) * on_rram;
         let tiles = row_splits * column_splits;
         let lines = columns * lines_per_column + units * column_splits;
+        let shared = profile.adc.columns_shared;
+        let converters = |tile: usize| {
+            let held = per_tile.per_tile.min(columns - tile * per_tile.per_tile);
+            (held * slices + units).div_ceil(shared)
+        };
+        let adcs = if profile.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 };
+        let used = per_tile.per_tile.min(columns) * lines_per_column + units;
+        let drops = profile.wires.word_ohm > 0.0 && place == Place::Rram;
         let cells = (tiles * tile_rows * tile_cols) as f64;
         LayerMap {
             layer: layer.name.clone(),
@@ -74,10 +96,15 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
             rows,
             columns,
             lines_per_column: lines_per_column * on_rram,
+            slices: slices * on_rram,
+            unit_lines: units * column_splits,
             row_splits,
             column_splits,
             tiles,
             utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
+            cells: rows * lines * on_rram,
+            adcs,
+            worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us, used, profile.wires)),
             sram_bytes: (rows * columns * profile.sram_of(&layer.name).bits as usize).div_ceil(8) * on_rram,
         }
     };

@@ -46,6 +46,13 @@ pub fn transfer(conductances: &[f64], n: usize, wires: Wires) -> Vec<f64> {
     }
 }
 
+/// What the end of a word line of `n` cells of this conductance, in microsiemens, loses of its voltage; bit lines ideal.
+pub fn worst_drop(g_us: f64, n: usize, wires: Wires) -> f64 {
+    let cells = vec![g_us * MICRO; n];
+    let currents = word_lines(&cells, n, 1.0 / wires.word_ohm);
+    1.0 - currents[n - 1] / cells[n - 1]
+}
+
 /// Ideal bit lines: every word line is a ladder to ground.
 fn word_lines(conductances: &[f64], n: usize, g_w: f64) -> Vec<f64> {
     let row = |cells: &[f64]| {

@@ -92,12 +92,17 @@ impl Columns {
     }
 }
 
+/// Slices of a weight of magnitude up to 1.
+pub fn slices(rram: &Rram) -> usize {
+    if rram.model == DeviceModel::Weight { 1 } else { Code::new(rram, &[1.0]).slices() as usize }
+}
+
 /// Bit lines that a weight of magnitude up to 1 takes, and those that the unit columns of a tile do.
 pub fn bit_lines(rram: &Rram) -> (usize, usize) {
     if rram.model == DeviceModel::Weight {
         return (1, 0);
     }
-    let slices = Code::new(rram, &[1.0]).slices() as usize;
+    let slices = slices(rram);
     if rram.cell.mapping == CellMapping::Offset { (slices, slices) } else { (2 * slices, 0) }
 }
 

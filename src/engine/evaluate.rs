@@ -54,6 +54,8 @@ pub struct ChipResult {
     pub counts: Counts,
     /// Bytes that the chip's companion arrays hold.
     pub sram_bytes: usize,
+    /// Elements that each layer's companion array stores.
+    pub sram_elements: Vec<usize>,
     /// Pulses that programmed its cells, where conductances are modelled.
     pub write_pulses: u64,
     /// The same with early exit, where it was asked for.
@@ -190,6 +192,7 @@ struct Tally {
     /// With early exit: its answers, and the steps that each image ran.
     early: Option<(Exit, Answers, Vec<usize>)>,
     sram_bytes: usize,
+    sram_elements: Vec<usize>,
     write_pulses: u64,
 }
 
@@ -204,7 +207,14 @@ impl Tally {
     fn new(chip: &Chip, exit: Option<Exit>) -> Self {
         let early = exit.map(|exit| (exit, Answers::default(), vec![]));
         let counts = Counts::new(chip.layers.len() - 1, chip.steps);
-        Tally { all: Answers::default(), counts, early, sram_bytes: chip.sram_bytes, write_pulses: chip.write_pulses }
+        Tally {
+            all: Answers::default(),
+            counts,
+            early,
+            sram_bytes: chip.sram_bytes,
+            sram_elements: chip.layers.iter().map(|layer| layer.sram_elements).collect(),
+            write_pulses: chip.write_pulses,
+        }
     }
 
     fn add(&mut self, outcome: Outcome, labels: &[u32]) {
@@ -218,13 +228,13 @@ impl Tally {
     }
 
     fn close(self) -> Result<ChipResult> {
-        let Tally { all, counts, early, sram_bytes, write_pulses } = self;
+        let Tally { all, counts, early, sram_bytes, sram_elements, write_pulses } = self;
         let early = early.map(|(exit, answers, steps)| {
             let (accuracy, correct, logits) = answers.close()?;
             Ok(ExitResult { accuracy, correct, logits, steps, counts: exit.counts(&counts) })
         });
         let ((accuracy, correct, logits), exit) = (all.close()?, early.transpose()?);
-        Ok(ChipResult { accuracy, correct, logits, counts, sram_bytes, write_pulses, exit })
+        Ok(ChipResult { accuracy, correct, logits, counts, sram_bytes, sram_elements, write_pulses, exit })
     }
 }
 

@@ -5,6 +5,7 @@ pub mod cpu;
 pub mod evaluate;
 pub mod exit;
 pub mod gpu;
+pub mod price;
 
 use cpu::mean_readout;
 use ndarray::{Array2, Array3, Axis};
@@ -32,6 +33,9 @@ pub struct Counts {
     pub input: Vec<u64>,
     /// Spikes per spiking layer and step, before the pool.
     pub spikes: Vec<Vec<u64>>,
+    /// How often the rows of each layer's matrix are driven, per layer, the readout included, and step: once for each
+    /// binary digit, or pulse, of an input and each output pixel.
+    pub drives: Vec<Vec<u64>>,
     /// Partial sums beyond the ends of a converter's range, per layer, the readout included.
     pub clipped: Vec<u64>,
     /// Sums at which the adder behind converter and companion array saturated, per layer.
@@ -42,24 +46,34 @@ impl Counts {
     /// No events yet, of a chip with so many spiking layers.
     pub fn new(layers: usize, steps: usize) -> Self {
         let none = vec![0; layers + 1];
-        Counts { input: vec![0; steps], spikes: vec![vec![0; steps]; layers], clipped: none.clone(), saturated: none }
+        Counts {
+            input: vec![0; steps],
+            spikes: vec![vec![0; steps]; layers],
+            drives: vec![vec![0; steps]; layers + 1],
+            clipped: none.clone(),
+            saturated: none,
+        }
     }
 
     /// Adds another batch's events.
     pub fn add(&mut self, other: &Counts) {
         let pairs = |a: &mut Vec<u64>, b: &[u64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         pairs(&mut self.input, &other.input);
-        for (a, b) in self.spikes.iter_mut().zip(&other.spikes) {
-            pairs(a, b);
-        }
+        let layers = self.spikes.iter_mut().zip(&other.spikes).chain(self.drives.iter_mut().zip(&other.drives));
+        layers.for_each(|(a, b)| pairs(a, b));
         pairs(&mut self.clipped, &other.clipped);
         pairs(&mut self.saturated, &other.saturated);
     }
 
-    /// The pulses and spikes of the first `steps` steps. What converters and adders cut is not known step by step.
+    /// The pulses, spikes and drives of the first `steps` steps. What converters and adders cut is not known step by step.
     pub fn until(&self, steps: usize) -> Counts {
         let until = |counts: &Vec<u64>| counts[..steps.min(counts.len())].to_vec();
-        Counts { input: until(&self.input), spikes: self.spikes.iter().map(until).collect(), ..Counts::default() }
+        Counts {
+            input: until(&self.input),
+            spikes: self.spikes.iter().map(until).collect(),
+            drives: self.drives.iter().map(until).collect(),
+            ..Counts::default()
+        }
     }
 
     /// Spikes of all layers and steps.

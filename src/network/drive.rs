@@ -1,6 +1,13 @@
-//! What drives a layer's word lines: integers, in digit planes that are applied one after the other.
+//! What drives a layer's word lines: integers, in digit planes that are applied one after the other; and how often lines are
+//! driven, the events that energy is counted from.
+//!
+//! A line is driven once for each binary digit that is 1, or for each pulse, of its input, and for each output pixel whose
+//! window holds it: every output pixel is a pass of its own over the tiles.
 
 use super::encode::{DIGIT_BITS, Encoding};
+use super::pulses::Pulses;
+use crate::numeric::unrolling::Unrolling;
+use crate::profile::TileInputs;
 
 /// The inputs of a layer: magnitudes of at most `largest` a plane, each plane `plane_bits` bits above the one below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,5 +50,80 @@ impl Drive {
     /// Binary digits of a plane.
     pub fn bits(&self) -> u32 {
         u32::BITS - self.largest.leading_zeros()
+    }
+}
+
+/// Output pixels whose window holds each pixel of a layer's input map.
+pub fn fan_out(unrolling: Unrolling, pixels: usize) -> Vec<u32> {
+    let Unrolling { input, kernel } = unrolling;
+    if kernel == 1 {
+        return vec![1; pixels];
+    }
+    let reach = |at: usize, size: usize| (at + kernel / 2).min(size - 1) - at.saturating_sub(kernel / 2) + 1;
+    let all = (0..input.height).flat_map(|y| (0..input.width).map(move |x| (y, x)));
+    all.map(|(y, x)| (reach(y, input.height) * reach(x, input.width)) as u32).collect()
+}
+
+/// How often an input of this magnitude drives its line.
+fn times(magnitude: u8, inputs: TileInputs) -> u64 {
+    if inputs == TileInputs::Pulses { magnitude.into() } else { magnitude.count_ones().into() }
+}
+
+/// How often a map of pulses drives lines; `fan` as [`fan_out`] gives it.
+pub fn of_pulses(pulses: &Pulses, map: usize, fan: &[u32], inputs: TileInputs) -> u64 {
+    // A byte holds two digits where counts have several planes.
+    let digits = pulses.planes() > 1 || pulses.largest() > 127;
+    let count = |byte: u8| match digits {
+        _ if pulses.are_bits() => byte.count_ones().into(),
+        true => times(byte & 15, inputs) + times(byte >> 4, inputs),
+        false => times(byte, inputs),
+    };
+    let pixel = |(pixel, fan): (usize, &u32)| pulses.each_byte(map, pixel, count) * u64::from(*fan);
+    fan.iter().enumerate().map(pixel).sum()
+}
+
+/// How often an encoded map `[planes, pixels, channels]` drives lines.
+pub fn of_encoded(digits: &[i8], channels: usize, fan: &[u32], inputs: TileInputs) -> u64 {
+    let pixel = |(digits, fan): (&[i8], &u32)| {
+        digits.iter().map(|digit| times(digit.unsigned_abs(), inputs)).sum::<u64>() * u64::from(*fan)
+    };
+    digits.chunks(channels).zip(fan.iter().cycle()).map(pixel).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::digits::LANES;
+    use crate::numeric::Shape;
+
+    #[test]
+    fn a_pixel_is_in_the_windows_around_it() {
+        let unrolling = |height, width| Unrolling { input: Shape { channels: 2, height, width }, kernel: 3 };
+        assert_eq!(fan_out(unrolling(3, 4), 12), [4, 6, 6, 4, 6, 9, 9, 6, 4, 6, 6, 4]);
+        assert_eq!(fan_out(unrolling(1, 1), 1), [1]);
+        assert_eq!(fan_out(unrolling(2, 1), 2), [2, 2]);
+    }
+
+    #[test]
+    fn lines_are_driven_by_digits_or_by_pulses() {
+        let (unrolling, channels) = (Unrolling { input: Shape { channels: 3, height: 2, width: 3 }, kernel: 3 }, 3);
+        let fan = fan_out(unrolling, 6);
+        for largest in [1u32, 4, 127, 200, 3000] {
+            let count = |pixel: usize, channel: usize| ((pixel * 7 + channel * 13 + 5) as u32 * 97) % (largest + 1);
+            let mut pulses = Pulses::new(1, 6, channels, largest);
+            for pixel in 0..6 {
+                let lane = |lane| if lane < channels { count(pixel, lane) as u16 } else { 0 };
+                pulses.put(0, pixel, 0, &std::array::from_fn::<u16, LANES, _>(lane));
+            }
+            let drive = Drive::pulses(largest);
+            for inputs in [TileInputs::BitPlanes, TileInputs::Pulses] {
+                let of = |n: u32| (0..drive.planes).map(|p| times(drive.digit(n as i32, p) as u8, inputs)).sum::<u64>();
+                let all = (0..6).flat_map(|pixel| (0..channels).map(move |channel| (pixel, channel)));
+                let expected: u64 = all.map(|(pixel, c)| of(count(pixel, c)) * u64::from(fan[pixel])).sum();
+                assert_eq!(of_pulses(&pulses, 0, &fan, inputs), expected, "{largest}, {inputs:?}");
+            }
+        }
+        assert_eq!(of_encoded(&[3, -1, 0, 8, 0, 0], 1, &[1, 2, 3], TileInputs::BitPlanes), 2 + 2 + 1);
+        assert_eq!(of_encoded(&[3, -1, 0, 8, 0, 0], 1, &[1, 2, 3], TileInputs::Pulses), 3 + 2 + 8);
     }
 }

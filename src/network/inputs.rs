@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use super::Layer;
+use super::drive::{fan_out, of_encoded};
 use super::encode::{Batch, Encoder, digit};
+use crate::profile::TileInputs;
 
 /// A batch with its encoder. What it sends is computed when first asked for and then kept.
 #[derive(Debug)]
@@ -45,6 +48,18 @@ impl Inputs {
             let _ = self.pulses.set(self.encode());
         }
         self.pulses.get_or_init(|| self.encode())
+    }
+
+    /// How often the images drive the rows of the first layer, per step.
+    pub fn drives(&self, first: &Layer, inputs: TileInputs) -> Vec<u64> {
+        let (planes, shape) = (self.encoder.encoding.planes() as usize, self.encoder.shape);
+        let fan = fan_out(first.unrolling(), shape.height * shape.width);
+        let image = |b: usize| -> Vec<u64> {
+            let maps = self.pulses().image(b).chunks(planes * shape.len());
+            maps.map(|map| of_encoded(map, shape.channels, &fan, inputs)).collect()
+        };
+        let images: Vec<Vec<u64>> = (0..self.batch.len()).into_par_iter().map(image).collect();
+        (0..self.steps).map(|t| images.iter().map(|steps| steps[t.min(steps.len() - 1)]).sum()).collect()
     }
 
     /// The bytes that an image takes here, values and pulses.

@@ -30,6 +30,7 @@ pub struct Pulses {
     pub blocks: usize,
     /// Bytes of a pulse; 0 for spikes, which are bits.
     bytes: usize,
+    largest: u32,
 }
 
 impl Pulses {
@@ -37,7 +38,7 @@ impl Pulses {
     pub fn new(maps: usize, pixels: usize, channels: usize, largest: u32) -> Self {
         let blocks = channels.div_ceil(LANES);
         let bytes = if largest == 1 { 0 } else { largest.ilog2() as usize / 8 + 1 };
-        let mut pulses = Pulses { data: Vec::new(), pixels, blocks, bytes };
+        let mut pulses = Pulses { data: Vec::new(), pixels, blocks, bytes, largest };
         pulses.data = vec![0; maps * pulses.map()];
         pulses
     }
@@ -97,6 +98,22 @@ impl Pulses {
         }
         let plane = &map[plane * self.pixels * self.channels()..];
         out.copy_from_slice(&plane[pixel * self.channels()..][..out.len()]);
+    }
+
+    /// No pulse is larger.
+    pub fn largest(&self) -> u32 {
+        self.largest
+    }
+
+    /// Sums `count(byte)` over the bytes of a pixel's pulses, all planes; spikes are eight a byte.
+    pub fn each_byte(&self, map: usize, pixel: usize, count: impl Fn(u8) -> u64) -> u64 {
+        let map = &self.data[map * self.map()..][..self.map()];
+        if self.bytes == 0 {
+            return map[pixel * self.blocks * 2..][..self.blocks * 2].iter().map(|byte| count(*byte)).sum();
+        }
+        let plane = self.pixels * self.channels();
+        let planes = (0..self.bytes).map(|p| &map[p * plane + pixel * self.channels()..][..self.channels()]);
+        planes.flatten().map(|byte| count(*byte)).sum()
     }
 
     /// Share of a map's channels that have a pulse.

@@ -3,6 +3,7 @@
 //! Every section is optional and every default is the ideal one. A key that is unknown, or that this version cannot
 //! honour, is an error with its line, never ignored.
 
+mod cost;
 mod rram;
 mod validate;
 
@@ -11,6 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use cost::{Area, Cost, Energy, Time};
 pub use rram::{
     Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Programming, Rram, Scheme, Variation, VariationKind,
 };
@@ -36,9 +38,16 @@ pub struct Profile {
     pub wires: Wires,
     /// The companion SRAM array.
     pub sram: Sram,
+    /// What events and parts cost.
+    #[serde(skip_serializing_if = "is_free")]
+    pub cost: Cost,
     /// Layers that differ, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub layer: BTreeMap<String, LayerProfile>,
+}
+
+fn is_free(cost: &Cost) -> bool {
+    !cost.any()
 }
 
 /// `[layer.NAME.rram]` and `[layer.NAME.sram]`: the same keys for one layer; what they leave out is the profile's.
@@ -93,6 +102,8 @@ pub struct Adc {
     pub step: Option<AdcStep>,
     /// Training images that a calibrated range is profiled on.
     pub calibration_images: usize,
+    /// Columns that take turns at one converter.
+    pub columns_shared: usize,
     /// Standard deviation of a converter's gain error, relative to 1.
     pub gain_sigma: f64,
     /// Standard deviation of a converter's offset error, in steps.
@@ -106,6 +117,7 @@ impl Default for Adc {
             range: AdcRange::default(),
             step: None,
             calibration_images: 128,
+            columns_shared: 1,
             gain_sigma: 0.0,
             offset_sigma: 0.0,
         }

@@ -1,8 +1,8 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
 use super::{
-    Adc, AdcStep, Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Profile, Programming, Rounding, Rram, Scheme,
-    Sram, SramInit, Variation, VariationKind,
+    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, Profile, Programming, Rounding, Rram,
+    Scheme, Sram, SramInit, Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
@@ -30,6 +30,7 @@ impl Profile {
             }
         }
         self.validate_adc(document)?;
+        self.validate_cost(document)?;
         for (section, rram) in std::iter::once(("rram".to_string(), &self.rram))
             .chain(self.layer.iter().map(|(name, own)| (format!("layer.{name}.rram"), &own.rram)))
         {
@@ -58,11 +59,34 @@ impl Profile {
 }
 
 impl Profile {
+    fn validate_cost(&self, document: &Document) -> Result<()> {
+        let Cost { adc_model, energy_pj, area_um2, time_ns } = &self.cost;
+        for (section, keys) in
+            [("energy_pj", energy_pj.all()), ("area_um2", area_um2.all()), ("time_ns", time_ns.all())]
+        {
+            for (key, value) in keys {
+                if value.is_some_and(|value| !(value.is_finite() && (0.0..=1e12).contains(&value))) {
+                    let key = format!("cost.{section}.{key}");
+                    return Err(document.error(&key, "expected a number from 0 to 1e12"));
+                }
+            }
+        }
+        if adc_model.is_empty() && (energy_pj.adc.is_some() || area_um2.adc.is_some()) {
+            let message = "is missing, and converters cost something: public models differ five- to twelvefold; expected \
+                           the name of the one that the constants are of";
+            return Err(document.error("cost.adc_model", message));
+        }
+        Ok(())
+    }
+
     fn validate_adc(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(key, message));
-        let Adc { bits, step, calibration_images, gain_sigma, offset_sigma, .. } = self.adc;
+        let Adc { bits, step, calibration_images, columns_shared, gain_sigma, offset_sigma, .. } = self.adc;
         if bits > 16 {
             return refuse("adc.bits", format!("{bits}, expected 0 (ideal) to 16 bits"));
+        }
+        if !(1..=65536).contains(&columns_shared) {
+            return refuse("adc.columns_shared", format!("{columns_shared}, expected 1 to 65536 columns"));
         }
         if !(1..=1 << 20).contains(&calibration_images) {
             return refuse("adc.calibration_images", format!("{calibration_images}, expected 1 to 1048576 images"));

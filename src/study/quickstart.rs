@@ -14,6 +14,7 @@ use crate::config::Document;
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::evaluate::Evaluation;
+use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
@@ -195,10 +196,11 @@ impl Quickstart {
     ) -> Result<Point> {
         let profile = self.profile(stage.overrides, scale)?;
         let blueprint = Blueprint::new(&profile, &self.model, stage.network, Encoding::Poisson, SEED)?;
+        let price = Price::of(&blueprint);
         let chips = if blueprint.varies() { CHIPS } else { 1 };
         let mut rows = Vec::new();
         evaluation.series(&blueprint, 0..chips, |chip, result| {
-            rows.push(Trial::of(0, chip, result, self.model.steps).row());
+            rows.push(Trial::of(0, chip, result, self.model.steps, &price).row());
             *done += 1;
             monitor.progress(*done, stage.name);
             if monitor.stop() {

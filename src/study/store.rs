@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::table::ChipRow;
 use crate::attack::Judged;
 use crate::engine::evaluate::ChipResult;
+use crate::engine::price::Price;
 use crate::error::{Error, Result};
 
 /// One finished trial.
@@ -37,12 +38,14 @@ pub struct Trial {
     pub clipped: u64,
     /// Sums at which an adder saturated, likewise.
     pub saturated: u64,
+    /// Femtojoule of all images; absent where the profile has no costs, or they are not known.
+    pub energy_fj: Option<u64>,
 }
 
 impl Trial {
     /// Of a chip that ran so many images: of its early answers where there are any. Spikes then are those of the steps that
     /// images ran, where they are known, else of all.
-    pub fn of(point: u64, chip: u64, result: &ChipResult, steps: usize) -> Self {
+    pub fn of(point: u64, chip: u64, result: &ChipResult, steps: usize, price: &Price) -> Self {
         let (correct, counts, ran) = match &result.exit {
             Some(early) => (early.correct, early.counts.as_ref(), early.steps.iter().sum()),
             None => (result.correct, None, result.logits.nrows() * steps),
@@ -57,6 +60,9 @@ impl Trial {
             steps: ran as u64,
             clipped: result.counts.clipped.iter().sum(),
             saturated: result.counts.saturated.iter().sum(),
+            energy_fj: price
+                .energy_pj(result, steps)
+                .map(|pj| (pj * 1000.0 * result.logits.nrows() as f64).round() as u64),
         }
     }
 
@@ -72,6 +78,7 @@ impl Trial {
             steps: (judged.images * steps) as u64,
             clipped: judged.counts.clipped.iter().sum(),
             saturated: judged.counts.saturated.iter().sum(),
+            energy_fj: None,
         }
     }
 
@@ -83,6 +90,7 @@ impl Trial {
             spikes_per_image: self.spikes as f64 / self.images as f64,
             clipped_per_image: self.clipped as f64 / self.images as f64,
             saturated_per_image: self.saturated as f64 / self.images as f64,
+            energy_pj_per_image: self.energy_fj.map(|fj| fj as f64 / 1000.0 / self.images as f64),
             sram_bytes: self.sram_bytes,
         }
     }
@@ -110,8 +118,10 @@ impl Store {
 
     /// Appends one trial.
     pub fn push(&mut self, trial: Trial) -> Result<()> {
-        let Trial { point, chip, correct, images, spikes, sram_bytes, steps, clipped, saturated } = trial;
-        let line = format!("{point},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated}\n");
+        let Trial { point, chip, correct, images, spikes, sram_bytes, steps, clipped, saturated, energy_fj } = trial;
+        let energy = energy_fj.map_or(String::new(), |fj| fj.to_string());
+        let line =
+            format!("{point},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated},{energy}\n");
         self.file.write_all(line.as_bytes()).map_err(Error::io(&self.path))
     }
 }
@@ -164,6 +174,7 @@ mod tests {
             steps: 80,
             clipped: 3,
             saturated: 1,
+            energy_fj: Some(9),
         };
         let trial = |chip| Trial { chip, ..counted };
         let mut store = Store::open(&path).unwrap();

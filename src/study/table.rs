@@ -28,6 +28,8 @@ pub struct ChipRow {
     pub clipped_per_image: f64,
     /// Sums at which an adder saturated, per image.
     pub saturated_per_image: f64,
+    /// Picojoule of an image, where it is known.
+    pub energy_pj_per_image: Option<f64>,
     /// Bytes that the companion arrays hold.
     pub sram_bytes: u64,
 }
@@ -43,6 +45,12 @@ impl Point {
         self.more.iter().find(|(k, _)| *k == key).map_or("", |(_, value)| value)
     }
 
+    /// Picojoule of an image, on average over the chips; none where one's is not known.
+    pub fn energy_pj(&self) -> Option<f64> {
+        let known: Option<Vec<f64>> = self.chips.iter().map(|chip| chip.energy_pj_per_image).collect();
+        known.map(|known| known.iter().sum::<f64>() / known.len() as f64)
+    }
+
     /// Bytes that a chip's companion arrays hold, on average.
     pub fn sram_bytes(&self) -> f64 {
         self.chips.iter().map(|chip| chip.sram_bytes as f64).sum::<f64>() / self.chips.len() as f64
@@ -53,12 +61,14 @@ impl Point {
 const CLIPPED: &str = "adc_clipped_per_image";
 /// What adders cut.
 const SATURATED: &str = "adder_saturated_per_image";
+/// What an image takes.
+const ENERGY: &str = "energy_pj_per_image";
 
 /// Writes both tables.
 pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
     let keys: Vec<&str> = points.first().map_or(vec![], |p| p.settings.iter().map(|(k, _)| k.as_str()).collect());
     let values = |point: &Point| point.settings.iter().map(|(_, v)| v.clone()).collect::<Vec<_>>();
-    let columns = ["chip", "accuracy", "spikes_per_image", "sram_bytes", CLIPPED, SATURATED];
+    let columns = ["chip", "accuracy", "spikes_per_image", "sram_bytes", CLIPPED, SATURATED, ENERGY];
     let mut results = vec![[&keys[..], &columns].concat().join_strings()];
     let metrics = [
         "chips",
@@ -71,9 +81,11 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
         "sram_bytes",
         CLIPPED,
         SATURATED,
+        ENERGY,
     ];
     let more = points.first().map_or(vec![], |point| point.more.iter().map(|(key, _)| *key).collect());
     let mut summary = vec![[keys, metrics.to_vec(), more].concat().join_strings()];
+    let optional = |v: Option<f64>| v.map_or(String::new(), number);
     for point in points {
         for row in &point.chips {
             let numbers = [
@@ -83,13 +95,13 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
                 row.sram_bytes.to_string(),
                 number(row.clipped_per_image),
                 number(row.saturated_per_image),
+                optional(row.energy_pj_per_image),
             ];
             results.push([values(point), numbers.to_vec()].concat());
         }
         let stats = point.accuracy();
         let chips = point.chips.len();
         let mean = |of: fn(&ChipRow) -> f64| number(point.chips.iter().map(of).sum::<f64>() / chips as f64);
-        let optional = |v: Option<f64>| v.map_or(String::new(), number);
         let numbers = [
             chips.to_string(),
             number(stats.mean),
@@ -101,6 +113,7 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
             number(point.sram_bytes()),
             mean(|chip| chip.clipped_per_image),
             mean(|chip| chip.saturated_per_image),
+            optional(point.energy_pj()),
         ];
         let more = point.more.iter().map(|(_, value)| value.clone()).collect();
         summary.push([values(point), numbers.to_vec(), more].concat());

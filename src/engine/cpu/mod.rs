@@ -16,6 +16,7 @@ use crate::crossbar::laid::Laid;
 use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::error::Result;
 use crate::kernels::digits::LANES;
+use crate::network::drive::{fan_out, of_pulses};
 use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::{Inputs, LayerKind};
@@ -62,6 +63,8 @@ struct CpuChip<'a> {
 pub(super) struct Layer {
     pub columns: Columns,
     pub neurons: Option<Neurons>,
+    /// Output pixels whose window holds each input pixel.
+    fan: Vec<u32>,
 }
 
 impl Layer {
@@ -71,6 +74,7 @@ impl Layer {
         Layer {
             columns: Columns::new(&layer.plan, &layer.arrays, input, layer.drive, kernel),
             neurons: layer.plan.spikes().then(|| Neurons::new(&layer.plan, chip.neuron, &layer.gain, &layer.offset)),
+            fan: fan_out(layer.plan.unrolling(), layer.plan.input.height * layer.plan.input.width),
         }
     }
 }
@@ -104,16 +108,15 @@ impl CpuChip<'_> {
         let encoded = inputs.pulses();
         counts.input.clone_from(&encoded.per_step);
         let planes = inputs.encoder.encoding.planes() as usize;
+        counts.drives[0] = inputs.drives(&chip.layers[0].plan, chip.inputs);
         let mut laid = Laid::default();
         let mut pulses = None;
         if convolutions == 0 {
             laid.encoded(self.layers[0].columns.patches(), encoded.all(), planes);
         } else {
-            let convolved: Vec<(Option<Pulses>, Vec<Vec<u64>>)> =
+            let convolved: Vec<(Option<Pulses>, Counts)> =
                 (0..images).into_par_iter().map(|b| self.convolve(inputs, b, convolutions)).collect();
-            for (_, spikes) in &convolved {
-                counts.add(&Counts { spikes: spikes.clone(), ..Counts::default() });
-            }
+            convolved.iter().for_each(|(_, events)| counts.add(events));
             pulses = Pulses::concatenate(convolved.into_iter().filter_map(|(pulses, _)| pulses));
         }
         for l in convolutions..spiking {
@@ -121,6 +124,7 @@ impl CpuChip<'_> {
             let given = if l == 0 { inputs.given_steps() } else { steps };
             if let Some(pulses) = &pulses {
                 laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
+                self.count_drives(l, pulses, &mut counts.drives[l]);
             }
             let sums = layer.columns.connect(&laid);
             let Some(neurons) = &layer.neurons else { continue };
@@ -144,6 +148,7 @@ impl CpuChip<'_> {
         let layer = &self.layers[spiking];
         if let Some(pulses) = &pulses {
             laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
+            self.count_drives(spiking, pulses, &mut counts.drives[spiking]);
         }
         let readout = layer.columns.connect(&laid);
         for (b, c) in (0..images).flat_map(|b| (0..classes).map(move |c| (b, c))) {
@@ -164,16 +169,27 @@ pub(crate) fn mean_readout(sum: f32, unit: f32, steps: usize) -> f32 {
 }
 
 impl CpuChip<'_> {
-    /// Runs image `b` through the first `layers` layers; gives the spikes per layer and step.
-    fn convolve(&self, inputs: &Inputs, b: usize, layers: usize) -> (Option<Pulses>, Vec<Vec<u64>>) {
+    /// Adds how often maps `[images·steps]` of pulses drive the rows of layer `l`, per step.
+    fn count_drives(&self, l: usize, pulses: &Pulses, drives: &mut [u64]) {
+        for map in 0..pulses.maps() {
+            drives[map % self.chip.steps] += of_pulses(pulses, map, &self.layers[l].fan, self.chip.inputs);
+        }
+    }
+
+    /// Runs image `b` through the first `layers` layers, and counts what their neurons and rows do.
+    fn convolve(&self, inputs: &Inputs, b: usize, layers: usize) -> (Option<Pulses>, Counts) {
         let steps = self.chip.steps;
         let planes = inputs.encoder.encoding.planes() as usize;
-        let mut spikes = vec![vec![0; steps]; layers];
+        let (spikes, drives) = (vec![vec![0; steps]; layers], vec![vec![0; steps]; layers]);
+        let mut counts = Counts { spikes, drives, ..Counts::default() };
         let mut pulses: Option<Pulses> = None;
         SPACE.with_borrow_mut(|Space { laid, scratch, sums }| {
             for (l, layer) in self.layers.iter().enumerate().take(layers) {
                 match &pulses {
-                    Some(pulses) => laid.pulses(layer.columns.patches(), pulses, 0, steps),
+                    Some(pulses) => {
+                        laid.pulses(layer.columns.patches(), pulses, 0, steps);
+                        self.count_drives(l, pulses, &mut counts.drives[l]);
+                    }
                     None => laid.encoded(layer.columns.patches(), inputs.pulses().image(b), planes),
                 }
                 let Some(neurons) = &layer.neurons else { continue };
@@ -192,11 +208,11 @@ impl CpuChip<'_> {
                     }
                     let step = if given == 1 { 0 } else { rows * row };
                     let block = rows * plan.output.width * LANES;
-                    neurons.scan(Sums { sums, block, step, y, rows }, 0, &mut next, &mut spikes[l]);
+                    neurons.scan(Sums { sums, block, step, y, rows }, 0, &mut next, &mut counts.spikes[l]);
                 }
                 pulses = Some(next);
             }
         });
-        (pulses, spikes)
+        (pulses, counts)
     }
 }

@@ -79,7 +79,7 @@ impl Sizes {
         for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.readout] {
             *size *= chips;
         }
-        sizes.counts = (1 + chips * (chip.layers.len() - 1)) * chip.steps + 2 * chips * chip.layers.len();
+        sizes.counts = (1 + chips * (2 * chip.layers.len() - 1)) * chip.steps + 2 * chips * chip.layers.len();
         Ok(sizes)
     }
 
@@ -103,8 +103,8 @@ pub struct Buffers {
     pub pulses: [Buffer; 2],
     /// A layer's sums.
     pub sums: Buffer,
-    /// Events: the input's, then those of all chips and layers, by steps; then what was clipped and what saturated, by chips
-    /// and layers.
+    /// Events: the input's pulses, by steps; spikes of chips and spiking layers, by steps; drives of chips and layers, by
+    /// steps; what was clipped and what saturated, of chips and layers.
     pub counts: Buffer,
     /// Sums of the readout.
     pub readout: Buffer,

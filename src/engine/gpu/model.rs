@@ -138,6 +138,8 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         rows: plan.rows() as u32,
         positions: (plan.rows() / plan.input.channels) as u32,
         channel_words: plan.input.channels.div_ceil(LANES) as u32,
+        next_kernel: chip.layers.get(index + 1).map_or(1, |next| next.plan.unrolling().kernel as u32),
+        as_pulses: u32::from(chip.inputs == TileInputs::Pulses),
         chip_words: vectors(&chip.layers[index]) as u32,
         ..converters(&chip.layers[index])
     }
@@ -150,7 +152,6 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
         tile_rows: converted.tile_rows as u32,
         partitions: converted.partitions(&layer.plan) as u32,
         bits: layer.drive.bits(),
-        as_pulses: u32::from(converted.inputs == TileInputs::Pulses),
         slices: converted.slices.len() as u32,
         slice_words: slice_vectors(layer, converted) as u32,
         sides: if converted.slices[0].reference.is_some() { 2 } else { 1 },

@@ -152,6 +152,13 @@ impl<'a> GpuChips<'a> {
                 events = rest;
             }
         }
+        for counts in all.iter_mut() {
+            for layer in &mut counts.drives {
+                let (mine, rest) = events.split_at(layer.len());
+                add(layer, mine);
+                events = rest;
+            }
+        }
         let layers = self.chip().layers.len();
         for (counts, cut) in all.iter_mut().zip(events.chunks(2 * layers)) {
             for (layer, cut) in cut.chunks(2).enumerate() {
@@ -170,7 +177,11 @@ impl<'a> GpuChips<'a> {
         let words = classes.next_multiple_of(LANES);
         let mut counts = vec![Counts::new(chip.layers.len() - 1, chip.steps); self.chips.len()];
         if inputs.encoder.encoding != Encoding::Poisson {
-            counts.iter_mut().for_each(|counts| counts.input.clone_from(&inputs.pulses().per_step));
+            let drives = inputs.drives(&chip.layers[0].plan, chip.inputs);
+            for counts in &mut counts {
+                counts.input.clone_from(&inputs.pulses().per_step);
+                counts.drives[0].clone_from(&drives);
+            }
         }
         let none = || Logits::new(keep, chip.steps, (images, classes), unit);
         let mut logits: Vec<Logits> = self.chips.iter().map(|_| none()).collect();

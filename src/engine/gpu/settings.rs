@@ -86,6 +86,10 @@ uniform! {
         positions: u32,
         /// Words of an input pixel's channels.
         channel_words: u32,
+        /// Kernel width of the next layer.
+        next_kernel: u32,
+        /// 1 where inputs drive the lines as pulses.
+        as_pulses: u32,
         /// Behind converters, from here on: rows that are converted together.
         tile_rows: u32,
         /// Partial sums of a column.
@@ -94,8 +98,6 @@ uniform! {
         chip_words: u32,
         /// Binary digits of a plane of inputs.
         bits: u32,
-        /// 1 where inputs drive the lines as pulses.
-        as_pulses: u32,
         /// Slices of the cells.
         slices: u32,
         /// Vectors of a slice for each word of columns.

@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::ExitRule;
+use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Network};
@@ -101,6 +102,7 @@ impl<'a> Judge<'a> {
             Some(training) => with_ranges(blueprint, file.seed, || Ok(training)).map_err(document.locate("data"))?,
             None => blueprint,
         };
+        let price = Price::of(&blueprint);
         self.monitor.begin(question.title, missing.len() as u64);
         let mut done = 0;
         let mut keep = |trial: Trial| {
@@ -136,7 +138,9 @@ impl<'a> Judge<'a> {
                 if let Some(adaptation) = &adaptation {
                     evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
                 }
-                evaluation.series(&blueprint, missing, |chip, result| keep(Trial::of(0, chip, result, model.steps)))?;
+                evaluation.series(&blueprint, missing, |chip, result| {
+                    keep(Trial::of(0, chip, result, model.steps, &price))
+                })?;
             }
         }
         self.monitor.end();

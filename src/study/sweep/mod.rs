@@ -21,6 +21,7 @@ use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::{Evaluation, check_fit};
+use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
@@ -174,6 +175,7 @@ impl Sweep {
                 Some(training) => with_ranges(blueprint, self.file.seed, || Ok(training))?,
                 None => blueprint,
             };
+            let price = Price::of(&blueprint);
             let evaluation = match last.take() {
                 Some((same, evaluation)) if Arc::ptr_eq(same, subject) => evaluation,
                 _ => {
@@ -182,7 +184,7 @@ impl Sweep {
                 }
             };
             evaluation.series(&blueprint, missing, |chip, result| {
-                store.push(Trial::of(p as u64, chip, result, subject.model.steps))?;
+                store.push(Trial::of(p as u64, chip, result, subject.model.steps, &price))?;
                 run += 1;
                 monitor.progress((start + chip).saturating_sub(first) / of + 1, "");
                 if monitor.stop() {

@@ -1,0 +1,50 @@
+//! What counted events cost: energy and latency of a chip's images, by its profile.
+
+use super::Counts;
+use super::evaluate::ChipResult;
+use crate::chip::Blueprint;
+use crate::crossbar::cost::{Run, Spent};
+use crate::crossbar::mapping::{LayerMap, map};
+use crate::network::{Encoding, Layer};
+use crate::profile::Profile;
+
+/// A blueprint's prices.
+pub struct Price {
+    profile: Profile,
+    plans: Vec<Layer>,
+    maps: Vec<LayerMap>,
+    encoding: Encoding,
+}
+
+impl Price {
+    /// Of a blueprint's hardware and layers.
+    pub fn of(blueprint: &Blueprint) -> Self {
+        Price {
+            profile: blueprint.profile().clone(),
+            plans: blueprint.model().layers(),
+            maps: map(blueprint.model(), blueprint.profile()),
+            encoding: blueprint.encoding(),
+        }
+    }
+
+    /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none where the
+    /// profile has no costs.
+    pub fn spent(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Option<Spent> {
+        let Price { profile, plans, maps, encoding } = self;
+        let run = Run { profile, plans, maps, encoding: *encoding, steps };
+        let drives: Vec<f64> =
+            counts.drives.iter().map(|steps| steps.iter().sum::<u64>() as f64 / images as f64).collect();
+        run.spent(&drives, elements)
+    }
+
+    /// Picojoule of an image that a chip took, of all steps, or of its early answers where all images stop together; none where
+    /// the profile has no costs or images stop at steps of their own.
+    pub fn energy_pj(&self, result: &ChipResult, steps: usize) -> Option<f64> {
+        let images = result.logits.nrows();
+        let (counts, steps) = match &result.exit {
+            Some(exit) => (exit.counts.as_ref()?, exit.mean_steps()),
+            None => (&result.counts, steps as f64),
+        };
+        self.spent(counts, images, steps, &result.sram_elements).map(|spent| spent.total_pj)
+    }
+}

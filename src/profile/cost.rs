@@ -1,0 +1,110 @@
+//! `[cost]`: what events cost, and what parts take, each with its unit in its name. A constant that the source lacks is left
+//! out: reports then say so, and count nothing for it.
+
+use serde::{Deserialize, Serialize};
+
+/// Costs of events and parts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cost {
+    /// The ADC model that the converters' constants are of: public ones differ five- to twelvefold.
+    pub adc_model: String,
+    /// Energy of events.
+    pub energy_pj: Energy,
+    /// Area of parts.
+    pub area_um2: Area,
+    /// Time of steps.
+    pub time_ns: Time,
+}
+
+/// A section of optional numbers, their keys, and what each is of.
+macro_rules! constants {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[$field_doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<f64>,)*
+        }
+
+        impl $name {
+            /// Every key with its value.
+            pub fn all(&self) -> Vec<(&'static str, Option<f64>)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+        }
+    };
+}
+
+constants! {
+    /// `[cost.energy_pj]`: picojoule an event.
+    Energy {
+        /// A device of a driven row: one for each drive of its word line.
+        cell_read,
+        /// A word line of a tile, driven once.
+        word_line,
+        /// A conversion.
+        adc,
+        /// The multiplexer in front of it, a conversion.
+        mux,
+        /// What subtracts, shifts and adds a code, a conversion.
+        code,
+        /// The H-tree, a code.
+        htree,
+        /// The tile's buffer, a code.
+        tile_buffer,
+        /// The buffer of partial results, a code.
+        temporary_buffer,
+        /// Fetching a tile's inputs: once for each drive of a tile and output pixel.
+        fetch,
+        /// A neuron's update, a step.
+        neuron,
+        /// A bit of the companion array, read.
+        sram_read_bit,
+        /// An addition of its products.
+        sram_add,
+        /// A pulse that programs a device.
+        write_pulse,
+    }
+}
+
+constants! {
+    /// `[cost.area_um2]`: square micrometre a part.
+    Area {
+        /// A device.
+        cell,
+        /// A converter.
+        adc,
+        /// The multiplexer in front of a converter.
+        mux,
+        /// What subtracts, shifts and adds codes, a converter.
+        code,
+        /// The H-tree, a tile.
+        htree,
+        /// The buffer, a tile.
+        tile_buffer,
+        /// The buffer of partial results, a tile.
+        temporary_buffer,
+        /// A neuron with its membrane.
+        neuron,
+        /// A bit of the companion array.
+        sram_bit,
+    }
+}
+
+constants! {
+    /// `[cost.time_ns]`: nanosecond a step.
+    Time {
+        /// Driving the lines of a tile until they have settled.
+        drive,
+        /// A conversion; converters that serve several columns take them one after the other.
+        conversion,
+    }
+}
+
+impl Cost {
+    /// Whether anything costs anything.
+    pub fn any(&self) -> bool {
+        *self != Cost::default()
+    }
+}

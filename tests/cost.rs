@@ -1,0 +1,145 @@
+//! Energy, latency and area: counted from what chips did, by the profile's constants, each knob in its direction.
+
+mod common;
+
+use common::trained::{baseline, hardware, model};
+use crosspike::chip::Blueprint;
+use crosspike::crossbar::cost::{Spent, area};
+use crosspike::crossbar::mapping::map;
+use crosspike::data::{Dataset, Split};
+use crosspike::engine::calibrate::with_ranges;
+use crosspike::engine::cpu::CpuEngine;
+use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::engine::price::Price;
+use crosspike::network::{Encoder, Encoding};
+
+/// Constants of one picojoule, square micrometre and nanosecond each, on cells behind 6-bit converters.
+const PRICED: [&str; 22] = [
+    "rram.layers=all",
+    "adc.bits=6",
+    "cost.adc_model=a test",
+    "cost.energy_pj.cell_read=1",
+    "cost.energy_pj.word_line=1",
+    "cost.energy_pj.adc=1",
+    "cost.energy_pj.mux=1",
+    "cost.energy_pj.code=1",
+    "cost.energy_pj.htree=1",
+    "cost.energy_pj.tile_buffer=1",
+    "cost.energy_pj.temporary_buffer=1",
+    "cost.energy_pj.fetch=1",
+    "cost.energy_pj.neuron=1",
+    "cost.energy_pj.sram_read_bit=1",
+    "cost.energy_pj.sram_add=1",
+    "cost.area_um2.cell=1",
+    "cost.area_um2.adc=1",
+    "cost.area_um2.sram_bit=1",
+    "cost.time_ns.drive=1",
+    "cost.time_ns.conversion=1",
+    "tile.rows=32",
+    "tile.cols=16",
+];
+
+fn chip(more: &[&str], limit: usize) -> (ChipResult, Option<Spent>) {
+    let (model, profile) = (model(), hardware(&[&PRICED[..], more].concat()));
+    let open = |split| Dataset::open("digits", std::path::Path::new(""), split).unwrap();
+    let data = open(Split::Test).limit(limit);
+    let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+    let blueprint = with_ranges(blueprint, 1, || Ok(open(Split::Train))).unwrap();
+    let price = Price::of(&blueprint);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
+    let mut found = None;
+    let engine = CpuEngine::default();
+    Evaluation::on(&engine, &data, encoder, model.steps)
+        .series(&blueprint, 0..1, |_, result| {
+            found = Some(result.clone());
+            Ok(())
+        })
+        .unwrap();
+    let result = found.unwrap();
+    let spent = price.spent(&result.counts, limit, model.steps as f64, &result.sram_elements);
+    assert_eq!(price.energy_pj(&result, model.steps), spent.as_ref().map(|spent| spent.total_pj));
+    (result, spent)
+}
+
+fn spent(more: &[&str]) -> Spent {
+    chip(more, 40).1.unwrap()
+}
+
+#[test]
+fn events_are_those_of_the_layers() {
+    let (result, spent) = chip(&[], 40);
+    let spent = spent.unwrap();
+    // conv1 of the digits: 9 rows on 1 tile, 16 columns on 1, 64 pixels, 4 steps, 1-bit inputs.
+    let drives = result.counts.drives[0].iter().sum::<u64>() as f64 / 40.0;
+    let conv1 = &spent.layers["conv1"];
+    assert_eq!((conv1["word_line"], conv1["cell_read"]), (drives, 16.0 * drives));
+    assert_eq!((conv1["adc"], conv1["fetch"], conv1["neuron"]), (4.0 * 64.0 * 16.0, 4.0 * 64.0, 4.0 * 64.0 * 16.0));
+    // conv2, behind a pool: counts of 3 bits, 144 rows on 5 tiles, 32 columns on 2, 16 pixels.
+    let conv2 = &spent.layers["conv2"];
+    let passes = 4.0 * 16.0 * 3.0;
+    assert_eq!((conv2["adc"], conv2["fetch"]), (passes * 5.0 * 32.0, passes * 10.0));
+    let parts: f64 = spent.layers.values().flat_map(|layer| layer.values()).sum();
+    assert!((parts - spent.total_pj).abs() < 1e-6 * parts);
+    assert!((spent.spike_driven_pj + spent.static_pj - spent.total_pj).abs() < 1e-6 * parts);
+    // The first layer's spikes drive as the encoder sends them: nine pixels around each, fewer at the edges.
+    let sent = result.counts.input.iter().sum::<u64>() as f64 / 40.0;
+    assert!(drives > 4.0 * sent && drives < 9.0 * sent, "{drives} of {sent}");
+}
+
+#[test]
+fn each_knob_costs_what_it_should() {
+    let base = spent(&[]);
+    let adc = |spent: &Spent| spent.layers.values().map(|layer| layer["adc"]).sum::<f64>();
+    assert!(adc(&spent(&["tile.rows=16"])) > 1.5 * adc(&base), "more tiles along the rows, more conversions");
+    assert!(spent(&["tile.inputs=pulses"]).static_pj < base.static_pj, "counts are converted once");
+    let shared = spent(&["adc.columns_shared=8"]);
+    assert!(shared.latency_ns > base.latency_ns && adc(&shared) == adc(&base), "shared converters take turns");
+    let cells = ["rram.model=cell", "rram.cell.g_max_us=50"];
+    let (pairs, slices) = (spent(&cells), spent(&[&cells[..], &["rram.cell.bits=1"]].concat()));
+    assert!(adc(&pairs) == adc(&base) && adc(&slices) == 4.0 * adc(&pairs), "a conversion a slice: levels of 4 bits");
+    // A companion array has a price by its bits.
+    let array = |bits: &str| {
+        let spent = spent(&[&format!("sram.bits={bits}")]);
+        spent.layers.values().map(|layer| layer["sram_read_bit"]).sum::<f64>()
+    };
+    let (two, four) = (array("2"), array("4"));
+    assert!(two > 0.0 && four > 1.5 * two, "{two} {four}");
+    let residual = |bytes: &str| {
+        let spent = spent(&["sram.bits=3", "sram.init=residual", &format!("sram.budget_bytes={bytes}")]);
+        spent.layers.values().map(|layer| layer["sram_add"]).sum::<f64>()
+    };
+    assert!(residual("500") < 0.6 * residual("5000"), "what is not stored is not read");
+}
+
+#[test]
+fn what_is_not_known_is_said() {
+    assert!(chip(&["cost={}"], 4).1.is_none(), "no costs, no energy");
+    let spent = spent(&[]);
+    assert_eq!(spent.adc_model, "a test");
+    assert!(spent.left_out.contains(&"cost.area_um2.htree".to_string()), "{:?}", spent.left_out);
+    assert!(
+        !spent.left_out.iter().any(|key| key.contains("sram") || key.contains("write_pulse")),
+        "{:?}",
+        spent.left_out
+    );
+    let ideal = chip(&["adc.bits=0"], 4).1.unwrap();
+    assert!(ideal.adc_model.contains("ideal") && ideal.layers.values().all(|layer| layer["adc"] == 0.0));
+}
+
+#[test]
+fn area_follows_tiles_and_converters() {
+    let at = |more: &[&str]| {
+        let (model, profile) = (model(), hardware(&[&PRICED[..], more].concat()));
+        let maps = map(&model, &profile);
+        let layers = model.layers();
+        let areas = layers.iter().zip(&maps).map(|(plan, map)| area(&profile, plan, map));
+        areas.fold([0.0; 3], |sum, area| {
+            let of = |part: &str| area.get(part).copied().unwrap_or(0.0);
+            [sum[0] + of("cell"), sum[1] + of("adc"), sum[2] + of("sram_bit")]
+        })
+    };
+    let (base, shared, array) = (at(&[]), at(&["adc.columns_shared=4"]), at(&["sram.bits=4"]));
+    assert!(shared[1] < 0.5 * base[1] && shared[0] == base[0]);
+    assert!(array[2] > 0.0 && base[2] == 0.0);
+    assert!(at(&["rram.model=cell", "rram.cell.g_max_us=50"])[0] > base[0], "pairs take twice the cells");
+}
