@@ -1,6 +1,6 @@
 // Leaky integrate-and-fire: src/engine/cpu/neurons.rs. A thread scans four columns of one pooling window of one image
-// over all steps, membranes in registers: u = leak*u + (gain*sum + offset); a spike iff u > threshold; then
-// u = u - threshold. The window's spikes are summed before they are written. What does not fill a window at the right and
+// over all steps, membranes in registers: u = leak*u + (gain*sum + offset), in floats or fixed point; a spike iff u > threshold;
+// then u = u - threshold. The window's spikes are summed before they are written. What does not fill a window at the right and
 // lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.
 
 @group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset
@@ -10,6 +10,28 @@
 
 var<workgroup> fired: array<atomic<u32>, MOST_STEPS>;
 var<workgroup> driven: array<atomic<u32>, MOST_STEPS>;
+
+// A product to the membrane's unit.
+fn to_unit(x: vec4<f32>) -> vec4<f32> {
+    let units = clamp(x * layer.scale, vec4(-f32(PRODUCT)), vec4(f32(PRODUCT)));
+    // A power of two, multiplied: divisions need not be exact.
+    return select(round(units), floor(units), layer.floors == 1u) * layer.membrane_unit;
+}
+
+// The potential after a step: src/network/lif.rs.
+fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> vec4<f32> {
+    let leaked = rounded(layer.leak * u);
+    let current = rounded(gain * sum);
+    if (layer.fixed == 0u) {
+        return leaked + (current + offset);
+    }
+    let exact = to_unit(leaked) + (to_unit(current) + offset);
+    if (layer.wraps == 0u) {
+        return clamp(exact, vec4(layer.lowest), vec4(layer.highest));
+    }
+    let turn = -2.0 * layer.lowest;
+    return exact - floor((exact - layer.lowest) * layer.inverse_turn) * turn;
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -47,7 +69,7 @@ fn main(
                 let pixel = at * window + vec2(i % window.x, i / window.x);
                 if (i < window.x * window.y && all(pixel < map)) {
                     let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
-                    let potential = rounded(layer.leak * u[i]) + (rounded(norms[norm] * sums[source]) + norms[norm + 1u]);
+                    let potential = advance(u[i], norms[norm], sums[source], norms[norm + 1u]);
                     let spike = potential > vec4(layer.threshold);
                     u[i] = select(potential, potential - layer.threshold, spike);
                     pulse += vec4<i32>(spike);

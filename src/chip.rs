@@ -14,7 +14,7 @@ use crate::device::Draw;
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
-use crate::network::{Drive, Encoding, Layer, Model, Network, Neuron};
+use crate::network::{Drive, Encoding, Layer, Lif, Model, Network};
 use crate::numeric::Shape;
 use crate::profile::{Profile, Scheme, Sram, SramInit, TileInputs, VariationKind};
 use crate::rng::Stream;
@@ -28,8 +28,8 @@ pub struct Chip {
     pub input: Shape,
     /// Time steps.
     pub steps: usize,
-    /// Neuron constants.
-    pub neuron: Neuron,
+    /// The neurons' constants and arithmetic.
+    pub neuron: Lif,
     /// What the first layer's inputs are.
     pub encoding: Encoding,
     /// How inputs drive word lines.
@@ -96,6 +96,7 @@ impl Chip {
     fn programmed(blueprint: &Blueprint, profile: &Profile, draw: Option<Draw>) -> Result<Chip> {
         let Blueprint { model, network, encoding, .. } = *blueprint;
         let calibration = blueprint.calibration.as_ref();
+        let neuron = Lif::of(model.neuron, &profile.neuron);
         let plans = model.layers();
         let arrays = plans.iter().enumerate().map(|(i, plan)| blueprint.arrays(i, plan, draw));
         let mut arrays: Vec<Arrays> = arrays.collect();
@@ -111,10 +112,11 @@ impl Chip {
             let sram_elements = arrays.sram_elements();
             let arrays = arrays.finish(profile, (i as u32, &plan), drive, converters, draw)?;
             let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
+            let (gain, offset) = neuron.norms(gain, offset);
             Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset, sram_elements })
         });
         let layers = programmed.collect::<Result<_>>()?;
-        let Model { input, steps, neuron, .. } = *model;
+        let Model { input, steps, .. } = *model;
         Ok(Chip { layers, input, steps, neuron, encoding, inputs: profile.tile.inputs, sram_bytes, write_pulses })
     }
 }

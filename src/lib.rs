@@ -42,7 +42,7 @@
 //! Quantised RRAM weights with statistical programming variation, or cells with conductances, their faults and what time does to
 //! them ([`device::cell`]); tile partition, lines with resistance ([`crossbar::wires`]), converters at every tile's bit lines with
 //! full or calibrated ranges ([`crossbar::adc`]), the companion SRAM array with shift and combination, in integers behind
-//! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons, norms
+//! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons in floats or fixed point ([`network::lif`]), norms
 //! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]). Not in this version,
 //! and refused: reads that vary.
 

@@ -237,7 +237,15 @@ fn chips_in_one_load_do_what_each_does_alone() {
 
 #[test]
 fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
-    let settings: [&[&str]; 10] = [
+    let settings: [&[&str]; 12] = [
+        &["neuron.membrane_bits=8", "neuron.fraction_bits=4", "neuron.gain_bits=5"],
+        &[
+            "neuron.membrane_bits=6",
+            "neuron.fraction_bits=4",
+            "neuron.overflow=wrap",
+            "neuron.round=floor",
+            "adc.bits=5",
+        ],
         &["rram.model=cell", "rram.cell.g_max_us=40", "rram.cell.on_off_ratio=5", "rram.layers=all"],
         &["adc.bits=6", "rram.model=cell", "rram.cell.g_max_us=40", "rram.cell.bits=2", "rram.faults.stuck_on=0.02"],
         &[

@@ -1,19 +1,17 @@
-//! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them.
-//!
-//! `u ← λ·u + gain·sum + offset`; a spike iff `u > θ`; then `u ← u − θ`. All in f32, in this order of operations. (The
-//! method writes the spike as `u/θ − 1 > 0`: the same without a division.)
+//! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them. Their arithmetic is that of
+//! [`super::lif`]. (The method writes the spike as `u/θ − 1 > 0`: the same without a division.)
 
 use multiversion::multiversion;
 
 use super::pulses::Pulses;
-use super::{Layer, Neuron};
+use super::{Layer, Lif};
 use crate::kernels::digits::LANES;
 use crate::numeric::Shape;
 
 /// A layer's neurons.
 pub struct Neurons {
-    /// Leak and threshold.
-    pub neuron: Neuron,
+    /// Constants and arithmetic.
+    pub neuron: Lif,
     output: Shape,
     /// The pooling window.
     pub pool: (usize, usize),
@@ -40,7 +38,7 @@ pub struct Sums<'a> {
 
 impl Neurons {
     /// The neurons of a layer with gains and offsets `[steps, columns]`.
-    pub fn new(plan: &Layer, neuron: Neuron, gain: &[f32], offset: &[f32]) -> Self {
+    pub fn new(plan: &Layer, neuron: Lif, gain: &[f32], offset: &[f32]) -> Self {
         let columns = plan.columns();
         let steps = gain.len() / columns;
         let lanes = |values: &[f32], t: usize, block: usize| {
@@ -58,7 +56,10 @@ impl Neurons {
     /// Scans some rows of pixels, whole pooling windows: writes their pulses, the number of spikes in each window, to
     /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
     pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-        scan(self, sums, first, pulses, fired);
+        match self.neuron.fixed {
+            None => scan(self, sums, first, pulses, fired),
+            Some(_) => scan_fixed(self, sums, first, pulses, fired),
+        }
     }
 }
 
@@ -67,7 +68,28 @@ const PIXELS: usize = 16;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn scan(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-    let Neurons { neuron: Neuron { leak, threshold }, output, pool: (high, wide), pooled, steps, .. } = *neurons;
+    let leak = neurons.neuron.leak;
+    scan_by(neurons, sums, first, pulses, fired, |u, gain, sum, offset| leak * u + (gain * sum + offset));
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn scan_fixed(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+    let Lif { leak, fixed: Some(fixed), .. } = neurons.neuron else { return };
+    let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
+    scan_by(neurons, sums, first, pulses, fired, advance);
+}
+
+/// Scans by `advance(membrane, gain, sum, offset)`, the potential after a step.
+#[inline(always)]
+fn scan_by(
+    neurons: &Neurons,
+    sums: Sums,
+    first: usize,
+    pulses: &mut Pulses,
+    fired: &mut [u64],
+    advance: impl Fn(f32, f32, f32, f32) -> f32,
+) {
+    let Neurons { neuron: Lif { threshold, .. }, output, pool: (high, wide), pooled, steps, .. } = *neurons;
     // Whole windows of a row.
     let chunk = wide * (PIXELS / wide).max(1);
     let windows = chunk / wide;
@@ -89,7 +111,7 @@ fn scan(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired:
                     for ((sums, membranes), counts) in windows {
                         for (sums, membrane) in sums.iter().zip(membranes) {
                             for o in 0..LANES {
-                                let potential = leak * membrane[o] + (gain[o] * sums[o] + offset[o]);
+                                let potential = advance(membrane[o], gain[o], sums[o], offset[o]);
                                 let spike = potential > threshold;
                                 membrane[o] = if spike { potential - threshold } else { potential };
                                 counts[o] += u16::from(spike);

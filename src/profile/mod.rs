@@ -38,6 +38,9 @@ pub struct Profile {
     pub wires: Wires,
     /// The companion SRAM array.
     pub sram: Sram,
+    /// The neurons' arithmetic.
+    #[serde(skip_serializing_if = "NeuronFormat::is_float")]
+    pub neuron: NeuronFormat,
     /// What events and parts cost.
     #[serde(skip_serializing_if = "is_free")]
     pub cost: Cost,
@@ -145,6 +148,54 @@ pub enum AdcStep {
     PowerOfTwo,
 }
 
+/// `[neuron]`: the arithmetic of neurons and norms; see [`crate::network::lif`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NeuronFormat {
+    /// Bits of a membrane potential, with the sign; 0: floats.
+    pub membrane_bits: u32,
+    /// How many of them are behind the point: the unit is 2^-fraction_bits of a normalised current.
+    pub fraction_bits: u32,
+    /// Bits of the leak behind the point.
+    pub leak_bits: u32,
+    /// Significant bits of a gain; 0: as it is.
+    pub gain_bits: u32,
+    /// How products are rounded to the membrane's unit: to the nearest, or `floor`.
+    pub round: Rounding,
+    /// What becomes of a potential beyond the membrane's ends.
+    pub overflow: Overflow,
+}
+
+impl Default for NeuronFormat {
+    fn default() -> Self {
+        NeuronFormat {
+            membrane_bits: 0,
+            fraction_bits: 8,
+            leak_bits: 8,
+            gain_bits: 8,
+            round: Rounding::default(),
+            overflow: Overflow::default(),
+        }
+    }
+}
+
+impl NeuronFormat {
+    fn is_float(&self) -> bool {
+        self.membrane_bits == 0
+    }
+}
+
+/// What becomes of a potential beyond the membrane's ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Overflow {
+    /// It stays at the end.
+    #[default]
+    Saturate,
+    /// It comes in again at the other end.
+    Wrap,
+}
+
 /// `[wires]`: resistance of one segment of a line, in ohm; see [`crate::crossbar::wires`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -187,12 +238,13 @@ pub struct Sram {
     pub round: Rounding,
 }
 
-/// What becomes of the bits that a negative shift moves out.
+/// What becomes of bits that are moved out at the right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
-    /// None is lost: the RRAM's codes move left instead.
+    /// Of a shift, none is lost: the RRAM's codes move left instead. Of a product, to the nearest.
     #[default]
+    #[serde(alias = "nearest")]
     Exact,
     /// They are cut off, towards minus infinity.
     Floor,

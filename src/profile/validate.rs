@@ -1,8 +1,8 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
 use super::{
-    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, Profile, Programming, Rounding, Rram,
-    Scheme, Sram, SramInit, Variation, VariationKind,
+    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile, Programming,
+    Rounding, Rram, Scheme, Sram, SramInit, Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
@@ -31,6 +31,7 @@ impl Profile {
         }
         self.validate_adc(document)?;
         self.validate_cost(document)?;
+        self.validate_neuron(document)?;
         for (section, rram) in std::iter::once(("rram".to_string(), &self.rram))
             .chain(self.layer.iter().map(|(name, own)| (format!("layer.{name}.rram"), &own.rram)))
         {
@@ -59,6 +60,25 @@ impl Profile {
 }
 
 impl Profile {
+    fn validate_neuron(&self, document: &Document) -> Result<()> {
+        let NeuronFormat { membrane_bits, fraction_bits, leak_bits, gain_bits, .. } = self.neuron;
+        let refuse = |key: &str, message: String| Err(document.error(&format!("neuron.{key}"), message));
+        if membrane_bits != 0 && !(4..=16).contains(&membrane_bits) {
+            return refuse("membrane_bits", format!("{membrane_bits}, expected 0 (floats) or 4 to 16 bits"));
+        }
+        if membrane_bits != 0 && fraction_bits >= membrane_bits {
+            let message = format!("{fraction_bits}, expected fewer than the membrane's {membrane_bits} bits");
+            return refuse("fraction_bits", message);
+        }
+        if leak_bits > 8 {
+            return refuse("leak_bits", format!("{leak_bits}, expected 0 to 8 bits"));
+        }
+        if gain_bits > 16 {
+            return refuse("gain_bits", format!("{gain_bits}, expected 0 (as it is) to 16 bits"));
+        }
+        Ok(())
+    }
+
     fn validate_cost(&self, document: &Document) -> Result<()> {
         let Cost { adc_model, energy_pj, area_um2, time_ns } = &self.cost;
         for (section, keys) in

@@ -159,7 +159,8 @@ impl<'a> Adaptation<'a> {
     pub fn adapt(&self, mut chip: Chip) -> Result<Chip> {
         let norms = self.norms(&chip)?;
         for (layer, norm) in chip.layers.iter_mut().zip(norms) {
-            (layer.gain, layer.offset) = norm.fold(layer.input_unit);
+            let (gain, offset) = norm.fold(layer.input_unit);
+            (layer.gain, layer.offset) = chip.neuron.norms(gain, offset);
         }
         Ok(chip)
     }

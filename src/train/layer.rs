@@ -24,7 +24,7 @@ use crate::network::encode::DIGIT_BITS;
 use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
-use crate::network::{Drive, Inputs, Layer, LayerKind, Neuron};
+use crate::network::{Drive, Inputs, Layer, LayerKind, Lif};
 
 /// What a layer takes in over a batch.
 pub enum Signal<'a> {
@@ -210,7 +210,7 @@ impl<'a> LayerPass<'a> {
     /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics.
     pub fn forward(
         plan: &'a Layer,
-        neuron: Neuron,
+        neuron: Lif,
         (images, steps): (usize, usize),
         operands: &'a Operands,
         norm: &Norm,
@@ -229,6 +229,7 @@ impl<'a> LayerPass<'a> {
                 offset[t * channels + c] = -g * statistics.mean[place][lane];
             }
         }
+        let (gain, offset) = neuron.norms(gain, offset);
         let neurons = Neurons::new(plan, neuron, &gain, &offset);
         (LayerPass { plan, geometry, operands, signal, currents, neurons }, statistics)
     }
@@ -236,7 +237,7 @@ impl<'a> LayerPass<'a> {
     /// The same with fixed gains and offsets, `[steps, columns]`.
     pub fn forward_folded(
         plan: &'a Layer,
-        neuron: Neuron,
+        neuron: Lif,
         (images, steps): (usize, usize),
         operands: &'a Operands,
         (gain, offset): (&[f32], &[f32]),

@@ -9,6 +9,7 @@ use multiversion::multiversion;
 use super::currents::Geometry;
 use super::norm::Moments;
 use crate::kernels::digits::LANES;
+use crate::network::lif::Fixed;
 use crate::network::neurons::Neurons;
 
 /// Height of the triangle surrogate.
@@ -27,14 +28,58 @@ pub struct Scanned {
 
 /// ∂z of an image from its currents, their means `[blocks, steps]` and ∂loss/∂pulses behind the pool; without a pool, `dz`
 /// comes with that gradient.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 pub fn through_neurons(
+    neurons: &Neurons,
+    means: &[[f32; LANES]],
+    geometries: (Geometry, Geometry),
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    match neurons.neuron.fixed {
+        None => through_floats(neurons, means, geometries, currents, gradient, dz),
+        Some(fixed) => through_fixed(neurons, fixed, means, geometries, currents, gradient, dz),
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn through_floats(
+    neurons: &Neurons,
+    means: &[[f32; LANES]],
+    geometries: (Geometry, Geometry),
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    let leak = neurons.neuron.leak;
+    through_by(neurons, means, geometries, currents, gradient, dz, |u, gain, x, offset| leak * u + (gain * x + offset))
+}
+
+/// The same straight through the roundings of fixed point.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn through_fixed(
+    neurons: &Neurons,
+    fixed: Fixed,
+    means: &[[f32; LANES]],
+    geometries: (Geometry, Geometry),
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    let leak = neurons.neuron.leak;
+    let advance = |u, gain, x, offset| fixed.advance(leak, u, gain, x, offset);
+    through_by(neurons, means, geometries, currents, gradient, dz, advance)
+}
+
+#[inline(always)]
+fn through_by(
     neurons: &Neurons,
     means: &[[f32; LANES]],
     (geometry, pooled): (Geometry, Geometry),
     currents: &[f32],
     gradient: Option<&[f32]>,
     dz: &mut [f32],
+    advance: impl Fn(f32, f32, f32, f32) -> f32,
 ) -> Scanned {
     let Geometry { steps, blocks, width, .. } = geometry;
     let (leak, threshold) = (neurons.neuron.leak, neurons.neuron.threshold);
@@ -56,7 +101,7 @@ pub fn through_neurons(
                 let [gain, offset] = &norms[t];
                 for ((current, potential), membrane) in currents.iter().zip(potentials).zip(&mut state) {
                     for o in 0..LANES {
-                        let u = leak * membrane[o] + (gain[o] * current[o] + offset[o]);
+                        let u = advance(membrane[o], gain[o], current[o], offset[o]);
                         potential[o] = u;
                         membrane[o] = if u > threshold { u - threshold } else { u };
                     }

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::weights::LayerWeights;
-use crate::network::{Inputs, Layer, Model, Network};
+use crate::network::{Inputs, Layer, Lif, Model, Network};
 use crate::profile::{Profile, Scheme};
 
 /// The gradient of one layer's parameters, laid out as they are.
@@ -96,11 +96,12 @@ pub fn pass(
         Ok(Operands::new(plan, &programmed, (drive, unit), input, kernel, i > 0))
     };
     let operands = (0..layers.len()).map(operands).collect::<Result<Vec<_>>>()?;
+    let neuron = Lif::of(model.neuron, &profile.neuron);
     let mut signal = Signal::Encoded(inputs);
     let (mut passes, mut statistics) = (Vec::new(), Vec::new());
     for (i, plan) in layers.iter().enumerate() {
         let Some(norm) = &network.layers[i].norm else { break };
-        let (mut layer, batch) = LayerPass::forward(plan, model.neuron, (images, steps), &operands[i], norm, signal);
+        let (mut layer, batch) = LayerPass::forward(plan, neuron, (images, steps), &operands[i], norm, signal);
         signal = Signal::Pulses(layer.pulses());
         passes.push(layer);
         statistics.push(batch);

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::network::encode::DIGIT_BITS;
+use crate::network::lif::PRODUCT;
 
 /// Threads of a workgroup, in every kernel.
 pub const WORKGROUP: u32 = 64;
@@ -78,6 +79,22 @@ uniform! {
         leak: f32,
         /// The neurons' threshold.
         threshold: f32,
+        /// 1 where neurons are in fixed point, from here on.
+        fixed: u32,
+        /// 1 where products are rounded down.
+        floors: u32,
+        /// 1 where potentials wrap around.
+        wraps: u32,
+        /// Units of the membrane in 1.
+        scale: f32,
+        /// One of them.
+        membrane_unit: f32,
+        /// One over what a wrapped potential moves by.
+        inverse_turn: f32,
+        /// The least potential.
+        lowest: f32,
+        /// The greatest.
+        highest: f32,
         /// Zero, which no compiler may know.
         fence: u32,
         /// Rows of the matrix.
@@ -138,6 +155,7 @@ pub fn prelude(across: u32) -> String {
         ("MOST_STEPS", MOST_STEPS),
         ("MOST_WINDOW", MOST_WINDOW),
         ("DIGIT_BITS", DIGIT_BITS),
+        ("PRODUCT", PRODUCT as u32),
     ];
     let constants = constants.map(|(name, value)| format!("const {name} = {value}u;\n"));
     constants.concat() + Layer::WGSL + Run::WGSL
