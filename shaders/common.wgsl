@@ -11,9 +11,14 @@ fn place(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }
 
-// Steps of the layer's sums: 1 where every step sends the same.
+// Steps of the layer's inputs: 1 where every step sends the same.
 fn given_steps() -> u32 {
     return select(layer.steps, run.first_steps, layer.index == 0u);
+}
+
+// Steps of the layer's sums: all, also where every step sends the same, if cells are read afresh.
+fn sum_steps() -> u32 {
+    return select(given_steps(), layer.steps, layer.reads > 1u);
 }
 
 fn pixels() -> u32 {

@@ -1,4 +1,4 @@
-// Columns behind converters: src/crossbar/partials.rs. A thread sums four columns of one pixel, tile by tile in the
+// Columns behind converters, or of cells that are read afresh every step: src/crossbar/partials.rs. A thread sums four columns of one pixel, tile by tile in the
 // published order of rows, converts each tile's sums and adds up their codes; then it joins the companion array's products.
 // Partial sums are exact, codes and products are integers. Inputs above 1 go bit by bit, or as pulses at once.
 
@@ -49,17 +49,22 @@ fn main(
     workgroupBarrier();
     let chip = group.z;
     let size = pixels();
-    let all = run.images * given_steps() * size;
+    let steps = sum_steps();
+    let all = run.images * steps * size;
     let index = place(group, groups) * WORKGROUP + local;
     let word = index % layer.part_words;
     let row_index = index / layer.part_words;
     if (row_index < all) {
         let pixel = row_index % size;
         let corner = vec2(pixel % layer.width, pixel / layer.width) - vec2(layer.kernel / 2u);
-        let chip_pulses = select(chip * all * layer.planes * layer.words, 0u, layer.index == 0u);
-        let map = row_index / size * layer.planes * size;
+        let step = row_index / size % steps;
+        let given = given_steps();
+        let input_map = row_index / size / steps * given + min(step, given - 1u);
+        let chip_maps = select(chip * run.images * given, 0u, layer.index == 0u);
+        let map = (chip_maps + input_map) * layer.planes * size;
         // Of a chip: slices, the companion array, and a vector for the adder.
-        let arrays_from = chip * layer.chip_words * layer.part_words + word;
+        let read = select(0u, step, layer.reads > 1u);
+        let arrays_from = (chip * layer.reads + read) * layer.chip_words * layer.part_words + word;
         let products_from = arrays_from + layer.slices * layer.slice_words * layer.part_words;
         let adder = arrays[arrays_from + (layer.chip_words - 1u) * layer.part_words];
         let drives = select(layer.bits, 1u, layer.as_pulses == 1u);
@@ -67,7 +72,18 @@ fn main(
         var cut = 0u;
         var limited = 0u;
         for (var plane = layer.planes; plane > 0u; plane--) {
-            let plane_from = chip_pulses + (map + (plane - 1u) * size) * layer.words;
+            let plane_from = (map + (plane - 1u) * size) * layer.words;
+            if (layer.exact == 1u) {
+                var total = vec4<f32>();
+                for (var row = 0u; row < layer.rows; row++) {
+                    let n = input(row, corner, plane_from);
+                    if (n != 0) {
+                        total += f32(n) * arrays[arrays_from + row * layer.part_words];
+                    }
+                }
+                sum = f32(1u << DIGIT_BITS) * sum + total;
+                continue;
+            }
             var codes = vec4<i32>();
             for (var slice = 0u; slice < layer.slices; slice++) {
                 let slice_from = arrays_from + slice * layer.slice_words * layer.part_words;

@@ -55,7 +55,7 @@ fn main(
     let image = index / layer.column_words / windows.x / windows.y;
     if (image < run.images) {
         var u = array<vec4<f32>, MOST_WINDOW>();
-        let given = given_steps();
+        let given = sum_steps();
         let size = pixels() * layer.column_words;
         let first = (chip * run.images + image) * given * size + word;
         // Windows for pool.wgsl are counted there.

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use crate::crossbar::arrays::{Arrays, Programmed};
+use crate::crossbar::arrays::{Arrays, Programmed, Site};
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::{budget, sram};
@@ -110,7 +110,8 @@ impl Chip {
             let drive = plan.drive((i == 0).then_some(encoding));
             let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
             let sram_elements = arrays.sram_elements();
-            let arrays = arrays.finish(profile, (i as u32, &plan), drive, converters, draw)?;
+            let site = Site { profile, index: i as u32, plan: &plan, drive, converters, draw, steps: model.steps };
+            let arrays = arrays.finish(&site)?;
             let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
             let (gain, offset) = neuron.norms(gain, offset);
             Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset, sram_elements })

@@ -43,8 +43,8 @@
 //! them ([`device::cell`]); tile partition, lines with resistance ([`crossbar::wires`]), converters at every tile's bit lines with
 //! full or calibrated ranges ([`crossbar::adc`]), the companion SRAM array with shift and combination, in integers behind
 //! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, BNTT networks of LIF neurons in floats or fixed point ([`network::lif`]), norms
-//! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]). Not in this version,
-//! and refused: reads that vary.
+//! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]).
+//! Not modelled: see `docs/hardware.md`, effect by effect.
 
 pub(crate) mod atomic;
 pub mod attack;

@@ -133,7 +133,7 @@ fn reading_back_sees_faults_and_not_the_time_after() {
     let cells = programmed(&keys, Some(Draw::chip(1, 0)));
     let fresh = programmed(&keys[..1], Some(Draw::chip(1, 0)));
     assert_eq!(cells.programmed, fresh.programmed);
-    assert_ne!(cells.clone().folded(), fresh.folded());
+    assert_ne!(cells.folded(), fresh.folded());
     let read_back: Vec<f32> = cells.programmed.clone();
     assert!(read_back.iter().zip(&cells.target).any(|(w, q)| (w - q).abs() > 0.5), "stuck cells are seen");
 }
@@ -174,6 +174,49 @@ fn a_table_of_a_file_is_what_its_rows_say() {
     let error = Profile::ideal(&keys).unwrap_err().to_string();
     assert!(error.contains("g_us, mean_us, sigma_us"), "{error}");
     assert!(Path::new(&file).exists());
+}
+
+#[test]
+fn every_step_reads_the_cells_anew() {
+    let model = model();
+    let chip = |more: &[&str]| {
+        let keys = [&CELLS[..], &["rram.read.sigma_us=0.8", EXACT], more].concat();
+        Chip::program(&Blueprint::new(&hardware(&keys), &model, baseline(), Encoding::Poisson, 1).unwrap(), 3).unwrap()
+    };
+    let (found, quiet) = (chip(&[]), chip(&["rram.read.sigma_us=0"]));
+    assert_eq!(found, chip(&[]));
+    for (layer, quiet) in found.layers.iter().zip(&quiet.layers).take(2) {
+        let steps = layer.arrays.each();
+        assert_eq!((steps.len(), quiet.arrays.each().len()), (model.steps, 1));
+        assert!(steps.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!(layer.arrays.effective(), quiet.arrays.effective(), "gradients go through the cells as they are");
+        // A pair's difference is off by √2·0.8 of 49 µS on average; devices at 1 µS are cut at 0 a little.
+        let (read, own) = (steps[0].effective(), quiet.arrays.effective());
+        let squares: f64 = read.iter().zip(own.iter()).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        let off = (squares / own.len() as f64).sqrt() * 49.0;
+        assert!((0.95..1.25).contains(&off), "{off} µS");
+    }
+    let at = |sigma: &str| {
+        let key = format!("rram.read.sigma={sigma}");
+        mean(&accuracies(baseline(), &[&CELLS[..], &[EXACT, &key]].concat(), 0..4))
+    };
+    let noise = ["0", "0.3", "1.5"].map(at);
+    assert!(noise[0] >= noise[1] && noise[1] > noise[2] + 3.0, "{noise:?}");
+}
+
+#[test]
+fn training_with_reads_runs_and_repeats() {
+    use common::trained::train;
+    use crosspike::train::config::Recipe;
+    let keys = [&CELLS[..], &["rram.read.sigma=0.5", EXACT]].concat();
+    let recipe =
+        Recipe { epochs: 1, batch: 64, learning_rate: 0.02, limit: Some(256), variation: true, ..Recipe::default() };
+    let trained = || train(&hardware(&keys), &recipe, None, baseline().clone());
+    let once = trained();
+    assert_eq!(once, trained());
+    let quiet =
+        train(&hardware(&[&CELLS[..], &["rram.variation.sigma=0.001"]].concat()), &recipe, None, baseline().clone());
+    assert_ne!(once, quiet);
 }
 
 #[test]

@@ -6,7 +6,6 @@ mod common;
 use common::trained::{accuracies, baseline, hardware, mean, model, results, train};
 use common::{QUANTISERS, batch, network, profile, run};
 use crosspike::chip::{Blueprint, Chip};
-use crosspike::crossbar::arrays::Programmed;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::{Encoding, Network};
 use crosspike::train::config::Recipe;
@@ -76,10 +75,7 @@ fn pulses_need_a_wider_range_than_bit_planes() {
         let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
         let chip = Chip::program(&blueprint, 0).unwrap();
         let pooled = chip.layers.iter().find(|layer| layer.plan.largest_pulse == 4).unwrap();
-        match &pooled.arrays {
-            Programmed::Converted(converted) => converted.slices[0].converter,
-            Programmed::Folded { .. } => panic!("no converter"),
-        }
+        pooled.arrays.converted().unwrap().slices[0].converter
     };
     assert_eq!(converter("pulses").step, 4.0 * converter("bit_planes").step);
 }

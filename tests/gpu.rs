@@ -213,14 +213,14 @@ fn chips(model: &Model, encoding: Encoding, seeds: std::ops::Range<u64>) -> Vec<
 }
 
 /// The adapter as it is, and with small buffers and few workgroups; none where there is no adapter.
-fn whole_and_limited() -> Vec<GpuEngine> {
-    let limited = gpu().map(|gpu| gpu.limited(150_000, 4));
+fn whole_and_limited(buffer_bytes: u64) -> Vec<GpuEngine> {
+    let limited = gpu().map(|gpu| gpu.limited(buffer_bytes, 4));
     gpu().into_iter().chain(limited).collect()
 }
 
 #[test]
 fn chips_in_one_load_do_what_each_does_alone() {
-    for gpu in whole_and_limited() {
+    for gpu in whole_and_limited(150_000) {
         for model in models() {
             for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
                 let chips = chips(&model, encoding, 20..25);
@@ -237,7 +237,11 @@ fn chips_in_one_load_do_what_each_does_alone() {
 
 #[test]
 fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
-    let settings: [&[&str]; 12] = [
+    let reads = ["rram.model=cell", "rram.cell.g_max_us=40", "rram.read.sigma=0.2", "rram.layers=all"];
+    let converted = [&reads[..], &["adc.bits=5", "rram.cell.mapping=offset", "sram.bits=2", "tile.rows=9"]].concat();
+    let settings: [&[&str]; 14] = [
+        &reads,
+        &converted,
         &["neuron.membrane_bits=8", "neuron.fraction_bits=4", "neuron.gain_bits=5"],
         &[
             "neuron.membrane_bits=6",
@@ -269,8 +273,9 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
     ];
     let mut limited = [0, 0];
-    for gpu in whole_and_limited() {
-        for (keys, model) in settings.iter().flat_map(|keys| models().into_iter().map(move |model| (keys, model))) {
+    for (gpu, count) in whole_and_limited(400_000).into_iter().zip([7, 2]) {
+        let some = |keys| models().into_iter().take(count).map(move |model| (keys, model));
+        for (keys, model) in settings.iter().flat_map(some) {
             for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
                 let chips: Vec<Chip> = (30..33).map(|seed| chip_with(keys, &model, encoding, seed)).collect();
                 let encoder = Encoder::new(encoding, model.input, 4, 0);
@@ -366,7 +371,7 @@ fn small_limits_split_the_work_and_change_nothing() {
 
 #[test]
 fn logits_after_every_step_are_the_cpus() {
-    for gpu in whole_and_limited() {
+    for gpu in whole_and_limited(150_000) {
         for model in models() {
             for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
                 let chips = chips(&model, encoding, 30..33);

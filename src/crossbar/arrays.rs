@@ -8,7 +8,7 @@ use super::sram::{self, Companion};
 use super::stored::{self, Code};
 use super::wires::{Layout, LineLoss};
 use crate::device::cell::{Devices, Lines};
-use crate::device::{self, Draw, ProgrammedCells};
+use crate::device::{self, CellSlice, Draw, ProgrammedCells, fold};
 use crate::error::Result;
 use crate::network::{Drive, Layer};
 use crate::numeric::grid::{round_to_exact_grid, round_to_training_grid};
@@ -16,7 +16,7 @@ use crate::profile::{Combine, Profile};
 use std::borrow::Cow;
 
 /// One layer's arrays before they fold into one matrix.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Arrays {
     /// The cells; of a digital layer, its latent weights.
     pub cells: ProgrammedCells,
@@ -60,55 +60,45 @@ impl Arrays {
     }
 
     /// The effective matrix.
-    pub fn fold(self) -> Vec<f32> {
-        let mut folded = self.cells.folded();
+    pub fn fold(&self) -> Vec<f32> {
+        self.with_companion(self.cells.folded().into_owned())
+    }
+
+    fn with_companion(&self, mut folded: Vec<f32>) -> Vec<f32> {
         if let Some(companion) = &self.companion {
             sram::fold(&mut folded, companion, self.combine);
         }
         folded
     }
 
-    /// What an engine needs of layer number `index`: folded, or behind converters where the profile has them.
-    pub fn finish(
-        self,
-        profile: &Profile,
-        layer: (u32, &Layer),
-        drive: Drive,
-        calibrated: &[Converter],
-        draw: Option<Draw>,
-    ) -> Result<Programmed> {
-        self.finish_by(profile, layer, drive, calibrated, draw, round_to_exact_grid)
+    /// What an engine needs: folded, or behind converters where the profile has them; for every step, where reads vary.
+    pub fn finish(&self, site: &Site) -> Result<Programmed> {
+        self.finish_by(site, round_to_exact_grid)
     }
 
     /// The same for training, where a sum may be rounded to f32 once, but an error of a chip's grid would reach the
     /// gradients.
-    pub fn for_training(
-        self,
-        profile: &Profile,
-        layer: (u32, &Layer),
-        drive: Drive,
-        calibrated: &[Converter],
-        draw: Option<Draw>,
-    ) -> Result<Programmed> {
-        self.finish_by(profile, layer, drive, calibrated, draw, round_to_training_grid)
+    pub fn for_training(&self, site: &Site) -> Result<Programmed> {
+        self.finish_by(site, round_to_training_grid)
     }
 
-    fn finish_by(
-        self,
-        profile: &Profile,
-        (index, plan): (u32, &Layer),
-        drive: Drive,
-        calibrated: &[Converter],
-        draw: Option<Draw>,
-        round: impl Fn(&mut [f32], usize, u32) -> Option<i32>,
-    ) -> Result<Programmed> {
-        if profile.converts() && place(profile, plan) == Place::Rram {
-            let converted = Converted::new(profile, (index, plan), &self, drive, calibrated, draw)?;
-            return Ok(Programmed::Converted(Box::new(converted)));
-        }
-        let mut weights = self.fold();
-        let grid = round(&mut weights, plan.rows(), drive.exact).ok_or_else(|| too_large(plan))?;
-        Ok(Programmed::Folded { weights, grid })
+    fn finish_by(&self, site: &Site, round: impl Fn(&mut [f32], usize, u32) -> Option<i32>) -> Result<Programmed> {
+        let Site { profile, plan, drive, steps, .. } = *site;
+        let converts = profile.converts() && place(profile, plan) == Place::Rram;
+        let folded = |mut weights: Vec<f32>| {
+            let grid = round(&mut weights, plan.rows(), drive.exact).ok_or_else(|| too_large(plan))?;
+            Ok(Programmed::Folded { weights, grid })
+        };
+        let converted = |slices: &[CellSlice]| -> Result<Programmed> {
+            Ok(Programmed::Converted(Box::new(Converted::new(site, self, slices)?)))
+        };
+        let mean = if converts { converted(&self.cells.slices())? } else { folded(self.fold())? };
+        let Some(reads) = &self.cells.reads else { return Ok(mean) };
+        let step = |step: usize| match reads.slices(step) {
+            slices if converts => converted(&slices),
+            slices => folded(self.with_companion(fold(&slices))),
+        };
+        Ok(Programmed::Reads { mean: Box::new(mean), steps: (0..steps).map(step).collect::<Result<_>>()? })
     }
 
     /// Elements of the companion array that are not 0.
@@ -120,6 +110,25 @@ impl Arrays {
     pub fn sram_bytes(&self) -> usize {
         self.companion.as_ref().map_or(0, |companion| stored::bytes(&companion.weights, self.code))
     }
+}
+
+/// Where a layer's arrays are put to work.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The hardware.
+    pub profile: &'a Profile,
+    /// The layer's number.
+    pub index: u32,
+    /// The layer.
+    pub plan: &'a Layer,
+    /// What drives its word lines.
+    pub drive: Drive,
+    /// Its calibrated converters, one a slice; none where their range is the full one.
+    pub converters: &'a [Converter],
+    /// Whose converters' errors and reads they are; none have none.
+    pub draw: Option<Draw>,
+    /// Time steps.
+    pub steps: usize,
 }
 
 /// One layer's arrays as an engine sees them.
@@ -134,6 +143,13 @@ pub enum Programmed {
     },
     /// Partial sums that converters see.
     Converted(Box<Converted>),
+    /// Cells that are read afresh every step.
+    Reads {
+        /// Without that.
+        mean: Box<Programmed>,
+        /// One a step.
+        steps: Vec<Programmed>,
+    },
 }
 
 impl Programmed {
@@ -142,14 +158,23 @@ impl Programmed {
         match self {
             Programmed::Folded { weights, .. } => weights.into(),
             Programmed::Converted(converted) => converted.effective().into(),
+            Programmed::Reads { mean, .. } => mean.effective(),
         }
     }
 
-    /// Partial sums of a column: 1 where no converter sees them.
-    pub fn partitions(&self, plan: &Layer) -> usize {
+    /// What runs: itself, or one a step.
+    pub fn each(&self) -> &[Programmed] {
         match self {
-            Programmed::Folded { .. } => 1,
-            Programmed::Converted(converted) => converted.partitions(plan),
+            Programmed::Reads { steps, .. } => steps,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The converters' side, of the first step where reads vary.
+    pub fn converted(&self) -> Option<&Converted> {
+        match self.each().first()? {
+            Programmed::Converted(converted) => Some(converted),
+            _ => None,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! A layer's columns, ready to be summed: folded into one matrix, or tile by tile behind converters.
 
+use rayon::prelude::*;
+
 use super::arrays::Programmed;
 use super::laid::Laid;
 use super::partials::Partials;
 use super::patches::Patches;
 use super::sums::{Band, Input, Kernel, Matrix, Scratch};
+use crate::kernels::digits::LANES;
 use crate::network::{Drive, Layer};
 
 /// A layer's columns.
@@ -14,6 +17,8 @@ pub enum Columns {
     Folded(Box<Matrix>),
     /// Partial sums and their codes.
     Converted(Box<Partials>),
+    /// One a step, for maps in the order of the steps: an input that is the same every step is given for each.
+    Reads(Vec<Columns>),
 }
 
 impl Columns {
@@ -26,6 +31,9 @@ impl Columns {
             Programmed::Converted(converted) => {
                 Columns::Converted(Box::new(Partials::new(plan, converted, input, drive)))
             }
+            Programmed::Reads { steps, .. } => {
+                Columns::Reads(steps.iter().map(|step| Columns::new(plan, step, input, drive, kernel)).collect())
+            }
         }
     }
 
@@ -34,6 +42,7 @@ impl Columns {
         match self {
             Columns::Folded(matrix) => &matrix.patches,
             Columns::Converted(partials) => &partials.patches,
+            Columns::Reads(steps) => steps[0].patches(),
         }
     }
 
@@ -42,6 +51,7 @@ impl Columns {
         match self {
             Columns::Folded(matrix) => matrix.blocks(),
             Columns::Converted(partials) => partials.blocks(),
+            Columns::Reads(steps) => steps[0].blocks(),
         }
     }
 
@@ -49,7 +59,7 @@ impl Columns {
     pub fn maps_at_once(&self) -> usize {
         match self {
             Columns::Folded(matrix) => matrix.maps_at_once(),
-            Columns::Converted(_) => 1,
+            Columns::Converted(_) | Columns::Reads(_) => 1,
         }
     }
 
@@ -58,6 +68,7 @@ impl Columns {
         match self {
             Columns::Folded(matrix) => matrix.sums(laid, band, scratch, out),
             Columns::Converted(partials) => partials.sums(laid, band, out),
+            Columns::Reads(steps) => steps[band.map % steps.len()].sums(laid, band, scratch, out),
         }
     }
 
@@ -66,6 +77,7 @@ impl Columns {
         match self {
             Columns::Folded(matrix) => matrix.connect(laid),
             Columns::Converted(partials) => partials.connect(laid),
+            Columns::Reads(steps) => connect_steps(steps, laid),
         }
     }
 
@@ -74,6 +86,38 @@ impl Columns {
         match self {
             Columns::Folded(_) => (0, 0),
             Columns::Converted(partials) => partials.take_tally(),
+            Columns::Reads(steps) => {
+                steps.iter().map(Columns::take_tally).fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
+            }
         }
     }
+
+    /// Lays out encoded inputs `[maps, planes, pixels, channels]` of so many images; a map for every step where each has columns of
+    /// its own.
+    pub fn lay_out(&self, laid: &mut Laid, digits: &[i8], planes: usize, images: usize) {
+        let (size, steps) = (digits.len() / images, if let Columns::Reads(steps) = self { steps.len() } else { 1 });
+        let maps = size / planes / self.patches().encoded();
+        if steps <= maps {
+            return laid.encoded(self.patches(), digits, planes);
+        }
+        let repeated: Vec<i8> = digits.chunks(size).flat_map(|image| image.repeat(steps)).collect();
+        laid.encoded(self.patches(), &repeated, planes);
+    }
+}
+
+/// Sums `[blocks, maps, 16]` of maps in the order of images and steps, each with its step's columns.
+fn connect_steps(steps: &[Columns], laid: &Laid) -> Vec<f32> {
+    let (maps, blocks) = (laid.maps(), steps[0].blocks());
+    let mut rows = vec![0.0; maps * blocks * LANES];
+    rows.par_chunks_mut(blocks * LANES).enumerate().for_each_init(Scratch::default, |scratch, (map, row)| {
+        let band = Band { map: 0, y: map, rows: 1, maps: 1 };
+        steps[map % steps.len()].sums(laid, band, scratch, row);
+    });
+    let mut sums = vec![0.0; rows.len()];
+    for (map, row) in rows.chunks(blocks * LANES).enumerate() {
+        for (block, row) in row.chunks(LANES).enumerate() {
+            sums[(block * maps + map) * LANES..][..LANES].copy_from_slice(row);
+        }
+    }
+    sums
 }

@@ -19,9 +19,9 @@
 //! two times the array's unit ([`super::adc::Resolution`]). What `average` halves is the unit.
 
 use super::adc::{Converter, Resolution};
-use super::arrays::Arrays;
+use super::arrays::{Arrays, Site};
 use super::sram::Companion;
-use crate::device::{Draw, Purpose, Span, quantise};
+use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::{Drive, Layer};
 use crate::numeric::grid::round_to_exact_grid;
@@ -130,16 +130,10 @@ fn companion_unit(sram: &Sram, companion: &Companion) -> f64 {
 }
 
 impl Converted {
-    /// Puts the arrays of layer number `index` behind converters: one a slice, those that were calibrated, else of the full
-    /// range. `draw` has each converter's errors; without one there are none.
-    pub fn new(
-        profile: &Profile,
-        (index, plan): (u32, &Layer),
-        arrays: &Arrays,
-        drive: Drive,
-        calibrated: &[Converter],
-        draw: Option<Draw>,
-    ) -> Result<Converted> {
+    /// Puts slices of cells and a companion array behind converters: one a slice, those that were calibrated, else of the full
+    /// range. The draw has each converter's errors; without one there are none.
+    pub fn new(site: &Site, arrays: &Arrays, cells: &[CellSlice]) -> Result<Converted> {
+        let Site { profile, index, plan, drive, converters: calibrated, draw, .. } = *site;
         let sram = profile.sram_of(&plan.name);
         let largest_drive = at_once(drive, profile.tile.inputs);
         let Wanted { full: (lo, hi), resolution } = Wanted::of(profile, plan, arrays, drive);
@@ -147,7 +141,7 @@ impl Converted {
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
         let errors = Errors { adc: &profile.adc, draw, layer: index, columns: plan.columns() };
         let mut slices = Vec::new();
-        for (s, cells) in arrays.cells.slices().iter().enumerate() {
+        for (s, cells) in cells.iter().enumerate() {
             let converter = calibrated.get(s).copied().unwrap_or(full);
             let side = |weights: &[f64], kind: u32| -> Result<Side> {
                 let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();

@@ -363,7 +363,7 @@ mod tests {
 
     use super::*;
     use crate::config::Document;
-    use crate::crossbar::arrays::{Arrays, Programmed};
+    use crate::crossbar::arrays::{Arrays, Site};
     use crate::crossbar::sram::Source;
     use crate::device::Draw;
     use crate::network::pulses::Pulses;
@@ -447,10 +447,8 @@ mod tests {
         let companion = latent(2.0);
         let draw = Some(Draw::chip(3, 1));
         let arrays = Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw, None);
-        match arrays.finish(&profile, (5, plan), drive, &[], draw).unwrap() {
-            Programmed::Converted(converted) => *converted,
-            Programmed::Folded { .. } => panic!("no converter"),
-        }
+        let site = Site { profile: &profile, index: 5, plan, drive, converters: &[], draw, steps: 1 };
+        arrays.finish(&site).unwrap().converted().unwrap().clone()
     }
 
     /// A map of integers, half of them 0.

@@ -14,15 +14,20 @@
 //! conductance between.
 //!
 //! Order, always: target, programming variation (with lot, die and tile, and write-verify), read-back, drift and retention
-//! ([`super::time`]), faults ([`super::faults`]). All conductances are in microsiemens. Each device draws from Philox substreams
+//! ([`super::time`]), faults ([`super::faults`]), lines, reads ([`Reads`]). All conductances are in microsiemens. Each device draws from Philox substreams
 //! of its own, named by row, column, layer, slice and polarity: a chip stays itself when tiles, batches or scales change.
 
+use std::borrow::Cow;
+
+use ndarray_rand::rand::prelude::Distribution;
+use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use super::conductance::Law;
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Draw, ProgrammedCells, Span, faults, time};
 use crate::profile::{CellMapping, DeviceModel, Rram, Tile};
+use crate::rng::Substream;
 
 /// Which of a weight's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +114,7 @@ pub fn bit_lines(rram: &Rram) -> (usize, usize) {
 /// How a layer's weights stand on devices.
 #[derive(Clone, Debug)]
 pub struct Code<'a> {
-    rram: &'a Rram,
+    rram: Cow<'a, Rram>,
     /// What one level counts in a weight.
     unit: f64,
     /// The largest magnitude of j.
@@ -127,7 +132,7 @@ impl<'a> Code<'a> {
         let floats = scheme == crate::profile::Scheme::Float;
         let unit = if floats { full } else { unit(scheme, rram.weight_bits, target) };
         let levels = if floats { 1.0 } else { libm::rint(full / unit) };
-        Code { rram, unit, levels, g_min: rram.cell.lowest_us(), g_max: rram.cell.g_max_us }
+        Code { rram: Cow::Borrowed(rram), unit, levels, g_min: rram.cell.lowest_us(), g_max: rram.cell.g_max_us }
     }
 
     /// The largest magnitude that a weight's devices hold together.
@@ -214,7 +219,30 @@ impl<'a> Code<'a> {
     }
 }
 
+/// The devices of a layer that is read afresh every step.
+#[derive(Clone, Debug)]
+pub struct Reads {
+    layer: Layer<'static>,
+    devices: Vec<Devices>,
+    draw: Draw,
+}
+
+impl Reads {
+    /// What converters see at a step: every device lands beside its conductance anew, not below 0.
+    pub fn slices(&self, step: usize) -> Vec<CellSlice> {
+        let (key, read) = (self.draw.read_key(step), &self.layer.code.rram.read);
+        let mut devices = self.devices.clone();
+        self.layer.each(&mut devices, |g, place| {
+            let mut stream = Substream::new(key, place.words());
+            let normal: f64 = StandardNormal.sample(&mut stream);
+            (g + (read.sigma * g + read.sigma_us) * normal).max(0.0)
+        });
+        self.layer.weights(&devices)
+    }
+}
+
 /// A layer to be programmed.
+#[derive(Clone, Debug)]
 struct Layer<'a> {
     code: Code<'a>,
     rows: usize,
@@ -252,7 +280,8 @@ pub fn program(
         None if rram.drift.any() => layer.weights(&devices),
         None => read_back.clone(),
     };
-    ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses }
+    let reads = draw.filter(|_| rram.read.varies()).map(|draw| Reads { layer: layer.owned(), devices, draw });
+    ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads }
 }
 
 /// A layer's devices without variation or faults, slice by slice.
@@ -264,10 +293,16 @@ pub fn nominal(target: &[f32], rows: usize, rram: &Rram, tile: Tile) -> Vec<Devi
 }
 
 impl Layer<'_> {
+    fn owned(&self) -> Layer<'static> {
+        let Code { rram, unit, levels, g_min, g_max } = &self.code;
+        let rram = Cow::Owned(rram.clone().into_owned());
+        Layer { code: Code { rram, unit: *unit, levels: *levels, g_min: *g_min, g_max: *g_max }, ..*self }
+    }
+
     /// The devices as they land, and the pulses that they took.
     fn write(&self, target: &[f32]) -> (Vec<Devices>, u64) {
         let Layer { code, rows, columns, .. } = self;
-        let law = Law::new(code.rram, self.draw, self.tile, *columns);
+        let law = Law::new(&code.rram, self.draw, self.tile, *columns);
         let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
             let device = |i: usize| {
                 let target = code.target(q(i), slice, polarity);

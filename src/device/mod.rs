@@ -40,6 +40,8 @@ pub enum Purpose {
     Lines = 5,
     /// Drift and retention.
     Time = 6,
+    /// Reads.
+    Reads = 7,
 }
 
 impl Draw {
@@ -64,6 +66,12 @@ impl Draw {
         [a, b]
     }
 
+    /// The key of the reads of a step.
+    pub fn read_key(&self, step: usize) -> [u32; 2] {
+        let [a, b, ..] = philox4x32(self.key(Purpose::Reads), [step as u32, 0, 0, 0]);
+        [a, b]
+    }
+
     /// The key of what a lot shares: all chips of a seed, or a training pass alone.
     pub fn lot_key(&self) -> [u32; 2] {
         match self.stream {
@@ -74,7 +82,7 @@ impl Draw {
 }
 
 /// One layer's cells after programming: the targets `q` and what the cells hold, `[columns, rows]` as the latent weights are.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ProgrammedCells {
     /// Quantised targets.
     pub target: Vec<f32>,
@@ -84,6 +92,8 @@ pub struct ProgrammedCells {
     pub operation: Option<Vec<CellSlice>>,
     /// Write pulses spent, where they are counted.
     pub pulses: u64,
+    /// Reads a step afresh, where they vary.
+    pub reads: Option<cell::Reads>,
 }
 
 /// What converters see of one slice of a layer.
@@ -100,7 +110,7 @@ pub struct CellSlice {
 impl ProgrammedCells {
     /// Cells that hold weights as they are.
     pub fn holding(target: Vec<f32>, programmed: Vec<f32>) -> Self {
-        ProgrammedCells { target, programmed, operation: None, pulses: 0 }
+        ProgrammedCells { target, programmed, operation: None, pulses: 0, reads: None }
     }
 
     /// What converters see.
@@ -115,13 +125,13 @@ impl ProgrammedCells {
     }
 
     /// The weights in operation, all slices together.
-    pub fn folded(self) -> Vec<f32> {
-        self.operation.as_deref().map_or(self.programmed, fold)
+    pub fn folded(&self) -> Cow<'_, [f32]> {
+        self.operation.as_deref().map_or_else(|| (&self.programmed).into(), |slices| fold(slices).into())
     }
 }
 
 /// All slices together.
-fn fold(slices: &[CellSlice]) -> Vec<f32> {
+pub fn fold(slices: &[CellSlice]) -> Vec<f32> {
     let mut folded = vec![0.0f64; slices.first().map_or(0, |slice| slice.weights.len())];
     for CellSlice { weights, reference, places } in slices {
         let count = libm::exp2(f64::from(*places));

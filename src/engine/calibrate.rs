@@ -9,7 +9,6 @@ use super::cpu;
 use super::evaluate::read_batch;
 use crate::chip::{Blueprint, Chip, ProgrammedLayer};
 use crate::crossbar::adc::Histogram;
-use crate::crossbar::arrays::Programmed;
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::converted::Wanted;
 use crate::crossbar::laid::Laid;
@@ -100,14 +99,12 @@ struct Sensor {
 impl Sensor {
     /// Of a layer behind converters.
     fn new(blueprint: &Blueprint, chip: &Chip, index: usize) -> Option<Sensor> {
-        let ProgrammedLayer { plan, arrays: Programmed::Converted(converted), drive, .. } = &chip.layers[index] else {
-            return None;
-        };
-        let arrays = blueprint.arrays(index, plan, None);
+        let ProgrammedLayer { plan, arrays, drive, .. } = &chip.layers[index];
+        let converted = arrays.converted()?;
         let input = if index == 0 { Input::Encoded } else { Input::Pulses };
         Some(Sensor {
             partials: Partials::new(plan, converted, input, *drive),
-            wanted: Wanted::of(blueprint.profile(), plan, &arrays, *drive),
+            wanted: Wanted::of(blueprint.profile(), plan, &blueprint.arrays(index, plan, None), *drive),
             slices: converted.slices.len(),
         })
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cost::{Area, Cost, Energy, Time};
 pub use rram::{
-    Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Programming, Rram, Scheme, Variation, VariationKind,
+    Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
 };
 
 use crate::config::Document;

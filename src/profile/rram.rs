@@ -31,6 +31,9 @@ pub struct Rram {
     /// What time does to programmed cells.
     #[serde(skip_serializing_if = "is_default")]
     pub drift: Drift,
+    /// How far a read lands from a cell's conductance.
+    #[serde(skip_serializing_if = "is_default")]
+    pub read: Read,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -264,6 +267,23 @@ impl Faults {
     }
 }
 
+/// `[rram.read]`: a fresh draw for every read, of `model = "cell"`: `G·(1 + N(0, sigma)) + N(0, sigma_us)`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Read {
+    /// Standard deviation of G, relative.
+    pub sigma: f64,
+    /// Standard deviation of G in microsiemens.
+    pub sigma_us: f64,
+}
+
+impl Read {
+    /// Whether reads vary.
+    pub fn varies(&self) -> bool {
+        *self != Read::default()
+    }
+}
+
 /// `[rram.drift]`: time after programming, of `model = "cell"`; see [`crate::device::time`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -303,6 +323,7 @@ impl Rram {
     /// Whether chips differ from each other.
     pub fn varies(&self) -> bool {
         self.variation.varies()
+            || self.read.varies()
             || self.faults.any()
             || (self.drift.any() && (self.drift.nu_sigma != 0.0 || self.drift.retention_sigma != 0.0))
     }

@@ -182,13 +182,14 @@ impl Rram {
     /// What belongs to conductances is refused with the statistical model.
     fn validate_weight(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
-        let Rram { cell, program, faults, drift, variation, .. } = self;
+        let Rram { cell, program, faults, drift, read, variation, .. } = self;
         let needs = "is of conductances, and the model is `weight`; expected rram.model = \"cell\" with it";
         for (key, there) in [
             ("cell", *cell != Cell::default()),
             ("program", *program != Programming::default()),
             ("faults", *faults != Faults::default()),
             ("drift", *drift != Drift::default()),
+            ("read", read.varies()),
             ("variation.kind", matches!(variation.kind, VariationKind::Polynomial | VariationKind::Table)),
             ("variation.sigma_us", variation.sigma_us != 0.0),
             ("variation.lot_sigma", variation.lot_sigma != 0.0),
@@ -240,6 +241,8 @@ impl Rram {
             ("faults.stuck_on", faults.stuck_on, 1.0),
             ("faults.dead_word_lines", faults.dead_word_lines, 1.0),
             ("faults.dead_bit_lines", faults.dead_bit_lines, 1.0),
+            ("read.sigma", self.read.sigma, 10.0),
+            ("read.sigma_us", self.read.sigma_us, 1e9),
             ("drift.time_s", drift.time_s, 1e12),
             ("drift.nu", drift.nu, 10.0),
             ("drift.nu_sigma", drift.nu_sigma, 10.0),

@@ -106,7 +106,7 @@ impl Signal<'_> {
             Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, image * steps, steps),
             Signal::Encoded(inputs) => {
                 let planes = inputs.encoder.encoding.planes() as usize;
-                laid.encoded(columns.patches(), inputs.pulses().image(image), planes);
+                columns.lay_out(laid, inputs.pulses().image(image), planes, 1);
             }
         }
     }
@@ -153,7 +153,7 @@ impl Signal<'_> {
             Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, 0, images * steps),
             Signal::Encoded(inputs) => {
                 let planes = inputs.encoder.encoding.planes() as usize;
-                laid.encoded(columns.patches(), inputs.pulses().all(), planes);
+                columns.lay_out(&mut laid, inputs.pulses().all(), planes, images);
             }
         }
         let sums = columns.connect(&laid);

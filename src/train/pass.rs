@@ -9,7 +9,7 @@ use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
 use super::layer::{LayerPass, Operands, Signal};
 use super::norm::BatchStatistics;
-use crate::crossbar::arrays::Arrays;
+use crate::crossbar::arrays::{Arrays, Site};
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::sram::Source;
@@ -89,7 +89,8 @@ pub fn pass(
         let loss = losses.get(i).and_then(Option::as_ref);
         let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw, loss);
         let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
-        let programmed = arrays.for_training(profile, (i as u32, plan), drive, converters, draw)?;
+        let site = Site { profile, index: i as u32, plan, drive, converters, draw, steps };
+        let programmed = arrays.for_training(&site)?;
         let input = if i == 0 { Input::Encoded } else { Input::Pulses };
         // The training grid leaves no room for sums of f32: only integers are exact.
         let kernel = Kernel::Dense(Instructions::best());

@@ -112,7 +112,7 @@ impl CpuChip<'_> {
         let mut laid = Laid::default();
         let mut pulses = None;
         if convolutions == 0 {
-            laid.encoded(self.layers[0].columns.patches(), encoded.all(), planes);
+            self.layers[0].columns.lay_out(&mut laid, encoded.all(), planes, images);
         } else {
             let convolved: Vec<(Option<Pulses>, Counts)> =
                 (0..images).into_par_iter().map(|b| self.convolve(inputs, b, convolutions)).collect();
@@ -121,11 +121,11 @@ impl CpuChip<'_> {
         }
         for l in convolutions..spiking {
             let layer = &self.layers[l];
-            let given = if l == 0 { inputs.given_steps() } else { steps };
             if let Some(pulses) = &pulses {
                 laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
                 self.count_drives(l, pulses, &mut counts.drives[l]);
             }
+            let given = laid.maps() / images;
             let sums = layer.columns.connect(&laid);
             let Some(neurons) = &layer.neurons else { continue };
             let scanned: Vec<(Pulses, Vec<u64>)> = (0..images)
@@ -190,7 +190,7 @@ impl CpuChip<'_> {
                         laid.pulses(layer.columns.patches(), pulses, 0, steps);
                         self.count_drives(l, pulses, &mut counts.drives[l]);
                     }
-                    None => laid.encoded(layer.columns.patches(), inputs.pulses().image(b), planes),
+                    None => layer.columns.lay_out(laid, inputs.pulses().image(b), planes, 1),
                 }
                 let Some(neurons) = &layer.neurons else { continue };
                 let plan = &self.chip.layers[l].plan;

@@ -9,7 +9,6 @@ use super::context::{Context, Limits};
 use super::model::{column_words, norm_bytes, planes, row_words, weight_bytes};
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
-use crate::crossbar::arrays::Programmed;
 use crate::error::Result;
 
 /// A buffer is given more than this many bytes only where a single image needs them.
@@ -61,7 +60,7 @@ impl Sizes {
             let bytes = weight_bytes(layer, column_words(plan));
             weights += bytes;
             largest = largest.max(bytes).max(norm_bytes(chip, plan));
-            if let Programmed::Converted(converted) = &layer.arrays {
+            if let Some(converted) = layer.arrays.converted() {
                 let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
                 let drives = sides * planes(chip, l) * layer.drive.bits() as usize;
                 conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);

@@ -21,8 +21,10 @@ const BLOCK: usize = 2;
 pub struct LoadedLayer {
     /// Its columns: all in one part, unless the weights are larger than a buffer may be.
     pub parts: Vec<Part>,
-    /// Whether its columns are behind converters.
-    pub converts: bool,
+    /// Whether a thread takes a pixel of it by itself.
+    pub by_thread: bool,
+    /// Its arrays: one, or one a step.
+    pub steps: usize,
 }
 
 /// Some of a layer's columns.
@@ -48,15 +50,21 @@ pub fn column_words(plan: &Plan) -> usize {
     plan.columns().div_ceil(LANES)
 }
 
-/// Vectors of a layer's arrays for each word of columns.
+/// Vectors of one of a layer's arrays for each word of columns.
 fn vectors(layer: &ProgrammedLayer) -> usize {
-    match &layer.arrays {
-        Programmed::Folded { .. } => row_words(&layer.plan) * LANES,
-        Programmed::Converted(converted) => {
+    match (&layer.arrays, layer.arrays.converted()) {
+        (_, Some(converted)) => {
             let companion = converted.companion.as_ref().map_or(0, |_| layer.plan.rows());
             converted.slices.len() * slice_vectors(layer, converted) + companion + 1
         }
+        (Programmed::Reads { .. }, None) => layer.plan.rows(),
+        _ => row_words(&layer.plan) * LANES,
     }
+}
+
+/// Whether a thread takes a pixel by itself: behind converters, or where cells are read afresh.
+fn by_thread(layer: &ProgrammedLayer) -> bool {
+    !matches!(layer.arrays, Programmed::Folded { .. })
 }
 
 /// Those of a slice: weights, each tile's gains and offsets, twice where there are unit columns, and what to make of the codes.
@@ -67,7 +75,7 @@ fn slice_vectors(layer: &ProgrammedLayer, converted: &Converted) -> usize {
 
 /// Bytes of a layer's arrays for so many words of columns.
 pub fn weight_bytes(layer: &ProgrammedLayer, words: usize) -> u64 {
-    (vectors(layer) * words * LANES * size_of::<f32>()) as u64
+    (layer.arrays.each().len() * vectors(layer) * words * LANES * size_of::<f32>()) as u64
 }
 
 /// Bytes of a layer's norms.
@@ -103,8 +111,11 @@ fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedL
         let weights: Vec<f32> = chips.iter().flat_map(|chip| pack(&chip.layers[index], &part)).collect();
         Part { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
-    let converts = matches!(chips[0].layers[index].arrays, Programmed::Converted(_));
-    Ok(LoadedLayer { parts: parts.collect(), converts })
+    Ok(LoadedLayer {
+        parts: parts.collect(),
+        by_thread: by_thread(&chips[0].layers[index]),
+        steps: chips[0].layers[index].arrays.each().len(),
+    })
 }
 
 fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
@@ -155,8 +166,12 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
 
 /// The settings of what is behind converters; zeros where nothing is.
 fn converters(layer: &ProgrammedLayer) -> Layer {
-    let Programmed::Converted(converted) = &layer.arrays else { return Layer::zeroed() };
+    let reads = layer.arrays.each().len() as u32;
+    let Some(converted) = layer.arrays.converted() else {
+        return Layer { reads, exact: u32::from(by_thread(layer)), ..Layer::zeroed() };
+    };
     Layer {
+        reads,
         tile_rows: converted.tile_rows as u32,
         partitions: converted.partitions(&layer.plan) as u32,
         bits: layer.drive.bits(),
@@ -176,6 +191,9 @@ fn pack(layer: &ProgrammedLayer, words: &Range<usize>) -> Vec<f32> {
     let weights = match &layer.arrays {
         Programmed::Folded { weights, .. } => weights,
         Programmed::Converted(converted) => return pack_converted(layer, converted, words),
+        Programmed::Reads { steps, .. } => {
+            return steps.iter().flat_map(|step| pack_step(layer, step, words)).collect();
+        }
     };
     let (rows, channels) = (layer.plan.rows(), layer.plan.input.channels);
     let positions = rows / channels;
@@ -190,6 +208,22 @@ fn pack(layer: &ProgrammedLayer, words: &Range<usize>) -> Vec<f32> {
         }
     }
     packed
+}
+
+/// What is read at a step: weights `[rows, columns]` in published order, or what is behind converters.
+fn pack_step(layer: &ProgrammedLayer, step: &Programmed, words: &Range<usize>) -> Vec<f32> {
+    match step {
+        Programmed::Folded { weights, .. } => {
+            let (rows, columns) = (layer.plan.rows(), layer.plan.columns());
+            let range = words.start * LANES..words.end * LANES;
+            let lanes = |row: usize| {
+                range.clone().map(move |column| if column < columns { weights[column * rows + row] } else { 0.0 })
+            };
+            (0..rows).flat_map(lanes).collect()
+        }
+        Programmed::Converted(converted) => pack_converted(layer, converted, words),
+        Programmed::Reads { .. } => vec![],
+    }
 }
 
 /// The arrays of some words of columns behind converters: of each slice its columns, then its unit columns where it has them

@@ -68,15 +68,16 @@ impl<'a> GpuChips<'a> {
 
     /// Records a layer's column sums.
     pub(super) fn sum(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run, l: usize, from: &Buffer) {
-        let steps = if l == 0 { run.first_steps as usize } else { self.chip().steps };
+        let given = if l == 0 { run.first_steps as usize } else { self.chip().steps };
+        let steps = given.max(self.layers[l].steps);
         let pixels = run.images as usize * steps * self.chip().layers[l].plan.unrolling().pixels();
         let flow = self.flow(buffers, from, &buffers.sums);
         let chips = self.chips.len();
-        for part in self.layers[l].parts.iter().filter(|_| self.layers[l].converts) {
+        for part in self.layers[l].parts.iter().filter(|_| self.layers[l].by_thread) {
             let groups = groups(pixels * part.words);
             self.context.dispatch(pass, Kernel::Converted, (&part.group, &flow), groups, chips);
         }
-        for part in self.layers[l].parts.iter().filter(|_| !self.layers[l].converts) {
+        for part in self.layers[l].parts.iter().filter(|_| !self.layers[l].by_thread) {
             let kernel = Kernel::sums(part.words);
             let groups = pixels.div_ceil(kernel.pixels());
             let depth = self.chips.len() * part.words.div_ceil(kernel.across() as usize);

@@ -107,6 +107,10 @@ uniform! {
         next_kernel: u32,
         /// 1 where inputs drive the lines as pulses.
         as_pulses: u32,
+        /// Arrays of a chip: one, or one a step where cells are read afresh.
+        reads: u32,
+        /// 1 where they have ideal converters.
+        exact: u32,
         /// Behind converters, from here on: rows that are converted together.
         tile_rows: u32,
         /// Partial sums of a column.
