@@ -36,6 +36,11 @@ fn input(row: u32, corner: vec2<u32>, plane_from: u32) -> i32 {
     return unpacked(pulses[plane_from + pixel * layer.words + word])[channel % 4u];
 }
 
+// Saturates at `most` and one less than its negative.
+fn held(x: vec4<i32>, most: i32) -> vec4<i32> {
+    return clamp(x, vec4(-most - 1), vec4(most));
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -129,9 +134,12 @@ fn main(
                     products += n * vec4<i32>(arrays[products_from + row * layer.part_words]);
                 }
             }
-            let joined = codes + ((products >> vec4(u32(adder.x))) << vec4(u32(adder.y)));
-            let total = clamp(joined, vec4(layer.adder_lowest), vec4(layer.adder_highest));
-            limited += ones(total != joined);
+            let sum_held = held(products, layer.most_sum);
+            let moved = (sum_held >> vec4(u32(adder.x))) << vec4(u32(adder.y));
+            let shifted = held(moved, layer.most_shifted);
+            let joined = codes + shifted;
+            let total = held(joined, layer.most);
+            limited += ones((sum_held != products) | (shifted != moved) | (total != joined));
             sum = f32(1u << DIGIT_BITS) * sum + rounded(vec4<f32>(total) * adder.z);
         }
         sums[(chip * all + row_index) * layer.column_words + layer.first_word + word] = sum;

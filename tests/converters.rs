@@ -98,6 +98,19 @@ fn a_narrow_adder_saturates_and_costs_accuracy() {
 }
 
 #[test]
+fn narrow_sums_and_shifters_saturate_too() {
+    let residual = ["sram.bits=3", "sram.shift=-2", "sram.init=residual", "adc.bits=10"];
+    for key in ["sram.sum_bits", "sram.shifter_bits"] {
+        let at = |bits: u32| {
+            let key = format!("{key}={bits}");
+            let results = results(baseline(), &[&residual[..], &[&key]].concat(), 0..2);
+            results.iter().flat_map(|result| &result.counts.saturated).sum::<u64>()
+        };
+        assert!(at(16) == 0 && at(3) > at(4) && at(4) > 0, "{key}: {} {}", at(3), at(4));
+    }
+}
+
+#[test]
 fn cut_bits_of_a_right_shift_change_sums_and_exact_ones_do_not() {
     let residual = ["sram.bits=4", "sram.shift=-3", "sram.init=residual", "adc.bits=10"];
     let logits = |more: &[&str]| results(baseline(), &[&residual[..], more].concat(), 0..1)[0].logits.clone();

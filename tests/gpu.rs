@@ -239,7 +239,39 @@ fn chips_in_one_load_do_what_each_does_alone() {
 fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
     let reads = ["rram.model=cell", "rram.cell.g_max_us=40", "rram.read.sigma=0.2", "rram.layers=all"];
     let converted = [&reads[..], &["adc.bits=5", "rram.cell.mapping=offset", "sram.bits=2", "tile.rows=9"]].concat();
-    let settings: [&[&str]; 14] = [
+    // Everything at once.
+    let all = [
+        "rram.layers=all",
+        "rram.model=cell",
+        "rram.cell.g_max_us=80",
+        "rram.cell.on_off_ratio=12",
+        "rram.cell.bits=2",
+        "rram.variation.tile_sigma=0.05",
+        "rram.variation.die_sigma=0.05",
+        "rram.program.tolerance_us=5",
+        "rram.faults.stuck_off=0.02",
+        "rram.faults.dead_bit_lines=0.02",
+        "rram.drift.time_s=1000",
+        "rram.drift.nu=0.02",
+        "rram.read.sigma=0.05",
+        "wires.word_ohm=3",
+        "wires.bit_ohm=4",
+        "tile.rows=24",
+        "tile.cols=40",
+        "adc.bits=6",
+        "adc.gain_sigma=0.02",
+        "adc.offset_sigma=0.3",
+        "adc.columns_shared=4",
+        "sram.bits=3",
+        "sram.shift=-1",
+        "sram.sum_bits=8",
+        "sram.shifter_bits=9",
+        "sram.adder_bits=10",
+        "neuron.membrane_bits=10",
+        "neuron.fraction_bits=6",
+    ];
+    let settings: [&[&str]; 15] = [
+        &all,
         &reads,
         &converted,
         &["neuron.membrane_bits=8", "neuron.fraction_bits=4", "neuron.gain_bits=5"],

@@ -9,12 +9,12 @@
 //! unit column, where there is one, is converted like the others and its code subtracted. The companion array is a digital macro: integers `w·2^(k−1)` times integers, exact. Behind it
 //!
 //! ```text
-//! RRAM codes  R ── << rram_left ──────────┐
-//!                                         ├─ adder, saturating at its width ─► total · unit
-//! SRAM sums   S ── >> right ── << sram_left┘
+//! RRAM codes  R ───────────────────────── << left ──┐
+//!                                                   ├─ adder ─► total · unit
+//! SRAM products ─ sum ─ >> right ── << left ─ shifter ┘
 //! ```
 //!
-//! The unit is the finer of a code's and of a shifted integer's, so that nothing is lost where both meet; with
+//! Each width, where it is limited, saturates; how often is counted. The unit is the finer of a code's and of a shifted integer's, so that nothing is lost where both meet; with
 //! `round = "floor"` a negative shift first cuts the bits of S below the array's own unit. The converter's step is a power of
 //! two times the array's unit ([`super::adc::Resolution`]). What `average` halves is the unit.
 
@@ -89,10 +89,12 @@ pub struct Adder {
     pub sram_left: u32,
     /// Places that they move right before, towards minus infinity.
     pub sram_right: u32,
-    /// The least total.
-    pub lowest: i32,
-    /// The greatest total.
-    pub highest: i32,
+    /// Sums of products are within this and one less than its negative.
+    pub most_sum: i32,
+    /// So is what leaves the shifter.
+    pub most_shifted: i32,
+    /// And the total.
+    pub most: i32,
 }
 
 /// The largest magnitude that drives a line at once.
@@ -261,25 +263,33 @@ impl Adder {
         // In places above the base.
         let places: Vec<i32> = steps.iter().map(|step| libm::rint(libm::log2(step / base)) as i32).collect();
         let least = places.iter().copied().min().unwrap_or(0);
-        let limited = companion.is_some() && sram.adder_bits > 0;
-        let most = if limited { (1 << (sram.adder_bits - 1)) - 1 } else { i32::MAX };
+        let most = |bits: u32| if companion.is_some() && bits > 0 { (1 << (bits - 1)) - 1 } else { i32::MAX };
         let (cut, sums) = companion.map_or((0, least), |(_, shift)| {
             let cut = if sram.round == Rounding::Floor { (-shift).max(0) } else { 0 };
             (cut, shift + cut)
         });
         let finest = least.min(sums);
-        let adder =
-            Adder { sram_left: (sums - finest) as u32, sram_right: cut as u32, lowest: -most - 1, highest: most };
+        let adder = Adder {
+            sram_left: (sums - finest) as u32,
+            sram_right: cut as u32,
+            most_sum: most(sram.sum_bits),
+            most_shifted: most(sram.shifter_bits),
+            most: most(sram.adder_bits),
+        };
         let lefts = places.into_iter().map(|places| (places - finest) as u32).collect();
         (adder, lefts, base * libm::exp2(f64::from(finest)))
     }
 
-    /// What leaves the adder of codes in its unit and the array's sums, and whether it saturated.
+    /// What leaves the adder of codes in its unit and the array's sums, and whether anything saturated on the way.
     #[inline(always)]
     pub fn total(&self, codes: i32, sums: i32) -> (i32, bool) {
-        let exact = codes + ((sums >> self.sram_right) << self.sram_left);
-        let total = exact.clamp(self.lowest, self.highest);
-        (total, total != exact)
+        let held = |x: i32, most: i32| x.clamp(-most - 1, most);
+        let sum = held(sums, self.most_sum);
+        let moved = (sum >> self.sram_right) << self.sram_left;
+        let shifted = held(moved, self.most_shifted);
+        let exact = codes + shifted;
+        let total = held(exact, self.most);
+        (total, sum != sums || shifted != moved || total != exact)
     }
 }
 
@@ -317,6 +327,18 @@ mod tests {
         let (adder, lefts, unit) = Adder::joining(&Sram::default(), &[0.5, 1.0, 8.0], None);
         assert_eq!((&lefts[..], unit), (&[0, 1, 4][..], 0.5));
         assert_eq!(adder.total(i32::MAX, 0), (i32::MAX, false));
+    }
+
+    #[test]
+    fn sum_and_shifter_saturate_at_their_widths_too() {
+        let sram = Sram { bits: 4, shift: Some(2), sum_bits: 5, shifter_bits: 6, ..Sram::default() };
+        let (adder, ..) = Adder::joining(&sram, &[0.125], Some((0.125, 2)));
+        // Sums of −16 to 15, shifted by two places to −64 to 60, held to −32 to 31.
+        for (sums, expected) in
+            [(7, (28, false)), (8, (31, true)), (100, (31, true)), (-8, (-32, false)), (-9, (-32, true))]
+        {
+            assert_eq!(adder.total(0, sums), expected, "{sums}");
+        }
     }
 
     #[test]

@@ -510,8 +510,15 @@ mod tests {
             &["adc.bits=5", "tile.rows=10", "adc.gain_sigma=0.1", "adc.offset_sigma=0.7"],
             &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
             &["adc.bits=5", "sram.bits=4", "sram.shift=-2", "sram.adder_bits=9"],
-            &["adc.bits=5", "sram.bits=3", "sram.shift=1", "sram.adder_bits=8", "tile.rows=9", "adc.offset_sigma=1"],
-            &["adc.bits=6", "sram.bits=4", "sram.shift=-3", "sram.round=floor", "sram.scheme=integer"],
+            &["adc.bits=5", "sram.bits=3", "sram.shift=1", "sram.shifter_bits=4", "tile.rows=9", "adc.offset_sigma=1"],
+            &[
+                "adc.bits=6",
+                "sram.bits=4",
+                "sram.shift=-3",
+                "sram.round=floor",
+                "sram.scheme=integer",
+                "sram.sum_bits=5",
+            ],
             &["adc.bits=6", "sram.bits=2", "sram.scheme=ternary", "tile.inputs=pulses", "sram.adder_bits=7"],
         ];
         let plans = [

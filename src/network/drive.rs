@@ -4,6 +4,8 @@
 //! A line is driven once for each binary digit that is 1, or for each pulse, of its input, and for each output pixel whose
 //! window holds it: every output pixel is a pass of its own over the tiles.
 
+use multiversion::multiversion;
+
 use super::encode::{DIGIT_BITS, Encoding};
 use super::pulses::Pulses;
 use crate::numeric::unrolling::Unrolling;
@@ -65,27 +67,46 @@ pub fn fan_out(unrolling: Unrolling, pixels: usize) -> Vec<u32> {
 }
 
 /// How often an input of this magnitude drives its line.
-fn times(magnitude: u8, inputs: TileInputs) -> u64 {
-    if inputs == TileInputs::Pulses { magnitude.into() } else { magnitude.count_ones().into() }
+#[inline(always)]
+fn times(magnitude: u8, pulses: bool) -> u8 {
+    if pulses {
+        return magnitude;
+    }
+    // Ones of a byte, as every instruction set has them.
+    let pairs = magnitude - ((magnitude >> 1) & 0x55);
+    let nibbles = (pairs & 0x33) + ((pairs >> 2) & 0x33);
+    (nibbles + (nibbles >> 4)) & 0x0f
 }
 
 /// How often a map of pulses drives lines; `fan` as [`fan_out`] gives it.
 pub fn of_pulses(pulses: &Pulses, map: usize, fan: &[u32], inputs: TileInputs) -> u64 {
+    let as_pulses = inputs == TileInputs::Pulses && !pulses.are_bits();
     // A byte holds two digits where counts have several planes.
-    let digits = pulses.planes() > 1 || pulses.largest() > 127;
-    let count = |byte: u8| match digits {
-        _ if pulses.are_bits() => byte.count_ones().into(),
-        true => times(byte & 15, inputs) + times(byte >> 4, inputs),
-        false => times(byte, inputs),
-    };
-    let pixel = |(pixel, fan): (usize, &u32)| pulses.each_byte(map, pixel, count) * u64::from(*fan);
-    fan.iter().enumerate().map(pixel).sum()
+    let digits = as_pulses && (pulses.planes() > 1 || pulses.largest() > 127);
+    pulses.planes_of(map).map(|plane| of_plane(plane, fan, as_pulses, digits)).sum()
+}
+
+/// Bytes of a plane, as many for each pixel.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn of_plane(plane: &[u8], fan: &[u32], as_pulses: bool, digits: bool) -> u64 {
+    let mut sum = 0u64;
+    for (bytes, fan) in plane.chunks_exact(plane.len() / fan.len()).zip(fan) {
+        let drives: u32 = match (as_pulses, digits) {
+            (false, _) => bytes.iter().map(|byte| u32::from(times(*byte, false))).sum(),
+            (true, false) => bytes.iter().map(|byte| u32::from(*byte)).sum(),
+            (true, true) => bytes.iter().map(|byte| u32::from(byte & 15) + u32::from(byte >> 4)).sum(),
+        };
+        sum += u64::from(drives) * u64::from(*fan);
+    }
+    sum
 }
 
 /// How often an encoded map `[planes, pixels, channels]` drives lines.
 pub fn of_encoded(digits: &[i8], channels: usize, fan: &[u32], inputs: TileInputs) -> u64 {
+    let as_pulses = inputs == TileInputs::Pulses;
     let pixel = |(digits, fan): (&[i8], &u32)| {
-        digits.iter().map(|digit| times(digit.unsigned_abs(), inputs)).sum::<u64>() * u64::from(*fan)
+        let drives = digits.iter().map(|digit| u64::from(times(digit.unsigned_abs(), as_pulses)));
+        drives.sum::<u64>() * u64::from(*fan)
     };
     digits.chunks(channels).zip(fan.iter().cycle()).map(pixel).sum()
 }
@@ -117,7 +138,11 @@ mod tests {
             }
             let drive = Drive::pulses(largest);
             for inputs in [TileInputs::BitPlanes, TileInputs::Pulses] {
-                let of = |n: u32| (0..drive.planes).map(|p| times(drive.digit(n as i32, p) as u8, inputs)).sum::<u64>();
+                let of = |n: u32| {
+                    (0..drive.planes)
+                        .map(|p| u64::from(times(drive.digit(n as i32, p) as u8, inputs == TileInputs::Pulses)))
+                        .sum::<u64>()
+                };
                 let all = (0..6).flat_map(|pixel| (0..channels).map(move |channel| (pixel, channel)));
                 let expected: u64 = all.map(|(pixel, c)| of(count(pixel, c)) * u64::from(fan[pixel])).sum();
                 assert_eq!(of_pulses(&pulses, 0, &fan, inputs), expected, "{largest}, {inputs:?}");

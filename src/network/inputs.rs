@@ -28,6 +28,8 @@ pub struct Pulses {
     image: usize,
     /// Pulses of all images at each step: spikes, or the sum of digits over the planes.
     pub per_step: Vec<u64>,
+    /// How often they drive a first layer's rows, per step: by kind of layer and of drive.
+    drives: [OnceLock<Vec<u64>>; 4],
 }
 
 impl Inputs {
@@ -52,6 +54,16 @@ impl Inputs {
 
     /// How often the images drive the rows of the first layer, per step.
     pub fn drives(&self, first: &Layer, inputs: TileInputs) -> Vec<u64> {
+        let place = 2 * usize::from(first.unrolling().kernel == 1) + usize::from(inputs == TileInputs::Pulses);
+        let drives = &self.pulses().drives[place];
+        if drives.get().is_none() {
+            // No lock is held while threads help.
+            let _ = drives.set(self.count_drives(first, inputs));
+        }
+        drives.get().cloned().unwrap_or_default()
+    }
+
+    fn count_drives(&self, first: &Layer, inputs: TileInputs) -> Vec<u64> {
         let (planes, shape) = (self.encoder.encoding.planes() as usize, self.encoder.shape);
         let fan = fan_out(first.unrolling(), shape.height * shape.width);
         let image = |b: usize| -> Vec<u64> {
@@ -83,7 +95,7 @@ impl Inputs {
             })
             .collect();
         let per_step = (0..self.steps).map(|t| sent.iter().map(|image| image[t.min(given - 1)]).sum()).collect();
-        Pulses { digits, image, per_step }
+        Pulses { digits, image, per_step, drives: Default::default() }
     }
 
     /// Writes the digit planes of a step of image `b`; gives its number of pulses.

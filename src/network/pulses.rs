@@ -105,15 +105,10 @@ impl Pulses {
         self.largest
     }
 
-    /// Sums `count(byte)` over the bytes of a pixel's pulses, all planes; spikes are eight a byte.
-    pub fn each_byte(&self, map: usize, pixel: usize, count: impl Fn(u8) -> u64) -> u64 {
+    /// The planes of a map as bytes, as many for each pixel: spikes are eight a byte.
+    pub fn planes_of(&self, map: usize) -> impl Iterator<Item = &[u8]> {
         let map = &self.data[map * self.map()..][..self.map()];
-        if self.bytes == 0 {
-            return map[pixel * self.blocks * 2..][..self.blocks * 2].iter().map(|byte| count(*byte)).sum();
-        }
-        let plane = self.pixels * self.channels();
-        let planes = (0..self.bytes).map(|p| &map[p * plane + pixel * self.channels()..][..self.channels()]);
-        planes.flatten().map(|byte| count(*byte)).sum()
+        map.chunks(map.len() / self.planes())
     }
 
     /// Share of a map's channels that have a pulse.

@@ -230,6 +230,12 @@ pub struct Sram {
     /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
+    /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sum_bits: u32,
+    /// Bits behind the shifter, with the sign; 0 is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shifter_bits: u32,
     /// Bits of the adder behind shifter and converter, with the sign; 0 is no limit.
     #[serde(skip_serializing_if = "is_zero")]
     pub adder_bits: u32,

@@ -121,10 +121,9 @@ impl Profile {
             std::iter::once(("sram".to_string(), &self.sram)).chain(own)
         };
         for (section, sram) in sections().filter(|(_, sram)| sram.bits > 0) {
-            if bits == 0 && sram.adder_bits > 0 {
-                let message =
-                    "adds converted sums, and an ideal converter gives none; expected adc.bits above 0 with it";
-                return refuse(&format!("{section}.adder_bits"), message.into());
+            if let Some((key, _)) = sram.widths().into_iter().find(|(_, width)| bits == 0 && *width > 0) {
+                let message = "is of integers, and an ideal converter gives none; expected adc.bits above 0 with it";
+                return refuse(&format!("{section}.{key}"), message.into());
             }
             if bits == 0 && sram.round != Rounding::Exact {
                 let message = "cuts integers, and an ideal converter gives none; expected adc.bits above 0 with it";
@@ -328,6 +327,11 @@ fn name(kind: &VariationKind) -> String {
 }
 
 impl Sram {
+    /// Widths of the digital macro.
+    fn widths(&self) -> [(&'static str, u32); 3] {
+        [("sum_bits", self.sum_bits), ("shifter_bits", self.shifter_bits), ("adder_bits", self.adder_bits)]
+    }
+
     fn validate(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
         let Sram { bits, shift, .. } = self;
@@ -344,8 +348,10 @@ impl Sram {
         if let Some(shift) = shift.filter(|s| !(-16..=16).contains(s)) {
             return refuse("shift", format!("{shift}, expected −16 (right) to 16 (left)"));
         }
-        if self.adder_bits > 31 || self.adder_bits == 1 {
-            return refuse("adder_bits", format!("{}, expected 0 (no limit) or 2 to 31 bits", self.adder_bits));
+        for (key, bits) in self.widths() {
+            if bits > 31 || bits == 1 {
+                return refuse(key, format!("{bits}, expected 0 (no limit) or 2 to 31 bits"));
+            }
         }
         if self.budget_bytes.is_some() && self.init != SramInit::Residual {
             return refuse("budget_bytes", "limits a residual; expected sram.init = \"residual\" with it".into());

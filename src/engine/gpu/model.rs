@@ -179,8 +179,9 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
         slice_words: slice_vectors(layer, converted) as u32,
         sides: if converted.slices[0].reference.is_some() { 2 } else { 1 },
         has_companion: u32::from(converted.companion.is_some()),
-        adder_lowest: converted.adder.lowest,
-        adder_highest: converted.adder.highest,
+        most_sum: converted.adder.most_sum,
+        most_shifted: converted.adder.most_shifted,
+        most: converted.adder.most,
         ..Layer::zeroed()
     }
 }

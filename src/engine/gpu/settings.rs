@@ -127,10 +127,12 @@ uniform! {
         sides: u32,
         /// 1 where there is a companion array.
         has_companion: u32,
-        /// The adder's least total.
-        adder_lowest: i32,
-        /// The adder's greatest total.
-        adder_highest: i32,
+        /// Sums of the companion array's products are within this and one less than its negative.
+        most_sum: i32,
+        /// So is what leaves the shifter.
+        most_shifted: i32,
+        /// And the adder's total.
+        most: i32,
     }
 }
 
