@@ -14,10 +14,11 @@ use crosspike::engine::price::Price;
 use crosspike::network::{Encoder, Encoding};
 
 /// Constants of one picojoule, square micrometre and nanosecond each, on cells behind 6-bit converters.
-const PRICED: [&str; 22] = [
+const PRICED: [&str; 23] = [
     "rram.layers=all",
     "adc.bits=6",
     "cost.adc_model=a test",
+    "cost.adc_bits=6",
     "cost.energy_pj.cell_read=1",
     "cost.energy_pj.word_line=1",
     "cost.energy_pj.adc=1",
@@ -91,6 +92,10 @@ fn each_knob_costs_what_it_should() {
     let base = spent(&[]);
     let adc = |spent: &Spent| spent.layers.values().map(|layer| layer["adc"]).sum::<f64>();
     assert!(adc(&spent(&["tile.rows=16"])) > 1.5 * adc(&base), "more tiles along the rows, more conversions");
+    let finer = spent(&["adc.bits=8"]);
+    let buffers = |spent: &Spent| spent.layers.values().map(|layer| layer["tile_buffer"]).sum::<f64>();
+    assert_eq!((adc(&finer), buffers(&finer)), (4.0 * adc(&base), buffers(&base) * 8.0 / 6.0), "two bits more");
+    assert!(finer.adc_model.contains("from 6 to 8 bits"), "{}", finer.adc_model);
     assert!(spent(&["tile.inputs=pulses"]).static_pj < base.static_pj, "counts are converted once");
     let shared = spent(&["adc.columns_shared=8"]);
     assert!(shared.latency_ns > base.latency_ns && adc(&shared) == adc(&base), "shared converters take turns");

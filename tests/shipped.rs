@@ -13,6 +13,10 @@ fn root(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
+fn read(recipe: &str) -> Document {
+    Document::read(&root(&format!("recipes/{recipe}.toml"))).unwrap()
+}
+
 /// A model's name, its steps, and columns and rows of every matrix.
 type Sizes = (&'static str, usize, &'static [(usize, usize)]);
 
@@ -88,7 +92,6 @@ fn models_have_their_published_layers() {
 
 #[test]
 fn recipes_name_what_is_shipped() {
-    let read = |file: &str| Document::read(&root(&format!("recipes/{file}.toml"))).unwrap();
     let mut models = Vec::new();
     for name in ["fashion", "cifar10"] {
         let file = TrainFile::from_document(&read(name)).unwrap();
@@ -102,10 +105,27 @@ fn recipes_name_what_is_shipped() {
 }
 
 #[test]
+fn the_hardware_study_sweeps_the_whole_chip() {
+    for (name, expected) in [("adc", 6), ("rows", 5), ("wires", 16), ("off", 6), ("stuck", 16)] {
+        let (file, points) = SweepFile::from_document(&read(&format!("fashion_hardware_{name}"))).unwrap();
+        assert_eq!((points.len(), file.chips), (expected, 20), "{name}");
+        let profile = file.profile.unwrap();
+        let keys = |point: &[(String, toml::Value)]| {
+            point.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+        };
+        for point in &points {
+            let profile = Profile::read(&profile, &keys(point)).unwrap();
+            assert!(profile.cost.any() && profile.converts(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn pipelines_are_whole() {
     // Reading validates every stage, point and training of a pipeline; its data are there where the package is.
-    for name in ["fashion_recovery", "fashion_ablation", "fashion_attack", "cifar10_recovery"] {
-        let file = RecipeFile::from_document(&Document::read(&root(&format!("recipes/{name}.toml"))).unwrap()).unwrap();
+    for name in ["fashion_recovery", "fashion_ablation", "fashion_attack", "fashion_65nm_recovery", "cifar10_recovery"]
+    {
+        let file = RecipeFile::from_document(&read(name)).unwrap();
         if name.starts_with("fashion") && Path::new("/usr/share/datasets/fashion-mnist").exists() {
             Recipe::read(&root(&format!("recipes/{name}.toml")), &Overrides::default()).unwrap();
         }

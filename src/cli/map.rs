@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
     text += &format!("\n{tiles} tiles, {weights} weights, {adcs} converters");
     let total: f64 = areas.iter().flat_map(BTreeMap::values).sum();
     if total > 0.0 {
-        text += &format!(", {:.3} mm² (ADC model: {})", total * 1e-6, profile.cost.adc_model);
+        text += &format!(", {:.3} mm² (ADC model: {})", total * 1e-6, profile.cost.adc_model(profile.adc.bits));
     }
     if let Some(efficiency) = tile_efficiency(&profile) {
         text += &format!(

@@ -128,16 +128,17 @@ impl Run<'_> {
             let events = Events::of(self, i, drives[i], elements[i]);
             let e = &cost.energy_pj;
             // An ideal converter is none.
-            let conversions = if profile.converts() { events.conversions } else { 0.0 };
+            let converted = if profile.converts() { events.conversions } else { 0.0 };
+            let (conversions, codes) = (converted * cost.conversion(profile.adc.bits), cost.width(profile.adc.bits));
             let components = [
                 ("cell_read", e.cell_read, events.cell_reads),
                 ("word_line", e.word_line, events.word_lines),
                 ("adc", e.adc, conversions),
-                ("mux", e.mux, conversions),
-                ("code", e.code, conversions),
-                ("htree", e.htree, events.conversions),
-                ("tile_buffer", e.tile_buffer, events.conversions),
-                ("temporary_buffer", e.temporary_buffer, events.conversions),
+                ("mux", e.mux, converted),
+                ("code", e.code, converted * codes),
+                ("htree", e.htree, events.conversions * codes),
+                ("tile_buffer", e.tile_buffer, events.conversions * codes),
+                ("temporary_buffer", e.temporary_buffer, events.conversions * codes),
                 ("fetch", e.fetch, events.tile_drives),
                 ("neuron", e.neuron, events.neuron_updates),
                 ("sram_read_bit", e.sram_read_bit, events.sram_bits),
@@ -150,9 +151,8 @@ impl Run<'_> {
             }
             layers.insert(self.plans[i].name.clone(), spent);
         }
-        let ideal = "none: ideal converters cost nothing";
         Some(Spent {
-            adc_model: if profile.converts() { cost.adc_model.clone() } else { ideal.into() },
+            adc_model: cost.adc_model(profile.adc.bits),
             total_pj: totals[0] + totals[1],
             spike_driven_pj: totals[0],
             static_pj: totals[1],
@@ -206,7 +206,7 @@ pub fn area(profile: &Profile, plan: &Layer, map: &LayerMap) -> BTreeMap<&'stati
     let neurons = if plan.spikes() { plan.output.len() as f64 } else { 0.0 };
     let parts = [
         ("cell", a.cell, tiles * (profile.tile.rows * profile.tile.cols) as f64),
-        ("adc", a.adc, converters),
+        ("adc", a.adc, converters * profile.cost.conversion(profile.adc.bits)),
         ("mux", a.mux, converters),
         ("code", a.code, converters),
         ("htree", a.htree, tiles),
@@ -235,7 +235,9 @@ pub fn tile_efficiency(profile: &Profile) -> Option<f64> {
     let (columns, (lines, units)) = (Columns::of(rram, profile.tile).per_tile as f64, bit_lines(rram));
     let (rows, slices) = (profile.tile.rows as f64, slices(rram) as f64);
     let of = |pj: Option<f64>| pj.unwrap_or(0.0);
-    let code = [e.adc, e.mux, e.code, e.htree, e.tile_buffer, e.temporary_buffer].map(of).iter().sum::<f64>();
+    let (conversion, width) = (profile.cost.conversion(profile.adc.bits), profile.cost.width(profile.adc.bits));
+    let moved = [e.code, e.htree, e.tile_buffer, e.temporary_buffer].map(of).iter().sum::<f64>();
+    let code = of(e.adc) * conversion + of(e.mux) + moved * width;
     let devices = rows * (columns * lines as f64 + units as f64);
     let pj =
         of(e.cell_read) * devices + of(e.word_line) * rows + code * (columns * slices + units as f64) + of(e.fetch);

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// The ADC model that the converters' constants are of: public ones differ five- to twelvefold.
     pub adc_model: String,
+    /// The bits of those converters. At other `adc.bits` a converter's energy and area are taken as [`Cost::conversion`] says.
+    pub adc_bits: u32,
     /// Energy of events.
     pub energy_pj: Energy,
     /// Area of parts.
@@ -106,5 +108,25 @@ impl Cost {
     /// Whether anything costs anything.
     pub fn any(&self) -> bool {
         *self != Cost::default()
+    }
+
+    /// What converters of so many bits cost, over those that the constants are of: energy and area twice with every bit, as at
+    /// one figure of merit (R. H. Walden, IEEE JSAC 17, 539, 1999); 1 for ideal ones.
+    pub fn conversion(&self, bits: u32) -> f64 {
+        if bits == 0 { 1.0 } else { (f64::from(bits) - f64::from(self.adc_bits)).exp2() }
+    }
+
+    /// What moving and adding a code costs, over the same: as many wires and cells as bits.
+    pub fn width(&self, bits: u32) -> f64 {
+        if bits == 0 || self.adc_bits == 0 { 1.0 } else { f64::from(bits) / f64::from(self.adc_bits) }
+    }
+
+    /// The ADC model behind results at so many bits.
+    pub fn adc_model(&self, bits: u32) -> String {
+        match bits {
+            0 => "none: ideal converters cost nothing".into(),
+            _ if bits == self.adc_bits => self.adc_model.clone(),
+            _ => format!("{}, from {} to {bits} bits at one figure of merit", self.adc_model, self.adc_bits),
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Profile {
     }
 
     fn validate_cost(&self, document: &Document) -> Result<()> {
-        let Cost { adc_model, energy_pj, area_um2, time_ns } = &self.cost;
+        let Cost { adc_model, adc_bits, energy_pj, area_um2, time_ns } = &self.cost;
         for (section, keys) in
             [("energy_pj", energy_pj.all()), ("area_um2", area_um2.all()), ("time_ns", time_ns.all())]
         {
@@ -91,7 +91,12 @@ impl Profile {
                 }
             }
         }
-        if adc_model.is_empty() && (energy_pj.adc.is_some() || area_um2.adc.is_some()) {
+        let priced = energy_pj.adc.is_some() || area_um2.adc.is_some();
+        if *adc_bits > 16 || (priced && *adc_bits == 0) {
+            let message = format!("{adc_bits}, expected the 1 to 16 bits of the converters that cost.adc_model is of");
+            return Err(document.error("cost.adc_bits", message));
+        }
+        if adc_model.is_empty() && priced {
             let message = "is missing, and converters cost something: public models differ five- to twelvefold; expected \
                            the name of the one that the constants are of";
             return Err(document.error("cost.adc_model", message));

@@ -2,9 +2,10 @@
 //! its chart as `accuracy.svg`, both made from the tables of a result folder.
 //!
 //! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
-//! `answer` says it in words, `page` puts all of it together.
+//! `answer` says it in words, `floor` draws the chip, `page` puts all of it together.
 
 mod answer;
+mod floor;
 mod lines;
 mod page;
 mod plot;
@@ -45,7 +46,9 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     };
     let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
     let recovery = read_if_there(&dir.join(RECOVERY))?.map(|text| page::tables(&text)).unwrap_or_default();
-    let html = page::html(&folder, (&summary, &plot, &answer), (&recovery, &draw(Ink::Page)), origin.as_ref());
+    let floor = origin.as_ref().and_then(|origin| floor::draw(origin, Ink::Page));
+    let drawings = (draw(Ink::Page), floor.unwrap_or_default());
+    let html = page::html(&folder, (&summary, &plot, &answer), (&recovery, &drawings.0, &drawings.1), origin.as_ref());
 
     atomic::write(&dir.join("accuracy.svg"), draw(Ink::Fixed).as_bytes())?;
     let path = dir.join("report.html");

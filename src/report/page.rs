@@ -11,7 +11,7 @@ use super::svg::{DOTS, escape};
 pub(super) fn html(
     folder: &str,
     (summary, plot, answer): (&Summary, &Plot, &Answer),
-    (recovery, chart): (&str, &str),
+    (recovery, chart, floor): (&str, &str, &str),
     origin: Option<&Map<String, Value>>,
 ) -> String {
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
@@ -20,6 +20,13 @@ pub(super) fn html(
         text("question").map(|question| format!("<p class=\"question\">{question}</p>\n")).unwrap_or_default();
     let details: String = answer.details.iter().map(|detail| format!("<li>{}</li>\n", escape(detail))).collect();
     let details = if details.is_empty() { details } else { format!("<ul>\n{details}</ul>\n") };
+    let floor = match floor {
+        "" => String::new(),
+        _ => format!(
+            "<figure>\n{floor}<figcaption>Floor plan: tiles of each layer, darker the more of their cells are in use.\
+             </figcaption>\n</figure>\n"
+        ),
+    };
     let version = text("version").map(|version| format!("crosspike {version}")).unwrap_or_default();
     let command = text("command").map(|command| format!(" · <code>{command}</code>")).unwrap_or_default();
     let origin = origin.map(|origin| {
@@ -36,7 +43,7 @@ pub(super) fn html(
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
-         <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{table}{origin}\
+         <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{table}{floor}{origin}\
          </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
         style = include_str!("style.css"),
         lead = escape(&answer.lead),

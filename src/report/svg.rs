@@ -44,6 +44,11 @@ impl Svg {
 
     /// The document; screen readers read `title` and `description`.
     pub fn finish(self, title: &str, description: &str) -> String {
+        self.finish_as("chart", title, description)
+    }
+
+    /// The same of a drawing that is not the page's chart; no two on a page have the same `id`.
+    pub fn finish_as(self, id: &str, title: &str, description: &str) -> String {
         let Self { ink, width, height, ref body } = self;
         let [title, description] = [title, description].map(escape);
         let paper = match ink {
@@ -52,9 +57,9 @@ impl Svg {
         };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-             height=\"{height}\" role=\"img\" aria-labelledby=\"chart-title chart-description\" \
+             height=\"{height}\" role=\"img\" aria-labelledby=\"{id}-title {id}-description\" \
              font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, sans-serif\">\n\
-             <title id=\"chart-title\">{title}</title>\n<desc id=\"chart-description\">{description}</desc>\n\
+             <title id=\"{id}-title\">{title}</title>\n<desc id=\"{id}-description\">{description}</desc>\n\
              {paper}{body}</svg>\n"
         )
     }
@@ -85,6 +90,16 @@ impl Svg {
         self.add(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"13\" fill=\"{fill}\" {extra}>{}</text>",
             escape(text)
+        ));
+    }
+
+    /// A square, filled by a share of it.
+    pub fn tile(&mut self, [x, y]: [f64; 2], size: f64, share: f64) {
+        let (fill, stroke) = (self.colour(Colour::Series(0)), self.colour(Colour::Muted));
+        let opacity = 0.08 + 0.82 * share;
+        self.add(format_args!(
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{size:.1}\" height=\"{size:.1}\" fill=\"{fill}\" \
+             fill-opacity=\"{opacity:.2}\" stroke=\"{stroke}\" stroke-width=\"0.4\"/>"
         ));
     }
 

@@ -1,0 +1,110 @@
+//! The floor plan: every tile of every layer to scale with each other, darker the more of its cells are in use.
+
+use serde_json::{Map, Value};
+
+use super::svg::{Colour, Ink, Svg};
+use crate::crossbar::cost::area;
+use crate::crossbar::mapping::{LayerMap, Place, map};
+use crate::network::{Layer, Model};
+use crate::profile::Profile;
+
+const WIDTH: f64 = 920.0;
+/// Where tiles begin, from the left.
+const LEFT: f64 = 330.0;
+/// Pixels of a tile and its gap, at most and at least.
+const TILE: [f64; 2] = [18.0, 3.0];
+/// Tiles are drawn smaller above this many, and not at all far above it.
+const MANY: usize = 20_000;
+
+/// The floor plan of what a result was made on, from its origin; none where that names no single model and profile, or too
+/// many tiles to draw.
+pub(super) fn draw(origin: &Map<String, Value>, ink: Ink) -> Option<String> {
+    let configuration = &origin.get("configuration")?;
+    let model: Model = serde_json::from_value(configuration.get("model")?.clone()).ok()?;
+    let profile: Profile = serde_json::from_value(configuration.get("profile")?.clone()).ok()?;
+    let (plans, maps) = (model.layers(), map(&model, &profile));
+    let (tiles, widest) =
+        (maps.iter().map(|map| map.tiles).sum::<usize>(), maps.iter().map(|map| map.column_splits).max()?);
+    if tiles == 0 || tiles > MANY {
+        return None;
+    }
+    let size = ((WIDTH - LEFT - 20.0) / widest as f64).min(4000.0 / tiles as f64).clamp(TILE[1], TILE[0]);
+    let heights: Vec<f64> = maps.iter().map(|map| (map.row_splits as f64 * size + 12.0).max(42.0)).collect();
+    let mut svg = Svg::new(ink, WIDTH, heights.iter().sum::<f64>() + 8.0);
+    let mut top = 8.0;
+    for ((plan, map), height) in plans.iter().zip(&maps).zip(&heights) {
+        let [head, below] = words(&profile, plan, map);
+        svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
+        svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
+        for (row, column) in (0..map.row_splits).flat_map(|row| (0..map.column_splits).map(move |column| (row, column)))
+        {
+            let at = [LEFT + column as f64 * size, top + row as f64 * size];
+            svg.tile(at, size - (size * 0.15).min(1.5), used(&profile, map, row, column));
+        }
+        top += height;
+    }
+    let description = format!(
+        "{tiles} tiles of {} word lines by {} bit lines in {} layers",
+        profile.tile.rows,
+        profile.tile.cols,
+        maps.iter().filter(|map| map.place == Place::Rram).count()
+    );
+    Some(svg.finish_as("floor", "Floor plan", &description))
+}
+
+/// What is said of a layer.
+fn words(profile: &Profile, plan: &Layer, map: &LayerMap) -> [String; 2] {
+    if map.place == Place::Digital {
+        return [format!("{}: {} x {} weights", map.layer, map.rows, map.columns), "in digital logic".into()];
+    }
+    let mut below = format!("{:.0} % of cells in use", 100.0 * map.utilisation.unwrap_or(0.0));
+    if map.adcs > 0 {
+        below += &format!(", {} converters", map.adcs);
+    }
+    let um2: f64 = area(profile, plan, map).values().sum();
+    if um2 > 0.0 {
+        below += &format!(", {:.2} mm²", um2 * 1e-6);
+    }
+    let tiles = format!("{} x {} tiles", map.row_splits, map.column_splits);
+    [format!("{}: {} x {} weights, {tiles}", map.layer, map.rows, map.columns), below]
+}
+
+/// The share of a tile's cells that are in use.
+fn used(profile: &Profile, map: &LayerMap, row: usize, column: usize) -> f64 {
+    let part = |whole: usize, size: usize, at: usize| (whole - at * size).min(size) as f64 / size as f64;
+    let lines = map.columns * map.lines_per_column + map.unit_lines;
+    let per_tile = lines.div_ceil(map.column_splits);
+    part(map.rows, profile.tile.rows, row) * part(lines, per_tile, column) * per_tile as f64 / profile.tile.cols as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::path::Path;
+
+    #[test]
+    fn every_tile_is_drawn_and_a_result_without_a_chip_has_none() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let model = Model::read(&root.join("models/fashion.toml"), &[]).unwrap();
+        let profile = Profile::read(&root.join("hw_profiles/spikesim_65nm.toml"), &[]).unwrap();
+        let tiles: usize = map(&model, &profile).iter().map(|map| map.tiles).sum();
+        let origin = |configuration| Map::from_iter([("configuration".to_string(), configuration)]);
+        let drawn = draw(&origin(json!({ "model": model, "profile": profile })), Ink::Page).unwrap();
+        assert_eq!(drawn.matches("<rect").count(), tiles, "{drawn}");
+        assert!(drawn.contains("fc1: 1568 x 256 weights, 3 x 4 tiles") && drawn.contains("96 converters"), "{drawn}");
+        assert!(draw(&origin(json!({ "model": model })), Ink::Page).is_none());
+    }
+
+    #[test]
+    fn a_tile_is_as_full_as_its_share_of_weights() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let model = Model::read(&root.join("models/fashion.toml"), &[]).unwrap();
+        let profile = Profile::read(&root.join("hw_profiles/spikesim_65nm.toml"), &[]).unwrap();
+        for map in map(&model, &profile).iter().filter(|map| map.place == Place::Rram) {
+            let at = (0..map.row_splits).flat_map(|row| (0..map.column_splits).map(move |column| (row, column)));
+            let mean = at.map(|(row, column)| used(&profile, map, row, column)).sum::<f64>() / map.tiles as f64;
+            assert!((mean - map.utilisation.unwrap()).abs() < 1e-9, "{}: {mean} of {:?}", map.layer, map.utilisation);
+        }
+    }
+}
