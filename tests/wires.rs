@@ -11,7 +11,7 @@ use assert_cmd::cargo::CommandCargoExt;
 use common::trained::{accuracies, baseline, hardware, mean, model, train};
 use common::{golden, profile};
 use crosspike::chip::{Blueprint, Chip};
-use crosspike::crossbar::wires::{Layout, LineLoss, iterate, transfer};
+use crosspike::crossbar::wires::{Conduction, Layout, LineLoss, iterate, transfer};
 use crosspike::device::cell::{Columns, Devices};
 use crosspike::network::{Encoding, Network};
 use crosspike::profile::{Tile, Wires};
@@ -41,7 +41,7 @@ fn the_golden_tile_has_the_currents_of_spice() {
     let (conductances, wires) = (read("conductances.csv").concat(), Wires { word_ohm: 2.0, bit_ohm: 3.0 });
     let solved = transfer(&conductances, 12, wires);
     for (voltages, expected) in read("voltages.csv").iter().zip(read("currents.csv")) {
-        let iterated = iterate(&conductances, voltages, wires, 1e-6).unwrap();
+        let iterated = iterate(&conductances, voltages, wires, Conduction::Linear, 1e-6).unwrap();
         for ((exact, iterated), expected) in currents(&solved, voltages).iter().zip(iterated).zip(&expected) {
             assert!((exact - expected).abs() <= 1e-9 * expected, "{exact}, expected {expected}");
             assert!((iterated - expected).abs() <= 1e-4 * expected, "{iterated}, expected {expected}");
@@ -71,6 +71,29 @@ fn the_command_prints_them() {
     }
 }
 
+#[test]
+fn the_exact_method_refuses_cells_that_are_not_linear() {
+    let output = Command::cargo_bin("crosspike")
+        .unwrap()
+        .args([
+            "tile",
+            "--word-ohm",
+            "2",
+            "--bit-ohm",
+            "3",
+            "--sinh-volt",
+            "0.2",
+            "--conductances",
+            "g",
+            "--voltages",
+            "v",
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("--method iterative"), "{text}");
+}
+
 /// Whether ngspice can be asked.
 fn has_spice() -> bool {
     let found = Command::new("ngspice").arg("-v").output().is_ok_and(|output| output.status.success());
@@ -84,7 +107,7 @@ fn has_spice() -> bool {
 }
 
 /// The bit lines' currents of a tile `[m, n]` in siemens, as ngspice computes them: ideal lines are its nodes, merged.
-fn spice(conductances: &[f64], voltages: &[f64], wires: Wires) -> Vec<f64> {
+fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Conduction) -> Vec<f64> {
     let m = voltages.len();
     let n = conductances.len() / m;
     let word = |i: usize, j: usize| if wires.word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("d{i}") };
@@ -99,7 +122,13 @@ fn spice(conductances: &[f64], voltages: &[f64], wires: Wires) -> Vec<f64> {
         for j in 0..n {
             let g = conductances[i * n + j];
             if g > 0.0 {
-                deck += &format!("Rc{i}_{j} {} {} {:e}\n", word(i, j), bit(i, j), 1.0 / g);
+                let (word, bit) = (word(i, j), bit(i, j));
+                deck += &match conduction {
+                    Conduction::Linear => format!("Rc{i}_{j} {word} {bit} {:e}\n", 1.0 / g),
+                    Conduction::Sinh(v0) => {
+                        format!("Bc{i}_{j} {word} {bit} i={:e}*sinh(v({word},{bit})/{v0:e})\n", g * v0)
+                    }
+                };
             }
             if wires.bit_ohm > 0.0 {
                 let below = if i + 1 == m { format!("f{j}") } else { bit(i + 1, j) };
@@ -171,7 +200,7 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
             .map(|(c, minus, r)| 1e-6 * if minus { devices.minus[c * rows + r] } else { devices.plus[c * rows + r] })
             .collect();
         let voltages: Vec<f64> = (0..rows).map(|_| if random.uniform() < 0.5 { 0.2 } else { 0.0 }).collect();
-        let expected = spice(&tile, &voltages, wires);
+        let expected = spice(&tile, &voltages, wires, Conduction::Linear);
         let layout = Layout {
             rows,
             tile: Tile { rows, cols: 2 * columns, ..Tile::default() },
@@ -189,6 +218,27 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
                     "case {case}, column {c}: {found}, expected {expected}"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn non_linear_cells_have_the_currents_of_spice() {
+    if !has_spice() {
+        return;
+    }
+    for (case, (m, n, word_ohm, bit_ohm, v0)) in
+        [(8, 6, 20.0, 30.0, 0.1), (5, 9, 0.0, 200.0, 0.1), (12, 4, 100.0, 0.0, 0.07)].into_iter().enumerate()
+    {
+        let (mut random, wires) = (Random::new(100 + case as u64), Wires { word_ohm, bit_ohm });
+        let tile: Vec<f64> = (0..m * n).map(|_| 1e-6 * (1.0 + 99.0 * random.uniform())).collect();
+        let voltages: Vec<f64> = (0..m).map(|_| 0.3 * random.uniform()).collect();
+        let expected = spice(&tile, &voltages, wires, Conduction::Sinh(v0));
+        let found = iterate(&tile, &voltages, wires, Conduction::Sinh(v0), 1e-10).unwrap();
+        let linear = currents(&transfer(&tile, n, wires), &voltages);
+        for ((found, expected), linear) in found.iter().zip(&expected).zip(linear) {
+            assert!((found - expected).abs() <= 1e-6 * expected, "case {case}: {found}, expected {expected}");
+            assert!(*found > 1.05 * linear, "case {case}: {found}, linear {linear}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::say;
-use crate::crossbar::wires::{iterate, transfer};
+use crate::crossbar::wires::{Conduction, iterate, transfer};
 use crate::error::{Error, Result};
 use crate::profile::Wires;
 
@@ -14,7 +14,8 @@ Word lines are driven at the left through one segment, bit lines grounded at the
 ideal. Prints the bit lines' currents in ampere as CSV, a row for each row of voltages, with 12 significant digits.
 
 Example:
-  crosspike tile --conductances G.csv --voltages V.csv --word-ohm 2 --bit-ohm 3")]
+  crosspike tile --conductances G.csv --voltages V.csv --word-ohm 2 --bit-ohm 3
+  crosspike tile ... --method iterative --sinh-volt 0.25        # non-linear cells")]
 pub struct Args {
     /// CSV of the cells' conductances in siemens, a row for each word line, a column for each bit line.
     #[arg(long, value_name = "G.csv")]
@@ -34,6 +35,9 @@ pub struct Args {
     /// Of the iterative method: the largest change of a cell's voltage in its last round, relative to the largest input.
     #[arg(long, value_name = "T", default_value_t = 1e-6)]
     tolerance: f64,
+    /// Of the iterative method: cells carry G·V0·sinh(V/V0), V0 in volt; absent: G·V.
+    #[arg(long, value_name = "V0")]
+    sinh_volt: Option<f64>,
 }
 
 /// How a tile is solved.
@@ -56,6 +60,16 @@ pub fn run(args: &Args) -> Result<()> {
     if !(args.tolerance > 0.0 && args.tolerance < 1.0) {
         return Err(Error::Usage(format!("--tolerance {}: expected a number between 0 and 1", args.tolerance)));
     }
+    let conduction = match (args.sinh_volt, args.method) {
+        (None, _) => Conduction::Linear,
+        (Some(_), Method::Exact) => {
+            return Err(Error::Usage(
+                "--sinh-volt: the exact method is of linear cells; expected --method iterative".into(),
+            ));
+        }
+        (Some(volt), _) if volt.is_finite() && volt > 0.0 => Conduction::Sinh(volt),
+        (Some(volt), _) => return Err(Error::Usage(format!("--sinh-volt {volt}: expected a voltage above 0"))),
+    };
     let (conductances, n) = read(&args.conductances, 0.0)?;
     let (voltages, inputs) = read(&args.voltages, f64::NEG_INFINITY)?;
     let m = conductances.len() / n;
@@ -63,14 +77,17 @@ pub fn run(args: &Args) -> Result<()> {
         let message = format!("{inputs} voltages a row, and the tile has {m} word lines; expected one for each");
         return Err(Error::file(&args.voltages, message));
     }
-    let solved = transfer(&conductances, n, wires);
+    let solved = match args.method {
+        Method::Exact => transfer(&conductances, n, wires),
+        Method::Iterative => Vec::new(),
+    };
     let mut text = String::new();
     for voltages in voltages.chunks(m) {
         let currents = match args.method {
             Method::Exact => (0..n)
                 .map(|j| voltages.iter().enumerate().map(|(i, v)| v * solved[i * n + j]).sum())
                 .collect::<Vec<f64>>(),
-            Method::Iterative => iterate(&conductances, voltages, wires, args.tolerance)?,
+            Method::Iterative => iterate(&conductances, voltages, wires, conduction, args.tolerance)?,
         };
         let row: Vec<String> = currents.iter().map(|current| format!("{current:.11e}")).collect();
         text += &(row.join(",") + "\n");
