@@ -16,7 +16,7 @@ use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
 use crate::network::{Drive, Encoding, Layer, Lif, Model, Network};
 use crate::numeric::Shape;
-use crate::profile::{Profile, Scheme, Sram, SramInit, TileInputs, VariationKind};
+use crate::profile::{Adc, NeuronFormat, Profile, Scheme, Sram, SramInit, TileInputs, VariationKind};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
@@ -75,13 +75,27 @@ pub struct Blueprint<'a> {
 impl Chip {
     /// Manufactures chip `index` of the blueprint's seed; an error if a layer's weights are beyond what can be held.
     pub fn program(blueprint: &Blueprint, index: u64) -> Result<Chip> {
+        Self::read_by(blueprint, Draw::chip(blueprint.seed, index))
+    }
+
+    /// The same chip as it was read before, where every step reads its cells anew.
+    pub fn read_before(blueprint: &Blueprint, index: u64) -> Result<Chip> {
+        Self::read_by(blueprint, Draw::chip(blueprint.seed, index).read_before())
+    }
+
+    /// Whether every step reads its cells anew.
+    pub fn reads_vary(&self) -> bool {
+        self.layers.iter().any(|layer| layer.arrays.each().len() > 1)
+    }
+
+    fn read_by(blueprint: &Blueprint, draw: Draw) -> Result<Chip> {
         if blueprint.profile.wants_calibration() && blueprint.calibration.is_none() {
             return Err(Error::Mismatch(
                 "adc.range = \"calibrated\" needs ranges that were profiled on training images; expected a calibration"
                     .into(),
             ));
         }
-        Self::programmed(blueprint, &blueprint.profile, Some(Draw::chip(blueprint.seed, index)))
+        Self::programmed(blueprint, &blueprint.profile, Some(draw))
     }
 
     /// The chip without variation: behind ideal converters, or those of the full range.
@@ -133,6 +147,7 @@ impl<'a> Blueprint<'a> {
     ) -> Result<Self> {
         let layers = model.layers();
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
+        Lif::check(model.neuron, &profile.neuron)?;
         let mut profile = profile.clone();
         let notices = notices(&profile, network);
         if network.is_hybrid() {
@@ -199,11 +214,11 @@ impl<'a> Blueprint<'a> {
 
     /// Whether chips differ: without variation on any layer all are the same one.
     pub fn varies(&self) -> bool {
-        let varies =
-            |layer: &Layer| place(&self.profile, layer) == Place::Rram && self.profile.rram_of(&layer.name).varies();
-        let errs = self.profile.adc.gain_sigma > 0.0 || self.profile.adc.offset_sigma > 0.0;
-        let converts = |layer: &Layer| self.profile.converts() && errs && place(&self.profile, layer) == Place::Rram;
-        self.model.layers().iter().any(|layer| varies(layer) || converts(layer))
+        let Blueprint { profile, .. } = self;
+        let varies = |layer: &Layer| {
+            place(profile, layer) == Place::Rram && (profile.rram_of(&layer.name).varies() || profile.adc.errs())
+        };
+        self.model.layers().iter().any(varies)
     }
 
     /// The chips' time steps.
@@ -254,13 +269,22 @@ impl<'a> Blueprint<'a> {
 fn notices(profile: &Profile, network: &Network) -> Vec<String> {
     let (sram, variation) = (&profile.sram, &profile.rram.variation);
     let mut notices = Vec::new();
+    let idle = |notices: &mut Vec<String>, key: &str, what: &str| {
+        notices.push(format!("{key} = 0: {what}, and the other keys of its section have no effect"));
+    };
     if network.is_hybrid() && !profile.has_companions() {
         notices.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".into());
     } else if network.is_hybrid() && sram.init != SramInit::default() {
         notices.push("the checkpoint is a hybrid: its own SRAM weights run and sram.init is ignored".into());
     }
     if !profile.has_companions() && *sram != Sram::default() {
-        notices.push("sram.bits = 0: there is no companion array, and the other sram keys have no effect".into());
+        idle(&mut notices, "sram.bits", "there is no companion array");
+    }
+    if profile.adc.bits == 0 && profile.adc != Adc::default() {
+        idle(&mut notices, "adc.bits", "converters are ideal");
+    }
+    if profile.neuron.membrane_bits == 0 && profile.neuron != NeuronFormat::default() {
+        idle(&mut notices, "neuron.membrane_bits", "neurons and norms are floats");
     }
     if variation.kind == VariationKind::None && variation.sigma != 0.0 {
         notices.push("rram.variation.kind = none: sigma has no effect".into());

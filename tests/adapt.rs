@@ -141,6 +141,25 @@ fn statistics(model: &Model, chip: &Chip, network: &Network, inputs: &Inputs) ->
 }
 
 #[test]
+fn a_chip_is_adapted_in_other_reads_than_it_runs_in() {
+    let model = small();
+    let network = Network::xavier(&model, 1);
+    let keys = ["rram.layers=all", "rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4"];
+    let reading = profile(&[&keys[..], &["rram.read.sigma=0.3"]].concat());
+    let adaptation = Adaptation::new(&network, batches(&model, Encoding::Poisson, &[8])).unwrap();
+    let blueprint = blueprint(&reading, &model, &network, Encoding::Poisson);
+    let (chip, before) = (Chip::program(&blueprint, 2).unwrap(), Chip::read_before(&blueprint, 2).unwrap());
+    assert!(chip.reads_vary() && chip != before);
+    let adapted = adaptation.adapt_one_of(&blueprint, 2, chip.clone()).unwrap();
+    let (own, other) = (adaptation.adapt(chip.clone()).unwrap(), adaptation.adapt(before).unwrap());
+    for l in 0..3 {
+        assert_eq!(adapted.layers[l].arrays, chip.layers[l].arrays, "the cells stay, and what is read of them");
+        assert_eq!(adapted.layers[l].gain, other.layers[l].gain);
+        assert_ne!(adapted.layers[l].gain, own.layers[l].gain);
+    }
+}
+
+#[test]
 fn the_statistics_of_a_nominal_float_chip_are_the_plain_mean_over_the_batches() {
     let model = small();
     let mut network = Network::xavier(&model, 5);
@@ -254,7 +273,7 @@ fn an_adapted_chip_wins_accuracy_back() {
         let (profile, mut accuracies) = (set(scale), Vec::new());
         let mut evaluation = Evaluation::on(&engine, &test, test_encoder, model.steps);
         if let Some(adaptation) = adaptation {
-            evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
+            evaluation = evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
         }
         let blueprint = blueprint(&profile, &model, &network, Encoding::Poisson);
         let series = evaluation.series(&blueprint, 0..6, |_, result| {

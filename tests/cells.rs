@@ -70,6 +70,20 @@ fn distance(more: &[&str]) -> f64 {
     (squares / target.len() as f64).sqrt()
 }
 
+#[test]
+fn slices_hold_weights_above_1_as_far_as_they_can() {
+    // 4 bits are magnitudes of 0 to 8, so two slices of 2 bits hold 15/8.
+    let held = |latent: &[f32], mapping: &str| {
+        let rram = rram(&["rram.cell.bits=2", &format!("rram.cell.mapping={mapping}")]);
+        let cells = device::program(latent, 2, 0, &rram, Default::default(), None, None);
+        assert_eq!(cells.slices().len(), device::cell::slices(&rram));
+        cells.folded().into_owned()
+    };
+    assert_eq!(held(&[1.4, -1.6, 2.5, -0.1], "one_sided"), [1.375, -1.5, 1.875, -0.125]);
+    // j + 8 in three slices: −8 to 55.
+    assert_eq!(held(&[1.4, -1.6, 2.5, -0.1], "offset"), [1.375, -1.0, 2.5, -0.125]);
+}
+
 fn rises(what: &str, values: &[f64]) {
     assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{what}: {values:?}");
 }
@@ -202,6 +216,21 @@ fn every_step_reads_the_cells_anew() {
     };
     let noise = ["0", "0.3", "1.5"].map(at);
     assert!(noise[0] >= noise[1] && noise[1] > noise[2] + 3.0, "{noise:?}");
+}
+
+#[test]
+fn reads_do_not_wake_dead_lines() {
+    let draw = Some(Draw::chip(1, 0));
+    let keys = ["rram.read.sigma_us=2", "rram.faults.dead_word_lines=0.2", "rram.faults.dead_bit_lines=0.2"];
+    let cells = programmed(&keys, draw);
+    let (own, reads) = (cells.slices(), cells.reads.as_ref().unwrap());
+    for step in 0..2 {
+        let read = &reads.slices(step)[0].weights;
+        // Where both devices of a pair are on dead lines nothing is left; where cells conduct, no read is exactly 0.
+        let dead = own[0].weights.iter().zip(read).filter(|(own, _)| **own == 0.0).map(|(_, w)| *w);
+        let dead: Vec<f64> = dead.collect();
+        assert!(dead.len() > 1000 && dead.iter().all(|w| *w == 0.0), "{}", dead.len());
+    }
 }
 
 #[test]

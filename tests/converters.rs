@@ -3,11 +3,14 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use common::trained::{accuracies, baseline, hardware, mean, model, results, train};
 use common::{QUANTISERS, batch, network, profile, run};
 use crosspike::chip::{Blueprint, Chip};
+use crosspike::crossbar::mapping::map;
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::network::{Encoding, Network};
+use crosspike::network::{Batch, Encoding, Network};
 use crosspike::train::config::Recipe;
 
 /// Accuracy of the nominal chip behind converters.
@@ -118,6 +121,58 @@ fn cut_bits_of_a_right_shift_change_sums_and_exact_ones_do_not() {
     let left =
         |more: &[&str]| results(baseline(), &[&residual[..], &["sram.shift=1"], more].concat(), 0..1)[0].logits.clone();
     assert_eq!(left(&[]), left(&["sram.round=floor"]), "a left shift cuts nothing");
+}
+
+#[test]
+fn columns_of_a_tile_that_follow_one_another_share_a_converter() {
+    // Offset cells, one line a weight and a unit column: tiles of 10 weights, three converters of up to four and one.
+    let keys = ["rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.mapping=offset", "tile.cols=11", "adc.bits=6"];
+    let errors = ["adc.gain_sigma=0.1", "adc.offset_sigma=1", "adc.columns_shared=4", "rram.layers=all"];
+    let (model, profile) = (model(), hardware(&[&keys[..], &errors].concat()));
+    let chip = Chip::program(&Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap(), 0).unwrap();
+    let map = &map(&model, &profile)[1];
+    let layer = &chip.layers[1];
+    let (columns, slice) = (layer.plan.columns(), &layer.arrays.converted().unwrap().slices[0]);
+    assert!(columns > 20 && map.row_splits > 1);
+    let mut converters = BTreeSet::new();
+    for (side, unit) in [(&slice.columns, false), (slice.reference.as_ref().unwrap(), true)] {
+        let errors = side.gain.iter().zip(&side.offset).map(|(gain, offset)| (gain.to_bits(), offset.to_bits()));
+        let mut by_place: BTreeMap<(usize, usize, usize), BTreeSet<(u32, u32)>> = BTreeMap::new();
+        for (i, errors) in errors.enumerate() {
+            let (partition, column) = (i / columns, i % columns);
+            let place = (partition, column / 10, if unit { 0 } else { column % 10 / 4 });
+            by_place.entry(place).or_default().insert(errors);
+        }
+        assert!(by_place.values().all(|errors| errors.len() == 1), "a converter has one gain and one offset");
+        converters.extend(by_place.into_values().flatten());
+    }
+    assert_eq!(converters.len(), map.adcs, "and no two have the same");
+}
+
+#[test]
+fn chips_whose_converters_alone_differ_can_be_trained_for() {
+    let keys = ["rram.variation.kind=none", "adc.bits=6", "adc.gain_sigma=0.3"];
+    let recipe = Recipe { epochs: 1, batch: 64, limit: Some(128), ..Recipe::default() };
+    let trained =
+        |variation| train(&hardware(&keys), &Recipe { variation, ..recipe.clone() }, None, baseline().clone());
+    assert!(hardware(&keys).varies() && !hardware(&keys[..2]).varies());
+    assert_ne!(trained(true), trained(false), "errors are drawn, and without variation they are not");
+    let quiet = train(&hardware(&keys[..2]), &recipe, None, baseline().clone());
+    assert_eq!(trained(false), quiet);
+}
+
+#[test]
+fn an_image_sent_every_step_is_cut_every_step() {
+    let images = batch("images:images.npz").0;
+    let frames: Vec<f32> = (0..images.len()).flat_map(|b| images.image(b).repeat(common::model().steps)).collect();
+    let frames = Batch { values: frames, indices: images.indices.clone() };
+    let clipped = |encoding, batch: &Batch| {
+        let profile = profile(&["adc.bits=3", "adc.offset_sigma=4", "tile.rows=9"]);
+        run(&CpuEngine::default(), &network("checkpoint.safetensors"), &profile, encoding, batch).counts.clipped
+    };
+    let direct = clipped(Encoding::Direct, &images);
+    assert!(direct[0] > 0, "{direct:?}");
+    assert_eq!(direct, clipped(Encoding::Frames, &frames));
 }
 
 #[test]

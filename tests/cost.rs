@@ -99,6 +99,8 @@ fn each_knob_costs_what_it_should() {
     assert!(spent(&["tile.inputs=pulses"]).static_pj < base.static_pj, "counts are converted once");
     let shared = spent(&["adc.columns_shared=8"]);
     assert!(shared.latency_ns > base.latency_ns && adc(&shared) == adc(&base), "shared converters take turns");
+    let most = |shared: &str| spent(&[&format!("adc.columns_shared={shared}"), "tile.cols=16"]).latency_ns;
+    assert_eq!(most("16"), most("100"), "no more turns than a tile has columns");
     let cells = ["rram.model=cell", "rram.cell.g_max_us=50"];
     let (pairs, slices) = (spent(&cells), spent(&[&cells[..], &["rram.cell.bits=1"]].concat()));
     assert!(adc(&pairs) == adc(&base) && adc(&slices) == 4.0 * adc(&pairs), "a conversion a slice: levels of 4 bits");
@@ -109,6 +111,9 @@ fn each_knob_costs_what_it_should() {
     };
     let (two, four) = (array("2"), array("4"));
     assert!(two > 0.0 && four > 1.5 * two, "{two} {four}");
+    let ternary = spent(&["sram.bits=4", "sram.scheme=ternary"]);
+    let read: f64 = ternary.layers.values().map(|layer| layer["sram_read_bit"]).sum();
+    assert!(read > 0.0 && read <= two, "two bits hold three values: {read} {two}");
     let residual = |bytes: &str| {
         let spent = spent(&["sram.bits=3", "sram.init=residual", &format!("sram.budget_bytes={bytes}")]);
         spent.layers.values().map(|layer| layer["sram_add"]).sum::<f64>()

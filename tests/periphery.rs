@@ -5,6 +5,7 @@ mod common;
 
 use common::trained::{accuracies, baseline, hardware, results, train};
 use common::{batch, network, profile, run};
+use crosspike::chip::Blueprint;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::Encoding;
 use crosspike::train::config::Recipe;
@@ -69,4 +70,32 @@ fn training_goes_through_the_roundings() {
     let accuracy = |network| accuracies(&network, &coarse, 0..1)[0];
     let (through, past) = (accuracy(trained(&coarse)), accuracy(trained(&coarse[..1])));
     assert!(through > past + 1.0, "trained through coarse membranes: {through}, past them: {past}");
+}
+
+#[test]
+fn a_threshold_that_no_potential_passes_is_refused() {
+    let (model, network) = (common::model(), network("checkpoint.safetensors"));
+    let error = |keys: &[&str]| {
+        let result = Blueprint::new(&profile(keys), &model, &network, Encoding::Frames, 1);
+        result.err().map(|error| error.to_string())
+    };
+    // 9 bits, 8 of them behind the point: potentials end at 255/256.
+    let error_of = |keys: &[&str]| error(keys).unwrap_or_default();
+    let short = error_of(&["neuron.membrane_bits=9"]);
+    assert!(short.contains("membrane_bits = 9") && short.contains("0.99609375"), "{short}");
+    assert_eq!(error(&["neuron.membrane_bits=10"]), None);
+    let coarse = error_of(&["neuron.membrane_bits=4", "neuron.fraction_bits=3"]);
+    assert!(coarse.contains("threshold"), "{coarse}");
+}
+
+#[test]
+fn keys_without_effect_are_said() {
+    let (model, network) = (common::model(), network("checkpoint.safetensors"));
+    let notices = |keys: &[&str]| {
+        Blueprint::new(&profile(keys), &model, &network, Encoding::Frames, 1).unwrap().notices().join("\n")
+    };
+    assert_eq!(notices(&[]), "");
+    assert!(notices(&["neuron.fraction_bits=4"]).contains("neuron.membrane_bits = 0"));
+    assert!(notices(&["adc.columns_shared=4"]).contains("adc.bits = 0"));
+    assert_eq!(notices(&["adc.columns_shared=4", "adc.bits=6"]), "");
 }

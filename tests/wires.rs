@@ -228,7 +228,9 @@ fn non_linear_cells_have_the_currents_of_spice() {
         return;
     }
     for (case, (m, n, word_ohm, bit_ohm, v0)) in
-        [(8, 6, 20.0, 30.0, 0.1), (5, 9, 0.0, 200.0, 0.1), (12, 4, 100.0, 0.0, 0.07)].into_iter().enumerate()
+        [(8, 6, 20.0, 30.0, 0.1), (5, 9, 0.0, 200.0, 0.1), (12, 4, 100.0, 0.0, 0.07), (8, 6, 5.0, 3.0, 0.04)]
+            .into_iter()
+            .enumerate()
     {
         let (mut random, wires) = (Random::new(100 + case as u64), Wires { word_ohm, bit_ohm });
         let tile: Vec<f64> = (0..m * n).map(|_| 1e-6 * (1.0 + 99.0 * random.uniform())).collect();

@@ -11,7 +11,7 @@ use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::check_fit;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{Encoding, Model, Network};
 use crate::output::origin;
 use crate::profile::Profile;
@@ -93,6 +93,11 @@ impl ChipArgs {
     /// The series of chips; an error unless images and model fit together.
     pub fn blueprint<'a>(&self, setup: &'a Setup) -> Result<Blueprint<'a>> {
         check_fit(&setup.data, &setup.model)?;
+        if self.calibration_data.is_some() && !setup.profile.wants_calibration() {
+            return Err(Error::Usage(
+                "--calibration-data: the profile profiles no converters; expected adc.bits above 0 and adc.range = \"calibrated\" with it".into(),
+            ));
+        }
         let blueprint = Blueprint::new(&setup.profile, &setup.model, &setup.network, setup.encoding, self.seed)?;
         with_ranges(blueprint, self.seed, || {
             setup.whole.training_beside(self.calibration_data.as_deref(), Path::new(""))

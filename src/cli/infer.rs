@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> Result<()> {
         evaluation = evaluation.exiting(rule.of(network));
     }
     if let Some(adaptation) = &adaptation {
-        evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
+        evaluation = evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
     }
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);
@@ -134,6 +134,8 @@ pub fn run(args: &Args) -> Result<()> {
     let energy = price.spent(&counts, chips as usize * data.len(), model.steps as f64, &elements);
     let stats = summarise(&accuracies);
     let sram_bytes = sram_bytes as f64 / chips as f64;
+    let write_pulses = write_pulses as f64 / chips as f64;
+    let programming_pj = setup.profile.cost.energy_pj.write_pulse.map(|pj| pj * write_pulses);
     let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
     if let Some(path) = &args.json {
         let report = json!({
@@ -150,7 +152,8 @@ pub fn run(args: &Args) -> Result<()> {
                 "pj_per_image": energy, "spikesim_dense": SpikeSim::of(model, 64),
             })),
             "sram_bytes": sram_bytes,
-            "write_pulses": write_pulses as f64 / chips as f64,
+            "write_pulses": write_pulses,
+            "programming_pj": programming_pj,
             "early_exit": early,
             "origin": origin,
         });
@@ -189,6 +192,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if let Some(energy) = &energy {
         say(&described(energy))?;
+    }
+    if let Some(pj) = programming_pj {
+        say(&format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6))?;
     }
     early.map_or(Ok(()), |early| say(&early.to_string()))
 }

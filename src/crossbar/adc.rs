@@ -3,7 +3,8 @@
 //! `step = (hi − lo)/(2^b − 1)`, `z = round(−lo/step)`, `code = clip(round(x/step) + z, 0, 2^b − 1) − z`: a code of 0 stands
 //! for exactly 0, so that an idle column adds nothing. Rounding is half to even. Sums and steps are in units of a weight
 //! times a pulse. With a step that is a power of two times the weights' unit, codes of different slices and of a digital
-//! array meet by shifting; a range is then widened until its step is one.
+//! array meet by shifting; a range is then widened until its step is one, both ends in proportion:
+//! `z = round((2^b − 1)·(−lo)/(hi − lo))`.
 //!
 //! What a range spans:
 //! - `full`: every sum that the rows of a tile can give, ± rows·max|q|·largest input.
@@ -52,18 +53,21 @@ impl Resolution {
     /// The converter that spans a range around 0.
     pub fn spanning(&self, lo: f64, hi: f64) -> Converter {
         let (lo, hi) = (lo.min(0.0), hi.max(0.0));
-        let step = (hi - lo) / f64::from(self.codes());
-        match self.unit {
-            _ if step == 0.0 => self.stepping(self.unit.unwrap_or(1.0), lo),
-            None => self.stepping(step, lo),
-            Some(unit) => self.stepping(unit * libm::exp2(libm::ceil(libm::log2(step / unit))), lo),
-        }
+        let codes = f64::from(self.codes());
+        let step = (hi - lo) / codes;
+        let (step, below) = match self.unit {
+            _ if step == 0.0 => (self.unit.unwrap_or(1.0), 0.0),
+            None => (step, -lo / step),
+            Some(unit) => (unit * libm::exp2(libm::ceil(libm::log2(step / unit))), codes * -lo / (hi - lo)),
+        };
+        let z = libm::rint(below).clamp(0.0, codes) as i32;
+        Converter { step, lowest: -z, highest: self.codes() - z }
     }
 
-    /// The one of this step whose range begins at `lo`.
-    fn stepping(&self, step: f64, lo: f64) -> Converter {
-        let z = libm::rint(-lo / step).clamp(0.0, f64::from(self.codes())) as i32;
-        Converter { step, lowest: -z, highest: self.codes() - z }
+    /// A converter that was found for other arrays of the layer, with the nearest step that suits these.
+    pub fn aligned(&self, converter: Converter) -> Converter {
+        let aligned = |unit: f64| unit * libm::exp2(libm::rint(libm::log2(converter.step / unit)));
+        Converter { step: self.unit.map_or(converter.step, aligned), ..converter }
     }
 }
 
@@ -77,6 +81,7 @@ impl Converter {
 /// How often partial sums had which value: bins of equal width over every value that they can have.
 #[derive(Clone, Debug)]
 pub struct Histogram {
+    full: (f64, f64),
     bound: f64,
     bins: Vec<u64>,
 }
@@ -89,9 +94,9 @@ const CLIPPED: [f64; 10] = [0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2,
 const FACTORS: [f64; 11] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.35, 1.5];
 
 impl Histogram {
-    /// Of sums of magnitude at most `bound`.
-    pub fn new(bound: f64) -> Self {
-        Histogram { bound, bins: vec![0; BINS] }
+    /// Of sums between these ends.
+    pub fn new((lo, hi): (f64, f64)) -> Self {
+        Histogram { full: (lo, hi), bound: hi.max(-lo), bins: vec![0; BINS] }
     }
 
     /// Counts a sum.
@@ -114,12 +119,12 @@ impl Histogram {
         self.bins.iter().enumerate().filter(|(_, n)| **n > 0).map(|(place, n)| (sum(place), *n)).collect()
     }
 
-    /// The converter with the least mean error of those that are tried; that of the whole bound where nothing was counted.
+    /// The converter with the least mean error of those that are tried; that of the full range where no sum but 0 was counted.
     pub fn converter(&self, resolution: Resolution) -> Converter {
         let sums = self.sums();
         let total: u64 = sums.iter().map(|(_, n)| n).sum();
-        if total == 0 {
-            return resolution.spanning(-self.bound, self.bound);
+        if sums.iter().all(|(sum, _)| *sum == 0.0) {
+            return resolution.spanning(self.full.0, self.full.1);
         }
         let percentile = |share: f64, mut from: Box<dyn Iterator<Item = &(f64, u64)> + '_>| {
             let mut left = (share * total as f64) as u64;
@@ -188,14 +193,16 @@ mod tests {
 
     #[test]
     fn so_many_bits_make_sums_of_levels_exact() {
-        // ceil(log2(rows·(2^B − 1) + 1)) bits for B-bit cells and 1-bit inputs; 64 rows of 1 bit need 7.
-        for (rows, cell_bits, needed) in [(64u32, 1, 7), (64, 2, 8), (128, 1, 8), (100, 3, 10), (127, 1, 7)] {
+        // ceil(log2(rows·(2^B − 1) + 1)) bits for B-bit cells and 1-bit inputs; 64 rows of 1 bit need 7. Of either sign,
+        // ceil(log2(2·rows·(2^B − 1) + 1)).
+        for (rows, cell_bits, needed) in [(64, 1, 7), (64, 2, 8), (128, 1, 8), (100, 3, 10), (127, 1, 7)] {
             let largest = rows * ((1 << cell_bits) - 1);
-            let exact = |bits: u32| {
-                let converter = resolution(bits, Some(1.0)).spanning(0.0, f64::from(largest));
-                (0..=largest).all(|x| f64::from(converter.code(f64::from(x))) * converter.step == f64::from(x))
+            let exact = |bits: u32, least: i32| {
+                let converter = resolution(bits, Some(1.0)).spanning(f64::from(least), f64::from(largest));
+                (least..=largest).all(|x| f64::from(converter.code(f64::from(x))) * converter.step == f64::from(x))
             };
-            assert!(exact(needed) && !exact(needed - 1), "{rows} rows of {cell_bits} bits");
+            assert!(exact(needed, 0) && !exact(needed - 1, 0), "{rows} rows of {cell_bits} bits");
+            assert!(exact(needed + 1, -largest) && !exact(needed, -largest), "{rows} rows of ±{cell_bits} bits");
         }
     }
 
@@ -203,7 +210,11 @@ mod tests {
     fn a_step_of_a_power_of_two_is_the_smallest_that_spans_the_range() {
         let (free, shifted) = (resolution(5, None), resolution(5, Some(0.125)));
         for (lo, hi) in [(-10.0, 10.0), (-0.3, 1.7), (-100.0, 28.0)] {
-            let (free, shifted) = (free.spanning(lo, hi).step, shifted.spanning(lo, hi).step);
+            let found = shifted.spanning(lo, hi);
+            // What it spans beyond the range is below and above as much as the range is.
+            let middle = f64::from(found.lowest) + 31.0 * -lo / (hi - lo);
+            assert!(middle.abs() <= 0.5, "{found:?}");
+            let (free, shifted) = (free.spanning(lo, hi).step, found.step);
             assert!(free <= shifted && shifted < 2.0 * free, "{free} {shifted}");
             assert_eq!(libm::log2(shifted / 0.125).fract(), 0.0);
         }
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn calibration_clips_rare_sums_for_finer_steps() {
-        let mut histogram = Histogram::new(128.0);
+        let mut histogram = Histogram::new((-128.0, 128.0));
         for i in 0..10_000 {
             histogram.add((i % 101) as f32 * 0.1 - 5.0);
         }
@@ -228,7 +239,11 @@ mod tests {
         };
         assert!(error(&found) <= error(&resolution(6, None).spanning(-5.0, 5.0)));
         assert!(error(&found) < 0.1 * error(&resolution(6, None).spanning(-128.0, 128.0)));
-        // Nothing counted: the whole bound.
-        assert_eq!(Histogram::new(8.0).converter(resolution(4, None)), resolution(4, None).spanning(-8.0, 8.0));
+        // Nothing counted but 0: the full range.
+        for full in [(-8.0, 8.0), (0.0, 8.0)] {
+            let mut idle = Histogram::new(full);
+            idle.add(0.0);
+            assert_eq!(idle.converter(resolution(4, None)), resolution(4, None).spanning(full.0, full.1));
+        }
     }
 }

@@ -21,6 +21,7 @@
 use super::adc::{Converter, Resolution};
 use super::arrays::{Arrays, Site};
 use super::sram::Companion;
+use crate::device::cell::Columns;
 use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::{Drive, Layer};
@@ -141,19 +142,20 @@ impl Converted {
         let Wanted { full: (lo, hi), resolution } = Wanted::of(profile, plan, arrays, drive);
         let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
-        let errors = Errors { adc: &profile.adc, draw, layer: index, columns: plan.columns() };
+        let on_tiles = Columns::of(profile.rram_of(&plan.name), profile.tile);
+        let errors = Errors { adc: &profile.adc, draw, layer: index, columns: plan.columns(), on_tiles };
         let mut slices = Vec::new();
         for (s, cells) in cells.iter().enumerate() {
-            let converter = calibrated.get(s).copied().unwrap_or(full);
-            let side = |weights: &[f64], kind: u32| -> Result<Side> {
+            let converter = calibrated.get(s).map_or(full, |converter| resolution.aligned(*converter));
+            let side = |weights: &[f64], unit: bool| -> Result<Side> {
                 let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
                 round_to_exact_grid(&mut weights, plan.rows(), largest_drive).ok_or_else(|| too_large(plan))?;
                 let partitions = plan.rows().div_ceil(profile.tile.rows);
-                let (gain, offset) = errors.drawn(converter, partitions, s as u32 * 2 + kind);
+                let (gain, offset) = errors.drawn(converter, partitions, s as u32, unit);
                 Ok(Side { weights, gain, offset })
             };
-            let columns = side(&cells.weights, 0)?;
-            let reference = cells.reference.as_ref().map(|weights| side(weights, 1)).transpose()?;
+            let columns = side(&cells.weights, false)?;
+            let reference = cells.reference.as_ref().map(|weights| side(weights, true)).transpose()?;
             let value = share * libm::exp2(f64::from(cells.places));
             slices.push(Slice { columns, reference, converter, left: 0, value });
         }
@@ -205,23 +207,25 @@ impl Converted {
     /// An error where integers could outgrow the 31 bits that they are computed in.
     fn check(&self, plan: &Layer, drive: Drive) -> Result<()> {
         let shifted = |value: f64, left: u32| value * libm::exp2(f64::from(left));
+        let refuse = |what: &str| Err(Error::Mismatch(format!("`{}`: {what}", plan.name)));
         let drives = if self.inputs == TileInputs::Pulses { 1 } else { (1 << drive.bits()) - 1 };
         let codes = |slice: &Slice| {
             let sides = if slice.reference.is_some() { 2.0 } else { 1.0 };
             shifted(sides * f64::from(slice.converter.highest.max(-slice.converter.lowest)), slice.left)
         };
         let rram = self.slices.iter().map(codes).sum::<f64>() * (self.partitions(plan) * drives) as f64;
-        let sram = self.companion.as_ref().map_or(0.0, |Macro { weights, .. }| {
+        let sums = self.companion.as_ref().map_or(0.0, |Macro { weights, .. }| {
             let column = |column: &[i32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
-            let sum = weights.chunks(plan.rows()).map(column).fold(0.0, f64::max);
-            shifted(sum * f64::from(drive.largest), self.adder.sram_left)
+            weights.chunks(plan.rows()).map(column).fold(0.0, f64::max) * f64::from(drive.largest)
         });
-        if rram + sram >= f64::from(1 << 30) {
-            return Err(Error::Mismatch(format!(
-                "`{}`: codes and the companion array's sums need more than 31 bits where they meet; expected a shift \
-                 nearer to 0 or fewer ADC bits",
-                plan.name
-            )));
+        if sums > f64::from(1 << 24) {
+            return refuse("the companion array's sums need more than 24 bits; expected fewer sram.bits");
+        }
+        if rram + shifted(sums, self.adder.sram_left) >= f64::from(1 << 30) {
+            return refuse(
+                "codes and the companion array's sums need more than 31 bits where they meet; expected a shift nearer to 0 \
+                 or fewer ADC bits",
+            );
         }
         Ok(())
     }
@@ -233,16 +237,23 @@ struct Errors<'a> {
     draw: Option<Draw>,
     layer: u32,
     columns: usize,
+    on_tiles: Columns,
 }
 
 impl Errors<'_> {
-    /// Gains, in codes a unit, and offsets, in codes, `[partitions, columns]`: each keyed by its layer, partition, column and
-    /// which of the layer's sides it stands behind.
-    fn drawn(&self, converter: Converter, partitions: usize, side: u32) -> (Vec<f32>, Vec<f32>) {
+    /// Gains, in codes a unit, and offsets, in codes, `[partitions, columns]`: each keyed by layer, slice, tile, and which of
+    /// the tile's converters it is. Columns of a tile that follow one another share one; a unit column has its own.
+    fn drawn(&self, converter: Converter, partitions: usize, slice: u32, unit: bool) -> (Vec<f32>, Vec<f32>) {
         let Adc { gain_sigma, offset_sigma, columns_shared, .. } = *self.adc;
+        let Columns { per_tile } = self.on_tiles;
+        let number = |column: usize| match self.on_tiles.tile(column) {
+            tile if unit => tile,
+            tile => tile * per_tile.div_ceil(columns_shared) + column % per_tile / columns_shared,
+        };
         let error = |partition: usize, column: usize| match self.draw {
-            Some(draw) if gain_sigma > 0.0 || offset_sigma > 0.0 => {
-                let place = [partition as u32, (column / columns_shared) as u32, self.layer | side << 20];
+            Some(draw) if self.adc.errs() => {
+                let side = slice * 2 + u32::from(unit);
+                let place = [partition as u32, number(column) as u32, self.layer | side << 20];
                 let mut stream = Substream::new(draw.key(Purpose::Converters), place);
                 let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
                 (gain_sigma * normal(), offset_sigma * normal())

@@ -14,7 +14,8 @@
 //!
 //! The first two and the companion's follow the spikes; the others are spent whatever the input, for converters, buffers and
 //! neurons do not know what comes. Latency takes layers one after the other, and of each layer output pixels and drives one
-//! after the other, all tiles at once: `T·P·D·(drive + columns_shared·conversion)`.
+//! after the other, all tiles at once: `T·P·D·(drive + turns·conversion)`, with as many turns as
+//! columns of a tile share a converter.
 //!
 //! Not counted: layers in digital logic, the encoder, control, leakage and clocks, writing, and what the profile leaves out.
 
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mapping::{LayerMap, Place};
+use super::mapping::{LayerMap, Place, companion_bits};
 use crate::device::cell::{Columns, bit_lines, slices};
 use crate::network::{Encoding, Layer, Model};
 use crate::profile::{DeviceModel, Profile, TileInputs, Time};
@@ -81,7 +82,6 @@ impl Events {
         let lines = (map.columns * map.lines_per_column + map.unit_lines) as f64;
         let passes = steps * pixels * f64::from(run.drives_a_step(index));
         let converted = (map.columns * map.slices + map.unit_lines) as f64;
-        let sram = profile.sram_of(&plan.name);
         let products = drives * elements as f64 / rows;
         Events {
             word_lines: drives * map.column_splits as f64,
@@ -89,7 +89,7 @@ impl Events {
             tile_drives: passes * map.tiles as f64,
             conversions: passes * map.row_splits as f64 * converted,
             neuron_updates: if plan.spikes() { steps * pixels * map.columns as f64 } else { 0.0 },
-            sram_bits: products * f64::from(sram.bits),
+            sram_bits: products * companion_bits(profile.sram_of(&plan.name)) as f64,
             sram_adds: products,
         }
     }
@@ -166,14 +166,16 @@ impl Run<'_> {
     pub fn latency_ns(&self) -> Option<f64> {
         let Time { drive, conversion } = self.profile.cost.time_ns;
         (drive.is_some() || conversion.is_some()).then(|| {
-            let shared = if self.profile.converts() { self.profile.adc.columns_shared as f64 } else { 0.0 };
-            let cycle = drive.unwrap_or(0.0) + shared * conversion.unwrap_or(0.0);
-            let passes = |i: usize| {
-                let output = self.plans[i].output;
-                (output.height * output.width) as f64 * f64::from(self.drives_a_step(i))
+            let Profile { adc, tile, .. } = self.profile;
+            let layer = |i: usize| {
+                let plan = &self.plans[i];
+                let on_a_tile = Columns::of(self.profile.rram_of(&plan.name), *tile).per_tile.min(plan.columns());
+                let turns = if self.profile.converts() { adc.columns_shared.min(on_a_tile) } else { 0 };
+                let passes = (plan.output.height * plan.output.width) as f64 * f64::from(self.drives_a_step(i));
+                passes * (drive.unwrap_or(0.0) + turns as f64 * conversion.unwrap_or(0.0))
             };
             let on_rram = (0..self.plans.len()).filter(|i| self.maps[*i].place == Place::Rram);
-            self.steps * cycle * on_rram.map(passes).sum::<f64>()
+            self.steps * on_rram.map(layer).sum::<f64>()
         })
     }
 }
@@ -223,13 +225,14 @@ pub fn area(profile: &Profile, plan: &Layer, map: &LayerMap) -> BTreeMap<&'stati
 }
 
 /// Tera-operations a second and watt of a full tile, every row driven by one bit: a multiplication and an addition a weight,
-/// over devices, converters, codes and traffic. None where the profile has no energies or converters.
+/// over devices, converters, codes and traffic. None without converters, or where the profile lacks the energy of a conversion or
+/// of a device's read.
 ///
 /// NeuRRAM (Wan et al., Nature 608, 504, 2022) measured 43.08 with 1-bit inputs and 3-bit outputs, tiles of 256 x 256 cells in
 /// differential pairs at 130 nm.
 pub fn tile_efficiency(profile: &Profile) -> Option<f64> {
     let (rram, e) = (&profile.rram, &profile.cost.energy_pj);
-    if !profile.converts() || (e.cell_read.is_none() && e.adc.is_none()) {
+    if !profile.converts() || e.cell_read.is_none() || e.adc.is_none() {
         return None;
     }
     let (columns, (lines, units)) = (Columns::of(rram, profile.tile).per_tile as f64, bit_lines(rram));

@@ -6,10 +6,11 @@
 
 use serde::Serialize;
 
+use super::stored::Code;
 use super::wires::worst_drop;
 use crate::device::cell::{Columns, bit_lines, slices};
 use crate::network::{Layer, LayerKind, Model};
-use crate::profile::{Layers, Profile, Tile};
+use crate::profile::{Layers, Profile, Sram, Tile};
 
 /// Where one layer stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,7 +39,8 @@ pub struct LayerMap {
     pub utilisation: Option<f64>,
     /// Cells in use.
     pub cells: usize,
-    /// Converters, each for as many columns as share it; 0 when they are ideal.
+    /// Converters: of each slice one for as many columns of a tile as share it, and one for each unit column; 0 when they are
+    /// ideal.
     pub adcs: usize,
     /// What the end of a word line loses of its voltage, all its cells at the highest conductance and bit lines ideal; none where
     /// it has no resistance.
@@ -66,6 +68,11 @@ pub fn place(profile: &Profile, layer: &Layer) -> Place {
     }
 }
 
+/// Bits of an element of a companion array; 0 where there is none.
+pub fn companion_bits(sram: &Sram) -> usize {
+    if sram.bits == 0 { 0 } else { Code::of(sram.effective_scheme(), sram.bits).bits as usize }
+}
+
 /// The floor plan of a model on a profile.
 pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
     let Tile { rows: tile_rows, cols: tile_cols, .. } = profile.tile;
@@ -84,7 +91,7 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
         let shared = profile.adc.columns_shared;
         let converters = |tile: usize| {
             let held = per_tile.per_tile.min(columns - tile * per_tile.per_tile);
-            (held * slices + units).div_ceil(shared)
+            slices * held.div_ceil(shared) + units
         };
         let adcs = if profile.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 };
         let used = per_tile.per_tile.min(columns) * lines_per_column + units;
@@ -105,7 +112,7 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
             cells: rows * lines * on_rram,
             adcs,
             worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us, used, profile.wires)),
-            sram_bytes: (rows * columns * profile.sram_of(&layer.name).bits as usize).div_ceil(8) * on_rram,
+            sram_bytes: (rows * columns * companion_bits(profile.sram_of(&layer.name))).div_ceil(8) * on_rram,
         }
     };
     layers.iter().map(one).collect()

@@ -84,12 +84,15 @@ fn residual(scheme: Scheme, bits: u32, missing: &[f32], shift: i32) -> Companion
     Companion { weights: quantise(scheme, bits, &scaled), shift }
 }
 
-/// The residual at the shift that leaves the least squared error; the finest of equals.
+/// The residual at the shift that leaves the least squared error; the finest of equals, and 0 where nothing is missing.
 fn best_residual(scheme: Scheme, bits: u32, missing: &[f32]) -> Companion {
     let left = |candidate: &Companion| -> f64 {
         let scale = libm::exp2f(candidate.shift as f32);
         missing.iter().zip(&candidate.weights).map(|(r, w)| f64::from(r - w * scale).powi(2)).sum()
     };
+    if missing.iter().all(|r| *r == 0.0) {
+        return residual(scheme, bits, missing, 0);
+    }
     let mut best = residual(scheme, bits, missing, *SHIFTS.start());
     let mut least = left(&best);
     for shift in SHIFTS.skip(1) {
@@ -140,6 +143,9 @@ mod tests {
     #[test]
     fn without_a_shift_the_residual_chooses_the_one_that_fits_the_spread() {
         let target = vec![0.0; 64];
+        let exact = ProgrammedCells::holding(target.clone(), target.clone());
+        let nothing = program(&sram(None), Source::Residual, &exact);
+        assert!(nothing.shift == 0 && nothing.weights.iter().all(|w| *w == 0.0), "nothing is missing");
         for spread in [0.01f32, 0.1, 0.6] {
             let programmed: Vec<f32> = (0..64).map(|i| spread * (i as f32 / 31.5 - 1.0)).collect();
             let cells = ProgrammedCells::holding(target.clone(), programmed);

@@ -1,6 +1,7 @@
 //! Cells with conductances: what a weight's devices are programmed to, where they land, what time and faults make of them.
 //!
-//! A weight is `q = j·u`, u the scheme's unit, |j| ≤ L where |q| = 1 (or the layer's largest, if that is more). Its devices
+//! A weight is `q = j·u`, u the scheme's unit, |j| ≤ L where |q| = 1, or the layer's largest, if that is more and cells have no
+//! `bits`: slices are as many as |q| = 1 takes, and hold larger weights as far as they can. Its devices
 //! ([`CellMapping`]):
 //!
 //! | mapping | magnitude held | devices | weight |
@@ -26,7 +27,7 @@ use rayon::prelude::*;
 use super::conductance::Law;
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Draw, ProgrammedCells, Span, faults, time};
-use crate::profile::{CellMapping, DeviceModel, Rram, Tile};
+use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
 use crate::rng::Substream;
 
 /// Which of a weight's devices.
@@ -127,9 +128,12 @@ impl<'a> Code<'a> {
     /// For a layer's quantised weights.
     pub fn new(rram: &'a Rram, target: &[f32]) -> Self {
         let scheme = rram.effective_scheme();
-        let full = full_scale(scheme, target);
+        let full = match scheme {
+            Scheme::Uniform | Scheme::Integer | Scheme::Dorefa if rram.cell.bits > 0 => 1.0,
+            _ => full_scale(scheme, target),
+        };
         // Floats have no levels: one of them is the whole range.
-        let floats = scheme == crate::profile::Scheme::Float;
+        let floats = scheme == Scheme::Float;
         let unit = if floats { full } else { unit(scheme, rram.weight_bits, target) };
         let levels = if floats { 1.0 } else { libm::rint(full / unit) };
         Code { rram: Cow::Borrowed(rram), unit, levels, g_min: rram.cell.lowest_us(), g_max: rram.cell.g_max_us }
@@ -190,7 +194,10 @@ impl<'a> Code<'a> {
         };
         let level = match self.rram.cell.bits {
             0 => magnitude,
-            bits => f64::from((libm::rint(magnitude) as u32 >> (bits * slice)) & ((1 << bits) - 1)),
+            bits => {
+                let most = libm::exp2(f64::from(bits * self.slices())) - 1.0;
+                f64::from((libm::rint(magnitude).min(most) as u32 >> (bits * slice)) & ((1 << bits) - 1))
+            }
         };
         self.g_min + level * (self.g_max - self.g_min) / self.top()
     }
@@ -234,9 +241,10 @@ impl Reads {
         let mut devices = self.devices.clone();
         self.layer.each(&mut devices, |g, place| {
             let mut stream = Substream::new(key, place.words());
-            let normal: f64 = StandardNormal.sample(&mut stream);
-            (g + (read.sigma * g + read.sigma_us) * normal).max(0.0)
+            let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
+            (g + read.sigma * g * normal() + read.sigma_us * normal()).max(0.0)
         });
+        self.layer.dead(&mut devices);
         self.layer.weights(&devices)
     }
 }
@@ -347,10 +355,19 @@ impl Layer<'_> {
         let Some(draw) = self.draw.filter(|_| self.code.rram.faults.any()) else { return devices };
         let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
         self.each(&mut devices, |g, place| faults::stuck(faults, g, range, place, Some(draw)));
-        for (slice, devices) in (0..).zip(&mut devices) {
+        self.dead(&mut devices);
+        devices
+    }
+
+    /// Takes the current out of dead lines.
+    fn dead(&self, devices: &mut [Devices]) {
+        let faults = &self.code.rram.faults;
+        let Some(draw) = self.draw.filter(|_| faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0) else {
+            return;
+        };
+        for (slice, devices) in (0..).zip(devices) {
             faults::dead_lines(faults, devices, (self.rows, self.number, slice), (self.tile, self.columns), draw);
         }
-        devices
     }
 
     fn weights(&self, devices: &[Devices]) -> Vec<CellSlice> {

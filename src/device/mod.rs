@@ -22,6 +22,8 @@ pub struct Draw {
     seed: u64,
     stream: Stream,
     index: u64,
+    /// Which time of its life it is read in.
+    reads: u32,
 }
 
 /// What is drawn, beside the programming of cells.
@@ -47,12 +49,17 @@ pub enum Purpose {
 impl Draw {
     /// Manufactured chip `index` of `seed`.
     pub fn chip(seed: u64, index: u64) -> Self {
-        Draw { seed, stream: Stream::Chip, index }
+        Draw { seed, stream: Stream::Chip, index, reads: 0 }
     }
 
     /// The fresh draw of training pass `iteration`.
     pub fn training_pass(seed: u64, iteration: u64) -> Self {
-        Draw { seed, stream: Stream::TrainingPass, index: iteration }
+        Draw { seed, stream: Stream::TrainingPass, index: iteration, reads: 0 }
+    }
+
+    /// The same cells, read at another time.
+    pub fn read_before(self) -> Self {
+        Draw { reads: 1, ..self }
     }
 
     /// The key of the cells' programming.
@@ -68,7 +75,7 @@ impl Draw {
 
     /// The key of the reads of a step.
     pub fn read_key(&self, step: usize) -> [u32; 2] {
-        let [a, b, ..] = philox4x32(self.key(Purpose::Reads), [step as u32, 0, 0, 0]);
+        let [a, b, ..] = philox4x32(self.key(Purpose::Reads), [step as u32, self.reads, 0, 0]);
         [a, b]
     }
 

@@ -37,24 +37,40 @@ pub fn with_ranges<T: Borrow<Dataset>>(
     if !blueprint.profile().wants_calibration() {
         return Ok(blueprint);
     }
-    let calibration = calibrate(&blueprint, training()?.borrow(), seed)?;
+    let training = training()?;
+    let all = 0..training.borrow().len();
+    with_ranges_of(blueprint, seed, training.borrow(), &all.collect::<Vec<_>>())
+}
+
+/// The same from some images of a set, by index.
+pub fn with_ranges_of<'a>(
+    blueprint: Blueprint<'a>,
+    seed: u64,
+    training: &Dataset,
+    images: &[usize],
+) -> Result<Blueprint<'a>> {
+    if !blueprint.profile().wants_calibration() {
+        return Ok(blueprint);
+    }
+    let calibration = calibrate(&blueprint, training, images, seed)?;
     Ok(blueprint.calibrated(calibration))
 }
 
 /// The ranges of a blueprint's converters.
-fn calibrate(blueprint: &Blueprint, training: &Dataset, seed: u64) -> Result<Calibration> {
+fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: u64) -> Result<Calibration> {
     super::evaluate::check_fit(training, blueprint.model())?;
     let wanted = blueprint.profile().adc.calibration_images;
-    if wanted > training.len() {
+    if wanted > images.len() {
         return Err(Error::Mismatch(format!(
             "adc.calibration_images = {wanted}, and `{}` has {} training images; expected at most so many",
             training.spec(),
-            training.len()
+            images.len()
         )));
     }
     let model = blueprint.model();
     let encoder = Encoder::new(blueprint.encoding(), model.input, seed, EPOCH);
-    let chosen: Vec<usize> = epoch_order(training.len(), seed, EPOCH, true).into_iter().take(wanted).collect();
+    let order = epoch_order(images.len(), seed, EPOCH, true);
+    let chosen: Vec<usize> = order.into_iter().take(wanted).map(|place| images[place]).collect();
     let (batch, _) = read_batch(training, &chosen, None)?;
     batch.check(blueprint.encoding())?;
     ranges(blueprint, &Inputs::new(encoder, batch, model.steps))
@@ -111,8 +127,7 @@ impl Sensor {
 
     /// One a slice, nothing counted.
     fn histograms(&self) -> Vec<Histogram> {
-        let (lo, hi) = self.wanted.full;
-        vec![Histogram::new(hi.max(-lo)); self.slices]
+        vec![Histogram::new(self.wanted.full); self.slices]
     }
 }
 

@@ -38,8 +38,8 @@ struct Programming {
     nanoseconds: AtomicU64,
 }
 
-/// What turns a freshly programmed chip into the one that runs.
-type Prepare<'a> = dyn Fn(Chip) -> Result<Chip> + Send + Sync + 'a;
+/// What turns a freshly programmed chip into the one that runs: given what it was made from, its number, and itself.
+type Prepare<'a> = dyn Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a;
 
 /// What one chip did.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,8 +94,8 @@ impl<'a> Evaluation<'a> {
         Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
     }
 
-    /// Passes each chip that a series programs through `prepare`, such as [`crate::train::adapt::Adaptation::adapt`].
-    pub fn preparing(self, prepare: impl Fn(Chip) -> Result<Chip> + Send + Sync + 'a) -> Self {
+    /// Passes each chip that a series programs through `prepare`, such as [`crate::train::adapt::Adaptation::adapt_one_of`].
+    pub fn preparing(self, prepare: impl Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a) -> Self {
         Evaluation { prepare: Some(Box::new(prepare)), ..self }
     }
 
@@ -153,7 +153,7 @@ impl<'a> Evaluation<'a> {
         self.programming.chips.fetch_add(1, Ordering::Relaxed);
         self.programming.nanoseconds.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         match &self.prepare {
-            Some(prepare) => prepare(chip),
+            Some(prepare) => prepare(blueprint, index, chip),
             None => Ok(chip),
         }
     }

@@ -76,6 +76,15 @@ impl Counts {
         }
     }
 
+    /// Where every step sends the same and nothing is read afresh, the first layer's sums were made once, for the hardware's
+    /// every step: so was counted what they cut.
+    fn repeat_first(&mut self, chip: &Chip, inputs: &Inputs) {
+        if inputs.encoder.is_static() && chip.layers[0].arrays.each().len() == 1 {
+            self.clipped[0] *= chip.steps as u64;
+            self.saturated[0] *= chip.steps as u64;
+        }
+    }
+
     /// Spikes of all layers and steps.
     pub fn total_spikes(&self) -> u64 {
         self.spikes.iter().flatten().sum()

@@ -9,7 +9,8 @@
 //! exact or rounded once, so all devices give the same bits.
 
 use super::Neuron;
-use crate::profile::{NeuronFormat, Overflow, Rounding};
+use crate::error::{Error, Result};
+use crate::profile::{NeuronFormat, NeuronRounding, Overflow};
 
 /// A neuron's constants and arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,13 +55,26 @@ impl Lif {
             scale,
             lowest: -half,
             highest: half - 1.0 / scale,
-            floors: format.round == Rounding::Floor,
+            floors: format.round == NeuronRounding::Floor,
             wraps: format.overflow == Overflow::Wrap,
             gain_bits: format.gain_bits,
         };
         let steps = libm::scalbnf(1.0, format.leak_bits as i32);
         let nearest = |x: f32, scale: f32| libm::rintf(x * scale) / scale;
         Lif { leak: nearest(leak, steps), threshold: nearest(threshold, scale), fixed: Some(fixed) }
+    }
+
+    /// An error where a membrane in fixed point cannot rise above the threshold.
+    pub fn check(neuron: Neuron, format: &NeuronFormat) -> Result<()> {
+        let Lif { threshold, fixed, .. } = Lif::of(neuron, format);
+        match fixed {
+            Some(Fixed { highest, .. }) if !(threshold > 0.0 && threshold < highest) => Err(Error::Mismatch(format!(
+                "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and the model's \
+                 threshold of {} becomes {threshold}; expected a threshold above 0 that a potential can pass",
+                format.membrane_bits, format.fraction_bits, neuron.threshold
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Gains and offsets as the periphery holds them.
@@ -123,7 +137,7 @@ mod tests {
 
     /// The same in integers.
     fn reference(format: &NeuronFormat, [leak, membrane]: [i64; 2], product: f64, offset: i64) -> i64 {
-        let floors = format.round == Rounding::Floor;
+        let floors = format.round == NeuronRounding::Floor;
         let round = |x: f64| if floors { x.floor() as i64 } else { x.round_ties_even() as i64 };
         let leaked = round((leak * membrane) as f64 / f64::from(1u32 << format.leak_bits));
         let exact = leaked + round(product * f64::from(1u32 << format.fraction_bits)) + offset;
@@ -136,7 +150,7 @@ mod tests {
 
     #[test]
     fn steps_are_those_of_integers() {
-        for round in [Rounding::Exact, Rounding::Floor] {
+        for round in [NeuronRounding::Nearest, NeuronRounding::Floor] {
             for overflow in [Overflow::Saturate, Overflow::Wrap] {
                 let format = NeuronFormat { round, overflow, ..format() };
                 let (lif, fixed) = (lif(format.clone()), lif(format.clone()).fixed.unwrap());

@@ -125,6 +125,7 @@ impl Cost {
     pub fn adc_model(&self, bits: u32) -> String {
         match bits {
             0 => "none: ideal converters cost nothing".into(),
+            _ if self.adc_model.is_empty() => "none: the profile prices no converter".into(),
             _ if bits == self.adc_bits => self.adc_model.clone(),
             _ => format!("{}, from {} to {bits} bits at one figure of merit", self.adc_model, self.adc_bits),
         }

@@ -127,6 +127,13 @@ impl Default for Adc {
     }
 }
 
+impl Adc {
+    /// Whether chips differ in their converters.
+    pub fn errs(&self) -> bool {
+        self.bits > 0 && (self.gain_sigma > 0.0 || self.offset_sigma > 0.0)
+    }
+}
+
 /// What a converter's codes span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -148,6 +155,17 @@ pub enum AdcStep {
     PowerOfTwo,
 }
 
+/// How a product comes to the membrane's unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NeuronRounding {
+    /// To the nearest, half to even.
+    #[default]
+    Nearest,
+    /// Towards minus infinity.
+    Floor,
+}
+
 /// `[neuron]`: the arithmetic of neurons and norms; see [`crate::network::lif`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -160,8 +178,8 @@ pub struct NeuronFormat {
     pub leak_bits: u32,
     /// Significant bits of a gain; 0: as it is.
     pub gain_bits: u32,
-    /// How products are rounded to the membrane's unit: to the nearest, or `floor`.
-    pub round: Rounding,
+    /// How products are rounded to the membrane's unit.
+    pub round: NeuronRounding,
     /// What becomes of a potential beyond the membrane's ends.
     pub overflow: Overflow,
 }
@@ -173,7 +191,7 @@ impl Default for NeuronFormat {
             fraction_bits: 8,
             leak_bits: 8,
             gain_bits: 8,
-            round: Rounding::default(),
+            round: NeuronRounding::default(),
             overflow: Overflow::default(),
         }
     }
@@ -244,13 +262,12 @@ pub struct Sram {
     pub round: Rounding,
 }
 
-/// What becomes of bits that are moved out at the right.
+/// What becomes of the bits that a shift moves out at the right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
-    /// Of a shift, none is lost: the RRAM's codes move left instead. Of a product, to the nearest.
+    /// None is lost: the RRAM's codes move left instead.
     #[default]
-    #[serde(alias = "nearest")]
     Exact,
     /// They are cut off, towards minus infinity.
     Floor,
@@ -398,9 +415,20 @@ impl Profile {
         is(&self.rram, &self.sram) || self.layer.values().any(|own| is(&own.rram, &own.sram))
     }
 
-    /// Whether programming varies at all.
+    /// Whether chips can differ at all.
     pub fn varies(&self) -> bool {
-        self.any(|rram, _| rram.varies())
+        self.any(|rram, _| rram.varies()) || self.adc.errs()
+    }
+
+    /// The same of chips that do not differ: nothing varies, nothing is broken, and drift is the mean one.
+    pub fn without_variation(&self) -> Profile {
+        let mut profile = self.clone();
+        profile.amend(|rram, _| {
+            (rram.variation, rram.faults, rram.read) = Default::default();
+            (rram.drift.nu_sigma, rram.drift.retention_sigma) = (0.0, 0.0);
+        });
+        (profile.adc.gain_sigma, profile.adc.offset_sigma) = (0.0, 0.0);
+        profile
     }
 
     /// Whether sums pass converters of finite resolution.
@@ -494,6 +522,27 @@ mod tests {
             let error = Profile::from_document(&document).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn without_variation_no_chip_differs() {
+        let keys = [
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.variation.kind=lognormal",
+            "rram.variation.sigma=0.2",
+            "rram.faults.stuck_on=0.01",
+            "rram.read.sigma=0.1",
+            "rram.drift.time_s=100",
+            "rram.drift.nu=0.02",
+            "rram.drift.nu_sigma=0.01",
+            "adc.bits=6",
+            "adc.offset_sigma=0.5",
+        ];
+        let varied = Profile::ideal(&keys.map(String::from)).unwrap();
+        let same = varied.without_variation();
+        assert!(varied.varies() && !same.varies());
+        assert_eq!((same.rram.drift.nu, same.rram.cell.g_max_us, same.adc.bits), (0.02, 50.0, 6));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::svg::{Colour, Ink, Svg};
 use crate::crossbar::cost::area;
 use crate::crossbar::mapping::{LayerMap, Place, map};
+use crate::device::cell::Columns;
 use crate::network::{Layer, Model};
 use crate::profile::Profile;
 
@@ -72,9 +73,10 @@ fn words(profile: &Profile, plan: &Layer, map: &LayerMap) -> [String; 2] {
 /// The share of a tile's cells that are in use.
 fn used(profile: &Profile, map: &LayerMap, row: usize, column: usize) -> f64 {
     let part = |whole: usize, size: usize, at: usize| (whole - at * size).min(size) as f64 / size as f64;
-    let lines = map.columns * map.lines_per_column + map.unit_lines;
-    let per_tile = lines.div_ceil(map.column_splits);
-    part(map.rows, profile.tile.rows, row) * part(lines, per_tile, column) * per_tile as f64 / profile.tile.cols as f64
+    let per_tile = Columns::of(profile.rram_of(&map.layer), profile.tile).per_tile;
+    let lines = part(map.columns, per_tile, column) * (per_tile * map.lines_per_column) as f64;
+    let units = (map.unit_lines / map.column_splits) as f64;
+    part(map.rows, profile.tile.rows, row) * (lines + units) / profile.tile.cols as f64
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@
 //! # Practice
 //!
 //! [`Sample`] says which images, and opens them; [`Adaptation::draw`] chooses and encodes them once, the same for all chips;
-//! [`Adaptation::adapt`] turns a programmed chip into an adapted one, and goes into [`Evaluation::preparing`] for a series
+//! [`Adaptation::adapt_one_of`] turns a programmed chip into an adapted one, and goes into [`Evaluation::preparing`] for a series
 //! of them. The result is a pure function of chip and batches, the same bits for any number of threads.
 //!
 //! [`Evaluation::preparing`]: crate::engine::evaluate::Evaluation::preparing
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::{LayerPass, Operands, Signal};
 use super::memory_bytes;
-use crate::chip::{Chip, ProgrammedLayer};
+use crate::chip::{Blueprint, Chip, ProgrammedLayer};
 use crate::crossbar::sums::{Input, Kernel};
 use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
@@ -156,13 +156,26 @@ impl<'a> Adaptation<'a> {
     }
 
     /// The chip with its own statistics folded into the gains and offsets; its weights stay.
-    pub fn adapt(&self, mut chip: Chip) -> Result<Chip> {
+    pub fn adapt(&self, chip: Chip) -> Result<Chip> {
         let norms = self.norms(&chip)?;
+        Ok(Self::with(norms, chip))
+    }
+
+    /// The same of a blueprint's chip. Where every step reads cells anew, it is adapted in other reads than it runs in.
+    pub fn adapt_one_of(&self, blueprint: &Blueprint, index: u64, chip: Chip) -> Result<Chip> {
+        if !chip.reads_vary() {
+            return self.adapt(chip);
+        }
+        let norms = self.norms(&Chip::read_before(blueprint, index)?)?;
+        Ok(Self::with(norms, chip))
+    }
+
+    fn with(norms: Vec<Norm>, mut chip: Chip) -> Chip {
         for (layer, norm) in chip.layers.iter_mut().zip(norms) {
             let (gain, offset) = norm.fold(layer.input_unit);
             (layer.gain, layer.offset) = chip.neuron.norms(gain, offset);
         }
-        Ok(chip)
+        chip
     }
 
     /// An error unless the chip was made from this network and takes these inputs.

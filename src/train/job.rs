@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::{OutputFolder, origin};
-use crate::profile::{Profile, VariationKind};
+use crate::profile::Profile;
 
 /// A run that is ready to go.
 pub struct Job {
@@ -138,12 +138,9 @@ impl Job {
     /// trained: what the weights can do. None where there is no test set.
     pub fn nominal_accuracy(&self, network: &Network) -> Result<Option<(f64, usize)>> {
         let Some(test) = &self.test else { return Ok(None) };
-        let (mut profile, seed) = (self.profile.clone(), self.file.train.seed);
+        let (mut profile, seed) = (self.profile.without_variation(), self.file.train.seed);
         let alone = self.file.train.stage == Stage::Rram;
-        profile.amend(|rram, sram| {
-            rram.variation.kind = VariationKind::None;
-            sram.bits = if alone { 0 } else { sram.bits };
-        });
+        profile.amend(|_, sram| sram.bits = if alone { 0 } else { sram.bits });
         let blueprint = Blueprint::new(&profile, &self.model, network, self.encoding, seed)?;
         let blueprint = with_ranges(blueprint, seed, || Ok(&self.data))?;
         let engine = CpuEngine::default();

@@ -26,9 +26,9 @@ use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
-use crate::network::{Encoding, Model, Network};
+use crate::network::{Encoding, Lif, Model, Network};
 use crate::output::{self, OutputFolder};
-use crate::profile::{Profile, VariationKind};
+use crate::profile::Profile;
 use config::{Prune, Recipe, Stage};
 use run::Run;
 
@@ -69,6 +69,8 @@ impl Trainer<'_> {
     /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.
     pub fn check(&self) -> Result<()> {
         check_fit(self.data, self.model)?;
+        self.profile.check_layers(self.model.layers().iter().map(|layer| layer.name.as_str()))?;
+        Lif::check(self.model.neuron, &self.profile.neuron)?;
         let (training, validation) = self.split();
         if training.is_empty() || (self.recipe.validation > 0.0 && validation.is_empty()) {
             return Err(Error::Mismatch(format!(
@@ -88,13 +90,13 @@ impl Trainer<'_> {
 
     /// The hardware of the forward pass: in stage `rram` the RRAM arrays alone, for the companion joins at evaluation.
     fn forward_profile(&self, network: &Network) -> Profile {
-        let mut profile = self.profile.clone();
+        let mut profile = match self.recipe {
+            Recipe { variation: false, chip: None, .. } => self.profile.without_variation(),
+            _ => self.profile.clone(),
+        };
         match self.recipe.stage {
             Stage::Rram => profile.amend(|_, sram| sram.bits = 0),
             Stage::Sram => profile.amend(|_, sram| *sram = sram.stated(network.form)),
-        }
-        if !self.recipe.variation && self.recipe.chip.is_none() {
-            profile.amend(|rram, _| rram.variation.kind = VariationKind::None);
         }
         profile
     }

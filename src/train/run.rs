@@ -13,7 +13,7 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::wires::LineLoss;
 use crate::data::{Augmentation, epoch_order};
 use crate::device::Draw;
-use crate::engine::calibrate::with_ranges;
+use crate::engine::calibrate::with_ranges_of;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, correct, read_batch};
 use crate::error::{Error, Result};
@@ -116,7 +116,7 @@ impl Run<'_> {
     fn blueprint<'n>(&'n self, network: &'n Network) -> Result<Blueprint<'n>> {
         let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
         let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
-        with_ranges(blueprint, recipe.seed, || Ok(data))
+        with_ranges_of(blueprint, recipe.seed, data, &self.training)
     }
 
     /// Pass number `iteration` of the run.

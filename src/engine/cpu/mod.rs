@@ -159,6 +159,7 @@ impl CpuChip<'_> {
             }
         }
         (counts.clipped, counts.saturated) = self.layers.iter().map(|layer| layer.columns.take_tally()).unzip();
+        counts.repeat_first(chip, inputs);
         logits.close(keep, counts)
     }
 }

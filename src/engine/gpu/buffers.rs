@@ -56,15 +56,16 @@ impl Sizes {
             sizes.pulses = sizes.pulses.max(inputs).max(chip.steps * output);
             sizes.sums = sizes.sums.max(sums);
             sizes.readout = column_words(plan) * LANES;
-            multiplications += (sums * row_words(plan) * LANES) as u64;
             let bytes = weight_bytes(layer, column_words(plan));
             weights += bytes;
             largest = largest.max(bytes).max(norm_bytes(chip, plan));
+            let mut drives = 1;
             if let Some(converted) = layer.arrays.converted() {
                 let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
-                let drives = sides * planes(chip, l) * layer.drive.bits() as usize;
+                drives = (sides + converted.companion.iter().len()) * planes(chip, l) * layer.drive.bits() as usize;
                 conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);
             }
+            multiplications += (sums * row_words(plan) * LANES * drives) as u64;
         }
         limits.check("input", "the values of one image", 4 * input as u64)?;
         let image_bytes = 4 * sizes.sums.max(sizes.pulses).max(input) as u64;

@@ -196,6 +196,7 @@ impl<'a> GpuChips<'a> {
                 }
             }
         }
+        counts.iter_mut().for_each(|counts| counts.repeat_first(chip, inputs));
         Ok(logits.into_iter().zip(counts).map(|(logits, counts)| logits.close(keep, counts)).collect())
     }
 }

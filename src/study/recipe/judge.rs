@@ -136,7 +136,8 @@ impl<'a> Judge<'a> {
                     evaluation = evaluation.exiting(rule.of(network));
                 }
                 if let Some(adaptation) = &adaptation {
-                    evaluation = evaluation.preparing(|chip| adaptation.adapt(chip));
+                    evaluation =
+                        evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
                 }
                 evaluation.series(&blueprint, missing, |chip, result| {
                     keep(Trial::of(0, chip, result, model.steps, &price))

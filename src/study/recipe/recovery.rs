@@ -65,7 +65,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str) 
             m.trials.iter().filter_map(|trial| Some(trial.row().accuracy - of(trial.chip)?)).collect()
         });
         let gain = (!gains.is_empty()).then(|| summarise(&gains));
-        let below = nominal.get(&(m.hardware, m.images)).map(|nominal| nominal - point.accuracy().mean);
+        let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
         let optional = |value: Option<f64>| value.map_or(String::new(), number);
         let there = |text: String| if sram.bits > 0 { text } else { String::new() };

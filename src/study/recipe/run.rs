@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::Network;
-use crate::profile::{Profile, VariationKind};
+use crate::profile::Profile;
 use crate::study::store::Trial;
 use crate::study::sweep::{GridPoint, cell};
 use crate::train::config::TrainFile;
@@ -51,8 +51,9 @@ pub(super) struct Measured {
     pub sparsity: Option<f64>,
 }
 
-/// The reference's accuracy in percent without variation, by hardware and number of images: what there is to win back.
-pub(super) type Nominal = HashMap<(usize, u64), f64>;
+/// The reference's accuracy in percent without variation, by hardware, what `[evaluate]` sets, and number of images: what there is
+/// to win back.
+pub(super) type Nominal = HashMap<(usize, Vec<(String, String)>, u64), f64>;
 
 impl<'a> Run<'a> {
     pub fn new(recipe: &'a Recipe, cache: Cache, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
@@ -192,13 +193,12 @@ impl<'a> Run<'a> {
         let reference = self.recipe.file.reference();
         let mut nominal = HashMap::new();
         for point in measured.iter().filter(|point| point.stage == reference) {
-            let at = (point.hardware, point.images);
+            let at = (point.hardware, point.at.clone(), point.images);
             if nominal.contains_key(&at) {
                 continue;
             }
             let Ok(checkpoint) = self.network(point.hardware, reference) else { continue };
-            let mut profile = point.profile.clone();
-            profile.amend(|rram, _| rram.variation.kind = VariationKind::None);
+            let profile = point.profile.without_variation();
             let (network, hash) = Network::read(&self.recipe.model, &checkpoint)?;
             let question = Question {
                 profile: &profile,
