@@ -1,4 +1,4 @@
-//! TOML documents that know where each key stands, so that every error names file and line; with `--set` overrides.
+//! TOML documents that know where each key stands, so that every error names file, line and column; with `--set` overrides.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl Document {
     /// Parses `text`; `file` is its name in errors, and relative paths in it start from that file's folder.
     pub fn parse_text(file: &Path, text: String) -> Result<Self> {
         let table = text.parse::<Table>().map_err(|e| Error::Config {
-            place: place(file, e.span().map(|s| line_of(&text, s.start))),
+            place: place(file, e.span().map(|s| position(&text, s.start))),
             key: "TOML".into(),
             message: e.message().trim().to_string(),
         })?;
@@ -123,15 +123,18 @@ impl Document {
         }
     }
 
-    /// Where a key stands: `file:line`.
+    /// Where a key stands: `file:line:column`.
     pub fn place(&self, key: &str) -> String {
-        place(&self.file, self.line(key))
+        place(&self.file, self.position(key))
     }
 
-    /// Deserialises the document; an unknown key or a wrong type is an error with its line.
+    /// Deserialises the document; an unknown key or a wrong type is an error with its place, and the nearest name that is known.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|e| {
-            let message = e.inner().message().trim().replace('\n', " ");
+            let mut message = e.inner().message().trim().replace('\n', " ");
+            if let Some(nearest) = nearest(&message) {
+                message += &format!("; did you mean `{nearest}`?");
+            }
             let mut key = e.path().to_string();
             if let Some(unknown) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next())
                 && key.split('.').next_back() != Some(unknown)
@@ -145,7 +148,7 @@ impl Document {
         })
     }
 
-    /// An error about `key`, with the line it stands on or the override that set it.
+    /// An error about `key`, with the place where it stands or the override that set it.
     pub fn error(&self, key: &str, message: impl Into<String>) -> Error {
         let is_about = |set: &&Override| is_within(key, &set.key) || is_within(&set.key, key);
         let set = self.overrides.iter().rev().find(is_about);
@@ -153,8 +156,8 @@ impl Document {
         Error::Config { place, key: key.into(), message: message.into() }
     }
 
-    /// The line (from 1) of a dotted key such as `layers[3].conv`, or of the nearest section that holds it.
-    fn line(&self, key: &str) -> Option<usize> {
+    /// Line and column (from 1) of a dotted key such as `layers[3].conv`, or of the nearest section that holds it.
+    fn position(&self, key: &str) -> Option<(usize, usize)> {
         let document = toml::de::DeTable::parse(&self.text).ok()?;
         let mut found = None;
         let mut node = toml::de::DeValue::Table(document.into_inner());
@@ -183,7 +186,7 @@ impl Document {
             };
             node = next;
         }
-        found.map(|offset| line_of(&self.text, offset))
+        found.map(|offset| position(&self.text, offset))
     }
 }
 
@@ -236,15 +239,28 @@ fn is_within(key: &str, section: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn place(file: &Path, line: Option<usize>) -> String {
-    match line {
-        Some(line) => format!("{}:{line}", file.display()),
+fn place(file: &Path, position: Option<(usize, usize)>) -> String {
+    match position {
+        Some((line, column)) => format!("{}:{line}:{column}", file.display()),
         None => file.display().to_string(),
     }
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
+/// Line and column, counted in characters from 1, of a byte of a text.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// Of the names that a message about an unknown one expects, the one that is most like it, where it is much like it.
+fn nearest(message: &str) -> Option<&str> {
+    let (unknown, expected) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
+    let unknown = unknown.split('`').nth(1)?;
+    let known = expected.split('`').skip(1).step_by(2);
+    let likeness = |known: &str| strsim::jaro_winkler(unknown, known);
+    let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) > 0.8).then_some(best)
 }
 
 #[cfg(test)]
@@ -272,16 +288,20 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_key() {
         let cases = [
-            ("[inner]\nvalue = 1.0\nsgima = 2", "x.toml:3: inner.sgima: unknown field `sgima`, expected `value`"),
-            ("[inner]\n\nvalue = 'a'", "x.toml:3: inner.value: invalid type: string \"a\", expected f64"),
-            ("[inner]\nvalue = 1.0\n[other]", "x.toml:3: other: unknown field `other`, expected `inner`"),
-            ("[inner]", "x.toml:1: inner: missing field `value`"),
+            ("[inner]\nvalue = 1.0\nsgima = 2", "x.toml:3:1: inner.sgima: unknown field `sgima`, expected `value`"),
+            (
+                "inner = { vaule = 2 }",
+                "x.toml:1:11: inner.vaule: unknown field `vaule`, expected `value`; did you mean `value`?",
+            ),
+            ("[inner]\n\nvalue = 'a'", "x.toml:3:1: inner.value: invalid type: string \"a\", expected f64"),
+            ("[inner]\nvalue = 1.0\n[other]", "x.toml:3:2: other: unknown field `other`, expected `inner`"),
+            ("[inner]", "x.toml:1:2: inner: missing field `value`"),
         ];
         for (text, expected) in cases {
             assert_eq!(document(text).parse::<Outer>().unwrap_err().to_string(), expected);
         }
         let broken = Document::parse_text(Path::new("x.toml"), "a = 1\nb = ".into()).unwrap_err().to_string();
-        assert!(broken.starts_with("x.toml:2: TOML:"), "{broken}");
+        assert!(broken.starts_with("x.toml:2:5: TOML:"), "{broken}");
     }
 
     #[test]

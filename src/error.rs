@@ -12,7 +12,7 @@ pub enum Error {
     /// A TOML file or a `--set` override holds a key or value that is not accepted.
     #[error("{place}: {key}: {message}")]
     Config {
-        /// `file:line`, the file alone, or `--set key=value`.
+        /// `file:line:column`, the file alone, or `--set key=value`.
         place: String,
         /// The dotted key, for example `rram.variation.sigma`.
         key: String,

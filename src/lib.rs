@@ -17,7 +17,7 @@
 //! | floor | rooms |
 //! |---|---|
 //! | commands | [`cli`]: a file a command; parse, call the library, print |
-//! | results | [`study`]: sweeps, pipelines, trials, tables · [`report`]: the HTML page |
+//! | results | [`study`]: sweeps, pipelines, points, trials, tables, exports · [`report`]: the HTML page |
 //! | adversary | [`attack`]: images perturbed by the gradient through a chip, and its accuracy on them |
 //! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation · [`attack`]: adversarial images |
 //! | chip | [`chip`]: programs a network onto hardware |

@@ -30,28 +30,51 @@ impl OutputFolder {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
+        // In this order: another process may be claiming it too, and the origin comes before all other files.
+        let empty = !path.exists() || is_empty(path)?;
         let found = read_origin(path);
         let finished = path.join(FINISHED).exists();
         let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
         if same && !finished && !force {
             return Ok(OutputFolder { path: path.to_path_buf(), resumed: true });
         }
-        let empty = !path.exists() || is_empty(path)?;
         let refuse = |what: &str| {
             let path = path.display();
             Err(Error::Usage(format!("{path} {what}; use --force to overwrite it, or another --out")))
         };
         match (&found, finished) {
-            _ if empty || force => {}
+            _ if force => {}
+            (None, _) if empty => {}
             (Some(_), true) => return refuse("holds a finished run"),
             (Some(_), false) => return refuse("holds an unfinished run of another configuration"),
             (None, _) => return refuse("is not empty"),
         }
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
-        if !empty {
-            remove_owned(path, owned)?;
-        }
         let folder = OutputFolder { path: path.to_path_buf(), resumed: false };
+        if force {
+            remove_owned(path, owned)?;
+            folder.write(ORIGIN, canonical(origin).as_bytes())?;
+            return Ok(folder);
+        }
+        match atomic::create(&folder.file(ORIGIN), canonical(origin).as_bytes())? {
+            true => Ok(folder),
+            // Another process was faster.
+            false => Self::claim(path, origin, force, owned),
+        }
+    }
+
+    /// Takes over a folder of the same command for another configuration, its files as they are, where `idle` has no objection; one
+    /// that is missing, empty, of another command, or unfinished and of this configuration is claimed as [`OutputFolder::claim`] does
+    /// without force.
+    pub fn take_over(path: &Path, origin: &Value, idle: impl FnOnce() -> Result<()>) -> Result<Self> {
+        let found = read_origin(path);
+        let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
+        if found.is_none_or(|found| found["command"] != origin["command"]) || (same && !path.join(FINISHED).exists()) {
+            return Self::claim(path, origin, false, &[]);
+        }
+        idle()?;
+        let folder = OutputFolder { path: path.to_path_buf(), resumed: true };
+        remove(&folder.file(FINISHED))?;
         folder.write(ORIGIN, canonical(origin).as_bytes())?;
         Ok(folder)
     }

@@ -32,6 +32,8 @@ pub enum Stream {
     SramInit = 8,
     /// What all chips of a seed, one lot, share.
     Lot = 9,
+    /// Points of a study; the index is the key's.
+    Sample = 10,
 }
 
 /// Ten rounds of Philox4x32.

@@ -4,54 +4,13 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::Path;
 
-use assert_cmd::Command;
+use common::command::{crosspike, json, root, succeeds, trained, workspace};
 use common::golden;
 use crosspike::checkpoint::Values;
 use ndarray::Array3;
 use ndarray_npy::ReadNpyExt;
-
-fn root(file: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(file).display().to_string()
-}
-
-/// Runs `crosspike` in `folder` with words split at blanks.
-fn crosspike(folder: &Path, words: &str) -> Output {
-    let mut command = Command::cargo_bin("crosspike").unwrap();
-    command.current_dir(folder).args(words.split_whitespace()).output().unwrap()
-}
-
-fn succeeds(folder: &Path, words: &str) -> String {
-    let output = crosspike(folder, words);
-    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn json(path: PathBuf) -> serde_json::Value {
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
-
-/// A folder with a small training file, model and profile.
-fn workspace() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let model = fs::read_to_string(root("models/digits.toml")).unwrap().replace("steps = 8", "steps = 2");
-    fs::write(folder.path().join("model.toml"), model).unwrap();
-    fs::copy(root("hw_profiles/rram_4bit.toml"), folder.path().join("profile.toml")).unwrap();
-    let train = "model = \"model.toml\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\n\
-                 [train]\nepochs = 2\nbatch = 32\nlimit = 96\nvalidation = 0.25\n";
-    fs::write(folder.path().join("train.toml"), train).unwrap();
-    folder
-}
-
-/// A folder with a trained checkpoint `c.safetensors` beside the rest.
-fn trained() -> tempfile::TempDir {
-    let folder = workspace();
-    succeeds(folder.path(), "train train.toml --out run");
-    fs::rename(folder.path().join("run/checkpoint.safetensors"), folder.path().join("c.safetensors")).unwrap();
-    folder
-}
 
 const INFER: &str = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 16 --backend cpu";
 
@@ -289,13 +248,10 @@ fn sweep_shards_merge_and_report_draws_them() {
     let binary = assert_cmd::cargo::cargo_bin("crosspike");
     let start = |shard: String| {
         let words = ["sweep", "s.toml", "--out", "together", "--backend", "cpu", "--shard", &shard];
-        std::process::Command::new(&binary).current_dir(folder.path()).args(words).output().unwrap().status.success()
+        let output = std::process::Command::new(&binary).current_dir(folder.path()).args(words).output().unwrap();
+        assert!(output.status.success(), "{shard}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    let all = std::thread::scope(|scope| {
-        let shards: Vec<_> = (1..=4).map(|i| scope.spawn(move || start(format!("{i}/4")))).collect();
-        shards.into_iter().all(|shard| shard.join().unwrap())
-    });
-    assert!(all, "every shard finishes");
+    std::thread::scope(|scope| (1..=4).for_each(|i| _ = scope.spawn(move || start(format!("{i}/4")))));
     for file in ["results.csv", "summary.csv"] {
         let read = |run: &str| fs::read_to_string(folder.path().join(run).join(file)).unwrap();
         assert_eq!(read("whole"), read("parts"));
@@ -485,11 +441,11 @@ fn bad_input_is_refused_with_its_place() {
 
     let profile = |file: &str| format!("{INFER} --profile {file} --json out.json");
     let cases: Vec<(String, i32, &[&str])> = vec![
-        (profile("key.toml"), 2, &["key.toml:6: rram.weight_bit", "weight_bits"]),
-        (profile("nan.toml"), 2, &["nan.toml:13: rram.variation.sigma", "NaN"]),
-        (profile("negative.toml"), 2, &["negative.toml:13: rram.variation.sigma", "-0.1"]),
-        (profile("word.toml"), 2, &["word.toml:13: rram.variation.sigma", "wide"]),
-        (profile("cell.toml"), 2, &["cell.toml:5: rram.cell.g_max_us", "microsiemens"]),
+        (profile("key.toml"), 2, &["key.toml:6:1: rram.weight_bit", "weight_bits"]),
+        (profile("nan.toml"), 2, &["nan.toml:13:1: rram.variation.sigma", "NaN"]),
+        (profile("negative.toml"), 2, &["negative.toml:13:1: rram.variation.sigma", "-0.1"]),
+        (profile("word.toml"), 2, &["word.toml:13:1: rram.variation.sigma", "wide"]),
+        (profile("cell.toml"), 2, &["cell.toml:5:2: rram.cell.g_max_us", "microsiemens"]),
         (profile("broken.toml"), 2, &["broken.toml:16"]),
         (profile("latin.toml"), 1, &["latin.toml", "UTF-8"]),
         (profile("missing.toml"), 1, &["missing.toml"]),
@@ -557,9 +513,9 @@ fn bad_input_is_refused_with_its_place() {
         (INFER.replace("--data digits", "--data").to_string(), 2, &["--data"]),
         ("import evil.pth out.json".into(), 1, &["os.system"]),
         ("import c.safetensors c.safetensors".into(), 2, &["--force"]),
-        ("train epochs.toml --out new".into(), 2, &["epochs.toml:6: train.epochs", "0, expected"]),
-        ("train rate.toml --out new".into(), 2, &["rate.toml:6: train.learning_rate"]),
-        ("train sram.toml --out new".into(), 2, &["sram.toml:6: train.stage", "expected `init`"]),
+        ("train epochs.toml --out new".into(), 2, &["epochs.toml:6:1: train.epochs", "0, expected"]),
+        ("train rate.toml --out new".into(), 2, &["rate.toml:6:1: train.learning_rate"]),
+        ("train sram.toml --out new".into(), 2, &["sram.toml:6:1: train.stage", "expected `init`"]),
         ("train sram.toml --out new --set init=c.safetensors".into(), 2, &["train.stage", "sram.bits above 0"]),
         (
             "train sram.toml --out new --set init=c.safetensors --set sram.bits=2 --set sram.init=residual".into(),
@@ -578,7 +534,7 @@ fn bad_input_is_refused_with_its_place() {
             2,
             &["train.chip", "train.variation"],
         ),
-        ("train prune.toml --out new".into(), 2, &["prune.toml:5: prune", "train.stage"]),
+        ("train prune.toml --out new".into(), 2, &["prune.toml:5:2: prune", "train.stage"]),
         ("train data.toml --out new".into(), 1, &["nowhere"]),
         ("train kind.toml --out new".into(), 2, &["imagenet", "digits"]),
         ("train train.toml --out new --set train.epoch=2".into(), 2, &["train.epoch", "epochs"]),
@@ -588,13 +544,13 @@ fn bad_input_is_refused_with_its_place() {
             &["train.variation"],
         ),
         ("train train.toml --out c.safetensors".into(), 2, &["c.safetensors"]),
-        ("sweep sweep.toml --out new".into(), 2, &["sweep.toml:7: rram.variation.scale", "-1"]),
+        ("sweep sweep.toml --out new".into(), 2, &["sweep.toml:7:1: rram.variation.scale", "-1"]),
         ("sweep empty_grid.toml --out new".into(), 2, &["empty_grid.toml:7", "rram.variation.scale"]),
-        ("sweep grid_key.toml --out new".into(), 2, &["grid_key.toml:7: rram.variation.scael", "scale"]),
+        ("sweep grid_key.toml --out new".into(), 2, &["grid_key.toml:7:1: rram.variation.scael", "scale"]),
         ("sweep sweep.toml --out new --shard 3/2".into(), 2, &["3/2"]),
         ("sweep good.toml --out new --shard 1/2 --force".into(), 2, &["--force", "shards"]),
         ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
-        ("sweep frames.toml --out new".into(), 2, &["frames.toml:5: encoding"]),
+        ("sweep frames.toml --out new".into(), 2, &["frames.toml:5:1: encoding"]),
         ("sweep array.toml --out new".into(), 1, &["gone.safetensors"]),
         ("sweep sweep.toml --out new --set chips=0".into(), 2, &["--set chips=0"]),
         (

@@ -6,7 +6,7 @@ use crosspike::config::{Document, Overrides};
 use crosspike::network::Model;
 use crosspike::profile::{Profile, Scheme, VariationKind};
 use crosspike::study::recipe::{Recipe, RecipeFile};
-use crosspike::study::sweep::SweepFile;
+use crosspike::study::sweep::{Chips, SweepFile};
 use crosspike::train::config::TrainFile;
 
 fn root(file: &str) -> std::path::PathBuf {
@@ -101,14 +101,17 @@ fn recipes_name_what_is_shipped() {
     let (file, points) = SweepFile::from_document(&read("fashion_variation")).unwrap();
     Profile::read(&file.profile.unwrap(), &[]).unwrap();
     models.push(Model::read(&file.model, &[]).unwrap().name);
-    assert_eq!((models, points.len(), file.chips), (vec!["fashion".into(), "vgg5".into(), "fashion".into()], 3, 20));
+    assert_eq!(
+        (models, points.len(), file.chips),
+        (vec!["fashion".into(), "vgg5".into(), "fashion".into()], 3, Chips::Fixed(20))
+    );
 }
 
 #[test]
 fn the_hardware_study_sweeps_the_whole_chip() {
     for (name, expected) in [("adc", 6), ("rows", 5), ("wires", 16), ("off", 6), ("stuck", 16)] {
         let (file, points) = SweepFile::from_document(&read(&format!("fashion_hardware_{name}"))).unwrap();
-        assert_eq!((points.len(), file.chips), (expected, 20), "{name}");
+        assert_eq!((points.len(), file.chips), (expected, Chips::Fixed(20)), "{name}");
         let profile = file.profile.unwrap();
         let keys = |point: &[(String, toml::Value)]| {
             point.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()

@@ -1,7 +1,10 @@
 //! The command line: a file a command. Each parses, calls the library and prints; exit code 0, 1 (failed) or 2 (usage).
 
 mod attack;
+mod check;
 mod chips;
+mod export;
+mod generate;
 mod gpus;
 mod import;
 mod infer;
@@ -10,6 +13,7 @@ mod options;
 mod quickstart;
 mod recipe;
 mod report;
+mod slurm;
 mod sweep;
 mod terminal;
 mod tile;
@@ -52,10 +56,14 @@ enum Command {
     Sweep(sweep::Args),
     Recipe(recipe::Args),
     Report(report::Args),
+    Export(export::Args),
+    Check(check::Args),
     Map(map::Args),
     Tile(tile::Args),
     Import(import::Args),
     Gpus(gpus::Args),
+    Completions(generate::Completions),
+    Man(generate::Man),
 }
 
 /// Runs the command of this process.
@@ -76,10 +84,14 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(&args),
         Command::Recipe(args) => recipe::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Tile(args) => tile::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Gpus(args) => gpus::run(&args),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -42,6 +42,11 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// As it is written.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or(String::new(), |value| value.get_name().to_string())
+    }
+
     /// Opens the backend. A hardware GPU that `auto` finds but cannot open is named, and the CPU does the work.
     pub fn open(self) -> Result<Box<dyn Engine>> {
         let cpu = || Box::new(CpuEngine::default());

@@ -1,24 +1,38 @@
 //! `crosspike sweep`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::options::Backend;
+use super::slurm::Submission;
 use super::{say, terminal::Terminal};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
 use crate::report;
-use crate::study::sweep::{FILES, OWN_KEYS, Shard, Sweep};
+use crate::study::store;
+use crate::study::sweep::{FILES, OWN_KEYS, Plan, Shard, Sweep};
 
 /// Evaluate a grid of settings, many chips each; resumes an unfinished sweep of the same configuration.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Writes OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point) and OUT/report.html.
-Shards share OUT; the last to finish merges.
+#[command(
+    after_help = r#"Writes OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point) and OUT/report.html.
+Shards share OUT; the last to finish merges. A sweep file has a [grid] of values or ranges, [[point]] tables that set several
+keys at once, a [sample] of drawn points, or several of them, whose product runs:
+  [grid]
+  "rram.variation.scale" = [0.0, 1.0, 2.0]
+  "wires.bit_ohm" = { from = 0.01, to = 1.0, count = 5, scale = "log" }
+  [sample]
+  count = 50                            # method = "latin_hypercube" | "random"
+  [sample.keys]
+  "rram.cell.on_off_ratio" = { from = 3.0, to = 1000.0, scale = "log" }
+chips = { ci95 = 0.5, most = 200 } runs each point's chips until the mean's 95 % interval is that narrow.
 
 Examples:
   crosspike sweep recipes/fashion_variation.toml --out runs/variation
-  crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard 2/4")]
+  crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard 2/4
+  crosspike sweep recipes/fashion_variation.toml --out runs/variation --slurm 8 --slurm-option=--cpus-per-task=4
+  parallel crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard {}/4 ::: 1 2 3 4   # GNU parallel"#
+)]
 pub struct Args {
     /// The sweep file.
     sweep: PathBuf,
@@ -31,10 +45,20 @@ pub struct Args {
     /// Run part I of N, I from 1.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_shard)]
     shard: Shard,
-    /// Go on with an unfinished sweep, the default where OUT holds one of the same configuration; a finished one is then
-    /// no error.
+    /// Go on in a folder whose sweep is finished, or was another: trials that are there count wherever nothing that
+    /// determines them has changed. (An unfinished sweep of the same configuration goes on by itself.)
     #[arg(long)]
     resume: bool,
+    /// Submit so many shards to Slurm as a job array, and a job behind it that merges; both can be requeued. Scripts and logs are in
+    /// OUT/slurm.
+    #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    slurm: Option<u64>,
+    /// An option of sbatch for every shard, such as --slurm-option=--time=1:00:00.
+    #[arg(long, value_name = "OPTION", requires = "slurm", allow_hyphen_values = true)]
+    slurm_option: Vec<String>,
+    /// Print what would run and an estimate of its time, from a few chips; write nothing.
+    #[arg(long, conflicts_with_all = ["resume", "force"])]
+    dry_run: bool,
     /// Overwrite a finished or different sweep.
     #[arg(long, conflicts_with = "resume")]
     force: bool,
@@ -59,14 +83,52 @@ pub fn run(args: &Args) -> Result<()> {
     if args.force && args.shard.of > 1 {
         return Err(Error::Usage("--force would delete what other shards have done; remove the folder first".into()));
     }
+    if args.dry_run {
+        return say(&described(&sweep.plan(engine.as_ref(), &args.out, args.shard)?, args.shard));
+    }
     let folder = match OutputFolder::finished(&args.out, &origin).filter(|_| args.resume) {
         Some(finished) => finished,
+        None if args.resume => OutputFolder::take_over(&args.out, &origin, || store::check_idle(&args.out))?,
         None => OutputFolder::claim(&args.out, &origin, args.force, &FILES)?,
     };
+    if let Some(tasks) = args.slurm {
+        return submit(args, &sweep, tasks as usize);
+    }
     if sweep.run(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
         let page = report::write(folder.path())?;
         folder.finish()?;
         return say(&format!("wrote {}", page.display()));
     }
     say(&format!("shard {}/{} is finished; others are not", args.shard.index, args.shard.of))
+}
+
+/// A plan in words.
+fn described(plan: &Plan, shard: Shard) -> String {
+    let Plan { points, chips, trials, there, missing, each } = plan;
+    let at = if shard.of > 1 { format!(" in shard {}/{}", shard.index, shard.of) } else { String::new() };
+    let time = indicatif::HumanDuration(plan.time());
+    format!(
+        "{points} points x {chips} chips at most = {trials} trials, {there} of them there; {missing} to run{at}, some {:.2} s each: \
+         about {time}",
+        each.as_secs_f64()
+    )
+}
+
+/// Submits the shards of a sweep whose folder is claimed.
+fn submit(args: &Args, sweep: &Sweep, tasks: usize) -> Result<()> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io(path));
+    let binary = std::env::current_exe().map_err(Error::io("crosspike"))?;
+    let folder = absolute(&args.out)?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut words = vec![text(&binary), "sweep".into(), text(&absolute(&args.sweep)?), "--out".into(), text(&folder)];
+    args.set.iter().for_each(|set| words.extend(["--set".into(), set.clone()]));
+    words.extend(["--backend".into(), args.backend.name()]);
+    let submission = Submission { name: sweep.name(), tasks, options: &args.slurm_option, folder: &folder, words };
+    let submitted = submission.submit()?;
+    say(&format!(
+        "submitted {tasks} shards as job {}, and job {} that merges; logs are in {}",
+        submitted.array,
+        submitted.merge,
+        submission.logs().display()
+    ))
 }

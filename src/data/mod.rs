@@ -19,6 +19,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use augment::Augmentation;
+pub(crate) use order::permutation;
 pub use order::{epoch_order, validation_split};
 use source::Contents;
 

@@ -22,7 +22,7 @@ pub fn validation_split(n: usize, share: f64, seed: u64) -> (Vec<usize>, Vec<usi
 }
 
 /// Fisher–Yates; `n` is at most 2^32.
-fn permutation(n: usize, key: [u32; 2]) -> Vec<usize> {
+pub(crate) fn permutation(n: usize, key: [u32; 2]) -> Vec<usize> {
     let mut stream = Substream::new(key, [0; 3]);
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {

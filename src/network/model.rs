@@ -331,7 +331,7 @@ mod tests {
             "[{conv=8}, {pool=6}, {conv=60000}, {conv=60000}]",
         ] {
             let error = model(layers).expect_err(layers).to_string();
-            assert!(error.starts_with("m.toml:5: layers"), "{layers}: {error}");
+            assert!(error.starts_with("m.toml:5:") && error.contains(": layers"), "{layers}: {error}");
         }
     }
 }

@@ -513,10 +513,10 @@ mod tests {
         let error = profile.check_layers(["conv1"].into_iter()).unwrap_err().to_string();
         assert!(error.contains("layer.conv2"), "{error}");
         for (bad, expected) in [
-            ("[layer.conv1.rram]\nweight_bits = 99", "p.toml:2: layer.conv1.rram.weight_bits"),
-            ("[layer.conv1.rram]\nbits = 9", "p.toml:2: layer.conv1.rram.bits"),
-            ("[layer.conv1.tile]\nrows = 9", "p.toml:1: layer.conv1.tile"),
-            ("[sram]\nbits = 2\n[layer.conv1.sram]\ninit = \"zeros\"", "p.toml:4: layer.conv1.sram.init"),
+            ("[layer.conv1.rram]\nweight_bits = 99", "p.toml:2:1: layer.conv1.rram.weight_bits"),
+            ("[layer.conv1.rram]\nbits = 9", "p.toml:2:1: layer.conv1.rram.bits"),
+            ("[layer.conv1.tile]\nrows = 9", "p.toml:1:14: layer.conv1.tile"),
+            ("[sram]\nbits = 2\n[layer.conv1.sram]\ninit = \"zeros\"", "p.toml:4:1: layer.conv1.sram.init"),
         ] {
             let document = Document::parse_text(Path::new("p.toml"), bad.into()).unwrap();
             let error = Profile::from_document(&document).unwrap_err().to_string();

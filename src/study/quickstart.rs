@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::store::Trial;
+use super::store::{Key, Trial};
 use super::table::{self, Point};
 use crate::chip::Blueprint;
 use crate::config::Document;
@@ -200,7 +200,7 @@ impl Quickstart {
         let chips = if blueprint.varies() { CHIPS } else { 1 };
         let mut rows = Vec::new();
         evaluation.series(&blueprint, 0..chips, |chip, result| {
-            rows.push(Trial::of(0, chip, result, self.model.steps, &price).row());
+            rows.push(Trial::of(Key::default(), chip, result, self.model.steps, &price).row());
             *done += 1;
             monitor.progress(*done, stage.name);
             if monitor.stop() {

@@ -1,5 +1,8 @@
 //! `results.csv` and `summary.csv`: one row a chip, one row a point.
 
+use std::path::{Path, PathBuf};
+
+use crate::atomic::Replacement;
 use crate::error::{Error, Result};
 use crate::numeric::stats::{Summary, summarise};
 use crate::output::OutputFolder;
@@ -64,29 +67,76 @@ const SATURATED: &str = "adder_saturated_per_image";
 /// What an image takes.
 const ENERGY: &str = "energy_pj_per_image";
 
-/// Writes both tables.
-pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
-    let keys: Vec<&str> = points.first().map_or(vec![], |p| p.settings.iter().map(|(k, _)| k.as_str()).collect());
-    let values = |point: &Point| point.settings.iter().map(|(_, v)| v.clone()).collect::<Vec<_>>();
-    let columns = ["chip", "accuracy", "spikes_per_image", "sram_bytes", CLIPPED, SATURATED, ENERGY];
-    let mut results = vec![[&keys[..], &columns].concat().join_strings()];
-    let metrics = [
-        "chips",
-        "accuracy_mean",
-        "accuracy_std",
-        "accuracy_ci95",
-        "accuracy_min",
-        "accuracy_max",
-        "spikes_per_image",
-        "sram_bytes",
-        CLIPPED,
-        SATURATED,
-        ENERGY,
-    ];
-    let more = points.first().map_or(vec![], |point| point.more.iter().map(|(key, _)| *key).collect());
-    let mut summary = vec![[keys, metrics.to_vec(), more].concat().join_strings()];
-    let optional = |v: Option<f64>| v.map_or(String::new(), number);
-    for point in points {
+/// Both tables on their way, point by point.
+pub struct Tables {
+    results: Csv,
+    summary: Csv,
+    begun: bool,
+}
+
+/// A table on its way.
+struct Csv {
+    writer: csv::Writer<Replacement>,
+    path: PathBuf,
+}
+
+impl Csv {
+    fn of(folder: &OutputFolder, name: &str) -> Result<Self> {
+        let path = folder.file(name);
+        Ok(Csv { writer: csv::Writer::from_writer(Replacement::of(&path)?), path })
+    }
+
+    fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) -> Result<()> {
+        self.writer.write_record(cells.into_iter().map(|cell| cell.as_ref().to_string())).map_err(failed(&self.path))
+    }
+
+    fn commit(self) -> Result<()> {
+        let Csv { writer, path } = self;
+        writer.into_inner().map_err(|error| Error::io(&path)(error.into_error()))?.commit()
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(csv::Error) -> Error {
+    move |error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => Error::io(path)(error),
+        other => Error::file(path, format!("{other:?}")),
+    }
+}
+
+/// Columns of a chip.
+const RESULTS: [&str; 7] = ["chip", "accuracy", "spikes_per_image", "sram_bytes", CLIPPED, SATURATED, ENERGY];
+/// Columns of a point.
+const SUMMARY: [&str; 11] = [
+    "chips",
+    "accuracy_mean",
+    "accuracy_std",
+    "accuracy_ci95",
+    "accuracy_min",
+    "accuracy_max",
+    "spikes_per_image",
+    "sram_bytes",
+    CLIPPED,
+    SATURATED,
+    ENERGY,
+];
+
+impl Tables {
+    /// Nothing yet.
+    pub fn new(folder: &OutputFolder) -> Result<Self> {
+        let (results, summary) = (Csv::of(folder, "results.csv")?, Csv::of(folder, "summary.csv")?);
+        Ok(Tables { results, summary, begun: false })
+    }
+
+    /// Adds a point.
+    pub fn push(&mut self, point: &Point) -> Result<()> {
+        if !self.begun {
+            let keys = || point.settings.iter().map(|(key, _)| key.as_str());
+            self.results.row(keys().chain(RESULTS))?;
+            self.summary.row(keys().chain(SUMMARY).chain(point.more.iter().map(|(key, _)| *key)))?;
+            self.begun = true;
+        }
+        let settings = || point.settings.iter().map(|(_, value)| value.clone());
+        let optional = |v: Option<f64>| v.map_or(String::new(), number);
         for row in &point.chips {
             let numbers = [
                 row.chip.to_string(),
@@ -97,7 +147,7 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
                 number(row.saturated_per_image),
                 optional(row.energy_pj_per_image),
             ];
-            results.push([values(point), numbers.to_vec()].concat());
+            self.results.row(settings().chain(numbers))?;
         }
         let stats = point.accuracy();
         let chips = point.chips.len();
@@ -115,34 +165,25 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
             mean(|chip| chip.saturated_per_image),
             optional(point.energy_pj()),
         ];
-        let more = point.more.iter().map(|(_, value)| value.clone()).collect();
-        summary.push([values(point), numbers.to_vec(), more].concat());
+        self.summary.row(settings().chain(numbers).chain(point.more.iter().map(|(_, value)| value.clone())))
     }
-    folder.write("results.csv", &csv_bytes(&results)?)?;
-    folder.write("summary.csv", &csv_bytes(&summary)?)
+
+    /// Puts both in place.
+    pub fn finish(self) -> Result<()> {
+        self.results.commit()?;
+        self.summary.commit()
+    }
+}
+
+/// Writes both tables.
+pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
+    let mut tables = Tables::new(folder)?;
+    points.iter().try_for_each(|point| tables.push(point))?;
+    tables.finish()
 }
 
 /// Six decimals, trailing zeros cut: more than a count of images can resolve.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
-}
-
-fn csv_bytes(rows: &[Vec<String>]) -> Result<Vec<u8>> {
-    let failed = |e: String| Error::Mismatch(format!("writing CSV: {e}"));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.write_record(row).map_err(|e| failed(e.to_string()))?;
-    }
-    writer.into_inner().map_err(|e| failed(e.to_string()))
-}
-
-trait JoinStrings {
-    fn join_strings(self) -> Vec<String>;
-}
-
-impl JoinStrings for Vec<&str> {
-    fn join_strings(self) -> Vec<String> {
-        self.into_iter().map(String::from).collect()
-    }
 }

@@ -10,7 +10,7 @@ use crate::config::Document;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::Encoding;
-use crate::study::sweep::grid_points;
+use crate::study::space::grid_points;
 use crate::train::adapt::Sample;
 
 /// Keys of a recipe file that an override may set.

@@ -74,10 +74,10 @@ impl<'a> Judge<'a> {
             }
         }
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
-        let place = self.set(question.limit.unwrap_or(usize::MAX).min(whole.len()))?;
-        let data = &self.sets[place].1;
-        let key = format!("stage[{}].adapt", question.stage);
-        let locate = document.locate(&key);
+        let set = self.set(question.limit.unwrap_or(usize::MAX).min(whole.len()))?;
+        let data = &self.sets[set].1;
+        let place = format!("stage[{}].adapt", question.stage);
+        let locate = document.locate(&place);
         let open = |sample: &Sample| sample.open(document.base("stage"), whole).map_err(&locate);
         let training = question.adapt.map(open).transpose()?;
         let mut identity = json!({
@@ -92,7 +92,7 @@ impl<'a> Judge<'a> {
         if let Some(attack) = question.attack {
             identity["attack"] = json!(attack);
         }
-        let (mut trials, mut store) = cache.trials(&crate::output::origin("evaluate", identity))?;
+        let (key, mut trials, mut store) = cache.trials(&crate::output::origin("evaluate", identity))?;
         trials.retain(|trial| chips.contains(&trial.chip));
         let missing: Vec<u64> = chips.filter(|chip| trials.iter().all(|trial| trial.chip != *chip)).collect();
         if missing.is_empty() {
@@ -122,7 +122,7 @@ impl<'a> Judge<'a> {
                 let attack = plan.attack(file.seed, data).map_err(document.locate("evaluate.attack"))?;
                 let series = (missing, ATTACKED_AT_ONCE);
                 attack.series(self.engine, data, &blueprint, series, self.monitor, |chip, judged: &[Judged]| {
-                    keep(Trial::attacked(0, chip, &judged[0], model.steps))
+                    keep(Trial::attacked(key, chip, &judged[0], model.steps))
                 })?;
             }
             None => {
@@ -140,7 +140,7 @@ impl<'a> Judge<'a> {
                         evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
                 }
                 evaluation.series(&blueprint, missing, |chip, result| {
-                    keep(Trial::of(0, chip, result, model.steps, &price))
+                    keep(Trial::of(key, chip, result, model.steps, &price))
                 })?;
             }
         }

@@ -17,7 +17,7 @@ pub use file::{OWN_KEYS, RecipeFile, Stage};
 
 use self::cache::Cache;
 use self::run::Run;
-use super::sweep::{GridPoint, cell, grid_points};
+use super::space::{GridPoint, cell, grid_points};
 use super::table;
 use crate::attack::Plan;
 use crate::attack::gradient::check_encoding;
@@ -97,6 +97,11 @@ impl Recipe {
             }
         }
         Ok(recipe)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.file.name
     }
 
     /// What the results depend on, for `origin.json`.

@@ -1,0 +1,39 @@
+//! `crosspike export`.
+
+use std::path::PathBuf;
+
+use super::say;
+use crate::error::{Error, Result};
+use crate::study::export::{Format, export};
+
+/// Write the table of a sweep or recipe as CSV, JSON Lines or Parquet, by the ending of the file's name.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  crosspike export runs/variation results.parquet
+  crosspike export runs/variation summary.jsonl --table summary")]
+pub struct Args {
+    /// The folder of results.
+    folder: PathBuf,
+    /// The file to write: *.csv, *.jsonl or *.parquet.
+    to: PathBuf,
+    /// A row a chip, or a row a point.
+    #[arg(long, default_value = "results", value_parser = ["results", "summary"])]
+    table: String,
+    /// Replace the file where it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let Args { folder, to, table, force } = args;
+    let Some(format) = Format::of(to) else {
+        return Err(Error::Usage(format!("{}: expected a name that ends in .csv, .jsonl or .parquet", to.display())));
+    };
+    if to.exists() && !force {
+        return Err(Error::Usage(format!("{} is there; use --force to replace it", to.display())));
+    }
+    export(&folder.join(format!("{table}.csv")), format, to)?;
+    say(&format!("wrote {}", to.display()))
+}

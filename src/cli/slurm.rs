@@ -1,0 +1,131 @@
+//! `sweep --slurm`: the shards as a job array, and a job behind it that merges what they have done.
+//!
+//! Both may be requeued at any moment: finished trials stay, and merging again writes the same tables.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::atomic;
+use crate::error::{Error, Result};
+
+/// A sweep to be submitted.
+pub struct Submission<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Tasks, a shard each.
+    pub tasks: usize,
+    /// Further options of `sbatch`.
+    pub options: &'a [String],
+    /// The folder of its results.
+    pub folder: &'a Path,
+    /// The words of the command that runs it, without a shard.
+    pub words: Vec<String>,
+}
+
+/// What was submitted.
+pub struct Submitted {
+    /// The job array's number.
+    pub array: String,
+    /// That of the job that merges.
+    pub merge: String,
+}
+
+impl Submission<'_> {
+    /// The folder of scripts and logs.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("slurm")
+    }
+
+    /// The job array's script.
+    pub fn array(&self) -> Result<String> {
+        let head = [format!("--array=1-{}", self.tasks), format!("--output={}", self.logs().join("%a.log").display())];
+        let body = format!(
+            "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\nexec {} --resume --shard \"$SLURM_ARRAY_TASK_ID/{}\"\n",
+            self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+            self.tasks
+        );
+        self.script(&head, self.options, &body)
+    }
+
+    /// The script that merges.
+    pub fn merge(&self) -> Result<String> {
+        let head = [format!("--output={}", self.logs().join("merge.log").display())];
+        let words = [self.words[0].as_str(), "report", &self.folder.to_string_lossy()].map(quoted).join(" ");
+        // A partition or an account holds for it too; what a task needs does not.
+        let places = ["--partition", "-p", "--account", "-A", "--qos", "-q", "--cluster", "-M"];
+        let is_place = |option: &&String| places.contains(&option.split(['=', ' ']).next().unwrap_or_default());
+        let options: Vec<String> = self.options.iter().filter(is_place).cloned().collect();
+        self.script(&head, &options, &format!("exec {words}\n"))
+    }
+
+    fn script(&self, head: &[String], options: &[String], body: &str) -> Result<String> {
+        let here = std::env::current_dir().map_err(Error::io("."))?;
+        if let Some(option) = options.iter().find(|option| option.contains('\n')) {
+            return Err(Error::Usage(format!("--slurm-option {option:?}: expected one line")));
+        }
+        let name = self.name.replace(|c: char| c.is_control() || c.is_whitespace(), "-");
+        let mut script =
+            format!("#!/bin/sh\n#SBATCH --job-name={name}\n#SBATCH --requeue\n#SBATCH --open-mode=append\n");
+        head.iter().chain(options).for_each(|option| script += &format!("#SBATCH {option}\n"));
+        Ok(script + &format!("cd {} || exit 1\n{body}", quoted(&here.to_string_lossy())))
+    }
+
+    /// Writes both scripts and submits them.
+    ///
+    /// # Errors
+    /// Where `sbatch` is not there or refuses; the scripts then are, to be submitted by hand.
+    pub fn submit(&self) -> Result<Submitted> {
+        let logs = self.logs();
+        fs::create_dir_all(&logs).map_err(Error::io(&logs))?;
+        let (array, merge) = (logs.join("array.sh"), logs.join("merge.sh"));
+        atomic::write(&array, self.array()?.as_bytes())?;
+        atomic::write(&merge, self.merge()?.as_bytes())?;
+        let number = sbatch(&[], &array)?;
+        let merge = sbatch(&[format!("--dependency=afterany:{number}")], &merge)?;
+        Ok(Submitted { array: number, merge })
+    }
+}
+
+/// Submits a script; gives the job's number.
+fn sbatch(options: &[String], script: &Path) -> Result<String> {
+    let refuse = |what: String| {
+        let message = format!("sbatch {what}; the scripts are in {}", script.parent().unwrap_or(script).display());
+        Err(Error::Usage(message))
+    };
+    match Command::new("sbatch").arg("--parsable").args(options).arg(script).output() {
+        Err(error) => refuse(format!("could not be run: {error}")),
+        Ok(output) if !output.status.success() => {
+            refuse(format!("refused: {}", String::from_utf8_lossy(&output.stderr).trim()))
+        }
+        // The number, and on some clusters `;` and the cluster's name.
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            Ok(said.trim().split(';').next().unwrap_or_default().to_string())
+        }
+    }
+}
+
+/// A word as a shell takes it for itself.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_hold_words_as_they_are() {
+        let options = ["--partition=short".to_string(), "--mem=4G".to_string()];
+        let words = ["/bin/crosspike", "sweep", "it's a sweep.toml", "--out", "r"].map(String::from).to_vec();
+        let submission = Submission { name: "a b", tasks: 7, options: &options, folder: Path::new("/r"), words };
+        let (array, merge) = (submission.array().unwrap(), submission.merge().unwrap());
+        assert!(array.contains("#SBATCH --array=1-7\n") && array.contains("#SBATCH --mem=4G\n"), "{array}");
+        assert!(array.contains("#SBATCH --job-name=a-b\n") && array.contains("'it'\\''s a sweep.toml'"), "{array}");
+        assert!(array.ends_with("--resume --shard \"$SLURM_ARRAY_TASK_ID/7\"\n"), "{array}");
+        assert!(merge.ends_with("exec /bin/crosspike report /r\n") && merge.contains("--partition=short"), "{merge}");
+        assert!(!merge.contains("--mem") && !merge.contains("--array"), "{merge}");
+    }
+}

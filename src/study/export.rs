@@ -1,0 +1,219 @@
+//! The tables of a study in other formats: CSV as it is, JSON Lines, Parquet.
+//!
+//! A column whose every cell is a whole number has whole numbers, one of numbers numbers, every other text; an empty cell is
+//! nothing (`null`). Rows keep their order, and equal tables are equal bytes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::basic::{LogicalType, Repetition, Type as Physical};
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::ByteArray;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::Type;
+
+use crate::atomic::Replacement;
+use crate::error::{Error, Result};
+
+/// What a table is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated, as studies write it.
+    Csv,
+    /// An object a line.
+    JsonLines,
+    /// Columns, for data frames.
+    Parquet,
+}
+
+impl Format {
+    /// That of a file's name.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "csv" => Some(Format::Csv),
+            "jsonl" | "ndjson" => Some(Format::JsonLines),
+            "parquet" => Some(Format::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// What the cells of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Whole,
+    Number,
+    Text,
+}
+
+impl Kind {
+    /// Of a column that also holds this.
+    fn with(self, cell: &str) -> Self {
+        let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
+        match self {
+            _ if cell.is_empty() => self,
+            Kind::Whole if cell.parse::<i64>().is_ok() => Kind::Whole,
+            Kind::Whole | Kind::Number if is_number() => Kind::Number,
+            _ => Kind::Text,
+        }
+    }
+}
+
+/// Rows of a Parquet row group: what is in memory of a table.
+const ROWS: usize = 1 << 16;
+
+/// Writes a table of a study, a CSV file, in another format.
+///
+/// # Errors
+/// [`Error::File`] where the table is none, [`Error::Io`] where a file cannot be read or written.
+pub fn export(table: &Path, format: Format, to: &Path) -> Result<()> {
+    let mut file = Replacement::of(to)?;
+    match format {
+        Format::Csv => {
+            let mut reader = BufReader::new(std::fs::File::open(table).map_err(Error::io(table))?);
+            loop {
+                let bytes = reader.fill_buf().map_err(Error::io(table))?;
+                if bytes.is_empty() {
+                    break;
+                }
+                file.write_all(bytes).map_err(Error::io(to))?;
+                let count = bytes.len();
+                reader.consume(count);
+            }
+        }
+        Format::JsonLines => json_lines(table, &mut file, to)?,
+        Format::Parquet => parquet(table, &mut file, to)?,
+    }
+    file.commit()
+}
+
+fn open(table: &Path) -> Result<csv::Reader<std::fs::File>> {
+    let file = std::fs::File::open(table).map_err(Error::io(table))?;
+    Ok(csv::Reader::from_reader(file))
+}
+
+fn no_table(table: &Path) -> impl Fn(csv::Error) -> Error {
+    move |error| Error::file(table, format!("not a table: {error}"))
+}
+
+/// The columns' names and kinds.
+fn columns(table: &Path) -> Result<Vec<(String, Kind)>> {
+    let mut reader = open(table)?;
+    let names = reader.headers().map_err(no_table(table))?.iter().map(String::from);
+    let mut columns: Vec<(String, Kind)> = names.map(|name| (name, Kind::Whole)).collect();
+    for row in reader.records() {
+        let row = row.map_err(no_table(table))?;
+        columns.iter_mut().zip(row.iter()).for_each(|((_, kind), cell)| *kind = kind.with(cell));
+    }
+    Ok(columns)
+}
+
+fn json_lines(table: &Path, file: &mut Replacement, to: &Path) -> Result<()> {
+    let columns = columns(table)?;
+    for row in open(table)?.records() {
+        let row = row.map_err(no_table(table))?;
+        let cells = columns.iter().zip(row.iter()).map(|((name, kind), cell)| {
+            let value = match kind {
+                _ if cell.is_empty() => "null".to_string(),
+                Kind::Whole => cell.parse::<i64>().unwrap_or_default().to_string(),
+                Kind::Number => serde_json::json!(cell.parse::<f64>().unwrap_or_default()).to_string(),
+                Kind::Text => serde_json::json!(cell).to_string(),
+            };
+            format!("{}:{value}", serde_json::json!(name))
+        });
+        let line = format!("{{{}}}\n", cells.collect::<Vec<_>>().join(","));
+        file.write_all(line.as_bytes()).map_err(Error::io(to))?;
+    }
+    Ok(())
+}
+
+fn parquet(table: &Path, file: &mut Replacement, to: &Path) -> Result<()> {
+    let failed = |error: parquet::errors::ParquetError| Error::file(to, format!("not written: {error}"));
+    let columns = columns(table)?;
+    let field = |(name, kind): &(String, Kind)| {
+        let (physical, logical) = match kind {
+            Kind::Whole => (Physical::INT64, None),
+            Kind::Number => (Physical::DOUBLE, None),
+            Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        };
+        let builder = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
+        builder.with_logical_type(logical).build().map(Arc::new)
+    };
+    let fields = columns.iter().map(field).collect::<std::result::Result<_, _>>().map_err(failed)?;
+    let schema = Type::group_type_builder("table").with_fields(fields).build().map_err(failed)?;
+    let properties =
+        WriterProperties::builder().set_created_by(concat!("crosspike ", env!("CARGO_PKG_VERSION")).into());
+    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties.build())).map_err(failed)?;
+    let mut reader = open(table)?;
+    let mut rows = reader.records();
+    loop {
+        let some = rows.by_ref().take(ROWS).collect::<std::result::Result<Vec<_>, _>>().map_err(no_table(table))?;
+        if some.is_empty() {
+            break;
+        }
+        let mut group = writer.next_row_group().map_err(failed)?;
+        for column in 0..columns.len() {
+            let cells = || some.iter().map(move |row| row.get(column).unwrap_or_default());
+            let levels: Vec<i16> = cells().map(|cell| i16::from(!cell.is_empty())).collect();
+            let there = || cells().filter(|cell| !cell.is_empty());
+            let Some(mut serialized) = group.next_column().map_err(failed)? else { break };
+            let written = match serialized.untyped() {
+                ColumnWriter::Int64ColumnWriter(writer) => {
+                    let values: Vec<i64> = there().map(|cell| cell.parse().unwrap_or_default()).collect();
+                    writer.write_batch(&values, Some(&levels), None)
+                }
+                ColumnWriter::DoubleColumnWriter(writer) => {
+                    let values: Vec<f64> = there().map(|cell| cell.parse().unwrap_or_default()).collect();
+                    writer.write_batch(&values, Some(&levels), None)
+                }
+                ColumnWriter::ByteArrayColumnWriter(writer) => {
+                    let values: Vec<ByteArray> = there().map(ByteArray::from).collect();
+                    writer.write_batch(&values, Some(&levels), None)
+                }
+                _ => Ok(0),
+            };
+            written.map_err(failed)?;
+            serialized.close().map_err(failed)?;
+        }
+        group.close().map_err(failed)?;
+    }
+    writer.close().map_err(failed)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+
+    const TABLE: &str = "scale,sram.bits,name,accuracy\n0.0,2,\"a, b\",87.5\n1.5,,c,90\n";
+
+    #[test]
+    fn a_table_keeps_its_rows_in_every_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("t.csv"), TABLE).unwrap();
+        for name in ["u.csv", "u.jsonl", "u.parquet"] {
+            export(&at("t.csv"), Format::of(&at(name)).unwrap(), &at(name)).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(at("u.csv")).unwrap(), TABLE);
+        assert_eq!(
+            std::fs::read_to_string(at("u.jsonl")).unwrap(),
+            "{\"scale\":0.0,\"sram.bits\":2,\"name\":\"a, b\",\"accuracy\":87.5}\n\
+             {\"scale\":1.5,\"sram.bits\":null,\"name\":\"c\",\"accuracy\":90.0}\n"
+        );
+        let bytes = std::fs::read(at("u.parquet")).unwrap();
+        let reader = SerializedFileReader::try_from(at("u.parquet").as_path()).unwrap();
+        let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(|row| row.unwrap()).collect();
+        assert_eq!((rows.len(), rows[0].len()), (2, 4));
+        assert_eq!((rows[0].get_double(0).unwrap(), rows[0].get_long(1).unwrap()), (0.0, 2));
+        assert_eq!((rows[0].get_string(2).unwrap().as_str(), rows[1].get_double(3).unwrap()), ("a, b", 90.0));
+        assert!(rows[1].get_long(1).is_err(), "nothing is not 0");
+        export(&at("t.csv"), Format::Parquet, &at("v.parquet")).unwrap();
+        assert_eq!(std::fs::read(at("v.parquet")).unwrap(), bytes, "equal tables are equal bytes");
+        assert_eq!(Format::of(Path::new("x.xlsx")), None);
+    }
+}

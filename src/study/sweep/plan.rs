@@ -1,0 +1,99 @@
+//! What a sweep would do: its trials, how many are there, and how long the others may take.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Setting, Shard, Sweep, blueprint, first_ones};
+use crate::chip::Chip;
+use crate::engine::Engine;
+use crate::engine::calibrate::with_ranges;
+use crate::engine::evaluate::Evaluation;
+use crate::error::Result;
+use crate::network::Encoder;
+use crate::study::store::{self, OfKey};
+
+/// Points that are timed.
+const TIMED: usize = 3;
+/// Images that a timed chip runs.
+const IMAGES: usize = 64;
+
+/// What a sweep would do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    /// Points.
+    pub points: u64,
+    /// Chips a point, at most.
+    pub chips: u64,
+    /// Trials of all shards, at most.
+    pub trials: u64,
+    /// Those of them that are there.
+    pub there: u64,
+    /// Trials that the shard would run, at most.
+    pub missing: u64,
+    /// What one of them may take: programming a chip and running images, timed at a few points.
+    pub each: Duration,
+}
+
+impl Plan {
+    /// What the shard may take.
+    pub fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.each.as_secs_f64() * self.missing as f64)
+    }
+}
+
+impl Sweep {
+    /// What a shard would do, in a folder that may hold trials already.
+    pub fn plan(&self, engine: &dyn Engine, folder: &Path, shard: Shard) -> Result<Plan> {
+        let chips = &self.file.chips;
+        let (mut there, mut missing, mut first_missing) = (0, 0, Vec::new());
+        for points in self.points_together() {
+            let settings = &self.points[points.clone()];
+            let stored = match folder.is_dir() {
+                true => store::read(folder, settings.iter().map(|setting| setting.key))?,
+                false => Default::default(),
+            };
+            let none = OfKey::new();
+            for (p, setting) in points.zip(settings) {
+                let trials = stored.get(&setting.key).unwrap_or(&none);
+                let enough = chips.enough(&first_ones(trials));
+                let count = enough.unwrap_or(chips.most());
+                there += trials.range(..count).count() as u64;
+                let held = |chip: &u64| shard.holds(chips, p as u64, *chip) && !trials.contains_key(chip);
+                let mine = if enough.is_some() { 0 } else { (0..count).filter(held).count() as u64 };
+                missing += mine;
+                if mine > 0 {
+                    first_missing.push(p);
+                }
+            }
+        }
+        let step = first_missing.len().div_ceil(TIMED).max(1);
+        let timed: Vec<Duration> =
+            first_missing.iter().step_by(step).map(|p| self.timed(&self.points[*p], engine)).collect::<Result<_>>()?;
+        let each = timed.iter().sum::<Duration>() / timed.len().max(1) as u32;
+        let points = self.points.len() as u64;
+        Ok(Plan { points, chips: chips.most(), trials: points * chips.most(), there, missing, each })
+    }
+
+    /// What a trial at a point takes, of some images' time.
+    fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
+        let Setting { profile, subject, .. } = setting;
+        let (seed, images) = (self.file.seed, &subject.images);
+        let blueprint = blueprint(profile, subject, seed)?;
+        let blueprint = match images.training.get() {
+            Some(training) => with_ranges(blueprint, seed, || Ok(training))?,
+            None => blueprint,
+        };
+        let began = Instant::now();
+        let chip = Chip::program(&blueprint, 0)?;
+        let programmed = began.elapsed();
+        let some = images.data.len().min(IMAGES);
+        let encoder = Encoder::new(subject.encoding, subject.model.input, seed, 0);
+        let evaluation =
+            Evaluation::on(engine, &images.data, encoder, subject.model.steps).of_images((0..some).collect());
+        // The first run also encodes, and brings kernels to a graphics card.
+        evaluation.run(&chip)?;
+        let began = Instant::now();
+        evaluation.run(&chip)?;
+        Ok(programmed + began.elapsed().mul_f64(images.data.len() as f64 / some as f64))
+    }
+}

@@ -1,0 +1,315 @@
+//! Sweeps: the same bytes for any threads, shards, order, extension and number of kills; points from grids, lists, ranges and
+//! samples; chips until they are enough.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::command::{crosspike, json, succeeds, trained};
+
+/// A sweep's file: what is the same for all, and more.
+fn write(folder: &Path, name: &str, chips: &str, more: &str) {
+    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\n\
+                data = \"digits\"\nlimit = 10\n";
+    fs::write(folder.join(name), format!("{head}chips = {chips}\n{more}")).unwrap();
+}
+
+fn read(folder: &Path, run: &str, file: &str) -> String {
+    fs::read_to_string(folder.join(run).join(file)).unwrap()
+}
+
+fn same(folder: &Path, one: &str, other: &str) {
+    for file in ["results.csv", "summary.csv"] {
+        assert_eq!(read(folder, one, file), read(folder, other, file), "{file} of {one} and {other}");
+    }
+}
+
+fn start(folder: &Path, words: &str) -> Child {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("crosspike"));
+    command
+        .current_dir(folder)
+        .args(words.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+const GRID: &str = "[grid]\n\"rram.variation.scale\" = { from = 0.0, to = 2.0, count = 5 }\n\"sram.bits\" = [0, 2]\n";
+
+#[test]
+fn kills_shards_and_threads_do_not_show_in_the_results() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "s.toml", "12", GRID);
+    succeeds(folder, "sweep s.toml --out whole --backend cpu");
+    // One thread.
+    let one = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
+        .current_dir(folder)
+        .args("sweep s.toml --out one --backend cpu".split_whitespace())
+        .env("RAYON_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    assert!(one.status.success());
+    same(folder, "whole", "one");
+    // Killed again and again, at moments of its own each time.
+    let (mut kills, mut wait) = (0, 3u64);
+    while !folder.join("killed/finished").exists() {
+        let mut child = start(folder, "sweep s.toml --out killed --backend cpu");
+        std::thread::sleep(Duration::from_millis(wait));
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait = wait * 7 % 41 + kills as u64;
+    }
+    assert!(kills >= 5, "{kills} kills");
+    same(folder, "whole", "killed");
+    // Three shards, the last one alone.
+    let mut first: Vec<Child> =
+        (1..=2).map(|i| start(folder, &format!("sweep s.toml --out parts --backend cpu --shard {i}/3"))).collect();
+    first.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+    assert!(!folder.join("parts/finished").exists());
+    succeeds(folder, "sweep s.toml --out parts --backend cpu --shard 3/3");
+    same(folder, "whole", "parts");
+}
+
+#[test]
+fn a_sweep_grows_and_finished_trials_are_not_repeated() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "small.toml", "3", "[grid]\n\"rram.variation.scale\" = [0.5, 1.5]\n");
+    write(folder, "large.toml", "4", "[grid]\n\"rram.variation.scale\" = [0.5, 1.0, 1.5]\n");
+    succeeds(folder, "sweep small.toml --out grown --backend cpu");
+    let refused = crosspike(folder, "sweep large.toml --out grown --backend cpu");
+    assert_eq!(refused.status.code(), Some(2), "not unasked");
+    assert_eq!(json(folder.join("grown/origin.json"))["configuration"]["chips"], 3);
+    succeeds(folder, "sweep large.toml --out grown --backend cpu --resume");
+    succeeds(folder, "sweep large.toml --out new --backend cpu");
+    same(folder, "grown", "new");
+    let trials = |run: &str| read(folder, run, "trials-1-of-1.csv").lines().count() - 1;
+    assert_eq!((trials("grown"), trials("new")), (12, 12), "six of them were there");
+    assert!(
+        read(folder, "grown", "timing.csv").ends_with('\n') && read(folder, "grown", "timing.csv").contains("1,1,6,")
+    );
+    // Another profile has other trials, in the same folder too.
+    let profile =
+        fs::read_to_string(folder.join("profile.toml")).unwrap().replace("weight_bits = 4", "weight_bits = 3");
+    fs::write(folder.join("profile.toml"), profile).unwrap();
+    succeeds(folder, "sweep large.toml --out grown --backend cpu --resume");
+    assert_eq!(trials("grown"), 24);
+    assert_ne!(read(folder, "grown", "results.csv"), read(folder, "new", "results.csv"));
+}
+
+#[test]
+fn chips_run_until_the_mean_is_known_and_shards_agree_on_them() {
+    let folder = trained();
+    let folder = folder.path();
+    write(
+        folder,
+        "s.toml",
+        "{ ci95 = 6.0, least = 3, most = 40 }",
+        "[grid]\n\"rram.variation.scale\" = [0.0, 1.0, 2.0, 4.0]\n",
+    );
+    succeeds(folder, "sweep s.toml --out whole --backend cpu");
+    let parts = |i: u32| succeeds(folder, &format!("sweep s.toml --out parts --backend cpu --shard {i}/3"));
+    (1..=3).rev().for_each(|i| _ = parts(i));
+    same(folder, "whole", "parts");
+    let summary = read(folder, "whole", "summary.csv");
+    let rows: Vec<Vec<&str>> = summary.lines().skip(1).map(|row| row.split(',').collect()).collect();
+    let chips: Vec<u64> = rows.iter().map(|row| row[1].parse().unwrap()).collect();
+    assert_eq!(chips[0], 3, "chips without variation are the same: {chips:?}");
+    assert!(chips[3] > chips[0] && chips.iter().all(|chips| (3..=40).contains(chips)), "{chips:?}");
+    let intervals = rows.iter().map(|row| row[4].parse::<f64>().unwrap());
+    assert!(intervals.zip(&chips).all(|(ci95, chips)| ci95 <= 6.0 || *chips == 40), "{summary}");
+}
+
+#[test]
+fn points_name_checkpoints_profiles_and_data() {
+    let folder = trained();
+    let folder = folder.path();
+    let dim = fs::read_to_string(folder.join("profile.toml")).unwrap().replace("weight_bits = 4", "weight_bits = 2");
+    fs::write(folder.join("two.toml"), dim).unwrap();
+    fs::copy(folder.join("c.safetensors"), folder.join("d.safetensors")).unwrap();
+    let more = "[grid]\n\"checkpoint\" = [\"c.safetensors\", \"d.safetensors\"]\n\
+                [[point]]\n\"profile\" = \"two.toml\"\n\"sram.bits\" = 2\n[[point]]\n\"rram.weight_bits\" = 3\n\
+                [sample]\ncount = 3\n[sample.keys]\n\"rram.variation.scale\" = { from = 0.1, to = 3.0, scale = \"log\" }\n";
+    write(folder, "s.toml", "2", more);
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    let summary = read(folder, "swept", "summary.csv");
+    let lines: Vec<&str> = summary.lines().collect();
+    assert!(
+        lines[0].starts_with("checkpoint,profile,rram.variation.scale,rram.weight_bits,sram.bits,chips,"),
+        "{}",
+        lines[0]
+    );
+    assert_eq!(lines.len(), 1 + 12);
+    assert!(lines[1].starts_with("c.safetensors,two.toml,") && lines[12].starts_with("d.safetensors,,"), "{summary}");
+    // The same weights give the same trials, which run once.
+    let of = |name: &str| lines[1..].iter().filter_map(|row| row.strip_prefix(name)).collect::<Vec<_>>();
+    assert_eq!(of("c.safetensors"), of("d.safetensors"));
+    assert_eq!(read(folder, "swept", "trials-1-of-1.csv").lines().count() - 1, 12);
+    write(folder, "bad.toml", "2", "[grid]\n\"checkpoint\" = [\"missing.safetensors\"]\n");
+    let error = String::from_utf8(crosspike(folder, "sweep bad.toml --out bad").stderr).unwrap();
+    assert!(error.contains("missing.safetensors"), "{error}");
+}
+
+#[test]
+fn a_dry_run_counts_and_writes_nothing() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "s.toml", "12", GRID);
+    let said = succeeds(folder, "sweep s.toml --out swept --backend cpu --dry-run");
+    assert!(said.contains("10 points x 12 chips at most = 120 trials, 0 of them there; 120 to run"), "{said}");
+    assert!(!folder.join("swept").exists());
+    let said = succeeds(folder, "sweep s.toml --out swept --backend cpu --dry-run --shard 2/7");
+    assert!(said.contains("17 to run in shard 2/7"), "{said}");
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    let said = succeeds(folder, "sweep s.toml --out swept --backend cpu --dry-run");
+    assert!(said.contains("120 of them there; 0 to run"), "{said}");
+}
+
+#[test]
+fn a_full_disk_loses_no_finished_trial() {
+    // A file system of 64 KiB, in a name space of its own.
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "s.toml", "900", "[grid]\n\"rram.variation.scale\" = [0.5, 1.0]\n");
+    let binary = assert_cmd::cargo::cargo_bin("crosspike");
+    let sweep = format!("{} sweep s.toml --out disk/run --backend cpu", binary.display());
+    fs::create_dir(folder.join("disk")).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=64k none disk || exit 77; {sweep} 2> error; code=$?; cp disk/run/trials-1-of-1.csv full.csv; \
+         mount -o remount,size=16m disk && {sweep} && cp -r disk/run kept; exit $code"
+    );
+    let output = Command::new("unshare").current_dir(folder).args(["-rm", "sh", "-c", &script]).output();
+    match output.map(|output| output.status.code()) {
+        Ok(Some(1)) => {}
+        other => {
+            eprintln!("skipped: no file system of its own here: {other:?}");
+            return;
+        }
+    }
+    let error = fs::read_to_string(folder.join("error")).unwrap();
+    assert!(error.contains("disk/run/trials-1-of-1.csv") && error.contains("No space left"), "{error}");
+    succeeds(folder, "sweep s.toml --out whole --backend cpu");
+    same(folder, "whole", "kept");
+    let (full, whole) =
+        (fs::read_to_string(folder.join("full.csv")).unwrap(), read(folder, "whole", "trials-1-of-1.csv"));
+    assert!(full.lines().count() > 100 && whole.starts_with(full.trim_end_matches(|c| c != '\n')), "{}", full.len());
+}
+
+/// A folder with an `sbatch` that runs what it is given, a task after the other, and says so in `said`.
+#[cfg(unix)]
+fn with_sbatch(folder: &Path) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let script = "#!/bin/sh\nfor word; do last=$word; done\necho \"$@\" >> said\n\
+                  tasks=$(sed -n 's/^#SBATCH --array=1-//p' \"$last\")\n\
+                  for task in $(seq ${tasks:-1}); do SLURM_ARRAY_TASK_ID=$task SLURM_CPUS_PER_TASK=1 sh \"$last\" >&2 || exit 1; done\n\
+                  echo \"$(wc -l < said);cluster\"\n";
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("sbatch"), script).unwrap();
+    fs::set_permissions(bin.join("sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn slurm_runs_the_shards_and_merges() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "it's a sweep.toml", "12", GRID);
+    fs::copy(folder.join("it's a sweep.toml"), folder.join("s.toml")).unwrap();
+    succeeds(folder, "sweep s.toml --out whole --backend cpu");
+    let run = |path: &str, out: &str| {
+        let words =
+            ["sweep", "it's a sweep.toml", "--out", out, "--backend", "cpu", "--slurm", "7", "--set", "name=x y"];
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("crosspike"));
+        command
+            .current_dir(folder)
+            .args(words)
+            .arg("--slurm-option=--partition=main")
+            .env("PATH", path)
+            .output()
+            .unwrap()
+    };
+    let output = run(&with_sbatch(folder), "array");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("submitted 7 shards as job 1, and job 2 that merges"), "{said}");
+    same(folder, "whole", "array");
+    let calls = fs::read_to_string(folder.join("said")).unwrap();
+    assert!(calls.lines().nth(1).unwrap().starts_with("--parsable --dependency=afterany:1 "), "{calls}");
+    let merge = fs::read_to_string(folder.join("array/slurm/merge.sh")).unwrap();
+    assert!(merge.contains("--partition=main") && merge.contains("--requeue"), "{merge}");
+    // Requeued after all is done.
+    let again =
+        Command::new("sh").args(["-c", "SLURM_ARRAY_TASK_ID=3 sh array/slurm/array.sh"]).current_dir(folder).output();
+    assert!(again.unwrap().status.success());
+    let none = run("", "none");
+    let error = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(error.contains("sbatch could not be run") && folder.join("none/slurm/array.sh").exists(), "{error}");
+}
+
+#[test]
+fn tables_are_exported_and_files_are_checked() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "s.toml", "2", GRID);
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    for name in ["t.csv", "t.jsonl", "t.parquet"] {
+        succeeds(folder, &format!("export swept {name}"));
+        assert_eq!(crosspike(folder, &format!("export swept {name}")).status.code(), Some(2), "not replaced unasked");
+        succeeds(folder, &format!("export swept {name} --table summary --force"));
+    }
+    let lines = fs::read_to_string(folder.join("t.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((lines.lines().count(), first["chips"].as_i64(), first["sram.bits"].as_i64()), (10, Some(2), Some(0)));
+    assert_eq!(crosspike(folder, "export swept t.xlsx").status.code(), Some(2));
+    let said = succeeds(folder, "check s.toml model.toml profile.toml train.toml c.safetensors");
+    for what in ["a sweep, `s`, of 10 points", "a model", "a profile", "a training file", "a checkpoint of"] {
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    fs::write(folder.join("bad.toml"), "[rram]\nweight_bit = 4\n").unwrap();
+    let bad = crosspike(folder, "check bad.toml profile.toml missing.toml");
+    let error = String::from_utf8_lossy(&bad.stderr).into_owned();
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(
+        error.contains("bad.toml:2:1: rram.weight_bit") && error.contains("did you mean `weight_bits`?"),
+        "{error}"
+    );
+    assert!(
+        error.contains("missing.toml") && String::from_utf8_lossy(&bad.stdout).contains("profile.toml: a profile"),
+        "{error}"
+    );
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let help = succeeds(folder, "--help");
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(commands.len() >= 15, "{commands:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = succeeds(folder, &format!("completions {shell}"));
+        assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
+    }
+    succeeds(folder, "man pages");
+    for command in commands {
+        let page = fs::read_to_string(folder.join(format!("pages/crosspike-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{command}");
+    }
+}
