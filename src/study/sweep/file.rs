@@ -45,7 +45,7 @@ pub struct SweepFile {
     /// The seed of chips and encoding.
     #[serde(default = "one")]
     pub seed: u64,
-    /// Values by key: profile keys, model keys under `model.`, and those of [`POINT_KEYS`].
+    /// Values by key: profile keys, model keys under `model.`, `checkpoint`, `profile`, `data`, `encoding`.
     #[serde(default)]
     pub grid: Table,
     /// Points that set several keys at once.
