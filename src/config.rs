@@ -74,6 +74,14 @@ impl Document {
         self.set_value(key, value, place, Path::new(""))
     }
 
+    /// The same for a model, whose keys stand under `model.` on the command line.
+    pub fn set_model(&mut self, assignment: &str) -> Result<()> {
+        let (key, text) = split_assignment(assignment)?;
+        let value = parse_value(text);
+        let place = format!("--set model.{key}={value}");
+        self.set_value(key, value, place, Path::new(""))
+    }
+
     /// Sets the dotted `key`, creating tables on the way; errors about it then name `place`, and relative paths in it start
     /// from `base`.
     pub fn set_value(&mut self, key: &str, value: Value, place: String, base: &Path) -> Result<()> {

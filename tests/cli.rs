@@ -567,10 +567,11 @@ fn bad_input_is_refused_with_its_place() {
         ("report .".into(), 1, &["summary.csv"]),
         ("map --model model.toml --profile nan.toml --json out.json".into(), 2, &["nan.toml:13"]),
     ];
-    let mut failures = Vec::new();
+    let (mut failures, mut said) = (Vec::new(), String::new());
     for (words, code, fragments) in &cases {
         let output = crosspike(at, words);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        said += &format!("$ crosspike {words}\n[{code}] {}\n\n", message.trim());
         if output.status.code() != Some(*code) {
             failures.push(format!("{words}\n  exit {:?}, expected {code}: {message}", output.status.code()));
         }
@@ -588,6 +589,8 @@ fn bad_input_is_refused_with_its_place() {
         }
     }
     assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+    // Every message, to be read.
+    insta::assert_snapshot!(said.replace(&at.display().to_string(), "."));
 }
 
 #[test]

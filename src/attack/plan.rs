@@ -1,5 +1,6 @@
 //! What an attack is, as a file or the command line says it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Attack, Method};
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 const PGD_STEPS: usize = 10;
 
 /// `[attack]`: how images are perturbed, and how far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The method.
@@ -24,7 +25,7 @@ pub struct Plan {
 }
 
 /// The name of a method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Name {
     /// One step by the gradient's sign (arXiv:1412.6572).

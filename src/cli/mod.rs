@@ -13,6 +13,7 @@ mod options;
 mod quickstart;
 mod recipe;
 mod report;
+mod schema;
 mod slurm;
 mod sweep;
 mod terminal;
@@ -62,6 +63,7 @@ enum Command {
     Tile(tile::Args),
     Import(import::Args),
     Gpus(gpus::Args),
+    Schema(schema::Args),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Tile(args) => tile::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Gpus(args) => gpus::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     };

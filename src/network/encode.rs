@@ -7,6 +7,7 @@
 //!   [`FIXED_POINT_BITS`] fractional bits, applied as signed digit planes of [`DIGIT_BITS`] bits, one after the other.
 //! - `frames`: given per step (event cameras), in the same fixed-point form.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ pub const DIGIT_BITS: u32 = 4;
 pub const PLANES: u32 = 7;
 
 /// The encoder of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// Signed random spikes with rate |x|/2.

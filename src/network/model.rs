@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pulses::Pulses;
@@ -12,7 +13,7 @@ use crate::numeric::Shape;
 use crate::numeric::unrolling::Unrolling;
 
 /// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// A name for reports.
@@ -30,7 +31,7 @@ pub struct Model {
 }
 
 /// Leaky integrate-and-fire constants, in units of the normalised current. Dimensionless.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Neuron {
     /// Leak λ: the share of the membrane potential kept from step to step.
@@ -45,7 +46,7 @@ impl Default for Neuron {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Item {
     Conv(usize),
@@ -53,14 +54,14 @@ enum Item {
     Fc(usize),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a window such as 2, or \"global\"")]
 enum Pool {
     Window(usize),
     Named(Global),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Global {
     Global,
@@ -160,7 +161,7 @@ impl Model {
     pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
         let mut document = Document::read(file)?;
         for assignment in overrides {
-            document.set(assignment)?;
+            document.set_model(assignment)?;
         }
         Self::from_document(&document)
     }

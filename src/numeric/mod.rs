@@ -24,7 +24,7 @@ pub fn largest(values: &[f32]) -> f32 {
 }
 
 /// The shape of one image or feature map, in the order it is stored: channels, rows, columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {
     /// Channels.

@@ -1,10 +1,11 @@
 //! `[cost]`: what events cost, and what parts take, each with its unit in its name. A constant that the source lacks is left
 //! out: reports then say so, and count nothing for it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Costs of events and parts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cost {
     /// The ADC model that the converters' constants are of: public ones differ five- to twelvefold.
@@ -23,7 +24,7 @@ pub struct Cost {
 macro_rules! constants {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {
             $($(#[$field_doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<f64>,)*

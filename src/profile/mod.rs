@@ -10,6 +10,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cost::{Area, Cost, Energy, Time};
@@ -21,7 +22,7 @@ use crate::config::Document;
 use crate::error::{Error, Result};
 
 /// A chip technology: cells, tiles, converters, wires and the companion SRAM.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
     /// A name for reports.
@@ -54,7 +55,7 @@ fn is_free(cost: &Cost) -> bool {
 }
 
 /// `[layer.NAME.rram]` and `[layer.NAME.sram]`: the same keys for one layer; what they leave out is the profile's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LayerProfile {
     /// The layer's RRAM arrays.
@@ -64,7 +65,7 @@ pub struct LayerProfile {
 }
 
 /// `[tile]`: cells of one crossbar tile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tile {
     /// Word lines.
@@ -82,7 +83,7 @@ impl Default for Tile {
 }
 
 /// How integers drive a word line; a negative one drives it as far below the reference voltage as a positive one above.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TileInputs {
     /// A binary digit at a time: each plane is converted, and codes are shifted and added.
@@ -93,7 +94,7 @@ pub enum TileInputs {
 }
 
 /// `[adc]`: the converters; see [`crate::crossbar::adc`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adc {
     /// Resolution in bits; 0 is ideal.
@@ -135,7 +136,7 @@ impl Adc {
 }
 
 /// What a converter's codes span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AdcRange {
     /// Every sum that the rows of a tile can give.
@@ -146,7 +147,7 @@ pub enum AdcRange {
 }
 
 /// How fine a converter's step may be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdcStep {
     /// The range divided by the number of codes.
@@ -156,7 +157,7 @@ pub enum AdcStep {
 }
 
 /// How a product comes to the membrane's unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NeuronRounding {
     /// To the nearest, half to even.
@@ -167,7 +168,7 @@ pub enum NeuronRounding {
 }
 
 /// `[neuron]`: the arithmetic of neurons and norms; see [`crate::network::lif`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NeuronFormat {
     /// Bits of a membrane potential, with the sign; 0: floats.
@@ -204,7 +205,7 @@ impl NeuronFormat {
 }
 
 /// What becomes of a potential beyond the membrane's ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overflow {
     /// It stays at the end.
@@ -215,7 +216,7 @@ pub enum Overflow {
 }
 
 /// `[wires]`: resistance of one segment of a line, in ohm; see [`crate::crossbar::wires`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wires {
     /// Word-line segment in ohm; 0 is ideal.
@@ -232,7 +233,7 @@ impl Wires {
 }
 
 /// `[sram]`: the companion array; see [`crate::crossbar::sram`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sram {
     /// Bits of a weight; 0 means there is no companion array.
@@ -263,7 +264,7 @@ pub struct Sram {
 }
 
 /// What becomes of the bits that a shift moves out at the right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
     /// None is lost: the RRAM's codes move left instead.
@@ -284,7 +285,7 @@ fn is_zero(bits: &u32) -> bool {
 }
 
 /// How companion arrays are trained and run; in a checkpoint, how they were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CompanionForm {
     /// The quantiser.
     pub scheme: Scheme,
@@ -293,7 +294,7 @@ pub struct CompanionForm {
 }
 
 /// How the companion array's products join those of the RRAM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Combine {
     /// Half the sum: both arrays hold a whole network.
@@ -303,7 +304,7 @@ pub enum Combine {
 }
 
 /// Initial values of the companion array.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum SramInit {
     /// A copy of the RRAM's latent weights.

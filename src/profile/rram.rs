@@ -1,12 +1,13 @@
 //! `[rram]`: how weights become cells, and what makes a cell differ from its target.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Document;
 use crate::error::Result;
 
 /// `[rram]`: how weights become cells.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rram {
     /// Bits of a weight; 0 keeps it a float.
@@ -41,7 +42,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// A weight quantiser; see [`crate::device::quantise`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// `2^k` uniform levels on [−1, 1], without a zero.
@@ -58,7 +59,7 @@ pub enum Scheme {
 }
 
 /// The layers that stand on RRAM.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Layers {
     /// The convolutions.
@@ -71,7 +72,7 @@ pub enum Layers {
 }
 
 /// The level at which a device is modelled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceModel {
     /// Statistical: variation acts on the signed weight.
@@ -82,7 +83,7 @@ pub enum DeviceModel {
 }
 
 /// `[rram.cell]`: conductances of `model = "cell"`; see [`crate::device::cell`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cell {
     /// The conductance of the highest level, in microsiemens.
@@ -100,7 +101,7 @@ pub struct Cell {
 }
 
 /// How a signed weight becomes conductances.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CellMapping {
     /// A differential pair, of which one device holds the magnitude and the other stays at level 0.
@@ -114,7 +115,7 @@ pub enum CellMapping {
 
 /// `[rram.variation]`: how far a programmed cell lands from its target; see [`crate::device::variation`] and
 /// [`crate::device::cell`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Variation {
     /// The distribution.
@@ -212,7 +213,7 @@ impl Variation {
 }
 
 /// The distribution of programming variation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VariationKind {
     /// Cells hold their target.
@@ -231,7 +232,7 @@ pub enum VariationKind {
 }
 
 /// `[rram.program]`: write and verify, of `model = "cell"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Programming {
     /// A cell is written again until it lands this near to its target, in microsiemens; 0: it is written once.
@@ -247,7 +248,7 @@ impl Default for Programming {
 }
 
 /// `[rram.faults]`: shares of cells and lines that do not work, of `model = "cell"`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
     /// Cells stuck at the lowest conductance.
@@ -268,7 +269,7 @@ impl Faults {
 }
 
 /// `[rram.read]`: a fresh draw for every read, of `model = "cell"`: `G·(1 + N(0, sigma)) + N(0, sigma_us)`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Read {
     /// Standard deviation of G, relative.
@@ -285,7 +286,7 @@ impl Read {
 }
 
 /// `[rram.drift]`: time after programming, of `model = "cell"`; see [`crate::device::time`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drift {
     /// Seconds since programming.

@@ -10,7 +10,9 @@
 //! are rounded to six significant digits, so that a point is the same on every machine and reads as it is written.
 
 use ndarray_rand::rand::RngCore;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use crate::config::Document;
@@ -25,7 +27,7 @@ pub type GridPoint = Vec<(String, Value)>;
 pub const MOST_POINTS: u64 = 1 << 20;
 
 /// `[sample]`: points drawn from ranges.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// How points are drawn.
@@ -36,11 +38,12 @@ pub struct Sample {
     /// What draws them; the study's own seed where it is absent.
     pub seed: Option<u64>,
     /// A list or a range for each key.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub keys: Table,
 }
 
 /// How points are drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Each by itself.

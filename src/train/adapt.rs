@@ -27,6 +27,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{LayerPass, Operands, Signal};
@@ -43,7 +44,7 @@ use crate::network::{Encoder, Encoding, Inputs, Model, Network};
 const EPOCH: u64 = u64::MAX;
 
 /// Which images chips are adapted on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// Batches whose statistics are averaged.

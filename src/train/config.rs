@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Document;
@@ -9,7 +10,7 @@ use crate::error::Result;
 use crate::network::Encoding;
 
 /// A training file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainFile {
     /// The model file.
@@ -33,7 +34,7 @@ pub struct TrainFile {
 }
 
 /// `[train]`: stochastic gradient descent with momentum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
     /// Passes over the training images.
@@ -71,7 +72,7 @@ pub struct Recipe {
 }
 
 /// What a run trains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// The RRAM arrays' latent weights and everything digital.
@@ -82,7 +83,7 @@ pub enum Stage {
 }
 
 /// `[prune]`: elements of the companion array that training does without; see [`super::prune`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prune {
     /// An element stays where |w| is above this share of the layer's largest.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
@@ -13,7 +14,7 @@ use crate::network::Network;
 pub const PUBLISHED_GAMMA: f64 = 0.1;
 
 /// When inference may stop, with its threshold: `gamma:0.1`, `confidence:0.9`; `gamma` alone has the published threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum ExitRule {
     /// Once every layer's mean γ_t is below it.

@@ -1,7 +1,9 @@
 //! `recipe RECIPE.toml`: the schema, and what may stand where.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Table;
 
@@ -32,7 +34,7 @@ pub const OWN_KEYS: [&str; 14] = [
 ];
 
 /// A recipe file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecipeFile {
     /// A name for reports.
@@ -51,6 +53,7 @@ pub struct RecipeFile {
     pub profiles: Vec<PathBuf>,
     /// Profile keys, and model keys under `model.`, for every stage.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub set: Table,
     /// The seed of chips and encoding, and of training where `train.seed` is not set.
     #[serde(default = "one")]
@@ -59,6 +62,7 @@ pub struct RecipeFile {
     pub reference: Option<String>,
     /// `[train]` of every stage that trains.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub train: Table,
     /// How stages are evaluated.
     pub evaluate: Evaluate,
@@ -70,7 +74,7 @@ pub struct RecipeFile {
 }
 
 /// `[evaluate]`: images, chips and settings that every stage is evaluated at.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluate {
     /// The first images of the test set; absent: all.
@@ -80,13 +84,14 @@ pub struct Evaluate {
     pub chips: u64,
     /// Values by profile key.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
     /// An attack on every chip, at each of its ε.
     pub attack: Option<Plan>,
 }
 
 /// `[final]`: stages that are evaluated again, at the same settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Final {
     /// Their names.
@@ -98,7 +103,7 @@ pub struct Final {
 }
 
 /// `[[stage]]`: a network, the hardware that it stands on, and how it is trained there.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stage {
     /// Its name.
@@ -108,14 +113,19 @@ pub struct Stage {
     /// A checkpoint that it starts from instead, trained elsewhere.
     pub checkpoint: Option<PathBuf>,
     /// Profile keys, for training and evaluation. `sram.init = "stage:NAME"` takes another stage's network.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub set: Table,
     /// `[train]` keys beside or over the recipe's; absent: nothing is trained.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub train: Option<Table>,
     /// `[prune]`, for `train.stage = "sram"`.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub prune: Option<Table>,
     /// Values by key, of the profile or under `train.` and `prune.`: a stage for each combination.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
     /// Further values by profile key that the same network is evaluated at.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub evaluate: Table,
     /// Training images that the norms of each chip are estimated on anew, before it is evaluated.
     pub adapt: Option<Sample>,

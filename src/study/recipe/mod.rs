@@ -67,7 +67,7 @@ impl Recipe {
         let file = RecipeFile::from_document(&document)?;
         let mut model = Document::read(&file.model)?;
         set_all(&file.set, &document, &mut model, true)?;
-        overrides.model.iter().try_for_each(|assignment| model.set(assignment))?;
+        overrides.model.iter().try_for_each(|assignment| model.set_model(assignment))?;
         let model = Model::from_document(&model)?;
         let mut hardware = Vec::new();
         for profile in &file.profiles {

@@ -1,7 +1,11 @@
 //! `sweep SWEEP.toml`: the schema, and the points that it asks for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -18,7 +22,7 @@ pub const OWN_KEYS: [&str; 11] =
 pub const POINT_KEYS: [&str; 4] = ["checkpoint", "profile", "data", "encoding"];
 
 /// A sweep file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
     /// A name for reports.
@@ -47,9 +51,11 @@ pub struct SweepFile {
     pub seed: u64,
     /// Values by key: profile keys, model keys under `model.`, `checkpoint`, `profile`, `data`, `encoding`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
     /// Points that set several keys at once.
     #[serde(default)]
+    #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
     pub point: Vec<Table>,
     /// Points drawn from ranges.
     pub sample: Option<Sample>,
@@ -70,7 +76,7 @@ pub enum Chips {
 }
 
 /// Chips in the order of their index, until the mean accuracy is known well enough.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Until {
     /// Half width of the mean's 95 % interval to come below, in percent.
@@ -89,6 +95,19 @@ fn five() -> u64 {
 impl Default for Chips {
     fn default() -> Self {
         Chips::Fixed(1)
+    }
+}
+
+impl JsonSchema for Chips {
+    fn schema_name() -> Cow<'static, str> {
+        "Chips".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "So many chips a point, or as many as it takes to know the mean accuracy.",
+            "anyOf": [{ "type": "integer", "minimum": 1 }, generator.subschema_for::<Until>()],
+        })
     }
 }
 

@@ -226,7 +226,7 @@ impl Sweep {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let (file, grid) = SweepFile::from_document(&document)?;
         let mut models = Document::read(&file.model)?;
-        overrides.model.iter().try_for_each(|assignment| models.set(assignment))?;
+        overrides.model.iter().try_for_each(|assignment| models.set_model(assignment))?;
         let mut reader = Reader {
             file: &file,
             document: &document,
