@@ -30,7 +30,7 @@ pub(super) fn draw(lines: &Lines, answer: &Answer, ink: Ink, dots: bool) -> Stri
     let points = || series.iter().flat_map(|series| &series.points);
     let places = || points().map(|&(place, _)| place);
     let drawn = || points().map(|&(_, point)| point).chain(references.iter().map(|&(_, point)| point));
-    let x = Scale::new(ends(places()), [LEFT + 34.0, right - 34.0], 8.0, places().all(|place| place.fract() == 0.0));
+    let x = Scale::spread(ends(places()), [LEFT + 34.0, right - 34.0], 8.0, places().all(|place| place.fract() == 0.0));
     let y = Scale::percent(ends(drawn().flat_map(extent)), [BOTTOM, TOP], 6.0);
 
     let mut svg = Svg::new(ink, WIDTH, HEIGHT);

@@ -2,12 +2,15 @@
 //! its chart as `accuracy.svg`, both made from the tables of a result folder.
 //!
 //! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
-//! `answer` says it in words, `floor` draws the chip, `page` puts all of it together.
+//! `heat` sets two settings against each other, `pareto` accuracy against what it costs, `answer` says it in words, `floor` draws
+//! the chip, `page` puts all of it together.
 
 mod answer;
 mod floor;
+mod heat;
 mod lines;
 mod page;
+mod pareto;
 mod plot;
 mod rows;
 mod scale;
@@ -38,7 +41,10 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let summary = Summary::read(dir)?;
     let origin = read_origin(&dir.join("origin.json"))?;
     let plot = Plot::of(&summary);
-    let answer = answer::of(&plot);
+    let mut answer = answer::of(&plot);
+    let fronts = pareto::of(&summary);
+    let found: Vec<String> = fronts.iter().filter_map(pareto::Front::answer).collect();
+    answer.details.splice(0..0, found);
     let dots = summary.listed_chips() <= svg::DOTS;
     let draw = |ink| match &plot {
         Plot::Lines(lines) => lines::draw(lines, &answer, ink, dots),
@@ -47,8 +53,11 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
     let recovery = read_if_there(&dir.join(RECOVERY))?.map(|text| page::tables(&text)).unwrap_or_default();
     let floor = origin.as_ref().and_then(|origin| floor::draw(origin, Ink::Page));
-    let drawings = (draw(Ink::Page), floor.unwrap_or_default());
-    let html = page::html(&folder, (&summary, &plot, &answer), (&recovery, &drawings.0, &drawings.1), origin.as_ref());
+    let fronts: String = fronts.iter().map(pareto::Front::figure).collect();
+    let heat: String = heat::of(&summary).iter().enumerate().map(|(number, pair)| pair.figure(number)).collect();
+    let figures =
+        page::Figures { recovery, chart: draw(Ink::Page), more: heat + &fronts, floor: floor.unwrap_or_default() };
+    let html = page::html(&folder, (&summary, &plot, &answer), &figures, &page::downloads(dir)?, origin.as_ref());
 
     atomic::write(&dir.join("accuracy.svg"), draw(Ink::Fixed).as_bytes())?;
     let path = dir.join("report.html");

@@ -1,17 +1,57 @@
 //! The HTML page: question and answer, the chart, the table behind it, and where the numbers come from.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::{Point, Summary};
 use super::svg::{DOTS, escape};
+use crate::error::{Error, Result};
+
+/// What the page shows, as HTML; each may be empty but the chart.
+pub(super) struct Figures {
+    pub recovery: String,
+    pub chart: String,
+    pub more: String,
+    pub floor: String,
+}
+
+/// Tables of more bytes than this are not within the page.
+const DOWNLOAD: u64 = 1 << 20;
+
+/// Links that give the tables of a folder, which are within the page.
+pub(super) fn downloads(dir: &Path) -> Result<String> {
+    let mut links = Vec::new();
+    for name in ["summary.csv", "results.csv"] {
+        let path = dir.join(name);
+        match std::fs::metadata(&path) {
+            Ok(file) if file.len() <= DOWNLOAD => {}
+            _ => continue,
+        }
+        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
+        let encoded = bytes.iter().map(|byte| match plain(byte) {
+            true => char::from(*byte).to_string(),
+            false => format!("%{byte:02X}"),
+        });
+        let data: String = encoded.collect();
+        links.push(format!("<a download=\"{name}\" href=\"data:text/csv;charset=utf-8,{data}\">{name}</a>"));
+    }
+    Ok(if links.is_empty() {
+        String::new()
+    } else {
+        format!("<p class=\"downloads\">Tables: {}</p>\n", links.join(", "))
+    })
+}
 
 /// The whole document; `folder` is its title if the origin names none.
 pub(super) fn html(
     folder: &str,
     (summary, plot, answer): (&Summary, &Plot, &Answer),
-    (recovery, chart, floor): (&str, &str, &str),
+    Figures { recovery, chart, more, floor }: &Figures,
+    downloads: &str,
     origin: Option<&Map<String, Value>>,
 ) -> String {
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
@@ -20,10 +60,10 @@ pub(super) fn html(
         text("question").map(|question| format!("<p class=\"question\">{question}</p>\n")).unwrap_or_default();
     let details: String = answer.details.iter().map(|detail| format!("<li>{}</li>\n", escape(detail))).collect();
     let details = if details.is_empty() { details } else { format!("<ul>\n{details}</ul>\n") };
-    let floor = match floor {
+    let floor = match floor.as_str() {
         "" => String::new(),
         _ => format!(
-            "<figure>\n{floor}<figcaption>Floor plan: tiles of each layer, darker the more of their cells are in use.\
+            "<figure>\n{floor}<figcaption>Floor plan: tiles of each layer, the stronger the colour the more of their cells are in use.\
              </figcaption>\n</figure>\n"
         ),
     };
@@ -43,7 +83,7 @@ pub(super) fn html(
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
-         <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{table}{floor}{origin}\
+         <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{more}{table}{downloads}{floor}{origin}\
          </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
         style = include_str!("style.css"),
         lead = escape(&answer.lead),

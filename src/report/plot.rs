@@ -6,7 +6,7 @@ use super::summary::{Point, Summary};
 /// The first setting of a pipeline, whose stages are many and stand one below the other.
 const PIPELINE: &str = "stage";
 /// The setting that is the horizontal axis whenever it varies.
-const PREFERRED_AXIS: &str = "rram.variation.scale";
+pub(super) const PREFERRED_AXIS: &str = "rram.variation.scale";
 
 /// The most series that can be told apart in one chart.
 pub(super) const SERIES: usize = 8;
@@ -133,19 +133,19 @@ fn is_axis(points: &[&Point], column: usize) -> bool {
     places.iter().any(|&place| place != places[0])
 }
 
-fn number(cell: &str) -> Option<f64> {
+pub(super) fn number(cell: &str) -> Option<f64> {
     cell.parse().ok().filter(|place: &f64| *place == 0.0 || PLACES.contains(&place.abs()))
 }
 
 /// The columns in which the points differ.
-fn varying(summary: &Summary, points: &[&Point]) -> Vec<usize> {
+pub(super) fn varying(summary: &Summary, points: &[&Point]) -> Vec<usize> {
     let differs = |&column: &usize| points.iter().any(|point| point.cells[column] != points[0].cells[column]);
     (0..summary.settings.len()).filter(differs).collect()
 }
 
 /// What a point has in each of the columns: `sram.shift = 1`, or the value alone where it is a word in a column that is
 /// no configuration key (`float` in `stage`).
-fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
+pub(super) fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
     let cells = columns.iter().map(|&column| (summary.settings[column].as_str(), point.cells[column].as_str()));
     let present: Vec<String> = (cells.clone().filter(|(_, cell)| !cell.is_empty()))
         .map(|(name, cell)| match cell.parse::<f64>() {

@@ -103,6 +103,28 @@ impl Svg {
         ));
     }
 
+    /// A rectangle, filled by a share of it.
+    pub fn cell(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], share: f64) {
+        let fill = self.colour(Colour::Series(0));
+        let opacity = 0.06 + 0.54 * share;
+        self.add(format_args!(
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" fill-opacity=\"{opacity:.2}\"/>"
+        ));
+    }
+
+    /// A point that stands back.
+    pub fn dot(&mut self, [x, y]: [f64; 2]) {
+        let fill = self.colour(Colour::Muted);
+        self.add(format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\" fill=\"{fill}\" opacity=\"0.6\"/>"));
+    }
+
+    /// Shapes that say something when pointed at.
+    pub fn titled(&mut self, title: &str, shapes: impl FnOnce(&mut Self)) {
+        self.add(format_args!("<g><title>{}</title>", escape(title)));
+        shapes(self);
+        self.add(format_args!("</g>"));
+    }
+
     /// The marker of series `index`.
     pub fn marker(&mut self, [x, y]: [f64; 2], index: usize) {
         const SHAPES: [&str; 8] = [

@@ -148,3 +148,31 @@ fn tables_that_would_be_misread_are_refused() {
     }
     assert!(report(&[("summary.csv", &good)]).is_ok(), "the table without faults is accepted");
 }
+
+#[test]
+fn what_accuracy_costs_is_said_and_drawn() {
+    let further = "sram_bytes,adc_clipped_per_image,adder_saturated_per_image,energy_pj_per_image";
+    let head = format!("rram.variation.scale,adc.bits,{METRICS},{further}\n");
+    let row = |scale: u32, bits: u32, mean: f64, pj: f64| {
+        format!("{scale},{bits},20,{mean},0.5,0.2,{},{},400,0,0,0,{pj}\n", mean - 1.0, mean + 1.0)
+    };
+    let rows = [(2, 60.0, 1e6), (3, 80.0, 2e6), (4, 84.9, 3e6), (5, 84.0, 5e6), (6, 85.0, 9e6)];
+    let at_1: String = rows.iter().map(|(bits, mean, pj)| row(1, *bits, *mean, *pj)).collect();
+    let at_0: String = rows.iter().map(|(bits, _, pj)| row(0, *bits, 90.0, *pj)).collect();
+    let (page, _) = report(&[("summary.csv", &format!("{head}{at_0}{at_1}"))]).unwrap();
+    for expected in [
+        "Within 0.5 points of the best accuracy at variation scale 1, the least energy is 3.00 µJ, with adc.bits = 4: 84.90 %, \
+         where the best has 85.00 % for 9.00 µJ.",
+        "<li>adc.bits = 2: 60.00 %, 1.00 µJ</li>",
+        "<li>adc.bits = 6: 85.00 %, 9.00 µJ</li>",
+        "id=\"pareto-energy-title\"",
+        // The map of both settings.
+        "id=\"heat-0-title\"",
+        "<title>rram.variation.scale 1, adc.bits 4: 84.90 ± 0.20 %</title>",
+        "download=\"summary.csv\" href=\"data:text/csv;charset=utf-8,rram.variation.scale%2Cadc.bits%2C",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(!page.contains("<li>adc.bits = 5: "), "it is beaten");
+    assert!(!page.contains("pareto-sram"), "a cost that is the same everywhere is none");
+}
