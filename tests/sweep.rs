@@ -151,6 +151,9 @@ fn points_name_checkpoints_profiles_and_data() {
     let of = |name: &str| lines[1..].iter().filter_map(|row| row.strip_prefix(name)).collect::<Vec<_>>();
     assert_eq!(of("c.safetensors"), of("d.safetensors"));
     assert_eq!(read(folder, "swept", "trials-1-of-1.csv").lines().count() - 1, 12);
+    write(folder, "late.toml", "2", "[[point]]\n\"sram.bits\" = 2\n[[point]]\n\"sram.bits\" = 99\n");
+    let error = String::from_utf8(crosspike(folder, "sweep late.toml --out bad").stderr).unwrap();
+    assert!(error.contains("late.toml:11:1: sram.bits: 99"), "the point that is wrong: {error}");
     write(folder, "bad.toml", "2", "[grid]\n\"checkpoint\" = [\"missing.safetensors\"]\n");
     let error = String::from_utf8(crosspike(folder, "sweep bad.toml --out bad").stderr).unwrap();
     assert!(error.contains("missing.safetensors"), "{error}");
@@ -168,7 +171,7 @@ fn a_dry_run_counts_and_writes_nothing() {
     assert!(said.contains("17 to run in shard 2/7"), "{said}");
     succeeds(folder, "sweep s.toml --out swept --backend cpu");
     let said = succeeds(folder, "sweep s.toml --out swept --backend cpu --dry-run");
-    assert!(said.contains("120 of them there; 0 to run"), "{said}");
+    assert!(said.contains("120 of them there; nothing to run"), "{said}");
 }
 
 #[test]

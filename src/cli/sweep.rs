@@ -106,12 +106,11 @@ pub fn run(args: &Args) -> Result<()> {
 fn described(plan: &Plan, shard: Shard) -> String {
     let Plan { points, chips, trials, there, missing, each } = plan;
     let at = if shard.of > 1 { format!(" in shard {}/{}", shard.index, shard.of) } else { String::new() };
-    let time = indicatif::HumanDuration(plan.time());
-    format!(
-        "{points} points x {chips} chips at most = {trials} trials, {there} of them there; {missing} to run{at}, some {:.2} s each: \
-         about {time}",
-        each.as_secs_f64()
-    )
+    let what = match missing {
+        0 => format!("nothing to run{at}"),
+        _ => format!("{missing} to run{at}, some {each:.1?} each: about {}", indicatif::HumanDuration(plan.time())),
+    };
+    format!("{points} points x {chips} chips at most = {trials} trials, {there} of them there; {what}")
 }
 
 /// Submits the shards of a sweep whose folder is claimed.

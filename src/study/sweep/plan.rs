@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Setting, Shard, Sweep, blueprint, first_ones};
+use super::reader::Setting;
+use super::{Shard, Sweep, first_ones};
 use crate::chip::Chip;
 use crate::engine::Engine;
-use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::Evaluation;
 use crate::error::Result;
 use crate::network::Encoder;
@@ -76,13 +76,8 @@ impl Sweep {
 
     /// What a trial at a point takes, of some images' time.
     fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
-        let Setting { profile, subject, .. } = setting;
-        let (seed, images) = (self.file.seed, &subject.images);
-        let blueprint = blueprint(profile, subject, seed)?;
-        let blueprint = match images.training.get() {
-            Some(training) => with_ranges(blueprint, seed, || Ok(training))?,
-            None => blueprint,
-        };
+        let (subject, seed) = (&setting.subject, self.file.seed);
+        let (images, blueprint) = (&subject.images, setting.calibrated(seed)?);
         let began = Instant::now();
         let chip = Chip::program(&blueprint, 0)?;
         let programmed = began.elapsed();

@@ -1,0 +1,262 @@
+//! What the points of a sweep name: profiles, models, checkpoints and data sets, each read once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use serde_json::json;
+
+use super::SweepFile;
+use super::file::POINT_KEYS;
+use crate::checkpoint::Checkpoint;
+use crate::chip::Blueprint;
+use crate::config::{Document, Overrides};
+use crate::data::{Dataset, Split};
+use crate::engine::calibrate::with_ranges;
+use crate::engine::evaluate::check_fit;
+use crate::error::Result;
+use crate::network::{Encoding, Model, Network};
+use crate::output::origin;
+use crate::profile::Profile;
+use crate::study::space::{GridPoint, cell};
+use crate::study::store::Key;
+
+/// A network and the images that it is judged on, which some points share.
+pub(super) struct Subject {
+    pub model: Model,
+    pub network: Network,
+    pub checkpoint: String,
+    pub encoding: Encoding,
+    pub images: Arc<Images>,
+}
+
+/// A data set.
+pub(super) struct Images {
+    /// The images that are judged.
+    pub data: Dataset,
+    whole: Dataset,
+    /// The key that names the training images beside them, and the name.
+    training: (String, String),
+    /// Those that converters' ranges are profiled on, where any are.
+    profiled: OnceLock<Dataset>,
+}
+
+/// One point: what is set, and the hardware and network that come of it.
+pub(super) struct Setting {
+    pub shown: Vec<(String, String)>,
+    pub profile: Profile,
+    pub subject: Arc<Subject>,
+    pub key: Key,
+}
+
+impl Setting {
+    /// What its chips are made from, with the ranges that converters ask for.
+    pub fn calibrated(&self, seed: u64) -> Result<Blueprint<'_>> {
+        let blueprint = blueprint(&self.profile, &self.subject, seed)?;
+        match self.subject.images.profiled.get() {
+            Some(training) => with_ranges(blueprint, seed, || Ok(training)),
+            None => Ok(blueprint),
+        }
+    }
+}
+
+fn blueprint<'a>(profile: &Profile, subject: &'a Subject, seed: u64) -> Result<Blueprint<'a>> {
+    Blueprint::new(profile, &subject.model, &subject.network, subject.encoding, seed)
+}
+
+/// The documents of a sweep, and what was read so far of the files that its points name.
+pub(super) struct Reader<'a> {
+    file: &'a SweepFile,
+    document: &'a Document,
+    overrides: &'a Overrides,
+    /// Every key that a point sets.
+    keys: Vec<String>,
+    /// Where keys are written, by section.
+    places: BTreeMap<String, String>,
+    profiles: HashMap<PathBuf, Document>,
+    models: Document,
+    checkpoints: HashMap<PathBuf, Checkpoint>,
+    images: HashMap<String, Arc<Images>>,
+    last: Option<Arc<Subject>>,
+    /// What the user should know of some point.
+    pub notices: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(file: &'a SweepFile, document: &'a Document, overrides: &'a Overrides) -> Result<Self> {
+        let mut models = Document::read(&file.model)?;
+        overrides.model.iter().try_for_each(|assignment| models.set_model(assignment))?;
+        let sampled = file.sample.iter().flat_map(|sample| sample.keys.keys());
+        let mut keys: Vec<String> =
+            file.grid.keys().chain(file.point.iter().flat_map(|point| point.keys())).chain(sampled).cloned().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(Reader {
+            file,
+            document,
+            overrides,
+            keys,
+            places: BTreeMap::new(),
+            profiles: HashMap::new(),
+            models,
+            checkpoints: HashMap::new(),
+            images: HashMap::new(),
+            last: None,
+            notices: vec![],
+        })
+    }
+
+    /// A point with all that it names.
+    pub fn setting(&mut self, point: &GridPoint) -> Result<Setting> {
+        if let Some((key, value)) = point.iter().find(|(key, value)| is_own(key) && !value.is_str()) {
+            let message = "expected names of files, or of data sets, as strings";
+            return Err(self.document.error(&self.section(key, value), message));
+        }
+        let (profile, subject) = (self.profile(point)?, self.subject(point)?);
+        let blueprint = blueprint(&profile, &subject, self.file.seed)?;
+        for notice in blueprint.notices() {
+            if !self.notices.contains(notice) {
+                self.notices.push(notice.clone());
+            }
+        }
+        let Subject { model, checkpoint, encoding, images, .. } = &*subject;
+        let mut identity = json!({
+            "profile": profile, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
+            "data_fingerprint": images.data.fingerprint(), "images": images.data.len(), "seed": self.file.seed,
+            "sram_checkpoint_sha256": blueprint.companion_hash(),
+        });
+        if profile.wants_calibration() {
+            identity["calibration_data_fingerprint"] = self.profiled(images)?.fingerprint().into();
+        }
+        let key = Key::of(&origin("trial", identity));
+        let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
+        let shown = self.keys.iter().map(|key| (key.clone(), value(key))).collect();
+        Ok(Setting { shown, profile, subject, key })
+    }
+
+    /// The training images beside some.
+    fn profiled<'i>(&self, images: &'i Images) -> Result<&'i Dataset> {
+        if images.profiled.get().is_none() {
+            let (key, spec) = &images.training;
+            let training = images.whole.training_beside(Some(spec), self.document.base(key));
+            let _ = images.profiled.set(training.map_err(self.document.locate(key))?);
+        }
+        Ok(images.profiled.get().expect("it was set"))
+    }
+
+    /// What a point gives a key of the sweep's own.
+    fn own<'p>(&self, point: &'p GridPoint, key: &str) -> Option<&'p str> {
+        point.iter().find(|(k, _)| k == key).and_then(|(_, value)| value.as_str())
+    }
+
+    /// Where a value of a point is written, as a key of the sweep's file.
+    fn section(&self, key: &str, value: &toml::Value) -> String {
+        let sampled = |section: &str| {
+            self.file.sample.as_ref().filter(|s| s.keys.contains_key(key)).map(|_| format!("{section}.{key}"))
+        };
+        if self.file.grid.contains_key(key) {
+            return format!("grid.{key}");
+        }
+        sampled("sample.keys").unwrap_or_else(|| {
+            let listed = self.file.point.iter().position(|point| point.get(key) == Some(value)).unwrap_or(0);
+            format!("point[{listed}].{key}")
+        })
+    }
+
+    /// The place of a point's value in the sweep's file.
+    fn place(&mut self, key: &str, value: &toml::Value) -> String {
+        let section = self.section(key, value);
+        self.places.entry(section).or_insert_with_key(|section| self.document.place(section)).clone()
+    }
+
+    /// A file that a point names, or the sweep's own.
+    fn path(&self, point: &GridPoint, key: &str, own: &Path) -> PathBuf {
+        self.own(point, key).map_or(own.to_path_buf(), |file| self.document.base("grid").join(file))
+    }
+
+    /// The hardware of a point.
+    pub fn profile(&mut self, point: &GridPoint) -> Result<Profile> {
+        // No file: the ideal chip.
+        let path = self.path(point, "profile", self.file.profile.as_deref().unwrap_or(Path::new("")));
+        if !self.profiles.contains_key(&path) {
+            let mut profile = match path.as_os_str().is_empty() {
+                false => Document::read(&path)?,
+                true => Document::parse_text(Path::new("ideal profile"), "name = \"ideal\"".into())?,
+            };
+            self.overrides.profile.iter().try_for_each(|assignment| profile.set(assignment))?;
+            self.profiles.insert(path.clone(), profile);
+        }
+        let mut profile = self.profiles[&path].clone();
+        for (key, value) in point.iter().filter(|(key, _)| !is_own(key) && !key.starts_with("model.")) {
+            profile.set_value(key, value.clone(), self.place(key, value), self.document.base("grid"))?;
+        }
+        Profile::from_document(&profile)
+    }
+
+    fn model(&mut self, point: &GridPoint) -> Result<Model> {
+        let mut model = self.models.clone();
+        for (key, value) in point {
+            if let Some(name) = key.strip_prefix("model.") {
+                model.set_value(name, value.clone(), self.place(key, value), self.document.base("grid"))?;
+            }
+        }
+        Model::from_document(&model)
+    }
+
+    fn images(&mut self, point: &GridPoint) -> Result<Arc<Images>> {
+        let own = self.own(point, "data");
+        let (key, spec) = match (own, &self.file.test) {
+            (Some(spec), _) => ("grid", spec),
+            (None, Some(test)) => ("test", test.as_str()),
+            (None, None) => ("data", self.file.data.as_str()),
+        };
+        if let Some(images) = self.images.get(spec) {
+            return Ok(images.clone());
+        }
+        let open = || Dataset::open(spec, self.document.base(key), Split::Test).map_err(self.document.locate(key));
+        let data = open()?.limit(self.file.limit.unwrap_or(usize::MAX));
+        let training = own.map_or(("data".to_string(), self.file.data.clone()), |spec| (key.into(), spec.into()));
+        let images = Arc::new(Images { data, whole: open()?, training, profiled: OnceLock::new() });
+        self.images.insert(spec.to_string(), images.clone());
+        Ok(images)
+    }
+
+    fn encoding(&self, point: &GridPoint) -> Result<Option<Encoding>> {
+        let Some((key, value)) = point.iter().find(|(key, _)| key == "encoding") else { return Ok(self.file.encoding) };
+        let refuse = |_| {
+            let message = format!("{value}, expected poisson, direct or frames");
+            self.document.error(&self.section(key, value), message)
+        };
+        value.clone().try_into().map(Some).map_err(refuse)
+    }
+
+    /// The network of a point, shared with the point before where it is the same.
+    fn subject(&mut self, point: &GridPoint) -> Result<Arc<Subject>> {
+        let (model, images) = (self.model(point)?, self.images(point)?);
+        check_fit(&images.data, &model).map_err(self.document.locate("data"))?;
+        let encoding = Encoding::resolve(self.encoding(point)?, images.data.frame_steps(), model.steps);
+        let encoding = encoding.map_err(self.document.locate("encoding"))?;
+        let path = self.path(point, "checkpoint", &self.file.checkpoint);
+        if !self.checkpoints.contains_key(&path) {
+            self.checkpoints.insert(path.clone(), Checkpoint::read(&path)?);
+        }
+        let checkpoint = &self.checkpoints[&path];
+        let hash = checkpoint.hash().to_string();
+        let same = |last: &&Arc<Subject>| {
+            (&last.model, &last.checkpoint, last.encoding) == (&model, &hash, encoding)
+                && Arc::ptr_eq(&last.images, &images)
+        };
+        if let Some(last) = self.last.as_ref().filter(same) {
+            return Ok(last.clone());
+        }
+        let network = Network::from_checkpoint(&model, checkpoint).map_err(self.document.locate("checkpoint"))?;
+        let subject = Arc::new(Subject { model, network, checkpoint: hash, encoding, images });
+        self.last = Some(subject.clone());
+        Ok(subject)
+    }
+}
+
+/// Whether a key of a point is the sweep's own.
+fn is_own(key: &str) -> bool {
+    POINT_KEYS.contains(&key)
+}

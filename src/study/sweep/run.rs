@@ -1,0 +1,139 @@
+//! A shard under way: what is missing of its points is run, point by point, and stored trial by trial.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::reader::{Setting, Subject};
+use super::{Shard, Sweep, first_ones};
+use crate::engine::Engine;
+use crate::engine::evaluate::Evaluation;
+use crate::engine::price::Price;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::network::Encoder;
+use crate::numeric::stats::summarise;
+use crate::output::OutputFolder;
+use crate::study::store::{self, OfKey, Store, Trial, shard_name};
+
+/// A shard under way.
+pub(super) struct Run<'a> {
+    sweep: &'a Sweep,
+    engine: &'a dyn Engine,
+    folder: &'a OutputFolder,
+    shard: Shard,
+    monitor: &'a dyn Monitor,
+    store: Store,
+    /// Points of one network see the same inputs.
+    last: Option<(&'a Arc<Subject>, Evaluation<'a>)>,
+    began: Instant,
+    /// Trials that were run, and trials that are done.
+    ran: u64,
+    done: u64,
+    /// The best mean so far, and what is set there.
+    best: Option<(f64, String)>,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(
+        sweep: &'a Sweep,
+        engine: &'a dyn Engine,
+        folder: &'a OutputFolder,
+        shard: Shard,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self> {
+        let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
+        let (last, began) = (None, Instant::now());
+        Ok(Run { sweep, engine, folder, shard, monitor, store, last, began, ran: 0, done: 0, best: None })
+    }
+
+    /// Runs what is missing of some points.
+    pub fn points(&mut self, points: std::ops::Range<usize>) -> Result<()> {
+        let sweep = self.sweep;
+        let mut there = store::read(self.folder.path(), sweep.points[points.clone()].iter().map(|point| point.key))?;
+        for p in points {
+            let setting = &sweep.points[p];
+            self.point(p as u64, setting, there.entry(setting.key).or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Runs what is missing of a point, beside the trials that are there.
+    fn point(&mut self, p: u64, setting: &'a Setting, there: &mut OfKey) -> Result<()> {
+        let chips = &self.sweep.file.chips;
+        let held = |chip: &u64| self.shard.holds(chips, p, *chip);
+        let mine: Vec<u64> = (0..chips.most()).filter(held).collect();
+        let before = self.done;
+        self.done += mine.iter().filter(|chip| there.contains_key(chip)).count() as u64;
+        loop {
+            let accuracies = first_ones(there);
+            if chips.enough(&accuracies).is_some() {
+                break;
+            }
+            let next = chips.next(&accuracies);
+            let missing: Vec<u64> =
+                mine.iter().copied().filter(|chip| *chip < next && !there.contains_key(chip)).collect();
+            if missing.is_empty() {
+                break;
+            }
+            self.chips(setting, missing, there)?;
+        }
+        self.done = before + mine.len() as u64;
+        let count = chips.enough(&first_ones(there)).unwrap_or(chips.most());
+        let accuracies: Vec<f64> = there.range(..count).map(|(_, trial)| trial.accuracy()).collect();
+        if !accuracies.is_empty() {
+            let mean = summarise(&accuracies).mean;
+            if self.best.as_ref().is_none_or(|(best, _)| mean > *best) {
+                let shown = setting
+                    .shown
+                    .iter()
+                    .map(|(key, value)| format!("{} {value}", key.rsplit('.').next().unwrap_or(key)));
+                self.best = Some((mean, shown.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        self.monitor.progress(self.done, &self.note());
+        Ok(())
+    }
+
+    /// What progress says beside its count.
+    fn note(&self) -> String {
+        self.best.as_ref().map_or(String::new(), |(mean, at)| format!("best {mean:.2} % {at}").trim_end().to_string())
+    }
+
+    /// Runs some chips of a point and adds them to those that are there.
+    fn chips(&mut self, setting: &'a Setting, missing: Vec<u64>, there: &mut OfKey) -> Result<()> {
+        let Setting { subject, key, .. } = setting;
+        let seed = self.sweep.file.seed;
+        let blueprint = setting.calibrated(seed)?;
+        let price = Price::of(&blueprint);
+        let evaluation = match self.last.take() {
+            Some((same, evaluation)) if Arc::ptr_eq(same, subject) => evaluation,
+            _ => {
+                let encoder = Encoder::new(subject.encoding, subject.model.input, seed, 0);
+                Evaluation::on(self.engine, &subject.images.data, encoder, subject.model.steps)
+            }
+        };
+        let note = self.note();
+        evaluation.series(&blueprint, missing, |chip, result| {
+            let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
+            self.store.push(trial)?;
+            there.insert(chip, trial);
+            self.ran += 1;
+            self.done += 1;
+            self.monitor.progress(self.done, &note);
+            if self.monitor.stop() {
+                return Err(Error::Interrupted(
+                    "finished trials are stored; the same command goes on from here".into(),
+                ));
+            }
+            Ok(())
+        })?;
+        self.last = Some((subject, evaluation));
+        Ok(())
+    }
+
+    pub fn close(self) -> Result<()> {
+        let Run { store, folder, shard, ran, began, .. } = self;
+        store.close()?;
+        store::append_timing(&folder.file("timing.csv"), shard.index, shard.of, ran, began.elapsed())
+    }
+}
