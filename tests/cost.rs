@@ -58,7 +58,7 @@ fn chip(more: &[&str], limit: usize) -> (ChipResult, Option<Spent>) {
         .unwrap();
     let result = found.unwrap();
     let spent = price.spent(&result.counts, limit, model.steps as f64, &result.sram_elements);
-    assert_eq!(price.energy_pj(&result, model.steps), spent.as_ref().map(|spent| spent.total_pj));
+    assert_eq!(price.of_result(&result, model.steps), spent);
     (result, spent)
 }
 

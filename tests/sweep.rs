@@ -316,3 +316,34 @@ fn shells_and_manuals_know_every_command() {
         assert!(page.contains(".SH SYNOPSIS"), "{command}");
     }
 }
+
+#[test]
+fn layers_and_components_add_up() {
+    let folder = trained();
+    let folder = folder.path();
+    let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw_profiles/spikesim_65nm.toml");
+    fs::copy(profile, folder.join("profile.toml")).unwrap();
+    write(folder, "s.toml", "3", "[grid]\n\"adc.bits\" = [4, 6]\n");
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    let table = |file: &str| -> Vec<Vec<String>> {
+        let text = read(folder, "swept", file);
+        text.lines().skip(1).map(|row| row.split(',').map(String::from).collect()).collect()
+    };
+    let sum = |rows: &[Vec<String>], bits: &str, column: usize| -> f64 {
+        let mine = rows.iter().filter(|row| row[0] == bits);
+        mine.map(|row| row[column].parse().unwrap_or(0.0)).sum()
+    };
+    let (summary, layers, components) = (table("summary.csv"), table("layers.csv"), table("components.csv"));
+    let names: Vec<&str> = layers.iter().take(4).map(|row| row[1].as_str()).collect();
+    assert_eq!(names, ["conv1", "conv2", "fc1", "fc2"]);
+    assert!(components.iter().any(|row| row[1] == "adc") && components.iter().any(|row| row[1] == "cell_read"));
+    for row in &summary {
+        let (spikes, energy): (f64, f64) = (row[7].parse().unwrap(), row[11].parse().unwrap());
+        assert!((sum(&layers, &row[0], 2) - spikes).abs() < 1e-3, "{row:?}");
+        assert!((sum(&layers, &row[0], 3) / energy - 1.0).abs() < 1e-6, "{row:?}");
+        assert!((sum(&components, &row[0], 2) / energy - 1.0).abs() < 1e-6, "{row:?}");
+    }
+    let page = read(folder, "swept", "report.html");
+    assert!(page.contains("id=\"split-title\"") && page.contains("Energy of an image, by component"));
+    assert!(page.contains("download=\"components.csv\""));
+}

@@ -27,6 +27,11 @@ impl Price {
         }
     }
 
+    /// The layers' names.
+    pub fn layers(&self) -> impl Iterator<Item = &str> {
+        self.plans.iter().map(|plan| plan.name.as_str())
+    }
+
     /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none where the
     /// profile has no costs.
     pub fn spent(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Option<Spent> {
@@ -37,14 +42,14 @@ impl Price {
         run.spent(&drives, elements)
     }
 
-    /// Picojoule of an image that a chip took, of all steps, or of its early answers where all images stop together; none where
-    /// the profile has no costs or images stop at steps of their own.
-    pub fn energy_pj(&self, result: &ChipResult, steps: usize) -> Option<f64> {
+    /// What an image took of a chip, of all steps, or of its early answers where all images stop together; none where the profile
+    /// has no costs or images stop at steps of their own.
+    pub fn of_result(&self, result: &ChipResult, steps: usize) -> Option<Spent> {
         let images = result.logits.nrows();
         let (counts, steps) = match &result.exit {
             Some(exit) => (exit.counts.as_ref()?, exit.mean_steps()),
             None => (&result.counts, steps as f64),
         };
-        self.spent(counts, images, steps, &result.sram_elements).map(|spent| spent.total_pj)
+        self.spent(counts, images, steps, &result.sram_elements)
     }
 }

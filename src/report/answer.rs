@@ -85,7 +85,8 @@ fn of_setting(lines: &Lines) -> Answer {
         .series
         .iter()
         .filter_map(|series| {
-            let &(place, point) = series.points.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+            // Of equals the first.
+            let &(place, point) = series.points.iter().rev().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
             Some((series.label.as_str(), place, point))
         })
         .collect();

@@ -28,7 +28,7 @@ pub(super) struct Pair<'a> {
 /// The pairs of numeric settings with at least two values each, where most pairs of values have a point.
 pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
     let all: Vec<&Point> = summary.points.iter().collect();
-    let Some(best) = all.iter().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return vec![] };
+    let Some(best) = all.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return vec![] };
     let columns = varying(summary, &all);
     let numeric: Vec<usize> = columns
         .iter()

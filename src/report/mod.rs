@@ -2,7 +2,7 @@
 //! its chart as `accuracy.svg`, both made from the tables of a result folder.
 //!
 //! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
-//! `heat` sets two settings against each other, `pareto` accuracy against what it costs, `answer` says it in words, `floor` draws
+//! `heat` sets two settings against each other, `pareto` accuracy against what it costs, `split` shows where spikes and energy are, `answer` says it in words, `floor` draws
 //! the chip, `page` puts all of it together.
 
 mod answer;
@@ -14,6 +14,7 @@ mod pareto;
 mod plot;
 mod rows;
 mod scale;
+mod split;
 mod summary;
 mod svg;
 #[cfg(test)]
@@ -55,8 +56,13 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let floor = origin.as_ref().and_then(|origin| floor::draw(origin, Ink::Page));
     let fronts: String = fronts.iter().map(pareto::Front::figure).collect();
     let heat: String = heat::of(&summary).iter().enumerate().map(|(number, pair)| pair.figure(number)).collect();
-    let figures =
-        page::Figures { recovery, chart: draw(Ink::Page), more: heat + &fronts, floor: floor.unwrap_or_default() };
+    let split = split::of(dir, &summary)?.map(|split| split.figure()).unwrap_or_default();
+    let figures = page::Figures {
+        recovery,
+        chart: draw(Ink::Page),
+        more: heat + &fronts + &split,
+        floor: floor.unwrap_or_default(),
+    };
     let html = page::html(&folder, (&summary, &plot, &answer), &figures, &page::downloads(dir)?, origin.as_ref());
 
     atomic::write(&dir.join("accuracy.svg"), draw(Ink::Fixed).as_bytes())?;

@@ -9,6 +9,7 @@ use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::{Point, Summary};
 use super::svg::{DOTS, escape};
 use crate::error::{Error, Result};
+use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
 
 /// What the page shows, as HTML; each may be empty but the chart.
 pub(super) struct Figures {
@@ -24,7 +25,7 @@ const DOWNLOAD: u64 = 1 << 20;
 /// Links that give the tables of a folder, which are within the page.
 pub(super) fn downloads(dir: &Path) -> Result<String> {
     let mut links = Vec::new();
-    for name in ["summary.csv", "results.csv"] {
+    for name in ["summary.csv", "results.csv", LAYERS_CSV, COMPONENTS_CSV] {
         let path = dir.join(name);
         match std::fs::metadata(&path) {
             Ok(file) if file.len() <= DOWNLOAD => {}

@@ -131,7 +131,7 @@ fn read_chips(
 }
 
 /// A CSV file whose rows all have as many cells as its header.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     path: &'a Path,
     header: StringRecord,
     reader: csv::Reader<File>,
@@ -139,7 +139,7 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// Opens a table; none if there is no such file.
-    fn open(path: &'a Path) -> Result<Option<Self>> {
+    pub fn open(path: &'a Path) -> Result<Option<Self>> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -151,7 +151,7 @@ impl<'a> Table<'a> {
     }
 
     /// The next row and its line in the file.
-    fn next(&mut self) -> Result<Option<(StringRecord, u64)>> {
+    pub fn next(&mut self) -> Result<Option<(StringRecord, u64)>> {
         let mut row = StringRecord::new();
         match self.reader.read_record(&mut row) {
             Ok(true) => {
@@ -163,7 +163,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn column(&self, name: &str) -> Result<usize> {
+    pub fn column(&self, name: &str) -> Result<usize> {
         self.header.iter().position(|column| column == name).ok_or_else(|| {
             let found: Vec<&str> = self.header.iter().take(20).collect();
             self.error(1, format!("expected a column `{name}`; found {}", found.join(", ")))
@@ -174,7 +174,7 @@ impl<'a> Table<'a> {
         self.number(row, line, column, 0.0, 100.0)
     }
 
-    fn optional(&self, row: &StringRecord, line: u64, column: usize, high: f64) -> Result<Option<f64>> {
+    pub fn optional(&self, row: &StringRecord, line: u64, column: usize, high: f64) -> Result<Option<f64>> {
         if row[column].is_empty() { Ok(None) } else { self.number(row, line, column, 0.0, high).map(Some) }
     }
 

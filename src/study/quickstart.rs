@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::store::{Key, Trial};
-use super::table::{self, Point};
+use super::table::{self, Parts, Point};
 use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::data::{Dataset, Split};
@@ -24,9 +24,11 @@ use crate::train::config::Recipe;
 use crate::train::{Trainer, checkpoint};
 
 /// Files that it writes.
-pub const FILES: [&str; 7] = [
+pub const FILES: [&str; 9] = [
     "results.csv",
     "summary.csv",
+    "layers.csv",
+    "components.csv",
     "report.html",
     "accuracy.svg",
     "float.safetensors",
@@ -198,9 +200,9 @@ impl Quickstart {
         let blueprint = Blueprint::new(&profile, &self.model, stage.network, Encoding::Poisson, SEED)?;
         let price = Price::of(&blueprint);
         let chips = if blueprint.varies() { CHIPS } else { 1 };
-        let mut rows = Vec::new();
+        let mut trials = Vec::new();
         evaluation.series(&blueprint, 0..chips, |chip, result| {
-            rows.push(Trial::of(Key::default(), chip, result, self.model.steps, &price).row());
+            trials.push(Trial::of(Key::default(), chip, result, self.model.steps, &price));
             *done += 1;
             monitor.progress(*done, stage.name);
             if monitor.stop() {
@@ -210,6 +212,7 @@ impl Quickstart {
         })?;
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
-        Ok(Point { settings, chips: rows, more: vec![] })
+        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.layer_names());
+        Ok(Point { settings, chips: trials.iter().map(Trial::row).collect(), more: vec![], split })
     }
 }

@@ -21,10 +21,13 @@ use sha2::{Digest, Sha256};
 
 use super::table::ChipRow;
 use crate::attack::Judged;
+use crate::crossbar::cost::Spent;
+use crate::engine::Counts;
 use crate::engine::evaluate::ChipResult;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::output::canonical;
+use crate::profile::Energy;
 
 /// The hash of everything that determines some trials but the chip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,7 +68,7 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 /// One finished trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
     /// What it is a trial of.
     pub key: Key,
@@ -87,6 +90,39 @@ pub struct Trial {
     pub saturated: u64,
     /// Femtojoule of all images; absent where the profile has no costs, or they are not known.
     pub energy_fj: Option<u64>,
+    /// What layers and components have of it.
+    pub split: Split,
+}
+
+/// A trial's spikes and energy, by layer and component; empty where they are not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Spikes of each spiking layer, all steps and images.
+    pub layer_spikes: Vec<u64>,
+    /// Femtojoule of each layer, all images.
+    pub layer_fj: Vec<u64>,
+    /// Femtojoule of each component of [`components`], all images.
+    pub component_fj: Vec<u64>,
+}
+
+/// The components of an image's energy.
+pub fn components() -> impl Iterator<Item = &'static str> {
+    Energy::default().all().into_iter().map(|(name, _)| name).filter(|name| *name != "write_pulse")
+}
+
+impl Split {
+    fn of(counts: &Counts, spent: Option<&Spent>, price: &Price, images: usize) -> Self {
+        let layer_spikes = counts.spikes.iter().map(|steps| steps.iter().sum()).collect();
+        let Some(spent) = spent else { return Split { layer_spikes, ..Split::default() } };
+        let femtojoule = |pj: f64| (pj * 1000.0 * images as f64).round() as u64;
+        let layer = |name: &str| spent.layers.get(name).map_or(0.0, |parts| parts.values().sum());
+        let component = |name: &str| spent.layers.values().filter_map(|parts| parts.get(name)).sum();
+        Split {
+            layer_spikes,
+            layer_fj: price.layers().map(|name| femtojoule(layer(name))).collect(),
+            component_fj: components().map(|name| femtojoule(component(name))).collect(),
+        }
+    }
 }
 
 impl Trial {
@@ -97,19 +133,20 @@ impl Trial {
             Some(early) => (early.correct, early.counts.as_ref(), early.steps.iter().sum()),
             None => (result.correct, None, result.logits.nrows() * steps),
         };
+        let (counts, images, spent) =
+            (counts.unwrap_or(&result.counts), result.logits.nrows(), price.of_result(result, steps));
         Trial {
             key,
             chip,
             correct: correct as u64,
-            images: result.logits.nrows() as u64,
-            spikes: counts.unwrap_or(&result.counts).total_spikes(),
+            images: images as u64,
+            spikes: counts.total_spikes(),
             sram_bytes: result.sram_bytes as u64,
             steps: ran as u64,
             clipped: result.counts.clipped.iter().sum(),
             saturated: result.counts.saturated.iter().sum(),
-            energy_fj: price
-                .energy_pj(result, steps)
-                .map(|pj| (pj * 1000.0 * result.logits.nrows() as f64).round() as u64),
+            energy_fj: spent.as_ref().map(|spent| (spent.total_pj * 1000.0 * images as f64).round() as u64),
+            split: Split::of(counts, spent.as_ref(), price, images),
         }
     }
 
@@ -126,6 +163,7 @@ impl Trial {
             clipped: judged.counts.clipped.iter().sum(),
             saturated: judged.counts.saturated.iter().sum(),
             energy_fj: None,
+            split: Split::default(),
         }
     }
 
@@ -148,10 +186,15 @@ impl Trial {
     }
 
     fn line(&self) -> String {
-        let Trial { key, chip, correct, images, spikes, sram_bytes, steps, clipped, saturated, energy_fj } = self;
+        let Trial { key, chip, correct, images, spikes, sram_bytes, steps, clipped, saturated, energy_fj, split } =
+            self;
         let energy = energy_fj.map_or(String::new(), |fj| fj.to_string());
-        let text =
-            format!("{key},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated},{energy}");
+        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(";");
+        let Split { layer_spikes, layer_fj, component_fj } = split;
+        let split = [layer_spikes, layer_fj, component_fj].map(|numbers| list(numbers)).join(",");
+        let text = format!(
+            "{key},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated},{energy},{split}"
+        );
         format!("{text},{}\n", check(&text))
     }
 
@@ -163,8 +206,7 @@ impl Trial {
         }
         let mut fields = text.split(',');
         let key = Key::try_from(fields.next()?.to_string()).ok()?;
-        let mut number = || fields.next().map(|field| field.parse::<u64>().ok());
-        let mut next = || number().flatten();
+        let mut next = || fields.next().and_then(|field| field.parse::<u64>().ok());
         Some(Trial {
             key,
             chip: next()?,
@@ -176,12 +218,20 @@ impl Trial {
             clipped: next()?,
             saturated: next()?,
             energy_fj: next(),
+            split: {
+                let mut list = || {
+                    let numbers = fields.next()?.split(';').filter(|number| !number.is_empty());
+                    numbers.map(|number| number.parse::<u64>().ok()).collect::<Option<Vec<u64>>>()
+                };
+                Split { layer_spikes: list()?, layer_fj: list()?, component_fj: list()? }
+            },
         })
     }
 }
 
 /// The first line of a file.
-const HEADER: &str = "key,chip,correct,images,spikes,sram_bytes,steps,clipped,saturated,energy_fj,check\n";
+const HEADER: &str = "key,chip,correct,images,spikes,sram_bytes,steps,clipped,saturated,energy_fj,\
+                      layer_spikes,layer_fj,component_fj,check\n";
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -251,7 +301,7 @@ impl Store {
     }
 
     /// Appends one trial.
-    pub fn push(&mut self, trial: Trial) -> Result<()> {
+    pub fn push(&mut self, trial: &Trial) -> Result<()> {
         (&self.shared.file).write_all(trial.line().as_bytes()).map_err(Error::io(&self.path))?;
         self.shared.written.store(true, Ordering::Release);
         Ok(())
@@ -386,6 +436,11 @@ mod tests {
             clipped: 3,
             saturated: 1,
             energy_fj: (chip > 0).then_some(9),
+            split: Split {
+                layer_spikes: vec![90, 10],
+                layer_fj: if chip > 0 { vec![4, 0, 5] } else { vec![] },
+                component_fj: vec![],
+            },
         }
     }
 
@@ -397,11 +452,11 @@ mod tests {
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(&folder.path().join(shard_name(1, 1))).unwrap();
-        (0..3).for_each(|chip| store.push(trial(chip)).unwrap());
+        (0..3).for_each(|chip| store.push(&trial(chip)).unwrap());
         store.close().unwrap();
         let other = Key::of(&serde_json::json!({"a": 1}));
         let found = read(folder.path(), [trial(0).key, other].into_iter()).unwrap();
-        assert_eq!(found[&trial(0).key].values().copied().collect::<Vec<_>>(), [trial(0), trial(1), trial(2)]);
+        assert_eq!(found[&trial(0).key].values().cloned().collect::<Vec<_>>(), [trial(0), trial(1), trial(2)]);
         assert!(found[&other].is_empty());
         assert_eq!(Key::try_from(other.to_string()).unwrap(), other);
         assert!(Key::try_from("+123456789abcdef".to_string()).is_err());
@@ -412,14 +467,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
         let mut store = Store::open(&path).unwrap();
-        store.push(trial(0)).unwrap();
+        store.push(&trial(0)).unwrap();
         let one = std::fs::read(&path).unwrap().len();
-        store.push(trial(1)).unwrap();
+        store.push(&trial(1)).unwrap();
         drop(store);
         let bytes = std::fs::read(&path).unwrap();
         for cut in 0..bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            Store::open(&path).unwrap().push(trial(7)).unwrap();
+            Store::open(&path).unwrap().push(&trial(7)).unwrap();
             assert_eq!(chips(folder.path()), if cut < one { vec![7] } else { vec![0, 7] }, "cut at {cut}");
         }
     }
@@ -429,7 +484,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
         let mut store = Store::open(&path).unwrap();
-        (0..3).for_each(|chip| store.push(trial(chip)).unwrap());
+        (0..3).for_each(|chip| store.push(&trial(chip)).unwrap());
         drop(store);
         let bytes = std::fs::read(&path).unwrap();
         for at in HEADER.len()..bytes.len() {

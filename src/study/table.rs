@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::store::{Split, Trial, components};
 use crate::atomic::Replacement;
 use crate::error::{Error, Result};
 use crate::numeric::stats::{Summary, summarise};
@@ -16,6 +17,36 @@ pub struct Point {
     pub chips: Vec<ChipRow>,
     /// Further columns of the summary, the same for every point of a table.
     pub more: Vec<(&'static str, String)>,
+    /// Where spikes and energy are; empty where that is not known.
+    pub split: Parts,
+}
+
+/// Spikes and energy of an image by layer and component, on average over the chips.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// Layers with their spikes, where they have any, and picojoules.
+    pub layers: Vec<(String, Option<f64>, Option<f64>)>,
+    /// Components with their picojoules.
+    pub components: Vec<(&'static str, f64)>,
+}
+
+impl Parts {
+    /// Of trials of a network with these layers.
+    pub fn of(trials: &[&Trial], names: &[String]) -> Self {
+        let images: u64 = trials.iter().map(|trial| trial.images).sum();
+        let mean = |numbers: fn(&Split) -> &[u64], place: usize| -> Option<f64> {
+            let each = trials.iter().map(|trial| numbers(&trial.split).get(place).map(|number| *number as f64));
+            Some(each.sum::<Option<f64>>()? / images as f64)
+        };
+        let layers = names.iter().enumerate().map(|(place, name)| {
+            let energy = mean(|split| &split.layer_fj, place).map(|fj| fj / 1000.0);
+            (name.clone(), mean(|split| &split.layer_spikes, place), energy)
+        });
+        let layers: Vec<_> = layers.filter(|(_, spikes, energy)| spikes.is_some() || energy.is_some()).collect();
+        let component =
+            |(place, name)| Some((name, mean(|split| &split.component_fj, place).filter(|fj| *fj > 0.0)? / 1000.0));
+        Parts { layers, components: components().enumerate().filter_map(component).collect() }
+    }
 }
 
 /// One chip at one point.
@@ -60,6 +91,10 @@ impl Point {
     }
 }
 
+/// Where spikes and energy are, a row a point and layer.
+pub const LAYERS_CSV: &str = "layers.csv";
+/// Where energy is, a row a point and component.
+pub const COMPONENTS_CSV: &str = "components.csv";
 /// What converters cut.
 const CLIPPED: &str = "adc_clipped_per_image";
 /// What adders cut.
@@ -71,6 +106,8 @@ const ENERGY: &str = "energy_pj_per_image";
 pub struct Tables {
     results: Csv,
     summary: Csv,
+    layers: Csv,
+    components: Csv,
     begun: bool,
 }
 
@@ -123,8 +160,13 @@ const SUMMARY: [&str; 11] = [
 impl Tables {
     /// Nothing yet.
     pub fn new(folder: &OutputFolder) -> Result<Self> {
-        let (results, summary) = (Csv::of(folder, "results.csv")?, Csv::of(folder, "summary.csv")?);
-        Ok(Tables { results, summary, begun: false })
+        Ok(Tables {
+            results: Csv::of(folder, "results.csv")?,
+            summary: Csv::of(folder, "summary.csv")?,
+            layers: Csv::of(folder, LAYERS_CSV)?,
+            components: Csv::of(folder, COMPONENTS_CSV)?,
+            begun: false,
+        })
     }
 
     /// Adds a point.
@@ -133,10 +175,18 @@ impl Tables {
             let keys = || point.settings.iter().map(|(key, _)| key.as_str());
             self.results.row(keys().chain(RESULTS))?;
             self.summary.row(keys().chain(SUMMARY).chain(point.more.iter().map(|(key, _)| *key)))?;
+            self.layers.row(keys().chain(["layer", "spikes_per_image", ENERGY]))?;
+            self.components.row(keys().chain(["component", ENERGY]))?;
             self.begun = true;
         }
         let settings = || point.settings.iter().map(|(_, value)| value.clone());
         let optional = |v: Option<f64>| v.map_or(String::new(), number);
+        for (layer, spikes, energy) in &point.split.layers {
+            self.layers.row(settings().chain([layer.clone(), optional(*spikes), optional(*energy)]))?;
+        }
+        for (component, energy) in &point.split.components {
+            self.components.row(settings().chain([component.to_string(), number(*energy)]))?;
+        }
         for row in &point.chips {
             let numbers = [
                 row.chip.to_string(),
@@ -171,6 +221,8 @@ impl Tables {
     /// Puts both in place.
     pub fn finish(self) -> Result<()> {
         self.results.commit()?;
+        self.layers.commit()?;
+        self.components.commit()?;
         self.summary.commit()
     }
 }

@@ -106,7 +106,7 @@ impl<'a> Judge<'a> {
         self.monitor.begin(question.title, missing.len() as u64);
         let mut done = 0;
         let mut keep = |trial: Trial| {
-            store.push(trial)?;
+            store.push(&trial)?;
             trials.push(trial);
             done += 1;
             self.monitor.progress(done, "chips");

@@ -33,7 +33,8 @@ use crate::profile::Profile;
 use crate::train::config::TrainFile;
 
 /// Files that a recipe writes, beside its cache.
-pub const FILES: [&str; 5] = ["results.csv", "summary.csv", "recovery.md", "report.html", "accuracy.svg"];
+pub const FILES: [&str; 7] =
+    ["results.csv", "summary.csv", "layers.csv", "components.csv", "recovery.md", "report.html", "accuracy.svg"];
 /// The folder of a recipe's cache in that of its results.
 pub const CACHE: &str = "cache";
 /// How `sram.init` names another stage's network.
@@ -126,7 +127,7 @@ impl Recipe {
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<()> {
         let cache = Cache::open(&folder.file(CACHE))?;
         let (measured, nominal) = Run::new(self, cache, engine, monitor).go()?;
-        let points = recovery::points(&measured, &nominal, self.file.reference());
+        let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model.layer_names());
         table::write(folder, &points)?;
         folder.write("recovery.md", recovery::markdown(&points, &measured).as_bytes())
     }

@@ -7,7 +7,7 @@ use super::run::{Measured, Nominal};
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
 use crate::study::store::Trial;
-use crate::study::table::{Point, number};
+use crate::study::table::{Parts, Point, number};
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
 fn settings(measured: &[Measured]) -> Vec<Vec<(String, String)>> {
@@ -51,9 +51,11 @@ fn shift(measured: &Measured) -> String {
 }
 
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
-pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str) -> Vec<Point> {
+pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, layers: &[String]) -> Vec<Point> {
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
-        let mut point = Point { settings, chips: m.trials.iter().map(Trial::row).collect(), more: vec![] };
+        let trials: Vec<&Trial> = m.trials.iter().collect();
+        let chips = m.trials.iter().map(Trial::row).collect();
+        let mut point = Point { settings, chips, more: vec![], split: Parts::of(&trials, layers) };
         let base = measured
             .iter()
             .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));

@@ -18,16 +18,26 @@ pub use plan::Plan;
 
 use self::reader::{Reader, Setting, Subject};
 use self::run::Run;
-use super::store::{self, Key, OfKey};
-use super::table::{Point, Tables};
+use super::store::{self, Key, OfKey, Trial};
+use super::table::{Parts, Point, Tables};
 use crate::config::{Document, Overrides};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::network::Model;
 use crate::output::{OutputFolder, origin};
 
 /// Files that a sweep writes.
-pub const FILES: [&str; 6] = ["results.csv", "summary.csv", "report.html", "accuracy.svg", "timing.csv", "trials-*"];
+pub const FILES: [&str; 8] = [
+    "results.csv",
+    "summary.csv",
+    "layers.csv",
+    "components.csv",
+    "report.html",
+    "accuracy.svg",
+    "timing.csv",
+    "trials-*",
+];
 /// Trials that are looked at together: what is in memory of a sweep, whatever its length.
 const TOGETHER: u64 = 1 << 16;
 
@@ -119,7 +129,7 @@ impl Sweep {
         ran?;
         run.close()?;
         let settings: Vec<_> = self.points.iter().map(|p| (p.key, p.shown.clone())).collect();
-        merge(folder, &settings, &self.file.chips)
+        merge(folder, &settings, &self.file.chips, &self.points[0].subject.model.layer_names())
     }
 
     /// Trials of a shard, at most.
@@ -154,7 +164,12 @@ fn first_ones(trials: &OfKey) -> Vec<f64> {
 }
 
 /// Merges all shards' trials into the tables when none is missing.
-pub fn merge(folder: &OutputFolder, settings: &[(Key, Vec<(String, String)>)], chips: &Chips) -> Result<bool> {
+pub fn merge(
+    folder: &OutputFolder,
+    settings: &[(Key, Vec<(String, String)>)],
+    chips: &Chips,
+    layers: &[String],
+) -> Result<bool> {
     let mut tables = Tables::new(folder)?;
     for points in together(settings.len(), chips) {
         let points = &settings[points];
@@ -162,8 +177,14 @@ pub fn merge(folder: &OutputFolder, settings: &[(Key, Vec<(String, String)>)], c
         for (key, settings) in points {
             let trials = &trials[key];
             let Some(count) = chips.enough(&first_ones(trials)) else { return Ok(false) };
-            let chips = trials.range(..count).map(|(_, trial)| trial.row()).collect();
-            tables.push(&Point { settings: settings.clone(), chips, more: vec![] })?;
+            let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
+            let rows = counted.iter().map(|trial| trial.row()).collect();
+            tables.push(&Point {
+                settings: settings.clone(),
+                chips: rows,
+                more: vec![],
+                split: Parts::of(&counted, layers),
+            })?;
         }
     }
     tables.finish()?;
@@ -179,7 +200,9 @@ pub fn merge_folder(path: &Path) -> Result<()> {
     let chips = serde_json::from_value::<Chips>(configuration["chips"].clone());
     let (Ok(settings), Ok(keys), Ok(chips)) = (settings, keys, chips) else { return Ok(()) };
     let settings: Vec<_> = keys.into_iter().zip(settings).collect();
-    if !merge(&folder, &settings, &chips)? {
+    let model = serde_json::from_value::<Model>(configuration["model"].clone());
+    let layers = model.map(|model| model.layer_names()).unwrap_or_default();
+    if !merge(&folder, &settings, &chips, &layers)? {
         let found = store::read(path, settings.iter().map(|(key, _)| *key))?;
         let found = settings.iter().map(|(key, _)| found[key].len()).sum::<usize>();
         let message = format!(

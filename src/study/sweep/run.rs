@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
         let note = self.note();
         evaluation.series(&blueprint, missing, |chip, result| {
             let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
-            self.store.push(trial)?;
+            self.store.push(&trial)?;
             there.insert(chip, trial);
             self.ran += 1;
             self.done += 1;

@@ -1,0 +1,108 @@
+//! Where the best point's spikes and energy are: bars by layer and by component.
+
+use std::path::Path;
+
+use super::plot::{PREFERRED_AXIS, label, number, varying};
+use super::summary::{Point, Summary, Table};
+use super::svg::{Colour, Ink, Svg, escape};
+use crate::error::Result;
+use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
+
+const WIDTH: f64 = 920.0;
+const LEFT: f64 = 170.0;
+const RIGHT: f64 = WIDTH - 150.0;
+const ROW: f64 = 22.0;
+const HEAD: f64 = 30.0;
+
+/// Bars of one kind.
+struct Bars {
+    title: &'static str,
+    /// Names and numbers.
+    bars: Vec<(String, f64)>,
+    show: fn(f64) -> String,
+}
+
+/// Bars of a point.
+pub(super) struct Split {
+    label: String,
+    groups: Vec<Bars>,
+}
+
+/// Of the best point of a folder, at the largest variation where that is swept; none where its tables have nothing of it.
+pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
+    let all: Vec<&Point> = summary.points.iter().collect();
+    let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
+    let scale = |point: &&Point| scales.and_then(|column| number(&point.cells[column])).unwrap_or(0.0);
+    let largest = all.iter().map(scale).fold(f64::NEG_INFINITY, f64::max);
+    let at_largest = all.iter().filter(|point| scale(point) == largest);
+    let Some(best) = at_largest.rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return Ok(None) };
+    let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
+        let path = dir.join(file);
+        let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };
+        let (name, column) = (table.column(name)?, table.column(column)?);
+        let settings = summary.settings.iter().map(|key| table.column(key)).collect::<Result<Vec<_>>>()?;
+        let mut bars = Vec::new();
+        while let Some((row, line)) = table.next()? {
+            if settings.iter().zip(&best.cells).all(|(column, cell)| row[*column] == **cell)
+                && let Some(number) = table.optional(&row, line, column, 1e30)?
+            {
+                bars.push((row[name].to_string(), number));
+            }
+        }
+        Ok(bars)
+    };
+    let energy = |pj: f64| format!("{:.4} µJ", pj * 1e-6);
+    let mut components = read(COMPONENTS_CSV, "component", "energy_pj_per_image")?;
+    components.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let groups = [
+        Bars {
+            title: "Spikes of an image, by layer",
+            bars: read(LAYERS_CSV, "layer", "spikes_per_image")?,
+            show: |spikes| format!("{spikes:.0}"),
+        },
+        Bars {
+            title: "Energy of an image, by layer",
+            bars: read(LAYERS_CSV, "layer", "energy_pj_per_image")?,
+            show: energy,
+        },
+        Bars { title: "Energy of an image, by component", bars: components, show: energy },
+    ];
+    let groups: Vec<Bars> = groups.into_iter().filter(|group| group.bars.iter().any(|(_, n)| *n > 0.0)).collect();
+    Ok((!groups.is_empty()).then(|| Split { label: label(summary, &varying(summary, &all), best), groups }))
+}
+
+impl Split {
+    fn draw(&self, ink: Ink) -> String {
+        let rows = self.groups.iter().map(|group| group.bars.len()).sum::<usize>() as f64;
+        let mut svg = Svg::new(ink, WIDTH, rows * ROW + self.groups.len() as f64 * HEAD + 10.0);
+        let mut top = 0.0;
+        for Bars { title, bars, show } in &self.groups {
+            svg.text([10.0, top + HEAD - 10.0], "start", Colour::Text, title, "font-weight=\"bold\"");
+            top += HEAD;
+            let most = bars.iter().map(|(_, number)| *number).fold(f64::MIN_POSITIVE, f64::max);
+            let sum: f64 = bars.iter().map(|(_, number)| number).sum();
+            for (name, number) in bars {
+                let middle = top + ROW / 2.0 + 4.5;
+                svg.text([LEFT - 10.0, middle], "end", Colour::Muted, &name.replace('_', " "), "");
+                let length = ((RIGHT - LEFT) * number / most).max(0.5);
+                svg.cell([LEFT, top + 3.0], [length, ROW - 6.0], 1.0);
+                let words = format!("{} ({:.1} %)", show(*number), 100.0 * number / sum);
+                svg.text([LEFT + length + 8.0, middle], "start", Colour::Text, &words, "");
+                top += ROW;
+            }
+        }
+        let groups = self.groups.iter().map(|group| group.title.to_lowercase()).collect::<Vec<_>>().join("; ");
+        svg.finish_as("split", "Spikes and energy of the best point", &groups)
+    }
+
+    /// The bars with what they are of.
+    pub fn figure(&self) -> String {
+        let of = if self.label.is_empty() { String::new() } else { format!(", {}", self.label) };
+        format!(
+            "<figure>\n{}<figcaption>Where spikes and energy are at the best point{}. All points are in {LAYERS_CSV} and \
+             {COMPONENTS_CSV}.</figcaption>\n</figure>\n",
+            self.draw(Ink::Page),
+            escape(&of)
+        )
+    }
+}
