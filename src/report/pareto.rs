@@ -2,7 +2,7 @@
 //! Variation is no choice: where it is swept, points at its largest scale are compared.
 
 use super::lines::{ends, extent};
-use super::plot::{PREFERRED_AXIS, label, number, varying};
+use super::plot::{at_largest_variation, label, varying};
 use super::scale::Scale;
 use super::summary::{Point, Summary};
 use super::svg::{Colour, Ink, Svg, escape};
@@ -57,15 +57,7 @@ pub(super) struct Front<'a> {
 
 /// The fronts of a study, where what points cost differs.
 pub(super) fn of(summary: &Summary) -> Vec<Front<'_>> {
-    let mut all: Vec<&Point> = summary.points.iter().collect();
-    let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
-    let scales = scales.filter(|column| varying(summary, &all).contains(column));
-    let at = scales.and_then(|column| {
-        let of = |point: &&Point| number(&point.cells[column]);
-        let largest = all.iter().filter_map(of).fold(f64::NEG_INFINITY, f64::max);
-        all.retain(|point| of(point) == Some(largest));
-        largest.is_finite().then_some(largest)
-    });
+    let (all, at) = at_largest_variation(summary);
     let columns = varying(summary, &all);
     let front = |kind: &'static Cost| {
         let place = summary.further.iter().position(|further| further == kind.column)?;

@@ -6,7 +6,7 @@ use super::summary::{Point, Summary};
 /// The first setting of a pipeline, whose stages are many and stand one below the other.
 const PIPELINE: &str = "stage";
 /// The setting that is the horizontal axis whenever it varies.
-pub(super) const PREFERRED_AXIS: &str = "rram.variation.scale";
+const PREFERRED_AXIS: &str = "rram.variation.scale";
 
 /// The most series that can be told apart in one chart.
 pub(super) const SERIES: usize = 8;
@@ -119,6 +119,20 @@ pub(super) struct Rows<'a> {
     pub rows: Vec<(String, &'a Point)>,
     /// The axis and the place on it that all of them share.
     pub at: Option<(&'a str, f64)>,
+}
+
+/// The points at the largest variation, and that scale, where it is swept; else all.
+pub(super) fn at_largest_variation(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
+    let mut points: Vec<&Point> = summary.points.iter().collect();
+    let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
+    let scales = scales.filter(|column| varying(summary, &points).contains(column));
+    let largest = scales.and_then(|column| {
+        let of = |point: &&Point| number(&point.cells[column]);
+        let largest = points.iter().filter_map(of).fold(f64::NEG_INFINITY, f64::max);
+        points.retain(|point| of(point) == Some(largest));
+        largest.is_finite().then_some(largest)
+    });
+    (points, largest)
 }
 
 /// Whether a column holds nothing but numbers and empty cells, and at least two different numbers.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::plot::{PREFERRED_AXIS, label, number, varying};
+use super::plot::{at_largest_variation, label, varying};
 use super::summary::{Point, Summary, Table};
 use super::svg::{Colour, Ink, Svg, escape};
 use crate::error::Result;
@@ -31,11 +31,8 @@ pub(super) struct Split {
 /// Of the best point of a folder, at the largest variation where that is swept; none where its tables have nothing of it.
 pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
     let all: Vec<&Point> = summary.points.iter().collect();
-    let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
-    let scale = |point: &&Point| scales.and_then(|column| number(&point.cells[column])).unwrap_or(0.0);
-    let largest = all.iter().map(scale).fold(f64::NEG_INFINITY, f64::max);
-    let at_largest = all.iter().filter(|point| scale(point) == largest);
-    let Some(best) = at_largest.rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return Ok(None) };
+    let (at_largest, _) = at_largest_variation(summary);
+    let Some(best) = at_largest.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return Ok(None) };
     let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
         let path = dir.join(file);
         let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };

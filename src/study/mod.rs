@@ -7,3 +7,4 @@ pub mod space;
 pub mod store;
 pub mod sweep;
 pub mod table;
+pub mod trial;

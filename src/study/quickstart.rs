@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::store::{Key, Trial};
-use super::table::{self, Parts, Point};
+use super::table::{self, ChipRow, Parts, Point};
+use super::trial::{Key, Trial};
 use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::data::{Dataset, Split};
@@ -213,6 +213,6 @@ impl Quickstart {
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
         let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.layer_names());
-        Ok(Point { settings, chips: trials.iter().map(Trial::row).collect(), more: vec![], split })
+        Ok(Point { settings, chips: trials.iter().map(ChipRow::from).collect(), more: vec![], split })
     }
 }

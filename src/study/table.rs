@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::store::{Split, Trial, components};
+use super::trial::{Split, Trial, components};
 use crate::atomic::Replacement;
 use crate::error::{Error, Result};
 use crate::numeric::stats::{Summary, summarise};
@@ -66,6 +66,21 @@ pub struct ChipRow {
     pub energy_pj_per_image: Option<f64>,
     /// Bytes that the companion arrays hold.
     pub sram_bytes: u64,
+}
+
+impl From<&Trial> for ChipRow {
+    fn from(trial: &Trial) -> Self {
+        let per_image = |count: u64| count as f64 / trial.images as f64;
+        ChipRow {
+            chip: trial.chip,
+            accuracy: trial.accuracy(),
+            spikes_per_image: per_image(trial.spikes),
+            clipped_per_image: per_image(trial.clipped),
+            saturated_per_image: per_image(trial.saturated),
+            energy_pj_per_image: trial.energy_fj.map(|fj| fj as f64 / 1000.0 / trial.images as f64),
+            sram_bytes: trial.sram_bytes,
+        }
+    }
 }
 
 impl Point {

@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::output::{self, OutputFolder, canonical};
-use crate::study::store::{self, Key, Store, Trial};
+use crate::study::store::{self, Store};
+use crate::study::trial::{Key, Trial};
 use crate::train::job::Job;
 use crate::train::{CHECKPOINT, FILES};
 

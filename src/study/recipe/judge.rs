@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Network};
 use crate::profile::Profile;
-use crate::study::store::Trial;
+use crate::study::trial::Trial;
 use crate::train::adapt::{Adaptation, Sample};
 
 /// Images that an attack's gradients are taken of at once; never changes a result.

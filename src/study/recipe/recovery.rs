@@ -6,8 +6,8 @@ use std::fmt::Write;
 use super::run::{Measured, Nominal};
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
-use crate::study::store::Trial;
-use crate::study::table::{Parts, Point, number};
+use crate::study::table::{ChipRow, Parts, Point, number};
+use crate::study::trial::Trial;
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
 fn settings(measured: &[Measured]) -> Vec<Vec<(String, String)>> {
@@ -54,7 +54,7 @@ fn shift(measured: &Measured) -> String {
 pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, layers: &[String]) -> Vec<Point> {
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
-        let chips = m.trials.iter().map(Trial::row).collect();
+        let chips = m.trials.iter().map(ChipRow::from).collect();
         let mut point = Point { settings, chips, more: vec![], split: Parts::of(&trials, layers) };
         let base = measured
             .iter()
@@ -63,8 +63,8 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
         let gains: Vec<f64> = base.map_or(vec![], |base| {
             // One trial stands for all chips where they are the same.
             let is = |trial: &&Trial, chip: u64| trial.chip == chip || base.trials.len() == 1;
-            let of = |chip: u64| base.trials.iter().find(|trial| is(trial, chip)).map(|trial| trial.row().accuracy);
-            m.trials.iter().filter_map(|trial| Some(trial.row().accuracy - of(trial.chip)?)).collect()
+            let of = |chip: u64| base.trials.iter().find(|trial| is(trial, chip)).map(|trial| trial.accuracy());
+            m.trials.iter().filter_map(|trial| Some(trial.accuracy() - of(trial.chip)?)).collect()
         });
         let gain = (!gains.is_empty()).then(|| summarise(&gains));
         let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);

@@ -13,7 +13,7 @@ use crate::monitor::Monitor;
 use crate::network::Network;
 use crate::profile::Profile;
 use crate::study::space::{GridPoint, cell};
-use crate::study::store::Trial;
+use crate::study::trial::Trial;
 use crate::train::config::TrainFile;
 use crate::train::job::Job;
 use crate::train::prune::Sparsity;
@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
                 taken: false,
             };
             let (trials, _) = self.judge.trials(&self.cache, &question, 0..1)?;
-            nominal.insert(at, trials[0].row().accuracy);
+            nominal.insert(at, trials[0].accuracy());
         }
         Ok(nominal)
     }

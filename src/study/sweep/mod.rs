@@ -18,8 +18,9 @@ pub use plan::Plan;
 
 use self::reader::{Reader, Setting, Subject};
 use self::run::Run;
-use super::store::{self, Key, OfKey, Trial};
+use super::store::{self, OfKey};
 use super::table::{Parts, Point, Tables};
+use super::trial::{Key, Trial};
 use crate::config::{Document, Overrides};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -178,7 +179,7 @@ pub fn merge(
             let trials = &trials[key];
             let Some(count) = chips.enough(&first_ones(trials)) else { return Ok(false) };
             let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
-            let rows = counted.iter().map(|trial| trial.row()).collect();
+            let rows = counted.iter().map(|trial| (*trial).into()).collect();
             tables.push(&Point {
                 settings: settings.clone(),
                 chips: rows,

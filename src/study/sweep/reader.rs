@@ -19,7 +19,7 @@ use crate::network::{Encoding, Model, Network};
 use crate::output::origin;
 use crate::profile::Profile;
 use crate::study::space::{GridPoint, cell};
-use crate::study::store::Key;
+use crate::study::trial::Key;
 
 /// A network and the images that it is judged on, which some points share.
 pub(super) struct Subject {

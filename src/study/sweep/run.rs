@@ -13,7 +13,8 @@ use crate::monitor::Monitor;
 use crate::network::Encoder;
 use crate::numeric::stats::summarise;
 use crate::output::OutputFolder;
-use crate::study::store::{self, OfKey, Store, Trial, shard_name};
+use crate::study::store::{self, OfKey, Store, shard_name};
+use crate::study::trial::Trial;
 
 /// A shard under way.
 pub(super) struct Run<'a> {
