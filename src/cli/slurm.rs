@@ -37,9 +37,14 @@ impl Submission<'_> {
         self.folder.join("slurm")
     }
 
+    /// Where a job's output goes.
+    fn log(&self, name: &str) -> String {
+        format!("--output=\"{}\"", self.logs().join(format!("{name}.log")).display())
+    }
+
     /// The job array's script.
     pub fn array(&self) -> Result<String> {
-        let head = [format!("--array=1-{}", self.tasks), format!("--output={}", self.logs().join("%a.log").display())];
+        let head = [format!("--array=1-{}", self.tasks), self.log("%a")];
         let body = format!(
             "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\nexec {} --resume --shard \"$SLURM_ARRAY_TASK_ID/{}\"\n",
             self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
@@ -50,7 +55,7 @@ impl Submission<'_> {
 
     /// The script that merges.
     pub fn merge(&self) -> Result<String> {
-        let head = [format!("--output={}", self.logs().join("merge.log").display())];
+        let head = [self.log("merge")];
         let words = [self.words[0].as_str(), "report", &self.folder.to_string_lossy()].map(quoted).join(" ");
         // A partition or an account holds for it too; what a task needs does not.
         let places = ["--partition", "-p", "--account", "-A", "--qos", "-q", "--cluster", "-M"];
