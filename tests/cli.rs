@@ -476,6 +476,7 @@ fn bad_input_is_refused_with_its_place() {
         (format!("{INFER} --exit confidence --json out.json"), 2, &["--exit", "`confidence`", "confidence:0.9"]),
         (format!("{INFER} --exit gamma:-1 --json out.json"), 2, &["--exit", "gamma:-1", "at least 0"]),
         (format!("{INFER} --adapt-batch 8 --json out.json"), 2, &["--adapt <N>"]),
+        (format!("{INFER} --calibration-data digits --json out.json"), 2, &["--calibration-data", "adc.range"]),
         (format!("{INFER} --adapt 1 --adapt-batch 1 --json out.json"), 2, &["--adapt-batch"]),
         (format!("{INFER} --adapt 99 --json out.json"), 2, &["--adapt: ", "99 batches of 64", "1437"]),
         (format!("{INFER} --adapt 1 --adapt-data imagenet --json out.json"), 2, &["--adapt-data: ", "imagenet"]),

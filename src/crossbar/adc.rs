@@ -221,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn a_calibrated_step_is_brought_to_a_chips_own_unit() {
+        let found = resolution(6, Some(0.25)).spanning(-16.0, 15.0);
+        let aligned = resolution(6, Some(0.3)).aligned(found);
+        assert_eq!((aligned.lowest, aligned.highest), (found.lowest, found.highest));
+        assert_eq!((found.step, aligned.step), (0.5, 0.6));
+        assert_eq!(resolution(6, None).aligned(found), found, "a free step stays");
+    }
+
+    #[test]
     fn calibration_clips_rare_sums_for_finer_steps() {
         let mut histogram = Histogram::new((-128.0, 128.0));
         for i in 0..10_000 {
