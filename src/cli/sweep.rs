@@ -12,7 +12,7 @@ use crate::report;
 use crate::study::store;
 use crate::study::sweep::{FILES, OWN_KEYS, Plan, Shard, Sweep};
 
-/// Evaluate a grid of settings, many chips each; resumes an unfinished sweep of the same configuration.
+/// Evaluate points of settings, many chips each; resumes an unfinished sweep of the same configuration.
 #[derive(clap::Args)]
 #[command(
     after_help = r#"Writes OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point) and OUT/report.html.
