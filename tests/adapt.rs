@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use common::profile;
 use crosspike::chip::{Blueprint, Chip};
@@ -260,7 +261,7 @@ fn an_adapted_chip_wins_accuracy_back() {
     };
     let network = trainer.run(Network::xavier(&model, 1), None, &Silent).unwrap();
     let sample = Sample { batches: 6, images: 64, data: None };
-    let adaptation = Adaptation::draw(&network, &model, &training, Encoding::Poisson, 1, &sample).unwrap();
+    let adaptation = Arc::new(Adaptation::draw(&network, &model, &training, Encoding::Poisson, 1, &sample).unwrap());
     let test_encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
     let mut images: Vec<u32> = adaptation.batches().iter().flat_map(|inputs| inputs.batch.indices.clone()).collect();
     images.sort_unstable();
@@ -269,12 +270,10 @@ fn an_adapted_chip_wins_accuracy_back() {
     assert!(adaptation.batches().iter().all(|inputs| inputs.encoder.key != test_encoder.key), "draws of their own");
 
     let engine = CpuEngine::default();
-    let accuracies = |scale: f64, adaptation: Option<&Adaptation>| {
+    let accuracies = |scale: f64, adaptation: Option<&Arc<Adaptation>>| {
         let (profile, mut accuracies) = (set(scale), Vec::new());
-        let mut evaluation = Evaluation::on(&engine, &test, test_encoder, model.steps);
-        if let Some(adaptation) = adaptation {
-            evaluation = evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
-        }
+        let evaluation = Evaluation::on(&engine, &test, test_encoder, model.steps)
+            .preparing(adaptation.map(|adaptation| adaptation.clone().preparation()));
         let blueprint = blueprint(&profile, &model, &network, Encoding::Poisson);
         let series = evaluation.series(&blueprint, 0..6, |_, result| {
             accuracies.push(result.accuracy);

@@ -50,10 +50,7 @@ fn evaluate(model: &Model, network: &Network, exit: Option<Exit>, batch: usize) 
     let blueprint = Blueprint::new(&profile, model, network, Encoding::Poisson, 7).unwrap();
     let engine = CpuEngine::default();
     let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
-    let mut evaluation = Evaluation::on(&engine, &data, encoder, model.steps).batches_of(batch);
-    if let Some(exit) = exit {
-        evaluation = evaluation.exiting(exit);
-    }
+    let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).batches_of(batch).exiting(exit);
     evaluation.run(&Chip::program(&blueprint, 3).unwrap()).unwrap()
 }
 

@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use common::trained::{accuracies, baseline, hardware, mean, model, train};
 use crosspike::chip::{Blueprint, Chip};
@@ -251,8 +252,8 @@ fn adapted(network: &Network, more: &[&str], chips: std::ops::Range<u64>) -> Vec
     let adaptation = Adaptation::draw(network, &model, &training, Encoding::Poisson, 1, &sample).unwrap();
     let (engine, encoder) = (CpuEngine::default(), Encoder::new(Encoding::Poisson, model.input, 1, 0));
     let mut accuracies = Vec::new();
-    let evaluation = Evaluation::on(&engine, &data, encoder, model.steps)
-        .preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
+    let evaluation =
+        Evaluation::on(&engine, &data, encoder, model.steps).preparing(Some(Arc::new(adaptation).preparation()));
     evaluation
         .series(&blueprint, chips, |_, result| {
             accuracies.push(result.accuracy);

@@ -170,6 +170,63 @@ fn points_name_checkpoints_profiles_and_data() {
 }
 
 #[test]
+fn points_adapt_norms_stop_early_and_prune() {
+    let folder = trained();
+    let folder = folder.path();
+    let more = "adapt = { batches = 3, images = 32 }\n[grid]\n\"exit\" = [\"none\", \"confidence:0.9\"]\n\
+                \"adapt.batches\" = [0, 3]\n\"sram.threshold\" = [0.0, 0.4]\n\
+                [[point]]\n\"sram.bits\" = 4\n\"sram.init\" = \"residual\"\n\"rram.variation.scale\" = 2.0\n";
+    write(folder, "s.toml", "3", more);
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    let results = read(folder, "swept", "results.csv");
+    let rows: Vec<Vec<&str>> = results.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|column| *column == name).unwrap();
+    let is = |row: &[&str], name: &str, value: &str| row[column(name)] == value;
+    for (exit, adapt, threshold) in [("none", "0", "0.0"), ("confidence:0.9", "3", "0.4"), ("none", "3", "0.0")] {
+        let mut words = format!(
+            "infer --model model.toml --checkpoint c.safetensors --data digits --limit 10 --profile profile.toml --chips 3 \
+             --set sram.bits=4 --set sram.init=residual --set rram.variation.scale=2 --set sram.threshold={threshold} --backend cpu \
+             --json out.json"
+        );
+        if exit != "none" {
+            words += &format!(" --exit {exit}");
+        }
+        if adapt != "0" {
+            words += " --adapt 3 --adapt-batch 32";
+        }
+        succeeds(folder, &words);
+        let report = json(folder.join("out.json"));
+        let chips = if exit == "none" { &report["chips"] } else { &report["early_exit"]["chips"] };
+        let alone: Vec<f64> = chips.as_array().unwrap().iter().map(|chip| chip["accuracy"].as_f64().unwrap()).collect();
+        let here = |row: &&Vec<&str>| {
+            is(row, "exit", exit) && is(row, "adapt.batches", adapt) && is(row, "sram.threshold", threshold)
+        };
+        let swept: Vec<&Vec<&str>> = rows[1..].iter().filter(here).collect();
+        let accuracies: Vec<f64> = swept.iter().map(|row| row[column("accuracy")].parse().unwrap()).collect();
+        assert_eq!(accuracies, alone, "{exit} {adapt} {threshold}");
+        let bytes = swept.iter().map(|row| row[column("sram_bytes")].parse::<f64>().unwrap()).sum::<f64>() / 3.0;
+        assert!((bytes - report["sram_bytes"].as_f64().unwrap()).abs() < 1e-9, "{bytes}");
+        assert!(
+            exit == "none" || swept.iter().all(|row| row[column("steps_per_image")].parse::<f64>().unwrap() < 6.0),
+            "{results}"
+        );
+    }
+    for (bad, expected) in [
+        ("[grid]\n\"adapt.batches\" = [-1]\n", "bad.toml:9:1: grid.adapt.batches"),
+        ("[grid]\n\"adapt.batches\" = [99999]\n", "expected fewer or smaller batches"),
+        ("[grid]\n\"adapt.images\" = [8]\n", "missing field `batches`"),
+        ("[grid]\n\"adapt.batch\" = [8]\n", "unknown field `batch`"),
+        ("[grid]\n\"exit\" = [\"confidence\"]\n", "bad.toml:9:1: grid.exit: early exit `confidence`: expected"),
+        ("exit = \"gama\"\n", "bad.toml:8:1: exit"),
+    ] {
+        write(folder, "bad.toml", "2", bad);
+        let output = crosspike(folder, "sweep bad.toml --out bad");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(expected) && output.status.code() == Some(2), "{bad}: {error}");
+    }
+}
+
+#[test]
 fn a_dry_run_counts_and_writes_nothing() {
     let folder = trained();
     let folder = folder.path();
@@ -348,7 +405,7 @@ fn layers_and_components_add_up() {
     assert_eq!(names, ["conv1", "conv2", "fc1", "fc2"]);
     assert!(components.iter().any(|row| row[1] == "adc") && components.iter().any(|row| row[1] == "cell_read"));
     for row in &summary {
-        let (spikes, energy): (f64, f64) = (row[7].parse().unwrap(), row[11].parse().unwrap());
+        let (spikes, energy): (f64, f64) = (row[7].parse().unwrap(), row[12].parse().unwrap());
         assert!((sum(&layers, &row[0], 2) - spikes).abs() < 1e-3, "{row:?}");
         assert!((sum(&layers, &row[0], 3) / energy - 1.0).abs() < 1e-6, "{row:?}");
         assert!((sum(&components, &row[0], 2) / energy - 1.0).abs() < 1e-6, "{row:?}");

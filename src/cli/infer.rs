@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ndarray::{Array2, Array3, Axis, stack};
 use ndarray_npy::WriteNpyExt;
@@ -89,13 +90,10 @@ pub fn run(args: &Args) -> Result<()> {
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let encoder = Encoder::new(*encoding, model.input, seed, 0);
-    let mut evaluation = Evaluation::on(engine.as_ref(), data, encoder, model.steps).batches_of(batch as usize);
-    if let Some(rule) = args.exit {
-        evaluation = evaluation.exiting(rule.of(network));
-    }
-    if let Some(adaptation) = &adaptation {
-        evaluation = evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
-    }
+    let evaluation = Evaluation::on(engine.as_ref(), data, encoder, model.steps)
+        .batches_of(batch as usize)
+        .exiting(args.exit.map(|rule| rule.of(network)))
+        .preparing(adaptation.map(|adaptation| Arc::new(adaptation).preparation()));
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);

@@ -42,16 +42,34 @@ pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companio
     let scheme = sram.effective_scheme();
     match source {
         Source::Latent(latent, kept) => {
-            Companion { weights: quantised(sram, latent, kept), shift: sram.shift.unwrap_or(0) }
+            let mut weights = quantised(sram, latent, kept);
+            prune(&mut weights, latent, sram.threshold);
+            Companion { weights, shift: sram.shift.unwrap_or(0) }
         }
         Source::Residual => {
             let missing = missing(cells);
-            match sram.shift {
+            let mut companion = match sram.shift {
                 Some(shift) => residual(scheme, sram.bits, &missing, shift),
                 None => best_residual(scheme, sram.bits, &missing),
-            }
+            };
+            prune(&mut companion.weights, &missing, sram.threshold);
+            companion
         }
     }
+}
+
+/// Leaves out what stands for a value that is not above a share of the layer's largest.
+fn prune(weights: &mut [f32], values: &[f32], threshold: f64) {
+    if threshold > 0.0 {
+        let keep = above(values, threshold as f32);
+        weights.iter_mut().zip(values).filter(|(_, value)| !keep(value)).for_each(|(w, _)| *w = 0.0);
+    }
+}
+
+/// Whether an element stays: |w| > threshold·max|w| of its layer (IEEE TCAD 2022, doi 10.1109/TCAD.2022.3197516).
+pub fn above(layer: &[f32], threshold: f32) -> impl Fn(&f32) -> bool + use<> {
+    let bar = threshold * crate::numeric::largest(layer);
+    move |w| w.abs() > bar
 }
 
 /// Quantised weights, 0 where an element is not there.
@@ -158,6 +176,23 @@ mod tests {
             let chosen = error(None);
             assert!((-6..=2).all(|s| chosen <= error(Some(s)) * 1.0001), "spread {spread}");
         }
+    }
+
+    #[test]
+    fn pruning_leaves_out_what_is_small_beside_the_layers_largest() {
+        let latent = [0.1, -0.4, 0.8, -0.39, 0.0];
+        let trained = Sram { bits: 4, threshold: 0.5, ..Sram::default() };
+        let source = Source::Latent(&latent, Some(&[true, true, true, true, true]));
+        let cells = ProgrammedCells::holding(vec![0.0; 5], vec![0.1, -0.4, 0.8, -0.39, 0.0]);
+        let whole = quantised(&trained, &latent, None);
+        assert_eq!(
+            program(&trained, source, &cells).weights,
+            [0.0, 0.0, whole[2], 0.0, 0.0],
+            "0.4 is not above half of 0.8"
+        );
+        let residual = |threshold| program(&Sram { threshold, ..sram(Some(0)) }, Source::Residual, &cells).weights;
+        assert_eq!(residual(0.0), [0.0, 0.5, -0.75, 0.5, 0.0]);
+        assert_eq!(residual(0.5), [0.0, 0.0, -0.75, 0.0, 0.0]);
     }
 
     #[test]

@@ -94,14 +94,15 @@ impl<'a> Evaluation<'a> {
         Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
     }
 
-    /// Passes each chip that a series programs through `prepare`, such as [`crate::train::adapt::Adaptation::adapt_one_of`].
-    pub fn preparing(self, prepare: impl Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a) -> Self {
-        Evaluation { prepare: Some(Box::new(prepare)), ..self }
+    /// Passes each chip that a series programs through `prepare`, where there is one, such as
+    /// [`crate::train::adapt::Adaptation::preparation`].
+    pub fn preparing(self, prepare: Option<impl Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a>) -> Self {
+        Evaluation { prepare: prepare.map(|prepare| Box::new(prepare) as _), ..self }
     }
 
-    /// Also gives what early exit comes to: [`ChipResult::exit`].
-    pub fn exiting(self, exit: Exit) -> Self {
-        Evaluation { exit: Some(exit), ..self }
+    /// Also gives what early exit comes to, where it is asked for: [`ChipResult::exit`].
+    pub fn exiting(self, exit: Option<Exit>) -> Self {
+        Evaluation { exit, ..self }
     }
 
     /// Runs every image on a chip, as it is.
@@ -147,7 +148,8 @@ impl<'a> Evaluation<'a> {
         (chips > 0).then(|| nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9 / chips as f64)
     }
 
-    fn program(&self, blueprint: &Blueprint, index: u64) -> Result<Chip> {
+    /// Programs a chip, and prepares it.
+    pub fn program(&self, blueprint: &Blueprint, index: u64) -> Result<Chip> {
         let began = Instant::now();
         let chip = Chip::program(blueprint, index)?;
         self.programming.chips.fetch_add(1, Ordering::Relaxed);

@@ -249,6 +249,9 @@ pub struct Sram {
     /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
+    /// Elements are left out that are not above this share of their layer's largest: pruning without training.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub threshold: f64,
     /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
     #[serde(skip_serializing_if = "is_zero")]
     pub sum_bits: u32,
@@ -282,6 +285,10 @@ impl Rounding {
 
 fn is_zero(bits: &u32) -> bool {
     *bits == 0
+}
+
+fn is_nothing(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// How companion arrays are trained and run; in a checkpoint, how they were.

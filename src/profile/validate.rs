@@ -358,6 +358,11 @@ impl Sram {
                 return refuse(key, format!("{bits}, expected 0 (no limit) or 2 to 31 bits"));
             }
         }
+        if !(0.0..1.0).contains(&self.threshold) {
+            let message =
+                format!("{}, expected a share of a layer's largest element: 0 (all stay) to below 1", self.threshold);
+            return refuse("threshold", message);
+        }
         if self.budget_bytes.is_some() && self.init != SramInit::Residual {
             return refuse("budget_bytes", "limits a residual; expected sram.init = \"residual\" with it".into());
         }
@@ -405,6 +410,8 @@ mod tests {
             "sram.bits=99",
             "sram.shift=400",
             "sram.init=other",
+            "sram.threshold=1.0",
+            "sram.threshold=-0.1",
         ] {
             let error = Profile::ideal(&[bad.into()]).expect_err(bad).to_string();
             let section = bad.split(['.', '=']).next().unwrap();

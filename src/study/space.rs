@@ -29,7 +29,7 @@ pub const MOST_POINTS: u64 = 1 << 20;
 /// `[sample]`: points drawn from ranges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Sample {
+pub struct Drawn {
     /// How points are drawn.
     #[serde(default)]
     pub method: Method,
@@ -180,8 +180,8 @@ pub fn listed_points(document: &Document, section: &str, list: &[Table]) -> Resu
 }
 
 /// The points of a sample, the section of that name; `seed` draws where it has none of its own.
-pub fn sampled_points(document: &Document, section: &str, sample: &Sample, seed: u64) -> Result<Vec<GridPoint>> {
-    let Sample { method, count, keys, .. } = sample;
+pub fn sampled_points(document: &Document, section: &str, sample: &Drawn, seed: u64) -> Result<Vec<GridPoint>> {
+    let Drawn { method, count, keys, .. } = sample;
     if !(1..=MOST_POINTS).contains(count) {
         let message = format!("{count}, expected 1 to {MOST_POINTS} points");
         return Err(document.error(&format!("{section}.count"), message));
@@ -285,7 +285,7 @@ mod tests {
 
     fn sampled(method: &str, count: u64, keys: &str) -> Vec<GridPoint> {
         let document = document(&format!("[sample]\nmethod = \"{method}\"\ncount = {count}\n[sample.keys]\n{keys}"));
-        let sample: Sample = document.table()["sample"].clone().try_into().unwrap();
+        let sample: Drawn = document.table()["sample"].clone().try_into().unwrap();
         sampled_points(&document, "sample", &sample, 7).unwrap()
     }
 

@@ -58,6 +58,8 @@ pub struct ChipRow {
     pub accuracy: f64,
     /// Spikes of all layers and steps, per image.
     pub spikes_per_image: f64,
+    /// Time steps that an image ran: fewer than the model's where images stop early.
+    pub steps_per_image: f64,
     /// Partial sums beyond a converter's range, per image.
     pub clipped_per_image: f64,
     /// Sums at which an adder saturated, per image.
@@ -75,6 +77,7 @@ impl From<&Trial> for ChipRow {
             chip: trial.chip,
             accuracy: trial.accuracy(),
             spikes_per_image: per_image(trial.spikes),
+            steps_per_image: per_image(trial.steps),
             clipped_per_image: per_image(trial.clipped),
             saturated_per_image: per_image(trial.saturated),
             energy_pj_per_image: trial.energy_fj.map(|fj| fj as f64 / 1000.0 / trial.images as f64),
@@ -110,6 +113,8 @@ impl Point {
 pub const LAYERS_CSV: &str = "layers.csv";
 /// Where energy is, a row a point and component.
 pub const COMPONENTS_CSV: &str = "components.csv";
+/// What images run.
+const STEPS: &str = "steps_per_image";
 /// What converters cut.
 const CLIPPED: &str = "adc_clipped_per_image";
 /// What adders cut.
@@ -156,9 +161,9 @@ fn failed(path: &Path) -> impl FnOnce(csv::Error) -> Error {
 }
 
 /// Columns of a chip.
-const RESULTS: [&str; 7] = ["chip", "accuracy", "spikes_per_image", "sram_bytes", CLIPPED, SATURATED, ENERGY];
+const RESULTS: [&str; 8] = ["chip", "accuracy", "spikes_per_image", STEPS, "sram_bytes", CLIPPED, SATURATED, ENERGY];
 /// Columns of a point.
-const SUMMARY: [&str; 11] = [
+const SUMMARY: [&str; 12] = [
     "chips",
     "accuracy_mean",
     "accuracy_std",
@@ -166,6 +171,7 @@ const SUMMARY: [&str; 11] = [
     "accuracy_min",
     "accuracy_max",
     "spikes_per_image",
+    STEPS,
     "sram_bytes",
     CLIPPED,
     SATURATED,
@@ -207,6 +213,7 @@ impl Tables {
                 row.chip.to_string(),
                 number(row.accuracy),
                 number(row.spikes_per_image),
+                number(row.steps_per_image),
                 row.sram_bytes.to_string(),
                 number(row.clipped_per_image),
                 number(row.saturated_per_image),
@@ -225,6 +232,7 @@ impl Tables {
             number(stats.min),
             number(stats.max),
             mean(|chip| chip.spikes_per_image),
+            mean(|chip| chip.steps_per_image),
             number(point.sram_bytes()),
             mean(|chip| chip.clipped_per_image),
             mean(|chip| chip.saturated_per_image),

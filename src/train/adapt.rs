@@ -20,12 +20,13 @@
 //! # Practice
 //!
 //! [`Sample`] says which images, and opens them; [`Adaptation::draw`] chooses and encodes them once, the same for all chips;
-//! [`Adaptation::adapt_one_of`] turns a programmed chip into an adapted one, and goes into [`Evaluation::preparing`] for a series
-//! of them. The result is a pure function of chip and batches, the same bits for any number of threads.
+//! [`Adaptation::adapt_one_of`] turns a programmed chip into an adapted one, and [`Adaptation::preparation`] goes into
+//! [`Evaluation::preparing`] for a series of them. The result is a pure function of chip and batches, the same bits for any number of threads.
 //!
 //! [`Evaluation::preparing`]: crate::engine::evaluate::Evaluation::preparing
 
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,15 +51,37 @@ pub struct Sample {
     /// Batches whose statistics are averaged.
     pub batches: usize,
     /// Images of each.
+    #[serde(default = "images_of_a_batch")]
     pub images: usize,
     /// The data set whose training images they are; absent: that of the tested images.
     pub data: Option<String>,
+}
+
+fn images_of_a_batch() -> usize {
+    64
 }
 
 impl Sample {
     /// Opens the training images, paths relative to `base`; an error where they are those of `tested`, a whole test set.
     pub fn open(&self, base: &Path, tested: &Dataset) -> Result<Dataset> {
         tested.training_beside(self.data.as_deref(), base)
+    }
+
+    /// An error where a training set has too few images or does not fit model and encoding.
+    pub fn check(&self, data: &Dataset, model: &Model, encoding: Encoding) -> Result<()> {
+        check_fit(data, model)?;
+        Encoding::resolve(Some(encoding), data.frame_steps(), model.steps)?;
+        let Sample { batches, images, .. } = *self;
+        check_size((batches > 0).then_some(images))?;
+        if batches.checked_mul(images).is_none_or(|needed| needed > data.len()) {
+            return Err(Error::Mismatch(format!(
+                "the adaptation takes {batches} batches of {images} images, `{}` has {} training images; expected \
+                 fewer or smaller batches",
+                data.spec(),
+                data.len()
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -80,18 +103,8 @@ impl<'a> Adaptation<'a> {
         seed: u64,
         sample: &Sample,
     ) -> Result<Self> {
-        check_fit(data, model)?;
-        Encoding::resolve(Some(encoding), data.frame_steps(), model.steps)?;
+        sample.check(data, model, encoding)?;
         let Sample { batches, images, .. } = *sample;
-        check_size((batches > 0).then_some(images))?;
-        if batches.checked_mul(images).is_none_or(|needed| needed > data.len()) {
-            return Err(Error::Mismatch(format!(
-                "the adaptation takes {batches} batches of {images} images, `{}` has {} training images; expected \
-                 fewer or smaller batches",
-                data.spec(),
-                data.len()
-            )));
-        }
         let encoder = Encoder::new(encoding, model.input, seed, EPOCH);
         check_memory(model, sample, &encoder)?;
         let order = epoch_order(data.len(), seed, EPOCH, true);
@@ -169,6 +182,11 @@ impl<'a> Adaptation<'a> {
         }
         let norms = self.norms(&Chip::read_before(blueprint, index)?)?;
         Ok(Self::with(norms, chip))
+    }
+
+    /// What [`Evaluation::preparing`](crate::engine::evaluate::Evaluation::preparing) takes.
+    pub fn preparation(self: Arc<Self>) -> impl Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a {
+        move |blueprint, index, chip| self.adapt_one_of(blueprint, index, chip)
     }
 
     fn with(norms: Vec<Norm>, mut chip: Chip) -> Chip {

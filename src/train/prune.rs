@@ -7,6 +7,7 @@
 
 use super::config::Prune;
 use super::pass::PassOutcome;
+use crate::crossbar::sram::above;
 use crate::network::companion::CompanionWeights;
 use crate::network::{Layer, Model, Network};
 
@@ -16,8 +17,7 @@ impl Prune {
         let skipped = usize::from(self.skip_first);
         for layer in network.layers.iter_mut().skip(skipped) {
             let Some(array) = &mut layer.sram else { continue };
-            let bar = self.threshold * crate::numeric::largest(&array.latent);
-            array.kept = Some(array.latent.iter().map(|w| w.abs() > bar).collect());
+            array.kept = Some(array.latent.iter().map(above(&array.latent, self.threshold)).collect());
         }
     }
 

@@ -1,6 +1,7 @@
 //! What chips do: the trials of one network on one hardware, run where they are not in the cache.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -131,14 +132,9 @@ impl<'a> Judge<'a> {
                 };
                 let adaptation = question.adapt.zip(training.as_ref()).map(draw).transpose()?;
                 let encoder = Encoder::new(*encoding, model.input, file.seed, 0);
-                let mut evaluation = Evaluation::on(self.engine, data, encoder, model.steps);
-                if let Some(rule) = question.exit {
-                    evaluation = evaluation.exiting(rule.of(network));
-                }
-                if let Some(adaptation) = &adaptation {
-                    evaluation =
-                        evaluation.preparing(|blueprint, index, chip| adaptation.adapt_one_of(blueprint, index, chip));
-                }
+                let evaluation = Evaluation::on(self.engine, data, encoder, model.steps)
+                    .exiting(question.exit.map(|rule| rule.of(network)))
+                    .preparing(adaptation.map(|adaptation| Arc::new(adaptation).preparation()));
                 evaluation.series(&blueprint, missing, |chip, result| {
                     keep(Trial::of(key, chip, result, model.steps, &price))
                 })?;

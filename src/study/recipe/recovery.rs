@@ -76,13 +76,6 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", optional(m.sparsity)),
             ("share_of_rram_bytes_percent", there(number(100.0 * point.sram_bytes() / m.rram_bytes))),
-            (
-                "steps_per_image",
-                number(
-                    m.trials.iter().map(|trial| trial.steps as f64 / trial.images as f64).sum::<f64>()
-                        / m.trials.len() as f64,
-                ),
-            ),
             ("points_regained", optional(gain.map(|gain| gain.mean))),
             ("points_regained_ci95", optional(gain.and_then(|gain| gain.ci95))),
             ("points_below_reference_without_variation", optional(below)),

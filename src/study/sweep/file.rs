@@ -10,16 +10,35 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config::Document;
+use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::Encoding;
 use crate::numeric::stats::summarise;
-use crate::study::space::{GridPoint, MOST_POINTS, Sample, grid_points, listed_points, product, sampled_points};
+use crate::study::space::{Drawn, GridPoint, MOST_POINTS, grid_points, listed_points, product, sampled_points};
+use crate::train::adapt::Sample;
 
 /// Keys of a sweep file that an override may set.
-pub const OWN_KEYS: [&str; 11] =
-    ["name", "question", "model", "checkpoint", "profile", "data", "test", "encoding", "limit", "chips", "seed"];
-/// Those that points may set, beside keys of the profile and, under `model.`, of the model.
-pub const POINT_KEYS: [&str; 4] = ["checkpoint", "profile", "data", "encoding"];
+pub const OWN_KEYS: [&str; 13] = [
+    "name",
+    "question",
+    "model",
+    "checkpoint",
+    "profile",
+    "data",
+    "test",
+    "encoding",
+    "adapt",
+    "exit",
+    "limit",
+    "chips",
+    "seed",
+];
+/// Those that points may set, beside keys of the profile and, under `model.`, of the model: strings.
+pub const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "encoding", "exit"];
+/// Before keys of the sweep's `adapt`, which points may set too.
+pub const ADAPT: &str = "adapt.";
+/// How a point says that it does without early exit.
+pub const NO_EXIT: &str = "none";
 
 /// A sweep file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +60,10 @@ pub struct SweepFile {
     pub test: Option<String>,
     /// The encoder.
     pub encoding: Option<Encoding>,
+    /// Training images that the norms of each chip are estimated on anew, before it is judged; 0 batches: none.
+    pub adapt: Option<Sample>,
+    /// Stops early by this rule; accuracy, steps and spikes are then those of the early answers.
+    pub exit: Option<ExitRule>,
     /// The first images of the test set; absent: all.
     pub limit: Option<usize>,
     /// Chips a point.
@@ -49,7 +72,8 @@ pub struct SweepFile {
     /// The seed of chips and encoding.
     #[serde(default = "one")]
     pub seed: u64,
-    /// Values by key: profile keys, model keys under `model.`, `checkpoint`, `profile`, `data`, `encoding`.
+    /// Values by key: profile keys, model keys under `model.`, `checkpoint`, `profile`, `data`, `encoding`, `adapt.batches`,
+    /// `adapt.images`, `adapt.data`, `exit`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
@@ -58,7 +82,7 @@ pub struct SweepFile {
     #[schemars(with = "Vec<BTreeMap<String, serde_json::Value>>")]
     pub point: Vec<Table>,
     /// Points drawn from ranges.
-    pub sample: Option<Sample>,
+    pub sample: Option<Drawn>,
 }
 
 fn one() -> u64 {

@@ -5,11 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::reader::Setting;
 use super::{Shard, Sweep, first_ones};
-use crate::chip::Chip;
 use crate::engine::Engine;
-use crate::engine::evaluate::Evaluation;
 use crate::error::Result;
-use crate::network::Encoder;
 use crate::study::store::{self, OfKey};
 
 /// Points that are timed.
@@ -76,19 +73,17 @@ impl Sweep {
 
     /// What a trial at a point takes, of some images' time.
     fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
-        let (subject, seed) = (&setting.subject, self.file.seed);
-        let (images, blueprint) = (&subject.images, setting.calibrated(seed)?);
+        let (images, seed) = (setting.subject.images.data.len(), self.file.seed);
+        let blueprint = setting.calibrated(seed)?;
+        let some = images.min(IMAGES);
+        let evaluation = setting.evaluation(engine, seed, None)?.of_images((0..some).collect());
         let began = Instant::now();
-        let chip = Chip::program(&blueprint, 0)?;
+        let chip = evaluation.program(&blueprint, 0)?;
         let programmed = began.elapsed();
-        let some = images.data.len().min(IMAGES);
-        let encoder = Encoder::new(subject.encoding, subject.model.input, seed, 0);
-        let evaluation =
-            Evaluation::on(engine, &images.data, encoder, subject.model.steps).of_images((0..some).collect());
         // The first run also encodes, and brings kernels to a graphics card.
         evaluation.run(&chip)?;
         let began = Instant::now();
         evaluation.run(&chip)?;
-        Ok(programmed + began.elapsed().mul_f64(images.data.len() as f64 / some as f64))
+        Ok(programmed + began.elapsed().mul_f64(images as f64 / some as f64))
     }
 }

@@ -7,19 +7,23 @@ use std::sync::{Arc, OnceLock};
 use serde_json::json;
 
 use super::SweepFile;
-use super::file::POINT_KEYS;
+use super::file::{ADAPT, NO_EXIT, POINT_KEYS};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
+use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
+use crate::engine::evaluate::Evaluation;
 use crate::engine::evaluate::check_fit;
+use crate::engine::exit::ExitRule;
 use crate::error::Result;
-use crate::network::{Encoding, Model, Network};
+use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::origin;
 use crate::profile::Profile;
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
+use crate::train::adapt::{Adaptation, Sample};
 
 /// A network and the images that it is judged on, which some points share.
 pub(super) struct Subject {
@@ -38,7 +42,7 @@ pub(super) struct Images {
     /// The key that names the training images beside them, and the name.
     training: (String, String),
     /// Those that converters' ranges are profiled on, where any are.
-    profiled: OnceLock<Dataset>,
+    profiled: OnceLock<Arc<Dataset>>,
 }
 
 /// One point: what is set, and the hardware and network that come of it.
@@ -46,6 +50,9 @@ pub(super) struct Setting {
     pub shown: Vec<(String, String)>,
     pub profile: Profile,
     pub subject: Arc<Subject>,
+    /// What every chip's norms are adapted on.
+    pub adapt: Option<(Sample, Arc<Dataset>)>,
+    pub exit: Option<ExitRule>,
     pub key: Key,
 }
 
@@ -54,9 +61,28 @@ impl Setting {
     pub fn calibrated(&self, seed: u64) -> Result<Blueprint<'_>> {
         let blueprint = blueprint(&self.profile, &self.subject, seed)?;
         match self.subject.images.profiled.get() {
-            Some(training) => with_ranges(blueprint, seed, || Ok(training)),
+            Some(training) => with_ranges(blueprint, seed, || Ok(&**training)),
             None => Ok(blueprint),
         }
+    }
+
+    /// Its chips' evaluation: on the inputs of another one of the same subject, where there is one.
+    pub fn evaluation<'a>(
+        &'a self,
+        engine: &'a dyn Engine,
+        seed: u64,
+        earlier: Option<Evaluation<'a>>,
+    ) -> Result<Evaluation<'a>> {
+        let Subject { model, network, encoding, images, .. } = &*self.subject;
+        let adapted = |(sample, training): &(Sample, Arc<Dataset>)| {
+            Adaptation::draw(network, model, training, *encoding, seed, sample)
+                .map(|adaptation| Arc::new(adaptation).preparation())
+        };
+        let encoder = Encoder::new(*encoding, model.input, seed, 0);
+        let evaluation = earlier.unwrap_or_else(|| Evaluation::on(engine, &images.data, encoder, model.steps));
+        Ok(evaluation
+            .exiting(self.exit.map(|rule| rule.of(network)))
+            .preparing(self.adapt.as_ref().map(adapted).transpose()?))
     }
 }
 
@@ -77,6 +103,8 @@ pub(super) struct Reader<'a> {
     models: Document,
     checkpoints: HashMap<PathBuf, Checkpoint>,
     images: HashMap<String, Arc<Images>>,
+    /// Training images, by the test set that they stand beside and the name that they were asked for by.
+    training: HashMap<[String; 2], Arc<Dataset>>,
     last: Option<Arc<Subject>>,
     /// What the user should know of some point.
     pub notices: Vec<String>,
@@ -101,6 +129,7 @@ impl<'a> Reader<'a> {
             models,
             checkpoints: HashMap::new(),
             images: HashMap::new(),
+            training: HashMap::new(),
             last: None,
             notices: vec![],
         })
@@ -108,8 +137,10 @@ impl<'a> Reader<'a> {
 
     /// A point with all that it names.
     pub fn setting(&mut self, point: &GridPoint) -> Result<Setting> {
-        if let Some((key, value)) = point.iter().find(|(key, value)| is_own(key) && !value.is_str()) {
-            let message = "expected names of files, or of data sets, as strings";
+        if let Some((key, value)) =
+            point.iter().find(|(key, value)| POINT_KEYS.contains(&key.as_str()) && !value.is_str())
+        {
+            let message = format!("{value}, expected a string");
             return Err(self.document.error(&self.section(key, value), message));
         }
         let (profile, subject) = (self.profile(point)?, self.subject(point)?);
@@ -128,20 +159,77 @@ impl<'a> Reader<'a> {
         if profile.wants_calibration() {
             identity["calibration_data_fingerprint"] = self.profiled(images)?.fingerprint().into();
         }
+        let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
+        if let Some((sample, training)) = &adapt {
+            identity["adapt"] = json!(sample);
+            identity["adapt_data_fingerprint"] = training.fingerprint().into();
+        }
+        if let Some(rule) = exit {
+            identity["exit"] = json!(rule);
+        }
         let key = Key::of(&origin("trial", identity));
         let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
         let shown = self.keys.iter().map(|key| (key.clone(), value(key))).collect();
-        Ok(Setting { shown, profile, subject, key })
+        Ok(Setting { shown, profile, subject: subject.clone(), adapt, exit, key })
     }
 
     /// The training images beside some.
-    fn profiled<'i>(&self, images: &'i Images) -> Result<&'i Dataset> {
+    fn profiled<'i>(&mut self, images: &'i Images) -> Result<&'i Dataset> {
         if images.profiled.get().is_none() {
             let (key, spec) = &images.training;
-            let training = images.whole.training_beside(Some(spec), self.document.base(key));
-            let _ = images.profiled.set(training.map_err(self.document.locate(key))?);
+            let _ = images.profiled.set(self.training(images, key, spec)?);
         }
         Ok(images.profiled.get().expect("it was set"))
+    }
+
+    /// The training images that a key names, beside those that are judged.
+    fn training(&mut self, images: &Images, key: &str, spec: &str) -> Result<Arc<Dataset>> {
+        let name = [images.whole.spec().to_string(), spec.to_string()];
+        if let Some(training) = self.training.get(&name) {
+            return Ok(training.clone());
+        }
+        let training = images.whole.training_beside(Some(spec), self.document.base(key));
+        let training = Arc::new(training.map_err(self.document.locate(key))?);
+        self.training.insert(name, training.clone());
+        Ok(training)
+    }
+
+    /// What a point's chips are adapted on.
+    fn adapt(&mut self, point: &GridPoint, subject: &Subject) -> Result<Option<(Sample, Arc<Dataset>)>> {
+        let mut table =
+            self.document.table().get("adapt").and_then(|adapt| adapt.as_table()).cloned().unwrap_or_default();
+        let mut place = "adapt".to_string();
+        for (key, value) in point {
+            let Some(name) = key.strip_prefix(ADAPT) else { continue };
+            place = self.section(key, value);
+            table.insert(name.into(), value.clone());
+        }
+        if table.is_empty() {
+            return Ok(None);
+        }
+        let sample = table.try_into::<Sample>().map_err(|error| {
+            let message = format!("{}; expected numbers of `batches` and `images`, and `data`", error.message().trim());
+            self.document.error(&place, message)
+        })?;
+        if sample.batches == 0 {
+            return Ok(None);
+        }
+        let (key, spec) = match &sample.data {
+            Some(data) => (place.clone(), data.clone()),
+            None => subject.images.training.clone(),
+        };
+        let training = self.training(&subject.images, &key, &spec)?;
+        sample.check(&training, &subject.model, subject.encoding).map_err(self.document.locate(&place))?;
+        Ok(Some((sample, training)))
+    }
+
+    /// When a point's images stop.
+    fn exit(&self, point: &GridPoint) -> Result<Option<ExitRule>> {
+        let Some((key, value)) = point.iter().find(|(key, _)| key == "exit") else { return Ok(self.file.exit) };
+        match value.as_str() {
+            None | Some(NO_EXIT) => Ok(None),
+            Some(rule) => rule.parse().map(Some).map_err(self.document.locate(&self.section(key, value))),
+        }
     }
 
     /// What a point gives a key of the sweep's own.
@@ -258,5 +346,5 @@ impl<'a> Reader<'a> {
 
 /// Whether a key of a point is the sweep's own.
 fn is_own(key: &str) -> bool {
-    POINT_KEYS.contains(&key)
+    POINT_KEYS.contains(&key) || key.starts_with(ADAPT)
 }

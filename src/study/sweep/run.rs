@@ -10,7 +10,6 @@ use crate::engine::evaluate::Evaluation;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::Encoder;
 use crate::numeric::stats::summarise;
 use crate::output::OutputFolder;
 use crate::study::store::{self, OfKey, Store, shard_name};
@@ -106,13 +105,8 @@ impl<'a> Run<'a> {
         let seed = self.sweep.file.seed;
         let blueprint = setting.calibrated(seed)?;
         let price = Price::of(&blueprint);
-        let evaluation = match self.last.take() {
-            Some((same, evaluation)) if Arc::ptr_eq(same, subject) => evaluation,
-            _ => {
-                let encoder = Encoder::new(subject.encoding, subject.model.input, seed, 0);
-                Evaluation::on(self.engine, &subject.images.data, encoder, subject.model.steps)
-            }
-        };
+        let earlier = self.last.take().filter(|(same, _)| Arc::ptr_eq(same, subject)).map(|(_, evaluation)| evaluation);
+        let evaluation = setting.evaluation(self.engine, seed, earlier)?;
         let note = self.note();
         evaluation.series(&blueprint, missing, |chip, result| {
             let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
