@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The exit code of a process that was asked to stop: 128 and the number of SIGINT, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+
 /// The result of every fallible function of the crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -61,10 +64,12 @@ impl Error {
         move |source| Error::Io { path, source }
     }
 
-    /// The process exit code: 2 for what the user typed or wrote in TOML, 1 for everything else.
+    /// The process exit code: 2 for what the user typed or wrote in TOML, 130 where the user asked to stop, 1 for everything
+    /// else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config { .. } | Error::Usage(_) => 2,
+            Error::Interrupted(_) => INTERRUPTED,
             _ => 1,
         }
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub trait Monitor: Sync {
     /// A piece of work of `total` units begins.
     fn begin(&self, what: &str, total: u64);
+    /// So many of its units take no time: they are there already, or no longer asked for.
+    fn skip(&self, units: u64);
     /// `done` units in all are finished; `note` is a short state such as the loss.
     fn progress(&self, done: u64, note: &str);
     /// The piece of work is over.
@@ -25,6 +27,7 @@ pub struct Silent;
 
 impl Monitor for Silent {
     fn begin(&self, _: &str, _: u64) {}
+    fn skip(&self, _: u64) {}
     fn progress(&self, _: u64, _: &str) {}
     fn end(&self) {}
     fn line(&self, _: &str) {}

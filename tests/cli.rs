@@ -67,7 +67,7 @@ fn a_killed_or_interrupted_training_goes_on_and_ends_in_the_same_bytes() {
     assert!(signal.success());
     let output = interrupted.wait_with_output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && message.contains("goes on from here"), "{message}");
+    assert!(output.status.code() == Some(130) && message.contains("goes on from here"), "{message}");
     train("interrupted");
     for file in ["checkpoint.safetensors", "best.safetensors", "log.csv"] {
         let read = |run: &str| fs::read(folder.path().join(run).join(file)).unwrap();
@@ -627,4 +627,55 @@ fn attack_tells_accuracy_against_epsilon_and_one_chip_can_be_asked_for() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && text.contains(expected), "{words}: {text}");
     }
+}
+
+#[test]
+fn every_command_tells_programs_what_it_tells_people() {
+    let folder = trained();
+    let at = folder.path();
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\
+                 limit = 5\nchips = 2\n[grid]\n\"sram.bits\" = [0, 2]\n";
+    std::fs::write(at.join("s.toml"), sweep).unwrap();
+    let recipe = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n\
+                  evaluate = { limit = 5, chips = 2 }\n[[stage]]\nname = \"a\"\ncheckpoint = \"c.safetensors\"\n";
+    std::fs::write(at.join("r.toml"), recipe).unwrap();
+    std::fs::write(at.join("g.csv"), "1e-5,2e-5\n3e-5,4e-5\n").unwrap();
+    std::fs::write(at.join("v.csv"), "0.1,0.2\n").unwrap();
+    let cases: &[(&str, &str)] = &[
+        ("train train.toml --out t", "/test/accuracy"),
+        ("sweep s.toml --out s --dry-run", "/seconds"),
+        ("sweep s.toml --out s --shard 1/2", "/shards"),
+        ("sweep s.toml --out s --shard 2/2", "/points/1/accuracy_mean"),
+        ("recipe r.toml --out r", "/points/0/accuracy_mean"),
+        ("report s", "/wrote"),
+        ("export s s.parquet", "/wrote"),
+        ("check s.toml r.toml", "/1/is"),
+        ("map --model model.toml --profile profile.toml", "/layers/0/tiles"),
+        ("tile --conductances g.csv --voltages v.csv --word-ohm 1 --bit-ohm 1", "/bit_line_amperes/0/1"),
+        ("import c.safetensors d.safetensors", "/tensors"),
+        ("gpus", "/adapters"),
+        ("schema model", "/properties"),
+        ("completions bash", "/script"),
+        ("man pages", "/wrote"),
+        (INFER, "/accuracy/mean"),
+    ];
+    for (words, key) in cases {
+        let backend = if words.contains("sweep") || words.contains("recipe") { " --backend cpu" } else { "" };
+        succeeds(at, &format!("{words}{backend} --json out.json"));
+        let report = json(at.join("out.json"));
+        assert!(report.pointer(key).is_some_and(|value| !value.is_null()), "{words}: {report}");
+    }
+    // On standard output, in place of the text.
+    let said = succeeds(at, &format!("{INFER} --json -"));
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report, json(at.join("out.json")));
+    // What is wrong stands among what is not, and the exit code tells.
+    let output = crosspike(at, "check s.toml g.csv model.toml --json out.json");
+    let report = json(at.join("out.json"));
+    assert_eq!(
+        (output.status.code(), report[1]["error"].is_string(), report[2]["is"].is_string()),
+        (Some(1), true, true)
+    );
+    let refused = crosspike(at, "gpus --json missing/out.json");
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
 }

@@ -113,6 +113,7 @@ struct StopAfter(std::sync::atomic::AtomicI64);
 
 impl Monitor for StopAfter {
     fn begin(&self, _: &str, _: u64) {}
+    fn skip(&self, _: u64) {}
     fn progress(&self, _: u64, _: &str) {
         self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::chips::{ChipArgs, Setup};
-use super::{say, terminal::Terminal};
+use super::{said::Said, terminal::Terminal};
 use crate::atomic;
 use crate::attack::{Method, Name, Plan, gradient::check_encoding};
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::{Summary, summarise};
-use crate::output::canonical;
 use crate::train::check_memory;
 
 /// Evaluate chips on adversarial images: accuracy against the largest change of a pixel, ε.
@@ -40,22 +39,17 @@ pub struct Args {
     /// The size of a step of pgd, in the unit of ε; default 2.5·ε/K.
     #[arg(long, value_name = "A", allow_negative_numbers = true)]
     step_size: Option<f64>,
-    /// Write the results as JSON to this file, replacing it.
-    #[arg(long, value_name = "F.json")]
-    json: Option<PathBuf>,
     /// Write a row an ε and chip to this file, replacing it.
     #[arg(long, value_name = "F.csv")]
     csv: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let steps = args.steps.map(|steps| steps as usize);
     let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
     let method = plan.method()?;
-    for path in args.json.iter().chain(&args.csv) {
-        atomic::check_folder(path)?;
-    }
+    args.csv.as_deref().map_or(Ok(()), atomic::check_folder)?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let setup = args.chips.read()?;
     let Setup { model, data, encoding, .. } = &setup;
@@ -77,26 +71,24 @@ pub fn run(args: &Args) -> Result<()> {
         Ok(())
     })?;
     terminal.end();
-    if let Some(path) = &args.json {
-        let mut origin = args.chips.origin("attack", &setup, &blueprint, engine.as_ref());
-        origin["configuration"]["attack"] = json!({
-            "method": args.method.as_str(), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
-            "steps": method.steps(), "step_size": args.step_size,
-        });
-        let points = points.iter().map(|point| {
-            let stats = point.accuracy();
-            json!({
-                "epsilon": point.epsilon,
-                "step_size": method.step_size(point.epsilon),
-                "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
-                "chips": point.chips.iter().map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
-            })
-        });
-        let report = json!({
-            "points": points.collect::<Vec<_>>(), "epsilon_unit": attack.unit(), "images": data.len(), "origin": origin,
-        });
-        atomic::write(path, canonical(&report).as_bytes())?;
-    }
+    let mut origin = args.chips.origin("attack", &setup, &blueprint, engine.as_ref());
+    origin["configuration"]["attack"] = json!({
+        "method": args.method.as_str(), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
+        "steps": method.steps(), "step_size": args.step_size,
+    });
+    let to_json = |point: &Point| {
+        let stats = point.accuracy();
+        json!({
+            "epsilon": point.epsilon,
+            "step_size": method.step_size(point.epsilon),
+            "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
+            "chips": point.chips.iter().map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
+        })
+    };
+    let report = json!({
+        "points": points.iter().map(to_json).collect::<Vec<_>>(), "epsilon_unit": attack.unit(), "images": data.len(),
+        "origin": origin,
+    });
     if let Some(path) = &args.csv {
         atomic::write(path, csv(&points).as_bytes())?;
     }
@@ -104,14 +96,15 @@ pub fn run(args: &Args) -> Result<()> {
         Method::Fgsm => String::new(),
         Method::Pgd { steps, .. } => format!(", {steps} steps"),
     };
-    say(&format!(
+    let text = format!(
         "{}{steps}; ε in units of {}; {count} chips, {} images, {}\n\n{}",
         args.method.as_str(),
         attack.unit(),
         data.len(),
         engine.name(),
         table(&points)
-    ))
+    );
+    Ok(Said::new(text, report))
 }
 
 /// All chips at one ε.

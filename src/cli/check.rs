@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::say;
-use super::terminal::note;
+use serde_json::json;
+
+use super::said::Said;
+use super::terminal::tell_error;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
 use crate::error::{Error, Result};
@@ -17,7 +19,7 @@ use crate::train::job::Job;
 #[derive(clap::Args)]
 #[command(after_help = "\
 What a TOML file is shows in its keys: `stage` is a recipe's, `train` a training's, `checkpoint` a sweep's, `layers` a model's;
-every other is a profile. Exit code 0 where all are fine, else that of the first error, after all errors.
+every other is a profile. Exit code 0 where all are fine, else that of the first error, after all others.
 
 Example:
   crosspike check hw_profiles/*.toml models/*.toml runs/baseline/checkpoint.safetensors")]
@@ -28,16 +30,25 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
-    let mut first: Option<Error> = None;
+pub fn run(args: &Args) -> Result<Said> {
+    let (mut text, mut files, mut first) = (vec![], vec![], None::<Error>);
     for file in &args.files {
+        let name = file.display().to_string();
         match check(file) {
-            Ok(what) => say(&format!("{}: {what}", file.display()))?,
-            Err(error) if first.is_none() => first = Some(error),
-            Err(error) => note(&format!("error: {error}")),
+            Ok(what) => {
+                text.push(format!("{name}: {what}"));
+                files.push(json!({ "file": name, "is": what }));
+            }
+            Err(error) => {
+                files.push(json!({ "file": name, "error": error.to_string() }));
+                match &first {
+                    None => first = Some(error),
+                    Some(_) => tell_error(&error),
+                }
+            }
         }
     }
-    first.map_or(Ok(()), Err)
+    Ok(Said::new(text.join("\n"), json!(files)).failing(first))
 }
 
 /// What a file is, where it is fine.

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::say;
+use serde_json::json;
+
+use super::said::Said;
 use crate::error::{Error, Result};
 use crate::study::export::{Format, export};
 
@@ -26,7 +28,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let Args { folder, to, table, force } = args;
     let Some(format) = Format::of(to) else {
         return Err(Error::Usage(format!("{}: expected a name that ends in .csv, .jsonl or .parquet", to.display())));
@@ -35,5 +37,5 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Error::Usage(format!("{} is there; use --force to replace it", to.display())));
     }
     export(&folder.join(format!("{table}.csv")), format, to)?;
-    say(&format!("wrote {}", to.display()))
+    Ok(Said::new(format!("wrote {}", to.display()), json!({ "wrote": to })))
 }

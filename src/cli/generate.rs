@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use serde_json::json;
 
+use super::said::Said;
 use crate::error::{Error, Result};
 
 /// Print a shell's completions.
@@ -30,14 +32,17 @@ pub struct Man {
 }
 
 /// Prints completions.
-pub fn completions(args: &Completions) -> Result<()> {
+pub fn completions(args: &Completions) -> Result<Said> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut super::Cli::command(), "crosspike", &mut text);
-    super::say(String::from_utf8_lossy(&text).trim_end())
+    let script = String::from_utf8_lossy(&text).trim_end().to_string();
+    let json = json!({ "shell": args.shell.to_string(), "script": script });
+    Ok(Said::new(script, json))
 }
 
 /// Writes manual pages.
-pub fn man(args: &Man) -> Result<()> {
+pub fn man(args: &Man) -> Result<Said> {
     std::fs::create_dir_all(&args.folder).map_err(Error::io(&args.folder))?;
-    clap_mangen::generate_to(super::Cli::command(), &args.folder).map_err(Error::io(&args.folder))
+    clap_mangen::generate_to(super::Cli::command(), &args.folder).map_err(Error::io(&args.folder))?;
+    Ok(Said::new(format!("wrote the pages to {}", args.folder.display()), json!({ "wrote": args.folder })))
 }

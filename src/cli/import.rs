@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::say;
+use serde_json::json;
+
+use super::said::Said;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
@@ -20,11 +22,13 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     if args.output.exists() && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }
     let checkpoint = Checkpoint::read(&args.input)?;
     checkpoint.write(&args.output)?;
-    say(&format!("wrote {} tensors to {}", checkpoint.tensors.len(), args.output.display()))
+    let (tensors, to) = (checkpoint.tensors.len(), &args.output);
+    let text = format!("wrote {tensors} tensors to {}", to.display());
+    Ok(Said::new(text, json!({ "wrote": to, "tensors": tensors, "sha256": Checkpoint::read(to)?.hash() })))
 }

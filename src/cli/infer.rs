@@ -9,7 +9,7 @@ use ndarray_npy::WriteNpyExt;
 use serde_json::json;
 
 use super::chips::{ChipArgs, Setup};
-use super::{say, terminal::Terminal};
+use super::{said::Said, terminal::Terminal};
 use crate::atomic;
 use crate::crossbar::cost::{Spent, SpikeSim};
 use crate::data::Dataset;
@@ -21,7 +21,6 @@ use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Model};
 use crate::numeric::stats::summarise;
-use crate::output::canonical;
 use crate::train::adapt::{Adaptation, Sample};
 
 /// Evaluate a checkpoint on manufactured chips.
@@ -63,16 +62,11 @@ pub struct Args {
     /// Write the logits, f32 [chips, images, classes], to this .npy file, replacing it.
     #[arg(long, value_name = "F.npy")]
     logits: Option<PathBuf>,
-    /// Write the results as JSON to this file, replacing it.
-    #[arg(long, value_name = "F.json")]
-    json: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
-    for path in args.logits.iter().chain(&args.json) {
-        atomic::check_folder(path)?;
-    }
+pub fn run(args: &Args) -> Result<Said> {
+    args.logits.as_deref().map_or(Ok(()), atomic::check_folder)?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
@@ -135,28 +129,25 @@ pub fn run(args: &Args) -> Result<()> {
     let write_pulses = write_pulses as f64 / chips as f64;
     let programming_pj = setup.profile.cost.energy_pj.write_pulse.map(|pj| pj * write_pulses);
     let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
-    if let Some(path) = &args.json {
-        let report = json!({
-            "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
-            "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
-            "images": data.len(),
-            "spikes": by_layer(model, &counts.spikes),
-            "events": {
-                "input_pulses": counts.input,
-                "adc_clipped": by_layer(model, &counts.clipped),
-                "adder_saturated": by_layer(model, &counts.saturated),
-            },
-            "energy": energy.as_ref().map(|energy| json!({
-                "pj_per_image": energy, "spikesim_dense": SpikeSim::of(model, 64),
-            })),
-            "sram_bytes": sram_bytes,
-            "write_pulses": write_pulses,
-            "programming_pj": programming_pj,
-            "early_exit": early,
-            "origin": origin,
-        });
-        atomic::write(path, canonical(&report).as_bytes())?;
-    }
+    let report = json!({
+        "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
+        "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
+        "images": data.len(),
+        "spikes": by_layer(model, &counts.spikes),
+        "events": {
+            "input_pulses": counts.input,
+            "adc_clipped": by_layer(model, &counts.clipped),
+            "adder_saturated": by_layer(model, &counts.saturated),
+        },
+        "energy": energy.as_ref().map(|energy| json!({
+            "pj_per_image": energy, "spikesim_dense": SpikeSim::of(model, 64),
+        })),
+        "sram_bytes": sram_bytes,
+        "write_pulses": write_pulses,
+        "programming_pj": programming_pj,
+        "early_exit": early,
+        "origin": origin,
+    });
     if let Some(path) = &args.logits {
         write_logits(path, &logits)?;
     }
@@ -167,34 +158,37 @@ pub fn run(args: &Args) -> Result<()> {
         _ => String::new(),
     };
     let spikes = counts.total_spikes() as f64 / (chips * data.len() as u64) as f64;
-    say(&format!(
+    let mut text = vec![format!(
         "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}",
         stats.mean,
         data.len(),
         engine.name()
-    ))?;
+    )];
     if setup.profile.converts() {
         let per_image = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / (chips * data.len() as u64) as f64;
         let (clipped, saturated) = (per_image(&counts.clipped), per_image(&counts.saturated));
-        say(&format!(
+        text.push(format!(
             "an image: {clipped:.1} sums beyond the converters' range, {saturated:.1} beyond the adders' width"
-        ))?;
+        ));
     }
     if let Some((Sample { batches, images, .. }, training)) = sample.zip(training) {
         let data = training.spec();
-        say(&format!("each chip's norms were adapted on {batches} batches of {images} training images of `{data}`"))?;
+        text.push(format!(
+            "each chip's norms were adapted on {batches} batches of {images} training images of `{data}`"
+        ));
     }
     if sram_bytes > 0.0 {
         let share = 100.0 * sram_bytes / blueprint.rram_bytes();
-        say(&format!("companion arrays hold {sram_bytes:.0} bytes a chip, {share:.0} % of the RRAM's weights"))?;
+        text.push(format!("companion arrays hold {sram_bytes:.0} bytes a chip, {share:.0} % of the RRAM's weights"));
     }
     if let Some(energy) = &energy {
-        say(&described(energy))?;
+        text.push(described(energy));
     }
     if let Some(pj) = programming_pj {
-        say(&format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6))?;
+        text.push(format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6));
     }
-    early.map_or(Ok(()), |early| say(&early.to_string()))
+    text.extend(early.map(|early| early.to_string()));
+    Ok(Said::new(text.join("\n"), report))
 }
 
 impl Args {

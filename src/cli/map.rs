@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::say;
-use crate::atomic;
+use super::said::Said;
 use crate::config::Overrides;
 use crate::crossbar::cost::{area, tile_efficiency};
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::error::Result;
 use crate::network::Model;
-use crate::output::{canonical, origin};
+use crate::output::origin;
 use crate::profile::Profile;
 
 /// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, and what the end of a word line
@@ -31,13 +30,10 @@ pub struct Args {
     /// Override a key of the profile (tile.rows=64) or the model (model.steps=8).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Write the plan as JSON to this file, replacing it.
-    #[arg(long, value_name = "F.json")]
-    json: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let overrides = Overrides::sort(&args.set, &[])?;
     let model = Model::read(&args.model, &overrides.model)?;
     let profile = Profile::read(&args.profile, &overrides.profile)?;
@@ -46,11 +42,9 @@ pub fn run(args: &Args) -> Result<()> {
     let weights: usize = layers.iter().map(|l| l.rows * l.columns).sum();
     let areas: Vec<_> = model.layers().iter().zip(&layers).map(|(plan, map)| area(&profile, plan, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
-    if let Some(path) = &args.json {
-        let origin = origin("map", json!({ "model": model, "profile": profile }));
-        let plan = json!({ "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "origin": origin });
-        atomic::write(path, canonical(&plan).as_bytes())?;
-    }
+    let origin = origin("map", json!({ "model": model, "profile": profile }));
+    let plan =
+        json!({ "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "origin": origin });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
     text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop\n";
@@ -66,7 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
             "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs)"
         );
     }
-    say(&text)
+    Ok(Said::new(text, plan))
 }
 
 fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {

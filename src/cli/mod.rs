@@ -13,6 +13,7 @@ mod options;
 mod quickstart;
 mod recipe;
 mod report;
+mod said;
 mod schema;
 mod slurm;
 mod sweep;
@@ -20,11 +21,13 @@ mod terminal;
 mod tile;
 mod train;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use self::said::Said;
+use crate::error::Result;
 
 /// Simulates hybrid RRAM + SRAM in-memory-computing chips that run spiking neural networks.
 #[derive(Parser)]
@@ -41,9 +44,12 @@ Examples:
       --data digits --profile hw_profiles/rram_4bit.toml --chips 20
   crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration."
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted (what is finished is kept)."
 )]
 struct Cli {
+    /// Also write what the command found as JSON to this file, replacing it; `-`: to standard output, in place of text.
+    #[arg(long, value_name = "F.json", global = true)]
+    json: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -78,36 +84,36 @@ pub fn main() -> ExitCode {
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
     terminal::catch_signals();
-    let done = match cli.command {
-        Command::Quickstart(args) => quickstart::run(&args),
-        Command::Train(args) => train::run(&args),
-        Command::Infer(args) => infer::run(&args),
-        Command::Attack(args) => attack::run(&args),
-        Command::Sweep(args) => sweep::run(&args),
-        Command::Recipe(args) => recipe::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Map(args) => map::run(&args),
-        Command::Tile(args) => tile::run(&args),
-        Command::Import(args) => import::run(&args),
-        Command::Gpus(args) => gpus::run(&args),
-        Command::Schema(args) => schema::run(&args),
-        Command::Completions(args) => generate::completions(&args),
-        Command::Man(args) => generate::man(&args),
-    };
+    let json = cli.json.as_deref();
+    let done = said::check(json).and_then(|()| cli.command.run()).and_then(|said| said.tell(json));
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::note(&format!("error: {error}"));
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(error)) | Err(error) => {
+            terminal::tell_error(&error);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-/// Prints a line to standard output; a closed pipe is an error, not a panic.
-fn say(text: &str) -> Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(Error::io("standard output"))
+impl Command {
+    fn run(self) -> Result<Said> {
+        match self {
+            Command::Quickstart(args) => quickstart::run(&args),
+            Command::Train(args) => train::run(&args),
+            Command::Infer(args) => infer::run(&args),
+            Command::Attack(args) => attack::run(&args),
+            Command::Sweep(args) => sweep::run(&args),
+            Command::Recipe(args) => recipe::run(&args),
+            Command::Report(args) => report::run(&args),
+            Command::Export(args) => export::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Map(args) => map::run(&args),
+            Command::Tile(args) => tile::run(&args),
+            Command::Import(args) => import::run(&args),
+            Command::Gpus(args) => gpus::run(&args),
+            Command::Schema(args) => schema::run(&args),
+            Command::Completions(args) => generate::completions(&args),
+            Command::Man(args) => generate::man(&args),
+        }
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::{say, terminal::Terminal};
+use serde_json::json;
+
+use super::{said::Said, terminal::Terminal};
 use crate::engine::cpu::CpuEngine;
 use crate::error::Result;
 use crate::output::OutputFolder;
 use crate::report;
+use crate::study::export::rows;
 use crate::study::quickstart::{CHIPS, FILES, Quickstart, SCALES};
-use crate::study::table::Point;
+use crate::study::table::{Point, SUMMARY_CSV};
 
 /// Train a small network on the embedded digits and compare it on float, 4-bit, varying and compensated chips.
 #[derive(clap::Args)]
@@ -28,15 +31,15 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let quickstart = Quickstart::new()?;
     let engine = CpuEngine::default();
     let folder = OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &FILES)?;
     let points = quickstart.run(&engine, &folder, &Terminal::default())?;
     let page = report::write(folder.path())?;
     folder.finish()?;
-    say(&table(&points))?;
-    say(&format!("wrote {}", page.display()))
+    let text = format!("{}\nwrote {}", table(&points), page.display());
+    Ok(Said::new(text, json!({ "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": page })))
 }
 
 /// Stages down, variation scales across.

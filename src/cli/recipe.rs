@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::options::Backend;
-use super::{say, terminal::Terminal};
+use super::{said::Said, terminal::Terminal};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
 use crate::report;
+use crate::study::export::rows;
 use crate::study::recipe::{CACHE, FILES, OWN_KEYS, Recipe};
+use crate::study::table::SUMMARY_CSV;
 
 /// Train and evaluate a pipeline of stages, and say what each wins back and costs.
 #[derive(clap::Args)]
@@ -39,7 +43,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let recipe = Recipe::read(&args.recipe, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open()?;
     let origin = recipe.origin(engine.as_ref());
@@ -48,6 +52,7 @@ pub fn run(args: &Args) -> Result<()> {
     let page = report::write(folder.path())?;
     folder.finish()?;
     let table = folder.file("recovery.md");
-    say(&std::fs::read_to_string(&table).map_err(Error::io(&table))?)?;
-    say(&format!("wrote {} and {}; {CACHE} holds the checkpoints", page.display(), table.display()))
+    let text = std::fs::read_to_string(&table).map_err(Error::io(&table))?;
+    let text = format!("{text}\nwrote {} and {}; {CACHE} holds the checkpoints", page.display(), table.display());
+    Ok(Said::new(text, json!({ "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": [page, table] })))
 }

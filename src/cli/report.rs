@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::say;
+use serde_json::json;
+
+use super::said::Said;
 use crate::error::Result;
 use crate::report;
 
@@ -15,7 +17,8 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     crate::study::sweep::merge_folder(&args.dir)?;
-    say(&format!("wrote {}", report::write(&args.dir)?.display()))
+    let page = report::write(&args.dir)?;
+    Ok(Said::new(format!("wrote {}", page.display()), json!({ "wrote": page })))
 }

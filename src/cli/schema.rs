@@ -2,8 +2,9 @@
 
 use clap::ValueEnum;
 use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::Value;
 
-use super::say;
+use super::said::Said;
 use crate::error::Result;
 use crate::network::Model;
 use crate::output::canonical;
@@ -36,7 +37,7 @@ enum Kind {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let schema = match args.kind {
         Kind::Profile => of::<Profile>(),
         Kind::Model => of::<Model>(),
@@ -44,10 +45,21 @@ pub fn run(args: &Args) -> Result<()> {
         Kind::Sweep => of::<SweepFile>(),
         Kind::Recipe => of::<RecipeFile>(),
     };
-    say(schema.trim_end())
+    Ok(Said::new(canonical(&schema).trim_end(), schema))
 }
 
 /// A type's schema, without the brackets of links in its descriptions.
-fn of<T: JsonSchema>() -> String {
-    canonical(SchemaGenerator::default().into_root_schema_for::<T>().as_value()).replace("[`", "`").replace("`]", "`")
+fn of<T: JsonSchema>() -> Value {
+    let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
+    without_links(&mut schema);
+    schema
+}
+
+fn without_links(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text.replace("[`", "`").replace("`]", "`"),
+        Value::Array(values) => values.iter_mut().for_each(without_links),
+        Value::Object(values) => values.values_mut().for_each(without_links),
+        _ => {}
+    }
 }

@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::options::Backend;
-use super::slurm::Submission;
-use super::{say, terminal::Terminal};
+use super::slurm::{Submission, Submitted};
+use super::{said::Said, terminal::Terminal};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
 use crate::report;
+use crate::study::export::rows;
 use crate::study::store;
 use crate::study::sweep::{FILES, OWN_KEYS, Plan, Shard, Sweep};
+use crate::study::table::SUMMARY_CSV;
 
 /// Evaluate points of settings, many chips each; resumes an unfinished sweep of the same configuration.
 #[derive(clap::Args)]
@@ -76,7 +80,7 @@ fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let sweep = Sweep::read(&args.sweep, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open()?;
     let origin = sweep.origin(engine.as_ref());
@@ -84,7 +88,13 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Error::Usage("--force would delete what other shards have done; remove the folder first".into()));
     }
     if args.dry_run {
-        return say(&described(&sweep.plan(engine.as_ref(), &args.out, args.shard)?, args.shard));
+        let plan = sweep.plan(engine.as_ref(), &args.out, args.shard)?;
+        let Plan { points, chips, trials, there, missing, .. } = plan;
+        let json = json!({
+            "points": points, "chips": chips, "trials": trials, "there": there, "missing": missing,
+            "seconds_each": plan.each.as_secs_f64(), "seconds": plan.time().as_secs_f64(),
+        });
+        return Ok(Said::new(described(&plan, args.shard), json));
     }
     let folder = match OutputFolder::finished(&args.out, &origin).filter(|_| args.resume) {
         Some(finished) => finished,
@@ -97,9 +107,12 @@ pub fn run(args: &Args) -> Result<()> {
     if sweep.run(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
         let page = report::write(folder.path())?;
         folder.finish()?;
-        return say(&format!("wrote {}", page.display()));
+        let json = json!({ "finished": true, "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": page });
+        return Ok(Said::new(format!("wrote {}", page.display()), json));
     }
-    say(&format!("shard {}/{} is finished; others are not", args.shard.index, args.shard.of))
+    let Shard { index, of } = args.shard;
+    let text = format!("shard {index}/{of} is finished; others are not");
+    Ok(Said::new(text, json!({ "finished": false, "shard": index, "shards": of })))
 }
 
 /// A plan in words.
@@ -114,7 +127,7 @@ fn described(plan: &Plan, shard: Shard) -> String {
 }
 
 /// Submits the shards of a sweep whose folder is claimed.
-fn submit(args: &Args, sweep: &Sweep, tasks: usize) -> Result<()> {
+fn submit(args: &Args, sweep: &Sweep, tasks: usize) -> Result<Said> {
     let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io(path));
     let binary = std::env::current_exe().map_err(Error::io("crosspike"))?;
     let folder = absolute(&args.out)?;
@@ -123,11 +136,8 @@ fn submit(args: &Args, sweep: &Sweep, tasks: usize) -> Result<()> {
     args.set.iter().for_each(|set| words.extend(["--set".into(), set.clone()]));
     words.extend(["--backend".into(), args.backend.name()]);
     let submission = Submission { name: sweep.name(), tasks, options: &args.slurm_option, folder: &folder, words };
-    let submitted = submission.submit()?;
-    say(&format!(
-        "submitted {tasks} shards as job {}, and job {} that merges; logs are in {}",
-        submitted.array,
-        submitted.merge,
-        submission.logs().display()
-    ))
+    let (Submitted { array, merge }, logs) = (submission.submit()?, submission.logs());
+    let text =
+        format!("submitted {tasks} shards as job {array}, and job {merge} that merges; logs are in {}", logs.display());
+    Ok(Said::new(text, json!({ "shards": tasks, "array_job": array, "merge_job": merge, "logs": logs })))
 }

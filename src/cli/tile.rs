@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::say;
+use serde_json::json;
+
+use super::said::Said;
 use crate::crossbar::wires::{Conduction, iterate, transfer};
 use crate::error::{Error, Result};
 use crate::profile::Wires;
@@ -50,7 +52,7 @@ enum Method {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let wires = Wires { word_ohm: args.word_ohm, bit_ohm: args.bit_ohm };
     for (option, value) in [("--word-ohm", wires.word_ohm), ("--bit-ohm", wires.bit_ohm)] {
         if !(value.is_finite() && value >= 0.0) {
@@ -81,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
         Method::Exact => transfer(&conductances, n, wires),
         Method::Iterative => Vec::new(),
     };
-    let mut text = String::new();
+    let (mut text, mut rows) = (vec![], vec![]);
     for voltages in voltages.chunks(m) {
         let currents = match args.method {
             Method::Exact => (0..n)
@@ -90,9 +92,10 @@ pub fn run(args: &Args) -> Result<()> {
             Method::Iterative => iterate(&conductances, voltages, wires, conduction, args.tolerance)?,
         };
         let row: Vec<String> = currents.iter().map(|current| format!("{current:.11e}")).collect();
-        text += &(row.join(",") + "\n");
+        text.push(row.join(","));
+        rows.push(currents);
     }
-    say(text.trim_end())
+    Ok(Said::new(text.join("\n"), json!({ "bit_line_amperes": rows })))
 }
 
 /// The numbers of a CSV file without header, and how many a row has.

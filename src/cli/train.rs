@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{say, terminal::Terminal};
+use serde_json::{Value, json};
+
+use super::{said::Said, terminal::Terminal};
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
@@ -42,7 +44,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<Said> {
     let overrides =
         Overrides::sort(&args.set, &["model", "profile", "data", "test", "init", "encoding", "train", "prune"])?;
     let mut document = Document::read(&args.config)?;
@@ -52,23 +54,29 @@ pub fn run(args: &Args) -> Result<()> {
     let job = Job::read(&document, &overrides)?;
     let folder = OutputFolder::claim(&args.out, job.origin(), args.force, &FILES)?;
     let trained = job.run(&folder, &Terminal::default())?;
-    say_companion(&trained)?;
+    let (mut text, mut json) = companion(&trained);
     if let Some((accuracy, images)) = job.nominal_accuracy(&trained.network)? {
-        say(&format!("test accuracy {accuracy:.2} % on the nominal chip, {images} images"))?;
+        text.push(format!("test accuracy {accuracy:.2} % on the nominal chip, {images} images"));
+        json["test"] = json!({ "accuracy": accuracy, "images": images });
     }
-    say(&format!("wrote {}", folder.file(CHECKPOINT).display()))
+    let checkpoint = folder.file(CHECKPOINT);
+    text.push(format!("wrote {}", checkpoint.display()));
+    json["wrote"] = json!(checkpoint);
+    Ok(Said::new(text.join("\n"), json))
 }
 
 /// What the companion arrays hold in the end.
-fn say_companion(trained: &Trained) -> Result<()> {
-    let Some(image) = &trained.image else { return Ok(()) };
+fn companion(trained: &Trained) -> (Vec<String>, Value) {
+    let Some(image) = &trained.image else { return (vec![], json!({})) };
+    let mut text = vec![];
     if let Some(left) = trained.sparsity {
-        say(&format!(
-            "pruned {:.1} % of the companion arrays' elements and {} of {} groups",
-            left.percent(),
-            left.groups - left.kept_groups,
+        let (percent, gone) = (left.percent(), left.groups - left.kept_groups);
+        text.push(format!(
+            "pruned {percent:.1} % of the companion arrays' elements and {gone} of {} groups",
             left.groups
-        ))?;
+        ));
     }
-    say(&format!("companion arrays: {} bytes, {} unpruned; {IMAGE} holds them", image.bytes(), image.dense_bytes))
+    let (bytes, dense) = (image.bytes(), image.dense_bytes);
+    text.push(format!("companion arrays: {bytes} bytes, {dense} unpruned; {IMAGE} holds them"));
+    (text, json!({ "sram": { "bytes": bytes, "unpruned_bytes": dense, "pruned": trained.sparsity } }))
 }

@@ -13,6 +13,7 @@ use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
+use serde_json::{Value, json};
 
 use crate::atomic::Replacement;
 use crate::error::{Error, Result};
@@ -59,6 +60,28 @@ impl Kind {
             _ => Kind::Text,
         }
     }
+
+    /// A cell of a column.
+    fn value(self, cell: &str) -> Value {
+        match self {
+            _ if cell.is_empty() => Value::Null,
+            Kind::Whole => cell.parse::<i64>().unwrap_or_default().into(),
+            Kind::Number => cell.parse::<f64>().unwrap_or_default().into(),
+            Kind::Text => cell.into(),
+        }
+    }
+}
+
+/// The rows of a study's table, an object each: what [`Format::JsonLines`] writes, for tables of points.
+///
+/// # Errors
+/// As [`export`].
+pub fn rows(table: &Path) -> Result<Vec<Value>> {
+    let columns = columns(table)?;
+    let object = |row: csv::StringRecord| -> Value {
+        columns.iter().zip(row.iter()).map(|((name, kind), cell)| (name.clone(), kind.value(cell))).collect()
+    };
+    open(table)?.records().map(|row| Ok(object(row.map_err(no_table(table))?))).collect()
 }
 
 /// Rows of a Parquet row group: what is in memory of a table.
@@ -114,15 +137,8 @@ fn json_lines(table: &Path, file: &mut Replacement, to: &Path) -> Result<()> {
     let columns = columns(table)?;
     for row in open(table)?.records() {
         let row = row.map_err(no_table(table))?;
-        let cells = columns.iter().zip(row.iter()).map(|((name, kind), cell)| {
-            let value = match kind {
-                _ if cell.is_empty() => "null".to_string(),
-                Kind::Whole => cell.parse::<i64>().unwrap_or_default().to_string(),
-                Kind::Number => serde_json::json!(cell.parse::<f64>().unwrap_or_default()).to_string(),
-                Kind::Text => serde_json::json!(cell).to_string(),
-            };
-            format!("{}:{value}", serde_json::json!(name))
-        });
+        let cells = columns.iter().zip(row.iter());
+        let cells = cells.map(|((name, kind), cell)| format!("{}:{}", json!(name), kind.value(cell)));
         let line = format!("{{{}}}\n", cells.collect::<Vec<_>>().join(","));
         file.write_all(line.as_bytes()).map_err(Error::io(to))?;
     }

@@ -68,6 +68,9 @@ impl Monitor for WithoutLines<'_> {
     fn begin(&self, what: &str, total: u64) {
         self.0.begin(what, total);
     }
+    fn skip(&self, units: u64) {
+        self.0.skip(units);
+    }
     fn progress(&self, done: u64, note: &str) {
         self.0.progress(done, note);
     }

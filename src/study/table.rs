@@ -109,6 +109,8 @@ impl Point {
     }
 }
 
+/// A row a point.
+pub const SUMMARY_CSV: &str = "summary.csv";
 /// Where spikes and energy are, a row a point and layer.
 pub const LAYERS_CSV: &str = "layers.csv";
 /// Where energy is, a row a point and component.
@@ -183,7 +185,7 @@ impl Tables {
     pub fn new(folder: &OutputFolder) -> Result<Self> {
         Ok(Tables {
             results: Csv::of(folder, "results.csv")?,
-            summary: Csv::of(folder, "summary.csv")?,
+            summary: Csv::of(folder, SUMMARY_CSV)?,
             layers: Csv::of(folder, LAYERS_CSV)?,
             components: Csv::of(folder, COMPONENTS_CSV)?,
             begun: false,

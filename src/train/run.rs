@@ -79,6 +79,7 @@ impl Run<'_> {
         let augmentation = augment.then_some(Augmentation { seed, epoch: epoch as u64 });
         let mut stored = Instant::now();
         self.monitor.begin(&format!("epoch {}/{epochs}", epoch + 1), (steps * batch.min(order.len())) as u64);
+        self.monitor.skip(state.position.seen as u64);
         while state.position.step < steps {
             let step = state.position.step;
             let places = &order[step * batch..((step + 1) * batch).min(order.len())];

@@ -110,7 +110,7 @@ impl<'a> Judge<'a> {
             store.push(&trial)?;
             trials.push(trial);
             done += 1;
-            self.monitor.progress(done, "chips");
+            self.monitor.progress(done, "");
             if self.monitor.stop() {
                 self.monitor.end();
                 let message = "what is finished is kept; the same command goes on from here";

@@ -63,7 +63,9 @@ impl<'a> Run<'a> {
         let held = |chip: &u64| self.shard.holds(chips, p, *chip);
         let mine: Vec<u64> = (0..chips.most()).filter(held).collect();
         let before = self.done;
-        self.done += mine.iter().filter(|chip| there.contains_key(chip)).count() as u64;
+        let found = mine.iter().filter(|chip| there.contains_key(chip)).count() as u64;
+        self.done += found;
+        self.monitor.skip(found);
         loop {
             let accuracies = first_ones(there);
             if chips.enough(&accuracies).is_some() {
@@ -77,6 +79,8 @@ impl<'a> Run<'a> {
             }
             self.chips(setting, missing, there)?;
         }
+        // Of chips until the mean is known, the last ones are not asked for.
+        self.monitor.skip(before + mine.len() as u64 - self.done);
         self.done = before + mine.len() as u64;
         let count = chips.enough(&first_ones(there)).unwrap_or(chips.most());
         let accuracies: Vec<f64> = there.range(..count).map(|(_, trial)| trial.accuracy()).collect();
