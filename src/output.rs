@@ -52,7 +52,7 @@ impl OutputFolder {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let folder = OutputFolder { path: path.to_path_buf(), resumed: false };
         if force {
-            remove_owned(path, owned)?;
+            remove_owned(path, &[&[ORIGIN, FINISHED], owned].concat())?;
             folder.write(ORIGIN, canonical(origin).as_bytes())?;
             return Ok(folder);
         }
@@ -159,11 +159,12 @@ fn is_empty(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-fn remove_owned(path: &Path, owned: &[&str]) -> Result<()> {
+/// Removes files of a folder by their names; one that ends in `*` is the first letters of names.
+pub fn remove_owned(path: &Path, owned: &[&str]) -> Result<()> {
     for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
         let entry = entry.map_err(Error::io(path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let ours = [ORIGIN, FINISHED].iter().chain(owned).any(|own| match own.strip_suffix('*') {
+        let ours = owned.iter().any(|own| match own.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
             None => name == *own,
         });

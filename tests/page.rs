@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs the browser on a page; gives what it says, or none where there is no browser.
-fn browser(folder: &Path, options: &[&str], page: &Path) -> Option<String> {
+/// Runs the browser on a page; gives what it prints and what it says, or none where there is no browser.
+fn browser(folder: &Path, options: &[&str], page: &Path) -> Option<[String; 2]> {
     let profile = tempfile::tempdir().unwrap();
     let user = format!("--user-data-dir={}", profile.path().display());
     let common = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"];
@@ -16,9 +16,10 @@ fn browser(folder: &Path, options: &[&str], page: &Path) -> Option<String> {
     let output = Command::new("chromium").current_dir(folder).args(common).arg(user).args(options).arg(url).output();
     match output {
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let [printed, said] =
+                [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
             assert!(output.status.success(), "{said}");
-            Some(said)
+            Some([printed, said])
         }
         Err(error) => {
             let required = std::env::var("CROSSPIKE_REQUIRE_BROWSER").is_ok_and(|v| v == "1");
@@ -66,7 +67,7 @@ fn a_browser_draws_the_page_light_and_dark_wide_and_narrow() {
     ] {
         let (size, shot) = (format!("--window-size={width},{height}"), format!("--screenshot={name}.png"));
         let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
-        let Some(said) = browser(folder, &[&size, &shot, &scheme], &page) else { return };
+        let Some([_, said]) = browser(folder, &[&size, &shot, &scheme], &page) else { return };
         // What a page is refused, by its own policy or for want of a file, the console tells.
         assert!(!said.contains("CONSOLE"), "{said}");
         let (found, pixels) = pixels(&folder.join(format!("{name}.png")));
@@ -83,6 +84,31 @@ fn a_browser_draws_the_page_light_and_dark_wide_and_narrow() {
         let margin = (0..height as usize).filter(|y| pixels[(y + 1) * width as usize - 4] != paper).count();
         assert_eq!(margin, 0, "{name}: rows that reach the edge");
     }
+}
+
+#[test]
+fn a_reader_chooses_axes_and_needs_no_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = page(folder.path());
+    let Some([drawn, said]) = browser(folder.path(), &["--dump-dom"], &page) else { return };
+    assert!(!said.contains("CONSOLE"), "{said}");
+    let explored = &drawn[drawn.find("id=\"explore\"").unwrap()..];
+    // Bits across, a line for each of the three tile heights, every point with its words.
+    assert!(explored.contains("18 of 18 points; accuracy mean from"), "{explored}");
+    assert_eq!(explored.matches("<polyline").count(), 3);
+    assert!(explored.contains("adc.bits 7, tile.rows 32: accuracy mean 89.1197, adc.bits 7</title>"), "{explored}");
+    for choice in ["energy pj per image", "accuracy min", "tile.rows"] {
+        assert!(explored.contains(&format!(">{choice}</option>")), "{choice}");
+    }
+    // Another script than the page's own is refused, also one that got into it.
+    let text = fs::read_to_string(&page).unwrap();
+    let changed = text.replace("\"use strict\";", "\"use strict\"; ");
+    assert_ne!(text, changed);
+    fs::write(&page, changed).unwrap();
+    let [drawn, said] = browser(folder.path(), &["--dump-dom"], &page).unwrap();
+    assert!(said.contains("CONSOLE") && said.contains("Content Security Policy"), "{said}");
+    let explored = &drawn[drawn.find("id=\"explore\"").unwrap()..];
+    assert!(explored.starts_with("id=\"explore\" hidden") && !explored.contains("<polyline"), "nothing of it is seen");
 }
 
 #[test]

@@ -123,16 +123,39 @@ fn the_hardware_study_sweeps_the_whole_chip() {
     }
 }
 
+/// The shipped files that have a key of their kind.
+fn with(key: &str) -> Vec<String> {
+    let files = std::fs::read_dir(root("recipes")).unwrap().map(|entry| entry.unwrap().path());
+    let names = files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_string());
+    names.filter(|name| read(name).table().contains_key(key)).collect()
+}
+
 #[test]
 fn pipelines_are_whole() {
     // Reading validates every stage, point and training of a pipeline; its data are there where the package is.
-    for name in ["fashion_recovery", "fashion_ablation", "fashion_attack", "fashion_65nm_recovery", "cifar10_recovery"]
-    {
-        let file = RecipeFile::from_document(&read(name)).unwrap();
+    let names = with("stage");
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let file = RecipeFile::from_document(&read(&name)).unwrap();
         if name.starts_with("fashion") && Path::new("/usr/share/datasets/fashion-mnist").exists() {
             Recipe::read(&root(&format!("recipes/{name}.toml")), &Overrides::default()).unwrap();
         }
         assert!(file.model.exists() && file.profiles.iter().all(|profile| profile.exists()), "{name}");
+    }
+}
+
+#[test]
+fn sweeps_have_chips_at_every_point() {
+    let names = with("checkpoint");
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        let (file, points) = SweepFile::from_document(&read(&name)).unwrap();
+        let profile = file.profile.unwrap();
+        for point in points {
+            let keys: Vec<String> = point.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            Profile::read(&profile, &keys).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        assert!(file.chips == Chips::Fixed(20) && file.model.exists(), "{name}");
     }
 }
 

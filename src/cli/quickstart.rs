@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::output::OutputFolder;
 use crate::report;
 use crate::study::export::rows;
+use crate::study::files;
 use crate::study::quickstart::{CHIPS, FILES, Quickstart, SCALES};
 use crate::study::table::{Point, SUMMARY_CSV};
 
@@ -34,7 +35,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Said> {
     let quickstart = Quickstart::new()?;
     let engine = CpuEngine::default();
-    let folder = OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &FILES)?;
+    let folder = OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &files(&FILES))?;
     let points = quickstart.run(&engine, &folder, &Terminal::default())?;
     let page = report::write(folder.path())?;
     folder.finish()?;

@@ -9,8 +9,9 @@ use super::{said::Said, terminal::Terminal};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
-use crate::report;
+use crate::report::{self, RECOVERY};
 use crate::study::export::rows;
+use crate::study::files;
 use crate::study::recipe::{CACHE, FILES, OWN_KEYS, Recipe};
 use crate::study::table::SUMMARY_CSV;
 
@@ -47,11 +48,11 @@ pub fn run(args: &Args) -> Result<Said> {
     let recipe = Recipe::read(&args.recipe, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open()?;
     let origin = recipe.origin(engine.as_ref());
-    let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES)?;
+    let folder = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES))?;
     recipe.run(engine.as_ref(), &folder, &Terminal::default())?;
     let page = report::write(folder.path())?;
     folder.finish()?;
-    let table = folder.file("recovery.md");
+    let table = folder.file(RECOVERY);
     let text = std::fs::read_to_string(&table).map_err(Error::io(&table))?;
     let text = format!("{text}\nwrote {} and {}; {CACHE} holds the checkpoints", page.display(), table.display());
     Ok(Said::new(text, json!({ "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": [page, table] })))

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::output::OutputFolder;
 use crate::report;
 use crate::study::export::rows;
+use crate::study::files;
 use crate::study::store;
 use crate::study::sweep::{FILES, OWN_KEYS, Plan, Shard, Sweep};
 use crate::study::table::SUMMARY_CSV;
@@ -99,7 +100,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let folder = match OutputFolder::finished(&args.out, &origin).filter(|_| args.resume) {
         Some(finished) => finished,
         None if args.resume => OutputFolder::take_over(&args.out, &origin, || store::check_idle(&args.out))?,
-        None => OutputFolder::claim(&args.out, &origin, args.force, &FILES)?,
+        None => OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES))?,
     };
     if let Some(tasks) = args.slurm {
         return submit(args, &sweep, tasks as usize);

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mapping::{LayerMap, Place, companion_bits};
+use super::mapping::{LayerMap, Place, companion_bits, map};
 use crate::device::cell::{Columns, bit_lines, slices};
 use crate::network::{Encoding, Layer, Model};
 use crate::profile::{DeviceModel, Profile, TileInputs, Time};
@@ -224,6 +224,14 @@ pub fn area(profile: &Profile, plan: &Layer, map: &LayerMap) -> BTreeMap<&'stati
         .collect()
 }
 
+/// Area of a chip in square millimetre; none where the profile has no areas.
+pub fn chip_area_mm2(profile: &Profile, model: &Model) -> Option<f64> {
+    let maps = map(model, profile);
+    let um2: f64 =
+        model.layers().iter().zip(&maps).flat_map(|(plan, map)| area(profile, plan, map).into_values()).sum();
+    (um2 > 0.0).then_some(um2 * 1e-6)
+}
+
 /// Tera-operations a second and watt of a full tile, every row driven by one bit: a multiplication and an addition a weight,
 /// over devices, converters, codes and traffic. None without converters, or where the profile lacks the energy of a conversion or
 /// of a device's read.
@@ -295,7 +303,6 @@ impl SpikeSim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crossbar::mapping::map;
     use std::path::Path;
 
     fn vgg9(steps: usize) -> Model {

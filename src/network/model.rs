@@ -256,10 +256,6 @@ impl Model {
     }
 
     /// The layers' names, the readout included.
-    pub fn layer_names(&self) -> Vec<String> {
-        self.layers().into_iter().map(|layer| layer.name).collect()
-    }
-
     /// The layers of weights in order; the last is the readout.
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();

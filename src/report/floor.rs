@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::svg::{Colour, Ink, Svg};
+use super::figure::Figure;
+use super::svg::{Colour, Svg};
 use crate::crossbar::cost::area;
 use crate::crossbar::mapping::{LayerMap, Place, map};
 use crate::device::cell::Columns;
@@ -19,7 +20,7 @@ const MANY: usize = 20_000;
 
 /// The floor plan of what a result was made on, from its origin; none where that names no single model and profile, or too
 /// many tiles to draw.
-pub(super) fn draw(origin: &Map<String, Value>, ink: Ink) -> Option<String> {
+pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
     let configuration = &origin.get("configuration")?;
     let model: Model = serde_json::from_value(configuration.get("model")?.clone()).ok()?;
     let profile: Profile = serde_json::from_value(configuration.get("profile")?.clone()).ok()?;
@@ -31,26 +32,30 @@ pub(super) fn draw(origin: &Map<String, Value>, ink: Ink) -> Option<String> {
     }
     let size = ((WIDTH - LEFT - 20.0) / widest as f64).min(4000.0 / tiles as f64).clamp(TILE[1], TILE[0]);
     let heights: Vec<f64> = maps.iter().map(|map| (map.row_splits as f64 * size + 12.0).max(42.0)).collect();
-    let mut svg = Svg::new(ink, WIDTH, heights.iter().sum::<f64>() + 8.0);
-    let mut top = 8.0;
-    for ((plan, map), height) in plans.iter().zip(&maps).zip(&heights) {
-        let [head, below] = words(&profile, plan, map);
-        svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
-        svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
-        for (row, column) in (0..map.row_splits).flat_map(|row| (0..map.column_splits).map(move |column| (row, column)))
-        {
-            let at = [LEFT + column as f64 * size, top + row as f64 * size];
-            svg.tile(at, size - (size * 0.15).min(1.5), used(&profile, map, row, column));
-        }
-        top += height;
-    }
     let description = format!(
         "{tiles} tiles of {} word lines by {} bit lines in {} layers",
         profile.tile.rows,
         profile.tile.cols,
         maps.iter().filter(|map| map.place == Place::Rram).count()
     );
-    Some(svg.finish_as("floor", "Floor plan", &description))
+    let draw = |ink| {
+        let mut svg = Svg::new(ink, WIDTH, heights.iter().sum::<f64>() + 8.0);
+        let mut top = 8.0;
+        for ((plan, map), height) in plans.iter().zip(&maps).zip(&heights) {
+            let [head, below] = words(&profile, plan, map);
+            svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
+            svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
+            let across = |row| (0..map.column_splits).map(move |column| (row, column));
+            for (row, column) in (0..map.row_splits).flat_map(across) {
+                let at = [LEFT + column as f64 * size, top + row as f64 * size];
+                svg.tile(at, size - (size * 0.15).min(1.5), used(&profile, map, row, column));
+            }
+            top += height;
+        }
+        svg.finish_as("floor", "Floor plan", &description)
+    };
+    let caption = "Floor plan: tiles of each layer, the stronger the colour the more of their cells are in use.";
+    Some(Figure::of("floor", draw, caption))
 }
 
 /// What is said of a layer.
@@ -92,10 +97,10 @@ mod tests {
         let profile = Profile::read(&root.join("hw_profiles/spikesim_65nm.toml"), &[]).unwrap();
         let tiles: usize = map(&model, &profile).iter().map(|map| map.tiles).sum();
         let origin = |configuration| Map::from_iter([("configuration".to_string(), configuration)]);
-        let drawn = draw(&origin(json!({ "model": model, "profile": profile })), Ink::Page).unwrap();
+        let drawn = figure(&origin(json!({ "model": model, "profile": profile }))).unwrap().html();
         assert_eq!(drawn.matches("<rect").count(), tiles, "{drawn}");
         assert!(drawn.contains("fc1: 1568 x 256 weights, 3 x 4 tiles") && drawn.contains("96 converters"), "{drawn}");
-        assert!(draw(&origin(json!({ "model": model })), Ink::Page).is_none());
+        assert!(figure(&origin(json!({ "model": model }))).is_none());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Two settings against each other: the mean accuracy of every pair of their values, all other settings as at the best point.
 
+use super::figure::Figure;
 use super::lines::ends;
 use super::plot::{number, title, varying};
 use super::summary::{Point, Summary};
-use super::svg::{Colour, Ink, Svg, escape};
+use super::svg::{Colour, Ink, Svg};
 
 const WIDTH: f64 = 920.0;
 /// Where cells begin, from the left and the top.
@@ -72,7 +73,7 @@ pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
 
 impl Pair<'_> {
     /// The map; `number` tells it from others of the page.
-    pub fn draw(&self, number: usize, ink: Ink) -> String {
+    fn draw(&self, number: usize, ink: Ink) -> String {
         let width = ((WIDTH - LEFT - 20.0) / self.columns.len() as f64).min(CELL[0]);
         let bottom = TOP + CELL[1] * self.rows.len() as f64;
         let means = || self.cells.iter().flatten().flatten().map(|point| point.mean);
@@ -111,7 +112,7 @@ impl Pair<'_> {
     }
 
     /// The map and what holds for all of it.
-    pub fn figure(&self, number: usize) -> String {
+    pub fn figure(&self, number: usize) -> Figure {
         let others = self.others.iter().filter(|(_, value)| !value.is_empty());
         let others: Vec<String> = others.map(|(key, value)| format!("{key} = {value}")).collect();
         let fixed = if others.is_empty() {
@@ -119,12 +120,10 @@ impl Pair<'_> {
         } else {
             format!(" All at {}, as at the best point.", others.join(", "))
         };
-        format!(
-            "<figure>\n{}<figcaption>Mean accuracy in percent: {} down, {} across; the stronger the colour, the better.{}</figcaption>\n</figure>\n",
-            self.draw(number, Ink::Page),
-            escape(self.down),
-            escape(self.across),
-            escape(&fixed)
-        )
+        let caption = format!(
+            "Mean accuracy in percent: {} down, {} across; the stronger the colour, the better.{fixed}",
+            self.down, self.across
+        );
+        Figure::of(format!("heat-{number}"), |ink| self.draw(number, ink), caption)
     }
 }

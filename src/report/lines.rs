@@ -34,20 +34,7 @@ pub(super) fn draw(lines: &Lines, answer: &Answer, ink: Ink, dots: bool) -> Stri
     let y = Scale::percent(ends(drawn().flat_map(extent)), [BOTTOM, TOP], 6.0);
 
     let mut svg = Svg::new(ink, WIDTH, HEIGHT);
-    for (at, text) in y.ticks() {
-        svg.line([LEFT, at], [right, at], Colour::Grid, 1.0, "");
-        svg.text([LEFT - 9.0, at + 4.5], "end", Colour::Muted, &text, "");
-    }
-    for (at, text) in x.ticks() {
-        svg.line([at, BOTTOM], [at, BOTTOM + 5.0], Colour::Muted, 1.0, "");
-        svg.text([at, BOTTOM + 22.0], "middle", Colour::Muted, &text, "");
-    }
-    svg.line([LEFT, BOTTOM], [right, BOTTOM], Colour::Muted, 1.0, "");
-    svg.text([(LEFT + right) / 2.0, HEIGHT - 12.0], "middle", Colour::Text, title(lines.key), "");
-    let middle = (TOP + BOTTOM) / 2.0;
-    let upright = format!("transform=\"rotate(-90 20 {middle:.1})\"");
-    svg.text([20.0, middle], "middle", Colour::Text, "Accuracy (%)", &upright);
-
+    svg.axes([LEFT, right, TOP, BOTTOM], (&x, title(lines.key)), (&y, "Accuracy (%)"));
     for (_, point) in references {
         let at = y.place(point.mean);
         svg.line([LEFT, at], [right, at], Colour::Muted, 1.5, "stroke-dasharray=\"7 5\"");

@@ -1,11 +1,13 @@
-//! The page that answers a study's question: `report.html`, one self-contained file without scripts or network, and
-//! its chart as `accuracy.svg`, both made from the tables of a result folder.
+//! The page that answers a study's question: `report.html`, one self-contained file that asks the network for nothing and is whole
+//! without scripts, and its drawings as SVG files, all made from the tables of a result folder.
 //!
-//! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
-//! `heat` sets two settings against each other, `pareto` accuracy against what it costs, `split` shows where spikes and energy are, `answer` says it in words, `floor` draws
-//! the chip, `page` puts all of it together.
+//! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`), `heat` sets
+//! two settings against each other, `pareto` accuracy against what it costs, `split` shows where spikes and energy are, `answer`
+//! says it in words, `floor` draws the chip (each a `figure`), `explore` lets the reader choose axes, `page` puts all of it together.
 
 mod answer;
+mod explore;
+mod figure;
 mod floor;
 mod heat;
 mod lines;
@@ -24,15 +26,21 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::output;
 
 /// The table of a pipeline, beside those of its points.
 pub const RECOVERY: &str = "recovery.md";
 
+use self::figure::Figure;
 use self::plot::Plot;
 use self::summary::Summary;
-use self::svg::Ink;
 
-/// Writes `dir/report.html` and `dir/accuracy.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
+/// Files that it writes.
+pub const FILES: [&str; 3] = ["report.html", "accuracy.svg", "figure-*"];
+/// The first letters of the names of its further drawings.
+const FIGURE: &str = "figure-";
+
+/// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
 /// chip) and `dir/origin.json` (what was run). Returns the path of the page.
 ///
 /// # Errors
@@ -51,21 +59,23 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
         Plot::Lines(lines) => lines::draw(lines, &answer, ink, dots),
         Plot::Rows(rows) => rows::draw(&rows.rows, &answer, ink, dots),
     };
+    let chart = Figure::of("accuracy", draw, page::caption(&summary, &plot));
+    let heat = heat::of(&summary);
+    let more = (heat.iter().enumerate().map(|(number, pair)| pair.figure(number)))
+        .chain(fronts.iter().map(pareto::Front::figure))
+        .chain(split::of(dir, &summary)?.map(|split| split.figure()))
+        .chain(origin.as_ref().and_then(floor::figure))
+        .collect::<Vec<Figure>>();
     let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
     let recovery = read_if_there(&dir.join(RECOVERY))?.map(|text| page::tables(&text)).unwrap_or_default();
-    let floor = origin.as_ref().and_then(|origin| floor::draw(origin, Ink::Page));
-    let fronts: String = fronts.iter().map(pareto::Front::figure).collect();
-    let heat: String = heat::of(&summary).iter().enumerate().map(|(number, pair)| pair.figure(number)).collect();
-    let split = split::of(dir, &summary)?.map(|split| split.figure()).unwrap_or_default();
-    let figures = page::Figures {
-        recovery,
-        chart: draw(Ink::Page),
-        more: heat + &fronts + &split,
-        floor: floor.unwrap_or_default(),
-    };
-    let html = page::html(&folder, (&summary, &plot, &answer), &figures, &page::downloads(dir)?, origin.as_ref());
+    let parts = page::Parts { recovery, chart: &chart, more: &more, downloads: page::downloads(dir)? };
+    let html = page::html(&folder, &summary, &answer, &parts, origin.as_ref());
 
-    atomic::write(&dir.join("accuracy.svg"), draw(Ink::Fixed).as_bytes())?;
+    output::remove_owned(dir, &[&format!("{FIGURE}*")])?;
+    atomic::write(&dir.join("accuracy.svg"), chart.file.as_bytes())?;
+    for figure in &more {
+        atomic::write(&dir.join(format!("{FIGURE}{}.svg", figure.name)), figure.file.as_bytes())?;
+    }
     let path = dir.join("report.html");
     atomic::write(&path, html.as_bytes())?;
     Ok(path)

@@ -5,18 +5,20 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
+use super::explore;
+use super::figure::Figure;
 use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::{Point, Summary};
 use super::svg::{DOTS, escape};
 use crate::error::{Error, Result};
-use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
+use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RESULTS_CSV, SUMMARY_CSV};
 
-/// What the page shows, as HTML; each may be empty but the chart.
-pub(super) struct Figures {
+/// What the page shows beside its words; HTML may be empty.
+pub(super) struct Parts<'a> {
     pub recovery: String,
-    pub chart: String,
-    pub more: String,
-    pub floor: String,
+    pub chart: &'a Figure,
+    pub more: &'a [Figure],
+    pub downloads: String,
 }
 
 /// Tables of more bytes than this are not within the page.
@@ -25,7 +27,7 @@ const DOWNLOAD: u64 = 1 << 20;
 /// Links that give the tables of a folder, which are within the page.
 pub(super) fn downloads(dir: &Path) -> Result<String> {
     let mut links = Vec::new();
-    for name in ["summary.csv", "results.csv", LAYERS_CSV, COMPONENTS_CSV] {
+    for name in [SUMMARY_CSV, RESULTS_CSV, LAYERS_CSV, COMPONENTS_CSV] {
         let path = dir.join(name);
         match std::fs::metadata(&path) {
             Ok(file) if file.len() <= DOWNLOAD => {}
@@ -50,9 +52,9 @@ pub(super) fn downloads(dir: &Path) -> Result<String> {
 /// The whole document; `folder` is its title if the origin names none.
 pub(super) fn html(
     folder: &str,
-    (summary, plot, answer): (&Summary, &Plot, &Answer),
-    Figures { recovery, chart, more, floor }: &Figures,
-    downloads: &str,
+    summary: &Summary,
+    answer: &Answer,
+    Parts { recovery, chart, more, downloads }: &Parts,
     origin: Option<&Map<String, Value>>,
 ) -> String {
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
@@ -61,13 +63,7 @@ pub(super) fn html(
         text("question").map(|question| format!("<p class=\"question\">{question}</p>\n")).unwrap_or_default();
     let details: String = answer.details.iter().map(|detail| format!("<li>{}</li>\n", escape(detail))).collect();
     let details = if details.is_empty() { details } else { format!("<ul>\n{details}</ul>\n") };
-    let floor = match floor.as_str() {
-        "" => String::new(),
-        _ => format!(
-            "<figure>\n{floor}<figcaption>Floor plan: tiles of each layer, the stronger the colour the more of their cells are in use.\
-             </figcaption>\n</figure>\n"
-        ),
-    };
+    let explore = explore::section(summary);
     let version = text("version").map(|version| format!("crosspike {version}")).unwrap_or_default();
     let command = text("command").map(|command| format!(" · <code>{command}</code>")).unwrap_or_default();
     let origin = origin.map(|origin| {
@@ -81,20 +77,21 @@ pub(super) fn html(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'{scripts}\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
-         <figure>\n{chart}<figcaption>{caption}</figcaption>\n</figure>\n{more}{table}{downloads}{floor}{origin}\
+         {chart}{more}{explore}{table}{downloads}{origin}\
          </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
         style = include_str!("style.css"),
         lead = escape(&answer.lead),
-        caption = caption(summary, plot),
+        chart = chart.html(),
+        more = more.iter().map(Figure::html).collect::<String>(),
+        scripts = if explore.is_empty() { String::new() } else { format!("; script-src {}", explore::hash()) },
         table = table(summary),
         origin = origin.unwrap_or_default(),
     )
 }
 
-/// How to read the chart, and what it leaves out.
 /// The tables of a Markdown text, each under the line before it.
 pub(super) fn tables(text: &str) -> String {
     let mut html = String::new();
@@ -124,7 +121,8 @@ pub(super) fn tables(text: &str) -> String {
     html
 }
 
-fn caption(summary: &Summary, plot: &Plot) -> String {
+/// How to read the chart, and what it leaves out.
+pub(super) fn caption(summary: &Summary, plot: &Plot) -> String {
     let several = summary.points.iter().any(|point| point.chips > 1);
     let chips = summary.listed_chips();
     let mut caption = String::from(if several {
@@ -173,13 +171,10 @@ fn table(summary: &Summary) -> String {
             format!("<th scope=\"col\"{}>{}</th>", class(numeric), escape(name))
         })
         .collect();
-    // A column that says nothing anywhere is left out.
-    let says = |column: &usize| summary.points.iter().any(|point| !matches!(point.further[*column].as_str(), "" | "0"));
-    let further: Vec<usize> = (0..summary.further.len()).filter(says).collect();
-    let titles = further.iter().map(|column| escape(&summary.further[*column].replace('_', " ")));
+    let titles = summary.further.iter().map(|name| escape(&name.replace('_', " ")));
     let titles = metrics.iter().map(|name| (*name).to_owned()).chain(titles);
     let metrics: String = titles.map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
-    let rows: String = summary.points.iter().map(|point| row(point, &further)).collect();
+    let rows: String = summary.points.iter().map(row).collect();
     format!(
         "<div class=\"table\" role=\"region\" aria-label=\"All points\" tabindex=\"0\">\n<table>\n\
          <caption>All points; accuracy over chips in percent</caption>\n\
@@ -187,7 +182,7 @@ fn table(summary: &Summary) -> String {
     )
 }
 
-fn row(point: &Point, further: &[usize]) -> String {
+fn row(point: &Point) -> String {
     let settings = point.cells.iter().enumerate().map(|(column, cell)| {
         let class = class(is_numeric_or_empty(cell));
         let cell = if cell.is_empty() { "–".into() } else { escape(cell) };
@@ -204,7 +199,7 @@ fn row(point: &Point, further: &[usize]) -> String {
         percent(point.max),
         or_dash(point.spikes.map(|spikes| format!("{spikes:.1}"))),
     ];
-    let further = further.iter().map(|column| match point.further[*column].as_str() {
+    let further = point.further.iter().map(|cell| match cell.as_str() {
         "" => "–".into(),
         cell => cell.parse().map_or_else(
             |_| escape(cell),

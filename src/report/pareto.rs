@@ -1,11 +1,13 @@
 //! What accuracy costs: every point by its accuracy and what it takes, and the front of those that no other beats in both.
 //! Variation is no choice: where it is swept, points at its largest scale are compared.
 
+use super::figure::Figure;
 use super::lines::{ends, extent};
 use super::plot::{at_largest_variation, label, varying};
 use super::scale::Scale;
 use super::summary::{Point, Summary};
 use super::svg::{Colour, Ink, Svg, escape};
+use crate::study::table::AREA;
 
 const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 400.0;
@@ -32,7 +34,7 @@ struct Cost {
     digits: usize,
 }
 
-const COSTS: [Cost; 2] = [
+const COSTS: [Cost; 3] = [
     Cost {
         column: "energy_pj_per_image",
         title: "Energy of an image",
@@ -42,6 +44,7 @@ const COSTS: [Cost; 2] = [
         digits: 2,
     },
     Cost { column: "sram_bytes", title: "SRAM of a chip", word: "SRAM", unit: "bytes", scale: 1.0, digits: 0 },
+    Cost { column: AREA, title: "Area of a chip", word: "area", unit: "mm²", scale: 1.0, digits: 3 },
 ];
 
 /// Accuracy against one cost.
@@ -109,27 +112,19 @@ impl Front<'_> {
         })
     }
 
+    fn name(&self) -> String {
+        format!("pareto-{}", self.kind.word.to_lowercase())
+    }
+
     /// The chart; front points have numbers.
-    pub fn draw(&self, ink: Ink) -> String {
+    fn draw(&self, ink: Ink) -> String {
         let (costs, accuracies) =
             (ends(self.points.iter().map(|(cost, _)| *cost)), ends(self.points.iter().flat_map(|(_, p)| extent(p))));
         let x = Scale::spread(costs, [LEFT + 24.0, RIGHT - 24.0], 7.0, false);
         let y = Scale::percent(accuracies, [BOTTOM, TOP], 6.0);
         let mut svg = Svg::new(ink, WIDTH, HEIGHT);
-        for (at, text) in y.ticks() {
-            svg.line([LEFT, at], [RIGHT, at], Colour::Grid, 1.0, "");
-            svg.text([LEFT - 9.0, at + 4.5], "end", Colour::Muted, &text, "");
-        }
-        for (at, text) in x.ticks() {
-            svg.line([at, BOTTOM], [at, BOTTOM + 5.0], Colour::Muted, 1.0, "");
-            svg.text([at, BOTTOM + 22.0], "middle", Colour::Muted, &text, "");
-        }
-        svg.line([LEFT, BOTTOM], [RIGHT, BOTTOM], Colour::Muted, 1.0, "");
         let title = format!("{} ({})", self.kind.title, self.kind.unit);
-        svg.text([(LEFT + RIGHT) / 2.0, HEIGHT - 12.0], "middle", Colour::Text, &title, "");
-        let middle = (TOP + BOTTOM) / 2.0;
-        let upright = format!("transform=\"rotate(-90 20 {middle:.1})\"");
-        svg.text([20.0, middle], "middle", Colour::Text, "Accuracy (%)", &upright);
+        svg.axes([LEFT, RIGHT, TOP, BOTTOM], (&x, &title), (&y, "Accuracy (%)"));
         let place = |cost: f64, point: &Point| [x.place(cost), y.place(point.mean)];
         for (cost, point) in &self.points {
             svg.dot(place(*cost, point));
@@ -150,12 +145,11 @@ impl Front<'_> {
                 svg.text([at[0] - 7.0, at[1] - 7.0], "end", Colour::Text, &number.to_string(), "");
             });
         }
-        let id = format!("pareto-{}", self.kind.word.to_lowercase());
-        svg.finish_as(&id, &format!("Accuracy against {}", self.kind.word), &self.answer().unwrap_or_default())
+        svg.finish_as(&self.name(), &format!("Accuracy against {}", self.kind.word), &self.answer().unwrap_or_default())
     }
 
     /// The chart with the front's points in words.
-    pub fn figure(&self) -> String {
+    pub fn figure(&self) -> Figure {
         let points = self.front.iter().take(NAMED).map(|(cost, point, label)| {
             format!("<li>{}: {:.2} %, {}</li>\n", escape(label), point.mean, self.cost(*cost))
         });
@@ -166,12 +160,11 @@ impl Front<'_> {
         if let Some(scale) = self.at {
             more += &format!(" All at variation scale {scale}.");
         }
-        format!(
-            "<figure>\n{}<figcaption>{}: the numbered points are those that no other beats in both, grey ones are beaten.{more}\
-             </figcaption>\n<ol class=\"front\">\n{}</ol>\n</figure>\n",
-            self.draw(Ink::Page),
-            escape(self.kind.title),
-            points.collect::<String>()
-        )
+        let caption = format!(
+            "{}: the numbered points are those that no other beats in both, grey ones are beaten.{more}",
+            self.kind.title
+        );
+        let points = format!("<ol class=\"front\">\n{}</ol>\n", points.collect::<String>());
+        Figure::of(self.name(), |ink| self.draw(ink), caption).with(points)
     }
 }

@@ -71,14 +71,14 @@ impl<'a> Plot<'a> {
         let points: Vec<&Point> = summary.points.iter().collect();
         let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
         let axis = preferred.into_iter().chain(0..summary.settings.len()).find(|&column| is_axis(&points, column));
-        let Some(axis) = axis else {
-            let varying = varying(summary, &points);
-            let rows = points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
-            return Plot::Rows(Rows { rows, at: None });
-        };
+        let Some(axis) = axis else { return Plot::rows(summary) };
 
         let (placed, unplaced): (Vec<&Point>, Vec<&Point>) =
             points.iter().partition(|point| !point.cells[axis].is_empty());
+        if unplaced.len() > REFERENCES && summary.settings[0] == PIPELINE {
+            // Stages of which most know nothing of the axis.
+            return Plot::rows(summary);
+        }
         let mut columns = varying(summary, &placed);
         columns.retain(|&column| column != axis);
         let mut series: Vec<Series> = Vec::new();
@@ -111,6 +111,16 @@ impl<'a> Plot<'a> {
         };
         let references = unplaced.iter().map(|&point| (name(point), point)).collect();
         Plot::Lines(Lines { key: &summary.settings[axis], series, references })
+    }
+}
+
+impl<'a> Plot<'a> {
+    /// All points, one below the other.
+    fn rows(summary: &'a Summary) -> Self {
+        let points: Vec<&Point> = summary.points.iter().collect();
+        let varying = varying(summary, &points);
+        let rows = points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
+        Plot::Rows(Rows { rows, at: None })
     }
 }
 

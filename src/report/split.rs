@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use super::figure::Figure;
 use super::plot::{at_largest_variation, label, varying};
 use super::summary::{Point, Summary, Table};
-use super::svg::{Colour, Ink, Svg, escape};
+use super::svg::{Colour, Ink, Svg};
 use crate::error::Result;
-use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
+use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RATE};
 
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 170.0;
@@ -20,6 +21,8 @@ struct Bars {
     /// Names and numbers.
     bars: Vec<(String, f64)>,
     show: fn(f64) -> String,
+    /// Whether they are parts of a whole.
+    whole: bool,
 }
 
 /// Bars of a point.
@@ -36,7 +39,8 @@ pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
     let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
         let path = dir.join(file);
         let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };
-        let (name, column) = (table.column(name)?, table.column(column)?);
+        // Tables of earlier versions lack some.
+        let (name, Ok(column)) = (table.column(name)?, table.column(column)) else { return Ok(vec![]) };
         let settings = summary.settings.iter().map(|key| table.column(key)).collect::<Result<Vec<_>>>()?;
         let mut bars = Vec::new();
         while let Some((row, line)) = table.next()? {
@@ -56,13 +60,21 @@ pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
             title: "Spikes of an image, by layer",
             bars: read(LAYERS_CSV, "layer", "spikes_per_image")?,
             show: |spikes| format!("{spikes:.0}"),
+            whole: true,
+        },
+        Bars {
+            title: "Spikes of a neuron and step, by layer",
+            bars: read(LAYERS_CSV, "layer", RATE)?,
+            show: |rate| format!("{rate:.4}"),
+            whole: false,
         },
         Bars {
             title: "Energy of an image, by layer",
             bars: read(LAYERS_CSV, "layer", "energy_pj_per_image")?,
             show: energy,
+            whole: true,
         },
-        Bars { title: "Energy of an image, by component", bars: components, show: energy },
+        Bars { title: "Energy of an image, by component", bars: components, show: energy, whole: true },
     ];
     let groups: Vec<Bars> = groups.into_iter().filter(|group| group.bars.iter().any(|(_, n)| *n > 0.0)).collect();
     Ok((!groups.is_empty()).then(|| Split { label: label(summary, &varying(summary, &all), best), groups }))
@@ -73,7 +85,7 @@ impl Split {
         let rows = self.groups.iter().map(|group| group.bars.len()).sum::<usize>() as f64;
         let mut svg = Svg::new(ink, WIDTH, rows * ROW + self.groups.len() as f64 * HEAD + 10.0);
         let mut top = 0.0;
-        for Bars { title, bars, show } in &self.groups {
+        for Bars { title, bars, show, whole } in &self.groups {
             svg.text([10.0, top + HEAD - 10.0], "start", Colour::Text, title, "font-weight=\"bold\"");
             top += HEAD;
             let most = bars.iter().map(|(_, number)| *number).fold(f64::MIN_POSITIVE, f64::max);
@@ -83,7 +95,8 @@ impl Split {
                 svg.text([LEFT - 10.0, middle], "end", Colour::Muted, &name.replace('_', " "), "");
                 let length = ((RIGHT - LEFT) * number / most).max(0.5);
                 svg.cell([LEFT, top + 3.0], [length, ROW - 6.0], 1.0);
-                let words = format!("{} ({:.1} %)", show(*number), 100.0 * number / sum);
+                let share = if *whole { format!(" ({:.1} %)", 100.0 * number / sum) } else { String::new() };
+                let words = show(*number) + &share;
                 svg.text([LEFT + length + 8.0, middle], "start", Colour::Text, &words, "");
                 top += ROW;
             }
@@ -93,13 +106,14 @@ impl Split {
     }
 
     /// The bars with what they are of.
-    pub fn figure(&self) -> String {
+    pub fn figure(&self) -> Figure {
         let of = if self.label.is_empty() { String::new() } else { format!(", {}", self.label) };
-        format!(
-            "<figure>\n{}<figcaption>Where spikes and energy are at the best point{}. All points are in {LAYERS_CSV} and \
-             {COMPONENTS_CSV}.</figcaption>\n</figure>\n",
-            self.draw(Ink::Page),
-            escape(&of)
-        )
+        let energy = self.groups.iter().any(|group| group.title.starts_with("Energy"));
+        let (what, files) = match energy {
+            true => ("spikes and energy are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
+            false => ("spikes are", format!("{LAYERS_CSV}; the profile has no energies")),
+        };
+        let caption = format!("Where {what} at the best point{of}. All points are in {files}.");
+        Figure::of("split", |ink| self.draw(ink), caption)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::scale::Scale;
 use super::summary::Point;
 
 /// Where a drawing is shown.
@@ -71,6 +72,22 @@ impl Svg {
             "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{stroke}\" stroke-width=\"{width}\" {extra}/>",
             from[0], from[1], to[0], to[1]
         ));
+    }
+
+    /// A frame's grid, ticks and titles: accuracy or another percentage upwards, within left, right, top and bottom.
+    pub fn axes(&mut self, [left, right, top, bottom]: [f64; 4], (x, across): (&Scale, &str), (y, up): (&Scale, &str)) {
+        for (at, text) in y.ticks() {
+            self.line([left, at], [right, at], Colour::Grid, 1.0, "");
+            self.text([left - 9.0, at + 4.5], "end", Colour::Muted, &text, "");
+        }
+        for (at, text) in x.ticks() {
+            self.line([at, bottom], [at, bottom + 5.0], Colour::Muted, 1.0, "");
+            self.text([at, bottom + 22.0], "middle", Colour::Muted, &text, "");
+        }
+        self.line([left, bottom], [right, bottom], Colour::Muted, 1.0, "");
+        self.text([(left + right) / 2.0, bottom + 50.0], "middle", Colour::Text, across, "");
+        let middle = (top + bottom) / 2.0;
+        self.text([20.0, middle], "middle", Colour::Text, up, &format!("transform=\"rotate(-90 20 {middle:.1})\""));
     }
 
     /// A line through points.

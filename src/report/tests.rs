@@ -51,7 +51,10 @@ fn variation_is_answered_series_by_series() {
     assert_eq!(svg.matches("<circle").count(), 2, "a dot per chip");
     assert_eq!(svg.matches("stroke-dasharray=\"7 5\"").count(), 1, "the reference");
     assert!(!svg.contains("var("), "the file of its own has its own colours");
-    assert!(!page.contains("<script") && !page.contains("src="), "nothing is executed or loaded");
+    assert!(
+        page.matches("<script").count() == 2 && !page.contains("src="),
+        "one script with its data, and nothing is loaded"
+    );
 }
 
 #[test]
@@ -175,4 +178,42 @@ fn what_accuracy_costs_is_said_and_drawn() {
     }
     assert!(!page.contains("<li>adc.bits = 5: "), "it is beaten");
     assert!(!page.contains("pareto-sram"), "a cost that is the same everywhere is none");
+}
+
+#[test]
+fn drawings_are_files_too_and_those_of_an_earlier_report_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let head = format!("adc.bits,tile.rows,{METRICS},sram_bytes,area_mm2\n");
+    let row = |bits: u32, rows: u32| format!("{bits},{rows},2,{},1,1,80,90,7,0,{}\n", 80 + bits, bits * rows);
+    let all: String = (2..5).flat_map(|bits| [64, 128].map(|rows| row(bits, rows))).collect();
+    fs::write(at.join("summary.csv"), head + &all).unwrap();
+    let layers: String =
+        (2..5).flat_map(|bits| [64, 128].map(|rows| format!("{bits},{rows},conv1,70,0.25,\n"))).collect();
+    let names = "adc.bits,tile.rows,layer,spikes_per_image,spikes_per_neuron_step,energy_pj_per_image\n";
+    fs::write(at.join("layers.csv"), format!("{names}{layers}")).unwrap();
+    fs::write(at.join("figure-heat-7.svg"), "of an earlier report").unwrap();
+    fs::write(at.join("figures.txt"), "not ours").unwrap();
+    let page = fs::read_to_string(write(at).unwrap()).unwrap();
+    assert!(page.contains("own: 256.000 mm²"), "{page}");
+    assert!(page.contains("Spikes of a neuron and step, by layer") && page.contains(">0.2500</text>"));
+    assert!(page.contains("Where spikes are at the best point") && page.contains("the profile has no energies"));
+    let mut names: Vec<String> =
+        fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let expected = ["accuracy.svg", "figure-heat-0.svg", "figure-pareto-area.svg", "figure-split.svg", "figures.txt"];
+    assert_eq!(names[..5], expected);
+    for name in expected.iter().filter(|name| name.ends_with("svg")) {
+        let drawn = fs::read_to_string(at.join(name)).unwrap();
+        assert!(drawn.starts_with("<svg xmlns") && !drawn.contains("var("), "{name}: colours of its own");
+    }
+}
+
+#[test]
+fn stages_that_know_nothing_of_an_axis_stand_in_a_row() {
+    let stages: String = (0..6).map(|i| format!("plain {i},,1,{},,,80,80,7\n", 80 + i)).collect();
+    let swept = "pruned,0.1,1,90,,,90,90,7\npruned,0.2,1,89,,,89,89,7\n";
+    let (page, svg) = report(&[("summary.csv", &summary("stage,prune.threshold,", &(stages + swept)))]).unwrap();
+    assert!(page.contains("Mean accuracy is highest with pruned, prune.threshold = 0.1: 90.00 %"), "{page}");
+    assert!(svg.contains("plain 5") && !svg.contains("<polyline"));
 }

@@ -8,3 +8,11 @@ pub mod store;
 pub mod sweep;
 pub mod table;
 pub mod trial;
+
+use crate::report;
+
+/// What a study writes that has these files of its own: tables, a report, and those.
+pub fn files(own: &[&'static str]) -> Vec<&'static str> {
+    let tables = [table::RESULTS_CSV, table::SUMMARY_CSV, table::LAYERS_CSV, table::COMPONENTS_CSV];
+    [&tables, &report::FILES[..], own].concat()
+}

@@ -23,18 +23,8 @@ use crate::profile::Profile;
 use crate::train::config::Recipe;
 use crate::train::{Trainer, checkpoint};
 
-/// Files that it writes.
-pub const FILES: [&str; 9] = [
-    "results.csv",
-    "summary.csv",
-    "layers.csv",
-    "components.csv",
-    "report.html",
-    "accuracy.svg",
-    "float.safetensors",
-    "baseline.safetensors",
-    "vat.safetensors",
-];
+/// Files that it writes, beside tables and report.
+pub const FILES: [&str; 3] = ["float.safetensors", "baseline.safetensors", "vat.safetensors"];
 /// Variation scales: multiples of the published σ.
 pub const SCALES: [f64; 4] = [0.0, 0.5, 1.0, 2.0];
 /// Chips at each scale but 0, where all chips are the same.
@@ -215,7 +205,7 @@ impl Quickstart {
         })?;
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
-        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.layer_names());
+        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.layers());
         Ok(Point { settings, chips: trials.iter().map(ChipRow::from).collect(), more: vec![], split })
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::trial::{Split, Trial, components};
 use crate::atomic::Replacement;
 use crate::error::{Error, Result};
+use crate::network::Layer;
 use crate::numeric::stats::{Summary, summarise};
 use crate::output::OutputFolder;
 
@@ -24,25 +25,45 @@ pub struct Point {
 /// Spikes and energy of an image by layer and component, on average over the chips.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
-    /// Layers with their spikes, where they have any, and picojoules.
-    pub layers: Vec<(String, Option<f64>, Option<f64>)>,
+    /// Layers of which anything is known.
+    pub layers: Vec<LayerPart>,
     /// Components with their picojoules.
     pub components: Vec<(&'static str, f64)>,
 }
 
+/// What a layer does for an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerPart {
+    /// Its name.
+    pub name: String,
+    /// Its spikes, where it has any.
+    pub spikes: Option<f64>,
+    /// The same of a neuron and step.
+    pub rate: Option<f64>,
+    /// Picojoules.
+    pub energy_pj: Option<f64>,
+}
+
 impl Parts {
     /// Of trials of a network with these layers.
-    pub fn of(trials: &[&Trial], names: &[String]) -> Self {
+    pub fn of(trials: &[&Trial], layers: &[Layer]) -> Self {
         let images: u64 = trials.iter().map(|trial| trial.images).sum();
+        let steps: u64 = trials.iter().map(|trial| trial.steps).sum();
         let mean = |numbers: fn(&Split) -> &[u64], place: usize| -> Option<f64> {
             let each = trials.iter().map(|trial| numbers(&trial.split).get(place).map(|number| *number as f64));
             Some(each.sum::<Option<f64>>()? / images as f64)
         };
-        let layers = names.iter().enumerate().map(|(place, name)| {
-            let energy = mean(|split| &split.layer_fj, place).map(|fj| fj / 1000.0);
-            (name.clone(), mean(|split| &split.layer_spikes, place), energy)
+        let layers = layers.iter().enumerate().map(|(place, layer)| {
+            let spikes = mean(|split| &split.layer_spikes, place);
+            let neurons_steps = layer.output.len() as f64 * steps as f64 / images as f64;
+            LayerPart {
+                name: layer.name.clone(),
+                spikes,
+                rate: spikes.map(|spikes| spikes / neurons_steps),
+                energy_pj: mean(|split| &split.layer_fj, place).map(|fj| fj / 1000.0),
+            }
         });
-        let layers: Vec<_> = layers.filter(|(_, spikes, energy)| spikes.is_some() || energy.is_some()).collect();
+        let layers = layers.filter(|layer| layer.spikes.is_some() || layer.energy_pj.is_some()).collect();
         let component =
             |(place, name)| Some((name, mean(|split| &split.component_fj, place).filter(|fj| *fj > 0.0)? / 1000.0));
         Parts { layers, components: components().enumerate().filter_map(component).collect() }
@@ -109,6 +130,8 @@ impl Point {
     }
 }
 
+/// A row a point and chip.
+pub const RESULTS_CSV: &str = "results.csv";
 /// A row a point.
 pub const SUMMARY_CSV: &str = "summary.csv";
 /// Where spikes and energy are, a row a point and layer.
@@ -116,15 +139,19 @@ pub const LAYERS_CSV: &str = "layers.csv";
 /// Where energy is, a row a point and component.
 pub const COMPONENTS_CSV: &str = "components.csv";
 /// What images run.
-const STEPS: &str = "steps_per_image";
+pub const STEPS: &str = "steps_per_image";
 /// What converters cut.
 const CLIPPED: &str = "adc_clipped_per_image";
 /// What adders cut.
 const SATURATED: &str = "adder_saturated_per_image";
+/// Spikes of a neuron and step.
+pub const RATE: &str = "spikes_per_neuron_step";
+/// What a chip takes, where the profile says; a column after those of every study.
+pub const AREA: &str = "area_mm2";
 /// What an image takes.
 const ENERGY: &str = "energy_pj_per_image";
 
-/// Both tables on their way, point by point.
+/// The tables on their way, point by point.
 pub struct Tables {
     results: Csv,
     summary: Csv,
@@ -184,7 +211,7 @@ impl Tables {
     /// Nothing yet.
     pub fn new(folder: &OutputFolder) -> Result<Self> {
         Ok(Tables {
-            results: Csv::of(folder, "results.csv")?,
+            results: Csv::of(folder, RESULTS_CSV)?,
             summary: Csv::of(folder, SUMMARY_CSV)?,
             layers: Csv::of(folder, LAYERS_CSV)?,
             components: Csv::of(folder, COMPONENTS_CSV)?,
@@ -198,14 +225,15 @@ impl Tables {
             let keys = || point.settings.iter().map(|(key, _)| key.as_str());
             self.results.row(keys().chain(RESULTS))?;
             self.summary.row(keys().chain(SUMMARY).chain(point.more.iter().map(|(key, _)| *key)))?;
-            self.layers.row(keys().chain(["layer", "spikes_per_image", ENERGY]))?;
+            self.layers.row(keys().chain(["layer", "spikes_per_image", RATE, ENERGY]))?;
             self.components.row(keys().chain(["component", ENERGY]))?;
             self.begun = true;
         }
         let settings = || point.settings.iter().map(|(_, value)| value.clone());
         let optional = |v: Option<f64>| v.map_or(String::new(), number);
-        for (layer, spikes, energy) in &point.split.layers {
-            self.layers.row(settings().chain([layer.clone(), optional(*spikes), optional(*energy)]))?;
+        for LayerPart { name, spikes, rate, energy_pj } in &point.split.layers {
+            let numbers = [spikes, rate, energy_pj].map(|value| optional(*value));
+            self.layers.row(settings().chain([name.clone()]).chain(numbers))?;
         }
         for (component, energy) in &point.split.components {
             self.components.row(settings().chain([component.to_string(), number(*energy)]))?;
@@ -243,7 +271,7 @@ impl Tables {
         self.summary.row(settings().chain(numbers).chain(point.more.iter().map(|(_, value)| value.clone())))
     }
 
-    /// Puts both in place.
+    /// Puts them in place.
     pub fn finish(self) -> Result<()> {
         self.results.commit()?;
         self.layers.commit()?;
@@ -252,7 +280,7 @@ impl Tables {
     }
 }
 
-/// Writes both tables.
+/// Writes the tables.
 pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
     let mut tables = Tables::new(folder)?;
     points.iter().try_for_each(|point| tables.push(point))?;

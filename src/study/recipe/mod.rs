@@ -30,11 +30,11 @@ use crate::monitor::Monitor;
 use crate::network::{Encoding, Model};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
+use crate::report::RECOVERY;
 use crate::train::config::TrainFile;
 
-/// Files that a recipe writes, beside its cache.
-pub const FILES: [&str; 7] =
-    ["results.csv", "summary.csv", "layers.csv", "components.csv", "recovery.md", "report.html", "accuracy.svg"];
+/// Files that a recipe writes, beside its cache, tables and report.
+pub const FILES: [&str; 1] = [RECOVERY];
 /// The folder of a recipe's cache in that of its results.
 pub const CACHE: &str = "cache";
 /// How `sram.init` names another stage's network.
@@ -127,9 +127,9 @@ impl Recipe {
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<()> {
         let cache = Cache::open(&folder.file(CACHE))?;
         let (measured, nominal) = Run::new(self, cache, engine, monitor).go()?;
-        let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model.layer_names());
+        let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model);
         table::write(folder, &points)?;
-        folder.write("recovery.md", recovery::markdown(&points, &measured).as_bytes())
+        folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())
     }
 
     /// The key and the name of the test set.

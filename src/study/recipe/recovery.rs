@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::run::{Measured, Nominal};
+use crate::crossbar::cost::chip_area_mm2;
+use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
-use crate::study::table::{ChipRow, Parts, Point, number};
+use crate::study::table::{AREA, ChipRow, Parts, Point, number};
 use crate::study::trial::Trial;
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
@@ -51,11 +53,12 @@ fn shift(measured: &Measured) -> String {
 }
 
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
-pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, layers: &[String]) -> Vec<Point> {
+pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, model: &Model) -> Vec<Point> {
+    let layers = model.layers();
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
         let chips = m.trials.iter().map(ChipRow::from).collect();
-        let mut point = Point { settings, chips, more: vec![], split: Parts::of(&trials, layers) };
+        let mut point = Point { settings, chips, more: vec![], split: Parts::of(&trials, &layers) };
         let base = measured
             .iter()
             .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));
@@ -72,6 +75,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
         let optional = |value: Option<f64>| value.map_or(String::new(), number);
         let there = |text: String| if sram.bits > 0 { text } else { String::new() };
         point.more = vec![
+            (AREA, optional(chip_area_mm2(&m.profile, model))),
             ("sram_bits", there(sram.bits.to_string())),
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", optional(m.sparsity)),

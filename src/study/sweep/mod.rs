@@ -19,26 +19,17 @@ pub use plan::Plan;
 use self::reader::{Reader, Setting, Subject};
 use self::run::Run;
 use super::store::{self, OfKey};
-use super::table::{Parts, Point, Tables};
+use super::table::{AREA, Parts, Point, Tables, number};
 use super::trial::{Key, Trial};
 use crate::config::{Document, Overrides};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::Model;
+use crate::network::{Layer, Model};
 use crate::output::{OutputFolder, origin};
 
-/// Files that a sweep writes.
-pub const FILES: [&str; 8] = [
-    "results.csv",
-    "summary.csv",
-    "layers.csv",
-    "components.csv",
-    "report.html",
-    "accuracy.svg",
-    "timing.csv",
-    "trials-*",
-];
+/// Files that a sweep writes, beside tables and report.
+pub const FILES: [&str; 2] = ["timing.csv", "trials-*"];
 /// Trials that are looked at together: what is in memory of a sweep, whatever its length.
 const TOGETHER: u64 = 1 << 16;
 
@@ -94,6 +85,7 @@ impl Sweep {
                 "seed": file.seed,
                 "points": points.iter().map(|p| &p.shown).collect::<Vec<_>>(),
                 "keys": points.iter().map(|p| p.key).collect::<Vec<_>>(),
+                "areas_mm2": points.iter().map(Setting::area_mm2).collect::<Vec<_>>(),
             }),
         );
         of_all["title"] = file.name.clone().into();
@@ -129,8 +121,9 @@ impl Sweep {
         monitor.end();
         ran?;
         run.close()?;
-        let settings: Vec<_> = self.points.iter().map(|p| (p.key, p.shown.clone())).collect();
-        merge(folder, &settings, &self.file.chips, &self.points[0].subject.model.layer_names())
+        let listed = |p: &Setting| Listed { key: p.key, settings: p.shown.clone(), area_mm2: p.area_mm2() };
+        let listed: Vec<Listed> = self.points.iter().map(listed).collect();
+        merge(folder, &listed, &self.file.chips, &self.points[0].subject.model.layers())
     }
 
     /// Trials of a shard, at most.
@@ -164,18 +157,20 @@ fn first_ones(trials: &OfKey) -> Vec<f64> {
         .collect()
 }
 
+/// A point as tables list it.
+struct Listed {
+    key: Key,
+    settings: Vec<(String, String)>,
+    area_mm2: Option<f64>,
+}
+
 /// Merges all shards' trials into the tables when none is missing.
-pub fn merge(
-    folder: &OutputFolder,
-    settings: &[(Key, Vec<(String, String)>)],
-    chips: &Chips,
-    layers: &[String],
-) -> Result<bool> {
+fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, layers: &[Layer]) -> Result<bool> {
     let mut tables = Tables::new(folder)?;
-    for points in together(settings.len(), chips) {
-        let points = &settings[points];
-        let trials = store::read(folder.path(), points.iter().map(|(key, _)| *key))?;
-        for (key, settings) in points {
+    for points in together(listed.len(), chips) {
+        let points = &listed[points];
+        let trials = store::read(folder.path(), points.iter().map(|point| point.key))?;
+        for Listed { key, settings, area_mm2 } in points {
             let trials = &trials[key];
             let Some(count) = chips.enough(&first_ones(trials)) else { return Ok(false) };
             let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
@@ -183,7 +178,7 @@ pub fn merge(
             tables.push(&Point {
                 settings: settings.clone(),
                 chips: rows,
-                more: vec![],
+                more: vec![(AREA, area_mm2.map_or(String::new(), number))],
                 split: Parts::of(&counted, layers),
             })?;
         }
@@ -199,17 +194,20 @@ pub fn merge_folder(path: &Path) -> Result<()> {
     let settings = serde_json::from_value::<Vec<Vec<(String, String)>>>(configuration["points"].clone());
     let keys = serde_json::from_value::<Vec<Key>>(configuration["keys"].clone());
     let chips = serde_json::from_value::<Chips>(configuration["chips"].clone());
-    let (Ok(settings), Ok(keys), Ok(chips)) = (settings, keys, chips) else { return Ok(()) };
-    let settings: Vec<_> = keys.into_iter().zip(settings).collect();
+    let areas = serde_json::from_value::<Vec<Option<f64>>>(configuration["areas_mm2"].clone());
     let model = serde_json::from_value::<Model>(configuration["model"].clone());
-    let layers = model.map(|model| model.layer_names()).unwrap_or_default();
-    if !merge(&folder, &settings, &chips, &layers)? {
-        let found = store::read(path, settings.iter().map(|(key, _)| *key))?;
-        let found = settings.iter().map(|(key, _)| found[key].len()).sum::<usize>();
+    let (Ok(settings), Ok(keys), Ok(areas), Ok(chips), Ok(model)) = (settings, keys, areas, chips, model) else {
+        return Ok(());
+    };
+    let listed = keys.into_iter().zip(settings).zip(areas);
+    let listed: Vec<_> = listed.map(|((key, settings), area_mm2)| Listed { key, settings, area_mm2 }).collect();
+    if !merge(&folder, &listed, &chips, &model.layers())? {
+        let found = store::read(path, listed.iter().map(|point| point.key))?;
+        let found = listed.iter().map(|point| found[&point.key].len()).sum::<usize>();
         let message = format!(
             "{found} of {}{} trials are there; run the missing shards first",
             if matches!(chips, Chips::Until(_)) { "at most " } else { "" },
-            settings.len() as u64 * chips.most()
+            listed.len() as u64 * chips.most()
         );
         return Err(Error::file(path, message));
     }

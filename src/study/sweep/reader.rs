@@ -11,6 +11,7 @@ use super::file::{ADAPT, NO_EXIT, POINT_KEYS};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
+use crate::crossbar::cost::chip_area_mm2;
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
@@ -64,6 +65,11 @@ impl Setting {
             Some(training) => with_ranges(blueprint, seed, || Ok(&**training)),
             None => Ok(blueprint),
         }
+    }
+
+    /// What a chip takes, where the profile says.
+    pub fn area_mm2(&self) -> Option<f64> {
+        chip_area_mm2(&self.profile, &self.subject.model)
     }
 
     /// Its chips' evaluation: on the inputs of another one of the same subject, where there is one.

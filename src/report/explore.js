@@ -1,0 +1,137 @@
+"use strict";
+// Draws any column of the points against any other. The page is whole without it.
+(() => {
+  const { settings, metrics, rows } = JSON.parse(document.getElementById("points").textContent);
+  const names = [...settings, ...metrics];
+  const column = (row, name) => row[names.indexOf(name)];
+  const values = (name) => [...new Set(rows.map((row) => column(row, name)))];
+  const numeric = (name) => values(name).every((value) => value === "" || Number.isFinite(Number(value)));
+  const varying = settings.filter((name) => values(name).length > 1);
+  const best = rows.reduce((a, b) => (column(b, "accuracy_mean") > column(a, "accuracy_mean") ? b : a));
+  const section = document.getElementById("explore");
+  const controls = section.querySelector("form");
+  const said = section.querySelector("p");
+  const figure = section.querySelector("figure");
+  const ANY = "any";
+
+  const words = (name) => name.replaceAll("_", " ");
+  function choice(label, options, chosen) {
+    const select = document.createElement("select");
+    for (const [value, text] of options) select.add(new Option(text, value, false, value === chosen));
+    const outer = document.createElement("label");
+    outer.append(label, select);
+    controls.append(outer);
+    return select;
+  }
+  const asOptions = (list) => list.map((name) => [name, words(name)]);
+  const axes = varying.filter(numeric);
+  // Where the best point has a place.
+  const first = axes.find((name) => column(best, name) !== "") ?? metrics[metrics.length - 1];
+  const second = varying.find((name) => name !== first) ?? "";
+  const across = choice("Across", asOptions([...axes, ...metrics]), first);
+  const up = choice("Up", asOptions(metrics), "accuracy_mean");
+  const apart = choice("A colour for each", [["", "–"], ...asOptions(varying)], second);
+  const held = varying.map((name) => {
+    const all = values(name);
+    const options = [[ANY, ANY], ...all.map((value) => [`=${value}`, value === "" ? "–" : value])];
+    return [name, choice(name, options, `=${column(best, name)}`)];
+  });
+
+  const SVG = "http://www.w3.org/2000/svg";
+  function add(parent, kind, attributes, text) {
+    const element = document.createElementNS(SVG, kind);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    if (text !== undefined) element.textContent = text;
+    parent.append(element);
+    return element;
+  }
+  function scale(list, from, to) {
+    let [low, high] = [Math.min(...list), Math.max(...list)];
+    if (low > 0 && high >= 30 * low) {
+      const place = (value) => from + (Math.log(value / low) / Math.log(high / low)) * (to - from);
+      const powers = [];
+      for (let p = Math.ceil(Math.log10(low) - 1e-9); p <= Math.log10(high) + 1e-9; p++) powers.push(10 ** p);
+      return { place, ticks: powers };
+    }
+    if (low === high) [low, high] = [low - 1, high + 1];
+    const rough = (high - low) / 6;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = power * [1, 2, 5, 10].find((digit) => rough <= digit * power * (1 + 1e-9));
+    const ticks = [];
+    for (let n = Math.ceil(low / step - 1e-9); n <= high / step + 1e-9; n++) ticks.push(n * step);
+    return { place: (value) => from + ((value - low) / (high - low)) * (to - from), ticks };
+  }
+  const short = (value) => String(Number(value.toPrecision(6))).replace("-", "−");
+
+  function draw() {
+    const [x, y, by] = [across.value, up.value, apart.value];
+    for (const [name, select] of held) {
+      select.parentElement.hidden = name === x || name === by;
+    }
+    const fits = (row) =>
+      held.every(([name, select]) =>
+        name === x || name === by || select.value === ANY || select.value === `=${column(row, name)}`);
+    const known = (row) => [x, y].every((name) => column(row, name) !== null && column(row, name) !== "");
+    const shown = rows.filter((row) => fits(row) && known(row));
+    figure.replaceChildren();
+    if (shown.length === 0) {
+      said.textContent = "No point has these settings.";
+      return;
+    }
+    const [width, height, left, right, top, bottom] = [920, 430, 90, 720, 20, 368];
+    const svg = add(figure, "svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+    svg.setAttribute("aria-label", `${words(y)} against ${words(x)}`);
+    const at = (row) => [Number(column(row, x)), Number(column(row, y))];
+    const wide = scale(shown.map((row) => at(row)[0]), left + 24, right - 24);
+    const half = (row) => (y === "accuracy_mean" ? (column(row, "accuracy_ci95") ?? 0) : 0);
+    const ends = shown.flatMap((row) => [at(row)[1] - half(row), at(row)[1] + half(row)]);
+    const tall = scale(ends, bottom - 12, top + 12);
+    for (const tick of tall.ticks) {
+      const py = tall.place(tick);
+      add(svg, "line", { x1: left, x2: right, y1: py, y2: py, stroke: "var(--grid)" });
+      add(svg, "text", { x: left - 9, y: py + 4.5, "text-anchor": "end", class: "tick" }, short(tick));
+    }
+    for (const tick of wide.ticks) {
+      const px = wide.place(tick);
+      add(svg, "line", { x1: px, x2: px, y1: bottom, y2: bottom + 5, stroke: "var(--muted)" });
+      add(svg, "text", { x: px, y: bottom + 22, "text-anchor": "middle", class: "tick" }, short(tick));
+    }
+    add(svg, "line", { x1: left, x2: right, y1: bottom, y2: bottom, stroke: "var(--muted)" });
+    add(svg, "text", { x: (left + right) / 2, y: height - 8, "text-anchor": "middle" }, words(x));
+    const middle = (top + bottom) / 2;
+    add(svg, "text", { x: 20, y: middle, "text-anchor": "middle", transform: `rotate(-90 20 ${middle})` }, words(y));
+    const groups = by === "" ? [""] : values(by).filter((value) => shown.some((row) => column(row, by) === value));
+    groups.forEach((group, number) => {
+      const colour = `var(--series-${number % 8})`;
+      const mine = shown.filter((row) => by === "" || column(row, by) === group);
+      mine.sort((a, b) => at(a)[0] - at(b)[0]);
+      const places = mine.map((row) => [wide.place(at(row)[0]), tall.place(at(row)[1])]);
+      // A line only where nothing else differs along it.
+      if (settings.includes(x) && new Set(places.map(([px]) => px)).size === places.length) {
+        const points = places.map((place) => place.join(",")).join(" ");
+        add(svg, "polyline", { points, fill: "none", stroke: colour, "stroke-width": 1.8 });
+      }
+      mine.forEach((row, index) => {
+        const [px, py] = places[index];
+        if (half(row) > 0) {
+          const [y1, y2] = [-half(row), half(row)].map((aside) => tall.place(at(row)[1] + aside));
+          add(svg, "line", { x1: px, x2: px, y1, y2, stroke: colour, "stroke-width": 6, opacity: 0.4 });
+        }
+        const marker = add(svg, "circle", { cx: px, cy: py, r: 4.5, fill: colour });
+        const where = varying.map((name) => `${name} ${column(row, name)}`).join(", ");
+        add(marker, "title", {}, `${where}: ${words(y)} ${short(at(row)[1])}, ${words(x)} ${short(at(row)[0])}`);
+      });
+      if (by !== "" && number < 18) {
+        add(svg, "circle", { cx: right + 18, cy: top + 8 + number * 19, r: 4.5, fill: colour });
+        add(svg, "text", { x: right + 28, y: top + 12.5 + number * 19 }, `${by.split(".").at(-1)} ${group || "–"}`);
+      }
+    });
+    const all = shown.map((row) => at(row)[1]);
+    said.textContent =
+      `${shown.length} of ${rows.length} points; ${words(y)} from ${short(Math.min(...all))} to ${short(Math.max(...all))}.`;
+  }
+  controls.addEventListener("change", draw);
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  section.hidden = false;
+  draw();
+})();
