@@ -407,7 +407,7 @@ fn layers_and_components_add_up() {
     for row in &summary {
         let (spikes, energy): (f64, f64) = (row[7].parse().unwrap(), row[12].parse().unwrap());
         assert!((sum(&layers, &row[0], 2) - spikes).abs() < 1e-3, "{row:?}");
-        assert!((sum(&layers, &row[0], 3) / energy - 1.0).abs() < 1e-6, "{row:?}");
+        assert!((sum(&layers, &row[0], 4) / energy - 1.0).abs() < 1e-6, "{row:?}");
         assert!((sum(&components, &row[0], 2) / energy - 1.0).abs() < 1e-6, "{row:?}");
     }
     let page = read(folder, "swept", "report.html");
