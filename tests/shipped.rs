@@ -208,9 +208,14 @@ fn cell_profiles_have_their_published_spread() {
 fn schemas_are_those_of_this_version() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for kind in ["profile", "model", "train", "sweep", "recipe"] {
-        let output = assert_cmd::Command::cargo_bin("crosspike").unwrap().args(["schema", kind]).output().unwrap();
-        let file = root.join(format!("schemas/{kind}.json"));
-        let shipped = std::fs::read_to_string(&file).unwrap();
-        assert!(output.stdout == shipped.as_bytes(), "crosspike schema {kind} > schemas/{kind}.json");
+        for (option, file) in
+            [(None, format!("schemas/{kind}.json")), (Some("--markdown"), format!("docs/keys/{kind}.md"))]
+        {
+            let mut command = assert_cmd::Command::cargo_bin("crosspike").unwrap();
+            let output = command.args(["schema", kind]).args(option).output().unwrap();
+            let shipped = std::fs::read_to_string(root.join(&file)).unwrap();
+            let words = option.unwrap_or_default();
+            assert!(output.stdout == shipped.as_bytes(), "crosspike schema {kind} {words} > {file}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod generate;
 mod gpus;
 mod import;
 mod infer;
+mod keys;
 mod map;
 mod options;
 mod quickstart;

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::Value;
 
+use super::keys::markdown;
 use super::said::Said;
 use crate::error::Result;
 use crate::network::Model;
@@ -15,10 +16,16 @@ use crate::train::config::TrainFile;
 
 /// Print the JSON Schema of a kind of TOML file; `schemas/` has them, and `.taplo.toml` says which is for which folder.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  crosspike schema profile > schemas/profile.json")]
+#[command(after_help = "\
+Examples:
+  crosspike schema profile > schemas/profile.json
+  crosspike schema profile --markdown > docs/keys/profile.md")]
 pub struct Args {
     /// The kind of file.
     kind: Kind,
+    /// A table of all keys, for reading.
+    #[arg(long)]
+    markdown: bool,
 }
 
 /// A kind of TOML file.
@@ -38,14 +45,18 @@ enum Kind {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    let schema = match args.kind {
-        Kind::Profile => of::<Profile>(),
-        Kind::Model => of::<Model>(),
-        Kind::Train => of::<TrainFile>(),
-        Kind::Sweep => of::<SweepFile>(),
-        Kind::Recipe => of::<RecipeFile>(),
+    let (title, schema) = match args.kind {
+        Kind::Profile => ("a profile", of::<Profile>()),
+        Kind::Model => ("a model", of::<Model>()),
+        Kind::Train => ("a training file", of::<TrainFile>()),
+        Kind::Sweep => ("a sweep", of::<SweepFile>()),
+        Kind::Recipe => ("a recipe", of::<RecipeFile>()),
     };
-    Ok(Said::new(canonical(&schema).trim_end(), schema))
+    let text = match args.markdown {
+        true => markdown(title, &schema),
+        false => canonical(&schema),
+    };
+    Ok(Said::new(text.trim_end(), schema))
 }
 
 /// A type's schema, without the brackets of links in its descriptions.
