@@ -41,7 +41,7 @@ impl Columns {
     pub fn patches(&self) -> &Patches {
         match self {
             Columns::Folded(matrix) => &matrix.patches,
-            Columns::Converted(partials) => &partials.patches,
+            Columns::Converted(partials) => &partials.driving.patches,
             Columns::Reads(steps) => steps[0].patches(),
         }
     }

@@ -22,27 +22,31 @@ pub fn active(patch: &[u8], rest: u8, mut event: impl FnMut(usize, u8)) {
     }
 }
 
-/// Blocks of columns whose sums of events are held in registers.
-const HELD: usize = 4;
+/// An active input: where its row of weights begins, and its pulse.
+pub type Event = (u32, f32);
 
 /// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
 #[multiversion(targets("x86_64+avx2"))]
-pub fn add_rows(active: &[(usize, f32)], weights: &[f32], out: &mut [f32], step: usize) {
+pub fn add_rows(active: &[Event], weights: &[f32], out: &mut [f32], step: usize) {
     let blocks = out.len().div_ceil(step);
-    let (held, rest) = (blocks / HELD * HELD, blocks % HELD);
-    for block in (0..held).step_by(HELD) {
-        add_to::<HELD>(active, &weights[block * LANES..], &mut out[block * step..], step);
-    }
-    for block in held..held + rest {
-        add_to::<1>(active, &weights[block * LANES..], &mut out[block * step..], step);
+    let mut block = 0;
+    while block < blocks {
+        let (weights, out) = (&weights[block * LANES..], &mut out[block * step..]);
+        // As many blocks as registers hold the sums of.
+        block += match blocks - block {
+            4.. => add_to::<4>(active, weights, out, step),
+            2.. => add_to::<2>(active, weights, out, step),
+            _ => add_to::<1>(active, weights, out, step),
+        };
     }
 }
 
+/// The same of `N` blocks; gives `N`.
 #[inline(always)]
-fn add_to<const N: usize>(active: &[(usize, f32)], weights: &[f32], out: &mut [f32], step: usize) {
+fn add_to<const N: usize>(active: &[Event], weights: &[f32], out: &mut [f32], step: usize) -> usize {
     let mut sums = [[0.0f32; LANES]; N];
     for (at, pulse) in active {
-        let weights = weights[*at..][..N * LANES].as_chunks::<LANES>().0;
+        let weights = weights[*at as usize..][..N * LANES].as_chunks::<LANES>().0;
         for (sums, weights) in sums.iter_mut().zip(weights) {
             sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += pulse * w);
         }
@@ -50,4 +54,5 @@ fn add_to<const N: usize>(active: &[(usize, f32)], weights: &[f32], out: &mut [f
     for (out, sums) in out.chunks_mut(step).zip(&sums) {
         out[..LANES].copy_from_slice(sums);
     }
+    N
 }

@@ -10,6 +10,7 @@ pub mod calibration;
 pub mod columns;
 pub mod converted;
 pub mod cost;
+pub mod driven;
 pub mod events;
 pub mod image;
 pub mod laid;

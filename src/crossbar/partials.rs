@@ -1,5 +1,5 @@
-//! Partial sums and their codes on the CPU: every pixel's active inputs, gathered by the tile that their row stands on,
-//! summed event by event, converted, and joined with the companion array's products ([`super::converted`]).
+//! Partial sums and their codes on the CPU: every pixel's active inputs, sorted by tile ([`super::driven`]), summed event by event,
+//! converted, and joined with the companion array's products ([`super::converted`]).
 //!
 //! Sums are exact (weights on a grid, inputs of few digits), and codes are integers: the order in which events or tiles come
 //! does not show. A code is `round(clip(x·gain + offset))`, a product and a sum of f32, rounded each: the GPU's bits.
@@ -12,26 +12,18 @@ use rayon::prelude::*;
 
 use super::adc::Histogram;
 use super::converted::{self, Adder, Converted};
+use super::driven::{Driven, Driving, Set};
 use super::events;
-use super::laid::{BIAS, Laid};
-use super::patches::Patches;
+use super::laid::Laid;
 use super::sums::{Band, Input};
 use crate::kernels::digits::LANES;
 use crate::network::{Drive, Layer};
-use crate::profile::TileInputs;
 
 /// A layer behind converters, ready to run.
 #[derive(Debug)]
 pub struct Partials {
-    /// How inputs are laid out.
-    pub patches: Patches,
-    drive: Drive,
-    /// The published row that each byte of a patch meets; beyond the last where it meets none.
-    rows: Vec<usize>,
-    tile_rows: usize,
-    partitions: usize,
-    inputs: TileInputs,
-    rest: u8,
+    /// How inputs drive lines.
+    pub driving: Driving,
     columns: usize,
     slices: Vec<Slice>,
     /// The companion array, `[rows, columns]`.
@@ -80,12 +72,8 @@ struct Tally {
 
 /// Work space of a thread.
 #[derive(Debug, Default)]
-pub struct Scratch {
-    starts: Vec<usize>,
-    /// Rows and digits of a plane's active inputs.
-    active: Vec<(usize, i32)>,
-    /// The same of one drive of the lines, by tile: where the row's weights begin, and the drive.
-    driven: Vec<Vec<(usize, f32)>>,
+struct Scratch {
+    driven: Driven,
     partial: Vec<f32>,
     codes: Vec<i32>,
     products: Vec<i32>,
@@ -98,9 +86,6 @@ thread_local! {
 impl Partials {
     /// Of a programmed layer whose inputs are like this.
     pub fn new(plan: &Layer, converted: &Converted, input: Input, drive: Drive) -> Self {
-        let patches = Patches::of(plan, input == Input::Encoded);
-        let (runs, run) = patches.runs();
-        let rows = (0..runs * run).map(|i| patches.row_of(plan, i / run, i % run).unwrap_or(usize::MAX)).collect();
         let columns = plan.columns().next_multiple_of(LANES);
         let by_rows = |weights: &mut dyn FnMut(usize, usize) -> f32| {
             let mut turned = vec![0.0; plan.rows() * columns];
@@ -127,20 +112,15 @@ impl Partials {
             ends: [slice.converter.lowest as f32, slice.converter.highest as f32],
             left: slice.left,
         };
+        let companion = converted.companion.as_ref();
+        let companion = companion.map(|array| by_rows(&mut |row, c| array.weights[c * plan.rows() + row] as f32));
+        let tiles = (converted.tile_rows, columns);
+        assert!(u32::try_from(plan.rows() * columns).is_ok(), "a model's largest layer is smaller");
         Partials {
-            patches,
-            drive,
-            rows,
-            tile_rows: converted.tile_rows,
-            partitions: converted.partitions(plan),
-            inputs: converted.inputs,
-            rest: if input == Input::Encoded { BIAS } else { 0 },
+            driving: Driving::new(plan, (input, drive), tiles, (converted.inputs, companion.is_some())),
             columns,
             slices: converted.slices.iter().map(slice).collect(),
-            companion: converted
-                .companion
-                .as_ref()
-                .map(|array| by_rows(&mut |row, c| array.weights[c * plan.rows() + row] as f32)),
+            companion,
             adder: converted.adder,
             unit: converted.unit,
             tally: Tally::default(),
@@ -160,12 +140,11 @@ impl Partials {
 
     /// Sums `[maps, blocks, pixels of the band, 16]`.
     pub fn sums(&self, laid: &Laid, band: Band, out: &mut [f32]) {
-        let pixels = band.rows * self.patches.width();
+        let pixels = band.rows * self.driving.patches.width();
         out.fill(0.0);
         for (map, out) in (band.map..).zip(out.chunks_mut(pixels * self.columns)) {
-            self.each_pixel(laid, Band { map, maps: 1, ..band }, |pixel, scratch| {
-                self.finish(scratch, |block| (block * pixels + pixel) * LANES, out);
-            });
+            let band = Band { map, maps: 1, ..band };
+            self.each_pixel(laid, band, pixels * LANES, |pixel| pixel * LANES, out);
         }
     }
 
@@ -174,9 +153,7 @@ impl Partials {
         let maps = laid.maps();
         let mut rows = vec![0.0; maps * self.columns];
         rows.par_chunks_mut(self.columns).enumerate().for_each(|(y, out)| {
-            self.each_pixel(laid, Band { map: 0, y, rows: 1, maps: 1 }, |_, scratch| {
-                self.finish(scratch, |block| block * LANES, out);
-            });
+            self.each_pixel(laid, Band { map: 0, y, rows: 1, maps: 1 }, LANES, |_| 0, out);
         });
         let mut sums = vec![0.0; maps * self.columns];
         for (map, row) in rows.chunks(self.columns).enumerate() {
@@ -189,12 +166,10 @@ impl Partials {
 
     /// Counts every partial sum of a band in its slice's histogram, before it is converted.
     pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histograms: &mut [Histogram]) {
-        let count = |scratch: &mut Scratch, _| {
+        let count = |scratch: &mut Scratch, set, _| {
             for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
-                for ((_, side), partition) in
-                    slice.sides().flat_map(|side| (0..self.partitions).map(move |p| (side, p)))
-                {
-                    partial(side, partition, scratch);
+                for ((_, side), tile) in self.on_tiles(slice) {
+                    self.partial(side, set, tile, scratch);
                     scratch.partial[..columns].iter().for_each(|sum| histogram.add(*sum));
                 }
             }
@@ -202,63 +177,64 @@ impl Partials {
         self.each_drive(laid, band, count, |_, _| {});
     }
 
-    /// Codes and products of every pixel of a band, plane by plane from the most significant; `done(pixel, scratch)` takes
-    /// them.
-    fn each_pixel(&self, laid: &Laid, band: Band, done: impl FnMut(usize, &mut Scratch)) {
-        let mut clipped = 0;
-        let drive = |scratch: &mut Scratch, places: u32| {
-            for (slice, (sign, side)) in
-                self.slices.iter().flat_map(|slice| slice.sides().map(move |side| (slice, side)))
-            {
-                for partition in 0..self.partitions {
-                    if scratch.driven[partition].is_empty() && !side.idles {
+    /// A slice's sides, each on every tile.
+    fn on_tiles<'s>(&self, slice: &'s Slice) -> impl Iterator<Item = ((i32, &'s Side), usize)> + use<'s> {
+        let tiles = self.driving.partitions;
+        slice.sides().flat_map(move |side| (0..tiles).map(move |tile| (side, tile)))
+    }
+
+    /// Every pixel of a band, plane by plane from the most significant: codes and products, joined and added to `out`, whose blocks
+    /// are `step` apart from `first(pixel)` on.
+    fn each_pixel(&self, laid: &Laid, band: Band, step: usize, first: impl Fn(usize) -> usize, out: &mut [f32]) {
+        let (mut clipped, mut saturated) = (0, 0);
+        let drive = |scratch: &mut Scratch, set, places: u32| {
+            for slice in &self.slices {
+                for ((sign, side), tile) in self.on_tiles(slice) {
+                    if self.driving.of(&scratch.driven, set, tile).is_empty() && !side.idles {
                         continue;
                     }
-                    partial(side, partition, scratch);
-                    let columns = partition * self.columns..(partition + 1) * self.columns;
+                    self.partial(side, set, tile, scratch);
+                    let columns = tile * self.columns..(tile + 1) * self.columns;
                     let errors = (&side.gain[columns.clone()], &side.offset[columns]);
                     let count = (sign, slice.left + places);
                     clipped += convert(&scratch.partial, errors, slice.ends, count, &mut scratch.codes);
                 }
             }
         };
-        self.each_drive(laid, band, drive, done);
+        let scales = [(1u32 << self.driving.drive.plane_bits) as f32, self.unit];
+        self.each_drive(laid, band, drive, |pixel, scratch| {
+            saturated += join(&self.adder, (&scratch.codes, &scratch.products), scales, step, &mut out[first(pixel)..]);
+        });
         self.tally.clipped.fetch_add(clipped, Ordering::Relaxed);
+        self.tally.saturated.fetch_add(saturated, Ordering::Relaxed);
     }
 
-    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, places)` for what drives the
-    /// lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
+    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, set, places)` for what drives the
+    /// RRAM's lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
     fn each_drive(
         &self,
         laid: &Laid,
         band: Band,
-        mut drive: impl FnMut(&mut Scratch, u32),
-        mut done: impl FnMut(usize, &mut Scratch),
+        mut drive: impl FnMut(&mut Scratch, Set, u32),
+        mut done: impl FnMut(usize, &Scratch),
     ) {
-        let width = self.patches.width();
+        let (driving, width) = (&self.driving, self.driving.patches.width());
         SCRATCH.with_borrow_mut(|scratch| {
-            scratch.driven.resize_with(scratch.driven.len().max(self.partitions), Vec::new);
             scratch.partial.resize(self.columns, 0.0);
             scratch.codes.resize(self.columns, 0);
             scratch.products.resize(self.columns, 0);
             for (y, x) in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
-                for plane in (0..self.drive.planes).rev() {
-                    self.find(laid, band, (y, x), plane, scratch);
+                for plane in (0..driving.drive.planes).rev() {
+                    driving.find(laid, band, (y, x), plane, &mut scratch.driven);
                     scratch.codes.fill(0);
                     scratch.products.fill(0);
-                    if self.inputs == TileInputs::Pulses {
-                        self.gather(scratch, |n| n);
-                        drive(scratch, 0);
-                    }
-                    for bit in 0..self.drive.bits() {
-                        if self.inputs == TileInputs::Pulses && self.companion.is_none() {
-                            break;
+                    for (set, places) in driving.sets() {
+                        if driving.drives(set) {
+                            drive(scratch, set, places);
                         }
-                        self.gather(scratch, |n| ((n.abs() >> bit) & 1) * n.signum());
-                        if self.inputs == TileInputs::BitPlanes {
-                            drive(scratch, bit);
+                        if let Set::Bit(bit) = set {
+                            self.multiply(scratch, bit);
                         }
-                        self.multiply(scratch, bit);
                     }
                     done(y * width + x, scratch);
                 }
@@ -266,73 +242,46 @@ impl Partials {
         });
     }
 
-    /// Finds the active inputs of a pixel: their rows, and their digits of a plane.
-    fn find(&self, laid: &Laid, band: Band, (y, x): (usize, usize), plane: u32, scratch: &mut Scratch) {
-        // Counts are laid out a byte a plane, which holds two digits.
-        let (bytes, digit) = match self.rest {
-            BIAS => (&laid.planes[plane as usize], 0),
-            _ => (&laid.planes[(plane * self.drive.plane_bits / u8::BITS) as usize], plane % 2),
-        };
-        let run = self.patches.runs().1;
-        let left = self.patches.left(bytes, (band.map, 1), band.y, band.rows, &mut scratch.starts);
-        scratch.active.clear();
-        for (number, begin) in left.runs.iter().enumerate() {
-            let patch = &bytes[begin + (y * self.patches.sums_row() + x) * left.stride..][..run];
-            let rows = &self.rows[number * run..][..run];
-            events::active(patch, self.rest, |i, byte| {
-                // What follows a thin patch, or pads a channel, meets no row.
-                if rows[i] < usize::MAX {
-                    let n = i32::from(byte) - i32::from(self.rest);
-                    let n = if self.rest == BIAS { n } else { self.drive.digit(n, digit) };
-                    scratch.active.push((rows[i], n));
-                }
-            });
-        }
+    /// The partial sums of a tile's columns.
+    fn partial(&self, side: &Side, set: Set, tile: usize, scratch: &mut Scratch) {
+        let driven = self.driving.of(&scratch.driven, set, tile);
+        events::add_rows(driven, &side.weights, &mut scratch.partial, LANES);
     }
 
-    /// Sorts the active inputs, as they drive the lines, by tile.
-    fn gather(&self, scratch: &mut Scratch, drive: impl Fn(i32) -> i32) {
-        let Scratch { active, driven, .. } = scratch;
-        driven.iter_mut().for_each(Vec::clear);
-        for (row, n) in active {
-            let n = drive(*n);
-            if n != 0 {
-                driven[*row / self.tile_rows].push((*row * self.columns, n as f32));
-            }
-        }
-    }
-
-    /// Adds the companion array's products with a plane of inputs.
-    fn multiply(&self, scratch: &mut Scratch, places: u32) {
+    /// Adds the companion array's products with a binary digit of the inputs.
+    fn multiply(&self, scratch: &mut Scratch, bit: u32) {
         let Some(weights) = &self.companion else { return };
         let Scratch { driven, partial, products, .. } = scratch;
-        for driven in driven.iter().filter(|driven| !driven.is_empty()) {
-            events::add_rows(driven, weights, partial, LANES);
-            products.iter_mut().zip(partial.iter()).for_each(|(sum, more)| *sum += (*more as i32) << places);
-        }
-    }
-
-    /// Joins codes and products and adds them behind the planes above; the sums of block `b` are at `place(b)`.
-    fn finish(&self, scratch: &Scratch, place: impl Fn(usize) -> usize, out: &mut [f32]) {
-        let blocks = scratch.codes.chunks(LANES).zip(scratch.products.chunks(LANES));
-        let (mut saturated, base) = (0, (1u32 << self.drive.plane_bits) as f32);
-        for (block, (codes, products)) in blocks.enumerate() {
-            let out = &mut out[place(block)..][..LANES];
-            for ((out, code), product) in out.iter_mut().zip(codes).zip(products) {
-                let (total, cut) = self.adder.total(*code, *product);
-                saturated += u64::from(cut);
-                *out = *out * base + total as f32 * self.unit;
+        for tile in 0..self.driving.partitions {
+            let driven = self.driving.of(driven, Set::Bit(bit), tile);
+            if !driven.is_empty() {
+                events::add_rows(driven, weights, partial, LANES);
+                products.iter_mut().zip(partial.iter()).for_each(|(sum, more)| *sum += (*more as i32) << bit);
             }
-        }
-        if saturated > 0 {
-            self.tally.saturated.fetch_add(saturated, Ordering::Relaxed);
         }
     }
 }
 
-/// The partial sums of a tile's columns.
-fn partial(side: &Side, partition: usize, scratch: &mut Scratch) {
-    events::add_rows(&scratch.driven[partition], &side.weights, &mut scratch.partial, LANES);
+/// Joins codes and products and adds them, times their unit, behind the planes above, which count `base` times as much; blocks are
+/// `step` apart in `out`. Gives how many saturated.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn join(
+    adder: &Adder,
+    (codes, products): (&[i32], &[i32]),
+    [base, unit]: [f32; 2],
+    step: usize,
+    out: &mut [f32],
+) -> u64 {
+    let mut saturated = 0u32;
+    let blocks = codes.as_chunks::<LANES>().0.iter().zip(products.as_chunks::<LANES>().0);
+    for ((codes, products), out) in blocks.zip(out.chunks_mut(step)) {
+        for ((out, code), product) in out[..LANES].iter_mut().zip(codes).zip(products) {
+            let (total, cut) = adder.total(*code, *product);
+            saturated += u32::from(cut);
+            *out = *out * base + total as f32 * unit;
+        }
+    }
+    u64::from(saturated)
 }
 
 /// Converts a tile's sums and adds their codes, times a sign and shifted; gives how many sums lay beyond the ends.
@@ -364,11 +313,12 @@ mod tests {
     use super::*;
     use crate::config::Document;
     use crate::crossbar::arrays::{Arrays, Site};
+    use crate::crossbar::patches::Patches;
     use crate::crossbar::sram::Source;
     use crate::device::Draw;
     use crate::network::pulses::Pulses;
     use crate::network::{Encoding, LayerKind, Model};
-    use crate::profile::Profile;
+    use crate::profile::{Profile, TileInputs};
     use crate::rng::philox4x32;
 
     /// What a layer behind converters gives for one map of inputs `[channels, rows, columns]`, as it is written down:
@@ -535,7 +485,7 @@ mod tests {
             let input = if encoding.is_some() { Input::Encoded } else { Input::Pulses };
             let partials = Partials::new(plan, &converted, input, drive);
             let map = inputs(plan, *encoding);
-            let laid = laid(plan, &partials.patches, *encoding, &map);
+            let laid = laid(plan, &partials.driving.patches, *encoding, &map);
             let pixels = plan.output.height * plan.output.width;
             let found = if plan.kind == LayerKind::Conv {
                 let mut sums = vec![0.0; partials.blocks() * pixels * LANES];

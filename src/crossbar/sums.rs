@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::events;
+use super::events::{self, Event};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
@@ -92,7 +92,7 @@ pub struct Scratch {
     digits: Buffer<i32>,
     runs: Vec<usize>,
     plane: Vec<f32>,
-    active: Vec<(usize, f32)>,
+    active: Vec<Event>,
     look_up: lookup::Space,
 }
 
@@ -284,6 +284,7 @@ impl Matrix {
     fn map_events(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
         let columns = self.digits.blocks * LANES;
         let weights = self.rows();
+        assert!(u32::try_from(weights.len()).is_ok(), "a model's largest layer is smaller");
         let bias = if self.correction.is_some() { BIAS } else { 0 };
         let width = self.patches.width();
         let pixels = band.rows * width;
@@ -296,7 +297,7 @@ impl Matrix {
                 let patch = &bytes[begin + (y * row + x) * left.stride..][..self.digits.run];
                 events::active(patch, bias, |i, byte| {
                     let pulse = f32::from(i16::from(byte) - i16::from(bias));
-                    active.push(((run * self.digits.run + i) * columns + blocks.start * LANES, pulse));
+                    active.push((((run * self.digits.run + i) * columns + blocks.start * LANES) as u32, pulse));
                 });
             }
             events::add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
