@@ -144,6 +144,7 @@ fn identity(origin: &Value) -> Value {
     let mut identity = origin.clone();
     if let Some(fields) = identity.as_object_mut() {
         fields.remove("backend");
+        fields.remove("areas_mm2");
     }
     identity
 }

@@ -1,4 +1,4 @@
-//! The command line: a file a command. Each parses, calls the library and prints; exit code 0, 1 (failed) or 2 (usage).
+//! The command line: a file a command. Each parses, calls the library and prints; exit code 0, 1 (failed), 2 (usage) or 130 (interrupted).
 
 mod attack;
 mod check;

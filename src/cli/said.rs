@@ -36,8 +36,8 @@ impl Said {
         match json {
             Some(path) if path == Path::new(STANDARD_OUTPUT) => print(canonical(&self.json).trim_end())?,
             Some(path) => {
-                atomic::write(path, canonical(&self.json).as_bytes())?;
                 print(&self.text)?;
+                atomic::write(path, canonical(&self.json).as_bytes())?;
             }
             None => print(&self.text)?,
         }
@@ -47,7 +47,12 @@ impl Said {
 
 /// An error where JSON cannot be written, before anything runs.
 pub fn check(json: Option<&Path>) -> Result<()> {
-    json.filter(|path| *path != Path::new(STANDARD_OUTPUT)).map_or(Ok(()), atomic::check_folder)
+    match json.filter(|path| *path != Path::new(STANDARD_OUTPUT)) {
+        Some(path) if path.is_dir() => {
+            Err(Error::Usage(format!("--json {}: is a folder; expected the name of a file", path.display())))
+        }
+        path => path.map_or(Ok(()), atomic::check_folder),
+    }
 }
 
 /// Prints to standard output; a closed pipe is an error, not a panic.

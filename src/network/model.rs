@@ -255,7 +255,6 @@ impl Model {
         Ok(())
     }
 
-    /// The layers' names, the readout included.
     /// The layers of weights in order; the last is the readout.
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();

@@ -13,6 +13,7 @@
   const said = section.querySelector("p");
   const figure = section.querySelector("figure");
   const ANY = "any";
+  const COLOURS = 8;
 
   const words = (name) => name.replaceAll("_", " ");
   function choice(label, options, chosen) {
@@ -31,10 +32,13 @@
   const across = choice("Across", asOptions([...axes, ...metrics]), first);
   const up = choice("Up", asOptions(metrics), "accuracy_mean");
   const apart = choice("A colour for each", [["", "–"], ...asOptions(varying)], second);
+  // As at the best point, unless that leaves nothing to compare.
+  const free = [first, second];
+  const beside = rows.filter((row) => varying.every((name) => free.includes(name) || column(row, name) === column(best, name)));
   const held = varying.map((name) => {
     const all = values(name);
     const options = [[ANY, ANY], ...all.map((value) => [`=${value}`, value === "" ? "–" : value])];
-    return [name, choice(name, options, `=${column(best, name)}`)];
+    return [name, choice(name, options, beside.length < 2 ? ANY : `=${column(best, name)}`)];
   });
 
   const SVG = "http://www.w3.org/2000/svg";
@@ -100,14 +104,16 @@
     add(svg, "text", { x: (left + right) / 2, y: height - 8, "text-anchor": "middle" }, words(x));
     const middle = (top + bottom) / 2;
     add(svg, "text", { x: 20, y: middle, "text-anchor": "middle", transform: `rotate(-90 20 ${middle})` }, words(y));
-    const groups = by === "" ? [""] : values(by).filter((value) => shown.some((row) => column(row, by) === value));
+    const there = by === "" ? [""] : values(by).filter((value) => shown.some((row) => column(row, by) === value));
+    const groups = there.slice(0, COLOURS);
     groups.forEach((group, number) => {
-      const colour = `var(--series-${number % 8})`;
+      const colour = `var(--series-${number})`;
       const mine = shown.filter((row) => by === "" || column(row, by) === group);
       mine.sort((a, b) => at(a)[0] - at(b)[0]);
       const places = mine.map((row) => [wide.place(at(row)[0]), tall.place(at(row)[1])]);
       // A line only where nothing else differs along it.
-      if (settings.includes(x) && new Set(places.map(([px]) => px)).size === places.length) {
+      const alike = (name) => name === x || mine.every((row) => column(row, name) === column(mine[0], name));
+      if (settings.includes(x) && varying.every(alike)) {
         const points = places.map((place) => place.join(",")).join(" ");
         add(svg, "polyline", { points, fill: "none", stroke: colour, "stroke-width": 1.8 });
       }
@@ -121,14 +127,15 @@
         const where = varying.map((name) => `${name} ${column(row, name)}`).join(", ");
         add(marker, "title", {}, `${where}: ${words(y)} ${short(at(row)[1])}, ${words(x)} ${short(at(row)[0])}`);
       });
-      if (by !== "" && number < 18) {
+      if (by !== "") {
         add(svg, "circle", { cx: right + 18, cy: top + 8 + number * 19, r: 4.5, fill: colour });
         add(svg, "text", { x: right + 28, y: top + 12.5 + number * 19 }, `${by.split(".").at(-1)} ${group || "–"}`);
       }
     });
     const all = shown.map((row) => at(row)[1]);
+    const more = there.length > COLOURS ? ` Shown are the first ${COLOURS} of ${there.length} values of ${by}.` : "";
     said.textContent =
-      `${shown.length} of ${rows.length} points; ${words(y)} from ${short(Math.min(...all))} to ${short(Math.max(...all))}.`;
+      `${shown.length} of ${rows.length} points; ${words(y)} from ${short(Math.min(...all))} to ${short(Math.max(...all))}.` + more;
   }
   controls.addEventListener("change", draw);
   controls.addEventListener("submit", (event) => event.preventDefault());

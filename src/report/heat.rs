@@ -14,7 +14,7 @@ const CELL: [f64; 2] = [92.0, 34.0];
 /// Values of a setting that there is room for.
 const MOST: usize = 24;
 /// Pairs of settings that are drawn.
-const PAIRS: usize = 6;
+pub(super) const PAIRS: usize = 6;
 
 /// Two settings, and the points where only they differ from the best one.
 pub(super) struct Pair<'a> {

@@ -36,9 +36,8 @@ use self::plot::Plot;
 use self::summary::Summary;
 
 /// Files that it writes.
-pub const FILES: [&str; 3] = ["report.html", "accuracy.svg", "figure-*"];
-/// The first letters of the names of its further drawings.
-const FIGURE: &str = "figure-";
+pub const FILES: [&str; 6] =
+    ["report.html", "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
 
 /// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
 /// chip) and `dir/origin.json` (what was run). Returns the path of the page.
@@ -71,10 +70,16 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let parts = page::Parts { recovery, chart: &chart, more: &more, downloads: page::downloads(dir)? };
     let html = page::html(&folder, &summary, &answer, &parts, origin.as_ref());
 
-    output::remove_owned(dir, &[&format!("{FIGURE}*")])?;
     atomic::write(&dir.join("accuracy.svg"), chart.file.as_bytes())?;
+    let file = |figure: &Figure| format!("figure-{}.svg", figure.name);
     for figure in &more {
-        atomic::write(&dir.join(format!("{FIGURE}{}.svg", figure.name)), figure.file.as_bytes())?;
+        atomic::write(&dir.join(file(figure)), figure.file.as_bytes())?;
+    }
+    // Those of an earlier report that this one has not.
+    let known = (0..heat::PAIRS).map(|number| format!("heat-{number}")).chain(pareto::names());
+    let known = known.chain(["split", "floor"].map(String::from)).map(|name| format!("figure-{name}.svg"));
+    for stale in known.filter(|name| more.iter().all(|figure| file(figure) != *name)) {
+        output::remove(&dir.join(stale))?;
     }
     let path = dir.join("report.html");
     atomic::write(&path, html.as_bytes())?;

@@ -85,6 +85,17 @@ pub(super) fn of(summary: &Summary) -> Vec<Front<'_>> {
     COSTS.iter().filter_map(front).collect()
 }
 
+/// The names of all fronts that there may be.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    COSTS.iter().map(Cost::name)
+}
+
+impl Cost {
+    fn name(&self) -> String {
+        format!("pareto-{}", self.word.to_lowercase())
+    }
+}
+
 impl Front<'_> {
     fn cost(&self, cost: f64) -> String {
         let Cost { digits, unit, .. } = *self.kind;
@@ -110,10 +121,6 @@ impl Front<'_> {
                 self.cost(*most)
             )
         })
-    }
-
-    fn name(&self) -> String {
-        format!("pareto-{}", self.kind.word.to_lowercase())
     }
 
     /// The chart; front points have numbers.
@@ -145,7 +152,11 @@ impl Front<'_> {
                 svg.text([at[0] - 7.0, at[1] - 7.0], "end", Colour::Text, &number.to_string(), "");
             });
         }
-        svg.finish_as(&self.name(), &format!("Accuracy against {}", self.kind.word), &self.answer().unwrap_or_default())
+        svg.finish_as(
+            &self.kind.name(),
+            &format!("Accuracy against {}", self.kind.word),
+            &self.answer().unwrap_or_default(),
+        )
     }
 
     /// The chart with the front's points in words.
@@ -165,6 +176,6 @@ impl Front<'_> {
             self.kind.title
         );
         let points = format!("<ol class=\"front\">\n{}</ol>\n", points.collect::<String>());
-        Figure::of(self.name(), |ink| self.draw(ink), caption).with(points)
+        Figure::of(self.kind.name(), |ink| self.draw(ink), caption).with(points)
     }
 }

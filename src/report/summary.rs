@@ -7,7 +7,6 @@ use std::path::Path;
 use csv::StringRecord;
 
 use crate::error::{Error, Result};
-use crate::study::table::STEPS;
 
 /// The columns that follow the settings in `summary.csv`. Accuracy is in percent. Columns after these are shown as they
 /// are.
@@ -103,12 +102,7 @@ impl Summary {
 
 /// Leaves out the further columns that say nothing of any point; gives the names of the others.
 fn drop_idle(names: Vec<String>, points: &mut [Point]) -> Vec<String> {
-    let of = |point: &Point, column: usize| point.further[column].clone();
-    let says = |column: usize| match names[column].as_str() {
-        // Where no image stops early, all run as many.
-        STEPS => points.iter().any(|point| of(point, column) != of(&points[0], column)),
-        _ => points.iter().any(|point| !["", "0"].contains(&point.further[column].as_str())),
-    };
+    let says = |column: usize| points.iter().any(|point| !["", "0"].contains(&point.further[column].as_str()));
     let kept: Vec<bool> = (0..names.len()).map(says).collect();
     let keep =
         |cells: Vec<String>| cells.into_iter().zip(&kept).filter(|(_, kept)| **kept).map(|(cell, _)| cell).collect();

@@ -192,8 +192,8 @@ fn drawings_are_files_too_and_those_of_an_earlier_report_go() {
         (2..5).flat_map(|bits| [64, 128].map(|rows| format!("{bits},{rows},conv1,70,0.25,\n"))).collect();
     let names = "adc.bits,tile.rows,layer,spikes_per_image,spikes_per_neuron_step,energy_pj_per_image\n";
     fs::write(at.join("layers.csv"), format!("{names}{layers}")).unwrap();
-    fs::write(at.join("figure-heat-7.svg"), "of an earlier report").unwrap();
-    fs::write(at.join("figures.txt"), "not ours").unwrap();
+    fs::write(at.join("figure-heat-1.svg"), "of an earlier report").unwrap();
+    fs::write(at.join("figure-notes.txt"), "not ours").unwrap();
     let page = fs::read_to_string(write(at).unwrap()).unwrap();
     assert!(page.contains("own: 256.000 mm²"), "{page}");
     assert!(page.contains("Spikes of a neuron and step, by layer") && page.contains(">0.2500</text>"));
@@ -201,7 +201,8 @@ fn drawings_are_files_too_and_those_of_an_earlier_report_go() {
     let mut names: Vec<String> =
         fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let expected = ["accuracy.svg", "figure-heat-0.svg", "figure-pareto-area.svg", "figure-split.svg", "figures.txt"];
+    let expected =
+        ["accuracy.svg", "figure-heat-0.svg", "figure-notes.txt", "figure-pareto-area.svg", "figure-split.svg"];
     assert_eq!(names[..5], expected);
     for name in expected.iter().filter(|name| name.ends_with("svg")) {
         let drawn = fs::read_to_string(at.join(name)).unwrap();

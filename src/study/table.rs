@@ -139,7 +139,7 @@ pub const LAYERS_CSV: &str = "layers.csv";
 /// Where energy is, a row a point and component.
 pub const COMPONENTS_CSV: &str = "components.csv";
 /// What images run.
-pub const STEPS: &str = "steps_per_image";
+const STEPS: &str = "steps_per_image";
 /// What converters cut.
 const CLIPPED: &str = "adc_clipped_per_image";
 /// What adders cut.

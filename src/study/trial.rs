@@ -80,7 +80,7 @@ pub struct Trial {
 /// A trial's spikes and energy, by layer and component; empty where they are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Spikes of each spiking layer, all steps and images.
+    /// Spikes of each spiking layer, all images, in the steps that they ran.
     pub layer_spikes: Vec<u64>,
     /// Femtojoule of each layer, all images.
     pub layer_fj: Vec<u64>,
@@ -116,8 +116,13 @@ impl Trial {
             Some(early) => (early.correct, early.counts.as_ref(), early.steps.iter().sum()),
             None => (result.correct, None, result.logits.nrows() * steps),
         };
-        let (counts, images, spent) =
-            (counts.unwrap_or(&result.counts), result.logits.nrows(), price.of_result(result, steps));
+        let (images, spent) = (result.logits.nrows(), price.of_result(result, steps));
+        let mut split = Split::of(counts.unwrap_or(&result.counts), spent.as_ref(), price, images);
+        if result.exit.is_some() && counts.is_none() {
+            // Those of the steps that images ran are not known.
+            split.layer_spikes.clear();
+        }
+        let counts = counts.unwrap_or(&result.counts);
         Trial {
             key,
             chip,
@@ -129,7 +134,7 @@ impl Trial {
             clipped: result.counts.clipped.iter().sum(),
             saturated: result.counts.saturated.iter().sum(),
             energy_fj: spent.as_ref().map(|spent| (spent.total_pj * 1000.0 * images as f64).round() as u64),
-            split: Split::of(counts, spent.as_ref(), price, images),
+            split,
         }
     }
 

@@ -67,7 +67,7 @@ impl Sample {
         tested.training_beside(self.data.as_deref(), base)
     }
 
-    /// An error where a training set has too few images or does not fit model and encoding.
+    /// An error where a training set has too few images, or they do not fit model, encoding or memory.
     pub fn check(&self, data: &Dataset, model: &Model, encoding: Encoding) -> Result<()> {
         check_fit(data, model)?;
         Encoding::resolve(Some(encoding), data.frame_steps(), model.steps)?;
@@ -81,7 +81,7 @@ impl Sample {
                 data.len()
             )));
         }
-        Ok(())
+        check_memory(model, self, &Encoder::new(encoding, model.input, 0, EPOCH))
     }
 }
 
@@ -106,7 +106,6 @@ impl<'a> Adaptation<'a> {
         sample.check(data, model, encoding)?;
         let Sample { batches, images, .. } = *sample;
         let encoder = Encoder::new(encoding, model.input, seed, EPOCH);
-        check_memory(model, sample, &encoder)?;
         let order = epoch_order(data.len(), seed, EPOCH, true);
         let batches = order.chunks(images).take(batches).map(|chosen| {
             let (batch, _) = read_batch(data, chosen, None)?;

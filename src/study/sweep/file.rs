@@ -62,7 +62,7 @@ pub struct SweepFile {
     pub encoding: Option<Encoding>,
     /// Training images that the norms of each chip are estimated on anew, before it is judged; 0 batches: none.
     pub adapt: Option<Sample>,
-    /// Stops early by this rule; accuracy, steps and spikes are then those of the early answers.
+    /// Stops early by this rule; accuracy and steps are then those of the early answers, and under `gamma` spikes.
     pub exit: Option<ExitRule>,
     /// The first images of the test set; absent: all.
     pub limit: Option<usize>,

@@ -85,9 +85,10 @@ impl Sweep {
                 "seed": file.seed,
                 "points": points.iter().map(|p| &p.shown).collect::<Vec<_>>(),
                 "keys": points.iter().map(|p| p.key).collect::<Vec<_>>(),
-                "areas_mm2": points.iter().map(Setting::area_mm2).collect::<Vec<_>>(),
             }),
         );
+        // What follows from the rest, so that a report needs no profile.
+        of_all["areas_mm2"] = json!(points.iter().map(Setting::area_mm2).collect::<Vec<_>>());
         of_all["title"] = file.name.clone().into();
         if let Some(question) = &file.question {
             of_all["question"] = question.clone().into();
@@ -194,11 +195,12 @@ pub fn merge_folder(path: &Path) -> Result<()> {
     let settings = serde_json::from_value::<Vec<Vec<(String, String)>>>(configuration["points"].clone());
     let keys = serde_json::from_value::<Vec<Key>>(configuration["keys"].clone());
     let chips = serde_json::from_value::<Chips>(configuration["chips"].clone());
-    let areas = serde_json::from_value::<Vec<Option<f64>>>(configuration["areas_mm2"].clone());
     let model = serde_json::from_value::<Model>(configuration["model"].clone());
-    let (Ok(settings), Ok(keys), Ok(areas), Ok(chips), Ok(model)) = (settings, keys, areas, chips, model) else {
+    let (Ok(settings), Ok(keys), Ok(chips), Ok(model)) = (settings, keys, chips, model) else {
         return Ok(());
     };
+    let areas = serde_json::from_value::<Vec<Option<f64>>>(origin["areas_mm2"].clone()).unwrap_or_default();
+    let areas = areas.into_iter().chain(std::iter::repeat(None));
     let listed = keys.into_iter().zip(settings).zip(areas);
     let listed: Vec<_> = listed.map(|((key, settings), area_mm2)| Listed { key, settings, area_mm2 }).collect();
     if !merge(&folder, &listed, &chips, &model.layers())? {

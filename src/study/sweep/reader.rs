@@ -204,10 +204,13 @@ impl<'a> Reader<'a> {
     fn adapt(&mut self, point: &GridPoint, subject: &Subject) -> Result<Option<(Sample, Arc<Dataset>)>> {
         let mut table =
             self.document.table().get("adapt").and_then(|adapt| adapt.as_table()).cloned().unwrap_or_default();
-        let mut place = "adapt".to_string();
+        let (mut place, mut data) = ("adapt".to_string(), "adapt".to_string());
         for (key, value) in point {
             let Some(name) = key.strip_prefix(ADAPT) else { continue };
             place = self.section(key, value);
+            if name == "data" {
+                data = place.clone();
+            }
             table.insert(name.into(), value.clone());
         }
         if table.is_empty() {
@@ -221,7 +224,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let (key, spec) = match &sample.data {
-            Some(data) => (place.clone(), data.clone()),
+            Some(spec) => (data, spec.clone()),
             None => subject.images.training.clone(),
         };
         let training = self.training(&subject.images, &key, &spec)?;
