@@ -3,8 +3,11 @@
 //! Every section is optional and every default is the ideal one. A key that is unknown, or that this version cannot
 //! honour, is an error with its line, never ignored.
 
+mod adc;
 mod cost;
+mod neuron;
 mod rram;
+mod sram;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -13,10 +16,13 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use adc::{Adc, AdcRange, AdcStep};
 pub use cost::{Area, Cost, Energy, Time};
+pub use neuron::{NeuronFormat, NeuronRounding, Overflow};
 pub use rram::{
     Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
 };
+pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
 
 use crate::config::Document;
 use crate::error::{Error, Result};
@@ -93,128 +99,6 @@ pub enum TileInputs {
     Pulses,
 }
 
-/// `[adc]`: the converters; see [`crate::crossbar::adc`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Adc {
-    /// Resolution in bits; 0 is ideal.
-    pub bits: u32,
-    /// What the codes span.
-    pub range: AdcRange,
-    /// How fine a step may be chosen; absent: free, but a power of two where a companion array has to be aligned with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub step: Option<AdcStep>,
-    /// Training images that a calibrated range is profiled on.
-    pub calibration_images: usize,
-    /// Columns that take turns at one converter.
-    pub columns_shared: usize,
-    /// Standard deviation of a converter's gain error, relative to 1.
-    pub gain_sigma: f64,
-    /// Standard deviation of a converter's offset error, in steps.
-    pub offset_sigma: f64,
-}
-
-impl Default for Adc {
-    fn default() -> Self {
-        Adc {
-            bits: 0,
-            range: AdcRange::default(),
-            step: None,
-            calibration_images: 128,
-            columns_shared: 1,
-            gain_sigma: 0.0,
-            offset_sigma: 0.0,
-        }
-    }
-}
-
-impl Adc {
-    /// Whether chips differ in their converters.
-    pub fn errs(&self) -> bool {
-        self.bits > 0 && (self.gain_sigma > 0.0 || self.offset_sigma > 0.0)
-    }
-}
-
-/// What a converter's codes span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AdcRange {
-    /// Every sum that the rows of a tile can give.
-    #[default]
-    Full,
-    /// One range a layer, from sums profiled on the nominal chip.
-    Calibrated,
-}
-
-/// How fine a converter's step may be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AdcStep {
-    /// The range divided by the number of codes.
-    Free,
-    /// A power of two times the weights' unit: codes are whole units, and shifters align them.
-    PowerOfTwo,
-}
-
-/// How a product comes to the membrane's unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NeuronRounding {
-    /// To the nearest, half to even.
-    #[default]
-    Nearest,
-    /// Towards minus infinity.
-    Floor,
-}
-
-/// `[neuron]`: the arithmetic of neurons and norms; see [`crate::network::lif`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct NeuronFormat {
-    /// Bits of a membrane potential, with the sign; 0: floats.
-    pub membrane_bits: u32,
-    /// How many of them are behind the point: the unit is 2^-fraction_bits of a normalised current.
-    pub fraction_bits: u32,
-    /// Bits of the leak behind the point.
-    pub leak_bits: u32,
-    /// Significant bits of a gain; 0: as it is.
-    pub gain_bits: u32,
-    /// How products are rounded to the membrane's unit.
-    pub round: NeuronRounding,
-    /// What becomes of a potential beyond the membrane's ends.
-    pub overflow: Overflow,
-}
-
-impl Default for NeuronFormat {
-    fn default() -> Self {
-        NeuronFormat {
-            membrane_bits: 0,
-            fraction_bits: 8,
-            leak_bits: 8,
-            gain_bits: 8,
-            round: NeuronRounding::default(),
-            overflow: Overflow::default(),
-        }
-    }
-}
-
-impl NeuronFormat {
-    fn is_float(&self) -> bool {
-        self.membrane_bits == 0
-    }
-}
-
-/// What becomes of a potential beyond the membrane's ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Overflow {
-    /// It stays at the end.
-    #[default]
-    Saturate,
-    /// It comes in again at the other end.
-    Wrap,
-}
-
 /// `[wires]`: resistance of one segment of a line, in ohm; see [`crate::crossbar::wires`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -229,157 +113,6 @@ impl Wires {
     /// Whether lines drop any voltage.
     pub fn drop(&self) -> bool {
         self.word_ohm > 0.0 || self.bit_ohm > 0.0
-    }
-}
-
-/// `[sram]`: the companion array; see [`crate::crossbar::sram`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sram {
-    /// Bits of a weight; 0 means there is no companion array.
-    pub bits: u32,
-    /// The shifter: products of the array count 2^shift. Absent: 0, and for `residual` chosen from the read-back.
-    pub shift: Option<i32>,
-    /// The quantiser; absent: uniform, but integer for `zeros` and `residual`.
-    pub scheme: Option<Scheme>,
-    /// How the two sums combine; absent: average, but sum for `zeros` and `residual`.
-    pub combine: Option<Combine>,
-    /// Initial values for checkpoints without an array of their own.
-    pub init: SramInit,
-    /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget_bytes: Option<usize>,
-    /// Elements are left out that are not above this share of their layer's largest: pruning without training.
-    #[serde(skip_serializing_if = "is_nothing")]
-    pub threshold: f64,
-    /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub sum_bits: u32,
-    /// Bits behind the shifter, with the sign; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub shifter_bits: u32,
-    /// Bits of the adder behind shifter and converter, with the sign; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub adder_bits: u32,
-    /// What becomes of the bits that a negative shift moves below the array's own unit.
-    #[serde(skip_serializing_if = "Rounding::is_exact")]
-    pub round: Rounding,
-}
-
-/// What becomes of the bits that a shift moves out at the right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Rounding {
-    /// None is lost: the RRAM's codes move left instead.
-    #[default]
-    Exact,
-    /// They are cut off, towards minus infinity.
-    Floor,
-}
-
-impl Rounding {
-    fn is_exact(&self) -> bool {
-        *self == Rounding::Exact
-    }
-}
-
-fn is_zero(bits: &u32) -> bool {
-    *bits == 0
-}
-
-fn is_nothing(share: &f64) -> bool {
-    *share == 0.0
-}
-
-/// How companion arrays are trained and run; in a checkpoint, how they were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct CompanionForm {
-    /// The quantiser.
-    pub scheme: Scheme,
-    /// How the two sums combine.
-    pub combine: Combine,
-}
-
-/// How the companion array's products join those of the RRAM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Combine {
-    /// Half the sum: both arrays hold a whole network.
-    Average,
-    /// The sum: the array corrects.
-    Sum,
-}
-
-/// Initial values of the companion array.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-pub enum SramInit {
-    /// A copy of the RRAM's latent weights.
-    #[default]
-    Rram,
-    /// Zeros.
-    Zeros,
-    /// Xavier uniform with gain 2, from the seed.
-    Xavier,
-    /// What this chip's read-back misses, in closed form.
-    Residual,
-    /// The weights of another checkpoint.
-    Checkpoint(String),
-}
-
-impl TryFrom<String> for SramInit {
-    type Error = String;
-    fn try_from(text: String) -> std::result::Result<Self, String> {
-        match text.as_str() {
-            "rram" => Ok(SramInit::Rram),
-            "zeros" => Ok(SramInit::Zeros),
-            "xavier" => Ok(SramInit::Xavier),
-            "residual" => Ok(SramInit::Residual),
-            _ => match text.strip_prefix("checkpoint:").filter(|file| !file.is_empty()) {
-                Some(file) => Ok(SramInit::Checkpoint(file.into())),
-                None => Err(format!("`{text}`, expected `rram`, `zeros`, `xavier`, `residual` or `checkpoint:FILE`")),
-            },
-        }
-    }
-}
-
-impl From<SramInit> for String {
-    fn from(init: SramInit) -> String {
-        match init {
-            SramInit::Rram => "rram".into(),
-            SramInit::Zeros => "zeros".into(),
-            SramInit::Xavier => "xavier".into(),
-            SramInit::Residual => "residual".into(),
-            SramInit::Checkpoint(file) => format!("checkpoint:{file}"),
-        }
-    }
-}
-
-impl Sram {
-    /// The quantiser in force.
-    pub fn effective_scheme(&self) -> Scheme {
-        self.scheme.unwrap_or(if self.corrects() { Scheme::Integer } else { Scheme::Uniform })
-    }
-
-    /// The combination in force.
-    pub fn effective_combine(&self) -> Combine {
-        self.combine.unwrap_or(if self.corrects() { Combine::Sum } else { Combine::Average })
-    }
-
-    /// The same array with quantiser and combination stated: those of the profile, else those that a network was trained
-    /// with, else the defaults.
-    pub fn stated(&self, trained: Option<CompanionForm>) -> Sram {
-        let CompanionForm { scheme, combine } = trained.unwrap_or(self.form());
-        Sram { scheme: self.scheme.or(Some(scheme)), combine: self.combine.or(Some(combine)), ..self.clone() }
-    }
-
-    /// Quantiser and combination in force.
-    pub fn form(&self) -> CompanionForm {
-        CompanionForm { scheme: self.effective_scheme(), combine: self.effective_combine() }
-    }
-
-    fn corrects(&self) -> bool {
-        matches!(self.init, SramInit::Zeros | SramInit::Residual)
     }
 }
 

@@ -1,0 +1,63 @@
+//! `[neuron]`: the arithmetic of neurons and norms.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a product comes to the membrane's unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NeuronRounding {
+    /// To the nearest, half to even.
+    #[default]
+    Nearest,
+    /// Towards minus infinity.
+    Floor,
+}
+
+/// `[neuron]`: the arithmetic of neurons and norms; see [`crate::network::lif`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NeuronFormat {
+    /// Bits of a membrane potential, with the sign; 0: floats.
+    pub membrane_bits: u32,
+    /// How many of them are behind the point: the unit is 2^-fraction_bits of a normalised current.
+    pub fraction_bits: u32,
+    /// Bits of the leak behind the point.
+    pub leak_bits: u32,
+    /// Significant bits of a gain; 0: as it is.
+    pub gain_bits: u32,
+    /// How products are rounded to the membrane's unit.
+    pub round: NeuronRounding,
+    /// What becomes of a potential beyond the membrane's ends.
+    pub overflow: Overflow,
+}
+
+impl Default for NeuronFormat {
+    fn default() -> Self {
+        NeuronFormat {
+            membrane_bits: 0,
+            fraction_bits: 8,
+            leak_bits: 8,
+            gain_bits: 8,
+            round: NeuronRounding::default(),
+            overflow: Overflow::default(),
+        }
+    }
+}
+
+impl NeuronFormat {
+    pub(super) fn is_float(&self) -> bool {
+        self.membrane_bits == 0
+    }
+}
+
+/// What becomes of a potential beyond the membrane's ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Overflow {
+    /// It stays at the end.
+    #[default]
+    Saturate,
+    /// It comes in again at the other end.
+    Wrap,
+}

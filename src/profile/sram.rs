@@ -1,0 +1,157 @@
+//! `[sram]`: the companion array.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Scheme;
+
+/// `[sram]`: the companion array; see [`crate::crossbar::sram`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sram {
+    /// Bits of a weight; 0 means there is no companion array.
+    pub bits: u32,
+    /// The shifter: products of the array count 2^shift. Absent: 0, and for `residual` chosen from the read-back.
+    pub shift: Option<i32>,
+    /// The quantiser; absent: uniform, but integer for `zeros` and `residual`.
+    pub scheme: Option<Scheme>,
+    /// How the two sums combine; absent: average, but sum for `zeros` and `residual`.
+    pub combine: Option<Combine>,
+    /// Initial values for checkpoints without an array of their own.
+    pub init: SramInit,
+    /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_bytes: Option<usize>,
+    /// Elements are left out that are not above this share of their layer's largest: pruning without training.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub threshold: f64,
+    /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sum_bits: u32,
+    /// Bits behind the shifter, with the sign; 0 is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shifter_bits: u32,
+    /// Bits of the adder behind shifter and converter, with the sign; 0 is no limit.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub adder_bits: u32,
+    /// What becomes of the bits that a negative shift moves below the array's own unit.
+    #[serde(skip_serializing_if = "Rounding::is_exact")]
+    pub round: Rounding,
+}
+
+/// What becomes of the bits that a shift moves out at the right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Rounding {
+    /// None is lost: the RRAM's codes move left instead.
+    #[default]
+    Exact,
+    /// They are cut off, towards minus infinity.
+    Floor,
+}
+
+impl Rounding {
+    fn is_exact(&self) -> bool {
+        *self == Rounding::Exact
+    }
+}
+
+fn is_zero(bits: &u32) -> bool {
+    *bits == 0
+}
+
+fn is_nothing(share: &f64) -> bool {
+    *share == 0.0
+}
+
+/// How companion arrays are trained and run; in a checkpoint, how they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CompanionForm {
+    /// The quantiser.
+    pub scheme: Scheme,
+    /// How the two sums combine.
+    pub combine: Combine,
+}
+
+/// How the companion array's products join those of the RRAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Combine {
+    /// Half the sum: both arrays hold a whole network.
+    Average,
+    /// The sum: the array corrects.
+    Sum,
+}
+
+/// Initial values of the companion array.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub enum SramInit {
+    /// A copy of the RRAM's latent weights.
+    #[default]
+    Rram,
+    /// Zeros.
+    Zeros,
+    /// Xavier uniform with gain 2, from the seed.
+    Xavier,
+    /// What this chip's read-back misses, in closed form.
+    Residual,
+    /// The weights of another checkpoint.
+    Checkpoint(String),
+}
+
+impl TryFrom<String> for SramInit {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        match text.as_str() {
+            "rram" => Ok(SramInit::Rram),
+            "zeros" => Ok(SramInit::Zeros),
+            "xavier" => Ok(SramInit::Xavier),
+            "residual" => Ok(SramInit::Residual),
+            _ => match text.strip_prefix("checkpoint:").filter(|file| !file.is_empty()) {
+                Some(file) => Ok(SramInit::Checkpoint(file.into())),
+                None => Err(format!("`{text}`, expected `rram`, `zeros`, `xavier`, `residual` or `checkpoint:FILE`")),
+            },
+        }
+    }
+}
+
+impl From<SramInit> for String {
+    fn from(init: SramInit) -> String {
+        match init {
+            SramInit::Rram => "rram".into(),
+            SramInit::Zeros => "zeros".into(),
+            SramInit::Xavier => "xavier".into(),
+            SramInit::Residual => "residual".into(),
+            SramInit::Checkpoint(file) => format!("checkpoint:{file}"),
+        }
+    }
+}
+
+impl Sram {
+    /// The quantiser in force.
+    pub fn effective_scheme(&self) -> Scheme {
+        self.scheme.unwrap_or(if self.corrects() { Scheme::Integer } else { Scheme::Uniform })
+    }
+
+    /// The combination in force.
+    pub fn effective_combine(&self) -> Combine {
+        self.combine.unwrap_or(if self.corrects() { Combine::Sum } else { Combine::Average })
+    }
+
+    /// The same array with quantiser and combination stated: those of the profile, else those that a network was trained
+    /// with, else the defaults.
+    pub fn stated(&self, trained: Option<CompanionForm>) -> Sram {
+        let CompanionForm { scheme, combine } = trained.unwrap_or(self.form());
+        Sram { scheme: self.scheme.or(Some(scheme)), combine: self.combine.or(Some(combine)), ..self.clone() }
+    }
+
+    /// Quantiser and combination in force.
+    pub fn form(&self) -> CompanionForm {
+        CompanionForm { scheme: self.effective_scheme(), combine: self.effective_combine() }
+    }
+
+    fn corrects(&self) -> bool {
+        matches!(self.init, SramInit::Zeros | SramInit::Residual)
+    }
+}
