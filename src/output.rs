@@ -130,6 +130,9 @@ pub fn canonical(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("a JSON value is always serialisable") + "\n"
 }
 
+/// The part of an origin that follows from the rest: no part of a run's identity.
+pub const DERIVED: &str = "derived";
+
 /// The part of an origin that every command shares.
 pub fn origin(command: &str, configuration: Value) -> Value {
     serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "command": command, "configuration": configuration })
@@ -144,7 +147,7 @@ fn identity(origin: &Value) -> Value {
     let mut identity = origin.clone();
     if let Some(fields) = identity.as_object_mut() {
         fields.remove("backend");
-        fields.remove("areas_mm2");
+        fields.remove(DERIVED);
     }
     identity
 }
@@ -161,7 +164,7 @@ fn is_empty(path: &Path) -> Result<bool> {
 }
 
 /// Removes files of a folder by their names; one that ends in `*` is the first letters of names.
-pub fn remove_owned(path: &Path, owned: &[&str]) -> Result<()> {
+fn remove_owned(path: &Path, owned: &[&str]) -> Result<()> {
     for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
         let entry = entry.map_err(Error::io(path))?;
         let name = entry.file_name().to_string_lossy().into_owned();

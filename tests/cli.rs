@@ -563,6 +563,13 @@ fn bad_input_is_refused_with_its_place() {
         (INFER.replace("c.safetensors", "nan.safetensors"), 1, &["nan.safetensors", "conv1.weight", "NaN"]),
         (INFER.replace("c.safetensors", "bias.safetensors"), 1, &["bias.safetensors", "conv1.bias"]),
         ("train train.toml --out new --set model=huge.toml".into(), 2, &["huge.toml:"]),
+        (
+            "train train.toml --out new --set train.stage=sram --set init=c.safetensors --set rram.weight_bits=4 --set sram.bits=2 \
+             --set sram.threshold=0.1"
+                .into(),
+            2,
+            &["train", "sram.threshold", "prune.threshold"],
+        ),
         ("train train.toml --out new --set train.validation=0.001".into(), 2, &["validation"]),
         ("train train.toml --out new --set test=images:one.npz".into(), 2, &["test"]),
         ("report .".into(), 1, &["summary.csv"]),
@@ -676,6 +683,7 @@ fn every_command_tells_programs_what_it_tells_people() {
         (output.status.code(), report[1]["error"].is_string(), report[2]["is"].is_string()),
         (Some(1), true, true)
     );
+    assert_eq!(crosspike(at, "gpus --json .").status.code(), Some(2), "a folder");
     let refused = crosspike(at, "gpus --json missing/out.json");
     assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
 }

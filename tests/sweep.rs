@@ -211,6 +211,23 @@ fn points_adapt_norms_stop_early_and_prune() {
             "{results}"
         );
     }
+    // What a layer fires in the steps that images ran is known where all ran as many, and only there.
+    let layers = read(folder, "swept", "layers.csv");
+    let rates = |exit: &str| -> Vec<bool> {
+        let of =
+            layers.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>()).filter(|row| row.contains(&exit));
+        of.map(|row| row[row.len() - 2].parse::<f64>().is_ok_and(|rate| rate > 0.0 && rate <= 1.0)).collect()
+    };
+    assert!(rates("none").contains(&true) && rates("confidence:0.9").iter().all(|known| !known), "{layers}");
+    // The file's own may be taken back, and half of it left to the points.
+    write(
+        folder,
+        "own.toml",
+        "2",
+        "exit = \"confidence:0.9\"\nadapt = { images = 32 }\n[grid]\n\"adapt.batches\" = [0, 2]\n",
+    );
+    succeeds(folder, "sweep own.toml --out own --backend cpu --set exit=none");
+    assert!(read(folder, "own", "summary.csv").lines().count() == 3);
     for (bad, expected) in [
         ("[grid]\n\"adapt.batches\" = [-1]\n", "bad.toml:9:1: grid.adapt.batches"),
         ("[grid]\n\"adapt.batches\" = [99999]\n", "expected fewer or smaller batches"),
@@ -224,6 +241,28 @@ fn points_adapt_norms_stop_early_and_prune() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.contains(expected) && output.status.code() == Some(2), "{bad}: {error}");
     }
+}
+
+#[test]
+fn keys_of_an_array_that_is_not_there_run_nothing_twice_and_networks_keep_their_layers() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "s.toml", "3", "[grid]\n\"sram.bits\" = [0, 2]\n\"sram.shift\" = [-2, -1, 0]\n");
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    assert_eq!(read(folder, "swept", "trials-1-of-1.csv").lines().count() - 1, 3 + 9);
+    assert_eq!(read(folder, "swept", "results.csv").lines().count() - 1, 18);
+    let merged = [read(folder, "swept", "summary.csv"), read(folder, "swept", "layers.csv")];
+    succeeds(folder, "report swept");
+    assert_eq!(
+        merged,
+        [read(folder, "swept", "summary.csv"), read(folder, "swept", "layers.csv")],
+        "from the folder alone"
+    );
+    // A folder that says less than a report needs is named, and not passed over.
+    let origin = read(folder, "swept", "origin.json");
+    fs::write(folder.join("swept/origin.json"), origin.replace("network_of", "network_by")).unwrap();
+    let error = String::from_utf8(crosspike(folder, "report swept").stderr).unwrap();
+    assert!(error.contains("origin.json: is not of a sweep of this version"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The command line: a file a command. Each parses, calls the library and prints; exit code 0, 1 (failed), 2 (usage) or 130 (interrupted).
+//! The command line: a file a command. Each parses, calls the library and says what came of it (`said`); exit code 0, 1 (failed),
+//! 2 (usage) or 130 (interrupted).
 
 mod attack;
 mod check;

@@ -40,7 +40,8 @@ pub fn run(args: &Args) -> Result<Said> {
     let page = report::write(folder.path())?;
     folder.finish()?;
     let text = format!("{}\nwrote {}", table(&points), page.display());
-    Ok(Said::new(text, json!({ "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": page })))
+    let points = folder.file(SUMMARY_CSV);
+    Ok(Said::with(text, move || Ok(json!({ "points": rows(&points)?, "wrote": page }))))
 }
 
 /// Stages down, variation scales across.

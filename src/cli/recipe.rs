@@ -55,5 +55,6 @@ pub fn run(args: &Args) -> Result<Said> {
     let table = folder.file(RECOVERY);
     let text = std::fs::read_to_string(&table).map_err(Error::io(&table))?;
     let text = format!("{text}\nwrote {} and {}; {CACHE} holds the checkpoints", page.display(), table.display());
-    Ok(Said::new(text, json!({ "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": [page, table] })))
+    let points = folder.file(SUMMARY_CSV);
+    Ok(Said::with(text, move || Ok(json!({ "points": rows(&points)?, "wrote": [page, table] }))))
 }

@@ -15,7 +15,8 @@ const STANDARD_OUTPUT: &str = "-";
 /// What a command has to say in the end.
 pub struct Said {
     text: String,
-    json: Value,
+    /// Made only where it is asked for: a table may be long.
+    json: Box<dyn FnOnce() -> Result<Value>>,
     /// What it fails with all the same.
     pub failed: Option<Error>,
 }
@@ -23,7 +24,12 @@ pub struct Said {
 impl Said {
     /// The same in both forms.
     pub fn new(text: impl Into<String>, json: Value) -> Self {
-        Said { text: text.into(), json, failed: None }
+        Self::with(text, || Ok(json))
+    }
+
+    /// The same with JSON that is made where it is asked for.
+    pub fn with(text: impl Into<String>, json: impl FnOnce() -> Result<Value> + 'static) -> Self {
+        Said { text: text.into(), json: Box::new(json), failed: None }
     }
 
     /// Of a command that says what it found before it fails.
@@ -34,10 +40,10 @@ impl Said {
     /// Says it: the text, unless JSON goes to standard output; and the JSON where it is asked for.
     pub fn tell(self, json: Option<&Path>) -> Result<Option<Error>> {
         match json {
-            Some(path) if path == Path::new(STANDARD_OUTPUT) => print(canonical(&self.json).trim_end())?,
+            Some(path) if path == Path::new(STANDARD_OUTPUT) => print(canonical(&(self.json)()?).trim_end())?,
             Some(path) => {
                 print(&self.text)?;
-                atomic::write(path, canonical(&self.json).as_bytes())?;
+                atomic::write(path, canonical(&(self.json)()?).as_bytes())?;
             }
             None => print(&self.text)?,
         }
@@ -57,6 +63,9 @@ pub fn check(json: Option<&Path>) -> Result<()> {
 
 /// Prints to standard output; a closed pipe is an error, not a panic.
 fn print(text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(Error::io("standard output"))
 }

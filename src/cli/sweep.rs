@@ -108,8 +108,8 @@ pub fn run(args: &Args) -> Result<Said> {
     if sweep.run(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
         let page = report::write(folder.path())?;
         folder.finish()?;
-        let json = json!({ "finished": true, "points": rows(&folder.file(SUMMARY_CSV))?, "wrote": page });
-        return Ok(Said::new(format!("wrote {}", page.display()), json));
+        let (text, table) = (format!("wrote {}", page.display()), folder.file(SUMMARY_CSV));
+        return Ok(Said::with(text, move || Ok(json!({ "finished": true, "points": rows(&table)?, "wrote": page }))));
     }
     let Shard { index, of } = args.shard;
     let text = format!("shard {index}/{of} is finished; others are not");

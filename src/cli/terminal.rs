@@ -102,7 +102,9 @@ impl Monitor for Terminal {
             bar.set_position(done);
             bar.set_message(state.described(done, note));
         } else if state.last_line.elapsed() > LINE_EVERY {
-            self::note(&format!("{}: {done} of {}, {}", state.what, state.total, state.described(done, note)));
+            let more = state.described(done, note);
+            let more = if more.is_empty() { more } else { format!(", {more}") };
+            self::note(&format!("{}: {done} of {}{more}", state.what, state.total));
             state.last_line = Instant::now();
         }
     }

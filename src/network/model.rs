@@ -255,6 +255,11 @@ impl Model {
         Ok(())
     }
 
+    /// The layers' names and how many neurons each has, the readout included.
+    pub fn neurons(&self) -> Vec<(String, usize)> {
+        self.layers().into_iter().map(|layer| (layer.name, layer.output.len())).collect()
+    }
+
     /// The layers of weights in order; the last is the readout.
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();

@@ -168,6 +168,9 @@ impl Front<'_> {
             0 => String::new(),
             more => format!(" {more} more are not listed."),
         };
+        if self.kind.column == AREA {
+            more += " Companion arrays count whole, pruned or not.";
+        }
         if let Some(scale) = self.at {
             more += &format!(" All at variation scale {scale}.");
         }

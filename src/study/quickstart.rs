@@ -205,7 +205,7 @@ impl Quickstart {
         })?;
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
-        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.layers());
+        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.neurons());
         Ok(Point { settings, chips: trials.iter().map(ChipRow::from).collect(), more: vec![], split })
     }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::trial::{Split, Trial, components};
 use crate::atomic::Replacement;
 use crate::error::{Error, Result};
-use crate::network::Layer;
 use crate::numeric::stats::{Summary, summarise};
 use crate::output::OutputFolder;
 
@@ -45,19 +44,19 @@ pub struct LayerPart {
 }
 
 impl Parts {
-    /// Of trials of a network with these layers.
-    pub fn of(trials: &[&Trial], layers: &[Layer]) -> Self {
+    /// Of trials of a network with these layers, by name and number of neurons.
+    pub fn of(trials: &[&Trial], layers: &[(String, usize)]) -> Self {
         let images: u64 = trials.iter().map(|trial| trial.images).sum();
         let steps: u64 = trials.iter().map(|trial| trial.steps).sum();
         let mean = |numbers: fn(&Split) -> &[u64], place: usize| -> Option<f64> {
             let each = trials.iter().map(|trial| numbers(&trial.split).get(place).map(|number| *number as f64));
             Some(each.sum::<Option<f64>>()? / images as f64)
         };
-        let layers = layers.iter().enumerate().map(|(place, layer)| {
+        let layers = layers.iter().enumerate().map(|(place, (name, neurons))| {
             let spikes = mean(|split| &split.layer_spikes, place);
-            let neurons_steps = layer.output.len() as f64 * steps as f64 / images as f64;
+            let neurons_steps = *neurons as f64 * steps as f64 / images as f64;
             LayerPart {
-                name: layer.name.clone(),
+                name: name.clone(),
                 spikes,
                 rate: spikes.map(|spikes| spikes / neurons_steps),
                 energy_pj: mean(|split| &split.layer_fj, place).map(|fj| fj / 1000.0),

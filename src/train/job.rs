@@ -163,15 +163,6 @@ fn start_beside(
         let message = "\"sram\" trains a companion array, and the profile has none; expected sram.bits above 0";
         return Err(document.error("train.stage", message));
     }
-    let layers = profile.layer.iter().map(|(name, own)| (format!("layer.{name}.sram.threshold"), &own.sram));
-    let mut pruned = std::iter::once(("sram.threshold".to_string(), &profile.sram)).chain(layers);
-    if let Some((key, sram)) = pruned.find(|(_, sram)| sram.threshold > 0.0) {
-        let message = format!(
-            "{key} = {} prunes arrays that are finished; expected `prune.threshold` in training",
-            sram.threshold
-        );
-        return Err(document.error("train.stage", message));
-    }
     if recipe.chip.is_some() && !profile.varies() {
         return Err(
             document.error("train.chip", "is one of many, but the profile has no variation that tells chips apart")

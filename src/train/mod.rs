@@ -71,6 +71,10 @@ impl Trainer<'_> {
         check_fit(self.data, self.model)?;
         self.profile.check_layers(self.model.layers().iter().map(|layer| layer.name.as_str()))?;
         Lif::check(self.model.neuron, &self.profile.neuron)?;
+        if self.recipe.stage == Stage::Sram && self.profile.any(|_, sram| sram.threshold > 0.0) {
+            let message = "sram.threshold prunes arrays that are finished; expected `prune.threshold` in training";
+            return Err(Error::Mismatch(message.into()));
+        }
         let (training, validation) = self.split();
         if training.is_empty() || (self.recipe.validation > 0.0 && validation.is_empty()) {
             return Err(Error::Mismatch(format!(

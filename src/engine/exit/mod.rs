@@ -18,7 +18,7 @@ mod rule;
 mod summary;
 
 use ndarray::{Array2, ArrayView1, ArrayView3, s};
-pub use rule::{ExitRule, PUBLISHED_GAMMA};
+pub use rule::{ExitRule, PUBLISHED_GAMMA, rule_or_none};
 pub use summary::{ExitOfChip, ExitSummary, Saved};
 
 use super::Counts;

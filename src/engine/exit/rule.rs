@@ -62,6 +62,11 @@ fn steps_by_gamma(network: &Network, threshold: f64) -> usize {
     (0..steps).find(|t| is_below(*t)).map_or(steps, |t| t + 1)
 }
 
+/// Of keys that may also say `none`: all steps run.
+pub fn rule_or_none(text: &str) -> Result<Option<ExitRule>> {
+    if text == "none" { Ok(None) } else { text.parse().map(Some) }
+}
+
 impl FromStr for ExitRule {
     type Err = Error;
 

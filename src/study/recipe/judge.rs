@@ -9,6 +9,7 @@ use super::Recipe;
 use super::cache::Cache;
 use crate::attack::{Judged, Plan};
 use crate::chip::Blueprint;
+use crate::crossbar::cost::chip_area_mm2;
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
@@ -55,13 +56,31 @@ pub(super) struct Question<'a> {
     pub taken: bool,
 }
 
+/// What some chips did, and what a chip is.
+pub(super) struct Found {
+    /// In the order of the chips, one where all are the same.
+    pub trials: Vec<Trial>,
+    /// Bytes of the RRAM's weights.
+    pub rram_bytes: f64,
+    /// Area in square millimetre, where the profile says.
+    pub area_mm2: Option<f64>,
+}
+
+impl Found {
+    fn of(mut trials: Vec<Trial>, blueprint: &Blueprint) -> Self {
+        trials.sort_by_key(|trial| trial.chip);
+        let area_mm2 = chip_area_mm2(blueprint.profile(), blueprint.model());
+        Found { trials, rram_bytes: blueprint.rram_bytes(), area_mm2 }
+    }
+}
+
 impl<'a> Judge<'a> {
     pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
         Judge { recipe, engine, monitor, sets: vec![], noticed: vec![] }
     }
 
-    /// The trials of some chips in their order, one where all are the same; and the bytes of the RRAM's weights.
-    pub fn trials(&mut self, cache: &Cache, question: &Question, chips: Range<u64>) -> Result<(Vec<Trial>, f64)> {
+    /// What some chips do.
+    pub fn trials(&mut self, cache: &Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
         let Recipe { model, encoding, file, document, data: whole, .. } = self.recipe;
         let (network, hash) = question.network;
         let blueprint = Blueprint::new(question.profile, model, network, *encoding, file.seed)?;
@@ -97,7 +116,7 @@ impl<'a> Judge<'a> {
         trials.retain(|trial| chips.contains(&trial.chip));
         let missing: Vec<u64> = chips.filter(|chip| trials.iter().all(|trial| trial.chip != *chip)).collect();
         if missing.is_empty() {
-            return Ok((sorted(trials), blueprint.rram_bytes()));
+            return Ok(Found::of(trials, &blueprint));
         }
         let blueprint = match &calibration_data {
             Some(training) => with_ranges(blueprint, file.seed, || Ok(training)).map_err(document.locate("data"))?,
@@ -141,7 +160,7 @@ impl<'a> Judge<'a> {
             }
         }
         self.monitor.end();
-        Ok((sorted(trials), blueprint.rram_bytes()))
+        Ok(Found::of(trials, &blueprint))
     }
 
     /// The place of the test set's first `images`.
@@ -154,9 +173,4 @@ impl<'a> Judge<'a> {
         self.sets.push((images, data));
         Ok(self.sets.len() - 1)
     }
-}
-
-fn sorted(mut trials: Vec<Trial>) -> Vec<Trial> {
-    trials.sort_by_key(|trial| trial.chip);
-    trials
 }

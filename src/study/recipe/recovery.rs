@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::run::{Measured, Nominal};
-use crate::crossbar::cost::chip_area_mm2;
 use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
@@ -54,7 +53,7 @@ fn shift(measured: &Measured) -> String {
 
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
 pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, model: &Model) -> Vec<Point> {
-    let layers = model.layers();
+    let layers = model.neurons();
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
         let chips = m.trials.iter().map(ChipRow::from).collect();
@@ -75,7 +74,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
         let optional = |value: Option<f64>| value.map_or(String::new(), number);
         let there = |text: String| if sram.bits > 0 { text } else { String::new() };
         point.more = vec![
-            (AREA, optional(chip_area_mm2(&m.profile, model))),
+            (AREA, optional(m.area_mm2)),
             ("sram_bits", there(sram.bits.to_string())),
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", optional(m.sparsity)),

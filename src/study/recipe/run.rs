@@ -48,6 +48,7 @@ pub(super) struct Measured {
     pub profile: Profile,
     pub trials: Vec<Trial>,
     pub rram_bytes: f64,
+    pub area_mm2: Option<f64>,
     pub sparsity: Option<f64>,
 }
 
@@ -144,6 +145,7 @@ impl<'a> Run<'a> {
                     profile: profile.clone(),
                     trials: vec![],
                     rram_bytes: 0.0,
+                    area_mm2: None,
                     sparsity: None,
                 };
                 point.at.extend(attack.iter().map(|plan| ("attack.epsilon".into(), plan.epsilon[0].to_string())));
@@ -182,10 +184,10 @@ impl<'a> Run<'a> {
             title: &title,
             taken: unit.stage.train.is_none(),
         };
-        let (trials, rram_bytes) = self.judge.trials(&self.cache, &question, chips)?;
-        point.images = trials.first().map_or(0, |trial| trial.images);
-        point.trials.extend(trials);
-        point.rram_bytes = rram_bytes;
+        let found = self.judge.trials(&self.cache, &question, chips)?;
+        point.images = found.trials.first().map_or(0, |trial| trial.images);
+        point.trials.extend(found.trials);
+        (point.rram_bytes, point.area_mm2) = (found.rram_bytes, found.area_mm2);
         Ok(())
     }
 
@@ -211,7 +213,7 @@ impl<'a> Run<'a> {
                 title: reference,
                 taken: false,
             };
-            let (trials, _) = self.judge.trials(&self.cache, &question, 0..1)?;
+            let trials = self.judge.trials(&self.cache, &question, 0..1)?.trials;
             nominal.insert(at, trials[0].accuracy());
         }
         Ok(nominal)

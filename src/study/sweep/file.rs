@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 
 use crate::config::Document;
-use crate::engine::exit::ExitRule;
+use crate::engine::exit::{ExitRule, rule_or_none};
 use crate::error::Result;
 use crate::network::Encoding;
 use crate::numeric::stats::summarise;
@@ -37,8 +38,6 @@ pub const OWN_KEYS: [&str; 13] = [
 pub const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "encoding", "exit"];
 /// Before keys of the sweep's `adapt`, which points may set too.
 pub const ADAPT: &str = "adapt.";
-/// How a point says that it does without early exit.
-pub const NO_EXIT: &str = "none";
 
 /// A sweep file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,8 +60,11 @@ pub struct SweepFile {
     /// The encoder.
     pub encoding: Option<Encoding>,
     /// Training images that the norms of each chip are estimated on anew, before it is judged; 0 batches: none.
-    pub adapt: Option<Sample>,
-    /// Stops early by this rule; accuracy and steps are then those of the early answers, and under `gamma` spikes.
+    #[serde(default)]
+    #[schemars(with = "Option<Sample>")]
+    pub adapt: Table,
+    /// Stops early by this rule, or `none`; accuracy and steps are then those of the early answers, and under `gamma` spikes.
+    #[serde(default, deserialize_with = "early_exit")]
     pub exit: Option<ExitRule>,
     /// The first images of the test set; absent: all.
     pub limit: Option<usize>,
@@ -83,6 +85,10 @@ pub struct SweepFile {
     pub point: Vec<Table>,
     /// Points drawn from ranges.
     pub sample: Option<Drawn>,
+}
+
+fn early_exit<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Option<ExitRule>, D::Error> {
+    rule_or_none(&String::deserialize(text)?).map_err(D::Error::custom)
 }
 
 fn one() -> u64 {

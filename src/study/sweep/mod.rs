@@ -11,6 +11,7 @@ mod run;
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use file::{Chips, OWN_KEYS, SweepFile, Until};
@@ -25,11 +26,12 @@ use crate::config::{Document, Overrides};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::{Layer, Model};
-use crate::output::{OutputFolder, origin};
+use crate::output::{DERIVED, ORIGIN, OutputFolder, origin};
 
 /// Files that a sweep writes, beside tables and report.
 pub const FILES: [&str; 2] = ["timing.csv", "trials-*"];
+/// What made a folder.
+const COMMAND: &str = "sweep";
 /// Trials that are looked at together: what is in memory of a sweep, whatever its length.
 const TOGETHER: u64 = 1 << 16;
 
@@ -72,7 +74,7 @@ impl Sweep {
         let (profile, notices) = (reader.profile(&vec![])?, reader.notices);
         let Subject { model, checkpoint, encoding, images, .. } = &*points[0].subject;
         let mut of_all = origin(
-            "sweep",
+            COMMAND,
             json!({
                 "profile": profile,
                 "model": model,
@@ -87,8 +89,7 @@ impl Sweep {
                 "keys": points.iter().map(|p| p.key).collect::<Vec<_>>(),
             }),
         );
-        // What follows from the rest, so that a report needs no profile.
-        of_all["areas_mm2"] = json!(points.iter().map(Setting::area_mm2).collect::<Vec<_>>());
+        of_all[DERIVED] = json!(Derived::of(&points));
         of_all["title"] = file.name.clone().into();
         if let Some(question) = &file.question {
             of_all["question"] = question.clone().into();
@@ -122,9 +123,8 @@ impl Sweep {
         monitor.end();
         ran?;
         run.close()?;
-        let listed = |p: &Setting| Listed { key: p.key, settings: p.shown.clone(), area_mm2: p.area_mm2() };
-        let listed: Vec<Listed> = self.points.iter().map(listed).collect();
-        merge(folder, &listed, &self.file.chips, &self.points[0].subject.model.layers())
+        let listed: Vec<Listed> = self.points.iter().map(|p| (p.key, p.shown.clone())).collect();
+        merge(folder, &listed, &self.file.chips, &Derived::of(&self.points))
     }
 
     /// Trials of a shard, at most.
@@ -158,20 +158,47 @@ fn first_ones(trials: &OfKey) -> Vec<f64> {
         .collect()
 }
 
-/// A point as tables list it.
-struct Listed {
-    key: Key,
-    settings: Vec<(String, String)>,
-    area_mm2: Option<f64>,
+/// A point as tables list it: its key, and what is set.
+type Listed = (Key, Vec<(String, String)>);
+
+/// What follows from profiles and models that a folder does not hold, so that its tables can be made without them.
+#[derive(Serialize, Deserialize)]
+struct Derived {
+    /// Area of each point's chips in square millimetre, where the profile says.
+    areas_mm2: Vec<Option<f64>>,
+    /// The layers of each network: names and neurons.
+    networks: Vec<Vec<(String, usize)>>,
+    /// Which of them each point has.
+    network_of: Vec<usize>,
+}
+
+impl Derived {
+    fn of(points: &[Setting]) -> Self {
+        let (mut networks, mut network_of): (Vec<Vec<(String, usize)>>, Vec<usize>) = (vec![], vec![]);
+        for point in points {
+            let layers = point.subject.model.neurons();
+            network_of.push(networks.iter().position(|known| *known == layers).unwrap_or_else(|| {
+                networks.push(layers);
+                networks.len() - 1
+            }));
+        }
+        Derived { areas_mm2: points.iter().map(|point| point.area_mm2).collect(), networks, network_of }
+    }
+
+    fn fits(&self, points: usize) -> bool {
+        self.areas_mm2.len() == points
+            && self.network_of.len() == points
+            && self.network_of.iter().all(|network| *network < self.networks.len())
+    }
 }
 
 /// Merges all shards' trials into the tables when none is missing.
-fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, layers: &[Layer]) -> Result<bool> {
+fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, derived: &Derived) -> Result<bool> {
     let mut tables = Tables::new(folder)?;
     for points in together(listed.len(), chips) {
-        let points = &listed[points];
-        let trials = store::read(folder.path(), points.iter().map(|point| point.key))?;
-        for Listed { key, settings, area_mm2 } in points {
+        let trials = store::read(folder.path(), listed[points.clone()].iter().map(|(key, _)| *key))?;
+        for point in points {
+            let (key, settings) = &listed[point];
             let trials = &trials[key];
             let Some(count) = chips.enough(&first_ones(trials)) else { return Ok(false) };
             let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
@@ -179,8 +206,8 @@ fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, layers: &[Laye
             tables.push(&Point {
                 settings: settings.clone(),
                 chips: rows,
-                more: vec![(AREA, area_mm2.map_or(String::new(), number))],
-                split: Parts::of(&counted, layers),
+                more: vec![(AREA, derived.areas_mm2[point].map_or(String::new(), number))],
+                split: Parts::of(&counted, &derived.networks[derived.network_of[point]]),
             })?;
         }
     }
@@ -191,21 +218,27 @@ fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, layers: &[Laye
 /// Merges a sweep's folder from what its `origin.json` says; a folder of another kind is left alone.
 pub fn merge_folder(path: &Path) -> Result<()> {
     let Some((folder, origin)) = OutputFolder::open(path)? else { return Ok(()) };
+    if origin["command"] != COMMAND {
+        return Ok(());
+    }
     let configuration = &origin["configuration"];
     let settings = serde_json::from_value::<Vec<Vec<(String, String)>>>(configuration["points"].clone());
     let keys = serde_json::from_value::<Vec<Key>>(configuration["keys"].clone());
     let chips = serde_json::from_value::<Chips>(configuration["chips"].clone());
-    let model = serde_json::from_value::<Model>(configuration["model"].clone());
-    let (Ok(settings), Ok(keys), Ok(chips), Ok(model)) = (settings, keys, chips, model) else {
-        return Ok(());
+    let derived = serde_json::from_value::<Derived>(origin[DERIVED].clone());
+    let listed = settings.and_then(|settings| Ok((settings, keys?, chips?, derived?)));
+    let (settings, keys, chips, derived) = match listed {
+        Ok(listed) if listed.0.len() == listed.1.len() && listed.3.fits(listed.1.len()) => listed,
+        _ => {
+            let message =
+                "is not of a sweep of this version; `crosspike sweep FILE --out FOLDER --resume` makes it one";
+            return Err(Error::file(path.join(ORIGIN), message));
+        }
     };
-    let areas = serde_json::from_value::<Vec<Option<f64>>>(origin["areas_mm2"].clone()).unwrap_or_default();
-    let areas = areas.into_iter().chain(std::iter::repeat(None));
-    let listed = keys.into_iter().zip(settings).zip(areas);
-    let listed: Vec<_> = listed.map(|((key, settings), area_mm2)| Listed { key, settings, area_mm2 }).collect();
-    if !merge(&folder, &listed, &chips, &model.layers())? {
-        let found = store::read(path, listed.iter().map(|point| point.key))?;
-        let found = listed.iter().map(|point| found[&point.key].len()).sum::<usize>();
+    let listed: Vec<Listed> = keys.into_iter().zip(settings).collect();
+    if !merge(&folder, &listed, &chips, &derived)? {
+        let found = store::read(path, listed.iter().map(|(key, _)| *key))?;
+        let found = listed.iter().map(|(key, _)| found[key].len()).sum::<usize>();
         let message = format!(
             "{found} of {}{} trials are there; run the missing shards first",
             if matches!(chips, Chips::Until(_)) { "at most " } else { "" },

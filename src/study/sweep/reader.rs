@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::json;
 
 use super::SweepFile;
-use super::file::{ADAPT, NO_EXIT, POINT_KEYS};
+use super::file::{ADAPT, POINT_KEYS};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
@@ -17,11 +17,11 @@ use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::evaluate::check_fit;
-use crate::engine::exit::ExitRule;
+use crate::engine::exit::{ExitRule, rule_or_none};
 use crate::error::Result;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::origin;
-use crate::profile::Profile;
+use crate::profile::{Profile, Sram};
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
 use crate::train::adapt::{Adaptation, Sample};
@@ -54,6 +54,8 @@ pub(super) struct Setting {
     /// What every chip's norms are adapted on.
     pub adapt: Option<(Sample, Arc<Dataset>)>,
     pub exit: Option<ExitRule>,
+    /// Area of a chip in square millimetre, where the profile says.
+    pub area_mm2: Option<f64>,
     pub key: Key,
 }
 
@@ -65,11 +67,6 @@ impl Setting {
             Some(training) => with_ranges(blueprint, seed, || Ok(&**training)),
             None => Ok(blueprint),
         }
-    }
-
-    /// What a chip takes, where the profile says.
-    pub fn area_mm2(&self) -> Option<f64> {
-        chip_area_mm2(&self.profile, &self.subject.model)
     }
 
     /// Its chips' evaluation: on the inputs of another one of the same subject, where there is one.
@@ -108,9 +105,10 @@ pub(super) struct Reader<'a> {
     profiles: HashMap<PathBuf, Document>,
     models: Document,
     checkpoints: HashMap<PathBuf, Checkpoint>,
-    images: HashMap<String, Arc<Images>>,
-    /// Training images, by the test set that they stand beside and the name that they were asked for by.
-    training: HashMap<[String; 2], Arc<Dataset>>,
+    /// Test sets, by their name and the key that names them: the same name may start from another folder.
+    images: HashMap<[String; 2], Arc<Images>>,
+    /// Training images likewise, and by the test set that they stand beside.
+    training: HashMap<[String; 3], Arc<Dataset>>,
     last: Option<Arc<Subject>>,
     /// What the user should know of some point.
     pub notices: Vec<String>,
@@ -157,8 +155,14 @@ impl<'a> Reader<'a> {
             }
         }
         let Subject { model, checkpoint, encoding, images, .. } = &*subject;
+        let area_mm2 = chip_area_mm2(blueprint.profile(), model);
+        let mut effective = profile.clone();
+        if !profile.has_companions() {
+            // The keys of an array that is not there determine nothing.
+            effective.amend(|_, sram| *sram = Sram::default());
+        }
         let mut identity = json!({
-            "profile": profile, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
+            "profile": effective, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
             "data_fingerprint": images.data.fingerprint(), "images": images.data.len(), "seed": self.file.seed,
             "sram_checkpoint_sha256": blueprint.companion_hash(),
         });
@@ -176,7 +180,7 @@ impl<'a> Reader<'a> {
         let key = Key::of(&origin("trial", identity));
         let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
         let shown = self.keys.iter().map(|key| (key.clone(), value(key))).collect();
-        Ok(Setting { shown, profile, subject: subject.clone(), adapt, exit, key })
+        Ok(Setting { shown, profile, subject: subject.clone(), adapt, exit, area_mm2, key })
     }
 
     /// The training images beside some.
@@ -190,7 +194,7 @@ impl<'a> Reader<'a> {
 
     /// The training images that a key names, beside those that are judged.
     fn training(&mut self, images: &Images, key: &str, spec: &str) -> Result<Arc<Dataset>> {
-        let name = [images.whole.spec().to_string(), spec.to_string()];
+        let name = [images.whole.fingerprint().to_string(), spec.to_string(), key.to_string()];
         if let Some(training) = self.training.get(&name) {
             return Ok(training.clone());
         }
@@ -202,8 +206,7 @@ impl<'a> Reader<'a> {
 
     /// What a point's chips are adapted on.
     fn adapt(&mut self, point: &GridPoint, subject: &Subject) -> Result<Option<(Sample, Arc<Dataset>)>> {
-        let mut table =
-            self.document.table().get("adapt").and_then(|adapt| adapt.as_table()).cloned().unwrap_or_default();
+        let mut table = self.file.adapt.clone();
         let (mut place, mut data) = ("adapt".to_string(), "adapt".to_string());
         for (key, value) in point {
             let Some(name) = key.strip_prefix(ADAPT) else { continue };
@@ -235,10 +238,7 @@ impl<'a> Reader<'a> {
     /// When a point's images stop.
     fn exit(&self, point: &GridPoint) -> Result<Option<ExitRule>> {
         let Some((key, value)) = point.iter().find(|(key, _)| key == "exit") else { return Ok(self.file.exit) };
-        match value.as_str() {
-            None | Some(NO_EXIT) => Ok(None),
-            Some(rule) => rule.parse().map(Some).map_err(self.document.locate(&self.section(key, value))),
-        }
+        rule_or_none(value.as_str().unwrap_or_default()).map_err(self.document.locate(&self.section(key, value)))
     }
 
     /// What a point gives a key of the sweep's own.
@@ -307,14 +307,15 @@ impl<'a> Reader<'a> {
             (None, Some(test)) => ("test", test.as_str()),
             (None, None) => ("data", self.file.data.as_str()),
         };
-        if let Some(images) = self.images.get(spec) {
+        let name = [spec.to_string(), key.to_string()];
+        if let Some(images) = self.images.get(&name) {
             return Ok(images.clone());
         }
         let open = || Dataset::open(spec, self.document.base(key), Split::Test).map_err(self.document.locate(key));
         let data = open()?.limit(self.file.limit.unwrap_or(usize::MAX));
         let training = own.map_or(("data".to_string(), self.file.data.clone()), |spec| (key.into(), spec.into()));
         let images = Arc::new(Images { data, whole: open()?, training, profiled: OnceLock::new() });
-        self.images.insert(spec.to_string(), images.clone());
+        self.images.insert(name, images.clone());
         Ok(images)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::reader::{Setting, Subject};
+use super::reader::Setting;
 use super::{Shard, Sweep, first_ones};
 use crate::engine::Engine;
 use crate::engine::evaluate::Evaluation;
@@ -23,8 +23,8 @@ pub(super) struct Run<'a> {
     shard: Shard,
     monitor: &'a dyn Monitor,
     store: Store,
-    /// Points of one network see the same inputs.
-    last: Option<(&'a Arc<Subject>, Evaluation<'a>)>,
+    /// The point that ran last: others of its network see the same inputs.
+    last: Option<(&'a Setting, Evaluation<'a>)>,
     began: Instant,
     /// Trials that were run, and trials that are done.
     ran: u64,
@@ -109,8 +109,13 @@ impl<'a> Run<'a> {
         let seed = self.sweep.file.seed;
         let blueprint = setting.calibrated(seed)?;
         let price = Price::of(&blueprint);
-        let earlier = self.last.take().filter(|(same, _)| Arc::ptr_eq(same, subject)).map(|(_, evaluation)| evaluation);
-        let evaluation = setting.evaluation(self.engine, seed, earlier)?;
+        let evaluation = match self.last.take() {
+            Some((same, evaluation)) if std::ptr::eq(same, setting) => evaluation,
+            Some((same, earlier)) if Arc::ptr_eq(&same.subject, subject) => {
+                setting.evaluation(self.engine, seed, Some(earlier))?
+            }
+            _ => setting.evaluation(self.engine, seed, None)?,
+        };
         let note = self.note();
         evaluation.series(&blueprint, missing, |chip, result| {
             let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
@@ -126,7 +131,7 @@ impl<'a> Run<'a> {
             }
             Ok(())
         })?;
-        self.last = Some((subject, evaluation));
+        self.last = Some((setting, evaluation));
         Ok(())
     }
 
