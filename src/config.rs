@@ -244,7 +244,7 @@ fn parse_value(text: &str) -> Value {
 
 /// Whether `key` is `section` or lies in it.
 fn is_within(key: &str, section: &str) -> bool {
-    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn place(file: &Path, position: Option<(usize, usize)>) -> String {

@@ -197,6 +197,12 @@ fn what_does_not_fit_together_is_refused_with_its_line() {
         ),
         ("set = { \"sram.bits\" = 4 }", "set = { \"sram.bits\" = 4, \"train.epochs\" = 4 }", 20, "train"),
         ("evaluate = { \"sram.shift\" = [-2, 0] }", "evaluate = { \"sram.shift\" = [-2, -20] }", 29, "expected −16"),
+        (
+            "evaluate = { \"sram.shift\" = [-2, 0] }",
+            "adapt = { batches = 9999 }",
+            29,
+            "expected fewer or smaller batches",
+        ),
     ] {
         let stages = STAGES.replacen(from, to, 1);
         assert_ne!(stages, STAGES, "{from}");

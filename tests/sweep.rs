@@ -244,6 +244,28 @@ fn points_adapt_norms_stop_early_and_prune() {
 }
 
 #[test]
+fn the_same_chip_is_the_same_trial_to_a_sweep_and_a_recipe() {
+    let folder = trained();
+    let folder = folder.path();
+    let more =
+        "adapt = { batches = 2, images = 32 }\nexit = \"gamma:0.5\"\n[grid]\n\"rram.variation.scale\" = [0.5, 2.0]\n";
+    write(folder, "s.toml", "3", more);
+    let recipe = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n\
+                  [evaluate]\nlimit = 10\nchips = 3\ngrid = { \"rram.variation.scale\" = [0.5, 2.0] }\n\
+                  [[stage]]\nname = \"adapted\"\ncheckpoint = \"c.safetensors\"\n\
+                  adapt = { batches = 2, images = 32 }\nexit = \"gamma:0.5\"\n";
+    fs::write(folder.join("r.toml"), recipe).unwrap();
+    succeeds(folder, "sweep s.toml --out swept --backend cpu");
+    succeeds(folder, "recipe r.toml --out made --backend cpu");
+    let lines = |file: &str| read(folder, file, "trials-1-of-1.csv").lines().map(String::from).collect::<Vec<_>>();
+    let (swept, run) = (lines("swept"), lines("made/cache"));
+    assert_eq!(swept.len(), 1 + 2 * 3);
+    // The recipe has the reference without variation beside them.
+    assert_eq!(run.len(), swept.len() + 1);
+    assert!(swept.iter().all(|line| run.contains(line)), "{swept:?} in {run:?}");
+}
+
+#[test]
 fn keys_of_an_array_that_is_not_there_run_nothing_twice_and_networks_keep_their_layers() {
     let folder = trained();
     let folder = folder.path();

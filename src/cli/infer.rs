@@ -73,8 +73,8 @@ pub fn run(args: &Args) -> Result<Said> {
     let setup = args.chips.read()?;
     let Setup { model, data, encoding, network, .. } = &setup;
     let sample = args.sample();
-    let open = |sample: &Sample| sample.open(Path::new(""), &setup.whole).map_err(of_option("--adapt-data"));
-    let training = sample.as_ref().map(open).transpose()?;
+    let open = |sample: &Sample| setup.whole.training_beside(sample.data.as_deref(), Path::new(""));
+    let training = sample.as_ref().map(open).transpose().map_err(of_option("--adapt-data"))?;
     let blueprint = args.chips.blueprint(&setup)?;
     let draw = |(sample, training): (&Sample, &Dataset)| {
         Adaptation::draw(network, model, training, *encoding, seed, sample).map_err(of_option("--adapt"))

@@ -18,7 +18,8 @@ use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
 use crate::kernels::digits::LANES;
 use crate::network::neurons::Sums;
-use crate::network::{Encoder, Inputs, LayerKind};
+use crate::network::{Encoder, Inputs, LayerKind, Model};
+use crate::profile::Profile;
 
 /// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches, nor that of
 /// adapted norms.
@@ -56,21 +57,27 @@ pub fn with_ranges_of<'a>(
     Ok(blueprint.calibrated(calibration))
 }
 
-/// The ranges of a blueprint's converters.
-fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: u64) -> Result<Calibration> {
-    super::evaluate::check_fit(training, blueprint.model())?;
-    let wanted = blueprint.profile().adc.calibration_images;
-    if wanted > images.len() {
+/// An error where a training set does not fit a model, or so many images of it are fewer than a profile asks for.
+pub fn check(profile: &Profile, model: &Model, training: &Dataset, images: usize) -> Result<()> {
+    super::evaluate::check_fit(training, model)?;
+    let wanted = profile.adc.calibration_images;
+    if wanted > images {
         return Err(Error::Mismatch(format!(
-            "adc.calibration_images = {wanted}, and `{}` has {} training images; expected at most so many",
-            training.spec(),
-            images.len()
+            "adc.calibration_images = {wanted}, and `{}` has {images} training images; expected at most so many",
+            training.spec()
         )));
     }
-    let model = blueprint.model();
+    Ok(())
+}
+
+/// The ranges of a blueprint's converters.
+fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: u64) -> Result<Calibration> {
+    let (profile, model) = (blueprint.profile(), blueprint.model());
+    check(profile, model, training, images.len())?;
     let encoder = Encoder::new(blueprint.encoding(), model.input, seed, EPOCH);
     let order = epoch_order(images.len(), seed, EPOCH, true);
-    let chosen: Vec<usize> = order.into_iter().take(wanted).map(|place| images[place]).collect();
+    let chosen: Vec<usize> =
+        order.into_iter().take(profile.adc.calibration_images).map(|place| images[place]).collect();
     let (batch, _) = read_batch(training, &chosen, None)?;
     batch.check(blueprint.encoding())?;
     ranges(blueprint, &Inputs::new(encoder, batch, model.steps))

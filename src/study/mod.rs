@@ -1,8 +1,10 @@
 //! Studies: many chips at many points, a store that a kill cannot harm, and the tables that come of it.
 
+mod case;
 pub mod export;
 pub mod quickstart;
 pub mod recipe;
+mod sets;
 pub mod space;
 pub mod store;
 pub mod sweep;

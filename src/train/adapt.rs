@@ -19,13 +19,12 @@
 //!
 //! # Practice
 //!
-//! [`Sample`] says which images, and opens them; [`Adaptation::draw`] chooses and encodes them once, the same for all chips;
+//! [`Sample`] says which images; [`Adaptation::draw`] chooses and encodes them once, the same for all chips;
 //! [`Adaptation::adapt_one_of`] turns a programmed chip into an adapted one, and [`Adaptation::preparation`] goes into
 //! [`Evaluation::preparing`] for a series of them. The result is a pure function of chip and batches, the same bits for any number of threads.
 //!
 //! [`Evaluation::preparing`]: crate::engine::evaluate::Evaluation::preparing
 
-use std::path::Path;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -53,7 +52,7 @@ pub struct Sample {
     /// Images of each.
     #[serde(default = "images_of_a_batch")]
     pub images: usize,
-    /// The data set whose training images they are; absent: that of the tested images.
+    /// The data set whose training images they are; absent: the study's own `data`.
     pub data: Option<String>,
 }
 
@@ -62,11 +61,6 @@ fn images_of_a_batch() -> usize {
 }
 
 impl Sample {
-    /// Opens the training images, paths relative to `base`; an error where they are those of `tested`, a whole test set.
-    pub fn open(&self, base: &Path, tested: &Dataset) -> Result<Dataset> {
-        tested.training_beside(self.data.as_deref(), base)
-    }
-
     /// An error where a training set has too few images, or they do not fit model, encoding or memory.
     pub fn check(&self, data: &Dataset, model: &Model, encoding: Encoding) -> Result<()> {
         check_fit(data, model)?;

@@ -3,26 +3,25 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::output::{self, OutputFolder, canonical};
-use crate::study::store::{self, Store};
+use crate::output::OutputFolder;
+use crate::study::store::{self, OfKey, Store};
 use crate::study::trial::{Key, Trial};
 use crate::train::job::Job;
 use crate::train::{CHECKPOINT, FILES};
 
-/// A folder of finished work.
+/// A folder of finished work: one for each training, and the trials.
 pub struct Cache {
     folder: PathBuf,
+    trials: Store,
 }
 
 impl Cache {
-    /// Opens a folder, made where it is missing.
+    /// Opens a folder, made where it is missing; an error where another process works in it.
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        Ok(Cache { folder: folder.to_path_buf() })
+        Ok(Cache { folder: folder.to_path_buf(), trials: Store::open(&folder.join(store::shard_name(1, 1)))? })
     }
 
     /// The checkpoint of a training run, trained where it is not there.
@@ -35,18 +34,13 @@ impl Cache {
         Ok(path.join(CHECKPOINT))
     }
 
-    /// The trials of an evaluation that `identity` describes, by chip: their key, those that are there, and a store for the
-    /// others.
-    pub fn trials(&self, identity: &Value) -> Result<(Key, Vec<Trial>, Store)> {
-        let key = Key::of(identity);
-        let folder = self.folder.join(format!("evaluate-{key}"));
-        let origin = folder.join(output::ORIGIN);
-        if !origin.exists() {
-            std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-            crate::atomic::write(&origin, canonical(identity).as_bytes())?;
-        }
-        let store = Store::open(&folder.join(store::shard_name(1, 1)))?;
-        let trials = store::read(&folder, std::iter::once(key))?.remove(&key).unwrap_or_default();
-        Ok((key, trials.into_values().collect(), store))
+    /// The trials of a key that are there, by chip.
+    pub fn trials(&self, key: Key) -> Result<OfKey> {
+        Ok(store::read(&self.folder, std::iter::once(key))?.remove(&key).unwrap_or_default())
+    }
+
+    /// Keeps a trial.
+    pub fn keep(&mut self, trial: &Trial) -> Result<()> {
+        self.trials.push(trial)
     }
 }

@@ -12,6 +12,7 @@ use crate::config::Document;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::Encoding;
+use crate::study::sets::{Named, names};
 use crate::study::space::grid_points;
 use crate::train::adapt::Sample;
 
@@ -163,9 +164,9 @@ impl RecipeFile {
         self.reference.as_deref().unwrap_or(&self.stage[0].name)
     }
 
-    /// The key and the name of the test set.
-    pub fn test(&self) -> (&'static str, &str) {
-        self.test.as_deref().map_or(("data", &self.data), |test| ("test", test))
+    /// What names the test images, and the training images beside them.
+    pub(super) fn names(&self) -> [Named; 2] {
+        names(&self.data, self.test.as_deref())
     }
 
     fn validate(&self, document: &Document) -> Result<()> {

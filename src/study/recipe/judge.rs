@@ -1,27 +1,20 @@
 //! What chips do: the trials of one network on one hardware, run where they are not in the cache.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use serde_json::json;
-
 use super::Recipe;
 use super::cache::Cache;
 use crate::attack::{Judged, Plan};
-use crate::chip::Blueprint;
 use crate::crossbar::cost::chip_area_mm2;
-use crate::data::{Dataset, Split};
 use crate::engine::Engine;
-use crate::engine::calibrate::with_ranges;
-use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::ExitRule;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::{Encoder, Network};
+use crate::network::Network;
 use crate::profile::Profile;
-use crate::study::trial::Trial;
-use crate::train::adapt::{Adaptation, Sample};
+use crate::study::case::Case;
+use crate::study::sets::Sets;
+use crate::study::trial::{Key, Trial};
+use std::ops::Range;
 
 /// Images that an attack's gradients are taken of at once; never changes a result.
 const ATTACKED_AT_ONCE: usize = 64;
@@ -31,8 +24,7 @@ pub(super) struct Judge<'a> {
     recipe: &'a Recipe,
     engine: &'a dyn Engine,
     monitor: &'a dyn Monitor,
-    /// The test set, cut to each number of images that was asked for.
-    sets: Vec<(usize, Dataset)>,
+    sets: Sets,
     /// Notices that were given already.
     noticed: Vec<String>,
 }
@@ -44,12 +36,13 @@ pub(super) struct Question<'a> {
     pub network: (&'a Network, &'a str),
     /// The first images of the test set; none: all.
     pub limit: Option<usize>,
-    pub adapt: Option<&'a Sample>,
+    /// The index of the stage whose sample its chips are adapted on.
+    pub adapted: Option<usize>,
+
     pub exit: Option<ExitRule>,
     /// With one ε.
     pub attack: Option<&'a Plan>,
-    /// The index of the stage that asks, for errors.
-    pub stage: usize,
+
     /// What progress is shown under.
     pub title: &'a str,
     /// Whether the network comes from elsewhere: then notices about keys without effect are worth a line.
@@ -66,27 +59,31 @@ pub(super) struct Found {
     pub area_mm2: Option<f64>,
 }
 
-impl Found {
-    fn of(mut trials: Vec<Trial>, blueprint: &Blueprint) -> Self {
-        trials.sort_by_key(|trial| trial.chip);
-        let area_mm2 = chip_area_mm2(blueprint.profile(), blueprint.model());
-        Found { trials, rram_bytes: blueprint.rram_bytes(), area_mm2 }
-    }
-}
-
 impl<'a> Judge<'a> {
     pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Judge { recipe, engine, monitor, sets: vec![], noticed: vec![] }
+        Judge { recipe, engine, monitor, sets: recipe.sets.clone(), noticed: vec![] }
     }
 
     /// What some chips do.
-    pub fn trials(&mut self, cache: &Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
-        let Recipe { model, encoding, file, document, data: whole, .. } = self.recipe;
-        let (network, hash) = question.network;
-        let blueprint = Blueprint::new(question.profile, model, network, *encoding, file.seed)?;
-        let open_training = || whole.training_beside(Some(&file.data), document.base("data"));
-        let calibration_data = question.profile.wants_calibration().then(open_training).transpose();
-        let calibration_data = calibration_data.map_err(document.locate("data"))?;
+    pub fn trials(&mut self, cache: &mut Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
+        let Recipe { model, encoding, file, document, .. } = self.recipe;
+        let [tested, _] = file.names();
+        let data = self.sets.test(document, &tested, question.limit)?;
+        let profiled = self.recipe.profiled(&mut self.sets, question.profile)?;
+        let adapt = question.adapted.map(|stage| self.recipe.adapted(&mut self.sets, stage)).transpose()?.flatten();
+        let case = Case {
+            profile: question.profile,
+            model,
+            network: question.network,
+            encoding: *encoding,
+            seed: file.seed,
+            data: &data,
+            profiled: profiled.as_deref(),
+            adapt: adapt.as_ref().map(|(sample, training)| (*sample, &**training)),
+            exit: question.exit,
+            attack: question.attack,
+        };
+        let blueprint = case.blueprint()?;
         for notice in blueprint.notices().iter().filter(|_| question.taken) {
             if !self.noticed.contains(notice) {
                 self.monitor.line(notice);
@@ -94,40 +91,37 @@ impl<'a> Judge<'a> {
             }
         }
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
-        let set = self.set(question.limit.unwrap_or(usize::MAX).min(whole.len()))?;
-        let data = &self.sets[set].1;
-        let place = format!("stage[{}].adapt", question.stage);
-        let locate = document.locate(&place);
-        let open = |sample: &Sample| sample.open(document.base("stage"), whole).map_err(&locate);
-        let training = question.adapt.map(open).transpose()?;
-        let mut identity = json!({
-            "model": model, "profile": question.profile, "encoding": encoding, "data": data.spec(),
-            "data_fingerprint": data.fingerprint(), "images": data.len(), "seed": file.seed, "checkpoint_sha256": hash,
-            "sram_checkpoint_sha256": blueprint.companion_hash(), "exit": question.exit, "adapt": question.adapt,
-            "adapt_data_fingerprint": training.as_ref().map(Dataset::fingerprint),
-        });
-        if let Some(training) = &calibration_data {
-            identity["calibration_data_fingerprint"] = training.fingerprint().into();
+        let key = case.key(&blueprint);
+        let mut trials = cache.trials(key)?;
+        trials.retain(|chip, _| chips.contains(chip));
+        let missing: Vec<u64> = chips.filter(|chip| !trials.contains_key(chip)).collect();
+        if !missing.is_empty() {
+            self.run(&case, key, missing, question.title, |trial| {
+                cache.keep(&trial)?;
+                trials.insert(trial.chip, trial);
+                Ok(())
+            })?;
         }
-        if let Some(attack) = question.attack {
-            identity["attack"] = json!(attack);
-        }
-        let (key, mut trials, mut store) = cache.trials(&crate::output::origin("evaluate", identity))?;
-        trials.retain(|trial| chips.contains(&trial.chip));
-        let missing: Vec<u64> = chips.filter(|chip| trials.iter().all(|trial| trial.chip != *chip)).collect();
-        if missing.is_empty() {
-            return Ok(Found::of(trials, &blueprint));
-        }
-        let blueprint = match &calibration_data {
-            Some(training) => with_ranges(blueprint, file.seed, || Ok(training)).map_err(document.locate("data"))?,
-            None => blueprint,
-        };
+        let area_mm2 = chip_area_mm2(blueprint.profile(), model);
+        Ok(Found { trials: trials.into_values().collect(), rram_bytes: blueprint.rram_bytes(), area_mm2 })
+    }
+
+    /// Runs some chips.
+    fn run(
+        &self,
+        case: &Case,
+        key: Key,
+        missing: Vec<u64>,
+        title: &str,
+        mut each: impl FnMut(Trial) -> Result<()>,
+    ) -> Result<()> {
+        let (document, steps) = (&self.recipe.document, case.model.steps);
+        let blueprint = case.calibrated()?;
         let price = Price::of(&blueprint);
-        self.monitor.begin(question.title, missing.len() as u64);
+        self.monitor.begin(title, missing.len() as u64);
         let mut done = 0;
         let mut keep = |trial: Trial| {
-            store.push(&trial)?;
-            trials.push(trial);
+            each(trial)?;
             done += 1;
             self.monitor.progress(done, "");
             if self.monitor.stop() {
@@ -137,40 +131,26 @@ impl<'a> Judge<'a> {
             }
             Ok(())
         };
-        match question.attack {
+        match case.attack {
             Some(plan) => {
-                let attack = plan.attack(file.seed, data).map_err(document.locate("evaluate.attack"))?;
+                let attack = plan.attack(case.seed, case.data).map_err(document.locate("evaluate.attack"))?;
                 let series = (missing, ATTACKED_AT_ONCE);
-                attack.series(self.engine, data, &blueprint, series, self.monitor, |chip, judged: &[Judged]| {
-                    keep(Trial::attacked(key, chip, &judged[0], model.steps))
-                })?;
+                attack.series(
+                    self.engine,
+                    case.data,
+                    &blueprint,
+                    series,
+                    self.monitor,
+                    |chip, judged: &[Judged]| keep(Trial::attacked(key, chip, &judged[0], steps)),
+                )?;
             }
             None => {
-                let draw = |(sample, training): (&Sample, &Dataset)| {
-                    Adaptation::draw(network, model, training, *encoding, file.seed, sample).map_err(&locate)
-                };
-                let adaptation = question.adapt.zip(training.as_ref()).map(draw).transpose()?;
-                let encoder = Encoder::new(*encoding, model.input, file.seed, 0);
-                let evaluation = Evaluation::on(self.engine, data, encoder, model.steps)
-                    .exiting(question.exit.map(|rule| rule.of(network)))
-                    .preparing(adaptation.map(|adaptation| Arc::new(adaptation).preparation()));
-                evaluation.series(&blueprint, missing, |chip, result| {
-                    keep(Trial::of(key, chip, result, model.steps, &price))
-                })?;
+                let evaluation = case.evaluation(self.engine, None)?;
+                evaluation
+                    .series(&blueprint, missing, |chip, result| keep(Trial::of(key, chip, result, steps, &price)))?;
             }
         }
         self.monitor.end();
-        Ok(Found::of(trials, &blueprint))
-    }
-
-    /// The place of the test set's first `images`.
-    fn set(&mut self, images: usize) -> Result<usize> {
-        if let Some(place) = self.sets.iter().position(|(at, _)| *at == images) {
-            return Ok(place);
-        }
-        let (key, spec) = self.recipe.test();
-        let data = Dataset::open(spec, self.recipe.document.base(key), Split::Test)?.limit(images);
-        self.sets.push((images, data));
-        Ok(self.sets.len() - 1)
+        Ok(())
     }
 }

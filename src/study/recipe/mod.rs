@@ -10,6 +10,7 @@ mod recovery;
 mod run;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -17,13 +18,15 @@ pub use file::{OWN_KEYS, RecipeFile, Stage};
 
 use self::cache::Cache;
 use self::run::Run;
+use super::sets::{Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
 use super::table;
 use crate::attack::Plan;
 use crate::attack::gradient::check_encoding;
 use crate::config::{Document, Overrides};
-use crate::data::{Dataset, Split};
+use crate::data::Dataset;
 use crate::engine::Engine;
+use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -31,6 +34,7 @@ use crate::network::{Encoding, Model};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
 use crate::report::RECOVERY;
+use crate::train::adapt::Sample;
 use crate::train::config::TrainFile;
 
 /// Files that a recipe writes, beside its cache, tables and report.
@@ -47,7 +51,9 @@ pub struct Recipe {
     model: Model,
     /// One profile a file of the recipe, before a stage sets keys.
     hardware: Vec<Document>,
-    data: Dataset,
+    data: Arc<Dataset>,
+    /// What reading it has opened.
+    sets: Sets,
     encoding: Encoding,
 }
 
@@ -77,26 +83,28 @@ impl Recipe {
             overrides.profile.iter().try_for_each(|assignment| profile.set(assignment))?;
             hardware.push(profile);
         }
-        let (key, spec) = file.test();
-        let data = Dataset::open(spec, document.base(key), Split::Test).map_err(document.locate(key))?;
-        check_fit(&data, &model).map_err(document.locate(key))?;
+        let (tested, mut sets) = (file.names()[0].clone(), Sets::default());
+        let data = sets.test(&document, &tested, None)?;
+        check_fit(&data, &model).map_err(document.locate(&tested.key))?;
         let encoding = Encoding::resolve(file.encoding, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(document.locate("encoding"))?;
         if let Some(attack) = &file.evaluate.attack {
             attack.attack(file.seed, &data).map_err(document.locate("evaluate.attack"))?;
             check_encoding(encoding).map_err(document.locate("evaluate.attack"))?;
         }
-        let recipe = Recipe { file, document, model, hardware, data, encoding };
+        let mut recipe = Recipe { file, document, model, hardware, data, sets: Sets::default(), encoding };
         let nowhere = |_: &str| Ok(PathBuf::from("network"));
         for unit in recipe.units()? {
             recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
             for (common, own) in recipe.points(&unit)? {
-                recipe.profile(&unit, (&common, &own), &nowhere)?;
+                recipe.profiled(&mut sets, &recipe.profile(&unit, (&common, &own), &nowhere)?)?;
             }
+            recipe.adapted(&mut sets, unit.index)?;
             if unit.stage.train.is_some() {
                 TrainFile::from_document(&recipe.training(&unit, Some(Path::new("network")), None)?)?;
             }
         }
+        recipe.sets = sets;
         Ok(recipe)
     }
 
@@ -132,9 +140,27 @@ impl Recipe {
         folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())
     }
 
-    /// The key and the name of the test set.
-    fn test(&self) -> (&'static str, &str) {
-        self.file.test()
+    /// What the converters' ranges of some hardware are profiled on, where any are.
+    fn profiled(&self, sets: &mut Sets, profile: &Profile) -> Result<Option<Arc<Dataset>>> {
+        if !profile.wants_calibration() {
+            return Ok(None);
+        }
+        let [tested, named] = self.file.names();
+        let training = sets.training(&self.document, &named, &tested)?;
+        let checked = calibrate::check(profile, &self.model, &training, training.len());
+        checked.map_err(self.document.locate(&named.key))?;
+        Ok(Some(training))
+    }
+
+    /// What every chip of a stage is adapted on, where they are.
+    fn adapted(&self, sets: &mut Sets, stage: usize) -> Result<Option<(&Sample, Arc<Dataset>)>> {
+        let Some(sample) = &self.file.stage[stage].adapt else { return Ok(None) };
+        let key = format!("stage[{stage}].adapt");
+        let [tested, beside] = self.file.names();
+        let named = sample.data.as_ref().map_or(beside, |spec| Named::new(&format!("{key}.data"), spec));
+        let training = sets.training(&self.document, &named, &tested)?;
+        sample.check(&training, &self.model, self.encoding).map_err(self.document.locate(&key))?;
+        Ok(Some((sample, training)))
     }
 
     /// Each point's attacks: none, or one for each ε.

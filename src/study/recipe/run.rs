@@ -177,14 +177,13 @@ impl<'a> Run<'a> {
             profile: &point.profile,
             network: (&network, &hash),
             limit,
-            adapt: unit.stage.adapt.as_ref(),
+            adapted: Some(unit.index),
             exit: unit.stage.exit,
             attack,
-            stage: unit.index,
             title: &title,
             taken: unit.stage.train.is_none(),
         };
-        let found = self.judge.trials(&self.cache, &question, chips)?;
+        let found = self.judge.trials(&mut self.cache, &question, chips)?;
         point.images = found.trials.first().map_or(0, |trial| trial.images);
         point.trials.extend(found.trials);
         (point.rram_bytes, point.area_mm2) = (found.rram_bytes, found.area_mm2);
@@ -206,14 +205,13 @@ impl<'a> Run<'a> {
                 profile: &profile,
                 network: (&network, &hash),
                 limit: Some(point.images as usize),
-                adapt: None,
+                adapted: None,
                 exit: None,
                 attack: None,
-                stage: 0,
                 title: reference,
                 taken: false,
             };
-            let trials = self.judge.trials(&self.cache, &question, 0..1)?.trials;
+            let trials = self.judge.trials(&mut self.cache, &question, 0..1)?.trials;
             nominal.insert(at, trials[0].accuracy());
         }
         Ok(nominal)

@@ -72,15 +72,15 @@ impl Sweep {
         let mut reader = Reader::new(&file, &document, overrides)?;
         let points = grid.iter().map(|point| reader.setting(point)).collect::<Result<Vec<_>>>()?;
         let (profile, notices) = (reader.profile(&vec![])?, reader.notices);
-        let Subject { model, checkpoint, encoding, images, .. } = &*points[0].subject;
+        let Subject { model, checkpoint, encoding, data, .. } = &*points[0].subject;
         let mut of_all = origin(
             COMMAND,
             json!({
                 "profile": profile,
                 "model": model,
-                "data": images.data.spec(),
-                "data_fingerprint": images.data.fingerprint(),
-                "images": images.data.len(),
+                "data": data.spec(),
+                "data_fingerprint": data.fingerprint(),
+                "images": data.len(),
                 "encoding": encoding,
                 "checkpoint_sha256": checkpoint,
                 "chips": file.chips,

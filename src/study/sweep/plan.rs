@@ -73,10 +73,10 @@ impl Sweep {
 
     /// What a trial at a point takes, of some images' time.
     fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
-        let (images, seed) = (setting.subject.images.data.len(), self.file.seed);
-        let blueprint = setting.calibrated(seed)?;
+        let case = setting.case(self.file.seed);
+        let (images, blueprint) = (case.data.len(), case.calibrated()?);
         let some = images.min(IMAGES);
-        let evaluation = setting.evaluation(engine, seed, None)?.of_images((0..some).collect());
+        let evaluation = case.evaluation(engine, None)?.of_images((0..some).collect());
         let began = Instant::now();
         let chip = evaluation.program(&blueprint, 0)?;
         let programmed = began.elapsed();

@@ -2,29 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-
-use serde_json::json;
+use std::sync::Arc;
 
 use super::SweepFile;
 use super::file::{ADAPT, POINT_KEYS};
 use crate::checkpoint::Checkpoint;
-use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
 use crate::crossbar::cost::chip_area_mm2;
-use crate::data::{Dataset, Split};
-use crate::engine::Engine;
-use crate::engine::calibrate::with_ranges;
-use crate::engine::evaluate::Evaluation;
+use crate::data::Dataset;
+use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::engine::exit::{ExitRule, rule_or_none};
 use crate::error::Result;
-use crate::network::{Encoder, Encoding, Model, Network};
-use crate::output::origin;
-use crate::profile::{Profile, Sram};
+use crate::network::{Encoding, Model, Network};
+use crate::profile::Profile;
+use crate::study::case::Case;
+use crate::study::sets::{Named, Sets, names};
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
-use crate::train::adapt::{Adaptation, Sample};
+use crate::train::adapt::Sample;
 
 /// A network and the images that it is judged on, which some points share.
 pub(super) struct Subject {
@@ -32,18 +28,9 @@ pub(super) struct Subject {
     pub network: Network,
     pub checkpoint: String,
     pub encoding: Encoding,
-    pub images: Arc<Images>,
-}
-
-/// A data set.
-pub(super) struct Images {
-    /// The images that are judged.
-    pub data: Dataset,
-    whole: Dataset,
-    /// The key that names the training images beside them, and the name.
-    training: (String, String),
-    /// Those that converters' ranges are profiled on, where any are.
-    profiled: OnceLock<Arc<Dataset>>,
+    pub data: Arc<Dataset>,
+    /// What names those images, and the training images beside them.
+    names: [Named; 2],
 }
 
 /// One point: what is set, and the hardware and network that come of it.
@@ -51,46 +38,33 @@ pub(super) struct Setting {
     pub shown: Vec<(String, String)>,
     pub profile: Profile,
     pub subject: Arc<Subject>,
+    /// What converters' ranges are profiled on, where any are.
+    profiled: Option<Arc<Dataset>>,
     /// What every chip's norms are adapted on.
-    pub adapt: Option<(Sample, Arc<Dataset>)>,
-    pub exit: Option<ExitRule>,
+    adapt: Option<(Sample, Arc<Dataset>)>,
+    exit: Option<ExitRule>,
     /// Area of a chip in square millimetre, where the profile says.
     pub area_mm2: Option<f64>,
     pub key: Key,
 }
 
 impl Setting {
-    /// What its chips are made from, with the ranges that converters ask for.
-    pub fn calibrated(&self, seed: u64) -> Result<Blueprint<'_>> {
-        let blueprint = blueprint(&self.profile, &self.subject, seed)?;
-        match self.subject.images.profiled.get() {
-            Some(training) => with_ranges(blueprint, seed, || Ok(&**training)),
-            None => Ok(blueprint),
+    /// What determines its trials, with the seed of the sweep.
+    pub fn case(&self, seed: u64) -> Case<'_> {
+        let Subject { model, network, checkpoint, encoding, data, .. } = &*self.subject;
+        Case {
+            profile: &self.profile,
+            model,
+            network: (network, checkpoint),
+            encoding: *encoding,
+            seed,
+            data,
+            profiled: self.profiled.as_deref(),
+            adapt: self.adapt.as_ref().map(|(sample, training)| (sample, &**training)),
+            exit: self.exit,
+            attack: None,
         }
     }
-
-    /// Its chips' evaluation: on the inputs of another one of the same subject, where there is one.
-    pub fn evaluation<'a>(
-        &'a self,
-        engine: &'a dyn Engine,
-        seed: u64,
-        earlier: Option<Evaluation<'a>>,
-    ) -> Result<Evaluation<'a>> {
-        let Subject { model, network, encoding, images, .. } = &*self.subject;
-        let adapted = |(sample, training): &(Sample, Arc<Dataset>)| {
-            Adaptation::draw(network, model, training, *encoding, seed, sample)
-                .map(|adaptation| Arc::new(adaptation).preparation())
-        };
-        let encoder = Encoder::new(*encoding, model.input, seed, 0);
-        let evaluation = earlier.unwrap_or_else(|| Evaluation::on(engine, &images.data, encoder, model.steps));
-        Ok(evaluation
-            .exiting(self.exit.map(|rule| rule.of(network)))
-            .preparing(self.adapt.as_ref().map(adapted).transpose()?))
-    }
-}
-
-fn blueprint<'a>(profile: &Profile, subject: &'a Subject, seed: u64) -> Result<Blueprint<'a>> {
-    Blueprint::new(profile, &subject.model, &subject.network, subject.encoding, seed)
 }
 
 /// The documents of a sweep, and what was read so far of the files that its points name.
@@ -105,10 +79,7 @@ pub(super) struct Reader<'a> {
     profiles: HashMap<PathBuf, Document>,
     models: Document,
     checkpoints: HashMap<PathBuf, Checkpoint>,
-    /// Test sets, by their name and the key that names them: the same name may start from another folder.
-    images: HashMap<[String; 2], Arc<Images>>,
-    /// Training images likewise, and by the test set that they stand beside.
-    training: HashMap<[String; 3], Arc<Dataset>>,
+    sets: Sets,
     last: Option<Arc<Subject>>,
     /// What the user should know of some point.
     pub notices: Vec<String>,
@@ -132,8 +103,7 @@ impl<'a> Reader<'a> {
             profiles: HashMap::new(),
             models,
             checkpoints: HashMap::new(),
-            images: HashMap::new(),
-            training: HashMap::new(),
+            sets: Sets::default(),
             last: None,
             notices: vec![],
         })
@@ -148,66 +118,36 @@ impl<'a> Reader<'a> {
             return Err(self.document.error(&self.section(key, value), message));
         }
         let (profile, subject) = (self.profile(point)?, self.subject(point)?);
-        let blueprint = blueprint(&profile, &subject, self.file.seed)?;
+        let profiled = profile.wants_calibration().then(|| self.profiled(&profile, &subject)).transpose()?;
+        let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
+        let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
+        let shown = self.keys.iter().map(|key| (key.clone(), value(key))).collect();
+        let key = Key::default();
+        let mut setting = Setting { shown, profile, subject, profiled, adapt, exit, area_mm2: None, key };
+        let case = setting.case(self.file.seed);
+        let blueprint = case.blueprint()?;
         for notice in blueprint.notices() {
             if !self.notices.contains(notice) {
                 self.notices.push(notice.clone());
             }
         }
-        let Subject { model, checkpoint, encoding, images, .. } = &*subject;
-        let area_mm2 = chip_area_mm2(blueprint.profile(), model);
-        let mut effective = profile.clone();
-        if !profile.has_companions() {
-            // The keys of an array that is not there determine nothing.
-            effective.amend(|_, sram| *sram = Sram::default());
-        }
-        let mut identity = json!({
-            "profile": effective, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
-            "data_fingerprint": images.data.fingerprint(), "images": images.data.len(), "seed": self.file.seed,
-            "sram_checkpoint_sha256": blueprint.companion_hash(),
-        });
-        if profile.wants_calibration() {
-            identity["calibration_data_fingerprint"] = self.profiled(images)?.fingerprint().into();
-        }
-        let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
-        if let Some((sample, training)) = &adapt {
-            identity["adapt"] = json!(sample);
-            identity["adapt_data_fingerprint"] = training.fingerprint().into();
-        }
-        if let Some(rule) = exit {
-            identity["exit"] = json!(rule);
-        }
-        let key = Key::of(&origin("trial", identity));
-        let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
-        let shown = self.keys.iter().map(|key| (key.clone(), value(key))).collect();
-        Ok(Setting { shown, profile, subject: subject.clone(), adapt, exit, area_mm2, key })
+        (setting.area_mm2, setting.key) = (chip_area_mm2(blueprint.profile(), blueprint.model()), case.key(&blueprint));
+        Ok(setting)
     }
 
-    /// The training images beside some.
-    fn profiled<'i>(&mut self, images: &'i Images) -> Result<&'i Dataset> {
-        if images.profiled.get().is_none() {
-            let (key, spec) = &images.training;
-            let _ = images.profiled.set(self.training(images, key, spec)?);
-        }
-        Ok(images.profiled.get().expect("it was set"))
-    }
-
-    /// The training images that a key names, beside those that are judged.
-    fn training(&mut self, images: &Images, key: &str, spec: &str) -> Result<Arc<Dataset>> {
-        let name = [images.whole.fingerprint().to_string(), spec.to_string(), key.to_string()];
-        if let Some(training) = self.training.get(&name) {
-            return Ok(training.clone());
-        }
-        let training = images.whole.training_beside(Some(spec), self.document.base(key));
-        let training = Arc::new(training.map_err(self.document.locate(key))?);
-        self.training.insert(name, training.clone());
+    /// What the converters' ranges of some hardware are profiled on.
+    fn profiled(&mut self, profile: &Profile, subject: &Subject) -> Result<Arc<Dataset>> {
+        let [tested, named] = &subject.names;
+        let training = self.sets.training(self.document, named, tested)?;
+        calibrate::check(profile, &subject.model, &training, training.len())
+            .map_err(self.document.locate(&named.key))?;
         Ok(training)
     }
 
     /// What a point's chips are adapted on.
     fn adapt(&mut self, point: &GridPoint, subject: &Subject) -> Result<Option<(Sample, Arc<Dataset>)>> {
         let mut table = self.file.adapt.clone();
-        let (mut place, mut data) = ("adapt".to_string(), "adapt".to_string());
+        let (mut place, mut data) = ("adapt".to_string(), "adapt.data".to_string());
         for (key, value) in point {
             let Some(name) = key.strip_prefix(ADAPT) else { continue };
             place = self.section(key, value);
@@ -226,11 +166,9 @@ impl<'a> Reader<'a> {
         if sample.batches == 0 {
             return Ok(None);
         }
-        let (key, spec) = match &sample.data {
-            Some(spec) => (data, spec.clone()),
-            None => subject.images.training.clone(),
-        };
-        let training = self.training(&subject.images, &key, &spec)?;
+        let [tested, beside] = &subject.names;
+        let named = sample.data.as_ref().map_or(beside.clone(), |spec| Named::new(&data, spec));
+        let training = self.sets.training(self.document, &named, tested)?;
         sample.check(&training, &subject.model, subject.encoding).map_err(self.document.locate(&place))?;
         Ok(Some((sample, training)))
     }
@@ -300,23 +238,13 @@ impl<'a> Reader<'a> {
         Model::from_document(&model)
     }
 
-    fn images(&mut self, point: &GridPoint) -> Result<Arc<Images>> {
-        let own = self.own(point, "data");
-        let (key, spec) = match (own, &self.file.test) {
-            (Some(spec), _) => ("grid", spec),
-            (None, Some(test)) => ("test", test.as_str()),
-            (None, None) => ("data", self.file.data.as_str()),
-        };
-        let name = [spec.to_string(), key.to_string()];
-        if let Some(images) = self.images.get(&name) {
-            return Ok(images.clone());
+    /// What names a point's test images, and the training images beside them.
+    fn names(&self, point: &GridPoint) -> [Named; 2] {
+        if let Some((key, value)) = point.iter().find(|(key, _)| key == "data") {
+            let named = Named::new(&self.section(key, value), value.as_str().unwrap_or_default());
+            return [named.clone(), named];
         }
-        let open = || Dataset::open(spec, self.document.base(key), Split::Test).map_err(self.document.locate(key));
-        let data = open()?.limit(self.file.limit.unwrap_or(usize::MAX));
-        let training = own.map_or(("data".to_string(), self.file.data.clone()), |spec| (key.into(), spec.into()));
-        let images = Arc::new(Images { data, whole: open()?, training, profiled: OnceLock::new() });
-        self.images.insert(name, images.clone());
-        Ok(images)
+        names(&self.file.data, self.file.test.as_deref())
     }
 
     fn encoding(&self, point: &GridPoint) -> Result<Option<Encoding>> {
@@ -330,9 +258,10 @@ impl<'a> Reader<'a> {
 
     /// The network of a point, shared with the point before where it is the same.
     fn subject(&mut self, point: &GridPoint) -> Result<Arc<Subject>> {
-        let (model, images) = (self.model(point)?, self.images(point)?);
-        check_fit(&images.data, &model).map_err(self.document.locate("data"))?;
-        let encoding = Encoding::resolve(self.encoding(point)?, images.data.frame_steps(), model.steps);
+        let (model, names) = (self.model(point)?, self.names(point));
+        let data = self.sets.test(self.document, &names[0], self.file.limit)?;
+        check_fit(&data, &model).map_err(self.document.locate(&names[0].key))?;
+        let encoding = Encoding::resolve(self.encoding(point)?, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(self.document.locate("encoding"))?;
         let path = self.path(point, "checkpoint", &self.file.checkpoint);
         if !self.checkpoints.contains_key(&path) {
@@ -342,13 +271,14 @@ impl<'a> Reader<'a> {
         let hash = checkpoint.hash().to_string();
         let same = |last: &&Arc<Subject>| {
             (&last.model, &last.checkpoint, last.encoding) == (&model, &hash, encoding)
-                && Arc::ptr_eq(&last.images, &images)
+                && Arc::ptr_eq(&last.data, &data)
+                && last.names == names
         };
         if let Some(last) = self.last.as_ref().filter(same) {
             return Ok(last.clone());
         }
         let network = Network::from_checkpoint(&model, checkpoint).map_err(self.document.locate("checkpoint"))?;
-        let subject = Arc::new(Subject { model, network, checkpoint: hash, encoding, images });
+        let subject = Arc::new(Subject { model, network, checkpoint: hash, encoding, data, names });
         self.last = Some(subject.clone());
         Ok(subject)
     }

@@ -107,14 +107,15 @@ impl<'a> Run<'a> {
     fn chips(&mut self, setting: &'a Setting, missing: Vec<u64>, there: &mut OfKey) -> Result<()> {
         let Setting { subject, key, .. } = setting;
         let seed = self.sweep.file.seed;
-        let blueprint = setting.calibrated(seed)?;
+        let case = setting.case(seed);
+        let blueprint = case.calibrated()?;
         let price = Price::of(&blueprint);
         let evaluation = match self.last.take() {
             Some((same, evaluation)) if std::ptr::eq(same, setting) => evaluation,
             Some((same, earlier)) if Arc::ptr_eq(&same.subject, subject) => {
-                setting.evaluation(self.engine, seed, Some(earlier))?
+                case.evaluation(self.engine, Some(earlier))?
             }
-            _ => setting.evaluation(self.engine, seed, None)?,
+            _ => case.evaluation(self.engine, None)?,
         };
         let note = self.note();
         evaluation.series(&blueprint, missing, |chip, result| {

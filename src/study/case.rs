@@ -1,0 +1,98 @@
+//! A network on hardware, and the images that judge it: everything that determines a trial but its chip. Sweeps and recipes
+//! prepare their trials here, so that the same chip is the same trial to both.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::trial::Key;
+use crate::attack::Plan;
+use crate::chip::Blueprint;
+use crate::data::Dataset;
+use crate::engine::Engine;
+use crate::engine::calibrate::with_ranges;
+use crate::engine::evaluate::Evaluation;
+use crate::engine::exit::ExitRule;
+use crate::error::Result;
+use crate::network::{Encoder, Encoding, Model, Network};
+use crate::output::origin;
+use crate::profile::{Profile, Sram};
+use crate::train::adapt::{Adaptation, Sample};
+
+/// What determines some trials but their chips.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub profile: &'a Profile,
+    pub model: &'a Model,
+    /// The network, and the SHA-256 of its checkpoint.
+    pub network: (&'a Network, &'a str),
+    pub encoding: Encoding,
+    /// The seed of chips and encoding.
+    pub seed: u64,
+    /// The images that are judged.
+    pub data: &'a Dataset,
+    /// Those that converters' ranges are profiled on, where the profile asks for that.
+    pub profiled: Option<&'a Dataset>,
+    /// What every chip's norms are adapted on.
+    pub adapt: Option<(&'a Sample, &'a Dataset)>,
+    pub exit: Option<ExitRule>,
+    /// An attack with one ε.
+    pub attack: Option<&'a Plan>,
+}
+
+impl<'a> Case<'a> {
+    /// What its chips are made from, converters without the ranges that they ask for.
+    pub fn blueprint(&self) -> Result<Blueprint<'a>> {
+        Blueprint::new(self.profile, self.model, self.network.0, self.encoding, self.seed)
+    }
+
+    /// What names its trials: the hash of all that determines them.
+    pub fn key(&self, blueprint: &Blueprint) -> Key {
+        let Case { profile, model, network: (_, checkpoint), encoding, seed, data, .. } = self;
+        let mut effective = (*profile).clone();
+        if !profile.has_companions() {
+            // The keys of an array that is not there determine nothing.
+            effective.amend(|_, sram| *sram = Sram::default());
+        }
+        let mut identity = json!({
+            "profile": effective, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
+            "data_fingerprint": data.fingerprint(), "images": data.len(), "seed": seed,
+            "sram_checkpoint_sha256": blueprint.companion_hash(),
+        });
+        if let Some(profiled) = self.profiled {
+            identity["calibration_data_fingerprint"] = profiled.fingerprint().into();
+        }
+        if let Some((sample, training)) = self.adapt {
+            identity["adapt"] = json!(sample);
+            identity["adapt_data_fingerprint"] = training.fingerprint().into();
+        }
+        if let Some(rule) = self.exit {
+            identity["exit"] = json!(rule);
+        }
+        if let Some(attack) = self.attack {
+            identity["attack"] = json!(attack);
+        }
+        Key::of(&origin("trial", identity))
+    }
+
+    /// The same with the ranges.
+    pub fn calibrated(&self) -> Result<Blueprint<'a>> {
+        let blueprint = self.blueprint()?;
+        match self.profiled {
+            Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
+            None => Ok(blueprint),
+        }
+    }
+
+    /// How its chips are evaluated: on the inputs of another evaluation of the same images, where there is one.
+    pub fn evaluation(&self, engine: &'a dyn Engine, earlier: Option<Evaluation<'a>>) -> Result<Evaluation<'a>> {
+        let Case { model, network: (network, _), encoding, seed, data, exit, .. } = *self;
+        let adapted = |(sample, training): (&Sample, &Dataset)| {
+            Adaptation::draw(network, model, training, encoding, seed, sample)
+                .map(|adaptation| Arc::new(adaptation).preparation())
+        };
+        let encoder = Encoder::new(encoding, model.input, seed, 0);
+        let evaluation = earlier.unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
+        Ok(evaluation.exiting(exit.map(|rule| rule.of(network))).preparing(self.adapt.map(adapted).transpose()?))
+    }
+}
