@@ -240,7 +240,7 @@ fn network(criterion: &mut Criterion, roofline: &mut Roofline) {
     };
     let encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
     roofline.measure(&mut group, "Poisson encoding, 16 images of 3x32x32, 20 steps", work, || {
-        Inputs::new(encoder, batch.clone(), STEPS).pulses().per_step.len()
+        Inputs::new(encoder, batch.clone(), STEPS).pulses().all().len()
     });
 
     let network = Network::xavier(&model, 1);

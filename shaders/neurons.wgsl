@@ -2,6 +2,7 @@
 // over all steps, membranes in registers: u = leak*u + (gain*sum + offset), in floats or fixed point; a spike iff u > threshold;
 // then u = u - threshold. The window's spikes are summed before they are written. What does not fill a window at the right and
 // lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.
+// A workgroup's threads are of one image.
 
 @group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips, images, steps or 1, pixels, columns / 4]
@@ -49,11 +50,12 @@ fn main(
     let map = vec2(layer.width, layer.height);
     let windows = (map + window - 1u) / window;
     let whole = map / window;
-    let index = place(group, groups) * WORKGROUP + local;
+        let image_groups = (windows.x * windows.y * layer.column_words + WORKGROUP - 1u) / WORKGROUP;
+    let image = place(group, groups) / image_groups;
+    let index = place(group, groups) % image_groups * WORKGROUP + local;
     let word = index % layer.column_words;
-    let at = vec2(index / layer.column_words % windows.x, index / layer.column_words / windows.x % windows.y);
-    let image = index / layer.column_words / windows.x / windows.y;
-    if (image < run.images) {
+    let at = vec2(index / layer.column_words % windows.x, index / layer.column_words / windows.x);
+    if (image < run.images && at.y < windows.y) {
         var u = array<vec4<f32>, MOST_WINDOW>();
         let given = sum_steps();
         let size = pixels() * layer.column_words;
@@ -87,8 +89,14 @@ fn main(
         }
     }
     workgroupBarrier();
+        if (image >= run.images) {
+        return;
+    }
+    let counters = image * run.image_counters;
+    let spikes = counters + (1u + chip * layer.layers + layer.index) * layer.steps;
+    let drives = counters + drives_from(chip, layer.index + 1u);
     for (var t = local; t < layer.steps; t += WORKGROUP) {
-        atomicAdd(&counts[(1u + chip * layer.layers + layer.index) * layer.steps + t], atomicLoad(&fired[t]));
-        atomicAdd(&counts[drives_from(chip, layer.index + 1u) + t], atomicLoad(&driven[t]));
+        atomicAdd(&counts[spikes + t], atomicLoad(&fired[t]));
+        atomicAdd(&counts[drives + t], atomicLoad(&driven[t]));
     }
 }

@@ -10,7 +10,7 @@ use crosspike::data::{Dataset, Split};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::exit::{Exit, ExitRule};
-use crosspike::engine::{Engine, Keep, Outcome};
+use crosspike::engine::{Counts, Engine, Keep, Outcome};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use ndarray::Axis;
 
@@ -45,12 +45,24 @@ fn truncated(network: &Network, steps: usize) -> Network {
 
 /// What chip 3 does with the first 70 test digits.
 fn evaluate(model: &Model, network: &Network, exit: Option<Exit>, batch: usize) -> ChipResult {
+    evaluate_images((0..70).collect(), model, network, exit, batch)
+}
+
+/// What it does with some of them.
+fn evaluate_images(
+    images: Vec<usize>,
+    model: &Model,
+    network: &Network,
+    exit: Option<Exit>,
+    batch: usize,
+) -> ChipResult {
     let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70);
     let profile = profile(&VARIED);
     let blueprint = Blueprint::new(&profile, model, network, Encoding::Poisson, 7).unwrap();
     let engine = CpuEngine::default();
     let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
-    let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).batches_of(batch).exiting(exit);
+    let evaluation = Evaluation::on(&engine, &data, encoder, model.steps);
+    let evaluation = evaluation.of_images(images).batches_of(batch).exiting(exit);
     evaluation.run(&Chip::program(&blueprint, 3).unwrap()).unwrap()
 }
 
@@ -74,7 +86,7 @@ fn logits_after_the_last_step_are_the_ordinary_ones_bit_for_bit() {
         let (all, last) = (by_step(encoding, data, Keep::Every), by_step(encoding, data, Keep::Last));
         let steps = all.by_step.as_ref().unwrap();
         assert_eq!(steps.dim(), (4, 6, 5));
-        assert!(last.by_step.is_none(), "nothing is kept unasked");
+        assert!(last.by_step.is_none() && last.by_image.is_none(), "nothing is kept unasked");
         assert_eq!(bits(&all.logits), bits(&last.logits));
         assert_eq!(bits(steps.index_axis(Axis(0), 3)), bits(&last.logits));
         assert_ne!(bits(steps.index_axis(Axis(0), 2)), bits(&last.logits));
@@ -97,11 +109,12 @@ fn stopping_after_a_step_is_a_network_of_so_many_steps() {
         assert_eq!(bits(&exit.logits), bits(&short.logits), "{steps} steps");
         assert!(exit.logits.iter().filter(|x| **x != 0.0).count() > 350, "the readout is alive");
         assert_eq!((exit.correct, exit.accuracy), (short.correct, short.accuracy));
-        assert_eq!(exit.counts, Some(short.counts.until(steps)), "events of {steps} steps");
+        assert_eq!(exit.counts.until(steps), short.counts.until(steps), "events of {steps} steps");
+        assert_eq!(exit.counts.total_spikes(), short.counts.total_spikes(), "and none of later ones");
         assert_eq!(ChipResult { exit: None, ..found }, full, "the results of all steps stay as they are");
     }
     let none = evaluate(&model, &network, Some(ExitRule::Gamma(0.01).of(&network)), 64).exit.unwrap();
-    assert_eq!((none.steps, none.counts), (vec![STEPS; 70], Some(full.counts.until(STEPS))), "no step meets the rule");
+    assert_eq!((none.steps, none.counts), (vec![STEPS; 70], full.counts.until(STEPS)), "no step meets the rule");
 }
 
 #[test]
@@ -131,4 +144,11 @@ fn the_confidence_threshold_moves_between_one_step_and_all() {
         runs.each_ref().map(|run| run.mean_steps())
     );
     assert!(runs[1].mean_steps() < runs[4].mean_steps());
+    // The events of each image alone, as far as it ran.
+    let mut events = Counts::new(network.layers.len() - 1, STEPS);
+    for (image, steps) in runs[3].steps.iter().enumerate() {
+        events.add(&evaluate_images(vec![image], &model, &network, None, 1).counts.until(*steps));
+    }
+    assert_eq!(runs[3].counts, events.until(STEPS));
+    assert!(events.total_spikes() < full.counts.total_spikes());
 }

@@ -402,7 +402,7 @@ fn small_limits_split_the_work_and_change_nothing() {
 }
 
 #[test]
-fn logits_after_every_step_are_the_cpus() {
+fn logits_after_every_step_and_events_of_every_image_are_the_cpus() {
     for gpu in whole_and_limited(150_000) {
         for model in models() {
             for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
@@ -416,6 +416,8 @@ fn logits_after_every_step_are_the_cpus() {
                 };
                 let expected = run(&CpuEngine::default());
                 assert_eq!(expected[1][2].by_step.as_ref().unwrap().dim(), (model.steps, 7, 5));
+                let images = expected[1][2].by_image.as_ref().unwrap();
+                assert!(images.len() == 7 && images[0] != images[1], "each image's own events");
                 assert_eq!(run(&gpu), expected, "{encoding:?}, {model:?}");
             }
         }

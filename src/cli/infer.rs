@@ -32,9 +32,8 @@ Examples:
       --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json
   crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
 
---exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, and the percent of
-steps, spikes and input pulses saved (the latter two under `gamma` alone, where all images stop together). The logits are
-the mean over the steps run. gamma:TH stops after the first step at which every spiking layer's mean γ is below TH (0.1
+--exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy, and the
+percent of steps, spikes and input pulses saved. The logits are the mean over the steps run. gamma:TH stops after the first step at which every spiking layer's mean γ is below TH (0.1
 where only `gamma` is given); confidence:TH stops each image once its largest softmax probability reaches TH. In the JSON
 it is `early_exit`; the rest of the report, and --logits, are of all steps.
 
@@ -91,6 +90,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
+    let mut exit_counts = counts.clone();
     terminal.begin("chips", chips);
     evaluation.series(&blueprint, indices.clone(), |index, result| {
         accuracies.push(result.accuracy);
@@ -99,6 +99,9 @@ pub fn run(args: &Args) -> Result<Said> {
         elements.iter_mut().zip(&result.sram_elements).for_each(|(sum, layer)| *sum += layer);
         counts.add(&result.counts);
         exits.extend(ExitOfChip::new(index, result));
+        if let Some(exit) = &result.exit {
+            exit_counts.add(&exit.counts);
+        }
         if args.logits.is_some() {
             logits.push(result.logits.clone());
         }
@@ -123,12 +126,18 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     let price = Price::of(&blueprint);
     let elements: Vec<usize> = elements.iter().map(|sum: &usize| (sum + chips as usize / 2) / chips as usize).collect();
-    let energy = price.spent(&counts, chips as usize * data.len(), model.steps as f64, &elements);
+    let spent = |counts, steps| price.spent(counts, chips as usize * data.len(), steps, &elements);
+    let energy = spent(&counts, model.steps as f64);
     let stats = summarise(&accuracies);
     let sram_bytes = sram_bytes as f64 / chips as f64;
     let write_pulses = write_pulses as f64 / chips as f64;
     let programming_pj = setup.profile.cost.energy_pj.write_pulse.map(|pj| pj * write_pulses);
     let early = args.exit.map(|rule| ExitSummary::new(rule, exits));
+    let early_energy = early.as_ref().and_then(|early| spent(&exit_counts, early.steps));
+    let mut early_exit = json!(early);
+    if early.is_some() {
+        early_exit["pj_per_image"] = json!(early_energy);
+    }
     let report = json!({
         "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
         "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
@@ -145,7 +154,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "sram_bytes": sram_bytes,
         "write_pulses": write_pulses,
         "programming_pj": programming_pj,
-        "early_exit": early,
+        "early_exit": early_exit,
         "origin": origin,
     });
     if let Some(path) = &args.logits {
@@ -183,11 +192,15 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     if let Some(energy) = &energy {
         text.push(described(energy));
+        if !energy.left_out.is_empty() {
+            text.push(format!("left out, for the profile has no constant: {}", energy.left_out.join(", ")));
+        }
     }
     if let Some(pj) = programming_pj {
         text.push(format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6));
     }
     text.extend(early.map(|early| early.to_string()));
+    text.extend(early_energy.map(|energy| format!("up to its early answer, {}", described(&energy))));
     Ok(Said::new(text.join("\n"), report))
 }
 
@@ -199,16 +212,12 @@ impl Args {
     }
 }
 
-/// Energy and latency in words, with what they do not hold.
+/// Energy and latency in words.
 fn described(energy: &Spent) -> String {
     let microjoule = |pj: f64| format!("{:.3} µJ", pj * 1e-6);
     let latency = energy.latency_ns.map_or(String::new(), |ns| format!(", {:.3} ms layer after layer", ns * 1e-6));
-    let left_out = match energy.left_out.len() {
-        0 => String::new(),
-        _ => format!("\nleft out, for the profile has no constant: {}", energy.left_out.join(", ")),
-    };
     format!(
-        "an image: {}, {} of it by spikes and {} whatever comes in{latency}; ADC model: {}{left_out}",
+        "an image: {}, {} of it by spikes and {} whatever comes in{latency}; ADC model: {}",
         microjoule(energy.total_pj),
         microjoule(energy.spike_driven_pj),
         microjoule(energy.static_pj),

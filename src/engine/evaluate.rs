@@ -191,11 +191,20 @@ impl<'a> Evaluation<'a> {
 struct Tally {
     all: Answers,
     counts: Counts,
-    /// With early exit: its answers, and the steps that each image ran.
-    early: Option<(Exit, Answers, Vec<usize>)>,
+    early: Option<Early>,
     sram_bytes: usize,
     sram_elements: Vec<usize>,
     write_pulses: u64,
+}
+
+/// What it does with early exit.
+struct Early {
+    exit: Exit,
+    answers: Answers,
+    /// That each image ran.
+    steps: Vec<usize>,
+    /// Events of these steps.
+    counts: Counts,
 }
 
 /// Logits of the batches so far, and how many of them are right.
@@ -207,8 +216,13 @@ struct Answers {
 
 impl Tally {
     fn new(chip: &Chip, exit: Option<Exit>) -> Self {
-        let early = exit.map(|exit| (exit, Answers::default(), vec![]));
         let counts = Counts::new(chip.layers.len() - 1, chip.steps);
+        let early = exit.map(|exit| Early {
+            exit,
+            answers: Answers::default(),
+            steps: vec![],
+            counts: counts.until(chip.steps),
+        });
         Tally {
             all: Answers::default(),
             counts,
@@ -220,20 +234,22 @@ impl Tally {
     }
 
     fn add(&mut self, outcome: Outcome, labels: &[u32]) {
-        if let (Some((exit, answers, all_steps)), Some(by_step)) = (&mut self.early, &outcome.by_step) {
-            let steps = exit.steps(by_step.view());
-            answers.add(logits_after(by_step.view(), &steps), labels);
-            all_steps.extend(steps);
+        let Outcome { logits, by_step, by_image, counts } = outcome;
+        if let (Some(early), Some(by_step), Some(by_image)) = (&mut self.early, by_step, by_image) {
+            let steps = early.exit.steps(by_step.view());
+            early.answers.add(logits_after(by_step.view(), &steps), labels);
+            by_image.iter().zip(&steps).for_each(|(counts, steps)| early.counts.add(&counts.until(*steps)));
+            early.steps.extend(steps);
         }
-        self.counts.add(&outcome.counts);
-        self.all.add(outcome.logits, labels);
+        self.counts.add(&counts);
+        self.all.add(logits, labels);
     }
 
     fn close(self) -> Result<ChipResult> {
         let Tally { all, counts, early, sram_bytes, sram_elements, write_pulses } = self;
-        let early = early.map(|(exit, answers, steps)| {
+        let early = early.map(|Early { answers, steps, counts, .. }| {
             let (accuracy, correct, logits) = answers.close()?;
-            Ok(ExitResult { accuracy, correct, logits, steps, counts: exit.counts(&counts) })
+            Ok(ExitResult { accuracy, correct, logits, steps, counts })
         });
         let ((accuracy, correct, logits), exit) = (all.close()?, early.transpose()?);
         Ok(ChipResult { accuracy, correct, logits, counts, sram_bytes, sram_elements, write_pulses, exit })

@@ -22,7 +22,9 @@ pub struct Outcome {
     /// Where asked for, what the logits are after each step: the mean readout over the steps so far, `[steps, images,
     /// classes]`. After the last step they are `logits`, bit for bit.
     pub by_step: Option<Array3<f32>>,
-    /// Events.
+    /// Likewise the events of each image, as [`Counts::until`] has them.
+    pub by_image: Option<Vec<Counts>>,
+    /// Events of all images.
     pub counts: Counts,
 }
 
@@ -121,7 +123,7 @@ pub trait LoadedChips {
 pub enum Keep {
     /// The last.
     Last,
-    /// Every one: [`Outcome::by_step`].
+    /// Every one, with the events of every image: [`Outcome::by_step`] and [`Outcome::by_image`].
     Every,
 }
 
@@ -153,10 +155,11 @@ impl Logits {
         }
     }
 
-    /// The outcome with these events.
-    fn close(self, keep: Keep, counts: Counts) -> Outcome {
+    /// The outcome with these events of all images, and of each.
+    fn close(self, keep: Keep, counts: Counts, by_image: Vec<Counts>) -> Outcome {
         let logits = self.kept.index_axis(Axis(0), self.kept.len_of(Axis(0)) - 1).to_owned();
-        Outcome { logits, by_step: (keep == Keep::Every).then_some(self.kept), counts }
+        let every = keep == Keep::Every;
+        Outcome { logits, by_step: every.then_some(self.kept), by_image: every.then_some(by_image), counts }
     }
 }
 

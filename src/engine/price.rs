@@ -42,12 +42,11 @@ impl Price {
         run.spent(&drives, elements)
     }
 
-    /// What an image took of a chip, of all steps, or of its early answers where all images stop together; none where the profile
-    /// has no costs or images stop at steps of their own.
+    /// What an image took of a chip, of all steps, or up to its early answer; none where the profile has no costs.
     pub fn of_result(&self, result: &ChipResult, steps: usize) -> Option<Spent> {
         let images = result.logits.nrows();
         let (counts, steps) = match &result.exit {
-            Some(exit) => (exit.counts.as_ref()?, exit.mean_steps()),
+            Some(exit) => (&exit.counts, exit.mean_steps()),
             None => (&result.counts, steps as f64),
         };
         self.spent(counts, images, steps, &result.sram_elements)

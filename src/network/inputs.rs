@@ -26,10 +26,10 @@ pub struct Inputs {
 pub struct Pulses {
     digits: Vec<i8>,
     image: usize,
-    /// Pulses of all images at each step: spikes, or the sum of digits over the planes.
-    pub per_step: Vec<u64>,
-    /// How often they drive a first layer's rows, per step: by kind of layer and of drive.
-    drives: [OnceLock<Vec<u64>>; 4],
+    /// Pulses of each image at each given step: spikes, or the sum of digits over the planes.
+    sent: Vec<Vec<u64>>,
+    /// How often each image drives a first layer's rows at each given step: by kind of layer and of drive.
+    drives: [OnceLock<Vec<Vec<u64>>>; 4],
 }
 
 impl Inputs {
@@ -52,26 +52,35 @@ impl Inputs {
         self.pulses.get_or_init(|| self.encode())
     }
 
-    /// How often the images drive the rows of the first layer, per step.
-    pub fn drives(&self, first: &Layer, inputs: TileInputs) -> Vec<u64> {
+    /// What image `b` sends at each step: spikes, or the sum of digits over the planes.
+    pub fn sent(&self, b: usize) -> Vec<u64> {
+        self.at_every_step(&self.pulses().sent[b])
+    }
+
+    /// How often image `b` drives the rows of the first layer at each step.
+    pub fn drives(&self, b: usize, first: &Layer, inputs: TileInputs) -> Vec<u64> {
         let place = 2 * usize::from(first.unrolling().kernel == 1) + usize::from(inputs == TileInputs::Pulses);
         let drives = &self.pulses().drives[place];
         if drives.get().is_none() {
             // No lock is held while threads help.
             let _ = drives.set(self.count_drives(first, inputs));
         }
-        drives.get().cloned().unwrap_or_default()
+        self.at_every_step(&drives.get_or_init(|| self.count_drives(first, inputs))[b])
     }
 
-    fn count_drives(&self, first: &Layer, inputs: TileInputs) -> Vec<u64> {
+    /// What is given for the steps that differ, for all of them.
+    fn at_every_step(&self, given: &[u64]) -> Vec<u64> {
+        (0..self.steps).map(|t| given[t.min(given.len() - 1)]).collect()
+    }
+
+    fn count_drives(&self, first: &Layer, inputs: TileInputs) -> Vec<Vec<u64>> {
         let (planes, shape) = (self.encoder.encoding.planes() as usize, self.encoder.shape);
         let fan = fan_out(first.unrolling(), shape.height * shape.width);
         let image = |b: usize| -> Vec<u64> {
             let maps = self.pulses().image(b).chunks(planes * shape.len());
             maps.map(|map| of_encoded(map, shape.channels, &fan, inputs)).collect()
         };
-        let images: Vec<Vec<u64>> = (0..self.batch.len()).into_par_iter().map(image).collect();
-        (0..self.steps).map(|t| images.iter().map(|steps| steps[t.min(steps.len() - 1)]).sum()).collect()
+        (0..self.batch.len()).into_par_iter().map(image).collect()
     }
 
     /// The bytes that an image takes here, values and pulses.
@@ -94,8 +103,7 @@ impl Inputs {
                 steps.map(|(step, digits)| self.encode_step(b, step, digits)).collect()
             })
             .collect();
-        let per_step = (0..self.steps).map(|t| sent.iter().map(|image| image[t.min(given - 1)]).sum()).collect();
-        Pulses { digits, image, per_step, drives: Default::default() }
+        Pulses { digits, image, sent, drives: Default::default() }
     }
 
     /// Writes the digit planes of a step of image `b`; gives its number of pulses.
@@ -139,8 +147,8 @@ mod tests {
             let values = (0..2 * frames * shape.len()).map(|i| (i as f32 - 30.0) * 0.137).collect();
             let inputs = Inputs::new(Encoder::new(encoding, shape, 1, 0), Batch { values, indices: vec![5, 9] }, 3);
             let planes = encoding.planes() as usize;
-            let mut sent = vec![0; 3];
             for b in 0..2 {
+                let mut sent = vec![0; 3];
                 for (t, sent) in sent.iter_mut().enumerate() {
                     let mut integers = vec![0; shape.len()];
                     inputs.encoder.encode(&inputs.batch, b, t, &mut integers);
@@ -151,9 +159,9 @@ mod tests {
                         *sent += digits.map(|d| u64::from(d.unsigned_abs())).sum::<u64>();
                     }
                 }
+                assert_eq!(inputs.sent(b), sent, "{encoding:?}");
+                assert!(sent.iter().all(|s| *s > 0));
             }
-            assert_eq!(inputs.pulses().per_step, sent, "{encoding:?}");
-            assert!(sent.iter().all(|s| *s > 0));
         }
     }
 }

@@ -109,20 +109,15 @@ impl Split {
 }
 
 impl Trial {
-    /// Of a chip that ran so many images: of its early answers where there are any. Spikes then are those of the steps that
-    /// images ran, where they are known, else of all.
+    /// Of a chip that ran so many images: of its early answers where there are any, and of the steps that they took. What
+    /// converters and adders cut is of all steps.
     pub fn of(key: Key, chip: u64, result: &ChipResult, steps: usize, price: &Price) -> Self {
         let (correct, counts, ran) = match &result.exit {
-            Some(early) => (early.correct, early.counts.as_ref(), early.steps.iter().sum()),
-            None => (result.correct, None, result.logits.nrows() * steps),
+            Some(early) => (early.correct, &early.counts, early.steps.iter().sum()),
+            None => (result.correct, &result.counts, result.logits.nrows() * steps),
         };
         let (images, spent) = (result.logits.nrows(), price.of_result(result, steps));
-        let mut split = Split::of(counts.unwrap_or(&result.counts), spent.as_ref(), price, images);
-        if result.exit.is_some() && counts.is_none() {
-            // Those of the steps that images ran are not known.
-            split.layer_spikes.clear();
-        }
-        let counts = counts.unwrap_or(&result.counts);
+
         Trial {
             key,
             chip,
@@ -134,7 +129,7 @@ impl Trial {
             clipped: result.counts.clipped.iter().sum(),
             saturated: result.counts.saturated.iter().sum(),
             energy_fj: spent.as_ref().map(|spent| (spent.total_pj * 1000.0 * images as f64).round() as u64),
-            split,
+            split: Split::of(counts, spent.as_ref(), price, images),
         }
     }
 

@@ -97,18 +97,20 @@ impl CpuChip<'_> {
         let (images, steps) = (inputs.batch.len(), chip.steps);
         let spiking = chip.layers.len() - 1;
         let classes = chip.layers[spiking].plan.columns();
-        let mut counts = Counts::new(spiking, steps);
         // Of a run that was given up.
         self.layers.iter().for_each(|layer| _ = layer.columns.take_tally());
         let mut logits = Logits::new(keep, steps, (images, classes), chip.layers[spiking].input_unit);
         if images == 0 {
-            return logits.close(keep, counts);
+            return logits.close(keep, Counts::new(spiking, steps), vec![]);
         }
         let convolutions = chip.layers.iter().filter(|l| l.plan.kind == LayerKind::Conv).count();
         let encoded = inputs.pulses();
-        counts.input.clone_from(&encoded.per_step);
         let planes = inputs.encoder.encoding.planes() as usize;
-        counts.drives[0] = inputs.drives(&chip.layers[0].plan, chip.inputs);
+        let mut events = vec![Counts::new(spiking, steps).until(steps); images];
+        for (b, events) in events.iter_mut().enumerate() {
+            events.input = inputs.sent(b);
+            events.drives[0] = inputs.drives(b, &chip.layers[0].plan, chip.inputs);
+        }
         let mut laid = Laid::default();
         let mut pulses = None;
         if convolutions == 0 {
@@ -116,14 +118,14 @@ impl CpuChip<'_> {
         } else {
             let convolved: Vec<(Option<Pulses>, Counts)> =
                 (0..images).into_par_iter().map(|b| self.convolve(inputs, b, convolutions)).collect();
-            convolved.iter().for_each(|(_, events)| counts.add(events));
+            events.iter_mut().zip(&convolved).for_each(|(events, (_, more))| events.add(more));
             pulses = Pulses::concatenate(convolved.into_iter().filter_map(|(pulses, _)| pulses));
         }
         for l in convolutions..spiking {
             let layer = &self.layers[l];
             if let Some(pulses) = &pulses {
                 laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
-                self.count_drives(l, pulses, &mut counts.drives[l]);
+                self.count_drives(l, pulses, &mut events);
             }
             let given = laid.maps() / images;
             let sums = layer.columns.connect(&laid);
@@ -140,15 +142,15 @@ impl CpuChip<'_> {
                     (pulses, fired)
                 })
                 .collect();
-            for (_, fired) in &scanned {
-                counts.spikes[l].iter_mut().zip(fired).for_each(|(count, f)| *count += f);
-            }
-            pulses = Pulses::concatenate(scanned.into_iter().map(|(pulses, _)| pulses));
+            pulses = Pulses::concatenate(scanned.into_iter().zip(&mut events).map(|((pulses, fired), events)| {
+                events.spikes[l] = fired;
+                pulses
+            }));
         }
         let layer = &self.layers[spiking];
         if let Some(pulses) = &pulses {
             laid.pulses(layer.columns.patches(), pulses, 0, pulses.maps());
-            self.count_drives(spiking, pulses, &mut counts.drives[spiking]);
+            self.count_drives(spiking, pulses, &mut events);
         }
         let readout = layer.columns.connect(&laid);
         for (b, c) in (0..images).flat_map(|b| (0..classes).map(move |c| (b, c))) {
@@ -158,9 +160,11 @@ impl CpuChip<'_> {
                 logits.put(t, b, c, sum);
             }
         }
+        let mut counts = Counts::new(spiking, steps);
+        events.iter().for_each(|image| counts.add(image));
         (counts.clipped, counts.saturated) = self.layers.iter().map(|layer| layer.columns.take_tally()).unzip();
         counts.repeat_first(chip, inputs);
-        logits.close(keep, counts)
+        logits.close(keep, counts, events)
     }
 }
 
@@ -170,10 +174,11 @@ pub(crate) fn mean_readout(sum: f32, unit: f32, steps: usize) -> f32 {
 }
 
 impl CpuChip<'_> {
-    /// Adds how often maps `[images·steps]` of pulses drive the rows of layer `l`, per step.
-    fn count_drives(&self, l: usize, pulses: &Pulses, drives: &mut [u64]) {
+    /// Adds how often maps `[images·steps]` of pulses drive the rows of layer `l` to the images' events.
+    fn count_drives(&self, l: usize, pulses: &Pulses, events: &mut [Counts]) {
         for map in 0..pulses.maps() {
-            drives[map % self.chip.steps] += of_pulses(pulses, map, &self.layers[l].fan, self.chip.inputs);
+            let (image, step) = (map / self.chip.steps, map % self.chip.steps);
+            events[image].drives[l][step] += of_pulses(pulses, map, &self.layers[l].fan, self.chip.inputs);
         }
     }
 
@@ -189,7 +194,7 @@ impl CpuChip<'_> {
                 match &pulses {
                     Some(pulses) => {
                         laid.pulses(layer.columns.patches(), pulses, 0, steps);
-                        self.count_drives(l, pulses, &mut counts.drives[l]);
+                        self.count_drives(l, pulses, std::slice::from_mut(&mut counts));
                     }
                     None => layer.columns.lay_out(laid, inputs.pulses().image(b), planes, 1),
                 }

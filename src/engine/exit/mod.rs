@@ -43,8 +43,8 @@ pub struct ExitResult {
     pub logits: Array2<f32>,
     /// The steps that each image ran.
     pub steps: Vec<usize>,
-    /// Events of these steps; none where images stop at steps of their own, for events are counted over all of them.
-    pub counts: Option<Counts>,
+    /// Events of these steps.
+    pub counts: Counts,
 }
 
 impl Exit {
@@ -57,14 +57,6 @@ impl Exit {
                 let is_sure = |t: usize, image: usize| confidence(by_step.slice(s![t, image, ..])) >= threshold;
                 (0..images).map(|image| (0..steps).find(|t| is_sure(*t, image)).map_or(steps, |t| t + 1)).collect()
             }
-        }
-    }
-
-    /// What so many events come to where all images stop together; events are not counted image by image.
-    pub(super) fn counts(self, all: &Counts) -> Option<Counts> {
-        match self {
-            Exit::After(after) => Some(all.until(after.max(1))),
-            Exit::Confident(_) => None,
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::numeric::stats::{Summary, summarise};
 pub struct Saved {
     /// Steps.
     pub steps: f64,
-    /// Spikes of all layers; none where images stop at steps of their own.
-    pub spikes: Option<f64>,
-    /// Pulses on the first layer's inputs; none where images stop at steps of their own.
-    pub input_pulses: Option<f64>,
+    /// Spikes of all layers.
+    pub spikes: f64,
+    /// Pulses on the first layer's inputs.
+    pub input_pulses: f64,
 }
 
 /// Early exit on one chip.
@@ -57,8 +57,7 @@ impl ExitOfChip {
     /// The same, of a chip that has these events over all steps.
     fn of(chip: u64, exit: &ExitResult, all: &Counts) -> Self {
         let steps = exit.mean_steps();
-        let saved =
-            |events: fn(&Counts) -> u64| exit.counts.as_ref().map(|run| percent_saved(events(run), events(all)));
+        let saved = |events: fn(&Counts) -> u64| percent_saved(events(&exit.counts), events(all));
         let saved = Saved {
             steps: 100.0 * (1.0 - steps / all.input.len() as f64),
             spikes: saved(Counts::total_spikes),
@@ -78,14 +77,11 @@ impl ExitSummary {
     pub fn new(rule: ExitRule, chips: Vec<ExitOfChip>) -> Self {
         let accuracies: Vec<f64> = chips.iter().map(|chip| chip.accuracy).collect();
         let mean = |value: fn(&ExitOfChip) -> f64| chips.iter().map(value).sum::<f64>() / chips.len() as f64;
-        let mean_if = |value: fn(&ExitOfChip) -> Option<f64>| {
-            let values: Option<Vec<f64>> = chips.iter().map(value).collect();
-            values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
-        };
+
         let saved = Saved {
             steps: mean(|chip| chip.saved.steps),
-            spikes: mean_if(|chip| chip.saved.spikes),
-            input_pulses: mean_if(|chip| chip.saved.input_pulses),
+            spikes: mean(|chip| chip.saved.spikes),
+            input_pulses: mean(|chip| chip.saved.input_pulses),
         };
         ExitSummary { rule, accuracy: summarise(&accuracies), steps: mean(|chip| chip.steps), saved, chips }
     }
@@ -98,11 +94,8 @@ impl fmt::Display for ExitSummary {
         if let Some(std) = accuracy.std {
             write!(f, ", spread {std:.2}")?;
         }
-        write!(f, ", {steps:.2} steps an image, saves {:.1} % of the steps", saved.steps)?;
-        match saved.spikes {
-            Some(spikes) => write!(f, " and {spikes:.1} % of the spikes"),
-            None => Ok(()),
-        }
+        let Saved { steps: of_steps, spikes, .. } = saved;
+        write!(f, ", {steps:.2} steps an image, saves {of_steps:.1} % of the steps and {spikes:.1} % of the spikes")
     }
 }
 
@@ -112,10 +105,15 @@ mod tests {
 
     use super::*;
 
-    /// A chip with 4 steps of 10 pulses and 8, 4, 2, 2 spikes, whose images ran so many steps.
-    fn chip(index: u64, steps: &[usize], together: bool) -> ExitOfChip {
-        let all = Counts { input: vec![10; 4], spikes: vec![vec![6, 3, 1, 2], vec![2, 1, 1, 0]], ..Counts::default() };
-        let counts = together.then(|| all.until(steps[0]));
+    /// A chip whose images, each of 4 steps of 10 pulses and 8, 4, 2, 2 spikes, ran so many steps.
+    fn chip(index: u64, steps: &[usize]) -> ExitOfChip {
+        let image =
+            Counts { input: vec![10; 4], spikes: vec![vec![6, 3, 1, 2], vec![2, 1, 1, 0]], ..Counts::default() };
+        let [mut all, mut counts] = [(); 2].map(|()| Counts::new(2, 4));
+        for steps in steps {
+            all.add(&image);
+            counts.add(&image.until(*steps));
+        }
         let logits = Array2::zeros((steps.len(), 2));
         let exit = ExitResult { accuracy: 50.0, correct: 1, logits, steps: steps.to_vec(), counts };
         ExitOfChip::of(index, &exit, &all)
@@ -123,10 +121,10 @@ mod tests {
 
     #[test]
     fn savings_are_percent_of_all_steps() {
-        let together = ExitSummary::new(ExitRule::Gamma(0.1), vec![chip(0, &[1, 1], true), chip(1, &[2, 2], true)]);
-        assert_eq!(together.saved, Saved { steps: 62.5, spikes: Some(37.5), input_pulses: Some(62.5) });
+        let together = ExitSummary::new(ExitRule::Gamma(0.1), vec![chip(0, &[1, 1]), chip(1, &[2, 2])]);
+        assert_eq!(together.saved, Saved { steps: 62.5, spikes: 37.5, input_pulses: 62.5 });
         assert_eq!((together.steps, together.accuracy.mean, together.chips[1].chip), (1.5, 50.0, 1));
-        let alone = ExitSummary::new(ExitRule::Confidence(0.9), vec![chip(0, &[1, 4], false)]);
-        assert_eq!(alone.saved, Saved { steps: 37.5, spikes: None, input_pulses: None });
+        let alone = ExitSummary::new(ExitRule::Confidence(0.9), vec![chip(0, &[1, 4])]);
+        assert_eq!(alone.saved, Saved { steps: 37.5, spikes: 25.0, input_pulses: 37.5 });
     }
 }

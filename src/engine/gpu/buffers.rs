@@ -31,7 +31,7 @@ pub struct Sizes {
     sums: usize,
     /// Words of the readout after one step.
     pub readout: usize,
-    /// All event counters, whatever the number of images.
+    /// Event counters of an image, or of all together.
     pub counts: usize,
     /// Images of a submission, at most.
     pub images: usize,
@@ -83,13 +83,33 @@ impl Sizes {
         Ok(sizes)
     }
 
-    /// Bytes of all buffers of `images` images whose readout comes back after `kept_steps` steps.
-    fn bytes(&self, images: usize, kept_steps: usize) -> [u64; 6] {
-        let readout = kept_steps * self.readout;
-        let results = images * readout + self.counts;
-        let words = [self.image, self.pulses, self.sums, readout].map(|words| words * images);
-        [words[0], words[1], words[2], words[3], self.counts, results].map(|words| 4 * words as u64)
+    /// Images of a submission, at most, of which that is kept.
+    pub fn images_keeping(&self, kept: Kept) -> usize {
+        let bytes = 4 * (kept.steps * self.readout + if kept.by_image { self.counts } else { 0 }) as u64;
+        self.images.min((BUFFER_BYTES / bytes.max(1)).max(1) as usize)
     }
+
+    /// Counters of a submission of `images` images.
+    pub fn counters(&self, images: usize, kept: Kept) -> usize {
+        self.counts * if kept.by_image { images } else { 1 }
+    }
+
+    /// Bytes of all buffers of `images` images.
+    fn bytes(&self, images: usize, kept: Kept) -> [u64; 6] {
+        let (readout, counters) = (kept.steps * self.readout, self.counters(images, kept));
+        let results = images * readout + counters;
+        let words = [self.image, self.pulses, self.sums, readout].map(|words| words * images);
+        [words[0], words[1], words[2], words[3], counters, results].map(|words| 4 * words as u64)
+    }
+}
+
+/// What comes back of each image.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// The last steps whose readout does.
+    pub steps: usize,
+    /// Whether its own events do.
+    pub by_image: bool,
 }
 
 /// What images run through.
@@ -104,7 +124,8 @@ pub struct Buffers {
     /// A layer's sums.
     pub sums: Buffer,
     /// Events: the input's pulses, by steps; spikes of chips and spiking layers, by steps; drives of chips and layers, by
-    /// steps; what was clipped and what saturated, of chips and layers.
+    /// steps; what was clipped and what saturated, of chips and layers. So for all images together or for each, but what was
+    /// clipped and what saturated of all, at the first one's.
     pub counts: Buffer,
     /// Sums of the readout.
     pub readout: Buffer,
@@ -113,9 +134,9 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Buffers for up to `images` images and `kept_steps` readouts of each, the spare ones where they are large enough.
-    pub fn take(context: &Context, sizes: &Sizes, images: usize, kept_steps: usize) -> Self {
-        let bytes = sizes.bytes(images, kept_steps);
+    /// Buffers for up to `images` images, the spare ones where they are large enough.
+    pub fn take(context: &Context, sizes: &Sizes, images: usize, kept: Kept) -> Self {
+        let bytes = sizes.bytes(images, kept);
         let spare = context.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(spare) = spare.filter(|spare| spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)) {
             return spare;

@@ -10,6 +10,7 @@ use super::model::planes;
 use super::run::{GpuChips, pack};
 use super::settings::{LANES, Layer, Run};
 use super::shaders::Kernel;
+use crate::engine::Keep;
 use crate::error::Result;
 use crate::network::Inputs;
 
@@ -50,9 +51,10 @@ impl GpuChips<'_> {
     pub fn encoded(&self, inputs: &Inputs) -> Result<Vec<i8>> {
         let (images, shape) = (inputs.batch.len(), self.chip().input);
         let words = shape.channels.div_ceil(LANES);
+        let kept = self.kept(Keep::Last);
         self.context.guard(|| {
-            let buffers = Buffers::take(self.context, &self.sizes, images, 1);
-            let run = self.upload(&buffers, inputs, 0..images, 1);
+            let buffers = Buffers::take(self.context, &self.sizes, images, kept);
+            let run = self.upload(&buffers, inputs, 0..images, kept);
             let mut commands = self.context.encoder();
             self.encode(&mut commands.begin_compute_pass(&Default::default()), &buffers, run);
             let count = images * self.chip().steps * shape.height * shape.width * words;
@@ -73,7 +75,7 @@ impl GpuChips<'_> {
         let columns = plan.columns().next_multiple_of(LANES);
         let words = chips * images * chip.steps * plan.output.height * plan.output.width * columns;
         self.context.guard(|| {
-            let buffers = Buffers::take(self.context, &self.sizes, images, 1);
+            let buffers = Buffers::take(self.context, &self.sizes, images, self.kept(Keep::Last));
             let run = Run { images: images as u32, first_steps: chip.steps as u32, ..Run::zeroed() };
             self.context.write(&buffers.run, &[run]);
             self.context.write(&buffers.pulses[0], &pack(pulses.chunks(plan.input.channels)));

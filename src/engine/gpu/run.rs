@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wgpu::{BindGroup, Buffer, ComputePass};
 
-use super::buffers::{Buffers, Sizes};
+use super::buffers::{Buffers, Kept, Sizes};
 use super::context::Context;
 use super::model::{self, LoadedLayer, column_words, pools_apart};
 use super::settings::{LANES, Run, WORKGROUP};
@@ -36,7 +36,7 @@ impl<'a> GpuChips<'a> {
     }
 
     /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's settings.
-    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept_steps: usize) -> Run {
+    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Run {
         let (encoder, batch) = (&inputs.encoder, &inputs.batch);
         if encoder.encoding == Encoding::Poisson {
             let words: Vec<u32> = images
@@ -51,8 +51,9 @@ impl<'a> GpuChips<'a> {
         }
         let [key_low, key_high] = encoder.key;
         let first_steps = inputs.given_steps() as u32;
-        let (images, kept_steps) = (images.len() as u32, kept_steps as u32);
-        let run = Run { images, first_steps, key_low, key_high, kept_steps };
+        let (images, kept_steps) = (images.len() as u32, kept.steps as u32);
+        let image_counters = if kept.by_image { self.sizes.counts as u32 } else { 0 };
+        let run = Run { images, first_steps, key_low, key_high, kept_steps, image_counters };
         self.context.write(&buffers.run, &[run]);
         run
     }
@@ -60,7 +61,7 @@ impl<'a> GpuChips<'a> {
     /// Records the Poisson draws of all images and steps, into the first of the pulses.
     pub(super) fn encode(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run) {
         let pixels = self.chip().input.height * self.chip().input.width;
-        let groups = groups(run.images as usize * pixels.div_ceil(4));
+        let groups = run.images as usize * groups(pixels.div_ceil(4));
         let flow = self.flow(buffers, &buffers.values, &buffers.pulses[0]);
         let layer = &self.layers[0].parts[0].group;
         self.context.dispatch(pass, Kernel::Encode, (layer, &flow), groups, self.chip().steps);
@@ -102,7 +103,7 @@ impl<'a> GpuChips<'a> {
             let window = if apart { (1, 1) } else { plan.pool };
             let windows = plan.output.height.div_ceil(window.0) * plan.output.width.div_ceil(window.1);
             let flow = self.flow(buffers, &buffers.sums, spikes);
-            self.context.dispatch(pass, Kernel::Neurons, (group, &flow), groups(images * windows * words), chips);
+            self.context.dispatch(pass, Kernel::Neurons, (group, &flow), images * groups(windows * words), chips);
             if apart {
                 let pooled = plan.pooled();
                 let threads = chips * images * steps * pooled.height * pooled.width * words;
@@ -118,17 +119,10 @@ impl<'a> GpuChips<'a> {
         self.context.flow(&buffers.run, from, to, &buffers.counts)
     }
 
-    /// Runs some of the images; gives the readout's sums over the steps up to each of the last `kept_steps`, `[chips,
-    /// images, kept steps, words]`, and adds the events.
-    fn submit(
-        &self,
-        buffers: &Buffers,
-        inputs: &Inputs,
-        images: Range<usize>,
-        kept_steps: usize,
-        all: &mut [Counts],
-    ) -> Result<Vec<f32>> {
-        let run = self.upload(buffers, inputs, images.clone(), kept_steps);
+    /// Runs some of the images; gives the readout's sums over the steps up to each of the last kept ones, `[chips, images,
+    /// kept steps, words]`, and the events of all or of each.
+    fn submit(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Result<[Vec<u32>; 2]> {
+        let run = self.upload(buffers, inputs, images.clone(), kept);
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
         let mut pass = commands.begin_compute_pass(&Default::default());
@@ -137,76 +131,88 @@ impl<'a> GpuChips<'a> {
         }
         self.record(&mut pass, buffers, run);
         drop(pass);
-        let sums = images.len() * kept_steps * self.sizes.readout;
-        let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * self.sizes.counts as u64)];
-        let words = self.context.finish(commands, &buffers.staging, &sources)?;
-        let (sums, events) = words.split_at(sums);
-        let (input, mut events) = events.split_at(self.chip().steps);
-        let add = |counts: &mut [u64], events: &[u32]| {
-            counts.iter_mut().zip(events).for_each(|(count, events)| *count += u64::from(*events));
+        let (sums, counters) =
+            (images.len() * kept.steps * self.sizes.readout, self.sizes.counters(images.len(), kept));
+        let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * counters as u64)];
+        let mut words = self.context.finish(commands, &buffers.staging, &sources)?;
+        let events = words.split_off(sums);
+        Ok([words, events])
+    }
+
+    /// The events of each chip, as they are counted together.
+    fn events(&self, mut events: &[u32]) -> Vec<Counts> {
+        let (chips, layers, steps) = (self.chips.len(), self.chip().layers.len(), self.chip().steps);
+        let mut take = |count: usize| -> Vec<u64> {
+            let (mine, rest) = events.split_at(count);
+            events = rest;
+            mine.iter().map(|count| u64::from(*count)).collect()
         };
-        for counts in all.iter_mut() {
-            add(&mut counts.input, input);
-            for layer in &mut counts.spikes {
-                let (mine, rest) = events.split_at(layer.len());
-                add(layer, mine);
-                events = rest;
-            }
-        }
-        for counts in all.iter_mut() {
-            for layer in &mut counts.drives {
-                let (mine, rest) = events.split_at(layer.len());
-                add(layer, mine);
-                events = rest;
-            }
-        }
-        let layers = self.chip().layers.len();
-        for (counts, cut) in all.iter_mut().zip(events.chunks(2 * layers)) {
-            for (layer, cut) in cut.chunks(2).enumerate() {
-                counts.clipped[layer] += u64::from(cut[0]);
-                counts.saturated[layer] += u64::from(cut[1]);
-            }
-        }
-        Ok(sums.iter().map(|word| f32::from_bits(*word)).collect())
+        let input = take(steps);
+        let mut take_layers = |count: usize| (0..count).map(|_| take(steps)).collect::<Vec<_>>();
+        let spikes: Vec<Vec<Vec<u64>>> = (0..chips).map(|_| take_layers(layers - 1)).collect();
+        let drives: Vec<Vec<Vec<u64>>> = (0..chips).map(|_| take_layers(layers)).collect();
+        let mut chip = |(spikes, drives)| {
+            let cut: Vec<[u64; 2]> = (0..layers).map(|_| [take(1)[0], take(1)[0]]).collect();
+            let (clipped, saturated) = cut.into_iter().map(|[clipped, saturated]| (clipped, saturated)).unzip();
+            Counts { input: input.clone(), spikes, drives, clipped, saturated }
+        };
+        spikes.into_iter().zip(drives).map(&mut chip).collect()
     }
 
     fn run_with(&self, buffers: &Buffers, inputs: &Inputs, at_once: usize, keep: Keep) -> Result<Vec<Outcome>> {
         let (chip, images) = (self.chip(), inputs.batch.len());
-        let kept = keep.of(chip.steps);
+        let kept = self.kept(keep);
         let classes = chip.layers.last().map_or(0, |layer| layer.plan.columns());
         let unit = chip.layers.last().map_or(1.0, |layer| layer.input_unit);
         let words = classes.next_multiple_of(LANES);
         let mut counts = vec![Counts::new(chip.layers.len() - 1, chip.steps); self.chips.len()];
-        if inputs.encoder.encoding != Encoding::Poisson {
-            let drives = inputs.drives(&chip.layers[0].plan, chip.inputs);
-            for counts in &mut counts {
-                counts.input.clone_from(&inputs.pulses().per_step);
-                counts.drives[0].clone_from(&drives);
-            }
-        }
+        let mut by_image: Vec<Vec<Counts>> = vec![vec![]; self.chips.len()];
         let none = || Logits::new(keep, chip.steps, (images, classes), unit);
         let mut logits: Vec<Logits> = self.chips.iter().map(|_| none()).collect();
         for first in (0..images).step_by(at_once) {
             let some = first..images.min(first + at_once);
-            let sums = self.context.guard(|| self.submit(buffers, inputs, some.clone(), kept, &mut counts))?;
-            for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * kept * words)) {
-                let steps = some.clone().flat_map(|b| (chip.steps - kept..chip.steps).map(move |t| (b, t)));
+            let [sums, events] = self.context.guard(|| self.submit(buffers, inputs, some.clone(), kept))?;
+            for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * kept.steps * words)) {
+                let steps = some.clone().flat_map(|b| (chip.steps - kept.steps..chip.steps).map(move |t| (b, t)));
                 for ((b, t), sums) in steps.zip(sums.chunks(words)) {
-                    sums.iter().take(classes).enumerate().for_each(|(class, sum)| logits.put(t, b, class, *sum));
+                    let sums = sums.iter().take(classes).map(|word| f32::from_bits(*word));
+                    sums.enumerate().for_each(|(class, sum)| logits.put(t, b, class, sum));
+                }
+            }
+            for events in events.chunks(self.sizes.counts) {
+                for ((counts, by_image), events) in counts.iter_mut().zip(&mut by_image).zip(self.events(events)) {
+                    counts.add(&events);
+                    if kept.by_image {
+                        by_image.push(events.until(chip.steps));
+                    }
                 }
             }
         }
+        if inputs.encoder.encoding != Encoding::Poisson {
+            // Encoded on the host, and counted there.
+            for b in 0..images {
+                let mut sent = Counts::new(chip.layers.len() - 1, chip.steps);
+                (sent.input, sent.drives[0]) = (inputs.sent(b), inputs.drives(b, &chip.layers[0].plan, chip.inputs));
+                counts.iter_mut().chain(by_image.iter_mut().filter_map(|of| of.get_mut(b))).for_each(|c| c.add(&sent));
+            }
+        }
         counts.iter_mut().for_each(|counts| counts.repeat_first(chip, inputs));
-        Ok(logits.into_iter().zip(counts).map(|(logits, counts)| logits.close(keep, counts)).collect())
+        let closed = logits.into_iter().zip(counts).zip(by_image);
+        Ok(closed.map(|((logits, counts), by_image)| logits.close(keep, counts, by_image)).collect())
+    }
+
+    /// What comes back of each image.
+    pub(super) fn kept(&self, keep: Keep) -> Kept {
+        Kept { steps: keep.of(self.chip().steps), by_image: keep == Keep::Every }
     }
 }
 
 impl LoadedChips for GpuChips<'_> {
     fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
         check_steps(self.chips.iter(), inputs)?;
-        let at_once = self.sizes.images.min(inputs.batch.len()).max(1);
-        let buffers =
-            self.context.guard(|| Ok(Buffers::take(self.context, &self.sizes, at_once, keep.of(self.chip().steps))))?;
+        let kept = self.kept(keep);
+        let at_once = self.sizes.images_keeping(kept).min(inputs.batch.len()).max(1);
+        let buffers = self.context.guard(|| Ok(Buffers::take(self.context, &self.sizes, at_once, kept)))?;
         let outcomes = self.run_with(&buffers, inputs, at_once, keep)?;
         buffers.give_back(self.context);
         Ok(outcomes)

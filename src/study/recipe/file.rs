@@ -130,7 +130,7 @@ pub struct Stage {
     pub evaluate: Table,
     /// Training images that the norms of each chip are estimated on anew, before it is evaluated.
     pub adapt: Option<Sample>,
-    /// Stops early by this rule; accuracy and steps are then those of the early answers, and under `gamma` spikes.
+    /// Stops early by this rule; accuracy, steps, spikes and energy are then those up to the early answers.
     pub exit: Option<ExitRule>,
     /// Trains an array of its own for each of so many chips, and evaluates it on that chip.
     pub own_chips: Option<u64>,

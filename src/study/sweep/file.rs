@@ -63,7 +63,7 @@ pub struct SweepFile {
     #[serde(default)]
     #[schemars(with = "Option<Sample>")]
     pub adapt: Table,
-    /// Stops early by this rule, or `none`; accuracy and steps are then those of the early answers, and under `gamma` spikes.
+    /// Stops early by this rule, or `none`; accuracy, steps, spikes and energy are then those up to the early answers.
     #[serde(default, deserialize_with = "early_exit")]
     pub exit: Option<ExitRule>,
     /// The first images of the test set; absent: all.
