@@ -1,10 +1,11 @@
 //! What drives the lines of each tile: a pixel's active inputs of a plane, each found once and sorted by the tile that its row stands
 //! on and by its binary digits.
 
-use super::events::{self, Event};
+use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
 use super::sums::{Band, Input};
+use crate::kernels::gather::{CHUNK, Chunk, Gather};
 use crate::network::{Drive, Layer};
 use crate::profile::TileInputs;
 
@@ -23,6 +24,11 @@ pub struct Driving {
     rest: u8,
     /// Where each byte of a patch drives; none beyond the last row.
     places: Vec<Option<Place>>,
+    /// The same of counts, by tile.
+    chunks: Vec<Vec<Chunk>>,
+    /// The longest list, with a chunk to spare.
+    longest: usize,
+    gather: Gather,
 }
 
 /// The tile that a row stands on, and where its weights begin.
@@ -41,11 +47,14 @@ pub enum Set {
     Pulses,
 }
 
-/// Active inputs, set by set and tile by tile; kept from pixel to pixel.
+/// Active inputs, a list for each set and tile; kept from pixel to pixel.
 #[derive(Debug, Default)]
 pub struct Driven {
-    lists: Vec<Vec<Event>>,
-    starts: Vec<usize>,
+    /// Lists of places and pulses, as far from one to the next as the longest may be.
+    places: Vec<u32>,
+    pulses: Vec<f32>,
+    counts: Vec<usize>,
+    begins: Vec<usize>,
 }
 
 impl Driving {
@@ -60,14 +69,19 @@ impl Driving {
         let patches = Patches::of(plan, input == Input::Encoded);
         let (runs, run) = patches.runs();
         let place = |row: usize| Place { tile: (row / tile_rows) as u32, begin: (row * columns) as u32 };
+        // What follows a thin patch, or pads a channel, meets no row.
+        let places: Vec<_> = (0..runs * run).map(|i| patches.row_of(plan, i / run, i % run).map(place)).collect();
+        let partitions = plan.rows().div_ceil(tile_rows);
         Driving {
             drive,
-            partitions: plan.rows().div_ceil(tile_rows),
+            partitions,
             pulses: inputs == TileInputs::Pulses,
             bits: inputs == TileInputs::BitPlanes || companion,
             rest: if input == Input::Encoded { BIAS } else { 0 },
-            // What follows a thin patch, or pads a channel, meets no row.
-            places: (0..runs * run).map(|i| patches.row_of(plan, i / run, i % run).map(place)).collect(),
+            chunks: (0..partitions as u32).map(|tile| chunks(&places, run, tile)).collect(),
+            longest: plan.rows().min(tile_rows) + CHUNK,
+            gather: Gather::best(),
+            places,
             patches,
         }
     }
@@ -91,46 +105,58 @@ impl Driving {
             BIAS => (&laid.planes[plane as usize], 0),
             _ => (&laid.planes[(plane * self.drive.plane_bits / u8::BITS) as usize], plane % 2),
         };
-        let Driven { lists, starts } = driven;
-        let count = (self.drive.bits() as usize + 1) * self.partitions;
-        lists.resize_with(lists.len().max(count), Vec::new);
-        lists[..count].iter_mut().for_each(Vec::clear);
+        let Driven { places, pulses, counts, begins } = driven;
+        let lists = (self.drive.bits() as usize + 1) * self.partitions;
+        places.resize(places.len().max(lists * self.longest), 0);
+        counts.clear();
+        counts.resize(lists, 0);
+        let stride = self.patches.left(bytes, (band.map, 1), band.y, band.rows, begins).stride;
+        let bytes = &bytes[(y * self.patches.sums_row() + x) * stride..];
+        let are_counts = self.rest != BIAS;
+        if are_counts && self.bits {
+            let lowest = if self.drive.planes > 1 { digit * self.drive.plane_bits } else { 0 };
+            for (bit, (tile, chunks)) in
+                (0..self.drive.bits()).flat_map(|bit| (0..).zip(&self.chunks).map(move |c| (bit, c)))
+            {
+                let list = self.list(Set::Bit(bit), tile);
+                let places = &mut places[list * self.longest..][..self.longest];
+                counts[list] = self.gather.places(bytes, begins, lowest + bit, chunks, places);
+            }
+        }
+        if are_counts && !self.pulses {
+            return;
+        }
+        pulses.resize(places.len(), 0.0);
+        let mut put = |set: Set, Place { tile, begin }: Place, pulse: f32| {
+            let list = self.list(set, tile as usize);
+            let at = list * self.longest + counts[list];
+            (places[at], pulses[at]) = (begin, pulse);
+            counts[list] += 1;
+        };
         let run = self.patches.runs().1;
-        let left = self.patches.left(bytes, (band.map, 1), band.y, band.rows, starts);
-        // One binary digit and no other set: each input is in one list as it is.
-        let plain = !self.pulses && self.drive.bits() == 1;
-        for (number, begin) in left.runs.iter().enumerate() {
-            let patch = &bytes[begin + (y * self.patches.sums_row() + x) * left.stride..][..run];
-            let places = &self.places[number * run..][..run];
-            events::active(patch, self.rest, |i, byte| {
-                let Some(Place { tile, begin }) = places[i] else { return };
+        for (begin, rows) in begins.iter().zip(self.places.chunks(run)) {
+            events::active(&bytes[*begin..][..run], self.rest, |i, byte| {
+                let Some(place) = rows[i] else { return };
                 let n = i32::from(byte) - i32::from(self.rest);
-                let n = if self.rest == BIAS { n } else { self.drive.digit(n, digit) };
-                match plain {
-                    true if n != 0 => lists[tile as usize].push((begin, n as f32)),
-                    true => {}
-                    false => self.sort(n, (tile as usize, begin), lists),
+                let n = if are_counts { self.drive.digit(n, digit) } else { n };
+                if self.pulses && n != 0 {
+                    put(Set::Pulses, place, n as f32);
+                }
+                let mut left = if self.bits && !are_counts { n.unsigned_abs() } else { 0 };
+                while left != 0 {
+                    put(Set::Bit(left.trailing_zeros()), place, n.signum() as f32);
+                    left &= left - 1;
                 }
             });
         }
     }
 
-    fn sort(&self, n: i32, (tile, begin): (usize, u32), lists: &mut [Vec<Event>]) {
-        if self.pulses && n != 0 {
-            lists[self.list(Set::Pulses, tile)].push((begin, n as f32));
-        }
-        if self.bits {
-            let (mut left, sign) = (n.unsigned_abs(), n.signum() as f32);
-            while left != 0 {
-                lists[self.list(Set::Bit(left.trailing_zeros()), tile)].push((begin, sign));
-                left &= left - 1;
-            }
-        }
-    }
-
     /// The active inputs of a set on a tile.
-    pub fn of<'d>(&self, driven: &'d Driven, set: Set, tile: usize) -> &'d [Event] {
-        &driven.lists[self.list(set, tile)]
+    pub fn of<'d>(&self, driven: &'d Driven, set: Set, tile: usize) -> Events<'d> {
+        let list = self.list(set, tile);
+        let range = list * self.longest..list * self.longest + driven.counts[list];
+        let are_ones = self.rest != BIAS && matches!(set, Set::Bit(_));
+        Events { places: &driven.places[range.clone()], pulses: (!are_ones).then(|| &driven.pulses[range]) }
     }
 
     fn list(&self, set: Set, tile: usize) -> usize {
@@ -140,4 +166,24 @@ impl Driving {
         };
         set as usize * self.partitions + tile
     }
+}
+
+/// The bytes of a patch whose rows stand on a tile, side by side where they are.
+fn chunks(places: &[Option<Place>], run: usize, tile: u32) -> Vec<Chunk> {
+    let begin_on_it = |place: &Option<Place>| place.filter(|place| place.tile == tile).map(|place| place.begin);
+    let mut chunks = vec![];
+    for (number, places) in places.chunks(run).enumerate() {
+        let mut first = 0;
+        while let Some(more) = places[first..].iter().position(|place| begin_on_it(place).is_some()) {
+            first += more;
+            let mut chunk = Chunk { run: number as u32, first: first as u32, ..Chunk::default() };
+            for (i, begin) in places[first..].iter().take(CHUNK).map(begin_on_it).enumerate() {
+                chunk.mask |= u16::from(begin.is_some()) << i;
+                chunk.places[i] = begin.unwrap_or_default();
+            }
+            chunks.push(chunk);
+            first = (first + CHUNK).min(places.len());
+        }
+    }
+    chunks
 }

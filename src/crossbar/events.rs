@@ -22,12 +22,18 @@ pub fn active(patch: &[u8], rest: u8, mut event: impl FnMut(usize, u8)) {
     }
 }
 
-/// An active input: where its row of weights begins, and its pulse.
-pub type Event = (u32, f32);
+/// Active inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Events<'a> {
+    /// Where each one's row of weights begins.
+    pub places: &'a [u32],
+    /// Its pulse; none: 1 of all.
+    pub pulses: Option<&'a [f32]>,
+}
 
 /// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
 #[multiversion(targets("x86_64+avx2"))]
-pub fn add_rows(active: &[Event], weights: &[f32], out: &mut [f32], step: usize) {
+pub fn add_rows(active: Events, weights: &[f32], out: &mut [f32], step: usize) {
     let blocks = out.len().div_ceil(step);
     let mut block = 0;
     while block < blocks {
@@ -41,14 +47,28 @@ pub fn add_rows(active: &[Event], weights: &[f32], out: &mut [f32], step: usize)
     }
 }
 
-/// The same of `N` blocks; gives `N`.
+/// Adds a row of `N` blocks, times its pulse.
 #[inline(always)]
-fn add_to<const N: usize>(active: &[Event], weights: &[f32], out: &mut [f32], step: usize) -> usize {
+fn add_row<const N: usize>(sums: &mut [[f32; LANES]; N], weights: &[f32], pulse: f32) {
+    for (sums, weights) in sums.iter_mut().zip(weights[..N * LANES].as_chunks::<LANES>().0) {
+        sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += pulse * w);
+    }
+}
+
+/// Sums rows of `N` blocks; gives `N`.
+#[inline(always)]
+fn add_to<const N: usize>(active: Events, weights: &[f32], out: &mut [f32], step: usize) -> usize {
     let mut sums = [[0.0f32; LANES]; N];
-    for (at, pulse) in active {
-        let weights = weights[*at as usize..][..N * LANES].as_chunks::<LANES>().0;
-        for (sums, weights) in sums.iter_mut().zip(weights) {
-            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += pulse * w);
+    match active.pulses {
+        Some(pulses) => {
+            for (at, pulse) in active.places.iter().zip(pulses) {
+                add_row(&mut sums, &weights[*at as usize..], *pulse);
+            }
+        }
+        None => {
+            for at in active.places {
+                add_row(&mut sums, &weights[*at as usize..], 1.0);
+            }
         }
     }
     for (out, sums) in out.chunks_mut(step).zip(&sums) {

@@ -190,7 +190,7 @@ impl Partials {
         let drive = |scratch: &mut Scratch, set, places: u32| {
             for slice in &self.slices {
                 for ((sign, side), tile) in self.on_tiles(slice) {
-                    if self.driving.of(&scratch.driven, set, tile).is_empty() && !side.idles {
+                    if self.driving.of(&scratch.driven, set, tile).places.is_empty() && !side.idles {
                         continue;
                     }
                     self.partial(side, set, tile, scratch);
@@ -254,7 +254,7 @@ impl Partials {
         let Scratch { driven, partial, products, .. } = scratch;
         for tile in 0..self.driving.partitions {
             let driven = self.driving.of(driven, Set::Bit(bit), tile);
-            if !driven.is_empty() {
+            if !driven.places.is_empty() {
                 events::add_rows(driven, weights, partial, LANES);
                 products.iter_mut().zip(partial.iter()).for_each(|(sum, more)| *sum += (*more as i32) << bit);
             }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::events::{self, Event};
+use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
@@ -92,7 +92,8 @@ pub struct Scratch {
     digits: Buffer<i32>,
     runs: Vec<usize>,
     plane: Vec<f32>,
-    active: Vec<Event>,
+    places: Vec<u32>,
+    pulses: Vec<f32>,
     look_up: lookup::Space,
 }
 
@@ -288,18 +289,20 @@ impl Matrix {
         let bias = if self.correction.is_some() { BIAS } else { 0 };
         let width = self.patches.width();
         let pixels = band.rows * width;
-        let Scratch { runs, active, .. } = scratch;
+        let Scratch { runs, places, pulses, .. } = scratch;
         let left = self.patches.left(bytes, (band.map, 1), band.y, band.rows, runs);
         let row = self.patches.sums_row();
         for (y, x) in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
-            active.clear();
+            places.clear();
+            pulses.clear();
             for (run, begin) in left.runs.iter().enumerate() {
                 let patch = &bytes[begin + (y * row + x) * left.stride..][..self.digits.run];
                 events::active(patch, bias, |i, byte| {
-                    let pulse = f32::from(i16::from(byte) - i16::from(bias));
-                    active.push((((run * self.digits.run + i) * columns + blocks.start * LANES) as u32, pulse));
+                    places.push(((run * self.digits.run + i) * columns + blocks.start * LANES) as u32);
+                    pulses.push(f32::from(i16::from(byte) - i16::from(bias)));
                 });
             }
+            let active = Events { places, pulses: Some(pulses) };
             events::add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
         }
     }

@@ -22,6 +22,7 @@ mod amx;
 mod avx2;
 mod buffer;
 pub mod digits;
+pub mod gather;
 mod instructions;
 pub mod lookup;
 mod portable;
