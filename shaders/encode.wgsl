@@ -1,5 +1,6 @@
 // Poisson spikes of the images: src/network/encode.rs. A thread draws four pixels of all channels of an image at one
-// step (z), those of a workgroup of one image: a draw has four words, for four neighbours of a channel. Magnitudes are compared as the bits of their floats:
+// step (z), and a workgroup's threads are of one image: a draw has four words, for four neighbours of a channel. Magnitudes are
+// compared as the bits of their floats:
 // the same order, and no device can flush a small one to zero.
 
 @group(1) @binding(1) var<storage, read> images: array<u32>; // [images, index and then the bits of channels, pixels]
@@ -32,7 +33,7 @@ fn main(
     let pixels = layer.input_pixels;
     let blocks = (pixels + 3u) / 4u;
     let words = (layer.channels + 3u) / 4u;
-        let image_groups = (blocks + WORKGROUP - 1u) / WORKGROUP;
+    let image_groups = (blocks + WORKGROUP - 1u) / WORKGROUP;
     let image = place(group, groups) / image_groups;
     let first = (place(group, groups) % image_groups * WORKGROUP + local) * 4u;
     if (image < run.images && first < pixels) {
@@ -69,7 +70,7 @@ fn main(
         atomicAdd(&driven, drives);
     }
     workgroupBarrier();
-        if (local == 0u && image < run.images) {
+    if (local == 0u && image < run.images) {
         let counters = image * run.image_counters + group.z;
         atomicAdd(&counts[counters], atomicLoad(&fired));
         // The same for all chips.

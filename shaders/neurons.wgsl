@@ -50,7 +50,7 @@ fn main(
     let map = vec2(layer.width, layer.height);
     let windows = (map + window - 1u) / window;
     let whole = map / window;
-        let image_groups = (windows.x * windows.y * layer.column_words + WORKGROUP - 1u) / WORKGROUP;
+    let image_groups = (windows.x * windows.y * layer.column_words + WORKGROUP - 1u) / WORKGROUP;
     let image = place(group, groups) / image_groups;
     let index = place(group, groups) % image_groups * WORKGROUP + local;
     let word = index % layer.column_words;
@@ -89,7 +89,7 @@ fn main(
         }
     }
     workgroupBarrier();
-        if (image >= run.images) {
+    if (image >= run.images) {
         return;
     }
     let counters = image * run.image_counters;

@@ -3,13 +3,14 @@
 mod common;
 
 use common::trained::{baseline, hardware, model};
-use crosspike::chip::Blueprint;
+use crosspike::chip::{Blueprint, Chip};
 use crosspike::crossbar::cost::{Spent, area};
 use crosspike::crossbar::mapping::map;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::calibrate::with_ranges;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::engine::exit::Exit;
 use crosspike::engine::price::Price;
 use crosspike::network::{Encoder, Encoding};
 
@@ -85,6 +86,39 @@ fn events_are_those_of_the_layers() {
     // The first layer's spikes drive as the encoder sends them: nine pixels around each, fewer at the edges.
     let sent = result.counts.input.iter().sum::<u64>() as f64 / 40.0;
     assert!(drives > 4.0 * sent && drives < 9.0 * sent, "{drives} of {sent}");
+}
+
+#[test]
+fn early_exit_spends_what_each_image_does_up_to_its_own_step() {
+    let (model, profile) = (model(), hardware(&PRICED));
+    let open = |split| Dataset::open("digits", std::path::Path::new(""), split).unwrap();
+    let data = open(Split::Test).limit(30);
+    let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+    let blueprint = with_ranges(blueprint, 1, || Ok(open(Split::Train))).unwrap();
+    let price = Price::of(&blueprint);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
+    let engine = CpuEngine::default();
+    let chip = Chip::program(&blueprint, 0).unwrap();
+    let on = |images: Vec<usize>, exit| {
+        Evaluation::on(&engine, &data, encoder, model.steps).of_images(images).exiting(exit).run(&chip).unwrap()
+    };
+    let confident = on((0..30).collect(), Some(Exit::Confident(0.6)));
+    let steps = &confident.exit.as_ref().unwrap().steps;
+    assert!(steps.contains(&1) && steps.iter().any(|s| *s > 1), "{steps:?}");
+    let one = |(image, steps): (usize, &usize)| {
+        let counts = on(vec![image], None).counts.until(*steps);
+        price.spent(&counts, 1, *steps as f64, &confident.sram_elements).unwrap()
+    };
+    let each: Vec<Spent> = steps.iter().enumerate().map(one).collect();
+    let mean = |value: fn(&Spent) -> f64| each.iter().map(value).sum::<f64>() / 30.0;
+    let together = price.of_result(&confident, model.steps).unwrap();
+    for (found, expected) in [
+        (together.total_pj, mean(|spent| spent.total_pj)),
+        (together.spike_driven_pj, mean(|spent| spent.spike_driven_pj)),
+        (together.latency_ns.unwrap(), mean(|spent| spent.latency_ns.unwrap())),
+    ] {
+        assert!((found - expected).abs() < 1e-9 * expected, "{found}, expected {expected}");
+    }
 }
 
 #[test]

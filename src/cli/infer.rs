@@ -33,9 +33,10 @@ Examples:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
 
 --exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy, and the
-percent of steps, spikes and input pulses saved. The logits are the mean over the steps run. gamma:TH stops after the first step at which every spiking layer's mean γ is below TH (0.1
-where only `gamma` is given); confidence:TH stops each image once its largest softmax probability reaches TH. In the JSON
-it is `early_exit`; the rest of the report, and --logits, are of all steps.
+percent of steps, spikes and input pulses saved. The logits are the mean over the steps run. gamma:TH stops after the first
+step at which every spiking layer's mean γ is below TH (0.1 where only `gamma` is given); confidence:TH stops each image
+once its largest softmax probability reaches TH. In the JSON it is `early_exit`; the rest of the report, and --logits, are
+of all steps.
 
 --adapt N estimates each chip's batch-norm statistics anew on N batches of training images, without labels, weights and γ
 untouched. The images are those of the training half of --data; where that is a single file, name others:

@@ -28,7 +28,7 @@ pub struct Outcome {
     pub counts: Counts,
 }
 
-/// Events over all images of a batch. They add up over batches.
+/// Events of an image, or of several: they add up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Pulses on the first layer's inputs, per step: spikes, or the sum of digits over planes.
@@ -109,7 +109,7 @@ pub trait Engine: Send + Sync {
 
 /// Chips ready to run.
 pub trait LoadedChips {
-    /// Runs all steps for every image on every chip; an outcome a chip, in their order. `keep` says which logits it has.
+    /// Runs all steps for every image on every chip; an outcome a chip, in their order. `keep` says what it has.
     fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>>;
 
     /// Runs them for the logits after the last step.
@@ -118,17 +118,18 @@ pub trait LoadedChips {
     }
 }
 
-/// The steps after which logits are kept.
+/// What is kept of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// The last.
+    /// The logits after the last step, and the events of all images together.
     Last,
-    /// Every one, with the events of every image: [`Outcome::by_step`] and [`Outcome::by_image`].
+    /// Beside them the logits after every step, and the events of every image: [`Outcome::by_step`] and
+    /// [`Outcome::by_image`].
     Every,
 }
 
 impl Keep {
-    /// How many of `steps` they are.
+    /// After how many of `steps` there are logits.
     fn of(self, steps: usize) -> usize {
         if self == Keep::Last { 1 } else { steps }
     }

@@ -67,7 +67,8 @@ impl<'a> Case<'a> {
             identity["adapt_data_fingerprint"] = training.fingerprint().into();
         }
         if let Some(rule) = self.exit {
-            identity["exit"] = json!(rule);
+            // Events are counted for each image up to its own step.
+            identity["exit"] = json!({ "rule": rule, "events": "to each image's own step" });
         }
         if let Some(attack) = self.attack {
             identity["attack"] = json!(attack);

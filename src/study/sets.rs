@@ -1,14 +1,15 @@
-//! The data sets that a study names, each opened once.
+//! The data sets that a study names: the tested images are opened once, training images once for all that use them together.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 
 use crate::config::Document;
 use crate::data::{Dataset, Split};
 use crate::error::Result;
 
-/// A set by its key and name: the same name may start from another folder at another key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A set by its name, and the key that gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     /// The key of the study that it stands at.
     pub key: String,
@@ -20,7 +21,14 @@ impl Named {
     pub fn new(key: &str, spec: &str) -> Self {
         Named { key: key.into(), spec: spec.into() }
     }
+
+    fn place(&self, document: &Document) -> Place {
+        (document.base(&self.key).to_path_buf(), self.spec.clone())
+    }
 }
+
+/// The folder that a name starts from, and the name.
+type Place = (PathBuf, String);
 
 /// What names the test images of a study, and the training images beside them, by its keys `data` and `test`.
 pub(super) fn names(data: &str, test: Option<&str>) -> [Named; 2] {
@@ -28,18 +36,18 @@ pub(super) fn names(data: &str, test: Option<&str>) -> [Named; 2] {
     [test.map_or(data.clone(), |test| Named::new("test", test)), data]
 }
 
-/// What a study has opened so far.
-#[derive(Clone, Debug, Default)]
+/// What a study has opened.
+#[derive(Debug, Default)]
 pub(super) struct Sets {
-    tests: HashMap<(Named, Option<usize>), Arc<Dataset>>,
-    /// By the test set that they stand beside.
-    training: HashMap<(Named, Named), Arc<Dataset>>,
+    tests: HashMap<(Place, Option<usize>), Arc<Dataset>>,
+    /// By the test set that they stand beside; gone when nobody uses them.
+    training: HashMap<[Place; 2], Weak<Dataset>>,
 }
 
 impl Sets {
     /// The test images of a set: the first ones, or all.
     pub fn test(&mut self, document: &Document, named: &Named, limit: Option<usize>) -> Result<Arc<Dataset>> {
-        let place = (named.clone(), limit);
+        let place = (named.place(document), limit);
         if let Some(there) = self.tests.get(&place) {
             return Ok(there.clone());
         }
@@ -52,14 +60,14 @@ impl Sets {
 
     /// The training images of a set; an error where they are those that are tested.
     pub fn training(&mut self, document: &Document, named: &Named, tested: &Named) -> Result<Arc<Dataset>> {
-        let place = (named.clone(), tested.clone());
-        if let Some(there) = self.training.get(&place) {
-            return Ok(there.clone());
+        let place = [named, tested].map(|named| named.place(document));
+        if let Some(there) = self.training.get(&place).and_then(Weak::upgrade) {
+            return Ok(there);
         }
         let whole = self.test(document, tested, None)?;
         let opened = whole.training_beside(Some(&named.spec), document.base(&named.key));
         let opened = Arc::new(opened.map_err(document.locate(&named.key))?);
-        self.training.insert(place, opened.clone());
+        self.training.insert(place, Arc::downgrade(&opened));
         Ok(opened)
     }
 }

@@ -184,6 +184,13 @@ pub fn read(folder: &Path, keys: impl Iterator<Item = Key>) -> Result<HashMap<Ke
     Ok(found)
 }
 
+/// All trials in all files of a folder.
+pub fn read_all(folder: &Path) -> Result<HashMap<Key, OfKey>> {
+    let mut found: HashMap<Key, OfKey> = HashMap::new();
+    each(folder, |trial| _ = found.entry(trial.key).or_default().insert(trial.chip, trial))?;
+    Ok(found)
+}
+
 /// Goes through all whole trials of a folder. A line that is not what was written is none.
 fn each(folder: &Path, mut found: impl FnMut(Trial)) -> Result<()> {
     for path in files(folder)? {

@@ -117,7 +117,6 @@ impl Trial {
             None => (result.correct, &result.counts, result.logits.nrows() * steps),
         };
         let (images, spent) = (result.logits.nrows(), price.of_result(result, steps));
-
         Trial {
             key,
             chip,

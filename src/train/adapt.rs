@@ -52,7 +52,7 @@ pub struct Sample {
     /// Images of each.
     #[serde(default = "images_of_a_batch")]
     pub images: usize,
-    /// The data set whose training images they are; absent: the study's own `data`.
+    /// The data set whose training images they are; absent: those of `data`.
     pub data: Option<String>,
 }
 

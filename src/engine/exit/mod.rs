@@ -9,7 +9,8 @@
 //!   reaches TH. The softmax is taken in f64; a TH above 1 is never reached, and 0 always at once.
 //!
 //! The engines compute layer by layer over all steps, so a rule is applied to the logits after each step
-//! ([`super::Outcome::by_step`]): what stopping would give, and what it would save, on the very chip that runs them all.
+//! ([`super::Outcome::by_step`]) and the events of each image
+//! ([`super::Outcome::by_image`]): what stopping would give, and what it would save, on the very chip that runs them all.
 //!
 //! [`ExitRule`] is what a user asks for, [`Exit`] what an evaluation does with it, [`ExitResult`] what one chip did, and
 //! [`ExitSummary`] what it came to on all of them.

@@ -152,8 +152,7 @@ impl<'a> GpuChips<'a> {
         let spikes: Vec<Vec<Vec<u64>>> = (0..chips).map(|_| take_layers(layers - 1)).collect();
         let drives: Vec<Vec<Vec<u64>>> = (0..chips).map(|_| take_layers(layers)).collect();
         let mut chip = |(spikes, drives)| {
-            let cut: Vec<[u64; 2]> = (0..layers).map(|_| [take(1)[0], take(1)[0]]).collect();
-            let (clipped, saturated) = cut.into_iter().map(|[clipped, saturated]| (clipped, saturated)).unzip();
+            let (clipped, saturated) = take(2 * layers).chunks(2).map(|cut| (cut[0], cut[1])).unzip();
             Counts { input: input.clone(), spikes, drives, clipped, saturated }
         };
         spikes.into_iter().zip(drives).map(&mut chip).collect()

@@ -147,7 +147,7 @@ uniform! {
         key_low: u32,
         /// The Poisson key's second word.
         key_high: u32,
-                /// The last steps whose readout is kept.
+        /// The last steps whose readout is kept.
         kept_steps: u32,
         /// Counters of an image; 0 where all images share them.
         image_counters: u32,

@@ -1,6 +1,7 @@
 //! What has been done once is not done again: finished trainings and evaluations, by a hash of everything that determines
 //! them. A killed one goes on from where it stopped; an entry that is there is never wrong, only no longer asked for.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -14,14 +15,16 @@ use crate::train::{CHECKPOINT, FILES};
 /// A folder of finished work: one for each training, and the trials.
 pub struct Cache {
     folder: PathBuf,
-    trials: Store,
+    store: Store,
+    trials: HashMap<Key, OfKey>,
 }
 
 impl Cache {
     /// Opens a folder, made where it is missing; an error where another process works in it.
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        Ok(Cache { folder: folder.to_path_buf(), trials: Store::open(&folder.join(store::shard_name(1, 1)))? })
+        let store = Store::open(&folder.join(store::shard_name(1, 1)))?;
+        Ok(Cache { folder: folder.to_path_buf(), store, trials: store::read_all(folder)? })
     }
 
     /// The checkpoint of a training run, trained where it is not there.
@@ -35,12 +38,14 @@ impl Cache {
     }
 
     /// The trials of a key that are there, by chip.
-    pub fn trials(&self, key: Key) -> Result<OfKey> {
-        Ok(store::read(&self.folder, std::iter::once(key))?.remove(&key).unwrap_or_default())
+    pub fn trials(&self, key: Key) -> OfKey {
+        self.trials.get(&key).cloned().unwrap_or_default()
     }
 
     /// Keeps a trial.
     pub fn keep(&mut self, trial: &Trial) -> Result<()> {
-        self.trials.push(trial)
+        self.store.push(trial)?;
+        self.trials.entry(trial.key).or_default().insert(trial.chip, trial.clone());
+        Ok(())
     }
 }

@@ -38,11 +38,9 @@ pub(super) struct Question<'a> {
     pub limit: Option<usize>,
     /// The index of the stage whose sample its chips are adapted on.
     pub adapted: Option<usize>,
-
     pub exit: Option<ExitRule>,
     /// With one ε.
     pub attack: Option<&'a Plan>,
-
     /// What progress is shown under.
     pub title: &'a str,
     /// Whether the network comes from elsewhere: then notices about keys without effect are worth a line.
@@ -61,7 +59,7 @@ pub(super) struct Found {
 
 impl<'a> Judge<'a> {
     pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Judge { recipe, engine, monitor, sets: recipe.sets.clone(), noticed: vec![] }
+        Judge { recipe, engine, monitor, sets: Sets::default(), noticed: vec![] }
     }
 
     /// What some chips do.
@@ -92,11 +90,11 @@ impl<'a> Judge<'a> {
         }
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
         let key = case.key(&blueprint);
-        let mut trials = cache.trials(key)?;
+        let mut trials = cache.trials(key);
         trials.retain(|chip, _| chips.contains(chip));
         let missing: Vec<u64> = chips.filter(|chip| !trials.contains_key(chip)).collect();
         if !missing.is_empty() {
-            self.run(&case, key, missing, question.title, |trial| {
+            self.run(&case, key, missing, question, |trial| {
                 cache.keep(&trial)?;
                 trials.insert(trial.chip, trial);
                 Ok(())
@@ -112,13 +110,14 @@ impl<'a> Judge<'a> {
         case: &Case,
         key: Key,
         missing: Vec<u64>,
-        title: &str,
+        question: &Question,
         mut each: impl FnMut(Trial) -> Result<()>,
     ) -> Result<()> {
         let (document, steps) = (&self.recipe.document, case.model.steps);
-        let blueprint = case.calibrated()?;
+        let [_, training] = self.recipe.file.names();
+        let blueprint = case.calibrated().map_err(document.locate(&training.key))?;
         let price = Price::of(&blueprint);
-        self.monitor.begin(title, missing.len() as u64);
+        self.monitor.begin(question.title, missing.len() as u64);
         let mut done = 0;
         let mut keep = |trial: Trial| {
             each(trial)?;
@@ -145,7 +144,8 @@ impl<'a> Judge<'a> {
                 )?;
             }
             None => {
-                let evaluation = case.evaluation(self.engine, None)?;
+                let adapt = format!("stage[{}].adapt", question.adapted.unwrap_or_default());
+                let evaluation = case.evaluation(self.engine, None).map_err(document.locate(&adapt))?;
                 evaluation
                     .series(&blueprint, missing, |chip, result| keep(Trial::of(key, chip, result, steps, &price)))?;
             }

@@ -52,8 +52,6 @@ pub struct Recipe {
     /// One profile a file of the recipe, before a stage sets keys.
     hardware: Vec<Document>,
     data: Arc<Dataset>,
-    /// What reading it has opened.
-    sets: Sets,
     encoding: Encoding,
 }
 
@@ -92,19 +90,20 @@ impl Recipe {
             attack.attack(file.seed, &data).map_err(document.locate("evaluate.attack"))?;
             check_encoding(encoding).map_err(document.locate("evaluate.attack"))?;
         }
-        let mut recipe = Recipe { file, document, model, hardware, data, sets: Sets::default(), encoding };
+        let recipe = Recipe { file, document, model, hardware, data, encoding };
         let nowhere = |_: &str| Ok(PathBuf::from("network"));
         for unit in recipe.units()? {
             recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
             for (common, own) in recipe.points(&unit)? {
                 recipe.profiled(&mut sets, &recipe.profile(&unit, (&common, &own), &nowhere)?)?;
             }
-            recipe.adapted(&mut sets, unit.index)?;
+            if !unit.stage.hidden {
+                recipe.adapted(&mut sets, unit.index)?;
+            }
             if unit.stage.train.is_some() {
                 TrainFile::from_document(&recipe.training(&unit, Some(Path::new("network")), None)?)?;
             }
         }
-        recipe.sets = sets;
         Ok(recipe)
     }
 
