@@ -123,10 +123,15 @@ impl Document {
         fill(table, &section);
     }
 
-    /// Gives an error that knows no place the place of `key`; others have their own.
-    pub fn locate(&self, key: &str) -> impl Fn(Error) -> Error {
+    /// Gives an error that knows no place the place of `key`, also one about a file that is not there; others have their own.
+    pub fn locate<'d>(&'d self, key: &str) -> impl Fn(Error) -> Error + use<'d> {
+        let key = key.to_string();
         move |error| match error {
-            Error::Usage(message) | Error::Mismatch(message) => self.error(key, message),
+            Error::Usage(message) | Error::Mismatch(message) => self.error(&key, message),
+            Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                self.error(&key, error.to_string())
+            }
+            Error::File { ref file, .. } if !file.exists() => self.error(&key, error.to_string()),
             placed => placed,
         }
     }

@@ -380,6 +380,19 @@ fn bad_input_is_refused_with_its_place() {
         replaced(replaced(b, "[1.0, 1.0]", "[1.0]").to_vec(), "data =", "encoding = \"frames\"\ndata =")
     });
     derive(at, "twice.toml", "good.toml", |b| replaced(b, "[1.0, 1.0]", "[1.0]"));
+    derive(at, "good.toml", "layer.toml", |b| {
+        replaced(b, "rram.variation.scale\" = [1.0]", "layer.convX.rram.weight_bits\" = [2]")
+    });
+    derive(at, "good.toml", "both.toml", |b| [&b[..], b"[[point]]\n\"rram.variation.scale\" = 2.0\n"].concat());
+    let drawn = b"[sample]\ncount = 2\nkeys = { \"sram.bits\" = { from = 1, to = 4, count = 3 } }\n";
+    derive(at, "good.toml", "counted.toml", |b| [&replaced(b, "\n[grid]", "\nlimit = 4\n[grid]"), &drawn[..]].concat());
+    derive(at, "good.toml", "misspelt.toml", |b| replaced(b, "checkpoint", "checkpiont"));
+    let recipe = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[evaluate]\n\
+                  [[stage]]\nname = \"a\"\n";
+    let stages = |more: &str| format!("{recipe}{more}");
+    fs::write(at.join("stages.toml"), stages("checkpoint = \"gone.safetensors\"\n")).unwrap();
+    let init = "checkpoint = \"c.safetensors\"\nset = { \"sram.bits\" = 2, \"sram.init\" = \"stage:b\" }\n";
+    fs::write(at.join("init.toml"), stages(init)).unwrap();
     derive(at, "sweep.toml", "array.toml", |b| {
         replaced(
             b,
@@ -539,7 +552,7 @@ fn bad_input_is_refused_with_its_place() {
             &["train.chip", "train.variation"],
         ),
         ("train prune.toml --out new".into(), 2, &["prune.toml:5:2: prune", "train.stage"]),
-        ("train data.toml --out new".into(), 1, &["nowhere"]),
+        ("train data.toml --out new".into(), 2, &["nowhere"]),
         ("train kind.toml --out new".into(), 2, &["imagenet", "digits"]),
         ("train train.toml --out new --set train.epoch=2".into(), 2, &["train.epoch", "epochs"]),
         (
@@ -555,7 +568,17 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep good.toml --out new --shard 1/2 --force".into(), 2, &["--force", "shards"]),
         ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
         ("sweep frames.toml --out new".into(), 2, &["frames.toml:5:1: encoding"]),
-        ("sweep array.toml --out new".into(), 1, &["gone.safetensors"]),
+        ("sweep array.toml --out new".into(), 2, &["array.toml:8:1: sram.init", "gone.safetensors"]),
+        ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.convX", "expected one of conv1"]),
+        ("sweep both.toml --out new".into(), 2, &["both.toml:9:1: point[0].rram.variation.scale", "set twice"]),
+        ("sweep counted.toml --out new".into(), 2, &["counted.toml:11:10: sample.keys.sram.bits", "`count`"]),
+        ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["no effect"]),
+        ("sweep good.toml --out new --set checkpoint=gone.pt".into(), 2, &["--set checkpoint=", "gone.pt: No such file"]),
+        ("sweep good.toml --out new --set model=gone.toml".into(), 2, &["--set model=", "gone.toml: No such file"]),
+        ("sweep good.toml --out new --set profile=gone.toml".into(), 2, &["--set profile=", "gone.toml: No such file"]),
+        ("check misspelt.toml".into(), 2, &["misspelt.toml:3:1: checkpiont", "did you mean `checkpoint`"]),
+        ("check init.toml".into(), 2, &["init.toml:9:26: sram.init", "`stage:b`, expected a stage before"]),
+        ("check stages.toml".into(), 2, &["stages.toml:8:1: stage[0].checkpoint", "gone.safetensors"]),
         ("sweep sweep.toml --out new --set chips=0".into(), 2, &["--set chips=0"]),
         (
             format!("{INFER} --set sram.bits=2 --set sram.shift=-2147483648 --json out.json"),

@@ -137,6 +137,18 @@ fn a_recipe_runs_once_resumes_and_tells_what_is_won_back() {
     let (_, log) = succeeds(at, "recipe r.toml --out run --backend cpu --force");
     assert!(!log.contains("epoch ") && read("run") == first, "{log}");
 
+    // A checkpoint that something has written over is not taken for what was trained.
+    let trained =
+        fs::read_dir(at.join("run/cache")).unwrap().map(|entry| entry.unwrap().path().join("checkpoint.safetensors"));
+    let spoiled = trained.filter(|path| path.exists()).min().unwrap();
+    let mut bytes = fs::read(&spoiled).unwrap();
+    let last = bytes.len() - 9;
+    bytes[last..].fill(0x3f);
+    fs::write(&spoiled, bytes).unwrap();
+    let (_, log) = succeeds(at, "recipe r.toml --out run --backend cpu --force");
+    assert!(log.contains("is not what was trained: it is trained anew") && log.contains("epoch "), "{log}");
+    assert!(read("run") == first);
+
     // A changed stage runs, the others do not.
     let (_, log) =
         succeeds(at, "recipe r.toml --out run --backend cpu --force --set train.momentum=0.9 --set evaluate.chips=4");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::said::Said;
+use super::schema::Kind;
 use super::terminal::tell_error;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
@@ -18,8 +19,7 @@ use crate::train::job::Job;
 /// Check files without running anything: profiles, models, training files, sweeps, recipes (with all that they name), checkpoints.
 #[derive(clap::Args)]
 #[command(after_help = "\
-What a TOML file is shows in its keys: `stage` is a recipe's, `train` a training's, `checkpoint` a sweep's, `layers` a model's;
-every other is a profile. Exit code 0 where all are fine, else that of the first error, after all others.
+What a TOML file is shows in its keys: it is of the kind that most of them belong to. Exit code 0 where all are fine, else that of the first error, after all others.
 
 Example:
   crosspike check hw_profiles/*.toml models/*.toml runs/baseline/checkpoint.safetensors")]
@@ -58,22 +58,21 @@ fn check(file: &Path) -> Result<String> {
         return Ok(format!("a checkpoint of {} tensors, {}", checkpoint.tensors.len(), checkpoint.hash()));
     }
     let document = Document::read(file)?;
-    let has = |key: &str| document.table().contains_key(key);
     let none = Overrides::default();
-    if has("stage") {
-        let recipe = Recipe::read(file, &none)?;
-        Ok(format!("a recipe, `{}`", recipe.name()))
-    } else if has("train") {
-        Job::read(&document, &none)?;
-        Ok("a training file".into())
-    } else if has("checkpoint") {
-        let sweep = Sweep::read(file, &none)?;
-        Ok(format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points()))
-    } else if has("layers") {
-        let model = Model::from_document(&document)?;
-        Ok(format!("a model, `{}`, of {} layers", model.name, model.layers().len()))
-    } else {
-        let profile = Profile::from_document(&document)?;
-        Ok(format!("a profile, `{}`", profile.name))
-    }
+    Ok(match Kind::of(&document) {
+        Kind::Recipe => format!("a recipe, `{}`", Recipe::read(file, &none)?.name()),
+        Kind::Train => {
+            Job::read(&document, &none)?;
+            "a training file".into()
+        }
+        Kind::Sweep => {
+            let sweep = Sweep::read(file, &none)?;
+            format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points())
+        }
+        Kind::Model => {
+            let model = Model::from_document(&document)?;
+            format!("a model, `{}`, of {} layers", model.name, model.layers().len())
+        }
+        Kind::Profile => format!("a profile, `{}`", Profile::from_document(&document)?.name),
+    })
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::said::Said;
 use crate::error::{Error, Result};
+use crate::output::ORIGIN;
 use crate::study::export::{Format, export};
 
 /// Write the table of a sweep or recipe as CSV, JSON Lines or Parquet, by the ending of the file's name.
@@ -36,6 +37,11 @@ pub fn run(args: &Args) -> Result<Said> {
     if to.exists() && !force {
         return Err(Error::Usage(format!("{} is there; use --force to replace it", to.display())));
     }
-    export(&folder.join(format!("{table}.csv")), format, to)?;
+    let table = folder.join(format!("{table}.csv"));
+    if folder.join(ORIGIN).exists() && !table.exists() {
+        let message = "is not finished, and has no tables yet; the command that made it goes on where it stopped";
+        return Err(Error::file(folder, message));
+    }
+    export(&table, format, to)?;
     Ok(Said::new(format!("wrote {}", to.display()), json!({ "wrote": to })))
 }

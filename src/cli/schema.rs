@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::keys::markdown;
 use super::said::Said;
+use crate::config::Document;
 use crate::error::Result;
 use crate::network::Model;
 use crate::output::canonical;
@@ -29,8 +30,8 @@ pub struct Args {
 }
 
 /// A kind of TOML file.
-#[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
     /// Hardware: hw_profiles/*.toml.
     Profile,
     /// Networks: models/*.toml.
@@ -45,18 +46,46 @@ enum Kind {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    let (title, schema) = match args.kind {
-        Kind::Profile => ("a profile", of::<Profile>()),
-        Kind::Model => ("a model", of::<Model>()),
-        Kind::Train => ("a training file", of::<TrainFile>()),
-        Kind::Sweep => ("a sweep", of::<SweepFile>()),
-        Kind::Recipe => ("a recipe", of::<RecipeFile>()),
-    };
+    let (title, schema) = args.kind.schema();
     let text = match args.markdown {
         true => markdown(title, &schema),
         false => canonical(&schema),
     };
     Ok(Said::new(text.trim_end(), schema))
+}
+
+impl Kind {
+    /// What it is called, and its schema.
+    fn schema(self) -> (&'static str, Value) {
+        match self {
+            Kind::Profile => ("a profile", of::<Profile>()),
+            Kind::Model => ("a model", of::<Model>()),
+            Kind::Train => ("a training file", of::<TrainFile>()),
+            Kind::Sweep => ("a sweep", of::<SweepFile>()),
+            Kind::Recipe => ("a recipe", of::<RecipeFile>()),
+        }
+    }
+
+    /// The kind that most of a document's keys belong to, misspelt ones too; of equals, the one that must have more of them.
+    pub fn of(document: &Document) -> Kind {
+        let likeness = |kind: &Kind| {
+            let (_, schema) = kind.schema();
+            let known: Vec<&String> =
+                schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key).collect();
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let like = |key: &str, known: &str| match strsim::jaro_winkler(key, known) {
+                like if like > 0.8 => like,
+                _ => 0.0,
+            };
+            let best = |known: &str| document.table().keys().map(|key| like(key, known)).fold(0.0, f64::max);
+            let of_keys: f64 =
+                document.table().keys().map(|key| known.iter().map(|known| like(key, known)).fold(0.0, f64::max)).sum();
+            let missing: f64 = required.map(|required| 1.0 - best(required)).sum();
+            of_keys - missing
+        };
+        let kinds = Kind::value_variants().iter().copied();
+        kinds.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or(Kind::Profile)
+    }
 }
 
 /// A type's schema, without the brackets of links in its descriptions.

@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let folder = match OutputFolder::finished(&args.out, &origin).filter(|_| args.resume) {
         Some(finished) => finished,
         None if args.resume => OutputFolder::take_over(&args.out, &origin, || store::check_idle(&args.out))?,
-        None => OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES))?,
+        None => OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES)).map_err(keep_what_is_there)?,
     };
     if let Some(tasks) = args.slurm {
         return submit(args, &sweep, tasks as usize);
@@ -116,15 +116,27 @@ pub fn run(args: &Args) -> Result<Said> {
     Ok(Said::new(text, json!({ "finished": false, "shard": index, "shards": of })))
 }
 
+/// Says how finished trials are kept, where a folder is refused.
+fn keep_what_is_there(error: Error) -> Error {
+    match error {
+        Error::Usage(message) => Error::Usage(message.replace(
+            "use --force to overwrite it",
+            "use --resume to go on with the trials that still count, --force to delete them",
+        )),
+        other => other,
+    }
+}
+
 /// A plan in words.
 fn described(plan: &Plan, shard: Shard) -> String {
-    let Plan { points, chips, trials, there, missing, each } = plan;
+    let Plan { points, chips, until, trials, there, missing, each } = plan;
     let at = if shard.of > 1 { format!(" in shard {}/{}", shard.index, shard.of) } else { String::new() };
     let what = match missing {
         0 => format!("nothing to run{at}"),
         _ => format!("{missing} to run{at}, some {each:.1?} each: about {}", indicatif::HumanDuration(plan.time())),
     };
-    format!("{points} points x {chips} chips at most = {trials} trials, {there} of them there; {what}")
+    let at_most = if *until { " at most" } else { "" };
+    format!("{points} points x {chips} chips{at_most} = {trials} trials, {there} of them there; {what}")
 }
 
 /// Submits the shards of a sweep whose folder is claimed.

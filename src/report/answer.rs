@@ -1,7 +1,7 @@
 //! What the numbers say, in words.
 
-use super::plot::{Lines, Plot, Rows, title};
-use super::summary::Point;
+use super::plot::{Lines, Plot, Rows, on_most_images, title};
+use super::summary::{Point, Summary};
 
 /// The answer to a study's question.
 pub(super) struct Answer {
@@ -27,11 +27,11 @@ impl Answer {
 }
 
 /// The answer that an arrangement of points gives.
-pub(super) fn of(plot: &Plot) -> Answer {
+pub(super) fn of(plot: &Plot, summary: &Summary) -> Answer {
     let mut answer = match plot {
         Plot::Lines(lines) if lines.over_variation() => of_variation(lines),
         Plot::Lines(lines) => of_setting(lines),
-        Plot::Rows(rows) => of_rows(rows),
+        Plot::Rows(rows) => of_rows(rows, &on_most_images(summary)),
     };
     answer.details.truncate(DETAILS);
     answer
@@ -102,9 +102,13 @@ fn of_setting(lines: &Lines) -> Answer {
     Answer { lead, details }
 }
 
-/// The best and the worst row.
-fn of_rows(rows: &Rows) -> Answer {
-    let mut ranked: Vec<&(String, &Point)> = rows.rows.iter().collect();
+/// The best and the worst row, of those that are compared.
+fn of_rows(rows: &Rows, compared: &[&Point]) -> Answer {
+    let is_compared = |(_, point): &&(String, &Point)| compared.iter().any(|other| std::ptr::eq(*other, *point));
+    let mut ranked: Vec<&(String, &Point)> = rows.rows.iter().filter(is_compared).collect();
+    if ranked.is_empty() {
+        ranked = rows.rows.iter().collect();
+    }
     ranked.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
     let (label, best) = ranked[0];
     let [(second, next), ..] = &ranked[1..] else {

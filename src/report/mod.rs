@@ -49,7 +49,7 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let summary = Summary::read(dir)?;
     let origin = read_origin(&dir.join("origin.json"))?;
     let plot = Plot::of(&summary);
-    let mut answer = answer::of(&plot);
+    let mut answer = answer::of(&plot, &summary);
     let fronts = pareto::of(&summary);
     let found: Vec<String> = fronts.iter().filter_map(pareto::Front::answer).collect();
     answer.details.splice(0..0, found);
@@ -66,7 +66,11 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
         .chain(origin.as_ref().and_then(floor::figure))
         .collect::<Vec<Figure>>();
     let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
-    let recovery = read_if_there(&dir.join(RECOVERY))?.map(|text| page::tables(&text)).unwrap_or_default();
+    // Another study may have left its table.
+    let is_recipe =
+        origin.as_ref().is_none_or(|origin| origin.get("command").is_none_or(|command| command == "recipe"));
+    let table = if is_recipe { read_if_there(&dir.join(RECOVERY))? } else { None };
+    let recovery = table.map(|text| page::tables(&text)).unwrap_or_default();
     let parts = page::Parts { recovery, chart: &chart, more: &more, downloads: page::downloads(dir)? };
     let html = page::html(&folder, &summary, &answer, &parts, origin.as_ref());
 

@@ -3,7 +3,7 @@
 
 use super::figure::Figure;
 use super::lines::{ends, extent};
-use super::plot::{at_largest_variation, label, varying};
+use super::plot::{comparable, label, varying};
 use super::scale::Scale;
 use super::summary::{Point, Summary};
 use super::svg::{Colour, Ink, Svg, escape};
@@ -60,7 +60,7 @@ pub(super) struct Front<'a> {
 
 /// The fronts of a study, where what points cost differs.
 pub(super) fn of(summary: &Summary) -> Vec<Front<'_>> {
-    let (all, at) = at_largest_variation(summary);
+    let (all, at) = comparable(summary);
     let columns = varying(summary, &all);
     let front = |kind: &'static Cost| {
         let place = summary.further.iter().position(|further| further == kind.column)?;

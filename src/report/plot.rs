@@ -8,6 +8,9 @@ const PIPELINE: &str = "stage";
 /// The setting that is the horizontal axis whenever it varies.
 const PREFERRED_AXIS: &str = "rram.variation.scale";
 
+/// The number of images, where a pipeline has several: no choice of a chip's designer.
+const IMAGES: &str = "images";
+
 /// The most series that can be told apart in one chart.
 pub(super) const SERIES: usize = 8;
 
@@ -70,8 +73,9 @@ impl<'a> Plot<'a> {
     pub fn of(summary: &'a Summary) -> Self {
         let points: Vec<&Point> = summary.points.iter().collect();
         let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
-        let axis = preferred.into_iter().chain(0..summary.settings.len()).find(|&column| is_axis(&points, column));
-        let Some(axis) = axis else { return Plot::rows(summary) };
+        let others = (0..summary.settings.len()).filter(|&column| summary.settings[column] != IMAGES);
+        let axis = preferred.into_iter().chain(others).find(|&column| is_axis(&points, column));
+        let Some(axis) = axis.filter(|&axis| !is_scattered(summary, &points, axis)) else { return Plot::rows(summary) };
 
         let (placed, unplaced): (Vec<&Point>, Vec<&Point>) =
             points.iter().partition(|point| !point.cells[axis].is_empty());
@@ -119,7 +123,12 @@ impl<'a> Plot<'a> {
     fn rows(summary: &'a Summary) -> Self {
         let points: Vec<&Point> = summary.points.iter().collect();
         let varying = varying(summary, &points);
-        let rows = points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
+        let mut rows: Vec<(String, &Point)> =
+            points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
+        if varying.iter().any(|&column| is_scattered(summary, &points, column)) {
+            // Of points drawn here and there, the best first.
+            rows.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
+        }
         Plot::Rows(Rows { rows, at: None })
     }
 }
@@ -131,11 +140,13 @@ pub(super) struct Rows<'a> {
     pub at: Option<(&'a str, f64)>,
 }
 
-/// The points at the largest variation, and that scale, where it is swept; else all.
-pub(super) fn at_largest_variation(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
-    let mut points: Vec<&Point> = summary.points.iter().collect();
+/// The points to compare: on as many images as most, at the largest variation, and that scale, where several points share each;
+/// else at any.
+pub(super) fn comparable(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
+    let mut points = on_most_images(summary);
     let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
     let scales = scales.filter(|column| varying(summary, &points).contains(column));
+    let scales = scales.filter(|&column| !is_scattered(summary, &points, column));
     let largest = scales.and_then(|column| {
         let of = |point: &&Point| number(&point.cells[column]);
         let largest = points.iter().filter_map(of).fold(f64::NEG_INFINITY, f64::max);
@@ -143,6 +154,27 @@ pub(super) fn at_largest_variation(summary: &Summary) -> (Vec<&Point>, Option<f6
         largest.is_finite().then_some(largest)
     });
     (points, largest)
+}
+
+/// The points on as many images as most of them; of equals, on more.
+pub(super) fn on_most_images(summary: &Summary) -> Vec<&Point> {
+    let mut points: Vec<&Point> = summary.points.iter().collect();
+    let Some(images) = summary.settings.iter().position(|name| name == IMAGES) else { return points };
+    let count = |cell: &str| points.iter().filter(|point| point.cells[images] == cell).count();
+    let rank = |point: &&&Point| (count(&point.cells[images]), point.cells[images].parse::<u64>().unwrap_or(0));
+    let most = points.iter().max_by_key(rank).map(|point| point.cells[images].clone());
+    points.retain(|point| Some(&point.cells[images]) == most.as_ref());
+    points
+}
+
+/// Whether other settings than this one vary, too, and hardly two points share a number of it: points that were drawn, not those of
+/// a grid.
+fn is_scattered(summary: &Summary, points: &[&Point], column: usize) -> bool {
+    let mut places: Vec<f64> = points.iter().filter_map(|point| number(&point.cells[column])).collect();
+    let count = places.len();
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    varying(summary, points).iter().any(|other| *other != column) && 2 * places.len() > count.max(1)
 }
 
 /// Whether a column holds nothing but numbers and empty cells, and at least two different numbers.

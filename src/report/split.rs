@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::figure::Figure;
-use super::plot::{at_largest_variation, label, varying};
+use super::plot::{comparable, label, varying};
 use super::summary::{Point, Summary, Table};
 use super::svg::{Colour, Ink, Svg};
 use crate::error::Result;
@@ -34,8 +34,8 @@ pub(super) struct Split {
 /// Of the best point of a folder, at the largest variation where that is swept; none where its tables have nothing of it.
 pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
     let all: Vec<&Point> = summary.points.iter().collect();
-    let (at_largest, _) = at_largest_variation(summary);
-    let Some(best) = at_largest.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return Ok(None) };
+    let (compared, _) = comparable(summary);
+    let Some(best) = compared.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return Ok(None) };
     let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
         let path = dir.join(file);
         let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };

@@ -58,6 +58,45 @@ fn variation_is_answered_series_by_series() {
 }
 
 #[test]
+fn drawn_points_are_compared_one_by_one() {
+    // As a sample draws them: no two share a value, and the largest variation is one point like any other.
+    let rows = "9.01,8,2,10,1,2,9,11,500,30\n0.12,7,2,90,1,2,89,91,500,20\n0.5,3,2,89.8,1,2,88,91,500,10\n2.2,4,2,60,1,2,58,62,500,15\n";
+    let table = format!("rram.variation.scale,adc.bits,{METRICS},sram_bytes\n{rows}");
+    let (page, svg) = report(&[("summary.csv", &table)]).unwrap();
+    for expected in [
+        "Mean accuracy is highest with rram.variation.scale = 0.12, adc.bits = 7: 90.00 %",
+        "the least SRAM is 10 bytes, with rram.variation.scale = 0.5, adc.bits = 3",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert_eq!(svg.matches("<polyline").count(), 0, "no line joins them");
+    let places: Vec<usize> =
+        ["0.12", "0.5,", "2.2", "9.01"].map(|scale| svg.rfind(&format!("scale = {scale}")).unwrap()).into();
+    assert!(places.is_sorted(), "the best stands first: {places:?}");
+}
+
+#[test]
+fn points_on_other_images_are_not_compared() {
+    let row = |stage: &str, images: u32, mean: f64, bytes: u32| {
+        format!("{stage},{images},2,{mean},1,2,{mean},{mean},500,{bytes}\n")
+    };
+    let rows = [
+        row("plain", 100, 70.0, 1),
+        row("own", 100, 80.0, 30),
+        row("other", 100, 75.0, 60),
+        row("plain", 5000, 99.0, 1),
+    ]
+    .concat();
+    let table = format!("stage,images,{METRICS},sram_bytes\n{rows}");
+    let (page, _) = report(&[("summary.csv", &table)]).unwrap();
+    for expected in
+        ["30 bytes, with own.", "Mean accuracy is highest with own, 100 images: 80.00 %", "Next is other, 100 images"]
+    {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[test]
 fn other_axes_and_single_points_have_their_answers() {
     let row = |settings: &str, mean: f64| format!("{settings}1,{mean},,,{mean},{mean},\n");
     let cases = [

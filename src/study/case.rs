@@ -1,6 +1,7 @@
 //! A network on hardware, and the images that judge it: everything that determines a trial but its chip. Sweeps and recipes
 //! prepare their trials here, so that the same chip is the same trial to both.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -8,16 +9,35 @@ use serde_json::json;
 use super::trial::Key;
 use crate::attack::Plan;
 use crate::chip::Blueprint;
+use crate::config::Document;
 use crate::data::Dataset;
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
+use crate::network::lif::Lif;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::origin;
-use crate::profile::{Profile, Sram};
+use crate::profile::{Profile, Sram, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
+
+/// An error with its place where hardware, as a document says it, is not for a model, or names a network that is not there.
+pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Model) -> Result<()> {
+    let layers = model.layers();
+    let known: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    if let Some(name) = profile.layer.keys().find(|name| !known.contains(&name.as_str())) {
+        let message = format!("the model has no such layer; expected one of {}", known.join(", "));
+        return Err(document.error(&format!("layer.{name}"), message));
+    }
+    Lif::check(model.neuron, &profile.neuron).map_err(document.locate("neuron"))?;
+    match &profile.sram.init {
+        SramInit::Checkpoint(file) if profile.has_companions() && !Path::new(file).is_file() => {
+            Err(document.error("sram.init", format!("{file} is no file; expected a checkpoint")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// What determines some trials but their chips.
 #[derive(Clone, Copy)]
@@ -63,7 +83,8 @@ impl<'a> Case<'a> {
             identity["calibration_data_fingerprint"] = profiled.fingerprint().into();
         }
         if let Some((sample, training)) = self.adapt {
-            identity["adapt"] = json!(sample);
+            // What the images are called determines nothing.
+            identity["adapt"] = json!({ "batches": sample.batches, "images": sample.images });
             identity["adapt_data_fingerprint"] = training.fingerprint().into();
         }
         if let Some(rule) = self.exit {

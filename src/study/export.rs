@@ -1,7 +1,7 @@
 //! The tables of a study in other formats: CSV as it is, JSON Lines, Parquet.
 //!
-//! A column whose every cell is a whole number has whole numbers, one of numbers numbers, every other text; an empty cell is
-//! nothing (`null`). Rows keep their order, and equal tables are equal bytes.
+//! What is measured are numbers in every study; a setting whose every cell is a whole number has whole numbers, one of numbers
+//! numbers, every other text; an empty cell is nothing (`null`). Rows keep their order, and equal tables are equal bytes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::atomic::Replacement;
 use crate::error::{Error, Result};
+use crate::study::table::is_measured;
 
 /// What a table is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,8 @@ fn no_table(table: &Path) -> impl Fn(csv::Error) -> Error {
 fn columns(table: &Path) -> Result<Vec<(String, Kind)>> {
     let mut reader = open(table)?;
     let names = reader.headers().map_err(no_table(table))?.iter().map(String::from);
-    let mut columns: Vec<(String, Kind)> = names.map(|name| (name, Kind::Whole)).collect();
+    let kind = |name: &str| if is_measured(name) { Kind::Number } else { Kind::Whole };
+    let mut columns: Vec<(String, Kind)> = names.map(|name| (name.clone(), kind(&name))).collect();
     for row in reader.records() {
         let row = row.map_err(no_table(table))?;
         columns.iter_mut().zip(row.iter()).for_each(|((_, kind), cell)| *kind = kind.with(cell));

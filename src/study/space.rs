@@ -141,13 +141,13 @@ pub fn grid_points(document: &Document, section: &str, grid: &Table) -> Result<V
             Values::List(list) => list,
             Values::Range(range, count) => {
                 let Some(count) = count.filter(|count| (2..=MOST_POINTS).contains(count)) else {
-                    return refuse("expected a `count` of at least 2 values for a range in a grid");
+                    return refuse(&format!("expected a `count` of 2 to {MOST_POINTS} values for a range in a grid"));
                 };
                 (0..count).map(|i| range.value(range.at(i as f64 / (count - 1) as f64))).collect()
             }
         };
         values.sort_by(in_order);
-        if values.windows(2).any(|pair| cell(&pair[0]) == cell(&pair[1])) {
+        if values.windows(2).any(|pair| in_order(&pair[0], &pair[1]).is_eq()) {
             return refuse("holds the same value twice; expected each once");
         }
         points = product(&points, &values.into_iter().map(|value| vec![(key.clone(), value)]).collect::<Vec<_>>());
@@ -192,7 +192,12 @@ pub fn sampled_points(document: &Document, section: &str, sample: &Drawn, seed: 
     let seed = sample.seed.unwrap_or(seed);
     let mut points: Vec<GridPoint> = vec![vec![]; *count as usize];
     for (number, (key, written)) in (0..).zip(keys) {
-        let values = values(document, &format!("{section}.keys.{key}"), written)?;
+        let place = format!("{section}.keys.{key}");
+        let values = values(document, &place, written)?;
+        if matches!(values, Values::Range(_, Some(_))) {
+            let message = format!("has a `count` of its own; expected it in `{section}` alone, as many of every key");
+            return Err(document.error(&place, message));
+        }
         let stream = stream_key(seed, Stream::Sample, number);
         let parts = permutation(points.len(), stream_key(seed, Stream::Sample, 1 << 32 | number));
         for (i, point) in points.iter_mut().enumerate() {
@@ -268,6 +273,7 @@ mod tests {
             ("\"a\" = []", "expected a quoted key with a list"),
             ("a.b = [1]", "expected a quoted key with a list"),
             ("\"a\" = [1, 1]", "the same value twice"),
+            ("\"a\" = [1, 1.0]", "the same value twice"),
             ("\"a\" = { from = 1, to = 2, count = 4 }", "the same value twice"),
             ("\"a\" = { from = 1.0, to = 2.0 }", "`count`"),
             ("\"a\" = { from = 1.0, to = 2.0, count = 1 }", "`count`"),

@@ -206,6 +206,12 @@ const SUMMARY: [&str; 12] = [
     ENERGY,
 ];
 
+/// Whether a column holds numbers that need not be whole, whatever those of one study are.
+pub fn is_measured(column: &str) -> bool {
+    let measured = RESULTS.iter().chain(&SUMMARY).chain(&[RATE, AREA]).any(|known| *known == column);
+    (measured && !["chip", "chips"].contains(&column)) || column.ends_with("_percent") || column.starts_with("points_")
+}
+
 impl Tables {
     /// Nothing yet.
     pub fn new(folder: &OutputFolder) -> Result<Self> {

@@ -45,9 +45,9 @@ impl Job {
     /// Reads a training file, the model and the profile that it names, and the rest.
     pub fn read(document: &Document, overrides: &Overrides) -> Result<Self> {
         let file = TrainFile::from_document(document)?;
-        let model = Model::read(&file.model, &overrides.model)?;
+        let model = Model::read(&file.model, &overrides.model).map_err(document.locate("model"))?;
         let profile = match &file.profile {
-            Some(path) => Profile::read(path, &overrides.profile)?,
+            Some(path) => Profile::read(path, &overrides.profile).map_err(document.locate("profile"))?,
             None => Profile::ideal(&overrides.profile)?,
         };
         Self::new(document, file, model, profile)
@@ -69,7 +69,10 @@ impl Job {
             Encoding::resolve(file.encoding, data.frame_steps(), model.steps).map_err(document.locate("encoding"))?;
         let test = open_test(&file, document, &model, encoding)?;
         let (start, init_hash) = match &file.init {
-            Some(path) => Network::read(&model, path).map(|(network, hash)| (network, Some(hash)))?,
+            Some(path) => {
+                let (network, hash) = Network::read(&model, path).map_err(document.locate("init"))?;
+                (network, Some(hash))
+            }
             None => (Network::xavier(&model, file.train.seed), None),
         };
         let (start, companion_hash) = match file.train.stage {

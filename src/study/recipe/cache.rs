@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
@@ -11,6 +12,9 @@ use crate::study::store::{self, OfKey, Store};
 use crate::study::trial::{Key, Trial};
 use crate::train::job::Job;
 use crate::train::{CHECKPOINT, FILES};
+
+/// The SHA-256 of a finished checkpoint.
+const SUM: &str = "checkpoint.sha256";
 
 /// A folder of finished work: one for each training, and the trials.
 pub struct Cache {
@@ -30,11 +34,21 @@ impl Cache {
     /// The checkpoint of a training run, trained where it is not there.
     pub fn train(&self, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf> {
         let path = self.folder.join(format!("train-{}", Key::of(job.origin())));
-        if OutputFolder::finished(&path, job.origin()).is_none() {
-            let folder = OutputFolder::claim(&path, job.origin(), false, &FILES)?;
-            job.run(&folder, monitor)?;
+        let (checkpoint, sum) = (path.join(CHECKPOINT), path.join(SUM));
+        if OutputFolder::finished(&path, job.origin()).is_some() {
+            let found = Checkpoint::read(&checkpoint).map(|checkpoint| checkpoint.hash());
+            // A kill may have come between the training's end and its sum.
+            if found.is_ok_and(|found| std::fs::read_to_string(&sum).unwrap_or_else(|_| found.clone()) == found) {
+                return Ok(checkpoint);
+            }
+            monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));
         }
-        Ok(path.join(CHECKPOINT))
+        // What is unfinished goes on; what is of no use makes room.
+        let claim = |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat());
+        let folder = claim(false).or_else(|_| claim(true))?;
+        job.run(&folder, monitor)?;
+        folder.write(SUM, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;
+        Ok(checkpoint)
     }
 
     /// The trials of a key that are there, by chip.

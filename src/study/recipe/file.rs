@@ -142,6 +142,13 @@ fn one() -> u64 {
     1
 }
 
+impl Stage {
+    /// Whether others can start from its network.
+    pub(super) fn has_one_network(&self) -> bool {
+        self.grid.is_empty() && self.own_chips.is_none()
+    }
+}
+
 /// Chips of a point, at most.
 const MOST_CHIPS: u64 = 1 << 20;
 
@@ -224,7 +231,7 @@ impl RecipeFile {
                 let message = format!("`{from}` is no stage before this one; expected one of {}", list(before()));
                 return refuse("from", message);
             };
-            if !earlier.grid.is_empty() || earlier.own_chips.is_some() {
+            if !earlier.has_one_network() {
                 return refuse("from", format!("`{from}` has several networks; expected a stage with one"));
             }
         }

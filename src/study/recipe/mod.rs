@@ -18,6 +18,7 @@ pub use file::{OWN_KEYS, RecipeFile, Stage};
 
 use self::cache::Cache;
 use self::run::Run;
+use super::case::check_hardware;
 use super::sets::{Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
 use super::table;
@@ -30,7 +31,7 @@ use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::network::{Encoding, Model};
+use crate::network::{Encoding, Model, Network};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
 use crate::report::RECOVERY;
@@ -70,13 +71,13 @@ impl Recipe {
         let mut document = Document::read(path)?;
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let file = RecipeFile::from_document(&document)?;
-        let mut model = Document::read(&file.model)?;
+        let mut model = Document::read(&file.model).map_err(document.locate("model"))?;
         set_all(&file.set, &document, &mut model, true)?;
         overrides.model.iter().try_for_each(|assignment| model.set_model(assignment))?;
         let model = Model::from_document(&model)?;
         let mut hardware = Vec::new();
-        for profile in &file.profiles {
-            let mut profile = Document::read(profile)?;
+        for (i, profile) in file.profiles.iter().enumerate() {
+            let mut profile = Document::read(profile).map_err(document.locate(&format!("profiles[{i}]")))?;
             set_all(&file.set, &document, &mut profile, false)?;
             overrides.profile.iter().try_for_each(|assignment| profile.set(assignment))?;
             hardware.push(profile);
@@ -91,8 +92,18 @@ impl Recipe {
             check_encoding(encoding).map_err(document.locate("evaluate.attack"))?;
         }
         let recipe = Recipe { file, document, model, hardware, data, encoding };
-        let nowhere = |_: &str| Ok(PathBuf::from("network"));
+        for (i, stage) in recipe.file.stage.iter().enumerate() {
+            let Some(checkpoint) = &stage.checkpoint else { continue };
+            let place = recipe.document.locate(&format!("stage[{i}].checkpoint"));
+            Network::read(&recipe.model, checkpoint).map_err(place)?;
+        }
+        refuse_idle(overrides, &recipe.file)?;
         for unit in recipe.units()? {
+            // A network that is not there yet is as good as the model's file, which is.
+            let nowhere = |name: &str| match recipe.file.stage[..unit.index].iter().find(|stage| stage.name == name) {
+                Some(stage) if stage.has_one_network() => Ok(recipe.file.model.clone()),
+                _ => Err(no_network(name)),
+            };
             recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
             for (common, own) in recipe.points(&unit)? {
                 recipe.profiled(&mut sets, &recipe.profile(&unit, (&common, &own), &nowhere)?)?;
@@ -216,13 +227,21 @@ impl Recipe {
             let (place, base) = (document.place(&place), document.base("stage"));
             match stage {
                 Some(stage) => {
-                    let file = format!("checkpoint:{}", network(stage)?.display());
+                    let unplaced = |error: Error| Error::Config {
+                        place: place.clone(),
+                        key: key.clone(),
+                        message: error.to_string(),
+                    };
+                    let file = format!("checkpoint:{}", network(stage).map_err(unplaced)?.display());
                     profile.set_value(key, file.into(), place, Path::new(""))?;
                 }
                 None => profile.set_value(key, value.clone(), place, base)?,
             }
         }
-        Profile::from_document(&profile)
+        let document = profile;
+        let profile = Profile::from_document(&document)?;
+        check_hardware(&document, &profile, &self.model)?;
+        Ok(profile)
     }
 
     /// The training file of a unit.
@@ -273,6 +292,24 @@ impl Recipe {
         }
         Ok(training)
     }
+}
+
+/// What is wrong with a stage that is to give its network.
+fn no_network(stage: &str) -> Error {
+    Error::Usage(format!("`{STAGE_INIT}{stage}`, expected a stage before, with one network"))
+}
+
+/// An error where an override sets what every point, or every stage, sets itself.
+fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
+    for assignment in &overrides.profile {
+        let key = assignment.split('=').next().unwrap_or_default().trim();
+        let sets = |stage: &Stage| [&stage.set, &stage.grid, &stage.evaluate].iter().any(|set| set.contains_key(key));
+        if file.evaluate.grid.contains_key(key) || file.stage.iter().all(sets) {
+            let message = "the recipe sets it wherever it is used, and this would have no effect; expected one of them";
+            return Err(Error::Usage(format!("--set {assignment}: {message}")));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a stage's grid sets it in the training file, not in the profile.

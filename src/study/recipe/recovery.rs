@@ -97,8 +97,12 @@ pub(super) fn markdown(points: &[Point], measured: &[Measured]) -> String {
     images.dedup();
     for count in images {
         let chosen: Vec<(&Point, &Measured)> = points.iter().zip(measured).filter(|(_, m)| m.images == count).collect();
-        let chips = chosen.iter().map(|(point, _)| point.chips.len()).max().unwrap_or(0);
-        texts.push(format!("{count} images, {chips} chips a point:\n\n{}", table(&chosen)));
+        // Where all chips are the same, one stands for them.
+        let chips = chosen.iter().map(|(point, _)| point.chips.len()).filter(|chips| *chips > 1);
+        let (least, most) = (chips.clone().min().unwrap_or(1), chips.max().unwrap_or(1));
+        let chips = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let s = if most == 1 { "" } else { "s" };
+        texts.push(format!("{count} images, {chips} chip{s} a point:\n\n{}", table(&chosen)));
     }
     texts.join("\n")
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use super::cache::Cache;
 use super::judge::{Judge, Question};
-use super::{Recipe, STAGE_INIT, Unit};
+use super::{Recipe, Unit, no_network};
 use crate::attack::Plan;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::network::Network;
 use crate::profile::Profile;
@@ -87,9 +87,7 @@ impl<'a> Run<'a> {
     }
 
     fn network(&self, hardware: usize, stage: &str) -> Result<PathBuf> {
-        self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| {
-            Error::Usage(format!("sram.init = \"{STAGE_INIT}{stage}\": expected a stage before, with one network"))
-        })
+        self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| no_network(stage))
     }
 
     /// A unit's hardware at a point.

@@ -241,7 +241,9 @@ impl SweepFile {
         };
         match points.iter().find_map(twice) {
             Some(key) => {
-                Err(document.error(&key, "is set twice; expected it in one of `grid`, `point` and `sample.keys`"))
+                let listed = self.point.iter().position(|point| point.contains_key(&key));
+                let place = listed.map_or(format!("sample.keys.{key}"), |i| format!("point[{i}].{key}"));
+                Err(document.error(&place, "is set twice; expected it in one of `grid`, `point` and `sample.keys`"))
             }
             None => Ok(points),
         }

@@ -71,7 +71,7 @@ impl Sweep {
         let (file, grid) = SweepFile::from_document(&document)?;
         let mut reader = Reader::new(&file, &document, overrides)?;
         let points = grid.iter().map(|point| reader.setting(point)).collect::<Result<Vec<_>>>()?;
-        let (profile, notices) = (reader.profile(&vec![])?, reader.notices);
+        let ((profile, _), notices) = (reader.profile(&vec![])?, reader.notices);
         let Subject { model, checkpoint, encoding, data, .. } = &*points[0].subject;
         let mut of_all = origin(
             COMMAND,

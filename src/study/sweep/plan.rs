@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::reader::Setting;
-use super::{Shard, Sweep, first_ones};
+use super::{Chips, Shard, Sweep, first_ones};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::study::store::{self, OfKey};
@@ -21,6 +21,8 @@ pub struct Plan {
     pub points: u64,
     /// Chips a point, at most.
     pub chips: u64,
+    /// Whether they may be fewer.
+    pub until: bool,
     /// Trials of all shards, at most.
     pub trials: u64,
     /// Those of them that are there.
@@ -68,7 +70,8 @@ impl Sweep {
             first_missing.iter().step_by(step).map(|p| self.timed(&self.points[*p], engine)).collect::<Result<_>>()?;
         let each = timed.iter().sum::<Duration>() / timed.len().max(1) as u32;
         let points = self.points.len() as u64;
-        Ok(Plan { points, chips: chips.most(), trials: points * chips.most(), there, missing, each })
+        let until = matches!(chips, Chips::Until(_));
+        Ok(Plan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
     }
 
     /// What a trial at a point takes, of some images' time.

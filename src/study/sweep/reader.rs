@@ -13,10 +13,10 @@ use crate::data::Dataset;
 use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::engine::exit::{ExitRule, rule_or_none};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{Encoding, Model, Network};
 use crate::profile::Profile;
-use crate::study::case::Case;
+use crate::study::case::{Case, check_hardware};
 use crate::study::sets::{Named, Sets, names};
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
@@ -87,13 +87,22 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(file: &'a SweepFile, document: &'a Document, overrides: &'a Overrides) -> Result<Self> {
-        let mut models = Document::read(&file.model)?;
+        let mut models = Document::read(&file.model).map_err(document.locate("model"))?;
         overrides.model.iter().try_for_each(|assignment| models.set_model(assignment))?;
         let sampled = file.sample.iter().flat_map(|sample| sample.keys.keys());
         let mut keys: Vec<String> =
             file.grid.keys().chain(file.point.iter().flat_map(|point| point.keys())).chain(sampled).cloned().collect();
         keys.sort_unstable();
         keys.dedup();
+        let model = overrides.model.iter().map(|assignment| format!("model.{assignment}"));
+        for assignment in overrides.own.iter().chain(&overrides.profile).cloned().chain(model) {
+            let key = assignment.split('=').next().unwrap_or_default().trim();
+            if keys.iter().any(|swept| swept == key) {
+                let message =
+                    format!("the study sets {key} at its points, and this would have no effect; expected one of them");
+                return Err(Error::Usage(format!("--set {assignment}: {message}")));
+            }
+        }
         Ok(Reader {
             file,
             document,
@@ -117,7 +126,8 @@ impl<'a> Reader<'a> {
             let message = format!("{value}, expected a string");
             return Err(self.document.error(&self.section(key, value), message));
         }
-        let (profile, subject) = (self.profile(point)?, self.subject(point)?);
+        let ((profile, hardware), subject) = (self.profile(point)?, self.subject(point)?);
+        check_hardware(&hardware, &profile, &subject.model)?;
         let profiled = profile.wants_calibration().then(|| self.profiled(&profile, &subject)).transpose()?;
         let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
         let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
@@ -209,13 +219,13 @@ impl<'a> Reader<'a> {
         self.own(point, key).map_or(own.to_path_buf(), |file| self.document.base("grid").join(file))
     }
 
-    /// The hardware of a point.
-    pub fn profile(&mut self, point: &GridPoint) -> Result<Profile> {
+    /// The hardware of a point, and the document that says so.
+    pub fn profile(&mut self, point: &GridPoint) -> Result<(Profile, Document)> {
         // No file: the ideal chip.
         let path = self.path(point, "profile", self.file.profile.as_deref().unwrap_or(Path::new("")));
         if !self.profiles.contains_key(&path) {
             let mut profile = match path.as_os_str().is_empty() {
-                false => Document::read(&path)?,
+                false => Document::read(&path).map_err(self.locate(point, "profile"))?,
                 true => Document::parse_text(Path::new("ideal profile"), "name = \"ideal\"".into())?,
             };
             self.overrides.profile.iter().try_for_each(|assignment| profile.set(assignment))?;
@@ -225,7 +235,13 @@ impl<'a> Reader<'a> {
         for (key, value) in point.iter().filter(|(key, _)| !is_own(key) && !key.starts_with("model.")) {
             profile.set_value(key, value.clone(), self.place(key, value), self.document.base("grid"))?;
         }
-        Profile::from_document(&profile)
+        Ok((Profile::from_document(&profile)?, profile))
+    }
+
+    /// Gives an error the place where a point, or the sweep, names a file.
+    fn locate(&self, point: &GridPoint, key: &str) -> impl Fn(Error) -> Error {
+        let value = point.iter().find(|(k, _)| k == key);
+        self.document.locate(&value.map_or(key.to_string(), |(key, value)| self.section(key, value)))
     }
 
     fn model(&mut self, point: &GridPoint) -> Result<Model> {
@@ -265,7 +281,8 @@ impl<'a> Reader<'a> {
         let encoding = encoding.map_err(self.document.locate("encoding"))?;
         let path = self.path(point, "checkpoint", &self.file.checkpoint);
         if !self.checkpoints.contains_key(&path) {
-            self.checkpoints.insert(path.clone(), Checkpoint::read(&path)?);
+            let checkpoint = Checkpoint::read(&path).map_err(self.locate(point, "checkpoint"))?;
+            self.checkpoints.insert(path.clone(), checkpoint);
         }
         let checkpoint = &self.checkpoints[&path];
         let hash = checkpoint.hash().to_string();
@@ -277,7 +294,7 @@ impl<'a> Reader<'a> {
         if let Some(last) = self.last.as_ref().filter(same) {
             return Ok(last.clone());
         }
-        let network = Network::from_checkpoint(&model, checkpoint).map_err(self.document.locate("checkpoint"))?;
+        let network = Network::from_checkpoint(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
         let subject = Arc::new(Subject { model, network, checkpoint: hash, encoding, data, names });
         self.last = Some(subject.clone());
         Ok(subject)
