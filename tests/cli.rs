@@ -569,7 +569,7 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
         ("sweep frames.toml --out new".into(), 2, &["frames.toml:5:1: encoding"]),
         ("sweep array.toml --out new".into(), 2, &["array.toml:8:1: sram.init", "gone.safetensors"]),
-        ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.convX", "expected one of conv1"]),
+        ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.convX", "`layer.convX`", "expected one of conv1"]),
         ("sweep both.toml --out new".into(), 2, &["both.toml:9:1: point[0].rram.variation.scale", "set twice"]),
         ("sweep counted.toml --out new".into(), 2, &["counted.toml:11:10: sample.keys.sram.bits", "`count`"]),
         ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["no effect"]),

@@ -244,6 +244,41 @@ fn points_adapt_norms_stop_early_and_prune() {
 }
 
 #[test]
+fn an_override_acts_where_the_study_leaves_it_something() {
+    let folder = trained();
+    let folder = folder.path();
+    // One of two points sets the scale: the other takes the override's.
+    let more = "[[point]]\n\"rram.variation.scale\" = 2.0\n[[point]]\n\"sram.bits\" = 2\n";
+    write(folder, "s.toml", "2", more);
+    succeeds(folder, "sweep s.toml --out plain --backend cpu");
+    succeeds(folder, "sweep s.toml --out set --backend cpu --set rram.variation.scale=4");
+    let rows = |run: &str| read(folder, run, "results.csv").lines().map(String::from).collect::<Vec<_>>();
+    let (plain, set) = (rows("plain"), rows("set"));
+    assert_eq!(plain[1..3], set[1..3]);
+    assert_ne!(plain[3..], set[3..]);
+    // Training is not under what a recipe evaluates at, unless every stage says so itself.
+    let recipe = |train: &str, stage: &str| {
+        format!(
+            "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[train]\nlimit = 64\n\
+             [evaluate]\nlimit = 10\ngrid = {{ \"rram.variation.scale\" = [1.0] }}\n[[stage]]\nname = \"a\"\n{train}\n{stage}\n"
+        )
+    };
+    let trains = "train = { epochs = 1, variation = true }";
+    let own = "set = { \"rram.variation.scale\" = 3.0 }";
+    for (name, text, acts) in [
+        ("trains", recipe(trains, ""), true),
+        ("owns", recipe(trains, own), false),
+        ("judges", recipe("checkpoint = \"c.safetensors\"", ""), false),
+    ] {
+        fs::write(folder.join(format!("{name}.toml")), text).unwrap();
+        let output =
+            crosspike(folder, &format!("recipe {name}.toml --out {name} --backend cpu --set rram.variation.scale=3"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.success(), said.contains("no effect")), (acts, !acts), "{name}: {said}");
+    }
+}
+
+#[test]
 fn the_same_chip_is_the_same_trial_to_a_sweep_and_a_recipe() {
     let folder = trained();
     let folder = folder.path();

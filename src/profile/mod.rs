@@ -187,10 +187,15 @@ impl Profile {
         self.any(|_, sram| sram.bits > 0)
     }
 
-    /// An error where a section is for a layer that a model with these layers does not have.
+    /// A layer that has a section, and that a model with these layers does not have.
+    pub fn unknown_layer(&self, known: &[&str]) -> Option<&str> {
+        self.layer.keys().map(String::as_str).find(|name| !known.contains(name))
+    }
+
+    /// An error where there is one.
     pub fn check_layers<'a>(&self, layers: impl Iterator<Item = &'a str>) -> Result<()> {
         let known: Vec<&str> = layers.collect();
-        match self.layer.keys().find(|name| !known.contains(&name.as_str())) {
+        match self.unknown_layer(&known) {
             Some(name) => Err(Error::Mismatch(format!(
                 "the profile has a section `layer.{name}`, and the model no such layer; expected one of {}",
                 known.join(", ")

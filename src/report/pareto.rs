@@ -1,5 +1,5 @@
 //! What accuracy costs: every point by its accuracy and what it takes, and the front of those that no other beats in both.
-//! Variation is no choice: where it is swept, points at its largest scale are compared.
+//! Variation is no choice: where it is swept, points at its largest scale are compared; nor is the number of images.
 
 use super::figure::Figure;
 use super::lines::{ends, extent};

@@ -74,32 +74,19 @@ impl<'a> Plot<'a> {
         let points: Vec<&Point> = summary.points.iter().collect();
         let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
         let others = (0..summary.settings.len()).filter(|&column| summary.settings[column] != IMAGES);
-        let axis = preferred.into_iter().chain(others).find(|&column| is_axis(&points, column));
-        let Some(axis) = axis.filter(|&axis| !is_scattered(summary, &points, axis)) else { return Plot::rows(summary) };
+        let axes: Vec<usize> = preferred.into_iter().chain(others).filter(|&column| is_axis(&points, column)).collect();
+        let is_drawn = |axis: &&usize| are_drawn(summary, &series(summary, &points, **axis));
+        let Some(&axis) = axes.iter().find(|axis| !is_drawn(axis)) else {
+            return Plot::rows(summary, !axes.is_empty());
+        };
 
         let (placed, unplaced): (Vec<&Point>, Vec<&Point>) =
             points.iter().partition(|point| !point.cells[axis].is_empty());
         if unplaced.len() > REFERENCES && summary.settings[0] == PIPELINE {
             // Stages of which most know nothing of the axis.
-            return Plot::rows(summary);
+            return Plot::rows(summary, false);
         }
-        let mut columns = varying(summary, &placed);
-        columns.retain(|&column| column != axis);
-        let mut series: Vec<Series> = Vec::new();
-        for point in placed {
-            let Some(place) = number(&point.cells[axis]) else { continue };
-            let belongs = |series: &&mut Series| {
-                let first = series.points[0].1;
-                columns.iter().all(|&column| first.cells[column] == point.cells[column])
-            };
-            match series.iter_mut().find(belongs) {
-                Some(series) => series.points.push((place, point)),
-                None => series.push(Series { label: label(summary, &columns, point), points: vec![(place, point)] }),
-            }
-        }
-        for series in &mut series {
-            series.points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        }
+        let mut series = series(summary, &placed, axis);
         if series.len() > SERIES && summary.settings[0] == PIPELINE {
             let largest = series.iter().map(|series| series.last().0).fold(f64::NEG_INFINITY, f64::max);
             let last = series.into_iter().filter_map(|mut series| Some((series.label, series.points.pop()?)));
@@ -119,18 +106,44 @@ impl<'a> Plot<'a> {
 }
 
 impl<'a> Plot<'a> {
-    /// All points, one below the other.
-    fn rows(summary: &'a Summary) -> Self {
+    /// All points, one below the other; the best first where their order says nothing.
+    fn rows(summary: &'a Summary, best_first: bool) -> Self {
         let points: Vec<&Point> = summary.points.iter().collect();
         let varying = varying(summary, &points);
         let mut rows: Vec<(String, &Point)> =
             points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
-        if varying.iter().any(|&column| is_scattered(summary, &points, column)) {
-            // Of points drawn here and there, the best first.
+        if best_first {
             rows.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
         }
         Plot::Rows(Rows { rows, at: None })
     }
+}
+
+/// Points that differ in nothing but the setting on an axis, series by series, each ascending.
+fn series<'a>(summary: &Summary, points: &[&'a Point], axis: usize) -> Vec<Series<'a>> {
+    let placed: Vec<&Point> = points.iter().copied().filter(|point| !point.cells[axis].is_empty()).collect();
+    let mut columns = varying(summary, &placed);
+    columns.retain(|&column| column != axis);
+    let mut series: Vec<Series> = Vec::new();
+    for point in placed {
+        let Some(place) = number(&point.cells[axis]) else { continue };
+        let belongs = |series: &&mut Series| {
+            let first = series.points[0].1;
+            columns.iter().all(|&column| first.cells[column] == point.cells[column])
+        };
+        match series.iter_mut().find(belongs) {
+            Some(series) => series.points.push((place, point)),
+            None => series.push(Series { label: label(summary, &columns, point), points: vec![(place, point)] }),
+        }
+    }
+    series.iter_mut().for_each(|series| series.points.sort_by(|a, b| a.0.total_cmp(&b.0)));
+    series
+}
+
+/// Whether hardly two points are of one series: they were drawn or listed, and no line joins them.
+fn are_drawn(summary: &Summary, series: &[Series]) -> bool {
+    let points: usize = series.iter().map(|series| series.points.len()).sum();
+    series.len() > 1 && points < 2 * series.len() && summary.settings[0] != PIPELINE
 }
 
 /// Points without a place on an axis: all, or of many stages those at the axis's far end.
@@ -146,7 +159,7 @@ pub(super) fn comparable(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
     let mut points = on_most_images(summary);
     let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
     let scales = scales.filter(|column| varying(summary, &points).contains(column));
-    let scales = scales.filter(|&column| !is_scattered(summary, &points, column));
+    let scales = scales.filter(|&column| !are_drawn(summary, &series(summary, &points, column)));
     let largest = scales.and_then(|column| {
         let of = |point: &&Point| number(&point.cells[column]);
         let largest = points.iter().filter_map(of).fold(f64::NEG_INFINITY, f64::max);
@@ -165,16 +178,6 @@ pub(super) fn on_most_images(summary: &Summary) -> Vec<&Point> {
     let most = points.iter().max_by_key(rank).map(|point| point.cells[images].clone());
     points.retain(|point| Some(&point.cells[images]) == most.as_ref());
     points
-}
-
-/// Whether other settings than this one vary, too, and hardly two points share a number of it: points that were drawn, not those of
-/// a grid.
-fn is_scattered(summary: &Summary, points: &[&Point], column: usize) -> bool {
-    let mut places: Vec<f64> = points.iter().filter_map(|point| number(&point.cells[column])).collect();
-    let count = places.len();
-    places.sort_by(f64::total_cmp);
-    places.dedup();
-    varying(summary, points).iter().any(|other| *other != column) && 2 * places.len() > count.max(1)
 }
 
 /// Whether a column holds nothing but numbers and empty cells, and at least two different numbers.

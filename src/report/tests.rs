@@ -76,6 +76,22 @@ fn drawn_points_are_compared_one_by_one() {
 }
 
 #[test]
+fn a_line_beside_a_reference_and_a_drawn_grid_are_told_apart() {
+    let row = |settings: &str, mean: f64| format!("{settings},2,{mean},1,2,{mean},{mean},500\n");
+    let lines = [row("0,1", 50.0), row("2,-2", 60.0), row("2,-1", 70.0), row("2,0", 80.0)].concat();
+    let (_, svg) = report(&[("summary.csv", &format!("sram.bits,sram.shift,{METRICS}\n{lines}"))]).unwrap();
+    assert_eq!(svg.matches("<polyline").count(), 2, "one width, and the shifts of the other");
+    // A sample of the scale and of sigma at each of two widths: nothing shares a scale but its twin.
+    let drawn = [("0.1,0.3", 95.0), ("2.5,0.2", 60.0), ("1.1,0.7", 80.0)];
+    let both =
+        drawn.iter().flat_map(|(at, mean)| [row(&format!("0,{at}"), *mean), row(&format!("2,{at}"), mean + 1.0)]);
+    let table = format!("sram.bits,rram.variation.scale,rram.variation.sigma,{METRICS}\n{}", both.collect::<String>());
+    let (page, svg) = report(&[("summary.csv", &table)]).unwrap();
+    assert_eq!(svg.matches("<polyline").count(), 3, "a line from width to width for each of the sample");
+    assert!(page.contains("sram.bits = 2: 96.00 %") && !page.contains("At the largest"), "{page}");
+}
+
+#[test]
 fn points_on_other_images_are_not_compared() {
     let row = |stage: &str, images: u32, mean: f64, bytes: u32| {
         format!("{stage},{images},2,{mean},1,2,{mean},{mean},500,{bytes}\n")

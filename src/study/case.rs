@@ -26,9 +26,9 @@ use crate::train::adapt::{Adaptation, Sample};
 pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Model) -> Result<()> {
     let layers = model.layers();
     let known: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-    if let Some(name) = profile.layer.keys().find(|name| !known.contains(&name.as_str())) {
-        let message = format!("the model has no such layer; expected one of {}", known.join(", "));
-        return Err(document.error(&format!("layer.{name}"), message));
+    if let Some(name) = profile.unknown_layer(&known) {
+        let place = document.locate(&format!("layer.{name}"));
+        profile.check_layers(known.iter().copied()).map_err(place)?;
     }
     Lif::check(model.neuron, &profile.neuron).map_err(document.locate("neuron"))?;
     match &profile.sram.init {

@@ -40,8 +40,9 @@ pub(super) fn names(data: &str, test: Option<&str>) -> [Named; 2] {
 #[derive(Debug, Default)]
 pub(super) struct Sets {
     tests: HashMap<(Place, Option<usize>), Arc<Dataset>>,
-    /// By the test set that they stand beside; gone when nobody uses them.
+    /// By the test set that they stand beside; gone when nobody uses them, but for the last.
     training: HashMap<[Place; 2], Weak<Dataset>>,
+    last: Option<Arc<Dataset>>,
 }
 
 impl Sets {
@@ -62,12 +63,14 @@ impl Sets {
     pub fn training(&mut self, document: &Document, named: &Named, tested: &Named) -> Result<Arc<Dataset>> {
         let place = [named, tested].map(|named| named.place(document));
         if let Some(there) = self.training.get(&place).and_then(Weak::upgrade) {
+            self.last = Some(there.clone());
             return Ok(there);
         }
         let whole = self.test(document, tested, None)?;
         let opened = whole.training_beside(Some(&named.spec), document.base(&named.key));
         let opened = Arc::new(opened.map_err(document.locate(&named.key))?);
         self.training.insert(place, Arc::downgrade(&opened));
+        self.last = Some(opened.clone());
         Ok(opened)
     }
 }

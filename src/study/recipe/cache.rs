@@ -38,7 +38,10 @@ impl Cache {
         if OutputFolder::finished(&path, job.origin()).is_some() {
             let found = Checkpoint::read(&checkpoint).map(|checkpoint| checkpoint.hash());
             // A kill may have come between the training's end and its sum.
-            if found.is_ok_and(|found| std::fs::read_to_string(&sum).unwrap_or_else(|_| found.clone()) == found) {
+            if let (Ok(found), false) = (&found, sum.exists()) {
+                crate::atomic::write(&sum, found.as_bytes())?;
+            }
+            if found.is_ok_and(|found| std::fs::read_to_string(&sum).is_ok_and(|known| known == found)) {
                 return Ok(checkpoint);
             }
             monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));

@@ -299,13 +299,17 @@ fn no_network(stage: &str) -> Error {
     Error::Usage(format!("`{STAGE_INIT}{stage}`, expected a stage before, with one network"))
 }
 
-/// An error where an override sets what every point, or every stage, sets itself.
+/// An error where an override sets what every stage is given anyway, to train and to be evaluated.
 fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
     for assignment in &overrides.profile {
         let key = assignment.split('=').next().unwrap_or_default().trim();
-        let sets = |stage: &Stage| [&stage.set, &stage.grid, &stage.evaluate].iter().any(|set| set.contains_key(key));
-        if file.evaluate.grid.contains_key(key) || file.stage.iter().all(sets) {
-            let message = "the recipe sets it wherever it is used, and this would have no effect; expected one of them";
+        let of_all = file.evaluate.grid.contains_key(key);
+        let is_given = |stage: &Stage| {
+            let sets = stage.set.contains_key(key) || stage.grid.contains_key(key);
+            sets || (stage.train.is_none() && (of_all || stage.evaluate.contains_key(key)))
+        };
+        if file.stage.iter().all(is_given) {
+            let message = "every stage of the recipe sets it, and this would have no effect; expected one of them";
             return Err(Error::Usage(format!("--set {assignment}: {message}")));
         }
     }

@@ -97,9 +97,11 @@ impl<'a> Reader<'a> {
         let model = overrides.model.iter().map(|assignment| format!("model.{assignment}"));
         for assignment in overrides.own.iter().chain(&overrides.profile).cloned().chain(model) {
             let key = assignment.split('=').next().unwrap_or_default().trim();
-            if keys.iter().any(|swept| swept == key) {
+            let listed = !file.point.is_empty() && file.point.iter().all(|point| point.contains_key(key));
+            let drawn = file.sample.as_ref().is_some_and(|sample| sample.keys.contains_key(key));
+            if file.grid.contains_key(key) || listed || drawn {
                 let message =
-                    format!("the study sets {key} at its points, and this would have no effect; expected one of them");
+                    format!("the study sets {key} at every point, and this would have no effect; expected one of them");
                 return Err(Error::Usage(format!("--set {assignment}: {message}")));
             }
         }
