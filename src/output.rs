@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 
 /// What the folder's results came from: version, configuration, seeds. Holds no time, host or thread count.
 pub const ORIGIN: &str = "origin.json";
+/// What is advised where a folder is refused.
+pub const OVERWRITE: &str = "use --force to overwrite it";
 /// Stands in a folder once its run is finished.
 const FINISHED: &str = "finished";
 
@@ -40,7 +42,7 @@ impl OutputFolder {
         }
         let refuse = |what: &str| {
             let path = path.display();
-            Err(Error::Usage(format!("{path} {what}; use --force to overwrite it, or another --out")))
+            Err(Error::Usage(format!("{path} {what}; {OVERWRITE}, or another --out")))
         };
         match (&found, finished) {
             _ if force => {}

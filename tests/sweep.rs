@@ -95,6 +95,7 @@ fn a_sweep_grows_and_finished_trials_are_not_repeated() {
     succeeds(folder, "sweep small.toml --out grown --backend cpu");
     let refused = crosspike(folder, "sweep large.toml --out grown --backend cpu");
     assert_eq!(refused.status.code(), Some(2), "not unasked");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("use --resume"), "finished trials need not be deleted");
     assert_eq!(json(folder.join("grown/origin.json"))["configuration"]["chips"], 3);
     succeeds(folder, "sweep large.toml --out grown --backend cpu --resume");
     succeeds(folder, "sweep large.toml --out new --backend cpu");

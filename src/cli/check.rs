@@ -19,7 +19,8 @@ use crate::train::job::Job;
 /// Check files without running anything: profiles, models, training files, sweeps, recipes (with all that they name), checkpoints.
 #[derive(clap::Args)]
 #[command(after_help = "\
-What a TOML file is shows in its keys: it is of the kind that most of them belong to. Exit code 0 where all are fine, else that of the first error, after all others.
+What a TOML file is shows in its keys: it is of the kind that most of them belong to. Exit code 0 where
+all are fine, else that of the first error, after all others.
 
 Example:
   crosspike check hw_profiles/*.toml models/*.toml runs/baseline/checkpoint.safetensors")]

@@ -66,7 +66,7 @@ impl Kind {
         }
     }
 
-    /// The kind that most of a document's keys belong to, misspelt ones too; of equals, the one that must have more of them.
+    /// The kind that most of a document's keys belong to, misspelt ones too, less what it must have and does not.
     pub fn of(document: &Document) -> Kind {
         let likeness = |kind: &Kind| {
             let (_, schema) = kind.schema();

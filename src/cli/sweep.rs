@@ -9,7 +9,7 @@ use super::slurm::{Submission, Submitted};
 use super::{said::Said, terminal::Terminal};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
-use crate::output::OutputFolder;
+use crate::output::{OVERWRITE, OutputFolder};
 use crate::report;
 use crate::study::export::rows;
 use crate::study::files;
@@ -119,10 +119,10 @@ pub fn run(args: &Args) -> Result<Said> {
 /// Says how finished trials are kept, where a folder is refused.
 fn keep_what_is_there(error: Error) -> Error {
     match error {
-        Error::Usage(message) => Error::Usage(message.replace(
-            "use --force to overwrite it",
-            "use --resume to go on with the trials that still count, --force to delete them",
-        )),
+        Error::Usage(message) => Error::Usage(
+            message
+                .replace(OVERWRITE, "use --resume to go on with the trials that still count, --force to delete them"),
+        ),
         other => other,
     }
 }

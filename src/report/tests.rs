@@ -92,6 +92,17 @@ fn a_line_beside_a_reference_and_a_drawn_grid_are_told_apart() {
 }
 
 #[test]
+fn the_table_of_a_pipeline_is_not_that_of_a_sweep() {
+    let table = summary("adc.bits,", "4,2,70,1,2,69,71,500\n8,2,80,1,2,79,81,500\n");
+    let recovery = "7 images, 2 chips a point:\n\n| stage | accuracy, % |\n|---|---:|\n| left over | 12.3 |\n";
+    for (command, shown) in [("recipe", true), ("sweep", false)] {
+        let origin = format!("{{\"command\": \"{command}\", \"configuration\": {{}}}}");
+        let files = [("summary.csv", table.as_str()), ("recovery.md", recovery), ("origin.json", &origin)];
+        assert_eq!(report(&files).unwrap().0.contains("left over"), shown, "{command}");
+    }
+}
+
+#[test]
 fn points_on_other_images_are_not_compared() {
     let row = |stage: &str, images: u32, mean: f64, bytes: u32| {
         format!("{stage},{images},2,{mean},1,2,{mean},{mean},500,{bytes}\n")

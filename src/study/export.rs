@@ -207,7 +207,7 @@ mod tests {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::RowAccessor;
 
-    const TABLE: &str = "scale,sram.bits,name,accuracy\n0.0,2,\"a, b\",87.5\n1.5,,c,90\n";
+    const TABLE: &str = "scale,sram.bits,name,accuracy\n0.0,2,\"a, b\",87\n1.5,,c,90\n";
 
     #[test]
     fn a_table_keeps_its_rows_in_every_format() {
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(at("u.csv")).unwrap(), TABLE);
         assert_eq!(
             std::fs::read_to_string(at("u.jsonl")).unwrap(),
-            "{\"scale\":0.0,\"sram.bits\":2,\"name\":\"a, b\",\"accuracy\":87.5}\n\
+            "{\"scale\":0.0,\"sram.bits\":2,\"name\":\"a, b\",\"accuracy\":87.0}\n\
              {\"scale\":1.5,\"sram.bits\":null,\"name\":\"c\",\"accuracy\":90.0}\n"
         );
         let bytes = std::fs::read(at("u.parquet")).unwrap();
