@@ -113,7 +113,7 @@ impl Chip {
         let neuron = Lif::of(model.neuron, &profile.neuron);
         let plans = model.layers();
         let arrays = plans.iter().enumerate().map(|(i, plan)| blueprint.arrays(i, plan, draw));
-        let mut arrays: Vec<Arrays> = arrays.collect();
+        let mut arrays = arrays.collect::<Result<Vec<Arrays>>>()?;
         if let Some(budget) = blueprint.profile.sram.budget_bytes {
             budget::fit(&mut arrays, budget);
         }
@@ -258,7 +258,7 @@ impl<'a> Blueprint<'a> {
     }
 
     /// A layer's arrays; without a draw, cells hold their targets.
-    pub(crate) fn arrays(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Arrays {
+    pub(crate) fn arrays(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Result<Arrays> {
         let has_companion = self.profile.sram_of(&plan.name).bits > 0 && place(&self.profile, plan) == Place::Rram;
         let companion = if has_companion { self.companion(index, plan) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);

@@ -59,7 +59,7 @@ fn rram(more: &[&str]) -> Rram {
 /// One row of weights of every level, many times over, programmed.
 fn programmed(more: &[&str], draw: Option<Draw>) -> ProgrammedCells {
     let latent: Vec<f32> = (0..16_000).map(|i| (i % 16) as f32 / 7.5 - 1.0).collect();
-    device::program(&latent, 40, 2, &rram(more), Default::default(), draw, None)
+    device::program(&latent, 40, 2, &rram(more), Default::default(), draw, None).unwrap()
 }
 
 /// Root mean square distance of the weights in operation from their targets.
@@ -75,7 +75,7 @@ fn slices_hold_weights_above_1_as_far_as_they_can() {
     // 4 bits are magnitudes of 0 to 8, so two slices of 2 bits hold 15/8.
     let held = |latent: &[f32], mapping: &str| {
         let rram = rram(&["rram.cell.bits=2", &format!("rram.cell.mapping={mapping}")]);
-        let cells = device::program(latent, 2, 0, &rram, Default::default(), None, None);
+        let cells = device::program(latent, 2, 0, &rram, Default::default(), None, None).unwrap();
         assert_eq!(cells.slices().len(), device::cell::slices(&rram));
         cells.folded().into_owned()
     };

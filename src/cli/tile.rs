@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::said::Said;
-use crate::crossbar::wires::{Conduction, iterate, transfer};
+use crate::crossbar::nodal::{Conduction, LEAST_OHM, MOST_SIEMENS, iterate, transfer};
 use crate::error::{Error, Result};
 use crate::profile::Wires;
 
@@ -55,8 +55,9 @@ enum Method {
 pub fn run(args: &Args) -> Result<Said> {
     let wires = Wires { word_ohm: args.word_ohm, bit_ohm: args.bit_ohm };
     for (option, value) in [("--word-ohm", wires.word_ohm), ("--bit-ohm", wires.bit_ohm)] {
-        if !(value.is_finite() && value >= 0.0) {
-            return Err(Error::Usage(format!("{option} {value}: expected a resistance of at least 0 ohm")));
+        if !(value == 0.0 || (value.is_finite() && value >= LEAST_OHM)) {
+            let message = format!("{option} {value:e}: expected a resistance of 0 or at least {LEAST_OHM:e} ohm");
+            return Err(Error::Usage(message));
         }
     }
     if !(args.tolerance > 0.0 && args.tolerance < 1.0) {
@@ -72,25 +73,30 @@ pub fn run(args: &Args) -> Result<Said> {
         (Some(volt), _) if volt.is_finite() && volt > 0.0 => Conduction::Sinh(volt),
         (Some(volt), _) => return Err(Error::Usage(format!("--sinh-volt {volt}: expected a voltage above 0"))),
     };
-    let (conductances, n) = read(&args.conductances, 0.0)?;
-    let (voltages, inputs) = read(&args.voltages, f64::NEG_INFINITY)?;
+    let siemens = format!("a conductance of 0 to {MOST_SIEMENS:e} siemens");
+    let (conductances, n) = read(&args.conductances, &siemens, |g| (0.0..=MOST_SIEMENS).contains(&g))?;
+    let (voltages, inputs) = read(&args.voltages, "a finite voltage", f64::is_finite)?;
     let m = conductances.len() / n;
     if inputs != m {
         let message = format!("{inputs} voltages a row, and the tile has {m} word lines; expected one for each");
         return Err(Error::file(&args.voltages, message));
     }
     let solved = match args.method {
-        Method::Exact => transfer(&conductances, n, wires),
+        Method::Exact => transfer(&conductances, n, wires)?,
         Method::Iterative => Vec::new(),
     };
     let (mut text, mut rows) = (vec![], vec![]);
-    for voltages in voltages.chunks(m) {
+    for (number, voltages) in (1..).zip(voltages.chunks(m)) {
         let currents = match args.method {
             Method::Exact => (0..n)
                 .map(|j| voltages.iter().enumerate().map(|(i, v)| v * solved[i * n + j]).sum())
                 .collect::<Vec<f64>>(),
             Method::Iterative => iterate(&conductances, voltages, wires, conduction, args.tolerance)?,
         };
+        if let Some(current) = currents.iter().find(|current| !current.is_finite()) {
+            let message = format!("row {number} of the voltages drives a current of {current} A; expected less");
+            return Err(Error::file(&args.voltages, message));
+        }
         let row: Vec<String> = currents.iter().map(|current| format!("{current:.11e}")).collect();
         text.push(row.join(","));
         rows.push(currents);
@@ -98,8 +104,8 @@ pub fn run(args: &Args) -> Result<Said> {
     Ok(Said::new(text.join("\n"), json!({ "bit_line_amperes": rows })))
 }
 
-/// The numbers of a CSV file without header, and how many a row has.
-fn read(path: &Path, least: f64) -> Result<(Vec<f64>, usize)> {
+/// The numbers of a CSV file without header, which are all what is expected, and how many a row has.
+fn read(path: &Path, expected: &str, is_expected: impl Fn(f64) -> bool) -> Result<(Vec<f64>, usize)> {
     let refuse = |line: usize, what: String| Err(Error::file(path, format!("line {line}: {what}")));
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -114,9 +120,8 @@ fn read(path: &Path, least: f64) -> Result<(Vec<f64>, usize)> {
         width = row.len();
         for cell in &row {
             match cell.parse::<f64>() {
-                Ok(number) if number.is_finite() && number >= least => numbers.push(number),
-                Ok(number) => return refuse(line, format!("{number}, expected a finite number of at least {least}")),
-                Err(_) => return refuse(line, format!("`{cell}`, expected a number")),
+                Ok(number) if is_expected(number) => numbers.push(number),
+                _ => return refuse(line, format!("`{cell}`, expected {expected}")),
             }
         }
     }

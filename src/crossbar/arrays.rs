@@ -31,6 +31,9 @@ impl Arrays {
     /// Programs one layer `[columns, rows]`: digital layers keep their latent weights, RRAM layers are quantised, varied by
     /// `draw` and joined by the companion array. Training calls this too, with the nominal chip's `loss` on lines in place of
     /// every tile's own.
+    ///
+    /// # Errors
+    /// Where a tile's lines cannot be solved.
     pub fn program(
         profile: &Profile,
         plan: &Layer,
@@ -39,24 +42,27 @@ impl Arrays {
         companion: sram::Source,
         draw: Option<Draw>,
         loss: Option<&LineLoss>,
-    ) -> Arrays {
+    ) -> Result<Arrays> {
         let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
         let (cells, companion) = match place(profile, plan) {
             Place::Digital => (ProgrammedCells::holding(vec![], crate::numeric::copy(latent)), None),
             Place::Rram => {
                 let layout = Layout::of(profile, plan);
                 let lines = |devices: &mut [Devices]| match loss {
-                    Some(loss) => loss.apply(devices),
+                    Some(loss) => {
+                        loss.apply(devices);
+                        Ok(())
+                    }
                     None => layout.apply(devices, profile.wires),
                 };
                 let lines: Option<Lines> = if profile.wires.drop() { Some(&lines) } else { None };
-                let cells = device::program(latent, plan.rows(), index, rram, profile.tile, draw, lines);
+                let cells = device::program(latent, plan.rows(), index, rram, profile.tile, draw, lines)?;
                 let companion = (sram.bits > 0).then(|| sram::program(sram, companion, &cells));
                 (cells, companion)
             }
         };
         let code = Code::of(sram.effective_scheme(), sram.bits);
-        Arrays { cells, companion, combine: sram.effective_combine(), code }
+        Ok(Arrays { cells, companion, combine: sram.effective_combine(), code })
     }
 
     /// The effective matrix.

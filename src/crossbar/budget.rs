@@ -73,6 +73,7 @@ mod tests {
             let one = |(i, plan): (usize, &crate::network::Layer)| {
                 let latent: Vec<f32> = (0..plan.rows() * plan.columns()).map(|w| (w as f32 * 0.7).sin()).collect();
                 Arrays::program(&profile, plan, i as u32, &latent, Source::Residual, Some(Draw::chip(1, 0)), None)
+                    .unwrap()
             };
             let mut arrays: Vec<Arrays> = layers.iter().enumerate().map(one).collect();
             fit(&mut arrays, budget);

@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
+use super::nodal::worst_drop;
 use super::stored::Code;
-use super::wires::worst_drop;
 use crate::device::cell::{Columns, bit_lines, slices};
 use crate::network::{Layer, LayerKind, Model};
 use crate::profile::{Layers, Profile, Sram, Tile};
@@ -111,7 +111,7 @@ pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
             utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
             cells: rows * lines * on_rram,
             adcs,
-            worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us, used, profile.wires)),
+            worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us * 1e-6, used, profile.wires.word_ohm)),
             sram_bytes: (rows * columns * companion_bits(profile.sram_of(&layer.name))).div_ceil(8) * on_rram,
         }
     };

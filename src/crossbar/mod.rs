@@ -1,4 +1,5 @@
-//! How a layer's matrix stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines leave of it ([`wires`]); what the companion SRAM array adds to
+//! How a layer's matrix stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines leave of it
+//! ([`wires`], solved by [`nodal`]); what the companion SRAM array adds to
 //! it ([`sram`]), within a budget ([`budget`]), and how that is stored ([`stored`], [`image`]); converters ([`adc`],
 //! [`calibration`]) and the integers behind them ([`converted`]); the sums that columns give ([`columns`]): folded
 //! ([`sums`]) or tile by tile ([`partials`]); and what all of it costs ([`cost`]).
@@ -15,6 +16,7 @@ pub mod events;
 pub mod image;
 pub mod laid;
 pub mod mapping;
+pub mod nodal;
 pub mod partials;
 pub mod patches;
 pub mod sram;

@@ -396,7 +396,8 @@ mod tests {
         };
         let companion = latent(2.0);
         let draw = Some(Draw::chip(3, 1));
-        let arrays = Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw, None);
+        let arrays =
+            Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw, None).unwrap();
         let site = Site { profile: &profile, index: 5, plan, drive, converters: &[], draw, steps: 1 };
         arrays.finish(&site).unwrap().converted().unwrap().clone()
     }

@@ -27,6 +27,7 @@ use rayon::prelude::*;
 use super::conductance::Law;
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Draw, ProgrammedCells, Span, faults, time};
+use crate::error::Result;
 use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
 use crate::rng::Substream;
 
@@ -261,7 +262,7 @@ struct Layer<'a> {
 }
 
 /// What lines do to a layer's devices, slice by slice.
-pub type Lines<'a> = &'a dyn Fn(&mut [Devices]);
+pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 
 /// Programs a layer's targets `[columns, rows]`; without a draw, devices land on their targets and only what is the same for
 /// all of them happens. Columns see what `lines` leave of the devices; reading them back, one by one, does not.
@@ -273,7 +274,7 @@ pub fn program(
     tile: Tile,
     draw: Option<Draw>,
     lines: Option<Lines>,
-) -> ProgrammedCells {
+) -> Result<ProgrammedCells> {
     let code = Code::new(rram, &target);
     let layer = Layer { code, rows, number, tile, columns: Columns::of(rram, tile), draw };
     let (written, pulses) = layer.write(&target);
@@ -282,14 +283,14 @@ pub fn program(
     let mut devices = if rram.drift.any() { layer.faulty(layer.aged(written)) } else { fresh };
     let operation = match lines {
         Some(lines) => {
-            lines(&mut devices);
+            lines(&mut devices)?;
             layer.weights(&devices)
         }
         None if rram.drift.any() => layer.weights(&devices),
         None => read_back.clone(),
     };
     let reads = draw.filter(|_| rram.read.varies()).map(|draw| Reads { layer: layer.owned(), devices, draw });
-    ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads }
+    Ok(ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads })
 }
 
 /// A layer's devices without variation or faults, slice by slice.

@@ -13,6 +13,7 @@ pub mod variation;
 
 use std::borrow::Cow;
 
+use crate::error::Result;
 use crate::profile::{DeviceModel, Rram, Tile};
 use crate::rng::{Stream, philox4x32, stream_key};
 
@@ -173,7 +174,7 @@ impl Span {
 }
 
 /// Programs the latent weights `[columns, rows]` of layer number `layer`; without a draw, cells hold their target. `lines` is what
-/// the resistance of lines does to conductances.
+/// the resistance of lines does to conductances, and its errors are this function's.
 pub fn program(
     latent: &[f32],
     rows: usize,
@@ -182,7 +183,7 @@ pub fn program(
     tile: Tile,
     draw: Option<Draw>,
     lines: Option<cell::Lines>,
-) -> ProgrammedCells {
+) -> Result<ProgrammedCells> {
     let target = quantise::quantise(rram.effective_scheme(), rram.weight_bits, latent);
     if rram.model == DeviceModel::Cell {
         return cell::program(target, rows, layer, rram, tile, draw, lines);
@@ -191,5 +192,5 @@ pub fn program(
     if let Some(draw) = draw {
         variation::vary(&mut programmed, rows, layer, rram, draw.cell_key());
     }
-    ProgrammedCells::holding(target, programmed)
+    Ok(ProgrammedCells::holding(target, programmed))
 }

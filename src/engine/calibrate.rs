@@ -87,7 +87,7 @@ fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: 
 fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let (ideal, converting) = (Chip::nominal(blueprint, false)?, Chip::nominal(blueprint, true)?);
     let sensors: Vec<Option<Sensor>> =
-        (0..ideal.layers.len()).map(|l| Sensor::new(blueprint, &converting, l)).collect();
+        (0..ideal.layers.len()).map(|l| Sensor::new(blueprint, &converting, l)).collect::<Result<_>>()?;
     let layers: Vec<cpu::Layer> =
         (0..ideal.layers.len()).map(|l| cpu::Layer::new(&ideal, l, Kernel::default())).collect();
     // Encoded now: threads that wait for it may take up work of their own.
@@ -121,15 +121,15 @@ struct Sensor {
 
 impl Sensor {
     /// Of a layer behind converters.
-    fn new(blueprint: &Blueprint, chip: &Chip, index: usize) -> Option<Sensor> {
+    fn new(blueprint: &Blueprint, chip: &Chip, index: usize) -> Result<Option<Sensor>> {
         let ProgrammedLayer { plan, arrays, drive, .. } = &chip.layers[index];
-        let converted = arrays.converted()?;
+        let Some(converted) = arrays.converted() else { return Ok(None) };
         let input = if index == 0 { Input::Encoded } else { Input::Pulses };
-        Some(Sensor {
+        Ok(Some(Sensor {
             partials: Partials::new(plan, converted, input, *drive),
-            wanted: Wanted::of(blueprint.profile(), plan, &blueprint.arrays(index, plan, None), *drive),
+            wanted: Wanted::of(blueprint.profile(), plan, &blueprint.arrays(index, plan, None)?, *drive),
             slices: converted.slices.len(),
-        })
+        }))
     }
 
     /// One a slice, nothing counted.

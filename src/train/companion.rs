@@ -55,7 +55,7 @@ pub fn attach(
             profile.tile,
             Some(draw),
             None,
-        );
+        )?;
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))
     };
     let companions: Vec<_> = model.layers().iter().enumerate().map(one).collect::<Result<_>>()?;

@@ -87,7 +87,7 @@ pub fn pass(
         // Where the profile has no companion array, none is read.
         let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
         let loss = losses.get(i).and_then(Option::as_ref);
-        let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw, loss);
+        let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw, loss)?;
         let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
         let site = Site { profile, index: i as u32, plan, drive, converters, draw, steps };
         let programmed = arrays.for_training(&site)?;

@@ -71,7 +71,8 @@ impl Run<'_> {
         if state.position.step == 0 {
             state.position.calibration = self.ranges(&state.network)?;
             let layers = self.layers.iter().zip(&state.network.layers);
-            state.losses = layers.map(|(plan, layer)| LineLoss::of(&self.profile, plan, &layer.rram)).collect();
+            state.losses =
+                layers.map(|(plan, layer)| LineLoss::of(&self.profile, plan, &layer.rram)).collect::<Result<_>>()?;
         }
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
         let steps = (order.len() / batch).max(1);
