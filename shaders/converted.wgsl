@@ -72,12 +72,13 @@ fn main(
         let arrays_from = (chip * layer.reads + read) * layer.chip_words * layer.part_words + word;
         let products_from = arrays_from + layer.slices * layer.slice_words * layer.part_words;
         let adder = arrays[arrays_from + (layer.chip_words - 1u) * layer.part_words];
-        let drives = select(layer.bits, 1u, layer.as_pulses == 1u);
         var sum = vec4<f32>();
         var cut = 0u;
         var limited = 0u;
         for (var plane = layer.planes; plane > 0u; plane--) {
             let plane_from = (map + (plane - 1u) * size) * layer.words;
+            let bits = select(layer.bits, min(layer.bits - (plane - 1u) * DIGIT_BITS, DIGIT_BITS), layer.planes > 1u);
+            let drives = select(bits, 1u, layer.as_pulses == 1u);
             if (layer.exact == 1u) {
                 var total = vec4<f32>();
                 for (var row = 0u; row < layer.rows; row++) {
@@ -109,7 +110,7 @@ fn main(
                                 partial[0] += f32(n) * weight;
                                 continue;
                             }
-                            for (var bit = 0u; bit < layer.bits; bit++) {
+                            for (var bit = 0u; bit < bits; bit++) {
                                 if (((abs(n) >> bit) & 1) == 1) {
                                     partial[bit] += f32(sign(n)) * weight;
                                 }

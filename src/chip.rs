@@ -14,7 +14,7 @@ use crate::device::Draw;
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
-use crate::network::{Drive, Encoding, Layer, Lif, Model, Network};
+use crate::network::{Drive, InputCode, Layer, Lif, Model, Network};
 use crate::numeric::Shape;
 use crate::profile::{Adc, NeuronFormat, Profile, Scheme, Sram, SramInit, TileInputs, VariationKind};
 use crate::rng::Stream;
@@ -31,7 +31,7 @@ pub struct Chip {
     /// The neurons' constants and arithmetic.
     pub neuron: Lif,
     /// What the first layer's inputs are.
-    pub encoding: Encoding,
+    pub code: InputCode,
     /// How inputs drive word lines.
     pub inputs: TileInputs,
     /// Bytes that its companion arrays hold.
@@ -65,7 +65,7 @@ pub struct Blueprint<'a> {
     profile: Profile,
     model: &'a Model,
     network: &'a Network,
-    encoding: Encoding,
+    inputs: InputCode,
     sram: Option<(Network, String)>,
     seed: u64,
     notices: Vec<String>,
@@ -108,7 +108,7 @@ impl Chip {
     }
 
     fn programmed(blueprint: &Blueprint, profile: &Profile, draw: Option<Draw>) -> Result<Chip> {
-        let Blueprint { model, network, encoding, .. } = *blueprint;
+        let Blueprint { model, network, inputs: code, .. } = *blueprint;
         let calibration = blueprint.calibration.as_ref();
         let neuron = Lif::of(model.neuron, &profile.neuron);
         let plans = model.layers();
@@ -120,8 +120,8 @@ impl Chip {
         let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
         let write_pulses = arrays.iter().map(|arrays| arrays.cells.pulses).sum();
         let programmed = plans.into_iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
-            let input_unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
-            let drive = plan.drive((i == 0).then_some(encoding));
+            let input_unit = if i == 0 { code.unit } else { plan.input_unit() };
+            let drive = plan.drive((i == 0).then_some(code));
             let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
             let sram_elements = arrays.sram_elements();
             let site = Site { profile, index: i as u32, plan: &plan, drive, converters, draw, steps: model.steps };
@@ -132,24 +132,32 @@ impl Chip {
         });
         let layers = programmed.collect::<Result<_>>()?;
         let Model { input, steps, .. } = *model;
-        Ok(Chip { layers, input, steps, neuron, encoding, inputs: profile.tile.inputs, sram_bytes, write_pulses })
+        Ok(Chip { layers, input, steps, neuron, code, inputs: profile.tile.inputs, sram_bytes, write_pulses })
     }
 }
 
 impl<'a> Blueprint<'a> {
-    /// Joins the parts; reads the companion array's checkpoint where the profile names one.
+    /// Joins the parts; reads the companion array's checkpoint where the profile names one. An [`Encoding`](crate::network::Encoding) stands
+    /// for the widest inputs that it can have.
     pub fn new(
         profile: &Profile,
         model: &'a Model,
         network: &'a Network,
-        encoding: Encoding,
+        inputs: impl Into<InputCode>,
         seed: u64,
     ) -> Result<Self> {
         let layers = model.layers();
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
         Lif::check(model.neuron, &profile.neuron)?;
         let mut profile = profile.clone();
-        let notices = notices(&profile, network);
+        let inputs = inputs.into();
+        let mut notices = notices(&profile, network);
+        if profile.converts() && inputs.is_fixed_point() && place(&profile, &layers[0]) == Place::Rram {
+            notices.push(format!(
+                "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a converter (DAC)",
+                inputs.bits
+            ));
+        }
         if network.is_hybrid() {
             profile.amend(|_, sram| {
                 sram.init = SramInit::default();
@@ -174,7 +182,7 @@ impl<'a> Blueprint<'a> {
             }
             _ => None,
         };
-        Ok(Blueprint { profile, model, network, encoding, sram, seed, notices, calibration: None })
+        Ok(Blueprint { profile, model, network, inputs, sram, seed, notices, calibration: None })
     }
 
     /// The same with converters of these ranges.
@@ -192,9 +200,9 @@ impl<'a> Blueprint<'a> {
         &self.profile
     }
 
-    /// The inputs' kind.
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
+    /// What the first layer's inputs are.
+    pub fn inputs(&self) -> InputCode {
+        self.inputs
     }
 
     /// The network's shape.

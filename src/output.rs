@@ -135,9 +135,17 @@ pub fn canonical(value: &Value) -> String {
 /// The part of an origin that follows from the rest: no part of a run's identity.
 pub const DERIVED: &str = "derived";
 
+/// What results mean, as a number that is raised whenever the same inputs give another result: trials and trainings of an earlier
+/// meaning never count as ones of this. `tests/golden/absolute.toml` has what it stands for.
+///
+/// 2: a converter's full range is its tile's; the network's inputs have the width of the data, or of `tile.input_bits`.
+pub const RESULTS: u32 = 2;
+
 /// The part of an origin that every command shares.
 pub fn origin(command: &str, configuration: Value) -> Value {
-    serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "command": command, "configuration": configuration })
+    serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"), "results": RESULTS, "command": command, "configuration": configuration,
+    })
 }
 
 fn read_origin(path: &Path) -> Option<Value> {
@@ -196,8 +204,7 @@ mod tests {
         std::fs::write(path.join("mine.txt"), b"2").unwrap();
         assert!(OutputFolder::claim(&path, &one, false, &["data*"]).unwrap().resumed);
         assert!(OutputFolder::claim(&path, &two, false, &["data*"]).is_err());
-        let elsewhere =
-            serde_json::json!({"backend": "gpu", "command": "x", "version": one["version"], "configuration": {"a": 1}});
+        let elsewhere = serde_json::json!({"backend": "gpu", "command": "x", "version": one["version"], "results": RESULTS, "configuration": {"a": 1}});
         assert!(
             OutputFolder::claim(&path, &elsewhere, false, &["data*"]).unwrap().resumed,
             "the backend is no identity"

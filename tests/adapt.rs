@@ -62,7 +62,7 @@ fn statistics(model: &Model, chip: &Chip, network: &Network, inputs: &Inputs) ->
             let step = |t| {
                 let mut sent = vec![0; shape.len()];
                 inputs.encoder.encode(&inputs.batch, b, t, &mut sent);
-                let unit = f64::from(inputs.encoder.encoding.unit());
+                let unit = f64::from(inputs.encoder.code.unit);
                 let at = |i: usize| unit * f64::from(sent[i % pixels * shape.channels + i / pixels]);
                 (0..shape.len()).map(at).collect()
             };
@@ -218,7 +218,7 @@ fn what_does_not_fit_is_refused() {
     refuses(Adaptation::new(&network, vec![]).map(drop), "no batch, expected");
     refuses(Adaptation::new(&network, batches(&model, Encoding::Poisson, &[4, 1])).map(drop), "a batch of size 1");
     let direct = Adaptation::new(&network, batches(&model, Encoding::Direct, &[4])).unwrap();
-    refuses(direct.adapt(chip.clone()).map(drop), "Direct inputs over 3 steps");
+    refuses(direct.adapt(chip.clone()).map(drop), "encoding: Direct");
     let digits = digits(&["steps=3"]);
     let other = Network::xavier(&digits, 5);
     let foreign = Adaptation::new(&other, batches(&model, Encoding::Poisson, &[4])).unwrap();
@@ -226,7 +226,7 @@ fn what_does_not_fit_is_refused() {
     let training = Dataset::open("digits", Path::new(""), Split::Train).unwrap();
     let draw = |model, network, batches, images| {
         let sample = Sample { batches, images, data: None };
-        Adaptation::draw(network, model, &training, Encoding::Poisson, 1, &sample).map(drop)
+        Adaptation::draw(network, model, &training, Encoding::Poisson.into(), 1, &sample).map(drop)
     };
     refuses(draw(&digits, &other, 30, 64), "30 batches of 64 images, `digits` has 1437 training images");
     refuses(draw(&digits, &other, usize::MAX, 64), "`digits` has 1437");
@@ -256,12 +256,13 @@ fn an_adapted_chip_wins_accuracy_back() {
         data: &training,
         recipe: &recipe,
         prune: None,
-        encoding: Encoding::Poisson,
+        inputs: Encoding::Poisson.into(),
         origin: serde_json::Value::Null,
     };
     let network = trainer.run(Network::xavier(&model, 1), None, &Silent).unwrap();
     let sample = Sample { batches: 6, images: 64, data: None };
-    let adaptation = Arc::new(Adaptation::draw(&network, &model, &training, Encoding::Poisson, 1, &sample).unwrap());
+    let adaptation =
+        Arc::new(Adaptation::draw(&network, &model, &training, Encoding::Poisson.into(), 1, &sample).unwrap());
     let test_encoder = Encoder::new(Encoding::Poisson, model.input, 1, 0);
     let mut images: Vec<u32> = adaptation.batches().iter().flat_map(|inputs| inputs.batch.indices.clone()).collect();
     images.sort_unstable();

@@ -279,7 +279,7 @@ fn trained(model: &Model, encoding: Encoding) -> Network {
         data: &data,
         recipe: &recipe,
         prune: None,
-        encoding,
+        inputs: encoding.into(),
         origin: serde_json::Value::Null,
     };
     trainer.run(Network::xavier(model, 1), None, &Silent).unwrap()

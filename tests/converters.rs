@@ -45,10 +45,10 @@ fn converters_of_many_bits_meet_the_goldens() {
 
 #[test]
 fn more_bits_convert_better_and_calibration_better_still() {
-    let full = ["3", "4", "6", "10"].map(|bits| nominal(&[&format!("adc.bits={bits}")]));
+    let full = ["3", "4", "6", "10"].map(|bits| nominal(&[&format!("adc.bits={bits}"), "tile.rows=18"]));
     assert!(full.windows(2).all(|pair| pair[0] <= pair[1] + 0.5) && full[3] > full[0] + 20.0, "{full:?}");
     assert!((full[3] - nominal(&[])).abs() < 1.5, "{full:?}");
-    let calibrated = nominal(&["adc.bits=4", "adc.range=calibrated"]);
+    let calibrated = nominal(&["adc.bits=4", "adc.range=calibrated", "tile.rows=18"]);
     assert!(calibrated > full[1] + 10.0, "{calibrated} calibrated, {full:?}");
 }
 

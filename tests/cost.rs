@@ -138,14 +138,14 @@ fn each_knob_costs_what_it_should() {
     let cells = ["rram.model=cell", "rram.cell.g_max_us=50"];
     let (pairs, slices) = (spent(&cells), spent(&[&cells[..], &["rram.cell.bits=1"]].concat()));
     assert!(adc(&pairs) == adc(&base) && adc(&slices) == 4.0 * adc(&pairs), "a conversion a slice: levels of 4 bits");
-    // A companion array has a price by its bits.
+    // A companion array has a price by its bits; behind fine converters, so that spikes are as many.
     let array = |bits: &str| {
-        let spent = spent(&[&format!("sram.bits={bits}")]);
+        let spent = spent(&["adc.bits=10", &format!("sram.bits={bits}")]);
         spent.layers.values().map(|layer| layer["sram_read_bit"]).sum::<f64>()
     };
     let (two, four) = (array("2"), array("4"));
     assert!(two > 0.0 && four > 1.5 * two, "{two} {four}");
-    let ternary = spent(&["sram.bits=4", "sram.scheme=ternary"]);
+    let ternary = spent(&["adc.bits=10", "sram.bits=4", "sram.scheme=ternary"]);
     let read: f64 = ternary.layers.values().map(|layer| layer["sram_read_bit"]).sum();
     assert!(read > 0.0 && read <= two, "two bits hold three values: {read} {two}");
     let residual = |bytes: &str| {

@@ -137,7 +137,7 @@ fn train(folder: &Path, stops: &[i64], n: usize) -> Vec<Vec<u8>> {
         profile: &profile,
         data: &data,
         recipe: &recipe,
-        encoding: Encoding::Poisson,
+        inputs: Encoding::Poisson.into(),
         origin: origin.clone(),
     };
     threads(n, || {

@@ -17,7 +17,7 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
-use crosspike::network::encode::{PLANES, digit};
+use crosspike::network::code::{InputCode, digit};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::numeric::Shape;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
@@ -67,12 +67,12 @@ fn models() -> Vec<Model> {
 }
 
 /// A chip with varied cells and norms away from their identity.
-fn chip(model: &Model, encoding: Encoding, seed: u64) -> Chip {
-    chip_with(&[], model, encoding, seed)
+fn chip(model: &Model, code: impl Into<InputCode>, seed: u64) -> Chip {
+    chip_with(&[], model, code, seed)
 }
 
 /// The same with further keys of the profile.
-fn chip_with(keys: &[&str], model: &Model, encoding: Encoding, seed: u64) -> Chip {
+fn chip_with(keys: &[&str], model: &Model, code: impl Into<InputCode>, seed: u64) -> Chip {
     let mut random = random(seed);
     let mut network = Network::xavier(model, seed);
     for norm in network.layers.iter_mut().filter_map(|layer| layer.norm.as_mut()) {
@@ -84,13 +84,28 @@ fn chip_with(keys: &[&str], model: &Model, encoding: Encoding, seed: u64) -> Chi
     }
     let varied = ["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.3"];
     let profile = profile(&[&varied[..], keys].concat());
-    Chip::program(&Blueprint::new(&profile, model, &network, encoding, seed).unwrap(), seed).unwrap()
+    Chip::program(&Blueprint::new(&profile, model, &network, code, seed).unwrap(), seed).unwrap()
 }
 
-fn batch(model: &Model, encoding: Encoding, images: usize, seed: u64) -> Batch {
-    let mut random = random(seed);
-    let steps = if encoding == Encoding::Frames { model.steps } else { 1 };
-    let values = (0..images * steps * model.input.len()).map(|_| 2.0 * uniform(&mut random)).collect();
+/// Inputs of every kind: as wide as they can be, whole numbers of one digit and of three, and codes of a converter whose digits do not
+/// fill their planes.
+fn codes() -> [InputCode; 6] {
+    let frames = |bits| InputCode { encoding: Encoding::Frames, bits, unit: 1.0, signed: false };
+    let converted = InputCode { encoding: Encoding::Direct, bits: 6, unit: 2.0 / 63.0, signed: true };
+    let [poisson, direct, wide] = [Encoding::Poisson, Encoding::Direct, Encoding::Frames].map(InputCode::from);
+    [poisson, direct, wide, frames(1), frames(3), converted]
+}
+
+fn batch(model: &Model, code: impl Into<InputCode>, images: usize, seed: u64) -> Batch {
+    let (mut random, code) = (random(seed), code.into());
+    let steps = if code.encoding == Encoding::Frames { model.steps } else { 1 };
+    let mut value = || match 2.0 * uniform(&mut random) {
+        x if code.unit == 1.0 && code.encoding == Encoding::Frames => {
+            (x.abs() / 2.0 * (code.largest() as f32 + 0.99)).floor()
+        }
+        x => x,
+    };
+    let values = (0..images * steps * model.input.len()).map(|_| value()).collect();
     Batch { values, indices: (0..images as u32).map(|i| 7 * i + 3).collect() }
 }
 
@@ -179,7 +194,7 @@ fn the_sums_of_every_layer_are_the_cpus_on_every_chip() {
             for l in 0..chips[0].layers.len() {
                 let plan = &chips[0].layers[l].plan;
                 let (largest, planes) = match l {
-                    0 if encoding == Encoding::Frames => (9.0 * 65536.0, PLANES as usize),
+                    0 if encoding == Encoding::Frames => (9.0 * 65536.0, InputCode::from(encoding).planes() as usize),
                     _ if plan.largest_pulse > 127 => (plan.largest_pulse as f32 + 0.99, 3),
                     _ => (plan.largest_pulse as f32 + 0.99, 1),
                 };
@@ -208,8 +223,8 @@ fn the_sums_of_every_layer_are_the_cpus_on_every_chip() {
 }
 
 /// Chips of one blueprint's kind, each with cells and norms of its own.
-fn chips(model: &Model, encoding: Encoding, seeds: std::ops::Range<u64>) -> Vec<Chip> {
-    seeds.map(|seed| chip(model, encoding, seed)).collect()
+fn chips(model: &Model, code: InputCode, seeds: std::ops::Range<u64>) -> Vec<Chip> {
+    seeds.map(|seed| chip(model, code, seed)).collect()
 }
 
 /// The adapter as it is, and with small buffers and few workgroups; none where there is no adapter.
@@ -222,13 +237,13 @@ fn whole_and_limited(buffer_bytes: u64) -> Vec<GpuEngine> {
 fn chips_in_one_load_do_what_each_does_alone() {
     for gpu in whole_and_limited(150_000) {
         for model in models() {
-            for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
-                let chips = chips(&model, encoding, 20..25);
-                let encoder = Encoder::new(encoding, model.input, 4, 0);
-                let inputs = Inputs::new(encoder, batch(&model, encoding, 7, 4), model.steps);
+            for code in codes() {
+                let chips = chips(&model, code, 20..25);
+                let encoder = Encoder::new(code, model.input, 4, 0);
+                let inputs = Inputs::new(encoder, batch(&model, code, 7, 4), model.steps);
                 let expected = CpuEngine::default().load(&chips).unwrap().run(&inputs).unwrap();
                 assert!(expected[0] != expected[1]);
-                assert_eq!(gpu.load(&chips).unwrap().run(&inputs).unwrap(), expected, "{encoding:?}, {}", model.name);
+                assert_eq!(gpu.load(&chips).unwrap().run(&inputs).unwrap(), expected, "{code:?}, {}", model.name);
             }
         }
         assert!(gpu.chips_at_once(&chip(&models()[0], Encoding::Poisson, 1)) > 1);
@@ -281,9 +296,17 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
             "neuron.overflow=wrap",
             "neuron.round=floor",
             "adc.bits=5",
+            "tile.rows=24",
         ],
         &["rram.model=cell", "rram.cell.g_max_us=40", "rram.cell.on_off_ratio=5", "rram.layers=all"],
-        &["adc.bits=6", "rram.model=cell", "rram.cell.g_max_us=40", "rram.cell.bits=2", "rram.faults.stuck_on=0.02"],
+        &[
+            "adc.bits=6",
+            "rram.model=cell",
+            "rram.cell.g_max_us=40",
+            "rram.cell.bits=2",
+            "rram.faults.stuck_on=0.02",
+            "tile.rows=20",
+        ],
         &[
             "adc.bits=5",
             "rram.model=cell",
@@ -296,26 +319,26 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
             "tile.cols=9",
             "sram.bits=3",
         ],
-        &["adc.bits=5"],
+        &["adc.bits=5", "tile.rows=18"],
         &["adc.bits=4", "tile.rows=7", "rram.layers=all", "adc.gain_sigma=0.1", "adc.offset_sigma=0.7"],
-        &["adc.bits=4", "tile.rows=30", "tile.inputs=pulses", "rram.layers=all"],
-        &["adc.bits=5", "rram.layers=all", "sram.bits=4", "sram.shift=-1", "sram.adder_bits=7"],
+        &["adc.bits=5", "tile.rows=12", "tile.inputs=pulses", "rram.layers=all"],
+        &["adc.bits=5", "tile.rows=25", "rram.layers=all", "sram.bits=4", "sram.shift=-1", "sram.adder_bits=7"],
         &["adc.bits=5", "tile.rows=16", "rram.layers=all", "sram.bits=3", "sram.shift=-2", "sram.round=floor"],
-        &["adc.bits=6", "rram.layers=all", "sram.bits=2", "sram.init=residual", "tile.inputs=pulses"],
+        &["adc.bits=6", "tile.rows=32", "rram.layers=all", "sram.bits=2", "sram.init=residual", "tile.inputs=pulses"],
         &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
     ];
     let mut limited = [0, 0];
     for (gpu, count) in whole_and_limited(400_000).into_iter().zip([7, 2]) {
         let some = |keys| models().into_iter().take(count).map(move |model| (keys, model));
         for (keys, model) in settings.iter().flat_map(some) {
-            for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
-                let chips: Vec<Chip> = (30..33).map(|seed| chip_with(keys, &model, encoding, seed)).collect();
-                let encoder = Encoder::new(encoding, model.input, 4, 0);
-                let inputs = Inputs::new(encoder, batch(&model, encoding, 3, 4), model.steps);
+            for code in codes() {
+                let chips: Vec<Chip> = (30..33).map(|seed| chip_with(keys, &model, code, seed)).collect();
+                let encoder = Encoder::new(code, model.input, 4, 0);
+                let inputs = Inputs::new(encoder, batch(&model, code, 3, 4), model.steps);
                 let expected = CpuEngine::default().load(&chips).unwrap().run(&inputs).unwrap();
-                assert!(expected[0] != expected[1]);
+                assert!(expected[0] != expected[1] || !code.signed, "{keys:?}, {code:?}, {}", model.name);
                 let found = gpu.load(&chips).unwrap().run(&inputs).unwrap();
-                assert_eq!(found, expected, "{keys:?}, {encoding:?}, {}", model.name);
+                assert_eq!(found, expected, "{keys:?}, {code:?}, {}", model.name);
                 for outcome in &expected {
                     limited[0] += outcome.counts.clipped.iter().sum::<u64>();
                     limited[1] += outcome.counts.saturated.iter().sum::<u64>();
@@ -354,10 +377,10 @@ fn a_series_of_more_chips_than_a_load_takes_is_the_cpus() {
 fn an_input_without_a_pulse_is_the_cpus() {
     let Some(gpu) = gpu() else { return };
     for model in models() {
-        for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
-            let chip = chip(&model, encoding, 6);
-            let encoder = Encoder::new(encoding, model.input, 6, 0);
-            let mut batch = batch(&model, encoding, 3, 6);
+        for code in codes() {
+            let chip = chip(&model, code, 6);
+            let encoder = Encoder::new(code, model.input, 6, 0);
+            let mut batch = batch(&model, code, 3, 6);
             batch.values.fill(0.0);
             let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
             assert_eq!(expected.counts.input, vec![0; model.steps]);
@@ -370,16 +393,17 @@ fn an_input_without_a_pulse_is_the_cpus() {
 fn logits_and_counts_are_the_cpus() {
     let Some(gpu) = gpu() else { return };
     for (seed, model) in (0..).zip(models()) {
-        for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
-            let chip = chip(&model, encoding, seed);
-            let encoder = Encoder::new(encoding, model.input, seed, 0);
+        for code in codes() {
+            let chip = chip(&model, code, seed);
+            let encoder = Encoder::new(code, model.input, seed, 0);
             let mut loaded = gpu.load(std::slice::from_ref(&chip)).unwrap();
             for images in [5, 2, 9, 0] {
-                let batch = batch(&model, encoding, images, seed + 50);
+                let batch = batch(&model, code, images, seed + 50);
                 let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
                 let inputs = Inputs::new(encoder, batch, model.steps);
-                assert_eq!(loaded.run(&inputs).unwrap()[0], expected, "{encoding:?}, model {seed}");
-                assert!(images == 0 || expected.counts.spikes.iter().all(|layer| layer.iter().sum::<u64>() > 0));
+                assert_eq!(loaded.run(&inputs).unwrap()[0], expected, "{code:?}, model {seed}");
+                let fires = expected.counts.spikes.iter().all(|layer| layer.iter().sum::<u64>() > 0);
+                assert!(images == 0 || fires || !code.signed, "{code:?}, model {seed}");
             }
         }
     }
@@ -390,11 +414,11 @@ fn small_limits_split_the_work_and_change_nothing() {
     // Two images of the first model a submission and dispatches in two dimensions; a wide layer's weights in parts.
     let wide = model("9, height = 1, width = 1", 2, "[{fc=64}, {fc=60}]");
     for (model, buffer_bytes, workgroups) in [(&models()[0], 2 * 29952 + 100, 4), (&wide, 4100, 16)] {
-        for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
+        for code in codes() {
             let Some(gpu) = gpu() else { return };
-            let chip = chip(model, encoding, 4);
-            let encoder = Encoder::new(encoding, model.input, 4, 0);
-            let batch = batch(model, encoding, 21, 4);
+            let chip = chip(model, code, 4);
+            let encoder = Encoder::new(code, model.input, 4, 0);
+            let batch = batch(model, code, 21, 4);
             let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
             assert_eq!(run(&gpu.limited(buffer_bytes, workgroups), &chip, &encoder, &batch), expected);
         }
@@ -405,10 +429,10 @@ fn small_limits_split_the_work_and_change_nothing() {
 fn logits_after_every_step_and_events_of_every_image_are_the_cpus() {
     for gpu in whole_and_limited(150_000) {
         for model in models() {
-            for encoding in [Encoding::Poisson, Encoding::Direct, Encoding::Frames] {
-                let chips = chips(&model, encoding, 30..33);
-                let encoder = Encoder::new(encoding, model.input, 4, 0);
-                let inputs = Inputs::new(encoder, batch(&model, encoding, 7, 4), model.steps);
+            for code in codes() {
+                let chips = chips(&model, code, 30..33);
+                let encoder = Encoder::new(code, model.input, 4, 0);
+                let inputs = Inputs::new(encoder, batch(&model, code, 7, 4), model.steps);
                 let run = |engine: &dyn Engine| {
                     let mut loaded = engine.load(&chips).unwrap();
                     // The buffers of one serve the other.
@@ -418,7 +442,7 @@ fn logits_after_every_step_and_events_of_every_image_are_the_cpus() {
                 assert_eq!(expected[1][2].by_step.as_ref().unwrap().dim(), (model.steps, 7, 5));
                 let images = expected[1][2].by_image.as_ref().unwrap();
                 assert!(images.len() == 7 && images[0] != images[1], "each image's own events");
-                assert_eq!(run(&gpu), expected, "{encoding:?}, {model:?}");
+                assert_eq!(run(&gpu), expected, "{code:?}, {model:?}");
             }
         }
     }

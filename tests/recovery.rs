@@ -249,7 +249,7 @@ fn adapted(network: &Network, more: &[&str], chips: std::ops::Range<u64>) -> Vec
     let (training, data) = (open(Split::Train), open(Split::Test));
     let blueprint = Blueprint::new(&profile, &model, network, Encoding::Poisson, 1).unwrap();
     let sample = Sample { batches: 4, images: 64, data: None };
-    let adaptation = Adaptation::draw(network, &model, &training, Encoding::Poisson, 1, &sample).unwrap();
+    let adaptation = Adaptation::draw(network, &model, &training, Encoding::Poisson.into(), 1, &sample).unwrap();
     let (engine, encoder) = (CpuEngine::default(), Encoder::new(Encoding::Poisson, model.input, 1, 0));
     let mut accuracies = Vec::new();
     let evaluation =

@@ -50,7 +50,7 @@ pub fn check_encoding(encoding: Encoding) -> Result<()> {
 impl<'a> WhiteBox<'a> {
     /// Makes a chip's matrices ready for products in both directions.
     pub fn new(chip: &'a Chip) -> Result<Self> {
-        check_encoding(chip.encoding)?;
+        check_encoding(chip.code.encoding)?;
         let operands = |(i, layer): (usize, &ProgrammedLayer)| {
             let input = if i == 0 { Input::Encoded } else { Input::Pulses };
             let ProgrammedLayer { plan, arrays, drive, input_unit, .. } = layer;
@@ -69,10 +69,10 @@ impl<'a> WhiteBox<'a> {
     /// # Panics
     /// If there is no image, or inputs, labels and chip do not fit together.
     pub fn gradient(&self, inputs: &Inputs, labels: &[u32]) -> InputGradient {
-        let Chip { layers, steps, neuron, encoding, .. } = self.chip;
+        let Chip { layers, steps, neuron, code, .. } = self.chip;
         let sizes = (inputs.batch.len(), *steps);
         assert!(sizes == (labels.len(), inputs.steps) && sizes.0 > 0, "{sizes:?} images and steps");
-        assert!(inputs.encoder.encoding == *encoding && inputs.encoder.shape == self.chip.input, "other inputs");
+        assert!(inputs.encoder.code == *code && inputs.encoder.shape == self.chip.input, "other inputs");
         let (readout, spiking) = layers.split_last().expect("a chip has a readout");
         let mut signal = Signal::Encoded(inputs);
         let mut passes = Vec::new();
@@ -96,9 +96,9 @@ impl<'a> WhiteBox<'a> {
         let shape = self.chip.input;
         let pixels = shape.height * shape.width;
         let step = shape.channels.div_ceil(LANES) * pixels * LANES;
-        let slope = |x: f32| match self.chip.encoding {
-            // Pulses count in fixed-point units.
-            Encoding::Direct | Encoding::Frames => 1.0 / self.chip.encoding.unit(),
+        let slope = |x: f32| match self.chip.code.encoding {
+            // Pulses count in units.
+            Encoding::Direct | Encoding::Frames => 1.0 / self.chip.code.unit,
             Encoding::Poisson if x.abs() <= 2.0 => 0.5,
             Encoding::Poisson => 0.0,
         };

@@ -124,10 +124,10 @@ impl Attack {
 
     /// The images of a batch perturbed for a chip: a batch for each ε.
     pub fn examples(&self, chip: &WhiteBox, batch: &Batch, labels: &[u32]) -> Result<Vec<Batch>> {
-        let Chip { encoding, input, steps, .. } = *chip.chip();
-        batch.check(encoding)?;
+        let Chip { code, input, steps, .. } = *chip.chip();
+        batch.check(code)?;
         let gradient = |batch: &Batch, step: usize| {
-            let encoder = Encoder::new(encoding, input, self.seed, step as u64 + 1);
+            let encoder = Encoder::new(code, input, self.seed, step as u64 + 1);
             chip.gradient(&Inputs::new(encoder, batch.clone(), steps), labels).values
         };
         // The first step starts from the same images at every ε.
@@ -148,7 +148,7 @@ impl Attack {
                     *x = (*x + step * sign(*g)).clamp(*low, *high);
                 }
             }
-            example.check(encoding)?;
+            example.check(code)?;
             Ok(example)
         };
         self.epsilons.iter().map(example).collect()
@@ -206,7 +206,7 @@ impl Attack {
     ) -> Result<Vec<Judged>> {
         let white_box = WhiteBox::new(chip)?;
         let mut loaded = engine.load(std::slice::from_ref(chip))?;
-        let judge = Encoder::new(chip.encoding, chip.input, self.seed, 0);
+        let judge = Encoder::new(chip.code, chip.input, self.seed, 0);
         let images: Vec<usize> = (0..data.len()).collect();
         let counts = Counts::new(chip.layers.len() - 1, chip.steps);
         let none = Judged { images: images.len(), correct: 0, counts, sram_bytes: chip.sram_bytes };

@@ -45,6 +45,11 @@ impl Name {
 }
 
 impl Plan {
+    /// The largest change of a pixel that is asked for.
+    pub fn largest_epsilon(&self) -> f64 {
+        self.epsilon.iter().copied().fold(0.0, f64::max)
+    }
+
     /// The method; an error where keys do not belong to it.
     pub fn method(&self) -> Result<Method> {
         match self.method {

@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<Said> {
     check_encoding(*encoding)?;
     let attack = plan.attack(seed, data)?;
     check_memory(model, data.len().min(batch as usize), "--batch")?;
-    let blueprint = args.chips.blueprint(&setup)?;
+    let blueprint = args.chips.blueprint(&setup, Some(data.range_around(plan.largest_epsilon())))?;
     let engine = args.chips.engine()?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));

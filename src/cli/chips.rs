@@ -12,7 +12,8 @@ use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
-use crate::network::{Encoding, Model, Network};
+use crate::network::{Encoding, InputCode, Model, Network};
+use crate::numeric::Range;
 use crate::output::origin;
 use crate::profile::Profile;
 
@@ -90,18 +91,25 @@ impl ChipArgs {
         Ok(Setup { model, profile, whole, data, encoding, network, checkpoint_hash })
     }
 
-    /// The series of chips; an error unless images and model fit together.
-    pub fn blueprint<'a>(&self, setup: &'a Setup) -> Result<Blueprint<'a>> {
+    /// The series of chips, whose inputs are wide enough for the images, those that ranges are calibrated on, and `more`; an error
+    /// unless images and model fit together.
+    pub fn blueprint<'a>(&self, setup: &'a Setup, more: Option<Range>) -> Result<Blueprint<'a>> {
         check_fit(&setup.data, &setup.model)?;
         if self.calibration_data.is_some() && !setup.profile.wants_calibration() {
             return Err(Error::Usage(
                 "--calibration-data: the profile profiles no converters; expected adc.bits above 0 and adc.range = \"calibrated\" with it".into(),
             ));
         }
-        let blueprint = Blueprint::new(&setup.profile, &setup.model, &setup.network, setup.encoding, self.seed)?;
-        with_ranges(blueprint, self.seed, || {
-            setup.whole.training_beside(self.calibration_data.as_deref(), Path::new(""))
-        })
+        let Setup { model, profile, whole, encoding, network, .. } = setup;
+        let open = || whole.training_beside(self.calibration_data.as_deref(), Path::new(""));
+        let profiled = profile.wants_calibration().then(open).transpose()?;
+        let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
+        let inputs = InputCode::of(*encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
+        let blueprint = Blueprint::new(profile, model, network, inputs, self.seed)?;
+        match profiled {
+            Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
+            None => Ok(blueprint),
+        }
     }
 
     /// Their indices.
@@ -122,7 +130,7 @@ impl ChipArgs {
             json!({
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
                 "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": self.chips, "chip": self.chip, "seed": self.seed,
-                "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(),
+                "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
             }),
         );
         if let Some(calibration) = blueprint.calibration() {

@@ -71,19 +71,19 @@ pub fn run(args: &Args) -> Result<Said> {
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
     let setup = args.chips.read()?;
-    let Setup { model, data, encoding, network, .. } = &setup;
+    let Setup { model, data, network, .. } = &setup;
     let sample = args.sample();
     let open = |sample: &Sample| setup.whole.training_beside(sample.data.as_deref(), Path::new(""));
     let training = sample.as_ref().map(open).transpose().map_err(of_option("--adapt-data"))?;
-    let blueprint = args.chips.blueprint(&setup)?;
+    let blueprint = args.chips.blueprint(&setup, training.as_ref().map(Dataset::range))?;
     let draw = |(sample, training): (&Sample, &Dataset)| {
-        Adaptation::draw(network, model, training, *encoding, seed, sample).map_err(of_option("--adapt"))
+        Adaptation::draw(network, model, training, blueprint.inputs(), seed, sample).map_err(of_option("--adapt"))
     };
     let adaptation = sample.as_ref().zip(training.as_ref()).map(draw).transpose()?;
     let engine = args.chips.engine()?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
-    let encoder = Encoder::new(*encoding, model.input, seed, 0);
+    let encoder = Encoder::new(blueprint.inputs(), model.input, seed, 0);
     let evaluation = Evaluation::on(engine.as_ref(), data, encoder, model.steps)
         .batches_of(batch as usize)
         .exiting(args.exit.map(|rule| rule.of(network)))

@@ -94,9 +94,9 @@ const CLIPPED: [f64; 10] = [0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2,
 const FACTORS: [f64; 11] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.35, 1.5];
 
 impl Histogram {
-    /// Of sums between these ends.
-    pub fn new((lo, hi): (f64, f64)) -> Self {
-        Histogram { full: (lo, hi), bound: hi.max(-lo), bins: vec![0; BINS] }
+    /// Of sums between the ends that are `reached`, behind converters whose full range is `full`.
+    pub fn new((lo, hi): (f64, f64), full: (f64, f64)) -> Self {
+        Histogram { full, bound: hi.max(-lo), bins: vec![0; BINS] }
     }
 
     /// Counts a sum.
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn calibration_clips_rare_sums_for_finer_steps() {
-        let mut histogram = Histogram::new((-128.0, 128.0));
+        let mut histogram = Histogram::new((-128.0, 128.0), (-128.0, 128.0));
         for i in 0..10_000 {
             histogram.add((i % 101) as f32 * 0.1 - 5.0);
         }
@@ -250,7 +250,7 @@ mod tests {
         assert!(error(&found) < 0.1 * error(&resolution(6, None).spanning(-128.0, 128.0)));
         // Nothing counted but 0: the full range.
         for full in [(-8.0, 8.0), (0.0, 8.0)] {
-            let mut idle = Histogram::new(full);
+            let mut idle = Histogram::new((-1.0, 1.0), full);
             idle.add(0.0);
             assert_eq!(idle.converter(resolution(4, None)), resolution(4, None).spanning(full.0, full.1));
         }

@@ -106,8 +106,11 @@ fn at_once(drive: Drive, inputs: TileInputs) -> u32 {
 /// What the converters of a layer have to span, and what their steps may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wanted {
-    /// The least and the greatest sum that the rows of a tile can give.
+    /// The least and the greatest sum that the rows of a tile can give, and what a converter of the full range spans: a converter is
+    /// the tile's, whatever stands on it.
     pub full: (f64, f64),
+    /// Those that the rows of the layer can give.
+    pub reached: (f64, f64),
     /// Their bits and steps.
     pub resolution: Resolution,
 }
@@ -117,12 +120,16 @@ impl Wanted {
     pub fn of(profile: &Profile, plan: &Layer, arrays: &Arrays, drive: Drive) -> Self {
         let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
         let span = Span::of(rram, &arrays.cells.target);
-        let rows = profile.tile.rows.min(plan.rows()) as f64 * f64::from(at_once(drive, profile.tile.inputs));
         let lowest = if drive.signed { span.lowest.min(-span.highest) } else { span.lowest };
+        let of_rows = |rows: usize| {
+            let rows = rows as f64 * f64::from(at_once(drive, profile.tile.inputs));
+            (lowest * rows, span.highest * rows)
+        };
         let sliced = arrays.cells.slices().len() > 1;
         let companion = arrays.companion.as_ref().map(|companion| companion_unit(sram, companion));
         Wanted {
-            full: (lowest * rows, span.highest * rows),
+            full: of_rows(profile.tile.rows),
+            reached: of_rows(profile.tile.rows.min(plan.rows())),
             resolution: Resolution::new(&profile.adc, span.unit, sliced, companion),
         }
     }
@@ -139,7 +146,7 @@ impl Converted {
         let Site { profile, index, plan, drive, converters: calibrated, draw, .. } = *site;
         let sram = profile.sram_of(&plan.name);
         let largest_drive = at_once(drive, profile.tile.inputs);
-        let Wanted { full: (lo, hi), resolution } = Wanted::of(profile, plan, arrays, drive);
+        let Wanted { full: (lo, hi), resolution, .. } = Wanted::of(profile, plan, arrays, drive);
         let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
         let on_tiles = Columns::of(profile.rram_of(&plan.name), profile.tile);
@@ -208,7 +215,7 @@ impl Converted {
     fn check(&self, plan: &Layer, drive: Drive) -> Result<()> {
         let shifted = |value: f64, left: u32| value * libm::exp2(f64::from(left));
         let refuse = |what: &str| Err(Error::Mismatch(format!("`{}`: {what}", plan.name)));
-        let drives = if self.inputs == TileInputs::Pulses { 1 } else { (1 << drive.bits()) - 1 };
+        let drives = if self.inputs == TileInputs::Pulses { 1 } else { (1 << drive.bits_of(0)) - 1 };
         let codes = |slice: &Slice| {
             let sides = if slice.reference.is_some() { 2.0 } else { 1.0 };
             shifted(sides * f64::from(slice.converter.highest.max(-slice.converter.lowest)), slice.left)

@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use super::mapping::{LayerMap, Place, companion_bits, map};
 use crate::device::cell::{Columns, bit_lines, slices};
-use crate::network::{Encoding, Layer, Model};
+use crate::network::{InputCode, Layer, Model};
 use crate::profile::{DeviceModel, Profile, TileInputs, Time};
 
 /// Energy and time of an image.
@@ -104,7 +104,7 @@ pub struct Run<'a> {
     /// Where they stand.
     pub maps: &'a [LayerMap],
     /// What the first layer's inputs are.
-    pub encoding: Encoding,
+    pub inputs: InputCode,
     /// Steps that an image runs, on average.
     pub steps: f64,
 }
@@ -112,8 +112,8 @@ pub struct Run<'a> {
 impl Run<'_> {
     /// How often a tile is driven a step: binary digits of its inputs in all planes, or planes of pulses.
     fn drives_a_step(&self, index: usize) -> u32 {
-        let drive = self.plans[index].drive((index == 0).then_some(self.encoding));
-        drive.planes * if self.profile.tile.inputs == TileInputs::Pulses { 1 } else { drive.bits() }
+        let drive = self.plans[index].drive((index == 0).then_some(self.inputs));
+        if self.profile.tile.inputs == TileInputs::Pulses { drive.planes } else { drive.bits }
     }
 
     /// Energy of an image: `drives` are each layer's row drives, over all steps, and `elements` its companion array's. None where
@@ -327,7 +327,13 @@ mod tests {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw_profiles/spikesim_65nm.toml");
         let profile = Profile::read(&file, &["rram.model=weight".into(), "rram.cell={}".into()]).unwrap();
         let (plans, maps) = (model.layers(), map(&model, &profile));
-        let run = Run { profile: &profile, plans: &plans, maps: &maps, encoding: Encoding::Poisson, steps: 5.0 };
+        let run = Run {
+            profile: &profile,
+            plans: &plans,
+            maps: &maps,
+            inputs: crate::network::Encoding::Poisson.into(),
+            steps: 5.0,
+        };
         let pixels = 16.0 * 16.0;
         let all_rows = 5.0 * pixels * 576.0;
         let spent = run.spent(&[all_rows, all_rows, 0.0], &[0, 0, 0]).unwrap();

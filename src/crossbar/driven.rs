@@ -86,9 +86,9 @@ impl Driving {
         }
     }
 
-    /// What drives in turn, with the places that it counts in the plane.
-    pub fn sets(&self) -> impl Iterator<Item = (Set, u32)> + use<> {
-        let bits = if self.bits { self.drive.bits() } else { 0 };
+    /// What drives in turn in a plane, with the places that it counts there.
+    pub fn sets(&self, plane: u32) -> impl Iterator<Item = (Set, u32)> + use<> {
+        let bits = if self.bits { self.drive.bits_of(plane) } else { 0 };
         let pulses = self.pulses.then_some((Set::Pulses, 0));
         pulses.into_iter().chain((0..bits).map(|bit| (Set::Bit(bit), bit)))
     }
@@ -106,7 +106,7 @@ impl Driving {
             _ => (&laid.planes[(plane * self.drive.plane_bits / u8::BITS) as usize], plane % 2),
         };
         let Driven { places, pulses, counts, begins } = driven;
-        let lists = (self.drive.bits() as usize + 1) * self.partitions;
+        let lists = (self.drive.bits_of(0) as usize + 1) * self.partitions;
         places.resize(places.len().max(lists * self.longest), 0);
         counts.clear();
         counts.resize(lists, 0);
@@ -116,7 +116,7 @@ impl Driving {
         if are_counts && self.bits {
             let lowest = if self.drive.planes > 1 { digit * self.drive.plane_bits } else { 0 };
             for (bit, (tile, chunks)) in
-                (0..self.drive.bits()).flat_map(|bit| (0..).zip(&self.chunks).map(move |c| (bit, c)))
+                (0..self.drive.bits_of(plane)).flat_map(|bit| (0..).zip(&self.chunks).map(move |c| (bit, c)))
             {
                 let list = self.list(Set::Bit(bit), tile);
                 let places = &mut places[list * self.longest..][..self.longest];
@@ -162,7 +162,7 @@ impl Driving {
     fn list(&self, set: Set, tile: usize) -> usize {
         let set = match set {
             Set::Bit(bit) => bit,
-            Set::Pulses => self.drive.bits(),
+            Set::Pulses => self.drive.bits_of(0),
         };
         set as usize * self.partitions + tile
     }

@@ -2,7 +2,7 @@
 
 use super::patches::Patches;
 use crate::kernels::Buffer;
-use crate::network::encode::DIGIT_BITS;
+use crate::network::code::DIGIT_BITS;
 use crate::network::pulses::Pulses;
 
 /// Added to encoded inputs, which have a sign, so that their bytes have none.

@@ -228,7 +228,7 @@ impl Partials {
                     driving.find(laid, band, (y, x), plane, &mut scratch.driven);
                     scratch.codes.fill(0);
                     scratch.products.fill(0);
-                    for (set, places) in driving.sets() {
+                    for (set, places) in driving.sets(plane) {
                         if driving.drives(set) {
                             drive(scratch, set, places);
                         }
@@ -317,7 +317,7 @@ mod tests {
     use crate::crossbar::sram::Source;
     use crate::device::Draw;
     use crate::network::pulses::Pulses;
-    use crate::network::{Encoding, LayerKind, Model};
+    use crate::network::{Encoding, InputCode, LayerKind, Model};
     use crate::profile::{Profile, TileInputs};
     use crate::rng::philox4x32;
 
@@ -362,7 +362,8 @@ mod tests {
                         match converted.inputs {
                             TileInputs::Pulses => convert(&|n| n, 0),
                             TileInputs::BitPlanes => {
-                                (0..drive.bits()).for_each(|bit| convert(&|n| (n.abs() >> bit & 1) * n.signum(), bit));
+                                (0..drive.bits_of(plane))
+                                    .for_each(|bit| convert(&|n| (n.abs() >> bit & 1) * n.signum(), bit));
                             }
                         }
                     }
@@ -403,26 +404,22 @@ mod tests {
     }
 
     /// A map of integers, half of them 0.
-    fn inputs(plan: &Layer, encoding: Option<Encoding>) -> Vec<i32> {
-        let largest = match encoding {
-            Some(Encoding::Poisson) => 1,
-            Some(_) => 300_000,
-            None => plan.largest_pulse,
-        };
+    fn inputs(plan: &Layer, code: Option<InputCode>) -> Vec<i32> {
+        let largest = code.map_or(plan.largest_pulse, |code| code.largest().min(300_000));
         let one = |i: u32| {
             let [chance, value, sign, _] = philox4x32([9, largest], [i, 0, 0, 0]);
             let n = if chance % 2 == 0 { (value % (largest + 1)) as i32 } else { 0 };
-            if encoding.is_some() && sign % 2 == 0 { -n } else { n }
+            if code.is_some_and(|code| code.signed) && sign % 2 == 0 { -n } else { n }
         };
         (0..plan.input.len() as u32).map(one).collect()
     }
 
     /// The same map as it is laid out for the layer.
-    fn laid(plan: &Layer, patches: &Patches, encoding: Option<Encoding>, map: &[i32]) -> Laid {
+    fn laid(plan: &Layer, patches: &Patches, code: Option<InputCode>, map: &[i32]) -> Laid {
         let (pixels, channels) = (plan.input.height * plan.input.width, plan.input.channels);
         let mut laid = Laid::default();
-        if let Some(encoding) = encoding {
-            let drive = plan.drive(Some(encoding));
+        if code.is_some() {
+            let drive = plan.drive(code);
             let last = || (0..pixels).flat_map(|pixel| (0..channels).map(move |channel| channel * pixels + pixel));
             let digits = (0..drive.planes).flat_map(|plane| last().map(move |i| drive.digit(map[i], plane) as i8));
             laid.encoded(patches, &digits.collect::<Vec<_>>(), drive.planes as usize);
@@ -472,21 +469,26 @@ mod tests {
             ],
             &["adc.bits=6", "sram.bits=2", "sram.scheme=ternary", "tile.inputs=pulses", "sram.adder_bits=7"],
         ];
+        let narrow = |bits, signed| Some(InputCode { encoding: Encoding::Frames, bits, unit: 1.0, signed });
         let plans = [
-            (layer("3, height = 5, width = 4", "[{conv=9}]", 0), Some(Encoding::Poisson)),
-            (layer("2, height = 3, width = 3", "[{conv=4}]", 0), Some(Encoding::Direct)),
+            (layer("3, height = 5, width = 4", "[{conv=9}]", 0), Some(Encoding::Poisson.into())),
+            (layer("2, height = 3, width = 3", "[{conv=4}]", 0), Some(Encoding::Direct.into())),
+            (layer("2, height = 4, width = 5", "[{conv=5}]", 0), narrow(1, false)),
+            (layer("2, height = 4, width = 5", "[{conv=5}]", 0), narrow(3, true)),
+            // Two digits of the second plane are in use.
+            (layer("3, height = 3, width = 3", "[{fc=6}]", 0), narrow(6, true)),
             (layer("2, height = 6, width = 7", "[{conv=17}, {conv=5}]", 1), None),
             (layer("2, height = 6, width = 7", "[{conv=18}, {pool=2}, {conv=21}]", 1), None),
             (layer("2, height = 40, width = 10", "[{conv=3}, {pool=\"global\"}, {fc=7}]", 1), None),
         ];
         let mut limited = [0, 0];
-        for ((plan, encoding), keys) in plans.iter().flat_map(|plan| settings.iter().map(move |keys| (plan, keys))) {
-            let drive = plan.drive(*encoding);
+        for ((plan, code), keys) in plans.iter().flat_map(|plan| settings.iter().map(move |keys| (plan, keys))) {
+            let drive = plan.drive(*code);
             let converted = programmed(plan, drive, keys);
-            let input = if encoding.is_some() { Input::Encoded } else { Input::Pulses };
+            let input = if code.is_some() { Input::Encoded } else { Input::Pulses };
             let partials = Partials::new(plan, &converted, input, drive);
-            let map = inputs(plan, *encoding);
-            let laid = laid(plan, &partials.driving.patches, *encoding, &map);
+            let map = inputs(plan, *code);
+            let laid = laid(plan, &partials.driving.patches, *code, &map);
             let pixels = plan.output.height * plan.output.width;
             let found = if plan.kind == LayerKind::Conv {
                 let mut sums = vec![0.0; partials.blocks() * pixels * LANES];

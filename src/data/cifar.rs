@@ -70,8 +70,9 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
         parts.push(part);
     }
     let normalisation = Normalisation::new(255, &layout.mean, &layout.std);
+    let range = normalisation.range();
     let values = Values::Bytes(Records(parts), normalisation);
-    Ok(Contents { shape: SHAPE, frame_steps: None, classes: layout.classes, labels, values })
+    Ok(Contents { shape: SHAPE, frame_steps: None, classes: layout.classes, labels, values, range })
 }
 
 fn open_part(layout: &Layout, body: Body) -> Result<Part> {

@@ -43,6 +43,7 @@ pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Conten
         frame_steps: None,
         classes,
         labels,
+        range: normalisation.range(),
         values: Values::Bytes(Records(vec![images]), normalisation),
     })
 }

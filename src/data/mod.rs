@@ -24,7 +24,7 @@ pub use order::{epoch_order, validation_split};
 use source::Contents;
 
 use crate::error::{Error, Result};
-use crate::numeric::Shape;
+use crate::numeric::{Range, Shape};
 
 /// Uncompressed byte files of more than this, together, are not loaded.
 const MEMORY_LIMIT: u64 = 256 << 20;
@@ -162,13 +162,23 @@ impl Dataset {
         self.contents.values.pixel_range()
     }
 
+    /// What values the set has as a whole, also after [`Dataset::limit`]; of normalised bytes, those that there can be.
+    pub fn range(&self) -> Range {
+        self.contents.range
+    }
+
+    /// What values its images have when they are changed by up to `epsilon`, in units of the pixel range or, without one, of values.
+    pub fn range_around(&self, epsilon: f64) -> Range {
+        if self.pixel_range().is_some() { self.range() } else { self.range().widened(epsilon as f32) }
+    }
+
     /// The first 16 hexadecimal digits of a SHA-256 over shape, classes, labels, normalisation and values.
     ///
     /// It does not depend on where the files are. Of a set too large for memory it covers the sizes of the files in
     /// place of the pixels; the labels, and the normalisation that IDX files have from all their pixels, remain.
     /// Hashes anew on every call: about a second for the largest sets in memory.
     pub fn fingerprint(&self) -> String {
-        let Contents { shape, frame_steps, classes, labels, values } = &self.contents;
+        let Contents { shape, frame_steps, classes, labels, values, .. } = &self.contents;
         let mut hash = Sha256::new();
         for number in [shape.channels, shape.height, shape.width, frame_steps.unwrap_or(0), *classes, labels.len()] {
             hash.update((number as u64).to_le_bytes());

@@ -10,7 +10,7 @@ use zip::ZipArchive;
 
 use super::source::{Contents, Values};
 use crate::error::{Error, Result};
-use crate::numeric::Shape;
+use crate::numeric::{Range, Shape};
 
 /// The most classes that labels may name; more is taken for an error in the file.
 const MOST_CLASSES: usize = 1 << 16;
@@ -80,7 +80,8 @@ impl<'a> Archive<'a> {
         }
         let labels: Vec<u32> = numbers.iter().map(|&number| number as u32).collect();
         let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
-        Ok(Contents { shape, frame_steps, classes, labels, values: Values::Floats(values) })
+        let range = Range::of(values.iter().copied());
+        Ok(Contents { shape, frame_steps, classes, labels, values: Values::Floats(values), range })
     }
 
     /// An array of at least one value, all finite.

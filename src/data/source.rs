@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::numeric::Shape;
+use crate::numeric::{Range, Shape};
 
 /// What the reader of a format delivers.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Contents {
     pub labels: Vec<u32>,
     /// All images, in the order of the labels.
     pub values: Values,
+    /// What values they have.
+    pub range: Range,
 }
 
 /// The values of all images.
@@ -108,6 +110,11 @@ impl Normalisation {
         let table =
             |(mean, std): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / f32::from(full) - mean) / std);
         Normalisation { tables: mean.iter().zip(std).map(table).collect(), full }
+    }
+
+    /// What values there can be.
+    pub fn range(&self) -> Range {
+        Range::of(self.tables.iter().flat_map(|table| table[..=usize::from(self.full)].iter().copied()))
     }
 
     fn apply(&self, raw: &[u8], out: &mut [f32]) {

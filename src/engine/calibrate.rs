@@ -74,12 +74,12 @@ pub fn check(profile: &Profile, model: &Model, training: &Dataset, images: usize
 fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: u64) -> Result<Calibration> {
     let (profile, model) = (blueprint.profile(), blueprint.model());
     check(profile, model, training, images.len())?;
-    let encoder = Encoder::new(blueprint.encoding(), model.input, seed, EPOCH);
+    let encoder = Encoder::new(blueprint.inputs(), model.input, seed, EPOCH);
     let order = epoch_order(images.len(), seed, EPOCH, true);
     let chosen: Vec<usize> =
         order.into_iter().take(profile.adc.calibration_images).map(|place| images[place]).collect();
     let (batch, _) = read_batch(training, &chosen, None)?;
-    batch.check(blueprint.encoding())?;
+    batch.check(blueprint.inputs())?;
     ranges(blueprint, &Inputs::new(encoder, batch, model.steps))
 }
 
@@ -134,7 +134,7 @@ impl Sensor {
 
     /// One a slice, nothing counted.
     fn histograms(&self) -> Vec<Histogram> {
-        vec![Histogram::new(self.wanted.full); self.slices]
+        vec![Histogram::new(self.wanted.reached, self.wanted.full); self.slices]
     }
 }
 
@@ -154,7 +154,7 @@ fn count(
         let patches = layer.columns.patches();
         match &pulses {
             Some(pulses) => laid.pulses(patches, pulses, 0, chip.steps),
-            None => laid.encoded(patches, inputs.pulses().image(image), inputs.encoder.encoding.planes() as usize),
+            None => laid.encoded(patches, inputs.pulses().image(image), inputs.encoder.code.planes() as usize),
         }
         let maps = laid.maps();
         let convolves = plan.kind == LayerKind::Conv;

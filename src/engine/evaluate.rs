@@ -81,6 +81,11 @@ impl<'a> Evaluation<'a> {
         evaluation.batches_of(64)
     }
 
+    /// How its images are encoded.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// Some images of it, by index.
     pub fn of_images(self, images: Vec<usize>) -> Self {
         let batch = self.batch;
@@ -181,7 +186,7 @@ impl<'a> Evaluation<'a> {
             return Ok(inputs.clone());
         }
         let (batch, _) = read_batch(self.data, chosen, None)?;
-        batch.check(self.encoder.encoding)?;
+        batch.check(self.encoder.code)?;
         let inputs = Arc::new(Inputs::new(self.encoder, batch, self.steps));
         Ok(place.map_or(&inputs, |place| place.get_or_init(|| inputs.clone())).clone())
     }

@@ -5,7 +5,7 @@ use super::evaluate::ChipResult;
 use crate::chip::Blueprint;
 use crate::crossbar::cost::{Run, Spent};
 use crate::crossbar::mapping::{LayerMap, map};
-use crate::network::{Encoding, Layer};
+use crate::network::{InputCode, Layer};
 use crate::profile::Profile;
 
 /// A blueprint's prices.
@@ -13,7 +13,7 @@ pub struct Price {
     profile: Profile,
     plans: Vec<Layer>,
     maps: Vec<LayerMap>,
-    encoding: Encoding,
+    inputs: InputCode,
 }
 
 impl Price {
@@ -23,7 +23,7 @@ impl Price {
             profile: blueprint.profile().clone(),
             plans: blueprint.model().layers(),
             maps: map(blueprint.model(), blueprint.profile()),
-            encoding: blueprint.encoding(),
+            inputs: blueprint.inputs(),
         }
     }
 
@@ -35,8 +35,8 @@ impl Price {
     /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none where the
     /// profile has no costs.
     pub fn spent(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Option<Spent> {
-        let Price { profile, plans, maps, encoding } = self;
-        let run = Run { profile, plans, maps, encoding: *encoding, steps };
+        let Price { profile, plans, maps, inputs } = self;
+        let run = Run { profile, plans, maps, inputs: *inputs, steps };
         let drives: Vec<f64> =
             counts.drives.iter().map(|steps| steps.iter().sum::<u64>() as f64 / images as f64).collect();
         run.spent(&drives, elements)

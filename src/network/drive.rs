@@ -6,7 +6,7 @@
 
 use multiversion::multiversion;
 
-use super::encode::{DIGIT_BITS, Encoding};
+use super::code::{DIGIT_BITS, InputCode};
 use super::pulses::Pulses;
 use crate::numeric::unrolling::Unrolling;
 use crate::profile::TileInputs;
@@ -14,6 +14,8 @@ use crate::profile::TileInputs;
 /// The inputs of a layer: magnitudes of at most `largest` a plane, each plane `plane_bits` bits above the one below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drive {
+    /// Binary digits of an input's magnitude, all planes together.
+    pub bits: u32,
     /// The largest magnitude of a plane.
     pub largest: u32,
     /// Planes.
@@ -28,9 +30,10 @@ pub struct Drive {
 
 impl Drive {
     /// Of the network's inputs.
-    pub fn encoded(encoding: Encoding) -> Self {
-        let largest = encoding.largest_digit();
-        Drive { largest, planes: encoding.planes(), plane_bits: DIGIT_BITS, signed: true, exact: largest }
+    pub fn encoded(code: InputCode) -> Self {
+        let InputCode { bits, signed, .. } = code;
+        let largest = code.largest().min((1 << DIGIT_BITS) - 1);
+        Drive { bits, largest, planes: code.planes(), plane_bits: DIGIT_BITS, signed, exact: largest }
     }
 
     /// Of counts of pulses, at most `largest` each: one plane, or digits where a signed byte does not hold them.
@@ -38,7 +41,8 @@ impl Drive {
         let planes = if largest < 128 { 1 } else { largest.ilog2() / DIGIT_BITS + 1 };
         let digit = (1 << DIGIT_BITS) - 1;
         let least = if planes == 1 { largest } else { digit };
-        Drive { largest: least, planes, plane_bits: DIGIT_BITS, signed: false, exact: largest }
+        let bits = largest.ilog2() + 1;
+        Drive { bits, largest: least, planes, plane_bits: DIGIT_BITS, signed: false, exact: largest }
     }
 
     /// Digit `plane` of an input, with its sign.
@@ -49,9 +53,9 @@ impl Drive {
         }
     }
 
-    /// Binary digits of a plane.
-    pub fn bits(&self) -> u32 {
-        u32::BITS - self.largest.leading_zeros()
+    /// Binary digits of a plane: fewer of the most significant one, where they do not fill it.
+    pub fn bits_of(&self, plane: u32) -> u32 {
+        if self.planes == 1 { self.bits } else { self.plane_bits.min(self.bits - plane * self.plane_bits) }
     }
 }
 

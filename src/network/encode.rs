@@ -3,23 +3,17 @@
 //! - `poisson`: every step and pixel draws a uniform r in [0, 1) and sends `sign(x)·[2r ≤ |x|]`. The draw is keyed by
 //!   (seed, epoch, image, step, pixel), never by chip, batch or thread, and is a comparison of 24-bit integers, so
 //!   every backend sends the same spikes.
-//! - `direct`: the pixel itself at every step. A crossbar takes integers, so x is a fixed-point number of
-//!   [`FIXED_POINT_BITS`] fractional bits, applied as signed digit planes of [`DIGIT_BITS`] bits, one after the other.
-//! - `frames`: given per step (event cameras), in the same fixed-point form.
+//! - `direct`: the pixel itself at every step. A crossbar takes integers, so x is the nearest one of its [`InputCode`], applied as
+//!   signed digit planes of [`DIGIT_BITS`](super::code::DIGIT_BITS) bits, one after the other.
+//! - `frames`: given per step (event cameras), in the same form.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::code::InputCode;
 use crate::error::{Error, Result};
 use crate::numeric::Shape;
 use crate::rng::{Stream, philox4x32, stream_key};
-
-/// Fractional bits of `direct` and `frames` inputs.
-pub const FIXED_POINT_BITS: u32 = 16;
-/// Bits of one digit plane.
-pub const DIGIT_BITS: u32 = 4;
-/// Digit planes of a fixed-point input: a sign and 28 bits, so |x| < 4096.
-pub const PLANES: u32 = 7;
 
 /// The encoder of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,21 +28,6 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Digit planes per step: spikes are one plane of ±1.
-    pub fn planes(self) -> u32 {
-        if self == Encoding::Poisson { 1 } else { PLANES }
-    }
-
-    /// The largest magnitude of a digit.
-    pub fn largest_digit(self) -> u32 {
-        if self == Encoding::Poisson { 1 } else { (1 << DIGIT_BITS) - 1 }
-    }
-
-    /// The value of one unit of the encoded integers.
-    pub fn unit(self) -> f32 {
-        if self == Encoding::Poisson { 1.0 } else { 1.0 / (1u32 << FIXED_POINT_BITS) as f32 }
-    }
-
     /// What data of `frame_steps` steps an image takes; the default encoding where none is `asked`.
     pub fn resolve(asked: Option<Encoding>, frame_steps: Option<usize>, steps: usize) -> Result<Encoding> {
         let encoding = asked.unwrap_or(if frame_steps.is_some() { Encoding::Frames } else { Encoding::Poisson });
@@ -93,21 +72,24 @@ impl Batch {
         &self.values[b * size..(b + 1) * size]
     }
 
-    /// An error if a value is not finite or outside what the fixed-point input holds.
-    pub fn check(&self, encoding: Encoding) -> Result<()> {
-        let limit = if encoding == Encoding::Poisson { f32::MAX } else { 4096.0 };
-        match self.values.iter().find(|v| v.is_nan() || v.abs() >= limit) {
-            Some(v) => Err(Error::Mismatch(format!("an input value is {v}, expected a magnitude below {limit}"))),
+    /// An error if a value is not one that the chip's inputs can say.
+    pub fn check(&self, code: InputCode) -> Result<()> {
+        let InputCode { bits, unit, .. } = code;
+        match self.values.iter().find(|x| !code.holds(**x)) {
+            Some(x) => Err(Error::Mismatch(format!(
+                "an input value is {x}, and the chip's inputs are whole multiples of {unit} of {bits} bits; expected values of the data \
+                 that it was made for"
+            ))),
             None => Ok(()),
         }
     }
 }
 
 /// Encodes the images of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Encoder {
-    /// What kind.
-    pub encoding: Encoding,
+    /// What inputs are.
+    pub code: InputCode,
     /// The Poisson stream's key.
     pub key: [u32; 2],
     /// The input's shape.
@@ -116,17 +98,16 @@ pub struct Encoder {
 
 impl Encoder {
     /// An encoder of `seed` at `epoch` (from 1 in training; 0 at evaluation).
-    pub fn new(encoding: Encoding, shape: Shape, seed: u64, epoch: u64) -> Self {
-        Encoder { encoding, key: stream_key(seed, Stream::Poisson, epoch), shape }
+    pub fn new(code: impl Into<InputCode>, shape: Shape, seed: u64, epoch: u64) -> Self {
+        Encoder { code: code.into(), key: stream_key(seed, Stream::Poisson, epoch), shape }
     }
 
-    /// Writes the integers of step `step` of image `b` in channel-last order: ±1 or 0 for spikes, else fixed-point
-    /// numbers.
+    /// Writes the integers of step `step` of image `b` in channel-last order.
     pub fn encode(&self, batch: &Batch, b: usize, step: usize, out: &mut [i32]) {
         let size = self.shape.len();
         let pixels = self.shape.height * self.shape.width;
         let last = |i: usize| i % pixels * self.shape.channels + i / pixels;
-        match self.encoding {
+        match self.code.encoding {
             Encoding::Poisson => {
                 let values = batch.image(b);
                 for block in 0..size.div_ceil(4) {
@@ -137,9 +118,9 @@ impl Encoder {
                 }
             }
             Encoding::Direct | Encoding::Frames => {
-                let offset = if self.encoding == Encoding::Frames { step * size } else { 0 };
+                let offset = if self.code.encoding == Encoding::Frames { step * size } else { 0 };
                 for (i, value) in batch.image(b)[offset..offset + size].iter().enumerate() {
-                    out[last(i)] = fixed_point(*value);
+                    out[last(i)] = self.code.integer(*value);
                 }
             }
         }
@@ -147,7 +128,7 @@ impl Encoder {
 
     /// Whether every step sends the same: the first layer's sums are then computed once.
     pub fn is_static(&self) -> bool {
-        self.encoding == Encoding::Direct
+        self.code.encoding == Encoding::Direct
     }
 }
 
@@ -157,30 +138,9 @@ pub fn poisson_spike(x: f32, word: u32) -> i32 {
     if x == 0.0 || twice_r > x.abs() { 0 } else { x.signum() as i32 }
 }
 
-/// The fixed-point integer nearest to `x`, half to even.
-pub fn fixed_point(x: f32) -> i32 {
-    (f64::from(x) * f64::from(1u32 << FIXED_POINT_BITS)).round_ties_even() as i32
-}
-
-/// Digit `plane` (0 the least significant) of a fixed-point integer, with its sign.
-pub fn digit(n: i32, plane: u32) -> i32 {
-    let magnitude = (n.unsigned_abs() >> (plane * DIGIT_BITS)) & ((1 << DIGIT_BITS) - 1);
-    n.signum() * magnitude as i32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_add_up_to_the_value() {
-        for x in [0.0, 1.0, -1.0, 2.7181, -0.0001, 4095.99] {
-            let n = fixed_point(x);
-            let sum: i64 = (0..PLANES).map(|p| i64::from(digit(n, p)) << (p * DIGIT_BITS)).sum();
-            assert_eq!(sum, i64::from(n));
-            assert!((n as f32 / 65536.0 - x).abs() <= x.abs() * 1e-7 + 1.0 / 131072.0);
-        }
-    }
 
     #[test]
     fn poisson_rates_are_half_the_magnitude_and_keep_the_sign() {

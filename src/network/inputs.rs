@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::Layer;
+use super::code::digit;
 use super::drive::{fan_out, of_encoded};
-use super::encode::{Batch, Encoder, digit};
+use super::encode::{Batch, Encoder};
+use super::{Encoding, Layer};
 use crate::profile::TileInputs;
 
 /// A batch with its encoder. What it sends is computed when first asked for and then kept.
@@ -74,7 +75,7 @@ impl Inputs {
     }
 
     fn count_drives(&self, first: &Layer, inputs: TileInputs) -> Vec<Vec<u64>> {
-        let (planes, shape) = (self.encoder.encoding.planes() as usize, self.encoder.shape);
+        let (planes, shape) = (self.encoder.code.planes() as usize, self.encoder.shape);
         let fan = fan_out(first.unrolling(), shape.height * shape.width);
         let image = |b: usize| -> Vec<u64> {
             let maps = self.pulses().image(b).chunks(planes * shape.len());
@@ -86,12 +87,12 @@ impl Inputs {
     /// The bytes that an image takes here, values and pulses.
     pub fn image_bytes(encoder: &Encoder, steps: usize) -> usize {
         let given = if encoder.is_static() { 1 } else { steps };
-        let frames = if encoder.encoding.planes() == 1 { 1 } else { given };
-        encoder.shape.len() * (frames * size_of::<f32>() + given * encoder.encoding.planes() as usize)
+        let frames = if encoder.code.encoding == Encoding::Frames { given } else { 1 };
+        encoder.shape.len() * (frames * size_of::<f32>() + given * encoder.code.planes() as usize)
     }
 
     fn encode(&self) -> Pulses {
-        let (size, planes) = (self.encoder.shape.len(), self.encoder.encoding.planes() as usize);
+        let (size, planes) = (self.encoder.shape.len(), self.encoder.code.planes() as usize);
         let given = self.given_steps();
         let image = given * planes * size;
         let mut digits = vec![0i8; self.batch.len() * image];
@@ -110,10 +111,9 @@ impl Inputs {
     fn encode_step(&self, b: usize, step: usize, digits: &mut [i8]) -> u64 {
         let mut integers = vec![0; self.encoder.shape.len()];
         self.encoder.encode(&self.batch, b, step, &mut integers);
-        let spikes = self.encoder.encoding.planes() == 1;
         for (plane, digits) in (0..).zip(digits.chunks_mut(integers.len())) {
             for (pulse, n) in digits.iter_mut().zip(&integers) {
-                *pulse = if spikes { *n as i8 } else { digit(*n, plane) as i8 };
+                *pulse = digit(*n, plane) as i8;
             }
         }
         digits.iter().map(|pulse| u64::from(pulse.unsigned_abs())).sum()
@@ -135,8 +135,8 @@ impl Pulses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Encoding;
-    use crate::network::encode::DIGIT_BITS;
+    use crate::network::InputCode;
+    use crate::network::code::DIGIT_BITS;
     use crate::numeric::Shape;
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
             let frames = if encoding == Encoding::Frames { 3 } else { 1 };
             let values = (0..2 * frames * shape.len()).map(|i| (i as f32 - 30.0) * 0.137).collect();
             let inputs = Inputs::new(Encoder::new(encoding, shape, 1, 0), Batch { values, indices: vec![5, 9] }, 3);
-            let planes = encoding.planes() as usize;
+            let planes = InputCode::from(encoding).planes() as usize;
             for b in 0..2 {
                 let mut sent = vec![0; 3];
                 for (t, sent) in sent.iter_mut().enumerate() {

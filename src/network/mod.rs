@@ -1,9 +1,10 @@
 //! The network: its shape ([`model`]), its latent weights and norms ([`weights`]), and how inputs become spikes
-//! ([`encode`], [`inputs`]).
+//! ([`encode`], [`inputs`]) or other integers ([`code`]).
 //!
 //! Spiking VGG with batch normalisation through time (BNTT, arXiv:2010.01729): `u ← λ·u + BN_t(W·s)`, a spike iff
 //! `u > θ`, then `u ← u − θ`; the readout integrates without leak: `logits = (1/T)·Σ_t W·s_t`.
 
+pub mod code;
 pub mod companion;
 pub mod drive;
 pub mod encode;
@@ -14,6 +15,7 @@ pub mod neurons;
 pub mod pulses;
 pub mod weights;
 
+pub use code::InputCode;
 pub use drive::Drive;
 pub use encode::{Batch, Encoder, Encoding};
 pub use inputs::Inputs;

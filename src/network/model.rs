@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pulses::Pulses;
-use super::{Drive, Encoding};
+use super::{Drive, InputCode};
 use crate::config::Document;
 use crate::error::Result;
 use crate::numeric::Shape;
@@ -138,8 +138,8 @@ impl Layer {
     }
 
     /// What drives its word lines: the network's inputs, encoded, or pulses of the layer before.
-    pub fn drive(&self, encoding: Option<Encoding>) -> Drive {
-        encoding.map_or_else(|| Drive::pulses(self.largest_pulse), Drive::encoded)
+    pub fn drive(&self, inputs: Option<InputCode>) -> Drive {
+        inputs.map_or_else(|| Drive::pulses(self.largest_pulse), Drive::encoded)
     }
 
     /// The shape of the latent weights in a checkpoint.

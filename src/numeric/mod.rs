@@ -1,10 +1,13 @@
-//! Ground: shapes, the exact-sum grid, products and sample statistics.
+//! Ground: shapes, ranges, the exact-sum grid, products and sample statistics.
+
+pub mod grid;
+mod range;
+pub mod stats;
+pub mod unrolling;
 
 use rayon::prelude::*;
 
-pub mod grid;
-pub mod stats;
-pub mod unrolling;
+pub use range::Range;
 
 /// Values of a chunk that one thread goes through.
 const CHUNK: usize = 1 << 14;

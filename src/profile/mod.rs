@@ -80,11 +80,19 @@ pub struct Tile {
     pub cols: usize,
     /// How an input above 1, such as a pooled count, drives a word line.
     pub inputs: TileInputs,
+    /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
+    /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub input_bits: u32,
+}
+
+fn is_zero(bits: &u32) -> bool {
+    *bits == 0
 }
 
 impl Default for Tile {
     fn default() -> Self {
-        Tile { rows: 128, cols: 128, inputs: TileInputs::default() }
+        Tile { rows: 128, cols: 128, inputs: TileInputs::default(), input_bits: 0 }
     }
 }
 

@@ -29,6 +29,10 @@ impl Profile {
                 return refuse(key, format!("{value}, expected 1 to 65536 lines"));
             }
         }
+        if self.tile.input_bits > 16 {
+            let message = format!("{}, expected 1 to 16 bits, or 0 (as many as the data take)", self.tile.input_bits);
+            return refuse("tile.input_bits", message);
+        }
         self.validate_adc(document)?;
         self.validate_cost(document)?;
         self.validate_neuron(document)?;

@@ -17,7 +17,7 @@ use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::lif::Lif;
-use crate::network::{Encoder, Encoding, Model, Network};
+use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::origin;
 use crate::profile::{Profile, Sram, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
@@ -63,7 +63,16 @@ pub(super) struct Case<'a> {
 impl<'a> Case<'a> {
     /// What its chips are made from, converters without the ranges that they ask for.
     pub fn blueprint(&self) -> Result<Blueprint<'a>> {
-        Blueprint::new(self.profile, self.model, self.network.0, self.encoding, self.seed)
+        Blueprint::new(self.profile, self.model, self.network.0, self.inputs()?, self.seed)
+    }
+
+    /// What its chips' inputs are: wide enough for all images that run through them.
+    pub fn inputs(&self) -> Result<InputCode> {
+        let Case { data, profiled, adapt, attack, .. } = self;
+        let epsilon = attack.map_or(0.0, Plan::largest_epsilon);
+        let others = profiled.iter().chain(adapt.iter().map(|(_, training)| training));
+        let values = others.fold(data.range_around(epsilon), |values, other| values.with(other.range()));
+        InputCode::of(self.encoding, values, self.profile.tile.input_bits)
     }
 
     /// What names its trials: the hash of all that determines them.
@@ -77,7 +86,7 @@ impl<'a> Case<'a> {
         let mut identity = json!({
             "profile": effective, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
             "data_fingerprint": data.fingerprint(), "images": data.len(), "seed": seed,
-            "sram_checkpoint_sha256": blueprint.companion_hash(),
+            "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
         });
         if let Some(profiled) = self.profiled {
             identity["calibration_data_fingerprint"] = profiled.fingerprint().into();
@@ -108,13 +117,16 @@ impl<'a> Case<'a> {
 
     /// How its chips are evaluated: on the inputs of another evaluation of the same images, where there is one.
     pub fn evaluation(&self, engine: &'a dyn Engine, earlier: Option<Evaluation<'a>>) -> Result<Evaluation<'a>> {
-        let Case { model, network: (network, _), encoding, seed, data, exit, .. } = *self;
+        let Case { model, network: (network, _), seed, data, exit, .. } = *self;
+        let inputs = self.inputs()?;
         let adapted = |(sample, training): (&Sample, &Dataset)| {
-            Adaptation::draw(network, model, training, encoding, seed, sample)
+            Adaptation::draw(network, model, training, inputs, seed, sample)
                 .map(|adaptation| Arc::new(adaptation).preparation())
         };
-        let encoder = Encoder::new(encoding, model.input, seed, 0);
-        let evaluation = earlier.unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
+        let encoder = Encoder::new(inputs, model.input, seed, 0);
+        let evaluation = earlier
+            .filter(|earlier| *earlier.encoder() == encoder)
+            .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
         Ok(evaluation.exiting(exit.map(|rule| rule.of(network))).preparing(self.adapt.map(adapted).transpose()?))
     }
 }

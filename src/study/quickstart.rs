@@ -161,7 +161,7 @@ impl Quickstart {
             data: &self.training,
             recipe: &recipe,
             prune: None,
-            encoding: Encoding::Poisson,
+            inputs: Encoding::Poisson.into(),
             origin: origin.clone(),
         };
         monitor.line(&format!("training the {what}"));

@@ -38,7 +38,7 @@ use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
 use crate::error::{Error, Result};
 use crate::network::weights::Norm;
-use crate::network::{Encoder, Encoding, Inputs, Model, Network};
+use crate::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
 
 /// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches.
 const EPOCH: u64 = u64::MAX;
@@ -93,17 +93,17 @@ impl<'a> Adaptation<'a> {
         network: &'a Network,
         model: &Model,
         data: &Dataset,
-        encoding: Encoding,
+        inputs: InputCode,
         seed: u64,
         sample: &Sample,
     ) -> Result<Self> {
-        sample.check(data, model, encoding)?;
+        sample.check(data, model, inputs.encoding)?;
         let Sample { batches, images, .. } = *sample;
-        let encoder = Encoder::new(encoding, model.input, seed, EPOCH);
+        let encoder = Encoder::new(inputs, model.input, seed, EPOCH);
         let order = epoch_order(data.len(), seed, EPOCH, true);
         let batches = order.chunks(images).take(batches).map(|chosen| {
             let (batch, _) = read_batch(data, chosen, None)?;
-            batch.check(encoding)?;
+            batch.check(inputs)?;
             Ok(Inputs::new(encoder, batch, model.steps))
         });
         Self::new(network, batches.collect::<Result<_>>()?)
@@ -196,11 +196,11 @@ impl<'a> Adaptation<'a> {
         if !spiking.map(|layer| layer.gain.len()).eq(self.norms.iter().map(|norm| norm.gamma.len())) {
             return Err(Error::Mismatch("the chip to adapt has other layers than the network of the norms".into()));
         }
-        let fits = |inputs: &Inputs| inputs.encoder.encoding == chip.encoding && inputs.steps == chip.steps;
+        let fits = |inputs: &Inputs| inputs.encoder.code == chip.code && inputs.steps == chip.steps;
         match self.batches.iter().find(|inputs| !fits(inputs)) {
             Some(inputs) => Err(Error::Mismatch(format!(
-                "the adaptation has {:?} inputs over {} steps, the chip takes {:?} inputs over {}",
-                inputs.encoder.encoding, inputs.steps, chip.encoding, chip.steps
+                "the adaptation has {:?} over {} steps, the chip takes {:?} over {}",
+                inputs.encoder.code, inputs.steps, chip.code, chip.steps
             ))),
             None => Ok(()),
         }

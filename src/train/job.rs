@@ -15,7 +15,7 @@ use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::Result;
 use crate::monitor::Monitor;
-use crate::network::{Encoder, Encoding, Model, Network};
+use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::{OutputFolder, origin};
 use crate::profile::Profile;
 
@@ -26,7 +26,7 @@ pub struct Job {
     profile: Profile,
     data: Dataset,
     test: Option<Dataset>,
-    encoding: Encoding,
+    inputs: InputCode,
     start: Network,
     origin: Value,
 }
@@ -68,6 +68,8 @@ impl Job {
         let encoding =
             Encoding::resolve(file.encoding, data.frame_steps(), model.steps).map_err(document.locate("encoding"))?;
         let test = open_test(&file, document, &model, encoding)?;
+        let values = test.iter().fold(data.range(), |values, test| values.with(test.range()));
+        let inputs = InputCode::of(encoding, values, profile.tile.input_bits).map_err(document.locate("data"))?;
         let (start, init_hash) = match &file.init {
             Some(path) => {
                 let (network, hash) = Network::read(&model, path).map_err(document.locate("init"))?;
@@ -85,14 +87,14 @@ impl Job {
             Stage::Rram => (start, None),
         };
         let mut configuration = json!({
-            "model": model, "profile": profile, "train": file.train, "encoding": encoding, "data": data.spec(),
+            "model": model, "profile": profile, "train": file.train, "encoding": encoding, "inputs": inputs, "data": data.spec(),
             "data_fingerprint": data.fingerprint(), "init_sha256": init_hash,
         });
         let also = [("prune", json!(file.prune)), ("companion_sha256", json!(companion_hash))];
         for (key, value) in also.into_iter().filter(|(_, value)| !value.is_null()) {
             configuration[key] = value;
         }
-        let job = Job { origin: origin("train", configuration), file, model, profile, data, test, encoding, start };
+        let job = Job { origin: origin("train", configuration), file, model, profile, data, test, inputs, start };
         job.trainer().check().map_err(document.locate("train"))?;
         Ok(job)
     }
@@ -109,7 +111,7 @@ impl Job {
             data: &self.data,
             recipe: &self.file.train,
             prune: self.file.prune,
-            encoding: self.encoding,
+            inputs: self.inputs,
             origin: self.origin.clone(),
         }
     }
@@ -144,10 +146,10 @@ impl Job {
         let (mut profile, seed) = (self.profile.without_variation(), self.file.train.seed);
         let alone = self.file.train.stage == Stage::Rram;
         profile.amend(|_, sram| sram.bits = if alone { 0 } else { sram.bits });
-        let blueprint = Blueprint::new(&profile, &self.model, network, self.encoding, seed)?;
+        let blueprint = Blueprint::new(&profile, &self.model, network, self.inputs, seed)?;
         let blueprint = with_ranges(blueprint, seed, || Ok(&self.data))?;
         let engine = CpuEngine::default();
-        let encoder = Encoder::new(self.encoding, self.model.input, seed, 0);
+        let encoder = Encoder::new(self.inputs, self.model.input, seed, 0);
         let evaluation = Evaluation::on(&engine, test, encoder, self.model.steps);
         Ok(Some((evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy, test.len())))
     }

@@ -20,7 +20,7 @@ use crate::crossbar::laid::Laid;
 use crate::crossbar::patches::Patches;
 use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::kernels::digits::LANES;
-use crate::network::encode::DIGIT_BITS;
+use crate::network::code::DIGIT_BITS;
 use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
@@ -105,7 +105,7 @@ impl Signal<'_> {
         match self {
             Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, image * steps, steps),
             Signal::Encoded(inputs) => {
-                let planes = inputs.encoder.encoding.planes() as usize;
+                let planes = inputs.encoder.code.planes() as usize;
                 columns.lay_out(laid, inputs.pulses().image(image), planes, 1);
             }
         }
@@ -117,7 +117,7 @@ impl Signal<'_> {
             Signal::Pulses(pulses) => Source::Pulses(pulses),
             Signal::Encoded(inputs) => Source::Encoded {
                 digits: inputs.pulses().all(),
-                planes: inputs.encoder.encoding.planes() as usize,
+                planes: inputs.encoder.code.planes() as usize,
                 given: inputs.given_steps(),
                 base: 1 << DIGIT_BITS,
             },
@@ -152,7 +152,7 @@ impl Signal<'_> {
         match self {
             Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, 0, images * steps),
             Signal::Encoded(inputs) => {
-                let planes = inputs.encoder.encoding.planes() as usize;
+                let planes = inputs.encoder.code.planes() as usize;
                 columns.lay_out(&mut laid, inputs.pulses().all(), planes, images);
             }
         }

@@ -26,7 +26,7 @@ use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
-use crate::network::{Encoding, Lif, Model, Network};
+use crate::network::{InputCode, Lif, Model, Network};
 use crate::output::{self, OutputFolder};
 use crate::profile::Profile;
 use config::{Prune, Recipe, Stage};
@@ -50,8 +50,8 @@ pub struct Trainer<'a> {
     pub recipe: &'a Recipe,
     /// How the companion arrays are pruned, if they are.
     pub prune: Option<Prune>,
-    /// The encoder.
-    pub encoding: Encoding,
+    /// What the network's inputs are.
+    pub inputs: InputCode,
     /// What the checkpoints say of their origin.
     pub origin: serde_json::Value,
 }

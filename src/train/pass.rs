@@ -81,9 +81,9 @@ pub fn pass(
     let (steps, images) = (model.steps, inputs.batch.len());
     let operands = |i: usize| {
         let (state, plan) = (&network.layers[i], &layers[i]);
-        let encoding = inputs.encoder.encoding;
-        let unit = if i == 0 { encoding.unit() } else { plan.input_unit() };
-        let drive = plan.drive((i == 0).then_some(encoding));
+        let code = inputs.encoder.code;
+        let unit = if i == 0 { code.unit } else { plan.input_unit() };
+        let drive = plan.drive((i == 0).then_some(code));
         // Where the profile has no companion array, none is read.
         let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
         let loss = losses.get(i).and_then(Option::as_ref);

@@ -65,7 +65,7 @@ impl Run<'_> {
 
     /// Takes the remaining steps of the epoch under way.
     fn epoch(&self, state: &mut State) -> Result<()> {
-        let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
+        let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
         let Recipe { batch, seed, shuffle, augment, epochs, .. } = *recipe;
         let epoch = state.position.epoch;
         if state.position.step == 0 {
@@ -76,7 +76,7 @@ impl Run<'_> {
         }
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
         let steps = (order.len() / batch).max(1);
-        let encoder = Encoder::new(encoding, model.input, seed, epoch as u64 + 1);
+        let encoder = Encoder::new(inputs, model.input, seed, epoch as u64 + 1);
         let augmentation = augment.then_some(Augmentation { seed, epoch: epoch as u64 });
         let mut stored = Instant::now();
         self.monitor.begin(&format!("epoch {}/{epochs}", epoch + 1), (steps * batch.min(order.len())) as u64);
@@ -86,7 +86,7 @@ impl Run<'_> {
             let places = &order[step * batch..((step + 1) * batch).min(order.len())];
             let chosen: Vec<usize> = places.iter().map(|i| self.training[*i]).collect();
             let (images, labels) = read_batch(data, &chosen, augmentation.as_ref())?;
-            images.check(encoding)?;
+            images.check(inputs)?;
             let inputs = Inputs::new(encoder, images, model.steps);
             self.step(state, &inputs, &labels, (epoch * steps + step) as u64)?;
             let Position { loss, seen, .. } = state.position;
@@ -116,8 +116,8 @@ impl Run<'_> {
 
     /// The chips that are trained for.
     fn blueprint<'n>(&'n self, network: &'n Network) -> Result<Blueprint<'n>> {
-        let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
-        let blueprint = Blueprint::new(&self.profile, model, network, encoding, recipe.seed)?;
+        let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
+        let blueprint = Blueprint::new(&self.profile, model, network, inputs, recipe.seed)?;
         with_ranges_of(blueprint, recipe.seed, data, &self.training)
     }
 
@@ -204,9 +204,9 @@ impl Run<'_> {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        let Trainer { model, data, recipe, encoding, .. } = *self.trainer;
+        let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
         let blueprint = self.blueprint(network)?;
-        let encoder = Encoder::new(encoding, model.input, recipe.seed, 0);
+        let encoder = Encoder::new(inputs, model.input, recipe.seed, 0);
         let engine = &CpuEngine::default();
         let evaluation = Evaluation::on(engine, data, encoder, model.steps).of_images(self.validation.clone());
         Ok(Some(evaluation.run(&Chip::program(&blueprint, recipe.chip.unwrap_or(0))?)?.accuracy))

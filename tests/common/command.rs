@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
+use ndarray::{Array, Array1, Dimension};
+use ndarray_npy::{NpzWriter, WritableElement};
 
 /// A file of the repository.
 pub fn root(file: &str) -> String {
@@ -21,6 +23,15 @@ pub fn succeeds(folder: &Path, words: &str) -> String {
     let output = crosspike(folder, words);
     assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// An npz file of images or frames, whose labels are 0, 1 and 2 in turn.
+pub fn npz<A: WritableElement, D: Dimension>(path: &Path, name: &str, values: &Array<A, D>) {
+    let mut writer = NpzWriter::new(fs::File::create(path).unwrap());
+    writer.add_array(name, values).unwrap();
+    let labels: Vec<i64> = (0..values.shape()[0] as i64).map(|i| i % 3).collect();
+    writer.add_array("labels", &Array1::from(labels)).unwrap();
+    writer.finish().unwrap();
 }
 
 pub fn json(path: PathBuf) -> serde_json::Value {

@@ -33,8 +33,8 @@ pub fn hardware(more: &[&str]) -> Profile {
 /// A trained network.
 pub fn train(profile: &Profile, recipe: &Recipe, prune: Option<Prune>, start: Network) -> Network {
     let (model, data) = (model(), Dataset::open("digits", Path::new(""), Split::Train).unwrap());
-    let (encoding, origin) = (Encoding::Poisson, serde_json::json!({}));
-    let trainer = Trainer { model: &model, profile, data: &data, recipe, prune, encoding, origin };
+    let (inputs, origin) = (Encoding::Poisson.into(), serde_json::json!({}));
+    let trainer = Trainer { model: &model, profile, data: &data, recipe, prune, inputs, origin };
     trainer.run(start, None, &Silent).unwrap()
 }
 

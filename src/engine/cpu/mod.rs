@@ -105,7 +105,7 @@ impl CpuChip<'_> {
         }
         let convolutions = chip.layers.iter().filter(|l| l.plan.kind == LayerKind::Conv).count();
         let encoded = inputs.pulses();
-        let planes = inputs.encoder.encoding.planes() as usize;
+        let planes = inputs.encoder.code.planes() as usize;
         let mut events = vec![Counts::new(spiking, steps).until(steps); images];
         for (b, events) in events.iter_mut().enumerate() {
             events.input = inputs.sent(b);
@@ -185,7 +185,7 @@ impl CpuChip<'_> {
     /// Runs image `b` through the first `layers` layers, and counts what their neurons and rows do.
     fn convolve(&self, inputs: &Inputs, b: usize, layers: usize) -> (Option<Pulses>, Counts) {
         let steps = self.chip.steps;
-        let planes = inputs.encoder.encoding.planes() as usize;
+        let planes = inputs.encoder.code.planes() as usize;
         let (spikes, drives) = (vec![vec![0; steps]; layers], vec![vec![0; steps]; layers]);
         let mut counts = Counts { spikes, drives, ..Counts::default() };
         let mut pulses: Option<Pulses> = None;

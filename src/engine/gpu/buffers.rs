@@ -62,7 +62,7 @@ impl Sizes {
             let mut drives = 1;
             if let Some(converted) = layer.arrays.converted() {
                 let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
-                drives = (sides + converted.companion.iter().len()) * planes(chip, l) * layer.drive.bits() as usize;
+                drives = (sides + converted.companion.iter().len()) * layer.drive.bits as usize;
                 conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);
             }
             multiplications += (sums * row_words(plan) * LANES * drives) as u64;

@@ -174,7 +174,7 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
         reads,
         tile_rows: converted.tile_rows as u32,
         partitions: converted.partitions(&layer.plan) as u32,
-        bits: layer.drive.bits(),
+        bits: layer.drive.bits,
         slices: converted.slices.len() as u32,
         slice_words: slice_vectors(layer, converted) as u32,
         sides: if converted.slices[0].reference.is_some() { 2 } else { 1 },

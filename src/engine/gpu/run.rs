@@ -38,7 +38,7 @@ impl<'a> GpuChips<'a> {
     /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's settings.
     pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Run {
         let (encoder, batch) = (&inputs.encoder, &inputs.batch);
-        if encoder.encoding == Encoding::Poisson {
+        if encoder.code.encoding == Encoding::Poisson {
             let words: Vec<u32> = images
                 .clone()
                 .flat_map(|b| [batch.indices[b]].into_iter().chain(batch.image(b).iter().map(|value| value.to_bits())))
@@ -126,7 +126,7 @@ impl<'a> GpuChips<'a> {
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
         let mut pass = commands.begin_compute_pass(&Default::default());
-        if inputs.encoder.encoding == Encoding::Poisson {
+        if inputs.encoder.code.encoding == Encoding::Poisson {
             self.encode(&mut pass, buffers, run);
         }
         self.record(&mut pass, buffers, run);
@@ -187,7 +187,7 @@ impl<'a> GpuChips<'a> {
                 }
             }
         }
-        if inputs.encoder.encoding != Encoding::Poisson {
+        if inputs.encoder.code.encoding != Encoding::Poisson {
             // Encoded on the host, and counted there.
             for b in 0..images {
                 let mut sent = Counts::new(chip.layers.len() - 1, chip.steps);

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::network::encode::DIGIT_BITS;
+use crate::network::code::DIGIT_BITS;
 use crate::network::lif::PRODUCT;
 
 /// Threads of a workgroup, in every kernel.
@@ -117,7 +117,7 @@ uniform! {
         partitions: u32,
         /// Vectors of a chip's arrays for each word of columns.
         chip_words: u32,
-        /// Binary digits of a plane of inputs.
+        /// Binary digits of the inputs, all planes together.
         bits: u32,
         /// Slices of the cells.
         slices: u32,
