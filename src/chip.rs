@@ -6,17 +6,20 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use crate::crossbar::arrays::{Arrays, Programmed, Site};
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{Place, place};
 use crate::crossbar::{budget, sram};
 use crate::device::Draw;
+use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::xavier;
 use crate::network::{Drive, InputCode, Layer, Lif, Model, Network};
 use crate::numeric::Shape;
-use crate::profile::{Adc, NeuronFormat, Profile, Scheme, Sram, SramInit, TileInputs, VariationKind};
+use crate::profile::{Profile, Scheme, SramInit, TileInputs};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
@@ -68,7 +71,8 @@ pub struct Blueprint<'a> {
     inputs: InputCode,
     sram: Option<(Network, String)>,
     seed: u64,
-    notices: Vec<String>,
+    idle: Idle,
+    remarks: Vec<String>,
     calibration: Option<Calibration>,
 }
 
@@ -151,9 +155,13 @@ impl<'a> Blueprint<'a> {
         Lif::check(model.neuron, &profile.neuron)?;
         let mut profile = profile.clone();
         let inputs = inputs.into();
-        let mut notices = notices(&profile, network);
+        let beside = Beside { model: Some(model), inputs: Some(inputs), hybrid: network.is_hybrid() };
+        let (idle, mut remarks) = (effect::idle(&profile, beside), Vec::new());
+        if network.is_hybrid() && !profile.has_companions() {
+            remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
+        }
         if profile.converts() && inputs.is_fixed_point() && place(&profile, &layers[0]) == Place::Rram {
-            notices.push(format!(
+            remarks.push(format!(
                 "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a converter (DAC)",
                 inputs.bits
             ));
@@ -182,12 +190,22 @@ impl<'a> Blueprint<'a> {
             }
             _ => None,
         };
-        Ok(Blueprint { profile, model, network, inputs, sram, seed, notices, calibration: None })
+        Ok(Blueprint { profile, model, network, inputs, sram, seed, idle, remarks, calibration: None })
     }
 
     /// The same with converters of these ranges.
     pub fn calibrated(self, calibration: Calibration) -> Self {
         Blueprint { calibration: Some(calibration), ..self }
+    }
+
+    /// The same with more that the user should know.
+    pub fn remarked(mut self, remarks: impl Iterator<Item = String>) -> Self {
+        for remark in remarks {
+            if !self.remarks.contains(&remark) {
+                self.remarks.push(remark);
+            }
+        }
+        self
     }
 
     /// The ranges that its converters were given.
@@ -210,9 +228,43 @@ impl<'a> Blueprint<'a> {
         self.model
     }
 
-    /// What the user should know before reading results: settings that have no effect here.
-    pub fn notices(&self) -> &[String] {
-        &self.notices
+    /// Keys that were set and have no effect here.
+    pub fn idle(&self) -> &Idle {
+        &self.idle
+    }
+
+    /// Why a key has no effect here, whether it is set or not; none where it has one.
+    pub fn why(&self, key: &str) -> Option<&'static str> {
+        effect::why(&self.profile, self.beside(), key)
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        Beside { model: Some(self.model), inputs: Some(self.inputs), hybrid: self.network.is_hybrid() }
+    }
+
+    /// What else the user should know before reading results.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// All that the user should know before reading results.
+    pub fn notices(&self) -> Vec<String> {
+        [effect::sentences(&self.idle), self.remarks.clone()].concat()
+    }
+
+    /// What determines its chips and what they do, beside the network's tensors: no key without an effect, and no path.
+    pub fn identity(&self) -> Value {
+        let Blueprint { model, inputs, seed, .. } = self;
+        let mut profile = self.profile.clone();
+        profile.amend(|_, sram| {
+            if let SramInit::Checkpoint(file) = &mut sram.init {
+                file.clear();
+            }
+        });
+        json!({
+            "profile": effect::effective(&profile, self.beside()), "model": effect::effective_model(model), "inputs": inputs, "seed": seed,
+            "sram_network": self.sram.as_ref().map(|(network, _)| network.hash()),
+        })
     }
 
     /// The hash of the checkpoint that the companion array's weights come from, where the profile names one.
@@ -272,30 +324,4 @@ impl<'a> Blueprint<'a> {
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
         Arrays::program(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw, None)
     }
-}
-
-fn notices(profile: &Profile, network: &Network) -> Vec<String> {
-    let (sram, variation) = (&profile.sram, &profile.rram.variation);
-    let mut notices = Vec::new();
-    let idle = |notices: &mut Vec<String>, key: &str, what: &str| {
-        notices.push(format!("{key} = 0: {what}, and the other keys of its section have no effect"));
-    };
-    if network.is_hybrid() && !profile.has_companions() {
-        notices.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".into());
-    } else if network.is_hybrid() && sram.init != SramInit::default() {
-        notices.push("the checkpoint is a hybrid: its own SRAM weights run and sram.init is ignored".into());
-    }
-    if !profile.has_companions() && *sram != Sram::default() {
-        idle(&mut notices, "sram.bits", "there is no companion array");
-    }
-    if profile.adc.bits == 0 && profile.adc != Adc::default() {
-        idle(&mut notices, "adc.bits", "converters are ideal");
-    }
-    if profile.neuron.membrane_bits == 0 && profile.neuron != NeuronFormat::default() {
-        idle(&mut notices, "neuron.membrane_bits", "neurons and norms are floats");
-    }
-    if variation.kind == VariationKind::None && variation.sigma != 0.0 {
-        notices.push("rram.variation.kind = none: sigma has no effect".into());
-    }
-    notices
 }

@@ -20,10 +20,10 @@
 //! | results | [`study`]: sweeps, pipelines, points, trials, tables, exports · [`report`]: the HTML page |
 //! | adversary | [`attack`]: images perturbed by the gradient through a chip, and its accuracy on them |
 //! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation · [`attack`]: adversarial images |
-//! | chip | [`chip`]: programs a network onto hardware |
+//! | chip | [`chip`]: programs a network onto hardware · [`effect`]: which keys change anything |
 //! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
 //! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`checkpoint`]: weights in and out · [`data`]: data sets |
-//! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`error`] |
+//! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`memory`] · [`error`] |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file.
 //!
@@ -55,9 +55,11 @@ pub mod config;
 pub mod crossbar;
 pub mod data;
 pub mod device;
+pub mod effect;
 pub mod engine;
 pub mod error;
 pub mod kernels;
+pub mod memory;
 pub mod monitor;
 pub mod network;
 pub mod numeric;

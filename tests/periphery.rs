@@ -92,7 +92,7 @@ fn a_threshold_that_no_potential_passes_is_refused() {
 fn keys_without_effect_are_said() {
     let (model, network) = (common::model(), network("checkpoint.safetensors"));
     let notices = |keys: &[&str]| {
-        Blueprint::new(&profile(keys), &model, &network, Encoding::Frames, 1).unwrap().notices().join("\n")
+        Blueprint::new(&profile(keys), &model, &network, Encoding::Poisson, 1).unwrap().notices().join("\n")
     };
     assert_eq!(notices(&[]), "");
     assert!(notices(&["neuron.fraction_bits=4"]).contains("neuron.membrane_bits = 0"));

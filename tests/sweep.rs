@@ -157,7 +157,10 @@ fn points_name_checkpoints_profiles_and_data() {
         lines[0]
     );
     assert_eq!(lines.len(), 1 + 12);
-    assert!(lines[1].starts_with("c.safetensors,two.toml,") && lines[12].starts_with("d.safetensors,,"), "{summary}");
+    assert!(
+        lines[1].starts_with("c.safetensors,two.toml,") && lines[12].starts_with("d.safetensors,profile.toml,"),
+        "{summary}"
+    );
     // The same weights give the same trials, which run once.
     let of = |name: &str| lines[1..].iter().filter_map(|row| row.strip_prefix(name)).collect::<Vec<_>>();
     assert_eq!(of("c.safetensors"), of("d.safetensors"));

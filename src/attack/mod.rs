@@ -9,7 +9,7 @@
 //! training ([`gradient`]).
 //!
 //! ε and α are in units of the pixel range [0, 1] before normalisation, so ε/std in a channel's normalised values, and
-//! pixels stay within the range. Where values come normalised from a file, both are in units of these values, and there
+//! pixels stay within the range. Where real values come normalised from a file, both are in units of these values, and there
 //! is no range to stay in.
 //!
 //! # What differs from the papers

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::numeric::hex;
 
 /// The values of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +126,7 @@ impl Checkpoint {
             }
             hasher.update(tensor.values.to_le_bytes());
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hasher.finalize())
     }
 
     /// The values of the real tensor `name`, which must have exactly this `shape`.

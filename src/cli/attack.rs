@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Result<Said> {
         Ok(())
     })?;
     terminal.end();
-    let mut origin = args.chips.origin("attack", &setup, &blueprint, engine.as_ref());
+    let mut origin = args.chips.origin("attack", &setup, &blueprint, engine.as_ref())?;
     origin["configuration"]["attack"] = json!({
         "method": args.method.as_str(), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
         "steps": method.steps(), "step_size": args.step_size,

@@ -9,6 +9,7 @@ use super::schema::Kind;
 use super::terminal::tell_error;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
+use crate::effect::{self, Beside};
 use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::profile::Profile;
@@ -36,9 +37,10 @@ pub fn run(args: &Args) -> Result<Said> {
     for file in &args.files {
         let name = file.display().to_string();
         match check(file) {
-            Ok(what) => {
+            Ok(Checked { what, notices }) => {
                 text.push(format!("{name}: {what}"));
-                files.push(json!({ "file": name, "is": what }));
+                text.extend(notices.iter().map(|notice| format!("  {notice}")));
+                files.push(json!({ "file": name, "is": what, "notices": notices }));
             }
             Err(error) => {
                 files.push(json!({ "file": name, "error": error.to_string() }));
@@ -52,28 +54,40 @@ pub fn run(args: &Args) -> Result<Said> {
     Ok(Said::new(text.join("\n"), json!(files)).failing(first))
 }
 
-/// What a file is, where it is fine.
-fn check(file: &Path) -> Result<String> {
+/// What a file is, where it is fine, and what the user should know of it.
+struct Checked {
+    what: String,
+    notices: Vec<String>,
+}
+
+fn check(file: &Path) -> Result<Checked> {
     if file.extension().is_none_or(|ending| ending != "toml") {
         let checkpoint = Checkpoint::read(file)?;
-        return Ok(format!("a checkpoint of {} tensors, {}", checkpoint.tensors.len(), checkpoint.hash()));
+        let what = format!("a checkpoint of {} tensors, {}", checkpoint.tensors.len(), checkpoint.hash());
+        return Ok(Checked { what, notices: vec![] });
     }
     let document = Document::read(file)?;
     let none = Overrides::default();
-    Ok(match Kind::of(&document) {
-        Kind::Recipe => format!("a recipe, `{}`", Recipe::read(file, &none)?.name()),
-        Kind::Train => {
-            Job::read(&document, &none)?;
-            "a training file".into()
+    let (what, notices) = match Kind::of(&document) {
+        Kind::Recipe => {
+            let recipe = Recipe::read(file, &none)?;
+            (format!("a recipe, `{}`", recipe.name()), recipe.notices().to_vec())
         }
+        Kind::Train => ("a training file".into(), Job::read(&document, &none)?.notices()),
         Kind::Sweep => {
             let sweep = Sweep::read(file, &none)?;
-            format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points())
+            (format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points()), sweep.notices().to_vec())
         }
         Kind::Model => {
             let model = Model::from_document(&document)?;
-            format!("a model, `{}`, of {} layers", model.name, model.layers().len())
+            let idle = effect::idle(&Profile::default(), Beside { model: Some(&model), ..Beside::default() });
+            (format!("a model, `{}`, of {} layers", model.name, model.layers().len()), effect::sentences(&idle))
         }
-        Kind::Profile => format!("a profile, `{}`", Profile::from_document(&document)?.name),
-    })
+        Kind::Profile => {
+            let profile = Profile::from_document(&document)?;
+            let idle = effect::idle(&profile, Beside::default());
+            (format!("a profile, `{}`", profile.name), effect::sentences(&idle))
+        }
+    };
+    Ok(Checked { what, notices })
 }

@@ -105,7 +105,8 @@ impl ChipArgs {
         let profiled = profile.wants_calibration().then(open).transpose()?;
         let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
         let inputs = InputCode::of(*encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
-        let blueprint = Blueprint::new(profile, model, network, inputs, self.seed)?;
+        let of_data = whole.notices().chain(profiled.iter().flat_map(Dataset::notices));
+        let blueprint = Blueprint::new(profile, model, network, inputs, self.seed)?.remarked(of_data);
         match profiled {
             Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
             None => Ok(blueprint),
@@ -123,13 +124,13 @@ impl ChipArgs {
     }
 
     /// Where a command's results come from.
-    pub fn origin(&self, command: &str, setup: &Setup, blueprint: &Blueprint, engine: &dyn Engine) -> Value {
+    pub fn origin(&self, command: &str, setup: &Setup, blueprint: &Blueprint, engine: &dyn Engine) -> Result<Value> {
         let Setup { model, profile, data, encoding, checkpoint_hash, .. } = setup;
         let mut origin = origin(
             command,
             json!({
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
-                "data_fingerprint": data.fingerprint(), "images": data.len(), "chips": self.chips, "chip": self.chip, "seed": self.seed,
+                "data_fingerprint": data.fingerprint()?, "images": data.len(), "chips": self.chips, "chip": self.chip, "seed": self.seed,
                 "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
             }),
         );
@@ -137,6 +138,6 @@ impl ChipArgs {
             origin["configuration"]["calibration"] = json!(calibration);
         }
         origin["backend"] = engine.name().into();
-        origin
+        Ok(origin)
     }
 }

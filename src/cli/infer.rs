@@ -76,6 +76,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let open = |sample: &Sample| setup.whole.training_beside(sample.data.as_deref(), Path::new(""));
     let training = sample.as_ref().map(open).transpose().map_err(of_option("--adapt-data"))?;
     let blueprint = args.chips.blueprint(&setup, training.as_ref().map(Dataset::range))?;
+    let blueprint = blueprint.remarked(training.iter().flat_map(Dataset::notices));
     let draw = |(sample, training): (&Sample, &Dataset)| {
         Adaptation::draw(network, model, training, blueprint.inputs(), seed, sample).map_err(of_option("--adapt"))
     };
@@ -117,11 +118,11 @@ pub fn run(args: &Args) -> Result<Said> {
     if let Some(seconds) = evaluation.programming_seconds().filter(|_| setup.profile.wires.drop()) {
         terminal.line(&format!("programming a chip with its lines took {seconds:.2} s; they cost nothing afterwards"));
     }
-    let mut origin = args.chips.origin("infer", &setup, &blueprint, engine.as_ref());
+    let mut origin = args.chips.origin("infer", &setup, &blueprint, engine.as_ref())?;
     for (key, value) in [
         ("exit", json!(args.exit)),
         ("adapt", json!(sample)),
-        ("adapt_data_fingerprint", json!(training.as_ref().map(Dataset::fingerprint))),
+        ("adapt_data_fingerprint", json!(training.as_ref().map(Dataset::fingerprint).transpose()?)),
     ] {
         origin["configuration"][key] = value;
     }

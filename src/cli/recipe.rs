@@ -47,7 +47,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Said> {
     let recipe = Recipe::read(&args.recipe, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open()?;
-    let origin = recipe.origin(engine.as_ref());
+    let origin = recipe.origin(engine.as_ref())?;
     let folder = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES))?;
     recipe.run(engine.as_ref(), &folder, &Terminal::default())?;
     let page = report::write(folder.path())?;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::options::Backend;
+use super::said::Said;
 use super::slurm::{Submission, Submitted};
-use super::{said::Said, terminal::Terminal};
+use super::terminal::{Terminal, note};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::output::{OVERWRITE, OutputFolder};
@@ -89,6 +90,7 @@ pub fn run(args: &Args) -> Result<Said> {
         return Err(Error::Usage("--force would delete what other shards have done; remove the folder first".into()));
     }
     if args.dry_run {
+        sweep.notices().iter().for_each(|notice| note(notice));
         let plan = sweep.plan(engine.as_ref(), &args.out, args.shard)?;
         let Plan { points, chips, trials, there, missing, .. } = plan;
         let json = json!({

@@ -8,6 +8,7 @@ use super::{said::Said, terminal::Terminal};
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
+use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::train::job::{Job, Trained};
 use crate::train::{CHECKPOINT, FILES};
@@ -52,8 +53,9 @@ pub fn run(args: &Args) -> Result<Said> {
         document.set(assignment)?;
     }
     let job = Job::read(&document, &overrides)?;
-    let folder = OutputFolder::claim(&args.out, job.origin(), args.force, &FILES)?;
-    let trained = job.run(&folder, &Terminal::default())?;
+    let (folder, terminal) = (OutputFolder::claim(&args.out, job.origin(), args.force, &FILES)?, Terminal::default());
+    job.notices().iter().for_each(|notice| terminal.line(notice));
+    let trained = job.run(&folder, &terminal)?;
     let (mut text, mut json) = companion(&trained);
     if let Some((accuracy, images)) = job.nominal_accuracy(&trained.network)? {
         text.push(format!("test accuracy {accuracy:.2} % on the nominal chip, {images} images"));

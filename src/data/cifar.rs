@@ -21,6 +21,8 @@ pub(super) struct Layout {
     std: [f32; 3],
     /// The training files: all names that begin with this and end in `.bin`.
     training_prefix: &'static str,
+    /// How many training files and images, and test images, the published set has.
+    published: [usize; 3],
     test_file: &'static str,
     expected: &'static str,
 }
@@ -31,6 +33,7 @@ pub(super) const CIFAR10: Layout = Layout {
     mean: [0.4914, 0.4822, 0.4465],
     std: [0.2023, 0.1994, 0.2010],
     training_prefix: "data_batch_",
+    published: [5, 50_000, 10_000],
     test_file: "test_batch.bin",
     expected: "the binary version of CIFAR-10: data_batch_1.bin and so on, and test_batch.bin",
 };
@@ -41,9 +44,23 @@ pub(super) const CIFAR100: Layout = Layout {
     mean: [0.5071, 0.4865, 0.4409],
     std: [0.2673, 0.2564, 0.2762],
     training_prefix: "train.bin",
+    published: [1, 50_000, 10_000],
     test_file: "test.bin",
     expected: "the binary version of CIFAR-100: train.bin and test.bin",
 };
+
+impl Layout {
+    /// What to say of a folder that has not all images of the published set.
+    fn incomplete(&self, files: &[PathBuf], images: usize, split: Split) -> Option<String> {
+        let [all_files, training, test] = self.published;
+        let (half, all) = if split == Split::Train { ("training", training) } else { ("test", test) };
+        let missing = (1..=all_files).map(|number| format!("{}{number}.bin", self.training_prefix));
+        let missing = missing.filter(|name| !files.iter().any(|file| file.ends_with(name)));
+        let missing: Vec<String> = missing.filter(|_| split == Split::Train && all_files > 1).collect();
+        let without = if missing.is_empty() { String::new() } else { format!("; without {}", missing.join(", ")) };
+        (images < all).then(|| format!("{images} of the published {all} {half} images{without}"))
+    }
+}
 
 /// Opens the training files, sorted by name, or the test file.
 pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
@@ -70,9 +87,17 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
         parts.push(part);
     }
     let normalisation = Normalisation::new(255, &layout.mean, &layout.std);
-    let range = normalisation.range();
     let values = Values::Bytes(Records(parts), normalisation);
-    Ok(Contents { shape: SHAPE, frame_steps: None, classes: layout.classes, labels, values, range })
+    let notices = layout.incomplete(&files, labels.len(), split).into_iter().collect();
+    Ok(Contents {
+        shape: SHAPE,
+        frame_steps: None,
+        classes: layout.classes,
+        labels,
+        range: values.range(),
+        values,
+        notices,
+    })
 }
 
 fn open_part(layout: &Layout, body: Body) -> Result<Part> {

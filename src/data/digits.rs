@@ -45,7 +45,14 @@ pub(super) fn open(split: Split) -> Result<Contents> {
         count: labels.len(),
     };
     let normalisation = Normalisation::new(16, &[0.3053], &[0.3760]);
-    let range = normalisation.range();
     let values = Values::Bytes(Records(vec![part]), normalisation);
-    Ok(Contents { shape: SHAPE, frame_steps: None, classes: 10, labels, values, range })
+    Ok(Contents {
+        shape: SHAPE,
+        frame_steps: None,
+        classes: 10,
+        labels,
+        range: values.range(),
+        values,
+        notices: vec![],
+    })
 }

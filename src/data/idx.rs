@@ -19,37 +19,65 @@ const LARGEST: u64 = 1 << 40;
 /// Deflate expands a byte to at most this many.
 const DEFLATE_RATIO: u64 = 1032;
 
-/// Opens the training or the test images of a folder.
+/// Opens the training or the test images of a folder; a folder without training images has its test images normalised by
+/// themselves.
 pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
-    let (images, shape) = open_images(dir, "train", memory_limit)?;
-    let labels = open_labels(dir, "train", &images)?;
-    let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
-    let normalisation = statistics(&images)?;
-    let (images, labels) = match split {
-        Split::Train => (images, labels),
-        Split::Test => {
-            let (test, test_shape) = open_images(dir, "t10k", memory_limit)?;
-            if test_shape != shape {
-                let message = format!("images of {test_shape}; the training images are {shape}");
-                return Err(Error::file(test.body.path(), message));
+    let training = match split {
+        Split::Test if find(dir, "train", "images-idx3").is_err() => None,
+        _ => Some(Half::open(dir, "train", memory_limit)?),
+    };
+    let normalisation = training.as_ref().map(|training| statistics(&training.images)).transpose()?;
+    let (half, classes, normalisation, notice) = match (split, training, normalisation) {
+        (Split::Train, Some(training), Some(normalisation)) => {
+            let classes = training.classes();
+            (training, classes, normalisation, None)
+        }
+        (_, training, normalisation) => {
+            let test = Half::open(dir, "t10k", memory_limit)?;
+            if let Some(training) = training.as_ref().filter(|training| training.shape != test.shape) {
+                let message = format!("images of {}; the training images are {}", test.shape, training.shape);
+                return Err(Error::file(test.images.body.path(), message));
             }
-            let labels = open_labels(dir, "t10k", &test)?;
-            check_labels(&find(dir, "t10k-labels-idx1-ubyte")?, &labels, classes)?;
-            (test, labels)
+            let classes = training.as_ref().unwrap_or(&test).classes();
+            check_labels(&test.label_file, &test.labels, classes)?;
+            match normalisation {
+                Some(normalisation) => (test, classes, normalisation, None),
+                None => {
+                    let normalisation = statistics(&test.images)?;
+                    let notice = "no training images here; the test images are normalised by themselves";
+                    (test, classes, normalisation, Some(notice.to_owned()))
+                }
+            }
         }
     };
-    Ok(Contents {
-        shape,
-        frame_steps: None,
-        classes,
-        labels,
-        range: normalisation.range(),
-        values: Values::Bytes(Records(vec![images]), normalisation),
-    })
+    let Half { images, shape, labels, .. } = half;
+    let values = Values::Bytes(Records(vec![images]), normalisation);
+    let (range, notices) = (values.range(), notice.into_iter().collect());
+    Ok(Contents { shape, frame_steps: None, classes, labels, range, values, notices })
+}
+
+/// The images of one half, with their labels.
+struct Half {
+    images: Part,
+    shape: Shape,
+    labels: Vec<u32>,
+    label_file: PathBuf,
+}
+
+impl Half {
+    fn open(dir: &Path, set: &str, memory_limit: u64) -> Result<Self> {
+        let (images, shape) = open_images(dir, set, memory_limit)?;
+        let (labels, label_file) = open_labels(dir, set, &images)?;
+        Ok(Half { images, shape, labels, label_file })
+    }
+
+    fn classes(&self) -> usize {
+        self.labels.iter().max().map_or(0, |&label| label as usize + 1)
+    }
 }
 
 fn open_images(dir: &Path, set: &str, memory_limit: u64) -> Result<(Part, Shape)> {
-    let path = find(dir, &format!("{set}-images-idx3-ubyte"))?;
+    let path = find(dir, set, "images-idx3")?;
     let (body, [count, height, width]) = open_file::<3>(&path, memory_limit)?;
     if count == 0 || height == 0 || width == 0 {
         return Err(Error::file(&path, format!("{count} images of {height}x{width}: there is nothing in it")));
@@ -58,13 +86,15 @@ fn open_images(dir: &Path, set: &str, memory_limit: u64) -> Result<(Part, Shape)
     Ok((Part { body, start: 16, stride: pixels as u64, pixels, count }, Shape { channels: 1, height, width }))
 }
 
-fn open_labels(dir: &Path, set: &str, images: &Part) -> Result<Vec<u32>> {
-    let path = find(dir, &format!("{set}-labels-idx1-ubyte"))?;
+/// The labels of some images, and their file.
+fn open_labels(dir: &Path, set: &str, images: &Part) -> Result<(Vec<u32>, PathBuf)> {
+    let path = find(dir, set, "labels-idx1")?;
     let (body, [count]) = open_file::<1>(&path, u64::MAX)?;
     if count != images.count {
         return Err(Error::file(&path, format!("{count} labels for {} images", images.count)));
     }
-    Ok(body.bytes(8, count)?.iter().map(|&label| u32::from(label)).collect())
+    let labels = body.bytes(8, count)?.iter().map(|&label| u32::from(label)).collect();
+    Ok((labels, path))
 }
 
 /// Mean and population standard deviation, exact up to their rounding: from the histogram of the bytes.
@@ -87,18 +117,18 @@ fn statistics(images: &Part) -> Result<Normalisation> {
     Ok(Normalisation::new(255, &[mean as f32], &[std as f32]))
 }
 
-fn find(dir: &Path, name: &str) -> Result<PathBuf> {
-    let (plain, packed) = (dir.join(name), dir.join(format!("{name}.gz")));
-    if plain.is_file() {
-        Ok(plain)
-    } else if packed.is_file() {
-        Ok(packed)
-    } else {
+/// A file of a set by its kind, as LeCun names it (`train-images-idx3-ubyte`) or as it is unpacked elsewhere
+/// (`train-images.idx3-ubyte`), plain or gzip-compressed.
+fn find(dir: &Path, set: &str, kind: &str) -> Result<PathBuf> {
+    let name = format!("{set}-{kind}-ubyte");
+    let names = [name.clone(), format!("{set}-{}-ubyte", kind.replace('-', "."))];
+    let files = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]).map(|name| dir.join(name));
+    files.into_iter().find(|file| file.is_file()).ok_or_else(|| {
         let missing = if dir.is_dir() { format!("no {name} or .gz here") } else { "no such folder".to_owned() };
         let expected =
-            "expected the four MNIST-style files (train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte)";
-        Err(Error::file(dir, format!("{missing}; {expected}")))
-    }
+            "expected the MNIST-style files (train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte, or .idx3-ubyte)";
+        Error::file(dir, format!("{missing}; {expected}"))
+    })
 }
 
 /// The bytes and the dimensions of a file of rank N.

@@ -1,166 +1,193 @@
-//! NumPy archives: `frames`, `[N, T, C, H, W]`, spikes given per step, or `images`, `[N, C, H, W]`, already normalised,
-//! each with integer `labels`, `[N]`. Members may be stored or deflated; values are f32, f64 or u8 and kept as f32.
+//! NumPy archives: `frames`, `[N, T, C, H, W]`, inputs given per step, or `images`, `[N, C, H, W]`, each with whole `labels`, `[N]`.
+//!
+//! Real images are normalised already, and are taken as they are. Whole numbers (and booleans) are pixels, and are normalised,
+//! channel by channel: `(x/full − mean)/std` where the archive has `mean` and `std`, `[C]` or `[]`, with `full` the value of a white
+//! pixel, 255 unless it says so too; else by mean and standard deviation of all its pixels. Frames are taken as they are.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
-use ndarray_npy::npy::header::Header;
-use zip::ZipArchive;
-
+use super::npy::{Archive, Array, Kind};
 use super::source::{Contents, Values};
 use crate::error::{Error, Result};
 use crate::numeric::{Range, Shape};
 
 /// The most classes that labels may name; more is taken for an error in the file.
 const MOST_CLASSES: usize = 1 << 16;
-/// The longest accepted npy header, in bytes; NumPy writes 118 for plain arrays.
-const LONGEST_HEADER: usize = 1024;
-/// Bytes unpacked at a time: a whole number of elements of any size.
-const BLOCK: u64 = 1 << 16;
-
-/// How one element of a dtype is read. The f64 holds every accepted value exactly, except integers too large for a
-/// label.
-struct Element {
-    size: usize,
-    decode: fn(&[u8]) -> f64,
-}
-
-fn element(dtype: &str) -> Option<Element> {
-    let (size, decode): (usize, fn(&[u8]) -> f64) = match dtype {
-        "|u1" => (1, |bytes| f64::from(bytes[0])),
-        "<i4" => (4, |bytes| f64::from(i32::from_le_bytes(fixed(bytes)))),
-        "<i8" => (8, |bytes| i64::from_le_bytes(fixed(bytes)) as f64),
-        "<f4" => (4, |bytes| f64::from(f32::from_le_bytes(fixed(bytes)))),
-        "<f8" => (8, |bytes| f64::from_le_bytes(fixed(bytes))),
-        _ => return None,
-    };
-    Some(Element { size, decode })
-}
-
-fn fixed<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    std::array::from_fn(|i| bytes[i])
-}
+/// A white pixel, where an archive with `mean` and `std` does not say.
+const FULL: f64 = 255.0;
 
 /// Opens `frames` and `labels`.
 pub(super) fn open_frames(path: &Path) -> Result<Contents> {
     let mut archive = Archive::open(path)?;
-    let (values, [count, steps, channels, height, width]) = archive.floats("frames")?;
-    archive.finish(values, count, Some(steps), Shape { channels, height, width })
+    let (Array { values, .. }, [count, steps, channels, height, width]) = numbers(&mut archive, "frames")?;
+    close(&mut archive, Values::Floats(values, None), count, (Some(steps), Shape { channels, height, width }), vec![])
 }
 
 /// Opens `images` and `labels`.
 pub(super) fn open_images(path: &Path) -> Result<Contents> {
     let mut archive = Archive::open(path)?;
-    let (values, [count, channels, height, width]) = archive.floats("images")?;
-    archive.finish(values, count, None, Shape { channels, height, width })
+    let (Array { mut values, kind, .. }, [count, channels, height, width]) = numbers(&mut archive, "images")?;
+    let shape = Shape { channels, height, width };
+    if kind == Kind::Real {
+        if let Some(name) = ["mean", "std", "full"].into_iter().find(|name| archive.has(name)) {
+            let message = "normalises whole-numbered pixels, and `images` are real numbers, taken as they are; expected one of both";
+            return Err(archive.refuse(name, message.into()));
+        }
+        let notices = not_normalised(&values).into_iter().collect();
+        return close(&mut archive, Values::Floats(values, None), count, (None, shape), notices);
+    }
+    let pixels = Pixels::of(&mut archive, &values, shape)?;
+    let range = Range::of(values.iter().copied());
+    let notice = format!(
+        "`images` are whole numbers from {} to {}: pixels, normalised as (x - {})/{} by {}",
+        range.least,
+        range.greatest,
+        shown(&pixels.mean),
+        shown(&pixels.std),
+        pixels.source
+    );
+    pixels.normalise(&mut values, shape);
+    let ends = (0..channels).map(|c| [0.0, pixels.white].map(|x| pixels.value(x, c))).collect();
+    close(&mut archive, Values::Floats(values, Some(ends)), count, (None, shape), vec![notice])
 }
 
-struct Archive<'a> {
-    path: &'a Path,
-    zip: ZipArchive<BufReader<File>>,
+/// Adds the labels.
+fn close(
+    archive: &mut Archive,
+    values: Values,
+    count: usize,
+    (frame_steps, shape): (Option<usize>, Shape),
+    notices: Vec<String>,
+) -> Result<Contents> {
+    let (Array { values: numbers, kind, .. }, [labelled]) = archive.array("labels", |number| number)?;
+    if kind != Kind::Whole {
+        return Err(
+            archive.refuse("labels", "expected whole numbers: the class of each image or series, from 0".into())
+        );
+    }
+    if labelled != count {
+        return Err(Error::file(archive.path, format!("{labelled} labels for {count} images or series")));
+    }
+    if let Some(index) = numbers.iter().position(|number| !(0.0..MOST_CLASSES as f64).contains(number)) {
+        let message = format!("labels[{index}] is {}; expected 0 to {}", numbers[index], MOST_CLASSES - 1);
+        return Err(Error::file(archive.path, message));
+    }
+    let labels: Vec<u32> = numbers.iter().map(|&number| number as u32).collect();
+    let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
+    let range = values.range();
+    Ok(Contents { shape, frame_steps, classes, labels, values, range, notices })
 }
 
-impl<'a> Archive<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let zip = ZipArchive::new(BufReader::new(file))
-            .map_err(|error| Error::file(path, format!("expected an npz archive: {error}")))?;
-        Ok(Archive { path, zip })
+/// An array of at least one value, all finite.
+fn numbers<const N: usize>(archive: &mut Archive, name: &str) -> Result<(Array<f32>, [usize; N])> {
+    let (array, shape) = archive.array::<f32, N>(name, |number| number as f32)?;
+    if array.values.is_empty() {
+        return Err(archive.refuse(name, format!("has the shape {shape:?}: there is nothing in it")));
     }
-
-    fn finish(&mut self, values: Vec<f32>, count: usize, frame_steps: Option<usize>, shape: Shape) -> Result<Contents> {
-        let (numbers, [labelled]) = self.array("labels", &["|u1", "<i4", "<i8"], |number| number)?;
-        if labelled != count {
-            return Err(Error::file(self.path, format!("{labelled} labels for {count} images or series")));
+    if let Some(flat) = array.values.iter().position(|value| !value.is_finite()) {
+        let (mut rest, mut index) = (flat, shape);
+        for (index, dim) in index.iter_mut().zip(shape).rev() {
+            *index = rest % dim;
+            rest /= dim;
         }
-        if let Some(index) = numbers.iter().position(|number| !(0.0..MOST_CLASSES as f64).contains(number)) {
-            let message = format!("labels[{index}] is {}; expected 0 to {}", numbers[index], MOST_CLASSES - 1);
-            return Err(Error::file(self.path, message));
-        }
-        let labels: Vec<u32> = numbers.iter().map(|&number| number as u32).collect();
-        let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
-        let range = Range::of(values.iter().copied());
-        Ok(Contents { shape, frame_steps, classes, labels, values: Values::Floats(values), range })
+        let message = format!("{name}{index:?} is {}, not a finite f32", array.values[flat]);
+        return Err(Error::file(archive.path, message));
     }
+    Ok((array, shape))
+}
 
-    /// An array of at least one value, all finite.
-    fn floats<const N: usize>(&mut self, name: &str) -> Result<(Vec<f32>, [usize; N])> {
-        let (values, shape) = self.array(name, &["<f4", "<f8", "|u1"], |number| number as f32)?;
-        if values.is_empty() {
-            return Err(Error::file(self.path, format!("`{name}` has the shape {shape:?}: there is nothing in it")));
-        }
-        if let Some(flat) = values.iter().position(|value| !value.is_finite()) {
-            let (mut rest, mut index) = (flat, shape);
-            for (index, dim) in index.iter_mut().zip(shape).rev() {
-                *index = rest % dim;
-                rest /= dim;
+/// How an archive's pixels are normalised, channel by channel, in units of its pixels.
+struct Pixels {
+    mean: Vec<f64>,
+    std: Vec<f64>,
+    white: f32,
+    source: &'static str,
+}
+
+impl Pixels {
+    fn of(archive: &mut Archive, values: &[f32], shape: Shape) -> Result<Self> {
+        let channels = shape.channels;
+        let mut constants = |name: &str| -> Result<Option<Vec<f64>>> {
+            if !archive.has(name) {
+                return Ok(None);
             }
-            return Err(Error::file(self.path, format!("{name}{index:?} is {}, not a finite f32", values[flat])));
+            let Array { values, shape, .. } = archive.any(name, |number| number)?;
+            match values.len() {
+                1 => Ok(Some(vec![values[0]; channels])),
+                n if n == channels && shape.len() == 1 => Ok(Some(values)),
+                _ => Err(archive.refuse(name, format!("the shape is {shape:?}; expected [] or [{channels}]"))),
+            }
+        };
+        let (mean, std, full) = (constants("mean")?, constants("std")?, constants("full")?);
+        let is_positive = |values: &Option<Vec<f64>>| values.iter().flatten().all(|x| x.is_finite() && *x > 0.0);
+        for (name, values) in [("std", &std), ("full", &full)] {
+            if !is_positive(values) {
+                return Err(archive.refuse(name, "expected numbers above 0".into()));
+            }
         }
-        Ok((values, shape))
+        match (mean, std) {
+            (Some(mean), Some(std)) => {
+                let full = full.map_or(FULL, |full| full[0]);
+                let scaled = |values: Vec<f64>| values.into_iter().map(|x| x * full).collect();
+                Ok(Pixels { mean: scaled(mean), std: scaled(std), white: full as f32, source: "the file's constants" })
+            }
+            (None, None) if full.is_none() => Self::measured(archive, values, shape),
+            _ => Err(Error::file(
+                archive.path,
+                "holds some of `mean`, `std` and `full`; expected `mean` and `std`, or none",
+            )),
+        }
     }
 
-    /// The elements of a member and its shape; nothing is allocated on the word of a header.
-    fn array<T, const N: usize>(
-        &mut self,
-        name: &str,
-        dtypes: &[&str],
-        convert: fn(f64) -> T,
-    ) -> Result<(Vec<T>, [usize; N])> {
-        let path = self.path;
-        let refuse = |message: String| Error::file(path, format!("`{name}`: {message}"));
-        let names: Vec<String> = self.zip.file_names().map(str::to_owned).collect();
-        let member = format!("{name}.npy");
-        if !names.contains(&member) {
-            return Err(refuse(format!("no such array; the archive holds {}", names.join(", "))));
+    /// By all pixels of the file, exact up to their rounding.
+    fn measured(archive: &Archive, values: &[f32], shape: Shape) -> Result<Self> {
+        let (channels, plane) = (shape.channels, shape.height * shape.width);
+        let of = |c: usize| values.chunks(plane).skip(c).step_by(channels).flatten().map(|x| f64::from(*x));
+        let count = (values.len() / channels) as f64;
+        let mean: Vec<f64> = (0..channels).map(|c| of(c).sum::<f64>() / count).collect();
+        let variance = |c: usize| of(c).map(|x| (x - mean[c]).powi(2)).sum::<f64>() / count;
+        let std: Vec<f64> = (0..channels).map(|c| variance(c).sqrt()).collect();
+        if let Some(channel) = std.iter().position(|std| *std == 0.0) {
+            let message = format!("all pixels of channel {channel} are alike; such images cannot be normalised");
+            return Err(archive.refuse("images", message));
         }
-        let mut entry = self.zip.by_name(&member).map_err(|error| refuse(error.to_string()))?;
-        let size = entry.size();
-        let (header, header_len) = read_header(&mut entry).map_err(&refuse)?;
+        let white = Range::of(values.iter().copied()).greatest;
+        Ok(Pixels {
+            mean,
+            std,
+            white,
+            source: "the file's own statistics (arrays `mean`, `std` and `full` in it give those of a training)",
+        })
+    }
 
-        let dtype = header.type_descriptor.to_string();
-        let dtype = dtype.trim_matches('\'');
-        let element = element(dtype)
-            .filter(|_| dtypes.contains(&dtype))
-            .ok_or_else(|| refuse(format!("elements of type {dtype}; accepted are {}", dtypes.join(", "))))?;
-        let shape: [usize; N] = header
-            .shape
-            .as_slice()
-            .try_into()
-            .map_err(|_| refuse(format!("the shape is {:?}; expected {N} dimensions", header.shape)))?;
-        if header.layout.is_fortran() && N > 1 {
-            return Err(refuse("stored in Fortran order; save numpy.ascontiguousarray of it".to_owned()));
-        }
-        let unfit = || refuse(format!("the shape {shape:?} of {dtype} does not fit a member of {size} bytes"));
-        let declared = shape
-            .iter()
-            .try_fold(element.size as u64, |product, &dim| product.checked_mul(dim as u64))
-            .filter(|declared| declared.checked_add(header_len) == Some(size))
-            .ok_or_else(unfit)?;
+    fn value(&self, x: f32, channel: usize) -> f32 {
+        ((f64::from(x) - self.mean[channel]) / self.std[channel]) as f32
+    }
 
-        // One byte more than declared, so that the end is reached and with it the archive's checksum.
-        let mut data = entry.take(declared + 1);
-        let (mut values, mut block, mut held) = (Vec::new(), Vec::new(), 0);
-        while data.by_ref().take(BLOCK).read_to_end(&mut block).map_err(|error| refuse(error.to_string()))? > 0 {
-            values.extend(block.chunks_exact(element.size).map(|bytes| convert((element.decode)(bytes))));
-            held += block.len() as u64;
-            block.clear();
+    fn normalise(&self, values: &mut [f32], shape: Shape) {
+        for (i, plane) in values.chunks_mut(shape.height * shape.width).enumerate() {
+            plane.iter_mut().for_each(|x| *x = self.value(*x, i % shape.channels));
         }
-        if held == declared { Ok((values, shape)) } else { Err(unfit()) }
     }
 }
 
-/// The header of a npy member, format 1.0, and its length in bytes.
-fn read_header(entry: &mut impl Read) -> std::result::Result<(Header, u64), String> {
-    let mut bytes = vec![0; 10];
-    entry.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-    let len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    if !bytes.starts_with(b"\x93NUMPY\x01\x00") || len > LONGEST_HEADER {
-        return Err(format!("expected npy format 1.0 with a header of at most {LONGEST_HEADER} bytes"));
-    }
-    bytes.resize(10 + len, 0);
-    entry.read_exact(&mut bytes[10..]).map_err(|error| error.to_string())?;
-    let header = Header::from_reader(&mut bytes.as_slice()).map_err(|error| error.to_string())?;
-    Ok((header, bytes.len() as u64))
+/// What to say of real images that cannot be normalised ones: those have a mean near 0, a spread near 1, and either sign.
+fn not_normalised(values: &[f32]) -> Option<String> {
+    let (n, range) = (values.len() as f64, Range::of(values.iter().copied()));
+    let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
+    let std = (values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let normalised = range.least < 0.0 && range.greatest > 0.0 && mean.abs() <= std && (0.2..=5.0).contains(&std);
+    (!normalised).then(|| {
+        format!(
+            "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these are not normalised images, and are taken as they are; \
+             expected a mean near 0 and a spread near 1, or whole numbers for pixels",
+            range.least, range.greatest
+        )
+    })
+}
+
+/// Numbers of the channels, with four digits.
+fn shown(values: &[f64]) -> String {
+    let text: Vec<String> = values.iter().map(|x| format!("{x:.4}")).collect();
+    if text.len() == 1 { text[0].clone() } else { format!("[{}]", text.join(", ")) }
 }

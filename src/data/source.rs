@@ -27,6 +27,8 @@ pub(super) struct Contents {
     pub values: Values,
     /// What values they have.
     pub range: Range,
+    /// What the user should know of them.
+    pub notices: Vec<String>,
 }
 
 /// The values of all images.
@@ -34,8 +36,8 @@ pub(super) struct Contents {
 pub(super) enum Values {
     /// Raw bytes, with the table that normalises them.
     Bytes(Records, Normalisation),
-    /// Values as they are.
-    Floats(Vec<f32>),
+    /// Finished values; and those of black and white pixels, per channel, where they are known.
+    Floats(Vec<f32>, Option<Vec<[f32; 2]>>),
 }
 
 impl Values {
@@ -43,16 +45,24 @@ impl Values {
     pub fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         match self {
             Values::Bytes(records, normalisation) => normalisation.apply(&records.read(index)?, out),
-            Values::Floats(values) => out.copy_from_slice(&values[index * out.len()..][..out.len()]),
+            Values::Floats(values, _) => out.copy_from_slice(&values[index * out.len()..][..out.len()]),
         }
         Ok(())
+    }
+
+    /// What values there are, or can be.
+    pub fn range(&self) -> Range {
+        match self {
+            Values::Bytes(_, normalisation) => normalisation.range(),
+            Values::Floats(values, _) => Range::of(values.iter().copied()),
+        }
     }
 
     /// The value of a black pixel: of raw 0, or 0 where the normalisation is not known.
     pub fn black(&self, channel: usize) -> f32 {
         match self {
             Values::Bytes(_, normalisation) => normalisation.tables[channel][0],
-            Values::Floats(_) => 0.0,
+            Values::Floats(_, ends) => ends.as_ref().map_or(0.0, |ends| ends[channel][0]),
         }
     }
 
@@ -62,12 +72,12 @@ impl Values {
             Values::Bytes(_, Normalisation { tables, full }) => {
                 Some(tables.iter().map(|table| [table[0], table[usize::from(*full)]]).collect())
             }
-            Values::Floats(_) => None,
+            Values::Floats(_, ends) => ends.clone(),
         }
     }
 
-    /// Hashes the first `count` images of `len` values; of files on disk, their sizes.
-    pub fn hash(&self, count: usize, len: usize, hash: &mut Sha256) {
+    /// Hashes the first `count` images of `len` values.
+    pub fn hash(&self, count: usize, len: usize, hash: &mut Sha256) -> Result<()> {
         match self {
             Values::Bytes(records, normalisation) => {
                 for value in normalisation.tables.iter().flatten() {
@@ -75,23 +85,18 @@ impl Values {
                 }
                 let mut left = count;
                 for part in &records.0 {
-                    match &part.body.storage {
-                        Storage::Disk(_) => hash.update(part.body.size.to_le_bytes()),
-                        Storage::Memory(bytes) => {
-                            for record in bytes[part.start as usize..].chunks(part.stride as usize).take(left) {
-                                hash.update(&record[..part.pixels]);
-                            }
-                        }
-                    }
+                    (0..part.count.min(left))
+                        .try_for_each(|index| part.read(index).map(|record| hash.update(record)))?;
                     left = left.saturating_sub(part.count);
                 }
             }
-            Values::Floats(values) => {
+            Values::Floats(values, _) => {
                 for value in &values[..count * len] {
                     hash.update(value.to_le_bytes());
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -113,7 +118,7 @@ impl Normalisation {
     }
 
     /// What values there can be.
-    pub fn range(&self) -> Range {
+    fn range(&self) -> Range {
         Range::of(self.tables.iter().flat_map(|table| table[..=usize::from(self.full)].iter().copied()))
     }
 

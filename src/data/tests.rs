@@ -135,6 +135,13 @@ fn the_same_images_come_from_memory_and_from_disk() {
         }
     }
     let train = open("cifar10:.", cifar10.path(), Split::Train).unwrap();
+    let notices: Vec<String> = train.notices().collect();
+    assert_eq!(
+        notices,
+        [
+            "cifar10:.: 4 of the published 50000 training images; without data_batch_3.bin, data_batch_4.bin, data_batch_5.bin"
+        ]
+    );
     assert_eq!((train.labels(), train.classes()), (&[0, 1, 2, 3][..], 10));
     assert_eq!(image(&train, 3)[1024], ((f32::from((1024 * 31 + 3 * 17) as u8)) / 255.0 - 0.4822) / 0.1994);
     assert_eq!(open("cifar100:.", cifar100.path(), Split::Train).unwrap().labels(), [0, 1]);
@@ -153,24 +160,108 @@ fn npz_files_are_read_stored_and_deflated() {
         assert_eq!(image(&set, 2), frames.iter().skip(2 * 240).copied().collect::<Vec<_>>());
         npz(&dir.path().join("i.npz"), "images", &bytes, &[0, 1, 1], packed);
         let set = open("images:i.npz", dir.path(), Split::Train).unwrap();
-        assert_eq!((set.len(), set.frame_steps(), image(&set, 1)), (3, None, vec![4.0, 5.0, 6.0, 7.0]));
+        let (mean, std) = (5.5, (143.0f64 / 12.0).sqrt());
+        let expected = [4.0, 5.0, 6.0, 7.0].map(|x| ((x - mean) / std) as f32);
+        assert_eq!((set.len(), set.frame_steps(), image(&set, 1)), (3, None, expected.to_vec()));
+        assert!(
+            set.notices()
+                .next()
+                .unwrap()
+                .contains("whole numbers from 0 to 11: pixels, normalised as (x - 5.5000)/3.4521")
+        );
     }
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bntt");
     let set = open("frames:frames.npz", &golden, Split::Test).unwrap();
     assert_eq!((set.len(), set.frame_steps(), set.shape().len()), (6, Some(4), 2 * 12 * 12));
 }
 
+/// An archive of images with further arrays.
+fn images_npz(path: &Path, add: impl FnOnce(&mut NpzWriter<fs::File>)) {
+    let mut writer = NpzWriter::new(fs::File::create(path).unwrap());
+    writer.add_array("labels", &Array1::from(vec![0i64, 1])).unwrap();
+    add(&mut writer);
+    writer.finish().unwrap();
+}
+
+#[test]
+fn whole_numbered_images_are_pixels_and_normalised_by_what_the_file_says() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("i.npz");
+    let raw = Array4::from_shape_fn((2, 2, 1, 2), |(n, c, _, x)| (n * 4 + c * 2 + x) as i16);
+    images_npz(&path, |writer| {
+        writer.add_array("images", &raw).unwrap();
+        writer.add_array("mean", &Array1::from(vec![0.5f64, 0.25])).unwrap();
+        writer.add_array("std", &Array1::from(vec![0.5f64, 2.0])).unwrap();
+        writer.add_array("full", &ndarray::arr0(8.0f64)).unwrap();
+    });
+    let set = open("images:i.npz", dir.path(), Split::Test).unwrap();
+    let value = |raw: f64, c: usize| ((raw / 8.0 - [0.5, 0.25][c]) / [0.5, 2.0][c]) as f32;
+    assert_eq!(image(&set, 1), [value(4.0, 0), value(5.0, 0), value(6.0, 1), value(7.0, 1)]);
+    assert_eq!(set.contents.values.black(1), value(0.0, 1));
+    let is = Array4::from_shape_fn((2, 1, 1, 2), |(n, _, _, x)| (n + x) % 2 == 0);
+    images_npz(&path, |writer| writer.add_array("images", &is).unwrap());
+    assert_eq!(
+        image(&open("images:i.npz", dir.path(), Split::Test).unwrap(), 0),
+        [1.0, -1.0],
+        "booleans are pixels too"
+    );
+    let floats = raw.mapv(f32::from);
+    images_npz(&path, |writer| writer.add_array("images", &floats).unwrap());
+    let set = open("images:i.npz", dir.path(), Split::Test).unwrap();
+    assert_eq!(image(&set, 0), [0.0, 1.0, 2.0, 3.0], "real numbers are taken as they are");
+    assert!(
+        set.notices()
+            .next()
+            .unwrap()
+            .contains("`images` run from 0 to 7, mean 3.500, spread 2.291: these are not normalised")
+    );
+    let normalised = raw.mapv(|x| (f32::from(x) - 3.5) / 2.29);
+    images_npz(&path, |writer| writer.add_array("images", &normalised).unwrap());
+    assert_eq!(open("images:i.npz", dir.path(), Split::Test).unwrap().notices().count(), 0);
+}
+
+#[test]
+fn a_folder_of_test_images_alone_is_enough_where_only_they_are_asked_for() {
+    let dir = idx_folder();
+    for (old, new) in
+        [("t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"), ("t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte")]
+    {
+        fs::rename(dir.path().join(old), dir.path().join(new)).unwrap();
+    }
+    let test = open("idx:.", dir.path(), Split::Test).unwrap();
+    assert_eq!((test.len(), test.classes(), test.notices().count()), (2, 3, 0), "as they are unpacked elsewhere");
+    fs::remove_file(dir.path().join("train-images-idx3-ubyte.gz")).unwrap();
+    fs::remove_file(dir.path().join("train-labels-idx1-ubyte")).unwrap();
+    let test = open("idx:.", dir.path(), Split::Test).unwrap();
+    assert!((image(&test, 0).iter().chain(&image(&test, 1)).sum::<f32>()).abs() < 1e-5, "normalised by themselves");
+    assert!(test.notices().next().unwrap().contains("no training images here"));
+    assert!(open("idx:.", dir.path(), Split::Train).is_err());
+}
+
 #[test]
 fn a_fingerprint_follows_the_contents() {
     let (dir, base) = (idx_folder(), Path::new(""));
-    let of = |spec, base, split| open(spec, base, split).unwrap().fingerprint();
+    let of = |spec, base, split| open(spec, base, split).unwrap().fingerprint().unwrap();
     let digits = of("digits", base, Split::Train);
     assert_eq!((digits.len(), &digits), (16, &of("digits", base, Split::Train)));
     assert_ne!(digits, of("digits", base, Split::Test));
-    assert_ne!(digits, open("digits", base, Split::Train).unwrap().limit(9).fingerprint());
+    assert_ne!(digits, open("digits", base, Split::Train).unwrap().limit(9).fingerprint().unwrap());
     let before = of("idx:.", dir.path(), Split::Test);
     fs::write(dir.path().join("t10k-images-idx3-ubyte"), idx(&[2, 2, 3], &[9; 12])).unwrap();
     assert_ne!(before, of("idx:.", dir.path(), Split::Test));
+}
+
+#[test]
+fn a_set_on_disk_is_named_by_its_contents_too() {
+    let (idx, cifar) = (idx_folder(), cifar_folder(1));
+    for (spec, dir, file) in [("idx:.", &idx, "t10k-images-idx3-ubyte"), ("cifar10:.", &cifar, "test_batch.bin")] {
+        let on_disk = || Dataset::open_within(spec, dir.path(), Split::Test, 0).unwrap().fingerprint().unwrap();
+        assert_eq!(on_disk(), open(spec, dir.path(), Split::Test).unwrap().fingerprint().unwrap());
+        let (before, mut bytes) = (on_disk(), fs::read(dir.path().join(file)).unwrap());
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(dir.path().join(file), bytes).unwrap();
+        assert_ne!(before, on_disk(), "{spec}: another pixel, the same size");
+    }
 }
 
 #[test]

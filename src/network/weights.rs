@@ -5,11 +5,13 @@ use std::path::Path;
 
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::Uniform;
+use sha2::{Digest, Sha256};
 
 use super::companion::{self, CompanionWeights};
 use super::model::{Layer, LayerKind, Model};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
+use crate::numeric::hex;
 use crate::profile::CompanionForm;
 use crate::rng::{Stream, Substream, stream_key};
 
@@ -168,6 +170,26 @@ impl Network {
             }
         }
         Checkpoint { tensors, metadata }
+    }
+
+    /// The SHA-256 of all that a chip is made of: weights, masks and norms. How often the norms were estimated makes no chip.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |values: &[f32]| {
+            hash.update((values.len() as u64).to_le_bytes());
+            hash.update(bytemuck::cast_slice::<f32, u8>(values));
+        };
+        for LayerWeights { rram, sram, norm } in &self.layers {
+            add(rram);
+            let kept = sram.as_ref().and_then(|array| array.kept.as_ref());
+            add(sram.as_ref().map_or(&[], |array| &array.latent));
+            add(&kept.map_or(vec![], |kept| kept.iter().map(|kept| f32::from(u8::from(*kept))).collect()));
+            let of_norm = |values: fn(&Norm) -> &Vec<f32>| norm.as_ref().map_or(&[][..], |norm| values(norm));
+            for values in [of_norm(|norm| &norm.gamma), of_norm(|norm| &norm.mean), of_norm(|norm| &norm.var)] {
+                add(values);
+            }
+        }
+        hex(&hash.finalize())
     }
 
     /// Whether every weight and statistic is a finite number.

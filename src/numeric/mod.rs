@@ -1,6 +1,7 @@
 //! Ground: shapes, ranges, the exact-sum grid, products and sample statistics.
 
 pub mod grid;
+pub mod half;
 mod range;
 pub mod stats;
 pub mod unrolling;
@@ -8,6 +9,11 @@ pub mod unrolling;
 use rayon::prelude::*;
 
 pub use range::Range;
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Values of a chunk that one thread goes through.
 const CHUNK: usize = 1 << 14;

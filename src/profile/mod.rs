@@ -46,18 +46,12 @@ pub struct Profile {
     /// The companion SRAM array.
     pub sram: Sram,
     /// The neurons' arithmetic.
-    #[serde(skip_serializing_if = "NeuronFormat::is_float")]
     pub neuron: NeuronFormat,
     /// What events and parts cost.
-    #[serde(skip_serializing_if = "is_free")]
     pub cost: Cost,
     /// Layers that differ, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub layer: BTreeMap<String, LayerProfile>,
-}
-
-fn is_free(cost: &Cost) -> bool {
-    !cost.any()
 }
 
 /// `[layer.NAME.rram]` and `[layer.NAME.sram]`: the same keys for one layer; what they leave out is the profile's.
@@ -82,12 +76,7 @@ pub struct Tile {
     pub inputs: TileInputs,
     /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
     /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
-    #[serde(skip_serializing_if = "is_zero")]
     pub input_bits: u32,
-}
-
-fn is_zero(bits: &u32) -> bool {
-    *bits == 0
 }
 
 impl Default for Tile {

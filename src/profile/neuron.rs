@@ -45,12 +45,6 @@ impl Default for NeuronFormat {
     }
 }
 
-impl NeuronFormat {
-    pub(super) fn is_float(&self) -> bool {
-        self.membrane_bits == 0
-    }
-}
-
 /// What becomes of a potential beyond the membrane's ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

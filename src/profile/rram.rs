@@ -21,24 +21,15 @@ pub struct Rram {
     /// Programming variation.
     pub variation: Variation,
     /// The cells, where conductances are modelled.
-    #[serde(skip_serializing_if = "is_default")]
     pub cell: Cell,
     /// How cells are programmed.
-    #[serde(skip_serializing_if = "is_default")]
     pub program: Programming,
     /// Cells and lines that do not work.
-    #[serde(skip_serializing_if = "is_default")]
     pub faults: Faults,
     /// What time does to programmed cells.
-    #[serde(skip_serializing_if = "is_default")]
     pub drift: Drift,
     /// How far a read lands from a cell's conductance.
-    #[serde(skip_serializing_if = "is_default")]
     pub read: Read,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// A weight quantiser; see [`crate::device::quantise`].
@@ -123,32 +114,24 @@ pub struct Variation {
     /// Standard deviation: of ln(w/q) or ln(G/target) for `lognormal`, of w/q or G/target for `gaussian`. Dimensionless.
     pub sigma: f64,
     /// Standard deviation of G for `gaussian` in place of `sigma`, in microsiemens.
-    #[serde(skip_serializing_if = "is_default")]
     pub sigma_us: f64,
     /// Standard deviations of ln(w/q) or ln(G/target) for `per_level`, from level 1 on; higher levels have the last, level 0
     /// the first.
-    #[serde(skip_serializing_if = "is_default")]
     pub levels: Vec<f64>,
     /// For `polynomial`: the standard deviation in microsiemens is `Σ coefficients[i]·G^i`, not below 0, G in microsiemens.
-    #[serde(skip_serializing_if = "is_default")]
     pub coefficients: Vec<f64>,
     /// The conductances that the polynomial was fitted to, in microsiemens.
-    #[serde(skip_serializing_if = "is_default")]
     pub fitted_us: Option<[f64; 2]>,
     /// For `table`: a CSV file of columns g_us, mean_us, sigma_us.
     #[serde(skip_serializing)]
     pub file: Option<String>,
     /// For `table`: its rows of target, mean and standard deviation in microsiemens, by rising target.
-    #[serde(skip_serializing_if = "is_default")]
     pub table: Vec<[f64; 3]>,
     /// Standard deviation of ln G that all chips of a seed, one lot, share.
-    #[serde(skip_serializing_if = "is_default")]
     pub lot_sigma: f64,
     /// Standard deviation of ln G that all cells of a chip share.
-    #[serde(skip_serializing_if = "is_default")]
     pub die_sigma: f64,
     /// Standard deviation of ln G that all cells of a tile share.
-    #[serde(skip_serializing_if = "is_default")]
     pub tile_sigma: f64,
     /// Multiplies all of them; what designers sweep.
     pub scale: f64,

@@ -23,19 +23,14 @@ pub struct Sram {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
     /// Elements are left out that are not above this share of their layer's largest: pruning without training.
-    #[serde(skip_serializing_if = "is_nothing")]
     pub threshold: f64,
     /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
     pub sum_bits: u32,
     /// Bits behind the shifter, with the sign; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
     pub shifter_bits: u32,
     /// Bits of the adder behind shifter and converter, with the sign; 0 is no limit.
-    #[serde(skip_serializing_if = "is_zero")]
     pub adder_bits: u32,
     /// What becomes of the bits that a negative shift moves below the array's own unit.
-    #[serde(skip_serializing_if = "Rounding::is_exact")]
     pub round: Rounding,
 }
 
@@ -48,20 +43,6 @@ pub enum Rounding {
     Exact,
     /// They are cut off, towards minus infinity.
     Floor,
-}
-
-impl Rounding {
-    fn is_exact(&self) -> bool {
-        *self == Rounding::Exact
-    }
-}
-
-fn is_zero(bits: &u32) -> bool {
-    *bits == 0
-}
-
-fn is_nothing(share: &f64) -> bool {
-    *share == 0.0
 }
 
 /// How companion arrays are trained and run; in a checkpoint, how they were.

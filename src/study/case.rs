@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::network::lif::Lif;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::origin;
-use crate::profile::{Profile, Sram, SramInit};
+use crate::profile::{Profile, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
 
 /// An error with its place where hardware, as a document says it, is not for a model, or names a network that is not there.
@@ -44,7 +44,7 @@ pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Mod
 pub(super) struct Case<'a> {
     pub profile: &'a Profile,
     pub model: &'a Model,
-    /// The network, and the SHA-256 of its checkpoint.
+    /// The network, and its [`Network::hash`].
     pub network: (&'a Network, &'a str),
     pub encoding: Encoding,
     /// The seed of chips and encoding.
@@ -63,7 +63,9 @@ pub(super) struct Case<'a> {
 impl<'a> Case<'a> {
     /// What its chips are made from, converters without the ranges that they ask for.
     pub fn blueprint(&self) -> Result<Blueprint<'a>> {
-        Blueprint::new(self.profile, self.model, self.network.0, self.inputs()?, self.seed)
+        let others = self.profiled.into_iter().chain(self.adapt.map(|(_, training)| training));
+        let of_data = std::iter::once(self.data).chain(others).flat_map(Dataset::notices);
+        Ok(Blueprint::new(self.profile, self.model, self.network.0, self.inputs()?, self.seed)?.remarked(of_data))
     }
 
     /// What its chips' inputs are: wide enough for all images that run through them.
@@ -76,25 +78,18 @@ impl<'a> Case<'a> {
     }
 
     /// What names its trials: the hash of all that determines them.
-    pub fn key(&self, blueprint: &Blueprint) -> Key {
-        let Case { profile, model, network: (_, checkpoint), encoding, seed, data, .. } = self;
-        let mut effective = (*profile).clone();
-        if !profile.has_companions() {
-            // The keys of an array that is not there determine nothing.
-            effective.amend(|_, sram| *sram = Sram::default());
-        }
-        let mut identity = json!({
-            "profile": effective, "model": model, "encoding": encoding, "checkpoint_sha256": checkpoint,
-            "data_fingerprint": data.fingerprint(), "images": data.len(), "seed": seed,
-            "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
-        });
+    pub fn key(&self, blueprint: &Blueprint) -> Result<Key> {
+        let Case { network: (_, network), data, .. } = self;
+        let mut identity = blueprint.identity();
+        identity["network"] = (*network).into();
+        identity["data_fingerprint"] = data.fingerprint()?.into();
         if let Some(profiled) = self.profiled {
-            identity["calibration_data_fingerprint"] = profiled.fingerprint().into();
+            identity["calibration_data_fingerprint"] = profiled.fingerprint()?.into();
         }
         if let Some((sample, training)) = self.adapt {
             // What the images are called determines nothing.
             identity["adapt"] = json!({ "batches": sample.batches, "images": sample.images });
-            identity["adapt_data_fingerprint"] = training.fingerprint().into();
+            identity["adapt_data_fingerprint"] = training.fingerprint()?.into();
         }
         if let Some(rule) = self.exit {
             // Events are counted for each image up to its own step.
@@ -103,7 +98,7 @@ impl<'a> Case<'a> {
         if let Some(attack) = self.attack {
             identity["attack"] = json!(attack);
         }
-        Key::of(&origin("trial", identity))
+        Ok(Key::of(&origin("trial", identity)))
     }
 
     /// The same with the ranges.
@@ -128,5 +123,161 @@ impl<'a> Case<'a> {
             .filter(|earlier| *earlier.encoder() == encoder)
             .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
         Ok(evaluation.exiting(exit.map(|rule| rule.of(network))).preparing(self.adapt.map(adapted).transpose()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::Name;
+    use crate::data::Split;
+    use crate::network::companion::CompanionWeights;
+    use crate::profile::{Combine, CompanionForm, Scheme};
+
+    /// Everything that a case borrows, to be changed one by one.
+    #[derive(Clone)]
+    struct Inputs {
+        profile: Vec<String>,
+        model: Vec<&'static str>,
+        network: Network,
+        encoding: Encoding,
+        seed: u64,
+        data: (&'static str, usize),
+        profiled: Option<usize>,
+        adapt: Option<(Sample, usize)>,
+        exit: Option<ExitRule>,
+        attack: Option<Plan>,
+    }
+
+    fn model(set: &[&str]) -> Model {
+        let mut document = Document::parse_text(
+            Path::new("m.toml"),
+            "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = [{ conv = 4 }]".into(),
+        )
+        .unwrap();
+        set.iter().for_each(|assignment| document.set_model(assignment).unwrap());
+        Model::from_document(&document).unwrap()
+    }
+
+    impl Inputs {
+        fn key(&self) -> Key {
+            let open = |split, images| Dataset::open("digits", Path::new(""), split).unwrap().limit(images);
+            let split = if self.data.0 == "test" { Split::Test } else { Split::Train };
+            let (profile, model) = (Profile::ideal(&self.profile).unwrap(), model(&self.model));
+            let (hash, data) = (self.network.hash(), open(split, self.data.1));
+            let profiled = self.profiled.map(|images| open(Split::Train, images));
+            let training = self.adapt.as_ref().map(|(_, images)| open(Split::Train, *images));
+            let case = Case {
+                profile: &profile,
+                model: &model,
+                network: (&self.network, &hash),
+                encoding: self.encoding,
+                seed: self.seed,
+                data: &data,
+                profiled: profiled.as_ref(),
+                adapt: self.adapt.as_ref().map(|(sample, _)| sample).zip(training.as_ref()),
+                exit: self.exit,
+                attack: self.attack.as_ref(),
+            };
+            case.key(&case.blueprint().unwrap()).unwrap()
+        }
+    }
+
+    fn inputs() -> Inputs {
+        let mut network = Network::xavier(&model(&[]), 1);
+        let latent = network.layers[0].rram.clone();
+        network.layers[0].sram = Some(CompanionWeights { kept: Some(vec![true; latent.len()]), latent });
+        network.form = Some(CompanionForm { scheme: Scheme::Integer, combine: Combine::Sum });
+        Inputs {
+            profile: vec!["sram.bits=3".into()],
+            model: vec![],
+            network,
+            encoding: Encoding::Poisson,
+            seed: 1,
+            data: ("test", 9),
+            profiled: Some(40),
+            adapt: Some((Sample { batches: 2, images: 8, data: None }, 40)),
+            exit: Some(ExitRule::Confidence(0.5)),
+            attack: Some(Plan { method: Name::Pgd, steps: Some(3), step_size: None, epsilon: vec![0.1] }),
+        }
+    }
+
+    type Change = (&'static str, fn(&mut Inputs));
+
+    #[test]
+    fn each_thing_that_determines_a_trial_is_in_its_name() {
+        let changes: &[Change] = &[
+            ("a weight", |i| i.network.layers[0].rram[3] += 0.5),
+            ("a companion's weight", |i| i.network.layers[0].sram.as_mut().unwrap().latent[3] += 0.5),
+            ("a companion's mask", |i| i.network.layers[0].sram.as_mut().unwrap().kept.as_mut().unwrap()[3] = false),
+            ("γ", |i| i.network.layers[0].norm.as_mut().unwrap().gamma[1] = 0.7),
+            ("a norm's mean", |i| i.network.layers[0].norm.as_mut().unwrap().mean[1] = 0.7),
+            ("a norm's variance", |i| i.network.layers[0].norm.as_mut().unwrap().var[1] = 0.7),
+            ("the companion's quantiser", |i| i.network.form.as_mut().unwrap().scheme = Scheme::Uniform),
+            ("the companion's combination", |i| i.network.form.as_mut().unwrap().combine = Combine::Average),
+            ("how the companion was trained", |i| i.network.form = None),
+            ("the profile", |i| i.profile.push("rram.weight_bits=3".into())),
+            ("the model", |i| i.model.push("neuron.leak=0.5")),
+            ("the encoding, and with it the inputs", |i| i.encoding = Encoding::Direct),
+            ("the seed", |i| i.seed = 2),
+            ("the images", |i| i.data = ("training", 9)),
+            ("how many images", |i| i.data.1 = 8),
+            ("what ranges are profiled on", |i| i.profiled = Some(39)),
+            ("whether ranges are profiled", |i| i.profiled = None),
+            ("how many batches it is adapted on", |i| i.adapt.as_mut().unwrap().0.batches = 3),
+            ("of how many images", |i| i.adapt.as_mut().unwrap().0.images = 9),
+            ("of which set", |i| i.adapt.as_mut().unwrap().1 = 39),
+            ("whether it is adapted", |i| i.adapt = None),
+            ("the rule of early exit", |i| i.exit = Some(ExitRule::Gamma(0.5))),
+            ("its threshold", |i| i.exit = Some(ExitRule::Confidence(0.6))),
+            ("whether it stops early", |i| i.exit = None),
+            ("the attack", |i| {
+                i.attack = Some(Plan { method: Name::Fgsm, steps: None, step_size: None, epsilon: vec![0.1] });
+            }),
+            ("its steps", |i| i.attack.as_mut().unwrap().steps = Some(4)),
+            ("their size", |i| i.attack.as_mut().unwrap().step_size = Some(0.01)),
+            ("its ε", |i| i.attack.as_mut().unwrap().epsilon = vec![0.2]),
+            ("whether it is attacked", |i| i.attack = None),
+        ];
+        let mut seen = vec![("nothing", inputs().key())];
+        for (what, change) in changes {
+            let mut changed = inputs();
+            change(&mut changed);
+            let key = changed.key();
+            let same: Vec<&str> = seen.iter().filter(|(_, other)| *other == key).map(|(other, _)| *other).collect();
+            assert!(same.is_empty(), "{what} changed, and the name is that of: {same:?}");
+            seen.push((what, key));
+        }
+    }
+
+    #[test]
+    fn what_determines_nothing_is_not() {
+        let changes: &[Change] = &[
+            ("what a profile is called", |i| i.profile.push("name=other".into())),
+            ("what a model is called", |i| i.model.push("name=other")),
+            ("a key without effect", |i| i.profile.push("neuron.leak_bits=3".into())),
+            ("how often norms were estimated", |i| i.network.layers[0].norm.as_mut().unwrap().tracked[0] = 9),
+            ("what a set is called", |i| i.adapt.as_mut().unwrap().0.data = Some("digits".into())),
+        ];
+        for (what, change) in changes {
+            let mut changed = inputs();
+            change(&mut changed);
+            assert_eq!(changed.key(), inputs().key(), "{what}");
+        }
+    }
+
+    #[test]
+    fn another_networks_array_is_in_the_name_by_its_tensors_not_by_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = |name: &str, seed: u64| {
+            let file = folder.path().join(name);
+            Network::xavier(&model(&[]), seed).to_checkpoint(&model(&[]), json!({})).write(&file).unwrap();
+            let mut inputs = inputs();
+            inputs.network = Network::xavier(&model(&[]), 1);
+            inputs.profile.push(format!("sram.init=checkpoint:{}", file.display()));
+            inputs.key()
+        };
+        assert_eq!(written("one.safetensors", 5), written("other.safetensors", 5));
+        assert_ne!(written("one.safetensors", 5), written("one.safetensors", 6));
     }
 }

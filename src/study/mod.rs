@@ -10,6 +10,7 @@ pub mod store;
 pub mod sweep;
 pub mod table;
 pub mod trial;
+mod watch;
 
 use crate::report;
 

@@ -93,7 +93,7 @@ impl Quickstart {
             "quickstart",
             json!({
                 "model": self.model, "profile": Profile::from_document(&self.profile)?, "train": self.recipe,
-                "data": "digits", "data_fingerprint": [self.training.fingerprint(), self.test.fingerprint()],
+                "data": "digits", "data_fingerprint": [self.training.fingerprint()?, self.test.fingerprint()?],
                 "scales": SCALES, "chips": CHIPS, "seed": SEED, "residual": RESIDUAL,
             }),
         );

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,12 +31,27 @@ pub struct Store {
 struct Shared {
     file: File,
     written: AtomicBool,
+    /// What a disk refused behind our back: it says so once, and the next call that can tell does.
+    failed: Mutex<Option<std::io::Error>>,
 }
 
 impl Shared {
     /// Brings to the disk what is not there.
-    fn sync(&self) -> std::io::Result<()> {
-        if self.written.swap(false, Ordering::AcqRel) { self.file.sync_data() } else { Ok(()) }
+    fn sync(&self) {
+        if self.written.swap(false, Ordering::AcqRel)
+            && let Err(error) = self.file.sync_data()
+        {
+            *self.failed() = Some(error);
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<std::io::Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An error where the disk has refused anything since the last call.
+    fn check(&self) -> std::io::Result<()> {
+        self.failed().take().map_or(Ok(()), Err)
     }
 }
 
@@ -69,28 +84,39 @@ impl Store {
         if whole == 0 {
             file.write_all(HEADER.as_bytes()).map_err(io)?;
         }
-        let shared = Arc::new(Shared { file, written: AtomicBool::new(true) });
+        let shared = Arc::new(Shared { file, written: AtomicBool::new(true), failed: Mutex::new(None) });
         let (sender, ended) = channel::<()>();
         let syncing = shared.clone();
         let thread = std::thread::spawn(move || {
             while ended.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
-                // What fails here fails at the next write, or at the end.
-                let _ = syncing.sync();
+                syncing.sync();
             }
         });
         Ok(Store { shared, path: path.to_path_buf(), end: Some((sender, thread)) })
     }
 
-    /// Appends one trial.
-    pub fn push(&mut self, trial: &Trial) -> Result<()> {
-        (&self.shared.file).write_all(trial.line().as_bytes()).map_err(Error::io(&self.path))?;
+    /// Appends one trial that a backend ran.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the disk refuses it, or has refused an earlier one; [`Error::File`] where it could not be read again.
+    pub fn push(&mut self, trial: &Trial, backend: &str) -> Result<()> {
+        self.shared.check().map_err(Error::io(&self.path))?;
+        let line = trial.line(backend);
+        if line.strip_suffix('\n').and_then(Trial::from_line).as_ref() != Some(trial) {
+            return Err(Error::file(
+                &self.path,
+                format!("chip {} cannot be written as a line that reads as it", trial.chip),
+            ));
+        }
+        (&self.shared.file).write_all(line.as_bytes()).map_err(Error::io(&self.path))?;
         self.shared.written.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Brings everything to the disk.
     pub fn close(self) -> Result<()> {
-        self.shared.sync().map_err(Error::io(&self.path))
+        self.shared.sync();
+        self.shared.check().map_err(Error::io(&self.path))
     }
 }
 
@@ -99,7 +125,7 @@ impl Drop for Store {
         let Some((sender, thread)) = self.end.take() else { return };
         drop(sender);
         let _ = thread.join();
-        let _ = self.shared.sync();
+        self.shared.sync();
     }
 }
 
@@ -137,28 +163,15 @@ fn whole_lines(file: &mut File, path: &Path) -> Result<u64> {
     let (mut reader, mut line, mut whole) = (BufReader::new(&mut *file), Vec::new(), 0);
     loop {
         line.clear();
-        let read = (&mut reader).take_line(&mut line).map_err(io)?;
+        let read = reader.read_until(b'\n', &mut line).map_err(io)?;
         if whole == 0 && !HEADER.as_bytes().starts_with(&line) {
-            return Err(Error::file(path, "not a file of trials; expected its header, or an empty file"));
+            let message = "not a file of trials of this version; expected its header, or an empty file";
+            return Err(Error::file(path, message));
         }
         if !line.ends_with(b"\n") {
             return Ok(whole);
         }
         whole += read as u64;
-    }
-}
-
-/// A line of a file of trials is short; what is longer is none.
-const LONGEST_LINE: u64 = 1 << 12;
-
-trait TakeLine {
-    /// Reads a line with its end, or what there is of it.
-    fn take_line(self, line: &mut Vec<u8>) -> std::io::Result<usize>;
-}
-
-impl<R: BufRead> TakeLine for &mut R {
-    fn take_line(self, line: &mut Vec<u8>) -> std::io::Result<usize> {
-        std::io::Read::take(self, LONGEST_LINE).read_until(b'\n', line)
     }
 }
 
@@ -198,7 +211,7 @@ fn each(folder: &Path, mut found: impl FnMut(Trial)) -> Result<()> {
         let mut line = Vec::new();
         loop {
             line.clear();
-            if (&mut reader).take_line(&mut line).map_err(Error::io(&path))? == 0 {
+            if reader.read_until(b'\n', &mut line).map_err(Error::io(&path))? == 0 {
                 break;
             }
             let whole = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
@@ -241,7 +254,7 @@ mod tests {
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(&folder.path().join(shard_name(1, 1))).unwrap();
-        (0..3).for_each(|chip| store.push(&trial(chip)).unwrap());
+        (0..3).for_each(|chip| store.push(&trial(chip), "a card (Vulkan), 8").unwrap());
         store.close().unwrap();
         let other = Key::of(&serde_json::json!({"a": 1}));
         let found = read(folder.path(), [trial(0).key, other].into_iter()).unwrap();
@@ -256,14 +269,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
         let mut store = Store::open(&path).unwrap();
-        store.push(&trial(0)).unwrap();
+        store.push(&trial(0), "cpu").unwrap();
         let one = std::fs::read(&path).unwrap().len();
-        store.push(&trial(1)).unwrap();
+        store.push(&trial(1), "cpu").unwrap();
         drop(store);
         let bytes = std::fs::read(&path).unwrap();
         for cut in 0..bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            Store::open(&path).unwrap().push(&trial(7)).unwrap();
+            Store::open(&path).unwrap().push(&trial(7), "cpu").unwrap();
             assert_eq!(chips(folder.path()), if cut < one { vec![7] } else { vec![0, 7] }, "cut at {cut}");
         }
     }
@@ -273,7 +286,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(shard_name(1, 1));
         let mut store = Store::open(&path).unwrap();
-        (0..3).for_each(|chip| store.push(&trial(chip)).unwrap());
+        (0..3).for_each(|chip| store.push(&trial(chip), "a card (Vulkan), 8").unwrap());
         drop(store);
         let bytes = std::fs::read(&path).unwrap();
         for at in HEADER.len()..bytes.len() {

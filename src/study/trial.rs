@@ -154,16 +154,17 @@ impl Trial {
         100.0 * self.correct as f64 / self.images as f64
     }
 
-    /// The line of a file, with its end.
-    pub fn line(&self) -> String {
+    /// The line of a file, with its end; what ran it is for the reader alone.
+    pub fn line(&self, backend: &str) -> String {
         let Trial { key, chip, correct, images, spikes, sram_bytes, steps, clipped, saturated, energy_fj, split } =
             self;
         let energy = energy_fj.map_or(String::new(), |fj| fj.to_string());
         let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(";");
         let Split { layer_spikes, layer_fj, component_fj } = split;
         let split = [layer_spikes, layer_fj, component_fj].map(|numbers| list(numbers)).join(",");
+        let backend = backend.replace([',', ';', '"', '\n', '\r'], " ");
         let text = format!(
-            "{key},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated},{energy},{split}"
+            "{key},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated},{energy},{split},{backend}"
         );
         format!("{text},{}\n", check(&text))
     }
@@ -201,7 +202,7 @@ impl Trial {
 
 /// The first line of a file.
 pub(super) const HEADER: &str = "key,chip,correct,images,spikes,sram_bytes,steps,clipped,saturated,energy_fj,\
-                      layer_spikes,layer_fj,component_fj,check\n";
+                      layer_spikes,layer_fj,component_fj,backend,check\n";
 
 /// Digits that tell a line as it was written from one that a disk has made.
 fn check(text: &str) -> String {

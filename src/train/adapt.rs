@@ -31,12 +31,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::layer::{LayerPass, Operands, Signal};
-use super::memory_bytes;
 use crate::chip::{Blueprint, Chip, ProgrammedLayer};
 use crate::crossbar::sums::{Input, Kernel};
 use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::network::weights::Norm;
 use crate::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
 
@@ -224,13 +224,6 @@ fn check_memory(model: &Model, sample: &Sample, encoder: &Encoder) -> Result<()>
     let largest = model.layers().iter().map(|layer| layer.input.len() + layer.output.len()).max().unwrap_or(0);
     let per_image = batches * Inputs::image_bytes(encoder, model.steps) + size_of::<f32>() * largest * model.steps;
     let needed = (per_image as u64).saturating_mul(*images as u64);
-    match memory_bytes() {
-        Some(there) if needed > there => Err(Error::Mismatch(format!(
-            "adapting on {batches} batches of {images} images needs some {} GB of memory, this machine has {} GB; \
-             expected fewer or smaller batches",
-            needed >> 30,
-            there >> 30
-        ))),
-        _ => Ok(()),
-    }
+    let what = format!("adapting on {batches} batches of {images} images");
+    memory::check(&what, needed, "expected fewer or smaller batches")
 }

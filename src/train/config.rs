@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Document;
+use crate::effect::Idle;
 use crate::error::Result;
 use crate::network::Encoding;
 
@@ -129,9 +130,13 @@ impl Default for Recipe {
 impl Recipe {
     /// The learning rate of an epoch (from 0).
     pub fn rate(&self, epoch: usize) -> f32 {
-        let start = |m: &f64| ((self.epochs as f64 * m).floor() as usize).max(1);
-        let passed = self.milestones.iter().filter(|m| epoch >= start(m)).count();
+        let passed = self.milestones.iter().filter(|m| epoch >= self.rate_falls_at(**m)).count();
         (0..passed).fold(self.learning_rate, |rate, _| rate * 0.1)
+    }
+
+    /// The epoch (from 0) that a milestone lies at.
+    fn rate_falls_at(&self, milestone: f64) -> usize {
+        ((self.epochs as f64 * milestone).floor() as usize).max(1)
     }
 }
 
@@ -148,6 +153,20 @@ impl TrainFile {
         file.profile = file.profile.as_deref().map(|path| join("profile", path));
         file.init = file.init.as_deref().map(|path| join("init", path));
         Ok(file)
+    }
+
+    /// Keys that were set, not to their default, and have no effect.
+    pub fn idle(&self) -> Idle {
+        let Recipe { epochs, milestones, .. } = &self.train;
+        let passed = milestones.iter().any(|m| self.train.rate_falls_at(*m) < *epochs);
+        let mut idle = Idle::new();
+        if *milestones != Recipe::default().milestones && !milestones.is_empty() && !passed {
+            idle.insert("train.milestones".into(), "they lie behind the last epoch");
+        }
+        if self.prune.is_some_and(|prune| prune.lambda == 0.0 && prune.ratio != Prune::default().ratio) {
+            idle.insert("prune.ratio".into(), "prune.lambda = 0 leaves the lasso out");
+        }
+        idle
     }
 
     fn validate(&self, document: &Document) -> Result<()> {

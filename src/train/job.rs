@@ -10,6 +10,7 @@ use crate::config::{Document, Overrides};
 use crate::crossbar::image::{IMAGE, Image};
 use crate::data::{Dataset, Split};
 use crate::device::Draw;
+use crate::effect::{self, Beside};
 use crate::engine::calibrate::with_ranges;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, check_fit};
@@ -88,7 +89,8 @@ impl Job {
         };
         let mut configuration = json!({
             "model": model, "profile": profile, "train": file.train, "encoding": encoding, "inputs": inputs, "data": data.spec(),
-            "data_fingerprint": data.fingerprint(), "init_sha256": init_hash,
+            "data_fingerprint": data.fingerprint()?, "init_sha256": init_hash,
+            "start": { "tensors": start.to_checkpoint(&model, Value::Null).hash(), "companion": start.form },
         });
         let also = [("prune", json!(file.prune)), ("companion_sha256", json!(companion_hash))];
         for (key, value) in also.into_iter().filter(|(_, value)| !value.is_null()) {
@@ -97,6 +99,20 @@ impl Job {
         let job = Job { origin: origin("train", configuration), file, model, profile, data, test, inputs, start };
         job.trainer().check().map_err(document.locate("train"))?;
         Ok(job)
+    }
+
+    /// What the user should know before it runs.
+    pub fn notices(&self) -> Vec<String> {
+        let (train, model) = (&self.file.train, &self.model);
+        let beside = Beside { model: Some(model), inputs: Some(self.inputs), hybrid: self.start.is_hybrid() };
+        let mut idle = effect::idle(&self.profile, beside);
+        idle.extend(self.file.idle());
+        let mut notices: Vec<String> = effect::sentences(&idle);
+        if self.profile.varies() && !train.variation && train.chip.is_none() {
+            notices.push("train.variation = false: it is trained without the profile's variation".into());
+        }
+        notices.extend(self.data.notices().chain(self.test.iter().flat_map(Dataset::notices)));
+        notices
     }
 
     /// What the run's results depend on, for `origin.json`.

@@ -24,6 +24,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, validation_split};
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
 use crate::network::{InputCode, Lif, Model, Network};
@@ -108,22 +109,7 @@ impl Trainer<'_> {
 
 /// An error if the passes over a batch of so many images do not fit this machine's memory; `key` is what to lower.
 pub(crate) fn check_memory(model: &Model, images: usize, key: &str) -> Result<()> {
-    let needed = pass::bytes(model, images);
-    match memory_bytes() {
-        Some(there) if needed > there => Err(Error::Mismatch(format!(
-            "a batch of {images} images needs some {} GB of memory, this machine has {} GB; lower {key}",
-            needed >> 30,
-            there >> 30
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// This machine's memory in bytes, where the system says.
-fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?;
-    Some(kilobytes.trim().parse::<u64>().ok()? << 10)
+    memory::check(&format!("a batch of {images} images"), pass::bytes(model, images), &format!("lower {key}"))
 }
 
 /// A network's checkpoint after `epoch` epochs, with its origin.

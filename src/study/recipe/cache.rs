@@ -59,9 +59,9 @@ impl Cache {
         self.trials.get(&key).cloned().unwrap_or_default()
     }
 
-    /// Keeps a trial.
-    pub fn keep(&mut self, trial: &Trial) -> Result<()> {
-        self.store.push(trial)?;
+    /// Keeps a trial that a backend ran.
+    pub fn keep(&mut self, trial: &Trial, backend: &str) -> Result<()> {
+        self.store.push(trial, backend)?;
         self.trials.entry(trial.key).or_default().insert(trial.chip, trial.clone());
         Ok(())
     }

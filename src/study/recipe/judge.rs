@@ -32,7 +32,7 @@ pub(super) struct Judge<'a> {
 /// What is asked of some chips.
 pub(super) struct Question<'a> {
     pub profile: &'a Profile,
-    /// The network, and the hash of its checkpoint.
+    /// The network, and its hash.
     pub network: (&'a Network, &'a str),
     /// The first images of the test set; none: all.
     pub limit: Option<usize>,
@@ -43,7 +43,7 @@ pub(super) struct Question<'a> {
     pub attack: Option<&'a Plan>,
     /// What progress is shown under.
     pub title: &'a str,
-    /// Whether the network comes from elsewhere: then notices about keys without effect are worth a line.
+    /// Whether the network comes from elsewhere: then what its chips are like is worth a line.
     pub taken: bool,
 }
 
@@ -82,20 +82,20 @@ impl<'a> Judge<'a> {
             attack: question.attack,
         };
         let blueprint = case.blueprint()?;
-        for notice in blueprint.notices().iter().filter(|_| question.taken) {
+        for notice in blueprint.remarks().iter().filter(|_| question.taken) {
             if !self.noticed.contains(notice) {
                 self.monitor.line(notice);
                 self.noticed.push(notice.clone());
             }
         }
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
-        let key = case.key(&blueprint);
+        let key = case.key(&blueprint)?;
         let mut trials = cache.trials(key);
         trials.retain(|chip, _| chips.contains(chip));
         let missing: Vec<u64> = chips.filter(|chip| !trials.contains_key(chip)).collect();
         if !missing.is_empty() {
             self.run(&case, key, missing, question, |trial| {
-                cache.keep(&trial)?;
+                cache.keep(&trial, &self.engine.name())?;
                 trials.insert(trial.chip, trial);
                 Ok(())
             })?;

@@ -1,9 +1,10 @@
 //! A recipe: a pipeline of stages, each trained from another's network and evaluated on many chips, and the table of what
 //! each wins back and costs. Whatever has been done once is taken from the [`cache`].
 //!
-//! `file` is the schema, `run` goes through the stages, `judge` evaluates chips, `recovery` makes the table.
+//! `file` is the schema, `effects` knows which of its keys change anything, `run` goes through the stages, `judge` evaluates chips, `recovery` makes the table.
 
 pub mod cache;
+mod effects;
 mod file;
 mod judge;
 mod recovery;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 pub use file::{OWN_KEYS, RecipeFile, Stage};
 
 use self::cache::Cache;
+use self::effects::Effects;
 use self::run::Run;
 use super::case::check_hardware;
 use super::sets::{Named, Sets};
@@ -54,6 +56,7 @@ pub struct Recipe {
     hardware: Vec<Document>,
     data: Arc<Dataset>,
     encoding: Encoding,
+    notices: Vec<String>,
 }
 
 /// A stage with one combination of its grid's values, on one profile.
@@ -91,13 +94,15 @@ impl Recipe {
             attack.attack(file.seed, &data).map_err(document.locate("evaluate.attack"))?;
             check_encoding(encoding).map_err(document.locate("evaluate.attack"))?;
         }
-        let recipe = Recipe { file, document, model, hardware, data, encoding };
+        let notices = data.notices().collect();
+        let mut recipe = Recipe { file, document, model, hardware, data, encoding, notices };
         for (i, stage) in recipe.file.stage.iter().enumerate() {
             let Some(checkpoint) = &stage.checkpoint else { continue };
             let place = recipe.document.locate(&format!("stage[{i}].checkpoint"));
             Network::read(&recipe.model, checkpoint).map_err(place)?;
         }
         refuse_idle(overrides, &recipe.file)?;
+        let mut effects = Effects::default();
         for unit in recipe.units()? {
             // A network that is not there yet is as good as the model's file, which is.
             let nowhere = |name: &str| match recipe.file.stage[..unit.index].iter().find(|stage| stage.name == name) {
@@ -106,15 +111,19 @@ impl Recipe {
             };
             recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
             for (common, own) in recipe.points(&unit)? {
-                recipe.profiled(&mut sets, &recipe.profile(&unit, (&common, &own), &nowhere)?)?;
+                let profile = recipe.profile(&unit, (&common, &own), &nowhere)?;
+                recipe.profiled(&mut sets, &profile)?;
+                effects.see(&recipe, &unit, (&common, &own), &profile);
             }
             if !unit.stage.hidden {
                 recipe.adapted(&mut sets, unit.index)?;
             }
             if unit.stage.train.is_some() {
-                TrainFile::from_document(&recipe.training(&unit, Some(Path::new("network")), None)?)?;
+                let training = TrainFile::from_document(&recipe.training(&unit, Some(Path::new("network")), None)?)?;
+                effects.of_training(unit.index, &training);
             }
         }
+        recipe.notices.extend(effects.notices(&recipe)?);
         Ok(recipe)
     }
 
@@ -123,14 +132,19 @@ impl Recipe {
         &self.file.name
     }
 
+    /// What the user should know of it.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
     /// What the results depend on, for `origin.json`.
-    pub fn origin(&self, engine: &dyn Engine) -> Value {
+    pub fn origin(&self, engine: &dyn Engine) -> Result<Value> {
         let mut origin = crate::output::origin(
             "recipe",
             json!({
                 "recipe": self.document.table(), "model": self.model,
                 "profiles": self.hardware.iter().map(Document::table).collect::<Vec<_>>(),
-                "data": self.data.spec(), "data_fingerprint": self.data.fingerprint(), "encoding": self.encoding,
+                "data": self.data.spec(), "data_fingerprint": self.data.fingerprint()?, "encoding": self.encoding,
             }),
         );
         origin["title"] = self.file.name.clone().into();
@@ -138,12 +152,13 @@ impl Recipe {
             origin["question"] = question.clone().into();
         }
         origin["backend"] = engine.name().into();
-        origin
+        Ok(origin)
     }
 
     /// Runs what is not in the cache yet and writes the tables.
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<()> {
         let cache = Cache::open(&folder.file(CACHE))?;
+        self.notices.iter().for_each(|notice| monitor.line(notice));
         let (measured, nominal) = Run::new(self, cache, engine, monitor).go()?;
         let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model);
         table::write(folder, &points)?;

@@ -1,14 +1,16 @@
 //! A sweep: points of settings x chips. Every trial is a pure function of its inputs, so results are the same bytes for
 //! any threads, shards, order and number of kills.
 //!
-//! `file` is the schema and the points that it asks for, `reader` what they name, `run` a shard under way, `plan` what it would
+//! `file` is the schema and the points that it asks for, `reader` what they name, `force` what one has that it does not name, `run` a shard under way, `plan` what it would
 //! do.
 
 mod file;
+mod force;
 mod plan;
 mod reader;
 mod run;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,8 @@ const TOGETHER: u64 = 1 << 16;
 pub struct Sweep {
     file: SweepFile,
     points: Vec<Setting>,
+    /// For each point, the first of the same trials: itself, mostly.
+    first: Vec<u64>,
     origin: Value,
     notices: Vec<String>,
 }
@@ -71,7 +75,8 @@ impl Sweep {
         let (file, grid) = SweepFile::from_document(&document)?;
         let mut reader = Reader::new(&file, &document, overrides)?;
         let points = grid.iter().map(|point| reader.setting(point)).collect::<Result<Vec<_>>>()?;
-        let ((profile, _), notices) = (reader.profile(&vec![])?, reader.notices);
+        let ((profile, _), notices) = (reader.profile(&vec![])?, reader.notices(&points)?);
+        let first = first_of(&points);
         let Subject { model, checkpoint, encoding, data, .. } = &*points[0].subject;
         let mut of_all = origin(
             COMMAND,
@@ -79,7 +84,7 @@ impl Sweep {
                 "profile": profile,
                 "model": model,
                 "data": data.spec(),
-                "data_fingerprint": data.fingerprint(),
+                "data_fingerprint": data.fingerprint()?,
                 "images": data.len(),
                 "encoding": encoding,
                 "checkpoint_sha256": checkpoint,
@@ -94,12 +99,17 @@ impl Sweep {
         if let Some(question) = &file.question {
             of_all["question"] = question.clone().into();
         }
-        Ok(Sweep { file, points, origin: of_all, notices })
+        Ok(Sweep { file, points, first, origin: of_all, notices })
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.file.name
+    }
+
+    /// What the user should know of it.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// How many points it has.
@@ -141,6 +151,12 @@ impl Sweep {
     fn points_together(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         together(self.points.len(), &self.file.chips)
     }
+}
+
+/// For each point, the number of the first with its key.
+fn first_of(points: &[Setting]) -> Vec<u64> {
+    let mut firsts = HashMap::new();
+    (0..).zip(points).map(|(number, point)| *firsts.entry(point.key).or_insert(number)).collect()
 }
 
 /// Numbers of points that are looked at together.

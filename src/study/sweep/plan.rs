@@ -57,8 +57,12 @@ impl Sweep {
                 let enough = chips.enough(&first_ones(trials));
                 let count = enough.unwrap_or(chips.most());
                 there += trials.range(..count).count() as u64;
-                let held = |chip: &u64| shard.holds(chips, p as u64, *chip) && !trials.contains_key(chip);
-                let mine = if enough.is_some() { 0 } else { (0..count).filter(held).count() as u64 };
+                let held = |chip: &u64| shard.holds(chips, self.first[p], *chip) && !trials.contains_key(chip);
+                let mine = if enough.is_some() || self.first[p] != p as u64 {
+                    0
+                } else {
+                    (0..count).filter(held).count() as u64
+                };
                 missing += mine;
                 if mine > 0 {
                     first_missing.push(p);

@@ -1,15 +1,18 @@
 //! What the points of a sweep name: profiles, models, checkpoints and data sets, each read once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::SweepFile;
 use super::file::{ADAPT, POINT_KEYS};
+use super::force::in_force;
 use crate::checkpoint::Checkpoint;
+use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
 use crate::crossbar::cost::chip_area_mm2;
 use crate::data::Dataset;
+use crate::effect::{self, Idle};
 use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::engine::exit::{ExitRule, rule_or_none};
@@ -20,12 +23,16 @@ use crate::study::case::{Case, check_hardware};
 use crate::study::sets::{Named, Sets, names};
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
+use crate::study::watch::Watch;
 use crate::train::adapt::Sample;
 
 /// A network and the images that it is judged on, which some points share.
 pub(super) struct Subject {
     pub model: Model,
     pub network: Network,
+    /// Its [`Network::hash`].
+    network_hash: String,
+    /// The SHA-256 of the checkpoint's tensors.
     pub checkpoint: String,
     pub encoding: Encoding,
     pub data: Arc<Dataset>,
@@ -41,21 +48,26 @@ pub(super) struct Setting {
     /// What converters' ranges are profiled on, where any are.
     profiled: Option<Arc<Dataset>>,
     /// What every chip's norms are adapted on.
-    adapt: Option<(Sample, Arc<Dataset>)>,
-    exit: Option<ExitRule>,
+    pub adapt: Option<(Sample, Arc<Dataset>)>,
+    pub exit: Option<ExitRule>,
     /// Area of a chip in square millimetre, where the profile says.
     pub area_mm2: Option<f64>,
     pub key: Key,
 }
 
 impl Setting {
+    /// What is set, or in force, at a key of the sweep's points.
+    fn shown_at(&self, key: &str) -> &str {
+        self.shown.iter().find(|(other, _)| other == key).map_or("", |(_, value)| value)
+    }
+
     /// What determines its trials, with the seed of the sweep.
     pub fn case(&self, seed: u64) -> Case<'_> {
-        let Subject { model, network, checkpoint, encoding, data, .. } = &*self.subject;
+        let Subject { model, network, network_hash, encoding, data, .. } = &*self.subject;
         Case {
             profile: &self.profile,
             model,
-            network: (network, checkpoint),
+            network: (network, network_hash),
             encoding: *encoding,
             seed,
             data,
@@ -81,8 +93,12 @@ pub(super) struct Reader<'a> {
     checkpoints: HashMap<PathBuf, Checkpoint>,
     sets: Sets,
     last: Option<Arc<Subject>>,
-    /// What the user should know of some point.
-    pub notices: Vec<String>,
+    /// Keys that were set and had no effect at any point so far.
+    idle: Option<Idle>,
+    /// The same of what points set.
+    axes: Watch,
+    /// What else the user should know of some point.
+    remarks: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -116,7 +132,9 @@ impl<'a> Reader<'a> {
             checkpoints: HashMap::new(),
             sets: Sets::default(),
             last: None,
-            notices: vec![],
+            idle: None,
+            axes: Watch::default(),
+            remarks: vec![],
         })
     }
 
@@ -132,22 +150,78 @@ impl<'a> Reader<'a> {
         check_hardware(&hardware, &profile, &subject.model)?;
         let profiled = profile.wants_calibration().then(|| self.profiled(&profile, &subject)).transpose()?;
         let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
-        let value = |key: &String| point.iter().find(|(k, _)| k == key).map_or(String::new(), |(_, value)| cell(value));
-        let shown = self.keys.iter().map(|key| (key.clone(), value(key))).collect();
         let key = Key::default();
-        let mut setting = Setting { shown, profile, subject, profiled, adapt, exit, area_mm2: None, key };
+        let mut setting = Setting { shown: vec![], profile, subject, profiled, adapt, exit, area_mm2: None, key };
+        setting.shown = self.shown(point, &setting);
         let case = setting.case(self.file.seed);
         let blueprint = case.blueprint()?;
-        for notice in blueprint.notices() {
-            if !self.notices.contains(notice) {
-                self.notices.push(notice.clone());
-            }
-        }
-        (setting.area_mm2, setting.key) = (chip_area_mm2(blueprint.profile(), blueprint.model()), case.key(&blueprint));
+        self.note(&blueprint);
+        (setting.area_mm2, setting.key) =
+            (chip_area_mm2(blueprint.profile(), blueprint.model()), case.key(&blueprint)?);
         Ok(setting)
     }
 
-    /// What the converters' ranges of some hardware are profiled on.
+    /// What is set at a point, or in force, at every key that points set.
+    fn shown(&self, point: &GridPoint, setting: &Setting) -> Vec<(String, String)> {
+        let set = |key: &String| point.iter().find(|(other, _)| other == key).map(|(_, value)| cell(value));
+        let value = |key: &String| set(key).unwrap_or_else(|| in_force(key, setting, self.document));
+        self.keys.iter().map(|key| (key.clone(), value(key))).collect()
+    }
+
+    /// Notes what the user should know of a point.
+    fn note(&mut self, blueprint: &Blueprint) {
+        for remark in blueprint.remarks() {
+            if !self.remarks.contains(remark) {
+                self.remarks.push(remark.clone());
+            }
+        }
+        let idle = blueprint.idle().clone();
+        self.idle = Some(effect::everywhere(self.idle.take().into_iter().chain([idle])));
+        for key in &self.keys {
+            let in_no_table = NOT_IN_TABLES.iter().any(|prefix| key.starts_with(prefix));
+            let why = in_no_table.then_some("no table of a sweep has it, `infer` does");
+            self.axes.see(key, why.or_else(|| blueprint.why(key)));
+        }
+    }
+
+    /// What the user should know of the whole sweep; an error where one of its axes has no effect at any point.
+    pub fn notices(&self, points: &[Setting]) -> Result<Vec<String>> {
+        let mut notices = Vec::new();
+        for key in self.keys.iter().filter(|key| is_axis(key, points) && !self.is_label(key)) {
+            let refuse = |why: &str| {
+                let message = format!("has no effect at any point: {why}; set what it needs, or leave it out");
+                let value = toml::Value::Boolean(false);
+                Err(self.document.error(&self.section(key, &value), message))
+            };
+            if let Some(why) = self.axes.idle(key) {
+                return refuse(why);
+            }
+            if self.file.grid.contains_key(key) && !tells_apart(key, points) {
+                match FILES.contains(&key.as_str()) {
+                    true => notices.push(format!("{key}: what its values name is the same, and so are the trials")),
+                    false => return refuse("its values give the same trials"),
+                }
+            }
+        }
+        let mut idle = self.idle.clone().unwrap_or_default();
+        idle.retain(|key, _| !self.keys.contains(key));
+        notices.extend(effect::sentences(&idle));
+        notices.extend(self.remarks.iter().cloned());
+        let mut seen = HashSet::new();
+        let twice = points.iter().filter(|point| !seen.insert(point.key)).count();
+        if twice > 0 {
+            notices
+                .push(format!("{twice} of the {} points are the same chips as others: each runs once", points.len()));
+        }
+        Ok(notices)
+    }
+
+    /// Whether a key names what listed points are, and no more.
+    fn is_label(&self, key: &str) -> bool {
+        LABELS.contains(&key) && !self.file.grid.contains_key(key)
+    }
+
+    /// What converters' ranges of some hardware are profiled on.
     fn profiled(&mut self, profile: &Profile, subject: &Subject) -> Result<Arc<Dataset>> {
         let [tested, named] = &subject.names;
         let training = self.sets.training(self.document, named, tested)?;
@@ -297,10 +371,34 @@ impl<'a> Reader<'a> {
             return Ok(last.clone());
         }
         let network = Network::from_checkpoint(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
-        let subject = Arc::new(Subject { model, network, checkpoint: hash, encoding, data, names });
+        let subject =
+            Arc::new(Subject { network_hash: network.hash(), model, network, checkpoint: hash, encoding, data, names });
         self.last = Some(subject.clone());
         Ok(subject)
     }
+}
+
+/// Keys of the profile that say no more than what it is.
+const LABELS: [&str; 3] = ["name", "source", "cost.adc_model"];
+/// Keys of a point that name files: two may hold the same.
+const FILES: [&str; 3] = ["checkpoint", "profile", "data"];
+/// What begins keys of the profile that change no number of a sweep's tables.
+const NOT_IN_TABLES: [&str; 2] = ["cost.time_ns.", "cost.energy_pj.write_pulse"];
+
+/// Whether a key has several values.
+fn is_axis(key: &str, points: &[Setting]) -> bool {
+    let values = || points.iter().map(|point| point.shown_at(key));
+    values().any(|value| Some(value) != values().next())
+}
+
+/// Whether points that a key alone tells apart differ anywhere in what they are.
+fn tells_apart(key: &str, points: &[Setting]) -> bool {
+    let mut groups: HashMap<Vec<&str>, (Key, Option<u64>)> = HashMap::new();
+    points.iter().any(|point| {
+        let others = point.shown.iter().filter(|(other, _)| other != key).map(|(_, value)| value.as_str());
+        let own = (point.key, point.area_mm2.map(f64::to_bits));
+        *groups.entry(others.collect()).or_insert(own) != own
+    })
 }
 
 /// Whether a key of a point is the sweep's own.

@@ -60,7 +60,7 @@ impl<'a> Run<'a> {
     /// Runs what is missing of a point, beside the trials that are there.
     fn point(&mut self, p: u64, setting: &'a Setting, there: &mut OfKey) -> Result<()> {
         let chips = &self.sweep.file.chips;
-        let held = |chip: &u64| self.shard.holds(chips, p, *chip);
+        let held = |chip: &u64| self.shard.holds(chips, self.sweep.first[p as usize], *chip);
         let mine: Vec<u64> = (0..chips.most()).filter(held).collect();
         let before = self.done;
         let found = mine.iter().filter(|chip| there.contains_key(chip)).count() as u64;
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
         let note = self.note();
         evaluation.series(&blueprint, missing, |chip, result| {
             let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
-            self.store.push(&trial)?;
+            self.store.push(&trial, &self.engine.name())?;
             there.insert(chip, trial);
             self.ran += 1;
             self.done += 1;

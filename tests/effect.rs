@@ -1,0 +1,341 @@
+//! Every key of a profile and a model changes something, or is said to change nothing, and whatever changes a result is in its name.
+//! The keys are those of the schemas: a new one without values here fails.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::golden;
+use crosspike::chip::Blueprint;
+use crosspike::config::Document;
+use crosspike::crossbar::cost::chip_area_mm2;
+use crosspike::crossbar::mapping::{Place, place};
+use crosspike::data::{Dataset, Split};
+use crosspike::effect;
+use crosspike::engine::Counts;
+use crosspike::engine::calibrate::with_ranges;
+use crosspike::engine::cpu::CpuEngine;
+use crosspike::engine::evaluate::Evaluation;
+use crosspike::engine::price::Price;
+use crosspike::network::companion::CompanionWeights;
+use crosspike::network::{Encoder, Encoding, InputCode, Model, Network};
+use crosspike::profile::Profile;
+
+/// Two values of every key, and one word for those that are names.
+const VALUES: &[(&str, [&str; 2])] = &[
+    ("rram.weight_bits", ["2", "4"]),
+    ("rram.scheme", ["\"uniform\"", "\"dorefa\""]),
+    ("rram.layers", ["\"conv\"", "\"all\""]),
+    // With what a conductance needs beside it.
+    ("rram.model", ["\"weight\"", "\"cell\"; rram.cell.g_max_us=50; rram.cell.on_off_ratio=5"]),
+    ("rram.variation.kind", ["\"none\"", "\"gaussian\""]),
+    ("rram.variation.sigma", ["0.1", "0.4"]),
+    ("rram.variation.sigma_us", ["1.0", "6.0"]),
+    ("rram.variation.levels", ["[0.1]", "[0.1, 0.5]"]),
+    ("rram.variation.coefficients", ["[2.0, 0.1]", "[5.0]"]),
+    ("rram.variation.table", ["[[0.0, 1.0, 2.0], [100.0, 90.0, 3.0]]", "[[0.0, 0.0, 4.0], [100.0, 100.0, 3.0]]"]),
+    ("rram.variation.lot_sigma", ["0.0", "0.3"]),
+    ("rram.variation.die_sigma", ["0.0", "0.3"]),
+    ("rram.variation.tile_sigma", ["0.0", "0.3"]),
+    ("rram.variation.scale", ["1.0", "2.0"]),
+    ("rram.cell.g_max_us", ["40.0", "80.0"]),
+    ("rram.cell.g_min_us", ["1.0", "5.0"]),
+    ("rram.cell.on_off_ratio", ["5.0", "100.0"]),
+    ("rram.cell.bits", ["0", "2"]),
+    ("rram.cell.mapping", ["\"one_sided\"", "\"two_sided\""]),
+    ("rram.program.tolerance_us", ["0.0", "2.0"]),
+    ("rram.program.most_pulses", ["2", "5"]),
+    ("rram.faults.stuck_off", ["0.0", "0.2"]),
+    ("rram.faults.stuck_on", ["0.0", "0.2"]),
+    ("rram.faults.dead_word_lines", ["0.0", "0.3"]),
+    ("rram.faults.dead_bit_lines", ["0.0", "0.3"]),
+    ("rram.drift.time_s", ["0.0", "1e6"]),
+    ("rram.drift.reference_s", ["1.0", "60.0"]),
+    ("rram.drift.nu", ["0.0", "0.1"]),
+    ("rram.drift.nu_sigma", ["0.0", "0.1"]),
+    ("rram.drift.retention_sigma", ["0.0", "0.2"]),
+    ("rram.read.sigma", ["0.0", "0.2"]),
+    ("rram.read.sigma_us", ["0.0", "4.0"]),
+    ("tile.rows", ["16", "64"]),
+    ("tile.cols", ["8", "64"]),
+    ("tile.inputs", ["\"bit_planes\"", "\"pulses\""]),
+    ("tile.input_bits", ["0", "2"]),
+    ("adc.bits", ["4", "6"]),
+    ("adc.range", ["\"full\"", "\"calibrated\"; adc.calibration_images=4"]),
+    ("adc.step", ["\"free\"", "\"power_of_two\""]),
+    ("adc.calibration_images", ["1", "5"]),
+    ("adc.columns_shared", ["1", "4"]),
+    ("adc.gain_sigma", ["0.0", "0.3"]),
+    ("adc.offset_sigma", ["0.0", "2.0"]),
+    ("wires.word_ohm", ["0.0", "50.0"]),
+    ("wires.bit_ohm", ["0.0", "50.0"]),
+    ("sram.bits", ["2", "4"]),
+    ("sram.shift", ["0", "-1"]),
+    ("sram.scheme", ["\"integer\"", "\"uniform\""]),
+    ("sram.combine", ["\"average\"", "\"sum\""]),
+    ("sram.init", ["\"rram\"", "\"xavier\""]),
+    ("sram.budget_bytes", ["10", "30"]),
+    ("sram.threshold", ["0.0", "0.5"]),
+    ("sram.sum_bits", ["0", "3"]),
+    ("sram.shifter_bits", ["0", "3"]),
+    ("sram.adder_bits", ["0", "4"]),
+    ("sram.round", ["\"exact\"", "\"floor\""]),
+    ("neuron.membrane_bits", ["0", "12"]),
+    ("neuron.fraction_bits", ["3", "6"]),
+    ("neuron.leak_bits", ["2", "8"]),
+    ("neuron.gain_bits", ["2", "8"]),
+    ("neuron.round", ["\"nearest\"", "\"floor\""]),
+    ("neuron.overflow", ["\"saturate\"", "\"wrap\""]),
+    ("cost.adc_bits", ["4", "6"]),
+    ("model.steps", ["1", "2"]),
+    ("model.neuron.leak", ["0.5", "0.9"]),
+    ("model.neuron.threshold", ["0.5", "1.5"]),
+    ("model.layers", ["[{conv=4}, {pool=2}, {fc=8}]", "[{conv=4}, {fc=8}]"]),
+    ("model.classes", ["5", "6"]),
+];
+/// Keys that say what something is and change no number, and the shape of the input, which is that of the data.
+const NAMES: &[&str] = &[
+    "name",
+    "source",
+    "cost.adc_model",
+    "rram.variation.fitted_us",
+    "rram.variation.file",
+    "model.name",
+    "model.input.channels",
+    "model.input.height",
+    "model.input.width",
+];
+/// What every other key is tried beside. `rram.variation.table` is what a `file` holds.
+const BASES: &[&[&str]] = &[
+    &[],
+    &["rram.layers=none"],
+    &["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.3"],
+    &["rram.weight_bits=4", "rram.scheme=ternary", "sram.bits=3", "sram.shift=1", "sram.round=floor", "adc.bits=6"],
+    &[
+        "rram.layers=all",
+        "rram.weight_bits=3",
+        "adc.bits=5",
+        "tile.rows=16",
+        "tile.cols=8",
+        "sram.bits=3",
+        "sram.shift=-1",
+        "sram.scheme=integer",
+        "sram.init=xavier",
+        "sram.combine=sum",
+    ],
+    &[
+        "adc.bits=5",
+        "rram.weight_bits=4",
+        "tile.inputs=pulses",
+        "adc.range=calibrated",
+        "adc.calibration_images=4",
+        "cost.adc_model=x",
+        "cost.energy_pj.adc=2",
+        "cost.time_ns.drive=1",
+        "cost.area_um2.adc=3",
+        "cost.adc_bits=6",
+    ],
+    &[
+        "cost.energy_pj.htree=2",
+        "cost.time_ns.drive=1",
+        "cost.area_um2.cell=3",
+        "sram.bits=2",
+        "sram.init=residual",
+        "rram.weight_bits=2",
+        "rram.variation.kind=gaussian",
+        "rram.variation.sigma=0.3",
+        "sram.shift=-2",
+    ],
+    &["neuron.membrane_bits=10", "neuron.fraction_bits=6", "rram.weight_bits=4", "model.neuron.threshold=0.5"],
+    &["neuron.membrane_bits=7", "neuron.fraction_bits=5", "rram.weight_bits=0"],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.weight_bits=4",
+        "rram.variation.kind=lognormal",
+        "rram.variation.sigma=0.2",
+        "rram.program.tolerance_us=2",
+        "cost.energy_pj.write_pulse=1",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.cell.on_off_ratio=10",
+        "rram.weight_bits=4",
+        "adc.bits=6",
+        "tile.rows=32",
+        "wires.word_ohm=20",
+        "wires.bit_ohm=20",
+        "rram.faults.stuck_on=0.1",
+        "rram.drift.nu=0.05",
+        "rram.drift.time_s=1000",
+        "sram.bits=3",
+        "sram.init=residual",
+        "rram.read.sigma=0.1",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.weight_bits=4",
+        "rram.cell.mapping=offset",
+        "rram.variation.tile_sigma=0.2",
+        "rram.drift.nu=0.05",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.drift.time_s=100",
+        "rram.variation.kind=gaussian",
+        "rram.variation.sigma_us=2",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.weight_bits=3",
+        "rram.variation.kind=per_level",
+        "rram.variation.levels=[0.2]",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.variation.kind=polynomial",
+        "rram.variation.coefficients=[3.0]",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.variation.kind=table",
+        "rram.variation.table=[[0.0,1.0,2.0],[100.0,90.0,3.0]]",
+    ],
+    &["rram.weight_bits=4", "layer.conv1.rram.layers=none", "sram.bits=2"],
+    &["rram.weight_bits=4", "layer.conv1.sram.bits=3", "layer.conv1.rram.scheme=dorefa", "rram.variation.scale=0"],
+    &["model.steps=1", "rram.weight_bits=4"],
+];
+const MODEL: &str = "name = \"m\"\nsteps = 2\nclasses = 5\ninput = { channels = 2, height = 12, width = 12 }\n\
+                     layers = [{conv=4}, {pool=2}, {fc=8}]\n";
+
+/// A chip of a setting, and what it does.
+#[derive(Clone)]
+struct Tried {
+    /// All that is counted, priced or computed.
+    result: String,
+    /// What names it.
+    identity: String,
+    /// Why the key has no effect.
+    why: Option<&'static str>,
+}
+
+struct Trial<'a> {
+    data: &'a Dataset,
+    encoding: Encoding,
+    hybrid: bool,
+}
+
+impl Trial<'_> {
+    /// None where the settings are refused.
+    fn of(&self, settings: &[String], key: &str) -> Option<Tried> {
+        let (mut model, mut keys) = (Document::parse_text(Path::new("m.toml"), MODEL.into()).unwrap(), vec![]);
+        for setting in settings {
+            match setting.strip_prefix("model.") {
+                Some(setting) => model.set_model(setting).unwrap(),
+                None => keys.push(setting.clone()),
+            }
+        }
+        let (model, profile) = (Model::from_document(&model).ok()?, Profile::ideal(&keys).ok()?);
+        let mut network = Network::xavier(&model, 3);
+        for norm in network.layers.iter_mut().filter_map(|layer| layer.norm.as_mut()) {
+            norm.gamma.iter_mut().enumerate().for_each(|(i, gamma)| *gamma = 0.6 + 0.09 * i as f32);
+        }
+        if self.hybrid {
+            let latent = |rram: &[f32]| rram.iter().rev().copied().collect();
+            let layers = network.layers.iter_mut().zip(model.layers());
+            for (layer, _) in layers.filter(|(_, plan)| place(&profile, plan) == Place::Rram) {
+                layer.sram = Some(CompanionWeights { latent: latent(&layer.rram), kept: None });
+            }
+        }
+        let inputs = InputCode::of(self.encoding, self.data.range(), profile.tile.input_bits).ok()?;
+        let blueprint = Blueprint::new(&profile, &model, &network, inputs, 7).ok()?;
+        let blueprint = with_ranges(blueprint, 7, || Ok(self.data)).ok()?;
+        let engine = CpuEngine::default();
+        let evaluation = Evaluation::on(&engine, self.data, Encoder::new(inputs, model.input, 7, 0), model.steps);
+        let price = Price::of(&blueprint);
+        let mut result = format!("{:?} mm² ", chip_area_mm2(blueprint.profile(), &model));
+        evaluation
+            .series(&blueprint, 0..2, |_, chip| {
+                let programming = profile.cost.energy_pj.write_pulse.map(|pj| pj * chip.write_pulses as f64);
+                let spent = price.of_result(chip, model.steps);
+                // Drives of rows show in what is spent alone.
+                let Counts { input, spikes, clipped, saturated, drives: _ } = &chip.counts;
+                let events = (input, spikes, clipped, saturated);
+                result += &format!("{:?} {events:?} {} {programming:?} {spent:?};", chip.logits, chip.sram_bytes);
+                Ok(())
+            })
+            .ok()?;
+        Some(Tried { result, identity: blueprint.identity().to_string(), why: blueprint.why(key) })
+    }
+}
+
+/// Both values of every key beside every base, given to `see`.
+fn pairs(trial: &Trial, prefix: &str, mut see: impl FnMut(&str, &[&str], [Tried; 2])) {
+    for (key, values) in values() {
+        for base in BASES {
+            let with = |value: &str| {
+                // A key that the base sets is set anew.
+                let others = base.iter().filter(|setting| setting.split('=').next() != Some(&format!("{prefix}{key}")));
+                let mut settings: Vec<String> = others.map(|setting| setting.to_string()).collect();
+                settings.extend(format!("{prefix}{key}={value}").split("; ").map(String::from));
+                trial.of(&settings, &format!("{prefix}{key}"))
+            };
+            if let (Some(a), Some(b)) = (with(&values[0]), with(&values[1])) {
+                see(&key, base, [a, b]);
+            }
+        }
+    }
+}
+
+/// The keys and two values of each; every price has the same two.
+fn values() -> Vec<(String, [String; 2])> {
+    let prices = effect::keys().filter(|key| key.starts_with("cost.") && !VALUES.iter().any(|(known, _)| known == key));
+    let prices = prices.filter(|key| !NAMES.contains(key)).map(|key| (key, ["1.0", "2.0"]));
+    let all = VALUES.iter().copied().chain(prices);
+    all.map(|(key, values)| (key.to_owned(), values.map(String::from))).collect()
+}
+
+#[test]
+fn each_key_changes_something_or_is_said_to_change_nothing() {
+    let data = Dataset::open("images:images.npz", &golden(""), Split::Test).unwrap();
+    let mut changed: BTreeMap<String, bool> = values().into_iter().map(|(key, _)| (key, false)).collect();
+    for (encoding, hybrid, prefix) in [
+        (Encoding::Direct, false, ""),
+        (Encoding::Poisson, false, ""),
+        (Encoding::Direct, true, ""),
+        (Encoding::Direct, false, "layer.conv1."),
+    ] {
+        let trial = Trial { data: &data, encoding, hybrid };
+        pairs(&trial, prefix, |key, base, [a, b]| {
+            let at = format!("{prefix}{key} beside {base:?}, {encoding:?}, hybrid {hybrid}");
+            let same = a.result == b.result;
+            assert!(same || a.identity != b.identity, "{at}: other results of the same name");
+            if let (Some(why), Some(_)) = (a.why, b.why) {
+                assert!(same, "{at}: other results, though {why}");
+                assert_eq!(a.identity, b.identity, "{at}: another name, though {why}");
+            }
+            if !same {
+                changed.entry(key.to_owned()).and_modify(|changed| *changed = true);
+            }
+        });
+    }
+    let never: Vec<&String> = changed.iter().filter(|(_, changed)| !**changed).map(|(key, _)| key).collect();
+    assert!(never.is_empty(), "these keys changed nothing anywhere: {never:?}");
+}
+
+#[test]
+fn every_key_of_the_schemas_is_tried_or_is_a_name() {
+    let mut known: Vec<String> = values().into_iter().map(|(key, _)| key).collect();
+    known.extend(NAMES.iter().map(|name| name.to_string()));
+    known.sort_unstable();
+    let mut keys: Vec<&str> = effect::keys().collect();
+    keys.sort_unstable();
+    assert_eq!(known, keys);
+}
