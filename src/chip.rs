@@ -130,7 +130,8 @@ impl Chip {
             let sram_elements = arrays.sram_elements();
             let site = Site { profile, index: i as u32, plan: &plan, drive, converters, draw, steps: model.steps };
             let arrays = arrays.finish(&site)?;
-            let (gain, offset) = network.layers[i].norm.as_ref().map(|n| n.fold(input_unit)).unwrap_or_default();
+            let norm = network.layers[i].norm.as_ref();
+            let (gain, offset) = norm.map(|norm| norm.fold(input_unit, &plan.name)).transpose()?.unwrap_or_default();
             let (gain, offset) = neuron.norms(gain, offset);
             Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset, sram_elements })
         });

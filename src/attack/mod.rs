@@ -215,7 +215,7 @@ impl Attack {
             let (batch, labels) = read_batch(data, chosen, None)?;
             for (example, judged) in self.examples(&white_box, &batch, &labels)?.into_iter().zip(&mut judged) {
                 for outcome in loaded.run(&Inputs::new(judge, example, chip.steps))? {
-                    judged.correct += correct(&outcome.logits, &labels);
+                    judged.correct += correct(&outcome.logits, &labels)?;
                     judged.counts.add(&outcome.counts);
                 }
             }

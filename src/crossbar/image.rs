@@ -24,10 +24,10 @@ use super::mapping::{Place, place};
 use super::sram;
 use super::stored::{Code, Form, place_bits};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
-use crate::device::quantise::largest;
 use crate::error::{Error, Result};
 use crate::network::companion::{mask_bytes, mask_name};
 use crate::network::{Model, Network};
+use crate::numeric::largest;
 use crate::profile::{Profile, Scheme};
 
 /// The file that a training run writes it to.

@@ -6,6 +6,7 @@
 //! - `ternary`: `τ = 0.05·max|w|`, `α` the mean of |w| over |w| ≥ τ, `q ∈ {−α, 0, α}`.
 //! - `dorefa(k)`: `q = 2·round(n·(tanh w/(2·max|tanh w|) + ½))/n − 1` (arXiv:1606.06160).
 
+use crate::numeric::largest;
 use crate::profile::Scheme;
 
 /// Quantises a layer's weights to `bits`; `Float` copies them, `Ternary` ignores `bits`.
@@ -40,11 +41,6 @@ pub fn full_scale(scheme: Scheme, quantised: &[f32]) -> f64 {
         Scheme::Float | Scheme::Ternary if largest > 0.0 => largest,
         Scheme::Float | Scheme::Ternary => 1.0,
     }
-}
-
-/// The largest magnitude, 0 for no weights.
-pub fn largest(weights: &[f32]) -> f32 {
-    weights.iter().fold(0.0, |top, w| top.max(w.abs()))
 }
 
 fn uniform(bits: u32, weights: &[f32]) -> Vec<f32> {

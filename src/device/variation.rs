@@ -15,7 +15,8 @@ use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use super::conductance::of_level;
-use super::quantise::{largest, unit};
+use super::quantise::unit;
+use crate::numeric::largest;
 use crate::profile::{Rram, VariationKind};
 use crate::rng::Substream;
 

@@ -173,7 +173,7 @@ impl<'a> Evaluation<'a> {
             let inputs = self.inputs(number, chosen)?;
             let labels: Vec<u32> = chosen.iter().map(|i| self.data.labels()[*i]).collect();
             for (tally, outcome) in tallies.iter_mut().zip(loaded.run_keeping(&inputs, keep)?) {
-                tally.add(outcome, &labels);
+                tally.add(outcome, &labels)?;
             }
         }
         tallies.into_iter().map(Tally::close).collect()
@@ -238,16 +238,16 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, outcome: Outcome, labels: &[u32]) {
+    fn add(&mut self, outcome: Outcome, labels: &[u32]) -> Result<()> {
         let Outcome { logits, by_step, by_image, counts } = outcome;
         if let (Some(early), Some(by_step), Some(by_image)) = (&mut self.early, by_step, by_image) {
             let steps = early.exit.steps(by_step.view());
-            early.answers.add(logits_after(by_step.view(), &steps), labels);
+            early.answers.add(logits_after(by_step.view(), &steps), labels)?;
             by_image.iter().zip(&steps).for_each(|(counts, steps)| early.counts.add(&counts.until(*steps)));
             early.steps.extend(steps);
         }
         self.counts.add(&counts);
-        self.all.add(logits, labels);
+        self.all.add(logits, labels)
     }
 
     fn close(self) -> Result<ChipResult> {
@@ -262,9 +262,10 @@ impl Tally {
 }
 
 impl Answers {
-    fn add(&mut self, logits: Array2<f32>, labels: &[u32]) {
-        self.correct += correct(&logits, labels);
+    fn add(&mut self, logits: Array2<f32>, labels: &[u32]) -> Result<()> {
+        self.correct += correct(&logits, labels)?;
         self.logits.push(logits);
+        Ok(())
     }
 
     /// Percent and number of correct images, and all logits.
@@ -290,8 +291,14 @@ pub fn read_batch(data: &Dataset, chosen: &[usize], augmentation: Option<&Augmen
     Ok((Batch { values, indices: chosen.iter().map(|i| *i as u32).collect() }, labels))
 }
 
-/// Images whose largest logit is their label's; the first of equals counts.
-pub fn correct(logits: &Array2<f32>, labels: &[u32]) -> usize {
+/// Images whose largest logit is their label's; the first of equals counts. An error where a logit is no number.
+pub fn correct(logits: &Array2<f32>, labels: &[u32]) -> Result<usize> {
+    if let Some(((image, class), value)) = logits.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::Mismatch(format!(
+            "the logit of class {class} is {value} (image {image} of a batch), which is no answer: weights, gains or variation \
+             are beyond what f32 holds"
+        )));
+    }
     let best = |row: ndarray::ArrayView1<f32>| {
         let mut best = 0;
         for (c, value) in row.iter().enumerate() {
@@ -301,7 +308,7 @@ pub fn correct(logits: &Array2<f32>, labels: &[u32]) -> usize {
         }
         best
     };
-    logits.outer_iter().zip(labels).filter(|(row, label)| best(*row) == **label as usize).count()
+    Ok(logits.outer_iter().zip(labels).filter(|(row, label)| best(*row) == **label as usize).count())
 }
 
 /// An error unless images and classes of the data fit the model.

@@ -70,13 +70,21 @@ impl Norm {
     }
 
     /// The norms folded to a gain and an offset per step and channel, applied to sums counted in pulses of `unit`:
-    /// `BN_t(unit·x) = gain·x + offset`.
-    pub fn fold(&self, unit: f32) -> (Vec<f32>, Vec<f32>) {
+    /// `BN_t(unit·x) = gain·x + offset`. An error that names the layer where one of them is no number.
+    pub fn fold(&self, unit: f32, layer: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         let fold = |i: usize| {
             let gain = f64::from(self.gamma[i]) / (f64::from(self.var[i]) + f64::from(NORM_EPSILON)).sqrt();
             ((gain * f64::from(unit)) as f32, (-gain * f64::from(self.mean[i])) as f32)
         };
-        (0..self.gamma.len()).map(fold).unzip()
+        let (gain, offset): (Vec<f32>, Vec<f32>) = (0..self.gamma.len()).map(fold).unzip();
+        match (0..gain.len()).find(|i| !(gain[*i].is_finite() && offset[*i].is_finite())) {
+            Some(i) => Err(Error::Mismatch(format!(
+                "the norm of `{layer}` has a gain of {} and an offset of {} at place {i}: γ {}, mean {} and variance {} are beyond \
+                 what f32 holds",
+                gain[i], offset[i], self.gamma[i], self.mean[i], self.var[i]
+            ))),
+            None => Ok((gain, offset)),
+        }
     }
 }
 

@@ -25,11 +25,17 @@ pub fn copy(values: &[f32]) -> Vec<f32> {
     copy
 }
 
-/// The largest magnitude; not a number where one is none.
-pub fn largest(values: &[f32]) -> f32 {
+/// The larger magnitude; not a number where either is none, which `f32::max` would pass over.
+#[inline]
+pub fn larger(a: f32, b: f32) -> f32 {
     // Magnitudes are ordered as their bits are, and a maximum of integers is the same in any order.
-    let fold = |values: &[f32]| values.iter().fold(0, |largest, v| v.abs().to_bits().max(largest));
-    f32::from_bits(values.par_chunks(CHUNK).map(fold).reduce(|| 0, u32::max))
+    f32::from_bits(a.abs().to_bits().max(b.abs().to_bits()))
+}
+
+/// The largest magnitude, 0 of none; not a number where one is none.
+pub fn largest(values: &[f32]) -> f32 {
+    let fold = |values: &[f32]| values.iter().copied().fold(0.0, larger);
+    values.par_chunks(CHUNK).map(fold).reduce(|| 0.0, larger)
 }
 
 /// The shape of one image or feature map, in the order it is stored: channels, rows, columns.

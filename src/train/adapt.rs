@@ -165,7 +165,7 @@ impl<'a> Adaptation<'a> {
     /// The chip with its own statistics folded into the gains and offsets; its weights stay.
     pub fn adapt(&self, chip: Chip) -> Result<Chip> {
         let norms = self.norms(&chip)?;
-        Ok(Self::with(norms, chip))
+        Self::with(norms, chip)
     }
 
     /// The same of a blueprint's chip. Where every step reads cells anew, it is adapted in other reads than it runs in.
@@ -174,7 +174,7 @@ impl<'a> Adaptation<'a> {
             return self.adapt(chip);
         }
         let norms = self.norms(&Chip::read_before(blueprint, index)?)?;
-        Ok(Self::with(norms, chip))
+        Self::with(norms, chip)
     }
 
     /// What [`Evaluation::preparing`](crate::engine::evaluate::Evaluation::preparing) takes.
@@ -182,12 +182,12 @@ impl<'a> Adaptation<'a> {
         move |blueprint, index, chip| self.adapt_one_of(blueprint, index, chip)
     }
 
-    fn with(norms: Vec<Norm>, mut chip: Chip) -> Chip {
+    fn with(norms: Vec<Norm>, mut chip: Chip) -> Result<Chip> {
         for (layer, norm) in chip.layers.iter_mut().zip(norms) {
-            let (gain, offset) = norm.fold(layer.input_unit);
+            let (gain, offset) = norm.fold(layer.input_unit, &layer.plan.name)?;
             (layer.gain, layer.offset) = chip.neuron.norms(gain, offset);
         }
-        chip
+        Ok(chip)
     }
 
     /// An error unless the chip was made from this network and takes these inputs.

@@ -25,6 +25,7 @@ use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
 use crate::network::{Drive, Inputs, Layer, LayerKind, Lif};
+use crate::numeric::larger;
 
 /// What a layer takes in over a batch.
 pub enum Signal<'a> {
@@ -278,8 +279,7 @@ impl<'a> LayerPass<'a> {
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
             {
-                // Not `max`, which would pass over what is not a number.
-                *largest = if *image <= *largest { *largest } else { *image };
+                *largest = larger(*largest, *image);
             }
         }
         let moments = total(scanned.into_iter().map(|s| s.moments).collect());
@@ -294,8 +294,7 @@ impl<'a> LayerPass<'a> {
             }
             let gain = &self.neurons.norms[place][0];
             let norm = ThroughNorm::new(gain, mean, inverse_std, [sums.map(|s| s / n), products.map(|p| p / n)]);
-            let here = norm.bound(mean, &largest[block]);
-            bound = if here <= bound { bound } else { here };
+            bound = larger(bound, norm.bound(mean, &largest[block]));
             norms.push(norm);
         }
         let scale = scale_for(bound);
@@ -318,7 +317,7 @@ impl<'a> LayerPass<'a> {
         let scale = |image: &Scanned| {
             let bounds =
                 norms.iter().enumerate().map(|(place, n)| n.bound(&[0.0; LANES], &image.largest[place / steps]));
-            scale_for(bounds.fold(0.0, f32::max))
+            scale_for(bounds.fold(0.0, larger))
         };
         let scales = scanned.iter().map(scale).collect();
         let backward = Backward { pass: &self, norms, scales };

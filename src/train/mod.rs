@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::memory;
 use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
-use crate::network::{InputCode, Lif, Model, Network};
+use crate::network::{InputCode, Layer, Lif, Model, Network};
 use crate::output::{self, OutputFolder};
 use crate::profile::Profile;
 use config::{Prune, Recipe, Stage};
@@ -85,7 +85,15 @@ impl Trainer<'_> {
                 validation.len()
             )));
         }
-        check_memory(self.model, self.recipe.batch.min(training.len()), "train.batch")
+        let batch = self.recipe.batch.min(training.len());
+        let is_normed = |layer: &&Layer| layer.spikes() && batch * layer.output.height * layer.output.width == 1;
+        if let Some(layer) = self.model.layers().iter().find(is_normed) {
+            return Err(Error::Mismatch(format!(
+                "train.batch: 1 image a step gives the norm of `{}` one value a channel, which has no variance; expected at least 2",
+                layer.name
+            )));
+        }
+        check_memory(self.model, batch, "train.batch")
     }
 
     fn split(&self) -> (Vec<usize>, Vec<usize>) {

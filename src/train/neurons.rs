@@ -11,6 +11,7 @@ use super::norm::Moments;
 use crate::kernels::digits::LANES;
 use crate::network::lif::Fixed;
 use crate::network::neurons::Neurons;
+use crate::numeric::larger;
 
 /// Height of the triangle surrogate.
 const SURROGATE: f32 = 0.3;
@@ -136,8 +137,8 @@ fn through_by(
                         out[o] = d;
                         sum[o] += d;
                         product[o] += d * distance;
-                        largest_dz[o] = largest_dz[o].max(d.abs());
-                        largest_x[o] = largest_x[o].max(distance.abs());
+                        largest_dz[o] = larger(largest_dz[o], d);
+                        largest_x[o] = larger(largest_x[o], distance);
                     }
                 }
                 let [sums, products] = &mut moments[block * steps + t];
@@ -182,7 +183,7 @@ impl ThroughNorm {
                 let rest = (self.b[o] * mean[o] + self.c[o]).abs();
                 self.a[o].abs() * largest[0][o] + self.b[o].abs() * largest[1][o] + rest
             })
-            .fold(0.0, f32::max)
+            .fold(0.0, larger)
     }
 }
 

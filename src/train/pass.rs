@@ -22,6 +22,7 @@ use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::weights::LayerWeights;
 use crate::network::{Inputs, Layer, Lif, Model, Network};
+use crate::numeric::largest;
 use crate::profile::{Profile, Scheme};
 
 /// The gradient of one layer's parameters, laid out as they are.
@@ -197,8 +198,7 @@ impl<'a> Readout<'a> {
     }
 
     fn scale(&self, gradient: &[f32]) -> f32 {
-        let bound = gradient.iter().fold(0.0f32, |bound, g| if g.abs() <= bound { bound } else { g.abs() });
-        scale_for(bound * self.share())
+        scale_for(largest(gradient) * self.share())
     }
 
     /// ∂loss/∂currents, each image's in units of 1/scale.

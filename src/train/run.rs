@@ -154,7 +154,7 @@ impl Run<'_> {
         position.step += 1;
         position.loss += outcome.loss;
         position.seen += labels.len();
-        position.correct += correct(&outcome.logits, labels);
+        position.correct += correct(&outcome.logits, labels)?;
         Ok(())
     }
 
