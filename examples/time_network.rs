@@ -84,7 +84,7 @@ fn batch(args: &Args) -> Result<Value> {
     let model = Model::read(&args.model, &[])?;
     let data = Dataset::open(&args.data, Path::new(""), Split::Test)?.limit(args.limit);
     check_fit(&data, &model)?;
-    let (network, _) = Network::read(&model, &args.checkpoint)?;
+    let network = Network::read(&model, &args.checkpoint)?.network;
     let (images, labels) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None)?;
     let inputs =
         |run: u64| Inputs::new(Encoder::new(Encoding::Poisson, model.input, 1, run), images.clone(), model.steps);
@@ -157,7 +157,7 @@ fn chips(args: &Args) -> Result<Value> {
     const IMAGES: usize = 1000;
     const PASSES: u64 = 10;
     let model = Model::read(&args.model, &[])?;
-    let (network, _) = Network::read(&model, &args.checkpoint)?;
+    let network = Network::read(&model, &args.checkpoint)?.network;
     let profile = Profile::read(&args.profile, &[])?;
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1)?;
     let engine = CpuEngine::default();

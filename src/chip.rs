@@ -16,7 +16,7 @@ use crate::device::Draw;
 use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
-use crate::network::weights::xavier;
+use crate::network::weights::{Loaded, xavier};
 use crate::network::{Drive, InputCode, Layer, Lif, Model, Network};
 use crate::numeric::Shape;
 use crate::profile::{Profile, Scheme, SramInit, TileInputs};
@@ -187,7 +187,9 @@ impl<'a> Blueprint<'a> {
         }
         let sram = match &profile.sram.init {
             SramInit::Checkpoint(file) if profile.has_companions() && !network.is_hybrid() => {
-                Some(Network::read(model, Path::new(file))?)
+                let Loaded { network, hash, notices } = Network::read(model, Path::new(file))?;
+                remarks.extend(notices.into_iter().map(|notice| format!("sram.init: {notice}")));
+                Some((network, hash))
             }
             _ => None,
         };

@@ -73,7 +73,7 @@ fn loss_logits_and_gradients_are_the_golden_ones() {
     for (layer, gradient) in model.layers().iter().zip(&outcome.gradients) {
         let mut pairs = vec![(values(&format!("{}.weight", layer.name)), gradient.weights.clone())];
         for (t, gamma) in gradient.gamma.chunks(layer.columns()).enumerate() {
-            let norm = crosspike::network::weights::norm_name(layer);
+            let norm = crosspike::network::names::norm_name(layer);
             pairs.push((values(&format!("{norm}.{t}.weight")), gamma.to_vec()));
         }
         for (expected, found) in pairs {

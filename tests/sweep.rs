@@ -441,7 +441,7 @@ fn tables_are_exported_and_files_are_checked() {
     assert_eq!((lines.lines().count(), first["chips"].as_i64(), first["sram.bits"].as_i64()), (10, Some(2), Some(0)));
     assert_eq!(crosspike(folder, "export swept t.xlsx").status.code(), Some(2));
     let said = succeeds(folder, "check s.toml model.toml profile.toml train.toml c.safetensors");
-    for what in ["a sweep, `s`, of 10 points", "a model", "a profile", "a training file", "a checkpoint of"] {
+    for what in ["a sweep, `s`, of 10 points", "a model", "a profile", "a training file", "a checkpoint: "] {
         assert!(said.contains(what), "{what}: {said}");
     }
     fs::write(folder.join("bad.toml"), "[rram]\nweight_bit = 4\n").unwrap();

@@ -12,18 +12,68 @@ pub(super) enum Element {
     Bf16,
     I64,
     I32,
+    I16,
+    I8,
+    U32,
+    U16,
     U8,
     Bool,
 }
 
 impl Element {
+    /// That of a storage of PyTorch; none of a quantised or complex one.
+    pub fn of_storage(name: &str) -> Option<Self> {
+        Some(match name {
+            "DoubleStorage" => Element::F64,
+            "FloatStorage" => Element::F32,
+            "HalfStorage" => Element::F16,
+            "BFloat16Storage" => Element::Bf16,
+            "LongStorage" => Element::I64,
+            "IntStorage" => Element::I32,
+            "ShortStorage" => Element::I16,
+            "CharStorage" => Element::I8,
+            "ByteStorage" => Element::U8,
+            "BoolStorage" => Element::Bool,
+            _ => return None,
+        })
+    }
+
+    /// Whether PyTorch has a type of values of this name.
+    pub fn is_type(name: &str) -> bool {
+        let digits = name.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let (word, plain) =
+            (&name[..name.len() - digits.len()], digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+        plain
+            && ["uint", "int", "float", "bfloat", "bool", "half", "double", "long", "short", "quint", "qint"]
+                .contains(&word)
+    }
+
+    /// That of a type of PyTorch; none of those that are not read.
+    pub fn of_type(name: &str) -> Option<Self> {
+        Some(match name {
+            "float64" | "double" => Element::F64,
+            "float32" | "float" => Element::F32,
+            "float16" | "half" => Element::F16,
+            "bfloat16" => Element::Bf16,
+            "int64" | "long" => Element::I64,
+            "int32" | "int" => Element::I32,
+            "int16" | "short" => Element::I16,
+            "int8" => Element::I8,
+            "uint32" => Element::U32,
+            "uint16" => Element::U16,
+            "uint8" => Element::U8,
+            "bool" => Element::Bool,
+            _ => return None,
+        })
+    }
+
     /// Bytes of one stored value.
     pub fn size(self) -> usize {
         match self {
             Element::F64 | Element::I64 => 8,
-            Element::F32 | Element::I32 => 4,
-            Element::F16 | Element::Bf16 => 2,
-            Element::U8 | Element::Bool => 1,
+            Element::F32 | Element::I32 | Element::U32 => 4,
+            Element::F16 | Element::Bf16 | Element::I16 | Element::U16 => 2,
+            Element::U8 | Element::I8 | Element::Bool => 1,
         }
     }
 
@@ -40,6 +90,10 @@ impl Element {
             }
             Element::I64 => Values::I64(indices.map(|i| i64::from_le_bytes(eight[i])).collect()),
             Element::I32 => Values::I64(indices.map(|i| i32::from_le_bytes(four[i]).into()).collect()),
+            Element::U32 => Values::I64(indices.map(|i| u32::from_le_bytes(four[i]).into()).collect()),
+            Element::I16 => Values::I64(indices.map(|i| i16::from_le_bytes(two[i]).into()).collect()),
+            Element::U16 => Values::I64(indices.map(|i| u16::from_le_bytes(two[i]).into()).collect()),
+            Element::I8 => Values::I64(indices.map(|i| i64::from(one[i] as i8)).collect()),
             Element::U8 => Values::U8(indices.map(|i| one[i]).collect()),
             Element::Bool => Values::U8(indices.map(|i| (one[i] != 0).into()).collect()),
         }

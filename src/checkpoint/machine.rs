@@ -1,7 +1,7 @@
 //! The stack machine that runs a pickle, and can do nothing else than build the objects of [`super::pickle`].
 //!
 //! A hostile program takes no more memory than a fixed multiple of its own length: each opcode adds at most one
-//! object, and nothing recurses. Opcodes: CPython's `Lib/pickletools.py`, protocol 2, which `torch.save` writes.
+//! object, and nothing recurses. Opcodes: CPython's `Lib/pickletools.py`, of every protocol from 0 to 5.
 
 use std::collections::HashMap;
 
@@ -36,23 +36,43 @@ impl<'a> Machine<'a> {
         let [opcode] = self.array()?;
         match opcode {
             0x80 => match self.array()? {
-                [0..=2] => {}
-                [protocol] => return Err(format!("pickle protocol {protocol}; torch.save writes protocol 2")),
+                [0..=5] => {}
+                [protocol] => return Err(format!("pickle protocol {protocol}; expected 0 to 5")),
             },
+            // A frame: bytes that are read together.
+            0x95 => drop(self.take(8)?),
             b'.' => return self.pop().map(Some),
             b'(' => self.marks.push(self.stack.len()),
-            b'q' | b'r' => {
-                let slot = self.number(opcode == b'q')?;
-                let &top = self.stack.last().ok_or("nothing to remember")?;
+            b'0' if self.marks.last() == Some(&self.stack.len()) => drop(self.marks.pop()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_to_mark()?),
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
+            b'p' | b'q' | b'r' => {
+                let slot = if opcode == b'p' { self.decimal()? } else { self.number(opcode == b'q')? };
+                let top = self.top()?;
                 self.memo.insert(slot, top);
             }
-            b'h' | b'j' => {
-                let slot = self.number(opcode == b'h')?;
+            0x94 => {
+                let slot = u32::try_from(self.memo.len()).map_err(|error| error.to_string())?;
+                let top = self.top()?;
+                self.memo.insert(slot, top);
+            }
+            b'g' | b'h' | b'j' => {
+                let slot = if opcode == b'g' { self.decimal()? } else { self.number(opcode == b'h')? };
                 let &id = self.memo.get(&slot).ok_or("nothing remembered under this number")?;
                 self.stack.push(id);
             }
-            b'a' => drop(self.pop()?),
-            b'e' => drop(self.pop_to_mark()?),
+            b'a' => {
+                let item = self.pop()?;
+                self.append(vec![item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.pop_to_mark()?;
+                self.append(items)?;
+            }
             b's' => {
                 let items = self.pop_last(2)?;
                 self.set_items(&items)?;
@@ -61,8 +81,36 @@ impl<'a> Machine<'a> {
                 let items = self.pop_to_mark()?;
                 self.set_items(&items)?;
             }
-            b'b' => self.build()?,
-            b'R' => self.reduce()?,
+            // Attributes of an object, such as PyTorch's `_metadata` of a dictionary, have no use here.
+            b'b' => {
+                self.pop()?;
+                self.top()?;
+            }
+            b'R' | 0x81 => {
+                let [class, arguments] = self.pop_array()?;
+                self.call(class, arguments)?;
+            }
+            0x92 => {
+                let [class, arguments, _] = self.pop_array()?;
+                self.call(class, arguments)?;
+            }
+            b'o' => {
+                let items = self.pop_to_mark()?;
+                let (&class, arguments) = items.split_first().ok_or("an object of no class")?;
+                self.push(Object::Tuple(arguments.to_vec()));
+                let arguments = self.pop()?;
+                self.call(class, arguments)?;
+            }
+            b'i' => {
+                let global = Global::named(&self.line()?, &self.line()?);
+                let items = self.pop_to_mark()?;
+                self.push(Object::Tuple(items));
+                self.push(Object::Global(global));
+                let [arguments, class] = self.pop_array()?;
+                self.call(class, arguments)?;
+            }
+            // A buffer that is read only.
+            0x98 => drop(self.top()?),
             _ => {
                 let object = self.object(opcode)?;
                 self.push(object);
@@ -75,90 +123,190 @@ impl<'a> Machine<'a> {
     fn object(&mut self, opcode: u8) -> Result<Object, String> {
         Ok(match opcode {
             b'N' => Object::None,
-            0x88 | 0x89 | b']' => Object::Other,
-            b'G' => self.take(8).map(|_| Object::Other)?,
+            0x88 | 0x89 => Object::Other,
+            b'G' => Object::Real(f64::from_be_bytes(self.array()?)),
+            b'F' => Object::Real(self.line()?.trim().parse().map_err(|_| "a float that is none")?),
             b'J' => Object::Int(i32::from_le_bytes(self.array()?).into()),
             b'K' => Object::Int(u8::from_le_bytes(self.array()?).into()),
             b'M' => Object::Int(u16::from_le_bytes(self.array()?).into()),
+            // `I01` and `I00` are booleans.
+            b'I' | b'L' => match self.line()?.trim().trim_end_matches('L') {
+                "01" | "00" => Object::Other,
+                digits => digits.parse().map_or(Object::Other, Object::Int),
+            },
             0x8a | 0x8b => {
-                let length = self.length(opcode == 0x8a)?;
+                let length = self.length(if opcode == 0x8a { 1 } else { 4 })?;
                 self.take(length).map(integer)?
             }
-            b'X' | b'T' | b'U' => {
-                let length = self.length(opcode == b'U')?;
-                let text = std::str::from_utf8(self.take(length)?).map_err(|_| "text that is not UTF-8")?;
-                Object::Text(text.to_owned())
+            b'X' | b'T' | b'U' | 0x8c | 0x8d => {
+                let length = self.length(match opcode {
+                    b'U' | 0x8c => 1,
+                    0x8d => 8,
+                    _ => 4,
+                })?;
+                text(self.take(length)?)
             }
+            b'V' => text(self.line()?.as_bytes()),
+            b'S' => text(self.line()?.trim().trim_matches(['\'', '"']).as_bytes()),
+            b'B' | b'C' | 0x8e | 0x96 => {
+                let length = self.length(match opcode {
+                    b'C' => 1,
+                    b'B' => 4,
+                    _ => 8,
+                })?;
+                self.take(length).map(|_| Object::Other)?
+            }
+            // Extensions of the registry, and buffers that lie elsewhere.
+            0x82 => self.take(1).map(|_| Object::Other)?,
+            0x83 => self.take(2).map(|_| Object::Other)?,
+            0x84 => self.take(4).map(|_| Object::Other)?,
+            0x97 => Object::Other,
             b'}' => Object::Dict(Vec::new()),
+            b'd' => {
+                let items = self.pop_to_mark()?;
+                Object::Dict(pairs(&items)?)
+            }
+            b']' | 0x8f => Object::List(Vec::new()),
+            b'l' | 0x91 => Object::List(self.pop_to_mark()?),
             b')' => Object::Tuple(Vec::new()),
             b't' => Object::Tuple(self.pop_to_mark()?),
             0x85..=0x87 => Object::Tuple(self.pop_last(usize::from(opcode - 0x84))?),
-            b'c' => Object::Global(Global::named(&self.line()?, &self.line()?)?),
-            b'Q' => self.persistent()?,
-            _ => return Err(format!("opcode {opcode:#04x} has no use in a file of tensors")),
+            b'c' => Object::Global(Global::named(&self.line()?, &self.line()?)),
+            0x93 => {
+                let [module, name] = self.pop_array()?;
+                match (self.built.text(module), self.built.text(name)) {
+                    (Some(module), Some(name)) => Object::Global(Global::named(module, name)),
+                    _ => return Err("a name that is no text".into()),
+                }
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                self.persistent(id)
+            }
+            b'P' => {
+                let id = self.written_out()?;
+                self.persistent(id)
+            }
+            _ => return Err(format!("opcode {opcode:#04x}, which no protocol has")),
         })
     }
 
-    /// `GLOBAL` gave a function, a tuple its arguments: the three known calls.
-    fn reduce(&mut self) -> Result<(), String> {
-        let arguments = self.pop()?;
-        let function = self.pop()?;
-        let (Object::Global(function), Object::Tuple(arguments)) =
-            (self.built.get(function), self.built.get(arguments))
-        else {
-            return Err("a call of something that is no function".into());
-        };
-        match (function, arguments.as_slice()) {
-            (Global::OrderedDict, []) => self.push(Object::Dict(Vec::new())),
-            (Global::RebuildParameter, &[tensor, ..]) => self.stack.push(tensor),
-            (Global::RebuildTensor, &[storage, offset, shape, strides, _, _, ref rest @ ..]) => {
-                if rest.iter().any(|&id| !matches!(self.built.get(id), Object::None)) {
-                    return Err("a tensor with special properties (conjugate or negative view)".into());
-                }
-                let offset = self.built.size(offset).ok_or("the offset of a tensor is no size")?;
-                self.push(Object::Tensor { storage, offset, shape, strides });
+    /// A function, or a class, gets its arguments: what tensors need means something, any other gives an opaque object.
+    fn call(&mut self, function: Id, arguments: Id) -> Result<(), String> {
+        let items: &[Id] = if let Object::Tuple(items) = self.built.get(arguments) { items } else { &[] };
+        let made = match (self.built.global(function), items) {
+            (Some(Global::Dict), []) => Object::Dict(Vec::new()),
+            (Some(Global::Dict), &[list]) => {
+                let entries = self.take_pairs(list);
+                Object::Dict(entries)
             }
-            _ => return Err("a call with unexpected arguments".into()),
+            (Some(Global::DefaultDict), _) => Object::Dict(Vec::new()),
+            (Some(Global::Size), &[same]) | (Some(Global::RebuildParameter), &[same, ..]) => {
+                self.stack.push(same);
+                return Ok(());
+            }
+            (Some(Global::RebuildTensor), &[storage, offset, shape, strides, ref rest @ ..]) => {
+                // Behind gradient and hooks: what tells a conjugate or a negative view.
+                let special = rest.iter().skip(2).any(|&id| !matches!(self.built.get(id), Object::None));
+                self.tensor([storage, offset, shape, strides], None, special)?
+            }
+            (Some(Global::RebuildTypedTensor), &[storage, offset, shape, strides, _, _, kind, ref rest @ ..]) => {
+                let element = match self.built.global(kind) {
+                    Some(Global::Type(element, _)) => *element,
+                    _ => None,
+                };
+                match element {
+                    Some(element) => {
+                        let special = rest.iter().any(|&id| !matches!(self.built.get(id), Object::None));
+                        self.tensor([storage, offset, shape, strides], Some(element), special)?
+                    }
+                    None => Object::Opaque(kind),
+                }
+            }
+            _ => Object::Opaque(function),
+        };
+        self.push(made);
+        Ok(())
+    }
+
+    fn tensor(
+        &self,
+        [storage, offset, shape, strides]: [Id; 4],
+        element: Option<super::element::Element>,
+        special: bool,
+    ) -> Result<Object, String> {
+        if special {
+            return Ok(Object::Unread("a tensor with special properties (conjugate or negative view)"));
+        }
+        let offset = self.built.size(offset).ok_or("the offset of a tensor is no size")?;
+        Ok(Object::Tensor { storage, offset, shape, strides, element })
+    }
+
+    /// The entries that a list of pairs holds, out of it: a program that asks for them again and again gets them once.
+    fn take_pairs(&mut self, list: Id) -> Vec<(Id, Id)> {
+        let Object::List(pairs) = &mut self.built.objects[list] else { return vec![] };
+        let pairs = std::mem::take(pairs);
+        let pair = |id: Id| match self.built.get(id) {
+            Object::List(items) | Object::Tuple(items) => Some((*items.first()?, *items.get(1)?)),
+            _ => None,
+        };
+        pairs.into_iter().filter_map(pair).collect()
+    }
+
+    /// `('storage', type, key, location, count)` becomes a storage; what else lies outside the pickle is opaque.
+    fn persistent(&self, id: Id) -> Object {
+        if let Object::Tuple(fields) = self.built.get(id)
+            && let &[tag, kind, key, _, count] = fields.as_slice()
+            && self.built.text(tag) == Some("storage")
+            && matches!(self.built.global(kind), Some(Global::Storage(..)))
+            && self.built.text(key).is_some()
+            && let Some(count) = self.built.size(count)
+        {
+            Object::Storage { key, kind, count }
+        } else {
+            Object::Unread("something that lies outside the pickle")
+        }
+    }
+
+    /// The same as protocol 0 writes it: `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 320)`.
+    fn written_out(&mut self) -> Result<Id, String> {
+        let line = self.line()?;
+        let mut fields: Vec<Id> = Vec::new();
+        for field in line.trim_matches(['(', ')']).split(", ") {
+            let class = field.strip_prefix("<class '").and_then(|name| name.strip_suffix("'>")?.rsplit_once('.'));
+            let object = match (class, field.parse()) {
+                (Some((module, name)), _) => Object::Global(Global::named(module, name)),
+                (None, Ok(number)) => Object::Int(number),
+                (None, Err(_)) => Object::Text(field.trim_matches('\'').to_owned()),
+            };
+            self.push(object);
+            fields.push(self.pop()?);
+        }
+        self.push(Object::Tuple(fields));
+        self.pop()
+    }
+
+    /// Adds to the list on top of the stack; what an opaque object collects has no use.
+    fn append(&mut self, items: Vec<Id>) -> Result<(), String> {
+        let top = self.top()?;
+        match &mut self.built.objects[top] {
+            Object::List(list) => list.extend(items),
+            Object::Opaque(_) => {}
+            _ => return Err("items without a list".into()),
         }
         Ok(())
     }
 
-    /// `('storage', type, key, location, count)` becomes a storage.
-    fn persistent(&mut self) -> Result<Object, String> {
-        let id = self.pop()?;
-        if let Object::Tuple(fields) = self.built.get(id)
-            && let &[tag, kind, key, _, count] = fields.as_slice()
-            && let Object::Text(tag) = self.built.get(tag)
-            && tag == "storage"
-            && let Object::Global(Global::Storage(element)) = *self.built.get(kind)
-            && let Object::Text(key) = self.built.get(key)
-            && let Some(count) = self.built.size(count)
-        {
-            Ok(Object::Storage { key: key.clone(), element, count })
-        } else {
-            Err("a reference to something that is no storage".into())
-        }
-    }
-
-    /// Adds keys and values, alternating, to the dictionary on top of the stack.
+    /// Adds keys and values, alternating, to the dictionary on top of the stack; an object of an unknown class that takes
+    /// entries is one.
     fn set_items(&mut self, items: &[Id]) -> Result<(), String> {
-        let (pairs, rest) = items.as_chunks::<2>();
-        match self.stack.last().and_then(|&id| self.built.objects.get_mut(id)) {
-            Some(Object::Dict(entries)) if rest.is_empty() => {
-                entries.extend(pairs.iter().map(|&[key, value]| (key, value)));
-                Ok(())
-            }
-            _ => Err("entries without a dictionary, or a key without a value".into()),
+        let (top, entries) = (self.top()?, pairs(items)?);
+        match &mut self.built.objects[top] {
+            Object::Dict(there) => there.extend(entries),
+            other @ Object::Opaque(_) => *other = Object::Dict(entries),
+            _ => return Err("entries without a dictionary".into()),
         }
-    }
-
-    /// Attributes are set on an object; those of a dictionary (PyTorch's `_metadata`) have no use here.
-    fn build(&mut self) -> Result<(), String> {
-        self.pop()?;
-        match self.stack.last().map(|&id| self.built.get(id)) {
-            Some(Object::Dict(_)) => Ok(()),
-            _ => Err("attributes of something that is no dictionary".into()),
-        }
+        Ok(())
     }
 
     fn push(&mut self, object: Object) {
@@ -166,8 +314,18 @@ impl<'a> Machine<'a> {
         self.built.objects.push(object);
     }
 
+    fn top(&self) -> Result<Id, String> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        self.stack.get(floor..).and_then(|above| above.last()).copied().ok_or_else(|| "the stack is empty".into())
+    }
+
     fn pop(&mut self) -> Result<Id, String> {
-        self.pop_last(1).map(|ids| ids[0])
+        self.pop_array().map(|[id]| id)
+    }
+
+    fn pop_array<const N: usize>(&mut self) -> Result<[Id; N], String> {
+        let ids = self.pop_last(N)?;
+        ids.try_into().map_err(|_| "the stack is empty".into())
     }
 
     fn pop_last(&mut self, count: usize) -> Result<Vec<Id>, String> {
@@ -195,13 +353,21 @@ impl<'a> Machine<'a> {
         Ok(*taken)
     }
 
-    /// A length or the number of a memo slot, in one byte or four.
+    /// The number of a memo slot, in one byte or four.
     fn number(&mut self, short: bool) -> Result<u32, String> {
         if short { self.array().map(|[slot]| slot.into()) } else { self.array().map(u32::from_le_bytes) }
     }
 
-    fn length(&mut self, short: bool) -> Result<usize, String> {
-        usize::try_from(self.number(short)?).map_err(|error| error.to_string())
+    /// The same in decimal digits, on a line.
+    fn decimal(&mut self) -> Result<u32, String> {
+        self.line()?.trim().parse().map_err(|_| "a number that is none".to_owned())
+    }
+
+    /// A length in one, four or eight bytes.
+    fn length(&mut self, bytes: usize) -> Result<usize, String> {
+        let mut wide = [0; 8];
+        wide[..bytes].copy_from_slice(self.take(bytes)?);
+        usize::try_from(u64::from_le_bytes(wide)).map_err(|error| error.to_string())
     }
 
     fn line(&mut self) -> Result<String, String> {
@@ -209,6 +375,19 @@ impl<'a> Machine<'a> {
         let line = self.take(length)?;
         self.take(1)?;
         Ok(String::from_utf8_lossy(line).into_owned())
+    }
+}
+
+/// Text; what is not UTF-8, such as bytes of an old protocol, has no use.
+fn text(bytes: &[u8]) -> Object {
+    std::str::from_utf8(bytes).map_or(Object::Other, |text| Object::Text(text.to_owned()))
+}
+
+/// Keys and values, alternating.
+fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, String> {
+    match items.as_chunks::<2>() {
+        (pairs, []) => Ok(pairs.iter().map(|&[key, value]| (key, value)).collect()),
+        _ => Err("a key without a value".into()),
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! Written as `.safetensors` with the published BNTT names (`conv1.weight`, `bntt1.0.running_mean`, `conv1.WR`, …);
 //! read from `.safetensors` and from PyTorch's zip format (`.pth`, `.pt`, `.pth.tar`), told apart by content. A PyTorch
-//! file is read without Python, and nothing in it is executed. In memory a tensor is `f32`, `i64` or `u8`, row-major.
+//! file is read without Python, and nothing in it is executed: objects of unknown classes are opaque, and matter only where a
+//! tensor is asked for in their place. In memory a tensor is `f32`, `i64` or `u8`, row-major.
 
 mod element;
+mod kind;
 mod machine;
 mod pickle;
+mod prefix;
 mod pytorch;
 mod safetensors;
 #[cfg(test)]
@@ -19,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::numeric::hex;
 
 /// The values of a tensor, row-major.
@@ -68,25 +72,75 @@ pub struct Tensor {
 /// Named tensors and where they came from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
-    /// The tensors by name, without a leading `module.`.
+    /// The tensors by name, without what all their names begin with.
     pub tensors: BTreeMap<String, Tensor>,
+    /// What stands among them and is not read, and what it is: tensors of other types, objects that are no tensors.
+    pub unread: BTreeMap<String, String>,
+    /// Plain numbers beside them, of a PyTorch file.
+    pub numbers: BTreeMap<String, f64>,
     /// The origin of the tensors (version, configuration, seeds); `Null` when the file names none.
     pub metadata: serde_json::Value,
+    /// What the user should know of how it was read.
+    pub notices: Vec<String>,
 }
 
 impl Checkpoint {
     /// Reads a safetensors or PyTorch file; its content decides which, not its name.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is neither, is damaged, holds a type that has no
-    /// place here, or is a pickle that asks for anything but tensors.
+    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is neither, is damaged, or has no tensors by name.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        Self::parse(&bytes).map_err(|message| Error::file(path, message))
+        Self::read_at(path, None)
     }
 
-    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
-        if bytes.starts_with(b"PK\x03\x04") { pytorch::parse(bytes) } else { safetensors::parse(bytes) }
+    /// The same, of the tensors that a PyTorch file holds under a dotted key.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read`], and [`Error::File`] if there is no such key.
+    pub fn read_at(path: &Path, key: Option<&str>) -> Result<Self> {
+        let refuse = |message: String| Error::file(path, message);
+        if path.is_dir() {
+            return Err(refuse("is a folder; expected a checkpoint: a PyTorch or safetensors file".into()));
+        }
+        let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
+        memory::check(&format!("reading {}", path.display()), size, "keep the weights alone in the file")?;
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        Self::parse(&bytes, key).map_err(refuse)
+    }
+
+    fn parse(bytes: &[u8], key: Option<&str>) -> std::result::Result<Self, String> {
+        let mut checkpoint = match kind::instead(bytes) {
+            Some(what) => return Err(format!("is {what}")),
+            None if bytes.starts_with(b"PK\x03\x04") => pytorch::parse(bytes, key)?,
+            None if key.is_some() => return Err("a safetensors file has no keys; expected no --key".into()),
+            None => safetensors::parse(bytes)?,
+        };
+        let prefix = prefix::take_off(&mut checkpoint);
+        if !prefix.is_empty() {
+            checkpoint.notices.push(format!("`{prefix}`, which all names of the checkpoint begin with, is taken off"));
+        }
+        Ok(checkpoint)
+    }
+
+    /// The checkpoint without some of its tensors.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if one is not there.
+    pub fn without(mut self, names: &[String]) -> Result<Self> {
+        for name in names {
+            let found = [
+                self.tensors.remove(name).is_some(),
+                self.unread.remove(name).is_some(),
+                self.numbers.remove(name).is_some(),
+            ];
+            if found == [false; 3] {
+                return Err(Error::Mismatch(format!(
+                    "--ignore {name}: the checkpoint has no such tensor; {}",
+                    self.names_near(name)
+                )));
+            }
+        }
+        Ok(self)
     }
 
     /// The file's bytes: the same tensors and metadata always give the same bytes.
@@ -134,6 +188,11 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Mismatch`] naming the tensor and its shape expected and found, or, if it is missing, names near it.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<&[f32]> {
+        if let Some(kind) = self.unread.get(name) {
+            return Err(Error::Mismatch(format!(
+                "`{name}` of the checkpoint is {kind}, which is not read; expected real values"
+            )));
+        }
         let Some(tensor) = self.tensors.get(name) else {
             return Err(Error::Mismatch(format!(
                 "the checkpoint has no tensor `{name}` (expected shape {shape:?}); {}",
@@ -169,9 +228,8 @@ impl Checkpoint {
         if any.is_empty() { "it has no tensors".into() } else { format!("it has for example {}", any.join(", ")) }
     }
 
-    /// Adds a tensor read from a file, without the `module.` that data-parallel training puts before its name.
+    /// Adds a tensor read from a file.
     fn insert(&mut self, name: &str, tensor: Tensor) -> std::result::Result<(), String> {
-        let name = name.strip_prefix("module.").unwrap_or(name);
         match self.tensors.insert(name.to_owned(), tensor) {
             None => Ok(()),
             Some(_) => Err(format!("tensor `{}` occurs twice", shown(name))),

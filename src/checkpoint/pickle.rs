@@ -1,8 +1,8 @@
-//! What a pickle may build: plain data, and descriptions of tensors.
+//! What a pickle may build: plain data, descriptions of tensors, and objects of which nothing but the class is known.
 //!
-//! A pickle can name any function or class of Python; here the few that `torch.save` needs for tensors are known, and
-//! every other one is an error. Objects live in one list and refer to each other by index, so neither a cycle nor deep
-//! nesting does harm.
+//! A pickle can name any function or class of Python; here the few that `torch.save` needs for tensors mean something, and every
+//! other one gives an opaque object: nothing is called. Objects live in one list and refer to each other by index, so neither a
+//! cycle nor deep nesting does harm.
 
 use super::element::Element;
 use super::shown;
@@ -10,64 +10,90 @@ use super::shown;
 /// The index of an object in [`Pickle::objects`].
 pub(super) type Id = usize;
 
+/// Bytes of the longest name of a function or class that is looked at.
+const LONGEST_NAME: usize = 256;
+
 /// What a pickle can build.
 pub(super) enum Object {
     None,
-    /// Booleans, floats, lists, and integers beyond 64 bits: nothing of them is used.
+    /// Booleans, bytes, and integers beyond 64 bits: nothing of them is used.
     Other,
     Int(i64),
+    Real(f64),
     Text(String),
     Tuple(Vec<Id>),
+    /// A list or a set.
+    List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    /// A function or class that may be named.
+    /// A function or class.
     Global(Global),
-    /// One of the file's `data/KEY` entries.
+    /// One of the file's `data/KEY` entries: a text, and the [`Object::Global`] that is its type.
     Storage {
-        key: String,
-        element: Element,
+        key: Id,
+        kind: Id,
         count: usize,
     },
-    /// A view of a storage; `shape` and `strides` are tuples of integers.
+    /// A view of a storage; `shape` and `strides` are tuples of integers. Its values are `element`s, or those of the storage.
     Tensor {
         storage: Id,
         offset: usize,
         shape: Id,
         strides: Id,
+        element: Option<Element>,
     },
+    /// An object of a function or class that is not known, an [`Object::Global`].
+    Opaque(Id),
+    /// A tensor in a form that is not read.
+    Unread(&'static str),
 }
 
 /// The functions and classes that a pickle may name.
-#[derive(Clone, Copy)]
 pub(super) enum Global {
     RebuildTensor,
+    /// The form that also says what type its values are of.
+    RebuildTypedTensor,
+    /// A parameter, with or without attributes of its own.
     RebuildParameter,
-    OrderedDict,
-    Storage(Element),
+    Dict,
+    /// Behind it comes what makes missing entries.
+    DefaultDict,
+    /// The extents of a tensor: a tuple.
+    Size,
+    /// A type of storage; what its values are, if they are read.
+    Storage(Option<Element>, String),
+    /// A type of values, likewise.
+    Type(Option<Element>, String),
+    /// Any other.
+    Unknown(String),
 }
 
 impl Global {
-    /// The one called `module.name`, if it is known.
-    pub fn named(module: &str, name: &str) -> Result<Self, String> {
-        Ok(match (module, name) {
-            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("torch", "DoubleStorage") => Global::Storage(Element::F64),
-            ("torch", "FloatStorage") => Global::Storage(Element::F32),
-            ("torch", "HalfStorage") => Global::Storage(Element::F16),
-            ("torch", "BFloat16Storage") => Global::Storage(Element::Bf16),
-            ("torch", "LongStorage") => Global::Storage(Element::I64),
-            ("torch", "IntStorage") => Global::Storage(Element::I32),
-            ("torch", "ByteStorage") => Global::Storage(Element::U8),
-            ("torch", "BoolStorage") => Global::Storage(Element::Bool),
-            _ => {
-                let name = shown(&format!("{module}.{name}"));
-                return Err(format!(
-                    "the pickle asks to call `{name}`; only tensors are read, nothing is executed \
-                     (a file saved with torch.save(model.state_dict(), …) holds nothing else)"
-                ));
-            }
-        })
+    /// The one called `module.name`.
+    pub fn named(module: &str, name: &str) -> Self {
+        if module.len() + name.len() > LONGEST_NAME {
+            return Global::Unknown("object with an endless name".into());
+        }
+        let full = || shown(&format!("{module}.{name}"));
+        match (module, name) {
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
+            ("torch._utils", "_rebuild_tensor_v3") => Global::RebuildTypedTensor,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
+            ("collections", "OrderedDict") | ("builtins" | "__builtin__", "dict") => Global::Dict,
+            ("collections", "defaultdict") => Global::DefaultDict,
+            ("torch", "Size") => Global::Size,
+            ("torch", name) if name.ends_with("Storage") => Global::Storage(Element::of_storage(name), full()),
+            ("torch.storage", "UntypedStorage") => Global::Storage(Some(Element::U8), full()),
+            ("torch", name) if Element::is_type(name) => Global::Type(Element::of_type(name), full()),
+            _ => Global::Unknown(full()),
+        }
+    }
+
+    /// Its full name, where it is not one of those that tensors need.
+    pub fn name(&self) -> &str {
+        match self {
+            Global::Storage(_, name) | Global::Type(_, name) | Global::Unknown(name) => name,
+            _ => "torch",
+        }
     }
 }
 
@@ -86,10 +112,15 @@ impl Pickle {
     /// The entries of a dictionary whose keys are text; none for any other object.
     pub fn entries(&self, id: Id) -> impl Iterator<Item = (&str, Id)> {
         let items: &[(Id, Id)] = if let Object::Dict(items) = self.get(id) { items } else { &[] };
-        items.iter().filter_map(|&(key, value)| match self.get(key) {
-            Object::Text(key) => Some((key.as_str(), value)),
-            _ => None,
-        })
+        items.iter().filter_map(|&(key, value)| Some((self.text(key)?, value)))
+    }
+
+    pub fn text(&self, id: Id) -> Option<&str> {
+        if let Object::Text(text) = self.get(id) { Some(text) } else { None }
+    }
+
+    pub fn global(&self, id: Id) -> Option<&Global> {
+        if let Object::Global(global) = self.get(id) { Some(global) } else { None }
     }
 
     /// A tuple of integers none of which is negative.
@@ -101,5 +132,17 @@ impl Pickle {
     /// An integer that is not negative.
     pub fn size(&self, id: Id) -> Option<usize> {
         if let Object::Int(value) = *self.get(id) { value.try_into().ok() } else { None }
+    }
+
+    /// What an object is, in words.
+    pub fn kind(&self, id: Id) -> String {
+        match self.get(id) {
+            Object::Opaque(class) => format!("a `{}`", self.global(*class).map_or("object", Global::name)),
+            Object::Unread(what) => (*what).into(),
+            Object::Tensor { .. } => "a tensor".into(),
+            Object::Dict(_) => "a dictionary".into(),
+            Object::List(_) | Object::Tuple(_) => "a list".into(),
+            _ => "plain data".into(),
+        }
     }
 }

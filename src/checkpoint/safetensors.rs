@@ -6,22 +6,22 @@ use std::collections::HashMap;
 use ::safetensors::tensor::{Dtype, SafeTensors, View, serialize as serialize_views};
 
 use super::element::Element;
-use super::{Checkpoint, Tensor, Values, shown};
+use super::{Checkpoint, Tensor, Values};
 
 /// The key under which the origin stands in the file's metadata.
 const METADATA_KEY: &str = "crosspike";
 
-/// Opcode, length and first bytes of the number with which `torch.save` began its files before PyTorch 1.6.
-const LEGACY_PYTORCH: [u8; 6] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46];
+/// What is said of a file that is of no kind that is known.
+const NEITHER: &str =
+    "neither a PyTorch zip file (torch.save) nor a safetensors file, which begins with the length of its header";
 
 /// Reads a safetensors file.
 pub(super) fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
-    if bytes.first() == Some(&0x80) && bytes.get(2..8) == Some(&LEGACY_PYTORCH) {
-        return Err("a PyTorch file of the old format, before 1.6; load it in PyTorch and save it again \
-                    (the zip format is the default)"
-            .into());
+    let refuse = |error| format!("neither a PyTorch zip file (torch.save) nor a safetensors file: {error}");
+    let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
+    if length.is_none_or(|length| length > bytes.len() as u64) {
+        return Err(NEITHER.into());
     }
-    let refuse = |error| format!("neither a PyTorch zip nor a safetensors file: {error}");
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(refuse)?;
     let file = SafeTensors::deserialize(bytes).map_err(refuse)?;
     let mut checkpoint = Checkpoint::default();
@@ -30,13 +30,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
             .map_err(|error| format!("metadata key `{METADATA_KEY}`: expected JSON: {error}"))?;
     }
     for (name, view) in file.iter() {
-        let element = element(view.dtype()).ok_or_else(|| {
-            format!(
-                "tensor `{}` has type {:?}; expected one of F32, F64, F16, BF16, I64, I32, U8, BOOL",
-                shown(name),
-                view.dtype()
-            )
-        })?;
+        let Some(element) = element(view.dtype()) else {
+            checkpoint.unread.insert(name.to_owned(), format!("a tensor of {:?}", view.dtype()));
+            continue;
+        };
         let count = view.data().len() / element.size();
         let values = element.decode(view.data(), 0..count);
         checkpoint.insert(name, Tensor { shape: view.shape().to_vec(), values })?;
@@ -52,6 +49,10 @@ fn element(dtype: Dtype) -> Option<Element> {
         Dtype::BF16 => Element::Bf16,
         Dtype::I64 => Element::I64,
         Dtype::I32 => Element::I32,
+        Dtype::U32 => Element::U32,
+        Dtype::I16 => Element::I16,
+        Dtype::U16 => Element::U16,
+        Dtype::I8 => Element::I8,
         Dtype::U8 => Element::U8,
         Dtype::BOOL => Element::Bool,
         _ => return None,

@@ -12,6 +12,7 @@ use crate::config::{Document, Overrides};
 use crate::effect::{self, Beside};
 use crate::error::{Error, Result};
 use crate::network::Model;
+use crate::network::looks::{looks, others};
 use crate::profile::Profile;
 use crate::study::recipe::Recipe;
 use crate::study::sweep::Sweep;
@@ -63,8 +64,17 @@ struct Checked {
 fn check(file: &Path) -> Result<Checked> {
     if file.extension().is_none_or(|ending| ending != "toml") {
         let checkpoint = Checkpoint::read(file)?;
-        let what = format!("a checkpoint of {} tensors, {}", checkpoint.tensors.len(), checkpoint.hash());
-        return Ok(Checked { what, notices: vec![] });
+        let (count, hash) = (checkpoint.tensors.len(), checkpoint.hash());
+        let looks = looks(&checkpoint)
+            .map_err(|missing| Error::file(file, format!("{count} tensors that no model can run: {missing}")))?;
+        let mut notices = checkpoint.notices.clone();
+        if let names @ [_, ..] = others(&checkpoint).as_slice() {
+            let names = names.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            notices.push(format!(
+                "tensors of no layer: {names}; a model takes them where its own constants are the same, or where --ignore names them"
+            ));
+        }
+        return Ok(Checked { what: format!("a checkpoint: {looks}; {count} tensors, {hash}"), notices });
     }
     let document = Document::read(file)?;
     let none = Overrides::default();

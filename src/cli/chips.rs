@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::options::{Backend, EncodingArg};
+use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::Overrides;
 use crate::data::{Dataset, Split};
@@ -12,6 +13,7 @@ use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
+use crate::network::weights::Loaded;
 use crate::network::{Encoding, InputCode, Model, Network};
 use crate::numeric::Range;
 use crate::output::origin;
@@ -26,6 +28,12 @@ pub struct ChipArgs {
     /// The checkpoint: safetensors, or PyTorch .pth, .pt, .pth.tar.
     #[arg(long)]
     checkpoint: PathBuf,
+    /// The weights of a PyTorch checkpoint that has several: the dotted key of their dictionary.
+    #[arg(long)]
+    key: Option<String>,
+    /// Do without a tensor of the checkpoint that the model has no place for; several times for several.
+    #[arg(long, value_name = "NAME")]
+    ignore: Vec<String>,
     /// The data set: digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or images:FILE.npz; its test images run.
     #[arg(long)]
     data: String,
@@ -71,8 +79,7 @@ pub struct Setup {
     /// The images of it that are judged.
     pub data: Dataset,
     pub encoding: Encoding,
-    pub network: Network,
-    checkpoint_hash: String,
+    pub loaded: Loaded,
 }
 
 impl ChipArgs {
@@ -87,8 +94,12 @@ impl ChipArgs {
         let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
         let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
         let encoding = Encoding::resolve(self.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
-        let (network, checkpoint_hash) = Network::read(&model, &self.checkpoint)?;
-        Ok(Setup { model, profile, whole, data, encoding, network, checkpoint_hash })
+        let read = Checkpoint::read_at(&self.checkpoint, self.key.as_deref())?.without(&self.ignore)?;
+        let loaded = Network::load(&model, &read).map_err(|error| match error {
+            Error::Mismatch(message) => Error::file(&self.checkpoint, message),
+            other => other,
+        })?;
+        Ok(Setup { model, profile, whole, data, encoding, loaded })
     }
 
     /// The series of chips, whose inputs are wide enough for the images, those that ranges are calibrated on, and `more`; an error
@@ -100,13 +111,15 @@ impl ChipArgs {
                 "--calibration-data: the profile profiles no converters; expected adc.bits above 0 and adc.range = \"calibrated\" with it".into(),
             ));
         }
-        let Setup { model, profile, whole, encoding, network, .. } = setup;
+        let Setup { model, profile, whole, encoding, loaded, .. } = setup;
         let open = || whole.training_beside(self.calibration_data.as_deref(), Path::new(""));
         let profiled = profile.wants_calibration().then(open).transpose()?;
         let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
         let inputs = InputCode::of(*encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
+        let of_weights = loaded.notices.iter().cloned();
         let of_data = whole.notices().chain(profiled.iter().flat_map(Dataset::notices));
-        let blueprint = Blueprint::new(profile, model, network, inputs, self.seed)?.remarked(of_data);
+        let blueprint =
+            Blueprint::new(profile, model, &loaded.network, inputs, self.seed)?.remarked(of_weights.chain(of_data));
         match profiled {
             Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
             None => Ok(blueprint),
@@ -125,13 +138,13 @@ impl ChipArgs {
 
     /// Where a command's results come from.
     pub fn origin(&self, command: &str, setup: &Setup, blueprint: &Blueprint, engine: &dyn Engine) -> Result<Value> {
-        let Setup { model, profile, data, encoding, checkpoint_hash, .. } = setup;
+        let Setup { model, profile, data, encoding, loaded, .. } = setup;
         let mut origin = origin(
             command,
             json!({
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
                 "data_fingerprint": data.fingerprint()?, "images": data.len(), "chips": self.chips, "chip": self.chip, "seed": self.seed,
-                "checkpoint_sha256": checkpoint_hash, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
+                "checkpoint_sha256": loaded.hash, "companion_form": loaded.network.form, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
             }),
         );
         if let Some(calibration) = blueprint.calibration() {

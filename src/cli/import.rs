@@ -5,17 +5,32 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::said::Said;
+use super::terminal::note;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::network::looks::looks;
 
 /// Convert a PyTorch checkpoint to safetensors; nothing in it is executed.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  crosspike import trained.pth.tar trained.safetensors")]
+#[command(after_help = "\
+A PyTorch file may have its weights under a key (state_dict, model_state_dict, model, net, or one that --key names), and names
+with what a wrapper puts before them (module., _orig_mod., net.), which is taken off. Objects beside the weights, whatever their
+class, are passed over. What no model can run is said and not written.
+
+Examples:
+  crosspike import trained.pth.tar trained.safetensors
+  crosspike import run.pt trained.safetensors --key ema.state_dict --ignore lif1.beta")]
 pub struct Args {
     /// The checkpoint: .pth, .pt, .pth.tar or .safetensors.
     input: PathBuf,
     /// The safetensors file to write.
     output: PathBuf,
+    /// The weights of a PyTorch checkpoint that has several: the dotted key of their dictionary.
+    #[arg(long)]
+    key: Option<String>,
+    /// Leave a tensor out; several times for several.
+    #[arg(long, value_name = "NAME")]
+    ignore: Vec<String>,
     /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
@@ -26,9 +41,14 @@ pub fn run(args: &Args) -> Result<Said> {
     if args.output.exists() && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }
-    let checkpoint = Checkpoint::read(&args.input)?;
+    let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
+    let refuse = |missing| Error::file(&args.input, format!("tensors that no model can run: {missing}"));
+    let looks = looks(&checkpoint).map_err(refuse)?;
+    checkpoint.notices.iter().for_each(|notice| note(notice));
+    let left = checkpoint.unread.iter().map(|(name, kind)| format!("`{name}`, {kind}, is left out"));
+    left.for_each(|notice| note(&notice));
     checkpoint.write(&args.output)?;
     let (tensors, to) = (checkpoint.tensors.len(), &args.output);
-    let text = format!("wrote {tensors} tensors to {}", to.display());
-    Ok(Said::new(text, json!({ "wrote": to, "tensors": tensors, "sha256": Checkpoint::read(to)?.hash() })))
+    let text = format!("wrote {tensors} tensors to {}: {looks}", to.display());
+    Ok(Said::new(text, json!({ "wrote": to, "tensors": tensors, "looks": looks, "sha256": checkpoint.hash() })))
 }

@@ -19,6 +19,7 @@ use crate::engine::exit::{ExitOfChip, ExitRule, ExitSummary};
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::network::weights::Loaded;
 use crate::network::{Encoder, Model};
 use crate::numeric::stats::summarise;
 use crate::train::adapt::{Adaptation, Sample};
@@ -71,7 +72,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
     let setup = args.chips.read()?;
-    let Setup { model, data, network, .. } = &setup;
+    let Setup { model, data, loaded: Loaded { network, .. }, .. } = &setup;
     let sample = args.sample();
     let open = |sample: &Sample| setup.whole.training_beside(sample.data.as_deref(), Path::new(""));
     let training = sample.as_ref().map(open).transpose().map_err(of_option("--adapt-data"))?;

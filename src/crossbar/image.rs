@@ -116,7 +116,7 @@ impl Image {
         let metadata = json!({
             "origin": origin, "arrays": self.codings, "bytes": self.bytes(),
         });
-        Checkpoint { tensors: self.tensors.clone(), metadata }.write(path)
+        Checkpoint { tensors: self.tensors.clone(), metadata, ..Checkpoint::default() }.write(path)
     }
 }
 

@@ -8,7 +8,8 @@ use ndarray_rand::rand_distr::Uniform;
 use sha2::{Digest, Sha256};
 
 use super::companion::{self, CompanionWeights};
-use super::model::{Layer, LayerKind, Model};
+use super::model::{Layer, Model};
+use super::names::{self, norm_name};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
 use crate::numeric::hex;
@@ -25,6 +26,17 @@ pub struct Network {
     pub layers: Vec<LayerWeights>,
     /// How the companion arrays were trained, where the checkpoint says: what a profile leaves open.
     pub form: Option<CompanionForm>,
+}
+
+/// A network from a file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The network.
+    pub network: Network,
+    /// The SHA-256 of the file's tensors: [`Checkpoint::hash`].
+    pub hash: String,
+    /// What the user should know of it.
+    pub notices: Vec<String>,
 }
 
 /// One layer's state.
@@ -100,20 +112,34 @@ impl Network {
         Network { layers: layers.collect(), form: None }
     }
 
-    /// Reads a checkpoint file, and gives the hash of its content too.
-    pub fn read(model: &Model, file: &Path) -> Result<(Self, String)> {
-        let checkpoint = Checkpoint::read(file)?;
-        match Self::from_checkpoint(model, &checkpoint) {
-            Ok(network) => Ok((network, checkpoint.hash())),
-            Err(Error::Mismatch(message)) => Err(Error::file(file, message)),
-            Err(error) => Err(error),
-        }
+    /// Reads a checkpoint file; gives the hash of its content, too, and what the user should know of it.
+    pub fn read(model: &Model, file: &Path) -> Result<Loaded> {
+        Self::load(model, &Checkpoint::read(file)?).map_err(|error| match error {
+            Error::Mismatch(message) => Error::file(file, message),
+            other => other,
+        })
     }
 
-    /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps or a value that is not finite is an
-    /// error that names it.
+    /// Takes a checkpoint's tensors; gives its hash, too, and what the user should know of it.
+    pub fn load(model: &Model, checkpoint: &Checkpoint) -> Result<Loaded> {
+        let network = Self::from_checkpoint(model, checkpoint)?;
+        let notices = [checkpoint.notices.clone(), names::left_out(model, checkpoint)].concat();
+        Ok(Loaded { network, hash: checkpoint.hash(), notices })
+    }
+
+    /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps, a value that is not finite, or a tensor that would
+    /// change what the network does and has no place in the model, is an error that names it.
     pub fn from_checkpoint(model: &Model, checkpoint: &Checkpoint) -> Result<Self> {
-        refuse_unknown(model, checkpoint)?;
+        Self::checked(model, checkpoint).map_err(|error| match (error, trained_as(&checkpoint.metadata)) {
+            (Error::Mismatch(message), Some(name)) if name != model.name => {
+                Error::Mismatch(format!("{message}; its metadata says that it was trained as the model `{name}`"))
+            }
+            (error, _) => error,
+        })
+    }
+
+    fn checked(model: &Model, checkpoint: &Checkpoint) -> Result<Self> {
+        names::check(model, checkpoint)?;
         let hybrid = checkpoint.tensors.keys().any(|name| name.ends_with(".WR"));
         let layers = model.layers();
         for layer in layers.iter().filter(|l| l.spikes()) {
@@ -177,7 +203,7 @@ impl Network {
                 put(format!("{}.{t}.num_batches_tracked", norm_name(layer)), vec![], tracked);
             }
         }
-        Checkpoint { tensors, metadata }
+        Checkpoint { tensors, metadata, ..Checkpoint::default() }
     }
 
     /// The SHA-256 of all that a chip is made of: weights, masks and norms. How often the norms were estimated makes no chip.
@@ -226,35 +252,9 @@ pub fn xavier(layer: &Layer, seed: u64, stream: Stream, index: u64) -> Vec<f32> 
     ndarray::Array1::random_using(layer.rows() * layer.columns(), distribution, &mut random).to_vec()
 }
 
-/// The published name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one.
-pub fn norm_name(layer: &Layer) -> String {
-    match (layer.kind, layer.name.as_str()) {
-        (LayerKind::Conv, name) => name.replace("conv", "bntt"),
-        (_, "fc1") => "bntt_fc".into(),
-        (_, name) => format!("bntt_{name}"),
-    }
-}
-
-/// A tensor that is named like a layer's but that the model does not have is an error, not something to leave out.
-fn refuse_unknown(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
-    let layers = model.layers();
-    let is_known = |name: &str| {
-        layers.iter().any(|layer| match name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.')) {
-            Some(rest) => rest.split_once('.').is_some_and(|(_, what)| {
-                ["weight", "running_mean", "running_var", "num_batches_tracked"].contains(&what)
-            }),
-            None => name.strip_prefix(&layer.name).is_some_and(|rest| [".weight", ".WR", ".mask"].contains(&rest)),
-        })
-    };
-    let looks_ours = |name: &str| ["conv", "fc", "bntt"].iter().any(|prefix| name.starts_with(prefix));
-    match checkpoint.tensors.keys().find(|name| looks_ours(name) && !is_known(name)) {
-        Some(name) => Err(Error::Mismatch(format!(
-            "the checkpoint holds `{name}`, which the model `{}` has no place for; expected convolutions and fully \
-             connected layers without bias, as many as the model has",
-            model.name
-        ))),
-        None => Ok(()),
-    }
+/// The model that a checkpoint of ours was trained as.
+fn trained_as(metadata: &serde_json::Value) -> Option<&str> {
+    metadata["configuration"]["model"]["name"].as_str()
 }
 
 fn finite(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f32>> {

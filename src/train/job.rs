@@ -16,6 +16,7 @@ use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::Result;
 use crate::monitor::Monitor;
+use crate::network::weights::Loaded;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::{OutputFolder, origin};
 use crate::profile::Profile;
@@ -29,6 +30,8 @@ pub struct Job {
     test: Option<Dataset>,
     inputs: InputCode,
     start: Network,
+    /// What the user should know of the network that it starts from.
+    of_init: Vec<String>,
     origin: Value,
 }
 
@@ -71,12 +74,12 @@ impl Job {
         let test = open_test(&file, document, &model, encoding)?;
         let values = test.iter().fold(data.range(), |values, test| values.with(test.range()));
         let inputs = InputCode::of(encoding, values, profile.tile.input_bits).map_err(document.locate("data"))?;
-        let (start, init_hash) = match &file.init {
+        let (start, init_hash, of_init) = match &file.init {
             Some(path) => {
-                let (network, hash) = Network::read(&model, path).map_err(document.locate("init"))?;
-                (network, Some(hash))
+                let Loaded { network, hash, notices } = Network::read(&model, path).map_err(document.locate("init"))?;
+                (network, Some(hash), notices)
             }
-            None => (Network::xavier(&model, file.train.seed), None),
+            None => (Network::xavier(&model, file.train.seed), None, vec![]),
         };
         let (start, companion_hash) = match file.train.stage {
             Stage::Sram => start_beside(&file, document, &profile, &model, start)?,
@@ -96,7 +99,8 @@ impl Job {
         for (key, value) in also.into_iter().filter(|(_, value)| !value.is_null()) {
             configuration[key] = value;
         }
-        let job = Job { origin: origin("train", configuration), file, model, profile, data, test, inputs, start };
+        let job =
+            Job { origin: origin("train", configuration), file, model, profile, data, test, inputs, start, of_init };
         job.trainer().check().map_err(document.locate("train"))?;
         Ok(job)
     }
@@ -111,6 +115,7 @@ impl Job {
         if self.profile.varies() && !train.variation && train.chip.is_none() {
             notices.push("train.variation = false: it is trained without the profile's variation".into());
         }
+        notices.extend(self.of_init.iter().cloned());
         notices.extend(self.data.notices().chain(self.test.iter().flat_map(Dataset::notices)));
         notices
     }

@@ -96,10 +96,11 @@ impl Recipe {
         }
         let notices = data.notices().collect();
         let mut recipe = Recipe { file, document, model, hardware, data, encoding, notices };
-        for (i, stage) in recipe.file.stage.iter().enumerate() {
+        for (i, stage) in recipe.file.stage.clone().iter().enumerate() {
             let Some(checkpoint) = &stage.checkpoint else { continue };
             let place = recipe.document.locate(&format!("stage[{i}].checkpoint"));
-            Network::read(&recipe.model, checkpoint).map_err(place)?;
+            let notices = Network::read(&recipe.model, checkpoint).map_err(place)?.notices;
+            recipe.notices.extend(notices.into_iter().map(|notice| format!("stage `{}`: {notice}", stage.name)));
         }
         refuse_idle(overrides, &recipe.file)?;
         let mut effects = Effects::default();

@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         (limit, chips): (Option<usize>, std::ops::Range<u64>),
         attack: Option<&Plan>,
     ) -> Result<()> {
-        let (network, _) = Network::read(&self.recipe.model, &candidate.checkpoint)?;
+        let network = Network::read(&self.recipe.model, &candidate.checkpoint)?.network;
         let hash = network.hash();
         if network.layers.iter().any(|layer| layer.sram.as_ref().is_some_and(|array| array.kept.is_some())) {
             point.sparsity = Some(Sparsity::of_network(&self.recipe.model, &network, 1).percent());
@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
             }
             let Ok(checkpoint) = self.network(point.hardware, reference) else { continue };
             let profile = point.profile.without_variation();
-            let (network, _) = Network::read(&self.recipe.model, &checkpoint)?;
+            let network = Network::read(&self.recipe.model, &checkpoint)?.network;
             let hash = network.hash();
             let question = Question {
                 profile: &profile,

@@ -17,6 +17,7 @@ use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::engine::exit::{ExitRule, rule_or_none};
 use crate::error::{Error, Result};
+use crate::network::weights::Loaded;
 use crate::network::{Encoding, Model, Network};
 use crate::profile::Profile;
 use crate::study::case::{Case, check_hardware};
@@ -370,7 +371,13 @@ impl<'a> Reader<'a> {
         if let Some(last) = self.last.as_ref().filter(same) {
             return Ok(last.clone());
         }
-        let network = Network::from_checkpoint(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
+        let Loaded { network, notices, .. } =
+            Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
+        for notice in notices {
+            if !self.remarks.contains(&notice) {
+                self.remarks.push(notice);
+            }
+        }
         let subject =
             Arc::new(Subject { network_hash: network.hash(), model, network, checkpoint: hash, encoding, data, names });
         self.last = Some(subject.clone());

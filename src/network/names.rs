@@ -1,0 +1,196 @@
+//! The published names of a network's tensors, and what becomes of the others: each is used, or known to be without effect, or an
+//! error names it.
+//!
+//! | name | what |
+//! |---|---|
+//! | `conv1.weight`, `fc1.weight` | latent weights, `[columns, inputs, 3, 3]` and `[columns, inputs]`; of a hybrid, its companion array's |
+//! | `conv1.WR`, `conv1.mask` | of a hybrid: the RRAM's latent weights, and which elements the array has |
+//! | `bntt1.0.weight`, `.running_mean`, `.running_var` | the norm of `conv1` at step 0; of `fc1`, `bntt_fc.0.…`, of `fc2`, `bntt_fc2.0.…` |
+//! | `bntt1.0.num_batches_tracked` | how often it was estimated |
+//!
+//! Without effect are: a neuron's constants where they are the model's (snnTorch's `lif1.beta` and `lif1.threshold`, `leak_mem`); biases
+//! and membrane potentials of zeros; what a training's state has beside the network; and whole numbers that belong to no layer.
+
+use std::collections::BTreeSet;
+
+use super::model::{Layer, LayerKind, Model};
+use crate::checkpoint::{Checkpoint, Values};
+use crate::error::{Error, Result};
+
+/// The published name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one.
+pub fn norm_name(layer: &Layer) -> String {
+    match (layer.kind, layer.name.as_str()) {
+        (LayerKind::Conv, name) => name.replace("conv", "bntt"),
+        (_, "fc1") => "bntt_fc".into(),
+        (_, name) => format!("bntt_{name}"),
+    }
+}
+
+/// What is behind the name of a layer.
+const OF_LAYER: [&str; 3] = ["weight", "WR", "mask"];
+/// What is behind the name of a norm and its step.
+const OF_NORM: [&str; 4] = ["weight", "running_mean", "running_var", "num_batches_tracked"];
+/// Names of the leak: the share of the membrane potential that is kept.
+const LEAKS: [&str; 5] = ["beta", "leak", "leak_mem", "decay", "leaky"];
+/// Names of the threshold.
+const THRESHOLDS: [&str; 5] = ["threshold", "thresh", "v_threshold", "v_th", "vth"];
+/// Of snnTorch: what multiplies a spike, and how a neuron is reset; and names of potentials and currents before the first step. All
+/// have one value that is this simulator's own.
+const OTHERS: [(&str, f64); 5] =
+    [("graded_spikes_factor", 1.0), ("reset_mechanism_val", 0.0), ("mem", 0.0), ("syn", 0.0), ("bias", 0.0)];
+
+/// What a tensor is to a model.
+enum Meaning {
+    Used,
+    /// Without effect; what to say of it, if anything.
+    Idle(Option<String>),
+    /// It would have an effect, or may have: what it is.
+    Unknown(String),
+}
+
+/// An error where a checkpoint's tensors would make another network than the model's.
+pub(super) fn check(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
+    let unknown: Vec<String> = meanings(model, checkpoint)
+        .filter_map(|(name, meaning)| match meaning {
+            Meaning::Unknown(what) => Some(format!("`{name}`{what}")),
+            _ => None,
+        })
+        .collect();
+    check_norms(checkpoint)?;
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let more = unknown.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Err(Error::Mismatch(format!(
+        "the checkpoint holds {}{more}, which the model `{}` has no place for; expected convolutions and fully connected layers \
+         without bias, as many as the model has, their norms, and nothing else that a network does. --ignore NAME (of infer, attack \
+         and import) leaves out what you know to be without effect",
+        unknown[..unknown.len().min(SHOWN)].join(", "),
+        model.name,
+    )))
+}
+
+/// Names of an error, at most.
+const SHOWN: usize = 12;
+
+/// What to say of tensors that a model does without.
+pub(super) fn left_out(model: &Model, checkpoint: &Checkpoint) -> Vec<String> {
+    let idle = meanings(model, checkpoint).filter_map(|(_, meaning)| match meaning {
+        Meaning::Idle(said) => said,
+        _ => None,
+    });
+    idle.collect()
+}
+
+/// Every name of a checkpoint and what stands there.
+fn meanings<'a>(model: &'a Model, checkpoint: &'a Checkpoint) -> impl Iterator<Item = (&'a str, Meaning)> {
+    let layers = model.layers();
+    let tensors = checkpoint.tensors.iter().map(move |(name, tensor)| {
+        let meaning = if is_used(&layers, name) {
+            Meaning::Used
+        } else {
+            of_tensor(model, &layers, name, &tensor.values, checkpoint)
+        };
+        (name.as_str(), meaning)
+    });
+    let layers = model.layers();
+    let unread = checkpoint.unread.iter().map(move |(name, kind)| {
+        let meaning = match () {
+            // An error says so where it is asked for.
+            () if is_used(&layers, name) => Meaning::Used,
+            () if belongs(name) => Meaning::Unknown(format!(" ({kind})")),
+            () if kind.starts_with("a tensor") => {
+                Meaning::Idle(Some(format!("`{name}`, {kind}, belongs to no layer and is left out")))
+            }
+            () => Meaning::Idle(None),
+        };
+        (name.as_str(), meaning)
+    });
+    // Plain numbers are of all kinds: an epoch, an accuracy. Those of a neuron count.
+    let numbers = checkpoint.numbers.iter().filter_map(|(name, value)| {
+        let meaning = constant(model, name, std::iter::once(*value))?;
+        Some((name.as_str(), meaning))
+    });
+    tensors.chain(unread).chain(numbers)
+}
+
+fn is_used(layers: &[Layer], name: &str) -> bool {
+    layers.iter().any(|layer| match name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.')) {
+        Some(rest) => rest.split_once('.').is_some_and(|(_, what)| OF_NORM.contains(&what)),
+        None => name
+            .strip_prefix(&layer.name)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .is_some_and(|what| OF_LAYER.contains(&what)),
+    })
+}
+
+/// Whether a name is that of a part of a published network, also one that the model does not have.
+fn belongs(name: &str) -> bool {
+    ["conv", "fc", "bntt"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, checkpoint: &Checkpoint) -> Meaning {
+    let reals: Box<dyn Iterator<Item = f64>> = match values {
+        Values::F32(values) => Box::new(values.iter().map(|value| f64::from(*value))),
+        Values::I64(values) => Box::new(values.iter().map(|value| *value as f64)),
+        Values::U8(values) => Box::new(values.iter().map(|value| f64::from(*value))),
+    };
+    let is_state = ["velocity.", "loss."].iter().any(|prefix| name.starts_with(prefix))
+        && checkpoint.metadata.get("step").is_some();
+    match constant(model, name, reals) {
+        Some(meaning) => meaning,
+        None if is_state => Meaning::Idle(None),
+        None if !matches!(values, Values::F32(_)) && !belongs(name) => {
+            Meaning::Idle(Some(format!("`{name}` holds whole numbers, belongs to no layer, and is left out")))
+        }
+        None => {
+            let of_layer = layers.iter().any(|layer| name.starts_with(&format!("{}.", layer.name)));
+            Meaning::Unknown(if of_layer || belongs(name) { String::new() } else { " (no layer's)".into() })
+        }
+    }
+}
+
+/// What a neuron's constant, or a bias, is to a model; none of another name.
+fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) -> Option<Meaning> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let of = |words: &[&str]| words.iter().any(|word| last.eq_ignore_ascii_case(word));
+    let neuron = model.neuron;
+    let (expected, what) = match () {
+        () if of(&LEAKS) => {
+            (f64::from(neuron.leak), format!("the model's neuron.leak is {}, for every layer", neuron.leak))
+        }
+        () if of(&THRESHOLDS) => (
+            f64::from(neuron.threshold),
+            format!("the model's neuron.threshold is {}, for every layer", neuron.threshold),
+        ),
+        () => {
+            let (_, expected) = OTHERS.iter().find(|(word, _)| *word == last)?;
+            (*expected, format!("expected {expected}"))
+        }
+    };
+    let near = |value: f64| (value - expected).abs() <= 1e-6 * expected.abs().max(1.0);
+    Some(match values.find(|value| !near(*value)) {
+        None => Meaning::Idle(None),
+        Some(value) => Meaning::Unknown(format!(" ({}; {what})", value as f32)),
+    })
+}
+
+/// An error where a checkpoint has no norms through time at all.
+fn check_norms(checkpoint: &Checkpoint) -> Result<()> {
+    let names = || checkpoint.tensors.keys();
+    let has_weights = names().any(|name| name.starts_with("conv") || name.starts_with("fc"));
+    if !has_weights || names().any(|name| name.starts_with("bntt")) {
+        return Ok(());
+    }
+    let plain: BTreeSet<&str> = names().filter_map(|name| name.strip_suffix(".running_mean")).collect();
+    let instead = if plain.is_empty() {
+        "nor any other".to_owned()
+    } else {
+        format!("but plain ones, `{}`", plain.into_iter().collect::<Vec<_>>().join("`, `"))
+    };
+    Err(Error::Mismatch(format!(
+        "the network has no batch norms through time (`bntt1.0.weight` and so on), {instead}; this version runs networks with BNTT alone: \
+         one norm a step behind every layer but the last"
+    )))
+}
