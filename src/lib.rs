@@ -23,7 +23,7 @@
 //! | chip | [`chip`]: programs a network onto hardware · [`effect`]: which keys change anything |
 //! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
 //! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`checkpoint`]: weights in and out · [`data`]: data sets |
-//! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`memory`] · [`error`] |
+//! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`memory`] · [`lock`] · [`error`] |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file.
 //!
@@ -59,6 +59,7 @@ pub mod effect;
 pub mod engine;
 pub mod error;
 pub mod kernels;
+pub mod lock;
 pub mod memory;
 pub mod monitor;
 pub mod network;

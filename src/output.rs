@@ -1,11 +1,14 @@
 //! Output folders: claimed for one configuration, written atomically, resumed when unfinished, never overwritten unasked.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::lock::{self, Access};
 
 /// What the folder's results came from: version, configuration, seeds. Holds no time, host or thread count.
 pub const ORIGIN: &str = "origin.json";
@@ -14,21 +17,26 @@ pub const OVERWRITE: &str = "use --force to overwrite it";
 /// Stands in a folder once its run is finished.
 const FINISHED: &str = "finished";
 
+/// Is locked while a process works in a folder.
+const LOCK: &str = ".crosspike-lock";
+
 /// A folder that this run may write to.
 #[derive(Clone, Debug)]
 pub struct OutputFolder {
     path: PathBuf,
     /// Whether a run of the same configuration left work to go on from.
     pub resumed: bool,
+    /// Held as long as any copy of this is there.
+    _lock: Option<Arc<File>>,
 }
 
 impl OutputFolder {
     /// Claims `path` for the run that `origin` describes.
     ///
-    /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed, also by several
-    /// processes at once; anything else is refused without `force`, which removes only `owned` files (a trailing `*`
-    /// matches any ending). The backend is no part of a run's identity: all give the same results.
-    pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str]) -> Result<Self> {
+    /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed; anything else is refused without
+    /// `force`, which removes only `owned` files (a trailing `*` matches any ending). Where another process works in it, it is
+    /// refused too, unless both share the [`Access`]. The backend is no part of a run's identity: all give the same results.
+    pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str], access: Access) -> Result<Self> {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
@@ -38,7 +46,10 @@ impl OutputFolder {
         let finished = path.join(FINISHED).exists();
         let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
         if same && !finished && !force {
-            return Ok(OutputFolder { path: path.to_path_buf(), resumed: true });
+            let folder = Self::hold(path, access, true)?;
+            // Another process may have had it between the look and the lock.
+            let still = read_origin(path).is_some_and(|there| identity(&there) == identity(origin));
+            return if still { Ok(folder) } else { Err(busy(path)) };
         }
         let refuse = |what: &str| {
             let path = path.display();
@@ -52,39 +63,56 @@ impl OutputFolder {
             (None, _) => return refuse("is not empty"),
         }
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
-        let folder = OutputFolder { path: path.to_path_buf(), resumed: false };
         if force {
+            let folder = Self::hold(path, Access::Alone, false)?;
             remove_owned(path, &[&[ORIGIN, FINISHED], owned].concat())?;
             folder.write(ORIGIN, canonical(origin).as_bytes())?;
-            return Ok(folder);
+            return folder.shared(access);
         }
+        let folder = Self::hold(path, access, false)?;
         match atomic::create(&folder.file(ORIGIN), canonical(origin).as_bytes())? {
             true => Ok(folder),
             // Another process was faster.
-            false => Self::claim(path, origin, force, owned),
+            false => {
+                drop(folder);
+                Self::claim(path, origin, force, owned, access)
+            }
         }
     }
 
-    /// Takes over a folder of the same command for another configuration, its files as they are, where `idle` has no objection; one
-    /// that is missing, empty, of another command, or unfinished and of this configuration is claimed as [`OutputFolder::claim`] does
-    /// without force.
-    pub fn take_over(path: &Path, origin: &Value, idle: impl FnOnce() -> Result<()>) -> Result<Self> {
+    /// The folder, locked; an error where another process works in it.
+    fn hold(path: &Path, access: Access, resumed: bool) -> Result<Self> {
+        let lock = lock::hold(&path.join(LOCK), access)?.ok_or_else(|| busy(path))?;
+        Ok(OutputFolder { path: path.to_path_buf(), resumed, _lock: Some(Arc::new(lock)) })
+    }
+
+    /// The same folder, held alone so far, for others that share it from now on.
+    fn shared(self, access: Access) -> Result<Self> {
+        if let Some(file) = &self._lock {
+            lock::take(file, access).map_err(Error::io(&self.path))?;
+        }
+        Ok(self)
+    }
+
+    /// Takes over a folder of the same command for another configuration, its files as they are, where no other process works in it;
+    /// one that is missing, empty, of another command, or unfinished and of this configuration is claimed as [`OutputFolder::claim`]
+    /// does without force. Others may share it from then on.
+    pub fn take_over(path: &Path, origin: &Value) -> Result<Self> {
         let found = read_origin(path);
         let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
         if found.is_none_or(|found| found["command"] != origin["command"]) || (same && !path.join(FINISHED).exists()) {
-            return Self::claim(path, origin, false, &[]);
+            return Self::claim(path, origin, false, &[], Access::Shared);
         }
-        idle()?;
-        let folder = OutputFolder { path: path.to_path_buf(), resumed: true };
+        let folder = Self::hold(path, Access::Alone, true)?;
         remove(&folder.file(FINISHED))?;
         folder.write(ORIGIN, canonical(origin).as_bytes())?;
-        Ok(folder)
+        folder.shared(Access::Shared)
     }
 
-    /// The folder if it holds the finished run that `origin` describes.
-    pub fn finished(path: &Path, origin: &Value) -> Option<Self> {
+    /// The folder, which others may share, if it holds the finished run that `origin` describes.
+    pub fn finished(path: &Path, origin: &Value) -> Result<Option<Self>> {
         let same = read_origin(path).is_some_and(|found| identity(&found) == identity(origin));
-        (same && path.join(FINISHED).exists()).then(|| OutputFolder { path: path.to_path_buf(), resumed: true })
+        (same && path.join(FINISHED).exists()).then(|| Self::hold(path, Access::Shared, true)).transpose()
     }
 
     /// The folder of an earlier run with its origin; none without an `origin.json`.
@@ -95,7 +123,7 @@ impl OutputFolder {
             read => read.map_err(Error::io(&file))?,
         };
         let origin = serde_json::from_str(&text).map_err(|e| Error::file(&file, format!("not JSON: {e}")))?;
-        Ok(Some((OutputFolder { path: path.to_path_buf(), resumed: true }, origin)))
+        Ok(Some((OutputFolder { path: path.to_path_buf(), resumed: true, _lock: None }, origin)))
     }
 
     /// The path of a file in the folder.
@@ -117,6 +145,10 @@ impl OutputFolder {
     pub fn finish(&self) -> Result<()> {
         self.write(FINISHED, b"")
     }
+}
+
+fn busy(path: &Path) -> Error {
+    Error::file(path, "another process works in it; expected it to be finished or stopped first")
 }
 
 /// Removes a file that may be missing.
@@ -198,22 +230,51 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("run");
         let (one, two) = (origin("x", serde_json::json!({"a": 1})), origin("x", serde_json::json!({"a": 2})));
-        let folder = OutputFolder::claim(&path, &one, false, &["data*"]).unwrap();
+        let claim = |origin: &Value, force| OutputFolder::claim(&path, origin, force, &["data*"], Access::Shared);
+        let folder = claim(&one, false).unwrap();
         assert!(!folder.resumed);
         folder.write("data.csv", b"1").unwrap();
         std::fs::write(path.join("mine.txt"), b"2").unwrap();
-        assert!(OutputFolder::claim(&path, &one, false, &["data*"]).unwrap().resumed);
-        assert!(OutputFolder::claim(&path, &two, false, &["data*"]).is_err());
+        assert!(claim(&one, false).unwrap().resumed);
+        assert!(claim(&two, false).is_err());
         let elsewhere = serde_json::json!({"backend": "gpu", "command": "x", "version": one["version"], "results": RESULTS, "configuration": {"a": 1}});
-        assert!(
-            OutputFolder::claim(&path, &elsewhere, false, &["data*"]).unwrap().resumed,
-            "the backend is no identity"
-        );
-        assert!(OutputFolder::finished(&path, &one).is_none());
+        assert!(claim(&elsewhere, false).unwrap().resumed, "the backend is no identity");
+        assert!(OutputFolder::finished(&path, &one).unwrap().is_none());
         folder.finish().unwrap();
-        assert!(OutputFolder::finished(&path, &one).is_some() && OutputFolder::finished(&path, &two).is_none());
-        assert!(OutputFolder::claim(&path, &one, false, &["data*"]).is_err());
-        assert!(!OutputFolder::claim(&path, &two, true, &["data*"]).unwrap().resumed);
+        assert!(
+            OutputFolder::finished(&path, &one).unwrap().is_some()
+                && OutputFolder::finished(&path, &two).unwrap().is_none()
+        );
+        assert!(claim(&one, false).is_err());
+        assert!(claim(&two, true).unwrap_err().to_string().contains("another process works in it"));
+        drop(folder);
+        assert!(!claim(&two, true).unwrap().resumed);
         assert!(!path.join("data.csv").exists() && path.join("mine.txt").exists());
+    }
+    #[test]
+    fn two_at_once_share_a_folder_or_have_it_one_after_the_other() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let one = origin("x", serde_json::json!({"a": 1}));
+        let claim = |access| OutputFolder::claim(&path, &one, false, &[], access);
+        let shared = claim(Access::Shared).unwrap();
+        let copy = (claim(Access::Shared).unwrap(), shared.clone());
+        drop(shared);
+        assert!(claim(Access::Alone).is_err_and(|error| error.to_string().contains("another process works in it")));
+        assert!(OutputFolder::take_over(&path, &origin("x", serde_json::json!({"a": 2}))).is_err());
+        drop(copy);
+        let alone = claim(Access::Alone).unwrap();
+        assert!(claim(Access::Shared).is_err() && claim(Access::Alone).is_err());
+        drop(alone);
+        // One that overwrote it alone lets others share it from then on.
+        let first = OutputFolder::claim(&path, &one, true, &[], Access::Shared).unwrap();
+        assert!(claim(Access::Shared).is_ok());
+        drop(first);
+        // What is refused has no lock left in it.
+        let other = root.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        std::fs::write(other.join("mine.txt"), "").unwrap();
+        assert!(OutputFolder::claim(&other, &one, false, &[], Access::Alone).is_err());
+        assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1);
     }
 }

@@ -14,6 +14,7 @@ use crosspike::engine::Engine;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::error::Error;
+use crosspike::lock::Access;
 use crosspike::monitor::{Monitor, Silent};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::output::OutputFolder;
@@ -142,12 +143,12 @@ fn train(folder: &Path, stops: &[i64], n: usize) -> Vec<Vec<u8>> {
     };
     threads(n, || {
         for stop in stops {
-            let claimed = OutputFolder::claim(folder, &origin, false, &[]).unwrap();
+            let claimed = OutputFolder::claim(folder, &origin, false, &[], Access::Shared).unwrap();
             let monitor = StopAfter((*stop).into());
             let stopped = trainer().run(Network::xavier(&model, 1), Some(&claimed), &monitor);
             assert!(matches!(stopped, Err(Error::Interrupted(_))));
         }
-        let claimed = OutputFolder::claim(folder, &origin, false, &[]).unwrap();
+        let claimed = OutputFolder::claim(folder, &origin, false, &[], Access::Shared).unwrap();
         trainer().run(Network::xavier(&model, 1), Some(&claimed), &Silent).unwrap();
         finish(&claimed).unwrap();
     });
@@ -192,7 +193,7 @@ fn a_sweep_ends_in_the_same_bytes_for_any_threads_shards_and_kills() {
         threads(n, || {
             for index in (1..=shards).rev() {
                 loop {
-                    let folder = OutputFolder::claim(&path, &origin, false, &[]).unwrap();
+                    let folder = OutputFolder::claim(&path, &origin, false, &[], Access::Shared).unwrap();
                     let monitor = StopAfter(stop_after.unwrap_or(i64::MAX).into());
                     match sweep.run(&engine, &folder, Shard { index, of: shards }, &monitor) {
                         Ok(complete) => assert_eq!(complete, index == 1),

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let steps = args.steps.map(|steps| steps as usize);
     let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
     let method = plan.method()?;
-    args.csv.as_deref().map_or(Ok(()), atomic::check_folder)?;
+    args.csv.as_deref().map_or(Ok(()), atomic::check)?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let setup = args.chips.read()?;
     let Setup { model, data, encoding, .. } = &setup;
@@ -89,9 +89,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "points": points.iter().map(to_json).collect::<Vec<_>>(), "epsilon_unit": attack.unit(), "images": data.len(),
         "origin": origin,
     });
-    if let Some(path) = &args.csv {
-        atomic::write(path, csv(&points).as_bytes())?;
-    }
+    let failed = args.csv.as_deref().and_then(|path| atomic::write(path, csv(&points).as_bytes()).err());
     let steps = match method {
         Method::Fgsm => String::new(),
         Method::Pgd { steps, .. } => format!(", {steps} steps"),
@@ -104,7 +102,7 @@ pub fn run(args: &Args) -> Result<Said> {
         engine.name(),
         table(&points)
     );
-    Ok(Said::new(text, report))
+    Ok(Said::new(text, report).failing(failed))
 }
 
 /// All chips at one ε.

@@ -11,8 +11,8 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
 use crate::effect::{self, Beside};
 use crate::error::{Error, Result};
-use crate::network::Model;
 use crate::network::looks::{looks, others};
+use crate::network::{Layer, Model};
 use crate::profile::Profile;
 use crate::study::recipe::Recipe;
 use crate::study::sweep::Sweep;
@@ -21,8 +21,8 @@ use crate::train::job::Job;
 /// Check files without running anything: profiles, models, training files, sweeps, recipes (with all that they name), checkpoints.
 #[derive(clap::Args)]
 #[command(after_help = "\
-What a TOML file is shows in its keys: it is of the kind that most of them belong to. Exit code 0 where
-all are fine, else that of the first error, after all others.
+What a TOML file is shows in its keys: it is of the kind that most of them belong to. Profiles beside models are held to their
+layers. Exit code 0 where all are fine, else that of the first error, after all others.
 
 Example:
   crosspike check hw_profiles/*.toml models/*.toml runs/baseline/checkpoint.safetensors")]
@@ -35,9 +35,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
     let (mut text, mut files, mut first) = (vec![], vec![], None::<Error>);
+    let models: Vec<Model> = args.files.iter().filter_map(|file| model(file)).collect();
     for file in &args.files {
         let name = file.display().to_string();
-        match check(file) {
+        match check(file, &models) {
             Ok(Checked { what, notices }) => {
                 text.push(format!("{name}: {what}"));
                 text.extend(notices.iter().map(|notice| format!("  {notice}")));
@@ -61,7 +62,13 @@ struct Checked {
     notices: Vec<String>,
 }
 
-fn check(file: &Path) -> Result<Checked> {
+/// A file's model, where it is one.
+fn model(file: &Path) -> Option<Model> {
+    let document = Document::read(file).ok().filter(|document| Kind::of(document) == Kind::Model)?;
+    Model::from_document(&document).ok()
+}
+
+fn check(file: &Path, models: &[Model]) -> Result<Checked> {
     if file.extension().is_none_or(|ending| ending != "toml") {
         let checkpoint = Checkpoint::read(file)?;
         let (count, hash) = (checkpoint.tensors.len(), checkpoint.hash());
@@ -95,6 +102,13 @@ fn check(file: &Path) -> Result<Checked> {
         }
         Kind::Profile => {
             let profile = Profile::from_document(&document)?;
+            let known: Vec<Layer> = models.iter().flat_map(Model::layers).collect();
+            let known: Vec<&str> = known.iter().map(|layer| layer.name.as_str()).collect();
+            if let Some(name) = profile.unknown_layer(&known).filter(|_| !models.is_empty()) {
+                let message =
+                    format!("no such layer in the models checked beside it; expected one of {}", known.join(", "));
+                return Err(document.error(&format!("layer.{name}"), message));
+            }
             let idle = effect::idle(&profile, Beside::default());
             (format!("a profile, `{}`", profile.name), effect::sentences(&idle))
         }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::said::Said;
+use crate::atomic;
 use crate::error::{Error, Result};
-use crate::output::ORIGIN;
+use crate::output::OutputFolder;
 use crate::study::export::{Format, export};
 
 /// Write the table of a sweep or recipe as CSV, JSON Lines or Parquet, by the ending of the file's name.
@@ -34,12 +35,15 @@ pub fn run(args: &Args) -> Result<Said> {
     let Some(format) = Format::of(to) else {
         return Err(Error::Usage(format!("{}: expected a name that ends in .csv, .jsonl or .parquet", to.display())));
     };
-    if to.exists() && !force {
+    if atomic::is_file(to) && !force {
         return Err(Error::Usage(format!("{} is there; use --force to replace it", to.display())));
     }
     let table = folder.join(format!("{table}.csv"));
-    if folder.join(ORIGIN).exists() && !table.exists() {
-        let message = "is not finished, and has no tables yet; the command that made it goes on where it stopped";
+    if let Some((_, origin)) = OutputFolder::open(folder)?.filter(|_| !table.exists()) {
+        let message = match origin["command"].as_str() {
+            Some("train") => "is a training's: it has no tables of points; its log.csv has a row an epoch",
+            _ => "is not finished, and has no tables yet; the command that made it goes on where it stopped",
+        };
         return Err(Error::file(folder, message));
     }
     export(&table, format, to)?;

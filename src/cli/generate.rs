@@ -1,12 +1,13 @@
 //! `crosspike completions` and `crosspike man`: what shells and readers of manuals want, from the same table as `--help`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 use serde_json::json;
 
 use super::said::Said;
+use crate::atomic;
 use crate::error::{Error, Result};
 
 /// Print a shell's completions.
@@ -43,6 +44,18 @@ pub fn completions(args: &Completions) -> Result<Said> {
 /// Writes manual pages.
 pub fn man(args: &Man) -> Result<Said> {
     std::fs::create_dir_all(&args.folder).map_err(Error::io(&args.folder))?;
-    clap_mangen::generate_to(super::Cli::command(), &args.folder).map_err(Error::io(&args.folder))?;
+    let mut command = super::Cli::command().disable_help_subcommand(true);
+    command.build();
+    pages(command, &args.folder)?;
     Ok(Said::new(format!("wrote the pages to {}", args.folder.display()), json!({ "wrote": args.folder })))
+}
+
+/// Writes the pages of a command and of those below it.
+fn pages(command: clap::Command, folder: &Path) -> Result<()> {
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    below.into_iter().try_for_each(|command| pages(command, folder))?;
+    let (page, mut text) = (clap_mangen::Man::new(command), Vec::new());
+    let path = folder.join(page.get_filename());
+    page.render(&mut text).map_err(Error::io(&path))?;
+    atomic::write(&path, &text)
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::said::Said;
 use super::terminal::note;
+use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::network::looks::looks;
@@ -38,9 +39,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    if args.output.exists() && !args.force {
+    if atomic::is_file(&args.output) && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }
+    atomic::check(&args.output)?;
     let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
     let refuse = |missing| Error::file(&args.input, format!("tensors that no model can run: {missing}"));
     let looks = looks(&checkpoint).map_err(refuse)?;

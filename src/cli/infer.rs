@@ -67,7 +67,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    args.logits.as_deref().map_or(Ok(()), atomic::check_folder)?;
+    args.logits.as_deref().map_or(Ok(()), atomic::check)?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
@@ -160,9 +160,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "early_exit": early_exit,
         "origin": origin,
     });
-    if let Some(path) = &args.logits {
-        write_logits(path, &logits)?;
-    }
+    let failed = args.logits.as_deref().and_then(|path| write_logits(path, &logits).err());
     let spread = match (stats.std, stats.ci95) {
         (Some(std), Some(ci)) => {
             format!(" ± {ci:.2} (95 %), spread {std:.2}, {:.2} to {:.2}, over {} chips", stats.min, stats.max, chips)
@@ -204,7 +202,7 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     text.extend(early.map(|early| early.to_string()));
     text.extend(early_energy.map(|energy| format!("up to its early answer, {}", described(&energy))));
-    Ok(Said::new(text.join("\n"), report))
+    Ok(Said::new(text.join("\n"), report).failing(failed))
 }
 
 impl Args {

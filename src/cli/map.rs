@@ -37,6 +37,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let overrides = Overrides::sort(&args.set, &[])?;
     let model = Model::read(&args.model, &overrides.model)?;
     let profile = Profile::read(&args.profile, &overrides.profile)?;
+    profile.check_layers(model.layers().iter().map(|layer| layer.name.as_str()))?;
     let layers = map(&model, &profile);
     let tiles: usize = layers.iter().map(|l| l.tiles).sum();
     let weights: usize = layers.iter().map(|l| l.rows * l.columns).sum();

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{said::Said, terminal::Terminal};
 use crate::engine::cpu::CpuEngine;
 use crate::error::Result;
+use crate::lock::Access;
 use crate::output::OutputFolder;
 use crate::report;
 use crate::study::export::rows;
@@ -35,7 +36,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Said> {
     let quickstart = Quickstart::new()?;
     let engine = CpuEngine::default();
-    let folder = OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &files(&FILES))?;
+    let folder =
+        OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &files(&FILES), Access::Alone)?;
     let points = quickstart.run(&engine, &folder, &Terminal::default())?;
     let page = report::write(folder.path())?;
     folder.finish()?;

@@ -8,6 +8,7 @@ use super::options::Backend;
 use super::{said::Said, terminal::Terminal};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
+use crate::lock::Access;
 use crate::output::OutputFolder;
 use crate::report::{self, RECOVERY};
 use crate::study::export::rows;
@@ -48,7 +49,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let recipe = Recipe::read(&args.recipe, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open()?;
     let origin = recipe.origin(engine.as_ref())?;
-    let folder = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES))?;
+    let folder = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES), Access::Alone)?;
     recipe.run(engine.as_ref(), &folder, &Terminal::default())?;
     let page = report::write(folder.path())?;
     folder.finish()?;

@@ -43,7 +43,8 @@ impl Said {
             Some(path) if path == Path::new(STANDARD_OUTPUT) => print(canonical(&(self.json)()?).trim_end())?,
             Some(path) => {
                 print(&self.text)?;
-                atomic::write(path, canonical(&(self.json)()?).as_bytes())?;
+                let json = canonical(&(self.json)()?);
+                unless_nobody_reads(atomic::write(path, json.as_bytes()))?;
             }
             None => print(&self.text)?,
         }
@@ -54,18 +55,28 @@ impl Said {
 /// An error where JSON cannot be written, before anything runs.
 pub fn check(json: Option<&Path>) -> Result<()> {
     match json.filter(|path| *path != Path::new(STANDARD_OUTPUT)) {
-        Some(path) if path.is_dir() => {
-            Err(Error::Usage(format!("--json {}: is a folder; expected the name of a file", path.display())))
-        }
-        path => path.map_or(Ok(()), atomic::check_folder),
+        None => Ok(()),
+        Some(path) => atomic::check(path).map_err(|error| match error {
+            Error::Usage(message) => Error::Usage(format!("--json: {message}")),
+            other => other,
+        }),
     }
 }
 
-/// Prints to standard output; a closed pipe is an error, not a panic.
+/// What a reader that has gone does without, as `head` has after ten lines, is no failure.
+fn unless_nobody_reads(written: Result<()>) -> Result<()> {
+    match written {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Prints to standard output.
 fn print(text: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());
     }
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(Error::io("standard output"))
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    unless_nobody_reads(written.map_err(Error::io("standard output")))
 }

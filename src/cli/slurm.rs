@@ -39,7 +39,9 @@ impl Submission<'_> {
 
     /// Where a job's output goes.
     fn log(&self, name: &str) -> String {
-        format!("--output=\"{}\"", self.logs().join(format!("{name}.log")).display())
+        // sbatch takes `%` for the start of a pattern, and a backslash before what it would take for its own.
+        let folder = self.logs().display().to_string().replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\"");
+        format!("--output=\"{folder}/{name}.log\"")
     }
 
     /// The job array's script.
@@ -82,6 +84,11 @@ impl Submission<'_> {
     /// Where `sbatch` is not there or refuses; the scripts then are, to be submitted by hand.
     pub fn submit(&self) -> Result<Submitted> {
         let logs = self.logs();
+        if logs.to_string_lossy().contains(['\n', '\r']) {
+            return Err(Error::Usage(format!(
+                "--out {logs:?}: sbatch reads a line an option; expected a name without line ends"
+            )));
+        }
         fs::create_dir_all(&logs).map_err(Error::io(&logs))?;
         let (array, merge) = (logs.join("array.sh"), logs.join("merge.sh"));
         atomic::write(&array, self.array()?.as_bytes())?;
@@ -120,6 +127,26 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_go_to_folders_of_any_name() {
+        let submission = |folder| Submission {
+            name: "s",
+            tasks: 2,
+            options: &[],
+            folder: Path::new(folder),
+            words: vec!["c".into()],
+        };
+        for (folder, expected) in [
+            ("/r", "#SBATCH --output=\"/r/slurm/%a.log\"\n"),
+            ("/100% sure", "#SBATCH --output=\"/100%% sure/slurm/%a.log\"\n"),
+            ("/a \"b\" \\ c", "#SBATCH --output=\"/a \\\"b\\\" \\\\ c/slurm/%a.log\"\n"),
+        ] {
+            let array = submission(folder).array().unwrap();
+            assert!(array.contains(expected), "{expected}: {array}");
+        }
+        assert!(submission("/a\nb").submit().err().unwrap().to_string().contains("without line ends"));
+    }
 
     #[test]
     fn scripts_hold_words_as_they_are() {

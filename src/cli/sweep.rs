@@ -10,11 +10,11 @@ use super::slurm::{Submission, Submitted};
 use super::terminal::{Terminal, note};
 use crate::config::Overrides;
 use crate::error::{Error, Result};
+use crate::lock::Access;
 use crate::output::{OVERWRITE, OutputFolder};
 use crate::report;
 use crate::study::export::rows;
 use crate::study::files;
-use crate::study::store;
 use crate::study::sweep::{FILES, OWN_KEYS, Plan, Shard, Sweep};
 use crate::study::table::SUMMARY_CSV;
 
@@ -99,10 +99,13 @@ pub fn run(args: &Args) -> Result<Said> {
         });
         return Ok(Said::new(described(&plan, args.shard), json));
     }
-    let folder = match OutputFolder::finished(&args.out, &origin).filter(|_| args.resume) {
+    let folder = match args.resume.then(|| OutputFolder::finished(&args.out, &origin)).transpose()?.flatten() {
         Some(finished) => finished,
-        None if args.resume => OutputFolder::take_over(&args.out, &origin, || store::check_idle(&args.out))?,
-        None => OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES)).map_err(keep_what_is_there)?,
+        None if args.resume => OutputFolder::take_over(&args.out, &origin)?,
+        None => {
+            let claimed = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES), Access::Shared);
+            claimed.map_err(keep_what_is_there)?
+        }
     };
     if let Some(tasks) = args.slurm {
         return submit(args, &sweep, tasks as usize);

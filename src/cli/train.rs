@@ -8,6 +8,7 @@ use super::{said::Said, terminal::Terminal};
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
+use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::train::job::{Job, Trained};
@@ -53,7 +54,8 @@ pub fn run(args: &Args) -> Result<Said> {
         document.set(assignment)?;
     }
     let job = Job::read(&document, &overrides)?;
-    let (folder, terminal) = (OutputFolder::claim(&args.out, job.origin(), args.force, &FILES)?, Terminal::default());
+    let (folder, terminal) =
+        (OutputFolder::claim(&args.out, job.origin(), args.force, &FILES, Access::Alone)?, Terminal::default());
     job.notices().iter().for_each(|notice| terminal.line(notice));
     let trained = job.run(&folder, &terminal)?;
     let (mut text, mut json) = companion(&trained);

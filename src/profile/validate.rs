@@ -14,6 +14,11 @@ impl Profile {
         self.rram.validate(document, "rram")?;
         self.sram.validate(document, "sram")?;
         for (name, own) in &self.layer {
+            let number = ["conv", "fc"].iter().find_map(|kind| name.strip_prefix(kind)?.parse::<u32>().ok());
+            if number.is_none_or(|number| number == 0) {
+                let message = "is no layer of any model; expected conv1, conv2 and so on, fc1, fc2 and so on";
+                return refuse(&format!("layer.{name}"), message.into());
+            }
             own.rram.validate(document, &format!("layer.{name}.rram"))?;
             own.sram.validate(document, &format!("layer.{name}.sram"))?;
             for key in ["init", "budget_bytes"] {

@@ -15,7 +15,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 use serde_json::{Value, json};
 
-use crate::atomic::Replacement;
+use crate::atomic::Output;
 use crate::error::{Error, Result};
 use crate::study::table::is_measured;
 
@@ -93,7 +93,7 @@ const ROWS: usize = 1 << 16;
 /// # Errors
 /// [`Error::File`] where the table is none, [`Error::Io`] where a file cannot be read or written.
 pub fn export(table: &Path, format: Format, to: &Path) -> Result<()> {
-    let mut file = Replacement::of(to)?;
+    let mut file = Output::to(to)?;
     match format {
         Format::Csv => {
             let mut reader = BufReader::new(std::fs::File::open(table).map_err(Error::io(table))?);
@@ -135,7 +135,7 @@ fn columns(table: &Path) -> Result<Vec<(String, Kind)>> {
     Ok(columns)
 }
 
-fn json_lines(table: &Path, file: &mut Replacement, to: &Path) -> Result<()> {
+fn json_lines(table: &Path, file: &mut Output, to: &Path) -> Result<()> {
     let columns = columns(table)?;
     for row in open(table)?.records() {
         let row = row.map_err(no_table(table))?;
@@ -147,7 +147,7 @@ fn json_lines(table: &Path, file: &mut Replacement, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn parquet(table: &Path, file: &mut Replacement, to: &Path) -> Result<()> {
+fn parquet(table: &Path, file: &mut Output, to: &Path) -> Result<()> {
     let failed = |error: parquet::errors::ParquetError| Error::file(to, format!("not written: {error}"));
     let columns = columns(table)?;
     let field = |(name, kind): &(String, Kind)| {

@@ -6,7 +6,7 @@
 //! often. All numbers are integers, so nothing is lost in writing. A shard's file is locked while it is written to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::trial::{HEADER, Key, Trial};
 use crate::error::{Error, Result};
+use crate::lock::{self, Access};
 
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -68,16 +69,9 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path)(error);
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                let message = "another process writes to it; expected one at a time for each shard";
-                return Err(Error::file(path, message));
-            }
-            // Some file systems have no locks.
-            Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {
-                return Err(io(error));
-            }
-            _ => {}
+        if !lock::take(&file, Access::Alone).map_err(io)? {
+            let message = "another process writes to it; expected one at a time for each shard";
+            return Err(Error::file(path, message));
         }
         let whole = whole_lines(&mut file, path)?;
         file.set_len(whole).map_err(io)?;
@@ -127,20 +121,6 @@ impl Drop for Store {
         let _ = thread.join();
         self.shared.sync();
     }
-}
-
-/// An error where another process writes to a folder's trials.
-pub fn check_idle(folder: &Path) -> Result<()> {
-    for path in files(folder)? {
-        let file = File::open(&path).map_err(Error::io(&path))?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
-            return Err(Error::file(
-                &path,
-                "another process writes to it; expected it to be finished or stopped first",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// A folder's files of trials, in the order of their names.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::trial::{Split, Trial, components};
-use crate::atomic::Replacement;
+use crate::atomic::Output;
 use crate::error::{Error, Result};
 use crate::numeric::stats::{Summary, summarise};
 use crate::output::OutputFolder;
@@ -161,14 +161,14 @@ pub struct Tables {
 
 /// A table on its way.
 struct Csv {
-    writer: csv::Writer<Replacement>,
+    writer: csv::Writer<Output>,
     path: PathBuf,
 }
 
 impl Csv {
     fn of(folder: &OutputFolder, name: &str) -> Result<Self> {
         let path = folder.file(name);
-        Ok(Csv { writer: csv::Writer::from_writer(Replacement::of(&path)?), path })
+        Ok(Csv { writer: csv::Writer::from_writer(Output::to(&path)?), path })
     }
 
     fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) -> Result<()> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::study::store::{self, OfKey, Store};
@@ -35,7 +36,7 @@ impl Cache {
     pub fn train(&self, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf> {
         let path = self.folder.join(format!("train-{}", Key::of(job.origin())));
         let (checkpoint, sum) = (path.join(CHECKPOINT), path.join(SUM));
-        if OutputFolder::finished(&path, job.origin()).is_some() {
+        if OutputFolder::finished(&path, job.origin())?.is_some() {
             let found = Checkpoint::read(&checkpoint).map(|checkpoint| checkpoint.hash());
             // A kill may have come between the training's end and its sum.
             if let (Ok(found), false) = (&found, sum.exists()) {
@@ -47,7 +48,8 @@ impl Cache {
             monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));
         }
         // What is unfinished goes on; what is of no use makes room.
-        let claim = |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat());
+        let claim =
+            |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat(), Access::Alone);
         let folder = claim(false).or_else(|_| claim(true))?;
         job.run(&folder, monitor)?;
         folder.write(SUM, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;

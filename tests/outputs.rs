@@ -1,0 +1,112 @@
+//! Where results go: files are replaced, links and devices and pipes stay what they are, and a result outlives an output that fails.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::command::{crosspike, root, trained};
+
+/// A line of a shell, in which `$B` is the binary.
+fn shell(folder: &Path, line: &str) -> Output {
+    let binary = assert_cmd::cargo::cargo_bin("crosspike");
+    Command::new("sh")
+        .args(["-c", line])
+        .current_dir(folder)
+        .env("B", binary)
+        .env("M", root("models/digits.toml"))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_names_of_open_files_are_written_to_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    symlink("/dev/stdout", folder.join("out")).unwrap();
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "out"] {
+        for line in [format!("$B check $M --json {name} | cat"), format!("$B check $M --json {name} > file; cat file")]
+        {
+            let said = text(&shell(folder, &line).stdout);
+            let (first, rest) = said.split_once('\n').unwrap();
+            assert!(first.ends_with("a model, `digits`, of 4 layers"), "{line}: {said}");
+            assert!(serde_json::from_str::<serde_json::Value>(rest).is_ok(), "{line}: {said}");
+        }
+    }
+    assert!(folder.join("out").is_symlink());
+    // As a shell's process substitution does it.
+    let said = shell(folder, "mkfifo pipe; cat pipe > got & $B check $M --json /dev/fd/3 3> pipe; wait; cat got");
+    assert!(text(&said.stdout).contains("\"is\": \"a model"), "{said:?}");
+}
+
+#[test]
+fn devices_stay_devices_whoever_writes_to_them() {
+    let folder = trained();
+    let folder = folder.path();
+    let infer = "$B infer --model model.toml --checkpoint c.safetensors --data digits --limit 4 --backend cpu";
+    let attack = "$B attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu --method fgsm --epsilon 0.1";
+    for line in [
+        "$B check $M --json /dev/null".to_owned(),
+        format!("{infer} --logits /dev/null --json /dev/null"),
+        format!("{attack} --csv /dev/null"),
+        "$B import c.safetensors /dev/null".into(),
+    ] {
+        let output = shell(folder, &line);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device(), "{line}");
+    }
+    for line in [
+        format!("{infer} --logits /dev/full"),
+        format!("{attack} --csv /dev/full"),
+        format!("{infer} --json /dev/full"),
+    ] {
+        let output = shell(folder, &line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert!(
+            text(&output.stderr).contains("No space left") && text(&output.stdout).contains("accuracy"),
+            "the result stays: {line}"
+        );
+        assert!(fs::metadata("/dev/full").unwrap().file_type().is_char_device(), "{line}");
+    }
+    let output = shell(folder, &format!("{infer} --logits /dev/full --json j.json"));
+    assert!(!output.status.success() && folder.join("j.json").exists());
+}
+
+#[test]
+fn links_lead_to_the_file_that_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("man")).unwrap();
+    for (name, to) in [("j.json", "real.json"), ("man/crosspike-check.1", "../real.1")] {
+        fs::write(folder.join("man").join(to), "old").unwrap_or_default();
+        symlink(to, folder.join(name)).unwrap();
+    }
+    crosspike(folder, &format!("check {} --json j.json", root("models/digits.toml")));
+    assert!(
+        folder.join("j.json").is_symlink() && fs::read_to_string(folder.join("real.json")).unwrap().contains("a model")
+    );
+    let output = crosspike(folder, "man man");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(folder.join("man/crosspike-check.1").is_symlink());
+    assert!(
+        fs::read_to_string(folder.join("real.1")).unwrap().contains("crosspike-check")
+            || folder.join("man/crosspike.1").exists()
+    );
+    assert!(fs::read_to_string(folder.join("man/crosspike.1")).unwrap().contains(".TH"));
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["$B schema profile", "$B schema profile --json -", "$B completions bash"] {
+        let output = shell(folder.path(), &format!("{{ {line}; echo $? >&2; }} | head -1 > /dev/null"));
+        assert_eq!(text(&output.stderr), "0\n", "{line}");
+    }
+}
