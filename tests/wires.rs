@@ -1,10 +1,8 @@
-//! Lines with resistance, held to circuit simulators: golden currents of ngspice, ngspice itself on random tiles where it is
-//! installed (without it those tests print why and pass, unless CROSSPIKE_REQUIRE_SPICE=1, as in continuous integration), and
-//! what resistance does to chips and their training.
+//! Lines with resistance: golden currents of ngspice, and what resistance does to chips and their training. (ngspice itself, on
+//! random tiles: `with_tools/spice.rs`.)
 
 mod common;
 
-use std::io::Write;
 use std::process::Command;
 
 use assert_cmd::cargo::CommandCargoExt;
@@ -12,13 +10,10 @@ use common::trained::{accuracies, baseline, hardware, mean, model, train};
 use common::{golden, profile};
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::crossbar::nodal::{Conduction, iterate, transfer};
-use crosspike::crossbar::wires::{Layout, LineLoss};
-use crosspike::device::cell::{Columns, Devices};
+use crosspike::crossbar::wires::LineLoss;
 use crosspike::network::{Encoding, Network};
-use crosspike::profile::{Tile, Wires};
-use crosspike::rng::{Stream, Substream, stream_key};
+use crosspike::profile::Wires;
 use crosspike::train::config::Recipe;
-use ndarray_rand::rand::RngCore;
 
 fn csv(text: &str) -> Vec<Vec<f64>> {
     text.lines().map(|line| line.split(',').map(|cell| cell.trim().parse().unwrap()).collect()).collect()
@@ -149,157 +144,6 @@ fn the_exact_method_refuses_cells_that_are_not_linear() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("--method iterative"), "{text}");
-}
-
-/// Whether ngspice can be asked.
-fn has_spice() -> bool {
-    let found = Command::new("ngspice").arg("-v").output().is_ok_and(|output| output.status.success());
-    let required = std::env::var("CROSSPIKE_REQUIRE_SPICE").is_ok_and(|value| value == "1");
-    assert!(found || !required, "ngspice is not installed");
-    if !found {
-        // Written past the test runner, which hides what passing tests print.
-        let _ = writeln!(std::io::stderr(), "skipped: ngspice is not installed (Debian's package `ngspice`)");
-    }
-    found
-}
-
-/// The bit lines' currents of a tile `[m, n]` in siemens, as ngspice computes them: ideal lines are its nodes, merged.
-fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Conduction) -> Vec<f64> {
-    let m = voltages.len();
-    let n = conductances.len() / m;
-    let word = |i: usize, j: usize| if wires.word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("d{i}") };
-    let bit = |i: usize, j: usize| if wires.bit_ohm > 0.0 { format!("b{i}_{j}") } else { format!("f{j}") };
-    let mut deck = "a tile\n".to_string();
-    for (i, v) in voltages.iter().enumerate() {
-        deck += &format!("Vd{i} d{i} 0 {v:e}\n");
-        for j in (0..n).filter(|_| wires.word_ohm > 0.0) {
-            let before = if j == 0 { format!("d{i}") } else { word(i, j - 1) };
-            deck += &format!("Rw{i}_{j} {before} {} {:e}\n", word(i, j), wires.word_ohm);
-        }
-        for j in 0..n {
-            let g = conductances[i * n + j];
-            if g > 0.0 {
-                let (word, bit) = (word(i, j), bit(i, j));
-                deck += &match conduction {
-                    Conduction::Linear => format!("Rc{i}_{j} {word} {bit} {:e}\n", 1.0 / g),
-                    Conduction::Sinh(v0) => {
-                        format!("Bc{i}_{j} {word} {bit} i={:e}*sinh(v({word},{bit})/{v0:e})\n", g * v0)
-                    }
-                };
-            }
-            if wires.bit_ohm > 0.0 {
-                let below = if i + 1 == m { format!("f{j}") } else { bit(i + 1, j) };
-                deck += &format!("Rb{i}_{j} {} {below} {:e}\n", bit(i, j), wires.bit_ohm);
-            }
-        }
-    }
-    (0..n).for_each(|j| deck += &format!("Vf{j} f{j} 0 0\n"));
-    deck += ".options reltol=1e-10 abstol=1e-18 gmin=1e-30\n.control\nset numdgt=14\nop\n";
-    (0..n).for_each(|j| deck += &format!("print i(vf{j})\n"));
-    deck += ".endc\n.end\n";
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("tile.cir");
-    std::fs::write(&file, deck).unwrap();
-    let output = Command::new("ngspice").arg("-b").arg(&file).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let of = |j: usize| {
-        let start = format!("i(vf{j}) = ");
-        let line = text.lines().find_map(|line| line.trim().strip_prefix(&start));
-        line.unwrap_or_else(|| panic!("no {start}in {text}")).trim().parse().unwrap()
-    };
-    (0..n).map(of).collect()
-}
-
-struct Random(Substream);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Random(Substream::new(stream_key(seed, Stream::Init, 77), [0; 3]))
-    }
-
-    /// Uniform in [0, 1).
-    fn uniform(&mut self) -> f64 {
-        f64::from(self.0.next_u32()) / 4_294_967_296.0
-    }
-}
-
-#[test]
-fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
-    if !has_spice() {
-        return;
-    }
-    let cases = [
-        (9, 4, 2.5, 4.0),
-        (7, 5, 0.0, 6.0),
-        (12, 3, 8.0, 0.0),
-        (1, 6, 3.0, 1.0),
-        (16, 1, 1.0, 2.0),
-        (10, 6, 150.0, 90.0),
-    ];
-    for (case, (rows, columns, word_ohm, bit_ohm)) in cases.into_iter().enumerate() {
-        let (mut random, wires) = (Random::new(case as u64), Wires { word_ohm, bit_ohm });
-        // Devices of 1 to 100 µS in pairs; some are stuck at either end, a word line is dead, and so is a bit line.
-        let mut device = |_| match random.uniform() {
-            u if u < 0.1 => 1.0,
-            u if u < 0.2 => 100.0,
-            _ => 1.0 + 99.0 * random.uniform(),
-        };
-        let mut devices = Devices {
-            plus: (0..rows * columns).map(&mut device).collect(),
-            minus: (0..rows * columns).map(device).collect(),
-        };
-        if rows > 4 {
-            (0..columns).for_each(|c| (devices.plus[c * rows + 3], devices.minus[c * rows + 3]) = (0.0, 0.0));
-            devices.minus[..rows].fill(0.0);
-        }
-        let tile: Vec<f64> = (0..rows)
-            .flat_map(|r| (0..columns).flat_map(move |c| [(c, false, r), (c, true, r)]))
-            .map(|(c, minus, r)| 1e-6 * if minus { devices.minus[c * rows + r] } else { devices.plus[c * rows + r] })
-            .collect();
-        let voltages: Vec<f64> = (0..rows).map(|_| if random.uniform() < 0.5 { 0.2 } else { 0.0 }).collect();
-        let expected = spice(&tile, &voltages, wires, Conduction::Linear);
-        let layout = Layout {
-            rows,
-            tile: Tile { rows, cols: 2 * columns, ..Tile::default() },
-            columns: Columns { per_tile: columns },
-        };
-        let mut seen = [devices];
-        layout.apply(&mut seen, wires).unwrap();
-        let scale = expected.iter().fold(0.0f64, |top, i| top.max(i.abs()));
-        for c in 0..columns {
-            let sum = |g: &[f64]| (0..rows).map(|r| voltages[r] * g[c * rows + r] * 1e-6).sum::<f64>();
-            for (found, expected) in [(sum(&seen[0].plus), expected[2 * c]), (sum(&seen[0].minus), expected[2 * c + 1])]
-            {
-                assert!(
-                    (found - expected).abs() <= 1e-6 * scale,
-                    "case {case}, column {c}: {found}, expected {expected}"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn non_linear_cells_have_the_currents_of_spice() {
-    if !has_spice() {
-        return;
-    }
-    for (case, (m, n, word_ohm, bit_ohm, v0)) in
-        [(8, 6, 20.0, 30.0, 0.1), (5, 9, 0.0, 200.0, 0.1), (12, 4, 100.0, 0.0, 0.07), (8, 6, 5.0, 3.0, 0.04)]
-            .into_iter()
-            .enumerate()
-    {
-        let (mut random, wires) = (Random::new(100 + case as u64), Wires { word_ohm, bit_ohm });
-        let tile: Vec<f64> = (0..m * n).map(|_| 1e-6 * (1.0 + 99.0 * random.uniform())).collect();
-        let voltages: Vec<f64> = (0..m).map(|_| 0.3 * random.uniform()).collect();
-        let expected = spice(&tile, &voltages, wires, Conduction::Sinh(v0));
-        let found = iterate(&tile, &voltages, wires, Conduction::Sinh(v0), 1e-10).unwrap();
-        let linear = currents(&transfer(&tile, n, wires).unwrap(), &voltages);
-        for ((found, expected), linear) in found.iter().zip(&expected).zip(linear) {
-            assert!((found - expected).abs() <= 1e-6 * expected, "case {case}: {found}, expected {expected}");
-            assert!(*found > 1.05 * linear, "case {case}: {found}, linear {linear}");
-        }
-    }
 }
 
 const CELLS: [&str; 4] =

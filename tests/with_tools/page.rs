@@ -1,33 +1,34 @@
 //! The report in a browser (Debian's `chromium`): it draws in light and dark, on wide and narrow screens, prints, and asks for nothing
-//! from outside. Without a browser these tests print why and pass, unless CROSSPIKE_REQUIRE_BROWSER=1, as in continuous integration.
+//! from outside.
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs the browser on a page; gives what it prints and what it says, or none where there is no browser.
-fn browser(folder: &Path, options: &[&str], page: &Path) -> Option<[String; 2]> {
+/// The tests.
+pub const TESTS: &[crate::Test] = &crate::tests![
+    a_browser_draws_the_page_light_and_dark_wide_and_narrow,
+    a_reader_chooses_axes_and_needs_no_script,
+    a_browser_prints_the_page
+];
+
+/// Why there is no browser.
+pub fn missing() -> Option<String> {
+    Command::new("chromium").arg("--version").output().err().map(|error| format!("chromium: {error}"))
+}
+
+/// Runs the browser on a page; gives what it prints and what it says.
+fn browser(folder: &Path, options: &[&str], page: &Path) -> [String; 2] {
     let profile = tempfile::tempdir().unwrap();
     let user = format!("--user-data-dir={}", profile.path().display());
     let common = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"];
     let url = format!("file://{}", page.display());
-    let output = Command::new("chromium").current_dir(folder).args(common).arg(user).args(options).arg(url).output();
-    match output {
-        Ok(output) => {
-            let [printed, said] =
-                [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-            assert!(output.status.success(), "{said}");
-            Some([printed, said])
-        }
-        Err(error) => {
-            let required = std::env::var("CROSSPIKE_REQUIRE_BROWSER").is_ok_and(|v| v == "1");
-            assert!(!required, "chromium: {error}");
-            let _ = writeln!(std::io::stderr(), "skipped: chromium: {error}");
-            None
-        }
-    }
+    let output =
+        Command::new("chromium").current_dir(folder).args(common).arg(user).args(options).arg(url).output().unwrap();
+    let [printed, said] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{said}");
+    [printed, said]
 }
 
 /// A study of two settings with costs, and its page.
@@ -55,7 +56,6 @@ fn pixels(file: &Path) -> ([u32; 2], Vec<[u8; 3]>) {
     ([info.width, info.height], bytes.chunks(channels).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect())
 }
 
-#[test]
 fn a_browser_draws_the_page_light_and_dark_wide_and_narrow() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -67,7 +67,7 @@ fn a_browser_draws_the_page_light_and_dark_wide_and_narrow() {
     ] {
         let (size, shot) = (format!("--window-size={width},{height}"), format!("--screenshot={name}.png"));
         let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
-        let Some([_, said]) = browser(folder, &[&size, &shot, &scheme], &page) else { return };
+        let [_, said] = browser(folder, &[&size, &shot, &scheme], &page);
         // What a page is refused, by its own policy or for want of a file, the console tells.
         assert!(!said.contains("CONSOLE"), "{said}");
         let (found, pixels) = pixels(&folder.join(format!("{name}.png")));
@@ -86,11 +86,10 @@ fn a_browser_draws_the_page_light_and_dark_wide_and_narrow() {
     }
 }
 
-#[test]
 fn a_reader_chooses_axes_and_needs_no_script() {
     let folder = tempfile::tempdir().unwrap();
     let page = page(folder.path());
-    let Some([drawn, said]) = browser(folder.path(), &["--dump-dom"], &page) else { return };
+    let [drawn, said] = browser(folder.path(), &["--dump-dom"], &page);
     assert!(!said.contains("CONSOLE"), "{said}");
     let explored = &drawn[drawn.find("id=\"explore\"").unwrap()..];
     // Bits across, a line for each of the three tile heights, every point with its words.
@@ -105,17 +104,16 @@ fn a_reader_chooses_axes_and_needs_no_script() {
     let changed = text.replace("\"use strict\";", "\"use strict\"; ");
     assert_ne!(text, changed);
     fs::write(&page, changed).unwrap();
-    let [drawn, said] = browser(folder.path(), &["--dump-dom"], &page).unwrap();
+    let [drawn, said] = browser(folder.path(), &["--dump-dom"], &page);
     assert!(said.contains("CONSOLE") && said.contains("Content Security Policy"), "{said}");
     let explored = &drawn[drawn.find("id=\"explore\"").unwrap()..];
     assert!(explored.starts_with("id=\"explore\" hidden") && !explored.contains("<polyline"), "nothing of it is seen");
 }
 
-#[test]
 fn a_browser_prints_the_page() {
     let folder = tempfile::tempdir().unwrap();
     let page = page(folder.path());
-    let Some(_) = browser(folder.path(), &["--print-to-pdf=page.pdf", "--no-pdf-header-footer"], &page) else { return };
+    browser(folder.path(), &["--print-to-pdf=page.pdf", "--no-pdf-header-footer"], &page);
     let pdf = fs::read(folder.path().join("page.pdf")).unwrap();
     assert!(pdf.starts_with(b"%PDF-") && pdf.len() > 10_000, "{} bytes", pdf.len());
 }

@@ -1,15 +1,11 @@
 //! The GPU engine is the CPU engine: the same draws, spikes, sums, logits and counts, whatever the device's limits.
 //!
 //! Equality is exact. Where a device flushes denormal numbers a spike might differ if |u/θ − 1| < 1e-5; no model here
-//! comes near that, so such a device passes too. Without any adapter these tests print why and pass, unless
-//! CROSSPIKE_REQUIRE_GPU=1, as in continuous integration.
+//! comes near that, so such a device passes too.
 
-mod common;
-
-use std::io::Write;
 use std::path::Path;
 
-use common::{meets_the_goldens, profile};
+use crate::common::{meets_the_goldens, profile};
 use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
 use crosspike::data::{Dataset, Split};
@@ -23,17 +19,31 @@ use crosspike::numeric::Shape;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
 
-/// The engine on this machine's best adapter; none where there is no adapter and none is required.
-fn gpu() -> Option<GpuEngine> {
-    match explicit_choice() {
-        Ok(adapter) => Some(GpuEngine::new(&adapter).unwrap()),
-        Err(error) if std::env::var("CROSSPIKE_REQUIRE_GPU").is_ok_and(|v| v == "1") => panic!("{error}"),
-        Err(error) => {
-            // Written past the test runner, which hides what passing tests print.
-            let _ = writeln!(std::io::stderr(), "skipped: {error}");
-            None
-        }
-    }
+/// The engine on this machine's best adapter.
+fn gpu() -> GpuEngine {
+    GpuEngine::new(&explicit_choice().unwrap()).unwrap()
+}
+
+/// The tests.
+pub const TESTS: &[crate::Test] = &crate::tests![
+    philox_gives_the_known_answers,
+    the_gpu_meets_every_golden_evaluation,
+    poisson_spikes_are_the_cpus,
+    the_sums_of_every_layer_are_the_cpus_on_every_chip,
+    chips_in_one_load_do_what_each_does_alone,
+    behind_converters_every_chip_does_what_it_does_on_the_cpu,
+    a_series_of_more_chips_than_a_load_takes_is_the_cpus,
+    an_input_without_a_pulse_is_the_cpus,
+    logits_and_counts_are_the_cpus,
+    small_limits_split_the_work_and_change_nothing,
+    logits_after_every_step_and_events_of_every_image_are_the_cpus,
+    what_cannot_be_split_is_refused_by_name,
+    a_lost_device_is_an_error
+];
+
+/// Why there is none.
+pub fn missing() -> Option<String> {
+    explicit_choice().err().map(|error| error.to_string())
 }
 
 fn random(seed: u64) -> Substream {
@@ -114,22 +124,19 @@ fn run(engine: &dyn Engine, chip: &Chip, encoder: &Encoder, batch: &Batch) -> Ou
     engine.load(std::slice::from_ref(chip)).unwrap().run(&inputs).unwrap().remove(0)
 }
 
-#[test]
 fn philox_gives_the_known_answers() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     let words = gpu.philox(&KNOWN_ANSWERS.map(|(counter, key, _)| (counter, key))).unwrap();
     assert_eq!(words, KNOWN_ANSWERS.map(|(.., expected)| expected));
 }
 
-#[test]
 fn the_gpu_meets_every_golden_evaluation() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     meets_the_goldens(&gpu);
 }
 
-#[test]
 fn poisson_spikes_are_the_cpus() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     for (seed, model) in (0..).zip(models()) {
         let chip = chip(&model, Encoding::Poisson, seed);
         let mut batch = batch(&model, Encoding::Poisson, 3, seed);
@@ -182,9 +189,8 @@ fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
     sums
 }
 
-#[test]
 fn the_sums_of_every_layer_are_the_cpus_on_every_chip() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     let mut compared = 0;
     for (seed, model) in (0..).zip(models()) {
         let mut random = random(seed);
@@ -229,11 +235,9 @@ fn chips(model: &Model, code: InputCode, seeds: std::ops::Range<u64>) -> Vec<Chi
 
 /// The adapter as it is, and with small buffers and few workgroups; none where there is no adapter.
 fn whole_and_limited(buffer_bytes: u64) -> Vec<GpuEngine> {
-    let limited = gpu().map(|gpu| gpu.limited(buffer_bytes, 4));
-    gpu().into_iter().chain(limited).collect()
+    vec![gpu(), gpu().limited(buffer_bytes, 4)]
 }
 
-#[test]
 fn chips_in_one_load_do_what_each_does_alone() {
     for gpu in whole_and_limited(150_000) {
         for model in models() {
@@ -250,7 +254,6 @@ fn chips_in_one_load_do_what_each_does_alone() {
     }
 }
 
-#[test]
 fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
     let reads = ["rram.model=cell", "rram.cell.g_max_us=40", "rram.read.sigma=0.2", "rram.layers=all"];
     let converted = [&reads[..], &["adc.bits=5", "rram.cell.mapping=offset", "sram.bits=2", "tile.rows=9"]].concat();
@@ -349,9 +352,8 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
     }
 }
 
-#[test]
 fn a_series_of_more_chips_than_a_load_takes_is_the_cpus() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/digits.toml");
     let model = Model::read(&file, &["steps=3".into()]).unwrap();
     let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(9);
@@ -373,9 +375,8 @@ fn a_series_of_more_chips_than_a_load_takes_is_the_cpus() {
     assert_eq!(series(&gpu), series(&CpuEngine::default()));
 }
 
-#[test]
 fn an_input_without_a_pulse_is_the_cpus() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     for model in models() {
         for code in codes() {
             let chip = chip(&model, code, 6);
@@ -389,9 +390,8 @@ fn an_input_without_a_pulse_is_the_cpus() {
     }
 }
 
-#[test]
 fn logits_and_counts_are_the_cpus() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     for (seed, model) in (0..).zip(models()) {
         for code in codes() {
             let chip = chip(&model, code, seed);
@@ -409,13 +409,12 @@ fn logits_and_counts_are_the_cpus() {
     }
 }
 
-#[test]
 fn small_limits_split_the_work_and_change_nothing() {
     // Two images of the first model a submission and dispatches in two dimensions; a wide layer's weights in parts.
     let wide = model("9, height = 1, width = 1", 2, "[{fc=64}, {fc=60}]");
     for (model, buffer_bytes, workgroups) in [(&models()[0], 2 * 29952 + 100, 4), (&wide, 4100, 16)] {
         for code in codes() {
-            let Some(gpu) = gpu() else { return };
+            let gpu = gpu();
             let chip = chip(model, code, 4);
             let encoder = Encoder::new(code, model.input, 4, 0);
             let batch = batch(model, code, 21, 4);
@@ -425,7 +424,6 @@ fn small_limits_split_the_work_and_change_nothing() {
     }
 }
 
-#[test]
 fn logits_after_every_step_and_events_of_every_image_are_the_cpus() {
     for gpu in whole_and_limited(150_000) {
         for model in models() {
@@ -448,13 +446,12 @@ fn logits_after_every_step_and_events_of_every_image_are_the_cpus() {
     }
 }
 
-#[test]
 fn what_cannot_be_split_is_refused_by_name() {
     let model = model("9, height = 1, width = 1", 2, "[{fc=64}, {fc=60}]");
     for (buffer_bytes, expected) in
         [(2000, "`fc2`: the weights of 8 columns take 2048 bytes"), (500, "`fc1`: the sums")]
     {
-        let Some(gpu) = gpu() else { return };
+        let gpu = gpu();
         let gpu = gpu.limited(buffer_bytes, 16);
         let chip = chip(&model, Encoding::Poisson, 4);
         let error = gpu.load(&[chip]).err().unwrap().to_string();
@@ -462,9 +459,8 @@ fn what_cannot_be_split_is_refused_by_name() {
     }
 }
 
-#[test]
 fn a_lost_device_is_an_error() {
-    let Some(gpu) = gpu() else { return };
+    let gpu = gpu();
     let model = &models()[1];
     let chip = chip(model, Encoding::Poisson, 4);
     let encoder = Encoder::new(Encoding::Poisson, model.input, 4, 0);
@@ -476,7 +472,6 @@ fn a_lost_device_is_an_error() {
     for _ in 0..2 {
         let error = loaded.run(&inputs).unwrap_err().to_string();
         assert!(error.starts_with("GPU: "), "{error}");
-        println!("{error}");
     }
     assert!(gpu.load(std::slice::from_ref(&chip)).is_err());
 }
