@@ -64,6 +64,14 @@ impl Error {
         move |source| Error::Io { path, source }
     }
 
+    /// The same of work that was given up, with what becomes of it, where nobody has said so yet.
+    pub fn leaving(self, what: &str) -> Self {
+        match self {
+            Error::Interrupted(message) if message.is_empty() => Error::Interrupted(what.into()),
+            other => other,
+        }
+    }
+
     /// The process exit code: 2 for what the user typed or wrote in TOML, 130 where the user asked to stop, 1 for everything
     /// else.
     pub fn exit_code(&self) -> u8 {

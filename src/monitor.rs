@@ -1,6 +1,9 @@
 //! How long work talks to whoever waits for it, without knowing a terminal.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
 
 /// Watches long work: shows progress and may ask it to stop.
 pub trait Monitor: Sync {
@@ -21,7 +24,35 @@ pub trait Monitor: Sync {
 /// Set by the first Ctrl-C or termination signal.
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Says nothing and never stops.
+/// Whether the user asked to stop.
+pub fn stopping() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// What unwinds from a [`checkpoint`].
+struct GivenUp;
+
+/// A place where long work may be given up, often enough that nobody waits: where the user asked to stop, it unwinds to the
+/// [`interruptible`] work around it, from whatever thread, without a word. Costs a load.
+pub fn checkpoint() {
+    if stopping() {
+        resume_unwind(Box::new(GivenUp));
+    }
+}
+
+/// Does work that may be given up at any [`checkpoint`] in it; what it changed by then is of no use.
+///
+/// # Errors
+/// Its own, and [`Error::Interrupted`] where it was given up.
+pub fn interruptible<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done,
+        Err(reason) if reason.is::<GivenUp>() => Err(Error::Interrupted(String::new())),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Says nothing, and stops as others do where the user asked to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -32,6 +63,6 @@ impl Monitor for Silent {
     fn end(&self) {}
     fn line(&self, _: &str) {}
     fn stop(&self) -> bool {
-        STOP.load(Ordering::Relaxed)
+        stopping()
     }
 }

@@ -381,7 +381,7 @@ fn bad_input_is_refused_with_its_place() {
     });
     derive(at, "twice.toml", "good.toml", |b| replaced(b, "[1.0, 1.0]", "[1.0]"));
     derive(at, "good.toml", "layer.toml", |b| {
-        replaced(b, "rram.variation.scale\" = [1.0]", "layer.convX.rram.weight_bits\" = [2]")
+        replaced(b, "rram.variation.scale\" = [1.0]", "layer.conv9.rram.weight_bits\" = [2]")
     });
     derive(at, "good.toml", "both.toml", |b| [&b[..], b"[[point]]\n\"rram.variation.scale\" = 2.0\n"].concat());
     let drawn = b"[sample]\ncount = 2\nkeys = { \"sram.bits\" = { from = 1, to = 4, count = 3 } }\n";
@@ -569,7 +569,7 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
         ("sweep frames.toml --out new".into(), 2, &["frames.toml:5:1: encoding"]),
         ("sweep array.toml --out new".into(), 2, &["array.toml:8:1: sram.init", "gone.safetensors"]),
-        ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.convX", "`layer.convX`", "expected one of conv1"]),
+        ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.conv9", "`layer.conv9`", "expected one of conv1"]),
         ("sweep both.toml --out new".into(), 2, &["both.toml:9:1: point[0].rram.variation.scale", "set twice"]),
         ("sweep counted.toml --out new".into(), 2, &["counted.toml:11:10: sample.keys.sram.bits", "`count`"]),
         ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["no effect"]),

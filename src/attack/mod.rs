@@ -32,7 +32,7 @@ use crate::engine::Counts;
 use crate::engine::Engine;
 use crate::engine::evaluate::{correct, read_batch};
 use crate::error::{Error, Result};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, interruptible};
 use crate::network::{Batch, Encoder, Inputs};
 use gradient::WhiteBox;
 pub use plan::{Name, Plan};
@@ -187,7 +187,7 @@ impl Attack {
         for index in indices {
             let judged = match same.take().filter(|_| !blueprint.varies()) {
                 Some(judged) => judged,
-                None => self.judge(engine, data, &Chip::program(blueprint, index)?, batch, monitor)?,
+                None => interruptible(|| self.judge(engine, data, &Chip::program(blueprint, index)?, batch, monitor))?,
             };
             each(index, &judged)?;
             same = Some(judged);
@@ -220,7 +220,7 @@ impl Attack {
                 }
             }
             if monitor.stop() {
-                return Err(Error::Interrupted("the chip under attack is not counted".into()));
+                return Err(Error::Interrupted(String::new()));
             }
         }
         Ok(judged)

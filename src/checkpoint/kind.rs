@@ -47,9 +47,14 @@ pub(super) fn instead(bytes: &[u8]) -> Option<String> {
 fn text(bytes: &[u8]) -> Option<String> {
     let head = &bytes[..bytes.len().min(512)];
     let is_text = |b: &u8| !b.is_ascii_control() || b.is_ascii_whitespace();
-    // A safetensors file begins with the length of its header, whose upper bytes are 0.
-    let head = std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()])).ok()?;
-    if head.is_empty() || !head.as_bytes().iter().all(is_text) {
+    let head = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The last character may be cut in two.
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    // A safetensors file begins with the length of its header, whose upper bytes are 0 and no text.
+    if !head.as_bytes().iter().all(is_text) {
         return None;
     }
     let start = head.trim_start().to_ascii_lowercase();

@@ -173,6 +173,7 @@ fn hostile_files_are_refused_with_a_reason() {
         (b"\x93NUMPY\x01\0".to_vec(), "a NumPy array"),
         (zip_of("x/labels.npy"), "a NumPy archive"),
         (zip_of("x/other"), "not written by torch.save"),
+        (b"z\xd3z".to_vec(), "neither a PyTorch zip file"),
         (b"\x7fELF\0\0\0\0\0\0\0\0".to_vec(), "neither a PyTorch zip file"),
     ];
     for (bytes, expected) in cases {

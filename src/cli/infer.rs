@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> Result<Said> {
         terminal.progress(accuracies.len() as u64, "");
         if terminal.stop() {
             terminal.end();
-            return Err(Error::Interrupted("nothing is written".into()));
+            return Err(Error::Interrupted(String::new()));
         }
         Ok(())
     })?;

@@ -30,6 +30,7 @@ use clap::{Parser, Subcommand};
 
 use self::said::Said;
 use crate::error::Result;
+use crate::monitor::interruptible;
 
 /// Simulates hybrid RRAM + SRAM in-memory-computing chips that run spiking neural networks.
 #[derive(Parser)]
@@ -87,7 +88,8 @@ pub fn main() -> ExitCode {
     }
     terminal::catch_signals();
     let json = cli.json.as_deref();
-    let done = said::check(json).and_then(|()| cli.command.run()).and_then(|said| said.tell(json));
+    let run = || interruptible(|| cli.command.run()).map_err(|error| error.leaving("nothing is written"));
+    let done = said::check(json).and_then(|()| run()).and_then(|said| said.tell(json));
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(error)) | Err(error) => {

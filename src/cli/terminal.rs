@@ -36,7 +36,7 @@ pub fn catch_signals() {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        note("\nstopping after the running step; press Ctrl-C again to stop now");
+        note("\nstopping; press Ctrl-C again to stop at once");
     });
 }
 

@@ -32,6 +32,7 @@
 use multiversion::multiversion;
 
 use crate::error::{Error, Result};
+use crate::monitor::checkpoint;
 use crate::profile::Wires;
 
 /// The least resistance of a segment, in ohm, that is not 0: its conductance leaves room for sums.
@@ -65,6 +66,7 @@ pub fn worst_drop(siemens: f64, n: usize, word_ohm: f64) -> f64 {
 fn word_lines(conductances: &[f64], n: usize, g_w: f64) -> Result<Vec<f64>> {
     let mut currents = Vec::with_capacity(conductances.len());
     for cells in conductances.chunks(n) {
+        checkpoint();
         let ladder = Ladder::new(cells, g_w);
         ladder.check(cells)?;
         currents.extend(cells.iter().zip(&ladder.driven).map(|(g, w)| g * w));
@@ -78,6 +80,7 @@ fn bit_lines(conductances: &[f64], n: usize, g_b: f64) -> Result<Vec<f64>> {
     let m = conductances.len() / n;
     let mut currents = vec![0.0; m * n];
     for j in 0..n {
+        checkpoint();
         let from_the_foot: Vec<f64> = (0..m).rev().map(|i| conductances[i * n + j]).collect();
         let ladder = Ladder::new(&from_the_foot, g_b);
         ladder.check(&from_the_foot)?;
@@ -92,6 +95,7 @@ fn bit_lines(conductances: &[f64], n: usize, g_b: f64) -> Result<Vec<f64>> {
 fn both(conductances: &[f64], m: usize, n: usize, g_w: f64, g_b: f64) -> Result<Vec<f64>> {
     let mut front = Front { coupling: vec![0.0; n * n], excess: vec![0.0; n], drivers: vec![0.0; n * m], n, m };
     for (i, cells) in conductances.chunks(n).enumerate() {
+        checkpoint();
         front.add_row(i, cells, g_w)?;
         front.lead_down(i + 1, g_b)?;
     }
@@ -339,6 +343,7 @@ pub fn iterate(
     let (mut dv, mut currents, mut left) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
     let (mut rate, mut before, mut last) = (0.9, f64::INFINITY, (dv.clone(), left.clone()));
     for _ in 0..ROUNDS {
+        checkpoint();
         currents.iter_mut().zip(&dv).zip(conductances).for_each(|((i, v), g)| *i = conduction.current(*g, *v));
         // What the word lines leave at each cell: a segment carries the currents of all cells behind it.
         for ((left, currents), v) in left.chunks_mut(n).zip(currents.chunks(n)).zip(voltages) {
@@ -360,9 +365,9 @@ pub fn iterate(
                 left[i * n + j] -= potential;
             }
         }
-        // Not a number is the worst error.
+        // Not a number is the worst error, and stays it.
         let errors = left.iter().zip(&dv).map(|(left, v)| (left - v).abs());
-        let error = errors.fold(0.0f64, |top, error| if error <= top { top } else { error });
+        let error = errors.fold(0.0f64, |top, error| if top.is_nan() || error <= top { top } else { error });
         if error <= tolerance * largest {
             return Ok((0..n).map(|j| (0..m).map(|i| currents[i * n + j]).sum()).collect());
         }

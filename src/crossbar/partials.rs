@@ -17,6 +17,7 @@ use super::events;
 use super::laid::Laid;
 use super::sums::{Band, Input};
 use crate::kernels::digits::LANES;
+use crate::monitor::checkpoint;
 use crate::network::{Drive, Layer};
 
 /// A layer behind converters, ready to run.
@@ -166,6 +167,7 @@ impl Partials {
 
     /// Counts every partial sum of a band in its slice's histogram, before it is converted.
     pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histograms: &mut [Histogram]) {
+        checkpoint();
         let count = |scratch: &mut Scratch, set, _| {
             for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
                 for ((_, side), tile) in self.on_tiles(slice) {
@@ -186,6 +188,7 @@ impl Partials {
     /// Every pixel of a band, plane by plane from the most significant: codes and products, joined and added to `out`, whose blocks
     /// are `step` apart from `first(pixel)` on.
     fn each_pixel(&self, laid: &Laid, band: Band, step: usize, first: impl Fn(usize) -> usize, out: &mut [f32]) {
+        checkpoint();
         let (mut clipped, mut saturated) = (0, 0);
         let drive = |scratch: &mut Scratch, set, places: u32| {
             for slice in &self.slices {

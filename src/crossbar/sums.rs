@@ -16,6 +16,7 @@ use super::patches::Patches;
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
 use crate::kernels::lookup::{self, Pixels, Tables, Weights};
 use crate::kernels::{Buffer, Instructions};
+use crate::monitor::checkpoint;
 use crate::network::Layer;
 
 /// How sums are computed; never changes a result.
@@ -173,6 +174,7 @@ impl Matrix {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
+        checkpoint();
         let way = self.way(laid.bits, rate, band.rows * self.patches.sums_row());
         let mut planes = laid.planes.iter().rev();
         if let Some(bytes) = planes.next() {

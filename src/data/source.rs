@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::monitor::checkpoint;
 use crate::numeric::{Range, Shape};
 
 /// What the reader of a format delivers.
@@ -85,8 +86,10 @@ impl Values {
                 }
                 let mut left = count;
                 for part in &records.0 {
-                    (0..part.count.min(left))
-                        .try_for_each(|index| part.read(index).map(|record| hash.update(record)))?;
+                    (0..part.count.min(left)).try_for_each(|index| {
+                        checkpoint();
+                        part.read(index).map(|record| hash.update(record))
+                    })?;
                     left = left.saturating_sub(part.count);
                 }
             }

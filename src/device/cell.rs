@@ -28,6 +28,7 @@ use super::conductance::Law;
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Draw, ProgrammedCells, Span, faults, time};
 use crate::error::Result;
+use crate::monitor::checkpoint;
 use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
 use crate::rng::Substream;
 
@@ -250,6 +251,9 @@ impl Reads {
     }
 }
 
+/// Cells that are programmed from one place to the next where a chip may be given up.
+const CELLS_AT_ONCE: usize = 1 << 12;
+
 /// A layer to be programmed.
 #[derive(Clone, Debug)]
 struct Layer<'a> {
@@ -314,6 +318,9 @@ impl Layer<'_> {
         let law = Law::new(&code.rram, self.draw, self.tile, *columns);
         let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
             let device = |i: usize| {
+                if i.is_multiple_of(CELLS_AT_ONCE) {
+                    checkpoint();
+                }
                 let target = code.target(q(i), slice, polarity);
                 law.program(target, code.level(target), self.place(i, slice, polarity))
             };
@@ -338,6 +345,7 @@ impl Layer<'_> {
 
     /// Changes every device by itself.
     fn each(&self, devices: &mut [Devices], change: impl Fn(f64, Place) -> f64 + Sync) {
+        checkpoint();
         for (slice, devices) in (0..).zip(devices) {
             let sides = [(Polarity::Plus, &mut devices.plus), (self.code.other(), &mut devices.minus)];
             for (polarity, conductances) in sides {

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::conductance::of_level;
 use super::quantise::unit;
+use crate::monitor::checkpoint;
 use crate::numeric::largest;
 use crate::profile::{Rram, VariationKind};
 use crate::rng::Substream;
@@ -30,6 +31,7 @@ pub fn vary(weights: &mut [f32], rows: usize, layer: u32, rram: &Rram, key: [u32
     let top = largest(weights);
     let unit = unit(rram.effective_scheme(), rram.weight_bits, weights);
     weights.par_chunks_mut(rows).enumerate().for_each(|(column, cells)| {
+        checkpoint();
         for (row, w) in cells.iter_mut().enumerate() {
             let mut stream = Substream::new(key, [row as u32, column as u32, layer]);
             let normal: f64 = StandardNormal.sample(&mut stream);

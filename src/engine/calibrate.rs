@@ -17,6 +17,7 @@ use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
 use crate::kernels::digits::LANES;
+use crate::monitor::interruptible;
 use crate::network::neurons::Sums;
 use crate::network::{Encoder, Inputs, LayerKind, Model};
 use crate::profile::Profile;
@@ -80,7 +81,7 @@ fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: 
         order.into_iter().take(profile.adc.calibration_images).map(|place| images[place]).collect();
     let (batch, _) = read_batch(training, &chosen, None)?;
     batch.check(blueprint.inputs())?;
-    ranges(blueprint, &Inputs::new(encoder, batch, model.steps))
+    interruptible(|| ranges(blueprint, &Inputs::new(encoder, batch, model.steps)))
 }
 
 /// The ranges for some inputs.

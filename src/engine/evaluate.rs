@@ -11,6 +11,7 @@ use super::{Counts, Engine, Keep, Outcome};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, Dataset};
 use crate::error::{Error, Result};
+use crate::monitor::{checkpoint, interruptible};
 use crate::network::{Batch, Encoder, Inputs, Model};
 
 /// Bytes of inputs that are kept from chip to chip; further ones are made again.
@@ -155,17 +156,23 @@ impl<'a> Evaluation<'a> {
 
     /// Programs a chip, and prepares it.
     pub fn program(&self, blueprint: &Blueprint, index: u64) -> Result<Chip> {
-        let began = Instant::now();
-        let chip = Chip::program(blueprint, index)?;
-        self.programming.chips.fetch_add(1, Ordering::Relaxed);
-        self.programming.nanoseconds.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        match &self.prepare {
-            Some(prepare) => prepare(blueprint, index, chip),
-            None => Ok(chip),
-        }
+        interruptible(|| {
+            let began = Instant::now();
+            let chip = Chip::program(blueprint, index)?;
+            self.programming.chips.fetch_add(1, Ordering::Relaxed);
+            self.programming.nanoseconds.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            match &self.prepare {
+                Some(prepare) => prepare(blueprint, index, chip),
+                None => Ok(chip),
+            }
+        })
     }
 
     fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
+        interruptible(|| self.run_all(chips))
+    }
+
+    fn run_all(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         let mut loaded = self.engine.load(chips)?;
         let mut tallies: Vec<Tally> = chips.iter().map(|chip| Tally::new(chip, self.exit)).collect();
         let keep = if self.exit.is_some() { Keep::Every } else { Keep::Last };
@@ -285,6 +292,7 @@ pub fn read_batch(data: &Dataset, chosen: &[usize], augmentation: Option<&Augmen
     let size = data.shape().len() * data.frame_steps().unwrap_or(1);
     let mut values = vec![0.0; size * chosen.len()];
     for (image, out) in chosen.iter().zip(values.chunks_mut(size)) {
+        checkpoint();
         data.read(*image, augmentation, out)?;
     }
     let labels = chosen.iter().map(|i| data.labels()[*i]).collect();

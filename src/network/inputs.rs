@@ -8,6 +8,7 @@ use super::code::digit;
 use super::drive::{fan_out, of_encoded};
 use super::encode::{Batch, Encoder};
 use super::{Encoding, Layer};
+use crate::monitor::checkpoint;
 use crate::profile::TileInputs;
 
 /// A batch with its encoder. What it sends is computed when first asked for and then kept.
@@ -100,6 +101,7 @@ impl Inputs {
             .par_chunks_mut(image)
             .enumerate()
             .map(|(b, digits)| {
+                checkpoint();
                 let steps = digits.chunks_mut(planes * size).enumerate();
                 steps.map(|(step, digits)| self.encode_step(b, step, digits)).collect()
             })

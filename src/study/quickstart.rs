@@ -199,7 +199,7 @@ impl Quickstart {
             *done += 1;
             monitor.progress(*done, stage.name);
             if monitor.stop() {
-                return Err(Error::Interrupted("run it again to start afresh".into()));
+                return Err(Error::Interrupted(String::new()));
             }
             Ok(())
         })?;

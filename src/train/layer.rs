@@ -20,6 +20,7 @@ use crate::crossbar::laid::Laid;
 use crate::crossbar::patches::Patches;
 use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::kernels::digits::LANES;
+use crate::monitor::checkpoint;
 use crate::network::code::DIGIT_BITS;
 use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
@@ -436,6 +437,7 @@ impl Backward<'_> {
         mut gradient: Option<&mut Gradient>,
         Space { currents, inputs: scratch, .. }: &mut Space,
     ) -> Vec<f32> {
+        checkpoint();
         let Geometry { steps, blocks, .. } = self.pass.geometry;
         let (transposed, inputs) = (self.pass.operands.transposed.as_ref(), self.inputs());
         let patches = Patches::of(self.pass.plan, false);
@@ -503,6 +505,7 @@ fn matrix_inputs(plan: &Layer, transposed: &Transposed, steps: usize, currents: 
     let images = currents.rows / steps;
     let group = images.div_ceil(rayon::current_num_threads());
     let through = |first: usize| -> Images {
+        checkpoint();
         let rows = group.min(images - first) * steps;
         let mut sums = vec![0.0; rows * transposed.blocks() * LANES];
         SPACE.with_borrow_mut(|Space { inputs: scratch, .. }| {

@@ -17,7 +17,7 @@ use crate::engine::calibrate::with_ranges_of;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, correct, read_batch};
 use crate::error::{Error, Result};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, interruptible};
 use crate::network::{Encoder, Inputs, Layer, Network};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
@@ -52,10 +52,12 @@ impl Run<'_> {
         }
         while state.position.epoch < self.trainer.recipe.epochs {
             let (began, seen) = (Instant::now(), state.position.seen);
-            self.epoch(&mut state)?;
+            let ran = interruptible(|| self.epoch(&mut state));
+            self.monitor.end();
+            ran.map_err(|error| self.given_up(error, &state))?;
             let seconds = began.elapsed().as_secs_f64();
             let rate = (state.position.seen - seen) as f64 / seconds;
-            self.close_epoch(&mut state, rate)?;
+            self.close_epoch(&mut state, rate).map_err(|error| self.given_up(error, &state))?;
             if let Some(folder) = self.folder {
                 append_timing(folder, state.position.epoch, seconds, rate)?;
             }
@@ -88,22 +90,35 @@ impl Run<'_> {
             let (images, labels) = read_batch(data, &chosen, augmentation.as_ref())?;
             images.check(inputs)?;
             let inputs = Inputs::new(encoder, images, model.steps);
-            self.step(state, &inputs, &labels, (epoch * steps + step) as u64)?;
+            interruptible(|| self.step(state, &inputs, &labels, (epoch * steps + step) as u64))?;
             let Position { loss, seen, .. } = state.position;
             self.monitor.progress(seen as u64, &format!("loss {:.3}", loss / (step + 1) as f64));
-            let stop = self.monitor.stop();
-            if let Some(folder) = self.folder.filter(|_| stop || stored.elapsed() > STORE_EVERY) {
-                state.write(&folder.file("state.safetensors"), model)?;
+            if self.monitor.stop() {
+                return Err(Error::Interrupted(String::new()));
+            }
+            if stored.elapsed() > STORE_EVERY {
+                self.store(state)?;
                 stored = Instant::now();
             }
-            if stop {
-                self.monitor.end();
-                let kept = self.folder.map_or("nothing is kept", |_| "the same command goes on from here");
-                return Err(Error::Interrupted(kept.into()));
-            }
         }
-        self.monitor.end();
         Ok(())
+    }
+
+    /// Stores where a run is, where it has a folder.
+    fn store(&self, state: &State) -> Result<()> {
+        let file = self.folder.map(|folder| folder.file("state.safetensors"));
+        file.map_or(Ok(()), |file| state.write(&file, self.trainer.model))
+    }
+
+    /// Stores where a run is that was given up, between two steps; other errors go on as they are.
+    fn given_up(&self, error: Error, state: &State) -> Error {
+        if !matches!(error, Error::Interrupted(_)) {
+            return error;
+        }
+        match self.store(state) {
+            Ok(()) => error.leaving(self.folder.map_or("nothing is kept", |_| "the same command goes on from here")),
+            Err(failed) => failed,
+        }
     }
 
     /// The ranges of an epoch's converters, where they are profiled: those of the network that it begins with.
@@ -168,7 +183,7 @@ impl Run<'_> {
             // The weights have moved since the last pass: the checkpoint has the mask that they give.
             prune.mask(&mut state.network);
         }
-        let validation_accuracy = self.validate(&state.network)?;
+        let validation_accuracy = interruptible(|| self.validate(&state.network))?;
         let position = &mut state.position;
         let row = LogRow {
             epoch: position.epoch + 1,

@@ -13,6 +13,7 @@ use super::shaders::Kernel;
 use crate::chip::Chip;
 use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::error::Result;
+use crate::monitor::checkpoint;
 use crate::network::{Encoding, Inputs};
 
 /// Chips on the device, run together.
@@ -169,6 +170,7 @@ impl<'a> GpuChips<'a> {
         let none = || Logits::new(keep, chip.steps, (images, classes), unit);
         let mut logits: Vec<Logits> = self.chips.iter().map(|_| none()).collect();
         for first in (0..images).step_by(at_once) {
+            checkpoint();
             let some = first..images.min(first + at_once);
             let [sums, events] = self.context.guard(|| self.submit(buffers, inputs, some.clone(), kept))?;
             for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * kept.steps * words)) {

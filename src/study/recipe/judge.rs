@@ -123,34 +123,23 @@ impl<'a> Judge<'a> {
             each(trial)?;
             done += 1;
             self.monitor.progress(done, "");
-            if self.monitor.stop() {
-                self.monitor.end();
-                let message = "what is finished is kept; the same command goes on from here";
-                return Err(Error::Interrupted(message.into()));
-            }
-            Ok(())
+            if self.monitor.stop() { Err(Error::Interrupted(String::new())) } else { Ok(()) }
         };
-        match case.attack {
+        let ran = match case.attack {
             Some(plan) => {
                 let attack = plan.attack(case.seed, case.data).map_err(document.locate("evaluate.attack"))?;
                 let series = (missing, ATTACKED_AT_ONCE);
-                attack.series(
-                    self.engine,
-                    case.data,
-                    &blueprint,
-                    series,
-                    self.monitor,
-                    |chip, judged: &[Judged]| keep(Trial::attacked(key, chip, &judged[0], steps)),
-                )?;
+                attack.series(self.engine, case.data, &blueprint, series, self.monitor, |chip, judged: &[Judged]| {
+                    keep(Trial::attacked(key, chip, &judged[0], steps))
+                })
             }
             None => {
                 let adapt = format!("stage[{}].adapt", question.adapted.unwrap_or_default());
                 let evaluation = case.evaluation(self.engine, None).map_err(document.locate(&adapt))?;
-                evaluation
-                    .series(&blueprint, missing, |chip, result| keep(Trial::of(key, chip, result, steps, &price)))?;
+                evaluation.series(&blueprint, missing, |chip, result| keep(Trial::of(key, chip, result, steps, &price)))
             }
-        }
+        };
         self.monitor.end();
-        Ok(())
+        ran
     }
 }

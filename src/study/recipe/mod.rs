@@ -160,7 +160,9 @@ impl Recipe {
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<()> {
         let cache = Cache::open(&folder.file(CACHE))?;
         self.notices.iter().for_each(|notice| monitor.line(notice));
-        let (measured, nominal) = Run::new(self, cache, engine, monitor).go()?;
+        let ran = Run::new(self, cache, engine, monitor).go();
+        let kept = "what is finished is kept; the same command goes on from here";
+        let (measured, nominal) = ran.map_err(|error| error.leaving(kept))?;
         let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model);
         table::write(folder, &points)?;
         folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())

@@ -131,7 +131,7 @@ impl Sweep {
         monitor.begin(&self.file.name, self.held(shard));
         let ran = self.points_together().try_for_each(|points| run.points(points));
         monitor.end();
-        ran?;
+        ran.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
         run.close()?;
         let listed: Vec<Listed> = self.points.iter().map(|p| (p.key, p.shown.clone())).collect();
         merge(folder, &listed, &self.file.chips, &Derived::of(&self.points))

@@ -118,20 +118,16 @@ impl<'a> Run<'a> {
             _ => case.evaluation(self.engine, None)?,
         };
         let note = self.note();
-        evaluation.series(&blueprint, missing, |chip, result| {
+        let series = evaluation.series(&blueprint, missing, |chip, result| {
             let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
             self.store.push(&trial, &self.engine.name())?;
             there.insert(chip, trial);
             self.ran += 1;
             self.done += 1;
             self.monitor.progress(self.done, &note);
-            if self.monitor.stop() {
-                return Err(Error::Interrupted(
-                    "finished trials are stored; the same command goes on from here".into(),
-                ));
-            }
-            Ok(())
-        })?;
+            if self.monitor.stop() { Err(Error::Interrupted(String::new())) } else { Ok(()) }
+        });
+        series?;
         self.last = Some((setting, evaluation));
         Ok(())
     }

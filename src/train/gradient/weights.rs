@@ -12,6 +12,7 @@ use crate::crossbar::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, RUN_BYTES, Strided, join_wide};
 use crate::kernels::transpose::transpose;
 use crate::kernels::{Buffer, Instructions};
+use crate::monitor::checkpoint;
 use crate::network::Layer;
 use crate::network::pulses::Pulses;
 
@@ -238,6 +239,7 @@ pub fn fully_connected(plan: &Layer, source: Source, steps: usize, currents: &Cu
             let mut turned = Buffer::<u8>::zeros(size.next_multiple_of(ROWS) * stride);
             turn_rows(plan, source, part, steps, first..first + rows, stride, &mut laid, &mut turned);
             total.par_chunks_mut(BLOCKS * LANES * size).enumerate().for_each(|(group, total)| {
+                checkpoint();
                 let blocks = total.len().div_ceil(LANES * size);
                 let mut sums = Buffer::<i32>::zeros(blocks * DIGITS * ROWS * LANES);
                 for row in (0..size).step_by(ROWS) {
