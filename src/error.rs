@@ -47,6 +47,9 @@ pub enum Error {
     /// The graphics adapter or its driver failed, or there is none.
     #[error("GPU: {0}")]
     Gpu(String),
+    /// The graphics adapter stopped working, or ran out of memory: another backend can do the same work.
+    #[error("GPU: {0}")]
+    Lost(String),
     /// The user asked to stop; finished work is stored.
     #[error("interrupted: {0}")]
     Interrupted(String),

@@ -31,6 +31,7 @@ use crate::data::Dataset;
 use crate::engine::Counts;
 use crate::engine::Engine;
 use crate::engine::evaluate::{correct, read_batch};
+use crate::engine::needs;
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, interruptible};
 use crate::network::{Batch, Encoder, Inputs};
@@ -183,6 +184,7 @@ impl Attack {
         monitor: &dyn Monitor,
         mut each: impl FnMut(u64, &[Judged]) -> Result<()>,
     ) -> Result<()> {
+        needs::check(blueprint, 1)?;
         let mut same: Option<Vec<Judged>> = None;
         for index in indices {
             let judged = match same.take().filter(|_| !blueprint.varies()) {

@@ -2,8 +2,10 @@
 
 use clap::ValueEnum;
 
+use super::terminal::note;
 use crate::engine::Engine;
 use crate::engine::cpu::CpuEngine;
+use crate::engine::fallback::WithFallback;
 use crate::engine::gpu::{GpuEngine, adapters, auto_choice, explicit_choice};
 use crate::error::Result;
 use crate::network::Encoding;
@@ -50,13 +52,14 @@ impl Backend {
     /// Opens the backend. A hardware GPU that `auto` finds but cannot open is named, and the CPU does the work.
     pub fn open(self) -> Result<Box<dyn Engine>> {
         let cpu = || Box::new(CpuEngine::default());
+        let with_fallback = |gpu| Box::new(WithFallback::new(gpu, note));
         Ok(match self {
             Backend::Cpu => cpu(),
-            Backend::Gpu => Box::new(GpuEngine::new(&explicit_choice()?)?),
+            Backend::Gpu => with_fallback(GpuEngine::new(&explicit_choice()?)?),
             Backend::Auto => match auto_choice(&adapters()).map(GpuEngine::new) {
-                Some(Ok(gpu)) => Box::new(gpu),
+                Some(Ok(gpu)) => with_fallback(gpu),
                 Some(Err(error)) => {
-                    super::terminal::note(&format!("{error}; the CPU runs instead"));
+                    note(&format!("{error}; the CPU runs instead"));
                     cpu()
                 }
                 None => cpu(),

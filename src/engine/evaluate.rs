@@ -7,6 +7,7 @@ use std::time::Instant;
 use ndarray::{Array2, Axis, concatenate};
 
 use super::exit::{Exit, ExitResult, logits_after};
+use super::needs;
 use super::{Counts, Engine, Keep, Outcome};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, Dataset};
@@ -127,12 +128,16 @@ impl<'a> Evaluation<'a> {
     ) -> Result<()> {
         let mut indices = indices.into_iter().peekable();
         let Some(&first) = indices.peek() else { return Ok(()) };
+        needs::check(blueprint, 1)?;
+        let images = self.batch.min(self.images.len());
+        needs::check_images(blueprint, images, (images * Inputs::image_bytes(&self.encoder, self.steps)) as u64)?;
         let mut chips = vec![self.program(blueprint, first)?];
         if !blueprint.varies() {
             let result = self.run(&chips[0])?;
             return indices.try_for_each(|index| each(index, &result));
         }
         let at_once = self.engine.chips_at_once(&chips[0]).max(1);
+        needs::check(blueprint, at_once)?;
         let program = |indices: &[u64]| -> Result<Vec<Chip>> {
             indices.iter().map(|index| self.program(blueprint, *index)).collect()
         };

@@ -4,7 +4,9 @@ pub mod calibrate;
 pub mod cpu;
 pub mod evaluate;
 pub mod exit;
+pub mod fallback;
 pub mod gpu;
+pub(crate) mod needs;
 pub mod price;
 
 use cpu::mean_readout;

@@ -4,6 +4,7 @@
 //! comes near that, so such a device passes too.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::common::{meets_the_goldens, profile};
 use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
@@ -11,6 +12,7 @@ use crosspike::config::Document;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::engine::fallback::WithFallback;
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
 use crosspike::network::code::{InputCode, digit};
@@ -38,7 +40,9 @@ pub const TESTS: &[crate::Test] = &crate::tests![
     small_limits_split_the_work_and_change_nothing,
     logits_after_every_step_and_events_of_every_image_are_the_cpus,
     what_cannot_be_split_is_refused_by_name,
-    a_lost_device_is_an_error
+    dearer_layers_leave_less_together,
+    a_lost_device_is_an_error,
+    behind_a_lost_device_the_cpu_goes_on
 ];
 
 /// Why there is none.
@@ -420,6 +424,11 @@ fn small_limits_split_the_work_and_change_nothing() {
             let batch = batch(model, code, 21, 4);
             let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
             assert_eq!(run(&gpu.limited(buffer_bytes, workgroups), &chip, &encoder, &batch), expected);
+            // Each layer of each image by itself; two layers and two images together.
+            for multiplications in [1, 2_000_000] {
+                let hurried = self::gpu().hurried(multiplications);
+                assert_eq!(run(&hurried, &chip, &encoder, &batch), expected, "{multiplications}");
+            }
         }
     }
 }
@@ -474,4 +483,41 @@ fn a_lost_device_is_an_error() {
         assert!(error.starts_with("GPU: "), "{error}");
     }
     assert!(gpu.load(std::slice::from_ref(&chip)).is_err());
+}
+
+fn dearer_layers_leave_less_together() {
+    let model = &models()[0];
+    let plain = chip(model, Encoding::Poisson, 4);
+    let converted = chip_with(&["rram.layers=all", "adc.bits=5", "tile.rows=24"], model, Encoding::Poisson, 4);
+    let gpu = gpu().hurried(1 << 28);
+    let (plain, converted) = (gpu.chips_at_once(&plain), gpu.chips_at_once(&converted));
+    assert!(1 < converted && converted < plain, "{converted} {plain}");
+    assert_eq!(gpu.hurried(1).chips_at_once(&chip(model, Encoding::Poisson, 4)), 1);
+}
+
+/// What was told when devices were lost.
+static TOLD: Mutex<Vec<String>> = Mutex::new(vec![]);
+
+fn behind_a_lost_device_the_cpu_goes_on() {
+    let engine = WithFallback::new(gpu(), |text| TOLD.lock().unwrap().push(text.into()));
+    let model = &models()[1];
+    let chips = chips(model, Encoding::Poisson.into(), 20..23);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 4, 0);
+    let inputs = Inputs::new(encoder, batch(model, Encoding::Poisson, 3, 4), model.steps);
+    let expected = CpuEngine::default().load(&chips).unwrap().run(&inputs).unwrap();
+    let mut loaded = engine.load(&chips).unwrap();
+    assert_eq!(loaded.run(&inputs).unwrap(), expected);
+    assert!(engine.name().starts_with("gpu: ") && TOLD.lock().unwrap().is_empty());
+    engine.lose();
+    for _ in 0..2 {
+        assert_eq!(loaded.run(&inputs).unwrap(), expected);
+    }
+    assert_eq!(engine.load(&chips).unwrap().run(&inputs).unwrap(), expected);
+    assert_eq!((engine.name().as_str(), engine.chips_at_once(&chips[0])), ("cpu", 1));
+    let told = TOLD.lock().unwrap().clone();
+    assert!(matches!(&told[..], [text] if text.starts_with("GPU: the device was lost")), "{told:?}");
+    // A device that is lost before chips are loaded.
+    let lost = WithFallback::new(gpu(), |_| ());
+    lost.lose();
+    assert_eq!(lost.load(&chips).unwrap().run(&inputs).unwrap(), expected);
 }

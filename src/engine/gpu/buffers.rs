@@ -1,12 +1,13 @@
 //! The buffers that images run through, kept from batch to batch and from chip to chip; and how many images a submission
-//! takes, and chips a load.
+//! takes, chips a load, and layers a piece of it.
 
+use std::ops::Range;
 use std::sync::PoisonError;
 
 use wgpu::{Buffer, BufferUsages};
 
 use super::context::{Context, Limits};
-use super::model::{column_words, norm_bytes, planes, row_words, weight_bytes};
+use super::model::{by_thread, column_words, norm_bytes, planes, row_words, weight_bytes};
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
 use crate::error::Result;
@@ -19,9 +20,11 @@ const WEIGHT_BYTES: u64 = 256 << 20;
 const CHIPS: u64 = 16;
 /// Images of a submission.
 const IMAGES: u64 = 1 << 15;
+/// Multiplications of blocks of columns, in the time of one where a thread takes a pixel by itself.
+const BY_THREAD: u64 = 40;
 
 /// The 32-bit words that an image takes on all chips of a load.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sizes {
     /// Its index and values.
     image: usize,
@@ -37,14 +40,17 @@ pub struct Sizes {
     pub images: usize,
     /// Chips that are best loaded together.
     pub chips: usize,
+    /// The time of each layer for an image on all chips, in multiplications of blocks of columns.
+    work: Vec<u64>,
 }
 
 impl Sizes {
     /// What `chips` chips like this one take; an error if one image is too much for a buffer.
     pub fn new(chip: &Chip, chips: usize, limits: &Limits) -> Result<Self> {
         let input = 1 + chip.input.len();
-        let mut sizes = Sizes { image: input, pulses: 0, sums: 0, readout: 0, counts: 0, images: 0, chips: 0 };
-        let (mut multiplications, mut conversions, mut weights, mut largest) = (0, 0u64, 0, 0);
+        let mut sizes =
+            Sizes { image: input, pulses: 0, sums: 0, readout: 0, counts: 0, images: 0, chips: 0, work: vec![] };
+        let (mut conversions, mut weights, mut largest) = (0u64, 0, 0);
         for (l, layer) in chip.layers.iter().enumerate() {
             let plan = &layer.plan;
             let input = plan.input.height * plan.input.width * plan.input.channels.div_ceil(LANES);
@@ -65,22 +71,45 @@ impl Sizes {
                 drives = (sides + converted.companion.iter().len()) * layer.drive.bits as usize;
                 conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);
             }
-            multiplications += (sums * row_words(plan) * LANES * drives) as u64;
+            let price = if by_thread(layer) { BY_THREAD } else { 1 };
+            sizes.work.push((sums * row_words(plan) * LANES * drives) as u64 * price);
         }
         limits.check("input", "the values of one image", 4 * input as u64)?;
         let image_bytes = 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
         let most_bytes = limits.buffer_bytes.min(BUFFER_BYTES);
-        let together = (WEIGHT_BYTES / weights.max(1)).min(limits.buffer_bytes / largest).min(most_bytes / image_bytes);
+        let in_time = limits.multiplications / sizes.work.iter().sum::<u64>().max(1);
+        let together = (WEIGHT_BYTES / weights.max(1))
+            .min(limits.buffer_bytes / largest)
+            .min(most_bytes / image_bytes)
+            .min(in_time);
         sizes.chips = together.clamp(1, CHIPS) as usize;
-        let at_once = (most_bytes / image_bytes).min(limits.multiplications / multiplications.max(1));
+        let at_once = (most_bytes / image_bytes).min(in_time);
         // Those that were clipped are counted in 32 bits.
         let at_once = at_once.min(u64::from(u32::MAX) / conversions.max(1) * chips as u64);
         sizes.images = (at_once / chips as u64).clamp(1, IMAGES) as usize;
         for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.readout] {
             *size *= chips;
         }
+        sizes.work.iter_mut().for_each(|work| *work *= chips as u64);
         sizes.counts = (1 + chips * (2 * chip.layers.len() - 1)) * chip.steps + 2 * chips * chip.layers.len();
         Ok(sizes)
+    }
+
+    /// The layers of each piece in which so many images go to the device: as many as are done in time, or one.
+    pub fn pieces(&self, images: usize, limits: &Limits) -> Vec<Range<usize>> {
+        let mut pieces: Vec<Range<usize>> = vec![];
+        let mut work = 0;
+        for (l, layer) in self.work.iter().enumerate() {
+            work += layer * images as u64;
+            match pieces.last_mut().filter(|_| work <= limits.multiplications) {
+                Some(piece) => piece.end = l + 1,
+                None => {
+                    pieces.push(l..l + 1);
+                    work = layer * images as u64;
+                }
+            }
+        }
+        pieces
     }
 
     /// Images of a submission, at most, of which that is kept.

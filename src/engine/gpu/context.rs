@@ -26,7 +26,8 @@ pub struct Limits {
     pub buffer_bytes: u64,
     /// Workgroups in one dimension of a dispatch.
     pub workgroups: u32,
-    /// Multiplications of a submission, above one image: drivers give up on a device that is busy for seconds.
+    /// Multiplications of what the device is given at a time, above one layer of one image: drivers give up on a device that is busy for
+    /// seconds.
     pub multiplications: u64,
 }
 
@@ -146,6 +147,11 @@ impl Context {
         self.device.create_bind_group(&BindGroupDescriptor { label: None, layout, entries: &entries })
     }
 
+    /// Hands over commands that others follow.
+    pub fn submit(&self, commands: CommandEncoder) {
+        self.queue.submit([commands.finish()]);
+    }
+
     pub fn encoder(&self) -> CommandEncoder {
         self.device.create_command_encoder(&Default::default())
     }
@@ -187,7 +193,7 @@ impl Context {
         let waited = catch_unwind(AssertUnwindSafe(|| self.device.poll(wgpu::PollType::wait_indefinitely())));
         let mapped = receiver.recv_timeout(Duration::from_secs(10));
         if !matches!((waited, mapped), (Ok(Ok(_)), Ok(Ok(())))) {
-            return Err(Error::Gpu("the device did not finish its work".into()));
+            return Err(Error::Lost("the device did not finish its work".into()));
         }
         let view = slice.get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
         let words = bytemuck::pod_collect_to_vec(&view);
@@ -202,10 +208,15 @@ fn guard<T>(device: &wgpu::Device, lost: &Mutex<Option<String>>, work: impl FnOn
     let scopes = filters.map(|filter| device.push_error_scope(filter));
     let result = work();
     let errors: Vec<_> = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
+    if !errors.is_empty() {
+        // Whether it was lost, a device says when it is asked.
+        _ = catch_unwind(AssertUnwindSafe(|| device.poll(wgpu::PollType::Poll)));
+    }
     if let Some(reason) = lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-        return Err(Error::Gpu(reason.clone()));
+        return Err(Error::Lost(reason.clone()));
     }
     match errors.first() {
+        Some(error @ wgpu::Error::OutOfMemory { .. }) => Err(Error::Lost(error.to_string())),
         Some(error) => Err(Error::Gpu(error.to_string())),
         None => result,
     }

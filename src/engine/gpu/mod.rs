@@ -54,6 +54,13 @@ impl GpuEngine {
         self
     }
 
+    /// The same for multiplications of what the device is given at a time.
+    #[doc(hidden)]
+    pub fn hurried(mut self, multiplications: u64) -> Self {
+        self.context.limits.multiplications = multiplications;
+        self
+    }
+
     /// Brings chips onto the device together, whether or not so many are best.
     #[doc(hidden)]
     pub fn load_together<'a>(&'a self, chips: &'a [Chip]) -> Result<GpuChips<'a>> {

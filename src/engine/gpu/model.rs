@@ -63,7 +63,7 @@ fn vectors(layer: &ProgrammedLayer) -> usize {
 }
 
 /// Whether a thread takes a pixel by itself: behind converters, or where cells are read afresh.
-fn by_thread(layer: &ProgrammedLayer) -> bool {
+pub fn by_thread(layer: &ProgrammedLayer) -> bool {
     !matches!(layer.arrays, Programmed::Folded { .. })
 }
 

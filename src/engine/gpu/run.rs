@@ -87,11 +87,19 @@ impl<'a> GpuChips<'a> {
         }
     }
 
-    fn record(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run) {
+    /// Records some layers; `pulses` are the first one's inputs and what its spikes go to, and then the next one's.
+    fn record<'b>(
+        &self,
+        pass: &mut ComputePass,
+        buffers: &'b Buffers,
+        run: Run,
+        layers: Range<usize>,
+        pulses: &mut [&'b Buffer; 2],
+    ) {
         let (images, chips, steps) = (run.images as usize, self.chips.len(), self.chip().steps);
-        let [mut inputs, mut spikes] = buffers.pulses.each_ref();
-        for (l, layer) in self.chip().layers.iter().enumerate() {
-            let plan = &layer.plan;
+        let [inputs, spikes] = pulses;
+        for l in layers {
+            let plan = &self.chip().layers[l].plan;
             let words = column_words(plan);
             let group = &self.layers[l].parts[0].group;
             self.sum(pass, buffers, run, l, inputs);
@@ -111,7 +119,7 @@ impl<'a> GpuChips<'a> {
                 let flow = self.flow(buffers, spikes, inputs);
                 self.context.dispatch(pass, Kernel::Pool, (group, &flow), groups(threads), 1);
             } else {
-                std::mem::swap(&mut inputs, &mut spikes);
+                std::mem::swap(inputs, spikes);
             }
         }
     }
@@ -126,12 +134,17 @@ impl<'a> GpuChips<'a> {
         let run = self.upload(buffers, inputs, images.clone(), kept);
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
-        let mut pass = commands.begin_compute_pass(&Default::default());
-        if inputs.encoder.code.encoding == Encoding::Poisson {
-            self.encode(&mut pass, buffers, run);
+        let mut pulses = buffers.pulses.each_ref();
+        for layers in self.sizes.pieces(images.len(), &self.context.limits) {
+            if layers.start > 0 {
+                self.context.submit(std::mem::replace(&mut commands, self.context.encoder()));
+            }
+            let mut pass = commands.begin_compute_pass(&Default::default());
+            if layers.start == 0 && inputs.encoder.code.encoding == Encoding::Poisson {
+                self.encode(&mut pass, buffers, run);
+            }
+            self.record(&mut pass, buffers, run, layers, &mut pulses);
         }
-        self.record(&mut pass, buffers, run);
-        drop(pass);
         let (sums, counters) =
             (images.len() * kept.steps * self.sizes.readout, self.sizes.counters(images.len(), kept));
         let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * counters as u64)];

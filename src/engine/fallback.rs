@@ -1,0 +1,86 @@
+//! A GPU that goes on without its device: what a lost device leaves undone runs on the CPU, with the same bits.
+//!
+//! Drivers give devices up: after seconds of work, when another program crashes them, when a laptop sleeps. A batch that ran is kept;
+//! the batch that did not, and all after it, run on the CPU.
+
+use std::sync::OnceLock;
+
+use super::cpu::CpuEngine;
+use super::gpu::GpuEngine;
+use super::{Engine, Keep, LoadedChips, Outcome};
+use crate::chip::Chip;
+use crate::error::{Error, Result};
+use crate::network::Inputs;
+
+/// A GPU, and the CPU behind it.
+pub struct WithFallback {
+    gpu: GpuEngine,
+    cpu: CpuEngine,
+    lost: OnceLock<()>,
+    tell: fn(&str),
+}
+
+impl WithFallback {
+    /// This GPU; where its device is lost, `tell` is told so, once.
+    pub fn new(gpu: GpuEngine, tell: fn(&str)) -> Self {
+        WithFallback { gpu, cpu: CpuEngine::default(), lost: OnceLock::new(), tell }
+    }
+
+    /// Loses the device, for a test.
+    #[doc(hidden)]
+    pub fn lose(&self) {
+        self.gpu.lose();
+    }
+
+    /// The engine that works.
+    fn working(&self) -> &dyn Engine {
+        if self.lost.get().is_some() { &self.cpu } else { &self.gpu }
+    }
+
+    /// What the GPU gave, or the error that it is; none where its device is lost.
+    fn unless_lost<T>(&self, given: Result<T>) -> Result<Option<T>> {
+        match given {
+            Err(error @ Error::Lost(_)) => {
+                self.lost.get_or_init(|| (self.tell)(&format!("{error}; the CPU goes on with the same result")));
+                Ok(None)
+            }
+            given => given.map(Some),
+        }
+    }
+}
+
+impl Engine for WithFallback {
+    /// The GPU's, until it is lost.
+    fn name(&self) -> String {
+        self.working().name()
+    }
+
+    fn chips_at_once(&self, chip: &Chip) -> usize {
+        self.working().chips_at_once(chip)
+    }
+
+    fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {
+        match self.unless_lost(self.working().load(chips))? {
+            Some(loaded) => Ok(Box::new(Loaded { engine: self, chips, loaded })),
+            None => self.cpu.load(chips),
+        }
+    }
+}
+
+/// Chips on the GPU, until it is lost.
+struct Loaded<'a> {
+    engine: &'a WithFallback,
+    chips: &'a [Chip],
+    loaded: Box<dyn LoadedChips + 'a>,
+}
+
+impl LoadedChips for Loaded<'_> {
+    fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
+        let given = self.loaded.run_keeping(inputs, keep);
+        if let Some(outcomes) = self.engine.unless_lost(given)? {
+            return Ok(outcomes);
+        }
+        self.loaded = self.engine.cpu.load(self.chips)?;
+        self.loaded.run_keeping(inputs, keep)
+    }
+}

@@ -1,0 +1,98 @@
+//! What memory chips take, known before one is programmed: an estimate, within a third of what was measured.
+//!
+//! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T + 1 arrays where
+//! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
+//! 16·S·N more where it is read; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
+//! programmed.
+
+use crate::chip::Blueprint;
+use crate::crossbar::mapping::{Place, place};
+use crate::device::cell::slices;
+use crate::error::Result;
+use crate::memory;
+use crate::network::{Layer, LayerKind};
+use crate::profile::DeviceModel;
+
+/// Bytes that a series takes which runs so many chips of a blueprint at once.
+pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
+    let (profile, steps) = (blueprint.profile(), blueprint.steps() as u64);
+    let (mut network, mut programming, mut largest, mut arrays) = (0, 0, 0, 0);
+    for plan in blueprint.model().layers() {
+        let weights = (plan.rows() * plan.columns()) as u64;
+        network += 4 * weights;
+        let on_rram = place(profile, &plan) == Place::Rram;
+        let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
+        let is_cell = on_rram && rram.model == DeviceModel::Cell;
+        let slices = if is_cell { slices(rram) as u64 } else { 1 };
+        let reads = is_cell && rram.read.varies();
+        let matrices = slices + u64::from(on_rram && sram.bits > 0);
+        arrays += 4 * matrices * weights * if reads { steps + 1 } else { 1 };
+        programming += (8 + 8 * slices + if reads { 16 * slices } else { 0 }) * weights;
+        largest = largest.max(if is_cell { 32 * slices * weights } else { 8 * weights });
+    }
+    let together = if blueprint.varies() { 2 * at_once as u64 } else { 2 };
+    network + programming + largest + arrays * together
+}
+
+/// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, and the pulses of the last
+/// convolution, over all steps.
+pub fn image_bytes(blueprint: &Blueprint, images: usize) -> u64 {
+    let of = |plan: &Layer| match plan.kind {
+        LayerKind::Conv => plan.pooled().len() as u64,
+        _ => (plan.input.len() + 5 * plan.columns()) as u64,
+    };
+    let largest = blueprint.model().layers().iter().map(of).max().unwrap_or(0);
+    largest * blueprint.steps() as u64 * images as u64
+}
+
+/// An error where so many chips of a blueprint at once do not fit this machine's memory.
+pub fn check(blueprint: &Blueprint, at_once: usize) -> Result<()> {
+    let reads = blueprint.profile().any(|rram, _| rram.read.varies());
+    let advice = if reads {
+        "every step reads its cells afresh ([rram.read]) and keeps arrays of its own; expected fewer model.steps, fewer weights, or no read noise"
+    } else {
+        "expected fewer weights, or fewer slices (rram.cell.bits)"
+    };
+    memory::check("a chip of this network", bytes(blueprint, at_once), advice)
+}
+
+/// An error where so many images at once do not.
+pub fn check_images(blueprint: &Blueprint, images: usize, inputs: u64) -> Result<()> {
+    let needed = image_bytes(blueprint, images) + inputs;
+    memory::check(
+        &format!("running this many images at once ({images})"),
+        needed,
+        "expected fewer model.steps, or a lower --batch",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::network::{Encoding, Model, Network};
+    use crate::profile::Profile;
+    use std::path::Path;
+
+    #[test]
+    fn arrays_of_every_step_are_counted() {
+        let model = |steps: usize| {
+            let text = format!(
+                "name = \"m\"\nsteps = {steps}\nclasses = 10\ninput = {{ channels = 8, height = 8, width = 8 }}\nlayers = [{{ conv = 64 }}]"
+            );
+            Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap()
+        };
+        let of = |steps: usize, keys: &[&str]| {
+            let (model, keys) = (model(steps), keys.iter().map(|key| key.to_string()).collect::<Vec<_>>());
+            let (network, profile) = (Network::xavier(&model, 1), Profile::ideal(&keys).unwrap());
+            bytes(&Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap(), 1)
+        };
+        let cells = ["rram.layers=all", "rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4"];
+        let read = [&cells[..], &["rram.read.sigma=0.1"]].concat();
+        let weights = (8 * 9 * 64 + 64 * 64 * 10) as u64;
+        assert_eq!(of(8, &cells), of(80, &cells), "without reads, steps take nothing");
+        assert_eq!(of(80, &read) - of(8, &read), 72 * 2 * 4 * weights);
+        let sliced = [&cells[..], &["rram.cell.bits=1"]].concat();
+        assert!(of(8, &sliced) > of(8, &cells) && of(8, &[&cells[..], &["sram.bits=2"]].concat()) > of(8, &cells));
+    }
+}
