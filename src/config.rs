@@ -7,6 +7,13 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
+/// Keys of which one is enough, by the ends of their dotted names: what is set takes the place of what a file has.
+const ALTERNATIVES: [[&str; 2]; 3] = [
+    ["cell.g_min_us", "cell.on_off_ratio"],
+    ["variation.sigma", "variation.sigma_us"],
+    ["variation.file", "variation.table"],
+];
+
 /// A TOML file, or a text with a name, with overrides applied on top.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -61,24 +68,32 @@ impl Document {
 
     /// The value of a dotted key, where it is written or set.
     pub fn table_at(&self, key: &str) -> Option<&Value> {
-        let mut parts = key.split('.');
-        let first = self.table.get(parts.next()?)?;
-        parts.try_fold(first, |value, part| value.get(part))
+        at(&self.table, key)
     }
 
-    /// Applies `a.b=v` as `--set` has it: `v` is a TOML value, else a bare string.
+    /// Applies `a.b=v` as `--set` has it: `v` is a TOML value, else a bare string; nothing takes the key away.
     pub fn set(&mut self, assignment: &str) -> Result<()> {
-        let (key, text) = split_assignment(assignment)?;
-        let value = parse_value(text);
-        let place = format!("--set {key}={value}");
-        self.set_value(key, value, place, Path::new(""))
+        self.set_under("", assignment)
     }
 
     /// The same for a model, whose keys stand under `model.` on the command line.
     pub fn set_model(&mut self, assignment: &str) -> Result<()> {
+        self.set_under("model.", assignment)
+    }
+
+    fn set_under(&mut self, prefix: &str, assignment: &str) -> Result<()> {
         let (key, text) = split_assignment(assignment)?;
-        let value = parse_value(text);
-        let place = format!("--set model.{key}={value}");
+        let place = format!("--set {prefix}{assignment}");
+        if text.is_empty() {
+            let Some(_) = remove(&mut self.table, key) else {
+                let message = "is not written, so there is nothing to take away; expected a value";
+                return Err(Error::Config { place, key: key.into(), message: message.into() });
+            };
+            self.overrides.push(Override { key: key.into(), place, base: PathBuf::new() });
+            return Ok(());
+        }
+        let value =
+            parse_value(text).map_err(|message| Error::Config { place: place.clone(), key: key.into(), message })?;
         self.set_value(key, value, place, Path::new(""))
     }
 
@@ -98,6 +113,12 @@ impl Document {
             }
         }
         table.insert(last.into(), value);
+        for other in ALTERNATIVES.iter().filter_map(|pair| other_of(pair, key)) {
+            // What is set twice is refused where it is used.
+            if !self.overrides.iter().any(|set| set.key == other) {
+                remove(&mut self.table, &other);
+            }
+        }
         self.overrides.push(Override { key: key.into(), place, base: base.to_path_buf() });
         Ok(())
     }
@@ -112,12 +133,17 @@ impl Document {
                 }
             }
         }
-        let Some(section) = self.table.get(from).and_then(Value::as_table).cloned() else { return };
+        let Some(mut section) = self.table.get(from).and_then(Value::as_table).cloned() else { return };
         let mut table = &mut self.table;
         for part in to {
             match table.entry(part).or_insert_with(|| Value::Table(Table::new())).as_table_mut() {
                 Some(inner) => table = inner,
                 None => return,
+            }
+        }
+        for [one, other] in ALTERNATIVES.into_iter().flat_map(|[a, b]| [[a, b], [b, a]]) {
+            if at(table, one).is_some() {
+                remove(&mut section, other);
             }
         }
         fill(table, &section);
@@ -144,7 +170,7 @@ impl Document {
     /// Deserialises the document; an unknown key or a wrong type is an error with its place, and the nearest name that is known.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|e| {
-            let mut message = e.inner().message().trim().replace('\n', " ");
+            let mut message = in_words(&e.inner().message().trim().replace('\n', " "));
             if let Some(nearest) = nearest(&message) {
                 message += &format!("; did you mean `{nearest}`?");
             }
@@ -241,10 +267,67 @@ fn split_assignment(assignment: &str) -> Result<(&str, &str)> {
         .ok_or_else(|| Error::Usage(format!("--set {assignment}: expected KEY=VALUE, such as rram.variation.scale=2")))
 }
 
-/// A TOML value, else a bare string.
-fn parse_value(text: &str) -> Value {
+/// A TOML value, else a bare string; an error for a number that TOML has no room for.
+fn parse_value(text: &str) -> std::result::Result<Value, String> {
+    let digits = text.trim_start_matches(['+', '-']);
     let parsed = format!("v = {text}").parse::<Table>().ok();
-    parsed.filter(|t| t.len() == 1).and_then(|mut t| t.remove("v")).unwrap_or_else(|| Value::String(text.into()))
+    match parsed.filter(|t| t.len() == 1).and_then(|mut t| t.remove("v")) {
+        Some(value) => Ok(value),
+        None if digits.len() > 18 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(format!("{text}, expected a whole number from -2^63 to below 2^63"))
+        }
+        None => Ok(Value::String(text.into())),
+    }
+}
+
+/// The value at a dotted key.
+fn at<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+    let mut parts = key.split('.');
+    let first = table.get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.get(part))
+}
+
+/// Takes the value at a dotted key away, where there is one.
+fn remove(table: &mut Table, key: &str) -> Option<Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => remove(table.get_mut(section)?.as_table_mut()?, rest),
+        None => table.remove(key),
+    }
+}
+
+/// The key that one of a pair stands for as well as this one does.
+fn other_of([one, other]: &[&str; 2], key: &str) -> Option<String> {
+    let instead = |one: &str, other: &str| {
+        let section = key.strip_suffix(one).filter(|section| section.is_empty() || section.ends_with('.'))?;
+        Some(format!("{section}{other}"))
+    };
+    instead(one, other).or_else(|| instead(other, one))
+}
+
+/// A message with a word for each of Rust's types and for the ways of TOML to write a value.
+fn in_words(message: &str) -> String {
+    const TYPES: [(&str, &str); 9] = [
+        ("u8", "a whole number from 0 to 255"),
+        ("u32", "a whole number from 0 on"),
+        ("u64", "a whole number from 0 on"),
+        ("usize", "a whole number from 0 on"),
+        ("i32", "a whole number"),
+        ("i64", "a whole number"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+        ("a boolean", "true or false"),
+    ];
+    let (what, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+    let Some((_, words)) = TYPES.iter().find(|(name, _)| *name == expected) else { return message.into() };
+    let kinds = [("string", "text"), ("floating point", "number"), ("integer", "number"), ("boolean", "value")];
+    let what = ["invalid type: ", "invalid value: "].iter().find_map(|start| what.strip_prefix(start)).map_or(
+        what.into(),
+        |given| {
+            let kind = kinds.iter().find(|(kind, _)| given.starts_with(kind));
+            kind.map_or(given.into(), |(kind, word)| given.replacen(kind, word, 1).replace('`', ""))
+        },
+    );
+    format!("{what}, expected {words}")
 }
 
 /// Whether `key` is `section` or lies in it.
@@ -306,7 +389,7 @@ mod tests {
                 "inner = { vaule = 2 }",
                 "x.toml:1:11: inner.vaule: unknown field `vaule`, expected `value`; did you mean `value`?",
             ),
-            ("[inner]\n\nvalue = 'a'", "x.toml:3:1: inner.value: invalid type: string \"a\", expected f64"),
+            ("[inner]\n\nvalue = 'a'", "x.toml:3:1: inner.value: text \"a\", expected a number"),
             ("[inner]\nvalue = 1.0\n[other]", "x.toml:3:2: other: unknown field `other`, expected `inner`"),
             ("[inner]", "x.toml:1:2: inner: missing field `value`"),
         ];
@@ -324,7 +407,34 @@ mod tests {
         assert_eq!(doc.parse::<Outer>().unwrap().inner.value, 2.5);
         doc.set("inner.value=high").unwrap();
         let error = doc.parse::<Outer>().unwrap_err().to_string();
-        assert!(error.starts_with("--set inner.value=\"high\": inner.value:"), "{error}");
+        assert_eq!(error, "--set inner.value=high: inner.value: text \"high\", expected a number");
+        let error = doc.set("inner.value=18446744073709551616").unwrap_err().to_string();
+        assert!(error.ends_with("expected a whole number from -2^63 to below 2^63"), "{error}");
         assert!(doc.set("novalue").is_err() && doc.set("a..b=1").is_err() && doc.set("inner.value.x=1").is_err());
+        doc.set("inner.value=").unwrap();
+        let error = doc.parse::<Outer>().unwrap_err().to_string();
+        assert!(error.starts_with("--set inner.value=: inner: missing field `value`"), "{error}");
+        let error = doc.set("inner.value=").unwrap_err().to_string();
+        assert!(error.contains("nothing to take away"), "{error}");
+    }
+
+    #[test]
+    fn what_is_set_replaces_what_says_the_same_in_another_way() {
+        for [one, other] in ALTERNATIVES.into_iter().flat_map(|[a, b]| [[a, b], [b, a]]) {
+            let (section, name) = other.rsplit_once('.').unwrap();
+            let mut doc = document(&format!("[rram.{section}]\n{name} = 1\n[layer.conv1.rram.{section}]\n{name} = 2"));
+            doc.set(&format!("rram.{one}=3")).unwrap();
+            assert!(doc.table_at(&format!("rram.{other}")).is_none() && doc.table_at(&format!("rram.{one}")).is_some());
+            assert!(doc.table_at(&format!("layer.conv1.rram.{other}")).is_some(), "another section's stays");
+            // Both set: for whoever uses them to refuse.
+            doc.set(&format!("rram.{other}=4")).unwrap();
+            assert!(doc.table_at(&format!("rram.{one}")).is_some());
+            let mut doc = document(&format!("[rram.{section}]\n{name} = 1\nlevels = 7"));
+            doc.set(&format!("layer.conv1.rram.{one}=3")).unwrap();
+            doc.inherit("rram", ["layer", "conv1", "rram"]);
+            let inherited = |key: &str| doc.table_at(&format!("layer.conv1.rram.{key}")).cloned();
+            assert_eq!(inherited(other), None, "a layer's own way takes the place of the chip's");
+            assert_eq!(inherited(&format!("{section}.levels")), Some(Value::Integer(7)));
+        }
     }
 }

@@ -40,7 +40,7 @@ pub struct ChipArgs {
     /// The hardware profile; without one, the ideal chip.
     #[arg(long)]
     profile: Option<PathBuf>,
-    /// Override a key of the profile (rram.weight_bits=2) or the model (model.steps=8).
+    /// Override a key of the profile (rram.weight_bits=2) or the model (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The encoder; default: frames for frame data, poisson otherwise.

@@ -27,7 +27,7 @@ pub struct Args {
     /// The hardware profile.
     #[arg(long)]
     profile: PathBuf,
-    /// Override a key of the profile (tile.rows=64) or the model (model.steps=8).
+    /// Override a key of the profile (tile.rows=64) or the model (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, default_value = "runs/recipe")]
     out: PathBuf,
     /// Override a key: the file's own (evaluate.chips=5, train.epochs=1), the profiles' (rram.variation.sigma=0.2) or the
-    /// model's (model.steps=4).
+    /// model's (model.steps=4); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Write the tables anew where OUT holds a finished or different recipe; the cache stays.

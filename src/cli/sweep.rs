@@ -45,7 +45,7 @@ pub struct Args {
     /// The folder for results.
     #[arg(long)]
     out: PathBuf,
-    /// Override a key: the file's own (chips=5, checkpoint=C), the profile's (rram.weight_bits=2) or the model's (model.steps=8).
+    /// Override a key: the file's own (chips=5, checkpoint=C), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Run part I of N, I from 1.

@@ -175,7 +175,8 @@ impl Variation {
         let written = document.table_at(&own).is_some();
         let key = if written { own } else { "rram.variation.file".into() };
         if !self.table.is_empty() {
-            return Err(document.error(&key, "stands beside `table`, which holds its rows; expected one of them"));
+            return Err(document
+                .error(&key, "stands beside `table`, which holds the rows of such a file; leave one of them out"));
         }
         let path = document.base(&key).join(file);
         let failed = |what: String| document.error(&key, format!("{}: {what}", path.display()));

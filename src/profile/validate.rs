@@ -225,10 +225,16 @@ impl Rram {
             return refuse("cell.g_max_us", format!("{g_max_us}, expected the highest conductance in microsiemens"));
         }
         if g_min_us.is_some() && on_off_ratio.is_some() {
-            return refuse("cell.on_off_ratio", "says what g_min_us says; expected one of them".into());
+            let message = format!(
+                "the lowest conductance is given twice, as on_off_ratio and as g_min_us; leave one of them out, or take it away: --set {section}.cell.g_min_us="
+            );
+            return refuse("cell.on_off_ratio", message);
         }
-        if let Some(ratio) = on_off_ratio.filter(|ratio| !(*ratio > 1.0 && ratio.is_finite())) {
-            return refuse("cell.on_off_ratio", format!("{ratio}, expected a ratio above 1"));
+        if let Some(ratio) = on_off_ratio.filter(|ratio| ratio.is_nan() || *ratio <= 1.0) {
+            return refuse(
+                "cell.on_off_ratio",
+                format!("{ratio}, expected a ratio above 1; inf: cells that are off do not conduct"),
+            );
         }
         if let Some(least) = g_min_us.filter(|least| !(0.0..*g_max_us).contains(least)) {
             return refuse("cell.g_min_us", format!("{least}, expected 0 to below g_max_us, {g_max_us} microsiemens"));
@@ -295,11 +301,20 @@ impl Rram {
             ("table", !table.is_empty(), &[VariationKind::None, Table]),
         ] {
             if there && !of.contains(kind) {
-                return refuse(key, format!("has no meaning for the kind `{}`", name(kind)));
+                let message = format!(
+                    "has no meaning for the kind `{}`; leave it out, or take it away: --set {section}.variation.{key}=",
+                    name(kind)
+                );
+                return refuse(key, message);
             }
         }
         if *kind == Gaussian && *sigma != 0.0 && *sigma_us != 0.0 {
-            return refuse("sigma_us", "stands beside sigma, which is relative; expected one of them".into());
+            return refuse(
+                "sigma_us",
+                format!(
+                    "stands beside sigma, and both say how far cells spread: sigma_us in microsiemens, sigma as a share; leave one of them out, or take it away: --set {section}.variation.sigma="
+                ),
+            );
         }
         let (least, most) = (self.cell.lowest_us(), self.cell.g_max_us);
         match kind {

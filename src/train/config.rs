@@ -197,7 +197,7 @@ impl TrainFile {
         if recipe.chip.is_some() && recipe.variation {
             return refuse(
                 "chip",
-                "fixes the draw, which train.variation = true makes afresh; expected one of them".into(),
+                "trains on that one chip, and train.variation = true draws another every batch; leave chip out, or set train.variation = false".into(),
             );
         }
         if let Some(shift) = recipe.shifts.iter().find(|shift| shift.abs() > MOST_SHIFT) {

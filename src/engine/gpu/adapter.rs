@@ -1,5 +1,7 @@
 //! The graphics adapters of this machine, and which one a backend takes.
 
+use std::sync::OnceLock;
+
 use wgpu::{Backends, DeviceType, Instance, InstanceDescriptor};
 
 use crate::error::{Error, Result};
@@ -82,7 +84,9 @@ pub fn adapters() -> Vec<AdapterInfo> {
     if Instance::enabled_backend_features().is_empty() {
         return Vec::new();
     }
-    let instance = Instance::new(InstanceDescriptor::new_without_display_handle_from_env());
+    // Drivers open only so many in a process: NVIDIA's some thirty, and its calls then find no adapter, or never return.
+    static INSTANCE: OnceLock<Instance> = OnceLock::new();
+    let instance = INSTANCE.get_or_init(|| Instance::new(InstanceDescriptor::new_without_display_handle_from_env()));
     let found = pollster::block_on(instance.enumerate_adapters(Backends::all()));
     let mut adapters: Vec<_> = found.into_iter().map(AdapterInfo::new).collect();
     if let Ok(wanted) = std::env::var("WGPU_ADAPTER_NAME") {

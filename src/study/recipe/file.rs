@@ -236,7 +236,10 @@ impl RecipeFile {
             }
         }
         if stage.from.is_some() && stage.checkpoint.is_some() {
-            return refuse("checkpoint", "stands beside `from`; expected one of them".into());
+            return refuse(
+                "checkpoint",
+                "stands beside `from`, and a stage starts from one network; leave one of them out".into(),
+            );
         }
         if stage.train.is_none() {
             if stage.from.is_none() && stage.checkpoint.is_none() {

@@ -327,7 +327,7 @@ fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
             sets || (stage.train.is_none() && (of_all || stage.evaluate.contains_key(key)))
         };
         if file.stage.iter().all(is_given) {
-            let message = "every stage of the recipe sets it, and this would have no effect; expected one of them";
+            let message = "every stage of the recipe sets this key itself, so it would change nothing; change the recipe, or set another key";
             return Err(Error::Usage(format!("--set {assignment}: {message}")));
         }
     }

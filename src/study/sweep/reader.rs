@@ -117,8 +117,9 @@ impl<'a> Reader<'a> {
             let listed = !file.point.is_empty() && file.point.iter().all(|point| point.contains_key(key));
             let drawn = file.sample.as_ref().is_some_and(|sample| sample.keys.contains_key(key));
             if file.grid.contains_key(key) || listed || drawn {
-                let message =
-                    format!("the study sets {key} at every point, and this would have no effect; expected one of them");
+                let message = format!(
+                    "the study sets {key} at every point, so this would change nothing; change the study, or set another key"
+                );
                 return Err(Error::Usage(format!("--set {assignment}: {message}")));
             }
         }

@@ -1,0 +1,33 @@
+#!/bin/sh
+# What a graphics card has to show: that it is found, that its results are the CPU's bit for bit, and what time it takes.
+#
+#     scripts/gpu_check.sh             builds what it runs
+#     BUILT=FOLDER scripts/gpu_check.sh    runs FOLDER/crosspike, FOLDER/with_tools (the tests) and FOLDER/time_engines
+#
+# The tests must run: without an adapter they fail. Figures belong into docs/performance.md, with the card's name and driver.
+set -eu
+cd "$(dirname "$0")/.."
+if [ -z "${BUILT:-}" ]; then
+    cargo build --release --locked --bins --examples
+    BUILT=$(mktemp -d)
+    trap 'rm -rf "$BUILT"' EXIT
+    tests=$(cargo test --release --locked --no-run --test with_tools 2>&1 | sed -n 's/.*(\(.*with_tools-[0-9a-f]*\)).*/\1/p')
+    cp target/release/crosspike target/release/examples/time_engines "$BUILT"
+    cp "$tests" "$BUILT/with_tools"
+fi
+failed=0
+step() {
+    echo
+    echo "== $1"
+    shift
+    "$@" || failed=1
+}
+step "Adapters" "$BUILT/crosspike" gpus
+step "The GPU's results are the CPU's" env CROSSPIKE_REQUIRE_GPU=1 "$BUILT/with_tools" gpu
+for backend in cpu gpu auto; do
+    step "Four chips, --backend $backend" "$BUILT/crosspike" infer --model tests/golden/bntt/model.toml \
+        --checkpoint tests/golden/bntt/checkpoint.safetensors --data images:tests/golden/bntt/images.npz \
+        --profile hw_profiles/rram_4bit.toml --chips 4 --backend $backend
+done
+step "CPU and GPU in turn" "$BUILT/time_engines"
+exit $failed
