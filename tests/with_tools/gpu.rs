@@ -489,7 +489,7 @@ fn dearer_layers_leave_less_together() {
     let model = &models()[0];
     let plain = chip(model, Encoding::Poisson, 4);
     let converted = chip_with(&["rram.layers=all", "adc.bits=5", "tile.rows=24"], model, Encoding::Poisson, 4);
-    let gpu = gpu().hurried(1 << 28);
+    let gpu = gpu().hurried(1 << 26);
     let (plain, converted) = (gpu.chips_at_once(&plain), gpu.chips_at_once(&converted));
     assert!(1 < converted && converted < plain, "{converted} {plain}");
     assert_eq!(gpu.hurried(1).chips_at_once(&chip(model, Encoding::Poisson, 4)), 1);
