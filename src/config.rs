@@ -14,6 +14,23 @@ const ALTERNATIVES: [[&str; 2]; 3] = [
     ["variation.file", "variation.table"],
 ];
 
+/// Keys that only one kind of file has, at its top.
+const SIGNS: [(&str, &str); 13] = [
+    ("classes", "a model"),
+    ("layers", "a model"),
+    ("rram", "a profile"),
+    ("tile", "a profile"),
+    ("adc", "a profile"),
+    ("wires", "a profile"),
+    ("sram", "a profile"),
+    ("cost", "a profile"),
+    ("stage", "a recipe"),
+    ("grid", "a sweep"),
+    ("point", "a sweep"),
+    ("sample", "a sweep"),
+    ("train", "a training file"),
+];
+
 /// A TOML file, or a text with a name, with overrides applied on top.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -34,6 +51,9 @@ struct Override {
 impl Document {
     /// Reads and parses a file.
     pub fn read(file: &Path) -> Result<Self> {
+        if file.is_dir() {
+            return Err(Error::file(file, "is a folder; expected a TOML file"));
+        }
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         let text = String::from_utf8(bytes).map_err(|_| Error::file(file, "not UTF-8 text; expected a TOML file"))?;
         Self::parse_text(file, text)
@@ -173,6 +193,8 @@ impl Document {
             let mut message = in_words(&e.inner().message().trim().replace('\n', " "));
             if let Some(nearest) = nearest(&message) {
                 message += &format!("; did you mean `{nearest}`?");
+            } else if e.path().iter().len() <= 1 && message.starts_with("unknown field") {
+                message += &self.kind_besides(&message);
             }
             let mut key = e.path().to_string();
             if let Some(unknown) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next())
@@ -185,6 +207,14 @@ impl Document {
             }
             self.error(&key, message)
         })
+    }
+
+    /// The kind that the file seems to be of, by a key that a message about an unknown one does not expect.
+    fn kind_besides(&self, message: &str) -> String {
+        let (_, expected) = message.split_once(", expected ").unwrap_or_default();
+        let is_sign = |key: &str| self.table.contains_key(key) && !expected.contains(&format!("`{key}`"));
+        let sign = SIGNS.iter().find(|(key, _)| is_sign(key));
+        sign.map_or(String::new(), |(key, kind)| format!("; a file with `{key}` is {kind}"))
     }
 
     /// An error about `key`, with the place where it stands or the override that set it.

@@ -113,7 +113,12 @@ impl ChipArgs {
         }
         let Setup { model, profile, whole, encoding, loaded, .. } = setup;
         let open = || whole.training_beside(self.calibration_data.as_deref(), Path::new(""));
-        let profiled = profile.wants_calibration().then(open).transpose()?;
+        let profiled = profile.wants_calibration().then(open).transpose().map_err(|error| match error {
+            Error::Mismatch(message) => Error::Usage(format!(
+                "--calibration-data: adc.range = \"calibrated\" profiles converters on training images; {message}"
+            )),
+            placed => placed,
+        })?;
         let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
         let inputs = InputCode::of(*encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
         let of_weights = loaded.notices.iter().cloned();
@@ -124,6 +129,11 @@ impl ChipArgs {
             Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
             None => Ok(blueprint),
         }
+    }
+
+    /// Whether nothing says what the chip is.
+    pub fn is_ideal(&self) -> bool {
+        self.profile.is_none() && self.set.iter().all(|assignment| assignment.starts_with("model."))
     }
 
     /// Their indices.

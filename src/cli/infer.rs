@@ -169,9 +169,10 @@ pub fn run(args: &Args) -> Result<Said> {
     };
     let spikes = counts.total_spikes() as f64 / (chips * data.len() as u64) as f64;
     let mut text = vec![format!(
-        "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}",
+        "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}{}",
         stats.mean,
         data.len(),
+        if args.chips.is_ideal() { "the ideal chip, " } else { "" },
         engine.name()
     )];
     if setup.profile.converts() {
@@ -196,6 +197,10 @@ pub fn run(args: &Args) -> Result<Said> {
         if !energy.left_out.is_empty() {
             text.push(format!("left out, for the profile has no constant: {}", energy.left_out.join(", ")));
         }
+    } else {
+        text.push(
+            "no energy: the profile has no constants (its section [cost], as in hw_profiles/spikesim_65nm.toml)".into(),
+        );
     }
     if let Some(pj) = programming_pj {
         text.push(format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6));

@@ -88,7 +88,7 @@ impl Kind {
     }
 }
 
-/// A type's schema, without the brackets of links in its descriptions.
+/// A type's schema, its descriptions without the brackets of links, and without links to modules of the crate.
 fn of<T: JsonSchema>() -> Value {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
     without_links(&mut schema);
@@ -97,7 +97,12 @@ fn of<T: JsonSchema>() -> Value {
 
 fn without_links(value: &mut Value) {
     match value {
-        Value::String(text) => *text = text.replace("[`", "`").replace("`]", "`"),
+        Value::String(text) => {
+            *text = text.replace("[`", "`").replace("`]", "`");
+            if let Some((what, link)) = text.split_once("; see `").filter(|(_, link)| link.contains("::")) {
+                *text = what.to_owned() + &link[link.find('.').unwrap_or(link.len())..];
+            }
+        }
         Value::Array(values) => values.iter_mut().for_each(without_links),
         Value::Object(values) => values.values_mut().for_each(without_links),
         _ => {}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Mean, spread and confidence of a sample.
+/// Mean, spread and confidence of a sample, each to a millionth, as tables have them: so text, page and table round one number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Arithmetic mean.
@@ -26,7 +26,8 @@ pub fn summarise(values: &[f64]) -> Summary {
     let ci95 = std.map(|s| student_t_975(values.len() - 1) * s / n.sqrt());
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Summary { mean, std, ci95, min, max }
+    let short = |value: f64| (value * 1e6).round() / 1e6;
+    Summary { mean: short(mean), std: std.map(short), ci95: ci95.map(short), min: short(min), max: short(max) }
 }
 
 /// The 97.5 % quantile of Student's t with `freedom` degrees of freedom, by bisection.
@@ -78,7 +79,7 @@ mod tests {
         let one = summarise(&[3.0]);
         assert_eq!((one.mean, one.std, one.ci95), (3.0, None, None));
         let two = summarise(&[1.0, 3.0]);
-        assert_eq!(two.std, Some(2f64.sqrt()));
+        assert_eq!(two.std, Some(1.414214), "to a millionth");
         assert!((two.ci95.unwrap() - 12.706204736).abs() < 1e-6);
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// The ADC model that the converters' constants are of: public ones differ five- to twelvefold.
     pub adc_model: String,
-    /// The bits of those converters. At other `adc.bits` a converter's energy and area are taken as [`Cost::conversion`] says.
+    /// The bits of those converters. At other `adc.bits` a converter's energy and area double with every bit.
     pub adc_bits: u32,
     /// Energy of events.
     pub energy_pj: Energy,

@@ -182,11 +182,30 @@ impl Variation {
         let failed = |what: String| document.error(&key, format!("{}: {what}", path.display()));
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_path(&path);
         let reader = reader.as_mut().map_err(|e| failed(e.to_string()))?;
-        let header = reader.headers().map_err(|e| failed(e.to_string()))?;
-        if header != vec!["g_us", "mean_us", "sigma_us"] {
-            return Err(failed("expected the columns g_us, mean_us, sigma_us".into()));
+        let header = reader.headers().map_err(|e| failed(e.to_string()))?.clone();
+        let column = |name: &str| header.iter().position(|column| column == name);
+        let [Some(target), Some(mean), Some(sigma)] = ["g_us", "mean_us", "sigma_us"].map(column) else {
+            let found = header.iter().collect::<Vec<_>>().join(", ");
+            return Err(failed(format!("line 1: expected the columns g_us, mean_us and sigma_us; found {found}")));
+        };
+        if let Some(other) = (0..header.len()).find(|column| ![target, mean, sigma].contains(column)) {
+            return Err(failed(format!(
+                "line 1: the column `{}` has no meaning; expected g_us, mean_us and sigma_us",
+                &header[other]
+            )));
         }
-        self.table = reader.deserialize().collect::<std::result::Result<_, _>>().map_err(|e| failed(e.to_string()))?;
+        for record in reader.records() {
+            let record = record.map_err(|e| failed(e.to_string()))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let number = |column: usize| match record[column].parse::<f64>() {
+                Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+                _ => Err(failed(format!(
+                    "line {line}: {} is `{}`, expected a finite number of microsiemens, 0 or more",
+                    &header[column], &record[column]
+                ))),
+            };
+            self.table.push([number(target)?, number(mean)?, number(sigma)?]);
+        }
         Ok(())
     }
 

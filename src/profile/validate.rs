@@ -331,11 +331,19 @@ impl Rram {
                 _ => Ok(()),
             },
             Table if table.is_empty() => refuse("file", "expected a CSV file of g_us, mean_us and sigma_us".into()),
-            Table if table.iter().flatten().any(|x| !(x.is_finite() && *x >= 0.0)) => {
-                refuse("table", "expected finite conductances of at least 0".into())
+            Table if let Some(row) = table.iter().position(|row| row.iter().any(|x| !(x.is_finite() && *x >= 0.0))) => {
+                refuse("table", format!("row {} is {:?}, expected finite microsiemens, 0 or more", row + 1, table[row]))
             }
-            Table if table.windows(2).any(|pair| pair[0][0] >= pair[1][0]) => {
-                refuse("table", "expected rows by rising target".into())
+            Table if let Some(row) = table.windows(2).position(|pair| pair[0][0] >= pair[1][0]) => {
+                let [target, next] = [table[row][0], table[row + 1][0]];
+                refuse(
+                    "table",
+                    format!(
+                        "rows {} and {} have the targets {target} and {next}, expected rising ones",
+                        row + 1,
+                        row + 2
+                    ),
+                )
             }
             Table if least < table[0][0] || most > table[table.len() - 1][0] => refuse(
                 "table",

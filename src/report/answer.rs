@@ -62,14 +62,14 @@ fn of_variation(lines: &Lines) -> Answer {
         .map(|series| {
             let ((from, first), (to, last)) = (series.points[0], series.last());
             let lost = first.mean - last.mean;
-            let verb = if lost < 0.0 { "gains" } else { "loses" };
+            let change = match lost {
+                _ if lost.abs() < 0.005 => "keeps its accuracy".into(),
+                _ if lost < 0.0 => format!("gains {:.2} points of accuracy", -lost),
+                _ => format!("loses {lost:.2} points of accuracy"),
+            };
             let name = if series.label.is_empty() { "the network" } else { &series.label };
-            let sentence = format!(
-                "From {axis} {from} to {to}, {name} {verb} {:.2} points of accuracy ({:.2} → {:.2} %).",
-                lost.abs(),
-                first.mean,
-                last.mean
-            );
+            let sentence =
+                format!("From {axis} {from} to {to}, {name} {change} ({:.2} → {:.2} %).", first.mean, last.mean);
             (lost, sentence)
         })
         .collect();

@@ -184,8 +184,9 @@ impl<'a> Table<'a> {
             _ => Err(self.error(
                 line,
                 format!(
-                    "{}: expected a number from {low} to {high}; found `{}`",
+                    "{}: expected a number {}; found `{}`",
                     &self.header[column],
+                    if high == f64::INFINITY { format!("of at least {low}") } else { format!("from {low} to {high}") },
                     row[column].escape_debug()
                 ),
             )),

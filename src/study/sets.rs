@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use crate::config::Document;
 use crate::data::{Dataset, Split};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A set by its name, and the key that gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,13 @@ impl Sets {
         }
         let whole = self.test(document, tested, None)?;
         let opened = whole.training_beside(Some(&named.spec), document.base(&named.key));
-        let opened = Arc::new(opened.map_err(document.locate(&named.key))?);
+        let in_halves = |error| match error {
+            Error::Mismatch(message) if named.spec == tested.spec => {
+                Error::Mismatch(format!("{message} in `data`, and the tested images in `test`"))
+            }
+            other => other,
+        };
+        let opened = Arc::new(opened.map_err(in_halves).map_err(document.locate(&named.key))?);
         self.training.insert(place, Arc::downgrade(&opened));
         self.last = Some(opened.clone());
         Ok(opened)
