@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<Said> {
     };
     let report = json!({
         "points": points.iter().map(to_json).collect::<Vec<_>>(), "epsilon_unit": attack.unit(), "images": data.len(),
-        "origin": origin,
+        "units": { "accuracy": "percent; ci95: half of the 95 % interval of the mean over chips" }, "origin": origin,
     });
     let failed = args.csv.as_deref().and_then(|path| atomic::write(path, csv(&points).as_bytes()).err());
     let steps = match method {

@@ -158,6 +158,18 @@ pub fn run(args: &Args) -> Result<Said> {
         "write_pulses": write_pulses,
         "programming_pj": programming_pj,
         "early_exit": early_exit,
+        "units": {
+            "accuracy": "percent; ci95: half of the 95 % interval of the mean over chips",
+            "spikes": "of each spiking layer, before its pool, a number a step, summed over images and chips",
+            "events.input_pulses": "pulses, or digits, on the inputs, a number a step, summed over images and chips",
+            "events.adc_clipped": "partial sums beyond a converter's range, of each layer, summed over steps, images and chips",
+            "events.adder_saturated": "sums beyond an adder's width, of each layer, summed over steps, images and chips",
+            "energy.pj_per_image": "picojoule, and nanoseconds where a key ends in _ns, of an image, on average over images and chips",
+            "sram_bytes": "bytes of the companion arrays of a chip, on average",
+            "write_pulses": "pulses that program a chip, on average",
+            "programming_pj": "picojoule a chip",
+            "early_exit.steps": "steps of an image, on average",
+        },
         "origin": origin,
     });
     let failed = args.logits.as_deref().and_then(|path| write_logits(path, &logits).err());

@@ -44,8 +44,17 @@ pub fn run(args: &Args) -> Result<Said> {
     let areas: Vec<_> = model.layers().iter().zip(&layers).map(|(plan, map)| area(&profile, plan, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
     let origin = origin("map", json!({ "model": model, "profile": profile }));
-    let plan =
-        json!({ "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "origin": origin });
+    let units = json!({
+        "layers.rows, columns, weights": "of the matrix",
+        "layers.lines_per_column, unit_lines": "bit lines",
+        "layers.utilisation": "share of the tiles' cells, from 0 to 1",
+        "layers.worst_drop": "share of a word line's voltage, from 0 to 1",
+        "layers.sram_bytes": "bytes",
+        "area_um2": "square micrometres",
+    });
+    let plan = json!({
+        "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "units": units, "origin": origin,
+    });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
     text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop\n";

@@ -27,6 +27,10 @@ pub struct Model {
     /// The neurons' constants.
     #[serde(default)]
     pub neuron: Neuron,
+    /// In order: `{ conv = N }`, a convolution to N channels, kernel 3 by 3, stride 1, a rim of one zero (the map keeps its size), no
+    /// bias; `{ fc = N }`, a fully connected layer to N; each followed by its batch norm through time and neurons. `{ pool = 2 }`, the
+    /// sum of spikes in windows of 2 by 2, stride 2; `{ pool = "global" }`, of the whole map. Other kernels and strides, branches and
+    /// recurrence there are not.
     layers: Vec<Item>,
 }
 
