@@ -572,7 +572,7 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.conv9", "`layer.conv9`", "expected one of conv1"]),
         ("sweep both.toml --out new".into(), 2, &["both.toml:9:1: point[0].rram.variation.scale", "set twice"]),
         ("sweep counted.toml --out new".into(), 2, &["counted.toml:11:10: sample.keys.sram.bits", "`count`"]),
-        ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["no effect"]),
+        ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["change nothing"]),
         ("sweep good.toml --out new --set checkpoint=gone.pt".into(), 2, &["--set checkpoint=", "gone.pt: No such file"]),
         ("sweep good.toml --out new --set model=gone.toml".into(), 2, &["--set model=", "gone.toml: No such file"]),
         ("sweep good.toml --out new --set profile=gone.toml".into(), 2, &["--set profile=", "gone.toml: No such file"]),

@@ -6,7 +6,7 @@ use super::terminal::note;
 use crate::engine::Engine;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::fallback::WithFallback;
-use crate::engine::gpu::{GpuEngine, adapters, auto_choice, explicit_choice};
+use crate::engine::gpu::{AdapterKind, GpuEngine, adapters, auto_choice, explicit_choice};
 use crate::error::Result;
 use crate::network::Encoding;
 
@@ -55,7 +55,16 @@ impl Backend {
         let with_fallback = |gpu| Box::new(WithFallback::new(gpu, note));
         Ok(match self {
             Backend::Cpu => cpu(),
-            Backend::Gpu => with_fallback(GpuEngine::new(&explicit_choice()?)?),
+            Backend::Gpu => {
+                let adapter = explicit_choice()?;
+                if adapter.kind == AdapterKind::Software {
+                    note(&format!(
+                        "{} computes on the processor, and is made for tests: --backend cpu is faster",
+                        adapter.name
+                    ));
+                }
+                with_fallback(GpuEngine::new(&adapter)?)
+            }
             Backend::Auto => match auto_choice(&adapters()).map(GpuEngine::new) {
                 Some(Ok(gpu)) => with_fallback(gpu),
                 Some(Err(error)) => {

@@ -173,7 +173,8 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
+    /// The same on several chips of one blueprint, together.
+    pub fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         interruptible(|| self.run_all(chips))
     }
 

@@ -78,7 +78,7 @@ impl Sweep {
         Ok(Plan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
     }
 
-    /// What a trial at a point takes, of some images' time.
+    /// What a trial at a point takes, of the time of some images, on as many chips as the engine runs together.
     fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
         let case = setting.case(self.file.seed);
         let (images, blueprint) = (case.data.len(), case.calibrated()?);
@@ -87,10 +87,12 @@ impl Sweep {
         let began = Instant::now();
         let chip = evaluation.program(&blueprint, 0)?;
         let programmed = began.elapsed();
+        let together = engine.chips_at_once(&chip).clamp(1, self.file.chips.most() as usize);
+        let chips = vec![chip; together];
         // The first run also encodes, and brings kernels to a graphics card.
-        evaluation.run(&chip)?;
+        evaluation.run_together(&chips)?;
         let began = Instant::now();
-        evaluation.run(&chip)?;
-        Ok(programmed + began.elapsed().mul_f64(images as f64 / some as f64))
+        evaluation.run_together(&chips)?;
+        Ok(programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64))
     }
 }
