@@ -64,7 +64,18 @@ impl Document {
         let table = text.parse::<Table>().map_err(|e| Error::Config {
             place: place(file, e.span().map(|s| position(&text, s.start))),
             key: "TOML".into(),
-            message: e.message().trim().to_string(),
+            message: match e.message().trim() {
+                large if large.contains(" as i128") || large.contains(" as u128") => {
+                    format!(
+                        "{}, expected a whole number from -2^63 to below 2^63",
+                        large.split('`').nth(1).unwrap_or(large)
+                    )
+                }
+                large if large.ends_with("value was too large") => {
+                    "expected a whole number from -2^63 to below 2^63".into()
+                }
+                message => message.to_string(),
+            },
         })?;
         Ok(Document { file: file.to_path_buf(), text, table, overrides: Vec::new() })
     }
@@ -425,6 +436,10 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(document(text).parse::<Outer>().unwrap_err().to_string(), expected);
+        }
+        for number in ["9223372036854775808", "-99999999999999999999"] {
+            let error = Document::parse_text(Path::new("x.toml"), format!("a = {number}")).unwrap_err().to_string();
+            assert!(error.starts_with("x.toml:1:5: TOML: ") && error.ends_with("to below 2^63"), "{error}");
         }
         let broken = Document::parse_text(Path::new("x.toml"), "a = 1\nb = ".into()).unwrap_err().to_string();
         assert!(broken.starts_with("x.toml:2:5: TOML:"), "{broken}");

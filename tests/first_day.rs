@@ -67,6 +67,7 @@ fn a_file_of_another_kind_is_named_as_what_it_is() {
     let study = "name = \"s\"\nmodel = \"model.toml\"\ndata = \"digits\"\nchips = 1\n";
     fs::write(at.join("sweep.toml"), format!("{study}[grid]\n\"sram.bits\" = [0]\n")).unwrap();
     fs::write(at.join("recipe.toml"), format!("{study}[[stage]]\nname = \"a\"\n")).unwrap();
+    fs::copy(root("tests/golden/bntt/checkpoint.safetensors"), at.join("other.safetensors")).unwrap();
     for (words, expected) in [
         ("train model.toml --out o", "a file with `classes` is a model"),
         ("train profile.toml --out o", "a file with `rram` is a profile"),
@@ -77,6 +78,10 @@ fn a_file_of_another_kind_is_named_as_what_it_is() {
         ("sweep train.toml --out o", "a file with `train` is a training file"),
         ("map --model profile.toml --profile profile.toml", "a file with `rram` is a profile"),
         ("map --model model.toml --profile model.toml", "a file with `classes` is a model"),
+        (
+            "infer --model model.toml --checkpoint other.safetensors --data digits",
+            "it looks like another network: 2 input channels",
+        ),
         ("map --model . --profile profile.toml", "is a folder; expected a TOML file"),
         (
             "infer --model model.toml --checkpoint c.safetensors --data images:.",

@@ -5,10 +5,10 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
-use common::command::{crosspike, json, succeeds, trained};
+use common::command::{crosspike, json, start, succeeds, trained};
 
 /// A sweep's file: what is the same for all, and more.
 fn write(folder: &Path, name: &str, chips: &str, more: &str) {
@@ -25,17 +25,6 @@ fn same(folder: &Path, one: &str, other: &str) {
     for file in ["results.csv", "summary.csv"] {
         assert_eq!(read(folder, one, file), read(folder, other, file), "{file} of {one} and {other}");
     }
-}
-
-fn start(folder: &Path, words: &str) -> Child {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("crosspike"));
-    command
-        .current_dir(folder)
-        .args(words.split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
 }
 
 const GRID: &str = "[grid]\n\"rram.variation.scale\" = { from = 0.0, to = 2.0, count = 5 }\n\"sram.bits\" = [0, 2]\n";

@@ -4,21 +4,9 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::command::{crosspike, succeeds, trained};
-
-fn start(folder: &Path, words: &str) -> Child {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("crosspike"));
-    command
-        .current_dir(folder)
-        .args(words.split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
+use common::command::{crosspike, start, succeeds, trained};
 
 fn wait_for(file: &Path) {
     let began = Instant::now();

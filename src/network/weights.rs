@@ -8,6 +8,7 @@ use ndarray_rand::rand_distr::Uniform;
 use sha2::{Digest, Sha256};
 
 use super::companion::{self, CompanionWeights};
+use super::looks::looks;
 use super::model::{Layer, Model};
 use super::names::{self, norm_name};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
@@ -134,6 +135,10 @@ impl Network {
             (Error::Mismatch(message), Some(name)) if name != model.name => {
                 Error::Mismatch(format!("{message}; its metadata says that it was trained as the model `{name}`"))
             }
+            (Error::Mismatch(message), None) if !is_of_layers(model, checkpoint) => match looks(checkpoint) {
+                Ok(looks) => Error::Mismatch(format!("{message}; it looks like another network: {looks}")),
+                Err(missing) => Error::Mismatch(format!("{message}; no model can run it: {missing}")),
+            },
             (error, _) => error,
         })
     }
@@ -250,6 +255,17 @@ pub fn xavier(layer: &Layer, seed: u64, stream: Stream, index: u64) -> Vec<f32> 
     let mut random = Substream::new(stream_key(seed, stream, index), [0; 3]);
     let distribution = Uniform::new_inclusive(-bound, bound).expect("the bound is positive and finite");
     ndarray::Array1::random_using(layer.rows() * layer.columns(), distribution, &mut random).to_vec()
+}
+
+/// Whether a checkpoint has the weights of the model's layers, and of no others.
+fn is_of_layers(model: &Model, checkpoint: &Checkpoint) -> bool {
+    let layers = model.layers();
+    let weights = checkpoint.tensors.iter().filter(|(name, _)| name.ends_with(".weight") && !name.starts_with("bntt"));
+    let shapes = layers.iter().map(|layer| (format!("{}.weight", layer.name), layer.weight_shape()));
+    weights.count() == layers.len()
+        && shapes
+            .into_iter()
+            .all(|(name, shape)| checkpoint.tensors.get(&name).is_some_and(|tensor| tensor.shape == shape))
 }
 
 /// The model that a checkpoint of ours was trained as.

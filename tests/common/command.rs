@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 
 use assert_cmd::Command;
 use ndarray::{Array, Array1, Dimension};
@@ -17,6 +17,18 @@ pub fn root(file: &str) -> String {
 pub fn crosspike(folder: &Path, words: &str) -> Output {
     let mut command = Command::cargo_bin("crosspike").unwrap();
     command.current_dir(folder).args(words.split_whitespace()).output().unwrap()
+}
+
+/// Starts it, silent.
+pub fn start(folder: &Path, words: &str) -> Child {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("crosspike"));
+    command
+        .current_dir(folder)
+        .args(words.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 pub fn succeeds(folder: &Path, words: &str) -> String {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reader::Setting;
+use super::setting::Setting;
 use crate::config::Document;
 use crate::effect;
 use crate::profile::{Cell, DeviceModel, Profile, Sram, SramInit};

@@ -9,6 +9,7 @@ mod force;
 mod plan;
 mod reader;
 mod run;
+mod setting;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,8 +20,9 @@ use serde_json::{Value, json};
 pub use file::{Chips, OWN_KEYS, SweepFile, Until};
 pub use plan::Plan;
 
-use self::reader::{Reader, Setting, Subject};
+use self::reader::Reader;
 use self::run::Run;
+use self::setting::{Setting, Subject};
 use super::store::{self, OfKey};
 use super::table::{AREA, Parts, Point, Tables, number};
 use super::trial::{Key, Trial};

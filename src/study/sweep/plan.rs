@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::reader::Setting;
+use super::setting::Setting;
 use super::{Chips, Shard, Sweep, first_ones};
 use crate::engine::Engine;
 use crate::error::Result;

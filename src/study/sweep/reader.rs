@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::SweepFile;
 use super::file::{ADAPT, POINT_KEYS};
 use super::force::in_force;
+use super::setting::{Setting, Subject};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
@@ -20,65 +21,12 @@ use crate::error::{Error, Result};
 use crate::network::weights::Loaded;
 use crate::network::{Encoding, Model, Network};
 use crate::profile::Profile;
-use crate::study::case::{Case, check_hardware};
+use crate::study::case::check_hardware;
 use crate::study::sets::{Named, Sets, names};
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
 use crate::study::watch::Watch;
 use crate::train::adapt::Sample;
-
-/// A network and the images that it is judged on, which some points share.
-pub(super) struct Subject {
-    pub model: Model,
-    pub network: Network,
-    /// Its [`Network::hash`].
-    network_hash: String,
-    /// The SHA-256 of the checkpoint's tensors.
-    pub checkpoint: String,
-    pub encoding: Encoding,
-    pub data: Arc<Dataset>,
-    /// What names those images, and the training images beside them.
-    names: [Named; 2],
-}
-
-/// One point: what is set, and the hardware and network that come of it.
-pub(super) struct Setting {
-    pub shown: Vec<(String, String)>,
-    pub profile: Profile,
-    pub subject: Arc<Subject>,
-    /// What converters' ranges are profiled on, where any are.
-    profiled: Option<Arc<Dataset>>,
-    /// What every chip's norms are adapted on.
-    pub adapt: Option<(Sample, Arc<Dataset>)>,
-    pub exit: Option<ExitRule>,
-    /// Area of a chip in square millimetre, where the profile says.
-    pub area_mm2: Option<f64>,
-    pub key: Key,
-}
-
-impl Setting {
-    /// What is set, or in force, at a key of the sweep's points.
-    fn shown_at(&self, key: &str) -> &str {
-        self.shown.iter().find(|(other, _)| other == key).map_or("", |(_, value)| value)
-    }
-
-    /// What determines its trials, with the seed of the sweep.
-    pub fn case(&self, seed: u64) -> Case<'_> {
-        let Subject { model, network, network_hash, encoding, data, .. } = &*self.subject;
-        Case {
-            profile: &self.profile,
-            model,
-            network: (network, network_hash),
-            encoding: *encoding,
-            seed,
-            data,
-            profiled: self.profiled.as_deref(),
-            adapt: self.adapt.as_ref().map(|(sample, training)| (sample, &**training)),
-            exit: self.exit,
-            attack: None,
-        }
-    }
-}
 
 /// The documents of a sweep, and what was read so far of the files that its points name.
 pub(super) struct Reader<'a> {

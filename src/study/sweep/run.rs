@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::reader::Setting;
+use super::setting::Setting;
 use super::{Shard, Sweep, first_ones};
 use crate::engine::Engine;
 use crate::engine::evaluate::Evaluation;
