@@ -187,7 +187,7 @@ impl<'a> Blueprint<'a> {
         }
         let sram = match &profile.sram.init {
             SramInit::Checkpoint(file) if profile.has_companions() && !network.is_hybrid() => {
-                let Loaded { network, hash, notices } = Network::read(model, Path::new(file))?;
+                let Loaded { network, hash, notices, .. } = Network::read(model, Path::new(file))?;
                 remarks.extend(notices.into_iter().map(|notice| format!("sram.init: {notice}")));
                 Some((network, hash))
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::atomic;
 use crate::error::{Error, Result};
 
 /// Keys of which one is enough, by the ends of their dotted names: what is set takes the place of what a file has.
@@ -38,6 +39,8 @@ pub struct Document {
     text: String,
     table: Table,
     overrides: Vec<Override>,
+    /// Keys that gave way to others that say the same.
+    displaced: Vec<String>,
 }
 
 /// A key that was set from elsewhere, and from where.
@@ -54,6 +57,7 @@ impl Document {
         if file.is_dir() {
             return Err(Error::file(file, "is a folder; expected a TOML file"));
         }
+        atomic::reading(file)?;
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         let text = String::from_utf8(bytes).map_err(|_| Error::file(file, "not UTF-8 text; expected a TOML file"))?;
         Self::parse_text(file, text)
@@ -77,7 +81,7 @@ impl Document {
                 message => message.to_string(),
             },
         })?;
-        Ok(Document { file: file.to_path_buf(), text, table, overrides: Vec::new() })
+        Ok(Document { file: file.to_path_buf(), text, table, overrides: Vec::new(), displaced: Vec::new() })
     }
 
     /// The file's name.
@@ -116,10 +120,10 @@ impl Document {
         let (key, text) = split_assignment(assignment)?;
         let place = format!("--set {prefix}{assignment}");
         if text.is_empty() {
-            let Some(_) = remove(&mut self.table, key) else {
+            if remove(&mut self.table, key).is_none() && !self.displaced.iter().any(|gone| gone == key) {
                 let message = "is not written, so there is nothing to take away; expected a value";
                 return Err(Error::Config { place, key: key.into(), message: message.into() });
-            };
+            }
             self.overrides.push(Override { key: key.into(), place, base: PathBuf::new() });
             return Ok(());
         }
@@ -146,8 +150,8 @@ impl Document {
         table.insert(last.into(), value);
         for other in ALTERNATIVES.iter().filter_map(|pair| other_of(pair, key)) {
             // What is set twice is refused where it is used.
-            if !self.overrides.iter().any(|set| set.key == other) {
-                remove(&mut self.table, &other);
+            if !self.overrides.iter().any(|set| set.key == other) && remove(&mut self.table, &other).is_some() {
+                self.displaced.push(other);
             }
         }
         self.overrides.push(Override { key: key.into(), place, base: base.to_path_buf() });

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::crossbar::mapping::{Place, place};
+use crate::network::code::InputForm;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
     AdcRange, CellMapping, DeviceModel, Layers, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation,
@@ -233,7 +234,7 @@ const RULES: &[(&str, Rule)] = &[
     ("tile.input_bits", |site| {
         let inputs = site.inputs?;
         said(inputs.encoding == Encoding::Poisson, "poisson inputs are spikes")
-            .or(said(inputs.unit == 1.0, "the data are whole numbers of no more bits"))
+            .or(said(inputs.form == InputForm::Whole, "the data are whole numbers of no more bits"))
     }),
     ("adc.bits", on_rram),
     ("adc.range", converter),

@@ -57,6 +57,13 @@ fn no_tensor_is_dropped_without_a_word() {
         ("conv4.weight", real(&[0.8]), "`conv4.weight`"),
         ("conv1.weight_orig", real(&[0.8]), "`conv1.weight_orig`"),
         ("conv1.zero_point", whole(&[3]), "`conv1.zero_point`"),
+        ("conv1.mask", whole(&[0; 4]), "`conv1.mask`"),
+        ("conv1.weight_orig_mask", whole(&[0; 4]), "`conv1.weight_orig_mask`"),
+        ("features.0.weight_mask", whole(&[0; 4]), "`features.0.weight_mask`"),
+        ("quant1.shift", whole(&[2]), "`quant1.shift`"),
+        ("norm.mean", whole(&[1, 2]), "`norm.mean`"),
+        ("bntt1.x.weight", real(&[1.0; 8]), "`bntt1.x.weight`"),
+        ("bntt1.01.weight", real(&[1.0; 8]), "`bntt1.01.weight`"),
     ];
     for (name, tensor, expected) in refused {
         write(folder, |c| drop(c.tensors.insert(name.into(), tensor)));
@@ -206,10 +213,15 @@ fn check_and_import_say_which_network_a_file_is_or_what_it_lacks() {
     write(folder, |c| drop(c.tensors.insert("lif1.beta".into(), scalar(0.5))));
     let (fine, text) = said(folder, "check c.safetensors");
     assert!(fine && text.contains("tensors of no layer: `lif1.beta`"), "{text}");
+    let (fine, text) = said(folder, "import c.safetensors with.safetensors");
+    assert!(fine && text.contains("tensors of no layer: `lif1.beta`"), "{text}");
+    write(folder, |c| drop(c.tensors.insert("conv1.bias".into(), scalar(1.0))));
+    let (fine, text) = said(folder, "check c.safetensors");
+    assert!(fine && text.contains("tensors of no layer: `conv1.bias`"), "{text}");
     fs::create_dir(folder.join("folder")).unwrap();
     for command in ["check folder", "import folder f.safetensors", &infer("").replace("c.safetensors", "folder")] {
         let (fine, text) = said(folder, command);
-        assert!(!fine && text.contains("is a folder; expected a checkpoint"), "{text}");
+        assert!(!fine && text.contains("is a folder; expected "), "{text}");
     }
 }
 
@@ -223,4 +235,74 @@ fn a_file_that_was_trained_as_another_model_says_so() {
     });
     let (fine, text) = said(folder, &infer(""));
     assert!(!fine && text.contains("its metadata says that it was trained as the model `vgg9`"), "{text}");
+}
+
+#[test]
+fn a_prefix_is_taken_off_beside_counters_and_where_ignored_tensors_kept_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let wrap = |name: &str, tensor: Tensor| {
+        write(folder, |c| {
+            let tensors = std::mem::take(&mut c.tensors);
+            c.tensors = tensors.into_iter().map(|(name, tensor)| (format!("module.{name}"), tensor)).collect();
+            c.tensors.insert(name.into(), tensor);
+        });
+    };
+    let counter = Tensor { shape: vec![], values: Values::I64(vec![7]) };
+    wrap("n_averaged", counter);
+    let (fine, text) = said(folder, &infer(""));
+    assert!(fine && text.contains("`module.`, which all names") && text.contains("`n_averaged` holds whole"), "{text}");
+    wrap("attn.weight", scalar(2.0));
+    let (fine, text) = said(folder, &infer(""));
+    assert!(
+        !fine && text.contains("`module.` would be taken off if all names began with it: `attn.weight` do"),
+        "{text}"
+    );
+    let (fine, text) = said(folder, &infer("--ignore attn.weight"));
+    assert!(fine && text.contains("`module.`, which all names"), "{text}");
+    assert!(said(folder, "import c.safetensors i.safetensors --ignore attn.weight").0);
+}
+
+#[test]
+fn another_encoding_than_that_of_the_training_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (encoding, expected) in [("poisson", true), ("frames", false)] {
+        write(folder, |c| c.metadata = serde_json::json!({ "configuration": { "encoding": encoding } }));
+        let (fine, text) = said(folder, &infer(""));
+        assert!(fine);
+        assert_eq!(
+            text.contains("trained with the encoding `poisson`, and its images are sent with `frames`"),
+            expected,
+            "{text}"
+        );
+    }
+}
+
+/// A pickle of a dictionary whose keys all lead to one dictionary, whose keys all lead to one empty dictionary.
+#[test]
+fn a_small_file_of_shared_dictionaries_takes_little() {
+    let mut pickle = vec![0x80, 2, b'}', b'q', 1, b'0'];
+    for (own, inner) in [(Some(2), 1), (None, 2)] {
+        pickle.push(b'}');
+        own.iter().for_each(|memo| pickle.extend([b'q', *memo]));
+        for key in 0..20_000 {
+            let key = format!("{key:05}");
+            pickle.extend([b'X', 5, 0, 0, 0]);
+            pickle.extend(key.as_bytes());
+            pickle.extend([b'h', inner, b's']);
+        }
+        own.iter().for_each(|_| pickle.push(b'0'));
+    }
+    pickle.push(b'.');
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.pth");
+    let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
+    zip.start_file("a/data.pkl", zip::write::SimpleFileOptions::default()).unwrap();
+    std::io::Write::write_all(&mut zip, &pickle).unwrap();
+    zip.finish().unwrap();
+    let began = std::time::Instant::now();
+    let error = Checkpoint::read(&path).unwrap_err().to_string();
+    assert!(error.contains("no tensors by name"), "{error}");
+    assert!(began.elapsed().as_secs() < 60, "all paths were followed");
 }

@@ -147,7 +147,11 @@ fn what_ran_and_what_is_missing_is_said() {
     let folder = trained();
     let at = folder.path();
     let text = succeeds(at, INFER);
-    assert!(text.contains("the ideal chip, cpu") && text.contains("no energy: the profile has no constants"), "{text}");
+    assert!(
+        text.contains("the ideal chip (float weights), cpu")
+            && text.contains("no energy: the profile has no constants"),
+        "{text}"
+    );
     assert!(!succeeds(at, &format!("{INFER} --profile profile.toml")).contains("ideal chip"));
     let priced = format!("{INFER} --profile {} --set adc.range=full", root("hw_profiles/spikesim_65nm.toml"));
     assert!(!succeeds(at, &priced).contains("no energy"));

@@ -149,3 +149,52 @@ fn every_command_says_keys_without_effect() {
     let refused = String::from_utf8(crosspike(folder, "check a.toml").stderr).unwrap();
     assert!(refused.contains("evaluate.grid.sram.shift: has no effect at any point: sram.bits = 0"), "{refused}");
 }
+
+#[test]
+fn points_may_set_what_the_profile_lacks() {
+    let folder = trained();
+    let folder = folder.path();
+    fs::write(
+        folder.join("half.toml"),
+        "name = \"half\"\n[rram]\nlayers = \"all\"\nmodel = \"cell\"\nweight_bits = 4\n",
+    )
+    .unwrap();
+    let (fine, said) = sweep(
+        folder,
+        "profile = \"half.toml\"\n[grid]\n\"rram.cell.g_max_us\" = [40.0, 50.0]\n\"rram.cell.g_min_us\" = [4.0]\n",
+    );
+    assert!(fine, "{said}");
+    let (fine, said) = sweep(folder, "profile = \"half.toml\"\n[grid]\n\"sram.bits\" = [0, 2]\n");
+    assert!(!fine && said.contains("g_max_us"), "{said}");
+}
+
+#[test]
+fn checkpoints_that_differ_in_how_their_companion_arrays_were_trained_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let golden = common::golden("");
+    for (name, form) in
+        [("a", r#"{"scheme":"integer","combine":"sum"}"#), ("b", r#"{"scheme":"uniform","combine":"average"}"#)]
+    {
+        let mut checkpoint = crosspike::checkpoint::Checkpoint::read(&golden.join("hybrid.safetensors")).unwrap();
+        checkpoint.metadata =
+            serde_json::json!({ "companion": serde_json::from_str::<serde_json::Value>(form).unwrap() });
+        checkpoint.write(&folder.join(format!("{name}.safetensors"))).unwrap();
+    }
+    let at = golden.display();
+    let swept = |checkpoints: &str| {
+        let text = format!(
+            "name = \"s\"\nmodel = \"{at}/model.toml\"\ndata = \"frames:{at}/frames.npz\"\ncheckpoint = \"a.safetensors\"\nchips = 1\n\
+             [grid]\n\"checkpoint\" = [{checkpoints}]\n\"sram.bits\" = [2]\n\"rram.weight_bits\" = [4]\n"
+        );
+        fs::write(folder.join("s.toml"), text).unwrap();
+        let _ = fs::remove_dir_all(folder.join("swept"));
+        succeeds(folder, "sweep s.toml --out swept --backend cpu");
+        let table = fs::read_to_string(folder.join("swept/summary.csv")).unwrap();
+        table.lines().skip(1).map(|line| line.split_once(',').unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let both = swept("\"a.safetensors\", \"b.safetensors\"");
+    let alone = [swept("\"a.safetensors\""), swept("\"b.safetensors\"")].concat();
+    assert_eq!(both, alone);
+    assert!(both[0] != both[1], "{both:?}");
+}

@@ -159,7 +159,7 @@ fn the_width_is_that_of_the_whole_set_and_of_every_set_that_the_chip_sees() {
     let inputs =
         |data: &str, keys: &str| infer(folder.path(), data, keys).0["origin"]["configuration"]["inputs"].clone();
     let counts = inputs("frames:counts.npz", "");
-    assert_eq!(counts, serde_json::json!({ "encoding": "frames", "bits": 3, "unit": 1.0, "signed": false }));
+    assert_eq!(counts, serde_json::json!({ "encoding": "frames", "form": "whole", "bits": 3, "unit": 1.0, "signed": false }));
     assert_eq!(inputs("frames:counts.npz", "--limit 1 --batch 1"), counts, "of the set, not of the images that run");
     let calibrated = "--set adc.range=calibrated --set adc.calibration_images=8 --calibration-data frames:counts.npz";
     assert_eq!(inputs("frames:frames.npz", calibrated), counts, "calibration images run through the chip, too");
@@ -183,4 +183,20 @@ fn a_full_range_is_the_tiles() {
     // With ±4096 in 63 steps, no sum of 18 rows reaches the first code.
     assert!(many["spikes"]["conv1"].as_array().unwrap().iter().all(|n| *n == 0), "{}", many["spikes"]);
     assert!(few["spikes"]["conv1"].as_array().unwrap().iter().any(|n| *n != 0), "{}", few["spikes"]);
+}
+
+#[test]
+fn a_converter_of_one_bit_says_zero_or_one() {
+    let folder = workspace();
+    let at = |name: &str| folder.path().join(name);
+    let real = Array5::from_shape_fn((IMAGES, 3, 2, 6, 6), |(n, t, c, y, x)| {
+        0.99 * noise((((n * 3 + t) * 2 + c) * 6 + y) * 6 + x)
+    });
+    npz(&at("unit.npz"), "frames", &real);
+    npz(&at("rounded.npz"), "frames", &real.mapv(f32::round));
+    let (_, rounded) = infer(folder.path(), "frames:rounded.npz", "");
+    let (report, one) = infer(folder.path(), "frames:unit.npz", "--set tile.input_bits=1");
+    assert_eq!(one, rounded);
+    assert_eq!(report["origin"]["configuration"]["inputs"]["form"], "converted");
+    assert!(infer(folder.path(), "frames:unit.npz", "--set tile.input_bits=2").1 != one);
 }

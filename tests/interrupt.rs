@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::command::{root, succeeds, trained};
+use common::command::{interrupt, root, succeeds, trained};
 use crosspike::network::{Model, Network};
 
 /// A network that takes minutes a chip on any processor.
@@ -47,7 +47,7 @@ fn interrupted(folder: &Path, words: &str) -> (String, Duration) {
         panic!("{words}: over before it was interrupted: {}", String::from_utf8_lossy(&output.stderr));
     }
     let asked = Instant::now();
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(interrupt(&child));
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{words}: {said}");
@@ -109,7 +109,7 @@ fn a_training_that_was_interrupted_anywhere_ends_in_the_same_network() {
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_millis(wait));
-        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
+        interrupt(&child);
         match child.wait().unwrap().code() {
             Some(0) => break,
             code => assert_eq!(code, Some(130)),

@@ -110,3 +110,41 @@ fn a_reader_that_has_gone_is_no_failure() {
         assert_eq!(text(&output.stderr), "0\n", "{line}");
     }
 }
+
+#[test]
+fn no_output_replaces_what_the_command_reads_or_another_output() {
+    let folder = trained();
+    let at = folder.path();
+    fs::copy(root("tests/golden/bntt/images.npz"), at.join("i.npz")).unwrap();
+    fs::write(at.join("t.csv"), "g_us,mean_us,sigma_us\n0,0,1\n50,50,1\n").unwrap();
+    fs::write(at.join("s.toml"), "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \"digits\"\nchips = 1\n[grid]\n\"sram.bits\" = [0]\n").unwrap();
+    symlink("model.toml", at.join("link")).unwrap();
+    let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 4 --backend cpu --profile profile.toml";
+    let cells = "--set rram.model=cell --set rram.cell.g_max_us=50 --set rram.variation.kind=table --set rram.variation.file=t.csv --set rram.variation.sigma=0";
+    let before: Vec<_> = ["model.toml", "profile.toml", "c.safetensors", "t.csv", "i.npz", "s.toml"]
+        .map(|f| (f, fs::read(at.join(f)).unwrap()))
+        .into();
+    for (words, option) in [
+        (format!("{infer} --json model.toml"), "--json model.toml"),
+        (format!("{infer} --json ./link"), "--json"),
+        (format!("{infer} --logits c.safetensors"), "--logits c.safetensors"),
+        (format!("{infer} --logits profile.toml"), "--logits profile.toml"),
+        (format!("{infer} {cells} --json t.csv"), "--json t.csv"),
+        (format!("{infer} --logits same --json same"), "goes there too"),
+        (infer.replace("digits", "images:i.npz") + " --logits i.npz", "--logits i.npz"),
+        (infer.replace("infer", "attack --method fgsm --epsilon 0.1") + " --csv model.toml", "--csv model.toml"),
+        ("check model.toml --json model.toml".into(), "--json model.toml"),
+        ("map --model model.toml --profile profile.toml --json profile.toml".into(), "--json profile.toml"),
+        ("sweep s.toml --out o --json c.safetensors".into(), "--json"),
+        ("sweep s.toml --out o --json s.toml".into(), "--json s.toml"),
+    ] {
+        let output = crosspike(at, &words);
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(option), "{words}: {said}");
+        assert!(!at.join("same").exists() && !at.join("o").exists(), "{words}: before any work");
+        for (file, bytes) in &before {
+            assert!(fs::read(at.join(file)).unwrap() == *bytes, "{words}: {file}");
+        }
+    }
+    assert!(crosspike(at, &format!("{infer} --json /dev/null --logits /dev/null")).status.success());
+}

@@ -102,6 +102,7 @@ impl Checkpoint {
         if path.is_dir() {
             return Err(refuse("is a folder; expected a checkpoint: a PyTorch or safetensors file".into()));
         }
+        atomic::reading(path)?;
         let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
         memory::check(&format!("reading {}", path.display()), size, "keep the weights alone in the file")?;
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
@@ -115,11 +116,24 @@ impl Checkpoint {
             None if key.is_some() => return Err("a safetensors file has no keys; expected no --key".into()),
             None => safetensors::parse(bytes)?,
         };
-        let prefix = prefix::take_off(&mut checkpoint);
-        if !prefix.is_empty() {
-            checkpoint.notices.push(format!("`{prefix}`, which all names of the checkpoint begin with, is taken off"));
-        }
+        checkpoint.take_prefix_off();
         Ok(checkpoint)
+    }
+
+    /// What most names begin with, in words with those that do not, which keep it from being taken off.
+    pub fn prefix_of_most(&self) -> Option<String> {
+        let (prefix, others) = prefix::of_most(self)?;
+        let others = others.iter().take(6).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "`{prefix}` would be taken off if all names began with it: {others} do not (--ignore NAME leaves one out)"
+        ))
+    }
+
+    fn take_prefix_off(&mut self) {
+        let prefix = prefix::take_off(self);
+        if !prefix.is_empty() {
+            self.notices.push(format!("`{prefix}`, which all names of the checkpoint begin with, is taken off"));
+        }
     }
 
     /// The checkpoint without some of its tensors.
@@ -140,6 +154,8 @@ impl Checkpoint {
                 )));
             }
         }
+        // The others may share one now.
+        self.take_prefix_off();
         Ok(self)
     }
 

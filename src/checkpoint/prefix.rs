@@ -1,7 +1,7 @@
 //! What wrappers put before the names of a network's tensors: `module.` of data-parallel training, `_orig_mod.` of a compiled
 //! one, and the attribute that a script keeps the network in, such as `net.` or `model.`.
 
-use super::Checkpoint;
+use super::{Checkpoint, Tensor, Values};
 
 /// Takes away what all names begin with, up to a dot, as long as it is not the name of a layer; gives it.
 pub(super) fn take_off(checkpoint: &mut Checkpoint) -> String {
@@ -20,11 +20,27 @@ pub(super) fn take_off(checkpoint: &mut Checkpoint) -> String {
 /// The first part of every tensor's name, with its dot; none where one name has another, or would be left with nothing but what a
 /// layer has, such as `weight`.
 fn shared(checkpoint: &Checkpoint) -> Option<String> {
-    let names = || checkpoint.tensors.keys();
+    // A counter beside the network, such as `n_averaged`, has no part in it.
+    let is_counter = |name: &str, tensor: &Tensor| {
+        !name.contains('.') && tensor.shape.iter().product::<usize>() == 1 && !matches!(tensor.values, Values::F32(_))
+    };
+    let names = || checkpoint.tensors.iter().filter(|(name, tensor)| !is_counter(name, tensor)).map(|(name, _)| name);
     let prefix = names().next()?.split_once('.')?.0;
     let is_below =
         |name: &String| name.split_once('.').is_some_and(|(first, rest)| first == prefix && rest.contains('.'));
     (names().all(is_below) && !is_layer(prefix)).then(|| format!("{prefix}."))
+}
+
+/// What at least three of four names begin with, and the others; none where all do, or where it is a layer.
+pub(super) fn of_most(checkpoint: &Checkpoint) -> Option<(String, Vec<&str>)> {
+    let first = |name: &str| name.split_once('.').map(|(first, _)| format!("{first}."));
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    checkpoint.tensors.keys().filter_map(|name| first(name)).for_each(|prefix| *counts.entry(prefix).or_default() += 1);
+    let (prefix, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+    let most = 4 * count >= 3 * checkpoint.tensors.len() && !is_layer(prefix.trim_end_matches('.'));
+    let others: Vec<&str> =
+        checkpoint.tensors.keys().map(String::as_str).filter(|name| !name.starts_with(&prefix)).collect();
+    (most && !others.is_empty()).then_some((prefix, others))
 }
 
 /// Whether a name is one that a layer of the published networks has.

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let steps = args.steps.map(|steps| steps as usize);
     let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
     let method = plan.method()?;
-    args.csv.as_deref().map_or(Ok(()), atomic::check)?;
+    args.csv.as_deref().map_or(Ok(()), |path| atomic::announce("--csv", path))?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let setup = args.chips.read()?;
     let Setup { model, data, encoding, .. } = &setup;

@@ -11,7 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
 use crate::effect::{self, Beside};
 use crate::error::{Error, Result};
-use crate::network::looks::{looks, others};
+use crate::network::looks::{beside_layers, looks};
 use crate::network::{Layer, Model};
 use crate::profile::Profile;
 use crate::study::recipe::Recipe;
@@ -69,18 +69,16 @@ fn model(file: &Path) -> Option<Model> {
 }
 
 fn check(file: &Path, models: &[Model]) -> Result<Checked> {
+    if file.is_dir() {
+        return Err(Error::file(file, "is a folder; expected its files by name, such as hw_profiles/*.toml"));
+    }
     if file.extension().is_none_or(|ending| ending != "toml") {
         let checkpoint = Checkpoint::read(file)?;
         let (count, hash) = (checkpoint.tensors.len(), checkpoint.hash());
         let looks = looks(&checkpoint)
             .map_err(|missing| Error::file(file, format!("{count} tensors that no model can run: {missing}")))?;
         let mut notices = checkpoint.notices.clone();
-        if let names @ [_, ..] = others(&checkpoint).as_slice() {
-            let names = names.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            notices.push(format!(
-                "tensors of no layer: {names}; a model takes them where its own constants are the same, or where --ignore names them"
-            ));
-        }
+        notices.extend(beside_layers(&checkpoint));
         return Ok(Checked { what: format!("a checkpoint: {looks}; {count} tensors, {hash}"), notices });
     }
     let document = Document::read(file)?;

@@ -121,7 +121,7 @@ impl ChipArgs {
         })?;
         let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
         let inputs = InputCode::of(*encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
-        let of_weights = loaded.notices.iter().cloned();
+        let of_weights = loaded.notices_with(*encoding).into_iter();
         let of_data = whole.notices().chain(profiled.iter().flat_map(Dataset::notices));
         let blueprint =
             Blueprint::new(profile, model, &loaded.network, inputs, self.seed)?.remarked(of_weights.chain(of_data));

@@ -9,14 +9,14 @@ use super::terminal::note;
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::network::looks::looks;
+use crate::network::looks::{beside_layers, looks};
 
 /// Convert a PyTorch checkpoint to safetensors; nothing in it is executed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 A PyTorch file may have its weights under a key (state_dict, model_state_dict, model, net, or one that --key names), and names
 with what a wrapper puts before them (module., _orig_mod., net.), which is taken off. Objects beside the weights, whatever their
-class, are passed over. What no model can run is said and not written.
+class, are passed over. Networks that no model can run are refused; a tensor that is of no layer is said, and written all the same.
 
 Examples:
   crosspike import trained.pth.tar trained.safetensors
@@ -47,6 +47,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let refuse = |missing| Error::file(&args.input, format!("tensors that no model can run: {missing}"));
     let looks = looks(&checkpoint).map_err(refuse)?;
     checkpoint.notices.iter().for_each(|notice| note(notice));
+    beside_layers(&checkpoint).iter().for_each(|notice| note(notice));
     let left = checkpoint.unread.iter().map(|(name, kind)| format!("`{name}`, {kind}, is left out"));
     left.for_each(|notice| note(&notice));
     checkpoint.write(&args.output)?;

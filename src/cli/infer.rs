@@ -67,7 +67,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    args.logits.as_deref().map_or(Ok(()), atomic::check)?;
+    args.logits.as_deref().map_or(Ok(()), |path| atomic::announce("--logits", path))?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
@@ -184,7 +184,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}{}",
         stats.mean,
         data.len(),
-        if args.chips.is_ideal() { "the ideal chip, " } else { "" },
+        if args.chips.is_ideal() { "the ideal chip (float weights), " } else { "" },
         engine.name()
     )];
     if setup.profile.converts() {

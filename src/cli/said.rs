@@ -56,8 +56,8 @@ impl Said {
 pub fn check(json: Option<&Path>) -> Result<()> {
     match json.filter(|path| *path != Path::new(STANDARD_OUTPUT)) {
         None => Ok(()),
-        Some(path) => atomic::check(path).map_err(|error| match error {
-            Error::Usage(message) => Error::Usage(format!("--json: {message}")),
+        Some(path) => atomic::announce("--json", path).map_err(|error| match error {
+            Error::Usage(message) if !message.starts_with("--json") => Error::Usage(format!("--json: {message}")),
             other => other,
         }),
     }

@@ -319,6 +319,7 @@ mod tests {
     use crate::crossbar::patches::Patches;
     use crate::crossbar::sram::Source;
     use crate::device::Draw;
+    use crate::network::code::InputForm;
     use crate::network::pulses::Pulses;
     use crate::network::{Encoding, InputCode, LayerKind, Model};
     use crate::profile::{Profile, TileInputs};
@@ -472,7 +473,9 @@ mod tests {
             ],
             &["adc.bits=6", "sram.bits=2", "sram.scheme=ternary", "tile.inputs=pulses", "sram.adder_bits=7"],
         ];
-        let narrow = |bits, signed| Some(InputCode { encoding: Encoding::Frames, bits, unit: 1.0, signed });
+        let narrow = |bits, signed| {
+            Some(InputCode { encoding: Encoding::Frames, form: InputForm::Whole, bits, unit: 1.0, signed })
+        };
         let plans = [
             (layer("3, height = 5, width = 4", "[{conv=9}]", 0), Some(Encoding::Poisson.into())),
             (layer("2, height = 3, width = 3", "[{conv=4}]", 0), Some(Encoding::Direct.into())),

@@ -11,7 +11,9 @@ use flate2::read::MultiGzDecoder;
 
 use super::Split;
 use super::source::{Body, Contents, Normalisation, Part, Records, Values, check_labels};
+use crate::atomic;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::numeric::Shape;
 
 /// The largest number of bytes a header may declare.
@@ -135,6 +137,7 @@ fn find(dir: &Path, set: &str, kind: &str) -> Result<PathBuf> {
 fn open_file<const N: usize>(path: &Path, memory_limit: u64) -> Result<(Body, [usize; N])> {
     let header_len = 4 + 4 * N;
     let (body, dims, declared) = if path.extension().is_some_and(|extension| extension == "gz") {
+        atomic::reading(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
         let packed = file.metadata().map_err(Error::io(path))?.len();
         let mut decoder = MultiGzDecoder::new(BufReader::new(file));
@@ -145,6 +148,11 @@ fn open_file<const N: usize>(path: &Path, memory_limit: u64) -> Result<(Body, [u
             let message = format!("declares {declared} bytes, more than a file of {packed} bytes can hold");
             return Err(Error::file(path, message));
         }
+        memory::check(
+            &format!("unpacking {}", path.display()),
+            declared,
+            "unpack it to a file (gunzip), which is read as it is needed",
+        )?;
         decoder.take(declared + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
         (Body::from_memory(path, bytes), dims, declared)
     } else {

@@ -44,7 +44,7 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
         range.greatest,
         shown(&pixels.mean),
         shown(&pixels.std),
-        pixels.source
+        pixels.source()
     );
     pixels.normalise(&mut values, shape);
     let ends = (0..channels).map(|c| [0.0, pixels.white].map(|x| pixels.value(x, c))).collect();
@@ -101,7 +101,8 @@ struct Pixels {
     mean: Vec<f64>,
     std: Vec<f64>,
     white: f32,
-    source: &'static str,
+    /// Whether mean and spread are those of the file's own pixels.
+    measured: bool,
 }
 
 impl Pixels {
@@ -127,9 +128,23 @@ impl Pixels {
         }
         match (mean, std) {
             (Some(mean), Some(std)) => {
+                let greatest = f64::from(Range::of(values.iter().copied()).greatest);
+                if full.is_none() && greatest < FULL / 2.0 {
+                    let message = format!(
+                        "run to {greatest}; expected `full`, the value of a white pixel, beside `mean` and `std`"
+                    );
+                    return Err(archive.refuse("images", message));
+                }
                 let full = full.map_or(FULL, |full| full[0]);
+                for (name, values) in [("mean", &mean), ("std", &std)] {
+                    if let Some(x) = values.iter().find(|x| !(0.0..=1.0).contains(*x)) {
+                        let message =
+                            format!("{x}, expected a share of a white pixel, 0 to 1: {x}/{full} is {:.4}", x / full);
+                        return Err(archive.refuse(name, message));
+                    }
+                }
                 let scaled = |values: Vec<f64>| values.into_iter().map(|x| x * full).collect();
-                Ok(Pixels { mean: scaled(mean), std: scaled(std), white: full as f32, source: "the file's constants" })
+                Ok(Pixels { mean: scaled(mean), std: scaled(std), white: full as f32, measured: false })
             }
             (None, None) if full.is_none() => Self::measured(archive, values, shape),
             _ => Err(Error::file(
@@ -152,12 +167,22 @@ impl Pixels {
             return Err(archive.refuse("images", message));
         }
         let white = Range::of(values.iter().copied()).greatest;
-        Ok(Pixels {
-            mean,
-            std,
-            white,
-            source: "the file's own statistics (arrays `mean`, `std` and `full` in it give those of a training)",
-        })
+        Ok(Pixels { mean, std, white, measured: true })
+    }
+
+    /// Where the constants are from, and how other images are normalised by them.
+    fn source(&self) -> String {
+        if !self.measured {
+            return "the file's constants".into();
+        }
+        let share = |values: &[f64]| shown(&values.iter().map(|x| x / f64::from(self.white)).collect::<Vec<_>>());
+        format!(
+            "the file's own statistics; for images of a network that was trained on others, the archive takes theirs: these would be \
+             mean={}, std={}, full={}",
+            share(&self.mean),
+            share(&self.std),
+            self.white
+        )
     }
 
     fn value(&self, x: f32, channel: usize) -> f32 {
@@ -176,11 +201,14 @@ fn not_normalised(values: &[f32]) -> Option<String> {
     let (n, range) = (values.len() as f64, Range::of(values.iter().copied()));
     let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
     let std = (values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let normalised = range.least < 0.0 && range.greatest > 0.0 && mean.abs() <= std && (0.2..=5.0).contains(&std);
+    let normalised = range.least < 0.0 && range.greatest > 0.0 && mean.abs() <= 2.0 * std && (0.2..=5.0).contains(&std);
+    let whole = range.greatest > 1.0 && values.iter().all(|x| x.fract() == 0.0);
+    let whole =
+        if whole { ". All are whole: stored as integers, such as uint8, they are pixels, and normalised" } else { "" };
     (!normalised).then(|| {
         format!(
-            "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these are not normalised images, and are taken as they are; \
-             expected a mean near 0 and a spread near 1, or whole numbers for pixels",
+            "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these do not look normalised, and are taken as they are; \
+             expected a mean near 0 and a spread near 1, or integers for pixels{whole}",
             range.least, range.greatest
         )
     })

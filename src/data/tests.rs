@@ -173,11 +173,11 @@ fn whole_numbered_images_are_pixels_and_normalised_by_what_the_file_says() {
     images_npz(&path, |writer| {
         writer.add_array("images", &raw).unwrap();
         writer.add_array("mean", &Array1::from(vec![0.5f64, 0.25])).unwrap();
-        writer.add_array("std", &Array1::from(vec![0.5f64, 2.0])).unwrap();
+        writer.add_array("std", &Array1::from(vec![0.5f64, 0.75])).unwrap();
         writer.add_array("full", &ndarray::arr0(8.0f64)).unwrap();
     });
     let set = open("images:i.npz", dir.path(), Split::Test).unwrap();
-    let value = |raw: f64, c: usize| ((raw / 8.0 - [0.5, 0.25][c]) / [0.5, 2.0][c]) as f32;
+    let value = |raw: f64, c: usize| ((raw / 8.0 - [0.5, 0.25][c]) / [0.5, 0.75][c]) as f32;
     assert_eq!(image(&set, 1), [value(4.0, 0), value(5.0, 0), value(6.0, 1), value(7.0, 1)]);
     assert_eq!(set.contents.values.black(1), value(0.0, 1));
     let is = Array4::from_shape_fn((2, 1, 1, 2), |(n, _, _, x)| (n + x) % 2 == 0);
@@ -195,8 +195,27 @@ fn whole_numbered_images_are_pixels_and_normalised_by_what_the_file_says() {
         set.notices()
             .next()
             .unwrap()
-            .contains("`images` run from 0 to 7, mean 3.500, spread 2.291: these are not normalised")
+            .contains("`images` run from 0 to 7, mean 3.500, spread 2.291: these do not look normalised")
     );
+    assert!(set.notices().next().unwrap().contains("stored as integers, such as uint8, they are pixels"));
+    // Constants in units of pixels, and pixels of an unknown white.
+    for (constants, expected) in [
+        ([81.0, 0.25, 255.0], "`mean`: 81, expected a share of a white pixel, 0 to 1: 81/255 is 0.3176"),
+        ([0.5, 49.0, 8.0], "`std`: 49, expected a share of a white pixel"),
+        ([0.5, 0.25, f64::NAN], "run to 7; expected `full`, the value of a white pixel"),
+    ] {
+        images_npz(&path, |writer| {
+            writer.add_array("images", &raw).unwrap();
+            let names = ["mean", "std", "full"].into_iter().zip(constants).filter(|(_, value)| !value.is_nan());
+            names.for_each(|(name, value)| writer.add_array(name, &ndarray::arr0(value)).unwrap());
+        });
+        let error = open("images:i.npz", dir.path(), Split::Test).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // As many normalise MNIST, whose pixels are dark: (x − 0.5)/0.5.
+    let dark = Array4::from_shape_fn((2, 1, 8, 8), |(n, _, y, x)| if (n + x + 3 * y) % 8 == 0 { 1.0f32 } else { -1.0 });
+    images_npz(&path, |writer| writer.add_array("images", &dark).unwrap());
+    assert!(open("images:i.npz", dir.path(), Split::Test).unwrap().notices().next().is_none());
     let normalised = raw.mapv(|x| (f32::from(x) - 3.5) / 2.29);
     images_npz(&path, |writer| writer.add_array("images", &normalised).unwrap());
     assert_eq!(open("images:i.npz", dir.path(), Split::Test).unwrap().notices().count(), 0);

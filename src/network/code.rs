@@ -27,11 +27,27 @@ pub const MOST_BITS: u32 = 28;
 /// Whole numbers of more digits than these are not small: they are left to a converter.
 const WHOLE_BITS: u32 = 16;
 
+/// What the numbers of an input are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InputForm {
+    /// Spikes that an encoder draws.
+    Spikes,
+    /// Whole numbers, as they are.
+    Whole,
+    /// Real numbers in fixed point.
+    FixedPoint,
+    /// The codes of a converter.
+    Converted,
+}
+
 /// What the network's inputs are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InputCode {
     /// How images become inputs.
     pub encoding: Encoding,
+    /// What their numbers are.
+    pub form: InputForm,
     /// Binary digits of a magnitude.
     pub bits: u32,
     /// The value of one unit.
@@ -44,10 +60,14 @@ impl From<Encoding> for InputCode {
     /// The widest one, for data of which nothing is known.
     fn from(encoding: Encoding) -> Self {
         match encoding {
-            Encoding::Poisson => InputCode { encoding, bits: 1, unit: 1.0, signed: true },
-            Encoding::Direct | Encoding::Frames => {
-                InputCode { encoding, bits: MOST_BITS, unit: fixed_point_unit(), signed: true }
-            }
+            Encoding::Poisson => InputCode { encoding, form: InputForm::Spikes, bits: 1, unit: 1.0, signed: true },
+            Encoding::Direct | Encoding::Frames => InputCode {
+                encoding,
+                form: InputForm::FixedPoint,
+                bits: MOST_BITS,
+                unit: fixed_point_unit(),
+                signed: true,
+            },
         }
     }
 }
@@ -63,19 +83,20 @@ impl InputCode {
     /// [`Error::Mismatch`] where values are too large to be applied without a converter.
     pub fn of(encoding: Encoding, values: Range, input_bits: u32) -> Result<Self> {
         let (signed, magnitude) = (values.least < 0.0, values.magnitude());
-        let code = |bits: u32, unit: f32| InputCode { encoding, bits: bits.max(1), unit, signed };
+        let code = |form, bits: u32, unit: f32| InputCode { encoding, form, bits: bits.max(1), unit, signed };
         if encoding == Encoding::Poisson {
-            return Ok(code(1, 1.0));
+            return Ok(code(InputForm::Spikes, 1, 1.0));
         }
         let digits = |unit: f32| libm::rint(f64::from(magnitude) / f64::from(unit)) as u64;
         let width = |unit: f32| u64::BITS - digits(unit).leading_zeros();
         let holds = |bits: u32| input_bits == 0 || bits <= input_bits;
         if values.whole && width(1.0) <= WHOLE_BITS && holds(width(1.0)) {
-            return Ok(code(width(1.0), 1.0));
+            return Ok(code(InputForm::Whole, width(1.0), 1.0));
         }
         if input_bits > 0 {
             let full = if magnitude > 0.0 { libm::exp2(libm::ceil(libm::log2(f64::from(magnitude)))) } else { 1.0 };
-            return Ok(code(input_bits, (full / f64::from((1u32 << input_bits) - 1)) as f32));
+            let unit = (full / f64::from((1u32 << input_bits) - 1)) as f32;
+            return Ok(code(InputForm::Converted, input_bits, unit));
         }
         let bits = width(fixed_point_unit());
         if bits > MOST_BITS {
@@ -85,12 +106,12 @@ impl InputCode {
                  tile.input_bits above 0"
             )));
         }
-        Ok(code(bits, fixed_point_unit()))
+        Ok(code(InputForm::FixedPoint, bits, fixed_point_unit()))
     }
 
     /// Whether inputs are real numbers as they are, without a converter.
     pub fn is_fixed_point(&self) -> bool {
-        self.encoding != Encoding::Poisson && self.unit == fixed_point_unit()
+        self.form == InputForm::FixedPoint
     }
 
     /// Digit planes of a step.
@@ -111,9 +132,12 @@ impl InputCode {
     /// Whether the code says this value: as it is where values are whole, else as near as its unit allows.
     pub fn holds(&self, x: f32) -> bool {
         let integer = self.integer(x);
-        match self.encoding {
-            Encoding::Poisson => x.is_finite(),
-            _ => x.is_finite() && integer.unsigned_abs() <= self.largest() && (self.unit != 1.0 || integer as f32 == x),
+        match self.form {
+            InputForm::Spikes => x.is_finite(),
+            form => {
+                let is_whole = form != InputForm::Whole || integer as f32 == x;
+                x.is_finite() && integer.unsigned_abs() <= self.largest() && is_whole
+            }
         }
     }
 }

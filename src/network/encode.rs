@@ -27,6 +27,16 @@ pub enum Encoding {
     Frames,
 }
 
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Encoding::Poisson => "poisson",
+            Encoding::Direct => "direct",
+            Encoding::Frames => "frames",
+        })
+    }
+}
+
 impl Encoding {
     /// What data of `frame_steps` steps an image takes; the default encoding where none is `asked`.
     pub fn resolve(asked: Option<Encoding>, frame_steps: Option<usize>, steps: usize) -> Result<Encoding> {

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use super::names::is_published;
 use crate::checkpoint::{Checkpoint, Values};
 
 /// Kernel width of every convolution.
 const KERNEL: usize = 3;
 
-/// The names of a checkpoint's tensors that no layer of a network has.
-pub fn others(checkpoint: &Checkpoint) -> Vec<&str> {
-    let of_layer = |name: &str| ["conv", "fc", "bntt"].iter().any(|layer| name.starts_with(layer));
-    checkpoint.tensors.keys().map(String::as_str).filter(|name| !of_layer(name)).collect()
+/// What to say of the tensors of a checkpoint that no layer of a network has.
+pub fn beside_layers(checkpoint: &Checkpoint) -> Option<String> {
+    let names: Vec<&str> = checkpoint.tensors.keys().map(String::as_str).filter(|name| !is_published(name)).collect();
+    let shown = names.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| {
+        format!("tensors of no layer: {shown}; a model takes them where its own constants are the same, or where --ignore names them")
+    })
 }
 
 /// A network in words; where no model can run it, what is missing or in the way.

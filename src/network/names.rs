@@ -39,6 +39,24 @@ const THRESHOLDS: [&str; 5] = ["threshold", "thresh", "v_threshold", "v_th", "vt
 const OTHERS: [(&str, f64); 5] =
     [("graded_spikes_factor", 1.0), ("reset_mechanism_val", 0.0), ("mem", 0.0), ("syn", 0.0), ("bias", 0.0)];
 
+/// Parts of the names of what networks compute with.
+const MEANINGFUL: [&str; 14] = [
+    "mask",
+    "scale",
+    "shift",
+    "delay",
+    "mean",
+    "var",
+    "std",
+    "zero_point",
+    "weight",
+    "bias",
+    "thresh",
+    "leak",
+    "decay",
+    "gain",
+];
+
 /// What a tensor is to a model.
 enum Meaning {
     Used,
@@ -87,7 +105,7 @@ pub(super) fn left_out(model: &Model, checkpoint: &Checkpoint) -> Vec<String> {
 fn meanings<'a>(model: &'a Model, checkpoint: &'a Checkpoint) -> impl Iterator<Item = (&'a str, Meaning)> {
     let layers = model.layers();
     let tensors = checkpoint.tensors.iter().map(move |(name, tensor)| {
-        let meaning = if is_used(&layers, name) {
+        let meaning = if is_used(&layers, name, checkpoint) {
             Meaning::Used
         } else {
             of_tensor(model, &layers, name, &tensor.values, checkpoint)
@@ -98,7 +116,7 @@ fn meanings<'a>(model: &'a Model, checkpoint: &'a Checkpoint) -> impl Iterator<I
     let unread = checkpoint.unread.iter().map(move |(name, kind)| {
         let meaning = match () {
             // An error says so where it is asked for.
-            () if is_used(&layers, name) => Meaning::Used,
+            () if is_used(&layers, name, checkpoint) => Meaning::Used,
             () if belongs(name) => Meaning::Unknown(format!(" ({kind})")),
             () if kind.starts_with("a tensor") => {
                 Meaning::Idle(Some(format!("`{name}`, {kind}, belongs to no layer and is left out")))
@@ -115,13 +133,32 @@ fn meanings<'a>(model: &'a Model, checkpoint: &'a Checkpoint) -> impl Iterator<I
     tensors.chain(unread).chain(numbers)
 }
 
-fn is_used(layers: &[Layer], name: &str) -> bool {
+/// Whether a name is one that a tensor of some published network has.
+pub(super) fn is_published(name: &str) -> bool {
+    let numbered = |layer: &str, kind: &str| layer.strip_prefix(kind).is_some_and(is_number);
+    match name.split('.').collect::<Vec<_>>()[..] {
+        [layer, what] => (numbered(layer, "conv") || numbered(layer, "fc")) && OF_LAYER.contains(&what),
+        [norm, step, what] => {
+            let is_norm = norm == "bntt_fc" || numbered(norm, "bntt") || numbered(norm, "bntt_fc");
+            is_norm && is_number(step) && OF_NORM.contains(&what)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a part of a name is a whole number, written as one.
+fn is_number(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|number| number.to_string() == text)
+}
+
+/// Whether a tensor is read where it is there: a mask only beside a companion array.
+fn is_used(layers: &[Layer], name: &str, checkpoint: &Checkpoint) -> bool {
     layers.iter().any(|layer| match name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.')) {
-        Some(rest) => rest.split_once('.').is_some_and(|(_, what)| OF_NORM.contains(&what)),
-        None => name
-            .strip_prefix(&layer.name)
-            .and_then(|rest| rest.strip_prefix('.'))
-            .is_some_and(|what| OF_LAYER.contains(&what)),
+        Some(rest) => rest.split_once('.').is_some_and(|(step, what)| is_number(step) && OF_NORM.contains(&what)),
+        None => name.strip_prefix(&layer.name).and_then(|rest| rest.strip_prefix('.')).is_some_and(|what| {
+            let has_array = || checkpoint.tensors.contains_key(&format!("{}.WR", layer.name));
+            OF_LAYER.contains(&what) && (what != "mask" || has_array())
+        }),
     })
 }
 
@@ -141,7 +178,7 @@ fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, check
     match constant(model, name, reals) {
         Some(meaning) => meaning,
         None if is_state => Meaning::Idle(None),
-        None if !matches!(values, Values::F32(_)) && !belongs(name) => {
+        None if !matches!(values, Values::F32(_)) && !belongs(name) && !has_meaning(name) => {
             Meaning::Idle(Some(format!("`{name}` holds whole numbers, belongs to no layer, and is left out")))
         }
         None => {
@@ -149,6 +186,12 @@ fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, check
             Meaning::Unknown(if of_layer || belongs(name) { String::new() } else { " (no layer's)".into() })
         }
     }
+}
+
+/// Whether whole numbers of this name may be what a network computes with, such as a pruning's mask or a quantiser's shift.
+fn has_meaning(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
+    MEANINGFUL.iter().any(|word| last.contains(word))
 }
 
 /// What a neuron's constant, or a bias, is to a model; none of another name.

@@ -8,6 +8,7 @@ use ndarray_rand::rand_distr::Uniform;
 use sha2::{Digest, Sha256};
 
 use super::companion::{self, CompanionWeights};
+use super::encode::Encoding;
 use super::looks::looks;
 use super::model::{Layer, Model};
 use super::names::{self, norm_name};
@@ -38,6 +39,19 @@ pub struct Loaded {
     pub hash: String,
     /// What the user should know of it.
     pub notices: Vec<String>,
+    /// How the images of its training were encoded, where its metadata says so.
+    trained_with: Option<String>,
+}
+
+impl Loaded {
+    /// What the user should know of it where images are encoded so.
+    pub fn notices_with(&self, encoding: Encoding) -> Vec<String> {
+        let other = self.trained_with.iter().filter(|trained| **trained != encoding.to_string());
+        let other = other.map(|trained| {
+            format!("the network was trained with the encoding `{trained}`, and its images are sent with `{encoding}`")
+        });
+        self.notices.iter().cloned().chain(other).collect()
+    }
 }
 
 /// One layer's state.
@@ -125,7 +139,8 @@ impl Network {
     pub fn load(model: &Model, checkpoint: &Checkpoint) -> Result<Loaded> {
         let network = Self::from_checkpoint(model, checkpoint)?;
         let notices = [checkpoint.notices.clone(), names::left_out(model, checkpoint)].concat();
-        Ok(Loaded { network, hash: checkpoint.hash(), notices })
+        let trained_with = checkpoint.metadata["configuration"]["encoding"].as_str().map(str::to_owned);
+        Ok(Loaded { network, hash: checkpoint.hash(), notices, trained_with })
     }
 
     /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps, a value that is not finite, or a tensor that would
@@ -137,7 +152,10 @@ impl Network {
             }
             (Error::Mismatch(message), None) if !is_of_layers(model, checkpoint) => match looks(checkpoint) {
                 Ok(looks) => Error::Mismatch(format!("{message}; it looks like another network: {looks}")),
-                Err(missing) => Error::Mismatch(format!("{message}; no model can run it: {missing}")),
+                Err(missing) => {
+                    let prefix = checkpoint.prefix_of_most().map_or(String::new(), |said| format!("; {said}"));
+                    Error::Mismatch(format!("{message}; no model can run it: {missing}{prefix}"))
+                }
             },
             (error, _) => error,
         })

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::atomic;
 use crate::config::Document;
 use crate::error::Result;
 
@@ -83,7 +84,7 @@ pub struct Cell {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub g_min_us: Option<f64>,
     /// The highest conductance over the lowest, in place of `g_min_us`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "finite_or_text")]
     pub on_off_ratio: Option<f64>,
     /// Bits of a cell; wider weights take several, least significant first. 0: a device holds every level.
     pub bits: u32,
@@ -179,6 +180,7 @@ impl Variation {
                 .error(&key, "stands beside `table`, which holds the rows of such a file; leave one of them out"));
         }
         let path = document.base(&key).join(file);
+        atomic::reading(&path)?;
         let failed = |what: String| document.error(&key, format!("{}: {what}", path.display()));
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_path(&path);
         let reader = reader.as_mut().map_err(|e| failed(e.to_string()))?;
@@ -330,6 +332,14 @@ impl Rram {
             || self.read.varies()
             || self.faults.any()
             || (self.drift.any() && (self.drift.nu_sigma != 0.0 || self.drift.retention_sigma != 0.0))
+    }
+}
+
+/// JSON has no infinity: it stands as text.
+fn finite_or_text<S: serde::Serializer>(value: &Option<f64>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match value {
+        Some(value) if value.is_infinite() => serializer.serialize_str("inf"),
+        value => value.serialize(serializer),
     }
 }
 

@@ -76,8 +76,11 @@ impl Profile {
             return refuse("membrane_bits", format!("{membrane_bits}, expected 0 (floats) or 4 to 16 bits"));
         }
         if membrane_bits != 0 && fraction_bits >= membrane_bits {
-            let message = format!("{fraction_bits}, expected fewer than the membrane's {membrane_bits} bits");
-            return refuse("fraction_bits", message);
+            let default = if document.table_at("neuron.fraction_bits").is_none() { " by default" } else { "" };
+            let message = format!(
+                "{fraction_bits}{default}, expected fewer than the membrane's {membrane_bits} bits; set neuron.fraction_bits beside neuron.membrane_bits"
+            );
+            return refuse(if default.is_empty() { "fraction_bits" } else { "membrane_bits" }, message);
         }
         if leak_bits > 8 {
             return refuse("leak_bits", format!("{leak_bits}, expected 0 to 8 bits"));
@@ -290,7 +293,16 @@ impl Rram {
     /// Each kind of variation has its own keys, and no others.
     fn validate_kind(&self, document: &Document, section: &str) -> Result<()> {
         use VariationKind::{Gaussian, Lognormal, PerLevel, Polynomial, Table};
-        let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.variation.{key}"), message));
+        let refuse = |key: &str, message: String| {
+            // A table that a file holds is named by it.
+            let own = format!("{section}.variation.{key}");
+            let files = [format!("{section}.variation.file"), "rram.variation.file".into()];
+            let file = files.into_iter().find(|file| key == "table" && document.table_at(file).is_some());
+            match file.filter(|_| document.table_at(&own).is_none()) {
+                Some(file) => Err(document.error(&file, message.replace(&own, &file))),
+                None => Err(document.error(&own, message)),
+            }
+        };
         let Variation { kind, sigma, sigma_us, levels, coefficients, fitted_us, table, .. } = &self.variation;
         for (key, there, of) in [
             ("sigma", *sigma != 0.0, &[VariationKind::None, Lognormal, Gaussian][..]),

@@ -76,7 +76,8 @@ impl Job {
         let inputs = InputCode::of(encoding, values, profile.tile.input_bits).map_err(document.locate("data"))?;
         let (start, init_hash, of_init) = match &file.init {
             Some(path) => {
-                let Loaded { network, hash, notices } = Network::read(&model, path).map_err(document.locate("init"))?;
+                let Loaded { network, hash, notices, .. } =
+                    Network::read(&model, path).map_err(document.locate("init"))?;
                 (network, Some(hash), notices)
             }
             None => (Network::xavier(&model, file.train.seed), None, vec![]),

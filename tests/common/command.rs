@@ -31,6 +31,12 @@ pub fn start(folder: &Path, words: &str) -> Child {
         .unwrap()
 }
 
+/// Asks it to stop, as Ctrl-C does; whether it was still there. (A minimal machine has no `kill` outside of its shell.)
+pub fn interrupt(child: &Child) -> bool {
+    let kill = format!("kill -INT {}", child.id());
+    std::process::Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().unwrap().success()
+}
+
 pub fn succeeds(folder: &Path, words: &str) -> String {
     let output = crosspike(folder, words);
     assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));

@@ -15,7 +15,7 @@ use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::fallback::WithFallback;
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
-use crosspike::network::code::{InputCode, digit};
+use crosspike::network::code::{InputCode, InputForm, digit};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::numeric::Shape;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
@@ -104,8 +104,10 @@ fn chip_with(keys: &[&str], model: &Model, code: impl Into<InputCode>, seed: u64
 /// Inputs of every kind: as wide as they can be, whole numbers of one digit and of three, and codes of a converter whose digits do not
 /// fill their planes.
 fn codes() -> [InputCode; 6] {
-    let frames = |bits| InputCode { encoding: Encoding::Frames, bits, unit: 1.0, signed: false };
-    let converted = InputCode { encoding: Encoding::Direct, bits: 6, unit: 2.0 / 63.0, signed: true };
+    let frames =
+        |bits| InputCode { encoding: Encoding::Frames, form: InputForm::Whole, bits, unit: 1.0, signed: false };
+    let converted =
+        InputCode { encoding: Encoding::Direct, form: InputForm::Converted, bits: 6, unit: 2.0 / 63.0, signed: true };
     let [poisson, direct, wide] = [Encoding::Poisson, Encoding::Direct, Encoding::Frames].map(InputCode::from);
     [poisson, direct, wide, frames(1), frames(3), converted]
 }

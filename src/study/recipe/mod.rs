@@ -99,7 +99,7 @@ impl Recipe {
         for (i, stage) in recipe.file.stage.clone().iter().enumerate() {
             let Some(checkpoint) = &stage.checkpoint else { continue };
             let place = recipe.document.locate(&format!("stage[{i}].checkpoint"));
-            let notices = Network::read(&recipe.model, checkpoint).map_err(place)?.notices;
+            let notices = Network::read(&recipe.model, checkpoint).map_err(place)?.notices_with(recipe.encoding);
             recipe.notices.extend(notices.into_iter().map(|notice| format!("stage `{}`: {notice}", stage.name)));
         }
         refuse_idle(overrides, &recipe.file)?;

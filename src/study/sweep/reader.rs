@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::SweepFile;
 use super::file::{ADAPT, POINT_KEYS};
 use super::force::in_force;
@@ -247,6 +249,11 @@ impl<'a> Reader<'a> {
 
     /// The hardware of a point, and the document that says so.
     pub fn profile(&mut self, point: &GridPoint) -> Result<(Profile, Document)> {
+        let document = self.profile_document(point)?;
+        Ok((Profile::from_document(&document)?, document))
+    }
+
+    fn profile_document(&mut self, point: &GridPoint) -> Result<Document> {
         // No file: the ideal chip.
         let path = self.path(point, "profile", self.file.profile.as_deref().unwrap_or(Path::new("")));
         if !self.profiles.contains_key(&path) {
@@ -261,7 +268,14 @@ impl<'a> Reader<'a> {
         for (key, value) in point.iter().filter(|(key, _)| !is_own(key) && !key.starts_with("model.")) {
             profile.set_value(key, value.clone(), self.place(key, value), self.document.base("grid"))?;
         }
-        Ok((Profile::from_document(&profile)?, profile))
+        Ok(profile)
+    }
+
+    /// What the profile is where no point sets anything, as JSON: whole, or, where it is no chip by itself, as it is written.
+    pub fn common_profile(&mut self) -> Result<Value> {
+        let document = self.profile_document(&vec![])?;
+        let whole = Profile::from_document(&document).ok().and_then(|profile| serde_json::to_value(profile).ok());
+        Ok(whole.unwrap_or_else(|| json!(document.table())))
     }
 
     /// Gives an error the place where a point, or the sweep, names a file.
@@ -313,22 +327,31 @@ impl<'a> Reader<'a> {
         let checkpoint = &self.checkpoints[&path];
         let hash = checkpoint.hash().to_string();
         let same = |last: &&Arc<Subject>| {
-            (&last.model, &last.checkpoint, last.encoding) == (&model, &hash, encoding)
+            // Files of the same tensors may differ in what their metadata says of a companion array.
+            (&last.model, &last.path, last.encoding) == (&model, &path, encoding)
                 && Arc::ptr_eq(&last.data, &data)
                 && last.names == names
         };
         if let Some(last) = self.last.as_ref().filter(same) {
             return Ok(last.clone());
         }
-        let Loaded { network, notices, .. } =
-            Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
+        let loaded = Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
+        let (notices, Loaded { network, .. }) = (loaded.notices_with(encoding), loaded);
         for notice in notices {
             if !self.remarks.contains(&notice) {
                 self.remarks.push(notice);
             }
         }
-        let subject =
-            Arc::new(Subject { network_hash: network.hash(), model, network, checkpoint: hash, encoding, data, names });
+        let subject = Arc::new(Subject {
+            path,
+            network_hash: network.hash(),
+            model,
+            network,
+            checkpoint: hash,
+            encoding,
+            data,
+            names,
+        });
         self.last = Some(subject.clone());
         Ok(subject)
     }

@@ -1,5 +1,6 @@
 //! A point of a sweep, resolved: what its chips are, the network on them, and the images that judge them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::data::Dataset;
@@ -15,6 +16,8 @@ use crate::train::adapt::Sample;
 pub(super) struct Subject {
     pub model: Model,
     pub network: Network,
+    /// The file that it is from.
+    pub path: PathBuf,
     /// Its [`Network::hash`].
     pub network_hash: String,
     /// The SHA-256 of the checkpoint's tensors.
