@@ -157,7 +157,7 @@ impl<'a> Blueprint<'a> {
         let mut profile = profile.clone();
         let inputs = inputs.into();
         let beside = Beside { model: Some(model), inputs: Some(inputs), hybrid: network.is_hybrid() };
-        let (idle, mut remarks) = (effect::idle(&profile, beside), Vec::new());
+        let (idle, mut remarks) = (effect::idle(&profile, beside), profile.doubts());
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
         }

@@ -174,3 +174,21 @@ fn the_reference_of_keys_names_no_module() {
         }
     }
 }
+
+#[test]
+fn values_that_no_device_has_are_asked_about() {
+    let folder = trained();
+    for (keys, expected) in [
+        ("--set rram.cell.g_max_us=80e-6", "rram.cell.g_max_us = 0.00008 is 1.250e10 ohm: is it in microsiemens?"),
+        ("--set rram.cell.g_max_us=1e6", "is 1.000e0 ohm"),
+        ("--set rram.variation.kind=lognormal --set rram.variation.sigma=10", "0.1 would be 10 %"),
+        ("--set rram.variation.kind=lognormal --set rram.variation.sigma=0.3", ""),
+    ] {
+        let output = crosspike(folder.path(), &format!("{INFER} {CELLS} {keys}"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && said.contains(expected) && said.is_empty() == expected.is_empty(),
+            "{keys}: {said}"
+        );
+    }
+}

@@ -159,7 +159,10 @@ fn the_width_is_that_of_the_whole_set_and_of_every_set_that_the_chip_sees() {
     let inputs =
         |data: &str, keys: &str| infer(folder.path(), data, keys).0["origin"]["configuration"]["inputs"].clone();
     let counts = inputs("frames:counts.npz", "");
-    assert_eq!(counts, serde_json::json!({ "encoding": "frames", "form": "whole", "bits": 3, "unit": 1.0, "signed": false }));
+    assert_eq!(
+        counts,
+        serde_json::json!({ "encoding": "frames", "form": "whole", "bits": 3, "unit": 1.0, "signed": false })
+    );
     assert_eq!(inputs("frames:counts.npz", "--limit 1 --batch 1"), counts, "of the set, not of the images that run");
     let calibrated = "--set adc.range=calibrated --set adc.calibration_images=8 --calibration-data frames:counts.npz";
     assert_eq!(inputs("frames:frames.npz", calibrated), counts, "calibration images run through the chip, too");

@@ -108,7 +108,7 @@ fn check(file: &Path, models: &[Model]) -> Result<Checked> {
                 return Err(document.error(&format!("layer.{name}"), message));
             }
             let idle = effect::idle(&profile, Beside::default());
-            (format!("a profile, `{}`", profile.name), effect::sentences(&idle))
+            (format!("a profile, `{}`", profile.name), [profile.doubts(), effect::sentences(&idle)].concat())
         }
     };
     Ok(Checked { what, notices })
