@@ -192,3 +192,29 @@ fn values_that_no_device_has_are_asked_about() {
         );
     }
 }
+
+#[test]
+fn nothing_on_crossbars_takes_no_time_and_labels_begin_with_0() {
+    let folder = trained();
+    let at = folder.path();
+    let priced = format!("{INFER} --set rram.layers=none --set cost.time_ns.drive=1 --set cost.energy_pj.neuron=1");
+    let text = succeeds(at, &priced);
+    assert!(text.contains(", 0.000 ms") && !text.contains("-0.000"), "{text}");
+    let images = ndarray::Array4::<u8>::from_shape_fn((30, 1, 8, 8), |(n, _, y, x)| (n * 7 + y * 5 + x * 3) as u8);
+    common::command::npz(&at.join("three.npz"), "images", &images);
+    let model = fs::read_to_string(at.join("model.toml")).unwrap().replace("classes = 10", "classes = 2");
+    fs::write(at.join("two.toml"), model).unwrap();
+    let text = refused(
+        at,
+        "train train.toml --out o --set model=two.toml --set data=images:three.npz --set test=images:three.npz",
+    );
+    assert!(text.contains("has 3 classes, the model `digits` 2") && !text.contains("begin with"), "{text}");
+    let mut archive = ndarray_npy::NpzWriter::new(fs::File::create(at.join("from_one.npz")).unwrap());
+    archive.add_array("images", &images).unwrap();
+    archive.add_array("labels", &ndarray::Array1::from_shape_fn(30, |i| i as i64 % 2 + 1)).unwrap();
+    archive.finish().unwrap();
+    let words =
+        "train train.toml --out o --set model=two.toml --set data=images:from_one.npz --set test=images:from_one.npz";
+    let text = refused(at, words);
+    assert!(text.contains("its labels begin with 1, expected 0"), "{text}");
+}

@@ -175,7 +175,7 @@ impl Run<'_> {
                 passes * (drive.unwrap_or(0.0) + turns as f64 * conversion.unwrap_or(0.0))
             };
             let on_rram = (0..self.plans.len()).filter(|i| self.maps[*i].place == Place::Rram);
-            self.steps * on_rram.map(layer).sum::<f64>()
+            self.steps * on_rram.map(layer).fold(0.0, |sum, layer| sum + layer)
         })
     }
 }

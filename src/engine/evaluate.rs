@@ -337,8 +337,10 @@ pub fn check_fit(data: &Dataset, model: &Model) -> Result<()> {
         )));
     }
     if data.classes() > model.classes {
+        let least = data.labels().iter().min().copied().unwrap_or(0);
+        let from_one = if least > 0 { format!("; its labels begin with {least}, expected 0") } else { String::new() };
         return Err(Error::Mismatch(format!(
-            "the data set `{}` has {} classes, the model `{}` {}",
+            "the data set `{}` has {} classes, the model `{}` {}{from_one}",
             data.spec(),
             data.classes(),
             model.name,

@@ -115,6 +115,9 @@ impl Run<'_> {
         if !matches!(error, Error::Interrupted(_)) {
             return error;
         }
+        if self.folder.is_some() {
+            self.monitor.line("storing where the training stands");
+        }
         match self.store(state) {
             Ok(()) => error.leaving(self.folder.map_or("nothing is kept", |_| "the same command goes on from here")),
             Err(failed) => failed,
