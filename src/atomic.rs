@@ -51,6 +51,23 @@ pub(crate) fn reading(path: &Path) -> Result<()> {
     Err(both_ways(output, path))
 }
 
+/// An error if an announced output lies in a folder of results, by a name that may be one of theirs.
+pub(crate) fn beside(folder: &Path) -> Result<()> {
+    let Ok(folder) = std::fs::canonicalize(folder) else { return Ok(()) };
+    let announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_theirs = |file: &Path| {
+        let is_own = file.extension().is_some_and(|ending| ending == "json") && !file.ends_with("origin.json");
+        file.parent() == Some(&folder) && !is_own
+    };
+    match announced.iter().find(|output| is_theirs(&output.file)) {
+        Some(Announced { option, file, .. }) => Err(Error::Usage(format!(
+            "{option} {}: the folder is for the command's results; expected a file elsewhere, or a name of its own that ends in .json",
+            file.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// An error if something is about to be written where the command has read.
 fn unread(path: &Path) -> Result<()> {
     let announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -40,6 +40,7 @@ impl OutputFolder {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
+        atomic::beside(path)?;
         // In this order: another process may be claiming it too, and the origin comes before all other files.
         let empty = !path.exists() || is_empty(path)?;
         let found = read_origin(path);

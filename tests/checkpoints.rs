@@ -61,6 +61,10 @@ fn no_tensor_is_dropped_without_a_word() {
         ("conv1.weight_orig_mask", whole(&[0; 4]), "`conv1.weight_orig_mask`"),
         ("features.0.weight_mask", whole(&[0; 4]), "`features.0.weight_mask`"),
         ("quant1.shift", whole(&[2]), "`quant1.shift`"),
+        ("lif1.tau", whole(&[2]), "`lif1.tau`"),
+        ("q1.zp", whole(&[2]), "`q1.zp`"),
+        ("v_reset", whole(&[1]), "`v_reset`"),
+        ("mask1", whole(&[0; 4]), "`mask1`"),
         ("norm.mean", whole(&[1, 2]), "`norm.mean`"),
         ("bntt1.x.weight", real(&[1.0; 8]), "`bntt1.x.weight`"),
         ("bntt1.01.weight", real(&[1.0; 8]), "`bntt1.01.weight`"),
@@ -89,6 +93,13 @@ fn no_tensor_is_dropped_without_a_word() {
         ("lif1.mem", real(&[0.0; 4]), ""),
         ("conv1.bias", real(&[0.0; 8]), ""),
         ("bntt1.0.bias", real(&[0.0; 8]), ""),
+        ("variant", whole(&[7]), "`variant` holds whole numbers, belongs to no layer, and is left out\n"),
+        ("lr_scale_steps", whole(&[7]), "`lr_scale_steps` holds whole numbers, belongs to no layer, and is left out\n"),
+        (
+            "lif1.mask_count",
+            whole(&[7]),
+            "`lif1.mask_count` holds whole numbers, belongs to no layer, and is left out\n",
+        ),
         ("counter", whole(&[7]), "`counter` holds whole numbers, belongs to no layer, and is left out\n"),
     ];
     for (name, tensor, expected) in idle {
@@ -252,6 +263,14 @@ fn a_prefix_is_taken_off_beside_counters_and_where_ignored_tensors_kept_it() {
     wrap("n_averaged", counter);
     let (fine, text) = said(folder, &infer(""));
     assert!(fine && text.contains("`module.`, which all names") && text.contains("`n_averaged` holds whole"), "{text}");
+    for (name, tensor) in [
+        ("module.num_steps", Tensor { shape: vec![], values: Values::I64(vec![4]) }),
+        ("module.threshold", scalar(1.0)),
+    ] {
+        wrap(name, tensor);
+        let (fine, text) = said(folder, &infer(""));
+        assert!(fine && text.contains("`module.`, which all names"), "{name}: {text}");
+    }
     wrap("attn.weight", scalar(2.0));
     let (fine, text) = said(folder, &infer(""));
     assert!(

@@ -121,9 +121,23 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
     symlink("model.toml", at.join("link")).unwrap();
     let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 4 --backend cpu --profile profile.toml";
     let cells = "--set rram.model=cell --set rram.cell.g_max_us=50 --set rram.variation.kind=table --set rram.variation.file=t.csv --set rram.variation.sigma=0";
-    let before: Vec<_> = ["model.toml", "profile.toml", "c.safetensors", "t.csv", "i.npz", "s.toml"]
-        .map(|f| (f, fs::read(at.join(f)).unwrap()))
-        .into();
+    fs::write(at.join("G.csv"), "1e-5,2e-5\n").unwrap();
+    fs::write(at.join("V.csv"), "0.1\n").unwrap();
+    assert!(crosspike(at, "sweep s.toml --out swept --backend cpu --set limit=4").status.success());
+    let before: Vec<_> = [
+        "model.toml",
+        "profile.toml",
+        "c.safetensors",
+        "t.csv",
+        "i.npz",
+        "s.toml",
+        "G.csv",
+        "V.csv",
+        "run/log.csv",
+        "swept/results.csv",
+    ]
+    .map(|f| (f, fs::read(at.join(f)).unwrap()))
+    .into();
     for (words, option) in [
         (format!("{infer} --json model.toml"), "--json model.toml"),
         (format!("{infer} --json ./link"), "--json"),
@@ -137,6 +151,13 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
         ("map --model model.toml --profile profile.toml --json profile.toml".into(), "--json profile.toml"),
         ("sweep s.toml --out o --json c.safetensors".into(), "--json"),
         ("sweep s.toml --out o --json s.toml".into(), "--json s.toml"),
+        ("tile --conductances G.csv --voltages V.csv --word-ohm 1 --bit-ohm 1 --json G.csv".into(), "--json G.csv"),
+        ("tile --conductances G.csv --voltages V.csv --word-ohm 1 --bit-ohm 1 --json V.csv".into(), "--json V.csv"),
+        ("import c.safetensors same --json same".into(), "goes there too"),
+        ("export swept e.csv --json swept/results.csv".into(), "--json"),
+        ("export swept same.csv --json same.csv".into(), "goes there too"),
+        ("train train.toml --out run --force --json run/checkpoint.safetensors".into(), "the command's results"),
+        ("train train.toml --out run --force --json run/log.csv".into(), "the command's results"),
     ] {
         let output = crosspike(at, &words);
         let said = text(&output.stderr);

@@ -26,9 +26,11 @@ fn shared(checkpoint: &Checkpoint) -> Option<String> {
     };
     let names = || checkpoint.tensors.iter().filter(|(name, tensor)| !is_counter(name, tensor)).map(|(name, _)| name);
     let prefix = names().next()?.split_once('.')?.0;
-    let is_below =
-        |name: &String| name.split_once('.').is_some_and(|(first, rest)| first == prefix && rest.contains('.'));
-    (names().all(is_below) && !is_layer(prefix)).then(|| format!("{prefix}."))
+    let rest = |name: &str| name.split_once('.').filter(|(first, _)| *first == prefix).map(|(_, rest)| rest.to_owned());
+    // What stands at the top of a wrapped network, such as `module.threshold`, goes with its layers; `fc.weight` is a layer's.
+    let is_below = |name: &String| rest(name).is_some_and(|rest| rest.contains('.') || !PARTS.contains(&rest.as_str()));
+    let has_layers = names().filter_map(|name| rest(name)).any(|rest| rest.contains('.'));
+    (has_layers && names().all(is_below) && !is_layer(prefix)).then(|| format!("{prefix}."))
 }
 
 /// What at least three of four names begin with, and the others; none where all do, or where it is a layer.
@@ -42,6 +44,9 @@ pub(super) fn of_most(checkpoint: &Checkpoint) -> Option<(String, Vec<&str>)> {
         checkpoint.tensors.keys().map(String::as_str).filter(|name| !name.starts_with(&prefix)).collect();
     (most && !others.is_empty()).then_some((prefix, others))
 }
+
+/// What stands behind the name of a layer or a norm.
+const PARTS: [&str; 6] = ["weight", "bias", "WR", "mask", "running_mean", "running_var"];
 
 /// Whether a name is one that a layer of the published networks has.
 fn is_layer(name: &str) -> bool {

@@ -46,6 +46,8 @@ pub fn run(args: &Args) -> Result<Said> {
         };
         return Err(Error::file(folder, message));
     }
+    atomic::announce("FILE", to)?;
+    atomic::reading(&table)?;
     export(&table, format, to)?;
     Ok(Said::new(format!("wrote {}", to.display()), json!({ "wrote": to })))
 }

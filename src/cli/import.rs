@@ -42,8 +42,9 @@ pub fn run(args: &Args) -> Result<Said> {
     if atomic::is_file(&args.output) && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }
-    atomic::check(&args.output)?;
     let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
+    // Announced after it is read: a file may be converted where it is.
+    atomic::announce("OUTPUT", &args.output)?;
     let refuse = |missing| Error::file(&args.input, format!("tensors that no model can run: {missing}"));
     let looks = looks(&checkpoint).map_err(refuse)?;
     checkpoint.notices.iter().for_each(|notice| note(notice));

@@ -129,7 +129,7 @@ impl Pixels {
         match (mean, std) {
             (Some(mean), Some(std)) => {
                 let greatest = f64::from(Range::of(values.iter().copied()).greatest);
-                if full.is_none() && greatest < FULL / 2.0 {
+                if full.is_none() && !(FULL / 2.0..=FULL).contains(&greatest) {
                     let message = format!(
                         "run to {greatest}; expected `full`, the value of a white pixel, beside `mean` and `std`"
                     );
@@ -174,6 +174,10 @@ impl Pixels {
     fn source(&self) -> String {
         if !self.measured {
             return "the file's constants".into();
+        }
+        let white = f64::from(self.white);
+        if !self.mean.iter().chain(&self.std).all(|x| white > 0.0 && (0.0..=white).contains(x)) {
+            return "the file's own statistics".into();
         }
         let share = |values: &[f64]| shown(&values.iter().map(|x| x / f64::from(self.white)).collect::<Vec<_>>());
         format!(

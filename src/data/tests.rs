@@ -212,6 +212,16 @@ fn whole_numbered_images_are_pixels_and_normalised_by_what_the_file_says() {
         let error = open("images:i.npz", dir.path(), Split::Test).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+    let wide = raw.mapv(|x| x as u16 * 9000);
+    images_npz(&path, |writer| {
+        writer.add_array("images", &wide).unwrap();
+        ["mean", "std"].iter().for_each(|name| writer.add_array(*name, &ndarray::arr0(0.5f64)).unwrap());
+    });
+    let error = open("images:i.npz", dir.path(), Split::Test).unwrap_err().to_string();
+    assert!(error.contains("run to 63000; expected `full`"), "{error}");
+    images_npz(&path, |writer| writer.add_array("images", &raw.mapv(|x| x - 7)).unwrap());
+    let set = open("images:i.npz", dir.path(), Split::Test).unwrap();
+    assert!(!set.notices().next().unwrap().contains("full="), "no share of a white pixel that is none");
     // As many normalise MNIST, whose pixels are dark: (x − 0.5)/0.5.
     let dark = Array4::from_shape_fn((2, 1, 8, 8), |(n, _, y, x)| if (n + x + 3 * y) % 8 == 0 { 1.0f32 } else { -1.0 });
     images_npz(&path, |writer| writer.add_array("images", &dark).unwrap());

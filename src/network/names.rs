@@ -39,8 +39,8 @@ const THRESHOLDS: [&str; 5] = ["threshold", "thresh", "v_threshold", "v_th", "vt
 const OTHERS: [(&str, f64); 5] =
     [("graded_spikes_factor", 1.0), ("reset_mechanism_val", 0.0), ("mem", 0.0), ("syn", 0.0), ("bias", 0.0)];
 
-/// Parts of the names of what networks compute with.
-const MEANINGFUL: [&str; 14] = [
+/// Words in the names of what networks compute with.
+const MEANINGFUL: [&str; 22] = [
     "mask",
     "scale",
     "shift",
@@ -48,14 +48,24 @@ const MEANINGFUL: [&str; 14] = [
     "mean",
     "var",
     "std",
-    "zero_point",
+    "zero",
+    "zp",
     "weight",
     "bias",
     "thresh",
+    "threshold",
     "leak",
     "decay",
     "gain",
+    "tau",
+    "alpha",
+    "reset",
+    "exponent",
+    "levels",
+    "perm",
 ];
+/// Words in the names of what a training script keeps account of.
+const ACCOUNTS: [&str; 9] = ["count", "num", "steps", "step", "epoch", "epochs", "acc", "best", "lr"];
 
 /// What a tensor is to a model.
 enum Meaning {
@@ -191,7 +201,9 @@ fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, check
 /// Whether whole numbers of this name may be what a network computes with, such as a pruning's mask or a quantiser's shift.
 fn has_meaning(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
-    MEANINGFUL.iter().any(|word| last.contains(word))
+    let has =
+        |list: &[&str]| last.split('_').any(|word| list.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit())));
+    has(&MEANINGFUL) && !has(&ACCOUNTS)
 }
 
 /// What a neuron's constant, or a bias, is to a model; none of another name.
