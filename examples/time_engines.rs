@@ -6,8 +6,8 @@
 //!
 //! Weights and images are random, and the same in every run; the norms' statistics are those of the batch, as after training. A row is
 //! a network on chips of one kind: a median of three runs after one that does not count, inputs encoded beforehand on the CPU where the
-//! CPU uses them, on the adapter where Poisson draws are made there. FILTER is part of a row's
-//! beginning, MULTIPLICATIONS what the adapter is given at a time.
+//! CPU uses them, on the adapter where Poisson draws are made there. FILTER is a part of the rows' beginnings, such as `digits`;
+//! MULTIPLICATIONS are what the adapter is given at a time.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,9 +1,10 @@
 #!/bin/sh
 # What a graphics card has to show: that it is found, that its results are the CPU's bit for bit, and what time it takes.
 #
-#     scripts/gpu_check.sh             builds what it runs
-#     BUILT=FOLDER scripts/gpu_check.sh    runs FOLDER/crosspike, FOLDER/with_tools (the tests) and FOLDER/time_engines
+#     scripts/gpu_check.sh [FILTER]                  builds what it runs
+#     BUILT=FOLDER scripts/gpu_check.sh [FILTER]     runs FOLDER/crosspike, FOLDER/with_tools (the tests) and FOLDER/time_engines
 #
+# FILTER, such as `digits`, names the networks that are timed: all take half an hour on a driver that is software.
 # The tests must run: without an adapter they fail. Figures belong into docs/performance.md, with the card's name and driver.
 set -eu
 cd "$(dirname "$0")/.."
@@ -29,5 +30,5 @@ for backend in cpu gpu auto; do
         --checkpoint tests/golden/bntt/checkpoint.safetensors --data images:tests/golden/bntt/images.npz \
         --profile hw_profiles/rram_4bit.toml --chips 4 --backend $backend
 done
-step "CPU and GPU in turn" "$BUILT/time_engines"
+step "CPU and GPU in turn" "$BUILT/time_engines" "${1:-}"
 exit $failed

@@ -5,8 +5,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use crate::announced;
 use crate::error::{Error, Result};
 
 /// How the name of a file begins that is being written.
@@ -14,86 +14,11 @@ pub(crate) const TEMPORARY: &str = ".crosspike-";
 /// Links that are followed before they are taken for a loop.
 const MOST_LINKS: usize = 40;
 
-/// What a command will write: none of it may be a file that the command reads.
-static ANNOUNCED: Mutex<Vec<Announced>> = Mutex::new(vec![]);
-
-/// The output of an option.
-struct Announced {
-    option: String,
-    /// The file that it goes to, by its whole name.
-    file: PathBuf,
-    /// Whether the command was about to read it.
-    read: bool,
-}
-
-/// Announces the output of an option; an error if nothing can be written there, or if another option's goes there.
-pub(crate) fn announce(option: &str, path: &Path) -> Result<()> {
-    check(path)?;
-    let file = whole(path)?;
-    let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(other) = announced.iter().find(|other| other.file == file && !is_no_file(&file)) {
-        let message = format!("{option} {}: {} goes there too; expected another file", path.display(), other.option);
-        return Err(Error::Usage(message));
-    }
-    announced.push(Announced { option: option.into(), file, read: false });
-    Ok(())
-}
-
-/// An error if a file that is about to be read is one that the command has announced to replace.
-pub(crate) fn reading(path: &Path) -> Result<()> {
-    let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
-    if announced.is_empty() || is_no_file(path) {
-        return Ok(());
-    }
-    let file = std::fs::canonicalize(path).unwrap_or_default();
-    let Some(output) = announced.iter_mut().find(|output| output.file == file) else { return Ok(()) };
-    output.read = true;
-    Err(both_ways(output, path))
-}
-
-/// An error if an announced output lies in a folder of results, by a name that may be one of theirs.
-pub(crate) fn beside(folder: &Path) -> Result<()> {
-    let Ok(folder) = std::fs::canonicalize(folder) else { return Ok(()) };
-    let announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_theirs = |file: &Path| {
-        let is_own = file.extension().is_some_and(|ending| ending == "json") && !file.ends_with("origin.json");
-        file.parent() == Some(&folder) && !is_own
-    };
-    match announced.iter().find(|output| is_theirs(&output.file)) {
-        Some(Announced { option, file, .. }) => Err(Error::Usage(format!(
-            "{option} {}: the folder is for the command's results; expected a file elsewhere, or a name of its own that ends in .json",
-            file.display()
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// An error if something is about to be written where the command has read.
-fn unread(path: &Path) -> Result<()> {
-    let announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
-    match announced.iter().filter(|output| output.read).find(|output| whole(path).is_ok_and(|file| file == output.file))
-    {
-        Some(output) => Err(both_ways(output, path)),
-        None => Ok(()),
-    }
-}
-
-fn both_ways(output: &Announced, path: &Path) -> Error {
-    let Announced { option, .. } = output;
-    let path = path.display();
-    Error::Usage(format!("{option} {path}: the command reads this file, and would replace it; expected another one"))
-}
-
 /// The whole name of the file that a name leads to, which need not be there.
-fn whole(path: &Path) -> Result<PathBuf> {
+pub(crate) fn whole(path: &Path) -> Result<PathBuf> {
     let target = links(path)?.pop().unwrap_or_default();
     let folder = std::fs::canonicalize(folder(&target)).map_err(Error::io(path))?;
     Ok(folder.join(target.file_name().unwrap_or_default()))
-}
-
-/// Whether what is there is a device, a pipe or a folder.
-fn is_no_file(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|there| !there.is_file())
 }
 
 /// An error if nothing can be written to `path`: better before long work than after.
@@ -166,7 +91,7 @@ fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     Ok(file)
 }
 
-/// What is written part by part.
+/// An output that is written part by part.
 pub(crate) struct Output {
     sink: Sink,
     path: PathBuf,
@@ -175,14 +100,14 @@ pub(crate) struct Output {
 enum Sink {
     /// The new content of a file, and the file.
     Beside(BufWriter<tempfile::NamedTempFile>, PathBuf),
-    /// What is no file, or one that has to be written where it is.
+    /// A device or a pipe, or a file that has to be written where it is.
     Open(BufWriter<File>),
 }
 
 impl Output {
     /// Nothing yet; of a file, dropped, it leaves nothing behind.
     pub fn to(path: &Path) -> Result<Self> {
-        unread(path)?;
+        announced::check_unread(path)?;
         let sink = Sink::of(path)?;
         Ok(Output { sink, path: path.to_path_buf() })
     }

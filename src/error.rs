@@ -67,7 +67,7 @@ impl Error {
         move |source| Error::Io { path, source }
     }
 
-    /// The same of work that was given up, with what becomes of it, where nobody has said so yet.
+    /// Says that work was given up, and what becomes of it, where nobody has said so yet.
     pub fn leaving(self, what: &str) -> Self {
         match self {
             Error::Interrupted(message) if message.is_empty() => Error::Interrupted(what.into()),

@@ -46,7 +46,8 @@
 //! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]).
 //! Not modelled: see `docs/hardware.md`, effect by effect.
 
-pub(crate) mod atomic;
+mod announced;
+mod atomic;
 pub mod attack;
 pub mod checkpoint;
 pub mod chip;

@@ -18,7 +18,7 @@ pub enum Access {
 /// Locks an open file until it is dropped; gives false where another process holds it. File systems without locks have none.
 ///
 /// # Errors
-/// What the system says.
+/// The limits that the system states.
 pub fn take(file: &File, access: Access) -> std::io::Result<bool> {
     let taken = match access {
         Access::Alone => file.try_lock(),

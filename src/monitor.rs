@@ -29,7 +29,7 @@ pub fn stopping() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// What unwinds from a [`checkpoint`].
+/// The payload that unwinds from a [`checkpoint`].
 struct GivenUp;
 
 /// A place where long work may be given up, often enough that nobody waits: where the user asked to stop, it unwinds to the

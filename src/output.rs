@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::announced;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::lock::{self, Access};
@@ -40,7 +41,6 @@ impl OutputFolder {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
-        atomic::beside(path)?;
         // In this order: another process may be claiming it too, and the origin comes before all other files.
         let empty = !path.exists() || is_empty(path)?;
         let found = read_origin(path);
@@ -83,11 +83,12 @@ impl OutputFolder {
 
     /// The folder, locked; an error where another process works in it.
     fn hold(path: &Path, access: Access, resumed: bool) -> Result<Self> {
+        announced::check_folder(path)?;
         let lock = lock::hold(&path.join(LOCK), access)?.ok_or_else(|| busy(path))?;
         Ok(OutputFolder { path: path.to_path_buf(), resumed, _lock: Some(Arc::new(lock)) })
     }
 
-    /// The same folder, held alone so far, for others that share it from now on.
+    /// Lets others share the folder, which this process held alone so far.
     fn shared(self, access: Access) -> Result<Self> {
         if let Some(file) = &self._lock {
             lock::take(file, access).map_err(Error::io(&self.path))?;
@@ -271,7 +272,7 @@ mod tests {
         let first = OutputFolder::claim(&path, &one, true, &[], Access::Shared).unwrap();
         assert!(claim(Access::Shared).is_ok());
         drop(first);
-        // What is refused has no lock left in it.
+        // A folder that is refused has no lock left in it.
         let other = root.path().join("other");
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("mine.txt"), "").unwrap();

@@ -99,6 +99,19 @@ fn a_point_that_leaves_a_key_out_shows_what_is_in_force() {
     ] {
         assert_eq!(rows.iter().map(|row| row[key].as_str()).collect::<Vec<_>>(), expected, "{key}");
     }
+    fs::remove_dir_all(folder.join("swept")).unwrap();
+    fs::write(
+        folder.join("off.toml"),
+        "[rram]\nweight_bits = 4\nmodel = \"cell\"\n[rram.cell]\ng_max_us = 50.0\non_off_ratio = inf\n",
+    )
+    .unwrap();
+    let points =
+        "profile = \"off.toml\"\n[[point]]\n\"rram.cell.on_off_ratio\" = 10.0\n[[point]]\n\"rram.weight_bits\" = 3\n";
+    let (fine, said) = sweep(folder, points);
+    assert!(fine, "{said}");
+    let mut table = csv::Reader::from_path(folder.join("swept/summary.csv")).unwrap();
+    let rows = table.deserialize().map(|row: Result<std::collections::HashMap<String, String>, _>| row.unwrap());
+    assert_eq!(rows.map(|row| row["rram.cell.on_off_ratio"].clone()).collect::<Vec<_>>(), ["10.0", "inf"]);
 }
 
 #[test]

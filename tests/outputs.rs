@@ -135,6 +135,9 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
         "V.csv",
         "run/log.csv",
         "swept/results.csv",
+        "swept/trials-1-of-1.csv",
+        "swept/report.html",
+        "swept/accuracy.svg",
     ]
     .map(|f| (f, fs::read(at.join(f)).unwrap()))
     .into();
@@ -156,6 +159,14 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
         ("import c.safetensors same --json same".into(), "goes there too"),
         ("export swept e.csv --json swept/results.csv".into(), "--json"),
         ("export swept same.csv --json same.csv".into(), "goes there too"),
+        (
+            "sweep s.toml --out swept --resume --set limit=4 --json swept/trials-1-of-1.csv".into(),
+            "the command's results",
+        ),
+        ("sweep s.toml --out swept --resume --set limit=4 --json swept/report.html".into(), "the command's results"),
+        ("sweep s.toml --out swept --resume --set limit=4 --json swept/origin.json".into(), "the command's results"),
+        ("report swept --json swept/report.html".into(), "the command's results"),
+        ("report swept --json ./swept/accuracy.svg".into(), "the command's results"),
         ("train train.toml --out run --force --json run/checkpoint.safetensors".into(), "the command's results"),
         ("train train.toml --out run --force --json run/log.csv".into(), "the command's results"),
     ] {
@@ -168,4 +179,10 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
         }
     }
     assert!(crosspike(at, &format!("{infer} --json /dev/null --logits /dev/null")).status.success());
+    assert!(
+        crosspike(at, "sweep s.toml --out swept --resume --backend cpu --set limit=4 --json swept/own.json")
+            .status
+            .success()
+    );
+    assert!(at.join("swept/own.json").is_file());
 }

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::announced;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -102,7 +103,7 @@ impl Checkpoint {
         if path.is_dir() {
             return Err(refuse("is a folder; expected a checkpoint: a PyTorch or safetensors file".into()));
         }
-        atomic::reading(path)?;
+        announced::reading(path)?;
         let size = std::fs::metadata(path).map_err(Error::io(path))?.len();
         memory::check(&format!("reading {}", path.display()), size, "keep the weights alone in the file")?;
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
@@ -120,7 +121,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// What most names begin with, in words with those that do not, which keep it from being taken off.
+    /// The prefix that most names have, in words with the names that lack it, which keep it from being taken off.
     pub fn prefix_of_most(&self) -> Option<String> {
         let (prefix, others) = prefix::of_most(self)?;
         let others = others.iter().take(6).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

@@ -27,13 +27,13 @@ fn shared(checkpoint: &Checkpoint) -> Option<String> {
     let names = || checkpoint.tensors.iter().filter(|(name, tensor)| !is_counter(name, tensor)).map(|(name, _)| name);
     let prefix = names().next()?.split_once('.')?.0;
     let rest = |name: &str| name.split_once('.').filter(|(first, _)| *first == prefix).map(|(_, rest)| rest.to_owned());
-    // What stands at the top of a wrapped network, such as `module.threshold`, goes with its layers; `fc.weight` is a layer's.
+    // A tensor at the top of a wrapped network, such as `module.threshold`, goes with its layers; `fc.weight` is a layer's.
     let is_below = |name: &String| rest(name).is_some_and(|rest| rest.contains('.') || !PARTS.contains(&rest.as_str()));
     let has_layers = names().filter_map(|name| rest(name)).any(|rest| rest.contains('.'));
     (has_layers && names().all(is_below) && !is_layer(prefix)).then(|| format!("{prefix}."))
 }
 
-/// What at least three of four names begin with, and the others; none where all do, or where it is a layer.
+/// The prefix that at least three of four names have, and the other names; none where all have it, or where it is a layer.
 pub(super) fn of_most(checkpoint: &Checkpoint) -> Option<(String, Vec<&str>)> {
     let first = |name: &str| name.split_once('.').map(|(first, _)| format!("{first}."));
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
@@ -45,7 +45,7 @@ pub(super) fn of_most(checkpoint: &Checkpoint) -> Option<(String, Vec<&str>)> {
     (most && !others.is_empty()).then_some((prefix, others))
 }
 
-/// What stands behind the name of a layer or a norm.
+/// The end of a tensor's name, behind the name of a layer or a norm.
 const PARTS: [&str; 6] = ["weight", "bias", "WR", "mask", "running_mean", "running_var"];
 
 /// Whether a name is one that a layer of the published networks has.

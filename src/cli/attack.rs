@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::chips::{ChipArgs, Setup};
 use super::{said::Said, terminal::Terminal};
+use crate::announced;
 use crate::atomic;
 use crate::attack::{Method, Name, Plan, gradient::check_encoding};
 use crate::error::Result;
@@ -49,7 +50,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let steps = args.steps.map(|steps| steps as usize);
     let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
     let method = plan.method()?;
-    args.csv.as_deref().map_or(Ok(()), |path| atomic::announce("--csv", path))?;
+    args.csv.as_deref().map_or(Ok(()), |path| announced::announce("--csv", path))?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let setup = args.chips.read()?;
     let Setup { model, data, encoding, .. } = &setup;

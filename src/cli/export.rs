@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::said::Said;
+use crate::announced;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
@@ -46,8 +47,8 @@ pub fn run(args: &Args) -> Result<Said> {
         };
         return Err(Error::file(folder, message));
     }
-    atomic::announce("FILE", to)?;
-    atomic::reading(&table)?;
+    announced::announce("FILE", to)?;
+    announced::reading(&table)?;
     export(&table, format, to)?;
     Ok(Said::new(format!("wrote {}", to.display()), json!({ "wrote": to })))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::said::Said;
 use super::terminal::note;
+use crate::announced;
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
     // Announced after it is read: a file may be converted where it is.
-    atomic::announce("OUTPUT", &args.output)?;
+    announced::announce("OUTPUT", &args.output)?;
     let refuse = |missing| Error::file(&args.input, format!("tensors that no model can run: {missing}"));
     let looks = looks(&checkpoint).map_err(refuse)?;
     checkpoint.notices.iter().for_each(|notice| note(notice));

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::chips::{ChipArgs, Setup};
 use super::{said::Said, terminal::Terminal};
+use crate::announced;
 use crate::atomic;
 use crate::crossbar::cost::{Spent, SpikeSim};
 use crate::data::Dataset;
@@ -67,7 +68,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    args.logits.as_deref().map_or(Ok(()), |path| atomic::announce("--logits", path))?;
+    args.logits.as_deref().map_or(Ok(()), |path| announced::announce("--logits", path))?;
     let ChipArgs { seed, batch, .. } = args.chips;
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::said::Said;
+use crate::announced;
 use crate::error::Result;
 use crate::report;
 
@@ -18,6 +19,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
+    announced::check_folder(&args.dir)?;
     crate::study::sweep::merge_folder(&args.dir)?;
     let page = report::write(&args.dir)?;
     Ok(Said::new(format!("wrote {}", page.display()), json!({ "wrote": page })))

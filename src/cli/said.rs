@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::announced;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::output::canonical;
@@ -56,14 +57,14 @@ impl Said {
 pub fn check(json: Option<&Path>) -> Result<()> {
     match json.filter(|path| *path != Path::new(STANDARD_OUTPUT)) {
         None => Ok(()),
-        Some(path) => atomic::announce("--json", path).map_err(|error| match error {
+        Some(path) => announced::announce("--json", path).map_err(|error| match error {
             Error::Usage(message) if !message.starts_with("--json") => Error::Usage(format!("--json: {message}")),
             other => other,
         }),
     }
 }
 
-/// What a reader that has gone does without, as `head` has after ten lines, is no failure.
+/// It is no failure that a reader has gone before the end, as `head` has after ten lines.
 fn unless_nobody_reads(written: Result<()>) -> Result<()> {
     match written {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

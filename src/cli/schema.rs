@@ -108,3 +108,21 @@ fn without_links(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SIGNS;
+
+    #[test]
+    fn each_sign_of_a_kind_is_a_key_of_it() {
+        for (key, title) in SIGNS {
+            let (_, schema) = Kind::value_variants()
+                .iter()
+                .map(|kind| kind.schema())
+                .find(|(of, _)| *of == title)
+                .expect("each names a kind");
+            assert!(!schema["properties"][key].is_null(), "`{key}` is no key of {title}");
+        }
+    }
+}

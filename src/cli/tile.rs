@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::said::Said;
-use crate::atomic;
+use crate::announced;
 use crate::crossbar::nodal::{Conduction, LEAST_OHM, MOST_SIEMENS, iterate, transfer};
 use crate::error::{Error, Result};
 use crate::profile::Wires;
@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Result<Said> {
 
 /// The numbers of a CSV file without header, which are all what is expected, and how many a row has.
 fn read(path: &Path, expected: &str, is_expected: impl Fn(f64) -> bool) -> Result<(Vec<f64>, usize)> {
-    atomic::reading(path)?;
+    announced::reading(path)?;
     let refuse = |line: usize, what: String| Err(Error::file(path, format!("line {line}: {what}")));
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)

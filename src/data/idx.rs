@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::Split;
 use super::source::{Body, Contents, Normalisation, Part, Records, Values, check_labels};
-use crate::atomic;
+use crate::announced;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::numeric::Shape;
@@ -137,7 +137,7 @@ fn find(dir: &Path, set: &str, kind: &str) -> Result<PathBuf> {
 fn open_file<const N: usize>(path: &Path, memory_limit: u64) -> Result<(Body, [usize; N])> {
     let header_len = 4 + 4 * N;
     let (body, dims, declared) = if path.extension().is_some_and(|extension| extension == "gz") {
-        atomic::reading(path)?;
+        announced::reading(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
         let packed = file.metadata().map_err(Error::io(path))?.len();
         let mut decoder = MultiGzDecoder::new(BufReader::new(file));

@@ -11,7 +11,7 @@ use std::path::Path;
 use ndarray_npy::npy::header::Header;
 use zip::ZipArchive;
 
-use crate::atomic;
+use crate::announced;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::numeric::half;
@@ -95,7 +95,7 @@ impl<'a> Archive<'a> {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder; expected a NumPy archive, FILE.npz"));
         }
-        atomic::reading(path)?;
+        announced::reading(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
         let zip = ZipArchive::new(BufReader::new(file))
             .map_err(|error| Error::file(path, format!("expected an npz archive (numpy.savez): {error}")))?;

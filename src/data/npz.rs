@@ -2,7 +2,8 @@
 //!
 //! Real images are normalised already, and are taken as they are. Whole numbers (and booleans) are pixels, and are normalised,
 //! channel by channel: `(x/full − mean)/std` where the archive has `mean` and `std`, `[C]` or `[]`, with `full` the value of a white
-//! pixel, 255 unless it says so too; else by mean and standard deviation of all its pixels. Frames are taken as they are.
+//! pixel, which may be left out where the brightest pixel lies from 127.5 to 255 (then it is 255); else by mean and standard deviation
+//! of all its pixels. Frames are taken as they are.
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::atomic;
+use crate::announced;
 use crate::error::{Error, Result};
 use crate::monitor::checkpoint;
 use crate::numeric::{Range, Shape};
@@ -198,7 +198,7 @@ impl Body {
 
     /// Loads a file of up to `memory_limit` bytes; leaves a larger one on disk.
     pub fn open(path: &Path, memory_limit: u64) -> Result<Body> {
-        atomic::reading(path)?;
+        announced::reading(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
         let size = file.metadata().map_err(Error::io(path))?.len();
         if size > memory_limit {

@@ -222,7 +222,7 @@ fn whole_numbered_images_are_pixels_and_normalised_by_what_the_file_says() {
     images_npz(&path, |writer| writer.add_array("images", &raw.mapv(|x| x - 7)).unwrap());
     let set = open("images:i.npz", dir.path(), Split::Test).unwrap();
     assert!(!set.notices().next().unwrap().contains("full="), "no share of a white pixel that is none");
-    // As many normalise MNIST, whose pixels are dark: (x − 0.5)/0.5.
+    // Many normalise MNIST so, whose pixels are dark: (x − 0.5)/0.5.
     let dark = Array4::from_shape_fn((2, 1, 8, 8), |(n, _, y, x)| if (n + x + 3 * y) % 8 == 0 { 1.0f32 } else { -1.0 });
     images_npz(&path, |writer| writer.add_array("images", &dark).unwrap());
     assert!(open("images:i.npz", dir.path(), Split::Test).unwrap().notices().next().is_none());

@@ -173,7 +173,7 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// The same on several chips of one blueprint, together.
+    /// Runs several chips of one blueprint together.
     pub fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         interruptible(|| self.run_all(chips))
     }

@@ -37,7 +37,7 @@ impl WithFallback {
         if self.lost.get().is_some() { &self.cpu } else { &self.gpu }
     }
 
-    /// What the GPU gave, or the error that it is; none where its device is lost.
+    /// The result that the GPU gave, or its error; none where its device is lost.
     fn unless_lost<T>(&self, given: Result<T>) -> Result<Option<T>> {
         match given {
             Err(error @ Error::Lost(_)) => {

@@ -27,7 +27,7 @@ pub const MOST_BITS: u32 = 28;
 /// Whole numbers of more digits than these are not small: they are left to a converter.
 const WHOLE_BITS: u32 = 16;
 
-/// What the numbers of an input are.
+/// The meaning of an input's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputForm {
@@ -46,7 +46,7 @@ pub enum InputForm {
 pub struct InputCode {
     /// How images become inputs.
     pub encoding: Encoding,
-    /// What their numbers are.
+    /// The meaning of their numbers.
     pub form: InputForm,
     /// Binary digits of a magnitude.
     pub bits: u32,

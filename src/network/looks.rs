@@ -8,7 +8,7 @@ use crate::checkpoint::{Checkpoint, Values};
 /// Kernel width of every convolution.
 const KERNEL: usize = 3;
 
-/// What to say of the tensors of a checkpoint that no layer of a network has.
+/// The sentence about the tensors of a checkpoint that no layer of a network has.
 pub fn beside_layers(checkpoint: &Checkpoint) -> Option<String> {
     let names: Vec<&str> = checkpoint.tensors.keys().map(String::as_str).filter(|name| !is_published(name)).collect();
     let shown = names.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

@@ -44,7 +44,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What the user should know of it where images are encoded so.
+    /// The warning that the user should have where images are encoded so.
     pub fn notices_with(&self, encoding: Encoding) -> Vec<String> {
         let other = self.trained_with.iter().filter(|trained| **trained != encoding.to_string());
         let other = other.map(|trained| {

@@ -5,6 +5,7 @@
 
 mod adc;
 mod cost;
+mod doubts;
 mod neuron;
 mod rram;
 mod sram;

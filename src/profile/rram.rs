@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::atomic;
+use crate::announced;
 use crate::config::Document;
 use crate::error::Result;
 
@@ -180,7 +180,7 @@ impl Variation {
                 .error(&key, "stands beside `table`, which holds the rows of such a file; leave one of them out"));
         }
         let path = document.base(&key).join(file);
-        atomic::reading(&path)?;
+        announced::reading(&path)?;
         let failed = |what: String| document.error(&key, format!("{}: {what}", path.display()));
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).trim(csv::Trim::All).from_path(&path);
         let reader = reader.as_mut().map_err(|e| failed(e.to_string()))?;

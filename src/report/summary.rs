@@ -6,7 +6,7 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use crate::atomic;
+use crate::announced;
 use crate::error::{Error, Result};
 
 /// The columns that follow the settings in `summary.csv`. Accuracy is in percent. Columns after these are shown as they
@@ -141,7 +141,7 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Opens a table; none if there is no such file.
     pub fn open(path: &'a Path) -> Result<Option<Self>> {
-        atomic::reading(path)?;
+        announced::reading(path)?;
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -53,7 +53,7 @@ pub(super) struct Case<'a> {
     pub data: &'a Dataset,
     /// Those that converters' ranges are profiled on, where the profile asks for that.
     pub profiled: Option<&'a Dataset>,
-    /// What every chip's norms are adapted on.
+    /// The images that every chip's norms are adapted on.
     pub adapt: Option<(&'a Sample, &'a Dataset)>,
     pub exit: Option<ExitRule>,
     /// An attack with one ε.

@@ -20,7 +20,7 @@ const WEIGHT_BYTES: u64 = 256 << 20;
 const CHIPS: u64 = 16;
 /// Images of a submission.
 const IMAGES: u64 = 1 << 15;
-/// Multiplications of blocks of columns, in the time of one where a thread takes a pixel by itself: 3 to 9 were measured at a tenth of
+/// Multiplications of blocks of columns, in the time of one where a thread takes a pixel by itself: 3 to 9 were measured at a quarter of
 /// rows with a pulse (docs/performance.md), and more of them take longer, for the others are skipped.
 const BY_THREAD: u64 = 12;
 

@@ -54,7 +54,7 @@ impl GpuEngine {
         self
     }
 
-    /// The same for multiplications of what the device is given at a time.
+    /// The multiplications that the device is given at a time.
     #[doc(hidden)]
     pub fn hurried(mut self, multiplications: u64) -> Self {
         self.context.limits.multiplications = multiplications;

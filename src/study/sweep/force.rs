@@ -59,8 +59,9 @@ fn shift(sram: &Sram) -> String {
 
 fn ratio(cell: &Cell) -> String {
     match cell.on_off_ratio {
-        Some(ratio) => shown(&plain(ratio)),
-        None if cell.lowest_us() == 0.0 => "inf".into(),
+        Some(ratio) if ratio.is_finite() => shown(&plain(ratio)),
+        _ if cell.lowest_us() == 0.0 => "inf".into(),
+        Some(ratio) => ratio.to_string(),
         None => shown(&plain(cell.g_max_us / cell.lowest_us())),
     }
 }

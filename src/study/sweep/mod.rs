@@ -77,7 +77,7 @@ impl Sweep {
         let (file, grid) = SweepFile::from_document(&document)?;
         let mut reader = Reader::new(&file, &document, overrides)?;
         let points = grid.iter().map(|point| reader.setting(point)).collect::<Result<Vec<_>>>()?;
-        // What points have in common need not be a chip by itself: they may set what it lacks.
+        // The part that points have in common need not be a chip by itself: they may set what it lacks.
         let (profile, notices) = (reader.common_profile()?, reader.notices(&points)?);
         let first = first_of(&points);
         let Subject { model, checkpoint, encoding, data, .. } = &*points[0].subject;

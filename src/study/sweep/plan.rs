@@ -78,7 +78,7 @@ impl Sweep {
         Ok(Plan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
     }
 
-    /// What a trial at a point takes, of the time of some images, on as many chips as the engine runs together.
+    /// The time of a trial at a point, in the time of some images, on as many chips as the engine runs together.
     fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
         let case = setting.case(self.file.seed);
         let (images, blueprint) = (case.data.len(), case.calibrated()?);

@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
         Ok(profile)
     }
 
-    /// What the profile is where no point sets anything, as JSON: whole, or, where it is no chip by itself, as it is written.
+    /// The profile where no point sets anything, as JSON: whole, or, where it is no chip by itself, as it is written.
     pub fn common_profile(&mut self) -> Result<Value> {
         let document = self.profile_document(&vec![])?;
         let whole = Profile::from_document(&document).ok().and_then(|profile| serde_json::to_value(profile).ok());

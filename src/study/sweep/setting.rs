@@ -24,7 +24,7 @@ pub(super) struct Subject {
     pub checkpoint: String,
     pub encoding: Encoding,
     pub data: Arc<Dataset>,
-    /// What names those images, and the training images beside them.
+    /// The identity of those images, and of the training images beside them.
     pub names: [Named; 2],
 }
 
@@ -33,9 +33,9 @@ pub(super) struct Setting {
     pub shown: Vec<(String, String)>,
     pub profile: Profile,
     pub subject: Arc<Subject>,
-    /// What converters' ranges are profiled on, where any are.
+    /// The images that converters' ranges are profiled on, where any are.
     pub profiled: Option<Arc<Dataset>>,
-    /// What every chip's norms are adapted on.
+    /// The images that every chip's norms are adapted on.
     pub adapt: Option<(Sample, Arc<Dataset>)>,
     pub exit: Option<ExitRule>,
     /// Area of a chip in square millimetre, where the profile says.
@@ -44,12 +44,12 @@ pub(super) struct Setting {
 }
 
 impl Setting {
-    /// What is set, or in force, at a key of the sweep's points.
+    /// The value that is set, or in force, at a key of the sweep's points.
     pub fn shown_at(&self, key: &str) -> &str {
         self.shown.iter().find(|(other, _)| other == key).map_or("", |(_, value)| value)
     }
 
-    /// What determines its trials, with the seed of the sweep.
+    /// Everything that determines its trials, with the seed of the sweep.
     pub fn case(&self, seed: u64) -> Case<'_> {
         let Subject { model, network, network_hash, encoding, data, .. } = &*self.subject;
         Case {

@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::atomic;
+mod words;
+
+#[cfg(test)]
+pub(crate) use self::words::SIGNS;
+use self::words::{in_words, kind_besides, nearest};
+use crate::announced;
 use crate::error::{Error, Result};
 
 /// Keys of which one is enough, by the ends of their dotted names: what is set takes the place of what a file has.
@@ -13,23 +18,6 @@ const ALTERNATIVES: [[&str; 2]; 3] = [
     ["cell.g_min_us", "cell.on_off_ratio"],
     ["variation.sigma", "variation.sigma_us"],
     ["variation.file", "variation.table"],
-];
-
-/// Keys that only one kind of file has, at its top.
-const SIGNS: [(&str, &str); 13] = [
-    ("classes", "a model"),
-    ("layers", "a model"),
-    ("rram", "a profile"),
-    ("tile", "a profile"),
-    ("adc", "a profile"),
-    ("wires", "a profile"),
-    ("sram", "a profile"),
-    ("cost", "a profile"),
-    ("stage", "a recipe"),
-    ("grid", "a sweep"),
-    ("point", "a sweep"),
-    ("sample", "a sweep"),
-    ("train", "a training file"),
 ];
 
 /// A TOML file, or a text with a name, with overrides applied on top.
@@ -57,7 +45,7 @@ impl Document {
         if file.is_dir() {
             return Err(Error::file(file, "is a folder; expected a TOML file"));
         }
-        atomic::reading(file)?;
+        announced::reading(file)?;
         let bytes = std::fs::read(file).map_err(Error::io(file))?;
         let text = String::from_utf8(bytes).map_err(|_| Error::file(file, "not UTF-8 text; expected a TOML file"))?;
         Self::parse_text(file, text)
@@ -149,7 +137,7 @@ impl Document {
         }
         table.insert(last.into(), value);
         for other in ALTERNATIVES.iter().filter_map(|pair| other_of(pair, key)) {
-            // What is set twice is refused where it is used.
+            // A key that is set twice is refused where it is used.
             if !self.overrides.iter().any(|set| set.key == other) && remove(&mut self.table, &other).is_some() {
                 self.displaced.push(other);
             }
@@ -209,7 +197,7 @@ impl Document {
             if let Some(nearest) = nearest(&message) {
                 message += &format!("; did you mean `{nearest}`?");
             } else if e.path().iter().len() <= 1 && message.starts_with("unknown field") {
-                message += &self.kind_besides(&message);
+                message += &kind_besides(&self.table, &message);
             }
             let mut key = e.path().to_string();
             if let Some(unknown) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next())
@@ -222,14 +210,6 @@ impl Document {
             }
             self.error(&key, message)
         })
-    }
-
-    /// The kind that the file seems to be of, by a key that a message about an unknown one does not expect.
-    fn kind_besides(&self, message: &str) -> String {
-        let (_, expected) = message.split_once(", expected ").unwrap_or_default();
-        let is_sign = |key: &str| self.table.contains_key(key) && !expected.contains(&format!("`{key}`"));
-        let sign = SIGNS.iter().find(|(key, _)| is_sign(key));
-        sign.map_or(String::new(), |(key, kind)| format!("; a file with `{key}` is {kind}"))
     }
 
     /// An error about `key`, with the place where it stands or the override that set it.
@@ -349,32 +329,6 @@ fn other_of([one, other]: &[&str; 2], key: &str) -> Option<String> {
     instead(one, other).or_else(|| instead(other, one))
 }
 
-/// A message with a word for each of Rust's types and for the ways of TOML to write a value.
-fn in_words(message: &str) -> String {
-    const TYPES: [(&str, &str); 9] = [
-        ("u8", "a whole number from 0 to 255"),
-        ("u32", "a whole number from 0 on"),
-        ("u64", "a whole number from 0 on"),
-        ("usize", "a whole number from 0 on"),
-        ("i32", "a whole number"),
-        ("i64", "a whole number"),
-        ("f32", "a number"),
-        ("f64", "a number"),
-        ("a boolean", "true or false"),
-    ];
-    let (what, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
-    let Some((_, words)) = TYPES.iter().find(|(name, _)| *name == expected) else { return message.into() };
-    let kinds = [("string", "text"), ("floating point", "number"), ("integer", "number"), ("boolean", "value")];
-    let what = ["invalid type: ", "invalid value: "].iter().find_map(|start| what.strip_prefix(start)).map_or(
-        what.into(),
-        |given| {
-            let kind = kinds.iter().find(|(kind, _)| given.starts_with(kind));
-            kind.map_or(given.into(), |(kind, word)| given.replacen(kind, word, 1).replace('`', ""))
-        },
-    );
-    format!("{what}, expected {words}")
-}
-
 /// Whether `key` is `section` or lies in it.
 fn is_within(key: &str, section: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -392,16 +346,6 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();
     (before.matches('\n').count() + 1, line.chars().count() + 1)
-}
-
-/// Of the names that a message about an unknown one expects, the one that is most like it, where it is much like it.
-fn nearest(message: &str) -> Option<&str> {
-    let (unknown, expected) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
-    let unknown = unknown.split('`').nth(1)?;
-    let known = expected.split('`').skip(1).step_by(2);
-    let likeness = |known: &str| strsim::jaro_winkler(unknown, known);
-    let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.8).then_some(best)
 }
 
 #[cfg(test)]

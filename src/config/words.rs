@@ -1,0 +1,64 @@
+//! The words of errors about a document: plain ones for Rust's types, a name that is near, a kind of file that it looks like.
+
+use toml::Table;
+
+/// Keys at the top of a file by which its kind is known: by the first of them that it has.
+pub(crate) const SIGNS: [(&str, &str); 13] = [
+    ("classes", "a model"),
+    ("layers", "a model"),
+    ("rram", "a profile"),
+    ("tile", "a profile"),
+    ("adc", "a profile"),
+    ("wires", "a profile"),
+    ("sram", "a profile"),
+    ("cost", "a profile"),
+    ("stage", "a recipe"),
+    ("grid", "a sweep"),
+    ("point", "a sweep"),
+    ("sample", "a sweep"),
+    ("train", "a training file"),
+];
+
+/// A message with a word for each of Rust's types and for the ways of TOML to write a value.
+pub(super) fn in_words(message: &str) -> String {
+    const TYPES: [(&str, &str); 9] = [
+        ("u8", "a whole number from 0 to 255"),
+        ("u32", "a whole number from 0 on"),
+        ("u64", "a whole number from 0 on"),
+        ("usize", "a whole number from 0 on"),
+        ("i32", "a whole number"),
+        ("i64", "a whole number"),
+        ("f32", "a number"),
+        ("f64", "a number"),
+        ("a boolean", "true or false"),
+    ];
+    let (what, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+    let Some((_, words)) = TYPES.iter().find(|(name, _)| *name == expected) else { return message.into() };
+    let kinds = [("string", "text"), ("floating point", "number"), ("integer", "number"), ("boolean", "value")];
+    let what = ["invalid type: ", "invalid value: "].iter().find_map(|start| what.strip_prefix(start)).map_or(
+        what.into(),
+        |given| {
+            let kind = kinds.iter().find(|(kind, _)| given.starts_with(kind));
+            kind.map_or(given.into(), |(kind, word)| given.replacen(kind, word, 1).replace('`', ""))
+        },
+    );
+    format!("{what}, expected {words}")
+}
+
+/// The kind that a file seems to be of, by a key at its top that a message about an unknown one does not expect.
+pub(super) fn kind_besides(table: &Table, message: &str) -> String {
+    let (_, expected) = message.split_once(", expected ").unwrap_or_default();
+    let is_sign = |key: &str| table.contains_key(key) && !expected.contains(&format!("`{key}`"));
+    let sign = SIGNS.iter().find(|(key, _)| is_sign(key));
+    sign.map_or(String::new(), |(key, kind)| format!("; a file with `{key}` is {kind}"))
+}
+
+/// Of the names that a message about an unknown one expects, the one that is most like it, where it is much like it.
+pub(super) fn nearest(message: &str) -> Option<&str> {
+    let (unknown, expected) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
+    let unknown = unknown.split('`').nth(1)?;
+    let known = expected.split('`').skip(1).step_by(2);
+    let likeness = |known: &str| strsim::jaro_winkler(unknown, known);
+    let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) > 0.8).then_some(best)
+}
