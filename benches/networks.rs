@@ -13,6 +13,7 @@ use crosspike::chip::{Blueprint, Chip};
 use crosspike::engine::Engine;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
+use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::Recipe;
 use crosspike::train::pass::{Setting, pass};
@@ -31,7 +32,8 @@ fn main() {
         let model = Model::read(Path::new(&format!("models/{name}.toml")), &[]).expect("the model is there");
         let profile = Profile::ideal(&[]).expect("the ideal chip has no settings");
         let layers = model.layers();
-        let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
+        let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).expect("the network fits");
+        let setting = Setting { plan: &plan, calibration: None, losses: &[] };
         let mut network = Network::xavier(&model, 1);
         let batch = Batch {
             values: (0..images * model.input.len()).map(|i| 2.0 * number(1, i)).collect(),

@@ -18,6 +18,7 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::error::{Error, Result};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
+use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::rng::{Stream, Substream, stream_key};
 use crosspike::train::pass::{Setting, pass};
@@ -85,8 +86,8 @@ fn random(seed: u64, count: usize) -> Vec<f32> {
 
 /// A network of random weights whose norms have seen the inputs.
 fn settled(model: &Model, inputs: &Inputs) -> Result<Network> {
-    let (profile, layers) = (Profile::ideal(&[])?, model.layers());
-    let setting = Setting { model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
+    let plan = ChipPlan::new(&Profile::ideal(&[])?, model, inputs.encoder.code)?;
+    let setting = Setting { plan: &plan, calibration: None, losses: &[] };
     let mut network = Network::xavier(model, 1);
     let first = pass(&setting, &network, inputs, &vec![0; inputs.batch.len()], None)?;
     for (layer, statistics) in network.layers.iter_mut().zip(&first.statistics) {

@@ -25,6 +25,7 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{Evaluation, check_fit, read_batch};
 use crosspike::error::Result;
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
+use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::Recipe;
 use crosspike::train::pass::{Setting, pass};
@@ -89,8 +90,8 @@ fn batch(args: &Args) -> Result<Value> {
     let inputs =
         |run: u64| Inputs::new(Encoder::new(Encoding::Poisson, model.input, 1, run), images.clone(), model.steps);
     let profile = Profile::ideal(&[])?;
-    let layers = model.layers();
-    let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
+    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
+    let setting = Setting { plan: &plan, calibration: None, losses: &[] };
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {
         let (mut trained, mut sgd) = (network.clone(), Sgd::new(&network));

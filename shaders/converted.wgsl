@@ -1,4 +1,4 @@
-// Columns behind converters, or of cells that are read afresh every step: src/crossbar/partials.rs. A thread sums four columns of one pixel, tile by tile in the
+// Columns behind converters, or of cells that are read afresh every step: src/forward/partials.rs. A thread sums four columns of one pixel, tile by tile in the
 // published order of rows, converts each tile's sums and adds up their codes; then it joins the companion array's products.
 // Partial sums are exact, codes and products are integers. Inputs above 1 go bit by bit, or as pulses at once.
 

@@ -1,4 +1,4 @@
-// Leaky integrate-and-fire: src/engine/cpu/neurons.rs. A thread scans four columns of one pooling window of one image
+// Leaky integrate-and-fire: src/forward/neurons.rs. A thread scans four columns of one pooling window of one image
 // over all steps, membranes in registers: u = leak*u + (gain*sum + offset), in floats or fixed point; a spike iff u > threshold;
 // then u = u - threshold. The window's spikes are summed before they are written. What does not fill a window at the right and
 // lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.

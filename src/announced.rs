@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::atomic;
 use crate::error::{Error, Result};
+use crate::target;
 
 /// The outputs of this process, in the order of their announcement.
 static ANNOUNCED: Mutex<Vec<Announced>> = Mutex::new(vec![]);
@@ -23,8 +23,8 @@ struct Announced {
 
 /// Announces the output of an option; an error if nothing can be written there, or if another option's goes there.
 pub(crate) fn announce(option: &str, path: &Path) -> Result<()> {
-    atomic::check(path)?;
-    let file = atomic::whole(path)?;
+    target::check(path)?;
+    let file = target::whole(path)?;
     let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(other) = announced.iter().find(|other| other.file == file && !is_no_file(&file)) {
         let message = format!("{option} {}: {} goes there too; expected another file", path.display(), other.option);
@@ -69,7 +69,7 @@ pub(crate) fn check_unread(path: &Path) -> Result<()> {
     match announced
         .iter()
         .filter(|output| output.read)
-        .find(|output| atomic::whole(path).is_ok_and(|file| file == output.file))
+        .find(|output| target::whole(path).is_ok_and(|file| file == output.file))
     {
         Some(output) => Err(both_ways(output, path)),
         None => Ok(()),

@@ -5,20 +5,24 @@
 //! ([`Programmed`]), and each step's gain and offset, which stay digital, behind the converter.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::crossbar::arrays::{Arrays, Programmed, Site};
+use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
-use crate::crossbar::mapping::{Place, place};
+use crate::crossbar::programmed::Programmed;
+use crate::crossbar::reading::Reading;
+use crate::crossbar::site::Site;
 use crate::crossbar::{budget, sram};
 use crate::device::Draw;
 use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::{Loaded, xavier};
-use crate::network::{Drive, InputCode, Layer, Lif, Model, Network};
+use crate::network::{InputCode, LayerKind, Lif, Model, Network};
 use crate::numeric::Shape;
+use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::{Profile, Scheme, SramInit, TileInputs};
 use crate::rng::Stream;
 
@@ -44,16 +48,12 @@ pub struct Chip {
 }
 
 /// One layer as an engine sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ProgrammedLayer {
     /// The plan it follows.
-    pub plan: Layer,
+    pub plan: Arc<LayerPlan>,
     /// Its arrays.
     pub arrays: Programmed,
-    /// What drives its word lines.
-    pub drive: Drive,
-    /// The value of one integer of the input.
-    pub input_unit: f32,
     /// Gain per step and channel, `[steps, columns]`; empty for the readout. Counts the input's unit in.
     pub gain: Vec<f32>,
     /// Offset per step and channel, `[steps, columns]`; empty for the readout.
@@ -62,13 +62,23 @@ pub struct ProgrammedLayer {
     pub sram_elements: usize,
 }
 
+/// Layers are equal where they do the same: where their weights stand does not count.
+impl PartialEq for ProgrammedLayer {
+    fn eq(&self, other: &Self) -> bool {
+        let does = |layer: &Self| {
+            (layer.plan.layer.clone(), layer.plan.site.drive, layer.plan.input_unit, layer.sram_elements)
+        };
+        let norms = |layer: &Self| [layer.gain.clone(), layer.offset.clone()];
+        does(self) == does(other) && norms(self) == norms(other) && self.arrays == other.arrays
+    }
+}
+
 /// What a chip is made from, checked once for a whole series of chips.
 #[derive(Debug)]
 pub struct Blueprint<'a> {
-    profile: Profile,
+    plan: ChipPlan,
     model: &'a Model,
     network: &'a Network,
-    inputs: InputCode,
     sram: Option<(Network, String)>,
     seed: u64,
     idle: Idle,
@@ -92,52 +102,61 @@ impl Chip {
         self.layers.iter().any(|layer| layer.arrays.each().len() > 1)
     }
 
+    /// Layers before the first that is fully connected.
+    pub fn convolutions(&self) -> usize {
+        self.layers.iter().take_while(|layer| layer.plan.kind == LayerKind::Conv).count()
+    }
+
     fn read_by(blueprint: &Blueprint, draw: Draw) -> Result<Chip> {
-        if blueprint.profile.wants_calibration() && blueprint.calibration.is_none() {
+        if blueprint.profile().wants_calibration() && blueprint.calibration.is_none() {
             return Err(Error::Mismatch(
                 "adc.range = \"calibrated\" needs ranges that were profiled on training images; expected a calibration"
                     .into(),
             ));
         }
-        Self::programmed(blueprint, &blueprint.profile, Some(draw))
+        Self::programmed(blueprint, &blueprint.plan, Some(draw))
     }
 
     /// The chip without variation: behind ideal converters, or those of the full range.
     pub(crate) fn nominal(blueprint: &Blueprint, converters: bool) -> Result<Chip> {
-        let mut profile = blueprint.profile.clone();
+        let mut profile = blueprint.profile().clone();
         if !converters {
             profile.adc.bits = 0;
         }
-        Self::programmed(blueprint, &profile, None)
+        Self::programmed(blueprint, &blueprint.plan.on(&profile)?, None)
     }
 
-    fn programmed(blueprint: &Blueprint, profile: &Profile, draw: Option<Draw>) -> Result<Chip> {
-        let Blueprint { model, network, inputs: code, .. } = *blueprint;
+    fn programmed(blueprint: &Blueprint, plan: &ChipPlan, draw: Option<Draw>) -> Result<Chip> {
         let calibration = blueprint.calibration.as_ref();
-        let neuron = Lif::of(model.neuron, &profile.neuron);
-        let plans = model.layers();
-        let arrays = plans.iter().enumerate().map(|(i, plan)| blueprint.arrays(i, plan, draw));
+        let ChipPlan { layers, profile, neuron, code, .. } = plan;
+        let arrays = (0..layers.len()).map(|index| blueprint.arrays(index, draw));
         let mut arrays = arrays.collect::<Result<Vec<Arrays>>>()?;
-        if let Some(budget) = blueprint.profile.sram.budget_bytes {
+        if let Some(budget) = profile.sram.budget_bytes {
             budget::fit(&mut arrays, budget);
         }
         let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
         let write_pulses = arrays.iter().map(|arrays| arrays.cells.pulses).sum();
-        let programmed = plans.into_iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
-            let input_unit = if i == 0 { code.unit } else { plan.input_unit() };
-            let drive = plan.drive((i == 0).then_some(code));
+        let programmed = layers.iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
             let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
+            let reading = Reading { converters, draw, steps: blueprint.steps() };
             let sram_elements = arrays.sram_elements();
-            let site = Site { profile, index: i as u32, plan: &plan, drive, converters, draw, steps: model.steps };
-            let arrays = arrays.finish(&site)?;
-            let norm = network.layers[i].norm.as_ref();
-            let (gain, offset) = norm.map(|norm| norm.fold(input_unit, &plan.name)).transpose()?.unwrap_or_default();
+            let arrays = Programmed::new(&plan.site, &arrays, reading)?;
+            let norm = blueprint.network.layers[i].norm.as_ref();
+            let (gain, offset) =
+                norm.map(|norm| norm.fold(plan.input_unit, &plan.name)).transpose()?.unwrap_or_default();
             let (gain, offset) = neuron.norms(gain, offset);
-            Ok(ProgrammedLayer { plan, arrays, drive, input_unit, gain, offset, sram_elements })
+            Ok(ProgrammedLayer { plan: plan.clone(), arrays, gain, offset, sram_elements })
         });
-        let layers = programmed.collect::<Result<_>>()?;
-        let Model { input, steps, .. } = *model;
-        Ok(Chip { layers, input, steps, neuron, code, inputs: profile.tile.inputs, sram_bytes, write_pulses })
+        Ok(Chip {
+            layers: programmed.collect::<Result<_>>()?,
+            input: plan.input(),
+            steps: plan.steps(),
+            neuron: *neuron,
+            code: *code,
+            inputs: profile.tile.inputs,
+            sram_bytes,
+            write_pulses,
+        })
     }
 }
 
@@ -151,40 +170,21 @@ impl<'a> Blueprint<'a> {
         inputs: impl Into<InputCode>,
         seed: u64,
     ) -> Result<Self> {
-        let layers = model.layers();
-        profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
-        Lif::check(model.neuron, &profile.neuron)?;
-        let mut profile = profile.clone();
         let inputs = inputs.into();
         let beside = Beside { model: Some(model), inputs: Some(inputs), hybrid: network.is_hybrid() };
-        let (idle, mut remarks) = (effect::idle(&profile, beside), profile.doubts());
+        let plan = ChipPlan::new(profile, model, inputs)?;
+        let (idle, mut remarks) = (effect::idle(profile, beside), profile.doubts());
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
         }
-        if profile.converts() && inputs.is_fixed_point() && place(&profile, &layers[0]) == Place::Rram {
+        if plan.layers[0].site.converts() && inputs.is_fixed_point() {
             remarks.push(format!(
                 "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a converter (DAC)",
                 inputs.bits
             ));
         }
-        if network.is_hybrid() {
-            profile.amend(|_, sram| {
-                sram.init = SramInit::default();
-                sram.budget_bytes = None;
-                *sram = sram.stated(network.form);
-            });
-            for (layer, state) in layers.iter().zip(&network.layers) {
-                let on_rram = place(&profile, layer) == Place::Rram;
-                if on_rram != state.sram.is_some() {
-                    return Err(Error::Mismatch(format!(
-                        "the checkpoint is a hybrid but `{0}.WR` is {1} while the profile puts `{0}` {2}; expected `rram.layers` to name the layers that have a WR",
-                        layer.name,
-                        if on_rram { "missing" } else { "there" },
-                        if on_rram { "on RRAM" } else { "in digital logic" },
-                    )));
-                }
-            }
-        }
+        let plan = if network.is_hybrid() { hybrid(plan, network)? } else { plan };
+        let profile = &plan.profile;
         let sram = match &profile.sram.init {
             SramInit::Checkpoint(file) if profile.has_companions() && !network.is_hybrid() => {
                 let Loaded { network, hash, notices, .. } = Network::read(model, Path::new(file))?;
@@ -193,7 +193,7 @@ impl<'a> Blueprint<'a> {
             }
             _ => None,
         };
-        Ok(Blueprint { profile, model, network, inputs, sram, seed, idle, remarks, calibration: None })
+        Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None })
     }
 
     /// The same with converters of these ranges.
@@ -216,14 +216,19 @@ impl<'a> Blueprint<'a> {
         self.calibration.as_ref()
     }
 
+    /// Profile and model, resolved.
+    pub fn plan(&self) -> &ChipPlan {
+        &self.plan
+    }
+
     /// The hardware in force.
     pub fn profile(&self) -> &Profile {
-        &self.profile
+        &self.plan.profile
     }
 
     /// What the first layer's inputs are.
     pub fn inputs(&self) -> InputCode {
-        self.inputs
+        self.plan.code
     }
 
     /// The network's shape.
@@ -238,11 +243,11 @@ impl<'a> Blueprint<'a> {
 
     /// Why a key has no effect here, whether it is set or not; none where it has one.
     pub fn why(&self, key: &str) -> Option<&'static str> {
-        effect::why(&self.profile, self.beside(), key)
+        effect::why(self.profile(), self.beside(), key)
     }
 
     fn beside(&self) -> Beside<'_> {
-        Beside { model: Some(self.model), inputs: Some(self.inputs), hybrid: self.network.is_hybrid() }
+        Beside { model: Some(self.model), inputs: Some(self.inputs()), hybrid: self.network.is_hybrid() }
     }
 
     /// What else the user should know before reading results.
@@ -257,8 +262,8 @@ impl<'a> Blueprint<'a> {
 
     /// What determines its chips and what they do, beside the network's tensors: no key without an effect, and no path.
     pub fn identity(&self) -> Value {
-        let Blueprint { model, inputs, seed, .. } = self;
-        let mut profile = self.profile.clone();
+        let Blueprint { model, seed, .. } = self;
+        let (mut profile, inputs) = (self.profile().clone(), self.inputs());
         profile.amend(|_, sram| {
             if let SramInit::Checkpoint(file) = &mut sram.init {
                 file.clear();
@@ -277,11 +282,7 @@ impl<'a> Blueprint<'a> {
 
     /// Whether chips differ: without variation on any layer all are the same one.
     pub fn varies(&self) -> bool {
-        let Blueprint { profile, .. } = self;
-        let varies = |layer: &Layer| {
-            place(profile, layer) == Place::Rram && (profile.rram_of(&layer.name).varies() || profile.adc.errs())
-        };
-        self.model.layers().iter().any(varies)
+        self.plan.varies()
     }
 
     /// The chips' time steps.
@@ -291,40 +292,58 @@ impl<'a> Blueprint<'a> {
 
     /// A layer's companion array before it is quantised; none for the residual, which every chip makes of its own
     /// read-back.
-    pub fn companion(&self, index: usize, plan: &Layer) -> Option<CompanionWeights> {
+    pub fn companion(&self, index: usize) -> Option<CompanionWeights> {
         let state = &self.network.layers[index];
         let all = |latent: Vec<f32>| Some(CompanionWeights { latent, kept: None });
-        match (&state.sram, &self.sram, &self.profile.sram.init) {
+        match (&state.sram, &self.sram, &self.profile().sram.init) {
             (Some(own), ..) => Some(own.clone()),
             (None, Some((other, _)), _) => all(other.layers[index].rram.clone()),
             (None, None, SramInit::Residual) => None,
             (None, None, SramInit::Zeros) => all(vec![0.0; state.rram.len()]),
-            (None, None, SramInit::Xavier) => all(xavier(plan, self.seed, Stream::SramInit, index as u64)),
+            (None, None, SramInit::Xavier) => {
+                all(xavier(&self.plan.layers[index], self.seed, Stream::SramInit, index as u64))
+            }
             (None, None, SramInit::Rram | SramInit::Checkpoint(_)) => all(state.rram.clone()),
         }
     }
 
     /// Cells of its RRAM layers and their weights as bytes: what a companion array's size is compared with.
     pub fn rram_bytes(&self) -> f64 {
-        let on_rram = |layer: &&Layer| place(&self.profile, layer) == Place::Rram;
-        let bits = |layer: &Layer| match self.profile.rram_of(&layer.name) {
+        let bits = |site: &Site| match &site.rram {
             rram if rram.effective_scheme() == Scheme::Ternary => 2,
             rram if rram.effective_scheme() == Scheme::Float => 32,
             rram => rram.weight_bits,
         };
-        let layers = self.model.layers();
-        layers
-            .iter()
-            .filter(on_rram)
-            .map(|layer| (layer.rows() * layer.columns()) as f64 * f64::from(bits(layer)) / 8.0)
-            .sum()
+        let on_rram = self.plan.sites().filter(|site| site.is_on_rram());
+        on_rram.map(|site| site.weights() as f64 * f64::from(bits(site)) / 8.0).sum()
     }
 
     /// A layer's arrays; without a draw, cells hold their targets.
-    pub(crate) fn arrays(&self, index: usize, plan: &Layer, draw: Option<Draw>) -> Result<Arrays> {
-        let has_companion = self.profile.sram_of(&plan.name).bits > 0 && place(&self.profile, plan) == Place::Rram;
-        let companion = if has_companion { self.companion(index, plan) } else { None };
+    pub(crate) fn arrays(&self, index: usize, draw: Option<Draw>) -> Result<Arrays> {
+        let site = &self.plan.layers[index].site;
+        let companion = if site.has_companion() { self.companion(index) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
-        Arrays::program(&self.profile, plan, index as u32, &self.network.layers[index].rram, source, draw, None)
+        Arrays::program(site, &self.network.layers[index].rram, source, draw, None)
     }
+}
+
+/// The plan of a hybrid network: how its arrays were trained is in force where the profile leaves it open, and how they begin is not.
+fn hybrid(plan: ChipPlan, network: &Network) -> Result<ChipPlan> {
+    let mut profile = plan.profile.clone();
+    profile.amend(|_, sram| {
+        sram.init = SramInit::default();
+        sram.budget_bytes = None;
+        *sram = sram.stated(network.form);
+    });
+    for (site, state) in plan.sites().zip(&network.layers) {
+        if site.is_on_rram() != state.sram.is_some() {
+            return Err(Error::Mismatch(format!(
+                "the checkpoint is a hybrid but `{0}.WR` is {1} while the profile puts `{0}` {2}; expected `rram.layers` to name the layers that have a WR",
+                site.name,
+                if site.is_on_rram() { "missing" } else { "there" },
+                if site.is_on_rram() { "on RRAM" } else { "in digital logic" },
+            )));
+        }
+    }
+    plan.on(&profile)
 }

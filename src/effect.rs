@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::crossbar::mapping::{Place, place};
+use crate::crossbar::site::Place;
 use crate::network::code::InputForm;
 use crate::network::{Encoding, InputCode, Model, Neuron};
+use crate::plan::place;
 use crate::profile::{
     AdcRange, CellMapping, DeviceModel, Layers, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation,
     VariationKind,

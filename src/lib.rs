@@ -18,11 +18,12 @@
 //! |---|---|
 //! | commands | [`cli`]: a file a command; parse, call the library, print |
 //! | results | [`study`]: sweeps, pipelines, points, trials, tables, exports · [`report`]: the HTML page |
-//! | adversary | [`attack`]: images perturbed by the gradient through a chip, and its accuracy on them |
-//! | work | [`train`]: surrogate-gradient BPTT · [`engine`]: inference on the CPU and the GPU, evaluation · [`attack`]: adversarial images |
-//! | chip | [`chip`]: programs a network onto hardware · [`effect`]: which keys change anything |
-//! | network, crossbar | [`network`]: topology, BNTT, encoders · [`crossbar`]: tiles, companion SRAM, column sums |
-//! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`checkpoint`]: weights in and out · [`data`]: data sets |
+//! | backward | [`train`]: surrogate-gradient BPTT · [`attack`]: images perturbed by the gradient through a chip, and its accuracy on them |
+//! | inference | [`engine`]: on the CPU and the GPU, evaluation, calibration |
+//! | forward | [`forward`]: the CPU's execution, operands, products, converters, neurons: one walk for inference, calibration and training |
+//! | chip | [`plan`]: profile and model resolved, layer by layer · [`chip`]: programs a plan · [`effect`]: which keys change anything |
+//! | crossbar | [`crossbar`]: tiles, lines, converters, companion SRAM, what it costs: hardware and nothing else |
+//! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`network`]: topology, norms, neurons, encoders · [`checkpoint`]: weights in and out · [`data`]: data sets |
 //! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`memory`] · [`lock`] · [`error`] |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file.
@@ -59,6 +60,7 @@ pub mod device;
 pub mod effect;
 pub mod engine;
 pub mod error;
+pub mod forward;
 pub mod kernels;
 pub mod lock;
 pub mod memory;
@@ -66,8 +68,10 @@ pub mod monitor;
 pub mod network;
 pub mod numeric;
 pub mod output;
+pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod rng;
 pub mod study;
+mod target;
 pub mod train;

@@ -14,8 +14,8 @@ use common::{batch, golden};
 use crosspike::checkpoint::Checkpoint;
 use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
-use crosspike::crossbar::arrays::Programmed;
 use crosspike::crossbar::converted::{Adder, Converted, Side};
+use crosspike::crossbar::programmed::Programmed;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::calibrate::with_ranges_of;
 use crosspike::engine::cpu::CpuEngine;
@@ -79,7 +79,7 @@ impl Hash {
         self.programmed(&layer.arrays);
         self.f32(&layer.gain);
         self.f32(&layer.offset);
-        self.f32(&[layer.input_unit]);
+        self.f32(&[layer.plan.input_unit]);
         self.i64(&[layer.sram_elements as i64]);
     }
 

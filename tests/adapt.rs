@@ -194,7 +194,7 @@ fn the_statistics_of_a_nominal_float_chip_are_the_plain_mean_over_the_batches() 
             assert_eq!(before.arrays, after.arrays, "weights stay");
             for (i, (gain, offset)) in after.gain.iter().zip(&after.offset).enumerate() {
                 let share = f64::from(norm.gamma[i]) / (f64::from(norm.var[i]) + f64::from(NORM_EPSILON)).sqrt();
-                assert!((f64::from(*gain) / (share * f64::from(after.input_unit)) - 1.0).abs() < 1e-6);
+                assert!((f64::from(*gain) / (share * f64::from(after.plan.input_unit)) - 1.0).abs() < 1e-6);
                 assert!((f64::from(*offset) + share * f64::from(norm.mean[i])).abs() < 1e-5);
             }
             assert_ne!(before.gain, after.gain);

@@ -121,7 +121,7 @@ fn reference(chip: &Chip, input: &Maps, label: usize, spike: &Spike) -> Referenc
         potentials.push(layer_potentials);
         spikes.push(layer_spikes);
     }
-    let share = f64::from(readout.input_unit) / chip.steps as f64;
+    let share = f64::from(readout.plan.input_unit) / chip.steps as f64;
     let last = connections(readout);
     let mut logits = vec![0.0; readout.plan.columns()];
     for pulses in &maps[spiking.len()] {
@@ -212,7 +212,7 @@ fn the_gradient_is_that_of_plain_backpropagation_through_time() {
             let encoder = Encoder::new(encoding, model.input, 7, 1);
             let inputs = Inputs::new(encoder, images(model.input, 3), model.steps);
             let labels = [0, 3, 1];
-            let found = WhiteBox::new(&chip).unwrap().gradient(&inputs, &labels);
+            let found = WhiteBox::new(&chip).unwrap().gradient(&inputs, &labels).unwrap();
             let engine = CpuEngine::default();
             let outcome = engine.load(std::slice::from_ref(&chip)).unwrap().run(&inputs).unwrap().remove(0);
             assert_eq!(found.logits, outcome.logits, "{what}, {encoding:?}: the chip's own logits");
@@ -368,7 +368,7 @@ fn values_from_a_file_move_in_their_own_units_and_without_clipping() {
     let example = attack.examples(&white_box, &batch, &labels).unwrap().remove(0);
     let gradient = {
         let encoder = Encoder::new(Encoding::Direct, model.input, 1, 1);
-        white_box.gradient(&Inputs::new(encoder, batch.clone(), model.steps), &labels).values
+        white_box.gradient(&Inputs::new(encoder, batch.clone(), model.steps), &labels).unwrap().values
     };
     assert!(gradient.iter().any(|g| *g != 0.0));
     for ((x, original), g) in example.values.iter().zip(&batch.values).zip(&gradient) {

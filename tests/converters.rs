@@ -130,8 +130,8 @@ fn columns_of_a_tile_that_follow_one_another_share_a_converter() {
     let errors = ["adc.gain_sigma=0.1", "adc.offset_sigma=1", "adc.columns_shared=4", "rram.layers=all"];
     let (model, profile) = (model(), hardware(&[&keys[..], &errors].concat()));
     let chip = Chip::program(&Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap(), 0).unwrap();
-    let map = &map(&model, &profile)[1];
     let layer = &chip.layers[1];
+    let map = map(&layer.plan.site);
     let (columns, slice) = (layer.plan.columns(), &layer.arrays.converted().unwrap().slices[0]);
     assert!(columns > 20 && map.row_splits > 1);
     let mut converters = BTreeSet::new();

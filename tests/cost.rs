@@ -13,6 +13,7 @@ use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::exit::Exit;
 use crosspike::engine::price::Price;
 use crosspike::network::{Encoder, Encoding};
+use crosspike::plan::ChipPlan;
 
 /// Constants of one picojoule, square micrometre and nanosecond each, on cells behind 6-bit converters.
 const PRICED: [&str; 23] = [
@@ -174,9 +175,8 @@ fn what_is_not_known_is_said() {
 fn area_follows_tiles_and_converters() {
     let at = |more: &[&str]| {
         let (model, profile) = (model(), hardware(&[&PRICED[..], more].concat()));
-        let maps = map(&model, &profile);
-        let layers = model.layers();
-        let areas = layers.iter().zip(&maps).map(|(plan, map)| area(&profile, plan, map));
+        let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap();
+        let areas = plan.sites().map(|site| area(&profile, site, &map(site)));
         areas.fold([0.0; 3], |sum, area| {
             let of = |part: &str| area.get(part).copied().unwrap_or(0.0);
             [sum[0] + of("cell"), sum[1] + of("adc"), sum[2] + of("sram_bit")]

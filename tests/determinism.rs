@@ -8,12 +8,12 @@ use std::path::Path;
 
 use common::{batch, profile};
 use crosspike::chip::{Blueprint, Chip};
-use crosspike::crossbar::sums::Kernel;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::Engine;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::error::Error;
+use crosspike::forward::sums::Kernel;
 use crosspike::lock::Access;
 use crosspike::monitor::{Monitor, Silent};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};

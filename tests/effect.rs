@@ -10,7 +10,7 @@ use common::golden;
 use crosspike::chip::Blueprint;
 use crosspike::config::Document;
 use crosspike::crossbar::cost::chip_area_mm2;
-use crosspike::crossbar::mapping::{Place, place};
+use crosspike::crossbar::site::Place;
 use crosspike::data::{Dataset, Split};
 use crosspike::effect;
 use crosspike::engine::Counts;
@@ -20,6 +20,7 @@ use crosspike::engine::evaluate::Evaluation;
 use crosspike::engine::price::Price;
 use crosspike::network::companion::CompanionWeights;
 use crosspike::network::{Encoder, Encoding, InputCode, Model, Network};
+use crosspike::plan::place;
 use crosspike::profile::Profile;
 
 /// Two values of every key, and one word for those that are names.
@@ -260,7 +261,7 @@ impl Trial<'_> {
         let engine = CpuEngine::default();
         let evaluation = Evaluation::on(&engine, self.data, Encoder::new(inputs, model.input, 7, 0), model.steps);
         let price = Price::of(&blueprint);
-        let mut result = format!("{:?} mm² ", chip_area_mm2(blueprint.profile(), &model));
+        let mut result = format!("{:?} mm² ", chip_area_mm2(blueprint.profile(), blueprint.plan().sites()));
         evaluation
             .series(&blueprint, 0..2, |_, chip| {
                 let programming = profile.cost.energy_pj.write_pulse.map(|pj| pj * chip.write_pulses as f64);

@@ -5,9 +5,9 @@ mod common;
 
 use common::{QUANTISERS, expected, meets_the_goldens, network, profile};
 use crosspike::crossbar::sram::{self, Source};
-use crosspike::crossbar::sums::Kernel;
 use crosspike::device::{ProgrammedCells, quantise::quantise};
 use crosspike::engine::cpu::CpuEngine;
+use crosspike::forward::sums::Kernel;
 
 #[test]
 fn the_cpu_engine_meets_every_golden_evaluation() {

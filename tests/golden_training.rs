@@ -6,6 +6,7 @@ mod common;
 use common::{batch, expected, golden, model, network, profile};
 use crosspike::checkpoint::{Checkpoint, Values};
 use crosspike::network::{Encoder, Encoding, Inputs, Network};
+use crosspike::plan::ChipPlan;
 use crosspike::train::config::{Prune, Recipe};
 use crosspike::train::pass::{PassOutcome, Setting, pass};
 use crosspike::train::prune::Groups;
@@ -19,9 +20,9 @@ fn train(bits: u32, steps: usize, decay: f32) -> (Network, PassOutcome) {
 /// The same from another checkpoint, on other hardware.
 fn train_from(file: &str, overrides: &[&str], steps: usize, decay: f32) -> (Network, PassOutcome) {
     let model = model();
-    let layers = model.layers();
     let profile = profile(overrides);
-    let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
+    let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
+    let setting = Setting { plan: &plan, calibration: None, losses: &[] };
     let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
@@ -108,14 +109,14 @@ fn parameters_after_three_steps_are_the_golden_ones() {
 #[test]
 fn ternary_gradients_stop_at_latent_weights_of_one() {
     let model = model();
-    let layers = model.layers();
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
     let mut network = network("checkpoint.safetensors");
     network.layers[1].rram[0] = 1.5;
     let gradient = |scheme: &str| {
         let profile = profile(&["rram.weight_bits=4", &format!("rram.scheme={scheme}")]);
-        let setting = Setting { model: &model, layers: &layers, profile: &profile, calibration: None, losses: &[] };
+        let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
+        let setting = Setting { plan: &plan, calibration: None, losses: &[] };
         pass(&setting, &network, &inputs, &labels, None).unwrap().gradients[1].weights.clone()
     };
     let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));

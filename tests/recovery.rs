@@ -14,6 +14,7 @@ use crosspike::device::Draw;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::Evaluation;
 use crosspike::network::{Encoder, Encoding, Network};
+use crosspike::plan::ChipPlan;
 use crosspike::train::adapt::{Adaptation, Sample};
 use crosspike::train::companion;
 use crosspike::train::config::{Prune, Recipe, Stage};
@@ -126,7 +127,8 @@ fn pruning_empties_what_threshold_and_lasso_ask_for() {
             .filter_map(|(plan, layer)| Some(Sparsity::of(plan, layer.sram.as_ref()?, 4)))
             .collect();
         assert_eq!(sparsity[0].kept, sparsity[0].elements, "the first layer keeps all");
-        let image = Image::of(&profile, &model, &network).unwrap();
+        let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap();
+        let image = Image::of(plan.sites(), &network).unwrap();
         (sparsity[1..].iter().copied().reduce(|a, b| a + b).unwrap(), image)
     };
     let ((few, small), (many, large)) = (pruned(0.3, 0.0), pruned(0.01, 0.0));

@@ -12,6 +12,7 @@ use crosspike::chip::{Blueprint, Chip};
 use crosspike::crossbar::nodal::{Conduction, iterate, transfer};
 use crosspike::crossbar::wires::LineLoss;
 use crosspike::network::{Encoding, Network};
+use crosspike::plan::ChipPlan;
 use crosspike::profile::Wires;
 use crosspike::train::config::Recipe;
 
@@ -192,8 +193,8 @@ fn training_with_lines_prepares_for_them() {
 fn the_nominal_loss_is_what_the_nominal_chip_loses() {
     let keys = [&CELLS[..], &["rram.weight_bits=4", "wires.word_ohm=20", "wires.bit_ohm=20"]].concat();
     let (model, profile) = (model(), profile(&keys));
-    let plan = &model.layers()[1];
-    let loss = LineLoss::of(&profile, plan, &baseline().layers[1].rram).unwrap().unwrap();
+    let plan = &ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap().layers[1];
+    let loss = LineLoss::of(&plan.site, &baseline().layers[1].rram).unwrap().unwrap();
     let shares = &loss.slices[0].plus;
     assert!(shares.iter().all(|share| (0.0..1.0).contains(share)), "lines take, and give nothing");
     // The first row of a tile is the farthest from the bit lines' ground.

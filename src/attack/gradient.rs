@@ -11,11 +11,13 @@
 use ndarray::Array2;
 
 use crate::chip::{Chip, ProgrammedLayer};
-use crate::crossbar::sums::{Input, Kernel};
 use crate::error::{Error, Result};
+use crate::forward::sums::Kernel;
+use crate::forward::walk::{Signal, Walker, walk};
 use crate::kernels::digits::LANES;
+use crate::network::pulses::Pulses;
 use crate::network::{Encoding, Inputs};
-use crate::train::layer::{LayerPass, Operands, Signal};
+use crate::train::layer::{LayerPass, Operands};
 use crate::train::pass::Readout;
 
 /// A chip as an attacker sees it who knows everything of it.
@@ -51,12 +53,8 @@ impl<'a> WhiteBox<'a> {
     /// Makes a chip's matrices ready for products in both directions.
     pub fn new(chip: &'a Chip) -> Result<Self> {
         check_encoding(chip.code.encoding)?;
-        let operands = |(i, layer): (usize, &ProgrammedLayer)| {
-            let input = if i == 0 { Input::Encoded } else { Input::Pulses };
-            let ProgrammedLayer { plan, arrays, drive, input_unit, .. } = layer;
-            Operands::new(plan, arrays, (*drive, *input_unit), input, Kernel::Auto, true)
-        };
-        Ok(WhiteBox { chip, operands: chip.layers.iter().enumerate().map(operands).collect() })
+        let operands = |layer: &ProgrammedLayer| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, true);
+        Ok(WhiteBox { chip, operands: chip.layers.iter().map(operands).collect() })
     }
 
     /// The chip.
@@ -68,27 +66,22 @@ impl<'a> WhiteBox<'a> {
     ///
     /// # Panics
     /// If there is no image, or inputs, labels and chip do not fit together.
-    pub fn gradient(&self, inputs: &Inputs, labels: &[u32]) -> InputGradient {
-        let Chip { layers, steps, neuron, code, .. } = self.chip;
+    pub fn gradient(&self, inputs: &Inputs, labels: &[u32]) -> Result<InputGradient> {
+        let Chip { layers, steps, code, .. } = self.chip;
         let sizes = (inputs.batch.len(), *steps);
         assert!(sizes == (labels.len(), inputs.steps) && sizes.0 > 0, "{sizes:?} images and steps");
         assert!(inputs.encoder.code == *code && inputs.encoder.shape == self.chip.input, "other inputs");
-        let (readout, spiking) = layers.split_last().expect("a chip has a readout");
-        let mut signal = Signal::Encoded(inputs);
-        let mut passes = Vec::new();
-        for (layer, operands) in spiking.iter().zip(&self.operands) {
-            let folded = (&layer.gain[..], &layer.offset[..]);
-            let mut pass = LayerPass::forward_folded(&layer.plan, *neuron, sizes, operands, folded, signal);
-            signal = Signal::Pulses(pass.pulses());
-            passes.push(pass);
-        }
-        let readout = Readout::run(&readout.plan, &self.operands[spiking.len()], &signal, *steps, labels, 1.0);
+        let mut forward = Forward { white_box: self, sizes, passes: vec![] };
+        let last = layers.len() - 1;
+        let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
+        let passes = forward.passes;
+        let readout = Readout::run(&layers[last].plan, &self.operands[last], &signal, *steps, labels, 1.0);
         let gradient = passes
             .into_iter()
             .rev()
             .fold(readout.backward_to_inputs(), |gradient, pass| pass.backward_folded(gradient));
         let values = gradient.iter().enumerate().flat_map(|(b, pulses)| self.through_encoder(inputs, b, pulses));
-        InputGradient { loss: readout.loss, values: values.collect(), logits: readout.logits }
+        Ok(InputGradient { loss: readout.loss, values: values.collect(), logits: readout.logits })
     }
 
     /// ∂loss/∂x of image `b` from ∂loss/∂pulses `[steps, blocks, pixels, 16]`.
@@ -109,5 +102,25 @@ impl<'a> WhiteBox<'a> {
             slope(*x) * sum
         };
         inputs.batch.image(b).iter().enumerate().map(value).collect()
+    }
+}
+
+/// A walk that keeps what the way back needs.
+struct Forward<'a, 'b> {
+    white_box: &'a WhiteBox<'b>,
+    /// Images and steps.
+    sizes: (usize, usize),
+    passes: Vec<LayerPass<'a>>,
+}
+
+impl<'a> Walker<'a> for Forward<'a, '_> {
+    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
+        let WhiteBox { chip, operands } = self.white_box;
+        let layer = &chip.layers[l];
+        let folded = (&layer.gain[..], &layer.offset[..]);
+        let mut pass = LayerPass::forward_folded(&layer.plan, chip.neuron, self.sizes, &operands[l], folded, signal);
+        let pulses = pass.pulses();
+        self.passes.push(pass);
+        Ok(pulses)
     }
 }

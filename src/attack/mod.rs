@@ -129,21 +129,26 @@ impl Attack {
         batch.check(code)?;
         let gradient = |batch: &Batch, step: usize| {
             let encoder = Encoder::new(code, input, self.seed, step as u64 + 1);
-            chip.gradient(&Inputs::new(encoder, batch.clone(), steps), labels).values
+            let found = chip.gradient(&Inputs::new(encoder, batch.clone(), steps), labels)?;
+            Ok::<_, Error>(found.values)
         };
         // The first step starts from the same images at every ε.
-        let mut first = None;
+        let mut first: Option<Vec<f32>> = None;
         let pixels = input.height * input.width;
         let example = |epsilon: &f64| {
             let balls = self.balls(*epsilon, batch, pixels);
             let mut example = batch.clone();
             for step in 0..if *epsilon == 0.0 { 0 } else { self.method.steps() } {
+                if first.is_none() {
+                    first = Some(gradient(batch, 0)?);
+                }
                 let made;
-                let gradient = if step == 0 {
-                    &*first.get_or_insert_with(|| gradient(batch, 0))
-                } else {
-                    made = gradient(&example, step);
-                    &made
+                let gradient = match &first {
+                    Some(first) if step == 0 => first,
+                    _ => {
+                        made = gradient(&example, step)?;
+                        &made
+                    }
                 };
                 for ((x, g), Ball { low, high, step }) in example.values.iter_mut().zip(gradient).zip(&balls) {
                     *x = (*x + step * sign(*g)).clamp(*low, *high);

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::said::Said;
 use crate::announced;
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
 use crate::study::export::{Format, export};
+use crate::target;
 
 /// Write the table of a sweep or recipe as CSV, JSON Lines or Parquet, by the ending of the file's name.
 #[derive(clap::Args)]
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let Some(format) = Format::of(to) else {
         return Err(Error::Usage(format!("{}: expected a name that ends in .csv, .jsonl or .parquet", to.display())));
     };
-    if atomic::is_file(to) && !force {
+    if target::is_file(to) && !force {
         return Err(Error::Usage(format!("{} is there; use --force to replace it", to.display())));
     }
     let table = folder.join(format!("{table}.csv"));

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::said::Said;
 use super::terminal::note;
 use crate::announced;
-use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::network::looks::{beside_layers, looks};
+use crate::target;
 
 /// Convert a PyTorch checkpoint to safetensors; nothing in it is executed.
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    if atomic::is_file(&args.output) && !args.force {
+    if target::is_file(&args.output) && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }
     let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;

@@ -8,10 +8,11 @@ use serde_json::json;
 use super::said::Said;
 use crate::config::Overrides;
 use crate::crossbar::cost::{area, tile_efficiency};
-use crate::crossbar::mapping::{LayerMap, map};
+use crate::crossbar::mapping::LayerMap;
 use crate::error::Result;
-use crate::network::Model;
+use crate::network::{Encoding, Model};
 use crate::output::origin;
+use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
 /// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, and what the end of a word line
@@ -37,11 +38,11 @@ pub fn run(args: &Args) -> Result<Said> {
     let overrides = Overrides::sort(&args.set, &[])?;
     let model = Model::read(&args.model, &overrides.model)?;
     let profile = Profile::read(&args.profile, &overrides.profile)?;
-    profile.check_layers(model.layers().iter().map(|layer| layer.name.as_str()))?;
-    let layers = map(&model, &profile);
+    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
+    let layers = plan.maps();
     let tiles: usize = layers.iter().map(|l| l.tiles).sum();
     let weights: usize = layers.iter().map(|l| l.rows * l.columns).sum();
-    let areas: Vec<_> = model.layers().iter().zip(&layers).map(|(plan, map)| area(&profile, plan, map)).collect();
+    let areas: Vec<_> = plan.sites().zip(&layers).map(|(site, map)| area(&profile, site, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
     let origin = origin("map", json!({ "model": model, "profile": profile }));
     let units = json!({
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "layers.sram_bytes": "bytes",
         "area_um2": "square micrometres",
     });
-    let plan = json!({
+    let said = json!({
         "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "units": units, "origin": origin,
     });
     let tile = profile.tile;
@@ -70,7 +71,7 @@ pub fn run(args: &Args) -> Result<Said> {
             "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs)"
         );
     }
-    Ok(Said::new(text, plan))
+    Ok(Said::new(text, said))
 }
 
 fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {

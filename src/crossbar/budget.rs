@@ -53,9 +53,11 @@ fn ranked(arrays: &[Arrays]) -> Vec<Ranked> {
 mod tests {
     use super::*;
     use crate::config::Document;
+    use crate::crossbar::site::Site;
     use crate::crossbar::sram::Source;
     use crate::device::Draw;
-    use crate::network::Model;
+    use crate::network::{Encoding, Model};
+    use crate::plan::ChipPlan;
     use crate::profile::Profile;
     use std::path::Path;
 
@@ -68,14 +70,13 @@ mod tests {
         let keys = ["rram.weight_bits=2", "rram.variation.kind=gaussian", "rram.variation.sigma=9", "sram.bits=3"];
         let keys = [&keys[..], &["sram.init=residual", "sram.shift=0"]].concat().into_iter().map(String::from);
         let profile = Profile::ideal(&keys.collect::<Vec<_>>()).unwrap();
-        let layers: Vec<_> = model.layers().into_iter().filter(|layer| layer.spikes()).collect();
+        let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap();
         let programmed = |budget: usize| {
-            let one = |(i, plan): (usize, &crate::network::Layer)| {
-                let latent: Vec<f32> = (0..plan.rows() * plan.columns()).map(|w| (w as f32 * 0.7).sin()).collect();
-                Arrays::program(&profile, plan, i as u32, &latent, Source::Residual, Some(Draw::chip(1, 0)), None)
-                    .unwrap()
+            let one = |site: &Site| {
+                let latent: Vec<f32> = (0..site.weights()).map(|w| (w as f32 * 0.7).sin()).collect();
+                Arrays::program(site, &latent, Source::Residual, Some(Draw::chip(1, 0)), None).unwrap()
             };
-            let mut arrays: Vec<Arrays> = layers.iter().enumerate().map(one).collect();
+            let mut arrays: Vec<Arrays> = plan.sites().take(2).map(one).collect();
             fit(&mut arrays, budget);
             arrays
         };

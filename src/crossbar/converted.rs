@@ -19,14 +19,16 @@
 //! two times the array's unit ([`super::adc::Resolution`]). What `average` halves is the unit.
 
 use super::adc::{Converter, Resolution};
-use super::arrays::{Arrays, Site};
+use super::arrays::Arrays;
+use super::reading::Reading;
+use super::site::Site;
 use super::sram::Companion;
 use crate::device::cell::Columns;
 use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
-use crate::network::{Drive, Layer};
+use crate::network::Drive;
 use crate::numeric::grid::round_to_exact_grid;
-use crate::profile::{Adc, Profile, Rounding, Sram, TileInputs};
+use crate::profile::{Adc, Rounding, Sram, TileInputs};
 use crate::rng::Substream;
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -117,20 +119,20 @@ pub struct Wanted {
 
 impl Wanted {
     /// Of a layer's arrays.
-    pub fn of(profile: &Profile, plan: &Layer, arrays: &Arrays, drive: Drive) -> Self {
-        let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
+    pub fn of(site: &Site, arrays: &Arrays) -> Self {
+        let Site { rram, sram, tile, adc, drive, .. } = site;
         let span = Span::of(rram, &arrays.cells.target);
         let lowest = if drive.signed { span.lowest.min(-span.highest) } else { span.lowest };
         let of_rows = |rows: usize| {
-            let rows = rows as f64 * f64::from(at_once(drive, profile.tile.inputs));
+            let rows = rows as f64 * f64::from(at_once(*drive, tile.inputs));
             (lowest * rows, span.highest * rows)
         };
         let sliced = arrays.cells.slices().len() > 1;
         let companion = arrays.companion.as_ref().map(|companion| companion_unit(sram, companion));
         Wanted {
-            full: of_rows(profile.tile.rows),
-            reached: of_rows(profile.tile.rows.min(plan.rows())),
-            resolution: Resolution::new(&profile.adc, span.unit, sliced, companion),
+            full: of_rows(tile.rows),
+            reached: of_rows(tile.rows.min(site.rows)),
+            resolution: Resolution::new(adc, span.unit, sliced, companion),
         }
     }
 }
@@ -142,23 +144,21 @@ fn companion_unit(sram: &Sram, companion: &Companion) -> f64 {
 impl Converted {
     /// Puts slices of cells and a companion array behind converters: one a slice, those that were calibrated, else of the full
     /// range. The draw has each converter's errors; without one there are none.
-    pub fn new(site: &Site, arrays: &Arrays, cells: &[CellSlice]) -> Result<Converted> {
-        let Site { profile, index, plan, drive, converters: calibrated, draw, .. } = *site;
-        let sram = profile.sram_of(&plan.name);
-        let largest_drive = at_once(drive, profile.tile.inputs);
-        let Wanted { full: (lo, hi), resolution, .. } = Wanted::of(profile, plan, arrays, drive);
+    pub fn new(site: &Site, arrays: &Arrays, cells: &[CellSlice], reading: Reading) -> Result<Converted> {
+        let Site { rows, columns, tile, sram, .. } = site;
+        let Reading { converters: calibrated, draw, .. } = reading;
+        let largest_drive = at_once(site.drive, tile.inputs);
+        let Wanted { full: (lo, hi), resolution, .. } = Wanted::of(site, arrays);
         let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
-        let on_tiles = Columns::of(profile.rram_of(&plan.name), profile.tile);
-        let errors = Errors { adc: &profile.adc, draw, layer: index, columns: plan.columns(), on_tiles };
+        let errors = Errors { adc: &site.adc, draw, layer: site.index, columns: *columns, on_tiles: site.on_tiles() };
         let mut slices = Vec::new();
         for (s, cells) in cells.iter().enumerate() {
             let converter = calibrated.get(s).map_or(full, |converter| resolution.aligned(*converter));
             let side = |weights: &[f64], unit: bool| -> Result<Side> {
                 let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-                round_to_exact_grid(&mut weights, plan.rows(), largest_drive).ok_or_else(|| too_large(plan))?;
-                let partitions = plan.rows().div_ceil(profile.tile.rows);
-                let (gain, offset) = errors.drawn(converter, partitions, s as u32, unit);
+                round_to_exact_grid(&mut weights, *rows, largest_drive).ok_or_else(|| too_large(&site.name))?;
+                let (gain, offset) = errors.drawn(converter, site.partitions(), s as u32, unit);
                 Ok(Side { weights, gain, offset })
             };
             let columns = side(&cells.weights, false)?;
@@ -178,19 +178,14 @@ impl Converted {
         slices.iter_mut().zip(lefts).for_each(|(slice, left)| slice.left = left);
         let converted = Converted {
             slices,
-            tile_rows: profile.tile.rows,
-            inputs: profile.tile.inputs,
+            tile_rows: tile.rows,
+            inputs: tile.inputs,
             companion,
             adder,
             unit: (share * unit) as f32,
         };
-        converted.check(plan, drive)?;
+        converted.check(site)?;
         Ok(converted)
-    }
-
-    /// Partial sums of a column.
-    pub fn partitions(&self, plan: &Layer) -> usize {
-        plan.rows().div_ceil(self.tile_rows)
     }
 
     /// The effective matrix `[columns, rows]` that an ideal converter would leave: what gradients go through.
@@ -212,18 +207,19 @@ impl Converted {
     }
 
     /// An error where integers could outgrow the 31 bits that they are computed in.
-    fn check(&self, plan: &Layer, drive: Drive) -> Result<()> {
+    fn check(&self, site: &Site) -> Result<()> {
+        let drive = site.drive;
         let shifted = |value: f64, left: u32| value * libm::exp2(f64::from(left));
-        let refuse = |what: &str| Err(Error::Mismatch(format!("`{}`: {what}", plan.name)));
+        let refuse = |what: &str| Err(Error::Mismatch(format!("`{}`: {what}", site.name)));
         let drives = if self.inputs == TileInputs::Pulses { 1 } else { (1 << drive.bits_of(0)) - 1 };
         let codes = |slice: &Slice| {
             let sides = if slice.reference.is_some() { 2.0 } else { 1.0 };
             shifted(sides * f64::from(slice.converter.highest.max(-slice.converter.lowest)), slice.left)
         };
-        let rram = self.slices.iter().map(codes).sum::<f64>() * (self.partitions(plan) * drives) as f64;
+        let rram = self.slices.iter().map(codes).sum::<f64>() * (site.partitions() * drives) as f64;
         let sums = self.companion.as_ref().map_or(0.0, |Macro { weights, .. }| {
             let column = |column: &[i32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
-            weights.chunks(plan.rows()).map(column).fold(0.0, f64::max) * f64::from(drive.largest)
+            weights.chunks(site.rows).map(column).fold(0.0, f64::max) * f64::from(drive.largest)
         });
         if sums > f64::from(1 << 24) {
             return refuse("the companion array's sums need more than 24 bits; expected fewer sram.bits");
@@ -312,8 +308,8 @@ impl Adder {
 }
 
 /// The error about a layer whose weights no exact grid holds.
-pub fn too_large(plan: &Layer) -> Error {
-    Error::Mismatch(format!("`{}` has weights that are too large or not finite once programmed", plan.name))
+pub fn too_large(layer: &str) -> Error {
+    Error::Mismatch(format!("`{layer}` has weights that are too large or not finite once programmed"))
 }
 
 #[cfg(test)]

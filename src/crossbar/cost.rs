@@ -23,9 +23,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mapping::{LayerMap, Place, companion_bits, map};
+use super::mapping::{LayerMap, map};
+use super::site::Site;
 use crate::device::cell::{Columns, bit_lines, slices};
-use crate::network::{InputCode, Layer, Model};
+use crate::network::{Layer, Model};
 use crate::profile::{DeviceModel, Profile, TileInputs, Time};
 
 /// Energy and time of an image.
@@ -71,28 +72,30 @@ pub struct Events {
 
 impl Events {
     /// Of a layer over all steps of an image, with so many row drives and, of its companion array, elements that are stored.
-    pub fn of(run: &Run, index: usize, drives: f64, elements: usize) -> Self {
-        let Run { profile, steps, .. } = *run;
-        let (plan, map) = (&run.plans[index], &run.maps[index]);
-        if map.place == Place::Digital {
+    pub fn of(site: &Site, map: &LayerMap, steps: f64, drives: f64, elements: usize) -> Self {
+        if !site.is_on_rram() {
             return Events::default();
         }
-        let rows = plan.rows() as f64;
-        let pixels = (plan.output.height * plan.output.width) as f64;
+        let pixels = site.pixels as f64;
         let lines = (map.columns * map.lines_per_column + map.unit_lines) as f64;
-        let passes = steps * pixels * f64::from(run.drives_a_step(index));
+        let passes = steps * pixels * f64::from(drives_a_step(site));
         let converted = (map.columns * map.slices + map.unit_lines) as f64;
-        let products = drives * elements as f64 / rows;
+        let products = drives * elements as f64 / site.rows as f64;
         Events {
             word_lines: drives * map.column_splits as f64,
             cell_reads: drives * lines,
             tile_drives: passes * map.tiles as f64,
             conversions: passes * map.row_splits as f64 * converted,
-            neuron_updates: if plan.spikes() { steps * pixels * map.columns as f64 } else { 0.0 },
-            sram_bits: products * companion_bits(profile.sram_of(&plan.name)) as f64,
+            neuron_updates: if site.has_neurons { steps * pixels * map.columns as f64 } else { 0.0 },
+            sram_bits: products * site.companion_bits() as f64,
             sram_adds: products,
         }
     }
+}
+
+/// How often a tile is driven a step: binary digits of its inputs in all planes, or planes of pulses.
+fn drives_a_step(site: &Site) -> u32 {
+    if site.tile.inputs == TileInputs::Pulses { site.drive.planes } else { site.drive.bits }
 }
 
 /// What is counted for: hardware, layers and how long they run.
@@ -100,22 +103,14 @@ pub struct Run<'a> {
     /// The hardware.
     pub profile: &'a Profile,
     /// The layers, the readout included.
-    pub plans: &'a [Layer],
-    /// Where they stand.
+    pub sites: &'a [&'a Site],
+    /// How they stand on tiles.
     pub maps: &'a [LayerMap],
-    /// What the first layer's inputs are.
-    pub inputs: InputCode,
     /// Steps that an image runs, on average.
     pub steps: f64,
 }
 
 impl Run<'_> {
-    /// How often a tile is driven a step: binary digits of its inputs in all planes, or planes of pulses.
-    fn drives_a_step(&self, index: usize) -> u32 {
-        let drive = self.plans[index].drive((index == 0).then_some(self.inputs));
-        if self.profile.tile.inputs == TileInputs::Pulses { drive.planes } else { drive.bits }
-    }
-
     /// Energy of an image: `drives` are each layer's row drives, over all steps, and `elements` its companion array's. None where
     /// the profile has no costs.
     pub fn spent(&self, drives: &[f64], elements: &[usize]) -> Option<Spent> {
@@ -124,8 +119,8 @@ impl Run<'_> {
             return None;
         }
         let (mut layers, mut totals) = (BTreeMap::new(), [0.0, 0.0]);
-        for i in (0..self.plans.len()).filter(|i| self.maps[*i].place == Place::Rram) {
-            let events = Events::of(self, i, drives[i], elements[i]);
+        for (i, site) in self.on_rram() {
+            let events = Events::of(site, &self.maps[i], self.steps, drives[i], elements[i]);
             let e = &cost.energy_pj;
             // An ideal converter is none.
             let converted = if profile.converts() { events.conversions } else { 0.0 };
@@ -149,7 +144,7 @@ impl Run<'_> {
             for (name, pj) in &spent {
                 totals[usize::from(!SPIKE_DRIVEN.contains(name))] += pj;
             }
-            layers.insert(self.plans[i].name.clone(), spent);
+            layers.insert(site.name.clone(), spent);
         }
         Some(Spent {
             adc_model: cost.adc_model(profile.adc.bits),
@@ -166,17 +161,19 @@ impl Run<'_> {
     pub fn latency_ns(&self) -> Option<f64> {
         let Time { drive, conversion } = self.profile.cost.time_ns;
         (drive.is_some() || conversion.is_some()).then(|| {
-            let Profile { adc, tile, .. } = self.profile;
-            let layer = |i: usize| {
-                let plan = &self.plans[i];
-                let on_a_tile = Columns::of(self.profile.rram_of(&plan.name), *tile).per_tile.min(plan.columns());
-                let turns = if self.profile.converts() { adc.columns_shared.min(on_a_tile) } else { 0 };
-                let passes = (plan.output.height * plan.output.width) as f64 * f64::from(self.drives_a_step(i));
+            let layer = |site: &Site| {
+                let on_a_tile = site.on_tiles().per_tile.min(site.columns);
+                let turns = if site.converts() { site.adc.columns_shared.min(on_a_tile) } else { 0 };
+                let passes = site.pixels as f64 * f64::from(drives_a_step(site));
                 passes * (drive.unwrap_or(0.0) + turns as f64 * conversion.unwrap_or(0.0))
             };
-            let on_rram = (0..self.plans.len()).filter(|i| self.maps[*i].place == Place::Rram);
-            self.steps * on_rram.map(layer).fold(0.0, |sum, layer| sum + layer)
+            self.steps * self.on_rram().map(|(_, site)| layer(site)).fold(0.0, |sum, layer| sum + layer)
         })
+    }
+
+    /// Layers that stand on RRAM, with their numbers.
+    fn on_rram(&self) -> impl Iterator<Item = (usize, &Site)> {
+        self.sites.iter().copied().enumerate().filter(|(_, site)| site.is_on_rram())
     }
 }
 
@@ -198,14 +195,14 @@ fn left_out(profile: &Profile) -> Vec<String> {
 }
 
 /// Area of a layer in square micrometre, by component; empty for digital layers and where the profile has no areas.
-pub fn area(profile: &Profile, plan: &Layer, map: &LayerMap) -> BTreeMap<&'static str, f64> {
-    if map.place == Place::Digital {
+pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static str, f64> {
+    if !site.is_on_rram() {
         return BTreeMap::new();
     }
     let a = &profile.cost.area_um2;
     let converters = if profile.converts() { map.adcs as f64 } else { 0.0 };
     let tiles = map.tiles as f64;
-    let neurons = if plan.spikes() { plan.output.len() as f64 } else { 0.0 };
+    let neurons = if site.has_neurons { (site.pixels * site.columns) as f64 } else { 0.0 };
     let parts = [
         ("cell", a.cell, tiles * (profile.tile.rows * profile.tile.cols) as f64),
         ("adc", a.adc, converters * profile.cost.conversion(profile.adc.bits)),
@@ -224,11 +221,9 @@ pub fn area(profile: &Profile, plan: &Layer, map: &LayerMap) -> BTreeMap<&'stati
         .collect()
 }
 
-/// Area of a chip in square millimetre; none where the profile has no areas.
-pub fn chip_area_mm2(profile: &Profile, model: &Model) -> Option<f64> {
-    let maps = map(model, profile);
-    let um2: f64 =
-        model.layers().iter().zip(&maps).flat_map(|(plan, map)| area(profile, plan, map).into_values()).sum();
+/// Area of a chip of these layers in square millimetre; none where the profile has no areas.
+pub fn chip_area_mm2<'a>(profile: &Profile, sites: impl IntoIterator<Item = &'a Site>) -> Option<f64> {
+    let um2: f64 = sites.into_iter().flat_map(|site| area(profile, site, &map(site)).into_values()).sum();
     (um2 > 0.0).then_some(um2 * 1e-6)
 }
 
@@ -303,6 +298,8 @@ impl SpikeSim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Encoding;
+    use crate::plan::ChipPlan;
     use std::path::Path;
 
     fn vgg9(steps: usize) -> Model {
@@ -326,14 +323,9 @@ mod tests {
         let model = Model::from_document(&document).unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw_profiles/spikesim_65nm.toml");
         let profile = Profile::read(&file, &["rram.model=weight".into(), "rram.cell={}".into()]).unwrap();
-        let (plans, maps) = (model.layers(), map(&model, &profile));
-        let run = Run {
-            profile: &profile,
-            plans: &plans,
-            maps: &maps,
-            inputs: crate::network::Encoding::Poisson.into(),
-            steps: 5.0,
-        };
+        let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap();
+        let (sites, maps): (Vec<&Site>, _) = (plan.sites().collect(), plan.maps());
+        let run = Run { profile: &profile, sites: &sites, maps: &maps, steps: 5.0 };
         let pixels = 16.0 * 16.0;
         let all_rows = 5.0 * pixels * 576.0;
         let spent = run.spent(&[all_rows, all_rows, 0.0], &[0, 0, 0]).unwrap();

@@ -20,15 +20,15 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::mapping::{Place, place};
+use super::site::Site;
 use super::sram;
 use super::stored::{Code, Form, place_bits};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::network::companion::{mask_bytes, mask_name};
-use crate::network::{Model, Network};
 use crate::numeric::largest;
-use crate::profile::{Profile, Scheme};
+use crate::profile::Scheme;
 
 /// The file that a training run writes it to.
 pub const IMAGE: &str = "sram.safetensors";
@@ -56,15 +56,13 @@ struct Coding {
 
 impl Image {
     /// Of a hybrid network's arrays; an error where a weight lies beyond what its bits can say.
-    pub fn of(profile: &Profile, model: &Model, network: &Network) -> Result<Self> {
+    pub fn of<'a>(sites: impl IntoIterator<Item = &'a Site>, network: &Network) -> Result<Self> {
         let mut image = Image { tensors: BTreeMap::new(), codings: BTreeMap::new(), dense_bytes: 0 };
-        for (layer, state) in model.layers().iter().zip(&network.layers) {
-            let sram = profile.sram_of(&layer.name).stated(network.form);
-            let Some(array) = &state.sram else { continue };
-            if sram.bits > 0 && place(profile, layer) == Place::Rram {
-                let weights = sram::quantised(&sram, &array.latent, array.kept.as_deref());
-                image.add(&layer.name, sram.effective_scheme(), sram.bits, &weights)?;
-            }
+        for (site, state) in sites.into_iter().zip(&network.layers) {
+            let sram = site.sram.stated(network.form);
+            let Some(array) = state.sram.as_ref().filter(|_| site.has_companion()) else { continue };
+            let weights = sram::quantised(&sram, &array.latent, array.kept.as_deref());
+            image.add(&site.name, sram.effective_scheme(), sram.bits, &weights)?;
         }
         Ok(image)
     }

@@ -7,10 +7,9 @@
 use serde::Serialize;
 
 use super::nodal::worst_drop;
-use super::stored::Code;
-use crate::device::cell::{Columns, bit_lines, slices};
-use crate::network::{Layer, LayerKind, Model};
-use crate::profile::{Layers, Profile, Sram, Tile};
+use super::site::{Place, Site};
+use crate::device::cell::{bit_lines, slices};
+use crate::profile::Tile;
 
 /// Where one layer stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,102 +48,41 @@ pub struct LayerMap {
     pub sram_bytes: usize,
 }
 
-/// What holds a layer's weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// RRAM tiles.
-    Rram,
-    /// Exact digital float.
-    Digital,
-}
-
-/// Whether a profile puts this layer on RRAM.
-pub fn place(profile: &Profile, layer: &Layer) -> Place {
-    match profile.rram_of(&layer.name).layers {
-        Layers::All => Place::Rram,
-        Layers::Conv if layer.kind == LayerKind::Conv => Place::Rram,
-        Layers::Conv | Layers::None => Place::Digital,
-    }
-}
-
-/// Bits of an element of a companion array; 0 where there is none.
-pub fn companion_bits(sram: &Sram) -> usize {
-    if sram.bits == 0 { 0 } else { Code::of(sram.effective_scheme(), sram.bits).bits as usize }
-}
-
-/// The floor plan of a model on a profile.
-pub fn map(model: &Model, profile: &Profile) -> Vec<LayerMap> {
-    let Tile { rows: tile_rows, cols: tile_cols, .. } = profile.tile;
-    let layers = model.layers();
-    let one = |layer: &Layer| {
-        let (rows, columns, place) = (layer.rows(), layer.columns(), place(profile, layer));
-        let on_rram = usize::from(place == Place::Rram);
-        let row_splits = rows.div_ceil(tile_rows) * on_rram;
-        let rram = profile.rram_of(&layer.name);
-        let (lines_per_column, units) = bit_lines(rram);
-        let slices = slices(rram);
-        let per_tile = Columns::of(rram, profile.tile);
-        let column_splits = per_tile.tiles(columns) * on_rram;
-        let tiles = row_splits * column_splits;
-        let lines = columns * lines_per_column + units * column_splits;
-        let shared = profile.adc.columns_shared;
-        let converters = |tile: usize| {
-            let held = per_tile.per_tile.min(columns - tile * per_tile.per_tile);
-            slices * held.div_ceil(shared) + units
-        };
-        let adcs = if profile.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 };
-        let used = per_tile.per_tile.min(columns) * lines_per_column + units;
-        let drops = profile.wires.word_ohm > 0.0 && place == Place::Rram;
-        let cells = (tiles * tile_rows * tile_cols) as f64;
-        LayerMap {
-            layer: layer.name.clone(),
-            place,
-            rows,
-            columns,
-            lines_per_column: lines_per_column * on_rram,
-            slices: slices * on_rram,
-            unit_lines: units * column_splits,
-            row_splits,
-            column_splits,
-            tiles,
-            utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
-            cells: rows * lines * on_rram,
-            adcs,
-            worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us * 1e-6, used, profile.wires.word_ohm)),
-            sram_bytes: (rows * columns * companion_bits(profile.sram_of(&layer.name))).div_ceil(8) * on_rram,
-        }
+/// The floor plan of a layer's matrix.
+pub fn map(site: &Site) -> LayerMap {
+    let Site { rows, columns, place, rram, adc, wires, .. } = site;
+    let (rows, columns) = (*rows, *columns);
+    let Tile { rows: tile_rows, cols: tile_cols, .. } = site.tile;
+    let on_rram = usize::from(site.is_on_rram());
+    let row_splits = site.partitions() * on_rram;
+    let (lines_per_column, units) = bit_lines(rram);
+    let slices = slices(rram);
+    let per_tile = site.on_tiles();
+    let column_splits = per_tile.tiles(columns) * on_rram;
+    let tiles = row_splits * column_splits;
+    let lines = columns * lines_per_column + units * column_splits;
+    let converters = |tile: usize| {
+        let held = per_tile.per_tile.min(columns - tile * per_tile.per_tile);
+        slices * held.div_ceil(adc.columns_shared) + units
     };
-    layers.iter().map(one).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Document;
-    use std::path::Path;
-
-    #[test]
-    fn a_layer_is_cut_into_whole_tiles() {
-        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 64, height = 8, width = 8}\nlayers = [{conv=200}]";
-        let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
-        let model = Model::from_document(&document).unwrap();
-        let found = map(
-            &model,
-            &Profile::ideal(&["tile.rows=128".into(), "tile.cols=64".into(), "sram.bits=2".into()]).unwrap(),
-        );
-        // 576 rows on 128: 5 partitions; 200 columns on 64: 4.
-        let conv = &found[0];
-        assert_eq!((conv.row_splits, conv.column_splits, conv.tiles), (5, 4, 20));
-        assert_eq!(conv.utilisation, Some(576.0 * 200.0 / (20.0 * 128.0 * 64.0)));
-        assert_eq!(conv.sram_bytes, 576 * 200 / 4);
-        assert_eq!((found[1].place, found[1].tiles, found[1].utilisation), (Place::Digital, 0, None));
-        // Pairs of two 2-bit cells: four lines a weight, 16 weights a tile of 64 lines.
-        let keys =
-            ["rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=2", "rram.weight_bits=4", "tile.cols=64"];
-        let cells = map(&model, &Profile::ideal(&keys.map(String::from)).unwrap());
-        assert_eq!((cells[0].lines_per_column, cells[0].column_splits, cells[0].tiles), (4, 13, 65));
-        let all = Profile::ideal(&["rram.layers=all".into()]).unwrap();
-        assert_eq!(map(&model, &all)[1].tiles, 100);
+    let used = per_tile.per_tile.min(columns) * lines_per_column + units;
+    let drops = wires.word_ohm > 0.0 && site.is_on_rram();
+    let cells = (tiles * tile_rows * tile_cols) as f64;
+    LayerMap {
+        layer: site.name.clone(),
+        place: *place,
+        rows,
+        columns,
+        lines_per_column: lines_per_column * on_rram,
+        slices: slices * on_rram,
+        unit_lines: units * column_splits,
+        row_splits,
+        column_splits,
+        tiles,
+        utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
+        cells: rows * lines * on_rram,
+        adcs: if site.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 },
+        worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us * 1e-6, used, wires.word_ohm)),
+        sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8),
     }
 }

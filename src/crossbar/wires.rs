@@ -5,13 +5,12 @@
 
 use rayon::prelude::*;
 
-use super::mapping::{Place, place};
 use super::nodal::transfer;
+use super::site::Site;
 use crate::device::cell::{self, Columns, Devices};
 use crate::device::quantise::quantise;
 use crate::error::Result;
-use crate::network::Layer;
-use crate::profile::{Profile, Tile, Wires};
+use crate::profile::{Tile, Wires};
 
 /// Siemens in a microsiemens.
 const MICRO: f64 = 1e-6;
@@ -40,15 +39,14 @@ impl LineLoss {
     ///
     /// # Errors
     /// Those of [`transfer`].
-    pub fn of(profile: &Profile, plan: &Layer, latent: &[f32]) -> Result<Option<Self>> {
-        if !profile.wires.drop() || place(profile, plan) == Place::Digital {
+    pub fn of(site: &Site, latent: &[f32]) -> Result<Option<Self>> {
+        if !site.drops() {
             return Ok(None);
         }
-        let rram = profile.rram_of(&plan.name);
-        let target = quantise(rram.effective_scheme(), rram.weight_bits, latent);
-        let own = cell::nominal(&target, plan.rows(), rram, profile.tile);
+        let target = quantise(site.rram.effective_scheme(), site.rram.weight_bits, latent);
+        let own = cell::nominal(&target, site.rows, &site.rram, site.tile);
         let mut slices = own.clone();
-        Layout::of(profile, plan).apply(&mut slices, profile.wires)?;
+        Layout::of(site).apply(&mut slices, site.wires)?;
         for (seen, own) in slices.iter_mut().zip(&own) {
             for (seen, own) in [(&mut seen.plus, &own.plus), (&mut seen.minus, &own.minus)] {
                 // As they are stored: a run that goes on takes the same.
@@ -70,10 +68,9 @@ impl LineLoss {
 }
 
 impl Layout {
-    /// Of a layer on a profile's tiles.
-    pub fn of(profile: &Profile, plan: &Layer) -> Self {
-        let columns = Columns::of(profile.rram_of(&plan.name), profile.tile);
-        Layout { rows: plan.rows(), tile: profile.tile, columns }
+    /// Of a layer's matrix.
+    pub fn of(site: &Site) -> Self {
+        Layout { rows: site.rows, tile: site.tile, columns: site.on_tiles() }
     }
 
     /// Replaces every device's conductance by what its tile's lines leave of it.

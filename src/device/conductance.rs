@@ -14,7 +14,7 @@
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
-use super::cell::{Columns, Place, Polarity};
+use super::devices::{Columns, Place, Polarity};
 use super::{Draw, Purpose};
 use crate::profile::{Rram, Tile, Variation, VariationKind};
 use crate::rng::Substream;

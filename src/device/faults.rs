@@ -5,7 +5,7 @@
 
 use ndarray_rand::rand::RngCore;
 
-use super::cell::{Columns, Devices, Place};
+use super::devices::{Columns, Devices, Place};
 use super::{Draw, Purpose};
 use crate::profile::{Faults, Tile};
 use crate::rng::Substream;
@@ -59,7 +59,7 @@ fn uniform(key: [u32; 2], place: [u32; 3]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::cell::Polarity;
+    use crate::device::devices::Polarity;
 
     #[test]
     fn so_many_devices_are_stuck_as_the_rates_say() {

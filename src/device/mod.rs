@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod conductance;
+pub mod devices;
 pub mod faults;
 pub mod quantise;
 pub mod time;

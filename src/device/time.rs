@@ -8,7 +8,7 @@
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
-use super::cell::Place;
+use super::devices::Place;
 use super::{Draw, Purpose};
 use crate::profile::Drift;
 use crate::rng::Substream;
@@ -27,7 +27,7 @@ pub fn after(drift: &Drift, g: f64, place: Place, draw: Option<Draw>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::cell::Polarity;
+    use crate::device::devices::Polarity;
 
     fn device(column: usize) -> Place {
         Place { row: 3, column, layer: 1, slice: 0, polarity: Polarity::Plus }

@@ -2,24 +2,26 @@
 //! a converter would see is counted; each layer then takes the range that suits its sums best ([`crate::crossbar::adc`]).
 
 use std::borrow::Borrow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::cpu;
 use super::evaluate::read_batch;
 use crate::chip::{Blueprint, Chip, ProgrammedLayer};
-use crate::crossbar::adc::Histogram;
+use crate::crossbar::adc::{Converter, Histogram};
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::converted::Wanted;
-use crate::crossbar::laid::Laid;
-use crate::crossbar::partials::Partials;
-use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
 use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
-use crate::kernels::digits::LANES;
+use crate::forward::laid::Laid;
+use crate::forward::layer::Layer;
+use crate::forward::partials::Partials;
+use crate::forward::sums::{Band, Kernel};
+use crate::forward::walk::{Signal, Walker, walk};
 use crate::monitor::interruptible;
-use crate::network::neurons::Sums;
+use crate::network::pulses::Pulses;
 use crate::network::{Encoder, Inputs, LayerKind, Model};
+use crate::plan::LayerPlan;
 use crate::profile::Profile;
 
 /// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches, nor that of
@@ -89,98 +91,76 @@ fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let (ideal, converting) = (Chip::nominal(blueprint, false)?, Chip::nominal(blueprint, true)?);
     let sensors: Vec<Option<Sensor>> =
         (0..ideal.layers.len()).map(|l| Sensor::new(blueprint, &converting, l)).collect::<Result<_>>()?;
-    let layers: Vec<cpu::Layer> =
-        (0..ideal.layers.len()).map(|l| cpu::Layer::new(&ideal, l, Kernel::default())).collect();
-    // Encoded now: threads that wait for it may take up work of their own.
-    inputs.pulses();
-    let empty = || sensors.iter().map(|sensor| sensor.as_ref().map_or(vec![], Sensor::histograms)).collect::<Vec<_>>();
-    let counted = (0..inputs.batch.len())
-        .into_par_iter()
-        .fold(empty, |mut histograms, image| {
-            count(&ideal, &layers, &sensors, inputs, image, &mut histograms);
-            histograms
-        })
-        .reduce(empty, |mut all, more| {
-            let pairs = all.iter_mut().flatten().zip(more.iter().flatten());
-            pairs.for_each(|(all, more)| all.join(more));
-            all
-        });
-    let converters = |(sensor, counted): (&Option<Sensor>, &Vec<Histogram>)| {
-        let resolution = sensor.as_ref().map(|sensor| sensor.wanted.resolution);
-        resolution
-            .map_or(vec![], |resolution| counted.iter().map(|histogram| histogram.converter(resolution)).collect())
-    };
-    Ok(Calibration { layers: sensors.iter().zip(&counted).map(converters).collect() })
+    let mut sensing = Sensing { layers: Layer::all(&ideal, Kernel::default()), sensors, images: inputs.batch.len() };
+    let last = ideal.layers.len() - 1;
+    let signal = walk(&mut sensing, 0..last, Signal::of(inputs))?;
+    if let Some(sensor) = &sensing.sensors[last] {
+        sensor.see(&signal.lay_out_all(&sensing.layers[last].columns));
+    }
+    Ok(Calibration { layers: sensing.sensors.iter().map(|s| s.as_ref().map_or(vec![], Sensor::converters)).collect() })
+}
+
+/// A walk on which sensors count partial sums.
+struct Sensing<'a> {
+    layers: Vec<Layer<'a>>,
+    sensors: Vec<Option<Sensor>>,
+    images: usize,
+}
+
+impl<'a> Walker<'a> for Sensing<'_> {
+    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
+        let see = |laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        let fired = self.layers[l].fire(&signal, self.images, see);
+        Ok(Pulses::concatenate(fired.into_iter().map(|(pulses, _)| pulses)).expect("a batch has an image"))
+    }
 }
 
 /// What counts a layer's partial sums.
 struct Sensor {
+    plan: Arc<LayerPlan>,
     partials: Partials,
     wanted: Wanted,
     slices: usize,
+    /// One a slice.
+    histograms: Mutex<Vec<Histogram>>,
 }
 
 impl Sensor {
     /// Of a layer behind converters.
     fn new(blueprint: &Blueprint, chip: &Chip, index: usize) -> Result<Option<Sensor>> {
-        let ProgrammedLayer { plan, arrays, drive, .. } = &chip.layers[index];
+        let ProgrammedLayer { plan, arrays, .. } = &chip.layers[index];
         let Some(converted) = arrays.converted() else { return Ok(None) };
-        let input = if index == 0 { Input::Encoded } else { Input::Pulses };
-        Ok(Some(Sensor {
-            partials: Partials::new(plan, converted, input, *drive),
-            wanted: Wanted::of(blueprint.profile(), plan, &blueprint.arrays(index, plan, None)?, *drive),
-            slices: converted.slices.len(),
-        }))
+        let wanted = Wanted::of(&plan.site, &blueprint.arrays(index, None)?);
+        let (partials, histograms) = (Partials::new(plan, converted), Mutex::default());
+        let mut sensor = Sensor { plan: plan.clone(), partials, wanted, slices: converted.slices.len(), histograms };
+        sensor.histograms = Mutex::new(sensor.none());
+        Ok(Some(sensor))
     }
 
-    /// One a slice, nothing counted.
-    fn histograms(&self) -> Vec<Histogram> {
+    /// Histograms with nothing in them.
+    fn none(&self) -> Vec<Histogram> {
         vec![Histogram::new(self.wanted.reached, self.wanted.full); self.slices]
     }
-}
 
-/// Runs an image through all layers and counts what the sensors see.
-fn count(
-    chip: &Chip,
-    layers: &[cpu::Layer],
-    sensors: &[Option<Sensor>],
-    inputs: &Inputs,
-    image: usize,
-    histograms: &mut [Vec<Histogram>],
-) {
-    let (mut laid, mut scratch) = (Laid::default(), Scratch::default());
-    let mut pulses = None;
-    for (l, layer) in layers.iter().enumerate() {
-        let plan = &chip.layers[l].plan;
-        let patches = layer.columns.patches();
-        match &pulses {
-            Some(pulses) => laid.pulses(patches, pulses, 0, chip.steps),
-            None => laid.encoded(patches, inputs.pulses().image(image), inputs.encoder.code.planes() as usize),
-        }
-        let maps = laid.maps();
-        let convolves = plan.kind == LayerKind::Conv;
-        if let Some(sensor) = &sensors[l] {
-            let band = |map| match convolves {
-                true => Band { map, y: 0, rows: plan.output.height, maps: 1 },
-                false => Band { map: 0, y: map, rows: 1, maps: 1 },
-            };
-            (0..maps).for_each(|map| sensor.partials.profile(&laid, band(map), plan.columns(), &mut histograms[l]));
-        }
-        let Some(neurons) = &layer.neurons else { break };
-        let pixels = plan.output.height * plan.output.width;
-        let (sums, block, step) = if convolves {
-            let mut sums = vec![0.0; maps * layer.columns.blocks() * pixels * LANES];
-            for (map, sums) in sums.chunks_mut(layer.columns.blocks() * pixels * LANES).enumerate() {
-                let band = Band { map, y: 0, rows: plan.output.height, maps: 1 };
-                layer.columns.sums(&laid, band, &mut scratch, sums);
-            }
-            (sums, pixels * LANES, layer.columns.blocks() * pixels * LANES)
-        } else {
-            (layer.columns.connect(&laid), maps * LANES, LANES)
+    /// Counts what some inputs give.
+    fn see(&self, laid: &Laid) {
+        let band = |map: usize| match self.plan.kind {
+            LayerKind::Conv => Band { map, y: 0, rows: self.plan.output.height, maps: 1 },
+            _ => Band { map: 0, y: map, rows: 1, maps: 1 },
         };
-        let sums = Sums { sums: &sums, block, step: if maps == 1 { 0 } else { step }, y: 0, rows: plan.output.height };
-        let mut next = plan.pulses(chip.steps);
-        neurons.scan(sums, 0, &mut next, &mut vec![0; chip.steps]);
-        pulses = Some(next);
+        let maps = (0..laid.maps()).collect::<Vec<_>>();
+        let group = maps.len().div_ceil(rayon::current_num_threads());
+        maps.par_chunks(group).for_each(|maps| {
+            let mut counted = self.none();
+            maps.iter().for_each(|map| self.partials.profile(laid, band(*map), self.plan.columns(), &mut counted));
+            let mut histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
+            histograms.iter_mut().zip(&counted).for_each(|(all, more)| all.join(more));
+        });
+    }
+
+    /// The converters of its slices.
+    fn converters(&self) -> Vec<Converter> {
+        let histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
+        histograms.iter().map(|histogram| histogram.converter(self.wanted.resolution)).collect()
     }
 }

@@ -7,7 +7,6 @@
 //! programmed.
 
 use crate::chip::Blueprint;
-use crate::crossbar::mapping::{Place, place};
 use crate::device::cell::slices;
 use crate::error::Result;
 use crate::memory;
@@ -16,17 +15,15 @@ use crate::profile::DeviceModel;
 
 /// Bytes that a series takes which runs so many chips of a blueprint at once.
 pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
-    let (profile, steps) = (blueprint.profile(), blueprint.steps() as u64);
+    let steps = blueprint.steps() as u64;
     let (mut network, mut programming, mut largest, mut arrays) = (0, 0, 0, 0);
-    for plan in blueprint.model().layers() {
-        let weights = (plan.rows() * plan.columns()) as u64;
+    for site in blueprint.plan().sites() {
+        let (weights, rram) = (site.weights() as u64, &site.rram);
         network += 4 * weights;
-        let on_rram = place(profile, &plan) == Place::Rram;
-        let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
-        let is_cell = on_rram && rram.model == DeviceModel::Cell;
+        let is_cell = site.is_on_rram() && rram.model == DeviceModel::Cell;
         let slices = if is_cell { slices(rram) as u64 } else { 1 };
         let reads = is_cell && rram.read.varies();
-        let matrices = slices + u64::from(on_rram && sram.bits > 0);
+        let matrices = slices + u64::from(site.has_companion());
         arrays += 4 * matrices * weights * if reads { steps + 1 } else { 1 };
         programming += (8 + 8 * slices + if reads { 16 * slices } else { 0 }) * weights;
         largest = largest.max(if is_cell { 32 * slices * weights } else { 8 * weights });

@@ -4,39 +4,32 @@ use super::Counts;
 use super::evaluate::ChipResult;
 use crate::chip::Blueprint;
 use crate::crossbar::cost::{Run, Spent};
-use crate::crossbar::mapping::{LayerMap, map};
-use crate::network::{InputCode, Layer};
-use crate::profile::Profile;
+use crate::crossbar::mapping::LayerMap;
+use crate::crossbar::site::Site;
+use crate::plan::ChipPlan;
 
 /// A blueprint's prices.
 pub struct Price {
-    profile: Profile,
-    plans: Vec<Layer>,
+    plan: ChipPlan,
     maps: Vec<LayerMap>,
-    inputs: InputCode,
 }
 
 impl Price {
     /// Of a blueprint's hardware and layers.
     pub fn of(blueprint: &Blueprint) -> Self {
-        Price {
-            profile: blueprint.profile().clone(),
-            plans: blueprint.model().layers(),
-            maps: map(blueprint.model(), blueprint.profile()),
-            inputs: blueprint.inputs(),
-        }
+        Price { plan: blueprint.plan().clone(), maps: blueprint.plan().maps() }
     }
 
     /// The layers' names.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
-        self.plans.iter().map(|plan| plan.name.as_str())
+        self.plan.layers.iter().map(|plan| plan.name.as_str())
     }
 
     /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none where the
     /// profile has no costs.
     pub fn spent(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Option<Spent> {
-        let Price { profile, plans, maps, inputs } = self;
-        let run = Run { profile, plans, maps, inputs: *inputs, steps };
+        let sites: Vec<&Site> = self.plan.sites().collect();
+        let run = Run { profile: &self.plan.profile, sites: &sites, maps: &self.maps, steps };
         let drives: Vec<f64> =
             counts.drives.iter().map(|steps| steps.iter().sum::<u64>() as f64 / images as f64).collect();
         run.spent(&drives, elements)

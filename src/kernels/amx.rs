@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 
-use super::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
+use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
 
 /// Bytes of a tile register: 16 rows of 64.
 const REGISTER: usize = 1024;

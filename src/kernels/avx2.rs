@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
+use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
 
 /// Rows whose sums are held at once; divides [`ROWS_AT_ONCE`], so there are no rows over.
 const ROWS: usize = 4;

@@ -25,6 +25,7 @@ pub mod digits;
 pub mod gather;
 mod instructions;
 pub mod lookup;
+mod operand;
 mod portable;
 pub mod transpose;
 #[cfg(target_arch = "x86_64")]

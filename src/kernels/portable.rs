@@ -1,6 +1,6 @@
 //! The readable reference of the integer product; also what processors without AVX2 run.
 
-use super::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
+use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
 
 pub fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
     let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
+use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
 
 /// Tiles whose sums are held at once.
 const TILES: usize = 4;

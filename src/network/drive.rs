@@ -11,6 +11,15 @@ use super::pulses::Pulses;
 use crate::numeric::unrolling::Unrolling;
 use crate::profile::TileInputs;
 
+/// What the inputs of a layer are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Pulses of the layer before: not negative.
+    Pulses,
+    /// The network's input as it was encoded: integers with a sign.
+    Encoded,
+}
+
 /// The inputs of a layer: magnitudes of at most `largest` a plane, each plane `plane_bits` bits above the one below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drive {

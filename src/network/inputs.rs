@@ -128,6 +128,11 @@ impl Pulses {
         &self.digits
     }
 
+    /// Those of images from the first to below the second.
+    pub fn images(&self, (first, end): (usize, usize)) -> &[i8] {
+        &self.digits[first * self.image..end * self.image]
+    }
+
     /// Signed digits of image `b`, `[steps or 1, planes, pixels, channels]`, planes from the least significant.
     pub fn image(&self, b: usize) -> &[i8] {
         &self.digits[b * self.image..(b + 1) * self.image]

@@ -13,12 +13,11 @@ pub mod lif;
 pub mod looks;
 pub mod model;
 pub mod names;
-pub mod neurons;
 pub mod pulses;
 pub mod weights;
 
 pub use code::InputCode;
-pub use drive::Drive;
+pub use drive::{Drive, Input};
 pub use encode::{Batch, Encoder, Encoding};
 pub use inputs::Inputs;
 pub use lif::Lif;

@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 use super::figure::Figure;
 use super::svg::{Colour, Svg};
 use crate::crossbar::cost::area;
-use crate::crossbar::mapping::{LayerMap, Place, map};
-use crate::device::cell::Columns;
-use crate::network::{Layer, Model};
+use crate::crossbar::mapping::LayerMap;
+use crate::crossbar::site::Site;
+use crate::network::{Encoding, Model};
+use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
 const WIDTH: f64 = 920.0;
@@ -24,7 +25,8 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
     let configuration = &origin.get("configuration")?;
     let model: Model = serde_json::from_value(configuration.get("model")?.clone()).ok()?;
     let profile: Profile = serde_json::from_value(configuration.get("profile")?.clone()).ok()?;
-    let (plans, maps) = (model.layers(), map(&model, &profile));
+    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).ok()?;
+    let maps = plan.maps();
     let (tiles, widest) =
         (maps.iter().map(|map| map.tiles).sum::<usize>(), maps.iter().map(|map| map.column_splits).max()?);
     if tiles == 0 || tiles > MANY {
@@ -36,19 +38,19 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
         "{tiles} tiles of {} word lines by {} bit lines in {} layers",
         profile.tile.rows,
         profile.tile.cols,
-        maps.iter().filter(|map| map.place == Place::Rram).count()
+        plan.sites().filter(|site| site.is_on_rram()).count()
     );
     let draw = |ink| {
         let mut svg = Svg::new(ink, WIDTH, heights.iter().sum::<f64>() + 8.0);
         let mut top = 8.0;
-        for ((plan, map), height) in plans.iter().zip(&maps).zip(&heights) {
-            let [head, below] = words(&profile, plan, map);
+        for ((site, map), height) in plan.sites().zip(&maps).zip(&heights) {
+            let [head, below] = words(&profile, site, map);
             svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
             svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
             let across = |row| (0..map.column_splits).map(move |column| (row, column));
             for (row, column) in (0..map.row_splits).flat_map(across) {
                 let at = [LEFT + column as f64 * size, top + row as f64 * size];
-                svg.tile(at, size - (size * 0.15).min(1.5), used(&profile, map, row, column));
+                svg.tile(at, size - (size * 0.15).min(1.5), used(site, map, row, column));
             }
             top += height;
         }
@@ -59,15 +61,15 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
 }
 
 /// What is said of a layer.
-fn words(profile: &Profile, plan: &Layer, map: &LayerMap) -> [String; 2] {
-    if map.place == Place::Digital {
+fn words(profile: &Profile, site: &Site, map: &LayerMap) -> [String; 2] {
+    if !site.is_on_rram() {
         return [format!("{}: {} x {} weights", map.layer, map.rows, map.columns), "in digital logic".into()];
     }
     let mut below = format!("{:.0} % of cells in use", 100.0 * map.utilisation.unwrap_or(0.0));
     if map.adcs > 0 {
         below += &format!(", {} converters", map.adcs);
     }
-    let um2: f64 = area(profile, plan, map).values().sum();
+    let um2: f64 = area(profile, site, map).values().sum();
     if um2 > 0.0 {
         below += &format!(", {:.2} mm²", um2 * 1e-6);
     }
@@ -76,12 +78,12 @@ fn words(profile: &Profile, plan: &Layer, map: &LayerMap) -> [String; 2] {
 }
 
 /// The share of a tile's cells that are in use.
-fn used(profile: &Profile, map: &LayerMap, row: usize, column: usize) -> f64 {
+fn used(site: &Site, map: &LayerMap, row: usize, column: usize) -> f64 {
     let part = |whole: usize, size: usize, at: usize| (whole - at * size).min(size) as f64 / size as f64;
-    let per_tile = Columns::of(profile.rram_of(&map.layer), profile.tile).per_tile;
+    let (per_tile, tile) = (site.on_tiles().per_tile, site.tile);
     let lines = part(map.columns, per_tile, column) * (per_tile * map.lines_per_column) as f64;
     let units = (map.unit_lines / map.column_splits) as f64;
-    part(map.rows, profile.tile.rows, row) * (lines + units) / profile.tile.cols as f64
+    part(map.rows, tile.rows, row) * (lines + units) / tile.cols as f64
 }
 
 #[cfg(test)]
@@ -95,7 +97,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let model = Model::read(&root.join("models/fashion.toml"), &[]).unwrap();
         let profile = Profile::read(&root.join("hw_profiles/spikesim_65nm.toml"), &[]).unwrap();
-        let tiles: usize = map(&model, &profile).iter().map(|map| map.tiles).sum();
+        let tiles: usize =
+            ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap().maps().iter().map(|map| map.tiles).sum();
         let origin = |configuration| Map::from_iter([("configuration".to_string(), configuration)]);
         let drawn = figure(&origin(json!({ "model": model, "profile": profile }))).unwrap().html();
         assert_eq!(drawn.matches("<rect").count(), tiles, "{drawn}");
@@ -108,9 +111,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let model = Model::read(&root.join("models/fashion.toml"), &[]).unwrap();
         let profile = Profile::read(&root.join("hw_profiles/spikesim_65nm.toml"), &[]).unwrap();
-        for map in map(&model, &profile).iter().filter(|map| map.place == Place::Rram) {
+        let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap();
+        for (site, map) in plan.sites().zip(&plan.maps()).filter(|(site, _)| site.is_on_rram()) {
             let at = (0..map.row_splits).flat_map(|row| (0..map.column_splits).map(move |column| (row, column)));
-            let mean = at.map(|(row, column)| used(&profile, map, row, column)).sum::<f64>() / map.tiles as f64;
+            let mean = at.map(|(row, column)| used(site, map, row, column)).sum::<f64>() / map.tiles as f64;
             assert!((mean - map.utilisation.unwrap()).abs() < 1e-9, "{}: {mean} of {:?}", map.layer, map.utilisation);
         }
     }

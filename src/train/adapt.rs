@@ -30,13 +30,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::layer::{LayerPass, Operands, Signal};
-use crate::chip::{Blueprint, Chip, ProgrammedLayer};
-use crate::crossbar::sums::{Input, Kernel};
+use super::layer::{LayerPass, Operands};
+use crate::chip::{Blueprint, Chip};
 use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
 use crate::error::{Error, Result};
+use crate::forward::sums::Kernel;
+use crate::forward::walk::{Signal, Walker, walk};
 use crate::memory;
+use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
 use crate::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
 
@@ -124,29 +126,21 @@ impl<'a> Adaptation<'a> {
     /// The network's norms with a chip's own statistics, one a spiking layer.
     pub fn norms(&self, chip: &Chip) -> Result<Vec<Norm>> {
         self.check(chip)?;
-        let mut sums: Vec<[Vec<f64>; 2]> =
-            self.norms.iter().map(|norm| [vec![0.0; norm.mean.len()], vec![0.0; norm.var.len()]]).collect();
-        let operands = chip.layers.iter().zip(&self.norms).enumerate().map(|(l, (layer, _))| {
-            let ProgrammedLayer { plan, arrays, drive, input_unit, .. } = layer;
-            let input = if l == 0 { Input::Encoded } else { Input::Pulses };
-            Operands::new(plan, arrays, (*drive, *input_unit), input, Kernel::Auto, false)
-        });
-        let operands: Vec<Operands> = operands.collect();
+        let of_norms = chip.layers.iter().zip(&self.norms);
+        let operands = of_norms.map(|(layer, _)| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, false));
+        let none = |norm: &&Norm| [vec![0.0; norm.mean.len()], vec![0.0; norm.var.len()]];
+        let mut seeing = Seeing {
+            chip,
+            norms: &self.norms,
+            operands: operands.collect(),
+            images: 0,
+            sums: self.norms.iter().map(none).collect(),
+        };
         for inputs in &self.batches {
-            let images = (inputs.batch.len(), chip.steps);
-            let mut signal = Signal::Encoded(inputs);
-            for (l, (norm, sums)) in self.norms.iter().zip(&mut sums).enumerate() {
-                let plan = &chip.layers[l].plan;
-                let (mut pass, statistics) = LayerPass::forward(plan, chip.neuron, images, &operands[l], norm, signal);
-                for (sums, values) in sums.iter_mut().zip(statistics.running()) {
-                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
-                }
-                if l + 1 == self.norms.len() {
-                    break;
-                }
-                signal = Signal::Pulses(pass.pulses());
-            }
+            seeing.images = inputs.batch.len();
+            walk(&mut seeing, 0..self.norms.len(), Signal::of(inputs))?;
         }
+        let sums = seeing.sums;
         let n = self.batches.len();
         let adapted = self.norms.iter().zip(sums).zip(&chip.layers).map(|((norm, [mean, var]), layer)| {
             let average = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / n as f64) as f32).collect::<Vec<f32>>();
@@ -184,7 +178,7 @@ impl<'a> Adaptation<'a> {
 
     fn with(norms: Vec<Norm>, mut chip: Chip) -> Result<Chip> {
         for (layer, norm) in chip.layers.iter_mut().zip(norms) {
-            let (gain, offset) = norm.fold(layer.input_unit, &layer.plan.name)?;
+            let (gain, offset) = norm.fold(layer.plan.input_unit, &layer.plan.name)?;
             (layer.gain, layer.offset) = chip.neuron.norms(gain, offset);
         }
         Ok(chip)
@@ -204,6 +198,28 @@ impl<'a> Adaptation<'a> {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// A walk that sums up what each norm sees.
+struct Seeing<'a> {
+    chip: &'a Chip,
+    norms: &'a [&'a Norm],
+    operands: Vec<Operands>,
+    images: usize,
+    /// Means and variances, a norm each.
+    sums: Vec<[Vec<f64>; 2]>,
+}
+
+impl<'a> Walker<'a> for Seeing<'_> {
+    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
+        let (plan, sizes) = (&self.chip.layers[l].plan, (self.images, self.chip.steps));
+        let (mut pass, statistics) =
+            LayerPass::forward(plan, self.chip.neuron, sizes, &self.operands[l], self.norms[l], signal);
+        for (sums, values) in self.sums[l].iter_mut().zip(statistics.running()) {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        Ok(pass.pulses())
     }
 }
 

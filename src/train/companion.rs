@@ -1,12 +1,12 @@
 //! The companion arrays that stage `sram` starts from.
 
 use crate::chip::Blueprint;
-use crate::crossbar::mapping::{Place, place};
+use crate::crossbar::site::Site;
 use crate::crossbar::sram::latent_residual;
 use crate::device::{self, Draw};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
-use crate::network::{Encoding, Layer, Model, Network};
+use crate::network::{Encoding, Model, Network};
 use crate::profile::Profile;
 
 /// Puts a companion array beside every RRAM array of a network, with the profile's initial values; a network that has its
@@ -26,39 +26,32 @@ pub fn attach(
         return Ok((network, None));
     }
     let blueprint = Blueprint::new(profile, model, &network, Encoding::Poisson, seed)?;
-    let one = |(i, plan): (usize, &Layer)| -> Result<Option<CompanionWeights>> {
-        if place(profile, plan) == Place::Digital {
+    let one = |site: &Site| -> Result<Option<CompanionWeights>> {
+        if !site.is_on_rram() {
             return Ok(None);
         }
-        let sram = profile.sram_of(&plan.name);
-        if sram.bits == 0 {
+        if !site.has_companion() {
             return Err(Error::Mismatch(format!(
                 "stage `sram` trains beside every RRAM array, and `{}` has no companion array; expected sram.bits above 0",
-                plan.name
+                site.name
             )));
         }
-        if let Some(companion) = blueprint.companion(i, plan) {
+        let index = site.index as usize;
+        if let Some(companion) = blueprint.companion(index) {
             return Ok(Some(companion));
         }
-        let (Some(draw), Some(shift)) = (draw, sram.shift) else {
+        let (Some(draw), Some(shift)) = (draw, site.sram.shift) else {
             return Err(Error::Mismatch(
                 "sram.init = \"residual\" is what one chip's cells miss; training it needs `train.chip`, that chip, and \
                  `sram.shift`"
                     .into(),
             ));
         };
-        let cells = device::program(
-            &network.layers[i].rram,
-            plan.rows(),
-            i as u32,
-            profile.rram_of(&plan.name),
-            profile.tile,
-            Some(draw),
-            None,
-        )?;
+        let latent = &network.layers[index].rram;
+        let cells = device::program(latent, site.rows, site.index, &site.rram, site.tile, Some(draw), None)?;
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))
     };
-    let companions: Vec<_> = model.layers().iter().enumerate().map(one).collect::<Result<_>>()?;
+    let companions: Vec<_> = blueprint.plan().sites().map(one).collect::<Result<_>>()?;
     let hash = blueprint.companion_hash().map(String::from);
     network.layers.iter_mut().zip(companions).for_each(|(layer, companion)| layer.sram = companion);
     network.form = Some(profile.sram.form());

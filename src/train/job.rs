@@ -19,6 +19,7 @@ use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::{OutputFolder, origin};
+use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
 /// A run that is ready to go.
@@ -147,7 +148,8 @@ impl Job {
         let network = self.trainer().run(self.start.clone(), Some(folder), monitor)?;
         let mut trained = Trained { network, image: None, sparsity: None };
         if stage == Stage::Sram {
-            match Image::of(&self.profile, &self.model, &trained.network) {
+            let plan = ChipPlan::new(&self.profile, &self.model, self.inputs)?;
+            match Image::of(plan.sites(), &trained.network) {
                 Ok(image) => {
                     image.write(&folder.file(IMAGE), &self.origin)?;
                     trained.image = Some(image);

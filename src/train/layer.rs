@@ -14,27 +14,21 @@ use super::gradient::weights::{self, Gradient, Source};
 use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
 use super::norm::{BatchStatistics, Moments, moments, total};
-use crate::crossbar::arrays::Programmed;
-use crate::crossbar::columns::Columns;
-use crate::crossbar::laid::Laid;
-use crate::crossbar::patches::Patches;
-use crate::crossbar::sums::{Band, Input, Kernel, Scratch};
+use crate::crossbar::programmed::Programmed;
+use crate::forward::columns::Columns;
+use crate::forward::laid::Laid;
+use crate::forward::neurons::{Neurons, Sums};
+use crate::forward::patches::Patches;
+use crate::forward::sums::{Band, Kernel, Scratch};
+use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
 use crate::monitor::checkpoint;
 use crate::network::code::DIGIT_BITS;
-use crate::network::neurons::{Neurons, Sums};
 use crate::network::pulses::Pulses;
 use crate::network::weights::Norm;
-use crate::network::{Drive, Inputs, Layer, LayerKind, Lif};
+use crate::network::{Layer, LayerKind, Lif};
 use crate::numeric::larger;
-
-/// What a layer takes in over a batch.
-pub enum Signal<'a> {
-    /// The network's input.
-    Encoded(&'a Inputs),
-    /// Pulses of the layer before, `[images·steps]` maps.
-    Pulses(Pulses),
-}
+use crate::plan::LayerPlan;
 
 /// A layer's programmed arrays, ready for the products of a pass.
 pub struct Operands {
@@ -47,17 +41,10 @@ pub struct Operands {
 
 impl Operands {
     /// Of programmed arrays; the backward pass goes through the effective matrix, straight through converters and adders.
-    pub fn new(
-        plan: &Layer,
-        programmed: &Programmed,
-        (drive, unit): (Drive, f32),
-        input: Input,
-        kernel: Kernel,
-        wants_inputs: bool,
-    ) -> Self {
-        let columns = Columns::new(plan, programmed, input, drive, kernel);
+    pub fn new(plan: &LayerPlan, programmed: &Programmed, kernel: Kernel, wants_inputs: bool) -> Self {
+        let columns = Columns::new(plan, programmed, kernel);
         let transposed = wants_inputs.then(|| Transposed::new(plan, &programmed.effective()));
-        Operands { columns, transposed, unit }
+        Operands { columns, transposed, unit: plan.input_unit }
     }
 
     /// ∂loss/∂inputs of a fully connected layer, an image each, blocked; empty unless asked for. `currents` are
@@ -101,78 +88,53 @@ thread_local! {
     static SPACE: RefCell<Space> = RefCell::default();
 }
 
-impl Signal<'_> {
-    /// Lays out an image's maps; one where every step has the same.
-    fn lay_out(&self, columns: &Columns, image: usize, steps: usize, laid: &mut Laid) {
-        match self {
-            Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, image * steps, steps),
-            Signal::Encoded(inputs) => {
-                let planes = inputs.encoder.code.planes() as usize;
-                columns.lay_out(laid, inputs.pulses().image(image), planes, 1);
-            }
-        }
+/// A signal as the gradient of the weights reads it.
+pub fn source<'a>(signal: &'a Signal) -> Source<'a> {
+    match signal {
+        Signal::Pulses(pulses) => Source::Pulses(pulses),
+        Signal::Encoded { inputs, .. } => Source::Encoded {
+            digits: inputs.pulses().all(),
+            planes: inputs.encoder.code.planes() as usize,
+            given: inputs.given_steps(),
+            base: 1 << DIGIT_BITS,
+        },
     }
+}
 
-    /// As the gradient of the weights reads it.
-    pub fn source(&self) -> Source<'_> {
-        match self {
-            Signal::Pulses(pulses) => Source::Pulses(pulses),
-            Signal::Encoded(inputs) => Source::Encoded {
-                digits: inputs.pulses().all(),
-                planes: inputs.encoder.code.planes() as usize,
-                given: inputs.given_steps(),
-                base: 1 << DIGIT_BITS,
-            },
-        }
-    }
-
-    /// Currents in pulses, blocked, of a layer's matrix, and each image's [`moments`].
-    pub fn currents(&self, plan: &Layer, operands: &Operands, geometry: Geometry) -> (Images, Vec<Moments>) {
-        let Geometry { images, steps, .. } = geometry;
-        if let Signal::Encoded(inputs) = self {
-            // Now, for below threads hold their own space: one that waited there for others to encode with it might take
-            // up a second image.
-            inputs.pulses();
-        }
-        let columns = &operands.columns;
-        if plan.kind == LayerKind::Conv {
-            let convolve = |image| {
-                let mut growing = Growing::new(geometry);
-                SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
-                    self.lay_out(columns, image, steps, laid);
-                    for map in (0..laid.maps()).step_by(columns.maps_at_once()) {
-                        let maps = columns.maps_at_once().min(laid.maps() - map);
-                        let band = Band { map, y: 0, rows: geometry.height, maps };
-                        growing.add(maps, |currents| columns.sums(laid, band, scratch, currents));
-                    }
-                });
-                growing.repeated()
-            };
-            return (0..images).into_par_iter().map(convolve).unzip();
-        }
-        let mut laid = Laid::default();
-        match self {
-            Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, 0, images * steps),
-            Signal::Encoded(inputs) => {
-                let planes = inputs.encoder.code.planes() as usize;
-                columns.lay_out(&mut laid, inputs.pulses().all(), planes, images);
-            }
-        }
-        let sums = columns.connect(&laid);
-        let (maps, given) = (laid.maps(), laid.maps() / images);
-        let gather = |image| {
+/// Currents in pulses, blocked, that a signal gives in a layer's matrix, and each image's [`moments`].
+pub fn currents(signal: &Signal, plan: &Layer, operands: &Operands, geometry: Geometry) -> (Images, Vec<Moments>) {
+    let Geometry { images, steps, .. } = geometry;
+    let columns = &operands.columns;
+    if plan.kind == LayerKind::Conv {
+        let convolve = |image| {
             let mut growing = Growing::new(geometry);
-            for map in image * given..(image + 1) * given {
-                growing.add(1, |currents| {
-                    for (block, currents) in currents.chunks_mut(LANES).enumerate() {
-                        currents.copy_from_slice(&sums[(block * maps + map) * LANES..][..LANES]);
-                    }
-                });
-            }
+            SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
+                signal.lay_out(columns, image, steps, laid);
+                for map in (0..laid.maps()).step_by(columns.maps_at_once()) {
+                    let maps = columns.maps_at_once().min(laid.maps() - map);
+                    let band = Band { map, y: 0, rows: geometry.height, maps };
+                    growing.add(maps, |currents| columns.sums(laid, band, scratch, currents));
+                }
+            });
             growing.repeated()
         };
-        (0..images).into_par_iter().map(gather).unzip()
+        return (0..images).into_par_iter().map(convolve).unzip();
     }
+    let laid = signal.lay_out_all(columns);
+    let sums = columns.connect(&laid);
+    let (maps, given) = (laid.maps(), laid.maps() / images);
+    let gather = |image| {
+        let mut growing = Growing::new(geometry);
+        for map in image * given..(image + 1) * given {
+            growing.add(1, |currents| {
+                for (block, currents) in currents.chunks_mut(LANES).enumerate() {
+                    currents.copy_from_slice(&sums[(block * maps + map) * LANES..][..LANES]);
+                }
+            });
+        }
+        growing.repeated()
+    };
+    (0..images).into_par_iter().map(gather).unzip()
 }
 
 /// An image's currents while they are made, and their moments, taken while a step is still in the cache.
@@ -219,7 +181,7 @@ impl<'a> LayerPass<'a> {
         signal: Signal<'a>,
     ) -> (Self, BatchStatistics) {
         let geometry = Geometry::of(plan, images, steps);
-        let (currents, moments) = signal.currents(plan, operands, geometry);
+        let (currents, moments) = currents(&signal, plan, operands, geometry);
         let statistics = BatchStatistics::of(moments, geometry, operands.unit);
         let channels = plan.columns();
         let (mut gain, mut offset) = (vec![0.0; steps * channels], vec![0.0; steps * channels]);
@@ -246,7 +208,7 @@ impl<'a> LayerPass<'a> {
         signal: Signal<'a>,
     ) -> Self {
         let geometry = Geometry::of(plan, images, steps);
-        let (currents, _) = signal.currents(plan, operands, geometry);
+        let (currents, _) = currents(&signal, plan, operands, geometry);
         let neurons = Neurons::new(plan, neuron, gain, offset);
         LayerPass { plan, geometry, operands, signal, currents, neurons }
     }
@@ -265,7 +227,7 @@ impl<'a> LayerPass<'a> {
                 pulses
             })
             .collect();
-        if matches!(self.signal, Signal::Encoded(_)) {
+        if matches!(self.signal, Signal::Encoded { .. }) {
             self.currents.clear();
         }
         Pulses::concatenate(images).expect("a batch has an image")
@@ -331,7 +293,7 @@ impl<'a> LayerPass<'a> {
     /// Each image's currents and ∂loss/∂z, from ∂loss/∂pulses behind the pool; `means` are those of the currents.
     fn through_neurons(&mut self, gradient: Images, means: &[[f32; LANES]]) -> (Vec<Scanned>, Vec<Values>) {
         if self.currents.is_empty() {
-            self.currents = self.signal.currents(self.plan, self.operands, self.geometry).0;
+            self.currents = currents(&self.signal, self.plan, self.operands, self.geometry).0;
         }
         let geometries = (self.geometry, Geometry::pooled(self.plan, self.geometry.images, self.geometry.steps));
         let currents = std::mem::take(&mut self.currents);
@@ -395,7 +357,7 @@ impl Backward<'_> {
     /// ∂loss/∂W and ∂loss/∂inputs, all images in units of 1/`scale`.
     fn through_convolution(&self, mut values: Vec<Values>, scale: f32) -> (Vec<f32>, Images) {
         let LayerPass { plan, geometry, signal, .. } = self.pass;
-        let source = signal.source();
+        let source = source(signal);
         // Exact sums: how many images share one does not show.
         let group = geometry.images.div_ceil(2 * rayon::current_num_threads());
         let groups: Vec<(Vec<i64>, Images)> = values
@@ -455,7 +417,7 @@ impl Backward<'_> {
                 self.currents(&values, (image, t), (row, map), (t - first) * map, currents);
             }
             if let Some(gradient) = &mut gradient {
-                gradient.add(self.pass.signal.source(), image, first, currents);
+                gradient.add(source(&self.pass.signal), image, first, currents);
             }
             let Some(transposed) = transposed else { continue };
             let maps = at_once.min(steps - first);
@@ -486,7 +448,7 @@ impl Backward<'_> {
         let LayerPass { plan, geometry, signal, operands, .. } = self.pass;
         let currents = self.rows(&values);
         drop(values);
-        let weights = weights::fully_connected(plan, signal.source(), geometry.steps, &currents, 1.0 / scale);
+        let weights = weights::fully_connected(plan, source(signal), geometry.steps, &currents, 1.0 / scale);
         (weights, operands.connect_back(plan, geometry.steps, &currents, &self.scales))
     }
 }

@@ -29,6 +29,7 @@ use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
 use crate::network::{InputCode, Layer, Lif, Model, Network};
 use crate::output::{self, OutputFolder};
+use crate::plan::ChipPlan;
 use crate::profile::Profile;
 use config::{Prune, Recipe, Stage};
 use run::Run;
@@ -62,9 +63,8 @@ impl Trainer<'_> {
     pub fn run(&self, start: Network, folder: Option<&OutputFolder>, monitor: &dyn Monitor) -> Result<Network> {
         self.check()?;
         let (training, validation) = self.split();
-        let layers = self.model.layers();
-        let profile = self.forward_profile(&start);
-        Run { trainer: self, layers, profile, training, validation, folder, monitor }.go(start)
+        let plan = ChipPlan::new(&self.forward_profile(&start), self.model, self.inputs)?;
+        Run { trainer: self, plan, training, validation, folder, monitor }.go(start)
     }
 
     /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.

@@ -8,9 +8,9 @@ use multiversion::multiversion;
 
 use super::currents::Geometry;
 use super::norm::Moments;
+use crate::forward::neurons::Neurons;
 use crate::kernels::digits::LANES;
 use crate::network::lif::Fixed;
-use crate::network::neurons::Neurons;
 use crate::numeric::larger;
 
 /// Height of the triangle surrogate.

@@ -1,29 +1,36 @@
 //! One pass over a batch: forward through programmed arrays, loss, and the gradient of every parameter.
 //!
-//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`Arrays::for_training`]), and every product is one
+//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`Programmed::for_training`]), and every product is one
 //! of integers: a training run gives the same bits on any processor and any number of threads.
+
+use std::sync::Arc;
 
 use ndarray::Array2;
 
 use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
-use super::layer::{LayerPass, Operands, Signal};
+use super::layer::{LayerPass, Operands, currents, source};
 use super::norm::BatchStatistics;
-use crate::crossbar::arrays::{Arrays, Site};
+use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
-use crate::crossbar::mapping::{Place, place};
+use crate::crossbar::programmed::Programmed;
+use crate::crossbar::reading::Reading;
+use crate::crossbar::site::{Place, Site};
 use crate::crossbar::sram::Source;
-use crate::crossbar::sums::{Input, Kernel};
 use crate::crossbar::wires::LineLoss;
 use crate::device::Draw;
 use crate::engine::cpu::mean_readout;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::forward::sums::Kernel;
+use crate::forward::walk::{Signal, Walker, walk};
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
+use crate::network::pulses::Pulses;
 use crate::network::weights::LayerWeights;
 use crate::network::{Inputs, Layer, Lif, Model, Network};
 use crate::numeric::largest;
-use crate::profile::{Profile, Scheme};
+use crate::plan::{ChipPlan, LayerPlan};
+use crate::profile::Scheme;
 
 /// The gradient of one layer's parameters, laid out as they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,12 +55,8 @@ pub struct PassOutcome {
 
 /// What does not change from pass to pass.
 pub struct Setting<'a> {
-    /// The network's shape.
-    pub model: &'a Model,
-    /// Its layers.
-    pub layers: &'a [Layer],
-    /// The hardware that the forward pass is programmed on.
-    pub profile: &'a Profile,
+    /// The network on the hardware that the forward pass is programmed on.
+    pub plan: &'a ChipPlan,
     /// The ranges of its converters, where they are profiled.
     pub calibration: Option<&'a Calibration>,
     /// What lines leave of each layer's devices; without it every tile is solved.
@@ -78,59 +81,85 @@ pub fn pass(
     labels: &[u32],
     draw: Option<Draw>,
 ) -> Result<PassOutcome> {
-    let Setting { model, layers, profile, calibration, losses } = setting;
-    let (steps, images) = (model.steps, inputs.batch.len());
-    let operands = |i: usize| {
-        let (state, plan) = (&network.layers[i], &layers[i]);
-        let code = inputs.encoder.code;
-        let unit = if i == 0 { code.unit } else { plan.input_unit() };
-        let drive = plan.drive((i == 0).then_some(code));
-        // Where the profile has no companion array, none is read.
-        let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
-        let loss = losses.get(i).and_then(Option::as_ref);
-        let arrays = Arrays::program(profile, plan, i as u32, &state.rram, companion, draw, loss)?;
-        let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
-        let site = Site { profile, index: i as u32, plan, drive, converters, draw, steps };
-        let programmed = arrays.for_training(&site)?;
-        let input = if i == 0 { Input::Encoded } else { Input::Pulses };
-        // The training grid leaves no room for sums of f32: only integers are exact.
-        let kernel = Kernel::Dense(Instructions::best());
-        Ok(Operands::new(plan, &programmed, (drive, unit), input, kernel, i > 0))
-    };
-    let operands = (0..layers.len()).map(operands).collect::<Result<Vec<_>>>()?;
-    let neuron = Lif::of(model.neuron, &profile.neuron);
-    let mut signal = Signal::Encoded(inputs);
-    let (mut passes, mut statistics) = (Vec::new(), Vec::new());
-    for (i, plan) in layers.iter().enumerate() {
-        let Some(norm) = &network.layers[i].norm else { break };
-        let (mut layer, batch) = LayerPass::forward(plan, neuron, (images, steps), &operands[i], norm, signal);
-        signal = Signal::Pulses(layer.pulses());
-        passes.push(layer);
-        statistics.push(batch);
+    let ChipPlan { layers, neuron, code, .. } = setting.plan;
+    if inputs.encoder.code != *code {
+        let message = format!("the plan is of inputs {code:?}, and the batch has {:?}", inputs.encoder.code);
+        return Err(Error::Mismatch(message));
     }
-    let last = passes.len();
+    let operands = (0..layers.len()).map(|l| operands(setting, network, l, draw)).collect::<Result<Vec<_>>>()?;
+    let (images, steps, last) = (inputs.batch.len(), setting.plan.steps(), layers.len() - 1);
+    let mut forward = Forward {
+        layers,
+        neuron: *neuron,
+        network,
+        operands: &operands,
+        sizes: (images, steps),
+        passes: vec![],
+        statistics: vec![],
+    };
+    let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
+    let Forward { passes, statistics, .. } = forward;
     let readout = Readout::run(&layers[last], &operands[last], &signal, steps, labels, images as f64);
 
-    let published = |i: usize, gradient: Vec<f32>| match place(profile, &layers[i]) {
-        Place::Rram => straight_through(profile, &layers[i], &network.layers[i], gradient),
+    let published = |l: usize, gradient: Vec<f32>| match layers[l].site.place {
+        Place::Rram => straight_through(&layers[l].site, &network.layers[l], gradient),
         Place::Digital => gradient,
     };
     let (weights, mut signal_gradient) = readout.backward(&signal);
     let mut gradients = vec![ParameterGradient { weights: published(last, weights), gamma: vec![] }];
-    for (i, layer) in passes.into_iter().enumerate().rev() {
-        let gradient = layer.backward(signal_gradient, &statistics[i]);
-        gradients.push(ParameterGradient { weights: published(i, gradient.weights), gamma: gradient.gamma });
+    for (l, layer) in passes.into_iter().enumerate().rev() {
+        let gradient = layer.backward(signal_gradient, &statistics[l]);
+        gradients.push(ParameterGradient { weights: published(l, gradient.weights), gamma: gradient.gamma });
         signal_gradient = gradient.inputs;
     }
     gradients.reverse();
     Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
 }
 
+/// The programmed arrays of layer `l`, ready for a pass.
+fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) -> Result<Operands> {
+    let Setting { plan, calibration, losses } = setting;
+    let (state, layer) = (&network.layers[l], &plan.layers[l]);
+    // Where the profile has no companion array, none is read.
+    let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
+    let loss = losses.get(l).and_then(Option::as_ref);
+    let arrays = Arrays::program(&layer.site, &state.rram, companion, draw, loss)?;
+    let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[l]);
+    let programmed = Programmed::for_training(&layer.site, &arrays, Reading { converters, draw, steps: plan.steps() })?;
+    // The training grid leaves no room for sums of f32: only integers are exact.
+    let kernel = Kernel::Dense(Instructions::best());
+    Ok(Operands::new(layer, &programmed, kernel, l > 0))
+}
+
+/// A walk that keeps what the way back needs, and normalises with the batch's statistics.
+struct Forward<'a> {
+    layers: &'a [Arc<LayerPlan>],
+    neuron: Lif,
+    network: &'a Network,
+    operands: &'a [Operands],
+    /// Images and steps.
+    sizes: (usize, usize),
+    passes: Vec<LayerPass<'a>>,
+    statistics: Vec<BatchStatistics>,
+}
+
+impl<'a> Walker<'a> for Forward<'a> {
+    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
+        let norm = self.network.layers[l].norm.as_ref().expect("a layer with neurons has a norm");
+        let (mut pass, batch) =
+            LayerPass::forward(&self.layers[l], self.neuron, self.sizes, &self.operands[l], norm, signal);
+        let pulses = pass.pulses();
+        self.passes.push(pass);
+        self.statistics.push(batch);
+        Ok(pulses)
+    }
+}
+
 /// The gradient of an RRAM layer's trained latent weights from that of its effective ones: straight through quantiser and
 /// variation; ternary passes only where |w| < 1. A companion array's has the shift's and the combination's factor, and is
 /// 0 where an element is pruned.
-fn straight_through(profile: &Profile, plan: &Layer, layer: &LayerWeights, mut gradient: Vec<f32>) -> Vec<f32> {
-    let (rram, sram) = (profile.rram_of(&plan.name), profile.sram_of(&plan.name));
+fn straight_through(site: &Site, layer: &LayerWeights, mut gradient: Vec<f32>) -> Vec<f32> {
+    let Site { rram, sram, .. } = site;
     let scheme = match &layer.sram {
         Some(_) => sram.effective_scheme(),
         None => rram.scheme,
@@ -169,7 +198,7 @@ impl<'a> Readout<'a> {
         divisor: f64,
     ) -> Self {
         let geometry = Geometry::of(plan, labels.len(), steps);
-        let (sums, _) = signal.currents(plan, operands, geometry);
+        let (sums, _) = currents(signal, plan, operands, geometry);
         let logits = Array2::from_shape_fn((labels.len(), plan.columns()), |(b, c)| {
             mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), operands.unit, steps)
         });
@@ -182,7 +211,7 @@ impl<'a> Readout<'a> {
         let scale = self.scale(&self.gradient);
         let scales = vec![scale; self.logits.nrows()];
         let currents = self.currents(&scales);
-        let weights = weights::fully_connected(self.plan, signal.source(), self.steps, &currents, 1.0 / scale);
+        let weights = weights::fully_connected(self.plan, source(signal), self.steps, &currents, 1.0 / scale);
         (weights, self.operands.connect_back(self.plan, self.steps, &currents, &scales))
     }
 

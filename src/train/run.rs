@@ -18,9 +18,9 @@ use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, correct, read_batch};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, interruptible};
-use crate::network::{Encoder, Inputs, Layer, Network};
+use crate::network::{Encoder, Inputs, Network};
 use crate::output::OutputFolder;
-use crate::profile::Profile;
+use crate::plan::ChipPlan;
 
 /// How often the state is stored within an epoch.
 const STORE_EVERY: Duration = Duration::from_secs(60);
@@ -28,8 +28,7 @@ const STORE_EVERY: Duration = Duration::from_secs(60);
 /// What stays the same through a run.
 pub(super) struct Run<'a> {
     pub trainer: &'a Trainer<'a>,
-    pub layers: Vec<Layer>,
-    pub profile: Profile,
+    pub plan: ChipPlan,
     pub training: Vec<usize>,
     pub validation: Vec<usize>,
     pub folder: Option<&'a OutputFolder>,
@@ -43,7 +42,7 @@ impl Run<'_> {
             Some(file) => State::read(&file, self.trainer.model)?,
             None => State { sgd: Sgd::new(&start), network: start, losses: vec![], position: Position::default() },
         };
-        if self.profile.wires.drop() {
+        if self.plan.profile.wires.drop() {
             self.monitor.line("lines take what they take of the nominal chip, solved anew at the start of every epoch");
         }
         let Position { epoch, step, .. } = state.position;
@@ -72,9 +71,8 @@ impl Run<'_> {
         let epoch = state.position.epoch;
         if state.position.step == 0 {
             state.position.calibration = self.ranges(&state.network)?;
-            let layers = self.layers.iter().zip(&state.network.layers);
-            state.losses =
-                layers.map(|(plan, layer)| LineLoss::of(&self.profile, plan, &layer.rram)).collect::<Result<_>>()?;
+            let layers = self.plan.sites().zip(&state.network.layers);
+            state.losses = layers.map(|(site, layer)| LineLoss::of(site, &layer.rram)).collect::<Result<_>>()?;
         }
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
         let steps = (order.len() / batch).max(1);
@@ -126,7 +124,7 @@ impl Run<'_> {
 
     /// The ranges of an epoch's converters, where they are profiled: those of the network that it begins with.
     fn ranges(&self, network: &Network) -> Result<Option<Calibration>> {
-        if !self.profile.wants_calibration() {
+        if !self.plan.profile.wants_calibration() {
             return Ok(None);
         }
         Ok(self.blueprint(network)?.calibration().cloned())
@@ -135,34 +133,30 @@ impl Run<'_> {
     /// The chips that are trained for.
     fn blueprint<'n>(&'n self, network: &'n Network) -> Result<Blueprint<'n>> {
         let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
-        let blueprint = Blueprint::new(&self.profile, model, network, inputs, recipe.seed)?;
+        let blueprint = Blueprint::new(&self.plan.profile, model, network, inputs, recipe.seed)?;
         with_ranges_of(blueprint, recipe.seed, data, &self.training)
     }
 
     /// Pass number `iteration` of the run.
     fn step(&self, state: &mut State, inputs: &Inputs, labels: &[u32], iteration: u64) -> Result<()> {
-        let Trainer { model, recipe, prune, .. } = *self.trainer;
+        let Trainer { recipe, prune, .. } = *self.trainer;
         let draw = match recipe.chip {
             Some(chip) => Some(Draw::chip(recipe.seed, chip)),
             None => recipe.variation.then(|| Draw::training_pass(recipe.seed, iteration)),
         };
-        let mut profile = Cow::Borrowed(&self.profile);
+        let mut plan = Cow::Borrowed(&self.plan);
         if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
-            profile.to_mut().amend(|_, sram| sram.shift = Some(*shift));
+            let mut profile = self.plan.profile.clone();
+            profile.amend(|_, sram| sram.shift = Some(*shift));
+            plan = Cow::Owned(self.plan.on(&profile)?);
         }
         if let Some(prune) = prune {
             prune.mask(&mut state.network);
         }
-        let setting = Setting {
-            model,
-            layers: &self.layers,
-            profile: &profile,
-            calibration: state.position.calibration.as_ref(),
-            losses: &state.losses,
-        };
+        let setting = Setting { plan: &plan, calibration: state.position.calibration.as_ref(), losses: &state.losses };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {
-            prune.add_lasso(&self.layers, &state.network, &mut outcome);
+            prune.add_lasso(&self.plan.layers, &state.network, &mut outcome);
         }
         if !outcome.loss.is_finite() {
             return Err(diverged(&format!("the loss is {}", outcome.loss)));

@@ -2,7 +2,7 @@
 //! takes, chips a load, and layers a piece of it.
 
 use std::ops::Range;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use wgpu::{Buffer, BufferUsages};
 
@@ -69,8 +69,8 @@ impl Sizes {
             let mut drives = 1;
             if let Some(converted) = layer.arrays.converted() {
                 let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
-                drives = (sides + converted.companion.iter().len()) * layer.drive.bits as usize;
-                conversions = conversions.max((sums * converted.partitions(plan) * drives) as u64);
+                drives = (sides + converted.companion.iter().len()) * plan.site.drive.bits as usize;
+                conversions = conversions.max((sums * plan.site.partitions() * drives) as u64);
             }
             let price = if by_thread(layer) { BY_THREAD } else { 1 };
             sizes.work.push((sums * row_words(plan) * LANES * drives) as u64 * price);
@@ -142,6 +142,9 @@ pub struct Kept {
     pub by_image: bool,
 }
 
+/// Buffers that nobody uses, kept for whoever runs next.
+pub type Spare = Mutex<Option<Buffers>>;
+
 /// What images run through.
 pub struct Buffers {
     bytes: [u64; 6],
@@ -165,9 +168,9 @@ pub struct Buffers {
 
 impl Buffers {
     /// Buffers for up to `images` images, the spare ones where they are large enough.
-    pub fn take(context: &Context, sizes: &Sizes, images: usize, kept: Kept) -> Self {
+    pub fn take((context, spare): (&Context, &Spare), sizes: &Sizes, images: usize, kept: Kept) -> Self {
         let bytes = sizes.bytes(images, kept);
-        let spare = context.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(spare) = spare.filter(|spare| spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)) {
             return spare;
         }
@@ -187,7 +190,7 @@ impl Buffers {
     }
 
     /// Keeps them for whoever runs next.
-    pub fn give_back(self, context: &Context) {
-        *context.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+    pub fn give_back(self, spare: &Spare) {
+        *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 }

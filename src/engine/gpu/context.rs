@@ -14,7 +14,6 @@ use wgpu::{
 };
 
 use super::adapter::{AdapterInfo, AdapterKind};
-use super::buffers::Buffers;
 use super::settings::Layer;
 use super::shaders::Kernel;
 use crate::error::{Error, Result};
@@ -53,8 +52,6 @@ pub struct Context {
     flow_layout: BindGroupLayout,
     pipelines: Vec<ComputePipeline>,
     lost: Arc<Mutex<Option<String>>>,
-    /// Work buffers that no loaded chips use now.
-    pub spare: Mutex<Option<Buffers>>,
 }
 
 impl Context {
@@ -92,7 +89,7 @@ impl Context {
             let pipelines = Kernel::ALL.map(|kernel| pipeline(&device, kernel, [Some(&layer), Some(&flow)]));
             Ok((layer, flow, pipelines.into()))
         })?;
-        Ok(Context { device, queue, limits, layer_layout, flow_layout, pipelines, lost, spare: Mutex::default() })
+        Ok(Context { device, queue, limits, layer_layout, flow_layout, pipelines, lost })
     }
 
     /// Does `work`; whatever wgpu finds wrong in it is its error.

@@ -31,20 +31,21 @@ use run::Groups;
 use super::{Engine, LoadedChips};
 use crate::chip::Chip;
 use crate::error::Result;
-use buffers::Sizes;
+use buffers::{Sizes, Spare};
 use context::Context;
 
 /// Runs chips on a graphics adapter.
 pub struct GpuEngine {
     name: String,
     context: Context,
+    spare: Spare,
 }
 
 impl GpuEngine {
     /// Opens an adapter: [`auto_choice`], [`explicit_choice`] or any of [`adapters`].
     pub fn new(adapter: &AdapterInfo) -> Result<Self> {
         let name = format!("gpu: {} ({}, {})", adapter.name, adapter.backend, adapter.driver);
-        Ok(GpuEngine { name, context: Context::new(adapter)? })
+        Ok(GpuEngine { name, context: Context::new(adapter)?, spare: Spare::default() })
     }
 
     /// The same with smaller limits, for tests: bytes of a buffer, and workgroups in one dimension.
@@ -64,7 +65,7 @@ impl GpuEngine {
     /// Brings chips onto the device together, whether or not so many are best.
     #[doc(hidden)]
     pub fn load_together<'a>(&'a self, chips: &'a [Chip]) -> Result<GpuChips<'a>> {
-        GpuChips::new(&self.context, chips)
+        GpuChips::new((&self.context, &self.spare), chips)
     }
 }
 

@@ -7,8 +7,8 @@ use wgpu::BindGroup;
 use super::context::Context;
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
-use crate::crossbar::arrays::Programmed;
 use crate::crossbar::converted::{Adder, Converted};
+use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
 use crate::network::Layer as Plan;
 use crate::profile::TileInputs;
@@ -37,7 +37,7 @@ pub struct Part {
 
 /// Digit planes of a layer's inputs: as many as a signed byte of each takes.
 pub fn planes(chip: &Chip, index: usize) -> usize {
-    chip.layers[index].drive.planes as usize
+    chip.layers[index].plan.site.drive.planes as usize
 }
 
 /// Words of a layer's rows: of each pixel's channels, four a word.
@@ -70,7 +70,7 @@ pub fn by_thread(layer: &ProgrammedLayer) -> bool {
 /// Those of a slice: weights, each tile's gains and offsets, twice where there are unit columns, and what to make of the codes.
 fn slice_vectors(layer: &ProgrammedLayer, converted: &Converted) -> usize {
     let sides = if converted.slices[0].reference.is_some() { 2 } else { 1 };
-    sides * (layer.plan.rows() + 2 * converted.partitions(&layer.plan)) + 1
+    sides * (layer.plan.rows() + 2 * layer.plan.site.partitions()) + 1
 }
 
 /// Bytes of a layer's arrays for so many words of columns.
@@ -173,8 +173,8 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
     Layer {
         reads,
         tile_rows: converted.tile_rows as u32,
-        partitions: converted.partitions(&layer.plan) as u32,
-        bits: layer.drive.bits,
+        partitions: layer.plan.site.partitions() as u32,
+        bits: layer.plan.site.drive.bits,
         slices: converted.slices.len() as u32,
         slice_words: slice_vectors(layer, converted) as u32,
         sides: if converted.slices[0].reference.is_some() { 2 } else { 1 },
@@ -242,7 +242,7 @@ fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<
             for row in 0..rows {
                 packed.extend(lanes(&|column| side.weights[column * rows + row]));
             }
-            for tile in 0..converted.partitions(&layer.plan) {
+            for tile in 0..layer.plan.site.partitions() {
                 packed.extend(lanes(&|column| side.gain[tile * columns + column]));
                 packed.extend(lanes(&|column| side.offset[tile * columns + column]));
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use wgpu::{BindGroup, Buffer, ComputePass};
 
-use super::buffers::{Buffers, Kept, Sizes};
+use super::buffers::{Buffers, Kept, Sizes, Spare};
 use super::context::Context;
 use super::model::{self, LoadedLayer, column_words, pools_apart};
 use super::settings::{LANES, Run, WORKGROUP};
@@ -19,16 +19,17 @@ use crate::network::{Encoding, Inputs};
 /// Chips on the device, run together.
 pub struct GpuChips<'a> {
     pub(super) context: &'a Context,
+    pub(super) spare: &'a Spare,
     pub(super) chips: &'a [Chip],
     layers: Vec<LoadedLayer>,
     pub(super) sizes: Sizes,
 }
 
 impl<'a> GpuChips<'a> {
-    pub(super) fn new(context: &'a Context, chips: &'a [Chip]) -> Result<Self> {
+    pub(super) fn new((context, spare): (&'a Context, &'a Spare), chips: &'a [Chip]) -> Result<Self> {
         let sizes = Sizes::new(&chips[0], chips.len(), &context.limits)?;
         let layers = context.guard(|| model::load(context, chips))?;
-        Ok(GpuChips { context, chips, layers, sizes })
+        Ok(GpuChips { context, spare, chips, layers, sizes })
     }
 
     /// The first chip: the others differ in weights and norms alone.
@@ -176,7 +177,7 @@ impl<'a> GpuChips<'a> {
         let (chip, images) = (self.chip(), inputs.batch.len());
         let kept = self.kept(keep);
         let classes = chip.layers.last().map_or(0, |layer| layer.plan.columns());
-        let unit = chip.layers.last().map_or(1.0, |layer| layer.input_unit);
+        let unit = chip.layers.last().map_or(1.0, |layer| layer.plan.input_unit);
         let words = classes.next_multiple_of(LANES);
         let mut counts = vec![Counts::new(chip.layers.len() - 1, chip.steps); self.chips.len()];
         let mut by_image: Vec<Vec<Counts>> = vec![vec![]; self.chips.len()];
@@ -226,9 +227,10 @@ impl LoadedChips for GpuChips<'_> {
         check_steps(self.chips.iter(), inputs)?;
         let kept = self.kept(keep);
         let at_once = self.sizes.images_keeping(kept).min(inputs.batch.len()).max(1);
-        let buffers = self.context.guard(|| Ok(Buffers::take(self.context, &self.sizes, at_once, kept)))?;
+        let buffers =
+            self.context.guard(|| Ok(Buffers::take((self.context, self.spare), &self.sizes, at_once, kept)))?;
         let outcomes = self.run_with(&buffers, inputs, at_once, keep)?;
-        buffers.give_back(self.context);
+        buffers.give_back(self.spare);
         Ok(outcomes)
     }
 }

@@ -100,7 +100,7 @@ impl<'a> Judge<'a> {
                 Ok(())
             })?;
         }
-        let area_mm2 = chip_area_mm2(blueprint.profile(), model);
+        let area_mm2 = chip_area_mm2(blueprint.profile(), blueprint.plan().sites());
         Ok(Found { trials: trials.into_values().collect(), rram_bytes: blueprint.rram_bytes(), area_mm2 })
     }
 

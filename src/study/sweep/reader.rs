@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
         let blueprint = case.blueprint()?;
         self.note(&blueprint);
         (setting.area_mm2, setting.key) =
-            (chip_area_mm2(blueprint.profile(), blueprint.model()), case.key(&blueprint)?);
+            (chip_area_mm2(blueprint.profile(), blueprint.plan().sites()), case.key(&blueprint)?);
         Ok(setting)
     }
 

@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Currents, DIGITS, LARGEST};
-use crate::crossbar::laid::BIAS;
-use crate::crossbar::patches::Patches;
+use crate::forward::laid::BIAS;
+use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of};
 use crate::kernels::{Buffer, Instructions};
 use crate::network::Layer;

@@ -13,7 +13,7 @@ pub mod weights;
 
 use multiversion::multiversion;
 
-use crate::crossbar::laid::BIAS;
+use crate::forward::laid::BIAS;
 use crate::kernels::digits::{Digits, LANES};
 
 /// Digits of a gradient.

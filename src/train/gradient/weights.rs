@@ -8,7 +8,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Currents, DIGITS};
-use crate::crossbar::patches::Patches;
+use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, RUN_BYTES, Strided, join_wide};
 use crate::kernels::transpose::transpose;
 use crate::kernels::{Buffer, Instructions};

@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::arrays::Programmed;
 use super::laid::Laid;
 use super::partials::Partials;
 use super::patches::Patches;
-use super::sums::{Band, Input, Kernel, Matrix, Scratch};
+use super::sums::{Band, Kernel, Matrix, Scratch};
+use crate::crossbar::programmed::Programmed;
 use crate::kernels::digits::LANES;
-use crate::network::{Drive, Layer};
+use crate::plan::LayerPlan;
 
 /// A layer's columns.
 #[derive(Debug)]
@@ -22,17 +22,15 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// Of a programmed layer whose inputs are like this; the kernel never changes a result.
-    pub fn new(plan: &Layer, programmed: &Programmed, input: Input, drive: Drive, kernel: Kernel) -> Self {
+    /// Of a programmed layer; the kernel never changes a result.
+    pub fn new(plan: &LayerPlan, programmed: &Programmed, kernel: Kernel) -> Self {
         match programmed {
             Programmed::Folded { weights, grid } => {
-                Columns::Folded(Box::new(Matrix::new(plan, weights, *grid, input, kernel)))
+                Columns::Folded(Box::new(Matrix::new(plan, weights, *grid, plan.source, kernel)))
             }
-            Programmed::Converted(converted) => {
-                Columns::Converted(Box::new(Partials::new(plan, converted, input, drive)))
-            }
+            Programmed::Converted(converted) => Columns::Converted(Box::new(Partials::new(plan, converted))),
             Programmed::Reads { steps, .. } => {
-                Columns::Reads(steps.iter().map(|step| Columns::new(plan, step, input, drive, kernel)).collect())
+                Columns::Reads(steps.iter().map(|step| Columns::new(plan, step, kernel)).collect())
             }
         }
     }

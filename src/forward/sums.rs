@@ -17,7 +17,7 @@ use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits
 use crate::kernels::lookup::{self, Pixels, Tables, Weights};
 use crate::kernels::{Buffer, Instructions};
 use crate::monitor::checkpoint;
-use crate::network::Layer;
+use crate::network::{Input, Layer};
 
 /// How sums are computed; never changes a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,15 +48,6 @@ enum Way {
     Dense(Instructions),
     Events,
     LookUp(Tables),
-}
-
-/// What the inputs of a layer are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Pulses of the layer before: not negative.
-    Pulses,
-    /// The network's input as it was encoded: bytes with a sign, raised by [`BIAS`].
-    Encoded,
 }
 
 /// A layer's matrix.

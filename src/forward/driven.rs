@@ -4,9 +4,10 @@
 use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
-use super::sums::{Band, Input};
+use super::sums::Band;
 use crate::kernels::gather::{CHUNK, Chunk, Gather};
-use crate::network::{Drive, Layer};
+use crate::network::{Drive, Input};
+use crate::plan::LayerPlan;
 use crate::profile::TileInputs;
 
 /// How a layer's inputs drive lines.
@@ -61,23 +62,22 @@ impl Driving {
     /// Of a layer on tiles of so many rows whose weights stand `columns` to a row; the binary digits are also asked for where
     /// a companion array multiplies them.
     pub fn new(
-        plan: &Layer,
-        (input, drive): (Input, Drive),
+        plan: &LayerPlan,
         (tile_rows, columns): (usize, usize),
         (inputs, companion): (TileInputs, bool),
     ) -> Self {
-        let patches = Patches::of(plan, input == Input::Encoded);
+        let patches = Patches::of(plan, plan.source == Input::Encoded);
         let (runs, run) = patches.runs();
         let place = |row: usize| Place { tile: (row / tile_rows) as u32, begin: (row * columns) as u32 };
         // What follows a thin patch, or pads a channel, meets no row.
         let places: Vec<_> = (0..runs * run).map(|i| patches.row_of(plan, i / run, i % run).map(place)).collect();
         let partitions = plan.rows().div_ceil(tile_rows);
         Driving {
-            drive,
+            drive: plan.site.drive,
             partitions,
             pulses: inputs == TileInputs::Pulses,
             bits: inputs == TileInputs::BitPlanes || companion,
-            rest: if input == Input::Encoded { BIAS } else { 0 },
+            rest: if plan.source == Input::Encoded { BIAS } else { 0 },
             chunks: (0..partitions as u32).map(|tile| chunks(&places, run, tile)).collect(),
             longest: plan.rows().min(tile_rows) + CHUNK,
             gather: Gather::best(),

@@ -1,5 +1,5 @@
 //! Partial sums and their codes on the CPU: every pixel's active inputs, sorted by tile ([`super::driven`]), summed event by event,
-//! converted, and joined with the companion array's products ([`super::converted`]).
+//! converted, and joined with the companion array's products ([`crate::crossbar::converted`]).
 //!
 //! Sums are exact (weights on a grid, inputs of few digits), and codes are integers: the order in which events or tiles come
 //! does not show. A code is `round(clip(x·gain + offset))`, a product and a sum of f32, rounded each: the GPU's bits.
@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::adc::Histogram;
-use super::converted::{self, Adder, Converted};
 use super::driven::{Driven, Driving, Set};
 use super::events;
 use super::laid::Laid;
-use super::sums::{Band, Input};
+use super::sums::Band;
+use crate::crossbar::adc::Histogram;
+use crate::crossbar::converted::{self, Adder, Converted};
 use crate::kernels::digits::LANES;
 use crate::monitor::checkpoint;
-use crate::network::{Drive, Layer};
+use crate::plan::LayerPlan;
 
 /// A layer behind converters, ready to run.
 #[derive(Debug)]
@@ -85,8 +85,8 @@ thread_local! {
 }
 
 impl Partials {
-    /// Of a programmed layer whose inputs are like this.
-    pub fn new(plan: &Layer, converted: &Converted, input: Input, drive: Drive) -> Self {
+    /// Of a programmed layer.
+    pub fn new(plan: &LayerPlan, converted: &Converted) -> Self {
         let columns = plan.columns().next_multiple_of(LANES);
         let by_rows = |weights: &mut dyn FnMut(usize, usize) -> f32| {
             let mut turned = vec![0.0; plan.rows() * columns];
@@ -118,7 +118,7 @@ impl Partials {
         let tiles = (converted.tile_rows, columns);
         assert!(u32::try_from(plan.rows() * columns).is_ok(), "a model's largest layer is smaller");
         Partials {
-            driving: Driving::new(plan, (input, drive), tiles, (converted.inputs, companion.is_some())),
+            driving: Driving::new(plan, tiles, (converted.inputs, companion.is_some())),
             columns,
             slices: converted.slices.iter().map(slice).collect(),
             companion,
@@ -315,19 +315,22 @@ mod tests {
 
     use super::*;
     use crate::config::Document;
-    use crate::crossbar::arrays::{Arrays, Site};
-    use crate::crossbar::patches::Patches;
+    use crate::crossbar::arrays::Arrays;
+    use crate::crossbar::programmed::Programmed;
+    use crate::crossbar::reading::Reading;
     use crate::crossbar::sram::Source;
     use crate::device::Draw;
+    use crate::forward::patches::Patches;
     use crate::network::code::InputForm;
     use crate::network::pulses::Pulses;
-    use crate::network::{Encoding, InputCode, LayerKind, Model};
+    use crate::network::{Encoding, InputCode, Layer, LayerKind, Model};
     use crate::profile::{Profile, TileInputs};
     use crate::rng::philox4x32;
 
     /// What a layer behind converters gives for one map of inputs `[channels, rows, columns]`, as it is written down:
     /// `[pixels, columns]`; and how many sums were clipped, and totals saturated.
-    fn reference(plan: &Layer, converted: &Converted, drive: Drive, map: &[i32]) -> (Vec<f32>, u64, u64) {
+    fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32]) -> (Vec<f32>, u64, u64) {
+        let drive = plan.site.drive;
         let unrolling = plan.unrolling();
         let (k, input, columns) = (unrolling.kernel as i32, unrolling.input, plan.columns());
         let (mut clipped, mut saturated, mut out) = (0, 0, vec![]);
@@ -348,7 +351,7 @@ mod tests {
                         let reference = slice.reference.iter().map(move |side| (slice, side, -1));
                         std::iter::once((slice, &slice.columns, 1)).chain(reference)
                     });
-                    let tiles = sides.flat_map(|side| (0..converted.partitions(plan)).map(move |p| (side, p)));
+                    let tiles = sides.flat_map(|side| (0..plan.site.partitions()).map(move |p| (side, p)));
                     for ((slice, side, sign), partition) in tiles {
                         let weights = &side.weights[column * plan.rows()..][..plan.rows()];
                         let first = partition * converted.tile_rows;
@@ -385,26 +388,29 @@ mod tests {
         (out, clipped, saturated)
     }
 
+    /// Layer `index` of a model; its inputs are pulses unless they have a code.
     fn layer(input: &str, layers: &str, index: usize) -> Layer {
         let text = format!("name = \"m\"\nsteps = 1\nclasses = 4\ninput = {{channels = {input}}}\nlayers = {layers}");
         let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
         model.layers().swap_remove(index)
     }
 
-    fn programmed(plan: &Layer, drive: Drive, keys: &[&str]) -> Converted {
+    /// The layer on hardware.
+    fn planned(layer: &Layer, code: Option<InputCode>, keys: &[&str]) -> LayerPlan {
         let base =
             ["rram.weight_bits=4", "rram.layers=all", "rram.variation.kind=gaussian", "rram.variation.sigma=0.2"];
         let keys: Vec<String> = base.iter().chain(keys).map(|key| key.to_string()).collect();
-        let profile = Profile::ideal(&keys).unwrap();
-        let latent = |seed: f32| -> Vec<f32> {
-            (0..plan.rows() * plan.columns()).map(|i| (i as f32 * 0.7 + seed).sin() * 0.6).collect()
-        };
+        LayerPlan::new(&Profile::ideal(&keys).unwrap(), layer.clone(), 5, code)
+    }
+
+    fn programmed(plan: &LayerPlan) -> Converted {
+        let latent =
+            |seed: f32| -> Vec<f32> { (0..plan.site.weights()).map(|i| (i as f32 * 0.7 + seed).sin() * 0.6).collect() };
         let companion = latent(2.0);
         let draw = Some(Draw::chip(3, 1));
-        let arrays =
-            Arrays::program(&profile, plan, 5, &latent(0.0), Source::Latent(&companion, None), draw, None).unwrap();
-        let site = Site { profile: &profile, index: 5, plan, drive, converters: &[], draw, steps: 1 };
-        arrays.finish(&site).unwrap().converted().unwrap().clone()
+        let arrays = Arrays::program(&plan.site, &latent(0.0), Source::Latent(&companion, None), draw, None).unwrap();
+        let reading = Reading { converters: &[], draw, steps: 1 };
+        Programmed::new(&plan.site, &arrays, reading).unwrap().converted().unwrap().clone()
     }
 
     /// A map of integers, half of them 0.
@@ -489,10 +495,9 @@ mod tests {
         ];
         let mut limited = [0, 0];
         for ((plan, code), keys) in plans.iter().flat_map(|plan| settings.iter().map(move |keys| (plan, keys))) {
-            let drive = plan.drive(*code);
-            let converted = programmed(plan, drive, keys);
-            let input = if code.is_some() { Input::Encoded } else { Input::Pulses };
-            let partials = Partials::new(plan, &converted, input, drive);
+            let plan = &planned(plan, *code, keys);
+            let converted = programmed(plan);
+            let partials = Partials::new(plan, &converted);
             let map = inputs(plan, *code);
             let laid = laid(plan, &partials.driving.patches, *code, &map);
             let pixels = plan.output.height * plan.output.width;
@@ -503,7 +508,7 @@ mod tests {
             } else {
                 partials.connect(&laid)
             };
-            let (expected, clipped, saturated) = reference(plan, &converted, drive, &map);
+            let (expected, clipped, saturated) = reference(plan, &converted, &map);
             for (i, expected) in expected.iter().enumerate() {
                 let (pixel, column) = (i / plan.columns(), i % plan.columns());
                 let found = found[(column / LANES * pixels + pixel) * LANES + column % LANES];

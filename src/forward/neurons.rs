@@ -1,11 +1,11 @@
 //! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them. Their arithmetic is that of
-//! [`super::lif`]. (The method writes the spike as `u/θ − 1 > 0`: the same without a division.)
+//! [`crate::network::lif`]. (The method writes the spike as `u/θ − 1 > 0`: the same without a division.)
 
 use multiversion::multiversion;
 
-use super::pulses::Pulses;
-use super::{Layer, Lif};
 use crate::kernels::digits::LANES;
+use crate::network::pulses::Pulses;
+use crate::network::{Layer, Lif};
 use crate::numeric::Shape;
 
 /// A layer's neurons.

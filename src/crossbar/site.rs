@@ -1,0 +1,101 @@
+//! Where a layer's matrix stands, and on what: all that programming it, reading it and pricing it depends on.
+
+use serde::Serialize;
+
+use super::stored::Code;
+use crate::device::cell::Columns;
+use crate::network::Drive;
+use crate::profile::{Adc, Rram, Sram, Tile, Wires};
+
+/// What holds a layer's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// RRAM tiles.
+    Rram,
+    /// Exact digital float.
+    Digital,
+}
+
+/// A layer's matrix on its hardware.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// The layer's name.
+    pub name: String,
+    /// The layer's number: a cell's draws are keyed by it.
+    pub index: u32,
+    /// Rows of the matrix: word lines.
+    pub rows: usize,
+    /// Columns of the matrix: logical bit lines, one an output channel.
+    pub columns: usize,
+    /// Output pixels: passes over the tiles that a step takes.
+    pub pixels: usize,
+    /// Whether neurons stand behind the columns.
+    pub has_neurons: bool,
+    /// What holds the weights.
+    pub place: Place,
+    /// The cells.
+    pub rram: Rram,
+    /// The companion array.
+    pub sram: Sram,
+    /// The tiles.
+    pub tile: Tile,
+    /// The converters.
+    pub adc: Adc,
+    /// The lines.
+    pub wires: Wires,
+    /// What drives the word lines.
+    pub drive: Drive,
+}
+
+impl Site {
+    /// Whether its weights stand on RRAM.
+    pub fn is_on_rram(&self) -> bool {
+        self.place == Place::Rram
+    }
+
+    /// Whether its columns end in converters.
+    pub fn converts(&self) -> bool {
+        self.is_on_rram() && self.adc.bits > 0
+    }
+
+    /// Whether a companion array stands beside it.
+    pub fn has_companion(&self) -> bool {
+        self.is_on_rram() && self.sram.bits > 0
+    }
+
+    /// Whether its lines take some of the voltage.
+    pub fn drops(&self) -> bool {
+        self.is_on_rram() && self.wires.drop()
+    }
+
+    /// Whether it differs from chip to chip.
+    pub fn varies(&self) -> bool {
+        self.is_on_rram() && (self.rram.varies() || self.adc.errs())
+    }
+
+    /// How its columns stand on tiles.
+    pub fn on_tiles(&self) -> Columns {
+        Columns::of(&self.rram, self.tile)
+    }
+
+    /// Tiles along its rows: partial sums of a column.
+    pub fn partitions(&self) -> usize {
+        self.rows.div_ceil(self.tile.rows)
+    }
+
+    /// Weights of the matrix.
+    pub fn weights(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// The code of a weight of its companion array.
+    pub fn companion_code(&self) -> Code {
+        Code::of(self.sram.effective_scheme(), self.sram.bits)
+    }
+
+    /// Bits of an element of its companion array; 0 where there is none.
+    pub fn companion_bits(&self) -> usize {
+        if self.has_companion() { self.companion_code().bits as usize } else { 0 }
+    }
+}

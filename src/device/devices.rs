@@ -1,0 +1,63 @@
+//! A layer's devices: which they are, where they stand, and the conductances that they hold.
+
+/// Which of a weight's devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Polarity {
+    /// The device that adds.
+    Plus = 0,
+    /// The device of a pair that is subtracted.
+    Minus = 1,
+    /// The unit column's.
+    Unit = 2,
+}
+
+/// The place of a device in its layer, and the layer's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Row of the layer's matrix.
+    pub row: usize,
+    /// Column of the layer's matrix; the tile's of a unit column.
+    pub column: usize,
+    /// The layer's number.
+    pub layer: u32,
+    /// The slice, from the least significant.
+    pub slice: u32,
+    /// Which device.
+    pub polarity: Polarity,
+}
+
+impl Place {
+    /// The words that name its substream.
+    pub fn words(&self) -> [u32; 3] {
+        [self.row as u32, self.column as u32, self.layer | self.slice << 20 | (self.polarity as u32) << 28]
+    }
+}
+
+/// One slice's devices, conductances in microsiemens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Devices {
+    /// `[columns, rows]`.
+    pub plus: Vec<f64>,
+    /// The pair's other devices, `[columns, rows]`; or the unit column of each tile, `[column tiles, rows]`.
+    pub minus: Vec<f64>,
+}
+
+/// How a layer's columns stand on tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Columns of weights that a tile holds.
+    pub per_tile: usize,
+}
+
+impl Columns {
+    /// The tile, along the columns, that a column stands on.
+    pub fn tile(&self, column: usize) -> usize {
+        column / self.per_tile
+    }
+
+    /// Tiles of so many columns.
+    pub fn tiles(&self, columns: usize) -> usize {
+        columns.div_ceil(self.per_tile)
+    }
+}

@@ -1,0 +1,169 @@
+//! Profile and model resolved, layer by layer: what stands where, on which cells, tiles and converters, beside which companion
+//! array, and what drives it. Programming, engines, training, maps and costs read this plan, and look nothing up by name.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::crossbar::mapping::{LayerMap, map};
+use crate::crossbar::site::{Place, Site};
+use crate::error::Result;
+use crate::network::{Input, InputCode, Layer, LayerKind, Lif, Model};
+use crate::numeric::Shape;
+use crate::profile::{Layers, Profile};
+
+/// A network on a chip's hardware.
+#[derive(Clone, Debug)]
+pub struct ChipPlan {
+    /// The layers in order; the last is the readout.
+    pub layers: Vec<Arc<LayerPlan>>,
+    /// The hardware in force.
+    pub profile: Profile,
+    /// The network's shape.
+    pub model: Model,
+    /// The neurons' constants and arithmetic.
+    pub neuron: Lif,
+    /// What the first layer's inputs are.
+    pub code: InputCode,
+}
+
+/// One layer on a chip's hardware. It is the network's layer, with what else is known of it here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerPlan {
+    /// The network's layer.
+    pub layer: Layer,
+    /// Where its matrix stands, and on what.
+    pub site: Site,
+    /// What its inputs are.
+    pub source: Input,
+    /// The value of one integer of the input.
+    pub input_unit: f32,
+}
+
+impl Deref for LayerPlan {
+    type Target = Layer;
+
+    fn deref(&self) -> &Layer {
+        &self.layer
+    }
+}
+
+/// Whether a profile puts this layer on RRAM.
+pub fn place(profile: &Profile, layer: &Layer) -> Place {
+    match profile.rram_of(&layer.name).layers {
+        Layers::All => Place::Rram,
+        Layers::Conv if layer.kind == LayerKind::Conv => Place::Rram,
+        Layers::Conv | Layers::None => Place::Digital,
+    }
+}
+
+impl ChipPlan {
+    /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for the widest inputs
+    /// that it can have.
+    ///
+    /// # Errors
+    /// Where the profile has a section for a layer that the model lacks, or neurons that cannot fire.
+    pub fn new(profile: &Profile, model: &Model, code: impl Into<InputCode>) -> Result<Self> {
+        let (code, layers) = (code.into(), model.layers());
+        profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
+        Lif::check(model.neuron, &profile.neuron)?;
+        let layers = layers.into_iter().enumerate();
+        let code_of = |index: usize| (index == 0).then_some(code);
+        let layers = layers.map(|(index, layer)| Arc::new(LayerPlan::new(profile, layer, index, code_of(index))));
+        Ok(ChipPlan {
+            layers: layers.collect(),
+            profile: profile.clone(),
+            model: model.clone(),
+            neuron: Lif::of(model.neuron, &profile.neuron),
+            code,
+        })
+    }
+
+    /// The same network on other hardware.
+    pub fn on(&self, profile: &Profile) -> Result<Self> {
+        Self::new(profile, &self.model, self.code)
+    }
+
+    /// The layers' matrices on their hardware.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.layers.iter().map(|layer| &layer.site)
+    }
+
+    /// The floor plan, layer by layer.
+    pub fn maps(&self) -> Vec<LayerMap> {
+        self.sites().map(map).collect()
+    }
+
+    /// Time steps.
+    pub fn steps(&self) -> usize {
+        self.model.steps
+    }
+
+    /// The input's shape.
+    pub fn input(&self) -> Shape {
+        self.model.input
+    }
+
+    /// Whether chips differ: without variation on any layer all are the same one.
+    pub fn varies(&self) -> bool {
+        self.sites().any(Site::varies)
+    }
+}
+
+impl LayerPlan {
+    /// Layer `index` of a network, whose inputs are pulses unless they are the network's own, in a code.
+    pub fn new(profile: &Profile, layer: Layer, index: usize, code: Option<InputCode>) -> Self {
+        let site = Site {
+            name: layer.name.clone(),
+            index: index as u32,
+            rows: layer.rows(),
+            columns: layer.columns(),
+            pixels: layer.output.height * layer.output.width,
+            has_neurons: layer.spikes(),
+            place: place(profile, &layer),
+            rram: profile.rram_of(&layer.name).clone(),
+            sram: profile.sram_of(&layer.name).clone(),
+            tile: profile.tile,
+            adc: profile.adc,
+            wires: profile.wires,
+            drive: layer.drive(code),
+        };
+        let input_unit = code.map_or(layer.input_unit(), |code| code.unit);
+        LayerPlan { source: if code.is_some() { Input::Encoded } else { Input::Pulses }, input_unit, site, layer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::network::Encoding;
+    use std::path::Path;
+
+    #[test]
+    fn a_layer_is_cut_into_whole_tiles() {
+        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 64, height = 8, width = 8}\nlayers = [{conv=200}]";
+        let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
+        let model = Model::from_document(&document).unwrap();
+        let maps = |keys: &[&str]| {
+            let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+            ChipPlan::new(&Profile::ideal(&keys).unwrap(), &model, Encoding::Poisson).unwrap().maps()
+        };
+        let found = maps(&["tile.rows=128", "tile.cols=64", "sram.bits=2"]);
+        // 576 rows on 128: 5 partitions; 200 columns on 64: 4.
+        let conv = &found[0];
+        assert_eq!((conv.row_splits, conv.column_splits, conv.tiles), (5, 4, 20));
+        assert_eq!(conv.utilisation, Some(576.0 * 200.0 / (20.0 * 128.0 * 64.0)));
+        assert_eq!(conv.sram_bytes, 576 * 200 / 4);
+        assert_eq!((found[1].place, found[1].tiles, found[1].utilisation), (Place::Digital, 0, None));
+        // Pairs of two 2-bit cells: four lines a weight, 16 weights a tile of 64 lines.
+        let cells = maps(&[
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.cell.bits=2",
+            "rram.weight_bits=4",
+            "tile.cols=64",
+        ]);
+        assert_eq!((cells[0].lines_per_column, cells[0].column_splits, cells[0].tiles), (4, 13, 65));
+        assert_eq!(maps(&["rram.layers=all"])[1].tiles, 100);
+    }
+}
