@@ -25,13 +25,38 @@ fn pixels() -> u32 {
     return layer.height * layer.width;
 }
 
-// Output pixels of a kernel of this width whose window holds a pixel of a map.
-fn fan_out(at: vec2<u32>, map: vec2<u32>, kernel: u32) -> u32 {
-    if (kernel == 1u) {
+fn input_pixels() -> u32 {
+    return layer.input_height * layer.input_width;
+}
+
+// Places of a window, along rows or columns of an output map of so many, that hold pixel `at`.
+fn holding(at: u32, outputs: u32, kernel: u32, stride: u32, padding: u32, dilation: u32) -> u32 {
+    var places = 0u;
+    for (var k = 0u; k < kernel; k++) {
+        let place = at + padding - k * dilation;
+        if (at + padding >= k * dilation && place % stride == 0u && place / stride < outputs) {
+            places++;
+        }
+    }
+    return places;
+}
+
+// Output pixels of this layer whose window holds a pixel of its input map.
+fn fan_out(at: vec2<u32>) -> u32 {
+    if (layer.flat == 1u) {
         return 1u;
     }
-    let reach = min(at + kernel / 2u, map - 1u) - (max(at, vec2(kernel / 2u)) - kernel / 2u) + 1u;
-    return reach.x * reach.y;
+    return holding(at.x, layer.width, layer.kernel_x, layer.stride_x, layer.padding_x, layer.dilation_x)
+        * holding(at.y, layer.height, layer.kernel_y, layer.stride_y, layer.padding_y, layer.dilation_y);
+}
+
+// The same of the next layer.
+fn next_fan_out(at: vec2<u32>) -> u32 {
+    if (layer.next_kernel_x == 0u) {
+        return 1u;
+    }
+    return holding(at.x, layer.next_width, layer.next_kernel_x, layer.next_stride_x, layer.next_padding_x, layer.next_dilation_x)
+        * holding(at.y, layer.next_height, layer.next_kernel_y, layer.next_stride_y, layer.next_padding_y, layer.next_dilation_y);
 }
 
 // How often inputs of these magnitudes drive their lines.

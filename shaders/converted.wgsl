@@ -23,16 +23,16 @@ fn input(row: u32, corner: vec2<u32>, plane_from: u32) -> i32 {
     let position = row % layer.positions;
     var at = corner;
     var word = channel / 4u;
-    if (layer.kernel == 1u) {
+    if (layer.flat == 1u) {
         word += position * layer.channel_words;
     } else {
-        at += vec2(position % layer.kernel, position / layer.kernel);
+        at += vec2(position % layer.kernel_x, position / layer.kernel_x) * vec2(layer.dilation_x, layer.dilation_y);
     }
     // Left of or above the map wraps to far beyond it.
-    if (at.x >= layer.width || at.y >= layer.height) {
+    if (at.x >= layer.input_width || at.y >= layer.input_height) {
         return 0;
     }
-    let pixel = at.y * layer.width + at.x;
+    let pixel = at.y * layer.input_width + at.x;
     return unpacked(pulses[plane_from + pixel * layer.words + word])[channel % 4u];
 }
 
@@ -61,12 +61,13 @@ fn main(
     let row_index = index / layer.part_words;
     if (row_index < all) {
         let pixel = row_index % size;
-        let corner = vec2(pixel % layer.width, pixel / layer.width) - vec2(layer.kernel / 2u);
+        let corner = vec2(pixel % layer.width, pixel / layer.width) * vec2(layer.stride_x, layer.stride_y)
+            - vec2(layer.padding_x, layer.padding_y);
         let step = row_index / size % steps;
         let given = given_steps();
         let input_map = row_index / size / steps * given + min(step, given - 1u);
         let chip_maps = select(chip * run.images * given, 0u, layer.index == 0u);
-        let map = (chip_maps + input_map) * layer.planes * size;
+        let map = (chip_maps + input_map) * layer.planes * input_pixels();
         // Of a chip: slices, the companion array, and a vector for the adder.
         let read = select(0u, step, layer.reads > 1u);
         let arrays_from = (chip * layer.reads + read) * layer.chip_words * layer.part_words + word;
@@ -76,7 +77,7 @@ fn main(
         var cut = 0u;
         var limited = 0u;
         for (var plane = layer.planes; plane > 0u; plane--) {
-            let plane_from = (map + (plane - 1u) * size) * layer.words;
+            let plane_from = (map + (plane - 1u) * input_pixels()) * layer.words;
             let bits = select(layer.bits, min(layer.bits - (plane - 1u) * DIGIT_BITS, DIGIT_BITS), layer.planes > 1u);
             let drives = select(bits, 1u, layer.as_pulses == 1u);
             if (layer.exact == 1u) {

@@ -1,4 +1,4 @@
-// Column sums: a convolution with zero padding, or a fully connected layer as a kernel of 1 on a map of 1x1. Exact in
+// Column sums: a convolution of any window, or a fully connected layer as a window of a pixel on a map of 1x1. Exact in
 // any order. A product of matrices, pulses [maps and pixels, rows] by weights [rows, columns], in tiles: a workgroup
 // brings a chunk of rows of both into its own memory, and a thread sums PIXELS pixels by four columns in registers. A
 // word of four rows without a pulse is skipped; threads side by side share their pixels, so they skip together. Inputs of
@@ -31,6 +31,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let size = pixels();
+    let input_size = input_pixels();
     let all = run.images * given_steps() * size;
     let first = place(group, groups) * TILE;
     let column_tiles = (layer.part_words + ACROSS - 1u) / ACROSS;
@@ -39,12 +40,13 @@ fn main(
     for (var i = local; i < TILE; i += WORKGROUP) {
         let pixel = (first + i) % size;
         let map = (first + i) / size;
-        let corner = vec2(pixel % layer.width, pixel / layer.width) - vec2(layer.kernel / 2u);
+        let corner = vec2(pixel % layer.width, pixel / layer.width) * vec2(layer.stride_x, layer.stride_y)
+            - vec2(layer.padding_x, layer.padding_y);
         // What is beyond the last map is left of any; left of or above a map wraps to far beyond it.
-        corners[i] = vec3(map * layer.planes * size, select(vec2(0x80000000u), corner, first + i < all));
+        corners[i] = vec3(map * layer.planes * input_size, select(vec2(0x80000000u), corner, first + i < all));
     }
-    let words = layer.kernel * layer.kernel * layer.words;
-    let chip_pulses = select(chip * all * layer.planes * layer.words, 0u, layer.index == 0u);
+    let words = layer.kernel_x * layer.kernel_y * layer.words;
+    let chip_pulses = select(chip * run.images * given_steps() * input_size * layer.planes * layer.words, 0u, layer.index == 0u);
     let across = local % ACROSS;
     let down = local / ACROSS;
     for (var plane = layer.planes; plane > 0u; plane--) {
@@ -53,13 +55,13 @@ fn main(
             workgroupBarrier();
             let word = start + local % CHUNK;
             let position = word / layer.words;
-            let shift = vec2(position % layer.kernel, position / layer.kernel);
+            let shift = vec2(position % layer.kernel_x, position / layer.kernel_x) * vec2(layer.dilation_x, layer.dilation_y);
             for (var i = local / CHUNK; i < TILE; i += WORKGROUP / CHUNK) {
                 let corner = corners[i];
                 let at = corner.yz + shift;
                 var n = 0u;
-                if (word < words && at.x < layer.width && at.y < layer.height) {
-                    let pixel = corner.x + (plane - 1u) * size + at.y * layer.width + at.x;
+                if (word < words && at.x < layer.input_width && at.y < layer.input_height) {
+                    let pixel = corner.x + (plane - 1u) * input_size + at.y * layer.input_width + at.x;
                     n = pulses[chip_pulses + pixel * layer.words + word % layer.words];
                 }
                 tile[i * CHUNK + local % CHUNK] = n;

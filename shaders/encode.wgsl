@@ -40,6 +40,10 @@ fn main(
         let map = (image * layer.steps + group.z) * pixels;
         var spikes = 0u;
         var drives = 0u;
+        var fans = vec4<u32>();
+        for (var i = 0u; i < min(4u, pixels - first); i++) {
+            fans[i] = fan_out(vec2((first + i) % layer.input_width, (first + i) / layer.input_width));
+        }
         for (var word = 0u; word < words; word++) {
             var pulse = array<vec4<i32>, 4>();
             for (var lane = 0u; lane < min(4u, layer.channels - 4u * word); lane++) {
@@ -56,8 +60,7 @@ fn main(
                     pulse[i][lane] = n;
                     spikes += u32(abs(n));
                     if (n != 0) {
-                        let pixel = vec2((first + i) % layer.width, (first + i) / layer.width);
-                        drives += fan_out(pixel, vec2(layer.width, layer.height), layer.kernel);
+                        drives += fans[i];
                     }
                 }
             }

@@ -62,7 +62,7 @@ fn main(
         let first = (chip * run.images + image) * given * size + word;
         // Windows for pool.wgsl are counted there.
         let apart = any(window != vec2(layer.window_width, layer.window_height));
-        let fan = select(fan_out(at, whole, layer.next_kernel), 0u, apart);
+        let fan = select(next_fan_out(at), 0u, apart);
         let result = ((chip * run.images + image) * layer.steps * whole.y + at.y) * whole.x + at.x;
         for (var t = 0u; t < layer.steps; t++) {
             let norm = 2u * ((chip * layer.steps + t) * layer.column_words + word);

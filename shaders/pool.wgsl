@@ -40,7 +40,7 @@ fn main(
     if (drives > 0u) {
         let chip = map / (run.images * layer.steps);
         let counters = map / layer.steps % run.images * run.image_counters;
-        let fan = fan_out(vec2(pixel % width, pixel / width), vec2(width, height), layer.next_kernel);
+        let fan = next_fan_out(vec2(pixel % width, pixel / width));
         atomicAdd(&counts[counters + drives_from(chip, layer.index + 1u) + map % layer.steps], fan * drives);
     }
 }

@@ -276,7 +276,7 @@ impl SpikeSim {
         const NEURON: f64 = 5.096;
         let plans = model.layers();
         let convolutions = || plans.iter().filter(|plan| plan.kind == crate::network::LayerKind::Conv);
-        let positions = convolutions().next().map_or(0, |plan| plan.unrolling().kernel.pow(2)) as f64;
+        let positions = convolutions().next().map_or(0, |plan| plan.unrolling().window.positions()) as f64;
         let groups = x as f64 / 8.0;
         let element = positions * CROSSBAR + groups * (ADC + MUX);
         let cycle_pj = HTREE

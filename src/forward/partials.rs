@@ -324,6 +324,7 @@ mod tests {
     use crate::network::code::InputForm;
     use crate::network::pulses::Pulses;
     use crate::network::{Encoding, InputCode, Layer, LayerKind, Model};
+    use crate::numeric::unrolling::Unrolling;
     use crate::profile::{Profile, TileInputs};
     use crate::rng::philox4x32;
 
@@ -331,16 +332,17 @@ mod tests {
     /// `[pixels, columns]`; and how many sums were clipped, and totals saturated.
     fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32]) -> (Vec<f32>, u64, u64) {
         let drive = plan.site.drive;
-        let unrolling = plan.unrolling();
-        let (k, input, columns) = (unrolling.kernel as i32, unrolling.input, plan.columns());
+        let (unrolling, columns) = (plan.unrolling(), plan.columns());
+        let Unrolling { window, input, .. } = unrolling;
+        let [high, wide] = unrolling.output();
         let (mut clipped, mut saturated, mut out) = (0, 0, vec![]);
-        for (y, x) in (0..input.height as i32).flat_map(|y| (0..input.width as i32).map(move |x| (y, x))) {
+        for (y, x) in (0..high).flat_map(|y| (0..wide).map(move |x| (y, x))) {
             let at = |row: usize| -> i32 {
-                let (channel, position) = (row as i32 / (k * k), row as i32 % (k * k));
-                let (y, x) = (y + position / k - k / 2, x + position % k - k / 2);
-                let inside = (0..input.height as i32).contains(&y) && (0..input.width as i32).contains(&x);
-                let place = (channel * input.height as i32 + y) * input.width as i32 + x;
-                if inside { map[place as usize] } else { 0 }
+                let (channel, position) = (row / window.positions(), row % window.positions());
+                let row = window.pixel(0, y, position / window.kernel[1], input.height);
+                let column = window.pixel(1, x, position % window.kernel[1], input.width);
+                let place = row.zip(column).map(|(row, column)| (channel * input.height + row) * input.width + column);
+                place.map_or(0, |place| map[place])
             };
             for column in 0..columns {
                 let mut sum = 0.0;
@@ -490,6 +492,19 @@ mod tests {
             // Two digits of the second plane are in use.
             (layer("3, height = 3, width = 3", "[{fc=6}]", 0), narrow(6, true)),
             (layer("2, height = 6, width = 7", "[{conv=17}, {conv=5}]", 1), None),
+            (
+                layer("2, height = 6, width = 7", "[{conv={channels=17, kernel=5, stride=2}}, {conv=5}]", 0),
+                narrow(3, true),
+            ),
+            (
+                layer(
+                    "2, height = 6, width = 7",
+                    "[{conv=17}, {conv={channels=5, kernel=[2,3], stride=[3,2], dilation=[2,1]}}]",
+                    1,
+                ),
+                None,
+            ),
+            (layer("3, height = 1, width = 20", "[{conv1d=8}, {conv1d={channels=5, kernel=7, padding=0}}]", 1), None),
             (layer("2, height = 6, width = 7", "[{conv=18}, {pool=2}, {conv=21}]", 1), None),
             (layer("2, height = 40, width = 10", "[{conv=3}, {pool=\"global\"}, {fc=7}]", 1), None),
         ];

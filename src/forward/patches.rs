@@ -1,17 +1,18 @@
 //! A layer's inputs as the strided left operand of a product: nothing is unrolled.
 //!
 //! Padded maps stand one below the other, channel-last, with the padding shared: each row is followed by the columns of
-//! padding that also stand before the next, each map by the rows of padding above the next. Output pixel (y, x) of step
-//! t is then number `(t·(H + pad) + y)·(W + pad) + x`, its patch begins at the padded pixel of the same number, and kernel
-//! row ky of the patch is one *run* of `k·C` bytes, ky padded rows further down. (Numbers that fall on padding give sums
-//! that nobody reads.) Thin inputs, such as an image, would fill a run badly: they are laid out patch by patch. A fully
-//! connected layer's inputs stand in the published order of its rows.
+//! padding that also stand before the next, each map by the rows of padding above the next. The window at output pixel (y, x) then
+//! begins `y·s·row + x·s` pixels behind the map's first, s the stride, and its rows are *runs* of `k·C` bytes, or, where the
+//! window is dilated, its positions are runs of C bytes. (Output pixels that fall on padding give sums that nobody reads.)
+//! Thin inputs, such as an image, would fill a run badly: they are laid out patch by patch. A fully connected layer's inputs
+//! stand in the published order of its rows.
 
 use crate::kernels::Buffer;
 use crate::kernels::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Strided};
 use crate::kernels::transpose::transpose;
 use crate::network::Layer;
 use crate::network::pulses::Pulses;
+use crate::numeric::unrolling::{Unrolling, Window};
 
 /// Bytes of a patch of a thin input.
 const PATCH: usize = 64;
@@ -23,13 +24,16 @@ const FLAT_RUN: usize = 1024;
 /// How a layer reads its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patches {
-    kernel: usize,
-    height: usize,
-    width: usize,
+    window: Window,
+    /// Rows and columns of the input map.
+    size: [usize; 2],
+    /// Rows and columns of the output map.
+    output: [usize; 2],
     /// Bytes of a pixel; of a fully connected layer all its inputs.
     channels: usize,
     /// Channels of the map that a fully connected layer's inputs come from.
     inputs: usize,
+    flat: bool,
     thin: bool,
 }
 
@@ -37,45 +41,59 @@ impl Patches {
     /// For the layer's pulses, whose channels stand in whole blocks; or for its input as it was encoded.
     pub fn of(layer: &Layer, encoded: bool) -> Self {
         let unrolling = layer.unrolling();
-        let (input, kernel) = (unrolling.input, unrolling.kernel);
         let block = if encoded { 1 } else { LANES };
-        let channels = if kernel == 1 { layer.rows() } else { layer.input.channels.next_multiple_of(block) };
-        Patches { inputs: layer.input.channels, ..Self::new(kernel, input.height, input.width, channels) }
+        let channels = if unrolling.flat { layer.rows() } else { layer.input.channels.next_multiple_of(block) };
+        Patches { inputs: layer.input.channels, ..Self::new(unrolling, channels) }
     }
 
-    /// For maps of so many channels.
-    pub fn new(kernel: usize, height: usize, width: usize, channels: usize) -> Self {
-        let thin = kernel > 1 && kernel * channels <= PIECE && (kernel - 1) * kernel * channels + PIECE <= PATCH;
-        Patches { kernel, height, width, channels, inputs: channels, thin }
+    /// For maps of so many bytes a pixel.
+    pub fn new(unrolling: Unrolling, channels: usize) -> Self {
+        let Unrolling { input, window, flat } = unrolling;
+        let ([high, wide], output) = (window.kernel, unrolling.output());
+        let fits = wide * channels <= PIECE && (high - 1) * wide * channels + PIECE <= PATCH;
+        let thin = !flat && wide > 1 && window.dilation[1] == 1 && fits;
+        Patches { window, size: [input.height, input.width], output, channels, inputs: channels, flat, thin }
     }
 
-    /// Kernel width.
-    pub fn kernel(&self) -> usize {
-        self.kernel
+    /// The same window moved by a pixel: where the gradient of each output pixel stands among those that a stride leaves out.
+    pub fn unstrided(self) -> Self {
+        let window = self.window.unstrided();
+        Patches { window, output: window.output(self.size[0], self.size[1]).unwrap_or_default(), ..self }
+    }
+
+    /// The window.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Whether the layer is fully connected.
+    pub fn flat(&self) -> bool {
+        self.flat
     }
 
     /// Bytes of an encoded map.
     pub fn encoded(&self) -> usize {
-        self.height * self.width * self.channels
+        self.size[0] * self.size[1] * self.channels
     }
 
-    /// Rows of pixels.
+    /// Rows of output pixels.
     pub fn height(&self) -> usize {
-        self.height
+        self.output[0]
     }
 
-    /// Pixels of a row.
+    /// Output pixels of a row.
     pub fn width(&self) -> usize {
-        self.width
+        self.output[1]
+    }
+
+    /// Input pixels of a row.
+    pub fn input_width(&self) -> usize {
+        self.size[1]
     }
 
     /// Bytes of a pixel.
     pub fn channels(&self) -> usize {
         self.channels
-    }
-
-    fn pad(&self) -> usize {
-        self.kernel / 2
     }
 
     /// Whether each patch is laid out on its own.
@@ -85,66 +103,84 @@ impl Patches {
 
     /// Pixels between a patch's first pixel and its last.
     pub fn lead(&self) -> usize {
-        (self.kernel - 1) * (self.row() + 1)
+        let [high, wide] = self.window.reach();
+        (high - 1) * self.row() + wide - 1
     }
 
-    /// Pixels from row to row.
+    /// Pixels from row to row: whole strides.
     pub fn row(&self) -> usize {
-        self.width + self.pad()
+        (self.size[1] + self.window.padding[1]).next_multiple_of(self.window.stride[1])
     }
 
     /// Pixels from map to map.
     pub fn map(&self) -> usize {
-        (self.height + self.pad()) * self.row()
+        (self.size[0] + self.window.padding[0]) * self.row()
     }
 
     /// Where pixel (y, x) of a map stands, from the map's first.
     pub fn at(&self, y: usize, x: usize) -> usize {
-        self.pad() + (y + self.pad()) * self.row() + x
+        let [above, before] = self.window.padding;
+        before + (y + above) * self.row() + x
+    }
+
+    /// Pixels from a patch's first to the one at a position of the window.
+    pub fn offset(&self, position: usize) -> usize {
+        let Window { kernel: [_, wide], dilation: [down, right], .. } = self.window;
+        position / wide * down * self.row() + position % wide * right
     }
 
     /// Runs, and bytes of a run.
     pub fn runs(&self) -> (usize, usize) {
-        match (self.kernel, self.thin) {
-            (1, _) => {
+        let Window { kernel: [high, wide], dilation, .. } = self.window;
+        match self.flat {
+            true => {
                 let runs = self.channels.div_ceil(FLAT_RUN);
                 (runs, self.channels.div_ceil(runs).next_multiple_of(RUN_BYTES))
             }
-            (k, true) => (1, k * k * self.channels),
-            (k, false) => (k, k * self.channels),
+            false if self.thin => (1, high * wide * self.channels),
+            false if dilation[1] == 1 => (high, wide * self.channels),
+            false => (high * wide, self.channels),
         }
     }
 
-    /// Bytes from run to run.
-    fn run_step(&self) -> usize {
-        if self.kernel == 1 { self.runs().1 } else { self.row() * self.channels }
+    /// Bytes from a patch's first to those of a run.
+    fn run_at(&self, run: usize) -> usize {
+        let (runs, bytes) = self.runs();
+        match self.flat {
+            true => run * bytes,
+            false => self.offset(run * self.window.positions() / runs) * self.channels,
+        }
     }
 
     /// Bytes from patch to patch.
     fn stride(&self) -> usize {
-        if self.thin { PATCH } else { self.channels }
+        if self.thin { PATCH } else { self.channels * self.window.stride[1] }
     }
 
     /// The row of the published matrix that byte `i` of a run meets; none where it is padding.
     pub fn row_of(&self, layer: &Layer, run: usize, i: usize) -> Option<usize> {
         let place = run * self.runs().1 + i;
-        if self.kernel == 1 {
+        if self.flat {
             return (i < self.runs().1 && place < self.channels).then_some(place);
         }
         let (position, channel) = (place / self.channels, place % self.channels);
-        let positions = self.kernel * self.kernel;
+        let positions = self.window.positions();
         (position < positions && channel < layer.input.channels).then_some(channel * positions + position)
     }
 
     /// Bytes of so many maps as a left operand, of which a band may begin anywhere.
     pub fn bytes(&self, maps: usize) -> usize {
         let (runs, run) = self.runs();
-        let rows = if self.thin { maps * self.height * self.width } else { maps * self.map() };
-        let first = if self.thin { 0 } else { (runs - 1) * self.run_step() };
-        first + Strided::reach(rows + ROWS_AT_ONCE, self.stride(), run)
+        let rows = match self.thin {
+            true => maps * self.sums_map(),
+            false => (maps * self.map()).div_ceil(self.window.stride[1]) + self.sums_row(),
+        };
+        let last = if self.thin { 0 } else { self.run_at(runs - 1) };
+        last + Strided::reach(rows + ROWS_AT_ONCE, self.stride(), run)
     }
 
-    /// The left operand of `rows` rows of pixels from row `y` of map `map`, or of several whole maps.
+    /// The left operand of `rows` rows of output pixels from row `y` of map `map`, or of several whole maps where they move by a
+    /// pixel.
     pub fn left<'a>(
         &self,
         bytes: &'a [u8],
@@ -153,30 +189,43 @@ impl Patches {
         rows: usize,
         runs: &'a mut Vec<usize>,
     ) -> Strided<'a> {
-        let first = map * self.sums_map() + y * self.sums_row();
+        let first = match self.thin {
+            true => (map * self.sums_map() + y * self.sums_row()) * PATCH,
+            false => (map * self.map() + y * self.window.stride[0] * self.row()) * self.channels,
+        };
+        let at = |run: usize| if self.thin { 0 } else { self.run_at(run) };
         runs.clear();
-        runs.extend((0..self.runs().0).map(|run| first * self.stride() + run * self.run_step()));
+        runs.extend((0..self.runs().0).map(|run| first + at(run)));
         Strided { bytes, stride: self.stride(), rows: (maps - 1) * self.sums_map() + rows * self.sums_row(), runs }
+    }
+
+    /// Whether the product of several maps can be made at once.
+    pub fn joins_maps(&self) -> bool {
+        self.thin || self.window.stride == [1; 2]
     }
 
     /// Sums from row to row of pixels in the product of [`Self::left`].
     pub fn sums_row(&self) -> usize {
-        if self.thin { self.width } else { self.row() }
+        match self.thin {
+            true => self.width(),
+            false => self.window.stride[0] * self.row() / self.window.stride[1],
+        }
     }
 
-    /// Sums from map to map there.
+    /// Sums from map to map there, where they are joined.
     pub fn sums_map(&self) -> usize {
-        if self.thin { self.height * self.width } else { self.map() }
+        if self.thin { self.height() * self.width() } else { self.map() }
     }
 
     /// Lays out pulses: plane `plane` of `maps` maps from `first` on.
     pub fn fill(&self, pulses: &Pulses, plane: usize, first: usize, maps: usize, out: &mut Buffer<u8>) {
         out.reserve(self.bytes(maps));
-        if self.kernel == 1 {
+        if self.flat {
             return self.fill_flat(pulses, plane, first, maps, out);
         }
-        let row = self.width * self.channels;
-        self.lay_out(maps, 0, out, |map, y, out| pulses.read(first + map, plane, y * self.width, &mut out[..row]));
+        let [_, width] = self.size;
+        let row = width * self.channels;
+        self.lay_out(maps, 0, out, |map, y, out| pulses.read(first + map, plane, y * width, &mut out[..row]));
     }
 
     /// A fully connected layer's inputs in the published order, `[channels, pixels]`, map after map.
@@ -214,7 +263,7 @@ impl Patches {
         let size = self.encoded();
         let maps = encoded.len() / size / planes;
         out.reserve(self.bytes(maps));
-        if self.kernel == 1 {
+        if self.flat {
             let (channels, pixels) = (self.inputs, size / self.inputs);
             for (map, out) in out[..maps * size].chunks_mut(size).enumerate() {
                 let digits = &encoded[(map * planes + plane) * size..][..size];
@@ -224,7 +273,7 @@ impl Patches {
             }
             return;
         }
-        let row = self.width * self.channels;
+        let row = self.size[1] * self.channels;
         let copy = |map: usize, y: usize, out: &mut [u8]| {
             let source = &encoded[(map * planes + plane) * size + y * row..][..row];
             out.iter_mut().zip(source).for_each(|(out, byte)| *out = (*byte as u8).wrapping_add(bias));
@@ -233,36 +282,40 @@ impl Patches {
             return self.lay_out(maps, bias, out, copy);
         }
         let mut map = Buffer::default();
-        map.reserve(self.padded_bytes(1) + PIECE);
-        for (number, out) in out.chunks_mut(self.height * self.width * PATCH).take(maps).enumerate() {
+        map.reserve(self.padded_bytes() + PIECE);
+        let Window { kernel: [high, wide], stride: [down, right], .. } = self.window;
+        for (number, out) in out.chunks_mut(self.sums_map() * PATCH).take(maps).enumerate() {
             self.lay_out(1, bias, &mut map, |_, y, out| copy(number, y, out));
             for (pixel, patch) in out.as_chunks_mut::<PATCH>().0.iter_mut().enumerate() {
-                let corner = pixel / self.width * self.row() + pixel % self.width;
-                for ky in 0..self.kernel {
-                    let from = (corner + ky * self.row()) * self.channels;
-                    patch[ky * self.kernel * self.channels..][..PIECE].copy_from_slice(&map[from..from + PIECE]);
+                let corner = pixel / self.width() * down * self.row() + pixel % self.width() * right;
+                for ky in 0..high {
+                    let from = (corner + self.offset(ky * wide)) * self.channels;
+                    patch[ky * wide * self.channels..][..PIECE].copy_from_slice(&map[from..from + PIECE]);
                 }
             }
         }
     }
 
-    fn padded_bytes(&self, maps: usize) -> usize {
-        (maps * self.map() + self.pad() * self.row() + 2 * self.pad()) * self.channels
+    /// Bytes of a padded map, with the padding behind its last row and column.
+    fn padded_bytes(&self) -> usize {
+        (self.map() + self.lead() + 1) * self.channels
     }
 
     /// Writes each row of pixels by `copy(map, row, out)`, and the padding around them.
     #[inline(always)]
     fn lay_out(&self, maps: usize, padding: u8, out: &mut [u8], copy: impl Fn(usize, usize, &mut [u8])) {
-        let (c, row) = (self.channels, self.width * self.channels);
+        let (c, row) = (self.channels, self.size[1] * self.channels);
+        let above = self.window.padding[0];
         out[..self.at(0, 0) * c].fill(padding);
         for map in 0..maps {
             let mut at = (map * self.map() + self.at(0, 0)) * c;
-            for y in 0..self.height {
+            for y in 0..self.size[0] {
                 copy(map, y, &mut out[at..at + row]);
                 out[at + row..at + self.row() * c].fill(padding);
                 at += self.row() * c;
             }
-            out[at..at + self.pad() * (self.row() + 1) * c].fill(padding);
+            let behind = at + above * self.row() * c + self.window.padding[1] * c;
+            out[at..behind].fill(padding);
         }
     }
 }

@@ -104,7 +104,7 @@ impl Matrix {
         let (runs, run) = patches.runs();
         let mut digits = Digits::zeros(digits_of(integers.largest), layer.columns(), runs, run);
         let rows: Vec<Option<usize>> = (0..runs * run).map(|i| patches.row_of(layer, i / run, i % run)).collect();
-        let (size, columns, flat) = (layer.rows(), layer.columns(), layer.unrolling().kernel == 1);
+        let (size, columns, flat) = (layer.rows(), layer.columns(), layer.unrolling().flat);
         digits.fill(|block, r, first, group| {
             let rows = &rows[r * run + first..(r + 1) * run];
             for lane in 0..LANES.min(columns - block * LANES) {
@@ -140,7 +140,7 @@ impl Matrix {
 
     /// Maps whose sums are best made at once, given whole maps: small ones share the reading of the matrix.
     pub fn maps_at_once(&self) -> usize {
-        (ROWS_AT_ONCE * 16 / self.patches.map()).max(1)
+        if self.patches.joins_maps() { (ROWS_AT_ONCE * 16 / self.patches.map()).max(1) } else { 1 }
     }
 
     /// Sums `[blocks, maps, 16]` of a fully connected layer, in parallel.
@@ -218,7 +218,7 @@ impl Matrix {
             }
         }
         let add = self.correction.is_some();
-        if self.patches.kernel() == 1 {
+        if self.patches.flat() {
             for (i, run) in left.runs.iter().enumerate() {
                 let left = Strided { runs: std::slice::from_ref(run), ..left };
                 self.digits.product(instructions, left, (tile, i), add || i > 0, sums);
@@ -410,18 +410,18 @@ mod tests {
     use crate::network::pulses::Pulses;
     use crate::numeric::Shape;
     use crate::numeric::grid::round_to_exact_grid;
+    use crate::numeric::unrolling::{Unrolling, Window};
 
     /// Sums of a pixel by their definition, from counts `[pixels, channels]` and published weights.
     fn reference(layer: &Layer, weights: &[f32], counts: &[u16], (y, x): (usize, usize)) -> Vec<f32> {
-        let Shape { channels, height, width } = layer.input;
-        let kernel = layer.unrolling().kernel;
-        let meets = |position: usize| match kernel {
-            1 => Some(position),
-            k => {
-                let row = (y + position / k).checked_sub(k / 2).filter(|row| *row < height);
-                let column = (x + position % k).checked_sub(k / 2).filter(|column| *column < width);
-                row.zip(column).map(|(row, column)| row * width + column)
+        let (Unrolling { window, flat, .. }, Shape { channels, height, width }) = (layer.unrolling(), layer.input);
+        let meets = |position: usize| {
+            if flat {
+                return Some(position);
             }
+            let row = window.pixel(0, y, position / window.kernel[1], height);
+            let column = window.pixel(1, x, position % window.kernel[1], width);
+            row.zip(column).map(|(row, column)| row * width + column)
         };
         let positions = layer.rows() / channels;
         let places = (0..positions).flat_map(|p| (0..channels).map(move |c| (p, c)));
@@ -433,17 +433,31 @@ mod tests {
     #[test]
     fn every_kernel_gives_the_sums_of_the_definition() {
         let shape = |channels, height, width| Shape { channels, height, width };
-        for (input, columns, kind, largest) in [
-            (shape(3, 5, 4), 7, LayerKind::Conv, 1),
-            (shape(20, 9, 11), 33, LayerKind::Conv, 4),
-            (shape(16, 2, 1), 16, LayerKind::Conv, 400),
-            (shape(18, 7, 7), 21, LayerKind::Fc, 4),
-            (shape(70, 6, 5), 40, LayerKind::Fc, 1),
-            (shape(37, 1, 1), 5, LayerKind::Readout, 1),
+        let window = |kernel, stride, padding, dilation| Window { kernel, stride, padding, dilation };
+        let same = Window::same(3);
+        for (input, columns, kind, largest, window) in [
+            (shape(20, 9, 11), 33, LayerKind::Conv, 1, window([5, 5], [2, 2], [2, 2], [1, 1])),
+            (shape(16, 8, 8), 18, LayerKind::Conv, 1, window([1, 1], [1, 1], [0, 0], [1, 1])),
+            (shape(16, 9, 7), 18, LayerKind::Conv, 4, window([1, 1], [2, 2], [0, 0], [1, 1])),
+            (shape(7, 9, 12), 20, LayerKind::Conv, 1, window([3, 3], [1, 1], [2, 2], [2, 2])),
+            (shape(7, 10, 12), 20, LayerKind::Conv, 300, window([3, 2], [3, 2], [1, 0], [1, 3])),
+            (shape(12, 1, 40), 9, LayerKind::Conv, 1, window([1, 7], [1, 3], [0, 3], [1, 1])),
+            (shape(16, 12, 1), 9, LayerKind::Conv, 1, window([4, 1], [2, 1], [1, 0], [1, 1])),
+            (shape(5, 12, 12), 9, LayerKind::Conv, 1, window([4, 4], [1, 1], [0, 0], [1, 1])),
+            (shape(5, 20, 20), 9, LayerKind::Conv, 1, window([3, 3], [1, 1], [1, 1], [1, 1])),
+            (shape(3, 5, 4), 7, LayerKind::Conv, 1, same),
+            (shape(20, 9, 11), 33, LayerKind::Conv, 4, same),
+            (shape(16, 2, 1), 16, LayerKind::Conv, 400, same),
+            (shape(18, 7, 7), 21, LayerKind::Fc, 4, same),
+            (shape(70, 6, 5), 40, LayerKind::Fc, 1, same),
+            (shape(37, 1, 1), 5, LayerKind::Readout, 1, same),
         ] {
-            let map = if kind == LayerKind::Conv { input } else { shape(columns, 1, 1) };
-            let output = Shape { channels: columns, ..map };
-            let layer = Layer { name: "l".into(), kind, input, output, pool: (1, 1), largest_pulse: largest };
+            let convolves = kind == LayerKind::Conv;
+            let [high, wide] = if convolves { window.output(input.height, input.width).unwrap() } else { [1, 1] };
+            let (output, pool) = (shape(columns, high, wide), (1, 1));
+            let name = "l".into();
+            let layer =
+                Layer { name, kind, input, window, one_dimensional: false, output, pool, largest_pulse: largest };
             let mut weights: Vec<f32> =
                 (0..layer.rows() * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 77.0).collect();
             let grid = round_to_exact_grid(&mut weights, layer.rows(), largest).unwrap();
@@ -469,7 +483,14 @@ mod tests {
                     (vec![0.0; maps * matrix.blocks() * size * LANES], kind == LayerKind::Conv);
                 if convolution {
                     let band = Band { map: 0, y: 0, rows: output.height, maps };
-                    matrix.sums(&laid, band, &mut Scratch::default(), &mut sums);
+                    if matrix.patches.joins_maps() {
+                        matrix.sums(&laid, band, &mut Scratch::default(), &mut sums);
+                    } else {
+                        let map = sums.len() / maps;
+                        for (map, sums) in sums.chunks_mut(map).enumerate() {
+                            matrix.sums(&laid, Band { map, maps: 1, ..band }, &mut Scratch::default(), sums);
+                        }
+                    }
                 } else {
                     sums = matrix.connect(&laid);
                 }

@@ -70,13 +70,14 @@ impl Drive {
 
 /// Output pixels whose window holds each pixel of a layer's input map.
 pub fn fan_out(unrolling: Unrolling, pixels: usize) -> Vec<u32> {
-    let Unrolling { input, kernel } = unrolling;
-    if kernel == 1 {
+    let Unrolling { input, window, flat } = unrolling;
+    if flat {
         return vec![1; pixels];
     }
-    let reach = |at: usize, size: usize| (at + kernel / 2).min(size - 1) - at.saturating_sub(kernel / 2) + 1;
-    let all = (0..input.height).flat_map(|y| (0..input.width).map(move |x| (y, x)));
-    all.map(|(y, x)| (reach(y, input.height) * reach(x, input.width)) as u32).collect()
+    let output = unrolling.output();
+    let along = |i: usize, size: usize| (0..size).map(move |at| window.holding(i, at, output[i]));
+    let columns: Vec<usize> = along(1, input.width).collect();
+    along(0, input.height).flat_map(|rows| columns.iter().map(move |columns| (rows * columns) as u32)).collect()
 }
 
 /// How often an input of this magnitude drives its line.
@@ -129,10 +130,11 @@ mod tests {
     use super::*;
     use crate::kernels::digits::LANES;
     use crate::numeric::Shape;
+    use crate::numeric::unrolling::Window;
 
     #[test]
     fn a_pixel_is_in_the_windows_around_it() {
-        let unrolling = |height, width| Unrolling { input: Shape { channels: 2, height, width }, kernel: 3 };
+        let unrolling = |height, width| Unrolling::of(Shape { channels: 2, height, width }, Window::same(3));
         assert_eq!(fan_out(unrolling(3, 4), 12), [4, 6, 6, 4, 6, 9, 9, 6, 4, 6, 6, 4]);
         assert_eq!(fan_out(unrolling(1, 1), 1), [1]);
         assert_eq!(fan_out(unrolling(2, 1), 2), [2, 2]);
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn lines_are_driven_by_digits_or_by_pulses() {
-        let (unrolling, channels) = (Unrolling { input: Shape { channels: 3, height: 2, width: 3 }, kernel: 3 }, 3);
+        let (unrolling, channels) = (Unrolling::of(Shape { channels: 3, height: 2, width: 3 }, Window::same(3)), 3);
         let fan = fan_out(unrolling, 6);
         for largest in [1u32, 4, 127, 200, 3000] {
             let count = |pixel: usize, channel: usize| ((pixel * 7 + channel * 13 + 5) as u32 * 97) % (largest + 1);

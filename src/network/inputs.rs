@@ -1,6 +1,6 @@
 //! Images on their way into chips: made once, encoded once, shared by every chip that sees them.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
@@ -9,6 +9,7 @@ use super::drive::{fan_out, of_encoded};
 use super::encode::{Batch, Encoder};
 use super::{Encoding, Layer};
 use crate::monitor::checkpoint;
+use crate::numeric::unrolling::Unrolling;
 use crate::profile::TileInputs;
 
 /// A batch with its encoder. What it sends is computed when first asked for and then kept.
@@ -23,6 +24,9 @@ pub struct Inputs {
     pulses: OnceLock<Pulses>,
 }
 
+/// Row drives of each image at each given step.
+type Drives = Vec<Vec<u64>>;
+
 /// What the images send onto the first layer's word lines.
 #[derive(Debug)]
 pub struct Pulses {
@@ -30,8 +34,8 @@ pub struct Pulses {
     image: usize,
     /// Pulses of each image at each given step: spikes, or the sum of digits over the planes.
     sent: Vec<Vec<u64>>,
-    /// How often each image drives a first layer's rows at each given step: by kind of layer and of drive.
-    drives: [OnceLock<Vec<Vec<u64>>>; 4],
+    /// How often each image drives a first layer's rows at each given step: by the layer's window and how lines are driven.
+    drives: Mutex<Vec<(Unrolling, TileInputs, Arc<Drives>)>>,
 }
 
 impl Inputs {
@@ -61,13 +65,20 @@ impl Inputs {
 
     /// How often image `b` drives the rows of the first layer at each step.
     pub fn drives(&self, b: usize, first: &Layer, inputs: TileInputs) -> Vec<u64> {
-        let place = 2 * usize::from(first.unrolling().kernel == 1) + usize::from(inputs == TileInputs::Pulses);
-        let drives = &self.pulses().drives[place];
-        if drives.get().is_none() {
-            // No lock is held while threads help.
-            let _ = drives.set(self.count_drives(first, inputs));
-        }
-        self.at_every_step(&drives.get_or_init(|| self.count_drives(first, inputs))[b])
+        self.at_every_step(&self.all_drives(first.unrolling(), inputs)[b])
+    }
+
+    /// The drives of all images, counted once.
+    fn all_drives(&self, window: Unrolling, inputs: TileInputs) -> Arc<Drives> {
+        let counted = || self.pulses().drives.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            counted().iter().find(|(of, by, _)| (*of, *by) == (window, inputs)).map(|(.., drives)| drives.clone());
+        // No lock is held while threads help.
+        known.unwrap_or_else(|| {
+            let drives = Arc::new(self.count_drives(window, inputs));
+            counted().push((window, inputs, drives.clone()));
+            drives
+        })
     }
 
     /// What is given for the steps that differ, for all of them.
@@ -75,9 +86,9 @@ impl Inputs {
         (0..self.steps).map(|t| given[t.min(given.len() - 1)]).collect()
     }
 
-    fn count_drives(&self, first: &Layer, inputs: TileInputs) -> Vec<Vec<u64>> {
+    fn count_drives(&self, window: Unrolling, inputs: TileInputs) -> Drives {
         let (planes, shape) = (self.encoder.code.planes() as usize, self.encoder.shape);
-        let fan = fan_out(first.unrolling(), shape.height * shape.width);
+        let fan = fan_out(window, shape.height * shape.width);
         let image = |b: usize| -> Vec<u64> {
             let maps = self.pulses().image(b).chunks(planes * shape.len());
             maps.map(|map| of_encoded(map, shape.channels, &fan, inputs)).collect()

@@ -6,6 +6,7 @@
 
 pub mod code;
 pub mod companion;
+mod convolution;
 pub mod drive;
 pub mod encode;
 pub mod inputs;

@@ -5,12 +5,13 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::convolution::Convolution;
 use super::pulses::Pulses;
 use super::{Drive, InputCode};
 use crate::config::Document;
 use crate::error::Result;
 use crate::numeric::Shape;
-use crate::numeric::unrolling::Unrolling;
+use crate::numeric::unrolling::{Unrolling, Window};
 
 /// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,9 +29,10 @@ pub struct Model {
     #[serde(default)]
     pub neuron: Neuron,
     /// In order: `{ conv = N }`, a convolution to N channels, kernel 3 by 3, stride 1, a rim of one zero (the map keeps its size), no
-    /// bias; `{ fc = N }`, a fully connected layer to N; each followed by its batch norm through time and neurons. `{ pool = 2 }`, the
-    /// sum of spikes in windows of 2 by 2, stride 2; `{ pool = "global" }`, of the whole map. Other kernels and strides, branches and
-    /// recurrence there are not.
+    /// bias, or with a window of its own, `{ conv = { channels = N, kernel = 5, stride = 2 } }`; `{ conv1d = … }`, the same along the
+    /// columns of a map of one row; `{ fc = N }`, a fully connected layer to N; each followed by its batch norm through time and
+    /// neurons. `{ pool = 2 }`, the mean of spikes in windows of 2 by 2, stride 2; `{ pool = "global" }`, of the whole map. Branches
+    /// and recurrence there are not.
     layers: Vec<Item>,
 }
 
@@ -53,7 +55,8 @@ impl Default for Neuron {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Item {
-    Conv(usize),
+    Conv(Convolution),
+    Conv1d(Convolution),
     Pool(Pool),
     Fc(usize),
 }
@@ -75,7 +78,7 @@ enum Global {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerKind {
-    /// 3x3 convolution with LIF neurons.
+    /// A convolution with LIF neurons.
     Conv,
     /// Fully connected with LIF neurons.
     Fc,
@@ -92,6 +95,10 @@ pub struct Layer {
     pub kind: LayerKind,
     /// What comes in.
     pub input: Shape,
+    /// How a convolution's window moves over it.
+    pub window: Window,
+    /// Whether the window has columns alone: then its weights have no rows.
+    pub one_dimensional: bool,
     /// What its neurons send, before the pool.
     pub output: Shape,
     /// The averaging window behind it, rows and columns; (1, 1) without a pool. Odd sizes are floored.
@@ -100,8 +107,6 @@ pub struct Layer {
     pub largest_pulse: u32,
 }
 
-/// Kernel width of every convolution.
-const KERNEL: usize = 3;
 /// More values than this in one map or matrix is taken for a mistake in the model file.
 const LARGEST_LAYER: usize = 1 << 28;
 
@@ -109,8 +114,8 @@ impl Layer {
     /// How the input is unrolled into rows; a fully connected layer is one kernel position per input pixel.
     pub fn unrolling(&self) -> Unrolling {
         match self.kind {
-            LayerKind::Conv => Unrolling { input: self.input, kernel: KERNEL },
-            _ => Unrolling { input: Shape { channels: self.input.len(), height: 1, width: 1 }, kernel: 1 },
+            LayerKind::Conv => Unrolling::of(self.input, self.window),
+            _ => Unrolling::flat(self.input.len()),
         }
     }
 
@@ -149,7 +154,10 @@ impl Layer {
     /// The shape of the latent weights in a checkpoint.
     pub fn weight_shape(&self) -> Vec<usize> {
         match self.kind {
-            LayerKind::Conv => vec![self.output.channels, self.input.channels, KERNEL, KERNEL],
+            LayerKind::Conv => {
+                let kernel = &self.window.kernel[usize::from(self.one_dimensional)..];
+                [&[self.output.channels, self.input.channels], kernel].concat()
+            }
             _ => vec![self.output.channels, self.input.len()],
         }
     }
@@ -211,22 +219,33 @@ impl Model {
             let refuse = |message: &str| Err(document.error(&format!("layers[{i}]"), message));
             let mut weights = 0;
             match *item {
-                Item::Conv(width) | Item::Fc(width) if !(1..=65536).contains(&width) => {
+                Item::Conv(Convolution { channels: width, .. })
+                | Item::Conv1d(Convolution { channels: width, .. })
+                | Item::Fc(width)
+                    if !(1..=65536).contains(&width) =>
+                {
                     return refuse("expected a width of 1 to 65536");
                 }
-                Item::Conv(_) if matches!(before, Some(Item::Fc(_))) => {
+                Item::Conv(_) | Item::Conv1d(_) if matches!(before, Some(Item::Fc(_))) => {
                     return refuse("a convolution cannot follow a fully connected layer");
                 }
-                Item::Conv(width) => {
-                    weights = (map.channels * KERNEL * KERNEL).saturating_mul(width);
-                    map.channels = width;
+                Item::Conv(convolution) | Item::Conv1d(convolution) => {
+                    let one_dimensional = matches!(item, Item::Conv1d(_));
+                    let window = convolution.window(one_dimensional, map).map_err(|(key, message)| {
+                        let kind = if one_dimensional { "conv1d" } else { "conv" };
+                        document.error(&format!("layers[{i}].{kind}{key}"), message)
+                    })?;
+                    let width = convolution.channels;
+                    weights = (map.channels * window.positions()).saturating_mul(width);
+                    let [height, columns] = window.output(map.height, map.width).unwrap_or_default();
+                    map = Shape { channels: width, height, width: columns };
                 }
                 Item::Fc(width) => {
                     weights = map.len().saturating_mul(width);
                     map = Shape { channels: width, height: 1, width: 1 };
                 }
                 Item::Pool(pool) => {
-                    if !matches!(before, Some(Item::Conv(_))) {
+                    if !matches!(before, Some(Item::Conv(_) | Item::Conv1d(_))) {
                         return refuse("a pool must directly follow a convolution");
                     }
                     let (h, w) = window(pool, map);
@@ -268,22 +287,27 @@ impl Model {
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();
         let (mut convs, mut fcs) = (0, 0);
-        let mut add = |layers: &mut Vec<Layer>, kind, width: usize| {
+        let mut add = |layers: &mut Vec<Layer>, kind, width: usize, window: Option<(Convolution, bool)>| {
             let input = layers.last().map_or(self.input, Layer::pooled);
             let largest_pulse = layers.last().map_or(1, |l| (l.pool.0 * l.pool.1) as u32);
-            let (name, output) = if kind == LayerKind::Conv {
+            let one_dimensional = window.is_some_and(|(_, one_dimensional)| one_dimensional);
+            let window = window.and_then(|(convolution, along)| convolution.window(along, input).ok());
+            let (name, [height, columns]) = if let Some(window) = window {
                 convs += 1;
-                (format!("conv{convs}"), Shape { channels: width, ..input })
+                (format!("conv{convs}"), window.output(input.height, input.width).unwrap_or_default())
             } else {
                 fcs += 1;
-                (format!("fc{fcs}"), Shape { channels: width, height: 1, width: 1 })
+                (format!("fc{fcs}"), [1, 1])
             };
-            layers.push(Layer { name, kind, input, output, pool: (1, 1), largest_pulse });
+            let output = Shape { channels: width, height, width: columns };
+            let window = window.unwrap_or(Window::same(1));
+            layers.push(Layer { name, kind, input, window, one_dimensional, output, pool: (1, 1), largest_pulse });
         };
         for item in &self.layers {
             match *item {
-                Item::Conv(width) => add(&mut layers, LayerKind::Conv, width),
-                Item::Fc(width) => add(&mut layers, LayerKind::Fc, width),
+                Item::Conv(conv) => add(&mut layers, LayerKind::Conv, conv.channels, Some((conv, false))),
+                Item::Conv1d(conv) => add(&mut layers, LayerKind::Conv, conv.channels, Some((conv, true))),
+                Item::Fc(width) => add(&mut layers, LayerKind::Fc, width, None),
                 Item::Pool(pool) => {
                     if let Some(last) = layers.last_mut() {
                         last.pool = window(pool, last.output);
@@ -291,7 +315,7 @@ impl Model {
                 }
             }
         }
-        add(&mut layers, LayerKind::Readout, self.classes);
+        add(&mut layers, LayerKind::Readout, self.classes, None);
         layers
     }
 }

@@ -267,7 +267,7 @@ impl Network {
 /// Xavier uniform weights with gain 2, `[columns, rows]`.
 pub fn xavier(layer: &Layer, seed: u64, stream: Stream, index: u64) -> Vec<f32> {
     let unrolling = layer.unrolling();
-    let field = unrolling.kernel * unrolling.kernel;
+    let field = unrolling.window.positions();
     let fans = unrolling.input.channels * field + layer.columns() * field;
     let bound = (2.0 * (6.0 / fans as f64).sqrt()) as f32;
     let mut random = Substream::new(stream_key(seed, stream, index), [0; 3]);

@@ -334,16 +334,21 @@ impl Backward<'_> {
         let geometry = self.pass.geometry;
         for block in 0..geometry.blocks {
             let to = &mut currents.units[block * currents.rows + at..][..map];
-            let (rows, behind) = to.split_at_mut(geometry.height * row);
-            behind.fill([0; LANES]);
             if t >= geometry.steps {
-                rows.fill([0; LANES]);
+                to.fill([0; LANES]);
                 continue;
             }
             let from = t * geometry.step() + block * geometry.block();
             let values = (&values.0[from..][..geometry.block()], &values.1[from..][..geometry.block()]);
-            let norm = &self.norms[block * geometry.steps + t];
-            through_norm(norm, self.scales[image], values, (geometry.width, row), rows);
+            let (norm, scale) = (&self.norms[block * geometry.steps + t], self.scales[image]);
+            match self.pass.plan.unrolling().window.stride {
+                [1, 1] => {
+                    let (rows, behind) = to.split_at_mut(geometry.height * row);
+                    behind.fill([0; LANES]);
+                    through_norm(norm, scale, values, (geometry.width, row), rows);
+                }
+                stride => apart(norm, scale, values, (geometry.width, row), stride, to),
+            }
         }
     }
 
@@ -402,7 +407,7 @@ impl Backward<'_> {
         checkpoint();
         let Geometry { steps, blocks, .. } = self.pass.geometry;
         let (transposed, inputs) = (self.pass.operands.transposed.as_ref(), self.inputs());
-        let patches = Patches::of(self.pass.plan, false);
+        let patches = Patches::of(self.pass.plan, false).unstrided();
         let (row, map) = (patches.row(), patches.map());
         let at_once = match (&gradient, transposed) {
             (Some(gradient), _) => gradient.at_once().0,
@@ -450,6 +455,23 @@ impl Backward<'_> {
         drop(values);
         let weights = weights::fully_connected(plan, source(signal), geometry.steps, &currents, 1.0 / scale);
         (weights, operands.connect_back(plan, geometry.steps, &currents, &self.scales))
+    }
+}
+
+/// The same of a window that moves by more than a pixel: the pixels stand where it is, with zeros between.
+fn apart(
+    norm: &ThroughNorm,
+    scale: f32,
+    (currents, dz): (&[f32], &[f32]),
+    (width, row): (usize, usize),
+    [down, right]: [usize; 2],
+    out: &mut [[i32; LANES]],
+) {
+    out.fill([0; LANES]);
+    let mut line = vec![[0; LANES]; width];
+    for (y, values) in currents.chunks(width * LANES).zip(dz.chunks(width * LANES)).enumerate() {
+        through_norm(norm, scale, values, (width, width), &mut line);
+        line.iter().enumerate().for_each(|(x, units)| out[y * down * row + x * right] = *units);
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Groups {
 impl Groups {
     /// Of so many input channels each.
     pub fn of(plan: &Layer, channels: usize) -> Self {
-        let positions = plan.unrolling().kernel.pow(2);
+        let positions = plan.unrolling().window.positions();
         Groups { columns: plan.columns(), rows: plan.rows(), size: (channels * positions).min(plan.rows()) }
     }
 

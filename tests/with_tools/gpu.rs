@@ -18,6 +18,7 @@ use crosspike::engine::{Engine, Keep, Outcome};
 use crosspike::network::code::{InputCode, InputForm, digit};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::numeric::Shape;
+use crosspike::numeric::unrolling::Unrolling;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
 
@@ -77,6 +78,20 @@ fn models() -> Vec<Model> {
         // Windows that do not fill the map, and sums above what a byte holds.
         model("1, height = 21, width = 17", 4, "[{conv=6}, {pool=2}, {conv=70}, {conv=33}, {pool=\"global\"}]"),
         model("1, height = 20, width = 33", 3, "[{conv=5}, {pool=\"global\"}, {fc=9}]"),
+        // Windows of all kinds: wide, of even width, with holes, over every second pixel, of a single one, along columns alone.
+        model(
+            "2, height = 15, width = 12",
+            3,
+            "[{conv={channels=9, kernel=5, stride=2}}, {conv={channels=7, kernel=[2,3], padding=[0,1]}}, {pool=2}, \
+              {conv={channels=20, kernel=1, stride=2}}, {fc=9}]",
+        ),
+        model(
+            "4, height = 11, width = 9",
+            3,
+            "[{conv={channels=6, dilation=2}}, {conv={channels=18, kernel=[3,2], stride=[3,2], dilation=[2,1]}}, \
+              {conv={channels=5, kernel=1}}]",
+        ),
+        model("12, height = 1, width = 40", 4, "[{conv1d={channels=8, kernel=7, stride=3}}, {conv1d=9}, {fc=9}]"),
     ]
 }
 
@@ -167,7 +182,7 @@ fn by_planes(maps: &[i32], size: usize, planes: usize) -> Vec<i8> {
 fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
     let plan = &layer.plan;
     let (rows, channels) = (plan.rows(), plan.input.channels);
-    let kernel = plan.unrolling().kernel;
+    let Unrolling { window, flat, .. } = plan.unrolling();
     let Shape { height, width, .. } = plan.input;
     let mut sums = Vec::new();
     for map in maps.chunks(plan.input.len()) {
@@ -175,14 +190,13 @@ fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
             let (y, x) = (pixel / plan.output.width, pixel % plan.output.width);
             for weights in layer.arrays.effective().chunks(rows) {
                 // The input pixel that each kernel position, or each pixel of a fully connected layer, meets.
-                let source = |position: usize| match kernel {
-                    1 => Some(position),
-                    k => {
-                        let (row, column) =
-                            ((y + position / k).checked_sub(k / 2), (x + position % k).checked_sub(k / 2));
-                        let inside = row.zip(column).filter(|(row, column)| *row < height && *column < width);
-                        inside.map(|(row, column)| row * width + column)
+                let source = |position: usize| {
+                    if flat {
+                        return Some(position);
                     }
+                    let row = window.pixel(0, y, position / window.kernel[1], height);
+                    let column = window.pixel(1, x, position % window.kernel[1], width);
+                    row.zip(column).map(|(row, column)| row * width + column)
                 };
                 let positions = rows / channels;
                 let products = (0..positions).filter_map(|p| source(p).map(|pixel| (p, pixel)));

@@ -11,6 +11,7 @@ use crate::crossbar::converted::{Adder, Converted};
 use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
 use crate::network::Layer as Plan;
+use crate::numeric::unrolling::{Unrolling, Window};
 use crate::profile::TileInputs;
 use bytemuck::Zeroable;
 
@@ -121,14 +122,14 @@ fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedL
 fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
     let chip = &chips[0];
     let plan = &chip.layers[index].plan;
-    let unrolling = plan.unrolling();
+    let (Unrolling { input, window, flat }, output) = (plan.unrolling(), plan.unrolling().output());
     let scan = if pools_apart(plan) { (1, 1) } else { plan.pool };
     let next_planes = if index + 1 < chip.layers.len() { planes(chip, index + 1) } else { 1 };
     Layer {
         index: index as u32,
         layers: chip.layers.len() as u32 - 1,
         chips: chips.len() as u32,
-        words: (row_words(plan) / (unrolling.kernel * unrolling.kernel)) as u32,
+        words: (row_words(plan) / window.positions()) as u32,
         planes: planes(chip, index) as u32,
         next_planes: next_planes as u32,
         column_words: column_words(plan) as u32,
@@ -136,9 +137,19 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         part_words: part.len() as u32,
         channels: chip.input.channels as u32,
         input_pixels: (chip.input.height * chip.input.width) as u32,
-        height: unrolling.input.height as u32,
-        width: unrolling.input.width as u32,
-        kernel: unrolling.kernel as u32,
+        input_height: input.height as u32,
+        input_width: input.width as u32,
+        height: output[0] as u32,
+        width: output[1] as u32,
+        flat: u32::from(flat),
+        kernel_y: window.kernel[0] as u32,
+        kernel_x: window.kernel[1] as u32,
+        stride_y: window.stride[0] as u32,
+        stride_x: window.stride[1] as u32,
+        padding_y: window.padding[0] as u32,
+        padding_x: window.padding[1] as u32,
+        dilation_y: window.dilation[0] as u32,
+        dilation_x: window.dilation[1] as u32,
         steps: chip.steps as u32,
         window_height: plan.pool.0 as u32,
         window_width: plan.pool.1 as u32,
@@ -157,10 +168,29 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         rows: plan.rows() as u32,
         positions: (plan.rows() / plan.input.channels) as u32,
         channel_words: plan.input.channels.div_ceil(LANES) as u32,
-        next_kernel: chip.layers.get(index + 1).map_or(1, |next| next.plan.unrolling().kernel as u32),
         as_pulses: u32::from(chip.inputs == TileInputs::Pulses),
         chip_words: vectors(&chip.layers[index]) as u32,
-        ..converters(&chip.layers[index])
+        ..next_window(chip, index, converters(&chip.layers[index]))
+    }
+}
+
+/// The settings with the window of the layer behind layer `index`; a fully connected one has none.
+fn next_window(chip: &Chip, index: usize, settings: Layer) -> Layer {
+    let next = chip.layers.get(index + 1).map(|next| next.plan.unrolling()).filter(|next| !next.flat);
+    let Some(next) = next else { return settings };
+    let ([next_height, next_width], Window { kernel, stride, padding, dilation }) = (next.output(), next.window);
+    Layer {
+        next_kernel_y: kernel[0] as u32,
+        next_kernel_x: kernel[1] as u32,
+        next_stride_y: stride[0] as u32,
+        next_stride_x: stride[1] as u32,
+        next_padding_y: padding[0] as u32,
+        next_padding_x: padding[1] as u32,
+        next_dilation_y: dilation[0] as u32,
+        next_dilation_x: dilation[1] as u32,
+        next_height: next_height as u32,
+        next_width: next_width as u32,
+        ..settings
     }
 }
 

@@ -59,12 +59,28 @@ uniform! {
         channels: u32,
         /// Pixels of the chip's input.
         input_pixels: u32,
-        /// Rows of the input and output map; 1 of a fully connected layer.
+        /// Rows of the input map; 1 of a fully connected layer.
+        input_height: u32,
+        /// Columns of the input map; 1 of a fully connected layer.
+        input_width: u32,
+        /// Rows of the output map; 1 of a fully connected layer.
         height: u32,
-        /// Columns of the input and output map; 1 of a fully connected layer.
+        /// Columns of the output map; 1 of a fully connected layer.
         width: u32,
-        /// Kernel width.
-        kernel: u32,
+        /// 1 of a fully connected layer, whose rows are its inputs by channel and pixel.
+        flat: u32,
+        /// Rows and columns of the window, from here on: positions.
+        kernel_y: u32,
+        kernel_x: u32,
+        /// Pixels from one place to the next.
+        stride_y: u32,
+        stride_x: u32,
+        /// The rim of zeros.
+        padding_y: u32,
+        padding_x: u32,
+        /// Pixels from one position to the next.
+        dilation_y: u32,
+        dilation_x: u32,
         /// Time steps.
         steps: u32,
         /// Rows of the pooling window behind it.
@@ -103,8 +119,19 @@ uniform! {
         positions: u32,
         /// Words of an input pixel's channels.
         channel_words: u32,
-        /// Kernel width of the next layer.
-        next_kernel: u32,
+        /// Rows and columns of the next layer's window, from here on, as above: positions; 0 where the layer is fully connected.
+        next_kernel_y: u32,
+        next_kernel_x: u32,
+        next_stride_y: u32,
+        next_stride_x: u32,
+        next_padding_y: u32,
+        next_padding_x: u32,
+        next_dilation_y: u32,
+        next_dilation_x: u32,
+        /// Rows of the next layer's output map.
+        next_height: u32,
+        /// Columns of it.
+        next_width: u32,
         /// 1 where inputs drive the lines as pulses.
         as_pulses: u32,
         /// Arrays of a chip: one, or one a step where cells are read afresh.

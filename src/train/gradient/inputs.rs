@@ -9,6 +9,8 @@ use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of};
 use crate::kernels::{Buffer, Instructions};
 use crate::network::Layer;
+use crate::numeric::Shape;
+use crate::numeric::unrolling::{Unrolling, Window};
 
 /// Sums of equal weight that are kept: the digits of a gradient.
 const CLASSES: usize = DIGITS;
@@ -48,14 +50,13 @@ impl Transposed {
     /// Of weights in published order. A column is an input channel; of a fully connected layer an input, in the
     /// published order.
     pub fn new(plan: &Layer, weights: &[f32]) -> Self {
-        let kernel = plan.unrolling().kernel;
-        let outputs = plan.columns().next_multiple_of(LANES);
-        let patches = Patches::new(kernel, plan.output.height, plan.output.width, outputs);
+        let (unrolling, outputs) = (plan.unrolling(), plan.columns().next_multiple_of(LANES));
+        let (flat, patches) = (unrolling.flat, Patches::new(turned(unrolling, outputs), outputs));
         let (scale, largest) = scale(weights);
         let (size, channels) = (plan.rows(), plan.input.channels);
         let (runs, run) = patches.runs();
-        let positions = kernel * kernel;
-        let columns = if kernel == 1 { size } else { channels };
+        let positions = unrolling.window.positions();
+        let columns = if flat { size } else { channels };
         let digits = Digits::apart(digits_of(largest), columns, (runs, run), |block, r, first, group| {
             let lanes_here = LANES.min(columns - block * LANES);
             for (i, lanes) in group.iter_mut().enumerate().take(run - first) {
@@ -84,15 +85,15 @@ impl Transposed {
         };
         // One product a class where matrices are small; the pairs of a large one share its digits.
         let parts = |class: usize| -> Vec<Part> {
-            match kernel {
-                1 => pairs(class).into_iter().map(|(i, right)| Part { left: vec![i], right }).collect(),
-                _ => vec![Part { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
+            match flat {
+                true => pairs(class).into_iter().map(|(i, right)| Part { left: vec![i], right }).collect(),
+                false => vec![Part { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
             }
         };
         let classes = (0..CLASSES).map(|class| Class { parts: parts(class), bias: bias(class) }).collect();
         let joined =
             |class: usize| Digits::join_runs(&pairs(class).into_iter().map(|(_, j)| &digits[j]).collect::<Vec<_>>());
-        let operands = if kernel == 1 { digits } else { (0..CLASSES).map(joined).collect() };
+        let operands = if flat { digits } else { (0..CLASSES).map(joined).collect() };
         Transposed { patches, operands, classes, unit }
     }
 
@@ -125,7 +126,7 @@ impl Transposed {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
-        let flat = self.patches.kernel() == 1;
+        let flat = self.patches.flat();
         let (maps, high) = if flat { (1, rows) } else { (rows / self.patches.map(), self.patches.height()) };
         let plane = self.lay_out(currents, from, rows, scratch);
         let Scratch { bytes, sums, runs, all_runs } = scratch;
@@ -154,6 +155,19 @@ impl Transposed {
     pub fn blocks(&self) -> usize {
         self.operands[0].blocks
     }
+}
+
+/// The convolution that takes the gradient of the currents to that of the inputs: over the map of a window that moves by a pixel, with
+/// the window turned and a rim as wide as its reach leaves.
+fn turned(unrolling: Unrolling, outputs: usize) -> Unrolling {
+    let Unrolling { input, window, flat } = unrolling;
+    if flat {
+        return Unrolling::flat(outputs);
+    }
+    let window = window.unstrided();
+    let [height, width] = window.output(input.height, input.width).unwrap_or_default();
+    let padding = [0, 1].map(|i| window.reach()[i] - 1 - window.padding[i]);
+    Unrolling::of(Shape { channels: outputs, height, width }, Window { padding, ..window })
 }
 
 /// The power of two that turns weights into integers, and the largest of these: exact where two digits hold them, else

@@ -83,7 +83,7 @@ impl Source<'_> {
 impl<'a> Gradient<'a> {
     /// Of a convolution.
     pub fn new(plan: &'a Layer, source: Source, steps: usize) -> Self {
-        let patches = Patches::of(plan, matches!(source, Source::Encoded { .. }));
+        let patches = Patches::of(plan, matches!(source, Source::Encoded { .. })).unstrided();
         let at_once = PIXELS.div_ceil(patches.map()).min(steps);
         let pixels = at_once * patches.map();
         let stride = (patches.lead() + pixels).next_multiple_of(RUN_BYTES) + RUN_BYTES;
@@ -109,7 +109,7 @@ impl<'a> Gradient<'a> {
 
     /// Kernel positions that are offsets, and rows of turned pulses: thin inputs have a row for every position.
     fn shape(patches: &Patches) -> (usize, usize) {
-        let positions = patches.kernel() * patches.kernel();
+        let positions = patches.window().positions();
         if patches.thin() { (1, positions * patches.channels()) } else { (positions, patches.channels()) }
     }
 
@@ -138,8 +138,7 @@ impl<'a> Gradient<'a> {
             let sums = &mut self.parts[p].sums;
             let size = sums.len() / offsets;
             for (position, sums) in sums.chunks_mut(size).enumerate() {
-                let k = self.patches.kernel();
-                let offset = if offsets == 1 { 0 } else { position / k * self.patches.row() + position % k };
+                let offset = if offsets == 1 { 0 } else { self.patches.offset(position) };
                 let pixels = self.right.run.next_multiple_of(RUN_BYTES);
                 let stride = Self::aligned(pixels);
                 for (moved, turned) in self.moved.chunks_mut(stride).zip(self.turned.chunks(self.stride)).take(rows) {
@@ -164,17 +163,18 @@ impl<'a> Gradient<'a> {
             }
             Source::Encoded { digits, planes, given, .. } => {
                 let (plane, negative) = (part / 2, part % 2 == 1);
-                let (k, channels, size) = (patches.kernel(), patches.channels(), patches.encoded());
+                let (channels, size) = (patches.channels(), patches.encoded());
                 self.turned.fill(0);
-                let positions = if patches.thin() { k * k } else { 1 };
+                let positions = if patches.thin() { patches.window().positions() } else { 1 };
                 for t in 0..steps {
                     let step = (first + t).min(given - 1);
                     let map = &digits[((image * given + step) * planes + plane) * size..][..size];
                     for (i, digit) in map.iter().enumerate().filter(|(_, d)| (**d < 0) == negative && **d != 0) {
                         let (pixel, channel) = (i / channels, i % channels);
-                        let at = t * patches.map() + patches.at(pixel / patches.width(), pixel % patches.width());
+                        let at = t * patches.map()
+                            + patches.at(pixel / patches.input_width(), pixel % patches.input_width());
                         for position in 0..positions {
-                            let offset = position / k * patches.row() + position % k;
+                            let offset = patches.offset(position);
                             let row = &mut self.turned[(position * channels + channel) * stride..][..stride];
                             if let Some(at) = at.checked_sub(offset) {
                                 row[at] = digit.unsigned_abs();

@@ -1,0 +1,126 @@
+//! A convolution as a model file writes it, and the window that it is.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::numeric::Shape;
+use crate::numeric::unrolling::Window;
+
+/// The widest kernel, and the longest stride and dilation.
+const MOST: usize = 64;
+
+/// A convolution: its channels alone, with a kernel of 3 by 3, or a table.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "Written", into = "Written")]
+#[schemars(with = "Written")]
+pub(super) struct Convolution {
+    pub channels: usize,
+    table: Option<Table>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a number of channels, or a table with `channels`, `kernel`, `stride`, `padding`, `dilation`"
+)]
+enum Written {
+    Channels(usize),
+    Table(Table),
+}
+
+/// A convolution with a window of its own. Pairs are of rows and columns; a number stands for both.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    /// Output channels.
+    channels: usize,
+    /// Positions of the window.
+    #[serde(default = "three")]
+    kernel: Pair,
+    /// Pixels from one place of the window to the next.
+    #[serde(default = "one")]
+    stride: Pair,
+    /// Rim of zeros around the map; absent: half of what the window reaches beyond a pixel, so that a map keeps its size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    padding: Option<Pair>,
+    /// Pixels from one position of the window to the next.
+    #[serde(default = "one")]
+    dilation: Pair,
+}
+
+/// Rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number, or [rows, columns]")]
+enum Pair {
+    Both(usize),
+    Each([usize; 2]),
+}
+
+fn one() -> Pair {
+    Pair::Both(1)
+}
+
+fn three() -> Pair {
+    Pair::Both(3)
+}
+
+impl From<Written> for Convolution {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Channels(channels) => Convolution { channels, table: None },
+            Written::Table(table) => Convolution { channels: table.channels, table: Some(table) },
+        }
+    }
+}
+
+impl From<Convolution> for Written {
+    fn from(convolution: Convolution) -> Self {
+        convolution.table.map_or(Written::Channels(convolution.channels), Written::Table)
+    }
+}
+
+impl Convolution {
+    /// The window that moves over a map, of one row where it has columns alone. An error is of a key behind the convolution's.
+    pub fn window(&self, one_dimensional: bool, map: Shape) -> Result<Window, (&'static str, String)> {
+        let table = self.table.unwrap_or(Table {
+            channels: self.channels,
+            kernel: three(),
+            stride: one(),
+            padding: None,
+            dilation: one(),
+        });
+        if one_dimensional && map.height != 1 {
+            return Err(("", format!("moves along columns alone, and the map is {map}; expected a map of one row")));
+        }
+        let along = |key, pair: Pair, rows: usize| match (pair, one_dimensional) {
+            (Pair::Both(n), true) => Ok([rows, n]),
+            (Pair::Both(n), false) => Ok([n, n]),
+            (Pair::Each(_), true) => Err((key, "a pair, expected a number: the window has columns alone".to_owned())),
+            (Pair::Each(pair), false) => Ok(pair),
+        };
+        let window = Window {
+            kernel: along(".kernel", table.kernel, 1)?,
+            stride: along(".stride", table.stride, 1)?,
+            dilation: along(".dilation", table.dilation, 1)?,
+            padding: [0; 2],
+        };
+        for (key, pair) in [(".kernel", window.kernel), (".stride", window.stride), (".dilation", window.dilation)] {
+            if let Some(n) = pair.into_iter().find(|n| !(1..=MOST).contains(n)) {
+                return Err((key, format!("{n}, expected 1 to {MOST}")));
+            }
+        }
+        let reach = window.reach();
+        let padding = match table.padding {
+            Some(padding) => along(".padding", padding, 0)?,
+            None => reach.map(|reach| (reach - 1) / 2),
+        };
+        if let Some((n, reach)) = padding.into_iter().zip(reach).find(|(n, reach)| n >= reach) {
+            return Err((".padding", format!("{n}, expected less than the window's reach of {reach} pixels")));
+        }
+        let window = Window { padding, ..window };
+        match window.output(map.height, map.width) {
+            Some(_) => Ok(window),
+            None => Err(("", format!("a window of {} x {} pixels does not fit a map of {map}", reach[0], reach[1]))),
+        }
+    }
+}
