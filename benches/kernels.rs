@@ -17,9 +17,12 @@ use crosspike::kernels::lookup::Tables;
 use crosspike::kernels::transpose::transpose;
 use crosspike::kernels::{Buffer, Instructions};
 use crosspike::network::pulses::Pulses;
-use crosspike::network::{Batch, Encoder, Encoding, Input, Inputs, Layer, LayerKind, Lif, Model, Network, Neuron};
+use crosspike::network::{
+    Batch, Encoder, Encoding, Input, Inputs, Layer, LayerKind, Lif, Model, Network, Neuron, NormKind,
+};
 use crosspike::numeric::Shape;
 use crosspike::numeric::grid::round_to_exact_grid;
+use crosspike::numeric::unrolling::{Unrolling, Window};
 use crosspike::profile::{NeuronFormat, Profile};
 use crosspike::train::gradient::inputs::{self, Transposed};
 use crosspike::train::gradient::weights::{Gradient, Source};
@@ -50,7 +53,18 @@ impl Shaped {
         let &Shaped(from, to, side, _) = self;
         let input = Shape { channels: from, height: side, width: side };
         let output = Shape { channels: to, ..input };
-        Layer { name: "conv".into(), kind: LayerKind::Conv, input, output, pool: (1, 1), largest_pulse: 1 }
+        Layer {
+            name: "conv".into(),
+            kind: LayerKind::Conv,
+            input,
+            window: Window::same(3),
+            one_dimensional: false,
+            norm: NormKind::Bntt,
+            has_bias: false,
+            output,
+            pool: (1, 1),
+            largest_pulse: 1,
+        }
     }
 
     /// Operations of its sums over one map.
@@ -78,7 +92,8 @@ fn products(criterion: &mut Criterion, roofline: &mut Roofline) {
     let mut group = criterion.benchmark_group("product");
     for shape in &SHAPES {
         let Shaped(from, to, side, digits) = *shape;
-        let patches = Patches::new(3, side, side, from);
+        let patches =
+            Patches::new(Unrolling::of(Shape { channels: from, height: side, width: side }, Window::same(3)), from);
         let (runs, run) = patches.runs();
         let mut right = Digits::zeros(digits, to, runs, run);
         right.fill(|block, run, first, rows| {
@@ -285,7 +300,8 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
 
         let weights: Vec<f32> = (0..layer.rows() * outputs).map(|i| 0.2 * number(8, i)).collect();
         let transposed = Transposed::new(&layer, &weights);
-        let patches = Patches::new(3, layer.output.height, layer.output.width, outputs);
+        let patches =
+            Patches::new(Unrolling::of(Shape { channels: outputs, ..layer.output }, Window::same(3)), outputs);
         let mut scratch = inputs::Scratch::default();
         let mut out = vec![0.0; layer.input.len()];
         let rows = (layer.output.height * patches.row()).next_multiple_of(ROWS_AT_ONCE);

@@ -45,7 +45,9 @@ fn main() {
         let first = pass(&setting, &network, &inputs(), &labels, None).expect("the network fits");
         for (layer, statistics) in network.layers.iter_mut().zip(&first.statistics) {
             // A running statistic moves a tenth of the way at a time.
-            (0..100).for_each(|_| layer.norm.iter_mut().for_each(|norm| statistics.update(norm)));
+            if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
+                (0..100).for_each(|_| statistics.update(norm));
+            }
         }
         drop(first);
         let operations: usize = layers.iter().map(|layer| 2 * layer.rows() * layer.output.len()).sum();

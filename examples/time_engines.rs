@@ -91,7 +91,9 @@ fn settled(model: &Model, inputs: &Inputs) -> Result<Network> {
     let mut network = Network::xavier(model, 1);
     let first = pass(&setting, &network, inputs, &vec![0; inputs.batch.len()], None)?;
     for (layer, statistics) in network.layers.iter_mut().zip(&first.statistics) {
-        (0..100).for_each(|_| layer.norm.iter_mut().for_each(|norm| statistics.update(norm)));
+        if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
+            (0..100).for_each(|_| statistics.update(norm));
+        }
     }
     Ok(network)
 }

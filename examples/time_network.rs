@@ -114,7 +114,9 @@ fn batch(args: &Args) -> Result<Value> {
         // The spikes of a training pass: with the batch's statistics, to which the running ones are brought.
         let outcome = pass(&setting, &network, &inputs(0), &labels, None)?;
         for (layer, statistics) in network.layers.iter_mut().zip(&outcome.statistics) {
-            (0..100).for_each(|_| layer.norm.iter_mut().for_each(|norm| statistics.update(norm)));
+            if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
+                (0..100).for_each(|_| statistics.update(norm));
+            }
         }
     }
     Ok(json!({

@@ -56,7 +56,7 @@ pub struct ProgrammedLayer {
     pub arrays: Programmed,
     /// Gain per step and channel, `[steps, columns]`; empty for the readout. Counts the input's unit in.
     pub gain: Vec<f32>,
-    /// Offset per step and channel, `[steps, columns]`; empty for the readout.
+    /// Offset per step and channel, `[steps, columns]`; of the readout its bias, `[columns]`, or nothing.
     pub offset: Vec<f32>,
     /// Elements that its companion array stores.
     pub sram_elements: usize,
@@ -141,10 +141,14 @@ impl Chip {
             let reading = Reading { converters, draw, steps: blueprint.steps() };
             let sram_elements = arrays.sram_elements();
             let arrays = Programmed::new(&plan.site, &arrays, reading)?;
-            let norm = blueprint.network.layers[i].norm.as_ref();
-            let (gain, offset) =
-                norm.map(|norm| norm.fold(plan.input_unit, &plan.name)).transpose()?.unwrap_or_default();
-            let (gain, offset) = neuron.norms(gain, offset);
+            let state = &blueprint.network.layers[i];
+            let (gain, offset) = match plan.spikes() {
+                true => {
+                    let (gain, offset) = state.fold(plan.input_unit, blueprint.steps(), plan)?;
+                    neuron.norms(gain, offset)
+                }
+                false => (vec![], state.bias.clone().unwrap_or_default()),
+            };
             Ok(ProgrammedLayer { plan: plan.clone(), arrays, gain, offset, sram_elements })
         });
         Ok(Chip {

@@ -309,6 +309,10 @@ const RULES: &[(&str, Rule)] = &[
     }),
     ("model.neuron.threshold", always),
     ("model.layers", always),
+    ("model.norm", |site| {
+        said(site.model.is_some_and(|model| !model.takes_norm()), "every layer of model.layers has a norm of its own")
+    }),
+    ("model.readout.bias", always),
 ];
 
 /// Keys that are set and have no effect, each with the reason.

@@ -13,7 +13,7 @@ use crosspike::data::{Dataset, Split};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::Evaluation;
 use crosspike::monitor::Silent;
-use crosspike::network::weights::NORM_EPSILON;
+use crosspike::network::weights::{NORM_EPSILON, Norm};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, LayerKind, Model, Network};
 use crosspike::profile::Profile;
 use crosspike::train::Trainer;
@@ -175,7 +175,8 @@ fn the_statistics_of_a_nominal_float_chip_are_the_plain_mean_over_the_batches() 
             .map(|inputs| statistics(&model, &chip, &network, inputs))
             .collect();
         let adaptation = Adaptation::new(&network, batches(&model, encoding, &sizes)).unwrap();
-        let norms = adaptation.norms(&chip).unwrap();
+        let states = adaptation.states(&chip).unwrap();
+        let norms: Vec<Norm> = states.into_iter().filter_map(|state| state.norm).collect();
         assert_eq!(norms.len(), 3);
         let adapted = adaptation.adapt(chip.clone()).unwrap();
         for (l, norm) in norms.iter().enumerate() {

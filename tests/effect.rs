@@ -94,6 +94,8 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("model.neuron.threshold", ["0.5", "1.5"]),
     ("model.layers", ["[{conv=4}, {pool=2}, {fc=8}]", "[{conv=4}, {fc=8}]"]),
     ("model.classes", ["5", "6"]),
+    ("model.norm", ["bntt", "none"]),
+    ("model.readout.bias", ["false", "true"]),
 ];
 /// Keys that say what something is and change no number, and the shape of the input, which is that of the data.
 const NAMES: &[&str] = &[
@@ -212,6 +214,7 @@ const BASES: &[&[&str]] = &[
     &["rram.weight_bits=4", "layer.conv1.rram.layers=none", "sram.bits=2"],
     &["rram.weight_bits=4", "layer.conv1.sram.bits=3", "layer.conv1.rram.scheme=dorefa", "rram.variation.scale=0"],
     &["model.steps=1", "rram.weight_bits=4"],
+    &["model.layers=[{conv=4, norm=\"batch\"}, {fc=8, norm=\"none\"}]"],
 ];
 const MODEL: &str = "name = \"m\"\nsteps = 2\nclasses = 5\ninput = { channels = 2, height = 12, width = 12 }\n\
                      layers = [{conv=4}, {pool=2}, {fc=8}]\n";
@@ -247,6 +250,9 @@ impl Trial<'_> {
         let mut network = Network::xavier(&model, 3);
         for norm in network.layers.iter_mut().filter_map(|layer| layer.norm.as_mut()) {
             norm.gamma.iter_mut().enumerate().for_each(|(i, gamma)| *gamma = 0.6 + 0.09 * i as f32);
+        }
+        for bias in network.layers.iter_mut().filter_map(|layer| layer.bias.as_mut()) {
+            bias.iter_mut().enumerate().for_each(|(i, bias)| *bias = 0.3 - 0.2 * i as f32);
         }
         if self.hybrid {
             let latent = |rram: &[f32]| rram.iter().rev().copied().collect();

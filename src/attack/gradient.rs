@@ -75,7 +75,8 @@ impl<'a> WhiteBox<'a> {
         let last = layers.len() - 1;
         let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
         let passes = forward.passes;
-        let readout = Readout::run(&layers[last].plan, &self.operands[last], &signal, *steps, labels, 1.0);
+        let bias = Some(&layers[last].offset[..]).filter(|bias| !bias.is_empty());
+        let readout = Readout::run(&layers[last].plan, &self.operands[last], bias, &signal, *steps, (labels, 1.0));
         let gradient = passes
             .into_iter()
             .rev()

@@ -51,5 +51,5 @@ const PARTS: [&str; 6] = ["weight", "bias", "WR", "mask", "running_mean", "runni
 /// Whether a name is one that a layer of the published networks has.
 fn is_layer(name: &str) -> bool {
     let kind = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
-    ["conv", "fc", "bntt", "bntt_fc"].contains(&kind)
+    ["conv", "fc", "bntt", "bntt_fc", "bn", "bn_fc"].contains(&kind)
 }

@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let encoder = Encoder::new(blueprint.inputs(), model.input, seed, 0);
     let evaluation = Evaluation::on(engine.as_ref(), data, encoder, model.steps)
         .batches_of(batch as usize)
-        .exiting(args.exit.map(|rule| rule.of(network)))
+        .exiting(args.exit.map(|rule| rule.of(network)).transpose()?)
         .preparing(adaptation.map(|adaptation| Arc::new(adaptation).preparation()));
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);

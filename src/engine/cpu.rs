@@ -48,10 +48,9 @@ impl CpuChip<'_> {
     fn run(&self, inputs: &Inputs, keep: Keep) -> Result<Outcome> {
         let chip = self.chip;
         let (images, steps, spiking) = (inputs.batch.len(), chip.steps, chip.layers.len() - 1);
-        let readout = &chip.layers[spiking].plan;
         // What a run left that was given up.
         self.layers.iter().for_each(|layer| _ = layer.columns.take_tally());
-        let mut logits = Logits::new(keep, steps, (images, readout.columns()), readout.input_unit);
+        let mut logits = Logits::new(keep, chip, images);
         if images == 0 {
             return Ok(logits.close(keep, Counts::new(spiking, steps), vec![]));
         }

@@ -12,7 +12,7 @@ pub mod price;
 use cpu::mean_readout;
 use ndarray::{Array2, Array3, Axis};
 
-use crate::chip::Chip;
+use crate::chip::{Chip, ProgrammedLayer};
 use crate::error::{Error, Result};
 use crate::network::Inputs;
 
@@ -138,23 +138,27 @@ impl Keep {
 }
 
 /// The logits of some images while their readout is integrated.
-struct Logits {
+struct Logits<'a> {
     /// `[kept steps, images, classes]`.
     kept: Array3<f32>,
     steps: usize,
-    unit: f32,
+    readout: &'a ProgrammedLayer,
 }
 
-impl Logits {
-    /// None yet, of a readout whose inputs count `unit` a pulse.
-    fn new(keep: Keep, steps: usize, (images, classes): (usize, usize), unit: f32) -> Self {
-        Logits { kept: Array3::zeros((keep.of(steps), images, classes)), steps, unit }
+impl<'a> Logits<'a> {
+    /// None yet, of so many images on a chip.
+    fn new(keep: Keep, chip: &'a Chip, images: usize) -> Self {
+        let readout = chip.layers.last().expect("a chip has a readout");
+        let kept = Array3::zeros((keep.of(chip.steps), images, readout.plan.columns()));
+        Logits { kept, steps: chip.steps, readout }
     }
 
-    /// Takes the readout's sum over the first `t + 1` steps: divided by their number it is a logit, where step `t` is kept.
+    /// Takes the readout's sum over the first `t + 1` steps: divided by their number, with the bias, it is a logit, where step `t` is
+    /// kept.
     fn put(&mut self, t: usize, image: usize, class: usize, sum: f32) {
         if let Some(place) = (t + self.kept.len_of(Axis(0))).checked_sub(self.steps) {
-            self.kept[(place, image, class)] = mean_readout(sum, self.unit, t + 1);
+            let mean = mean_readout(sum, self.readout.plan.input_unit, t + 1);
+            self.kept[(place, image, class)] = self.readout.offset.get(class).map_or(mean, |bias| mean + bias);
         }
     }
 

@@ -406,8 +406,8 @@ fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::LayerKind;
     use crate::network::pulses::Pulses;
+    use crate::network::{LayerKind, NormKind};
     use crate::numeric::Shape;
     use crate::numeric::grid::round_to_exact_grid;
     use crate::numeric::unrolling::{Unrolling, Window};
@@ -456,8 +456,18 @@ mod tests {
             let [high, wide] = if convolves { window.output(input.height, input.width).unwrap() } else { [1, 1] };
             let (output, pool) = (shape(columns, high, wide), (1, 1));
             let name = "l".into();
-            let layer =
-                Layer { name, kind, input, window, one_dimensional: false, output, pool, largest_pulse: largest };
+            let layer = Layer {
+                name,
+                kind,
+                input,
+                window,
+                one_dimensional: false,
+                norm: NormKind::Bntt,
+                has_bias: false,
+                output,
+                pool,
+                largest_pulse: largest,
+            };
             let mut weights: Vec<f32> =
                 (0..layer.rows() * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 77.0).collect();
             let grid = round_to_exact_grid(&mut weights, layer.rows(), largest).unwrap();

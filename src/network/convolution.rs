@@ -1,4 +1,4 @@
-//! A convolution as a model file writes it, and the window that it is.
+//! Operators as a model file writes them: a convolution, and the window that it is, and a fully connected layer.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ struct Table {
     /// Pixels from one position of the window to the next.
     #[serde(default = "one")]
     dilation: Pair,
+    /// Whether it has a bias, added digitally.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bias: bool,
 }
 
 /// Rows and columns.
@@ -80,6 +83,11 @@ impl From<Convolution> for Written {
 }
 
 impl Convolution {
+    /// Whether it has a bias.
+    pub fn bias(&self) -> bool {
+        self.table.is_some_and(|table| table.bias)
+    }
+
     /// The window that moves over a map, of one row where it has columns alone. An error is of a key behind the convolution's.
     pub fn window(&self, one_dimensional: bool, map: Shape) -> Result<Window, (&'static str, String)> {
         let table = self.table.unwrap_or(Table {
@@ -88,6 +96,7 @@ impl Convolution {
             stride: one(),
             padding: None,
             dilation: one(),
+            bias: false,
         });
         if one_dimensional && map.height != 1 {
             return Err(("", format!("moves along columns alone, and the map is {map}; expected a map of one row")));
@@ -122,5 +131,47 @@ impl Convolution {
             Some(_) => Ok(window),
             None => Err(("", format!("a window of {} x {} pixels does not fit a map of {map}", reach[0], reach[1]))),
         }
+    }
+}
+
+/// A fully connected layer: its width alone, or a table.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "WrittenConnection", into = "WrittenConnection")]
+#[schemars(with = "WrittenConnection")]
+pub(super) struct Connection {
+    pub width: usize,
+    pub bias: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a width, or a table with `width` and `bias`")]
+enum WrittenConnection {
+    Width(usize),
+    Table(ConnectionTable),
+}
+
+/// A fully connected layer with a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConnectionTable {
+    /// Outputs.
+    width: usize,
+    /// Whether it has a bias, added digitally.
+    #[serde(default)]
+    bias: bool,
+}
+
+impl From<WrittenConnection> for Connection {
+    fn from(written: WrittenConnection) -> Self {
+        match written {
+            WrittenConnection::Width(width) => Connection { width, bias: false },
+            WrittenConnection::Table(ConnectionTable { width, bias }) => Connection { width, bias },
+        }
+    }
+}
+
+impl From<Connection> for WrittenConnection {
+    fn from(Connection { width, bias }: Connection) -> Self {
+        if bias { WrittenConnection::Table(ConnectionTable { width, bias }) } else { WrittenConnection::Width(width) }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::names::is_published;
 use crate::checkpoint::{Checkpoint, Values};
 
-/// Kernel width of every convolution.
-const KERNEL: usize = 3;
+/// What a norm for all steps has; one of every step has no bias.
+const BATCH: [&str; 4] = ["weight", "running_mean", "running_var", "bias"];
 
 /// The sentence about the tensors of a checkpoint that no layer of a network has.
 pub fn beside_layers(checkpoint: &Checkpoint) -> Option<String> {
@@ -23,7 +23,7 @@ pub fn looks(checkpoint: &Checkpoint) -> Result<String, String> {
     if names().all(|name| name.ends_with(".codes") || name.ends_with(".places") || name.ends_with(".mask")) {
         return Err("what companion arrays hold, bit by bit, without the network beside them".into());
     }
-    let (convs, fcs) = (matrices(checkpoint, "conv", 4)?, matrices(checkpoint, "fc", 2)?);
+    let (convs, fcs) = (matrices(checkpoint, "conv", 3..=4)?, matrices(checkpoint, "fc", 2..=2)?);
     let Some((readout, hidden)) = fcs.split_last() else {
         return Err(format!(
             "no `fc1.weight`, the readout or a layer before it; it has for example {}",
@@ -43,11 +43,20 @@ pub fn looks(checkpoint: &Checkpoint) -> Result<String, String> {
             first[1], last[0]
         ));
     }
-    let norm = |i: usize| if i == 0 { "bntt_fc".to_owned() } else { format!("bntt_fc{}", i + 1) };
-    let normed = (1..).zip(&convs).map(|(i, shape)| (format!("bntt{i}"), shape[0]));
+    let starts = |start: &str| names().any(|name| name.starts_with(start));
+    let norm = if starts("bntt") { "bntt" } else { "bn" };
+    let of_fc = |i: usize| if i == 0 { format!("{norm}_fc") } else { format!("{norm}_fc{}", i + 1) };
+    let normed = (1..).zip(&convs).map(|(i, shape)| (format!("{norm}{i}"), shape[0]));
     let normed: Vec<(String, usize)> =
-        normed.chain(hidden.iter().enumerate().map(|(i, shape)| (norm(i), shape[0]))).collect();
-    let steps = steps(checkpoint, &normed)?;
+        normed.chain(hidden.iter().enumerate().map(|(i, shape)| (of_fc(i), shape[0]))).collect();
+    let norms = match () {
+        () if starts("bntt") => format!("{} steps", steps(checkpoint, &normed)?),
+        () if starts("bn") => {
+            normed.iter().try_for_each(|(norm, channels)| whole(checkpoint, norm, *channels, &BATCH))?;
+            "batch norms for all steps (norm = \"batch\")".into()
+        }
+        () => "no norms (norm = \"none\")".into(),
+    };
     let list = |widths: &[Vec<usize>]| widths.iter().map(|shape| shape[0].to_string()).collect::<Vec<_>>().join(", ");
     let mut parts = vec![];
     if let Some(first) = convs.first() {
@@ -56,7 +65,14 @@ pub fn looks(checkpoint: &Checkpoint) -> Result<String, String> {
     if !hidden.is_empty() {
         parts.push(format!("fully connected layers of {}", list(hidden)));
     }
-    parts.push(format!("{} classes, {steps} steps", readout[0]));
+    let kernels: BTreeSet<String> = convs.iter().map(|shape| format!("{:?}", &shape[2..])).collect();
+    if kernels.iter().any(|kernel| kernel != "[3, 3]") {
+        parts.push(format!("kernels of {}", kernels.into_iter().collect::<Vec<_>>().join(", ")));
+    }
+    parts.push(format!("{} classes, {norms}", readout[0]));
+    if names().any(|name| name.ends_with(".bias") && !name.starts_with("bn")) {
+        parts.push("biases".into());
+    }
     if names().any(|name| name.ends_with(".WR")) {
         parts.push("companion arrays beside RRAM".into());
     }
@@ -64,7 +80,11 @@ pub fn looks(checkpoint: &Checkpoint) -> Result<String, String> {
 }
 
 /// The shapes of `NAME1.weight`, `NAME2.weight` and so on.
-fn matrices(checkpoint: &Checkpoint, name: &str, dimensions: usize) -> Result<Vec<Vec<usize>>, String> {
+fn matrices(
+    checkpoint: &Checkpoint,
+    name: &str,
+    dimensions: std::ops::RangeInclusive<usize>,
+) -> Result<Vec<Vec<usize>>, String> {
     let mut shapes = Vec::new();
     for number in 1.. {
         let weight = format!("{name}{number}.weight");
@@ -73,9 +93,10 @@ fn matrices(checkpoint: &Checkpoint, name: &str, dimensions: usize) -> Result<Ve
         }
         let Some(tensor) = checkpoint.tensors.get(&weight) else { break };
         let shape = &tensor.shape;
-        let fits = shape.len() == dimensions && !shape.contains(&0) && shape[2..].iter().all(|width| *width == KERNEL);
+        let fits = dimensions.contains(&shape.len()) && !shape.contains(&0);
         if !fits || !matches!(tensor.values, Values::F32(_)) {
-            let expected = if dimensions == 4 { "[columns, channels, 3, 3]" } else { "[columns, inputs]" };
+            let expected =
+                if name == "conv" { "[columns, channels, rows, columns of the kernel]" } else { "[columns, inputs]" };
             return Err(format!("`{weight}` of shape {shape:?}; expected real numbers, {expected}"));
         }
         shapes.push(shape.clone());
@@ -123,14 +144,19 @@ fn steps(checkpoint: &Checkpoint, normed: &[(String, usize)]) -> Result<usize, S
         if *steps.get_or_insert(found) != found {
             return Err(format!("`{norm}` has {found} steps, others {}", steps.unwrap_or_default()));
         }
-        for (t, what) in (0..found).flat_map(|t| ["weight", "running_mean", "running_var"].map(|what| (t, what))) {
-            let name = format!("{norm}.{t}.{what}");
-            match checkpoint.tensors.get(&name) {
-                Some(tensor) if tensor.shape == [*channels] => {}
-                Some(tensor) => return Err(format!("`{name}` of shape {:?}; expected [{channels}]", tensor.shape)),
-                None => return Err(format!("no `{name}`")),
-            }
-        }
+        (0..found).try_for_each(|t| whole(checkpoint, &format!("{norm}.{t}"), *channels, &BATCH[..3]))?;
     }
     Ok(steps.unwrap_or_default())
+}
+
+/// An error where a norm lacks one of these tensors, or has it of another shape.
+fn whole(checkpoint: &Checkpoint, norm: &str, channels: usize, tensors: &[&str]) -> Result<(), String> {
+    tensors.iter().try_for_each(|what| {
+        let name = format!("{norm}.{what}");
+        match checkpoint.tensors.get(&name) {
+            Some(tensor) if tensor.shape == [channels] => Ok(()),
+            Some(tensor) => Err(format!("`{name}` of shape {:?}; expected [{channels}]", tensor.shape)),
+            None => Err(format!("no `{name}`")),
+        }
+    })
 }

@@ -22,5 +22,5 @@ pub use drive::{Drive, Input};
 pub use encode::{Batch, Encoder, Encoding};
 pub use inputs::Inputs;
 pub use lif::Lif;
-pub use model::{Layer, LayerKind, Model, Neuron};
+pub use model::{Layer, LayerKind, Model, Neuron, NormKind};
 pub use weights::Network;

@@ -5,7 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::convolution::Convolution;
+use super::convolution::{Connection, Convolution};
 use super::pulses::Pulses;
 use super::{Drive, InputCode};
 use crate::config::Document;
@@ -28,12 +28,40 @@ pub struct Model {
     /// The neurons' constants.
     #[serde(default)]
     pub neuron: Neuron,
-    /// In order: `{ conv = N }`, a convolution to N channels, kernel 3 by 3, stride 1, a rim of one zero (the map keeps its size), no
-    /// bias, or with a window of its own, `{ conv = { channels = N, kernel = 5, stride = 2 } }`; `{ conv1d = … }`, the same along the
-    /// columns of a map of one row; `{ fc = N }`, a fully connected layer to N; each followed by its batch norm through time and
-    /// neurons. `{ pool = 2 }`, the mean of spikes in windows of 2 by 2, stride 2; `{ pool = "global" }`, of the whole map. Branches
-    /// and recurrence there are not.
+    /// What stands between each matrix and its neurons, of every layer that does not say otherwise; absent: `bntt`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norm: NormKind,
+    /// The readout.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub readout: Readout,
+    /// In order, each an operator: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, or `pool`, behind a convolution.
+    /// Branches and recurrence there are not.
     layers: Vec<Item>,
+}
+
+/// What normalises the currents of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NormKind {
+    /// Batch norm through time: scale and statistics of every step, no shift (BNTT, arXiv:2010.01729).
+    #[default]
+    Bntt,
+    /// One batch norm for all steps, with scale and shift.
+    Batch,
+    /// Nothing: sums are currents.
+    None,
+}
+
+/// The readout: a fully connected layer to the classes, whose mean over the steps is the logits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Readout {
+    /// Whether it has a bias, added digitally.
+    pub bias: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Leaky integrate-and-fire constants, in units of the normalised current. Dimensionless.
@@ -52,13 +80,45 @@ impl Default for Neuron {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Item {
+/// One operator, and what stands behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    /// A convolution: its channels, with a kernel of 3 by 3 that moves by a pixel and a rim that keeps the map's size, or a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conv: Option<Convolution>,
+    /// A convolution along the columns of a map of one row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conv1d: Option<Convolution>,
+    /// A pool: the window that spikes are averaged in, 2 of 2 by 2 with stride 2, or `"global"`, the whole map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<Pool>,
+    /// A fully connected layer: its width, or a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fc: Option<Connection>,
+    /// The layer's own norm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    norm: Option<NormKind>,
+}
+
+/// What an item does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operator {
     Conv(Convolution),
     Conv1d(Convolution),
     Pool(Pool),
-    Fc(usize),
+    Fc(Connection),
+}
+
+impl Item {
+    /// Its operator; none unless there is exactly one.
+    fn operator(&self) -> Option<Operator> {
+        let Item { conv, conv1d, pool, fc, .. } = *self;
+        let all =
+            [conv.map(Operator::Conv), conv1d.map(Operator::Conv1d), pool.map(Operator::Pool), fc.map(Operator::Fc)];
+        let mut there = all.into_iter().flatten();
+        there.next().filter(|_| there.next().is_none())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +159,10 @@ pub struct Layer {
     pub window: Window,
     /// Whether the window has columns alone: then its weights have no rows.
     pub one_dimensional: bool,
+    /// What normalises its sums.
+    pub norm: NormKind,
+    /// Whether a bias is added to them.
+    pub has_bias: bool,
     /// What its neurons send, before the pool.
     pub output: Shape,
     /// The averaging window behind it, rows and columns; (1, 1) without a pool. Odd sizes are floored.
@@ -214,23 +278,30 @@ impl Model {
             return Err(document
                 .error("input", format!("{map} over {} steps, expected at most {LARGEST_LAYER} values", self.steps)));
         }
-        let mut before: Option<Item> = None;
+        let mut before: Option<Operator> = None;
         for (i, item) in self.layers.iter().enumerate() {
             let refuse = |message: &str| Err(document.error(&format!("layers[{i}]"), message));
+            let Some(operator) = item.operator() else {
+                return refuse("expected one of `conv`, `conv1d`, `fc` and `pool`");
+            };
+            if item.norm.is_some() && matches!(operator, Operator::Pool(_)) {
+                let message = "is of a matrix, and a pool has none; expected it beside `conv`, `conv1d` or `fc`";
+                return Err(document.error(&format!("layers[{i}].norm"), message));
+            }
             let mut weights = 0;
-            match *item {
-                Item::Conv(Convolution { channels: width, .. })
-                | Item::Conv1d(Convolution { channels: width, .. })
-                | Item::Fc(width)
+            match operator {
+                Operator::Conv(Convolution { channels: width, .. })
+                | Operator::Conv1d(Convolution { channels: width, .. })
+                | Operator::Fc(Connection { width, .. })
                     if !(1..=65536).contains(&width) =>
                 {
                     return refuse("expected a width of 1 to 65536");
                 }
-                Item::Conv(_) | Item::Conv1d(_) if matches!(before, Some(Item::Fc(_))) => {
+                Operator::Conv(_) | Operator::Conv1d(_) if matches!(before, Some(Operator::Fc(_))) => {
                     return refuse("a convolution cannot follow a fully connected layer");
                 }
-                Item::Conv(convolution) | Item::Conv1d(convolution) => {
-                    let one_dimensional = matches!(item, Item::Conv1d(_));
+                Operator::Conv(convolution) | Operator::Conv1d(convolution) => {
+                    let one_dimensional = matches!(operator, Operator::Conv1d(_));
                     let window = convolution.window(one_dimensional, map).map_err(|(key, message)| {
                         let kind = if one_dimensional { "conv1d" } else { "conv" };
                         document.error(&format!("layers[{i}].{kind}{key}"), message)
@@ -240,12 +311,12 @@ impl Model {
                     let [height, columns] = window.output(map.height, map.width).unwrap_or_default();
                     map = Shape { channels: width, height, width: columns };
                 }
-                Item::Fc(width) => {
+                Operator::Fc(Connection { width, .. }) => {
                     weights = map.len().saturating_mul(width);
                     map = Shape { channels: width, height: 1, width: 1 };
                 }
-                Item::Pool(pool) => {
-                    if !matches!(before, Some(Item::Conv(_) | Item::Conv1d(_))) {
+                Operator::Pool(pool) => {
+                    if !matches!(before, Some(Operator::Conv(_) | Operator::Conv1d(_))) {
                         return refuse("a pool must directly follow a convolution");
                     }
                     let (h, w) = window(pool, map);
@@ -267,7 +338,7 @@ impl Model {
             if weights > LARGEST_LAYER {
                 return refuse(&format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
             }
-            before = Some(*item);
+            before = Some(operator);
         }
         let readout = map.len().saturating_mul(self.classes);
         if readout > LARGEST_LAYER {
@@ -276,6 +347,11 @@ impl Model {
             );
         }
         Ok(())
+    }
+
+    /// Whether any layer takes the norm of those that do not say otherwise.
+    pub fn takes_norm(&self) -> bool {
+        self.layers.iter().any(|item| item.pool.is_none() && item.norm.is_none())
     }
 
     /// The layers' names and how many neurons each has, the readout included.
@@ -287,36 +363,56 @@ impl Model {
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers: Vec<Layer> = Vec::new();
         let (mut convs, mut fcs) = (0, 0);
-        let mut add = |layers: &mut Vec<Layer>, kind, width: usize, window: Option<(Convolution, bool)>| {
-            let input = layers.last().map_or(self.input, Layer::pooled);
-            let largest_pulse = layers.last().map_or(1, |l| (l.pool.0 * l.pool.1) as u32);
-            let one_dimensional = window.is_some_and(|(_, one_dimensional)| one_dimensional);
-            let window = window.and_then(|(convolution, along)| convolution.window(along, input).ok());
-            let (name, [height, columns]) = if let Some(window) = window {
-                convs += 1;
-                (format!("conv{convs}"), window.output(input.height, input.width).unwrap_or_default())
-            } else {
-                fcs += 1;
-                (format!("fc{fcs}"), [1, 1])
-            };
-            let output = Shape { channels: width, height, width: columns };
-            let window = window.unwrap_or(Window::same(1));
-            layers.push(Layer { name, kind, input, window, one_dimensional, output, pool: (1, 1), largest_pulse });
+        let mut connect = |layers: &[Layer], kind, width: usize| {
+            fcs += 1;
+            let output = Shape { channels: width, height: 1, width: 1 };
+            Layer { name: format!("fc{fcs}"), kind, output, ..self.behind(layers) }
         };
         for item in &self.layers {
-            match *item {
-                Item::Conv(conv) => add(&mut layers, LayerKind::Conv, conv.channels, Some((conv, false))),
-                Item::Conv1d(conv) => add(&mut layers, LayerKind::Conv, conv.channels, Some((conv, true))),
-                Item::Fc(width) => add(&mut layers, LayerKind::Fc, width, None),
-                Item::Pool(pool) => {
+            let next = self.behind(&layers);
+            let norm = item.norm.unwrap_or(self.norm);
+            match item.operator() {
+                Some(Operator::Fc(Connection { width, bias })) => {
+                    let layer = connect(&layers, LayerKind::Fc, width);
+                    layers.push(Layer { norm, has_bias: bias, ..layer });
+                }
+                Some(Operator::Pool(pool)) => {
                     if let Some(last) = layers.last_mut() {
                         last.pool = window(pool, last.output);
                     }
                 }
+                Some(Operator::Conv(convolution) | Operator::Conv1d(convolution)) => {
+                    convs += 1;
+                    let one_dimensional = item.conv1d.is_some();
+                    // Windows that do not fit were refused.
+                    let Ok(window) = convolution.window(one_dimensional, next.input) else { continue };
+                    let [height, width] = window.output(next.input.height, next.input.width).unwrap_or_default();
+                    let output = Shape { channels: convolution.channels, height, width };
+                    let (name, kind, has_bias) = (format!("conv{convs}"), LayerKind::Conv, convolution.bias());
+                    layers.push(Layer { name, kind, window, one_dimensional, norm, has_bias, output, ..next });
+                }
+                None => {}
             }
         }
-        add(&mut layers, LayerKind::Readout, self.classes, None);
+        let readout = connect(&layers, LayerKind::Readout, self.classes);
+        layers.push(Layer { has_bias: self.readout.bias, ..readout });
         layers
+    }
+
+    /// A layer behind others, as yet without a name and outputs of its own.
+    fn behind(&self, layers: &[Layer]) -> Layer {
+        Layer {
+            name: String::new(),
+            kind: LayerKind::Fc,
+            input: layers.last().map_or(self.input, Layer::pooled),
+            window: Window::same(1),
+            one_dimensional: false,
+            norm: NormKind::None,
+            has_bias: false,
+            output: self.input,
+            pool: (1, 1),
+            largest_pulse: layers.last().map_or(1, |l| (l.pool.0 * l.pool.1) as u32),
+        }
     }
 }
 

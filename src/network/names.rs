@@ -7,29 +7,41 @@
 //! | `conv1.WR`, `conv1.mask` | of a hybrid: the RRAM's latent weights, and which elements the array has |
 //! | `bntt1.0.weight`, `.running_mean`, `.running_var` | the norm of `conv1` at step 0; of `fc1`, `bntt_fc.0.…`, of `fc2`, `bntt_fc2.0.…` |
 //! | `bntt1.0.num_batches_tracked` | how often it was estimated |
+//! | `bn1.weight`, `.bias`, `.running_mean`, `.running_var` | one norm for all steps, where the model has those |
+//! | `conv1.bias` | what is added to the sums, where the model has a bias there |
 //!
 //! Without effect are: a neuron's constants where they are the model's (snnTorch's `lif1.beta` and `lif1.threshold`, `leak_mem`); biases
 //! and membrane potentials of zeros; what a training's state has beside the network; and whole numbers that belong to no layer.
 
 use std::collections::BTreeSet;
 
-use super::model::{Layer, LayerKind, Model};
+use super::model::{Layer, LayerKind, Model, NormKind};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
 
-/// The published name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one.
+/// The name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one, as published; `bn3` and so on
+/// where one is for all steps.
 pub fn norm_name(layer: &Layer) -> String {
+    let norm = if layer.norm == NormKind::Batch { "bn" } else { "bntt" };
     match (layer.kind, layer.name.as_str()) {
-        (LayerKind::Conv, name) => name.replace("conv", "bntt"),
-        (_, "fc1") => "bntt_fc".into(),
-        (_, name) => format!("bntt_{name}"),
+        (LayerKind::Conv, name) => name.replace("conv", norm),
+        (_, "fc1") => format!("{norm}_fc"),
+        (_, name) => format!("{norm}_{name}"),
     }
 }
 
+/// What the names of a layer's norm at a step begin with.
+pub fn norm_prefix(layer: &Layer, step: usize) -> String {
+    let name = norm_name(layer);
+    if layer.norm == NormKind::Batch { name } else { format!("{name}.{step}") }
+}
+
 /// What is behind the name of a layer.
-const OF_LAYER: [&str; 3] = ["weight", "WR", "mask"];
+const OF_LAYER: [&str; 4] = ["weight", "WR", "mask", "bias"];
 /// What is behind the name of a norm and its step.
 const OF_NORM: [&str; 4] = ["weight", "running_mean", "running_var", "num_batches_tracked"];
+/// What is behind the name of a norm for all steps beside that.
+const SHIFT: &str = "bias";
 /// Names of the leak: the share of the membrane potential that is kept.
 const LEAKS: [&str; 5] = ["beta", "leak", "leak_mem", "decay", "leaky"];
 /// Names of the threshold.
@@ -84,15 +96,15 @@ pub(super) fn check(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
             _ => None,
         })
         .collect();
-    check_norms(checkpoint)?;
+    check_norms(model, checkpoint)?;
     if unknown.is_empty() {
         return Ok(());
     }
     let more = unknown.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Err(Error::Mismatch(format!(
-        "the checkpoint holds {}{more}, which the model `{}` has no place for; expected convolutions and fully connected layers \
-         without bias, as many as the model has, their norms, and nothing else that a network does. --ignore NAME (of infer, attack \
+        "the checkpoint holds {}{more}, which the model `{}` has no place for; expected convolutions and fully connected layers, \
+         as many as the model has, their norms and biases where it has them, and nothing else that a network does. --ignore NAME (of infer, attack \
          and import) leaves out what you know to be without effect",
         unknown[..unknown.len().min(SHOWN)].join(", "),
         model.name,
@@ -147,7 +159,11 @@ fn meanings<'a>(model: &'a Model, checkpoint: &'a Checkpoint) -> impl Iterator<I
 pub(super) fn is_published(name: &str) -> bool {
     let numbered = |layer: &str, kind: &str| layer.strip_prefix(kind).is_some_and(is_number);
     match name.split('.').collect::<Vec<_>>()[..] {
-        [layer, what] => (numbered(layer, "conv") || numbered(layer, "fc")) && OF_LAYER.contains(&what),
+        [layer, what] if numbered(layer, "conv") || numbered(layer, "fc") => OF_LAYER.contains(&what),
+        [norm, what] => {
+            let is_norm = norm == "bn_fc" || numbered(norm, "bn") || numbered(norm, "bn_fc");
+            is_norm && (OF_NORM.contains(&what) || what == SHIFT)
+        }
         [norm, step, what] => {
             let is_norm = norm == "bntt_fc" || numbered(norm, "bntt") || numbered(norm, "bntt_fc");
             is_norm && is_number(step) && OF_NORM.contains(&what)
@@ -163,18 +179,27 @@ fn is_number(text: &str) -> bool {
 
 /// Whether a tensor is read where it is there: a mask only beside a companion array.
 fn is_used(layers: &[Layer], name: &str, checkpoint: &Checkpoint) -> bool {
-    layers.iter().any(|layer| match name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.')) {
-        Some(rest) => rest.split_once('.').is_some_and(|(step, what)| is_number(step) && OF_NORM.contains(&what)),
-        None => name.strip_prefix(&layer.name).and_then(|rest| rest.strip_prefix('.')).is_some_and(|what| {
-            let has_array = || checkpoint.tensors.contains_key(&format!("{}.WR", layer.name));
-            OF_LAYER.contains(&what) && (what != "mask" || has_array())
-        }),
+    layers.iter().any(|layer| {
+        let has_array = || checkpoint.tensors.contains_key(&format!("{}.WR", layer.name));
+        let of_norm = name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.'));
+        let of_layer = name.strip_prefix(&layer.name).and_then(|rest| rest.strip_prefix('.'));
+        let is_norm = of_norm.is_some_and(|rest| match (layer.norm, rest.split_once('.')) {
+            (NormKind::Bntt, Some((step, what))) => is_number(step) && OF_NORM.contains(&what),
+            (NormKind::Batch, None) => OF_NORM.contains(&rest) || rest == SHIFT,
+            _ => false,
+        });
+        is_norm
+            || of_layer.is_some_and(|what| match what {
+                "mask" => has_array(),
+                "bias" => layer.has_bias,
+                _ => OF_LAYER.contains(&what),
+            })
     })
 }
 
 /// Whether a name is that of a part of a published network, also one that the model does not have.
 fn belongs(name: &str) -> bool {
-    ["conv", "fc", "bntt"].iter().any(|prefix| name.starts_with(prefix))
+    ["conv", "fc", "bn"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, checkpoint: &Checkpoint) -> Meaning {
@@ -232,7 +257,10 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
 }
 
 /// An error where a checkpoint has no norms through time at all.
-fn check_norms(checkpoint: &Checkpoint) -> Result<()> {
+fn check_norms(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
+    if model.layers().iter().all(|layer| layer.norm != NormKind::Bntt) {
+        return Ok(());
+    }
     let names = || checkpoint.tensors.keys();
     let has_weights = names().any(|name| name.starts_with("conv") || name.starts_with("fc"));
     if !has_weights || names().any(|name| name.starts_with("bntt")) {
@@ -245,7 +273,7 @@ fn check_norms(checkpoint: &Checkpoint) -> Result<()> {
         format!("but plain ones, `{}`", plain.into_iter().collect::<Vec<_>>().join("`, `"))
     };
     Err(Error::Mismatch(format!(
-        "the network has no batch norms through time (`bntt1.0.weight` and so on), {instead}; this version runs networks with BNTT alone: \
-         one norm a step behind every layer but the last"
+        "the network has no batch norms through time (`bntt1.0.weight` and so on), {instead}; expected one norm a step behind every layer but \
+         the last, as the model has them: `norm` of a model file may also be \"batch\", one for all steps, or \"none\""
     )))
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::companion::{self, CompanionWeights};
 use super::encode::Encoding;
 use super::looks::looks;
-use super::model::{Layer, Model};
+use super::model::{Layer, Model, NormKind};
 use super::names::{self, norm_name};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
@@ -20,6 +20,8 @@ use crate::rng::{Stream, Substream, stream_key};
 
 /// ε of BNTT.
 pub const NORM_EPSILON: f32 = 1e-4;
+/// ε of a batch norm for all steps, PyTorch's default.
+pub const BATCH_EPSILON: f32 = 1e-5;
 
 /// Latent weights and norms of every layer of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,20 +63,24 @@ pub struct LayerWeights {
     pub rram: Vec<f32>,
     /// The companion array's, where the network is a hybrid.
     pub sram: Option<CompanionWeights>,
-    /// The norms of a spiking layer.
+    /// What is added to each column's sum, where the layer has a bias, `[columns]`.
+    pub bias: Option<Vec<f32>>,
+    /// The norms of a layer that has some.
     pub norm: Option<Norm>,
 }
 
-/// Batch norms through time: one per step, `[steps, channels]`, scale without shift.
+/// The norms of a layer: one a step, `[steps, channels]`, scale without shift (BNTT), or one for all, `[1, channels]`, with a shift.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
-    /// Scale γ_t.
+    /// Scale γ.
     pub gamma: Vec<f32>,
+    /// Shift β of a norm for all steps.
+    pub shift: Option<Vec<f32>>,
     /// Running mean.
     pub mean: Vec<f32>,
     /// Running variance (unbiased).
     pub var: Vec<f32>,
-    /// Batches seen, per step.
+    /// Batches seen, per norm.
     pub tracked: Vec<i64>,
 }
 
@@ -90,28 +96,63 @@ impl LayerWeights {
     }
 }
 
+impl LayerWeights {
+    /// Gain and offset of sums, `[steps, columns]`, counted in pulses of `unit`: of norms and bias, `norm(unit·x + bias) = gain·x +
+    /// offset`. An error that names the layer where one of them is no number.
+    pub fn fold(&self, unit: f32, steps: usize, layer: &Layer) -> Result<(Vec<f32>, Vec<f32>)> {
+        let columns = layer.columns();
+        let bias = |column: usize| self.bias.as_ref().map_or(0.0, |bias| f64::from(bias[column]));
+        let fold = |i: usize| {
+            let Some(norm) = &self.norm else { return (unit, bias(i % columns) as f32) };
+            let at = i % norm.gamma.len();
+            let (gain, centre) = (norm.gain(at), f64::from(norm.mean[at]) - bias(i % columns));
+            let offset = match &norm.shift {
+                Some(shift) => f64::from(shift[at]) - gain * centre,
+                None => -gain * centre,
+            };
+            ((gain * f64::from(unit)) as f32, offset as f32)
+        };
+        let (gain, offset): (Vec<f32>, Vec<f32>) = (0..steps * columns).map(fold).unzip();
+        let Some(i) = (0..gain.len()).find(|i| !(gain[*i].is_finite() && offset[*i].is_finite())) else {
+            return Ok((gain, offset));
+        };
+        let norm = self.norm.as_ref().map_or(String::new(), |norm| {
+            let at = i % norm.gamma.len();
+            format!(": γ {}, mean {} and variance {}", norm.gamma[at], norm.mean[at], norm.var[at])
+        });
+        Err(Error::Mismatch(format!(
+            "the norm of `{}` has a gain of {} and an offset of {} at place {i}{norm} are beyond what f32 holds",
+            layer.name, gain[i], offset[i]
+        )))
+    }
+}
+
 impl Norm {
-    fn new(steps: usize, channels: usize) -> Self {
-        let n = steps * channels;
-        Norm { gamma: vec![1.0; n], mean: vec![0.0; n], var: vec![1.0; n], tracked: vec![0; steps] }
+    /// At its identity; none of a layer that has none.
+    fn new(layer: &Layer, steps: usize) -> Option<Self> {
+        let (norms, shifts) = match layer.norm {
+            NormKind::None => return None,
+            NormKind::Bntt => (steps, false),
+            NormKind::Batch => (1, true),
+        };
+        let n = norms * layer.columns();
+        let shift = shifts.then(|| vec![0.0; n]);
+        Some(Norm { gamma: vec![1.0; n], shift, mean: vec![0.0; n], var: vec![1.0; n], tracked: vec![0; norms] })
     }
 
-    /// The norms folded to a gain and an offset per step and channel, applied to sums counted in pulses of `unit`:
-    /// `BN_t(unit·x) = gain·x + offset`. An error that names the layer where one of them is no number.
-    pub fn fold(&self, unit: f32, layer: &str) -> Result<(Vec<f32>, Vec<f32>)> {
-        let fold = |i: usize| {
-            let gain = f64::from(self.gamma[i]) / (f64::from(self.var[i]) + f64::from(NORM_EPSILON)).sqrt();
-            ((gain * f64::from(unit)) as f32, (-gain * f64::from(self.mean[i])) as f32)
-        };
-        let (gain, offset): (Vec<f32>, Vec<f32>) = (0..self.gamma.len()).map(fold).unzip();
-        match (0..gain.len()).find(|i| !(gain[*i].is_finite() && offset[*i].is_finite())) {
-            Some(i) => Err(Error::Mismatch(format!(
-                "the norm of `{layer}` has a gain of {} and an offset of {} at place {i}: γ {}, mean {} and variance {} are beyond \
-                 what f32 holds",
-                gain[i], offset[i], self.gamma[i], self.mean[i], self.var[i]
-            ))),
-            None => Ok((gain, offset)),
-        }
+    /// Whether one norm is for all steps.
+    pub fn is_for_all_steps(&self) -> bool {
+        self.shift.is_some()
+    }
+
+    /// What is added to a variance before its root is taken.
+    pub fn epsilon(&self) -> f32 {
+        if self.is_for_all_steps() { BATCH_EPSILON } else { NORM_EPSILON }
+    }
+
+    /// Scale over the running standard deviation.
+    fn gain(&self, at: usize) -> f64 {
+        f64::from(self.gamma[at]) / (f64::from(self.var[at]) + f64::from(self.epsilon())).sqrt()
     }
 }
 
@@ -122,7 +163,8 @@ impl Network {
         let layers = layers.iter().enumerate().map(|(i, layer)| LayerWeights {
             rram: xavier(layer, seed, Stream::Init, i as u64),
             sram: None,
-            norm: layer.spikes().then(|| Norm::new(model.steps, layer.columns())),
+            bias: layer.has_bias.then(|| vec![0.0; layer.columns()]),
+            norm: Norm::new(layer, model.steps),
         });
         Network { layers: layers.collect(), form: None }
     }
@@ -165,7 +207,7 @@ impl Network {
         names::check(model, checkpoint)?;
         let hybrid = checkpoint.tensors.keys().any(|name| name.ends_with(".WR"));
         let layers = model.layers();
-        for layer in layers.iter().filter(|l| l.spikes()) {
+        for layer in layers.iter().filter(|l| l.norm == NormKind::Bntt) {
             let prefix = format!("{}.", norm_name(layer));
             let indices =
                 checkpoint.tensors.keys().filter_map(|n| n.strip_prefix(&prefix)?.split('.').next()?.parse().ok());
@@ -189,8 +231,8 @@ impl Network {
             } else {
                 (weight, None)
             };
-            let norm = layer.spikes().then(|| read_norm(checkpoint, model.steps, layer)).transpose()?;
-            Ok(LayerWeights { rram, sram, norm })
+            let bias = layer.has_bias.then(|| finite(checkpoint, &format!("{}.bias", layer.name), &[layer.columns()]));
+            Ok(LayerWeights { rram, sram, bias: bias.transpose()?, norm: read_norm(checkpoint, model.steps, layer)? })
         });
         let form = companion::read_form(&checkpoint.metadata)?;
         Ok(Network { layers: layers.collect::<Result<_>>()?, form })
@@ -213,17 +255,22 @@ impl Network {
                     put(companion::mask_name(name), vec![mask.len()], Values::U8(mask));
                 }
             }
+            if let Some(bias) = &state.bias {
+                put(format!("{name}.bias"), vec![bias.len()], Values::F32(bias.clone()));
+            }
             let Some(norm) = &state.norm else { continue };
             let channels = layer.columns();
-            for t in 0..model.steps {
-                for (what, values) in
-                    [("weight", &norm.gamma), ("running_mean", &norm.mean), ("running_var", &norm.var)]
-                {
+            for (t, tracked) in norm.tracked.iter().enumerate() {
+                let prefix = names::norm_prefix(layer, t);
+                let mut of_norm = |what: &str, values: &[f32]| {
                     let values = values[t * channels..(t + 1) * channels].to_vec();
-                    put(format!("{}.{t}.{what}", norm_name(layer)), vec![channels], Values::F32(values));
-                }
-                let tracked = Values::I64(vec![norm.tracked[t]]);
-                put(format!("{}.{t}.num_batches_tracked", norm_name(layer)), vec![], tracked);
+                    put(format!("{prefix}.{what}"), vec![channels], Values::F32(values));
+                };
+                of_norm("weight", &norm.gamma);
+                of_norm("running_mean", &norm.mean);
+                of_norm("running_var", &norm.var);
+                norm.shift.iter().for_each(|shift| of_norm("bias", shift));
+                put(format!("{prefix}.num_batches_tracked"), vec![], Values::I64(vec![*tracked]));
             }
         }
         Checkpoint { tensors, metadata, ..Checkpoint::default() }
@@ -236,7 +283,7 @@ impl Network {
             hash.update((values.len() as u64).to_le_bytes());
             hash.update(bytemuck::cast_slice::<f32, u8>(values));
         };
-        for LayerWeights { rram, sram, norm } in &self.layers {
+        for LayerWeights { rram, sram, bias, norm } in &self.layers {
             add(rram);
             let kept = sram.as_ref().and_then(|array| array.kept.as_ref());
             add(sram.as_ref().map_or(&[], |array| &array.latent));
@@ -245,6 +292,7 @@ impl Network {
             for values in [of_norm(|norm| &norm.gamma), of_norm(|norm| &norm.mean), of_norm(|norm| &norm.var)] {
                 add(values);
             }
+            bias.iter().chain(norm.iter().filter_map(|norm| norm.shift.as_ref())).for_each(|values| add(values));
         }
         hex(&hash.finalize())
     }
@@ -254,7 +302,10 @@ impl Network {
         let all = |values: &[f32]| values.iter().all(|v| v.is_finite());
         self.layers.iter().all(|layer| {
             let norm = layer.norm.as_ref().is_none_or(|n| all(&n.gamma) && all(&n.mean) && all(&n.var));
-            norm && all(&layer.rram) && layer.sram.as_ref().is_none_or(|array| all(&array.latent))
+            let shifts = layer.bias.iter().chain(layer.norm.iter().filter_map(|norm| norm.shift.as_ref()));
+            norm && shifts.into_iter().all(|values| all(values))
+                && all(&layer.rram)
+                && layer.sram.as_ref().is_none_or(|array| all(&array.latent))
         })
     }
 
@@ -299,23 +350,28 @@ fn finite(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f3
     }
 }
 
-fn read_norm(checkpoint: &Checkpoint, steps: usize, layer: &Layer) -> Result<Norm> {
-    let mut norm = Norm { gamma: vec![], mean: vec![], var: vec![], tracked: vec![] };
-    for t in 0..steps {
-        let prefix = format!("{}.{t}", norm_name(layer));
+fn read_norm(checkpoint: &Checkpoint, steps: usize, layer: &Layer) -> Result<Option<Norm>> {
+    let Some(Norm { tracked, shift, .. }) = Norm::new(layer, steps) else { return Ok(None) };
+    let (mut gamma, mut mean, mut vars, mut batches) = (vec![], vec![], vec![], vec![]);
+    let mut shifts = shift.map(|_| vec![]);
+    for t in 0..tracked.len() {
+        let prefix = names::norm_prefix(layer, t);
         let shape = [layer.columns()];
-        norm.gamma.extend(finite(checkpoint, &format!("{prefix}.weight"), &shape)?);
-        norm.mean.extend(finite(checkpoint, &format!("{prefix}.running_mean"), &shape)?);
+        gamma.extend(finite(checkpoint, &format!("{prefix}.weight"), &shape)?);
+        mean.extend(finite(checkpoint, &format!("{prefix}.running_mean"), &shape)?);
         let var = finite(checkpoint, &format!("{prefix}.running_var"), &shape)?;
         if let Some(negative) = var.iter().find(|v| **v < 0.0) {
             return Err(Error::Mismatch(format!("`{prefix}.running_var` holds {negative}, expected a variance ≥ 0")));
         }
-        norm.var.extend(var);
+        vars.extend(var);
+        if let Some(shifts) = &mut shifts {
+            shifts.extend(finite(checkpoint, &format!("{prefix}.bias"), &shape)?);
+        }
         let tracked = checkpoint.tensors.get(&format!("{prefix}.num_batches_tracked"));
-        norm.tracked.push(match tracked.map(|t| &t.values) {
+        batches.push(match tracked.map(|t| &t.values) {
             Some(Values::I64(values)) => values.first().copied().unwrap_or(0),
             _ => 0,
         });
     }
-    Ok(norm)
+    Ok(Some(Norm { gamma, shift: shifts, mean, var: vars, tracked: batches }))
 }

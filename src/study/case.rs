@@ -122,7 +122,9 @@ impl<'a> Case<'a> {
         let evaluation = earlier
             .filter(|earlier| *earlier.encoder() == encoder)
             .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
-        Ok(evaluation.exiting(exit.map(|rule| rule.of(network))).preparing(self.adapt.map(adapted).transpose()?))
+        Ok(evaluation
+            .exiting(exit.map(|rule| rule.of(network)).transpose()?)
+            .preparing(self.adapt.map(adapted).transpose()?))
     }
 }
 

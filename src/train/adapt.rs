@@ -39,8 +39,8 @@ use crate::forward::sums::Kernel;
 use crate::forward::walk::{Signal, Walker, walk};
 use crate::memory;
 use crate::network::pulses::Pulses;
-use crate::network::weights::Norm;
-use crate::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
+use crate::network::weights::{LayerWeights, Norm};
+use crate::network::{Encoder, Encoding, InputCode, Inputs, Model, Network, NormKind};
 
 /// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches.
 const EPOCH: u64 = u64::MAX;
@@ -84,7 +84,8 @@ impl Sample {
 /// The batches that chips are adapted on, and the norms of the network they were made from.
 #[derive(Debug)]
 pub struct Adaptation<'a> {
-    norms: Vec<&'a Norm>,
+    /// Of the layers with neurons.
+    states: Vec<&'a LayerWeights>,
     batches: Vec<Inputs>,
 }
 
@@ -114,8 +115,13 @@ impl<'a> Adaptation<'a> {
     /// Takes given batches, each of at least two images: one has no variance behind a fully connected layer.
     pub fn new(network: &'a Network, batches: Vec<Inputs>) -> Result<Self> {
         check_size(batches.iter().map(|inputs| inputs.batch.len()).min())?;
-        let norms = network.layers.iter().map_while(|layer| layer.norm.as_ref()).collect();
-        Ok(Adaptation { norms, batches })
+        let states: Vec<&LayerWeights> = network.layers.iter().take(network.layers.len() - 1).collect();
+        if states.iter().all(|state| state.norm.is_none()) {
+            return Err(Error::Mismatch(
+                "the network has no norms to adapt; expected `norm` other than \"none\"".into(),
+            ));
+        }
+        Ok(Adaptation { states, batches })
     }
 
     /// The batches, in the order they are averaged.
@@ -123,26 +129,23 @@ impl<'a> Adaptation<'a> {
         &self.batches
     }
 
-    /// The network's norms with a chip's own statistics, one a spiking layer.
-    pub fn norms(&self, chip: &Chip) -> Result<Vec<Norm>> {
+    /// The network's norms and biases with a chip's own statistics, one entry a spiking layer.
+    pub fn states(&self, chip: &Chip) -> Result<Vec<LayerWeights>> {
         self.check(chip)?;
-        let of_norms = chip.layers.iter().zip(&self.norms);
-        let operands = of_norms.map(|(layer, _)| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, false));
-        let none = |norm: &&Norm| [vec![0.0; norm.mean.len()], vec![0.0; norm.var.len()]];
-        let mut seeing = Seeing {
-            chip,
-            norms: &self.norms,
-            operands: operands.collect(),
-            images: 0,
-            sums: self.norms.iter().map(none).collect(),
+        let of_states = chip.layers.iter().zip(&self.states);
+        let operands = of_states.map(|(layer, _)| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, false));
+        let none = |state: &&LayerWeights| {
+            let n = state.norm.as_ref().map_or(0, |norm| norm.mean.len());
+            [vec![0.0; n], vec![0.0; n]]
         };
+        let (operands, sums) = (operands.collect(), self.states.iter().map(none).collect());
+        let mut seeing = Seeing { chip, states: &self.states, operands, images: 0, sums };
         for inputs in &self.batches {
             seeing.images = inputs.batch.len();
-            walk(&mut seeing, 0..self.norms.len(), Signal::of(inputs))?;
+            walk(&mut seeing, 0..self.states.len(), Signal::of(inputs))?;
         }
-        let sums = seeing.sums;
         let n = self.batches.len();
-        let adapted = self.norms.iter().zip(sums).zip(&chip.layers).map(|((norm, [mean, var]), layer)| {
+        let adapted = self.states.iter().zip(seeing.sums).zip(&chip.layers).map(|((state, [mean, var]), layer)| {
             let average = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / n as f64) as f32).collect::<Vec<f32>>();
             let (mean, var) = (average(mean), average(var));
             if !mean.iter().chain(&var).all(|value| value.is_finite()) {
@@ -151,15 +154,19 @@ impl<'a> Adaptation<'a> {
                     layer.plan.name
                 )));
             }
-            Ok(Norm { gamma: norm.gamma.clone(), mean, var, tracked: vec![n as i64; chip.steps] })
+            let norm = state.norm.as_ref().map(|norm| {
+                let tracked = vec![n as i64; norm.tracked.len()];
+                Norm { gamma: norm.gamma.clone(), shift: norm.shift.clone(), mean, var, tracked }
+            });
+            Ok(LayerWeights { rram: vec![], sram: None, bias: state.bias.clone(), norm })
         });
         adapted.collect()
     }
 
     /// The chip with its own statistics folded into the gains and offsets; its weights stay.
     pub fn adapt(&self, chip: Chip) -> Result<Chip> {
-        let norms = self.norms(&chip)?;
-        Self::with(norms, chip)
+        let states = self.states(&chip)?;
+        Self::with(states, chip)
     }
 
     /// The same of a blueprint's chip. Where every step reads cells anew, it is adapted in other reads than it runs in.
@@ -167,8 +174,8 @@ impl<'a> Adaptation<'a> {
         if !chip.reads_vary() {
             return self.adapt(chip);
         }
-        let norms = self.norms(&Chip::read_before(blueprint, index)?)?;
-        Self::with(norms, chip)
+        let states = self.states(&Chip::read_before(blueprint, index)?)?;
+        Self::with(states, chip)
     }
 
     /// What [`Evaluation::preparing`](crate::engine::evaluate::Evaluation::preparing) takes.
@@ -176,9 +183,9 @@ impl<'a> Adaptation<'a> {
         move |blueprint, index, chip| self.adapt_one_of(blueprint, index, chip)
     }
 
-    fn with(norms: Vec<Norm>, mut chip: Chip) -> Result<Chip> {
-        for (layer, norm) in chip.layers.iter_mut().zip(norms) {
-            let (gain, offset) = norm.fold(layer.plan.input_unit, &layer.plan.name)?;
+    fn with(states: Vec<LayerWeights>, mut chip: Chip) -> Result<Chip> {
+        for (layer, state) in chip.layers.iter_mut().zip(states) {
+            let (gain, offset) = state.fold(layer.plan.input_unit, chip.steps, &layer.plan)?;
             (layer.gain, layer.offset) = chip.neuron.norms(gain, offset);
         }
         Ok(chip)
@@ -186,8 +193,14 @@ impl<'a> Adaptation<'a> {
 
     /// An error unless the chip was made from this network and takes these inputs.
     fn check(&self, chip: &Chip) -> Result<()> {
+        let sizes = |layer: &LayerWeights| layer.norm.as_ref().map(|norm| norm.gamma.len());
         let spiking = chip.layers.iter().filter(|layer| layer.plan.spikes());
-        if !spiking.map(|layer| layer.gain.len()).eq(self.norms.iter().map(|norm| norm.gamma.len())) {
+        let has = spiking.map(|layer| match layer.plan.norm {
+            NormKind::Bntt => Some(layer.gain.len()),
+            NormKind::Batch => Some(layer.plan.columns()),
+            NormKind::None => None,
+        });
+        if !has.eq(self.states.iter().map(|state| sizes(state))) {
             return Err(Error::Mismatch("the chip to adapt has other layers than the network of the norms".into()));
         }
         let fits = |inputs: &Inputs| inputs.encoder.code == chip.code && inputs.steps == chip.steps;
@@ -204,7 +217,7 @@ impl<'a> Adaptation<'a> {
 /// A walk that sums up what each norm sees.
 struct Seeing<'a> {
     chip: &'a Chip,
-    norms: &'a [&'a Norm],
+    states: &'a [&'a LayerWeights],
     operands: Vec<Operands>,
     images: usize,
     /// Means and variances, a norm each.
@@ -215,8 +228,9 @@ impl<'a> Walker<'a> for Seeing<'_> {
     fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
         let (plan, sizes) = (&self.chip.layers[l].plan, (self.images, self.chip.steps));
         let (mut pass, statistics) =
-            LayerPass::forward(plan, self.chip.neuron, sizes, &self.operands[l], self.norms[l], signal);
-        for (sums, values) in self.sums[l].iter_mut().zip(statistics.running()) {
+            LayerPass::forward(plan, self.chip.neuron, sizes, &self.operands[l], self.states[l], signal)?;
+        let running = statistics.iter().flat_map(|statistics| statistics.running());
+        for (sums, values) in self.sums[l].iter_mut().zip(running) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         Ok(pass.pulses())

@@ -13,8 +13,9 @@ use super::gradient::inputs::{self, Transposed};
 use super::gradient::weights::{self, Gradient, Source};
 use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
-use super::norm::{BatchStatistics, Moments, moments, total};
+use super::norm::{BatchStatistics, Moments, moments, over_steps, total};
 use crate::crossbar::programmed::Programmed;
+use crate::error::Result;
 use crate::forward::columns::Columns;
 use crate::forward::laid::Laid;
 use crate::forward::neurons::{Neurons, Sums};
@@ -25,7 +26,7 @@ use crate::kernels::digits::LANES;
 use crate::monitor::checkpoint;
 use crate::network::code::DIGIT_BITS;
 use crate::network::pulses::Pulses;
-use crate::network::weights::Norm;
+use crate::network::weights::LayerWeights;
 use crate::network::{Layer, LayerKind, Lif};
 use crate::numeric::larger;
 use crate::plan::LayerPlan;
@@ -69,8 +70,12 @@ pub struct LayerPass<'a> {
 pub struct LayerGradient {
     /// ∂loss/∂W of the effective matrix, in published order.
     pub weights: Vec<f32>,
-    /// ∂loss/∂γ_t, `[steps, channels]`.
+    /// ∂loss/∂γ, `[norms, channels]`; empty without norms.
     pub gamma: Vec<f32>,
+    /// ∂loss/∂β, `[channels]`, of a norm for all steps; else empty.
+    pub shift: Vec<f32>,
+    /// ∂loss/∂bias, `[channels]`; empty where there is none.
+    pub bias: Vec<f32>,
     /// ∂loss/∂pulses of the inputs, blocked; empty unless asked for.
     pub inputs: Images,
 }
@@ -171,31 +176,39 @@ impl Growing {
 }
 
 impl<'a> LayerPass<'a> {
-    /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics.
+    /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics, where the layer has norms: then
+    /// it gives those.
     pub fn forward(
         plan: &'a Layer,
         neuron: Lif,
         (images, steps): (usize, usize),
         operands: &'a Operands,
-        norm: &Norm,
+        state: &LayerWeights,
         signal: Signal<'a>,
-    ) -> (Self, BatchStatistics) {
+    ) -> Result<(Self, Option<BatchStatistics>)> {
         let geometry = Geometry::of(plan, images, steps);
         let (currents, moments) = currents(&signal, plan, operands, geometry);
-        let statistics = BatchStatistics::of(moments, geometry, operands.unit);
         let channels = plan.columns();
-        let (mut gain, mut offset) = (vec![0.0; steps * channels], vec![0.0; steps * channels]);
-        for t in 0..steps {
-            for c in 0..channels {
-                let (place, lane) = (c / LANES * steps + t, c % LANES);
-                let g = norm.gamma[t * channels + c] * statistics.inverse_std[place][lane];
-                gain[t * channels + c] = g;
-                offset[t * channels + c] = -g * statistics.mean[place][lane];
-            }
-        }
+        let statistics = state
+            .norm
+            .as_ref()
+            .map(|norm| (norm, BatchStatistics::of(moments, geometry, operands.unit, norm, state.bias.as_deref())));
+        let (gain, offset) = match &statistics {
+            None => state.fold(operands.unit, steps, plan)?,
+            Some((norm, statistics)) => (0..steps * channels)
+                .map(|i| {
+                    let (t, c) = (i / channels, i % channels);
+                    let (place, lane, at) = (c / LANES * steps + t, c % LANES, i % norm.gamma.len());
+                    let gain = norm.gamma[at] * statistics.inverse_std[place][lane];
+                    let offset = -gain * statistics.mean[place][lane];
+                    (gain, norm.shift.as_ref().map_or(offset, |shift| shift[at] + offset))
+                })
+                .unzip(),
+        };
         let (gain, offset) = neuron.norms(gain, offset);
         let neurons = Neurons::new(plan, neuron, &gain, &offset);
-        (LayerPass { plan, geometry, operands, signal, currents, neurons }, statistics)
+        let pass = LayerPass { plan, geometry, operands, signal, currents, neurons };
+        Ok((pass, statistics.map(|(_, statistics)| statistics)))
     }
 
     /// The same with fixed gains and offsets, `[steps, columns]`.
@@ -234,10 +247,16 @@ impl<'a> LayerPass<'a> {
     }
 
     /// Backpropagates ∂loss/∂pulses (behind the pool) through neurons, the batch's norms and the crossbar.
-    pub fn backward(mut self, gradient: Images, statistics: &BatchStatistics) -> LayerGradient {
-        let (scanned, values) = self.through_neurons(gradient, &statistics.mean);
-        let geometry = self.geometry;
-        let Geometry { images, steps, blocks, channels, .. } = geometry;
+    pub fn backward(
+        mut self,
+        gradient: Images,
+        state: &LayerWeights,
+        statistics: Option<&BatchStatistics>,
+    ) -> LayerGradient {
+        let Geometry { images, steps, blocks, .. } = self.geometry;
+        let still = vec![[0.0; LANES]; blocks * steps];
+        let means = statistics.map_or(&still, |statistics| &statistics.mean);
+        let (scanned, values) = self.through_neurons(gradient, means);
         let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
@@ -246,20 +265,10 @@ impl<'a> LayerPass<'a> {
             }
         }
         let moments = total(scanned.into_iter().map(|s| s.moments).collect());
-        let (mut gamma, mut norms, mut bound) = (vec![0.0; steps * channels], Vec::new(), 0.0f32);
-        for (place, [sums, products]) in moments.iter().enumerate() {
-            let (block, t) = (place / steps, place % steps);
-            let (mean, inverse_std) = (&statistics.mean[place], &statistics.inverse_std[place]);
-            let n = geometry.normalised() as f64;
-            let products: [f64; LANES] = std::array::from_fn(|o| products[o] * f64::from(inverse_std[o]));
-            for (lane, product) in products.iter().enumerate().take(channels - block * LANES) {
-                gamma[t * channels + block * LANES + lane] = *product as f32;
-            }
-            let gain = &self.neurons.norms[place][0];
-            let norm = ThroughNorm::new(gain, mean, inverse_std, [sums.map(|s| s / n), products.map(|p| p / n)]);
-            bound = larger(bound, norm.bound(mean, &largest[block]));
-            norms.push(norm);
-        }
+        let (norms, [gamma, shift, bias]) = self.through_norms(moments, state, statistics);
+        let bounds = norms.iter().zip(means).enumerate();
+        let bound =
+            bounds.fold(0.0, |bound, (place, (norm, mean))| larger(bound, norm.bound(mean, &largest[place / steps])));
         let scale = scale_for(bound);
         debug_assert!(scale.is_nan() || bound * scale < LARGEST);
         let backward = Backward { pass: &self, norms, scales: vec![scale; images] };
@@ -267,7 +276,50 @@ impl<'a> LayerPass<'a> {
             LayerKind::Conv => backward.through_convolution(values, scale),
             _ => backward.through_matrix(values, scale),
         };
-        LayerGradient { weights, gamma, inputs }
+        LayerGradient { weights, gamma, shift, bias, inputs }
+    }
+
+    /// The maps from ∂z to ∂currents, `[blocks, steps]`, from the sums of ∂z and of ∂z·(x − mean); and the gradients of γ, β and bias,
+    /// each empty where there is none.
+    fn through_norms(
+        &self,
+        moments: Moments,
+        state: &LayerWeights,
+        statistics: Option<&BatchStatistics>,
+    ) -> (Vec<ThroughNorm>, [Vec<f32>; 3]) {
+        let Geometry { steps, channels, .. } = self.geometry;
+        let gains = self.neurons.norms.iter().map(|[gain, _]| gain);
+        // What a channel has over all steps.
+        let total = |moments: &Moments| -> Vec<f32> {
+            let moments = over_steps(moments.clone(), steps);
+            (0..channels).map(|c| moments[c / LANES * steps][0][c % LANES] as f32).collect()
+        };
+        let Some((norm, statistics)) = state.norm.as_ref().zip(statistics) else {
+            let bias = state.bias.as_ref().map_or(vec![], |_| total(&moments));
+            return (gains.map(ThroughNorm::fixed).collect(), [vec![], vec![], bias]);
+        };
+        // The batch's mean takes a bias away.
+        let bias = state.bias.as_ref().map_or(vec![], |bias| vec![0.0; bias.len()]);
+        let shift = norm.shift.as_ref().map_or(vec![], |_| total(&moments));
+        let (mut n, mut moments) = (self.geometry.normalised() as f64, moments);
+        if norm.is_for_all_steps() {
+            moments = over_steps(moments, steps);
+            n *= steps as f64;
+        }
+        let mut gamma = vec![0.0; norm.gamma.len()];
+        let mut norms = Vec::with_capacity(moments.len());
+        for ((place, [sums, products]), gain) in moments.iter().enumerate().zip(gains) {
+            let (block, t) = (place / steps, place % steps);
+            let (mean, inverse_std) = (&statistics.mean[place], &statistics.inverse_std[place]);
+            let products: [f64; LANES] = std::array::from_fn(|o| products[o] * f64::from(inverse_std[o]));
+            for (lane, product) in products.iter().enumerate().take(channels - block * LANES) {
+                if let Some(gamma) = gamma.get_mut(t * channels + block * LANES + lane) {
+                    *gamma = *product as f32;
+                }
+            }
+            norms.push(ThroughNorm::new(gain, mean, inverse_std, [sums.map(|s| s / n), products.map(|p| p / n)]));
+        }
+        (norms, [gamma, shift, bias])
     }
 
     /// ∂loss/∂pulses of the inputs, blocked, from ∂loss/∂pulses behind the pool, under fixed norms. Each image is rounded

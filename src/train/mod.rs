@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::memory;
 use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
-use crate::network::{InputCode, Layer, Lif, Model, Network};
+use crate::network::{InputCode, Layer, Lif, Model, Network, NormKind};
 use crate::output::{self, OutputFolder};
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
@@ -86,7 +86,14 @@ impl Trainer<'_> {
             )));
         }
         let batch = self.recipe.batch.min(training.len());
-        let is_normed = |layer: &&Layer| layer.spikes() && batch * layer.output.height * layer.output.width == 1;
+        let is_normed = |layer: &&Layer| {
+            let values = batch * layer.output.height * layer.output.width;
+            match layer.norm {
+                NormKind::Bntt => values == 1,
+                NormKind::Batch => values * self.model.steps == 1,
+                NormKind::None => false,
+            }
+        };
         if let Some(layer) = self.model.layers().iter().find(is_normed) {
             return Err(Error::Mismatch(format!(
                 "train.batch: 1 image a step gives the norm of `{}` one value a channel, which has no variance; expected at least 2",

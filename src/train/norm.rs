@@ -1,4 +1,4 @@
-//! Batch normalisation through time in training: statistics of the batch, per step and channel.
+//! Batch normalisation in training: statistics of the batch per channel, of every step (BNTT) or over all of them.
 //!
 //! Normalises with the biased variance and keeps the unbiased one, as PyTorch does. Sums over a batch are taken in f64,
 //! image by image in order, so they do not depend on the number of threads. Currents are counted in pulses of the
@@ -8,7 +8,7 @@ use multiversion::multiversion;
 
 use super::currents::Geometry;
 use crate::kernels::digits::LANES;
-use crate::network::weights::{NORM_EPSILON, Norm};
+use crate::network::weights::Norm;
 
 /// Momentum of the running statistics.
 const MOMENTUM: f32 = 0.1;
@@ -19,7 +19,7 @@ pub struct BatchStatistics {
     pub mean: Vec<[f32; LANES]>,
     /// 1/√(biased variance + ε), the variance of values: times a current's distance from the mean, it is x̂.
     pub inverse_std: Vec<[f32; LANES]>,
-    /// Mean and unbiased variance of values, `[steps, channels]`.
+    /// Mean and unbiased variance of values, `[norms, channels]`.
     running: [Vec<f32>; 2],
 }
 
@@ -38,18 +38,32 @@ pub fn total(images: Vec<Moments>) -> Moments {
     total
 }
 
+/// Sums over all steps, the same at every step.
+pub fn over_steps(moments: Moments, steps: usize) -> Moments {
+    let of_block = |block: &[[[f64; LANES]; 2]]| {
+        let mut sums = [[0.0; LANES]; 2];
+        for step in block {
+            sums.iter_mut().flatten().zip(step.iter().flatten()).for_each(|(sum, more)| *sum += more);
+        }
+        vec![sums; steps]
+    };
+    moments.chunks(steps).flat_map(of_block).collect()
+}
+
 impl BatchStatistics {
-    /// From the [`moments`] of the images' currents, in pulses of `unit`.
-    pub fn of(images: Vec<Moments>, geometry: Geometry, unit: f32) -> Self {
+    /// From the [`moments`] of the images' currents, in pulses of `unit`, of a layer with this norm; its bias counts in its mean.
+    pub fn of(images: Vec<Moments>, geometry: Geometry, unit: f32, norm: &Norm, bias: Option<&[f32]>) -> Self {
         let Geometry { steps, blocks, channels, .. } = geometry;
-        let n = geometry.normalised() as f64;
-        let mut statistics = BatchStatistics {
-            mean: vec![],
-            inverse_std: vec![],
-            running: [vec![0.0; steps * channels], vec![0.0; steps * channels]],
-        };
+        let (norms, mut moments) = (norm.tracked.len(), total(images));
+        let mut n = geometry.normalised() as f64;
+        if norm.is_for_all_steps() {
+            moments = over_steps(moments, steps);
+            n *= steps as f64;
+        }
+        let none = || vec![0.0; norms * channels];
+        let mut statistics = BatchStatistics { mean: vec![], inverse_std: vec![], running: [none(), none()] };
         let unit = f64::from(unit);
-        for (place, [sums, squares]) in total(images).iter().enumerate() {
+        for (place, [sums, squares]) in moments.iter().enumerate() {
             let (block, t) = (place / steps, place % steps);
             let mut lanes = [[0.0; LANES]; 2];
             for lane in 0..LANES {
@@ -58,10 +72,11 @@ impl BatchStatistics {
                 // Rounding may leave a little below 0; what is not a number stays so, for the loss to show it.
                 let biased = if biased < 0.0 { 0.0 } else { biased } * unit * unit;
                 lanes[0][lane] = mean as f32;
-                lanes[1][lane] = (unit / (biased + f64::from(NORM_EPSILON)).sqrt()) as f32;
+                lanes[1][lane] = (unit / (biased + f64::from(norm.epsilon())).sqrt()) as f32;
                 let channel = block * LANES + lane;
-                if channel < channels {
-                    statistics.running[0][t * channels + channel] = (mean * unit) as f32;
+                if channel < channels && t < norms {
+                    let bias = bias.map_or(0.0, |bias| f64::from(bias[channel]));
+                    statistics.running[0][t * channels + channel] = (mean * unit + bias) as f32;
                     statistics.running[1][t * channels + channel] = (biased * n / (n - 1.0).max(1.0)) as f32;
                 }
             }
@@ -72,7 +87,7 @@ impl BatchStatistics {
         statistics
     }
 
-    /// What a running statistic takes of this batch: mean and unbiased variance of values, `[steps, channels]`.
+    /// What a running statistic takes of this batch: mean and unbiased variance of values, `[norms, channels]`.
     pub fn running(&self) -> &[Vec<f32>; 2] {
         &self.running
     }

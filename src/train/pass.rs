@@ -9,7 +9,7 @@ use ndarray::Array2;
 
 use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
-use super::layer::{LayerPass, Operands, currents, source};
+use super::layer::{LayerGradient, LayerPass, Operands, currents, source};
 use super::norm::BatchStatistics;
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
@@ -33,12 +33,16 @@ use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
 
 /// The gradient of one layer's parameters, laid out as they are.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParameterGradient {
     /// Of the latent weights that are trained ([`LayerWeights::trained`]), `[columns, rows]`.
     pub weights: Vec<f32>,
-    /// Of γ, `[steps, channels]`; empty for the readout.
+    /// Of γ, `[norms, channels]`; empty without norms.
     pub gamma: Vec<f32>,
+    /// Of β, `[channels]`; empty without a norm for all steps.
+    pub shift: Vec<f32>,
+    /// Of the bias, `[channels]`; empty without one.
+    pub bias: Vec<f32>,
 }
 
 /// What a pass over a batch gives.
@@ -49,8 +53,8 @@ pub struct PassOutcome {
     pub logits: Array2<f32>,
     /// One entry a layer.
     pub gradients: Vec<ParameterGradient>,
-    /// The batch's statistics, one entry a spiking layer.
-    pub statistics: Vec<BatchStatistics>,
+    /// The batch's statistics, one entry a spiking layer; none of those without norms.
+    pub statistics: Vec<Option<BatchStatistics>>,
 }
 
 /// What does not change from pass to pass.
@@ -99,18 +103,22 @@ pub fn pass(
     };
     let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
     let Forward { passes, statistics, .. } = forward;
-    let readout = Readout::run(&layers[last], &operands[last], &signal, steps, labels, images as f64);
+    let bias = network.layers[last].bias.as_deref();
+    let readout = Readout::run(&layers[last], &operands[last], bias, &signal, steps, (labels, images as f64));
 
     let published = |l: usize, gradient: Vec<f32>| match layers[l].site.place {
         Place::Rram => straight_through(&layers[l].site, &network.layers[l], gradient),
         Place::Digital => gradient,
     };
     let (weights, mut signal_gradient) = readout.backward(&signal);
-    let mut gradients = vec![ParameterGradient { weights: published(last, weights), gamma: vec![] }];
+    let weights = published(last, weights);
+    let bias = bias.map_or(vec![], |bias| readout.bias_gradient(bias.len()));
+    let mut gradients = vec![ParameterGradient { weights, bias, ..ParameterGradient::default() }];
     for (l, layer) in passes.into_iter().enumerate().rev() {
-        let gradient = layer.backward(signal_gradient, &statistics[l]);
-        gradients.push(ParameterGradient { weights: published(l, gradient.weights), gamma: gradient.gamma });
-        signal_gradient = gradient.inputs;
+        let LayerGradient { weights, gamma, shift, bias, inputs } =
+            layer.backward(signal_gradient, &network.layers[l], statistics[l].as_ref());
+        gradients.push(ParameterGradient { weights: published(l, weights), gamma, shift, bias });
+        signal_gradient = inputs;
     }
     gradients.reverse();
     Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
@@ -140,14 +148,14 @@ struct Forward<'a> {
     /// Images and steps.
     sizes: (usize, usize),
     passes: Vec<LayerPass<'a>>,
-    statistics: Vec<BatchStatistics>,
+    statistics: Vec<Option<BatchStatistics>>,
 }
 
 impl<'a> Walker<'a> for Forward<'a> {
     fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
-        let norm = self.network.layers[l].norm.as_ref().expect("a layer with neurons has a norm");
+        let state = &self.network.layers[l];
         let (mut pass, batch) =
-            LayerPass::forward(&self.layers[l], self.neuron, self.sizes, &self.operands[l], norm, signal);
+            LayerPass::forward(&self.layers[l], self.neuron, self.sizes, &self.operands[l], state, signal)?;
         let pulses = pass.pulses();
         self.passes.push(pass);
         self.statistics.push(batch);
@@ -192,15 +200,16 @@ impl<'a> Readout<'a> {
     pub fn run(
         plan: &'a Layer,
         operands: &'a Operands,
+        bias: Option<&[f32]>,
         signal: &Signal,
         steps: usize,
-        labels: &[u32],
-        divisor: f64,
+        (labels, divisor): (&[u32], f64),
     ) -> Self {
         let geometry = Geometry::of(plan, labels.len(), steps);
         let (sums, _) = currents(signal, plan, operands, geometry);
         let logits = Array2::from_shape_fn((labels.len(), plan.columns()), |(b, c)| {
-            mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), operands.unit, steps)
+            let mean = mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), operands.unit, steps);
+            bias.map_or(mean, |bias| mean + bias[c])
         });
         let (loss, gradient) = cross_entropy(&logits, labels, divisor);
         Readout { plan, operands, loss, logits, gradient, steps }
@@ -213,6 +222,15 @@ impl<'a> Readout<'a> {
         let currents = self.currents(&scales);
         let weights = weights::fully_connected(self.plan, source(signal), self.steps, &currents, 1.0 / scale);
         (weights, self.operands.connect_back(self.plan, self.steps, &currents, &scales))
+    }
+
+    /// ∂loss/∂bias, added up image by image.
+    fn bias_gradient(&self, classes: usize) -> Vec<f32> {
+        let mut sums = vec![0.0f64; classes];
+        for image in self.gradient.chunks(classes) {
+            sums.iter_mut().zip(image).for_each(|(sum, g)| *sum += f64::from(*g));
+        }
+        sums.into_iter().map(|sum| sum as f32).collect()
     }
 
     /// ∂loss/∂pulses alone, each image rounded by a scale of its own.

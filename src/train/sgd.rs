@@ -1,10 +1,11 @@
-//! Stochastic gradient descent with momentum, as PyTorch has it: decay is added to the gradient, γ included.
+//! Stochastic gradient descent with momentum, as PyTorch has it: decay is added to the gradient, norms and biases included.
 
 use rayon::prelude::*;
 
 use super::config::Recipe;
 use super::pass::{ParameterGradient, PassOutcome};
 use crate::network::Network;
+use crate::network::weights::LayerWeights;
 
 /// Parameters of one task.
 const CHUNK: usize = 1 << 14;
@@ -19,9 +20,15 @@ pub struct Sgd {
 impl Sgd {
     /// At rest.
     pub fn new(network: &Network) -> Self {
-        let at_rest = |layer: &crate::network::weights::LayerWeights| ParameterGradient {
-            weights: vec![0.0; layer.trained().len()],
-            gamma: vec![0.0; layer.norm.as_ref().map_or(0, |n| n.gamma.len())],
+        let zeros = |values: Option<&Vec<f32>>| vec![0.0; values.map_or(0, Vec::len)];
+        let at_rest = |layer: &LayerWeights| {
+            let norm = layer.norm.as_ref();
+            ParameterGradient {
+                weights: vec![0.0; layer.trained().len()],
+                gamma: zeros(norm.map(|norm| &norm.gamma)),
+                shift: zeros(norm.and_then(|norm| norm.shift.as_ref())),
+                bias: zeros(layer.bias.as_ref()),
+            }
         };
         Sgd { velocity: network.layers.iter().map(at_rest).collect() }
     }
@@ -29,7 +36,7 @@ impl Sgd {
     /// Moves every parameter and every running statistic one step, as a pass over a batch says.
     pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, recipe: &Recipe, rate: f32) {
         for (layer, statistics) in network.layers.iter_mut().zip(&pass.statistics) {
-            if let Some(norm) = &mut layer.norm {
+            if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
                 statistics.update(norm);
             }
         }
@@ -47,7 +54,9 @@ impl Sgd {
             update(layer.trained_mut(), &mut velocity.weights, &gradient.weights);
             if let Some(norm) = &mut layer.norm {
                 update(&mut norm.gamma, &mut velocity.gamma, &gradient.gamma);
+                norm.shift.iter_mut().for_each(|shift| update(shift, &mut velocity.shift, &gradient.shift));
             }
+            layer.bias.iter_mut().for_each(|bias| update(bias, &mut velocity.bias, &gradient.bias));
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::device::cell::Devices;
 use crate::error::{Error, Result};
 use crate::network::{Model, Network};
 
+/// Velocities that are stored of every layer, also where there are none.
+const ALWAYS: [&str; 2] = ["weights", "gamma"];
+
 /// Where a run stands.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -69,7 +72,9 @@ impl State {
         let position = serde_json::to_value(&self.position).expect("a position is plain data");
         let mut checkpoint = self.network.to_checkpoint(model, position);
         for (i, velocity) in self.sgd.velocity.iter().enumerate() {
-            for (what, values) in [("weights", &velocity.weights), ("gamma", &velocity.gamma)] {
+            let ParameterGradient { weights, gamma, shift, bias } = velocity;
+            let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
+            for (what, values) in all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty()) {
                 let tensor = Tensor { shape: vec![values.len()], values: Values::F32(values.clone()) };
                 checkpoint.tensors.insert(format!("velocity.{i}.{what}"), tensor);
             }
@@ -91,8 +96,9 @@ impl State {
         let checkpoint = Checkpoint::read(path)?;
         let network = Network::from_checkpoint(model, &checkpoint)?;
         let mut sgd = Sgd::new(&network);
-        for (i, ParameterGradient { weights, gamma }) in sgd.velocity.iter_mut().enumerate() {
-            for (what, values) in [("weights", weights), ("gamma", gamma)] {
+        for (i, ParameterGradient { weights, gamma, shift, bias }) in sgd.velocity.iter_mut().enumerate() {
+            let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
+            for (what, values) in all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty()) {
                 let stored = checkpoint.f32(&format!("velocity.{i}.{what}"), &[values.len()])?;
                 values.copy_from_slice(stored);
             }

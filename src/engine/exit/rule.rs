@@ -40,18 +40,29 @@ impl ExitRule {
     }
 
     /// The rule on a network: `gamma` is decided before anything runs.
-    pub fn of(self, network: &Network) -> Exit {
+    ///
+    /// # Errors
+    /// Where `gamma` asks a network for scales of every step that it does not have.
+    pub fn of(self, network: &Network) -> Result<Exit> {
         match self {
-            ExitRule::Gamma(threshold) => Exit::After(steps_by_gamma(network, threshold)),
-            ExitRule::Confidence(threshold) => Exit::Confident(threshold),
+            ExitRule::Gamma(threshold) => Ok(Exit::After(steps_by_gamma(network, threshold)?)),
+            ExitRule::Confidence(threshold) => Ok(Exit::Confident(threshold)),
         }
     }
 }
 
 /// Steps up to the first at which every layer's mean γ_t is below the threshold; all where there is none.
-fn steps_by_gamma(network: &Network, threshold: f64) -> usize {
+fn steps_by_gamma(network: &Network, threshold: f64) -> Result<usize> {
     let norms = || network.layers.iter().filter_map(|layer| layer.norm.as_ref());
-    let Some(steps) = norms().next().map(|norm| norm.tracked.len()) else { return usize::MAX };
+    let spiking = network.layers.len() - 1;
+    if norms().filter(|norm| !norm.is_for_all_steps()).count() < spiking {
+        return Err(Error::Mismatch(
+            "exit by gamma reads the scale of every step, and a layer has one norm for all steps, or none; expected \
+             norm = \"bntt\" in every layer, or exit by confidence"
+                .into(),
+        ));
+    }
+    let Some(steps) = norms().next().map(|norm| norm.tracked.len()) else { return Ok(usize::MAX) };
     let is_below = |t: usize| {
         norms().all(|norm| {
             let channels = norm.gamma.len() / steps;
@@ -59,7 +70,7 @@ fn steps_by_gamma(network: &Network, threshold: f64) -> usize {
             gamma.iter().map(|g| f64::from(*g)).sum::<f64>() / (channels as f64) < threshold
         })
     };
-    (0..steps).find(|t| is_below(*t)).map_or(steps, |t| t + 1)
+    Ok((0..steps).find(|t| is_below(*t)).map_or(steps, |t| t + 1))
 }
 
 /// Of keys that may also say `none`: all steps run.
@@ -119,10 +130,16 @@ mod tests {
         let layer = |gamma: &&[&[f32]]| {
             let values: Vec<f32> = gamma.concat();
             let n = values.len();
-            let norm = Norm { gamma: values, mean: vec![0.0; n], var: vec![1.0; n], tracked: vec![0; gamma.len()] };
-            LayerWeights { rram: vec![], sram: None, norm: Some(norm) }
+            let norm = Norm {
+                gamma: values,
+                shift: None,
+                mean: vec![0.0; n],
+                var: vec![1.0; n],
+                tracked: vec![0; gamma.len()],
+            };
+            LayerWeights { rram: vec![], sram: None, bias: None, norm: Some(norm) }
         };
-        let readout = LayerWeights { rram: vec![], sram: None, norm: None };
+        let readout = LayerWeights { rram: vec![], sram: None, bias: None, norm: None };
         Network { layers: gamma.iter().map(layer).chain([readout]).collect(), form: None }
     }
 
@@ -135,7 +152,7 @@ mod tests {
         ]);
         let cases = [(0.1, 4), (0.09, 5), (0.2, 4), (0.21, 3), (0.31, 2), (0.6, 1), (0.0, 5)];
         for (threshold, steps) in cases {
-            assert_eq!(ExitRule::Gamma(threshold).of(&network), Exit::After(steps), "{threshold}");
+            assert_eq!(ExitRule::Gamma(threshold).of(&network).unwrap(), Exit::After(steps), "{threshold}");
         }
     }
 

@@ -177,12 +177,10 @@ impl<'a> GpuChips<'a> {
         let (chip, images) = (self.chip(), inputs.batch.len());
         let kept = self.kept(keep);
         let classes = chip.layers.last().map_or(0, |layer| layer.plan.columns());
-        let unit = chip.layers.last().map_or(1.0, |layer| layer.plan.input_unit);
         let words = classes.next_multiple_of(LANES);
         let mut counts = vec![Counts::new(chip.layers.len() - 1, chip.steps); self.chips.len()];
         let mut by_image: Vec<Vec<Counts>> = vec![vec![]; self.chips.len()];
-        let none = || Logits::new(keep, chip.steps, (images, classes), unit);
-        let mut logits: Vec<Logits> = self.chips.iter().map(|_| none()).collect();
+        let mut logits: Vec<Logits> = self.chips.iter().map(|chip| Logits::new(keep, chip, images)).collect();
         for first in (0..images).step_by(at_once) {
             checkpoint();
             let some = first..images.min(first + at_once);

@@ -1,0 +1,138 @@
+//! Networks of every operator and norm give what PyTorch gives in plain loops (`tests/golden/networks/make.py`): logits to 1e-4, each
+//! step's spikes exactly, every gradient to 1e-4 of its tensor's largest, and every tensor after two steps of SGD to 1e-5.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crosspike::checkpoint::{Checkpoint, Values};
+use crosspike::chip::{Blueprint, Chip};
+use crosspike::data::{Dataset, Split};
+use crosspike::engine::Engine;
+use crosspike::engine::cpu::CpuEngine;
+use crosspike::engine::evaluate::read_batch;
+use crosspike::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
+use crosspike::plan::ChipPlan;
+use crosspike::profile::Profile;
+use crosspike::train::config::Recipe;
+use crosspike::train::pass::{PassOutcome, Setting, pass};
+use crosspike::train::sgd::Sgd;
+use ndarray::{ArrayD, IxDyn, OwnedRepr};
+use ndarray_npy::NpzReader;
+
+/// A golden network, its inputs and its labels.
+struct Case {
+    folder: PathBuf,
+    name: String,
+    model: Model,
+    network: Network,
+    inputs: Inputs,
+    labels: Vec<u32>,
+}
+
+/// All of them.
+fn cases() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
+    let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let cases: Vec<Case> = folders.map(|folder| Case::read(&folder)).collect();
+    assert!(cases.len() > 3, "goldens are there");
+    cases
+}
+
+impl Case {
+    fn read(folder: &Path) -> Self {
+        let model = Model::read(&folder.join("model.toml"), &[]).unwrap();
+        let data = Dataset::open("frames:frames.npz", folder, Split::Test).unwrap();
+        let (batch, labels) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None).unwrap();
+        let code = InputCode::of(Encoding::Frames, data.range(), 0).unwrap();
+        Case {
+            network: Network::read(&model, &folder.join("checkpoint.safetensors")).unwrap().network,
+            inputs: Inputs::new(Encoder::new(code, model.input, 1, 0), batch, model.steps),
+            name: model.name.clone(),
+            folder: folder.into(),
+            model,
+            labels,
+        }
+    }
+
+    fn expected(&self, name: &str) -> ArrayD<f32> {
+        let mut npz = NpzReader::new(File::open(self.folder.join("expected.npz")).unwrap()).unwrap();
+        npz.by_name::<OwnedRepr<f32>, IxDyn>(name).unwrap_or_else(|e| panic!("{}, {name}: {e}", self.name))
+    }
+
+    /// Takes so many steps of SGD; gives the network and the first pass.
+    fn train(&self, steps: usize) -> (Network, PassOutcome) {
+        let plan = ChipPlan::new(&Profile::ideal(&[]).unwrap(), &self.model, self.inputs.encoder.code).unwrap();
+        let setting = Setting { plan: &plan, calibration: None, losses: &[] };
+        let (mut network, recipe) = (self.network.clone(), Recipe::default());
+        let (mut sgd, mut first) = (Sgd::new(&network), None);
+        for _ in 0..steps {
+            let outcome = pass(&setting, &network, &self.inputs, &self.labels, None).unwrap();
+            sgd.step(&mut network, &outcome, &recipe, 0.1);
+            first.get_or_insert(outcome);
+        }
+        (network, first.unwrap())
+    }
+
+    /// Holds a network's tensors to those of a file, each to a tolerance that its largest element may set.
+    fn assert_same(&self, found: &Network, file: &str, tolerance: impl Fn(f32) -> f32) {
+        let found = found.to_checkpoint(&self.model, serde_json::Value::Null);
+        let golden = Checkpoint::read(&self.folder.join(file)).unwrap();
+        for (name, tensor) in &golden.tensors {
+            let (Values::F32(expected), Some(Values::F32(found))) =
+                (&tensor.values, found.tensors.get(name).map(|tensor| &tensor.values))
+            else {
+                panic!("{}: `{name}` of {file} is missing", self.name)
+            };
+            assert_eq!(tensor.shape.iter().product::<usize>(), found.len(), "{}: {name}", self.name);
+            let largest = expected.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+            for (a, b) in expected.iter().zip(found) {
+                let (case, tolerance) = (&self.name, tolerance(largest));
+                assert!((a - b).abs() <= tolerance, "{case}, {file}: `{name}` {b}, expected {a}, largest {largest}");
+            }
+        }
+    }
+}
+
+#[test]
+fn logits_and_spikes_are_the_golden_ones() {
+    for case in cases() {
+        let profile = Profile::ideal(&[]).unwrap();
+        let code = case.inputs.encoder.code;
+        let blueprint = Blueprint::new(&profile, &case.model, &case.network, code, 1).unwrap();
+        let chips = [Chip::program(&blueprint, 0).unwrap()];
+        let outcome = CpuEngine::default().load(&chips).unwrap().run(&case.inputs).unwrap().remove(0);
+        let logits = case.expected("logits");
+        assert_eq!(outcome.logits.shape(), logits.shape(), "{}", case.name);
+        for (a, b) in outcome.logits.iter().zip(&logits) {
+            assert!((a - b).abs() < 1e-4, "{}: logit {a}, expected {b}", case.name);
+        }
+        let spikes: Vec<f32> = outcome.counts.spikes.iter().flatten().map(|count| *count as f32).collect();
+        assert_eq!(spikes, case.expected("spikes").iter().copied().collect::<Vec<_>>(), "{}", case.name);
+    }
+}
+
+#[test]
+fn gradients_are_the_golden_ones() {
+    for case in cases() {
+        let (_, outcome) = case.train(1);
+        // Gradients in the place of what they are of have its names.
+        let mut gradients = case.network.clone();
+        for (layer, gradient) in gradients.layers.iter_mut().zip(outcome.gradients) {
+            layer.rram = gradient.weights;
+            layer.bias.iter_mut().for_each(|bias| *bias = gradient.bias.clone());
+            if let Some(norm) = &mut layer.norm {
+                norm.gamma = gradient.gamma.clone();
+                norm.shift.iter_mut().for_each(|shift| *shift = gradient.shift.clone());
+            }
+        }
+        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it.
+        case.assert_same(&gradients, "gradients.safetensors", |largest| 1e-4 * largest + 1e-9);
+    }
+}
+
+#[test]
+fn tensors_after_two_steps_are_the_golden_ones() {
+    for case in cases() {
+        case.assert_same(&case.train(2).0, "after_sgd.safetensors", |_| 1e-5);
+    }
+}
