@@ -17,13 +17,12 @@ use crosspike::kernels::lookup::Tables;
 use crosspike::kernels::transpose::transpose;
 use crosspike::kernels::{Buffer, Instructions};
 use crosspike::network::pulses::Pulses;
-use crosspike::network::{
-    Batch, Encoder, Encoding, Input, Inputs, Layer, LayerKind, Lif, Model, Network, Neuron, NormKind,
-};
+use crosspike::network::{Batch, Encoder, Encoding, Input, Inputs, Layer, LayerKind, Model, Network, Neuron, NormKind};
 use crosspike::numeric::Shape;
 use crosspike::numeric::grid::round_to_exact_grid;
 use crosspike::numeric::unrolling::{Unrolling, Window};
-use crosspike::profile::{NeuronFormat, Profile};
+use crosspike::plan::LayerPlan;
+use crosspike::profile::Profile;
 use crosspike::train::gradient::inputs::{self, Transposed};
 use crosspike::train::gradient::weights::{Gradient, Source};
 use crosspike::train::gradient::{Currents, DIGITS, LARGEST};
@@ -59,6 +58,7 @@ impl Shaped {
             input,
             window: Window::same(3),
             one_dimensional: false,
+            neuron: Neuron::default(),
             norm: NormKind::Bntt,
             has_bias: false,
             output,
@@ -224,7 +224,8 @@ fn network(criterion: &mut Criterion, roofline: &mut Roofline) {
     let values = STEPS * rows * 32 * 64;
     let sums: Vec<f32> = (0..values).map(|i| 2.0 * number(5, i)).collect();
     let norms = vec![1.0; STEPS * 64];
-    let neurons = Neurons::new(&layer, Lif::of(Neuron::default(), &NeuronFormat::default()), &norms, &norms);
+    let plan = LayerPlan::new(&Profile::default(), layer.clone(), 1, None);
+    let neurons = Neurons::new(&plan, &norms, &norms);
     let mut out = layer.pulses(STEPS);
     let mut fired = vec![0; STEPS];
     let sums = Sums { sums: &sums, block: rows * 32 * LANES, step: rows * 32 * 64, y: 0, rows };

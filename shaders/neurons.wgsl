@@ -1,6 +1,6 @@
 // Leaky integrate-and-fire: src/forward/neurons.rs. A thread scans four columns of one pooling window of one image
 // over all steps, membranes in registers: u = leak*u + (gain*sum + offset), in floats or fixed point; a spike iff u > threshold;
-// then u = u - threshold. The window's spikes are summed before they are written. What does not fill a window at the right and
+// then u = u - threshold; or what other neurons do. The window's spikes are summed before they are written. What does not fill a window at the right and
 // lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.
 // A workgroup's threads are of one image.
 
@@ -34,6 +34,37 @@ fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> 
     return exact - floor((exact - layer.lowest) * layer.inverse_turn) * turn;
 }
 
+// What a neuron that is no plain one keeps from step to step.
+struct State {
+    membrane: vec4<f32>,
+    synaptic: vec4<f32>,
+    adapted: vec4<f32>,
+    fired: vec4<f32>,
+    rest: vec4<f32>,
+}
+
+// A step of it, after which `fired` says where it fired: src/network/lif.rs.
+fn advance_more(old: State, current: vec4<f32>) -> State {
+    var state = old;
+    let x = rounded(layer.input_share * current);
+    state.synaptic = rounded(layer.synaptic_leak * old.synaptic) + x;
+    state.adapted = rounded(layer.adaptation_leak * old.adapted) + old.fired;
+    let threshold = layer.threshold + rounded(layer.adaptation * state.adapted);
+    let integrated = rounded(layer.leak * old.membrane) + state.synaptic;
+    let rests = old.rest > vec4<f32>();
+    let before = select(integrated, old.membrane, rests);
+    let last = select(vec4<f32>(), old.fired, layer.next == 1u);
+    let taken = before - rounded(layer.taken * last);
+    let potential = select(taken, vec4(layer.reset_value), vec4(layer.is_set == 1u) & (last > vec4<f32>()));
+    let fires = (potential > threshold) | (vec4(layer.reached == 1u) & (potential == threshold));
+    state.fired = select(vec4<f32>(), vec4(1.0), fires & !rests);
+    let now = select(state.fired, vec4<f32>(), layer.next == 1u);
+    let after = potential - rounded(layer.taken * now);
+    state.membrane = select(after, vec4(layer.reset_value), vec4(layer.is_set == 1u) & (now > vec4<f32>()));
+    state.rest = select(max(old.rest - 1.0, vec4<f32>()), vec4(layer.refractory), state.fired > vec4<f32>());
+    return state;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -57,6 +88,7 @@ fn main(
     let at = vec2(index / layer.column_words % windows.x, index / layer.column_words / windows.x);
     if (image < run.images && at.y < windows.y) {
         var u = array<vec4<f32>, MOST_WINDOW>();
+        var states = array<State, MOST_WINDOW>();
         let given = sum_steps();
         let size = pixels() * layer.column_words;
         let first = (chip * run.images + image) * given * size + word;
@@ -71,6 +103,11 @@ fn main(
                 let pixel = at * window + vec2(i % window.x, i / window.x);
                 if (i < window.x * window.y && all(pixel < map)) {
                     let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
+                    if (layer.more == 1u) {
+                        states[i] = advance_more(states[i], rounded(norms[norm] * sums[source]) + norms[norm + 1u]);
+                        pulse += vec4<i32>(states[i].fired);
+                        continue;
+                    }
                     let potential = advance(u[i], norms[norm], sums[source], norms[norm + 1u]);
                     let spike = potential > vec4(layer.threshold);
                     u[i] = select(potential, potential - layer.threshold, spike);

@@ -20,7 +20,7 @@ use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::{Loaded, xavier};
-use crate::network::{InputCode, LayerKind, Lif, Model, Network};
+use crate::network::{InputCode, LayerKind, Model, Network};
 use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::{Profile, Scheme, SramInit, TileInputs};
@@ -35,8 +35,6 @@ pub struct Chip {
     pub input: Shape,
     /// Time steps.
     pub steps: usize,
-    /// The neurons' constants and arithmetic.
-    pub neuron: Lif,
     /// What the first layer's inputs are.
     pub code: InputCode,
     /// How inputs drive word lines.
@@ -128,7 +126,7 @@ impl Chip {
 
     fn programmed(blueprint: &Blueprint, plan: &ChipPlan, draw: Option<Draw>) -> Result<Chip> {
         let calibration = blueprint.calibration.as_ref();
-        let ChipPlan { layers, profile, neuron, code, .. } = plan;
+        let ChipPlan { layers, profile, code, .. } = plan;
         let arrays = (0..layers.len()).map(|index| blueprint.arrays(index, draw));
         let mut arrays = arrays.collect::<Result<Vec<Arrays>>>()?;
         if let Some(budget) = profile.sram.budget_bytes {
@@ -145,7 +143,7 @@ impl Chip {
             let (gain, offset) = match plan.spikes() {
                 true => {
                     let (gain, offset) = state.fold(plan.input_unit, blueprint.steps(), plan)?;
-                    neuron.norms(gain, offset)
+                    plan.lif.norms(gain, offset)
                 }
                 false => (vec![], state.bias.clone().unwrap_or_default()),
             };
@@ -155,7 +153,6 @@ impl Chip {
             layers: programmed.collect::<Result<_>>()?,
             input: plan.input(),
             steps: plan.steps(),
-            neuron: *neuron,
             code: *code,
             inputs: profile.tile.inputs,
             sram_bytes,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::crossbar::site::Place;
 use crate::network::code::InputForm;
+use crate::network::neuron::Reset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::plan::place;
 use crate::profile::{
@@ -66,6 +67,18 @@ fn quiet(idle: bool, why: &'static str) -> Option<Reason> {
 /// Of a key that always has its effect, once any layer stands on RRAM.
 fn on_rram(site: &Site) -> Option<Reason> {
     said(!site.on_rram, "no layer stands on RRAM that it would be for (rram.layers)")
+}
+
+/// Of a key of neurons without effect where a model has one step, and this holds.
+fn one_step(site: &Site, is: impl Fn(&Model) -> bool) -> Option<Reason> {
+    let idle = site.model.is_some_and(|model| model.steps == 1 && is(model));
+    said(idle, "model.steps = 1: no potential is kept to a next step")
+}
+
+/// Of a key of neurons that every layer has of its own.
+fn untaken(site: &Site, key: &str) -> Option<Reason> {
+    let idle = site.model.is_some_and(|model| !model.takes_neuron(key, |_| true));
+    said(idle, "every layer of model.layers has its own")
 }
 
 fn always(_: &Site) -> Option<Reason> {
@@ -305,9 +318,40 @@ const RULES: &[(&str, Rule)] = &[
     ("model.input.height", always),
     ("model.input.width", always),
     ("model.neuron.leak", |site| {
-        said(site.model.is_some_and(|model| model.steps == 1), "model.steps = 1: no potential is kept to a next step")
+        let scales = |neuron: &Neuron| neuron.scaled_input;
+        one_step(site, |model| !model.takes_neuron("leak", scales)).or(untaken(site, "leak"))
     }),
-    ("model.neuron.threshold", always),
+    ("model.neuron.threshold", |site| untaken(site, "threshold")),
+    ("model.neuron.reset", |site| one_step(site, |_| true).or(untaken(site, "reset"))),
+    ("model.neuron.reset_at", |site| {
+        // Taken away before or behind a leak of 1, a threshold is the same.
+        let matters = |neuron: &Neuron| match neuron.reset {
+            Reset::None => false,
+            Reset::Subtract => neuron.leak != 1.0,
+            Reset::To(_) => true,
+        };
+        let idle = site.model.is_some_and(|model| !model.takes_neuron("reset_at", matters));
+        one_step(site, |_| true)
+            .or(untaken(site, "reset_at"))
+            .or(said(idle, "a reset behind a leak of 1, or none, is the same at once and later"))
+    }),
+    ("model.neuron.fires", |site| untaken(site, "fires")),
+    ("model.neuron.scaled_input", |site| {
+        let matters = |neuron: &Neuron| neuron.leak != 0.0;
+        let idle = site.model.is_some_and(|model| !model.takes_neuron("scaled_input", matters));
+        untaken(site, "scaled_input").or(said(idle, "model.neuron.leak = 0 scales by 1"))
+    }),
+    ("model.neuron.synaptic_leak", |site| one_step(site, |_| true).or(untaken(site, "synaptic_leak"))),
+    ("model.neuron.adaptation", |site| one_step(site, |_| true).or(untaken(site, "adaptation"))),
+    ("model.neuron.adaptation_leak", |site| {
+        let matters = |neuron: &Neuron| neuron.adaptation > 0.0;
+        let idle = site.model.is_some_and(|model| model.steps == 2 || !model.takes_neuron("adaptation_leak", matters));
+        one_step(site, |_| true).or(untaken(site, "adaptation_leak")).or(said(
+            idle,
+            "model.neuron.adaptation = 0, or no more than two steps: nothing is kept of spikes for long",
+        ))
+    }),
+    ("model.neuron.refractory", |site| one_step(site, |_| true).or(untaken(site, "refractory"))),
     ("model.layers", always),
     ("model.norm", |site| {
         said(site.model.is_some_and(|model| !model.takes_norm()), "every layer of model.layers has a norm of its own")

@@ -123,7 +123,7 @@ fn hash_of_chip(chip: &Chip) -> String {
     let mut hash = Hash::default();
     chip.layers.iter().for_each(|layer| hash.layer(layer));
     hash.i64(&[chip.sram_bytes as i64, chip.write_pulses as i64]);
-    hash.f32(&[chip.neuron.leak, chip.neuron.threshold]);
+    hash.f32(&[chip.layers[0].plan.lif.leak, chip.layers[0].plan.lif.threshold]);
     hash.text()
 }
 

@@ -88,7 +88,7 @@ fn pooled(layer: &ProgrammedLayer) -> Vec<Option<usize>> {
 
 /// Backpropagation through time of the cross-entropy, in f64, from input pulses.
 fn reference(chip: &Chip, input: &Maps, label: usize, spike: &Spike) -> Reference {
-    let (leak, threshold) = (f64::from(chip.neuron.leak), f64::from(chip.neuron.threshold));
+    let (leak, threshold) = (f64::from(chip.layers[0].plan.lif.leak), f64::from(chip.layers[0].plan.lif.threshold));
     let (readout, spiking) = chip.layers.split_last().unwrap();
     let (mut maps, mut potentials, mut spikes) = (vec![input.clone()], Vec::new(), Vec::new());
     for (l, layer) in spiking.iter().enumerate() {

@@ -48,7 +48,11 @@ fn no_tensor_is_dropped_without_a_word() {
         ("leak_mem", scalar(0.9), "`leak_mem` (0.9; the model's neuron.leak is 0.95"),
         ("neurons.0.v_threshold", real(&[1.0, 1.0, 0.5]), "`neurons.0.v_threshold` (0.5;"),
         ("lif1.graded_spikes_factor", scalar(2.0), "`lif1.graded_spikes_factor` (2; expected 1)"),
-        ("lif1.reset_mechanism_val", whole(&[1]), "`lif1.reset_mechanism_val` (1; expected 0)"),
+        (
+            "lif1.reset_mechanism_val",
+            whole(&[1]),
+            "`lif1.reset_mechanism_val` (1; expected 0, neuron.reset of the model",
+        ),
         ("lif1.mem", real(&[0.0, 0.25]), "`lif1.mem` (0.25; expected 0)"),
         ("conv1.bias", real(&[0.0, 0.1]), "`conv1.bias` (0.1; expected 0)"),
         ("bntt1.0.bias", real(&[0.1]), "`bntt1.0.bias` (0.1; expected 0)"),

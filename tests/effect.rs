@@ -92,6 +92,14 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("model.steps", ["1", "2"]),
     ("model.neuron.leak", ["0.5", "0.9"]),
     ("model.neuron.threshold", ["0.5", "1.5"]),
+    ("model.neuron.reset", ["\"subtract\"", "0.0"]),
+    ("model.neuron.reset_at", ["\"spike\"", "\"next\""]),
+    ("model.neuron.fires", ["\"above\"", "\"reached\""]),
+    ("model.neuron.scaled_input", ["false", "true"]),
+    ("model.neuron.synaptic_leak", ["0.0", "0.7"]),
+    ("model.neuron.adaptation", ["0.0", "0.5"]),
+    ("model.neuron.adaptation_leak", ["0.0", "0.9"]),
+    ("model.neuron.refractory", ["0", "1"]),
     ("model.layers", ["[{conv=4}, {pool=2}, {fc=8}]", "[{conv=4}, {fc=8}]"]),
     ("model.classes", ["5", "6"]),
     ("model.norm", ["bntt", "none"]),
@@ -214,6 +222,17 @@ const BASES: &[&[&str]] = &[
     &["rram.weight_bits=4", "layer.conv1.rram.layers=none", "sram.bits=2"],
     &["rram.weight_bits=4", "layer.conv1.sram.bits=3", "layer.conv1.rram.scheme=dorefa", "rram.variation.scale=0"],
     &["model.steps=1", "rram.weight_bits=4"],
+    &["model.neuron.leak=1"],
+    &["model.steps=4", "model.neuron.adaptation=0.5"],
+    &["model.steps=4", "model.neuron.reset=none", "model.neuron.leak=0"],
+    // Currents of eighths meet a threshold of a quarter.
+    &[
+        "model.norm=none",
+        "rram.weight_bits=4",
+        "model.neuron.threshold=0.25",
+        "model.neuron.leak=0.5",
+        "rram.layers=all",
+    ],
     &["model.layers=[{conv=4, norm=\"batch\"}, {fc=8, norm=\"none\"}]"],
 ];
 const MODEL: &str = "name = \"m\"\nsteps = 2\nclasses = 5\ninput = { channels = 2, height = 12, width = 12 }\n\

@@ -119,7 +119,7 @@ impl<'a> Walker<'a> for Forward<'a, '_> {
         let WhiteBox { chip, operands } = self.white_box;
         let layer = &chip.layers[l];
         let folded = (&layer.gain[..], &layer.offset[..]);
-        let mut pass = LayerPass::forward_folded(&layer.plan, chip.neuron, self.sizes, &operands[l], folded, signal);
+        let mut pass = LayerPass::forward_folded(&layer.plan, self.sizes, &operands[l], folded, signal);
         let pulses = pass.pulses();
         self.passes.push(pass);
         Ok(pulses)

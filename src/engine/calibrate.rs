@@ -2,6 +2,7 @@
 //! a converter would see is counted; each layer then takes the range that suits its sums best ([`crate::crossbar::adc`]).
 
 use std::borrow::Borrow;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -142,20 +143,27 @@ impl Sensor {
         vec![Histogram::new(self.wanted.reached, self.wanted.full); self.slices]
     }
 
-    /// Counts what some inputs give.
+    /// Counts what some inputs give: of a convolution an image's, on the thread that has it, of a fully connected layer a batch's.
     fn see(&self, laid: &Laid) {
-        let band = |map: usize| match self.plan.kind {
-            LayerKind::Conv => Band { map, y: 0, rows: self.plan.output.height, maps: 1 },
-            _ => Band { map: 0, y: map, rows: 1, maps: 1 },
-        };
-        let maps = (0..laid.maps()).collect::<Vec<_>>();
-        let group = maps.len().div_ceil(rayon::current_num_threads());
-        maps.par_chunks(group).for_each(|maps| {
+        let count = |maps: Range<usize>| {
             let mut counted = self.none();
-            maps.iter().for_each(|map| self.partials.profile(laid, band(*map), self.plan.columns(), &mut counted));
+            for map in maps {
+                let band = match self.plan.kind {
+                    LayerKind::Conv => Band { map, y: 0, rows: self.plan.output.height, maps: 1 },
+                    _ => Band { map: 0, y: map, rows: 1, maps: 1 },
+                };
+                self.partials.profile(laid, band, self.plan.columns(), &mut counted);
+            }
             let mut histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
             histograms.iter_mut().zip(&counted).for_each(|(all, more)| all.join(more));
-        });
+        };
+        let maps = laid.maps();
+        if self.plan.kind == LayerKind::Conv {
+            // Its thread holds the space that it is laid out in: helping others it might want that a second time.
+            return count(0..maps);
+        }
+        let group = maps.div_ceil(rayon::current_num_threads());
+        (0..maps).into_par_iter().step_by(group).for_each(|first| count(first..maps.min(first + group)));
     }
 
     /// The converters of its slices.

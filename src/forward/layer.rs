@@ -62,14 +62,14 @@ impl<'a> Layer<'a> {
         Layer {
             plan,
             columns: Columns::new(plan, &layer.arrays, kernel),
-            neurons: plan.spikes().then(|| Neurons::new(plan, chip.neuron, &layer.gain, &layer.offset)),
+            neurons: plan.spikes().then(|| Neurons::new(plan, &layer.gain, &layer.offset)),
             fan: fan_out(plan.unrolling(), plan.input.height * plan.input.width),
             steps: chip.steps,
         }
     }
 
-    /// Runs a layer with neurons on the signal of so many images; what each gives. Inputs are shown as they are laid out, with
-    /// the image where they are one image's.
+    /// Runs a layer with neurons on the signal of so many images; what each gives. Inputs are shown as they are laid out: of a
+    /// convolution to the thread that has an image, and that must not wait for others.
     pub fn fire(&self, signal: &Signal, images: usize, see: impl Fn(&Laid) + Sync) -> Vec<Fired> {
         let Some(neurons) = &self.neurons else { return vec![] };
         if self.plan.kind == LayerKind::Conv {

@@ -4,9 +4,11 @@
 use multiversion::multiversion;
 
 use crate::kernels::digits::LANES;
+use crate::network::Lif;
+use crate::network::lif::{More, State};
 use crate::network::pulses::Pulses;
-use crate::network::{Layer, Lif};
 use crate::numeric::Shape;
+use crate::plan::LayerPlan;
 
 /// A layer's neurons.
 pub struct Neurons {
@@ -38,7 +40,7 @@ pub struct Sums<'a> {
 
 impl Neurons {
     /// The neurons of a layer with gains and offsets `[steps, columns]`.
-    pub fn new(plan: &Layer, neuron: Lif, gain: &[f32], offset: &[f32]) -> Self {
+    pub fn new(plan: &LayerPlan, gain: &[f32], offset: &[f32]) -> Self {
         let columns = plan.columns();
         let steps = gain.len() / columns;
         let lanes = |values: &[f32], t: usize, block: usize| {
@@ -50,15 +52,16 @@ impl Neurons {
         };
         let place = (0..columns.div_ceil(LANES)).flat_map(|block| (0..steps).map(move |t| (t, block)));
         let norms = place.map(|(t, b)| [lanes(gain, t, b), lanes(offset, t, b)]).collect();
-        Neurons { neuron, output: plan.output, pool: plan.pool, pooled: plan.pooled(), norms, steps }
+        Neurons { neuron: plan.lif, output: plan.output, pool: plan.pool, pooled: plan.pooled(), norms, steps }
     }
 
     /// Scans some rows of pixels, whole pooling windows: writes their pulses, the number of spikes in each window, to
     /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
     pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-        match self.neuron.fixed {
-            None => scan(self, sums, first, pulses, fired),
-            Some(_) => scan_fixed(self, sums, first, pulses, fired),
+        match self.neuron {
+            Lif { more: Some(more), .. } => scan_more(self, &more, sums, first, pulses, fired),
+            Lif { fixed: Some(_), .. } => scan_fixed(self, sums, first, pulses, fired),
+            _ => scan(self, sums, first, pulses, fired),
         }
     }
 }
@@ -68,34 +71,97 @@ const PIXELS: usize = 16;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn scan(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-    let leak = neurons.neuron.leak;
-    scan_by(neurons, sums, first, pulses, fired, |u, gain, sum, offset| leak * u + (gain * sum + offset));
+    let Lif { leak, threshold, .. } = neurons.neuron;
+    let advance = |u, gain, sum, offset| leak * u + (gain * sum + offset);
+    scan_by(neurons, sums, first, pulses, fired, subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn scan_fixed(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-    let Lif { leak, fixed: Some(fixed), .. } = neurons.neuron else { return };
+    let Lif { leak, threshold, fixed: Some(fixed), .. } = neurons.neuron else { return };
     let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
-    scan_by(neurons, sums, first, pulses, fired, advance);
+    scan_by(neurons, sums, first, pulses, fired, subtracting(threshold, advance));
 }
 
-/// Scans by `advance(membrane, gain, sum, offset)`, the potential after a step.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn scan_more(neurons: &Neurons, more: &More, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+    let constants = (neurons.neuron.leak, neurons.neuron.threshold);
+    let fire = |states: &mut States, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
+        for o in 0..LANES {
+            let mut state = states.get(o);
+            counts[o] += u16::from(state.step(constants, more, gain[o] * sums[o] + offset[o]).spike);
+            states.put(o, state);
+        }
+    };
+    scan_by(neurons, sums, first, pulses, fired, fire);
+}
+
+/// Values of the channels of a block.
+type Lanes = [f32; LANES];
+
+/// What the neurons of a block of channels keep from step to step.
+#[derive(Clone, Copy, Default)]
+pub struct States {
+    membrane: Lanes,
+    synaptic: Lanes,
+    adapted: Lanes,
+    fired: Lanes,
+    rest: Lanes,
+}
+
+impl States {
+    /// That of a channel.
+    #[inline(always)]
+    pub fn get(&self, o: usize) -> State {
+        let States { membrane, synaptic, adapted, fired, rest } = self;
+        State { membrane: membrane[o], synaptic: synaptic[o], adapted: adapted[o], fired: fired[o], rest: rest[o] }
+    }
+
+    /// Sets it.
+    #[inline(always)]
+    pub fn put(&mut self, o: usize, state: State) {
+        self.membrane[o] = state.membrane;
+        self.synaptic[o] = state.synaptic;
+        self.adapted[o] = state.adapted;
+        self.fired[o] = state.fired;
+        self.rest[o] = state.rest;
+    }
+}
+
+/// Takes a step of neurons that fire above a threshold, which a spike takes away, by `advance(membrane, gain, sum, offset)`, the
+/// potential after a step.
 #[inline(always)]
-fn scan_by(
+fn subtracting(
+    threshold: f32,
+    advance: impl Fn(f32, f32, f32, f32) -> f32,
+) -> impl Fn(&mut Lanes, &Lanes, &[Lanes; 2], &mut [u16; LANES]) {
+    move |membrane, sums, [gain, offset], counts| {
+        for o in 0..LANES {
+            let potential = advance(membrane[o], gain[o], sums[o], offset[o]);
+            let spike = potential > threshold;
+            membrane[o] = if spike { potential - threshold } else { potential };
+            counts[o] += u16::from(spike);
+        }
+    }
+}
+
+/// Scans by `fire(state, sums, norms, counts)`, a step of a pixel's block of channels.
+#[inline(always)]
+fn scan_by<S: Copy + Default>(
     neurons: &Neurons,
     sums: Sums,
     first: usize,
     pulses: &mut Pulses,
     fired: &mut [u64],
-    advance: impl Fn(f32, f32, f32, f32) -> f32,
+    fire: impl Fn(&mut S, &Lanes, &[Lanes; 2], &mut [u16; LANES]),
 ) {
-    let Neurons { neuron: Lif { threshold, .. }, output, pool: (high, wide), pooled, steps, .. } = *neurons;
+    let Neurons { output, pool: (high, wide), pooled, steps, .. } = *neurons;
     // Whole windows of a row.
     let chunk = wide * (PIXELS / wide).max(1);
     let windows = chunk / wide;
     let mut totals = vec![[0u32; LANES]; steps];
     let mut counts = vec![[0u16; LANES]; steps * windows];
-    let mut membranes = vec![[0.0f32; LANES]; chunk];
+    let mut states = vec![S::default(); chunk];
     for (block, norms) in neurons.norms.chunks(steps).enumerate() {
         for (window_y, x) in
             (0..sums.rows.div_ceil(high)).flat_map(|y| (0..output.width).step_by(chunk).map(move |x| (y, x)))
@@ -104,18 +170,13 @@ fn scan_by(
             counts.fill([0; LANES]);
             for y in window_y * high..sums.rows.min((window_y + 1) * high) {
                 let from = block * sums.block + (y * output.width + x) * LANES;
-                membranes.fill([0.0; LANES]);
-                for (t, ([gain, offset], counts)) in norms.iter().zip(counts.chunks_mut(windows)).enumerate() {
+                states.fill(S::default());
+                for (t, (norms, counts)) in norms.iter().zip(counts.chunks_mut(windows)).enumerate() {
                     let sums = sums.sums[from + t * sums.step..][..width * LANES].as_chunks::<LANES>().0;
-                    let windows = sums.chunks(wide).zip(membranes.chunks_mut(wide)).zip(counts);
-                    for ((sums, membranes), counts) in windows {
-                        for (sums, membrane) in sums.iter().zip(membranes) {
-                            for o in 0..LANES {
-                                let potential = advance(membrane[o], gain[o], sums[o], offset[o]);
-                                let spike = potential > threshold;
-                                membrane[o] = if spike { potential - threshold } else { potential };
-                                counts[o] += u16::from(spike);
-                            }
+                    let windows = sums.chunks(wide).zip(states.chunks_mut(wide)).zip(counts);
+                    for ((sums, states), counts) in windows {
+                        for (sums, state) in sums.iter().zip(states) {
+                            fire(state, sums, norms, counts);
                         }
                     }
                 }

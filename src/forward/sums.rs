@@ -407,7 +407,7 @@ fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
 mod tests {
     use super::*;
     use crate::network::pulses::Pulses;
-    use crate::network::{LayerKind, NormKind};
+    use crate::network::{LayerKind, Neuron, NormKind};
     use crate::numeric::Shape;
     use crate::numeric::grid::round_to_exact_grid;
     use crate::numeric::unrolling::{Unrolling, Window};
@@ -462,6 +462,7 @@ mod tests {
                 input,
                 window,
                 one_dimensional: false,
+                neuron: Neuron::default(),
                 norm: NormKind::Bntt,
                 has_bias: false,
                 output,

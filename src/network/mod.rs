@@ -14,6 +14,7 @@ pub mod lif;
 pub mod looks;
 pub mod model;
 pub mod names;
+pub mod neuron;
 pub mod pulses;
 pub mod weights;
 
@@ -22,5 +23,6 @@ pub use drive::{Drive, Input};
 pub use encode::{Batch, Encoder, Encoding};
 pub use inputs::Inputs;
 pub use lif::Lif;
-pub use model::{Layer, LayerKind, Model, Neuron, NormKind};
+pub use model::{Layer, LayerKind, Model, NormKind};
+pub use neuron::Neuron;
 pub use weights::Network;

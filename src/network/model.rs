@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convolution::{Connection, Convolution};
+use super::neuron::{Neuron, OwnNeuron, is_default};
 use super::pulses::Pulses;
 use super::{Drive, InputCode};
 use crate::config::Document;
@@ -60,26 +61,6 @@ pub struct Readout {
     pub bias: bool,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// Leaky integrate-and-fire constants, in units of the normalised current. Dimensionless.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Neuron {
-    /// Leak λ: the share of the membrane potential kept from step to step.
-    pub leak: f32,
-    /// Threshold θ.
-    pub threshold: f32,
-}
-
-impl Default for Neuron {
-    fn default() -> Self {
-        Neuron { leak: 0.95, threshold: 1.0 }
-    }
-}
-
 /// One operator, and what stands behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +80,9 @@ struct Item {
     /// The layer's own norm.
     #[serde(skip_serializing_if = "Option::is_none")]
     norm: Option<NormKind>,
+    /// Constants of the layer's own neurons; those that are absent are the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    neuron: Option<OwnNeuron>,
 }
 
 /// What an item does.
@@ -159,6 +143,8 @@ pub struct Layer {
     pub window: Window,
     /// Whether the window has columns alone: then its weights have no rows.
     pub one_dimensional: bool,
+    /// Its neurons.
+    pub neuron: Neuron,
     /// What normalises its sums.
     pub norm: NormKind,
     /// Whether a bias is added to them.
@@ -258,12 +244,8 @@ impl Model {
                 return refuse(key, format!("{value}, expected 1 to {most}"));
             }
         }
-        let Neuron { leak, threshold } = model.neuron;
-        if !(0.0..=1.0).contains(&leak) {
-            return refuse("neuron.leak", format!("{leak}, expected 0 to 1"));
-        }
-        if !(threshold.is_finite() && threshold > 0.0) {
-            return refuse("neuron.threshold", format!("{threshold}, expected a number above 0"));
+        if let Some((key, message)) = model.neuron.fault() {
+            return refuse(&format!("neuron.{key}"), message);
         }
         model.check_layers(document)?;
         Ok(model)
@@ -284,9 +266,13 @@ impl Model {
             let Some(operator) = item.operator() else {
                 return refuse("expected one of `conv`, `conv1d`, `fc` and `pool`");
             };
-            if item.norm.is_some() && matches!(operator, Operator::Pool(_)) {
+            let of_matrix = [("norm", item.norm.is_some()), ("neuron", item.neuron.is_some())];
+            if let Some((key, _)) = of_matrix.iter().find(|(_, set)| *set && matches!(operator, Operator::Pool(_))) {
                 let message = "is of a matrix, and a pool has none; expected it beside `conv`, `conv1d` or `fc`";
-                return Err(document.error(&format!("layers[{i}].norm"), message));
+                return Err(document.error(&format!("layers[{i}].{key}"), message));
+            }
+            if let Some((key, message)) = self.neuron_of(item).fault() {
+                return Err(document.error(&format!("layers[{i}].neuron.{key}"), message));
             }
             let mut weights = 0;
             match operator {
@@ -349,6 +335,15 @@ impl Model {
         Ok(())
     }
 
+    /// Whether this is so of any layer's neurons, among those that take the model's value at a key of `neuron`.
+    pub fn takes_neuron(&self, key: &str, is: impl Fn(&Neuron) -> bool) -> bool {
+        let takes = |item: &&Item| {
+            let own = serde_json::to_value(item.neuron).unwrap_or_default();
+            item.pool.is_none() && own.get(key).is_none()
+        };
+        self.layers.iter().filter(takes).any(|item| is(&self.neuron_of(item)))
+    }
+
     /// Whether any layer takes the norm of those that do not say otherwise.
     pub fn takes_norm(&self) -> bool {
         self.layers.iter().any(|item| item.pool.is_none() && item.norm.is_none())
@@ -370,11 +365,11 @@ impl Model {
         };
         for item in &self.layers {
             let next = self.behind(&layers);
-            let norm = item.norm.unwrap_or(self.norm);
+            let (norm, neuron) = (item.norm.unwrap_or(self.norm), self.neuron_of(item));
             match item.operator() {
                 Some(Operator::Fc(Connection { width, bias })) => {
                     let layer = connect(&layers, LayerKind::Fc, width);
-                    layers.push(Layer { norm, has_bias: bias, ..layer });
+                    layers.push(Layer { norm, neuron, has_bias: bias, ..layer });
                 }
                 Some(Operator::Pool(pool)) => {
                     if let Some(last) = layers.last_mut() {
@@ -389,7 +384,7 @@ impl Model {
                     let [height, width] = window.output(next.input.height, next.input.width).unwrap_or_default();
                     let output = Shape { channels: convolution.channels, height, width };
                     let (name, kind, has_bias) = (format!("conv{convs}"), LayerKind::Conv, convolution.bias());
-                    layers.push(Layer { name, kind, window, one_dimensional, norm, has_bias, output, ..next });
+                    layers.push(Layer { name, kind, window, one_dimensional, neuron, norm, has_bias, output, ..next });
                 }
                 None => {}
             }
@@ -397,6 +392,10 @@ impl Model {
         let readout = connect(&layers, LayerKind::Readout, self.classes);
         layers.push(Layer { has_bias: self.readout.bias, ..readout });
         layers
+    }
+
+    fn neuron_of(&self, item: &Item) -> Neuron {
+        item.neuron.map_or(self.neuron, |own| own.in_model(self.neuron))
     }
 
     /// A layer behind others, as yet without a name and outputs of its own.
@@ -407,6 +406,7 @@ impl Model {
             input: layers.last().map_or(self.input, Layer::pooled),
             window: Window::same(1),
             one_dimensional: false,
+            neuron: self.neuron,
             norm: NormKind::None,
             has_bias: false,
             output: self.input,

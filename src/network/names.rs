@@ -16,6 +16,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Layer, LayerKind, Model, NormKind};
+use super::neuron::{Neuron, Reset};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
 
@@ -46,10 +47,11 @@ const SHIFT: &str = "bias";
 const LEAKS: [&str; 5] = ["beta", "leak", "leak_mem", "decay", "leaky"];
 /// Names of the threshold.
 const THRESHOLDS: [&str; 5] = ["threshold", "thresh", "v_threshold", "v_th", "vth"];
-/// Of snnTorch: what multiplies a spike, and how a neuron is reset; and names of potentials and currents before the first step. All
+/// Of snnTorch: what multiplies a spike; and names of potentials and currents before the first step. All
 /// have one value that is this simulator's own.
-const OTHERS: [(&str, f64); 5] =
-    [("graded_spikes_factor", 1.0), ("reset_mechanism_val", 0.0), ("mem", 0.0), ("syn", 0.0), ("bias", 0.0)];
+const OTHERS: [(&str, f64); 4] = [("graded_spikes_factor", 1.0), ("mem", 0.0), ("syn", 0.0), ("bias", 0.0)];
+/// snnTorch's name of how a neuron is reset: 0 subtracts, 1 is to zero, 2 none.
+const RESET: &str = "reset_mechanism_val";
 
 /// Words in the names of what networks compute with.
 const MEANINGFUL: [&str; 22] = [
@@ -235,15 +237,31 @@ fn has_meaning(name: &str) -> bool {
 fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) -> Option<Meaning> {
     let last = name.rsplit('.').next().unwrap_or(name);
     let of = |words: &[&str]| words.iter().any(|word| last.eq_ignore_ascii_case(word));
-    let neuron = model.neuron;
-    let (expected, what) = match () {
-        () if of(&LEAKS) => {
-            (f64::from(neuron.leak), format!("the model's neuron.leak is {}, for every layer", neuron.leak))
+    let layers = model.layers();
+    let neurons = || layers.iter().filter(|layer| layer.spikes()).map(|layer| layer.neuron);
+    // The value that all layers have; where they differ, a name does not say which is meant.
+    let common = |key: &str, of: &dyn Fn(&Neuron) -> f64| {
+        let first = neurons().next().as_ref().map_or(0.0, of);
+        match neurons().all(|neuron| of(&neuron) == first) {
+            true => (first, format!("the model's neuron.{key} is {}, for every layer", first as f32)),
+            false => (f64::NAN, format!("the model's layers differ in neuron.{key}")),
         }
-        () if of(&THRESHOLDS) => (
-            f64::from(neuron.threshold),
-            format!("the model's neuron.threshold is {}, for every layer", neuron.threshold),
-        ),
+    };
+    let (expected, what) = match () {
+        () if of(&LEAKS) => common("leak", &|neuron| f64::from(neuron.leak)),
+        () if of(&THRESHOLDS) => common("threshold", &|neuron| f64::from(neuron.threshold)),
+        () if last == RESET => {
+            let (expected, _) = common("reset", &|neuron| match neuron.reset {
+                Reset::Subtract => 0.0,
+                Reset::To(0.0) => 1.0,
+                Reset::None => 2.0,
+                Reset::To(_) => f64::NAN,
+            });
+            (
+                expected,
+                format!("expected {expected}, neuron.reset of the model; 0 subtracts, 1 sets to zero, 2 does nothing"),
+            )
+        }
         () => {
             let (_, expected) = OTHERS.iter().find(|(word, _)| *word == last)?;
             (*expected, format!("expected {expected}"))

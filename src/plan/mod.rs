@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::crossbar::site::{Place, Site};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
 use crate::profile::{Layers, Profile};
@@ -20,8 +20,6 @@ pub struct ChipPlan {
     pub profile: Profile,
     /// The network's shape.
     pub model: Model,
-    /// The neurons' constants and arithmetic.
-    pub neuron: Lif,
     /// What the first layer's inputs are.
     pub code: InputCode,
 }
@@ -33,6 +31,8 @@ pub struct LayerPlan {
     pub layer: Layer,
     /// Where its matrix stands, and on what.
     pub site: Site,
+    /// The neurons' constants and arithmetic.
+    pub lif: Lif,
     /// What its inputs are.
     pub source: Input,
     /// The value of one integer of the input.
@@ -44,6 +44,14 @@ impl Deref for LayerPlan {
 
     fn deref(&self) -> &Layer {
         &self.layer
+    }
+}
+
+/// The error with the layer that it is about.
+fn of_layer(error: Error, layer: &Layer) -> Error {
+    match error {
+        Error::Mismatch(message) => Error::Mismatch(format!("`{}`: {message}", layer.name)),
+        other => other,
     }
 }
 
@@ -65,17 +73,13 @@ impl ChipPlan {
     pub fn new(profile: &Profile, model: &Model, code: impl Into<InputCode>) -> Result<Self> {
         let (code, layers) = (code.into(), model.layers());
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
-        Lif::check(model.neuron, &profile.neuron)?;
+        let spiking = || layers.iter().filter(|layer| layer.spikes());
+        spiking()
+            .try_for_each(|layer| Lif::check(layer.neuron, &profile.neuron).map_err(|error| of_layer(error, layer)))?;
         let layers = layers.into_iter().enumerate();
         let code_of = |index: usize| (index == 0).then_some(code);
         let layers = layers.map(|(index, layer)| Arc::new(LayerPlan::new(profile, layer, index, code_of(index))));
-        Ok(ChipPlan {
-            layers: layers.collect(),
-            profile: profile.clone(),
-            model: model.clone(),
-            neuron: Lif::of(model.neuron, &profile.neuron),
-            code,
-        })
+        Ok(ChipPlan { layers: layers.collect(), profile: profile.clone(), model: model.clone(), code })
     }
 
     /// The same network on other hardware.
@@ -128,7 +132,13 @@ impl LayerPlan {
             drive: layer.drive(code),
         };
         let input_unit = code.map_or(layer.input_unit(), |code| code.unit);
-        LayerPlan { source: if code.is_some() { Input::Encoded } else { Input::Pulses }, input_unit, site, layer }
+        LayerPlan {
+            lif: Lif::of(layer.neuron, &profile.neuron),
+            source: if code.is_some() { Input::Encoded } else { Input::Pulses },
+            input_unit,
+            site,
+            layer,
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Mod
         let place = document.locate(&format!("layer.{name}"));
         profile.check_layers(known.iter().copied()).map_err(place)?;
     }
-    Lif::check(model.neuron, &profile.neuron).map_err(document.locate("neuron"))?;
+    let neurons = layers.iter().filter(|layer| layer.spikes()).map(|layer| Lif::check(layer.neuron, &profile.neuron));
+    neurons.collect::<Result<()>>().map_err(document.locate("neuron"))?;
     match &profile.sram.init {
         SramInit::Checkpoint(file) if profile.has_companions() && !Path::new(file).is_file() => {
             Err(document.error("sram.init", format!("{file} is no file; expected a checkpoint")))

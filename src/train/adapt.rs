@@ -186,7 +186,7 @@ impl<'a> Adaptation<'a> {
     fn with(states: Vec<LayerWeights>, mut chip: Chip) -> Result<Chip> {
         for (layer, state) in chip.layers.iter_mut().zip(states) {
             let (gain, offset) = state.fold(layer.plan.input_unit, chip.steps, &layer.plan)?;
-            (layer.gain, layer.offset) = chip.neuron.norms(gain, offset);
+            (layer.gain, layer.offset) = layer.plan.lif.norms(gain, offset);
         }
         Ok(chip)
     }
@@ -227,8 +227,7 @@ struct Seeing<'a> {
 impl<'a> Walker<'a> for Seeing<'_> {
     fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
         let (plan, sizes) = (&self.chip.layers[l].plan, (self.images, self.chip.steps));
-        let (mut pass, statistics) =
-            LayerPass::forward(plan, self.chip.neuron, sizes, &self.operands[l], self.states[l], signal)?;
+        let (mut pass, statistics) = LayerPass::forward(plan, sizes, &self.operands[l], self.states[l], signal)?;
         let running = statistics.iter().flat_map(|statistics| statistics.running());
         for (sums, values) in self.sums[l].iter_mut().zip(running) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));

@@ -27,7 +27,7 @@ use crate::monitor::checkpoint;
 use crate::network::code::DIGIT_BITS;
 use crate::network::pulses::Pulses;
 use crate::network::weights::LayerWeights;
-use crate::network::{Layer, LayerKind, Lif};
+use crate::network::{Layer, LayerKind};
 use crate::numeric::larger;
 use crate::plan::LayerPlan;
 
@@ -179,8 +179,7 @@ impl<'a> LayerPass<'a> {
     /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics, where the layer has norms: then
     /// it gives those.
     pub fn forward(
-        plan: &'a Layer,
-        neuron: Lif,
+        plan: &'a LayerPlan,
         (images, steps): (usize, usize),
         operands: &'a Operands,
         state: &LayerWeights,
@@ -205,16 +204,15 @@ impl<'a> LayerPass<'a> {
                 })
                 .unzip(),
         };
-        let (gain, offset) = neuron.norms(gain, offset);
-        let neurons = Neurons::new(plan, neuron, &gain, &offset);
+        let (gain, offset) = plan.lif.norms(gain, offset);
+        let neurons = Neurons::new(plan, &gain, &offset);
         let pass = LayerPass { plan, geometry, operands, signal, currents, neurons };
         Ok((pass, statistics.map(|(_, statistics)| statistics)))
     }
 
     /// The same with fixed gains and offsets, `[steps, columns]`.
     pub fn forward_folded(
-        plan: &'a Layer,
-        neuron: Lif,
+        plan: &'a LayerPlan,
         (images, steps): (usize, usize),
         operands: &'a Operands,
         (gain, offset): (&[f32], &[f32]),
@@ -222,7 +220,7 @@ impl<'a> LayerPass<'a> {
     ) -> Self {
         let geometry = Geometry::of(plan, images, steps);
         let (currents, _) = currents(&signal, plan, operands, geometry);
-        let neurons = Neurons::new(plan, neuron, gain, offset);
+        let neurons = Neurons::new(plan, gain, offset);
         LayerPass { plan, geometry, operands, signal, currents, neurons }
     }
 

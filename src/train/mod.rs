@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::memory;
 use crate::monitor::Monitor;
 use crate::network::companion::CompanionWeights;
-use crate::network::{InputCode, Layer, Lif, Model, Network, NormKind};
+use crate::network::{InputCode, Layer, Model, Network, NormKind};
 use crate::output::{self, OutputFolder};
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
@@ -70,8 +70,7 @@ impl Trainer<'_> {
     /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.
     pub fn check(&self) -> Result<()> {
         check_fit(self.data, self.model)?;
-        self.profile.check_layers(self.model.layers().iter().map(|layer| layer.name.as_str()))?;
-        Lif::check(self.model.neuron, &self.profile.neuron)?;
+        ChipPlan::new(self.profile, self.model, self.inputs)?;
         if self.recipe.stage == Stage::Sram && self.profile.any(|_, sram| sram.threshold > 0.0) {
             let message = "sram.threshold prunes arrays that are finished; expected `prune.threshold` in training";
             return Err(Error::Mismatch(message.into()));

@@ -8,9 +8,10 @@ use multiversion::multiversion;
 
 use super::currents::Geometry;
 use super::norm::Moments;
-use crate::forward::neurons::Neurons;
+use crate::forward::neurons::{Neurons, States};
 use crate::kernels::digits::LANES;
-use crate::network::lif::Fixed;
+use crate::network::Lif;
+use crate::network::lif::{Fixed, More};
 use crate::numeric::larger;
 
 /// Height of the triangle surrogate.
@@ -37,9 +38,10 @@ pub fn through_neurons(
     gradient: Option<&[f32]>,
     dz: &mut [f32],
 ) -> Scanned {
-    match neurons.neuron.fixed {
-        None => through_floats(neurons, means, geometries, currents, gradient, dz),
-        Some(fixed) => through_fixed(neurons, fixed, means, geometries, currents, gradient, dz),
+    match neurons.neuron {
+        Lif { more: Some(more), .. } => through_more(neurons, &more, means, geometries, currents, gradient, dz),
+        Lif { fixed: Some(fixed), .. } => through_fixed(neurons, fixed, means, geometries, currents, gradient, dz),
+        _ => through_floats(neurons, means, geometries, currents, gradient, dz),
     }
 }
 
@@ -53,7 +55,8 @@ fn through_floats(
     dz: &mut [f32],
 ) -> Scanned {
     let leak = neurons.neuron.leak;
-    through_by(neurons, means, geometries, currents, gradient, dz, |u, gain, x, offset| leak * u + (gain * x + offset))
+    let advance = |u, gain, x, offset| leak * u + (gain * x + offset);
+    through_by(neurons, means, geometries, currents, gradient, dz, &Plain::new(neurons.neuron, advance))
 }
 
 /// The same straight through the roundings of fixed point.
@@ -69,57 +72,188 @@ fn through_fixed(
 ) -> Scanned {
     let leak = neurons.neuron.leak;
     let advance = |u, gain, x, offset| fixed.advance(leak, u, gain, x, offset);
-    through_by(neurons, means, geometries, currents, gradient, dz, advance)
+    through_by(neurons, means, geometries, currents, gradient, dz, &Plain::new(neurons.neuron, advance))
+}
+
+/// The same of neurons that are no plain ones.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn through_more(
+    neurons: &Neurons,
+    more: &More,
+    means: &[[f32; LANES]],
+    geometries: (Geometry, Geometry),
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    let Lif { leak, threshold, .. } = neurons.neuron;
+    let steps = Unplain { constants: (leak, threshold), more, inverse: 1.0 / threshold };
+    through_by(neurons, means, geometries, currents, gradient, dz, &steps)
+}
+
+/// The steps of a neuron, forward, and what gradients pass on the way back.
+trait Steps {
+    /// What a block of channels keeps from step to step.
+    type State: Copy + Default;
+    /// What a step keeps for the way back.
+    type Kept: Copy + Default;
+    /// What gradients carry to the step before.
+    type Carried: Copy + Default;
+
+    /// A step on currents under norms.
+    fn forward(&self, state: &mut Self::State, norms: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Self::Kept;
+
+    /// ∂z of a step, channel `o`, from ∂loss/∂spike.
+    fn back(&self, kept: &Self::Kept, carried: &mut Self::Carried, o: usize, spike: f32) -> f32;
+}
+
+/// A leaky neuron that fires above its threshold, which a spike takes away at once.
+struct Plain<F> {
+    leak: f32,
+    threshold: f32,
+    inverse: f32,
+    advance: F,
+}
+
+impl<F: Fn(f32, f32, f32, f32) -> f32> Plain<F> {
+    #[inline(always)]
+    fn new(neuron: Lif, advance: F) -> Self {
+        let Lif { leak, threshold, .. } = neuron;
+        Plain { leak, threshold, inverse: 1.0 / threshold, advance }
+    }
+}
+
+impl<F: Fn(f32, f32, f32, f32) -> f32> Steps for Plain<F> {
+    type State = [f32; LANES];
+    type Kept = [f32; LANES];
+    type Carried = [f32; LANES];
+
+    #[inline(always)]
+    fn forward(
+        &self,
+        membrane: &mut [f32; LANES],
+        [gain, offset]: &[[f32; LANES]; 2],
+        x: &[f32; LANES],
+    ) -> [f32; LANES] {
+        let mut potential = [0.0; LANES];
+        for o in 0..LANES {
+            let u = (self.advance)(membrane[o], gain[o], x[o], offset[o]);
+            potential[o] = u;
+            membrane[o] = if u > self.threshold { u - self.threshold } else { u };
+        }
+        potential
+    }
+
+    #[inline(always)]
+    fn back(&self, potential: &[f32; LANES], carried: &mut [f32; LANES], o: usize, spike: f32) -> f32 {
+        let v = potential[o] * self.inverse - 1.0;
+        let slope = SURROGATE * self.inverse * (1.0 - v.abs()).max(0.0);
+        carried[o] = spike * slope + self.leak * carried[o];
+        carried[o]
+    }
+}
+
+/// A neuron with all that [`More`] has. Resets and adaptation are outside the gradient.
+struct Unplain<'a> {
+    /// Leak and threshold.
+    constants: (f32, f32),
+    more: &'a More,
+    inverse: f32,
+}
+
+/// What a step of such neurons keeps: the surrogate's slope, and the shares of the potential's gradient that pass on.
+#[derive(Clone, Copy, Default)]
+struct Passing {
+    /// ∂spike/∂potential.
+    slope: [f32; LANES],
+    /// To the potential, from what the next step begins with.
+    kept: [f32; LANES],
+    /// To what the step before left, from the potential.
+    before: [f32; LANES],
+    /// To the step's synaptic current, from the potential.
+    input: [f32; LANES],
+}
+
+/// What gradients carry: of what a step leaves of the potential, and of its synaptic current.
+#[derive(Clone, Copy, Default)]
+struct Carried {
+    membrane: [f32; LANES],
+    synaptic: [f32; LANES],
+}
+
+impl Steps for Unplain<'_> {
+    type State = States;
+    type Kept = Passing;
+    type Carried = Carried;
+
+    #[inline(always)]
+    fn forward(&self, states: &mut States, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Passing {
+        let mut passing = Passing::default();
+        for o in 0..LANES {
+            let mut state = states.get(o);
+            let last = state.fired;
+            let stepped = state.step(self.constants, self.more, gain[o] * x[o] + offset[o]);
+            states.put(o, state);
+            let v = (stepped.potential - stepped.threshold) * self.inverse;
+            let slope = SURROGATE * self.inverse * (1.0 - v.abs()).max(0.0);
+            let is_set = |fired: f32| if self.more.is_set { 1.0 - fired } else { 1.0 };
+            let integrated = if self.more.next { is_set(last) } else { 1.0 };
+            passing.slope[o] = if stepped.rests { 0.0 } else { slope };
+            passing.kept[o] = if self.more.next { 1.0 } else { is_set(state.fired) };
+            passing.before[o] = if stepped.rests { integrated } else { self.constants.0 * integrated };
+            passing.input[o] = if stepped.rests { 0.0 } else { integrated };
+        }
+        passing
+    }
+
+    #[inline(always)]
+    fn back(&self, passing: &Passing, carried: &mut Carried, o: usize, spike: f32) -> f32 {
+        let d = spike * passing.slope[o] + passing.kept[o] * carried.membrane[o];
+        carried.membrane[o] = passing.before[o] * d;
+        carried.synaptic[o] = passing.input[o] * d + self.more.synaptic_leak * carried.synaptic[o];
+        self.more.input * carried.synaptic[o]
+    }
 }
 
 #[inline(always)]
-fn through_by(
+fn through_by<N: Steps>(
     neurons: &Neurons,
     means: &[[f32; LANES]],
     (geometry, pooled): (Geometry, Geometry),
     currents: &[f32],
     gradient: Option<&[f32]>,
     dz: &mut [f32],
-    advance: impl Fn(f32, f32, f32, f32) -> f32,
+    neuron: &N,
 ) -> Scanned {
     let Geometry { steps, blocks, width, .. } = geometry;
-    let (leak, threshold) = (neurons.neuron.leak, neurons.neuron.threshold);
-    let inverse = 1.0 / threshold;
-    let height = SURROGATE * inverse;
     let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
     let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
-    let mut potentials = vec![[0.0f32; LANES]; steps * PIXELS];
-    let mut state = [[0.0f32; LANES]; PIXELS];
+    let mut kept = vec![N::Kept::default(); steps * PIXELS];
+    let (mut states, mut carried) = ([N::State::default(); PIXELS], [N::Carried::default(); PIXELS]);
     for (block, y) in (0..blocks).flat_map(|block| (0..geometry.height).map(move |y| (block, y))) {
         let norms = &neurons.norms[block * steps..][..steps];
         let [mut largest_dz, mut largest_x] = largest[block];
         for x in (0..width).step_by(PIXELS) {
             let pixels = PIXELS.min(width - x);
             let at = block * geometry.block() + (y * width + x) * LANES;
-            state.fill([0.0; LANES]);
-            for (t, potentials) in potentials.chunks_mut(PIXELS).enumerate() {
+            states.fill(N::State::default());
+            for (t, kept) in kept.chunks_mut(PIXELS).enumerate() {
                 let currents = currents[t * geometry.step() + at..][..pixels * LANES].as_chunks::<LANES>().0;
-                let [gain, offset] = &norms[t];
-                for ((current, potential), membrane) in currents.iter().zip(potentials).zip(&mut state) {
-                    for o in 0..LANES {
-                        let u = advance(membrane[o], gain[o], current[o], offset[o]);
-                        potential[o] = u;
-                        membrane[o] = if u > threshold { u - threshold } else { u };
-                    }
+                for ((current, kept), state) in currents.iter().zip(kept).zip(&mut states) {
+                    *kept = neuron.forward(state, &norms[t], current);
                 }
             }
-            // From here on the state is the gradient that steps carry to the one before.
-            state.fill([0.0; LANES]);
+            carried.fill(N::Carried::default());
             let row = y / neurons.pool.0;
-            for (t, potentials) in potentials.chunks(PIXELS).enumerate().rev() {
+            for (t, kept) in kept.chunks(PIXELS).enumerate().rev() {
                 let here = t * geometry.step() + at;
                 let currents = currents[here..][..pixels * LANES].as_chunks::<LANES>().0;
                 let out = dz[here..][..pixels * LANES].as_chunks_mut::<LANES>().0;
                 let mean = &means[block * steps + t];
                 // Runs are short: their sums in f32 lose nothing that matters, and are then added in f64.
                 let [mut sum, mut product] = [[0.0f32; LANES]; 2];
-                let lanes = currents.iter().zip(out).zip(potentials).zip(&mut state).enumerate();
-                for (i, (((current, out), potential), carried)) in lanes {
+                let lanes = currents.iter().zip(out).zip(kept).zip(&mut carried).enumerate();
+                for (i, (((current, out), kept), carried)) in lanes {
                     let column = (x + i) / neurons.pool.1;
                     let source = t * pooled.step() + block * pooled.block() + (row * pooled.width + column) * LANES;
                     let inside = row < pooled.height && column < pooled.width;
@@ -129,11 +263,8 @@ fn through_by(
                         Some(_) => [0.0; LANES],
                     };
                     for o in 0..LANES {
-                        let v = potential[o] * inverse - 1.0;
-                        let slope = height * (1.0 - v.abs()).max(0.0);
-                        let d = spike[o] * slope + leak * carried[o];
+                        let d = neuron.back(kept, carried, o, spike[o]);
                         let distance = current[o] - mean[o];
-                        carried[o] = d;
                         out[o] = d;
                         sum[o] += d;
                         product[o] += d * distance;

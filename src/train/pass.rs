@@ -27,7 +27,7 @@ use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::pulses::Pulses;
 use crate::network::weights::LayerWeights;
-use crate::network::{Inputs, Layer, Lif, Model, Network};
+use crate::network::{Inputs, Layer, Model, Network};
 use crate::numeric::largest;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
@@ -85,22 +85,15 @@ pub fn pass(
     labels: &[u32],
     draw: Option<Draw>,
 ) -> Result<PassOutcome> {
-    let ChipPlan { layers, neuron, code, .. } = setting.plan;
+    let ChipPlan { layers, code, .. } = setting.plan;
     if inputs.encoder.code != *code {
         let message = format!("the plan is of inputs {code:?}, and the batch has {:?}", inputs.encoder.code);
         return Err(Error::Mismatch(message));
     }
     let operands = (0..layers.len()).map(|l| operands(setting, network, l, draw)).collect::<Result<Vec<_>>>()?;
     let (images, steps, last) = (inputs.batch.len(), setting.plan.steps(), layers.len() - 1);
-    let mut forward = Forward {
-        layers,
-        neuron: *neuron,
-        network,
-        operands: &operands,
-        sizes: (images, steps),
-        passes: vec![],
-        statistics: vec![],
-    };
+    let mut forward =
+        Forward { layers, network, operands: &operands, sizes: (images, steps), passes: vec![], statistics: vec![] };
     let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
     let Forward { passes, statistics, .. } = forward;
     let bias = network.layers[last].bias.as_deref();
@@ -142,7 +135,6 @@ fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) 
 /// A walk that keeps what the way back needs, and normalises with the batch's statistics.
 struct Forward<'a> {
     layers: &'a [Arc<LayerPlan>],
-    neuron: Lif,
     network: &'a Network,
     operands: &'a [Operands],
     /// Images and steps.
@@ -154,8 +146,7 @@ struct Forward<'a> {
 impl<'a> Walker<'a> for Forward<'a> {
     fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
         let state = &self.network.layers[l];
-        let (mut pass, batch) =
-            LayerPass::forward(&self.layers[l], self.neuron, self.sizes, &self.operands[l], state, signal)?;
+        let (mut pass, batch) = LayerPass::forward(&self.layers[l], self.sizes, &self.operands[l], state, signal)?;
         let pulses = pass.pulses();
         self.passes.push(pass);
         self.statistics.push(batch);

@@ -11,7 +11,7 @@ use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::engine::evaluate::{ChipResult, Evaluation, read_batch};
 use crosspike::engine::fallback::WithFallback;
 use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
@@ -37,6 +37,7 @@ pub const TESTS: &[crate::Test] = &crate::tests![
     behind_converters_every_chip_does_what_it_does_on_the_cpu,
     a_series_of_more_chips_than_a_load_takes_is_the_cpus,
     an_input_without_a_pulse_is_the_cpus,
+    golden_networks_do_what_they_do_on_the_cpu,
     logits_and_counts_are_the_cpus,
     small_limits_split_the_work_and_change_nothing,
     logits_after_every_step_and_events_of_every_image_are_the_cpus,
@@ -408,6 +409,34 @@ fn an_input_without_a_pulse_is_the_cpus() {
             assert_eq!(run(&gpu, &chip, &encoder, &batch), expected);
         }
     }
+}
+
+fn golden_networks_do_what_they_do_on_the_cpu() {
+    let gpu = gpu();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
+    let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let cells = ["rram.layers=all", "rram.weight_bits=4", "rram.model=cell", "rram.cell.g_max_us=50"];
+    let varied = [&cells[..], &["rram.variation.kind=lognormal", "rram.variation.sigma=0.1"]].concat();
+    let behind = [&varied[..], &["adc.bits=7", "tile.rows=20", "sram.bits=3", "sram.init=residual"]].concat();
+    let read = [&varied[..], &["rram.read.sigma=0.05", "wires.word_ohm=2", "wires.bit_ohm=2"]].concat();
+    let mut compared = 0;
+    for folder in folders {
+        let model = Model::read(&folder.join("model.toml"), &[]).unwrap();
+        let network = Network::read(&model, &folder.join("checkpoint.safetensors")).unwrap().network;
+        let data = Dataset::open("frames:frames.npz", &folder, Split::Test).unwrap();
+        let (batch, _) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None).unwrap();
+        let code = InputCode::of(Encoding::Frames, data.range(), 0).unwrap();
+        let inputs = Inputs::new(Encoder::new(code, model.input, 1, 0), batch, model.steps);
+        for keys in [&[][..], &varied, &behind, &read] {
+            let profile = profile(keys);
+            let blueprint = Blueprint::new(&profile, &model, &network, code, 1).unwrap();
+            let chips: Vec<Chip> = (0..2).map(|index| Chip::program(&blueprint, index).unwrap()).collect();
+            let on = |engine: &dyn Engine| engine.load(&chips).unwrap().run_keeping(&inputs, Keep::Every).unwrap();
+            assert_eq!(on(&gpu), on(&CpuEngine::default()), "{} {keys:?}", model.name);
+            compared += 1;
+        }
+    }
+    assert!(compared >= 4 * 7);
 }
 
 fn logits_and_counts_are_the_cpus() {

@@ -10,7 +10,7 @@ use crate::chip::{Chip, ProgrammedLayer};
 use crate::crossbar::converted::{Adder, Converted};
 use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
-use crate::network::Layer as Plan;
+use crate::network::{Layer as Plan, Lif};
 use crate::numeric::unrolling::{Unrolling, Window};
 use crate::profile::TileInputs;
 use bytemuck::Zeroable;
@@ -155,22 +155,41 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         window_width: plan.pool.1 as u32,
         scan_height: scan.0 as u32,
         scan_width: scan.1 as u32,
-        leak: chip.neuron.leak,
-        threshold: chip.neuron.threshold,
-        fixed: u32::from(chip.neuron.fixed.is_some()),
-        floors: u32::from(chip.neuron.fixed.is_some_and(|fixed| fixed.floors)),
-        wraps: u32::from(chip.neuron.fixed.is_some_and(|fixed| fixed.wraps)),
-        scale: chip.neuron.fixed.map_or(1.0, |fixed| fixed.scale),
-        membrane_unit: chip.neuron.fixed.map_or(1.0, |fixed| 1.0 / fixed.scale),
-        inverse_turn: chip.neuron.fixed.map_or(0.0, |fixed| -0.5 / fixed.lowest),
-        lowest: chip.neuron.fixed.map_or(0.0, |fixed| fixed.lowest),
-        highest: chip.neuron.fixed.map_or(0.0, |fixed| fixed.highest),
+        leak: plan.lif.leak,
+        threshold: plan.lif.threshold,
+        fixed: u32::from(plan.lif.fixed.is_some()),
+        floors: u32::from(plan.lif.fixed.is_some_and(|fixed| fixed.floors)),
+        wraps: u32::from(plan.lif.fixed.is_some_and(|fixed| fixed.wraps)),
+        scale: plan.lif.fixed.map_or(1.0, |fixed| fixed.scale),
+        membrane_unit: plan.lif.fixed.map_or(1.0, |fixed| 1.0 / fixed.scale),
+        inverse_turn: plan.lif.fixed.map_or(0.0, |fixed| -0.5 / fixed.lowest),
+        lowest: plan.lif.fixed.map_or(0.0, |fixed| fixed.lowest),
+        highest: plan.lif.fixed.map_or(0.0, |fixed| fixed.highest),
         rows: plan.rows() as u32,
         positions: (plan.rows() / plan.input.channels) as u32,
         channel_words: plan.input.channels.div_ceil(LANES) as u32,
         as_pulses: u32::from(chip.inputs == TileInputs::Pulses),
         chip_words: vectors(&chip.layers[index]) as u32,
-        ..next_window(chip, index, converters(&chip.layers[index]))
+        ..next_window(chip, index, neurons(plan.lif, converters(&chip.layers[index])))
+    }
+}
+
+/// The settings with what neurons do that are no plain ones.
+fn neurons(lif: Lif, settings: Layer) -> Layer {
+    let Some(more) = lif.more else { return settings };
+    Layer {
+        more: 1,
+        input_share: more.input,
+        synaptic_leak: more.synaptic_leak,
+        adaptation: more.adaptation,
+        adaptation_leak: more.adaptation_leak,
+        taken: more.taken,
+        reset_value: more.value,
+        is_set: u32::from(more.is_set),
+        next: u32::from(more.next),
+        reached: u32::from(more.reached),
+        refractory: more.refractory,
+        ..settings
     }
 }
 

@@ -95,6 +95,25 @@ uniform! {
         leak: f32,
         /// The neurons' threshold.
         threshold: f32,
+        /// 1 where neurons are no plain ones: src/network/lif.rs, from here on. What the current is multiplied by.
+        more: u32,
+        input_share: f32,
+        /// Leak of the synaptic current.
+        synaptic_leak: f32,
+        /// Rise of the threshold, and leak of what is kept of spikes.
+        adaptation: f32,
+        adaptation_leak: f32,
+        /// What a spike takes from the potential.
+        taken: f32,
+        /// The value that a spike sets it to, and whether it does.
+        reset_value: f32,
+        is_set: u32,
+        /// 1 where it is reset in the next step.
+        next: u32,
+        /// 1 where the threshold fires where it is reached.
+        reached: u32,
+        /// Steps of rest after a spike.
+        refractory: f32,
         /// 1 where neurons are in fixed point, from here on.
         fixed: u32,
         /// 1 where products are rounded down.

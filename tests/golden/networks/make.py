@@ -74,24 +74,90 @@ CASES = {
           { conv1d = { channels = 10, dilation = 2, bias = true } },
           { fc = 9, norm = "none" },
         ]""",
+    "resets": """
+        steps = 6
+        classes = 4
+        input = { channels = 2, height = 7, width = 7 }
+        neuron = { leak = 1.0, threshold = 0.8, reset = "zero" }
+        norm = "batch"
+        layers = [
+          { conv = 9, neuron = { leak = 0.7, reset = -0.25, reset_at = "next" } },
+          { conv = 6, neuron = { leak = 0.8, reset = "subtract", reset_at = "next" } },
+          { pool = 2 },
+          { fc = 12 },
+          { fc = 10, neuron = { leak = 0.9, reset = "none" } },
+        ]""",
+    "currents": """
+        steps = 6
+        classes = 3
+        input = { channels = 3, height = 6, width = 5 }
+        neuron = { leak = 0.6, threshold = 0.5, scaled_input = true }
+        norm = "batch"
+        layers = [
+          { conv = 8, neuron = { synaptic_leak = 0.5, refractory = 1 } },
+          { conv = 17, neuron = { adaptation = 0.3, adaptation_leak = 0.8, scaled_input = false, reset = "zero" } },
+          { fc = 11, neuron = { synaptic_leak = 0.4, reset_at = "next", refractory = 2, scaled_input = false } },
+        ]""",
+    "reached": """
+        steps = 5
+        classes = 3
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.5, threshold = 1.0, fires = "reached", reset = "zero" }
+        norm = "none"
+        layers = [
+          { conv = 6 },
+          { conv = { channels = 7, stride = 2 }, neuron = { leak = 1.0, reset = "subtract", synaptic_leak = 0.5 } },
+          { fc = 8, neuron = { leak = 0.25, adaptation = 0.5, adaptation_leak = 0.5 } },
+        ]""",
 }
+# Networks whose weights, inputs and constants are few binary digits: potentials stand on their thresholds, exactly.
+EXACT = {"reached"}
 
 
 class Spike(torch.autograd.Function):
-    """A spike iff v > 0; backward 0.3·max(0, 1 − |v|)."""
+    """A spike iff v > 0, or v ≥ 0; backward 0.3·max(0, 1 − |v|)."""
 
-    nearest = float("inf")
+    nearest, met = float("inf"), 0
 
     @staticmethod
-    def forward(ctx, v):
+    def forward(ctx, v, reached):
         ctx.save_for_backward(v)
-        Spike.nearest = min(Spike.nearest, v.detach().abs().min().item())
-        return (v > 0).to(v.dtype)
+        away = v.detach().abs()
+        Spike.nearest = min(Spike.nearest, away[away > 0].min().item())
+        Spike.met += int((away == 0).sum())
+        return ((v >= 0) if reached else (v > 0)).to(v.dtype)
 
     @staticmethod
     def backward(ctx, g):
         (v,) = ctx.saved_tensors
-        return g * 0.3 * torch.clamp(1 - v.abs(), min=0)
+        return g * 0.3 * torch.clamp(1 - v.abs(), min=0), None
+
+
+def fire(neuron, currents):
+    """Spikes of a layer's neurons over all steps, from currents [T, B, C, H, W]. Resets and adaptation are outside the gradient."""
+    f32 = lambda key, default: float(np.float32(neuron.get(key, default)))
+    leak, threshold = f32("leak", 0.95), f32("threshold", 1.0)
+    alpha, beta, rho = f32("synaptic_leak", 0), f32("adaptation", 0), f32("adaptation_leak", 0)
+    reset, later = neuron.get("reset", "subtract"), neuron.get("reset_at", "spike") == "next"
+    reset = 0.0 if reset == "zero" else reset
+    after = {"subtract": lambda u, s: u - threshold * s, "none": lambda u, s: u}.get(
+        reset, lambda u, s: torch.where(s > 0, torch.full_like(u, float(np.float32(reset))) if reset not in ("subtract", "none") else u, u))
+    u = i = a = s = rest = torch.zeros_like(currents[0])
+    spikes = []
+    for x in currents:
+        x = x * (1 - leak) if neuron.get("scaled_input") else x
+        i = alpha * i + x
+        a = rho * a + s
+        resting = rest > 0
+        u = torch.where(resting, u, leak * u + i)
+        u = after(u, s) if later else u
+        spike = Spike.apply((u - (threshold + beta * a)) / threshold, neuron.get("fires") == "reached")
+        spike = torch.where(resting, torch.zeros_like(spike), spike)
+        s = spike.detach()
+        u = u if later else after(u, s)
+        rest = torch.where(s > 0, torch.full_like(rest, neuron.get("refractory", 0)), torch.clamp(rest - 1, min=0))
+        spikes.append(spike)
+    return spikes
 
 
 def pair(value):
@@ -135,7 +201,8 @@ class Network:
                         for s, p, d, k, t in zip(shape[1:], padding, dilation, kernel, stride)]
                 layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
                 shape = (width, *size)
-            layer |= {"name": name, "norm": norm, "pool": (1, 1), "bias": table.get("bias", False), "width": width}
+            layer |= {"name": name, "norm": norm, "pool": (1, 1), "bias": table.get("bias", False), "width": width,
+                      "neuron": model.get("neuron", {}) | item.get("neuron", {})}
             self.add(layer, weight, generator)
         counts["fc"] += 1
         readout = {"kind": "readout", "name": f"fc{counts['fc']}", "norm": "none", "pool": (1, 1),
@@ -145,7 +212,9 @@ class Network:
     def add(self, layer, weight, generator):
         uniform = lambda shape, low, high: torch.rand(shape, generator=generator, dtype=torch.float64) * (high - low) + low
         bound = 2.0 / np.sqrt(np.prod(weight[1:]))
-        put = lambda name, value: self.tensors.__setitem__(name, value.float().double())
+        exact = self.model["exact"]
+        digits = lambda value: (value * 4).round() / 4 if exact else value
+        put = lambda name, value: self.tensors.__setitem__(name, digits(value).float().double())
         put(layer["name"] + ".weight", uniform(weight, -bound, bound))
         width = layer["width"]
         if layer["bias"]:
@@ -199,19 +268,12 @@ class Network:
     def run(self, frames, training=False):
         """Logits, spikes by layer and step, and the batch's statistics; frames [B, T, C, H, W]."""
         signal, spikes, statistics = frames.transpose(0, 1), [], {}
-        leak, threshold = self.model["neuron"]["leak"], self.model["neuron"]["threshold"]
-        leak, threshold = float(np.float32(leak)), float(np.float32(threshold))
         for layer in self.layers:
             currents = torch.stack([self.current(layer, x) for x in signal])
             if layer["kind"] == "readout":
                 return currents.mean(0).flatten(1), spikes, statistics
             currents = self.normalised(layer, currents, training, statistics)
-            u, fired = torch.zeros_like(currents[0]), []
-            for current in currents:
-                u = leak * u + current
-                spike = Spike.apply(u / threshold - 1)
-                u = u - threshold * spike.detach()
-                fired.append(spike)
+            fired = fire(layer["neuron"], currents)
             spikes.append([int(spike.sum().item()) for spike in fired])
             signal = [F.avg_pool2d(spike, layer["pool"]) for spike in fired] if layer["pool"] != (1, 1) else fired
 
@@ -248,16 +310,18 @@ def step(network, frames, labels, velocity):
 
 def make(name, text, seed):
     """Makes a case; false where a potential comes too near to a threshold."""
-    model = tomllib.loads(text)
+    model = tomllib.loads(text) | {"exact": name in EXACT}
     generator = torch.Generator().manual_seed(seed)
     network = Network(model, generator)
     shape = (IMAGES, model["steps"], *(model["input"][key] for key in ("channels", "height", "width")))
     frames = torch.randint(-1, 3, shape, generator=generator).double()
     labels = torch.randint(0, model["classes"], (IMAGES,), generator=generator)
-    Spike.nearest = float("inf")
+    Spike.nearest, Spike.met = float("inf"), 0
     start = dict(network.tensors)
     with torch.no_grad():
         logits, spikes, _ = network.run(frames)
+    if bool(Spike.met) != model["exact"]:
+        return False
     velocity = {}
     gradients = step(network, frames, labels, velocity)
     step(network, frames, labels, velocity)

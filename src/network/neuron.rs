@@ -1,0 +1,230 @@
+//! Spiking neurons as a model file describes them: leak, threshold, reset, synaptic current, adaptation and refractory time.
+//!
+//! At each step, from a layer's current x (sums behind norm and bias), in this order:
+//!
+//! ```text
+//! x ← (1 − λ)·x                     where scaled_input
+//! i ← α·i + x;  x ← i               synaptic current, α = synaptic_leak
+//! θ_t = θ + β·a,  a ← ρ·a + s_last  adaptation β, adaptation_leak ρ, s_last the last step's spike
+//! u ← λ·u + x                       but not in the refractory steps after a spike, in which nothing fires
+//! u ← u − θ·s_last, or r·s_last     where reset_at = "next": behind leak and input
+//! s = [u > θ_t], or [u ≥ θ_t]       fires = "above" or "reached"
+//! u ← u − θ·s, or r where s         where reset_at = "spike": at once, before the next step's leak
+//! ```
+//!
+//! All of it is in f32, each product and sum rounded by itself, so that every device gives the same bits.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A neuron's constants, in units of the normalised current; times in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Neuron {
+    /// Leak λ: the share of the membrane potential kept from step to step; 1 integrates and fires.
+    pub leak: f32,
+    /// Threshold θ.
+    pub threshold: f32,
+    /// What a spike makes of the potential: `"subtract"` takes the threshold away, `"zero"` or a number is its value, `"none"` leaves it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reset: Reset,
+    /// When: at the `"spike"`, before the next step's leak, or in the `"next"` step, behind its leak and input.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reset_at: ResetAt,
+    /// Whether a potential fires `"above"` the threshold alone, or where it is `"reached"`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fires: Fires,
+    /// Whether the current is multiplied by 1 − λ.
+    #[serde(skip_serializing_if = "is_default")]
+    pub scaled_input: bool,
+    /// Leak α of a synaptic current that integrates the input before the membrane does; 0: the membrane takes it as it is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub synaptic_leak: f32,
+    /// Rise β of the threshold for each spike of late; 0: it stays.
+    #[serde(skip_serializing_if = "is_default")]
+    pub adaptation: f32,
+    /// Leak ρ of what is kept of these spikes from step to step.
+    #[serde(skip_serializing_if = "is_default")]
+    pub adaptation_leak: f32,
+    /// Steps after a spike in which the potential takes no leak and no input, and nothing fires.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refractory: u32,
+}
+
+/// What a spike makes of the potential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "WrittenReset", into = "WrittenReset")]
+#[schemars(with = "WrittenReset")]
+pub enum Reset {
+    /// The threshold is taken away.
+    #[default]
+    Subtract,
+    /// The potential is set to a value.
+    To(f32),
+    /// Nothing.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected \"subtract\", \"zero\", \"none\", or the value that the potential is set to")]
+enum WrittenReset {
+    Named(NamedReset),
+    To(f32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum NamedReset {
+    Subtract,
+    Zero,
+    None,
+}
+
+impl From<WrittenReset> for Reset {
+    fn from(written: WrittenReset) -> Self {
+        match written {
+            WrittenReset::Named(NamedReset::Subtract) => Reset::Subtract,
+            WrittenReset::Named(NamedReset::Zero) => Reset::To(0.0),
+            WrittenReset::Named(NamedReset::None) => Reset::None,
+            WrittenReset::To(value) => Reset::To(value),
+        }
+    }
+}
+
+impl From<Reset> for WrittenReset {
+    fn from(reset: Reset) -> Self {
+        match reset {
+            Reset::Subtract => WrittenReset::Named(NamedReset::Subtract),
+            Reset::To(value) => WrittenReset::To(value),
+            Reset::None => WrittenReset::Named(NamedReset::None),
+        }
+    }
+}
+
+/// When a potential is reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ResetAt {
+    /// At once, before the next step's leak.
+    #[default]
+    Spike,
+    /// In the next step, behind its leak and input.
+    Next,
+}
+
+/// Where a potential fires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fires {
+    /// Above the threshold alone.
+    #[default]
+    Above,
+    /// Also at the threshold.
+    Reached,
+}
+
+impl Default for Neuron {
+    fn default() -> Self {
+        Neuron {
+            leak: 0.95,
+            threshold: 1.0,
+            reset: Reset::default(),
+            reset_at: ResetAt::default(),
+            fires: Fires::default(),
+            scaled_input: false,
+            synaptic_leak: 0.0,
+            adaptation: 0.0,
+            adaptation_leak: 0.0,
+            refractory: 0,
+        }
+    }
+}
+
+impl Neuron {
+    /// Whether it is a leaky integrator that fires above its threshold, which a spike takes away at once, and nothing else.
+    pub fn is_plain(&self) -> bool {
+        let Neuron { leak, threshold, .. } = *self;
+        *self == Neuron { leak, threshold, ..Neuron::default() }
+    }
+
+    /// The first constant that is not in its range: its key, and what is wrong.
+    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
+        let within = |key, value: f32| {
+            let fault = (key, format!("{value}, expected 0 to 1"));
+            (!(0.0..=1.0).contains(&value)).then_some(fault)
+        };
+        let finite =
+            |key, value: f32| (!value.is_finite()).then(|| (key, format!("{value}, expected a finite number")));
+        let Neuron { threshold, adaptation, refractory, .. } = *self;
+        within("leak", self.leak)
+            .or((!(threshold.is_finite() && threshold > 0.0))
+                .then(|| ("threshold", format!("{threshold}, expected a number above 0"))))
+            .or(match self.reset {
+                Reset::To(value) => finite("reset", value),
+                _ => None,
+            })
+            .or(within("synaptic_leak", self.synaptic_leak))
+            .or((!(adaptation.is_finite() && adaptation >= 0.0))
+                .then(|| ("adaptation", format!("{adaptation}, expected a number from 0 on"))))
+            .or(within("adaptation_leak", self.adaptation_leak))
+            .or((refractory > 1024).then(|| ("refractory", format!("{refractory}, expected at most 1024 steps"))))
+    }
+}
+
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A layer's own constants: those that are absent are the model's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OwnNeuron {
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leak: Option<f32>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Reset>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset_at: Option<ResetAt>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fires: Option<Fires>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaled_input: Option<bool>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synaptic_leak: Option<f32>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptation: Option<f32>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptation_leak: Option<f32>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refractory: Option<u32>,
+}
+
+impl OwnNeuron {
+    /// The layer's neuron, in a model with this one.
+    pub fn in_model(&self, model: Neuron) -> Neuron {
+        Neuron {
+            leak: self.leak.unwrap_or(model.leak),
+            threshold: self.threshold.unwrap_or(model.threshold),
+            reset: self.reset.unwrap_or(model.reset),
+            reset_at: self.reset_at.unwrap_or(model.reset_at),
+            fires: self.fires.unwrap_or(model.fires),
+            scaled_input: self.scaled_input.unwrap_or(model.scaled_input),
+            synaptic_leak: self.synaptic_leak.unwrap_or(model.synaptic_leak),
+            adaptation: self.adaptation.unwrap_or(model.adaptation),
+            adaptation_leak: self.adaptation_leak.unwrap_or(model.adaptation_leak),
+            refractory: self.refractory.unwrap_or(model.refractory),
+        }
+    }
+}
