@@ -16,8 +16,8 @@ use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::Recipe;
+use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{Setting, pass};
-use crosspike::train::sgd::Sgd;
 
 /// Networks, and images of a batch.
 const NETWORKS: [(&str, usize); 4] = [("digits", 64), ("fashion", 64), ("vgg5", 16), ("vgg9", 16)];
@@ -33,7 +33,7 @@ fn main() {
         let profile = Profile::ideal(&[]).expect("the ideal chip has no settings");
         let layers = model.layers();
         let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).expect("the network fits");
-        let setting = Setting { plan: &plan, calibration: None, losses: &[] };
+        let setting = Setting::of(&plan);
         let mut network = Network::xavier(&model, 1);
         let batch = Batch {
             values: (0..images * model.input.len()).map(|i| 2.0 * number(1, i)).collect(),
@@ -80,7 +80,7 @@ fn main() {
         memory::reset();
         let recipe = Recipe::default();
         let mut trained = network.clone();
-        let mut sgd = Sgd::new(&network);
+        let mut sgd = Optimiser::new(&Recipe::default(), &network);
         let seconds = time(&mut group, &format!("{name}, training step"), || {
             let outcome = pass(&setting, &trained, &inputs(), &labels, None).expect("the network fits");
             sgd.step(&mut trained, &outcome, &recipe, 0.01);

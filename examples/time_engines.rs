@@ -87,7 +87,7 @@ fn random(seed: u64, count: usize) -> Vec<f32> {
 /// A network of random weights whose norms have seen the inputs.
 fn settled(model: &Model, inputs: &Inputs) -> Result<Network> {
     let plan = ChipPlan::new(&Profile::ideal(&[])?, model, inputs.encoder.code)?;
-    let setting = Setting { plan: &plan, calibration: None, losses: &[] };
+    let setting = Setting::of(&plan);
     let mut network = Network::xavier(model, 1);
     let first = pass(&setting, &network, inputs, &vec![0; inputs.batch.len()], None)?;
     for (layer, statistics) in network.layers.iter_mut().zip(&first.statistics) {

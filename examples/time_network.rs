@@ -28,8 +28,8 @@ use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::Recipe;
+use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{Setting, pass};
-use crosspike::train::sgd::Sgd;
 use serde_json::{Value, json};
 
 /// Times networks on this machine and prints what it found as JSON.
@@ -91,10 +91,10 @@ fn batch(args: &Args) -> Result<Value> {
         |run: u64| Inputs::new(Encoder::new(Encoding::Poisson, model.input, 1, run), images.clone(), model.steps);
     let profile = Profile::ideal(&[])?;
     let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
-    let setting = Setting { plan: &plan, calibration: None, losses: &[] };
+    let setting = Setting::of(&plan);
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {
-        let (mut trained, mut sgd) = (network.clone(), Sgd::new(&network));
+        let (mut trained, mut sgd) = (network.clone(), Optimiser::new(&Recipe::default(), &network));
         time(args.runs, |run| {
             let outcome = pass(&setting, &trained, &inputs(run), &labels, None)?;
             sgd.step(&mut trained, &outcome, &Recipe::default(), 0.01);

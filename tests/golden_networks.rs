@@ -1,5 +1,6 @@
 //! Networks of every operator and norm give what PyTorch gives in plain loops (`tests/golden/networks/make.py`): logits to 1e-4, each
-//! step's spikes exactly, every gradient to 1e-4 of its tensor's largest, and every tensor after two steps of SGD to 1e-5.
+//! step's spikes exactly, every gradient to 1e-4 of its tensor's largest, by every surrogate, and every tensor after two steps of SGD
+//! and of AdamW to 1e-5.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,10 @@ use crosspike::engine::evaluate::read_batch;
 use crosspike::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::{OptimiserKind, Recipe};
+use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{PassOutcome, Setting, pass};
-use crosspike::train::sgd::Sgd;
+use crosspike::train::surrogate::{Surrogate, SurrogateKind};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
 
@@ -59,15 +61,16 @@ impl Case {
         npz.by_name::<OwnedRepr<f32>, IxDyn>(name).unwrap_or_else(|e| panic!("{}, {name}: {e}", self.name))
     }
 
-    /// Takes so many steps of SGD; gives the network and the first pass.
-    fn train(&self, steps: usize) -> (Network, PassOutcome) {
+    /// Takes so many steps by a recipe; gives the network and the first pass.
+    fn train(&self, recipe: &Recipe, steps: usize) -> (Network, PassOutcome) {
         let plan = ChipPlan::new(&Profile::ideal(&[]).unwrap(), &self.model, self.inputs.encoder.code).unwrap();
-        let setting = Setting { plan: &plan, calibration: None, losses: &[] };
-        let (mut network, recipe) = (self.network.clone(), Recipe::default());
-        let (mut sgd, mut first) = (Sgd::new(&network), None);
+        let Recipe { surrogate, label_smoothing, .. } = *recipe;
+        let setting = Setting { surrogate, label_smoothing, ..Setting::of(&plan) };
+        let mut network = self.network.clone();
+        let (mut optimiser, mut first) = (Optimiser::new(recipe, &network), None);
         for _ in 0..steps {
             let outcome = pass(&setting, &network, &self.inputs, &self.labels, None).unwrap();
-            sgd.step(&mut network, &outcome, &recipe, 0.1);
+            optimiser.step(&mut network, &outcome, recipe, recipe.learning_rate);
             first.get_or_insert(outcome);
         }
         (network, first.unwrap())
@@ -111,28 +114,55 @@ fn logits_and_spikes_are_the_golden_ones() {
     }
 }
 
+/// Gradients in the place of what they are of, for their names.
+fn named(network: &Network, outcome: PassOutcome) -> Network {
+    let mut named = network.clone();
+    for (layer, gradient) in named.layers.iter_mut().zip(outcome.gradients) {
+        layer.rram = gradient.weights;
+        layer.bias.iter_mut().for_each(|bias| *bias = gradient.bias.clone());
+        if let Some(norm) = &mut layer.norm {
+            norm.gamma = gradient.gamma.clone();
+            norm.shift.iter_mut().for_each(|shift| *shift = gradient.shift.clone());
+        }
+    }
+    named
+}
+
 #[test]
 fn gradients_are_the_golden_ones() {
+    use SurrogateKind::*;
+    let mut others = 0;
     for case in cases() {
-        let (_, outcome) = case.train(1);
-        // Gradients in the place of what they are of have its names.
-        let mut gradients = case.network.clone();
-        for (layer, gradient) in gradients.layers.iter_mut().zip(outcome.gradients) {
-            layer.rram = gradient.weights;
-            layer.bias.iter_mut().for_each(|bias| *bias = gradient.bias.clone());
-            if let Some(norm) = &mut layer.norm {
-                norm.gamma = gradient.gamma.clone();
-                norm.shift.iter_mut().for_each(|shift| *shift = gradient.shift.clone());
+        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it.
+        let tolerance = |largest| 1e-4 * largest + 1e-9;
+        let (_, outcome) = case.train(&Recipe::default(), 1);
+        case.assert_same(&named(&case.network, outcome), "gradients.safetensors", tolerance);
+        for (kind, name) in [(Triangle, "triangle"), (Arctan, "arctan"), (Sigmoid, "sigmoid"), (Rectangle, "rectangle")]
+        {
+            let file = format!("gradients_{name}.safetensors");
+            if case.folder.join(&file).exists() {
+                let surrogate = Surrogate { kind, width: 0.8 };
+                let (_, outcome) = case.train(&Recipe { surrogate, ..Recipe::default() }, 1);
+                case.assert_same(&named(&case.network, outcome), &file, tolerance);
+                others += 1;
             }
         }
-        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it.
-        case.assert_same(&gradients, "gradients.safetensors", |largest| 1e-4 * largest + 1e-9);
     }
+    assert!(others >= 5, "each surrogate has a golden");
 }
 
 #[test]
 fn tensors_after_two_steps_are_the_golden_ones() {
+    let adamw = Recipe {
+        optimiser: OptimiserKind::AdamW,
+        learning_rate: 0.01,
+        betas: [0.9, 0.99],
+        weight_decay: 0.01,
+        label_smoothing: 0.1,
+        ..Recipe::default()
+    };
     for case in cases() {
-        case.assert_same(&case.train(2).0, "after_sgd.safetensors", |_| 1e-5);
+        case.assert_same(&case.train(&Recipe::default(), 2).0, "after_sgd.safetensors", |_| 1e-5);
+        case.assert_same(&case.train(&adamw, 2).0, "after_adamw.safetensors", |_| 1e-5);
     }
 }

@@ -8,9 +8,9 @@ use crosspike::checkpoint::{Checkpoint, Values};
 use crosspike::network::{Encoder, Encoding, Inputs, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::train::config::{Prune, Recipe};
+use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{PassOutcome, Setting, pass};
 use crosspike::train::prune::Groups;
-use crosspike::train::sgd::Sgd;
 
 /// Runs `steps` training steps on the golden batch; gives the network and the first pass.
 fn train(bits: u32, steps: usize, decay: f32) -> (Network, PassOutcome) {
@@ -22,12 +22,12 @@ fn train_from(file: &str, overrides: &[&str], steps: usize, decay: f32) -> (Netw
     let model = model();
     let profile = profile(overrides);
     let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
-    let setting = Setting { plan: &plan, calibration: None, losses: &[] };
+    let setting = Setting::of(&plan);
     let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
     let mut network = network(file);
-    let mut sgd = Sgd::new(&network);
+    let mut sgd = Optimiser::new(&Recipe::default(), &network);
     let mut first = None;
     for _ in 0..steps {
         let outcome = pass(&setting, &network, &inputs, &labels, None).unwrap();
@@ -116,7 +116,7 @@ fn ternary_gradients_stop_at_latent_weights_of_one() {
     let gradient = |scheme: &str| {
         let profile = profile(&["rram.weight_bits=4", &format!("rram.scheme={scheme}")]);
         let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
-        let setting = Setting { plan: &plan, calibration: None, losses: &[] };
+        let setting = Setting::of(&plan);
         pass(&setting, &network, &inputs, &labels, None).unwrap().gradients[1].weights.clone()
     };
     let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));

@@ -18,7 +18,7 @@ use crate::kernels::digits::LANES;
 use crate::network::pulses::Pulses;
 use crate::network::{Encoding, Inputs};
 use crate::train::layer::{LayerPass, Operands};
-use crate::train::pass::Readout;
+use crate::train::pass::{Loss, Readout};
 
 /// A chip as an attacker sees it who knows everything of it.
 pub struct WhiteBox<'a> {
@@ -75,8 +75,9 @@ impl<'a> WhiteBox<'a> {
         let last = layers.len() - 1;
         let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
         let passes = forward.passes;
+        let loss = Loss { labels, divisor: 1.0, smoothing: 0.0 };
         let bias = Some(&layers[last].offset[..]).filter(|bias| !bias.is_empty());
-        let readout = Readout::run(&layers[last].plan, &self.operands[last], bias, &signal, *steps, (labels, 1.0));
+        let readout = Readout::run(&layers[last].plan, &self.operands[last], bias, &signal, *steps, &loss);
         let gradient = passes
             .into_iter()
             .rev()

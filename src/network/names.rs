@@ -210,11 +210,11 @@ fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, check
         Values::I64(values) => Box::new(values.iter().map(|value| *value as f64)),
         Values::U8(values) => Box::new(values.iter().map(|value| f64::from(*value))),
     };
-    let is_state = ["velocity.", "loss."].iter().any(|prefix| name.starts_with(prefix))
+    let is_state = ["velocity.", "square.", "loss."].iter().any(|prefix| name.starts_with(prefix))
         && checkpoint.metadata.get("step").is_some();
     match constant(model, name, reals) {
+        _ if is_state => Meaning::Idle(None),
         Some(meaning) => meaning,
-        None if is_state => Meaning::Idle(None),
         None if !matches!(values, Values::F32(_)) && !belongs(name) && !has_meaning(name) => {
             Meaning::Idle(Some(format!("`{name}` holds whole numbers, belongs to no layer, and is left out")))
         }

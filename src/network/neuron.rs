@@ -25,13 +25,15 @@ pub struct Neuron {
     pub leak: f32,
     /// Threshold θ.
     pub threshold: f32,
-    /// What a spike makes of the potential: `"subtract"` takes the threshold away, `"zero"` or a number is its value, `"none"` leaves it.
+    /// What a spike makes of the potential: `"subtract"` takes the threshold away, `"zero"` or a number is its value, `"none"` leaves it;
+    /// absent: `"subtract"`.
     #[serde(skip_serializing_if = "is_default")]
     pub reset: Reset,
-    /// When: at the `"spike"`, before the next step's leak, or in the `"next"` step, behind its leak and input.
+    /// When: at the `"spike"`, before the next step's leak, or in the `"next"` step, behind its leak and input;
+    /// absent: `"spike"`.
     #[serde(skip_serializing_if = "is_default")]
     pub reset_at: ResetAt,
-    /// Whether a potential fires `"above"` the threshold alone, or where it is `"reached"`.
+    /// Whether a potential fires `"above"` the threshold alone, or where it is `"reached"`; absent: `"above"`.
     #[serde(skip_serializing_if = "is_default")]
     pub fires: Fires,
     /// Whether the current is multiplied by 1 − λ.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::surrogate::Surrogate;
 use crate::config::Document;
 use crate::effect::Idle;
 use crate::error::Result;
@@ -34,7 +35,7 @@ pub struct TrainFile {
     pub prune: Option<Prune>,
 }
 
-/// `[train]`: stochastic gradient descent with momentum.
+/// `[train]`: Backpropagation through time by SGD or AdamW.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
@@ -42,14 +43,32 @@ pub struct Recipe {
     pub epochs: usize,
     /// Images a step; a last partial batch is dropped unless it is the only one.
     pub batch: usize,
-    /// Initial learning rate.
+    /// Learning rate, before the schedule.
     pub learning_rate: f32,
-    /// Momentum.
+    /// What moves the parameters; absent: `sgd`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub optimiser: OptimiserKind,
+    /// Momentum of SGD.
     pub momentum: f32,
-    /// Weight decay, added to the gradient.
+    /// Of AdamW: what moments keep from step to step; absent: 0.9 and 0.999.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub betas: [f32; 2],
+    /// Weight decay: of SGD added to the gradient, of AdamW apart from it.
     pub weight_decay: f32,
+    /// How the rate falls from epoch to epoch; absent: `milestones`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
     /// The rate is divided by 10 at the start of epoch max(1, floor(epochs·m)) for each m.
     pub milestones: Vec<f64>,
+    /// Epochs in which the rate rises to what the schedule says, by equal steps.
+    #[serde(skip_serializing_if = "is_default")]
+    pub warmup: usize,
+    /// What stands for the slope of a spike; absent: a triangle of width 1.
+    #[serde(skip_serializing_if = "is_default")]
+    pub surrogate: Surrogate,
+    /// The share of each label that all classes have alike.
+    #[serde(skip_serializing_if = "is_default")]
+    pub label_smoothing: f32,
     /// Training images; absent: all.
     pub limit: Option<usize>,
     /// Share of the training images held out for validation.
@@ -70,6 +89,39 @@ pub struct Recipe {
     pub shifts: Vec<i32>,
     /// What is trained.
     pub stage: Stage,
+}
+
+/// What moves the parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserKind {
+    /// Stochastic gradient descent with momentum.
+    #[default]
+    Sgd,
+    /// Adam with decay apart from the gradient (arXiv:1711.05101).
+    AdamW,
+}
+
+/// How the learning rate falls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// By 10 at each milestone.
+    #[default]
+    Milestones,
+    /// As half a cosine, from epoch to epoch, to 0 behind the last.
+    Cosine,
+}
+
+/// The betas of AdamW where none are given.
+const BETAS: [f32; 2] = [0.9, 0.999];
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_usual(betas: &[f32; 2]) -> bool {
+    *betas == BETAS
 }
 
 /// What a run trains.
@@ -111,9 +163,15 @@ impl Default for Recipe {
             epochs: 10,
             batch: 128,
             learning_rate: 0.1,
+            optimiser: OptimiserKind::Sgd,
             momentum: 0.9,
+            betas: BETAS,
             weight_decay: 1e-4,
+            schedule: Schedule::Milestones,
             milestones: vec![0.5, 0.7, 0.9],
+            warmup: 0,
+            surrogate: Surrogate::default(),
+            label_smoothing: 0.0,
             limit: None,
             validation: 0.0,
             shuffle: true,
@@ -130,8 +188,17 @@ impl Default for Recipe {
 impl Recipe {
     /// The learning rate of an epoch (from 0).
     pub fn rate(&self, epoch: usize) -> f32 {
-        let passed = self.milestones.iter().filter(|m| epoch >= self.rate_falls_at(**m)).count();
-        (0..passed).fold(self.learning_rate, |rate, _| rate * 0.1)
+        let scheduled = match self.schedule {
+            Schedule::Milestones => {
+                let passed = self.milestones.iter().filter(|m| epoch >= self.rate_falls_at(**m)).count();
+                (0..passed).fold(self.learning_rate, |rate, _| rate * 0.1)
+            }
+            Schedule::Cosine => {
+                let turn = std::f64::consts::PI * epoch as f64 / self.epochs as f64;
+                (f64::from(self.learning_rate) * 0.5 * (1.0 + libm::cos(turn))) as f32
+            }
+        };
+        if epoch < self.warmup { scheduled * (epoch + 1) as f32 / self.warmup as f32 } else { scheduled }
     }
 
     /// The epoch (from 0) that a milestone lies at.
@@ -160,8 +227,17 @@ impl TrainFile {
         let Recipe { epochs, milestones, .. } = &self.train;
         let passed = milestones.iter().any(|m| self.train.rate_falls_at(*m) < *epochs);
         let mut idle = Idle::new();
-        if *milestones != Recipe::default().milestones && !milestones.is_empty() && !passed {
+        let default = Recipe::default();
+        if *milestones != default.milestones && self.train.schedule == Schedule::Cosine {
+            idle.insert("train.milestones".into(), "train.schedule = \"cosine\" has none");
+        } else if *milestones != default.milestones && !milestones.is_empty() && !passed {
             idle.insert("train.milestones".into(), "they lie behind the last epoch");
+        }
+        if self.train.optimiser == OptimiserKind::AdamW && self.train.momentum != default.momentum {
+            idle.insert("train.momentum".into(), "train.optimiser = \"adamw\" has betas");
+        }
+        if self.train.optimiser == OptimiserKind::Sgd && self.train.betas != default.betas {
+            idle.insert("train.betas".into(), "train.optimiser = \"sgd\" has momentum");
         }
         if self.prune.is_some_and(|prune| prune.lambda == 0.0 && prune.ratio != Prune::default().ratio) {
             idle.insert("prune.ratio".into(), "prune.lambda = 0 leaves the lasso out");
@@ -180,10 +256,18 @@ impl TrainFile {
         if !(recipe.learning_rate.is_finite() && recipe.learning_rate > 0.0) {
             return refuse("learning_rate", format!("{}, expected a number above 0", recipe.learning_rate));
         }
-        for (key, value) in [("momentum", recipe.momentum), ("weight_decay", recipe.weight_decay)] {
+        let shares = [("momentum", recipe.momentum), ("weight_decay", recipe.weight_decay)];
+        let [first, second] = recipe.betas.map(|beta| ("betas", beta));
+        for (key, value) in shares.into_iter().chain([first, second, ("label_smoothing", recipe.label_smoothing)]) {
             if !(0.0..1.0).contains(&value) {
                 return refuse(key, format!("{value}, expected a number from 0 to below 1"));
             }
+        }
+        if !(recipe.surrogate.width.is_finite() && recipe.surrogate.width > 0.0) {
+            return refuse("surrogate.width", format!("{}, expected a number above 0", recipe.surrogate.width));
+        }
+        if recipe.warmup > recipe.epochs {
+            return refuse("warmup", format!("{}, expected at most the {} epochs", recipe.warmup, recipe.epochs));
         }
         if let Some(m) = recipe.milestones.iter().find(|m| !(0.0..=1.0).contains(*m)) {
             return refuse("milestones", format!("{m}, expected shares of the epochs from 0 to 1"));

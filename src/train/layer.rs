@@ -12,8 +12,9 @@ use super::currents::{Geometry, Images};
 use super::gradient::inputs::{self, Transposed};
 use super::gradient::weights::{self, Gradient, Source};
 use super::gradient::{Currents, LARGEST, scale_for};
-use super::neurons::{Scanned, ThroughNorm, through_neurons, through_norm};
+use super::neurons::{Scanned, ThroughNorm, WayBack, through_norm};
 use super::norm::{BatchStatistics, Moments, moments, over_steps, total};
+use super::surrogate::Surrogate;
 use crate::crossbar::programmed::Programmed;
 use crate::error::Result;
 use crate::forward::columns::Columns;
@@ -250,11 +251,12 @@ impl<'a> LayerPass<'a> {
         gradient: Images,
         state: &LayerWeights,
         statistics: Option<&BatchStatistics>,
+        surrogate: Surrogate,
     ) -> LayerGradient {
         let Geometry { images, steps, blocks, .. } = self.geometry;
         let still = vec![[0.0; LANES]; blocks * steps];
         let means = statistics.map_or(&still, |statistics| &statistics.mean);
-        let (scanned, values) = self.through_neurons(gradient, means);
+        let (scanned, values) = self.through_neurons(gradient, means, surrogate);
         let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
@@ -324,7 +326,8 @@ impl<'a> LayerPass<'a> {
     /// by a scale of its own: which others are in the batch does not show.
     pub fn backward_folded(mut self, gradient: Images) -> Images {
         let places = self.neurons.norms.len();
-        let (scanned, values) = self.through_neurons(gradient, &vec![[0.0; LANES]; places]);
+        let still = vec![[0.0; LANES]; places];
+        let (scanned, values) = self.through_neurons(gradient, &still, Surrogate::default());
         let norms: Vec<_> = self.neurons.norms.iter().map(|[gain, _]| ThroughNorm::fixed(gain)).collect();
         let steps = self.geometry.steps;
         let scale = |image: &Scanned| {
@@ -341,18 +344,25 @@ impl<'a> LayerPass<'a> {
     }
 
     /// Each image's currents and ∂loss/∂z, from ∂loss/∂pulses behind the pool; `means` are those of the currents.
-    fn through_neurons(&mut self, gradient: Images, means: &[[f32; LANES]]) -> (Vec<Scanned>, Vec<Values>) {
+    fn through_neurons(
+        &mut self,
+        gradient: Images,
+        means: &[[f32; LANES]],
+        surrogate: Surrogate,
+    ) -> (Vec<Scanned>, Vec<Values>) {
         if self.currents.is_empty() {
             self.currents = currents(&self.signal, self.plan, self.operands, self.geometry).0;
         }
-        let geometries = (self.geometry, Geometry::pooled(self.plan, self.geometry.images, self.geometry.steps));
         let currents = std::mem::take(&mut self.currents);
+        let (neurons, geometry) = (&self.neurons, self.geometry);
+        let pooled = Geometry::pooled(self.plan, geometry.images, geometry.steps);
+        let back = WayBack { neurons, means, surrogate, geometry, pooled };
         let scan = |(gradient, currents): (Vec<f32>, Vec<f32>)| {
             let (gradient, mut dz) = match self.plan.pool {
                 (1, 1) => (None, gradient),
                 _ => (Some(gradient), vec![0.0; currents.len()]),
             };
-            let scanned = through_neurons(&self.neurons, means, geometries, &currents, gradient.as_deref(), &mut dz);
+            let scanned = back.through(&currents, gradient.as_deref(), &mut dz);
             (scanned, (currents, dz))
         };
         gradient.into_par_iter().zip(currents).map(scan).unzip()

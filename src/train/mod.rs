@@ -14,11 +14,12 @@ pub mod job;
 pub mod layer;
 pub mod neurons;
 pub mod norm;
+pub mod optimiser;
 pub mod pass;
 pub mod prune;
 mod run;
-pub mod sgd;
 pub mod state;
+pub mod surrogate;
 
 use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, validation_split};

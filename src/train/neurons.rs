@@ -1,21 +1,19 @@
 //! Backpropagation through the neurons and the norms of one layer and image.
 //!
 //! With x̂ the normalised current and z = γ_t·x̂: `u_t = λ·(u_{t−1} − θ·s_{t−1}) + z_t`, `v = u/θ − 1`, `s = [v > 0]`;
-//! backward `∂u_t = ∂s_t·0.3·max(0, 1 − |v_t|)/θ + λ·∂u_{t+1}` (the reset is outside the gradient), `∂z_t = ∂u_t`, and
+//! backward `∂u_t = ∂s_t·σ(v_t)/θ + λ·∂u_{t+1}`, σ the surrogate ([`super::surrogate`]; the reset is outside the gradient), `∂z_t = ∂u_t`, and
 //! through the batch's norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes are scanned again, not kept.
 
 use multiversion::multiversion;
 
 use super::currents::Geometry;
 use super::norm::Moments;
+use super::surrogate::Surrogate;
 use crate::forward::neurons::{Neurons, States};
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
 use crate::network::lif::{Fixed, More};
 use crate::numeric::larger;
-
-/// Height of the triangle surrogate.
-const SURROGATE: f32 = 0.3;
 
 /// Pixels of a row that are scanned together: what they carry stays in the first cache.
 const PIXELS: usize = 16;
@@ -28,67 +26,70 @@ pub struct Scanned {
     pub largest: Vec<[[f32; LANES]; 2]>,
 }
 
-/// ∂z of an image from its currents, their means `[blocks, steps]` and ∂loss/∂pulses behind the pool; without a pool, `dz`
-/// comes with that gradient.
-pub fn through_neurons(
-    neurons: &Neurons,
-    means: &[[f32; LANES]],
-    geometries: (Geometry, Geometry),
-    currents: &[f32],
-    gradient: Option<&[f32]>,
-    dz: &mut [f32],
-) -> Scanned {
-    match neurons.neuron {
-        Lif { more: Some(more), .. } => through_more(neurons, &more, means, geometries, currents, gradient, dz),
-        Lif { fixed: Some(fixed), .. } => through_fixed(neurons, fixed, means, geometries, currents, gradient, dz),
-        _ => through_floats(neurons, means, geometries, currents, gradient, dz),
+/// The way back through the neurons of a layer.
+pub struct WayBack<'a> {
+    /// The neurons.
+    pub neurons: &'a Neurons,
+    /// Means of the currents, `[blocks, steps]`.
+    pub means: &'a [[f32; LANES]],
+    /// What stands for the slope of a spike.
+    pub surrogate: Surrogate,
+    /// How currents stand.
+    pub geometry: Geometry,
+    /// How pulses stand behind the pool.
+    pub pooled: Geometry,
+}
+
+impl WayBack<'_> {
+    /// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
+    pub fn through(&self, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+        match (self.neurons.neuron, self.surrogate == Surrogate::default()) {
+            (Lif { more: Some(more), .. }, true) => through_more(self, &more, currents, gradient, dz),
+            (Lif { more: Some(more), .. }, false) => through_more_by(self, &more, currents, gradient, dz),
+            (Lif { fixed: Some(fixed), .. }, _) => through_fixed(self, fixed, currents, gradient, dz),
+            (_, true) => through_floats(self, currents, gradient, dz),
+            (_, false) => through_floats_by(self, currents, gradient, dz),
+        }
     }
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_floats(
-    neurons: &Neurons,
-    means: &[[f32; LANES]],
-    geometries: (Geometry, Geometry),
-    currents: &[f32],
-    gradient: Option<&[f32]>,
-    dz: &mut [f32],
-) -> Scanned {
-    let leak = neurons.neuron.leak;
-    let advance = |u, gain, x, offset| leak * u + (gain * x + offset);
-    through_by(neurons, means, geometries, currents, gradient, dz, &Plain::new(neurons.neuron, advance))
+fn through_floats(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+    let neuron = back.neurons.neuron;
+    let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
+    through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle))
+}
+
+/// The same by another surrogate.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn through_floats_by(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+    let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
+    let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
+    let slope = |v, inverse| surrogate.slope(v, inverse);
+    through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
 }
 
 /// The same straight through the roundings of fixed point.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_fixed(
-    neurons: &Neurons,
-    fixed: Fixed,
-    means: &[[f32; LANES]],
-    geometries: (Geometry, Geometry),
-    currents: &[f32],
-    gradient: Option<&[f32]>,
-    dz: &mut [f32],
-) -> Scanned {
-    let leak = neurons.neuron.leak;
-    let advance = |u, gain, x, offset| fixed.advance(leak, u, gain, x, offset);
-    through_by(neurons, means, geometries, currents, gradient, dz, &Plain::new(neurons.neuron, advance))
+fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+    let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
+    let advance = |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
+    let slope = |v, inverse| surrogate.slope(v, inverse);
+    through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
 }
 
 /// The same of neurons that are no plain ones.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_more(
-    neurons: &Neurons,
-    more: &More,
-    means: &[[f32; LANES]],
-    geometries: (Geometry, Geometry),
-    currents: &[f32],
-    gradient: Option<&[f32]>,
-    dz: &mut [f32],
-) -> Scanned {
-    let Lif { leak, threshold, .. } = neurons.neuron;
-    let steps = Unplain { constants: (leak, threshold), more, inverse: 1.0 / threshold };
-    through_by(neurons, means, geometries, currents, gradient, dz, &steps)
+fn through_more(back: &WayBack, more: &More, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+    through_by(back, currents, gradient, dz, &Unplain::new(back.neurons.neuron, more, Surrogate::triangle))
+}
+
+/// The same by another surrogate.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn through_more_by(back: &WayBack, more: &More, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+    let surrogate = back.surrogate;
+    let slope = |v, inverse| surrogate.slope(v, inverse);
+    through_by(back, currents, gradient, dz, &Unplain::new(back.neurons.neuron, more, slope))
 }
 
 /// The steps of a neuron, forward, and what gradients pass on the way back.
@@ -108,22 +109,23 @@ trait Steps {
 }
 
 /// A leaky neuron that fires above its threshold, which a spike takes away at once.
-struct Plain<F> {
+struct Plain<F, S> {
     leak: f32,
     threshold: f32,
     inverse: f32,
     advance: F,
+    slope: S,
 }
 
-impl<F: Fn(f32, f32, f32, f32) -> f32> Plain<F> {
+impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Plain<F, S> {
     #[inline(always)]
-    fn new(neuron: Lif, advance: F) -> Self {
+    fn new(neuron: Lif, advance: F, slope: S) -> Self {
         let Lif { leak, threshold, .. } = neuron;
-        Plain { leak, threshold, inverse: 1.0 / threshold, advance }
+        Plain { leak, threshold, inverse: 1.0 / threshold, advance, slope }
     }
 }
 
-impl<F: Fn(f32, f32, f32, f32) -> f32> Steps for Plain<F> {
+impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Steps for Plain<F, S> {
     type State = [f32; LANES];
     type Kept = [f32; LANES];
     type Carried = [f32; LANES];
@@ -147,18 +149,26 @@ impl<F: Fn(f32, f32, f32, f32) -> f32> Steps for Plain<F> {
     #[inline(always)]
     fn back(&self, potential: &[f32; LANES], carried: &mut [f32; LANES], o: usize, spike: f32) -> f32 {
         let v = potential[o] * self.inverse - 1.0;
-        let slope = SURROGATE * self.inverse * (1.0 - v.abs()).max(0.0);
-        carried[o] = spike * slope + self.leak * carried[o];
+        carried[o] = spike * (self.slope)(v, self.inverse) + self.leak * carried[o];
         carried[o]
     }
 }
 
 /// A neuron with all that [`More`] has. Resets and adaptation are outside the gradient.
-struct Unplain<'a> {
+struct Unplain<'a, S> {
     /// Leak and threshold.
     constants: (f32, f32),
     more: &'a More,
     inverse: f32,
+    slope: S,
+}
+
+impl<'a, S: Fn(f32, f32) -> f32> Unplain<'a, S> {
+    #[inline(always)]
+    fn new(neuron: Lif, more: &'a More, slope: S) -> Self {
+        let Lif { leak, threshold, .. } = neuron;
+        Unplain { constants: (leak, threshold), more, inverse: 1.0 / threshold, slope }
+    }
 }
 
 /// What a step of such neurons keeps: the surrogate's slope, and the shares of the potential's gradient that pass on.
@@ -181,7 +191,7 @@ struct Carried {
     synaptic: [f32; LANES],
 }
 
-impl Steps for Unplain<'_> {
+impl<S: Fn(f32, f32) -> f32> Steps for Unplain<'_, S> {
     type State = States;
     type Kept = Passing;
     type Carried = Carried;
@@ -195,7 +205,7 @@ impl Steps for Unplain<'_> {
             let stepped = state.step(self.constants, self.more, gain[o] * x[o] + offset[o]);
             states.put(o, state);
             let v = (stepped.potential - stepped.threshold) * self.inverse;
-            let slope = SURROGATE * self.inverse * (1.0 - v.abs()).max(0.0);
+            let slope = (self.slope)(v, self.inverse);
             let is_set = |fired: f32| if self.more.is_set { 1.0 - fired } else { 1.0 };
             let integrated = if self.more.next { is_set(last) } else { 1.0 };
             passing.slope[o] = if stepped.rests { 0.0 } else { slope };
@@ -217,14 +227,13 @@ impl Steps for Unplain<'_> {
 
 #[inline(always)]
 fn through_by<N: Steps>(
-    neurons: &Neurons,
-    means: &[[f32; LANES]],
-    (geometry, pooled): (Geometry, Geometry),
+    back: &WayBack,
     currents: &[f32],
     gradient: Option<&[f32]>,
     dz: &mut [f32],
     neuron: &N,
 ) -> Scanned {
+    let WayBack { neurons, means, geometry, pooled, .. } = *back;
     let Geometry { steps, blocks, width, .. } = geometry;
     let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
     let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];

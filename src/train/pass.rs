@@ -11,6 +11,7 @@ use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
 use super::layer::{LayerGradient, LayerPass, Operands, currents, source};
 use super::norm::BatchStatistics;
+use super::surrogate::Surrogate;
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::programmed::Programmed;
@@ -65,6 +66,17 @@ pub struct Setting<'a> {
     pub calibration: Option<&'a Calibration>,
     /// What lines leave of each layer's devices; without it every tile is solved.
     pub losses: &'a [Option<LineLoss>],
+    /// What stands for the slope of a spike.
+    pub surrogate: Surrogate,
+    /// The share of each label that all classes have alike.
+    pub label_smoothing: f32,
+}
+
+impl<'a> Setting<'a> {
+    /// A plan without ranges and losses, by the default surrogate and plain labels.
+    pub fn of(plan: &'a ChipPlan) -> Self {
+        Setting { plan, calibration: None, losses: &[], surrogate: Surrogate::default(), label_smoothing: 0.0 }
+    }
 }
 
 /// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, and the
@@ -97,7 +109,14 @@ pub fn pass(
     let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
     let Forward { passes, statistics, .. } = forward;
     let bias = network.layers[last].bias.as_deref();
-    let readout = Readout::run(&layers[last], &operands[last], bias, &signal, steps, (labels, images as f64));
+    let readout = Readout::run(
+        &layers[last],
+        &operands[last],
+        bias,
+        &signal,
+        steps,
+        &Loss { labels, divisor: images as f64, smoothing: setting.label_smoothing },
+    );
 
     let published = |l: usize, gradient: Vec<f32>| match layers[l].site.place {
         Place::Rram => straight_through(&layers[l].site, &network.layers[l], gradient),
@@ -109,7 +128,7 @@ pub fn pass(
     let mut gradients = vec![ParameterGradient { weights, bias, ..ParameterGradient::default() }];
     for (l, layer) in passes.into_iter().enumerate().rev() {
         let LayerGradient { weights, gamma, shift, bias, inputs } =
-            layer.backward(signal_gradient, &network.layers[l], statistics[l].as_ref());
+            layer.backward(signal_gradient, &network.layers[l], statistics[l].as_ref(), setting.surrogate);
         gradients.push(ParameterGradient { weights: published(l, weights), gamma, shift, bias });
         signal_gradient = inputs;
     }
@@ -119,7 +138,7 @@ pub fn pass(
 
 /// The programmed arrays of layer `l`, ready for a pass.
 fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) -> Result<Operands> {
-    let Setting { plan, calibration, losses } = setting;
+    let Setting { plan, calibration, losses, .. } = setting;
     let (state, layer) = (&network.layers[l], &plan.layers[l]);
     // Where the profile has no companion array, none is read.
     let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
@@ -194,15 +213,16 @@ impl<'a> Readout<'a> {
         bias: Option<&[f32]>,
         signal: &Signal,
         steps: usize,
-        (labels, divisor): (&[u32], f64),
+        loss: &Loss,
     ) -> Self {
-        let geometry = Geometry::of(plan, labels.len(), steps);
+        let images = loss.labels.len();
+        let geometry = Geometry::of(plan, images, steps);
         let (sums, _) = currents(signal, plan, operands, geometry);
-        let logits = Array2::from_shape_fn((labels.len(), plan.columns()), |(b, c)| {
+        let logits = Array2::from_shape_fn((images, plan.columns()), |(b, c)| {
             let mean = mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), operands.unit, steps);
             bias.map_or(mean, |bias| mean + bias[c])
         });
-        let (loss, gradient) = cross_entropy(&logits, labels, divisor);
+        let (loss, gradient) = loss.of(&logits);
         Readout { plan, operands, loss, logits, gradient, steps }
     }
 
@@ -255,19 +275,39 @@ impl<'a> Readout<'a> {
     }
 }
 
-/// The sum of the images' cross-entropies, of logits `[images, classes]`, and its gradient, both divided by `divisor`.
-fn cross_entropy(logits: &Array2<f32>, labels: &[u32], divisor: f64) -> (f64, Vec<f32>) {
-    let mut loss = 0.0;
-    let mut gradient = Vec::with_capacity(logits.len());
-    for (row, label) in logits.outer_iter().zip(labels) {
-        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exps: Vec<f64> = row.iter().map(|x| libm::exp(f64::from(x - top))).collect();
-        let sum: f64 = exps.iter().sum();
-        loss -= (f64::from(row[*label as usize] - top) - libm::log(sum)) / divisor;
-        gradient.extend(exps.iter().enumerate().map(|(c, e)| {
-            let target = if c == *label as usize { 1.0 } else { 0.0 };
-            ((e / sum - target) / divisor) as f32
-        }));
+/// What logits are held against.
+pub(crate) struct Loss<'a> {
+    /// The images' classes.
+    pub labels: &'a [u32],
+    /// What the sum of the images' losses is divided by.
+    pub divisor: f64,
+    /// The share of each label that all classes have alike.
+    pub smoothing: f32,
+}
+
+impl Loss<'_> {
+    /// The sum of the images' cross-entropies, of logits `[images, classes]`, and its gradient, both divided.
+    fn of(&self, logits: &Array2<f32>) -> (f64, Vec<f32>) {
+        let (classes, smoothing) = (logits.ncols() as f64, f64::from(self.smoothing));
+        let mut loss = 0.0;
+        let mut gradient = Vec::with_capacity(logits.len());
+        for (row, label) in logits.outer_iter().zip(self.labels) {
+            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let exps: Vec<f64> = row.iter().map(|x| libm::exp(f64::from(x - top))).collect();
+            let sum: f64 = exps.iter().sum();
+            let entropy = |x: f32| (f64::from(x - top) - libm::log(sum)) / self.divisor;
+            if smoothing > 0.0 {
+                let all: f64 = row.iter().map(|x| entropy(*x)).sum();
+                loss -= (1.0 - smoothing) * entropy(row[*label as usize]) + smoothing / classes * all;
+            } else {
+                loss -= entropy(row[*label as usize]);
+            }
+            gradient.extend(exps.iter().enumerate().map(|(c, e)| {
+                let own = if c == *label as usize { 1.0 } else { 0.0 };
+                let target = if smoothing > 0.0 { (1.0 - smoothing) * own + smoothing / classes } else { own };
+                ((e / sum - target) / self.divisor) as f32
+            }));
+        }
+        (loss, gradient)
     }
-    (loss, gradient)
 }

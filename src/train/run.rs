@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use super::config::Recipe;
+use super::optimiser::Optimiser;
 use super::pass::{Setting, pass};
-use super::sgd::Sgd;
 use super::state::{LogRow, Position, State};
 use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
@@ -37,10 +37,16 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     pub fn go(&self, start: Network) -> Result<Network> {
+        let recipe = self.trainer.recipe;
         let stored = self.folder.filter(|f| f.resumed).map(|f| f.file("state.safetensors")).filter(|f| f.exists());
         let mut state = match stored {
-            Some(file) => State::read(&file, self.trainer.model)?,
-            None => State { sgd: Sgd::new(&start), network: start, losses: vec![], position: Position::default() },
+            Some(file) => State::read(&file, self.trainer.model, recipe)?,
+            None => State {
+                optimiser: Optimiser::new(recipe, &start),
+                network: start,
+                losses: vec![],
+                position: Position::default(),
+            },
         };
         if self.plan.profile.wires.drop() {
             self.monitor.line("lines take what they take of the nominal chip, solved anew at the start of every epoch");
@@ -153,7 +159,13 @@ impl Run<'_> {
         if let Some(prune) = prune {
             prune.mask(&mut state.network);
         }
-        let setting = Setting { plan: &plan, calibration: state.position.calibration.as_ref(), losses: &state.losses };
+        let setting = Setting {
+            calibration: state.position.calibration.as_ref(),
+            losses: &state.losses,
+            surrogate: recipe.surrogate,
+            label_smoothing: recipe.label_smoothing,
+            ..Setting::of(&plan)
+        };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {
             prune.add_lasso(&self.plan.layers, &state.network, &mut outcome);
@@ -162,7 +174,7 @@ impl Run<'_> {
             return Err(diverged(&format!("the loss is {}", outcome.loss)));
         }
         let position = &mut state.position;
-        state.sgd.step(&mut state.network, &outcome, recipe, recipe.rate(position.epoch));
+        state.optimiser.step(&mut state.network, &outcome, recipe, recipe.rate(position.epoch));
         position.step += 1;
         position.loss += outcome.loss;
         position.seen += labels.len();

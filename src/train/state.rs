@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::Recipe;
+use super::optimiser::Optimiser;
 use super::pass::ParameterGradient;
-use super::sgd::Sgd;
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::wires::LineLoss;
@@ -16,13 +17,16 @@ use crate::network::{Model, Network};
 /// Velocities that are stored of every layer, also where there are none.
 const ALWAYS: [&str; 2] = ["weights", "gamma"];
 
+/// The tensor of the steps that AdamW took.
+const STEPS: &str = "velocity.steps";
+
 /// Where a run stands.
 #[derive(Clone, Debug)]
 pub struct State {
     /// Latent weights and norms.
     pub network: Network,
     /// The optimiser.
-    pub sgd: Sgd,
+    pub optimiser: Optimiser,
     /// What lines leave of each layer's devices, as the epoch began; empty where they are ideal.
     pub losses: Vec<Option<LineLoss>>,
     /// Everything else.
@@ -71,13 +75,21 @@ impl State {
     pub fn write(&self, path: &Path, model: &Model) -> Result<()> {
         let position = serde_json::to_value(&self.position).expect("a position is plain data");
         let mut checkpoint = self.network.to_checkpoint(model, position);
-        for (i, velocity) in self.sgd.velocity.iter().enumerate() {
-            let ParameterGradient { weights, gamma, shift, bias } = velocity;
-            let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
-            for (what, values) in all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty()) {
-                let tensor = Tensor { shape: vec![values.len()], values: Values::F32(values.clone()) };
-                checkpoint.tensors.insert(format!("velocity.{i}.{what}"), tensor);
+        let Optimiser { velocity, square, steps } = &self.optimiser;
+        for (moment, layers) in [("velocity", Some(velocity)), ("square", square.as_ref())] {
+            for (i, ParameterGradient { weights, gamma, shift, bias }) in layers.into_iter().flatten().enumerate() {
+                let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
+                for (what, values) in
+                    all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty())
+                {
+                    let tensor = Tensor { shape: vec![values.len()], values: Values::F32(values.clone()) };
+                    checkpoint.tensors.insert(format!("{moment}.{i}.{what}"), tensor);
+                }
             }
+        }
+        if square.is_some() {
+            let values = Values::I64(vec![*steps as i64]);
+            checkpoint.tensors.insert(STEPS.into(), Tensor { shape: vec![], values });
         }
         for (i, loss) in self.losses.iter().enumerate() {
             for (slice, devices) in loss.iter().flat_map(|loss| loss.slices.iter().enumerate()) {
@@ -91,22 +103,30 @@ impl State {
         checkpoint.write(path)
     }
 
-    /// Reads a stored state.
-    pub fn read(path: &Path, model: &Model) -> Result<Self> {
+    /// Reads a stored state of a run by this recipe.
+    pub fn read(path: &Path, model: &Model, recipe: &Recipe) -> Result<Self> {
         let checkpoint = Checkpoint::read(path)?;
         let network = Network::from_checkpoint(model, &checkpoint)?;
-        let mut sgd = Sgd::new(&network);
-        for (i, ParameterGradient { weights, gamma, shift, bias }) in sgd.velocity.iter_mut().enumerate() {
-            let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
-            for (what, values) in all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty()) {
-                let stored = checkpoint.f32(&format!("velocity.{i}.{what}"), &[values.len()])?;
-                values.copy_from_slice(stored);
+        let mut optimiser = Optimiser::new(recipe, &network);
+        let Optimiser { velocity, square, steps } = &mut optimiser;
+        for (moment, layers) in [("velocity", Some(velocity)), ("square", square.as_mut())] {
+            for (i, ParameterGradient { weights, gamma, shift, bias }) in layers.into_iter().flatten().enumerate() {
+                let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
+                for (what, values) in
+                    all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty())
+                {
+                    let stored = checkpoint.f32(&format!("{moment}.{i}.{what}"), &[values.len()])?;
+                    values.copy_from_slice(stored);
+                }
             }
+        }
+        if let Some(Values::I64(stored)) = checkpoint.tensors.get(STEPS).map(|tensor| &tensor.values) {
+            *steps = stored.first().copied().unwrap_or(0) as u64;
         }
         let losses = (0..network.layers.len()).map(|i| stored_loss(&checkpoint, i)).collect::<Result<_>>()?;
         let position = serde_json::from_value(checkpoint.metadata)
             .map_err(|e| Error::file(path, format!("not the state of a training run: {e}")))?;
-        Ok(State { network, sgd, losses, position })
+        Ok(State { network, optimiser, losses, position })
     }
 }
 
@@ -123,6 +143,35 @@ fn stored_loss(checkpoint: &Checkpoint, layer: usize) -> Result<Option<LineLoss>
         match (side("plus")?, side("minus")?) {
             (Some(plus), Some(minus)) => slices.push(Devices { plus, minus }),
             _ => return Ok((!slices.is_empty()).then_some(LineLoss { slices })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::train::config::OptimiserKind;
+
+    #[test]
+    fn a_state_comes_back_as_it_was_stored() {
+        let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 5, width = 5 }\nreadout = { bias = true }\n\
+                    layers = [{ conv = { channels = 6, bias = true }, norm = \"batch\" }, { fc = { width = 5, bias = true } }]";
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
+        for kind in [OptimiserKind::Sgd, OptimiserKind::AdamW] {
+            let recipe = Recipe { optimiser: kind, ..Recipe::default() };
+            let network = Network::xavier(&model, 1);
+            let mut optimiser = Optimiser::new(&recipe, &network);
+            optimiser.steps = if kind == OptimiserKind::AdamW { 7 } else { 0 };
+            let moments = [Some(&mut optimiser.velocity), optimiser.square.as_mut()].into_iter().flatten().flatten();
+            let values =
+                moments.flat_map(|layer| [&mut layer.weights, &mut layer.gamma, &mut layer.shift, &mut layer.bias]);
+            values.flatten().enumerate().for_each(|(i, value)| *value = i as f32 * 0.25 - 3.0);
+            let state = State { network, optimiser, losses: vec![None; 3], position: Position::default() };
+            let file = tempfile::NamedTempFile::new().unwrap();
+            state.write(file.path(), &model).unwrap();
+            let read = State::read(file.path(), &model, &recipe).unwrap();
+            assert!(read.optimiser == state.optimiser && read.network == state.network, "{kind:?}");
         }
     }
 }

@@ -8,7 +8,9 @@ statistics at random, frames.npz with integer inputs of every step, and what PyT
 
 - expected.npz: logits and spikes `[layers, steps]` of the trained network (running statistics), in float64;
 - gradients.safetensors: of the batch's cross-entropy, batch statistics, float64, one tensor a parameter;
-- after_sgd.safetensors: all tensors after two steps of SGD (rate 0.1, momentum 0.9, decay 1e-4).
+- after_sgd.safetensors: all tensors after two steps of SGD (rate 0.1, momentum 0.9, decay 1e-4);
+- after_adamw.safetensors: after two of AdamW (rate 0.01, betas 0.9 and 0.99, decay 0.01) with labels smoothed by 0.1;
+- gradients_KIND.safetensors, of the cases in SURROGATES: gradients by another surrogate, of width 0.8.
 
 Seeds are searched until no potential comes nearer to a threshold than MARGIN, so that no spike hangs on a rounding.
 """
@@ -110,12 +112,16 @@ CASES = {
           { fc = 8, neuron = { leak = 0.25, adaptation = 0.5, adaptation_leak = 0.5 } },
         ]""",
 }
+# Networks whose gradients are taken by other surrogates too.
+SURROGATES = {"batch": ["triangle", "sigmoid"], "currents": ["arctan", "rectangle"], "windows": ["arctan"]}
 # Networks whose weights, inputs and constants are few binary digits: potentials stand on their thresholds, exactly.
 EXACT = {"reached"}
 
 
 class Spike(torch.autograd.Function):
-    """A spike iff v > 0, or v ≥ 0; backward 0.3·max(0, 1 − |v|)."""
+    """A spike iff v > 0, or v ≥ 0; backward by the surrogate in force: 0.3·max(0, 1 − |v|), or another."""
+
+    surrogate = ("triangle", 1.0)
 
     nearest, met = float("inf"), 0
 
@@ -130,7 +136,17 @@ class Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         (v,) = ctx.saved_tensors
-        return g * 0.3 * torch.clamp(1 - v.abs(), min=0), None
+        kind, width = Spike.surrogate
+        if kind == "triangle":
+            slope = 0.3 * torch.clamp(1 - v.abs() / width, min=0)
+        elif kind == "arctan":
+            slope = 1 / width / (1 + (torch.pi * v / width) ** 2)
+        elif kind == "sigmoid":
+            s = torch.sigmoid(4 / width * v)
+            slope = 4 / width * s * (1 - s)
+        else:
+            slope = (v.abs() < width / 2).to(v.dtype) / width
+        return g * slope, None
 
 
 def fire(neuron, currents):
@@ -290,22 +306,49 @@ def safetensors(path, tensors):
     path.write_bytes(struct.pack("<Q", len(head)) + head + data)
 
 
-def step(network, frames, labels, velocity):
-    """One step of SGD in float64; gives the gradients."""
+def gradients_of(network, frames, labels, smoothing=0.0):
+    """The gradient of every parameter, and the batch's statistics."""
     parameters = network.parameters()
     for value in parameters.values():
         value.requires_grad_(True)
     logits, _, statistics = network.run(frames, training=True)
-    names = list(parameters)
-    gradients = dict(zip(names, torch.autograd.grad(F.cross_entropy(logits, labels), [parameters[n] for n in names])))
+    loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    found = torch.autograd.grad(loss, list(parameters.values()))
     for name, value in parameters.items():
-        velocity[name] = 0.9 * velocity.get(name, 0) + gradients[name] + 1e-4 * value.detach()
-        network.tensors[name] = value.detach() - 0.1 * velocity[name]
+        network.tensors[name] = value.detach()
+    return dict(zip(parameters, found)), statistics
+
+
+def step(network, frames, labels, velocity):
+    """One step of SGD in float64; gives the gradients."""
+    gradients, statistics = gradients_of(network, frames, labels)
+    for name, value in network.parameters().items():
+        velocity[name] = 0.9 * velocity.get(name, 0) + gradients[name] + 1e-4 * value
+        network.tensors[name] = value - 0.1 * velocity[name]
+    track(network, statistics)
+    return gradients
+
+
+def step_adamw(network, frames, labels, optimiser):
+    """One step of PyTorch's own AdamW; gives the optimiser, whose parameters follow the network's."""
+    gradients, statistics = gradients_of(network, frames, labels, smoothing=0.1)
+    if optimiser is None:
+        optimiser = torch.optim.AdamW(list(network.parameters().values()), 0.01, (0.9, 0.99), weight_decay=0.01)
+    for value, gradient in zip(optimiser.param_groups[0]["params"], gradients.values()):
+        value.grad = gradient
+    optimiser.step()
+    for name, value in zip(gradients, optimiser.param_groups[0]["params"]):
+        network.tensors[name] = value.detach()
+    track(network, statistics)
+    return optimiser
+
+
+def track(network, statistics):
+    """Moves the running statistics."""
     for prefix, (mean, var) in statistics.items():
         for what, batch in (("mean", mean), ("var", var)):
             key = f"{prefix}.running_{what}"
             network.tensors[key] = 0.9 * network.tensors[key] + 0.1 * batch
-    return gradients
 
 
 def make(name, text, seed):
@@ -317,7 +360,7 @@ def make(name, text, seed):
     frames = torch.randint(-1, 3, shape, generator=generator).double()
     labels = torch.randint(0, model["classes"], (IMAGES,), generator=generator)
     Spike.nearest, Spike.met = float("inf"), 0
-    start = dict(network.tensors)
+    start = {name: value.clone() for name, value in network.tensors.items()}
     with torch.no_grad():
         logits, spikes, _ = network.run(frames)
     if bool(Spike.met) != model["exact"]:
@@ -325,6 +368,14 @@ def make(name, text, seed):
     velocity = {}
     gradients = step(network, frames, labels, velocity)
     step(network, frames, labels, velocity)
+    after_sgd, network.tensors = network.tensors, {name: value.clone() for name, value in start.items()}
+    adamw = step_adamw(network, frames, labels, None)
+    step_adamw(network, frames, labels, adamw)
+    after_adamw, other = network.tensors, {}
+    for kind in SURROGATES.get(name, []):
+        Spike.surrogate, network.tensors = (kind, 0.8), {name: value.clone() for name, value in start.items()}
+        other[kind], _ = gradients_of(network, frames, labels)
+    Spike.surrogate = ("triangle", 1.0)
     if Spike.nearest < MARGIN or any(sum(layer) == 0 for layer in spikes):
         return False
     folder = HERE / name
@@ -333,7 +384,10 @@ def make(name, text, seed):
     (folder / "model.toml").write_text("\n".join(lines) + "\n")
     safetensors(folder / "checkpoint.safetensors", start)
     safetensors(folder / "gradients.safetensors", gradients)
-    safetensors(folder / "after_sgd.safetensors", network.tensors)
+    safetensors(folder / "after_sgd.safetensors", after_sgd)
+    safetensors(folder / "after_adamw.safetensors", after_adamw)
+    for kind, values in other.items():
+        safetensors(folder / f"gradients_{kind}.safetensors", values)
     np.savez(folder / "frames.npz", frames=frames.numpy().astype("i1"), labels=labels.numpy().astype("u1"))
     np.savez(folder / "expected.npz", logits=logits.numpy().astype("f4"), spikes=np.array(spikes, dtype="f4"))
     print(f"{name}: seed {seed}, nearest potential {Spike.nearest:.1e}, spikes {spikes}")

@@ -1,0 +1,113 @@
+//! Optimisers, as PyTorch has them: stochastic gradient descent with momentum, decay added to the gradient, and AdamW, decay apart
+//! from it; norms and biases included.
+
+use rayon::prelude::*;
+
+use super::config::{OptimiserKind, Recipe};
+use super::pass::{ParameterGradient, PassOutcome};
+use crate::network::Network;
+use crate::network::weights::LayerWeights;
+
+/// Parameters of one task.
+const CHUNK: usize = 1 << 14;
+/// What AdamW adds to the root of a second moment.
+const EPSILON: f32 = 1e-8;
+
+/// The optimiser's state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimiser {
+    /// Velocities, or first moments, one entry a layer.
+    pub velocity: Vec<ParameterGradient>,
+    /// Second moments of AdamW.
+    pub square: Option<Vec<ParameterGradient>>,
+    /// Steps that AdamW took.
+    pub steps: u64,
+}
+
+/// One step, with what depends on its number.
+#[derive(Clone, Copy)]
+enum Update {
+    /// Momentum, decay and rate.
+    Sgd([f32; 3]),
+    /// Both β, what a weight keeps, the rate over 1 − β₁^t, and 1/√(1 − β₂^t).
+    AdamW([f32; 5]),
+}
+
+impl Optimiser {
+    /// At rest.
+    pub fn new(recipe: &Recipe, network: &Network) -> Self {
+        let zeros = |values: Option<&Vec<f32>>| vec![0.0; values.map_or(0, Vec::len)];
+        let at_rest = |layer: &LayerWeights| {
+            let norm = layer.norm.as_ref();
+            ParameterGradient {
+                weights: vec![0.0; layer.trained().len()],
+                gamma: zeros(norm.map(|norm| &norm.gamma)),
+                shift: zeros(norm.and_then(|norm| norm.shift.as_ref())),
+                bias: zeros(layer.bias.as_ref()),
+            }
+        };
+        let velocity: Vec<_> = network.layers.iter().map(at_rest).collect();
+        let square = (recipe.optimiser == OptimiserKind::AdamW).then(|| velocity.clone());
+        Optimiser { velocity, square, steps: 0 }
+    }
+
+    /// Moves every parameter and every running statistic one step, as a pass over a batch says.
+    pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, recipe: &Recipe, rate: f32) {
+        for (layer, statistics) in network.layers.iter_mut().zip(&pass.statistics) {
+            if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
+                statistics.update(norm);
+            }
+        }
+        let update = self.update(recipe, rate);
+        let none = ParameterGradient::default;
+        for (l, (layer, gradient)) in network.layers.iter_mut().zip(&pass.gradients).enumerate() {
+            let first = &mut self.velocity[l];
+            let mut unused = none();
+            let second = self.square.as_mut().map_or(&mut unused, |square| &mut square[l]);
+            update.apply(layer.trained_mut(), &mut first.weights, &mut second.weights, &gradient.weights);
+            if let Some(norm) = &mut layer.norm {
+                update.apply(&mut norm.gamma, &mut first.gamma, &mut second.gamma, &gradient.gamma);
+                if let Some(shift) = &mut norm.shift {
+                    update.apply(shift, &mut first.shift, &mut second.shift, &gradient.shift);
+                }
+            }
+            if let Some(bias) = &mut layer.bias {
+                update.apply(bias, &mut first.bias, &mut second.bias, &gradient.bias);
+            }
+        }
+    }
+
+    fn update(&mut self, recipe: &Recipe, rate: f32) -> Update {
+        if self.square.is_none() {
+            return Update::Sgd([recipe.momentum, recipe.weight_decay, rate]);
+        }
+        self.steps += 1;
+        let [first, second] = recipe.betas;
+        let left = |beta: f32| 1.0 - libm::pow(f64::from(beta), self.steps as f64);
+        let (whole, root) = ((f64::from(rate) / left(first)) as f32, (1.0 / left(second).sqrt()) as f32);
+        Update::AdamW([first, second, 1.0 - rate * recipe.weight_decay, whole, root])
+    }
+}
+
+impl Update {
+    fn apply(self, values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let chunks = values.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
+        match self {
+            Update::Sgd([momentum, decay, rate]) => chunks.for_each(|((values, velocity), gradient)| {
+                for ((w, v), g) in values.iter_mut().zip(velocity).zip(gradient) {
+                    *v = momentum * *v + (g + decay * *w);
+                    *w -= rate * *v;
+                }
+            }),
+            Update::AdamW([beta, square_beta, kept, rate, root]) => {
+                chunks.zip(second.par_chunks_mut(CHUNK)).for_each(|(((values, first), gradient), second)| {
+                    for (((w, m), v), g) in values.iter_mut().zip(first).zip(second).zip(gradient) {
+                        *m = beta * *m + (1.0 - beta) * g;
+                        *v = square_beta * *v + (1.0 - square_beta) * (g * g);
+                        *w = kept * *w - rate * *m / (v.sqrt() * root + EPSILON);
+                    }
+                });
+            }
+        }
+    }
+}
