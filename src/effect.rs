@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::crossbar::site::Place;
 use crate::network::code::InputForm;
 use crate::network::neuron::Reset;
-use crate::network::{Encoding, InputCode, Model, Neuron};
+use crate::network::{Encoding, InputCode, Model, Neuron, NormKind};
 use crate::plan::place;
 use crate::profile::{
     AdcRange, CellMapping, DeviceModel, Layers, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation,
@@ -324,16 +324,9 @@ const RULES: &[(&str, Rule)] = &[
     ("model.neuron.threshold", |site| untaken(site, "threshold")),
     ("model.neuron.reset", |site| one_step(site, |_| true).or(untaken(site, "reset"))),
     ("model.neuron.reset_at", |site| {
-        // Taken away before or behind a leak of 1, a threshold is the same.
-        let matters = |neuron: &Neuron| match neuron.reset {
-            Reset::None => false,
-            Reset::Subtract => neuron.leak != 1.0,
-            Reset::To(_) => true,
-        };
-        let idle = site.model.is_some_and(|model| !model.takes_neuron("reset_at", matters));
-        one_step(site, |_| true)
-            .or(untaken(site, "reset_at"))
-            .or(said(idle, "a reset behind a leak of 1, or none, is the same at once and later"))
+        let idle =
+            site.model.is_some_and(|model| !model.takes_neuron("reset_at", |neuron| neuron.reset != Reset::None));
+        one_step(site, |_| true).or(untaken(site, "reset_at")).or(said(idle, "model.neuron.reset = \"none\""))
     }),
     ("model.neuron.fires", |site| untaken(site, "fires")),
     ("model.neuron.scaled_input", |site| {
@@ -440,8 +433,12 @@ pub fn idle(profile: &Profile, beside: Beside) -> Idle {
         inherited.unwrap_or_else(|| at(&default, key)).is_none_or(|unset| unset != value)
     };
     let mut keys: Vec<String> = leaves(&json).into_iter().filter(is_set).map(|(key, _)| key).collect();
-    if beside.model.is_some_and(|model| model.neuron.leak != Neuron::default().leak) {
-        keys.push(format!("{MODEL}neuron.leak"));
+    if let Some(model) = beside.model {
+        let json = |neuron: Neuron| serde_json::to_value(neuron).expect("a neuron is plain data");
+        let (given, usual) = (json(model.neuron), json(Neuron::default()));
+        let is_set = |(key, value): &(String, Value)| at(&usual, key) != Some(value);
+        keys.extend(leaves(&given).into_iter().filter(is_set).map(|(key, _)| format!("{MODEL}neuron.{key}")));
+        keys.extend((model.norm != NormKind::default()).then(|| format!("{MODEL}norm")));
     }
     let with_reason = |key: String| {
         written(profile, &json, beside, &key).filter(|reason| !reason.quiet).map(|reason| (key, reason.why))

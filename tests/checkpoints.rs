@@ -93,7 +93,12 @@ fn no_tensor_is_dropped_without_a_word() {
         ("lif1.beta", real(&[0.95]), ""),
         ("lif2.threshold", scalar(1.0), ""),
         ("lif1.graded_spikes_factor", scalar(1.0), ""),
-        ("lif1.reset_mechanism_val", whole(&[0]), ""),
+        (
+            "lif1.reset_mechanism_val",
+            whole(&[0]),
+            "`lif1.reset_mechanism_val` is snnTorch's, whose neurons are reset in the next step, and the model's at the spike: \
+             neuron.reset_at = \"next\" does as they do\n",
+        ),
         ("lif1.mem", real(&[0.0; 4]), ""),
         ("conv1.bias", real(&[0.0; 8]), ""),
         ("bntt1.0.bias", real(&[0.0; 8]), ""),

@@ -1,6 +1,6 @@
 //! ∂loss/∂image on a programmed chip: backpropagation through time down to the pixels.
 //!
-//! Forward as the chip runs, on its weights, gains and offsets; backward by the surrogate of training
+//! Forward as the chip runs, on its weights, gains and offsets; backward by the default surrogate of training
 //! (`∂spike/∂v = 0.3·max(0, 1 − |v|)`, the reset outside the gradient), through the first layer's transposed matrix to
 //! the encoded pulses, and through the encoder: a direct input is the pixel at every step, ∂s/∂x = 1; a Poisson input
 //! `sign(x)·[2r ≤ |x|]` has the mean x/2 up to |x| = 2 and ±1 beyond, so straight through it ∂s/∂x = ½ or 0.

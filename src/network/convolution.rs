@@ -40,7 +40,8 @@ struct Table {
     /// Pixels from one place of the window to the next.
     #[serde(default = "one")]
     stride: Pair,
-    /// Rim of zeros around the map; absent: half of what the window reaches beyond a pixel, so that a map keeps its size.
+    /// Rim of zeros around the map; absent: half of what the window reaches beyond a pixel, rounded
+    /// down: moved by a pixel, an odd window keeps a map's size.
     #[serde(skip_serializing_if = "Option::is_none")]
     padding: Option<Pair>,
     /// Pixels from one position of the window to the next.

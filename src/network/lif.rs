@@ -1,6 +1,7 @@
 //! The arithmetic of a neuron's step: floats, or the fixed point of a chip's digital periphery.
 //!
-//! `u ← λ·u + gain·sum + offset`; a spike iff `u > θ`; then `u ← u − θ`. In floats all in f32, in this order of operations.
+//! `u ← λ·u + gain·sum + offset`; a spike iff `u > θ`; then `u ← u − θ`; or what [`super::neuron`] writes down of others ([`More`]). In
+//! floats all in f32, in this order of operations.
 //!
 //! In fixed point ([`Fixed`]) a membrane is a two's complement number of `membrane_bits` bits, `fraction_bits` of them behind the
 //! point; λ is a multiple of 2^-leak_bits, a gain has `gain_bits` significant bits, θ and offsets are multiples of the membrane's

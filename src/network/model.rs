@@ -71,7 +71,8 @@ struct Item {
     /// A convolution along the columns of a map of one row.
     #[serde(skip_serializing_if = "Option::is_none")]
     conv1d: Option<Convolution>,
-    /// A pool: the window that spikes are averaged in, 2 of 2 by 2 with stride 2, or `"global"`, the whole map.
+    /// A pool: the window that spikes are averaged in, 2 of 2 by 2 with stride 2 (behind `conv1d` of
+    /// two columns), `[rows, columns]`, or `"global"`, the whole map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<Pool>,
     /// A fully connected layer: its width, or a table.
@@ -106,9 +107,11 @@ impl Item {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "expected a window such as 2, or \"global\"")]
+#[serde(untagged, expecting = "expected a window such as 2 or [1, 2], or \"global\"")]
 enum Pool {
     Window(usize),
+    /// Rows and columns.
+    Each([usize; 2]),
     Named(Global),
 }
 
@@ -122,9 +125,9 @@ enum Global {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerKind {
-    /// A convolution with LIF neurons.
+    /// A convolution with neurons.
     Conv,
-    /// Fully connected with LIF neurons.
+    /// Fully connected with neurons.
     Fc,
     /// Fully connected, no neurons.
     Readout,
@@ -305,9 +308,9 @@ impl Model {
                     if !matches!(before, Some(Operator::Conv(_) | Operator::Conv1d(_))) {
                         return refuse("a pool must directly follow a convolution");
                     }
-                    let (h, w) = window(pool, map);
+                    let (h, w) = window(pool, map, matches!(before, Some(Operator::Conv1d(_))));
                     if !(1..=map.height).contains(&h) || !(1..=map.width).contains(&w) {
-                        return refuse(&format!("a window of {h} does not fit a map of {map}"));
+                        return refuse(&format!("a window of {h} x {w} does not fit a map of {map}"));
                     }
                     if h * w > 1 << 12 {
                         return refuse(&format!("a window of {h} x {w} pixels, expected at most 4096"));
@@ -373,7 +376,7 @@ impl Model {
                 }
                 Some(Operator::Pool(pool)) => {
                     if let Some(last) = layers.last_mut() {
-                        last.pool = window(pool, last.output);
+                        last.pool = window(pool, last.output, last.one_dimensional);
                     }
                 }
                 Some(Operator::Conv(convolution) | Operator::Conv1d(convolution)) => {
@@ -416,9 +419,12 @@ impl Model {
     }
 }
 
-fn window(pool: Pool, map: Shape) -> (usize, usize) {
+/// A pool's window; behind a convolution along columns a number is of columns alone.
+fn window(pool: Pool, map: Shape, one_dimensional: bool) -> (usize, usize) {
     match pool {
+        Pool::Window(size) if one_dimensional => (1, size),
         Pool::Window(size) => (size, size),
+        Pool::Each([high, wide]) => (high, wide),
         Pool::Named(Global::Global) => (map.height, map.width),
     }
 }
@@ -454,6 +460,19 @@ mod tests {
             "[{pool=2}]",
             "[{conv=0}]",
             "[{conv=8}, {pool=14}]",
+            "[{conv=8}, {pool=[1, 13]}]",
+            "[{conv1d=8}]",
+            "[{conv={channels=8, kernel=[3, 65]}}]",
+            "[{conv={channels=8, kernel=5, padding=5}}]",
+            "[{conv={channels=8, kernel=14, padding=0}}]",
+            "[{conv={channels=8, stride=0}}]",
+            "[{conv={channels=8, groups=2}}]",
+            "[{conv=8, fc=8}]",
+            "[{norm=\"batch\"}]",
+            "[{conv=8}, {pool=2, norm=\"none\"}]",
+            "[{conv=8, neuron={leak=1.5}}]",
+            "[{conv=8, neuron={reset=\"half\"}}]",
+            "[{conv=8, neuron={refractory=-1}}]",
             "[{conv=8}, {pool=\"gobal\"}]",
             "[{conv=99999999999}]",
             "[{conf=8}]",

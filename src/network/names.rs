@@ -3,7 +3,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `conv1.weight`, `fc1.weight` | latent weights, `[columns, inputs, 3, 3]` and `[columns, inputs]`; of a hybrid, its companion array's |
+//! | `conv1.weight`, `fc1.weight` | latent weights, `[columns, channels, rows, columns of the window]` and `[columns, inputs]`; of a hybrid, its companion array's |
 //! | `conv1.WR`, `conv1.mask` | of a hybrid: the RRAM's latent weights, and which elements the array has |
 //! | `bntt1.0.weight`, `.running_mean`, `.running_var` | the norm of `conv1` at step 0; of `fc1`, `bntt_fc.0.…`, of `fc2`, `bntt_fc2.0.…` |
 //! | `bntt1.0.num_batches_tracked` | how often it was estimated |
@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Layer, LayerKind, Model, NormKind};
-use super::neuron::{Neuron, Reset};
+use super::neuron::{Neuron, Reset, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
 
@@ -45,6 +45,8 @@ const OF_NORM: [&str; 4] = ["weight", "running_mean", "running_var", "num_batche
 const SHIFT: &str = "bias";
 /// Names of the leak: the share of the membrane potential that is kept.
 const LEAKS: [&str; 5] = ["beta", "leak", "leak_mem", "decay", "leaky"];
+/// Names of the synaptic current's leak.
+const SYNAPTIC: [&str; 1] = ["alpha"];
 /// Names of the threshold.
 const THRESHOLDS: [&str; 5] = ["threshold", "thresh", "v_threshold", "v_th", "vth"];
 /// Of snnTorch: what multiplies a spike; and names of potentials and currents before the first step. All
@@ -249,6 +251,9 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
     };
     let (expected, what) = match () {
         () if of(&LEAKS) => common("leak", &|neuron| f64::from(neuron.leak)),
+        () if of(&SYNAPTIC) && neurons().any(|neuron| neuron.synaptic_leak > 0.0) => {
+            common("synaptic_leak", &|neuron| f64::from(neuron.synaptic_leak))
+        }
         () if of(&THRESHOLDS) => common("threshold", &|neuron| f64::from(neuron.threshold)),
         () if last == RESET => {
             let (expected, _) = common("reset", &|neuron| match neuron.reset {
@@ -268,7 +273,12 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
         }
     };
     let near = |value: f64| (value - expected).abs() <= 1e-6 * expected.abs().max(1.0);
+    let at_spike = || neurons().any(|neuron| neuron.reset_at == ResetAt::Spike && neuron.leak != 1.0);
     Some(match values.find(|value| !near(*value)) {
+        None if last == RESET && at_spike() => Meaning::Idle(Some(format!(
+            "`{name}` is snnTorch's, whose neurons are reset in the next step, and the model's at the spike: neuron.reset_at = \"next\" does \
+             as they do"
+        ))),
         None => Meaning::Idle(None),
         Some(value) => Meaning::Unknown(format!(" ({}; {what})", value as f32)),
     })

@@ -1,4 +1,4 @@
-//! A network's latent weights and BNTT norms, checked against the model: a checkpoint with shapes proven.
+//! A network's latent weights, norms and biases, checked against the model: a checkpoint with shapes proven.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -118,10 +118,10 @@ impl LayerWeights {
         };
         let norm = self.norm.as_ref().map_or(String::new(), |norm| {
             let at = i % norm.gamma.len();
-            format!(": γ {}, mean {} and variance {}", norm.gamma[at], norm.mean[at], norm.var[at])
+            format!(": the norm's γ is {}, its mean {}, its variance {}", norm.gamma[at], norm.mean[at], norm.var[at])
         });
         Err(Error::Mismatch(format!(
-            "the norm of `{}` has a gain of {} and an offset of {} at place {i}{norm} are beyond what f32 holds",
+            "`{}` has a gain of {} and an offset of {} at place {i}, beyond what f32 holds{norm}",
             layer.name, gain[i], offset[i]
         )))
     }
@@ -329,7 +329,7 @@ pub fn xavier(layer: &Layer, seed: u64, stream: Stream, index: u64) -> Vec<f32> 
 /// Whether a checkpoint has the weights of the model's layers, and of no others.
 fn is_of_layers(model: &Model, checkpoint: &Checkpoint) -> bool {
     let layers = model.layers();
-    let weights = checkpoint.tensors.iter().filter(|(name, _)| name.ends_with(".weight") && !name.starts_with("bntt"));
+    let weights = checkpoint.tensors.iter().filter(|(name, _)| name.ends_with(".weight") && !name.starts_with("bn"));
     let shapes = layers.iter().map(|layer| (format!("{}.weight", layer.name), layer.weight_shape()));
     weights.count() == layers.len()
         && shapes

@@ -66,6 +66,9 @@ impl Sample {
     /// An error where a training set has too few images, or they do not fit model, encoding or memory.
     pub fn check(&self, data: &Dataset, model: &Model, encoding: Encoding) -> Result<()> {
         check_fit(data, model)?;
+        if model.layers().iter().all(|layer| layer.norm == NormKind::None) {
+            return Err(Error::Mismatch(format!("the model `{}` has no norms to adapt", model.name)));
+        }
         Encoding::resolve(Some(encoding), data.frame_steps(), model.steps)?;
         let Sample { batches, images, .. } = *self;
         check_size((batches > 0).then_some(images))?;

@@ -233,6 +233,9 @@ impl TrainFile {
         } else if *milestones != default.milestones && !milestones.is_empty() && !passed {
             idle.insert("train.milestones".into(), "they lie behind the last epoch");
         }
+        if self.train.warmup == 1 {
+            idle.insert("train.warmup".into(), "one epoch rises to the whole rate at once");
+        }
         if self.train.optimiser == OptimiserKind::AdamW && self.train.momentum != default.momentum {
             idle.insert("train.momentum".into(), "train.optimiser = \"adamw\" has betas");
         }

@@ -28,8 +28,8 @@ use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::pulses::Pulses;
 use crate::network::weights::LayerWeights;
-use crate::network::{Inputs, Layer, Model, Network};
-use crate::numeric::largest;
+use crate::network::{Inputs, Layer, LayerKind, Model, Network};
+use crate::numeric::{Shape, largest};
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
 
@@ -80,13 +80,19 @@ impl<'a> Setting<'a> {
 }
 
 /// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, and the
-/// largest layer's gradients stand beside them.
+/// largest layer's gradients stand beside them, with the sums of the largest convolution's weights.
 pub fn bytes(model: &Model, images: usize) -> u64 {
-    let values = |layer: &Layer| (layer.input.len() + layer.output.len()) as u64;
+    let blocked = |map: Shape| map.channels.next_multiple_of(LANES) * map.height * map.width;
+    let values = |layer: &Layer| (blocked(layer.input) + blocked(layer.output)) as u64;
     let layers = model.layers();
     let kept: u64 = layers.iter().map(values).sum();
     let largest = layers.iter().map(values).max().unwrap_or(0);
-    4 * (kept + 2 * largest) * images as u64 * model.steps as u64
+    // A convolution's sums: of each group of images 64 bits a weight, and of those under way the digits' 32.
+    let convolutions = layers.iter().filter(|layer| layer.kind == LayerKind::Conv);
+    let weights = convolutions.map(|layer| (layer.rows() * layer.columns()) as u64).max().unwrap_or(0);
+    let threads = rayon::current_num_threads() as u64;
+    let groups = (2 * threads).min(images as u64);
+    4 * (kept + 2 * largest) * images as u64 * model.steps as u64 + weights * (8 * groups + 12 * threads)
 }
 
 /// Runs a batch forward and backward with batch statistics; `draw` programs with variation.

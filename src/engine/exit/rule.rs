@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Exit;
 use crate::error::{Error, Result};
-use crate::network::Network;
+use crate::network::{Layer, Model, Network, NormKind};
 
 /// The threshold of `gamma` in the BNTT paper.
 pub const PUBLISHED_GAMMA: f64 = 0.1;
@@ -36,6 +36,19 @@ impl ExitRule {
     pub fn threshold(self) -> f64 {
         match self {
             ExitRule::Gamma(threshold) | ExitRule::Confidence(threshold) => threshold,
+        }
+    }
+
+    /// An error where `gamma` asks a model for scales of every step that its layers do not have.
+    pub fn check(self, model: &Model) -> Result<()> {
+        let spiking = |layer: &Layer| layer.spikes() && layer.norm != NormKind::Bntt;
+        match (self, model.layers().iter().find(|layer| spiking(layer))) {
+            (ExitRule::Gamma(_), Some(layer)) => Err(Error::Mismatch(format!(
+                "exit by gamma reads the scale of every step, and `{}` has one norm for all steps, or none; expected norm = \"bntt\" \
+                 in every layer, or exit by confidence",
+                layer.name
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -175,6 +188,23 @@ mod tests {
         {
             let message = text.parse::<ExitRule>().unwrap_err().to_string();
             assert!(message.contains(&format!("`{text}`")) && message.contains("confidence:0.9"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_rule_by_scales_of_every_step_asks_for_them() {
+        let model = |norm: &str| {
+            let text = format!(
+                "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 1, height = 4, width = 4 }}\nlayers = [{{ conv = 2 }}, {{ fc = 3, norm = \"{norm}\" }}]"
+            );
+            let document = crate::config::Document::parse_text(std::path::Path::new("m.toml"), text).unwrap();
+            Model::from_document(&document).unwrap()
+        };
+        for (norm, fine) in [("bntt", true), ("batch", false), ("none", false)] {
+            let (model, gamma) = (model(norm), ExitRule::Gamma(0.5));
+            assert_eq!(gamma.check(&model).is_ok(), fine, "{norm}");
+            assert_eq!(gamma.of(&Network::xavier(&model, 1)).is_ok(), fine, "{norm}");
+            assert!(ExitRule::Confidence(0.5).check(&model).is_ok());
         }
     }
 }

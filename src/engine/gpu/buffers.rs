@@ -11,6 +11,8 @@ use super::model::{by_thread, column_words, norm_bytes, planes, row_words, weigh
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
 use crate::error::Result;
+use crate::network::Drive;
+use crate::profile::TileInputs;
 
 /// A buffer is given more than this many bytes only where a single image needs them.
 const BUFFER_BYTES: u64 = 256 << 20;
@@ -51,7 +53,7 @@ impl Sizes {
         let input = 1 + chip.input.len();
         let mut sizes =
             Sizes { image: input, pulses: 0, sums: 0, readout: 0, counts: 0, images: 0, chips: 0, work: vec![] };
-        let (mut conversions, mut weights, mut largest) = (0u64, 0, 0);
+        let (mut conversions, mut drives_a_step, mut weights, mut largest) = (0u64, 0u64, 0, 0);
         for (l, layer) in chip.layers.iter().enumerate() {
             let plan = &layer.plan;
             let input = plan.input.height * plan.input.width * plan.input.channels.div_ceil(LANES);
@@ -66,6 +68,10 @@ impl Sizes {
             let bytes = weight_bytes(layer, column_words(plan));
             weights += bytes;
             largest = largest.max(bytes).max(norm_bytes(chip, plan));
+            let Drive { bits, largest: pulse, planes, .. } = plan.site.drive;
+            let times = if chip.inputs == TileInputs::Pulses { u64::from(pulse * planes) } else { u64::from(bits) };
+            let fan = plan.unrolling().window.positions() as u64;
+            drives_a_step = drives_a_step.max(plan.input.len() as u64 * times * fan);
             let mut drives = 1;
             if let Some(converted) = layer.arrays.converted() {
                 let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
@@ -85,8 +91,9 @@ impl Sizes {
             .min(in_time);
         sizes.chips = together.clamp(1, CHIPS) as usize;
         let at_once = (most_bytes / image_bytes).min(in_time);
-        // Those that were clipped are counted in 32 bits.
-        let at_once = at_once.min(u64::from(u32::MAX) / conversions.max(1) * chips as u64);
+        // Those that were clipped are counted in 32 bits, and so are the drives of a step.
+        let counted = conversions.max(drives_a_step).max(1);
+        let at_once = at_once.min(u64::from(u32::MAX) / counted * chips as u64);
         sizes.images = (at_once / chips as u64).clamp(1, IMAGES) as usize;
         for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.readout] {
             *size *= chips;

@@ -182,6 +182,9 @@ impl Recipe {
 
     /// What every chip of a stage is adapted on, where they are.
     fn adapted(&self, sets: &mut Sets, stage: usize) -> Result<Option<(&Sample, Arc<Dataset>)>> {
+        if let Some(rule) = self.file.stage[stage].exit {
+            rule.check(&self.model).map_err(self.document.locate(&format!("stage[{stage}].exit")))?;
+        }
         let Some(sample) = &self.file.stage[stage].adapt else { return Ok(None) };
         let key = format!("stage[{stage}].adapt");
         let [tested, beside] = self.file.names();

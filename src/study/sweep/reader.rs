@@ -102,6 +102,7 @@ impl<'a> Reader<'a> {
         check_hardware(&hardware, &profile, &subject.model)?;
         let profiled = profile.wants_calibration().then(|| self.profiled(&profile, &subject)).transpose()?;
         let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
+        exit.map_or(Ok(()), |rule| rule.check(&subject.model)).map_err(self.document.locate("exit"))?;
         let key = Key::default();
         let mut setting = Setting { shown: vec![], profile, subject, profiled, adapt, exit, area_mm2: None, key };
         setting.shown = self.shown(point, &setting);

@@ -72,7 +72,8 @@ CASES = {
         input = { channels = 12, height = 1, width = 24 }
         neuron = { leak = 0.7, threshold = 0.7 }
         layers = [
-          { conv1d = { channels = 8, kernel = 7, stride = 3, padding = 2 }, norm = "batch" },
+          { conv1d = { channels = 8, kernel = 7, stride = 2, padding = 2 }, norm = "batch" },
+          { pool = 2 },
           { conv1d = { channels = 10, dilation = 2, bias = true } },
           { fc = 9, norm = "none" },
         ]""",
@@ -189,7 +190,8 @@ class Network:
         counts = {"conv": 0, "fc": 0}
         for item in model["layers"]:
             if "pool" in item:
-                window = shape[1:] if item["pool"] == "global" else pair(item["pool"])
+                along = self.layers[-1].get("along") and not isinstance(item["pool"], list)
+                window = shape[1:] if item["pool"] == "global" else (1, item["pool"]) if along else pair(item["pool"])
                 self.layers[-1]["pool"] = window
                 shape = (shape[0], shape[1] // window[0], shape[2] // window[1])
                 continue
@@ -215,7 +217,7 @@ class Network:
                 weight = (width, shape[0]) + (kernel[1:] if along else kernel)
                 size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
                         for s, p, d, k, t in zip(shape[1:], padding, dilation, kernel, stride)]
-                layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+                layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "along": along}
                 shape = (width, *size)
             layer |= {"name": name, "norm": norm, "pool": (1, 1), "bias": table.get("bias", False), "width": width,
                       "neuron": model.get("neuron", {}) | item.get("neuron", {})}
