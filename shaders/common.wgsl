@@ -50,7 +50,7 @@ fn fan_out(at: vec2<u32>) -> u32 {
         * holding(at.y, layer.height, layer.kernel_y, layer.stride_y, layer.padding_y, layer.dilation_y);
 }
 
-// The same of the next layer.
+// Output pixels of the next layer whose window holds a pixel of its input map.
 fn next_fan_out(at: vec2<u32>) -> u32 {
     if (layer.next_kernel_x == 0u) {
         return 1u;

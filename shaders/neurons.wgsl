@@ -34,7 +34,7 @@ fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> 
     return exact - floor((exact - layer.lowest) * layer.inverse_turn) * turn;
 }
 
-// What a neuron that is no plain one keeps from step to step.
+// The state that a neuron which is no plain one keeps from step to step.
 struct State {
     membrane: vec4<f32>,
     synaptic: vec4<f32>,

@@ -69,13 +69,13 @@ fn on_rram(site: &Site) -> Option<Reason> {
     said(!site.on_rram, "no layer stands on RRAM that it would be for (rram.layers)")
 }
 
-/// Of a key of neurons without effect where a model has one step, and this holds.
+/// The reason of a key of neurons that has no effect where a model has one step, and this holds.
 fn one_step(site: &Site, is: impl Fn(&Model) -> bool) -> Option<Reason> {
     let idle = site.model.is_some_and(|model| model.steps == 1 && is(model));
     said(idle, "model.steps = 1: no potential is kept to a next step")
 }
 
-/// Of a key of neurons that every layer has of its own.
+/// The reason of a key of neurons that every layer has of its own.
 fn untaken(site: &Site, key: &str) -> Option<Reason> {
     let idle = site.model.is_some_and(|model| !model.takes_neuron(key, |_| true));
     said(idle, "every layer of model.layers has its own")

@@ -1,4 +1,4 @@
-//! What a chip's arrays are read with: converters, their errors and the draws of its reads.
+//! The means by which a chip's arrays are read: converters, their errors and the draws of its reads.
 
 use super::adc::Converter;
 use crate::device::Draw;

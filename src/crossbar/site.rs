@@ -7,7 +7,7 @@ use crate::device::cell::Columns;
 use crate::network::Drive;
 use crate::profile::{Adc, Rram, Sram, Tile, Wires};
 
-/// What holds a layer's weights.
+/// The hardware that holds a layer's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {

@@ -36,7 +36,7 @@ pub struct Layer<'a> {
     steps: usize,
 }
 
-/// What a layer's neurons send for an image, and how many of them fire at each step, before the pool.
+/// The pulses that a layer's neurons send for an image, and how many of them fire at each step, before the pool.
 pub type Fired = (Pulses, Vec<u64>);
 
 /// Work space of a thread, kept from image to image.

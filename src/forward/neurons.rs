@@ -99,7 +99,7 @@ fn scan_more(neurons: &Neurons, more: &More, sums: Sums, first: usize, pulses: &
 /// Values of the channels of a block.
 type Lanes = [f32; LANES];
 
-/// What the neurons of a block of channels keep from step to step.
+/// The states that the neurons of a block of channels keep from step to step.
 #[derive(Clone, Copy, Default)]
 pub struct States {
     membrane: Lanes,

@@ -55,7 +55,7 @@ impl Patches {
         Patches { window, size: [input.height, input.width], output, channels, inputs: channels, flat, thin }
     }
 
-    /// The same window moved by a pixel: where the gradient of each output pixel stands among those that a stride leaves out.
+    /// These patches of a window that moves by a pixel: where the gradient of each output pixel stands among those that a stride leaves out.
     pub fn unstrided(self) -> Self {
         let window = self.window.unstrided();
         Patches { window, output: window.output(self.size[0], self.size[1]).unwrap_or_default(), ..self }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::network::Inputs;
 use crate::network::pulses::Pulses;
 
-/// What a layer takes in over some images.
+/// The inputs of a layer over some images.
 #[derive(Clone)]
 pub enum Signal<'a> {
     /// The network's input.
@@ -24,7 +24,7 @@ pub enum Signal<'a> {
     Pulses(Arc<Pulses>),
 }
 
-/// What is done at each layer on the way.
+/// The work that is done at each layer on the way.
 pub trait Walker<'a> {
     /// Runs layer `l` and its neurons on a signal; gives the pulses that they send, `[images·steps]` maps.
     fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses>;

@@ -11,7 +11,7 @@ use super::pulses::Pulses;
 use crate::numeric::unrolling::Unrolling;
 use crate::profile::TileInputs;
 
-/// What the inputs of a layer are.
+/// The kind of a layer's inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Pulses of the layer before: not negative.

@@ -139,7 +139,7 @@ impl Pulses {
         &self.digits
     }
 
-    /// Those of images from the first to below the second.
+    /// Signed digits of the images from the first to below the second.
     pub fn images(&self, (first, end): (usize, usize)) -> &[i8] {
         &self.digits[first * self.image..end * self.image]
     }

@@ -26,7 +26,7 @@ pub struct Lif {
     pub more: Option<More>,
 }
 
-/// What a neuron does that is no plain leaky one ([`super::neuron`]): each constant where it leaves a plain one's as it is has no effect.
+/// The constants of a neuron that is no plain leaky one ([`super::neuron`]): each has a value that leaves it as a plain one is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct More {
     /// What the current is multiplied by.
@@ -138,7 +138,7 @@ impl More {
     }
 }
 
-/// What a neuron that is no plain one keeps from step to step.
+/// The state that a neuron which is no plain one keeps from step to step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct State {
     /// The membrane potential.
@@ -153,7 +153,7 @@ pub struct State {
     pub rest: f32,
 }
 
-/// What a step of a neuron gave.
+/// The outcome of a neuron's step.
 #[derive(Clone, Copy, Debug)]
 pub struct Stepped {
     /// The potential that is held against the threshold.

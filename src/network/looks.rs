@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::names::is_published;
 use crate::checkpoint::{Checkpoint, Values};
 
-/// What a norm for all steps has; one of every step has no bias.
+/// The tensors of a norm for all steps; one of every step has no bias.
 const BATCH: [&str; 4] = ["weight", "running_mean", "running_var", "bias"];
 
 /// The sentence about the tensors of a checkpoint that no layer of a network has.

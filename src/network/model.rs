@@ -40,7 +40,7 @@ pub struct Model {
     layers: Vec<Item>,
 }
 
-/// What normalises the currents of a layer.
+/// The way in which a layer's currents are normalised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NormKind {
@@ -86,7 +86,7 @@ struct Item {
     neuron: Option<OwnNeuron>,
 }
 
-/// What an item does.
+/// The operator of an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Operator {
     Conv(Convolution),

@@ -31,7 +31,7 @@ pub fn norm_name(layer: &Layer) -> String {
     }
 }
 
-/// What the names of a layer's norm at a step begin with.
+/// The prefix that the names of a layer's norm at a step have.
 pub fn norm_prefix(layer: &Layer, step: usize) -> String {
     let name = norm_name(layer);
     if layer.norm == NormKind::Batch { name } else { format!("{name}.{step}") }
@@ -41,7 +41,7 @@ pub fn norm_prefix(layer: &Layer, step: usize) -> String {
 const OF_LAYER: [&str; 4] = ["weight", "WR", "mask", "bias"];
 /// What is behind the name of a norm and its step.
 const OF_NORM: [&str; 4] = ["weight", "running_mean", "running_var", "num_batches_tracked"];
-/// What is behind the name of a norm for all steps beside that.
+/// The ending that a norm for all steps has beside those.
 const SHIFT: &str = "bias";
 /// Names of the leak: the share of the membrane potential that is kept.
 const LEAKS: [&str; 5] = ["beta", "leak", "leak_mem", "decay", "leaky"];
@@ -49,7 +49,7 @@ const LEAKS: [&str; 5] = ["beta", "leak", "leak_mem", "decay", "leaky"];
 const SYNAPTIC: [&str; 1] = ["alpha"];
 /// Names of the threshold.
 const THRESHOLDS: [&str; 5] = ["threshold", "thresh", "v_threshold", "v_th", "vth"];
-/// Of snnTorch: what multiplies a spike; and names of potentials and currents before the first step. All
+/// Names of snnTorch's factor of a spike; and names of potentials and currents before the first step. All
 /// have one value that is this simulator's own.
 const OTHERS: [(&str, f64); 4] = [("graded_spikes_factor", 1.0), ("mem", 0.0), ("syn", 0.0), ("bias", 0.0)];
 /// snnTorch's name of how a neuron is reset: 0 subtracts, 1 is to zero, 2 none.

@@ -53,7 +53,7 @@ pub struct Neuron {
     pub refractory: u32,
 }
 
-/// What a spike makes of the potential.
+/// The change that a spike makes to the potential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "WrittenReset", into = "WrittenReset")]
 #[schemars(with = "WrittenReset")]

@@ -56,7 +56,7 @@ impl Window {
         (at * self.stride[i] + k * self.dilation[i]).checked_sub(self.padding[i]).filter(|pixel| *pixel < size)
     }
 
-    /// The same window moved by a pixel.
+    /// This window, moved by a pixel.
     pub fn unstrided(self) -> Self {
         Window { stride: [1; 2], ..self }
     }

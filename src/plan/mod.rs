@@ -82,7 +82,7 @@ impl ChipPlan {
         Ok(ChipPlan { layers: layers.collect(), profile: profile.clone(), model: model.clone(), code })
     }
 
-    /// The same network on other hardware.
+    /// Puts the network on other hardware.
     pub fn on(&self, profile: &Profile) -> Result<Self> {
         Self::new(profile, &self.model, self.code)
     }

@@ -91,7 +91,7 @@ pub struct Recipe {
     pub stage: Stage,
 }
 
-/// What moves the parameters.
+/// The optimiser that moves the parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimiserKind {

@@ -518,7 +518,7 @@ impl Backward<'_> {
     }
 }
 
-/// The same of a window that moves by more than a pixel: the pixels stand where it is, with zeros between.
+/// Writes ∂loss/∂currents of a window that moves by more than a pixel: each where the window stood, with zeros between.
 fn apart(
     norm: &ThroughNorm,
     scale: f32,

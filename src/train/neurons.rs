@@ -60,7 +60,7 @@ fn through_floats(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz
     through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle))
 }
 
-/// The same by another surrogate.
+/// Takes gradients back through plain neurons by another surrogate than the default.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn through_floats_by(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
     let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
@@ -69,7 +69,7 @@ fn through_floats_by(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>,
     through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
 }
 
-/// The same straight through the roundings of fixed point.
+/// Takes gradients straight through the roundings of fixed point.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
     let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
@@ -78,13 +78,13 @@ fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Optio
     through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
 }
 
-/// The same of neurons that are no plain ones.
+/// Takes gradients back through neurons that are no plain ones.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn through_more(back: &WayBack, more: &More, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
     through_by(back, currents, gradient, dz, &Unplain::new(back.neurons.neuron, more, Surrogate::triangle))
 }
 
-/// The same by another surrogate.
+/// Takes gradients back through such neurons by another surrogate than the default.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn through_more_by(back: &WayBack, more: &More, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
     let surrogate = back.surrogate;
@@ -94,11 +94,11 @@ fn through_more_by(back: &WayBack, more: &More, currents: &[f32], gradient: Opti
 
 /// The steps of a neuron, forward, and what gradients pass on the way back.
 trait Steps {
-    /// What a block of channels keeps from step to step.
+    /// The state that a block of channels keeps from step to step.
     type State: Copy + Default;
-    /// What a step keeps for the way back.
+    /// The part of a step that the way back needs.
     type Kept: Copy + Default;
-    /// What gradients carry to the step before.
+    /// The gradients that are carried to the step before.
     type Carried: Copy + Default;
 
     /// A step on currents under norms.
@@ -171,20 +171,20 @@ impl<'a, S: Fn(f32, f32) -> f32> Unplain<'a, S> {
     }
 }
 
-/// What a step of such neurons keeps: the surrogate's slope, and the shares of the potential's gradient that pass on.
+/// A step of such neurons as the way back needs it: the surrogate's slope, and the shares of the potential's gradient that pass on.
 #[derive(Clone, Copy, Default)]
 struct Passing {
     /// ∂spike/∂potential.
     slope: [f32; LANES],
-    /// To the potential, from what the next step begins with.
+    /// The share that what the next step begins with passes to the potential.
     kept: [f32; LANES],
-    /// To what the step before left, from the potential.
+    /// The share that the potential's gradient passes to what the step before left.
     before: [f32; LANES],
-    /// To the step's synaptic current, from the potential.
+    /// The share that it passes to the step's synaptic current.
     input: [f32; LANES],
 }
 
-/// What gradients carry: of what a step leaves of the potential, and of its synaptic current.
+/// The gradients that one step carries to the one before: of the potential that it leaves, and of its synaptic current.
 #[derive(Clone, Copy, Default)]
 struct Carried {
     membrane: [f32; LANES],

@@ -10,7 +10,7 @@ use crate::network::weights::LayerWeights;
 
 /// Parameters of one task.
 const CHUNK: usize = 1 << 14;
-/// What AdamW adds to the root of a second moment.
+/// The number that AdamW adds to the root of a second moment.
 const EPSILON: f32 = 1e-8;
 
 /// The optimiser's state.

@@ -281,7 +281,7 @@ impl<'a> Readout<'a> {
     }
 }
 
-/// What logits are held against.
+/// The labels that logits are held against, and how.
 pub(crate) struct Loss<'a> {
     /// The images' classes.
     pub labels: &'a [u32],
