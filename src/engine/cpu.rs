@@ -54,8 +54,9 @@ impl CpuChip<'_> {
         if images == 0 {
             return Ok(logits.close(keep, Counts::new(spiking, steps), vec![]));
         }
-        let mut run = Run::new(self, inputs, (0, images));
-        let signal = run.convolve(inputs)?;
+        let none = Counts::new(spiking, steps).until(steps);
+        let mut run = Run::new(self, inputs, (0, images), &none);
+        let signal = run.convolve(inputs, &none)?;
         let signal = walk(&mut run, chip.convolutions()..spiking, signal)?;
         run.read_out(&signal, &mut logits);
         let mut counts = Counts::new(spiking, steps);
@@ -75,15 +76,13 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Nothing ran yet of images from the first to below the second.
-    fn new(chip: &'a CpuChip, inputs: &Inputs, images: (usize, usize)) -> Self {
-        let (spiking, steps) = (chip.chip.layers.len() - 1, chip.chip.steps);
-        let none = Counts::new(spiking, steps).until(steps);
+    fn new(chip: &'a CpuChip, inputs: &Inputs, images: (usize, usize), none: &Counts) -> Self {
         let events = (images.0..images.1).map(|b| Counts { input: inputs.sent(b), ..none.clone() });
         Run { chip, events: events.collect() }
     }
 
     /// Takes each image through all convolutions by itself: what goes from one to the next stays in the cache.
-    fn convolve<'i>(&mut self, inputs: &'i Inputs) -> Result<Signal<'i>> {
+    fn convolve<'i>(&mut self, inputs: &'i Inputs, none: &Counts) -> Result<Signal<'i>> {
         let layers = self.chip.chip.convolutions();
         let all = Signal::of(inputs);
         if layers == 0 {
@@ -92,7 +91,7 @@ impl<'a> Run<'a> {
         // All images' drives are counted together, before each goes its own way.
         inputs.drives(0, &self.chip.chip.layers[0].plan, self.chip.chip.inputs);
         let one = |b: usize| -> Result<(Signal, Counts)> {
-            let mut run = Run::new(self.chip, inputs, (b, b + 1));
+            let mut run = Run::new(self.chip, inputs, (b, b + 1), none);
             let signal = walk(&mut run, 0..layers, Signal::Encoded { inputs, images: (b, b + 1) })?;
             Ok((signal, run.events.swap_remove(0)))
         };

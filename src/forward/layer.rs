@@ -80,7 +80,8 @@ impl<'a> Layer<'a> {
                     self.convolve(neurons, space)
                 })
             };
-            return (0..images).into_par_iter().map(convolve).collect();
+            // An image by itself is no work to share.
+            return if images == 1 { vec![convolve(0)] } else { (0..images).into_par_iter().map(convolve).collect() };
         }
         let laid = signal.lay_out_all(&self.columns);
         see(&laid);
