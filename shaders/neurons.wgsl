@@ -19,7 +19,7 @@ fn to_unit(x: vec4<f32>) -> vec4<f32> {
     return select(round(units), floor(units), layer.floors == 1u) * layer.membrane_unit;
 }
 
-// The potential after a step: src/network/lif.rs.
+// The potential after a step: src/network/dynamics.rs.
 fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> vec4<f32> {
     let leaked = rounded(layer.leak * u);
     let current = rounded(gain * sum);
@@ -34,7 +34,7 @@ fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> 
     return exact - floor((exact - layer.lowest) * layer.inverse_turn) * turn;
 }
 
-// The state that a neuron which is no plain one keeps from step to step.
+// The state that a general neuron keeps from step to step.
 struct State {
     membrane: vec4<f32>,
     synaptic: vec4<f32>,
@@ -43,8 +43,8 @@ struct State {
     rest: vec4<f32>,
 }
 
-// A step of it, after which `fired` says where it fired: src/network/lif.rs.
-fn advance_more(old: State, current: vec4<f32>) -> State {
+// A step of it, after which `fired` says where it fired: src/network/dynamics.rs.
+fn advance_general(old: State, current: vec4<f32>) -> State {
     var state = old;
     let x = rounded(layer.input_share * current);
     state.synaptic = rounded(layer.synaptic_leak * old.synaptic) + x;
@@ -103,8 +103,8 @@ fn main(
                 let pixel = at * window + vec2(i % window.x, i / window.x);
                 if (i < window.x * window.y && all(pixel < map)) {
                     let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
-                    if (layer.more == 1u) {
-                        states[i] = advance_more(states[i], rounded(norms[norm] * sums[source]) + norms[norm + 1u]);
+                    if (layer.general == 1u) {
+                        states[i] = advance_general(states[i], rounded(norms[norm] * sums[source]) + norms[norm + 1u]);
                         pulse += vec4<i32>(states[i].fired);
                         continue;
                     }

@@ -117,6 +117,15 @@ fn no_tensor_is_dropped_without_a_word() {
         assert!(fine && text.contains(expected), "{name}: {text}");
         assert_eq!(text.replace(expected, ""), plain, "{name}");
     }
+    for (alpha, expected) in [(0.75, true), (0.8, false)] {
+        write(folder, |c| drop(c.tensors.insert("syn1.alpha".into(), scalar(alpha))));
+        let (fine, text) = said(folder, &infer("--set model.neuron.synaptic_leak=0.75"));
+        assert!(
+            fine == expected && (fine || text.contains("the model's neuron.synaptic_leak is 0.75")),
+            "{alpha}: {text}"
+        );
+    }
+    write(folder, |_| {});
     let (fine, text) = said(folder, &infer("--ignore lif9.beta"));
     assert!(!fine && text.contains("--ignore lif9.beta: the checkpoint has no such tensor"), "{text}");
     let (fine, text) = said(folder, &infer("--ignore conv1.weight"));

@@ -166,3 +166,29 @@ fn tensors_after_two_steps_are_the_golden_ones() {
         case.assert_same(&case.train(&adamw, 2).0, "after_adamw.safetensors", |_| 1e-5);
     }
 }
+
+#[test]
+fn training_and_inference_are_the_same_on_any_number_of_threads() {
+    let adamw = Recipe {
+        optimiser: OptimiserKind::AdamW,
+        surrogate: Surrogate { kind: SurrogateKind::Sigmoid, width: 1.5 },
+        label_smoothing: 0.1,
+        learning_rate: 0.01,
+        ..Recipe::default()
+    };
+    for case in cases() {
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (network, first) = case.train(&adamw, 2);
+                let profile = Profile::ideal(&["rram.weight_bits=4".into(), "adc.bits=6".into()]).unwrap();
+                let blueprint = Blueprint::new(&profile, &case.model, &network, case.inputs.encoder.code, 1).unwrap();
+                let chips = [Chip::program(&blueprint, 0).unwrap()];
+                let outcome = CpuEngine::default().load(&chips).unwrap().run(&case.inputs).unwrap().remove(0);
+                (network, first.gradients, outcome)
+            })
+        };
+        let one = on(1);
+        assert!([2, 3, 5].into_iter().all(|threads| on(threads) == one), "{}", case.name);
+    }
+}

@@ -17,7 +17,8 @@ use crate::forward::walk::{Signal, Walker, walk};
 use crate::kernels::digits::LANES;
 use crate::network::pulses::Pulses;
 use crate::network::{Encoding, Inputs};
-use crate::train::layer::{LayerPass, Operands};
+use crate::train::layer::LayerPass;
+use crate::train::operands::Operands;
 use crate::train::pass::{Loss, Readout};
 
 /// A chip as an attacker sees it who knows everything of it.

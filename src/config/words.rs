@@ -53,7 +53,7 @@ pub(super) fn kind_besides(table: &Table, message: &str) -> String {
     sign.map_or(String::new(), |(key, kind)| format!("; a file with `{key}` is {kind}"))
 }
 
-/// Of the names that a message about an unknown one expects, the one that is most like it, where it is much like it.
+/// The name that is most like an unknown one, of those that a message about it expects, where it is much like it.
 pub(super) fn nearest(message: &str) -> Option<&str> {
     let (unknown, expected) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
     let unknown = unknown.split('`').nth(1)?;

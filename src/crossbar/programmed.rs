@@ -75,7 +75,7 @@ impl Programmed {
         }
     }
 
-    /// What runs: itself, or one a step.
+    /// The arrays that run: these, or one a step.
     pub fn each(&self) -> &[Programmed] {
         match self {
             Programmed::Reads { steps, .. } => steps,

@@ -32,7 +32,7 @@ pub struct Site {
     pub pixels: usize,
     /// Whether neurons stand behind the columns.
     pub has_neurons: bool,
-    /// What holds the weights.
+    /// The hardware that holds the weights.
     pub place: Place,
     /// The cells.
     pub rram: Rram,
@@ -44,7 +44,7 @@ pub struct Site {
     pub adc: Adc,
     /// The lines.
     pub wires: Wires,
-    /// What drives the word lines.
+    /// The drive of the word lines.
     pub drive: Drive,
 }
 

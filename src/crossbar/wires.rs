@@ -68,7 +68,7 @@ impl LineLoss {
 }
 
 impl Layout {
-    /// Of a layer's matrix.
+    /// The layout of a layer's matrix.
     pub fn of(site: &Site) -> Self {
         Layout { rows: site.rows, tile: site.tile, columns: site.on_tiles() }
     }

@@ -48,15 +48,13 @@ impl CpuChip<'_> {
     fn run(&self, inputs: &Inputs, keep: Keep) -> Result<Outcome> {
         let chip = self.chip;
         let (images, steps, spiking) = (inputs.batch.len(), chip.steps, chip.layers.len() - 1);
-        // What a run left that was given up.
+        // A run that was given up has left some.
         self.layers.iter().for_each(|layer| _ = layer.columns.take_tally());
         let mut logits = Logits::new(keep, chip, images);
         if images == 0 {
             return Ok(logits.close(keep, Counts::new(spiking, steps), vec![]));
         }
-        let none = Counts::new(spiking, steps).until(steps);
-        let mut run = Run::new(self, inputs, (0, images), &none);
-        let signal = run.convolve(inputs, &none)?;
+        let (mut run, signal) = Run::convolved(self, inputs)?;
         let signal = walk(&mut run, chip.convolutions()..spiking, signal)?;
         run.read_out(&signal, &mut logits);
         let mut counts = Counts::new(spiking, steps);
@@ -82,23 +80,23 @@ impl<'a> Run<'a> {
     }
 
     /// Takes each image through all convolutions by itself: what goes from one to the next stays in the cache.
-    fn convolve<'i>(&mut self, inputs: &'i Inputs, none: &Counts) -> Result<Signal<'i>> {
-        let layers = self.chip.chip.convolutions();
-        let all = Signal::of(inputs);
-        if layers == 0 {
-            return Ok(all);
+    fn convolved<'i>(chip: &'a CpuChip, inputs: &'i Inputs) -> Result<(Self, Signal<'i>)> {
+        let Chip { layers, steps, .. } = chip.chip;
+        let (all, convolutions) = (Signal::of(inputs), chip.chip.convolutions());
+        let none = Counts::new(layers.len() - 1, *steps).until(*steps);
+        if convolutions == 0 {
+            return Ok((Run::new(chip, inputs, (0, inputs.batch.len()), &none), all));
         }
         // All images' drives are counted together, before each goes its own way.
-        inputs.drives(0, &self.chip.chip.layers[0].plan, self.chip.chip.inputs);
-        let one = |b: usize| -> Result<(Signal, Counts)> {
-            let mut run = Run::new(self.chip, inputs, (b, b + 1), none);
-            let signal = walk(&mut run, 0..layers, Signal::Encoded { inputs, images: (b, b + 1) })?;
-            Ok((signal, run.events.swap_remove(0)))
+        inputs.drives(0, &layers[0].plan, chip.chip.inputs);
+        let one = |b: usize| -> Result<(Counts, Signal)> {
+            let mut run = Run::new(chip, inputs, (b, b + 1), &none);
+            let signal = walk(&mut run, 0..convolutions, Signal::Encoded { inputs, images: (b, b + 1) })?;
+            Ok((run.events.swap_remove(0), signal))
         };
-        let (signals, events): (Vec<Signal>, _) =
-            (0..inputs.batch.len()).into_par_iter().map(one).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-        self.events = events;
-        Ok(Signal::joined(signals))
+        let images = (0..inputs.batch.len()).into_par_iter().map(one).collect::<Result<Vec<_>>>()?;
+        let (events, signals) = images.into_iter().unzip();
+        Ok((Run { chip, events }, Signal::joined(signals)))
     }
 
     /// Counts how often the signal drives the rows of layer `l`.

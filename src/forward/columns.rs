@@ -22,7 +22,7 @@ pub enum Columns {
 }
 
 impl Columns {
-    /// Of a programmed layer; the kernel never changes a result.
+    /// The columns of a programmed layer; the kernel never changes a result.
     pub fn new(plan: &LayerPlan, programmed: &Programmed, kernel: Kernel) -> Self {
         match programmed {
             Programmed::Folded { weights, grid } => {

@@ -5,7 +5,7 @@ use multiversion::multiversion;
 
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
-use crate::network::lif::{More, State};
+use crate::network::dynamics::{Dynamics, State};
 use crate::network::pulses::Pulses;
 use crate::numeric::Shape;
 use crate::plan::LayerPlan;
@@ -59,7 +59,7 @@ impl Neurons {
     /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
     pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
         match self.neuron {
-            Lif { more: Some(more), .. } => scan_more(self, &more, sums, first, pulses, fired),
+            Lif { general: Some(dynamics), .. } => scan_general(self, &dynamics, sums, first, pulses, fired),
             Lif { fixed: Some(_), .. } => scan_fixed(self, sums, first, pulses, fired),
             _ => scan(self, sums, first, pulses, fired),
         }
@@ -84,12 +84,19 @@ fn scan_fixed(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, 
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_more(neurons: &Neurons, more: &More, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+fn scan_general(
+    neurons: &Neurons,
+    dynamics: &Dynamics,
+    sums: Sums,
+    first: usize,
+    pulses: &mut Pulses,
+    fired: &mut [u64],
+) {
     let constants = (neurons.neuron.leak, neurons.neuron.threshold);
     let fire = |states: &mut States, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
         for o in 0..LANES {
             let mut state = states.get(o);
-            counts[o] += u16::from(state.step(constants, more, gain[o] * sums[o] + offset[o]).spike);
+            counts[o] += u16::from(state.step(constants, dynamics, gain[o] * sums[o] + offset[o]).spike);
             states.put(o, state);
         }
     };
@@ -110,14 +117,14 @@ pub struct States {
 }
 
 impl States {
-    /// That of a channel.
+    /// The state of channel `o`.
     #[inline(always)]
     pub fn get(&self, o: usize) -> State {
         let States { membrane, synaptic, adapted, fired, rest } = self;
         State { membrane: membrane[o], synaptic: synaptic[o], adapted: adapted[o], fired: fired[o], rest: rest[o] }
     }
 
-    /// Sets it.
+    /// Sets the state of channel `o`.
     #[inline(always)]
     pub fn put(&mut self, o: usize, state: State) {
         self.membrane[o] = state.membrane;

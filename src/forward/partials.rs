@@ -85,7 +85,7 @@ thread_local! {
 }
 
 impl Partials {
-    /// Of a programmed layer.
+    /// The columns of a programmed layer.
     pub fn new(plan: &LayerPlan, converted: &Converted) -> Self {
         let columns = plan.columns().next_multiple_of(LANES);
         let by_rows = |weights: &mut dyn FnMut(usize, usize) -> f32| {
@@ -324,7 +324,6 @@ mod tests {
     use crate::network::code::InputForm;
     use crate::network::pulses::Pulses;
     use crate::network::{Encoding, InputCode, Layer, LayerKind, Model};
-    use crate::numeric::unrolling::Unrolling;
     use crate::profile::{Profile, TileInputs};
     use crate::rng::philox4x32;
 
@@ -333,16 +332,13 @@ mod tests {
     fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32]) -> (Vec<f32>, u64, u64) {
         let drive = plan.site.drive;
         let (unrolling, columns) = (plan.unrolling(), plan.columns());
-        let Unrolling { window, input, .. } = unrolling;
+        let (positions, pixels) = (unrolling.window.positions(), unrolling.input.height * unrolling.input.width);
         let [high, wide] = unrolling.output();
         let (mut clipped, mut saturated, mut out) = (0, 0, vec![]);
         for (y, x) in (0..high).flat_map(|y| (0..wide).map(move |x| (y, x))) {
             let at = |row: usize| -> i32 {
-                let (channel, position) = (row / window.positions(), row % window.positions());
-                let row = window.pixel(0, y, position / window.kernel[1], input.height);
-                let column = window.pixel(1, x, position % window.kernel[1], input.width);
-                let place = row.zip(column).map(|(row, column)| (channel * input.height + row) * input.width + column);
-                place.map_or(0, |place| map[place])
+                let (channel, position) = (row / positions, row % positions);
+                unrolling.source((y, x), position).map_or(0, |pixel| map[channel * pixels + pixel])
             };
             for column in 0..columns {
                 let mut sum = 0.0;

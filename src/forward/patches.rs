@@ -33,6 +33,8 @@ pub struct Patches {
     channels: usize,
     /// Channels of the map that a fully connected layer's inputs come from.
     inputs: usize,
+    /// Pixels from row to row: whole strides.
+    row: usize,
     flat: bool,
     thin: bool,
 }
@@ -52,13 +54,15 @@ impl Patches {
         let ([high, wide], output) = (window.kernel, unrolling.output());
         let fits = wide * channels <= PIECE && (high - 1) * wide * channels + PIECE <= PATCH;
         let thin = !flat && wide > 1 && window.dilation[1] == 1 && fits;
-        Patches { window, size: [input.height, input.width], output, channels, inputs: channels, flat, thin }
+        let (size, row) = ([input.height, input.width], row(input.width, window));
+        Patches { window, size, output, channels, inputs: channels, row, flat, thin }
     }
 
     /// These patches of a window that moves by a pixel: where the gradient of each output pixel stands among those that a stride leaves out.
     pub fn unstrided(self) -> Self {
         let window = self.window.unstrided();
-        Patches { window, output: window.output(self.size[0], self.size[1]).unwrap_or_default(), ..self }
+        let output = window.output(self.size[0], self.size[1]).unwrap_or_default();
+        Patches { window, output, row: row(self.size[1], window), ..self }
     }
 
     /// The window.
@@ -109,7 +113,7 @@ impl Patches {
 
     /// Pixels from row to row: whole strides.
     pub fn row(&self) -> usize {
-        (self.size[1] + self.window.padding[1]).next_multiple_of(self.window.stride[1])
+        self.row
     }
 
     /// Pixels from map to map.
@@ -283,14 +287,17 @@ impl Patches {
         }
         let mut map = Buffer::default();
         map.reserve(self.padded_bytes() + PIECE);
-        let Window { kernel: [high, wide], stride: [down, right], .. } = self.window;
+        let Window { kernel: [high, wide], stride: [down, right], dilation: [apart, _], .. } = self.window;
+        let (row, below) = (self.row() * self.channels, apart * self.row() * self.channels);
         for (number, out) in out.chunks_mut(self.sums_map() * PATCH).take(maps).enumerate() {
             self.lay_out(1, bias, &mut map, |_, y, out| copy(number, y, out));
-            for (pixel, patch) in out.as_chunks_mut::<PATCH>().0.iter_mut().enumerate() {
-                let corner = pixel / self.width() * down * self.row() + pixel % self.width() * right;
-                for ky in 0..high {
-                    let from = (corner + self.offset(ky * wide)) * self.channels;
-                    patch[ky * wide * self.channels..][..PIECE].copy_from_slice(&map[from..from + PIECE]);
+            for (y, out) in out.chunks_mut(self.width() * PATCH).enumerate() {
+                for (x, patch) in out.as_chunks_mut::<PATCH>().0.iter_mut().enumerate() {
+                    let corner = y * down * row + x * right * self.channels;
+                    for ky in 0..high {
+                        let from = corner + ky * below;
+                        patch[ky * wide * self.channels..][..PIECE].copy_from_slice(&map[from..from + PIECE]);
+                    }
                 }
             }
         }
@@ -318,4 +325,9 @@ impl Patches {
             out[at..behind].fill(padding);
         }
     }
+}
+
+/// Pixels from row to row of a map of so many columns.
+fn row(width: usize, window: Window) -> usize {
+    (width + window.padding[1]).next_multiple_of(window.stride[1])
 }

@@ -410,19 +410,12 @@ mod tests {
     use crate::network::{LayerKind, Neuron, NormKind};
     use crate::numeric::Shape;
     use crate::numeric::grid::round_to_exact_grid;
-    use crate::numeric::unrolling::{Unrolling, Window};
+    use crate::numeric::unrolling::Window;
 
     /// Sums of a pixel by their definition, from counts `[pixels, channels]` and published weights.
     fn reference(layer: &Layer, weights: &[f32], counts: &[u16], (y, x): (usize, usize)) -> Vec<f32> {
-        let (Unrolling { window, flat, .. }, Shape { channels, height, width }) = (layer.unrolling(), layer.input);
-        let meets = |position: usize| {
-            if flat {
-                return Some(position);
-            }
-            let row = window.pixel(0, y, position / window.kernel[1], height);
-            let column = window.pixel(1, x, position % window.kernel[1], width);
-            row.zip(column).map(|(row, column)| row * width + column)
-        };
+        let (unrolling, channels) = (layer.unrolling(), layer.input.channels);
+        let meets = |position| unrolling.source((y, x), position);
         let positions = layer.rows() / channels;
         let places = (0..positions).flat_map(|p| (0..channels).map(move |c| (p, c)));
         let places: Vec<_> = places.filter_map(|(p, c)| Some((c * positions + p, meets(p)? * channels + c))).collect();

@@ -17,7 +17,7 @@ pub enum Signal<'a> {
     Encoded {
         /// All images, encoded.
         inputs: &'a Inputs,
-        /// Those that are meant.
+        /// The first image that is meant, and the end of those that are.
         images: (usize, usize),
     },
     /// Pulses of the layer before, `[images·steps]` maps.

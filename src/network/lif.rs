@@ -1,6 +1,7 @@
 //! The arithmetic of a neuron's step: floats, or the fixed point of a chip's digital periphery.
 //!
-//! `u ← λ·u + gain·sum + offset`; a spike iff `u > θ`; then `u ← u − θ`; or what [`super::neuron`] writes down of others ([`More`]). In
+//! `u ← λ·u + gain·sum + offset`; a spike iff `u > θ`; then `u ← u − θ`; or the step of a general neuron
+//! ([`Dynamics`]). In
 //! floats all in f32, in this order of operations.
 //!
 //! In fixed point ([`Fixed`]) a membrane is a two's complement number of `membrane_bits` bits, `fraction_bits` of them behind the
@@ -9,7 +10,8 @@
 //! saturates at the membrane's ends, or wraps around. Every number is a small multiple of a power of two and every operation
 //! exact or rounded once, so all devices give the same bits.
 
-use super::neuron::{Fires, Neuron, Reset, ResetAt};
+use super::dynamics::Dynamics;
+use super::neuron::Neuron;
 use crate::error::{Error, Result};
 use crate::profile::{NeuronFormat, NeuronRounding, Overflow};
 
@@ -22,33 +24,8 @@ pub struct Lif {
     pub threshold: f32,
     /// Fixed point, where the profile has it.
     pub fixed: Option<Fixed>,
-    /// What else a neuron does, where it is no plain one.
-    pub more: Option<More>,
-}
-
-/// The constants of a neuron that is no plain leaky one ([`super::neuron`]): each has a value that leaves it as a plain one is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct More {
-    /// What the current is multiplied by.
-    pub input: f32,
-    /// Leak of the synaptic current.
-    pub synaptic_leak: f32,
-    /// Rise of the threshold.
-    pub adaptation: f32,
-    /// Leak of what is kept of spikes.
-    pub adaptation_leak: f32,
-    /// What a spike takes from the potential: the threshold, or 0.
-    pub taken: f32,
-    /// The value that a spike sets the potential to.
-    pub value: f32,
-    /// Whether it does.
-    pub is_set: bool,
-    /// Whether it is reset in the next step.
-    pub next: bool,
-    /// Whether the threshold fires where it is reached.
-    pub reached: bool,
-    /// Steps of rest after a spike.
-    pub refractory: f32,
+    /// The rest of a general neuron; none of a plain one.
+    pub general: Option<Dynamics>,
 }
 
 /// Fixed-point arithmetic.
@@ -75,7 +52,7 @@ impl Lif {
     pub fn of(neuron: Neuron, format: &NeuronFormat) -> Self {
         let Neuron { leak, threshold, .. } = neuron;
         if format.membrane_bits == 0 {
-            return Lif { leak, threshold, fixed: None, more: (!neuron.is_plain()).then(|| More::of(neuron)) };
+            return Lif { leak, threshold, fixed: None, general: (!neuron.is_plain()).then(|| Dynamics::of(neuron)) };
         }
         let scale = libm::scalbnf(1.0, format.fraction_bits as i32);
         let half = libm::scalbnf(1.0, format.membrane_bits as i32 - 1) / scale;
@@ -89,7 +66,7 @@ impl Lif {
         };
         let steps = libm::scalbnf(1.0, format.leak_bits as i32);
         let nearest = |x: f32, scale: f32| libm::rintf(x * scale) / scale;
-        Lif { leak: nearest(leak, steps), threshold: nearest(threshold, scale), fixed: Some(fixed), more: None }
+        Lif { leak: nearest(leak, steps), threshold: nearest(threshold, scale), fixed: Some(fixed), general: None }
     }
 
     /// An error where a membrane in fixed point cannot rise above the threshold, or does what fixed point does not have.
@@ -117,78 +94,6 @@ impl Lif {
         let Some(fixed) = self.fixed else { return (gain, offset) };
         let offset = offset.into_iter().map(|x| (libm::rintf(x * fixed.scale)).clamp(-PRODUCT, PRODUCT) / fixed.scale);
         (gain.into_iter().map(|gain| significant(gain, fixed.gain_bits)).collect(), offset.collect())
-    }
-}
-
-impl More {
-    fn of(neuron: Neuron) -> Self {
-        let Neuron { leak, threshold, reset, .. } = neuron;
-        More {
-            input: if neuron.scaled_input { 1.0 - leak } else { 1.0 },
-            synaptic_leak: neuron.synaptic_leak,
-            adaptation: neuron.adaptation,
-            adaptation_leak: neuron.adaptation_leak,
-            taken: if reset == Reset::Subtract { threshold } else { 0.0 },
-            value: if let Reset::To(value) = reset { value } else { 0.0 },
-            is_set: matches!(reset, Reset::To(_)),
-            next: neuron.reset_at == ResetAt::Next,
-            reached: neuron.fires == Fires::Reached,
-            refractory: neuron.refractory as f32,
-        }
-    }
-}
-
-/// The state that a neuron which is no plain one keeps from step to step.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct State {
-    /// The membrane potential.
-    pub membrane: f32,
-    /// The synaptic current.
-    pub synaptic: f32,
-    /// What is kept of spikes.
-    pub adapted: f32,
-    /// 1 where the last step had a spike.
-    pub fired: f32,
-    /// Steps of rest that are left.
-    pub rest: f32,
-}
-
-/// The outcome of a neuron's step.
-#[derive(Clone, Copy, Debug)]
-pub struct Stepped {
-    /// The potential that is held against the threshold.
-    pub potential: f32,
-    /// The threshold in force.
-    pub threshold: f32,
-    /// Whether it fires.
-    pub spike: bool,
-    /// Whether it rests.
-    pub rests: bool,
-}
-
-impl State {
-    /// Takes a step of a neuron with leak and threshold on a current, as [`super::neuron`] writes it down.
-    #[inline(always)]
-    pub fn step(&mut self, (leak, threshold): (f32, f32), more: &More, current: f32) -> Stepped {
-        let x = more.input * current;
-        self.synaptic = more.synaptic_leak * self.synaptic + x;
-        self.adapted = more.adaptation_leak * self.adapted + self.fired;
-        let threshold = threshold + more.adaptation * self.adapted;
-        let integrated = leak * self.membrane + self.synaptic;
-        let rests = self.rest > 0.0;
-        let before = if rests { self.membrane } else { integrated };
-        let last = if more.next { self.fired } else { 0.0 };
-        let taken = before - more.taken * last;
-        let potential = if more.is_set && last > 0.0 { more.value } else { taken };
-        let fires = potential > threshold || (more.reached && potential == threshold);
-        let spike = fires && !rests;
-        let fired = if spike { 1.0 } else { 0.0 };
-        let now = if more.next { 0.0 } else { fired };
-        let after = potential - more.taken * now;
-        self.membrane = if more.is_set && now > 0.0 { more.value } else { after };
-        self.fired = fired;
-        self.rest = if spike { more.refractory } else { (self.rest - 1.0).max(0.0) };
-        Stepped { potential, threshold, spike, rests }
     }
 }
 
@@ -287,6 +192,6 @@ mod tests {
 
     #[test]
     fn without_bits_neurons_are_floats() {
-        assert_eq!(lif(NeuronFormat::default()), Lif { leak: 0.95, threshold: 1.0, fixed: None, more: None });
+        assert_eq!(lif(NeuronFormat::default()), Lif { leak: 0.95, threshold: 1.0, fixed: None, general: None });
     }
 }

@@ -1,4 +1,4 @@
-//! The network's shape, from `models/*.toml`, and the plan of layers that follows from it.
+//! The network's shape, from `models/*.toml`: operators in order, and the layers that follow from them.
 
 use std::path::Path;
 
@@ -6,13 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::convolution::{Connection, Convolution};
+use super::layer::{Layer, LayerKind, NormKind};
 use super::neuron::{Neuron, OwnNeuron, is_default};
-use super::pulses::Pulses;
-use super::{Drive, InputCode};
 use crate::config::Document;
 use crate::error::Result;
 use crate::numeric::Shape;
-use crate::numeric::unrolling::{Unrolling, Window};
+use crate::numeric::unrolling::Window;
 
 /// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +28,7 @@ pub struct Model {
     /// The neurons' constants.
     #[serde(default)]
     pub neuron: Neuron,
-    /// What stands between each matrix and its neurons, of every layer that does not say otherwise; absent: `bntt`.
+    /// The norm between each matrix and its neurons, of every layer that does not say otherwise; absent: `bntt`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub norm: NormKind,
     /// The readout.
@@ -38,19 +37,6 @@ pub struct Model {
     /// In order, each an operator: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, or `pool`, behind a convolution.
     /// Branches and recurrence there are not.
     layers: Vec<Item>,
-}
-
-/// The way in which a layer's currents are normalised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NormKind {
-    /// Batch norm through time: scale and statistics of every step, no shift (BNTT, arXiv:2010.01729).
-    #[default]
-    Bntt,
-    /// One batch norm for all steps, with scale and shift.
-    Batch,
-    /// Nothing: sums are currents.
-    None,
 }
 
 /// The readout: a fully connected layer to the classes, whose mean over the steps is the logits.
@@ -121,105 +107,8 @@ enum Global {
     Global,
 }
 
-/// What a layer's matrix does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LayerKind {
-    /// A convolution with neurons.
-    Conv,
-    /// Fully connected with neurons.
-    Fc,
-    /// Fully connected, no neurons.
-    Readout,
-}
-
-/// One layer of weights, with the pooling behind it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Layer {
-    /// `conv1`, `fc1`, ...: the checkpoint's name.
-    pub name: String,
-    /// What it does.
-    pub kind: LayerKind,
-    /// What comes in.
-    pub input: Shape,
-    /// How a convolution's window moves over it.
-    pub window: Window,
-    /// Whether the window has columns alone: then its weights have no rows.
-    pub one_dimensional: bool,
-    /// Its neurons.
-    pub neuron: Neuron,
-    /// What normalises its sums.
-    pub norm: NormKind,
-    /// Whether a bias is added to them.
-    pub has_bias: bool,
-    /// What its neurons send, before the pool.
-    pub output: Shape,
-    /// The averaging window behind it, rows and columns; (1, 1) without a pool. Odd sizes are floored.
-    pub pool: (usize, usize),
-    /// The inputs are integers: the pulses summed by the pool before, at most this many.
-    pub largest_pulse: u32,
-}
-
 /// More values than this in one map or matrix is taken for a mistake in the model file.
 const LARGEST_LAYER: usize = 1 << 28;
-
-impl Layer {
-    /// How the input is unrolled into rows; a fully connected layer is one kernel position per input pixel.
-    pub fn unrolling(&self) -> Unrolling {
-        match self.kind {
-            LayerKind::Conv => Unrolling::of(self.input, self.window),
-            _ => Unrolling::flat(self.input.len()),
-        }
-    }
-
-    /// Rows of the crossbar matrix: word lines.
-    pub fn rows(&self) -> usize {
-        self.unrolling().rows()
-    }
-
-    /// Columns of the crossbar matrix: one logical bit line per output channel.
-    pub fn columns(&self) -> usize {
-        self.output.channels
-    }
-
-    /// The map behind the pool.
-    pub fn pooled(&self) -> Shape {
-        let (h, w) = self.pool;
-        Shape { height: self.output.height / h, width: self.output.width / w, ..self.output }
-    }
-
-    /// What its neurons send behind the pool, over so many steps: nothing yet.
-    pub fn pulses(&self, steps: usize) -> Pulses {
-        let pooled = self.pooled();
-        Pulses::new(steps, pooled.height * pooled.width, pooled.channels, (self.pool.0 * self.pool.1) as u32)
-    }
-
-    /// The value of one input pulse: 1 for spikes, 1/4 behind a 2x2 pool.
-    pub fn input_unit(&self) -> f32 {
-        1.0 / self.largest_pulse as f32
-    }
-
-    /// What drives its word lines: the network's inputs, encoded, or pulses of the layer before.
-    pub fn drive(&self, inputs: Option<InputCode>) -> Drive {
-        inputs.map_or_else(|| Drive::pulses(self.largest_pulse), Drive::encoded)
-    }
-
-    /// The shape of the latent weights in a checkpoint.
-    pub fn weight_shape(&self) -> Vec<usize> {
-        match self.kind {
-            LayerKind::Conv => {
-                let kernel = &self.window.kernel[usize::from(self.one_dimensional)..];
-                [&[self.output.channels, self.input.channels], kernel].concat()
-            }
-            _ => vec![self.output.channels, self.input.len()],
-        }
-    }
-
-    /// Whether it has neurons.
-    pub fn spikes(&self) -> bool {
-        self.kind != LayerKind::Readout
-    }
-}
 
 impl Model {
     /// Reads and validates a model file with overrides (keys without the `model.` prefix).

@@ -15,7 +15,8 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Layer, LayerKind, Model, NormKind};
+use super::layer::{Layer, LayerKind, NormKind};
+use super::model::Model;
 use super::neuron::{Neuron, Reset, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};

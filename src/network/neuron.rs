@@ -25,7 +25,7 @@ pub struct Neuron {
     pub leak: f32,
     /// Threshold θ.
     pub threshold: f32,
-    /// What a spike makes of the potential: `"subtract"` takes the threshold away, `"zero"` or a number is its value, `"none"` leaves it;
+    /// The reset that a spike causes: `"subtract"` takes the threshold away, `"zero"` or a number is its value, `"none"` leaves it;
     /// absent: `"subtract"`.
     #[serde(skip_serializing_if = "is_default")]
     pub reset: Reset,

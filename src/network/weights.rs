@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::companion::{self, CompanionWeights};
 use super::encode::Encoding;
+use super::layer::{Layer, NormKind};
 use super::looks::looks;
-use super::model::{Layer, Model, NormKind};
+use super::model::Model;
 use super::names::{self, norm_name};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
@@ -63,7 +64,7 @@ pub struct LayerWeights {
     pub rram: Vec<f32>,
     /// The companion array's, where the network is a hybrid.
     pub sram: Option<CompanionWeights>,
-    /// What is added to each column's sum, where the layer has a bias, `[columns]`.
+    /// The bias, added to each column's sum, where the layer has one, `[columns]`.
     pub bias: Option<Vec<f32>>,
     /// The norms of a layer that has some.
     pub norm: Option<Norm>,
@@ -145,7 +146,7 @@ impl Norm {
         self.shift.is_some()
     }
 
-    /// What is added to a variance before its root is taken.
+    /// The ε that is added to a variance before its root is taken.
     pub fn epsilon(&self) -> f32 {
         if self.is_for_all_steps() { BATCH_EPSILON } else { NORM_EPSILON }
     }

@@ -68,12 +68,12 @@ impl Window {
 }
 
 impl Unrolling {
-    /// Of a window that moves over a map.
+    /// A window that moves over a map.
     pub fn of(input: Shape, window: Window) -> Self {
         Unrolling { input, window, flat: false }
     }
 
-    /// Of a fully connected layer.
+    /// A fully connected layer of so many inputs.
     pub fn flat(inputs: usize) -> Self {
         let input = Shape { channels: inputs, height: 1, width: 1 };
         Unrolling { input, window: Window::same(1), flat: true }
@@ -87,6 +87,18 @@ impl Unrolling {
     /// Rows and columns of the output map.
     pub fn output(&self) -> [usize; 2] {
         self.window.output(self.input.height, self.input.width).unwrap_or_default()
+    }
+
+    /// The pixel of the input map, counted row by row, that a position of the window meets at output pixel (y, x); none on the rim. A
+    /// fully connected layer's positions are the pixels of the map that its inputs come from.
+    pub fn source(&self, (y, x): (usize, usize), position: usize) -> Option<usize> {
+        let Unrolling { input, window, flat } = self;
+        if *flat {
+            return Some(position);
+        }
+        let row = window.pixel(0, y, position / window.kernel[1], input.height)?;
+        let column = window.pixel(1, x, position % window.kernel[1], input.width)?;
+        Some(row * input.width + column)
     }
 
     /// Pixels of the output map.

@@ -20,7 +20,7 @@ pub struct ChipPlan {
     pub profile: Profile,
     /// The network's shape.
     pub model: Model,
-    /// What the first layer's inputs are.
+    /// The code of the first layer's inputs.
     pub code: InputCode,
 }
 
@@ -33,7 +33,7 @@ pub struct LayerPlan {
     pub site: Site,
     /// The neurons' constants and arithmetic.
     pub lif: Lif,
-    /// What its inputs are.
+    /// The kind of its inputs.
     pub source: Input,
     /// The value of one integer of the input.
     pub input_unit: f32,
@@ -64,6 +64,12 @@ pub fn place(profile: &Profile, layer: &Layer) -> Place {
     }
 }
 
+/// An error that names the layer whose neurons a profile's arithmetic does not hold.
+pub fn check_neurons(profile: &Profile, layers: &[Layer]) -> Result<()> {
+    let check = |layer: &Layer| Lif::check(layer.neuron, &profile.neuron).map_err(|error| of_layer(error, layer));
+    layers.iter().filter(|layer| layer.spikes()).try_for_each(check)
+}
+
 impl ChipPlan {
     /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for the widest inputs
     /// that it can have.
@@ -73,9 +79,7 @@ impl ChipPlan {
     pub fn new(profile: &Profile, model: &Model, code: impl Into<InputCode>) -> Result<Self> {
         let (code, layers) = (code.into(), model.layers());
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
-        let spiking = || layers.iter().filter(|layer| layer.spikes());
-        spiking()
-            .try_for_each(|layer| Lif::check(layer.neuron, &profile.neuron).map_err(|error| of_layer(error, layer)))?;
+        check_neurons(profile, &layers)?;
         let layers = layers.into_iter().enumerate();
         let code_of = |index: usize| (index == 0).then_some(code);
         let layers = layers.map(|(index, layer)| Arc::new(LayerPlan::new(profile, layer, index, code_of(index))));

@@ -16,9 +16,9 @@ use crate::engine::calibrate::with_ranges;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
-use crate::network::lif::Lif;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::origin;
+use crate::plan::check_neurons;
 use crate::profile::{Profile, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
 
@@ -30,8 +30,7 @@ pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Mod
         let place = document.locate(&format!("layer.{name}"));
         profile.check_layers(known.iter().copied()).map_err(place)?;
     }
-    let neurons = layers.iter().filter(|layer| layer.spikes()).map(|layer| Lif::check(layer.neuron, &profile.neuron));
-    neurons.collect::<Result<()>>().map_err(document.locate("neuron"))?;
+    check_neurons(profile, &layers).map_err(document.locate("neuron"))?;
     match &profile.sram.init {
         SramInit::Checkpoint(file) if profile.has_companions() && !Path::new(file).is_file() => {
             Err(document.error("sram.init", format!("{file} is no file; expected a checkpoint")))

@@ -30,7 +30,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::layer::{LayerPass, Operands};
+use super::layer::LayerPass;
+use super::operands::Operands;
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
@@ -87,7 +88,7 @@ impl Sample {
 /// The batches that chips are adapted on, and the norms of the network they were made from.
 #[derive(Debug)]
 pub struct Adaptation<'a> {
-    /// Of the layers with neurons.
+    /// The states of the layers with neurons.
     states: Vec<&'a LayerWeights>,
     batches: Vec<Inputs>,
 }

@@ -45,12 +45,12 @@ pub struct Recipe {
     pub batch: usize,
     /// Learning rate, before the schedule.
     pub learning_rate: f32,
-    /// What moves the parameters; absent: `sgd`.
+    /// The optimiser; absent: `sgd`.
     #[serde(skip_serializing_if = "is_default")]
     pub optimiser: OptimiserKind,
     /// Momentum of SGD.
     pub momentum: f32,
-    /// Of AdamW: what moments keep from step to step; absent: 0.9 and 0.999.
+    /// Shares of the moments that AdamW keeps from step to step; absent: 0.9 and 0.999.
     #[serde(skip_serializing_if = "is_usual")]
     pub betas: [f32; 2],
     /// Weight decay: of SGD added to the gradient, of AdamW apart from it.
@@ -63,7 +63,7 @@ pub struct Recipe {
     /// Epochs in which the rate rises to what the schedule says, by equal steps.
     #[serde(skip_serializing_if = "is_default")]
     pub warmup: usize,
-    /// What stands for the slope of a spike; absent: a triangle of width 1.
+    /// The surrogate that stands for the slope of a spike; absent: a triangle of width 1.
     #[serde(skip_serializing_if = "is_default")]
     pub surrogate: Surrogate,
     /// The share of each label that all classes have alike.
@@ -109,7 +109,7 @@ pub enum Schedule {
     /// By 10 at each milestone.
     #[default]
     Milestones,
-    /// As half a cosine, from epoch to epoch, to 0 behind the last.
+    /// Along half a cosine, from epoch to epoch, to 0 behind the last.
     Cosine,
 }
 

@@ -9,52 +9,24 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::currents::{Geometry, Images};
-use super::gradient::inputs::{self, Transposed};
-use super::gradient::weights::{self, Gradient, Source};
+use super::gradient::inputs;
+use super::gradient::weights::{self, Gradient};
 use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, WayBack, through_norm};
-use super::norm::{BatchStatistics, Moments, moments, over_steps, total};
+use super::norm::{BatchStatistics, Moments, over_steps, total};
+use super::operands::{Operands, currents, source};
 use super::surrogate::Surrogate;
-use crate::crossbar::programmed::Programmed;
 use crate::error::Result;
-use crate::forward::columns::Columns;
-use crate::forward::laid::Laid;
 use crate::forward::neurons::{Neurons, Sums};
 use crate::forward::patches::Patches;
-use crate::forward::sums::{Band, Kernel, Scratch};
 use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
 use crate::monitor::checkpoint;
-use crate::network::code::DIGIT_BITS;
 use crate::network::pulses::Pulses;
 use crate::network::weights::LayerWeights;
 use crate::network::{Layer, LayerKind};
 use crate::numeric::larger;
 use crate::plan::LayerPlan;
-
-/// A layer's programmed arrays, ready for the products of a pass.
-pub struct Operands {
-    columns: Columns,
-    /// For ∂loss/∂inputs; none where nobody asks for them.
-    transposed: Option<Transposed>,
-    /// The value of one input pulse.
-    pub unit: f32,
-}
-
-impl Operands {
-    /// Of programmed arrays; the backward pass goes through the effective matrix, straight through converters and adders.
-    pub fn new(plan: &LayerPlan, programmed: &Programmed, kernel: Kernel, wants_inputs: bool) -> Self {
-        let columns = Columns::new(plan, programmed, kernel);
-        let transposed = wants_inputs.then(|| Transposed::new(plan, &programmed.effective()));
-        Operands { columns, transposed, unit: plan.input_unit }
-    }
-
-    /// ∂loss/∂inputs of a fully connected layer, an image each, blocked; empty unless asked for. `currents` are
-    /// `[blocks, images·steps, 16]`, each image's in units of 1/scale.
-    pub fn connect_back(&self, plan: &Layer, steps: usize, currents: &Currents, scales: &[f32]) -> Images {
-        self.transposed.as_ref().map_or(Vec::new(), |t| matrix_inputs(plan, t, steps, currents, scales))
-    }
-}
 
 /// One layer's pass over a batch.
 pub struct LayerPass<'a> {
@@ -84,96 +56,12 @@ pub struct LayerGradient {
 /// Work space of a thread.
 #[derive(Default)]
 struct Space {
-    laid: Laid,
-    scratch: Scratch,
     currents: Currents,
     inputs: inputs::Scratch,
 }
 
 thread_local! {
     static SPACE: RefCell<Space> = RefCell::default();
-}
-
-/// A signal as the gradient of the weights reads it.
-pub fn source<'a>(signal: &'a Signal) -> Source<'a> {
-    match signal {
-        Signal::Pulses(pulses) => Source::Pulses(pulses),
-        Signal::Encoded { inputs, .. } => Source::Encoded {
-            digits: inputs.pulses().all(),
-            planes: inputs.encoder.code.planes() as usize,
-            given: inputs.given_steps(),
-            base: 1 << DIGIT_BITS,
-        },
-    }
-}
-
-/// Currents in pulses, blocked, that a signal gives in a layer's matrix, and each image's [`moments`].
-pub fn currents(signal: &Signal, plan: &Layer, operands: &Operands, geometry: Geometry) -> (Images, Vec<Moments>) {
-    let Geometry { images, steps, .. } = geometry;
-    let columns = &operands.columns;
-    if plan.kind == LayerKind::Conv {
-        let convolve = |image| {
-            let mut growing = Growing::new(geometry);
-            SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
-                signal.lay_out(columns, image, steps, laid);
-                for map in (0..laid.maps()).step_by(columns.maps_at_once()) {
-                    let maps = columns.maps_at_once().min(laid.maps() - map);
-                    let band = Band { map, y: 0, rows: geometry.height, maps };
-                    growing.add(maps, |currents| columns.sums(laid, band, scratch, currents));
-                }
-            });
-            growing.repeated()
-        };
-        return (0..images).into_par_iter().map(convolve).unzip();
-    }
-    let laid = signal.lay_out_all(columns);
-    let sums = columns.connect(&laid);
-    let (maps, given) = (laid.maps(), laid.maps() / images);
-    let gather = |image| {
-        let mut growing = Growing::new(geometry);
-        for map in image * given..(image + 1) * given {
-            growing.add(1, |currents| {
-                for (block, currents) in currents.chunks_mut(LANES).enumerate() {
-                    currents.copy_from_slice(&sums[(block * maps + map) * LANES..][..LANES]);
-                }
-            });
-        }
-        growing.repeated()
-    };
-    (0..images).into_par_iter().map(gather).unzip()
-}
-
-/// An image's currents while they are made, and their moments, taken while a step is still in the cache.
-struct Growing {
-    geometry: Geometry,
-    currents: Vec<f32>,
-    moments: Moments,
-}
-
-impl Growing {
-    fn new(geometry: Geometry) -> Self {
-        let moments = vec![[[0.0; LANES]; 2]; geometry.blocks * geometry.steps];
-        Growing { geometry, currents: Vec::with_capacity(geometry.image()), moments }
-    }
-
-    /// Appends so many steps.
-    fn add(&mut self, steps: usize, write: impl FnOnce(&mut [f32])) {
-        let from = self.currents.len();
-        self.currents.resize(from + steps * self.geometry.step(), 0.0);
-        write(&mut self.currents[from..]);
-        moments(&self.currents[from..], from / self.geometry.step(), self.geometry, &mut self.moments);
-    }
-
-    /// Fills the steps that are missing with copies of those that there are.
-    fn repeated(mut self) -> (Vec<f32>, Moments) {
-        let given = self.currents.len();
-        while self.currents.len() < self.geometry.image() {
-            let first = self.currents.len() / self.geometry.step();
-            self.currents.extend_from_within(..given);
-            moments(&self.currents[first * self.geometry.step()..], first, self.geometry, &mut self.moments);
-        }
-        (self.currents, self.moments)
-    }
 }
 
 impl<'a> LayerPass<'a> {
@@ -289,7 +177,7 @@ impl<'a> LayerPass<'a> {
     ) -> (Vec<ThroughNorm>, [Vec<f32>; 3]) {
         let Geometry { steps, channels, .. } = self.geometry;
         let gains = self.neurons.norms.iter().map(|[gain, _]| gain);
-        // What a channel has over all steps.
+        // Sums of a channel over all steps.
         let total = |moments: &Moments| -> Vec<f32> {
             let moments = over_steps(moments.clone(), steps);
             (0..channels).map(|c| moments[c / LANES * steps][0][c % LANES] as f32).collect()
@@ -533,40 +421,4 @@ fn apart(
         through_norm(norm, scale, values, (width, width), &mut line);
         line.iter().enumerate().for_each(|(x, units)| out[y * down * row + x * right] = *units);
     }
-}
-
-/// ∂loss/∂pulses of a fully connected layer through its transposed matrix: of currents `[blocks, images·steps, 16]`, each
-/// image's in units of 1/scale.
-fn matrix_inputs(plan: &Layer, transposed: &Transposed, steps: usize, currents: &Currents, scales: &[f32]) -> Images {
-    // From the published order of the inputs to blocks: `[blocks, pixels, 16]`.
-    let pixels = plan.rows() / plan.input.channels;
-    let size = plan.input.channels.next_multiple_of(LANES) * pixels;
-    let place = |column: usize| {
-        let (channel, pixel) = (column / pixels, column % pixels);
-        (channel / LANES * pixels + pixel) * LANES + channel % LANES
-    };
-    let places: Vec<usize> = (0..plan.rows()).map(place).collect();
-    let images = currents.rows / steps;
-    let group = images.div_ceil(rayon::current_num_threads());
-    let through = |first: usize| -> Images {
-        checkpoint();
-        let rows = group.min(images - first) * steps;
-        let mut sums = vec![0.0; rows * transposed.blocks() * LANES];
-        SPACE.with_borrow_mut(|Space { inputs: scratch, .. }| {
-            transposed.product(currents, (first * steps, rows), 1.0, scratch, &mut sums);
-        });
-        let units: Vec<f32> = scales[first..].iter().map(|scale| 1.0 / scale).collect();
-        let mut out = vec![vec![0.0; steps * size]; rows / steps];
-        for (sums, places) in sums.chunks(rows * LANES).zip(places.chunks(LANES)) {
-            let maps =
-                out.iter_mut().zip(&units).flat_map(|(image, unit)| image.chunks_mut(size).map(move |m| (m, unit)));
-            for ((map, unit), sums) in maps.zip(sums.chunks(LANES)) {
-                // A power of two: exact.
-                places.iter().zip(sums).for_each(|(place, sum)| map[*place] = sum * unit);
-            }
-        }
-        out
-    };
-    let groups: Vec<Images> = (0..images).into_par_iter().step_by(group).map(through).collect();
-    groups.into_iter().flatten().collect()
 }

@@ -14,6 +14,7 @@ pub mod job;
 pub mod layer;
 pub mod neurons;
 pub mod norm;
+pub mod operands;
 pub mod optimiser;
 pub mod pass;
 pub mod prune;

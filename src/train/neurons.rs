@@ -12,7 +12,8 @@ use super::surrogate::Surrogate;
 use crate::forward::neurons::{Neurons, States};
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
-use crate::network::lif::{Fixed, More};
+use crate::network::dynamics::Dynamics;
+use crate::network::lif::Fixed;
 use crate::numeric::larger;
 
 /// Pixels of a row that are scanned together: what they carry stays in the first cache.
@@ -32,7 +33,7 @@ pub struct WayBack<'a> {
     pub neurons: &'a Neurons,
     /// Means of the currents, `[blocks, steps]`.
     pub means: &'a [[f32; LANES]],
-    /// What stands for the slope of a spike.
+    /// The surrogate that stands for the slope of a spike.
     pub surrogate: Surrogate,
     /// How currents stand.
     pub geometry: Geometry,
@@ -43,13 +44,16 @@ pub struct WayBack<'a> {
 impl WayBack<'_> {
     /// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
     pub fn through(&self, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-        match (self.neurons.neuron, self.surrogate == Surrogate::default()) {
-            (Lif { more: Some(more), .. }, true) => through_more(self, &more, currents, gradient, dz),
-            (Lif { more: Some(more), .. }, false) => through_more_by(self, &more, currents, gradient, dz),
-            (Lif { fixed: Some(fixed), .. }, _) => through_fixed(self, fixed, currents, gradient, dz),
-            (_, true) => through_floats(self, currents, gradient, dz),
-            (_, false) => through_floats_by(self, currents, gradient, dz),
+        match self.neurons.neuron {
+            Lif { general: Some(dynamics), .. } => through_general(self, &dynamics, currents, gradient, dz),
+            Lif { fixed: Some(fixed), .. } => through_fixed(self, fixed, currents, gradient, dz),
+            _ => through_floats(self, currents, gradient, dz),
         }
+    }
+
+    /// The surrogate, where it is not the default, whose loops compilers vectorise.
+    fn other_surrogate(&self) -> Option<Surrogate> {
+        Some(self.surrogate).filter(|surrogate| *surrogate != Surrogate::default())
     }
 }
 
@@ -57,39 +61,46 @@ impl WayBack<'_> {
 fn through_floats(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
     let neuron = back.neurons.neuron;
     let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
-    through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle))
-}
-
-/// Takes gradients back through plain neurons by another surrogate than the default.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_floats_by(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-    let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
-    let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
-    let slope = |v, inverse| surrogate.slope(v, inverse);
-    through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+    match back.other_surrogate() {
+        None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
+        Some(other) => {
+            let slope = |v, inverse| other.slope(v, inverse);
+            through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+        }
+    }
 }
 
 /// Takes gradients straight through the roundings of fixed point.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-    let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
+    let neuron = back.neurons.neuron;
     let advance = |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
-    let slope = |v, inverse| surrogate.slope(v, inverse);
-    through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+    match back.other_surrogate() {
+        None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
+        Some(other) => {
+            let slope = |v, inverse| other.slope(v, inverse);
+            through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+        }
+    }
 }
 
-/// Takes gradients back through neurons that are no plain ones.
+/// Takes gradients back through general neurons.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_more(back: &WayBack, more: &More, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-    through_by(back, currents, gradient, dz, &Unplain::new(back.neurons.neuron, more, Surrogate::triangle))
-}
-
-/// Takes gradients back through such neurons by another surrogate than the default.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_more_by(back: &WayBack, more: &More, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-    let surrogate = back.surrogate;
-    let slope = |v, inverse| surrogate.slope(v, inverse);
-    through_by(back, currents, gradient, dz, &Unplain::new(back.neurons.neuron, more, slope))
+fn through_general(
+    back: &WayBack,
+    dynamics: &Dynamics,
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    let neuron = back.neurons.neuron;
+    match back.other_surrogate() {
+        None => through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, Surrogate::triangle)),
+        Some(other) => {
+            let slope = |v, inverse| other.slope(v, inverse);
+            through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, slope))
+        }
+    }
 }
 
 /// The steps of a neuron, forward, and what gradients pass on the way back.
@@ -154,20 +165,20 @@ impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Steps for Plain<F
     }
 }
 
-/// A neuron with all that [`More`] has. Resets and adaptation are outside the gradient.
-struct Unplain<'a, S> {
+/// A neuron with all that [`Dynamics`] has. Resets and adaptation are outside the gradient.
+struct General<'a, S> {
     /// Leak and threshold.
     constants: (f32, f32),
-    more: &'a More,
+    dynamics: &'a Dynamics,
     inverse: f32,
     slope: S,
 }
 
-impl<'a, S: Fn(f32, f32) -> f32> Unplain<'a, S> {
+impl<'a, S: Fn(f32, f32) -> f32> General<'a, S> {
     #[inline(always)]
-    fn new(neuron: Lif, more: &'a More, slope: S) -> Self {
+    fn new(neuron: Lif, dynamics: &'a Dynamics, slope: S) -> Self {
         let Lif { leak, threshold, .. } = neuron;
-        Unplain { constants: (leak, threshold), more, inverse: 1.0 / threshold, slope }
+        General { constants: (leak, threshold), dynamics, inverse: 1.0 / threshold, slope }
     }
 }
 
@@ -191,7 +202,7 @@ struct Carried {
     synaptic: [f32; LANES],
 }
 
-impl<S: Fn(f32, f32) -> f32> Steps for Unplain<'_, S> {
+impl<S: Fn(f32, f32) -> f32> Steps for General<'_, S> {
     type State = States;
     type Kept = Passing;
     type Carried = Carried;
@@ -202,14 +213,14 @@ impl<S: Fn(f32, f32) -> f32> Steps for Unplain<'_, S> {
         for o in 0..LANES {
             let mut state = states.get(o);
             let last = state.fired;
-            let stepped = state.step(self.constants, self.more, gain[o] * x[o] + offset[o]);
+            let stepped = state.step(self.constants, self.dynamics, gain[o] * x[o] + offset[o]);
             states.put(o, state);
             let v = (stepped.potential - stepped.threshold) * self.inverse;
             let slope = (self.slope)(v, self.inverse);
-            let is_set = |fired: f32| if self.more.is_set { 1.0 - fired } else { 1.0 };
-            let integrated = if self.more.next { is_set(last) } else { 1.0 };
+            let is_set = |fired: f32| if self.dynamics.is_set { 1.0 - fired } else { 1.0 };
+            let integrated = if self.dynamics.next { is_set(last) } else { 1.0 };
             passing.slope[o] = if stepped.rests { 0.0 } else { slope };
-            passing.kept[o] = if self.more.next { 1.0 } else { is_set(state.fired) };
+            passing.kept[o] = if self.dynamics.next { 1.0 } else { is_set(state.fired) };
             passing.before[o] = if stepped.rests { integrated } else { self.constants.0 * integrated };
             passing.input[o] = if stepped.rests { 0.0 } else { integrated };
         }
@@ -220,8 +231,8 @@ impl<S: Fn(f32, f32) -> f32> Steps for Unplain<'_, S> {
     fn back(&self, passing: &Passing, carried: &mut Carried, o: usize, spike: f32) -> f32 {
         let d = spike * passing.slope[o] + passing.kept[o] * carried.membrane[o];
         carried.membrane[o] = passing.before[o] * d;
-        carried.synaptic[o] = passing.input[o] * d + self.more.synaptic_leak * carried.synaptic[o];
-        self.more.input * carried.synaptic[o]
+        carried.synaptic[o] = passing.input[o] * d + self.dynamics.synaptic_leak * carried.synaptic[o];
+        self.dynamics.input * carried.synaptic[o]
     }
 }
 

@@ -87,7 +87,7 @@ impl BatchStatistics {
         statistics
     }
 
-    /// What a running statistic takes of this batch: mean and unbiased variance of values, `[norms, channels]`.
+    /// The mean and unbiased variance of values that running statistics take of this batch, `[norms, channels]`.
     pub fn running(&self) -> &[Vec<f32>; 2] {
         &self.running
     }

@@ -9,8 +9,9 @@ use ndarray::Array2;
 
 use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
-use super::layer::{LayerGradient, LayerPass, Operands, currents, source};
+use super::layer::{LayerGradient, LayerPass};
 use super::norm::BatchStatistics;
+use super::operands::{Operands, currents, source};
 use super::surrogate::Surrogate;
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
@@ -38,11 +39,11 @@ use crate::profile::Scheme;
 pub struct ParameterGradient {
     /// Of the latent weights that are trained ([`LayerWeights::trained`]), `[columns, rows]`.
     pub weights: Vec<f32>,
-    /// Of γ, `[norms, channels]`; empty without norms.
+    /// The gradient of γ, `[norms, channels]`; empty without norms.
     pub gamma: Vec<f32>,
-    /// Of β, `[channels]`; empty without a norm for all steps.
+    /// The gradient of β, `[channels]`; empty without a norm for all steps.
     pub shift: Vec<f32>,
-    /// Of the bias, `[channels]`; empty without one.
+    /// The gradient of the bias, `[channels]`; empty without one.
     pub bias: Vec<f32>,
 }
 
@@ -66,7 +67,7 @@ pub struct Setting<'a> {
     pub calibration: Option<&'a Calibration>,
     /// What lines leave of each layer's devices; without it every tile is solved.
     pub losses: &'a [Option<LineLoss>],
-    /// What stands for the slope of a spike.
+    /// The surrogate that stands for the slope of a spike.
     pub surrogate: Surrogate,
     /// The share of each label that all classes have alike.
     pub label_smoothing: f32,
@@ -285,7 +286,7 @@ impl<'a> Readout<'a> {
 pub(crate) struct Loss<'a> {
     /// The images' classes.
     pub labels: &'a [u32],
-    /// What the sum of the images' losses is divided by.
+    /// The divisor of the sum of the images' losses.
     pub divisor: f64,
     /// The share of each label that all classes have alike.
     pub smoothing: f32,

@@ -17,8 +17,6 @@ use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
 use crosspike::network::code::{InputCode, InputForm, digit};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
-use crosspike::numeric::Shape;
-use crosspike::numeric::unrolling::Unrolling;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
 
@@ -183,22 +181,13 @@ fn by_planes(maps: &[i32], size: usize, planes: usize) -> Vec<i8> {
 fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
     let plan = &layer.plan;
     let (rows, channels) = (plan.rows(), plan.input.channels);
-    let Unrolling { window, flat, .. } = plan.unrolling();
-    let Shape { height, width, .. } = plan.input;
     let mut sums = Vec::new();
     for map in maps.chunks(plan.input.len()) {
         for pixel in 0..plan.output.height * plan.output.width {
             let (y, x) = (pixel / plan.output.width, pixel % plan.output.width);
             for weights in layer.arrays.effective().chunks(rows) {
                 // The input pixel that each kernel position, or each pixel of a fully connected layer, meets.
-                let source = |position: usize| {
-                    if flat {
-                        return Some(position);
-                    }
-                    let row = window.pixel(0, y, position / window.kernel[1], height);
-                    let column = window.pixel(1, x, position % window.kernel[1], width);
-                    row.zip(column).map(|(row, column)| row * width + column)
-                };
+                let source = |position| plan.unrolling().source((y, x), position);
                 let positions = rows / channels;
                 let products = (0..positions).filter_map(|p| source(p).map(|pixel| (p, pixel)));
                 let products = products

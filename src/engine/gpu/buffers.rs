@@ -91,7 +91,7 @@ impl Sizes {
             .min(in_time);
         sizes.chips = together.clamp(1, CHIPS) as usize;
         let at_once = (most_bytes / image_bytes).min(in_time);
-        // Those that were clipped are counted in 32 bits, and so are the drives of a step.
+        // Clipped sums and the drives of a step are counted in 32 bits.
         let counted = conversions.max(drives_a_step).max(1);
         let at_once = at_once.min(u64::from(u32::MAX) / counted * chips as u64);
         sizes.images = (at_once / chips as u64).clamp(1, IMAGES) as usize;
@@ -199,5 +199,34 @@ impl Buffers {
     /// Keeps them for whoever runs next.
     pub fn give_back(self, spare: &Spare) {
         *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::chip::Blueprint;
+    use crate::config::Document;
+    use crate::network::{Encoding, Model, Network};
+    use crate::profile::Profile;
+
+    #[test]
+    fn the_drives_of_a_step_fit_their_counters() {
+        let images = |kernel: usize| {
+            let text = format!(
+                "name = \"m\"\nsteps = 1\nclasses = 2\ninput = {{ channels = 1, height = 64, width = 64 }}\n\
+                 layers = [{{ conv = 64 }}, {{ conv = {{ channels = 1, kernel = {kernel} }} }}, {{ pool = \"global\" }}]"
+            );
+            let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
+            let (network, profile) = (Network::xavier(&model, 1), Profile::ideal(&[]).unwrap());
+            let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
+            let limits = Limits { buffer_bytes: 1 << 40, workgroups: 65535, multiplications: u64::MAX };
+            Sizes::new(&Chip::program(&blueprint, 0).unwrap(), 1, &limits).unwrap().images as u64
+        };
+        let most = |kernel: u64| (1 << 32) / (64 * 64 * 64 * kernel * kernel);
+        assert!(images(31) <= most(31) && images(31) > most(31) / 2, "{} of {}", images(31), most(31));
+        assert!(images(3) > images(31));
     }
 }

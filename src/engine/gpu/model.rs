@@ -174,21 +174,21 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
     }
 }
 
-/// The settings with what neurons do that are no plain ones.
+/// The settings with the constants of general neurons.
 fn neurons(lif: Lif, settings: Layer) -> Layer {
-    let Some(more) = lif.more else { return settings };
+    let Some(dynamics) = lif.general else { return settings };
     Layer {
-        more: 1,
-        input_share: more.input,
-        synaptic_leak: more.synaptic_leak,
-        adaptation: more.adaptation,
-        adaptation_leak: more.adaptation_leak,
-        taken: more.taken,
-        reset_value: more.value,
-        is_set: u32::from(more.is_set),
-        next: u32::from(more.next),
-        reached: u32::from(more.reached),
-        refractory: more.refractory,
+        general: 1,
+        input_share: dynamics.input,
+        synaptic_leak: dynamics.synaptic_leak,
+        adaptation: dynamics.adaptation,
+        adaptation_leak: dynamics.adaptation_leak,
+        taken: dynamics.taken,
+        reset_value: dynamics.value,
+        is_set: u32::from(dynamics.is_set),
+        next: u32::from(dynamics.next),
+        reached: u32::from(dynamics.reached),
+        refractory: dynamics.refractory,
         ..settings
     }
 }

@@ -95,15 +95,15 @@ uniform! {
         leak: f32,
         /// The neurons' threshold.
         threshold: f32,
-        /// 1 where neurons are no plain ones: src/network/lif.rs, from here on. What the current is multiplied by.
-        more: u32,
+        /// 1 where neurons are general ones: src/network/dynamics.rs, from here on. Factor of the current.
+        general: u32,
         input_share: f32,
         /// Leak of the synaptic current.
         synaptic_leak: f32,
-        /// Rise of the threshold, and leak of what is kept of spikes.
+        /// Rise of the threshold, and leak of the trace of spikes.
         adaptation: f32,
         adaptation_leak: f32,
-        /// What a spike takes from the potential.
+        /// The share of the potential that a spike takes away.
         taken: f32,
         /// The value that a spike sets it to, and whether it does.
         reset_value: f32,

@@ -1,0 +1,333 @@
+//! When each key of a profile or a model has no effect, and why: a rule for every key of their schemas.
+
+use crate::network::code::InputForm;
+use crate::network::neuron::Reset;
+use crate::network::{Encoding, InputCode, Model, Neuron};
+use crate::profile::{
+    AdcRange, CellMapping, DeviceModel, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation, VariationKind,
+};
+
+/// Why a key has no effect.
+pub(super) struct Reason {
+    pub why: &'static str,
+    /// Whether it is a name, a price of what is not there, or shows in a floor plan alone: no mistake, and nothing to say of it.
+    pub quiet: bool,
+}
+
+/// A section of a profile or a model with its surroundings: the profile, and for the sections `rram` and `sram` the ones in force.
+pub(super) struct Section<'a> {
+    pub profile: &'a Profile,
+    pub rram: &'a Rram,
+    pub sram: &'a Sram,
+    /// Whether any layer of the section, or of the model, stands on RRAM.
+    pub on_rram: bool,
+    pub model: Option<&'a Model>,
+    pub inputs: Option<InputCode>,
+    pub hybrid: bool,
+}
+
+pub(super) type Rule = fn(&Section) -> Option<Reason>;
+
+fn said(idle: bool, why: &'static str) -> Option<Reason> {
+    idle.then_some(Reason { why, quiet: false })
+}
+
+fn quiet(idle: bool, why: &'static str) -> Option<Reason> {
+    idle.then_some(Reason { why, quiet: true })
+}
+
+/// The reason of a key that always has its effect, once any layer stands on RRAM.
+fn on_rram(section: &Section) -> Option<Reason> {
+    said(!section.on_rram, "no layer stands on RRAM that it would be for (rram.layers)")
+}
+
+/// The reason of a key of neurons that has no effect where a model has one step, and this holds.
+fn one_step(section: &Section, is: impl Fn(&Model) -> bool) -> Option<Reason> {
+    let idle = section.model.is_some_and(|model| model.steps == 1 && is(model));
+    said(idle, "model.steps = 1: no potential is kept to a next step")
+}
+
+/// The reason of a key of neurons that every layer has of its own.
+fn untaken(section: &Section, key: &str) -> Option<Reason> {
+    let idle = section.model.is_some_and(|model| !model.takes_neuron(key, |_| true));
+    said(idle, "every layer of model.layers has its own")
+}
+
+fn always(_: &Section) -> Option<Reason> {
+    None
+}
+
+fn name(_: &Section) -> Option<Reason> {
+    quiet(true, "it is a name")
+}
+
+/// The reason of a key of the variation's distribution.
+fn variation(section: &Section) -> Option<Reason> {
+    let variation = &section.rram.variation;
+    component(section)
+        .or(said(variation.kind == VariationKind::None, "rram.variation.kind = \"none\""))
+        .or(quiet(!spreads(variation), "its σ is 0"))
+}
+
+/// Whether the distribution of each cell has a width.
+fn spreads(variation: &Variation) -> bool {
+    let alone = Variation { scale: 1.0, lot_sigma: 0.0, die_sigma: 0.0, tile_sigma: 0.0, ..variation.clone() };
+    alone.varies()
+}
+
+fn component(section: &Section) -> Option<Reason> {
+    on_rram(section).or(quiet(section.rram.variation.scale == 0.0, "rram.variation.scale = 0"))
+}
+
+/// The reason of a key of cells.
+fn cell(section: &Section) -> Option<Reason> {
+    on_rram(section).or(said(section.rram.model == DeviceModel::Weight, "rram.model = \"weight\" has no conductances"))
+}
+
+fn drift(section: &Section) -> Option<Reason> {
+    let drift = &section.rram.drift;
+    cell(section).or(said(drift.time_s == 0.0, "rram.drift.time_s = 0")).or(quiet(!drift.any(), "nothing drifts"))
+}
+
+/// The reason of what shows in partial sums, by line or by tile alone.
+fn tile(section: &Section) -> Option<Reason> {
+    let Section { profile, .. } = section;
+    let by_tile = |rram: &Rram| {
+        let (faults, variation) = (&rram.faults, &rram.variation);
+        let lines = faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0;
+        lines || variation.tile_sigma * variation.scale != 0.0 || rram.cell.mapping == CellMapping::Offset
+    };
+    let shows =
+        profile.converts() || profile.wires.drop() || profile.cost.any() || profile.any(|rram, _| by_tile(rram));
+    let why =
+        "it shows in floor plans alone: converters and lines are ideal, nothing varies by tile, and nothing has a cost";
+    on_rram(section).or(quiet(!shows, why))
+}
+
+fn converter(section: &Section) -> Option<Reason> {
+    on_rram(section).or(said(!section.profile.converts(), "adc.bits = 0: converters are ideal"))
+}
+
+fn companion(section: &Section) -> Option<Reason> {
+    on_rram(section).or(said(section.sram.bits == 0, "sram.bits = 0: there is no companion array"))
+}
+
+/// The reason of what a companion array without a checkpoint of its own starts from.
+fn initial(section: &Section) -> Option<Reason> {
+    on_rram(section)
+        .or(said(!section.profile.has_companions(), "sram.bits = 0: there is no companion array"))
+        .or(said(section.hybrid, "the checkpoint is a hybrid: its own SRAM weights run"))
+}
+
+/// The reason of a width of the companion's integers.
+fn integers(section: &Section) -> Option<Reason> {
+    companion(section).or(converter(section))
+}
+
+fn fixed_point(section: &Section) -> Option<Reason> {
+    said(section.profile.neuron.membrane_bits == 0, "neuron.membrane_bits = 0: neurons and norms are floats")
+}
+
+fn price(section: &Section) -> Option<Reason> {
+    quiet(!section.on_rram, "no layer stands on RRAM")
+}
+
+fn price_of_converters(section: &Section) -> Option<Reason> {
+    price(section).or(quiet(!section.profile.converts(), "adc.bits = 0: ideal converters cost nothing"))
+}
+
+fn price_of_companions(section: &Section) -> Option<Reason> {
+    price(section).or(quiet(!section.profile.has_companions(), "sram.bits = 0: there is no companion array"))
+}
+
+fn price_of_pulses(section: &Section) -> Option<Reason> {
+    let cells = section.profile.any(|rram, _| rram.model == DeviceModel::Cell);
+    price(section).or(quiet(!cells, "rram.model = \"weight\" counts no pulses"))
+}
+
+/// Every key of a profile and a model, and when it has no effect. Those of the sections `rram` and `sram` also stand for the layers' own.
+pub(super) const RULES: &[(&str, Rule)] = &[
+    ("name", name),
+    ("source", name),
+    ("rram.weight_bits", |section| {
+        on_rram(section)
+            .or(said(section.rram.scheme == Scheme::Ternary, "rram.scheme = \"ternary\" has its own levels"))
+            .or(said(section.rram.scheme == Scheme::Float, "rram.scheme = \"float\" keeps weights as they are"))
+    }),
+    ("rram.scheme", |section| {
+        let floats = section.rram.weight_bits == 0 && section.rram.scheme != Scheme::Ternary;
+        on_rram(section)
+            .or(quiet(floats && section.rram.scheme == Scheme::Float, "rram.weight_bits = 0 says the same"))
+            .or(said(floats, "rram.weight_bits = 0 keeps weights as they are"))
+    }),
+    ("rram.layers", always),
+    ("rram.model", on_rram),
+    ("rram.variation.kind", |section| {
+        component(section)
+            .or(said(!spreads(&section.rram.variation), "its σ is 0 (rram.variation.sigma, sigma_us or levels)"))
+    }),
+    ("rram.variation.sigma", variation),
+    ("rram.variation.sigma_us", variation),
+    ("rram.variation.levels", variation),
+    ("rram.variation.coefficients", variation),
+    ("rram.variation.fitted_us", |_| quiet(true, "it holds cells to the range of a fit, and changes none of them")),
+    ("rram.variation.file", variation),
+    ("rram.variation.table", variation),
+    ("rram.variation.lot_sigma", component),
+    ("rram.variation.die_sigma", component),
+    ("rram.variation.tile_sigma", component),
+    ("rram.variation.scale", |section| {
+        let mut scaled = section.rram.variation.clone();
+        scaled.scale = 1.0;
+        on_rram(section).or(said(!scaled.varies(), "there is no variation that it would scale (rram.variation)"))
+    }),
+    ("rram.cell.g_max_us", cell),
+    ("rram.cell.g_min_us", cell),
+    ("rram.cell.on_off_ratio", cell),
+    ("rram.cell.bits", cell),
+    ("rram.cell.mapping", cell),
+    ("rram.program.tolerance_us", |section| {
+        cell(section).or(said(!section.rram.variation.varies(), "cells land on their targets (rram.variation)"))
+    }),
+    ("rram.program.most_pulses", |section| {
+        cell(section)
+            .or(said(section.rram.program.tolerance_us == 0.0, "rram.program.tolerance_us = 0: cells are written once"))
+            .or(said(!section.rram.variation.varies(), "cells land on their targets (rram.variation)"))
+    }),
+    ("rram.faults.stuck_off", cell),
+    ("rram.faults.stuck_on", cell),
+    ("rram.faults.dead_word_lines", cell),
+    ("rram.faults.dead_bit_lines", cell),
+    ("rram.drift.time_s", |section| {
+        let mut later = section.rram.drift.clone();
+        later.time_s = 1.0;
+        cell(section)
+            .or(quiet(!section.rram.drift.any() && section.rram.drift.time_s == 0.0, "no time has passed"))
+            .or(said(!later.any(), "nothing drifts: rram.drift.nu, nu_sigma and retention_sigma are 0"))
+    }),
+    ("rram.drift.reference_s", |section| {
+        cell(section).or(said(!section.rram.drift.any(), "nothing drifts (rram.drift)"))
+    }),
+    ("rram.drift.nu", drift),
+    ("rram.drift.nu_sigma", drift),
+    ("rram.drift.retention_sigma", drift),
+    ("rram.read.sigma", cell),
+    ("rram.read.sigma_us", cell),
+    ("tile.rows", tile),
+    ("tile.cols", tile),
+    ("tile.inputs", |section| {
+        let shows = section.profile.converts() || section.profile.cost.any();
+        on_rram(section).or(said(!shows, "converters are ideal (adc.bits = 0) and nothing has a cost"))
+    }),
+    ("tile.input_bits", |section| {
+        let inputs = section.inputs?;
+        said(inputs.encoding == Encoding::Poisson, "poisson inputs are spikes")
+            .or(said(inputs.form == InputForm::Whole, "the data are whole numbers of no more bits"))
+    }),
+    ("adc.bits", on_rram),
+    ("adc.range", converter),
+    ("adc.step", converter),
+    ("adc.calibration_images", |section| {
+        converter(section)
+            .or(said(section.profile.adc.range == AdcRange::Full, "adc.range = \"full\" profiles no images"))
+    }),
+    ("adc.columns_shared", |section| {
+        let shows = section.profile.adc.errs() || section.profile.cost.any();
+        converter(section)
+            .or(quiet(!shows, "it shows in floor plans alone: converters do not err and nothing has a cost"))
+    }),
+    ("adc.gain_sigma", converter),
+    ("adc.offset_sigma", converter),
+    ("wires.word_ohm", on_rram),
+    ("wires.bit_ohm", on_rram),
+    ("sram.bits", on_rram),
+    ("sram.shift", companion),
+    ("sram.scheme", companion),
+    ("sram.combine", companion),
+    ("sram.init", initial),
+    ("sram.budget_bytes", initial),
+    ("sram.threshold", companion),
+    ("sram.sum_bits", integers),
+    ("sram.shifter_bits", integers),
+    ("sram.adder_bits", integers),
+    ("sram.round", |section| {
+        let chosen = section.sram.init == SramInit::Residual && section.sram.shift.is_none() && !section.hybrid;
+        let to_the_left = !chosen && section.sram.shift.unwrap_or(0) >= 0 && section.sram.round != Rounding::Exact;
+        integers(section).or(said(to_the_left, "sram.shift moves nothing to the right"))
+    }),
+    ("neuron.membrane_bits", always),
+    ("neuron.fraction_bits", fixed_point),
+    ("neuron.leak_bits", fixed_point),
+    ("neuron.gain_bits", fixed_point),
+    ("neuron.round", fixed_point),
+    ("neuron.overflow", fixed_point),
+    ("cost.adc_model", name),
+    ("cost.adc_bits", price_of_converters),
+    ("cost.energy_pj.cell_read", price),
+    ("cost.energy_pj.word_line", price),
+    ("cost.energy_pj.adc", price_of_converters),
+    ("cost.energy_pj.mux", price_of_converters),
+    ("cost.energy_pj.code", price_of_converters),
+    ("cost.energy_pj.htree", price),
+    ("cost.energy_pj.tile_buffer", price),
+    ("cost.energy_pj.temporary_buffer", price),
+    ("cost.energy_pj.fetch", price),
+    ("cost.energy_pj.neuron", price),
+    ("cost.energy_pj.sram_read_bit", price_of_companions),
+    ("cost.energy_pj.sram_add", price_of_companions),
+    ("cost.energy_pj.write_pulse", price_of_pulses),
+    ("cost.area_um2.cell", price),
+    ("cost.area_um2.adc", price_of_converters),
+    ("cost.area_um2.mux", price_of_converters),
+    ("cost.area_um2.code", price_of_converters),
+    ("cost.area_um2.htree", price),
+    ("cost.area_um2.tile_buffer", price),
+    ("cost.area_um2.temporary_buffer", price),
+    ("cost.area_um2.neuron", price),
+    ("cost.area_um2.sram_bit", price_of_companions),
+    ("cost.time_ns.drive", price),
+    ("cost.time_ns.conversion", price_of_converters),
+    ("model.name", name),
+    ("model.steps", always),
+    ("model.classes", always),
+    ("model.input.channels", always),
+    ("model.input.height", always),
+    ("model.input.width", always),
+    ("model.neuron.leak", |section| {
+        let scales = |neuron: &Neuron| neuron.scaled_input;
+        one_step(section, |model| !model.takes_neuron("leak", scales)).or(untaken(section, "leak"))
+    }),
+    ("model.neuron.threshold", |section| untaken(section, "threshold")),
+    ("model.neuron.reset", |section| one_step(section, |_| true).or(untaken(section, "reset"))),
+    ("model.neuron.reset_at", |section| {
+        let idle =
+            section.model.is_some_and(|model| !model.takes_neuron("reset_at", |neuron| neuron.reset != Reset::None));
+        one_step(section, |_| true).or(untaken(section, "reset_at")).or(said(idle, "model.neuron.reset = \"none\""))
+    }),
+    ("model.neuron.fires", |section| untaken(section, "fires")),
+    ("model.neuron.scaled_input", |section| {
+        let matters = |neuron: &Neuron| neuron.leak != 0.0;
+        let idle = section.model.is_some_and(|model| !model.takes_neuron("scaled_input", matters));
+        untaken(section, "scaled_input").or(said(idle, "model.neuron.leak = 0 scales by 1"))
+    }),
+    ("model.neuron.synaptic_leak", |section| one_step(section, |_| true).or(untaken(section, "synaptic_leak"))),
+    ("model.neuron.adaptation", |section| one_step(section, |_| true).or(untaken(section, "adaptation"))),
+    ("model.neuron.adaptation_leak", |section| {
+        let matters = |neuron: &Neuron| neuron.adaptation > 0.0;
+        let idle =
+            section.model.is_some_and(|model| model.steps == 2 || !model.takes_neuron("adaptation_leak", matters));
+        one_step(section, |_| true).or(untaken(section, "adaptation_leak")).or(said(
+            idle,
+            "model.neuron.adaptation = 0, or no more than two steps: nothing is kept of spikes for long",
+        ))
+    }),
+    ("model.neuron.refractory", |section| one_step(section, |_| true).or(untaken(section, "refractory"))),
+    ("model.layers", always),
+    ("model.norm", |section| {
+        said(
+            section.model.is_some_and(|model| !model.takes_norm()),
+            "every layer of model.layers has a norm of its own",
+        )
+    }),
+    ("model.readout.bias", always),
+];
