@@ -56,6 +56,9 @@ impl Shaped {
             name: "conv".into(),
             kind: LayerKind::Conv,
             input,
+            from: 1,
+            delayed: false,
+            leads: true,
             window: Window::same(3),
             one_dimensional: false,
             neuron: Neuron::default(),
@@ -64,6 +67,7 @@ impl Shaped {
             output,
             pool: (1, 1),
             largest_pulse: 1,
+            divisor: 1,
         }
     }
 
@@ -223,9 +227,9 @@ fn network(criterion: &mut Criterion, roofline: &mut Roofline) {
     let rows = 4;
     let values = STEPS * rows * 32 * 64;
     let sums: Vec<f32> = (0..values).map(|i| 2.0 * number(5, i)).collect();
-    let norms = vec![1.0; STEPS * 64];
+    let norms = vec![[[1.0; LANES]; 2]; STEPS * 64 / LANES];
     let plan = LayerPlan::new(&Profile::default(), layer.clone(), 1, None);
-    let neurons = Neurons::new(&plan, &norms, &norms);
+    let neurons = Neurons::new(&plan, norms);
     let mut out = layer.pulses(STEPS);
     let mut fired = vec![0; STEPS];
     let sums = Sums { sums: &sums, block: rows * 32 * LANES, step: rows * 32 * 64, y: 0, rows };

@@ -13,7 +13,7 @@ fn place(group: vec3<u32>, groups: vec3<u32>) -> u32 {
 
 // Steps of the layer's inputs: 1 where every step sends the same.
 fn given_steps() -> u32 {
-    return select(layer.steps, run.first_steps, layer.index == 0u);
+    return select(layer.steps, run.first_steps, layer.reads_input == 1u);
 }
 
 // Steps of the layer's sums: all, also where every step sends the same, if cells are read afresh.
@@ -85,4 +85,20 @@ fn unpacked(word: u32) -> vec4<i32> {
 // every device gives the CPU's bits.
 fn rounded(product: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(product) ^ vec4(layer.fence));
+}
+
+// A product to the membrane's unit.
+fn to_unit(x: vec4<f32>) -> vec4<f32> {
+    let units = clamp(x * layer.scale, vec4(-f32(PRODUCT)), vec4(f32(PRODUCT)));
+    // A power of two, multiplied: divisions need not be exact.
+    return select(round(units), floor(units), layer.floors == 1u) * layer.membrane_unit;
+}
+
+// The share that a sum has, behind a norm, in a current that several make up: src/network/lif.rs.
+fn share(gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> vec4<f32> {
+    let product = rounded(gain * sum);
+    if (layer.fixed == 0u) {
+        return product + offset;
+    }
+    return to_unit(product) + offset;
 }

@@ -3,7 +3,7 @@
 // Partial sums are exact, codes and products are integers. Inputs above 1 go bit by bit, or as pulses at once.
 
 @group(0) @binding(1) var<storage, read> arrays: array<vec4<f32>>; // see src/engine/gpu/model.rs
-@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but in the first layer), maps, planes, pixels, words]
+@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]
 @group(1) @binding(2) var<storage, read_write> sums: array<vec4<f32>>; // [chips, maps, pixels, columns / 4]
 @group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
 
@@ -66,7 +66,7 @@ fn main(
         let step = row_index / size % steps;
         let given = given_steps();
         let input_map = row_index / size / steps * given + min(step, given - 1u);
-        let chip_maps = select(chip * run.images * given, 0u, layer.index == 0u);
+        let chip_maps = select(chip * run.images * given, 0u, layer.reads_input == 1u);
         let map = (chip_maps + input_map) * layer.planes * input_pixels();
         // Of a chip: slices, the companion array, and a vector for the adder.
         let read = select(0u, step, layer.reads > 1u);

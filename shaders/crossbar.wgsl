@@ -5,7 +5,7 @@
 // more than one digit plane go plane by plane from the most significant, as the shift-and-add behind a crossbar does.
 
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>; // [chips, rows, this part's columns / 4]
-@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but in the first layer), maps, planes, pixels, words]
+@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]
 @group(1) @binding(2) var<storage, read_write> sums: array<vec4<f32>>; // [chips, maps, pixels, columns / 4]
 
 const CHUNK = 8u; // words
@@ -46,7 +46,7 @@ fn main(
         corners[i] = vec3(map * layer.planes * input_size, select(vec2(0x80000000u), corner, first + i < all));
     }
     let words = layer.kernel_x * layer.kernel_y * layer.words;
-    let chip_pulses = select(chip * run.images * given_steps() * input_size * layer.planes * layer.words, 0u, layer.index == 0u);
+    let chip_pulses = select(chip * run.images * given_steps() * input_size * layer.planes * layer.words, 0u, layer.reads_input == 1u);
     let across = local % ACROSS;
     let down = local / ACROSS;
     for (var plane = layer.planes; plane > 0u; plane--) {

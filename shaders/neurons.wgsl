@@ -12,13 +12,6 @@
 var<workgroup> fired: array<atomic<u32>, MOST_STEPS>;
 var<workgroup> driven: array<atomic<u32>, MOST_STEPS>;
 
-// A product to the membrane's unit.
-fn to_unit(x: vec4<f32>) -> vec4<f32> {
-    let units = clamp(x * layer.scale, vec4(-f32(PRODUCT)), vec4(f32(PRODUCT)));
-    // A power of two, multiplied: divisions need not be exact.
-    return select(round(units), floor(units), layer.floors == 1u) * layer.membrane_unit;
-}
-
 // The potential after a step: src/network/dynamics.rs.
 fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> vec4<f32> {
     let leaked = rounded(layer.leak * u);
@@ -89,26 +82,29 @@ fn main(
     if (image < run.images && at.y < windows.y) {
         var u = array<vec4<f32>, MOST_WINDOW>();
         var states = array<State, MOST_WINDOW>();
-        let given = sum_steps();
+        // A current is there for every step.
+        let given = select(sum_steps(), layer.steps, layer.joined == 1u);
         let size = pixels() * layer.column_words;
         let first = (chip * run.images + image) * given * size + word;
         // Windows for pool.wgsl are counted there.
         let apart = any(window != vec2(layer.window_width, layer.window_height));
-        let fan = select(next_fan_out(at), 0u, apart);
+        let fan = select(next_fan_out(at), 0u, apart || layer.counts_next == 0u);
         let result = ((chip * run.images + image) * layer.steps * whole.y + at.y) * whole.x + at.x;
         for (var t = 0u; t < layer.steps; t++) {
             let norm = 2u * ((chip * layer.steps + t) * layer.column_words + word);
+            let gain = select(norms[norm], vec4(1.0), layer.joined == 1u);
+            let offset = select(norms[norm + 1u], vec4<f32>(), layer.joined == 1u);
             var pulse = vec4<i32>();
             for (var i = 0u; i < MOST_WINDOW; i++) {
                 let pixel = at * window + vec2(i % window.x, i / window.x);
                 if (i < window.x * window.y && all(pixel < map)) {
                     let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
                     if (layer.general == 1u) {
-                        states[i] = advance_general(states[i], rounded(norms[norm] * sums[source]) + norms[norm + 1u]);
+                        states[i] = advance_general(states[i], rounded(gain * sums[source]) + offset);
                         pulse += vec4<i32>(states[i].fired);
                         continue;
                     }
-                    let potential = advance(u[i], norms[norm], sums[source], norms[norm + 1u]);
+                    let potential = advance(u[i], gain, sums[source], offset);
                     let spike = potential > vec4(layer.threshold);
                     u[i] = select(potential, potential - layer.threshold, spike);
                     pulse += vec4<i32>(spike);
@@ -131,9 +127,11 @@ fn main(
     }
     let counters = image * run.image_counters;
     let spikes = counters + (1u + chip * layer.layers + layer.index) * layer.steps;
-    let drives = counters + drives_from(chip, layer.index + 1u);
+    let drives = counters + drives_from(chip, layer.next_index);
     for (var t = local; t < layer.steps; t += WORKGROUP) {
         atomicAdd(&counts[spikes + t], atomicLoad(&fired[t]));
-        atomicAdd(&counts[drives + t], atomicLoad(&driven[t]));
+        if (layer.counts_next == 1u) {
+            atomicAdd(&counts[drives + t], atomicLoad(&driven[t]));
+        }
     }
 }

@@ -37,10 +37,10 @@ fn main(
         drives += drive_times(digits);
         sum >>= vec4(DIGIT_BITS);
     }
-    if (drives > 0u) {
+    if (drives > 0u && layer.counts_next == 1u) {
         let chip = map / (run.images * layer.steps);
         let counters = map / layer.steps % run.images * run.image_counters;
         let fan = next_fan_out(vec2(pixel % width, pixel / width));
-        atomicAdd(&counts[counters + drives_from(chip, layer.index + 1u) + map % layer.steps], fan * drives);
+        atomicAdd(&counts[counters + drives_from(chip, layer.next_index) + map % layer.steps], fan * drives);
     }
 }

@@ -20,7 +20,7 @@ use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
 use crate::network::weights::{Loaded, xavier};
-use crate::network::{InputCode, LayerKind, Model, Network};
+use crate::network::{Graph, InputCode, LayerKind, Model, Network};
 use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::{Profile, Scheme, SramInit, TileInputs};
@@ -31,6 +31,8 @@ use crate::rng::Stream;
 pub struct Chip {
     /// The layers in order; the last is the readout.
     pub layers: Vec<ProgrammedLayer>,
+    /// How they lead to one another.
+    pub graph: Arc<Graph>,
     /// The input's shape.
     pub input: Shape,
     /// Time steps.
@@ -100,11 +102,6 @@ impl Chip {
         self.layers.iter().any(|layer| layer.arrays.each().len() > 1)
     }
 
-    /// Layers before the first that is fully connected.
-    pub fn convolutions(&self) -> usize {
-        self.layers.iter().take_while(|layer| layer.plan.kind == LayerKind::Conv).count()
-    }
-
     fn read_by(blueprint: &Blueprint, draw: Draw) -> Result<Chip> {
         if blueprint.profile().wants_calibration() && blueprint.calibration.is_none() {
             return Err(Error::Mismatch(
@@ -140,7 +137,7 @@ impl Chip {
             let sram_elements = arrays.sram_elements();
             let arrays = Programmed::new(&plan.site, &arrays, reading)?;
             let state = &blueprint.network.layers[i];
-            let (gain, offset) = match plan.spikes() {
+            let (gain, offset) = match plan.kind != LayerKind::Readout {
                 true => {
                     let (gain, offset) = state.fold(plan.input_unit, blueprint.steps(), plan)?;
                     plan.lif.norms(gain, offset)
@@ -151,6 +148,7 @@ impl Chip {
         });
         Ok(Chip {
             layers: programmed.collect::<Result<_>>()?,
+            graph: plan.graph.clone(),
             input: plan.input(),
             steps: plan.steps(),
             code: *code,

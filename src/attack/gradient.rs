@@ -12,14 +12,17 @@ use ndarray::Array2;
 
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::error::{Error, Result};
+use crate::forward::neurons::{Lanes, norms};
 use crate::forward::sums::Kernel;
-use crate::forward::walk::{Signal, Walker, walk};
+use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::digits::LANES;
-use crate::network::pulses::Pulses;
-use crate::network::{Encoding, Inputs};
+use crate::network::{Encoding, Graph, Inputs};
+use crate::plan::LayerPlan;
+use crate::train::graph::{Forward, Layers};
 use crate::train::layer::LayerPass;
 use crate::train::operands::Operands;
 use crate::train::pass::{Loss, Readout};
+use crate::train::surrogate::Surrogate;
 
 /// A chip as an attacker sees it who knows everything of it.
 pub struct WhiteBox<'a> {
@@ -72,17 +75,17 @@ impl<'a> WhiteBox<'a> {
         let sizes = (inputs.batch.len(), *steps);
         assert!(sizes == (labels.len(), inputs.steps) && sizes.0 > 0, "{sizes:?} images and steps");
         assert!(inputs.encoder.code == *code && inputs.encoder.shape == self.chip.input, "other inputs");
-        let mut forward = Forward { white_box: self, sizes, passes: vec![] };
+        let graph = &*self.chip.graph;
+        let (mut forward, mut signals) = (Forward::new(self, sizes, true), Signals::of(graph, Signal::of(inputs)));
         let last = layers.len() - 1;
-        let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
-        let passes = forward.passes;
+        walk(&mut forward, graph, 1..graph.nodes.len(), &mut signals)?;
+        let signal = signals.at(graph.layers[last].from);
         let loss = Loss { labels, divisor: 1.0, smoothing: 0.0 };
         let bias = Some(&layers[last].offset[..]).filter(|bias| !bias.is_empty());
         let readout = Readout::run(&layers[last].plan, &self.operands[last], bias, &signal, *steps, &loss);
-        let gradient = passes
-            .into_iter()
-            .rev()
-            .fold(readout.backward_to_inputs(), |gradient, pass| pass.backward_folded(gradient));
+        let gradient = readout.backward_to_inputs();
+        let gradient =
+            forward.back(gradient, Surrogate::default(), &|_| None, |_, layer, values| layer.backward_folded(values));
         let values = gradient.iter().enumerate().flat_map(|(b, pulses)| self.through_encoder(inputs, b, pulses));
         Ok(InputGradient { loss: readout.loss, values: values.collect(), logits: readout.logits })
     }
@@ -108,22 +111,22 @@ impl<'a> WhiteBox<'a> {
     }
 }
 
-/// A walk that keeps what the way back needs.
-struct Forward<'a, 'b> {
-    white_box: &'a WhiteBox<'b>,
-    /// Images and steps.
-    sizes: (usize, usize),
-    passes: Vec<LayerPass<'a>>,
-}
+impl<'a> Layers<'a> for &'a WhiteBox<'_> {
+    fn graph(&self) -> &'a Graph {
+        &self.chip.graph
+    }
 
-impl<'a> Walker<'a> for Forward<'a, '_> {
-    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
-        let WhiteBox { chip, operands } = self.white_box;
-        let layer = &chip.layers[l];
-        let folded = (&layer.gain[..], &layer.offset[..]);
-        let mut pass = LayerPass::forward_folded(&layer.plan, self.sizes, &operands[l], folded, signal);
-        let pulses = pass.pulses();
-        self.passes.push(pass);
-        Ok(pulses)
+    fn of(&self, l: usize) -> (&'a LayerPlan, &'a Operands) {
+        (&self.chip.layers[l].plan, &self.operands[l])
+    }
+
+    fn forward(&mut self, l: usize, sizes: (usize, usize), signal: Signal<'a>) -> Result<LayerPass<'a>> {
+        let (layer, (plan, operands)) = (&self.chip.layers[l], self.of(l));
+        Ok(LayerPass::forward_folded(plan, sizes, operands, (&layer.gain, &layer.offset), signal))
+    }
+
+    fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>> {
+        let layer = &self.chip.layers[l];
+        Ok(norms(layer.plan.columns(), &layer.gain, &layer.offset))
     }
 }

@@ -21,7 +21,7 @@ use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
-use crate::network::{Encoder, Model};
+use crate::network::{Encoder, Layer, Model};
 use crate::numeric::stats::summarise;
 use crate::train::adapt::{Adaptation, Sample};
 
@@ -146,11 +146,11 @@ pub fn run(args: &Args) -> Result<Said> {
         "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
         "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
         "images": data.len(),
-        "spikes": by_layer(model, &counts.spikes),
+        "spikes": by_layer(model, &counts.spikes, |layer| layer.leads),
         "events": {
             "input_pulses": counts.input,
-            "adc_clipped": by_layer(model, &counts.clipped),
-            "adder_saturated": by_layer(model, &counts.saturated),
+            "adc_clipped": by_layer(model, &counts.clipped, |_| true),
+            "adder_saturated": by_layer(model, &counts.saturated, |_| true),
         },
         "energy": energy.as_ref().map(|energy| json!({
             "pj_per_image": energy, "spikesim_dense": SpikeSim::of(model, 64),
@@ -252,8 +252,9 @@ fn of_option(option: &str) -> impl Fn(Error) -> Error {
     }
 }
 
-fn by_layer<T: Clone>(model: &Model, counts: &[T]) -> BTreeMap<String, T> {
-    model.layers().iter().zip(counts).map(|(layer, count)| (layer.name.clone(), count.clone())).collect()
+fn by_layer<T: Clone>(model: &Model, counts: &[T], is_meant: impl Fn(&Layer) -> bool) -> BTreeMap<String, T> {
+    let layers = model.layers().into_iter().zip(counts).filter(|(layer, _)| is_meant(layer));
+    layers.map(|(layer, count)| (layer.name, count.clone())).collect()
 }
 
 fn write_logits(path: &Path, chips: &[Array2<f32>]) -> Result<()> {

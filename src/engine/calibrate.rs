@@ -2,6 +2,7 @@
 //! a converter would see is counted; each layer then takes the range that suits its sums best ([`crate::crossbar::adc`]).
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +16,11 @@ use crate::crossbar::converted::Wanted;
 use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
 use crate::forward::laid::Laid;
-use crate::forward::layer::Layer;
 use crate::forward::partials::Partials;
+use crate::forward::ready::{Ready, Stepping};
 use crate::forward::sums::{Band, Kernel};
-use crate::forward::walk::{Signal, Walker, walk};
+use crate::forward::walk::{Given, Signal, Signals, Taken, Walker, walk};
 use crate::monitor::interruptible;
-use crate::network::pulses::Pulses;
 use crate::network::{Encoder, Inputs, LayerKind, Model};
 use crate::plan::LayerPlan;
 use crate::profile::Profile;
@@ -92,27 +92,47 @@ fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let (ideal, converting) = (Chip::nominal(blueprint, false)?, Chip::nominal(blueprint, true)?);
     let sensors: Vec<Option<Sensor>> =
         (0..ideal.layers.len()).map(|l| Sensor::new(blueprint, &converting, l)).collect::<Result<_>>()?;
-    let mut sensing = Sensing { layers: Layer::all(&ideal, Kernel::default()), sensors, images: inputs.batch.len() };
-    let last = ideal.layers.len() - 1;
-    let signal = walk(&mut sensing, 0..last, Signal::of(inputs))?;
-    if let Some(sensor) = &sensing.sensors[last] {
-        sensor.see(&signal.lay_out_all(&sensing.layers[last].columns));
+    let ready = Ready::new(&ideal, Kernel::default());
+    let mut sensing = Sensing { ready, sensors, images: inputs.batch.len(), stepping: BTreeMap::new() };
+    let (graph, mut signals) = (&ideal.graph, Signals::of(&ideal.graph, Signal::of(inputs)));
+    walk(&mut sensing, graph, 1..graph.nodes.len(), &mut signals)?;
+    let readout = graph.readout();
+    if let Some(sensor) = &sensing.sensors[readout] {
+        sensor.see(&signals.at(graph.layers[readout].from).lay_out_all(&sensing.ready.layers[readout].columns));
     }
     Ok(Calibration { layers: sensing.sensors.iter().map(|s| s.as_ref().map_or(vec![], Sensor::converters)).collect() })
 }
 
 /// A walk on which sensors count partial sums.
 struct Sensing<'a> {
-    layers: Vec<Layer<'a>>,
+    ready: Ready<'a>,
     sensors: Vec<Option<Sensor>>,
     images: usize,
+    /// The populations that run step by step.
+    stepping: BTreeMap<usize, Stepping>,
 }
 
 impl<'a> Walker<'a> for Sensing<'_> {
-    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
-        let see = |laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
-        let fired = self.layers[l].fire(&signal, self.images, see);
-        Ok(Pulses::concatenate(fired.into_iter().map(|(pulses, _)| pulses)).expect("a batch has an image"))
+    fn fire(&mut self, node: usize, taken: Taken<'a>) -> Result<Given> {
+        let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        Ok(Ready::together(self.ready.fire(node, &taken, self.images, see), |_, _| {}))
+    }
+
+    fn enter(&mut self, node: usize, taken: Taken<'a>) -> Result<()> {
+        let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        let stepping = self.ready.enter(node, &taken, self.images, see);
+        self.stepping.insert(node, stepping);
+        Ok(())
+    }
+
+    fn step(&mut self, node: usize, t: usize, taken: Taken<'a>) -> Result<Given> {
+        let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        let stepping = self.stepping.get_mut(&node).expect("a population steps that was entered");
+        Ok(Ready::together(self.ready.step(node, t, stepping, &taken, see), |_, _| {}))
+    }
+
+    fn sizes(&self) -> (usize, usize) {
+        (self.images, self.ready.chip.steps)
     }
 }
 

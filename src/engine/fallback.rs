@@ -1,4 +1,5 @@
-//! A GPU that goes on without its device: what a lost device leaves undone runs on the CPU, with the same bits.
+//! A GPU that goes on without its device: what a lost device leaves undone, and what kernels do not do of a chip, runs on the CPU, with
+//! the same bits.
 //!
 //! Drivers give devices up: after seconds of work, when another program crashes them, when a laptop sleeps. A batch that ran is kept;
 //! the batch that did not, and all after it, run on the CPU.
@@ -6,7 +7,7 @@
 use std::sync::OnceLock;
 
 use super::cpu::CpuEngine;
-use super::gpu::GpuEngine;
+use super::gpu::{GpuEngine, refusal};
 use super::{Engine, Keep, LoadedChips, Outcome};
 use crate::chip::Chip;
 use crate::error::{Error, Result};
@@ -17,13 +18,14 @@ pub struct WithFallback {
     gpu: GpuEngine,
     cpu: CpuEngine,
     lost: OnceLock<()>,
+    refused: OnceLock<()>,
     tell: fn(&str),
 }
 
 impl WithFallback {
     /// This GPU; where its device is lost, `tell` is told so, once.
     pub fn new(gpu: GpuEngine, tell: fn(&str)) -> Self {
-        WithFallback { gpu, cpu: CpuEngine::default(), lost: OnceLock::new(), tell }
+        WithFallback { gpu, cpu: CpuEngine::default(), lost: OnceLock::new(), refused: OnceLock::new(), tell }
     }
 
     /// Loses the device, for a test.
@@ -50,9 +52,9 @@ impl WithFallback {
 }
 
 impl Engine for WithFallback {
-    /// The GPU's, until it is lost.
+    /// The GPU's, until it is lost or gives its work to the CPU.
     fn name(&self) -> String {
-        self.working().name()
+        if self.refused.get().is_some() { self.cpu.name() } else { self.working().name() }
     }
 
     fn chips_at_once(&self, chip: &Chip) -> usize {
@@ -60,6 +62,11 @@ impl Engine for WithFallback {
     }
 
     fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {
+        let refused = chips.first().and_then(|chip| refusal(&chip.graph)).filter(|_| self.lost.get().is_none());
+        if let Some(reason) = refused {
+            self.refused.get_or_init(|| (self.tell)(&format!("{reason}, which the GPU does not run; the CPU does")));
+            return self.cpu.load(chips);
+        }
         match self.unless_lost(self.working().load(chips))? {
             Some(loaded) => Ok(Box::new(Loaded { engine: self, chips, loaded })),
             None => self.cpu.load(chips),

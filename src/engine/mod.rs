@@ -80,12 +80,14 @@ impl Counts {
         }
     }
 
-    /// Where every step sends the same and nothing is read afresh, the first layer's sums were made once, for the hardware's
-    /// every step: so was counted what they cut.
-    fn repeat_first(&mut self, chip: &Chip, inputs: &Inputs) {
-        if inputs.encoder.is_static() && chip.layers[0].arrays.each().len() == 1 {
-            self.clipped[0] *= chip.steps as u64;
-            self.saturated[0] *= chip.steps as u64;
+    /// Where every step sends the same and nothing is read afresh, the sums of layers that the input drives were made once, for the
+    /// hardware's every step: so was counted what they cut.
+    fn repeat_static(&mut self, chip: &Chip, inputs: &Inputs) {
+        for (l, layer) in chip.layers.iter().enumerate().filter(|_| inputs.encoder.is_static()) {
+            if layer.plan.from == 0 && layer.arrays.each().len() == 1 {
+                self.clipped[l] *= chip.steps as u64;
+                self.saturated[l] *= chip.steps as u64;
+            }
         }
     }
 

@@ -35,6 +35,14 @@ impl Columns {
         }
     }
 
+    /// Those of a step.
+    pub fn at(&self, t: usize) -> &Columns {
+        match self {
+            Columns::Reads(steps) => &steps[t],
+            same => same,
+        }
+    }
+
     /// How inputs are laid out.
     pub fn patches(&self) -> &Patches {
         match self {

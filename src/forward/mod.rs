@@ -1,15 +1,18 @@
 //! The CPU's execution: a layer's inputs as operands of its product ([`patches`], [`laid`]), the sums that its columns give
 //! ([`columns`]), folded ([`sums`]) or tile by tile behind converters ([`partials`], of what drives their lines, [`driven`]), event by
-//! event where that is faster ([`events`]), and the neurons behind them ([`neurons`]): together a layer
-//! ([`layer`]), one of those that a batch walks through ([`walk`]).
+//! event where that is faster ([`events`]); currents that several layers make up ([`join`]), the neurons that scan them ([`neurons`]),
+//! and what becomes of their [`pulses`]. A chip is made [`ready`], each [`layer`] of it, and a batch walks through its nodes ([`walk`]).
 
 pub mod columns;
 pub mod driven;
 pub mod events;
+pub mod join;
 pub mod laid;
 pub mod layer;
 pub mod neurons;
 pub mod partials;
 pub mod patches;
+pub mod pulses;
+pub mod ready;
 pub mod sums;
 pub mod walk;

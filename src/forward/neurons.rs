@@ -10,6 +10,9 @@ use crate::network::pulses::Pulses;
 use crate::numeric::Shape;
 use crate::plan::LayerPlan;
 
+/// Values of the channels of a block.
+pub type Lanes = [f32; LANES];
+
 /// A layer's neurons.
 pub struct Neurons {
     /// Constants and arithmetic.
@@ -19,7 +22,7 @@ pub struct Neurons {
     pub pool: (usize, usize),
     pooled: Shape,
     /// Gain and offset, `[blocks, steps]`.
-    pub norms: Vec<[[f32; LANES]; 2]>,
+    pub norms: Vec<[Lanes; 2]>,
     steps: usize,
 }
 
@@ -38,49 +41,103 @@ pub struct Sums<'a> {
     pub rows: usize,
 }
 
+/// What the neurons of a map keep from step to step, `[blocks, pixels]`.
+pub enum Memory {
+    /// Membrane potentials.
+    Plain(Vec<Lanes>),
+    /// All that general neurons keep.
+    General(Vec<States>),
+}
+
 impl Neurons {
-    /// The neurons of a layer with gains and offsets `[steps, columns]`.
-    pub fn new(plan: &LayerPlan, gain: &[f32], offset: &[f32]) -> Self {
-        let columns = plan.columns();
-        let steps = gain.len() / columns;
-        let lanes = |values: &[f32], t: usize, block: usize| {
-            let mut lanes = [0.0; LANES];
-            let from = t * columns + block * LANES;
-            let to = (from + LANES).min((t + 1) * columns);
-            lanes[..to - from].copy_from_slice(&values[from..to]);
-            lanes
-        };
-        let place = (0..columns.div_ceil(LANES)).flat_map(|block| (0..steps).map(move |t| (t, block)));
-        let norms = place.map(|(t, b)| [lanes(gain, t, b), lanes(offset, t, b)]).collect();
+    /// The neurons of a layer with norms `[blocks, steps]`.
+    pub fn new(plan: &LayerPlan, norms: Vec<[Lanes; 2]>) -> Self {
+        let steps = norms.len() / plan.columns().div_ceil(LANES);
         Neurons { neuron: plan.lif, output: plan.output, pool: plan.pool, pooled: plan.pooled(), norms, steps }
+    }
+
+    /// Those of a layer whose sums are their currents, over so many steps.
+    pub fn of_currents(plan: &LayerPlan, steps: usize) -> Self {
+        Self::new(plan, vec![[[1.0; LANES], [0.0; LANES]]; plan.columns().div_ceil(LANES) * steps])
+    }
+
+    /// The memory of neurons before the first step.
+    pub fn memory(&self) -> Memory {
+        let places = self.norms.len() / self.steps * self.output.height * self.output.width;
+        match self.neuron.general {
+            Some(_) => Memory::General(vec![States::default(); places]),
+            None => Memory::Plain(vec![[0.0; LANES]; places]),
+        }
     }
 
     /// Scans some rows of pixels, whole pooling windows: writes their pulses, the number of spikes in each window, to
     /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
     pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
         match self.neuron {
-            Lif { general: Some(dynamics), .. } => scan_general(self, &dynamics, sums, first, pulses, fired),
-            Lif { fixed: Some(_), .. } => scan_fixed(self, sums, first, pulses, fired),
-            _ => scan(self, sums, first, pulses, fired),
+            Lif { general: Some(dynamics), .. } => scan_general(self, &dynamics, sums, first, pulses, fired, None),
+            Lif { fixed: Some(_), .. } => scan_fixed(self, sums, first, pulses, fired, None),
+            _ => scan(self, sums, first, pulses, fired, None),
         }
     }
+
+    /// Scans all rows on from where the memory stands, and leaves it where they end.
+    pub fn scan_on(&self, memory: &mut Memory, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+        match (self.neuron, memory) {
+            (Lif { general: Some(dynamics), .. }, Memory::General(memory)) => {
+                scan_general(self, &dynamics, sums, first, pulses, fired, Some(memory));
+            }
+            (Lif { fixed: Some(_), .. }, Memory::Plain(memory)) => {
+                scan_fixed(self, sums, first, pulses, fired, Some(memory));
+            }
+            (_, Memory::Plain(memory)) => scan(self, sums, first, pulses, fired, Some(memory)),
+            (_, Memory::General(_)) => unreachable!("general neurons have general memory"),
+        }
+    }
+}
+
+/// Gains and offsets `[steps, columns]` of a layer as `[blocks, steps]`.
+pub fn norms(columns: usize, gain: &[f32], offset: &[f32]) -> Vec<[Lanes; 2]> {
+    let steps = gain.len() / columns;
+    let lanes = |values: &[f32], t: usize, block: usize| {
+        let mut lanes = [0.0; LANES];
+        let from = t * columns + block * LANES;
+        let to = (from + LANES).min((t + 1) * columns);
+        lanes[..to - from].copy_from_slice(&values[from..to]);
+        lanes
+    };
+    let place = (0..columns.div_ceil(LANES)).flat_map(|block| (0..steps).map(move |t| (t, block)));
+    place.map(|(t, b)| [lanes(gain, t, b), lanes(offset, t, b)]).collect()
 }
 
 /// Pixels of a row that are scanned together: their membranes stay in the first cache, and steps are read in long runs.
 const PIXELS: usize = 16;
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+fn scan(
+    neurons: &Neurons,
+    sums: Sums,
+    first: usize,
+    pulses: &mut Pulses,
+    fired: &mut [u64],
+    memory: Option<&mut [Lanes]>,
+) {
     let Lif { leak, threshold, .. } = neurons.neuron;
     let advance = |u, gain, sum, offset| leak * u + (gain * sum + offset);
-    scan_by(neurons, sums, first, pulses, fired, subtracting(threshold, advance));
+    scan_by(neurons, sums, (first, pulses, fired), memory, subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_fixed(neurons: &Neurons, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
+fn scan_fixed(
+    neurons: &Neurons,
+    sums: Sums,
+    first: usize,
+    pulses: &mut Pulses,
+    fired: &mut [u64],
+    memory: Option<&mut [Lanes]>,
+) {
     let Lif { leak, threshold, fixed: Some(fixed), .. } = neurons.neuron else { return };
     let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
-    scan_by(neurons, sums, first, pulses, fired, subtracting(threshold, advance));
+    scan_by(neurons, sums, (first, pulses, fired), memory, subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
@@ -91,6 +148,7 @@ fn scan_general(
     first: usize,
     pulses: &mut Pulses,
     fired: &mut [u64],
+    memory: Option<&mut [States]>,
 ) {
     let constants = (neurons.neuron.leak, neurons.neuron.threshold);
     let fire = |states: &mut States, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
@@ -100,11 +158,8 @@ fn scan_general(
             states.put(o, state);
         }
     };
-    scan_by(neurons, sums, first, pulses, fired, fire);
+    scan_by(neurons, sums, (first, pulses, fired), memory, fire);
 }
-
-/// Values of the channels of a block.
-type Lanes = [f32; LANES];
 
 /// The states that the neurons of a block of channels keep from step to step.
 #[derive(Clone, Copy, Default)]
@@ -157,9 +212,8 @@ fn subtracting(
 fn scan_by<S: Copy + Default>(
     neurons: &Neurons,
     sums: Sums,
-    first: usize,
-    pulses: &mut Pulses,
-    fired: &mut [u64],
+    (first, pulses, fired): (usize, &mut Pulses, &mut [u64]),
+    mut memory: Option<&mut [S]>,
     fire: impl Fn(&mut S, &Lanes, &[Lanes; 2], &mut [u16; LANES]),
 ) {
     let Neurons { output, pool: (high, wide), pooled, steps, .. } = *neurons;
@@ -168,7 +222,7 @@ fn scan_by<S: Copy + Default>(
     let windows = chunk / wide;
     let mut totals = vec![[0u32; LANES]; steps];
     let mut counts = vec![[0u16; LANES]; steps * windows];
-    let mut states = vec![S::default(); chunk];
+    let mut fresh = vec![S::default(); chunk];
     for (block, norms) in neurons.norms.chunks(steps).enumerate() {
         for (window_y, x) in
             (0..sums.rows.div_ceil(high)).flat_map(|y| (0..output.width).step_by(chunk).map(move |x| (y, x)))
@@ -177,7 +231,13 @@ fn scan_by<S: Copy + Default>(
             counts.fill([0; LANES]);
             for y in window_y * high..sums.rows.min((window_y + 1) * high) {
                 let from = block * sums.block + (y * output.width + x) * LANES;
-                states.fill(S::default());
+                let states = match memory.as_deref_mut() {
+                    Some(memory) => &mut memory[(block * output.height + sums.y + y) * output.width + x..][..width],
+                    None => {
+                        fresh.fill(S::default());
+                        &mut fresh[..]
+                    }
+                };
                 for (t, (norms, counts)) in norms.iter().zip(counts.chunks_mut(windows)).enumerate() {
                     let sums = sums.sums[from + t * sums.step..][..width * LANES].as_chunks::<LANES>().0;
                     let windows = sums.chunks(wide).zip(states.chunks_mut(wide)).zip(counts);

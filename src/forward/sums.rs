@@ -453,6 +453,9 @@ mod tests {
                 name,
                 kind,
                 input,
+                from: 1,
+                delayed: false,
+                leads: true,
                 window,
                 one_dimensional: false,
                 neuron: Neuron::default(),
@@ -461,6 +464,7 @@ mod tests {
                 output,
                 pool,
                 largest_pulse: largest,
+                divisor: largest,
             };
             let mut weights: Vec<f32> =
                 (0..layer.rows() * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 77.0).collect();

@@ -1,16 +1,18 @@
-//! The one way forward of a batch: inference, calibration and training each do their own at a layer, and the walk takes what the
-//! layer's neurons send to the next.
+//! The one way forward of a batch through the nodes of a graph: inference, calibration and training each do their own at a population,
+//! and the walk hands it what leads there, pools and joins pulses, and lets go of what nobody reads any more.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::columns::Columns;
 use super::laid::Laid;
+use super::pulses::{added, pooled, side_by_side};
 use crate::error::Result;
 use crate::network::Inputs;
+use crate::network::graph::{Graph, Node, Population, Work};
 use crate::network::pulses::Pulses;
 
-/// The inputs of a layer over some images.
+/// What a node sends of some images.
 #[derive(Clone)]
 pub enum Signal<'a> {
     /// The network's input.
@@ -20,19 +22,292 @@ pub enum Signal<'a> {
         /// The first image that is meant, and the end of those that are.
         images: (usize, usize),
     },
-    /// Pulses of the layer before, `[images·steps]` maps.
+    /// Pulses of another node, `[images·steps]` maps.
     Pulses(Arc<Pulses>),
 }
 
-/// The work that is done at each layer on the way.
-pub trait Walker<'a> {
-    /// Runs layer `l` and its neurons on a signal; gives the pulses that they send, `[images·steps]` maps.
-    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses>;
+/// The currents of some neurons, an image each, `[steps, blocks, pixels, 16]`.
+pub type Currents = Arc<Vec<Vec<f32>>>;
+
+/// What leads to a population.
+pub struct Taken<'a> {
+    /// Its layers, each with the signal that it reads; those that read the step before are not among them.
+    pub layers: Vec<(usize, Signal<'a>)>,
+    /// Nodes whose pulses join its current, with the value of one.
+    pub skips: Vec<(usize, Arc<Pulses>, f32)>,
+    /// Nodes whose neurons' currents join it.
+    pub currents: Vec<(usize, Currents)>,
 }
 
-/// Takes a signal through some layers with neurons; gives what the last of them sends.
-pub fn walk<'a>(walker: &mut impl Walker<'a>, layers: Range<usize>, signal: Signal<'a>) -> Result<Signal<'a>> {
-    layers.into_iter().try_fold(signal, |signal, l| Ok(Signal::Pulses(Arc::new(walker.spiking(l, signal)?))))
+/// What a population gives.
+pub struct Given {
+    /// Its pulses behind the pool, `[images·steps]` maps.
+    pub pulses: Pulses,
+    /// Its currents, where others take them.
+    pub currents: Option<Currents>,
+}
+
+/// The work that is done at each population on the way.
+pub trait Walker<'a> {
+    /// Runs the population at a node on what leads there.
+    fn fire(&mut self, node: usize, taken: Taken<'a>) -> Result<Given>;
+
+    /// Begins to run a population step by step: what leads there from nodes that have run already.
+    fn enter(&mut self, node: usize, taken: Taken<'a>) -> Result<()>;
+
+    /// Runs step `t` of it on the rest of what leads there: signals of that step alone, or, of layers that are late, of the one before.
+    fn step(&mut self, node: usize, t: usize, taken: Taken<'a>) -> Result<Given>;
+
+    /// Is shown what a pool takes: of all steps, or, in nodes that run step by step, of each.
+    fn see_pool(&mut self, _node: usize, _taken: &Arc<Pulses>) {}
+
+    /// Images and time steps.
+    fn sizes(&self) -> (usize, usize);
+}
+
+/// What every node sent, as long as somebody reads it.
+#[derive(Clone)]
+pub struct Signals<'a> {
+    pulses: Vec<Option<Signal<'a>>>,
+    currents: Vec<Option<Currents>>,
+    /// The last node that reads each one's pulses, and that takes its currents.
+    last: Arc<[Vec<usize>; 2]>,
+}
+
+/// Takes what the first nodes sent through some further ones.
+pub fn walk<'a>(
+    walker: &mut impl Walker<'a>,
+    graph: &Graph,
+    nodes: Range<usize>,
+    signals: &mut Signals<'a>,
+) -> Result<()> {
+    let mut next = nodes.start;
+    while next < nodes.end {
+        next = match graph.cycles.iter().find(|nodes| nodes.start == next) {
+            Some(nodes) => {
+                cycle(walker, graph, nodes.clone(), signals)?;
+                nodes.end
+            }
+            None => {
+                visit(walker, graph, next, signals)?;
+                next + 1
+            }
+        };
+        signals.let_go(next);
+    }
+    Ok(())
+}
+
+/// Runs nodes step by step, for a layer leads back among them.
+fn cycle<'a>(
+    walker: &mut impl Walker<'a>,
+    graph: &Graph,
+    nodes: Range<usize>,
+    signals: &mut Signals<'a>,
+) -> Result<()> {
+    let populations = || nodes.clone().filter_map(|n| Some((n, graph.nodes[n].population()?)));
+    for (n, population) in populations() {
+        walker.enter(n, signals.lead_to(graph, population, nodes.clone()))?;
+    }
+    let ((images, steps), mut sent) = (walker.sizes(), vec![vec![]; nodes.len()]);
+    let mut currents: Vec<Vec<Currents>> = vec![vec![]; nodes.len()];
+    // Before the first step nothing was sent.
+    let mut last: Vec<Arc<Pulses>> =
+        graph.nodes[nodes.clone()].iter().map(|node| Arc::new(node.pulses(images))).collect();
+    for t in 0..steps {
+        let mut now = Signals { pulses: vec![None; graph.nodes.len()], ..signals.clone() };
+        for n in nodes.clone() {
+            let node = &graph.nodes[n];
+            // What others have sent is taken step by step, too.
+            for from in graph.reads(n).into_iter().filter(|from| !nodes.contains(from) && *from > 0) {
+                now.pulses[from]
+                    .get_or_insert_with(|| Signal::Pulses(Arc::new(signals.pulses(from).at_step(t, steps))));
+            }
+            let given = match &node.work {
+                Work::Population(population) => {
+                    let mut taken = now.inside(graph, population, &nodes);
+                    let delayed = population.layers.iter().map(|l| (*l, &graph.layers[*l])).filter(|(_, l)| l.delayed);
+                    taken
+                        .layers
+                        .extend(delayed.map(|(l, layer)| (l, Signal::Pulses(last[layer.from - nodes.start].clone()))));
+                    let mut given = walker.step(n, t, taken)?;
+                    given.pulses = now.joined(node, population, given.pulses);
+                    given
+                }
+                _ => {
+                    now.show_pool(walker, n, node);
+                    Given { pulses: now.gathered(graph, node), currents: None }
+                }
+            };
+            currents[n - nodes.start].extend(given.currents.clone());
+            sent[n - nodes.start].push(given.pulses.clone());
+            now.put(n, given);
+        }
+        last = nodes.clone().map(|n| now.pulses(n)).collect();
+    }
+    for (n, (sent, currents)) in nodes.zip(sent.into_iter().zip(currents)) {
+        let images = |image: usize| currents.iter().flat_map(|step| step[image].iter().copied()).collect::<Vec<f32>>();
+        let currents = currents.first().map(|first| Arc::new((0..first.len()).map(images).collect()));
+        signals.put(n, Given { pulses: Pulses::of_steps(&sent), currents });
+    }
+    Ok(())
+}
+
+/// Runs one node.
+fn visit<'a>(walker: &mut impl Walker<'a>, graph: &Graph, number: usize, signals: &mut Signals<'a>) -> Result<()> {
+    let node = &graph.nodes[number];
+    let given = match &node.work {
+        Work::Input => return Ok(()),
+        Work::Population(population) => {
+            let taken = signals.lead_to(graph, population, 0..0);
+            let mut given = walker.fire(number, taken)?;
+            given.pulses = signals.joined(node, population, given.pulses);
+            given
+        }
+        Work::Pool { .. } | Work::Concat(_) => {
+            signals.show_pool(walker, number, node);
+            Given { pulses: signals.gathered(graph, node), currents: None }
+        }
+    };
+    signals.put(number, given);
+    Ok(())
+}
+
+impl<'a> Signals<'a> {
+    /// The network's input, before anything ran on it.
+    pub fn of(graph: &Graph, input: Signal<'a>) -> Self {
+        let mut pulses = vec![None; graph.nodes.len()];
+        pulses[0] = Some(input);
+        let last = Arc::new([graph.last_readers(), graph.last_borrowers()]);
+        Signals { pulses, currents: vec![None; graph.nodes.len()], last }
+    }
+
+    /// What a node sent.
+    pub fn at(&self, node: usize) -> Signal<'a> {
+        self.pulses[node].clone().expect("a node's signal is there until its last reader")
+    }
+
+    /// The pulses of a node that is not the input.
+    fn pulses(&self, node: usize) -> Arc<Pulses> {
+        match self.at(node) {
+            Signal::Pulses(pulses) => pulses,
+            Signal::Encoded { .. } => unreachable!("a model's joins and pools are of pulses"),
+        }
+    }
+
+    /// The currents that a node lends.
+    fn current(&self, node: usize) -> Currents {
+        self.currents[node].clone().expect("a node that lends its current has it")
+    }
+
+    /// Keeps what a node gives.
+    fn put(&mut self, node: usize, given: Given) {
+        self.pulses[node] = Some(Signal::Pulses(Arc::new(given.pulses)));
+        self.currents[node] = given.currents;
+    }
+
+    /// Lets go of what no node from `next` on reads.
+    fn let_go(&mut self, next: usize) {
+        let [readers, borrowers] = &*self.last;
+        self.pulses.iter_mut().zip(readers).take(next).for_each(|(pulses, last)| _ = pulses.take_if(|_| *last < next));
+        self.currents.iter_mut().zip(borrowers).for_each(|(currents, last)| _ = currents.take_if(|_| *last < next));
+    }
+
+    /// What leads to a population at the same step, but from the nodes of `within`.
+    fn lead_to(&self, graph: &Graph, population: &Population, within: Range<usize>) -> Taken<'a> {
+        self.taken(graph, population, |node| !within.contains(node))
+    }
+
+    /// What leads to it at the same step from the nodes of `within`.
+    fn inside(&self, graph: &Graph, population: &Population, within: &Range<usize>) -> Taken<'a> {
+        self.taken(graph, population, |node| within.contains(node))
+    }
+
+    fn taken(&self, graph: &Graph, population: &Population, is_meant: impl Fn(&usize) -> bool) -> Taken<'a> {
+        let layers = population.layers.iter().map(|l| (*l, &graph.layers[*l]));
+        let layers = layers.filter(|(_, layer)| !layer.delayed && is_meant(&layer.from));
+        Taken {
+            layers: layers.map(|(l, layer)| (l, self.at(layer.from))).collect(),
+            skips: population
+                .skips
+                .iter()
+                .filter(|node| is_meant(node))
+                .map(|node| (*node, self.pulses(*node), graph.nodes[*node].unit()))
+                .collect(),
+            currents: population
+                .currents
+                .iter()
+                .filter(|node| is_meant(node))
+                .map(|node| (*node, self.current(*node)))
+                .collect(),
+        }
+    }
+
+    /// The pulses of a population with those that are added behind it.
+    fn joined(&self, node: &Node, population: &Population, own: Pulses) -> Pulses {
+        if population.behind.is_empty() {
+            return own;
+        }
+        let others: Vec<Arc<Pulses>> = population.behind.iter().map(|node| self.pulses(*node)).collect();
+        let parts: Vec<&Pulses> = std::iter::once(&own).chain(others.iter().map(|pulses| &**pulses)).collect();
+        added(node, &parts)
+    }
+
+    /// Shows what a pool takes.
+    fn show_pool(&self, walker: &mut impl Walker<'a>, number: usize, node: &Node) {
+        if let Work::Pool { from, .. } = &node.work {
+            walker.see_pool(number, &self.pulses(*from));
+        }
+    }
+
+    /// The pulses of a pool or of nodes side by side.
+    fn gathered(&self, graph: &Graph, node: &Node) -> Pulses {
+        match &node.work {
+            Work::Pool { from, pooling } => pooled(node, pooling, graph.nodes[*from].map, &self.pulses(*from)),
+            Work::Concat(nodes) => {
+                let parts: Vec<_> =
+                    nodes.iter().map(|from| (graph.nodes[*from].map.channels, self.pulses(*from))).collect();
+                let parts: Vec<_> = parts.iter().map(|(channels, pulses)| (*channels, &**pulses)).collect();
+                side_by_side(node, &parts)
+            }
+            Work::Input | Work::Population(_) => unreachable!("neurons fire, and the input is given"),
+        }
+    }
+
+    /// The signals of images, each by itself so far, as those of a batch.
+    pub fn of_batch(images: Vec<Signals<'a>>, input: Signal<'a>) -> Self {
+        let mut images = images.into_iter();
+        let first = images.next().expect("a batch has an image");
+        let last = first.last;
+        let mut nodes: Vec<Vec<Option<Signal>>> = first.pulses.into_iter().map(|signal| vec![signal]).collect();
+        let mut currents: Vec<Vec<Option<Currents>>> =
+            first.currents.into_iter().map(|current| vec![current]).collect();
+        for image in images {
+            nodes.iter_mut().zip(image.pulses).for_each(|(node, signal)| node.push(signal));
+            currents.iter_mut().zip(image.currents).for_each(|(node, current)| node.push(current));
+        }
+        let join = |images: Vec<Option<Currents>>| {
+            let images: Option<Vec<Currents>> = images.into_iter().collect();
+            images.map(|images| Arc::new(images.into_iter().flat_map(Arc::unwrap_or_clone).collect::<Vec<_>>()))
+        };
+        Signals {
+            pulses: nodes.into_iter().map(|signals| joined_images(signals, &input)).collect(),
+            currents: currents.into_iter().map(join).collect(),
+            last,
+        }
+    }
+}
+
+/// The signals that a node sent image by image as one of all.
+fn joined_images<'a>(signals: Vec<Option<Signal<'a>>>, input: &Signal<'a>) -> Option<Signal<'a>> {
+    let mut parts = vec![];
+    for signal in signals {
+        match signal? {
+            Signal::Encoded { .. } => return Some(input.clone()),
+            Signal::Pulses(pulses) => parts.push(Arc::unwrap_or_clone(pulses)),
+        }
+    }
+    Some(Signal::Pulses(Arc::new(Pulses::concatenate(parts)?)))
 }
 
 impl<'a> Signal<'a> {
@@ -40,17 +315,6 @@ impl<'a> Signal<'a> {
     pub fn of(inputs: &'a Inputs) -> Self {
         inputs.pulses();
         Signal::Encoded { inputs, images: (0, inputs.batch.len()) }
-    }
-
-    /// Pulses of images, each by itself so far.
-    pub fn joined(signals: Vec<Signal<'a>>) -> Self {
-        let pulses = signals.into_iter().filter_map(|signal| match signal {
-            Signal::Pulses(pulses) => Some(Arc::unwrap_or_clone(pulses)),
-            Signal::Encoded { .. } => None,
-        });
-        Signal::Pulses(Arc::new(
-            Pulses::concatenate(pulses).expect("a batch has an image, and it went through a layer"),
-        ))
     }
 
     /// Lays out an image's maps; one where every step has the same.

@@ -55,9 +55,20 @@ struct Table {
 /// Rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a number, or [rows, columns]")]
-enum Pair {
+pub(super) enum Pair {
     Both(usize),
     Each([usize; 2]),
+}
+
+impl Pair {
+    /// Rows and columns; where a number is of columns alone, the rows are given.
+    pub fn along(self, one_dimensional: bool, rows: usize) -> [usize; 2] {
+        match self {
+            Pair::Both(n) if one_dimensional => [rows, n],
+            Pair::Both(n) => [n, n],
+            Pair::Each(pair) => pair,
+        }
+    }
 }
 
 fn one() -> Pair {
@@ -103,10 +114,8 @@ impl Convolution {
             return Err(("", format!("moves along columns alone, and the map is {map}; expected a map of one row")));
         }
         let along = |key, pair: Pair, rows: usize| match (pair, one_dimensional) {
-            (Pair::Both(n), true) => Ok([rows, n]),
-            (Pair::Both(n), false) => Ok([n, n]),
             (Pair::Each(_), true) => Err((key, "a pair, expected a number: the window has columns alone".to_owned())),
-            (Pair::Each(pair), false) => Ok(pair),
+            (pair, _) => Ok(pair.along(one_dimensional, rows)),
         };
         let window = Window {
             kernel: along(".kernel", table.kernel, 1)?,

@@ -21,7 +21,7 @@ pub enum LayerKind {
     Readout,
 }
 
-/// One layer of weights, with the pooling behind it.
+/// One layer of weights; one that leads neurons, with them and the pooling behind them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// `conv1`, `fc1`, ...: the checkpoint's name.
@@ -30,11 +30,17 @@ pub struct Layer {
     pub kind: LayerKind,
     /// The map that comes in.
     pub input: Shape,
+    /// The node of the graph that sends it.
+    pub from: usize,
+    /// Whether it takes what that sent in the step before.
+    pub delayed: bool,
+    /// Whether it leads neurons; else its sums join those of another layer, or are the readout's.
+    pub leads: bool,
     /// How a convolution's window moves over it.
     pub window: Window,
     /// Whether the window has columns alone: then its weights have no rows.
     pub one_dimensional: bool,
-    /// Its neurons.
+    /// The neurons whose current its sums join.
     pub neuron: Neuron,
     /// The norm of its sums.
     pub norm: NormKind,
@@ -44,8 +50,10 @@ pub struct Layer {
     pub output: Shape,
     /// The averaging window behind it, rows and columns; (1, 1) without a pool. Odd sizes are floored.
     pub pool: (usize, usize),
-    /// The inputs are integers: the pulses summed by the pool before, at most this many.
+    /// The inputs are integers: pulses summed by pools and joins, at most this many.
     pub largest_pulse: u32,
+    /// How many pulses make 1: those of a window that averages.
+    pub divisor: u32,
 }
 
 /// The way in which a layer's currents are normalised.
@@ -62,6 +70,11 @@ pub enum NormKind {
 }
 
 impl Layer {
+    /// Whether its window moves over a map.
+    pub fn convolves(&self) -> bool {
+        self.kind == LayerKind::Conv
+    }
+
     /// How the input is unrolled into rows; a fully connected layer is one kernel position per input pixel.
     pub fn unrolling(&self) -> Unrolling {
         match self.kind {
@@ -94,7 +107,7 @@ impl Layer {
 
     /// The value of one input pulse: 1 for spikes, 1/4 behind a 2x2 pool.
     pub fn input_unit(&self) -> f32 {
-        1.0 / self.largest_pulse as f32
+        1.0 / self.divisor as f32
     }
 
     /// The drive of its word lines: the network's inputs, encoded, or pulses of the layer before.
@@ -113,8 +126,8 @@ impl Layer {
         }
     }
 
-    /// Whether it has neurons.
+    /// Whether it has neurons of its own.
     pub fn spikes(&self) -> bool {
-        self.kind != LayerKind::Readout
+        self.leads
     }
 }

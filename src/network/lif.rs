@@ -89,6 +89,16 @@ impl Lif {
         }
     }
 
+    /// The share that a layer's sum, behind its norm, has in a current that several make up: in fixed point a multiple of the membrane's
+    /// unit.
+    #[inline(always)]
+    pub fn share(&self, gain: f32, sum: f32, offset: f32) -> f32 {
+        match &self.fixed {
+            None => gain * sum + offset,
+            Some(fixed) => fixed.round(gain * sum) + offset,
+        }
+    }
+
     /// Gains and offsets as the periphery holds them.
     pub fn norms(&self, gain: Vec<f32>, offset: Vec<f32>) -> (Vec<f32>, Vec<f32>) {
         let Some(fixed) = self.fixed else { return (gain, offset) };

@@ -1,4 +1,4 @@
-//! The network: its shape ([`model`]), a chain of convolutions and fully connected layers with norms and neurons ([`neuron`]); its latent
+//! The network: its shape ([`model`]), a [`graph`] of matrices, populations of neurons ([`neuron`]), pools and joins; its latent
 //! weights, norms and biases ([`weights`], under the [`names`] that checkpoints have); and how inputs become spikes ([`encode`],
 //! [`inputs`]) or other integers ([`code`]).
 //!
@@ -11,19 +11,24 @@ mod convolution;
 pub mod drive;
 pub mod dynamics;
 pub mod encode;
+pub mod graph;
 pub mod inputs;
+mod item;
 pub mod layer;
 pub mod lif;
 pub mod looks;
 pub mod model;
 pub mod names;
 pub mod neuron;
+pub mod pool;
 pub mod pulses;
+mod resolve;
 pub mod weights;
 
 pub use code::InputCode;
 pub use drive::{Drive, Input};
 pub use encode::{Batch, Encoder, Encoding};
+pub use graph::Graph;
 pub use inputs::Inputs;
 pub use layer::{Layer, LayerKind, NormKind};
 pub use lif::Lif;

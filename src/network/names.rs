@@ -15,20 +15,20 @@
 
 use std::collections::BTreeSet;
 
-use super::layer::{Layer, LayerKind, NormKind};
+use super::layer::{Layer, NormKind};
 use super::model::Model;
 use super::neuron::{Neuron, Reset, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
 
-/// The name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one, as published; `bn3` and so on
-/// where one is for all steps.
+/// The name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one, as published, and `bntt_NAME` for a layer
+/// of another name; `bn3` and so on where one is for all steps.
 pub fn norm_name(layer: &Layer) -> String {
     let norm = if layer.norm == NormKind::Batch { "bn" } else { "bntt" };
-    match (layer.kind, layer.name.as_str()) {
-        (LayerKind::Conv, name) => name.replace("conv", norm),
-        (_, "fc1") => format!("{norm}_fc"),
-        (_, name) => format!("{norm}_{name}"),
+    match (layer.name.strip_prefix("conv").filter(|number| is_number(number)), layer.name.as_str()) {
+        (Some(number), _) => format!("{norm}{number}"),
+        (None, "fc1") => format!("{norm}_fc"),
+        (None, name) => format!("{norm}_{name}"),
     }
 }
 

@@ -127,6 +127,19 @@ impl Pulses {
         self.data.len()
     }
 
+    /// The maps of a step of all images, where each image has `steps` of them.
+    pub fn at_step(&self, t: usize, steps: usize) -> Pulses {
+        let maps = self.data.chunks(self.map()).skip(t).step_by(steps);
+        Pulses { data: maps.flatten().copied().collect(), ..*self }
+    }
+
+    /// The maps of all images, step by step of each, from those of all images at each step.
+    pub fn of_steps(steps: &[Pulses]) -> Pulses {
+        let images = (0..steps[0].maps()).flat_map(|image| steps.iter().map(move |step| (image, step)));
+        let maps = images.flat_map(|(image, step)| &step.data[image * step.map()..][..step.map()]);
+        Pulses { data: maps.copied().collect(), ..steps[0] }
+    }
+
     /// Joins the maps of `parts`, one after the other.
     pub fn concatenate(parts: impl IntoIterator<Item = Pulses>) -> Option<Pulses> {
         let mut parts = parts.into_iter();

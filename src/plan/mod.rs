@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
-use crate::network::{Input, InputCode, Layer, LayerKind, Lif, Model};
+use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
 use crate::profile::{Layers, Profile};
 
@@ -16,6 +16,8 @@ use crate::profile::{Layers, Profile};
 pub struct ChipPlan {
     /// The layers in order; the last is the readout.
     pub layers: Vec<Arc<LayerPlan>>,
+    /// How they lead to one another.
+    pub graph: Arc<Graph>,
     /// The hardware in force.
     pub profile: Profile,
     /// The network's shape.
@@ -77,13 +79,15 @@ impl ChipPlan {
     /// # Errors
     /// Where the profile has a section for a layer that the model lacks, or neurons that cannot fire.
     pub fn new(profile: &Profile, model: &Model, code: impl Into<InputCode>) -> Result<Self> {
-        let (code, layers) = (code.into(), model.layers());
+        let (code, graph) = (code.into(), Arc::new(model.graph()));
+        let layers = &graph.layers;
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
-        check_neurons(profile, &layers)?;
-        let layers = layers.into_iter().enumerate();
-        let code_of = |index: usize| (index == 0).then_some(code);
-        let layers = layers.map(|(index, layer)| Arc::new(LayerPlan::new(profile, layer, index, code_of(index))));
-        Ok(ChipPlan { layers: layers.collect(), profile: profile.clone(), model: model.clone(), code })
+        check_neurons(profile, layers)?;
+        let plan = |(index, layer): (usize, &Layer)| {
+            Arc::new(LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code)))
+        };
+        let layers = layers.iter().enumerate().map(plan).collect();
+        Ok(ChipPlan { layers, graph, profile: profile.clone(), model: model.clone(), code })
     }
 
     /// Puts the network on other hardware.

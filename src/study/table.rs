@@ -53,7 +53,7 @@ impl Parts {
             Some(each.sum::<Option<f64>>()? / images as f64)
         };
         let layers = layers.iter().enumerate().map(|(place, (name, neurons))| {
-            let spikes = mean(|split| &split.layer_spikes, place);
+            let spikes = mean(|split| &split.layer_spikes, place).filter(|_| *neurons > 0);
             let neurons_steps = *neurons as f64 * steps as f64 / images as f64;
             LayerPart {
                 name: name.clone(),

@@ -30,18 +30,21 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::graph::{Forward, Layers};
 use super::layer::LayerPass;
 use super::operands::Operands;
+use super::pass::stepped;
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
 use crate::error::{Error, Result};
+use crate::forward::neurons::Lanes;
 use crate::forward::sums::Kernel;
-use crate::forward::walk::{Signal, Walker, walk};
+use crate::forward::walk::{Signal, Signals, walk};
 use crate::memory;
-use crate::network::pulses::Pulses;
 use crate::network::weights::{LayerWeights, Norm};
-use crate::network::{Encoder, Encoding, InputCode, Inputs, Model, Network, NormKind};
+use crate::network::{Encoder, Encoding, Graph, InputCode, Inputs, LayerKind, Model, Network, NormKind};
+use crate::plan::LayerPlan;
 
 /// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches.
 const EPOCH: u64 = u64::MAX;
@@ -143,13 +146,15 @@ impl<'a> Adaptation<'a> {
             [vec![0.0; n], vec![0.0; n]]
         };
         let (operands, sums) = (operands.collect(), self.states.iter().map(none).collect());
-        let mut seeing = Seeing { chip, states: &self.states, operands, images: 0, sums };
+        let (operands, mut sums): (Vec<Operands>, Vec<[Vec<f64>; 2]>) = (operands, sums);
         for inputs in &self.batches {
-            seeing.images = inputs.batch.len();
-            walk(&mut seeing, 0..self.states.len(), Signal::of(inputs))?;
+            let seeing = Seeing { chip, states: &self.states, operands: &operands, sums: &mut sums };
+            let mut forward = Forward::new(seeing, (inputs.batch.len(), chip.steps), false);
+            let mut signals = Signals::of(&chip.graph, Signal::of(inputs));
+            walk(&mut forward, &chip.graph, 1..chip.graph.nodes.len(), &mut signals)?;
         }
         let n = self.batches.len();
-        let adapted = self.states.iter().zip(seeing.sums).zip(&chip.layers).map(|((state, [mean, var]), layer)| {
+        let adapted = self.states.iter().zip(sums).zip(&chip.layers).map(|((state, [mean, var]), layer)| {
             let average = |sums: Vec<f64>| sums.into_iter().map(|sum| (sum / n as f64) as f32).collect::<Vec<f32>>();
             let (mean, var) = (average(mean), average(var));
             if !mean.iter().chain(&var).all(|value| value.is_finite()) {
@@ -198,7 +203,7 @@ impl<'a> Adaptation<'a> {
     /// An error unless the chip was made from this network and takes these inputs.
     fn check(&self, chip: &Chip) -> Result<()> {
         let sizes = |layer: &LayerWeights| layer.norm.as_ref().map(|norm| norm.gamma.len());
-        let spiking = chip.layers.iter().filter(|layer| layer.plan.spikes());
+        let spiking = chip.layers.iter().filter(|layer| layer.plan.kind != LayerKind::Readout);
         let has = spiking.map(|layer| match layer.plan.norm {
             NormKind::Bntt => Some(layer.gain.len()),
             NormKind::Batch => Some(layer.plan.columns()),
@@ -218,25 +223,36 @@ impl<'a> Adaptation<'a> {
     }
 }
 
-/// A walk that sums up what each norm sees.
-struct Seeing<'a> {
+/// Layers that sum up what each norm sees.
+struct Seeing<'a, 's> {
     chip: &'a Chip,
     states: &'a [&'a LayerWeights],
-    operands: Vec<Operands>,
-    images: usize,
-    /// Means and variances, a norm each.
-    sums: Vec<[Vec<f64>; 2]>,
+    operands: &'a [Operands],
+    /// Means and variances, a layer each.
+    sums: &'s mut [[Vec<f64>; 2]],
 }
 
-impl<'a> Walker<'a> for Seeing<'_> {
-    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
-        let (plan, sizes) = (&self.chip.layers[l].plan, (self.images, self.chip.steps));
-        let (mut pass, statistics) = LayerPass::forward(plan, sizes, &self.operands[l], self.states[l], signal)?;
+impl<'a> Layers<'a> for Seeing<'a, '_> {
+    fn graph(&self) -> &'a Graph {
+        &self.chip.graph
+    }
+
+    fn of(&self, l: usize) -> (&'a LayerPlan, &'a Operands) {
+        (&self.chip.layers[l].plan, &self.operands[l])
+    }
+
+    fn forward(&mut self, l: usize, sizes: (usize, usize), signal: Signal<'a>) -> Result<LayerPass<'a>> {
+        let (plan, operands) = self.of(l);
+        let (pass, statistics) = LayerPass::forward(plan, sizes, operands, self.states[l], signal)?;
         let running = statistics.iter().flat_map(|statistics| statistics.running());
         for (sums, values) in self.sums[l].iter_mut().zip(running) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        Ok(pass.pulses())
+        Ok(pass)
+    }
+
+    fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>> {
+        stepped(&self.chip.layers[l].plan, self.states[l], self.chip.steps)
     }
 }
 

@@ -1,8 +1,8 @@
-//! One spiking layer: forward over all steps, and backpropagation through time. In training its norms take the batch's
-//! statistics; on a finished chip they are fixed, and an image's gradient does not depend on the batch that it is in.
+//! One layer's pass: forward over all steps, through its crossbar and norms, and back from ∂loss/∂z, z what joins the neurons' current. In
+//! training norms take the batch's statistics; on a finished chip they are fixed, and an image's gradient does not depend on the batch
+//! that it is in.
 //!
-//! Kept for the backward pass are the layer's inputs, spikes as bits and counts as bytes, and the crossbar's currents;
-//! membranes are scanned again.
+//! Kept for the backward pass are the layer's inputs, spikes as bits and counts as bytes, and the crossbar's currents.
 
 use std::cell::RefCell;
 
@@ -12,31 +12,32 @@ use super::currents::{Geometry, Images};
 use super::gradient::inputs;
 use super::gradient::weights::{self, Gradient};
 use super::gradient::{Currents, LARGEST, scale_for};
-use super::neurons::{Scanned, ThroughNorm, WayBack, through_norm};
+use super::neurons::{Scanned, ThroughNorm, through_norm};
 use super::norm::{BatchStatistics, Moments, over_steps, total};
 use super::operands::{Operands, currents, source};
-use super::surrogate::Surrogate;
 use crate::error::Result;
-use crate::forward::neurons::{Neurons, Sums};
+use crate::forward::neurons::{Lanes, Sums, norms};
 use crate::forward::patches::Patches;
 use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
 use crate::monitor::checkpoint;
-use crate::network::pulses::Pulses;
+use crate::network::LayerKind;
 use crate::network::weights::LayerWeights;
-use crate::network::{Layer, LayerKind};
 use crate::numeric::larger;
 use crate::plan::LayerPlan;
 
 /// One layer's pass over a batch.
 pub struct LayerPass<'a> {
-    plan: &'a Layer,
-    geometry: Geometry,
+    /// The layer.
+    pub plan: &'a LayerPlan,
+    /// How its currents stand.
+    pub geometry: Geometry,
     operands: &'a Operands,
     signal: Signal<'a>,
-    /// Empty for the first layer, whose product is cheap: it is made again.
+    /// What the crossbar gave, in pulses; empty where it is made again.
     currents: Images,
-    neurons: Neurons,
+    /// Gain and offset behind it, `[blocks, steps]`.
+    pub norms: Vec<[Lanes; 2]>,
 }
 
 /// What a layer's backward pass gives.
@@ -94,8 +95,8 @@ impl<'a> LayerPass<'a> {
                 .unzip(),
         };
         let (gain, offset) = plan.lif.norms(gain, offset);
-        let neurons = Neurons::new(plan, &gain, &offset);
-        let pass = LayerPass { plan, geometry, operands, signal, currents, neurons };
+        let norms = norms(channels, &gain, &offset);
+        let pass = LayerPass { plan, geometry, operands, signal, currents, norms };
         Ok((pass, statistics.map(|(_, statistics)| statistics)))
     }
 
@@ -109,42 +110,57 @@ impl<'a> LayerPass<'a> {
     ) -> Self {
         let geometry = Geometry::of(plan, images, steps);
         let (currents, _) = currents(&signal, plan, operands, geometry);
-        let neurons = Neurons::new(plan, gain, offset);
-        LayerPass { plan, geometry, operands, signal, currents, neurons }
+        let norms = norms(plan.columns(), gain, offset);
+        LayerPass { plan, geometry, operands, signal, currents, norms }
     }
 
-    /// Pulses behind the pool, `[images·steps]` maps.
-    pub fn pulses(&mut self) -> Pulses {
-        let Geometry { steps, height, .. } = self.geometry;
-        let images: Vec<Pulses> = self
-            .currents
-            .par_iter()
-            .map(|currents| {
-                let mut pulses = self.plan.pulses(steps);
-                let (block, step) = (self.geometry.block(), self.geometry.step());
-                let sums = Sums { sums: currents, block, step, y: 0, rows: height };
-                self.neurons.scan(sums, 0, &mut pulses, &mut vec![0; steps]);
-                pulses
-            })
-            .collect();
+    /// A layer that ran step by step, with what it gave and what it was given.
+    pub fn of_steps(
+        plan: &'a LayerPlan,
+        (images, steps): (usize, usize),
+        operands: &'a Operands,
+        norms: Vec<[Lanes; 2]>,
+        (currents, signal): (Images, Signal<'a>),
+    ) -> Self {
+        LayerPass { plan, geometry: Geometry::of(plan, images, steps), operands, signal, currents, norms }
+    }
+
+    /// What the crossbar gave of the images, taken away.
+    pub fn take_currents(&mut self) -> Images {
+        self.ensure_currents();
+        std::mem::take(&mut self.currents)
+    }
+
+    /// Makes again what the crossbar gave, where it is not kept.
+    pub fn ensure_currents(&mut self) {
+        if self.currents.is_empty() {
+            self.currents = currents(&self.signal, self.plan, self.operands, self.geometry).0;
+        }
+    }
+
+    /// Lets go of what is cheap to make again: that of the first layer.
+    pub fn spare_currents(&mut self) {
         if matches!(self.signal, Signal::Encoded { .. }) {
             self.currents.clear();
         }
-        Pulses::concatenate(images).expect("a batch has an image")
     }
 
-    /// Backpropagates ∂loss/∂pulses (behind the pool) through neurons, the batch's norms and the crossbar.
+    /// What the crossbar gave of an image, as neurons take it.
+    pub fn sums(&self, image: usize) -> Sums<'_> {
+        let (block, step) = (self.geometry.block(), self.geometry.step());
+        Sums { sums: &self.currents[image], block, step, y: 0, rows: self.geometry.height }
+    }
+
+    /// Backpropagates each image's ∂loss/∂z through the batch's norms and the crossbar. `values` are currents and ∂z, `scanned` their sums.
     pub fn backward(
-        mut self,
-        gradient: Images,
+        &self,
+        (scanned, values): (Vec<Scanned>, Vec<Values>),
         state: &LayerWeights,
         statistics: Option<&BatchStatistics>,
-        surrogate: Surrogate,
     ) -> LayerGradient {
         let Geometry { images, steps, blocks, .. } = self.geometry;
         let still = vec![[0.0; LANES]; blocks * steps];
         let means = statistics.map_or(&still, |statistics| &statistics.mean);
-        let (scanned, values) = self.through_neurons(gradient, means, surrogate);
         let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
         for image in &scanned {
             for (largest, image) in largest.iter_mut().flatten().flatten().zip(image.largest.iter().flatten().flatten())
@@ -159,7 +175,7 @@ impl<'a> LayerPass<'a> {
             bounds.fold(0.0, |bound, (place, (norm, mean))| larger(bound, norm.bound(mean, &largest[place / steps])));
         let scale = scale_for(bound);
         debug_assert!(scale.is_nan() || bound * scale < LARGEST);
-        let backward = Backward { pass: &self, norms, scales: vec![scale; images] };
+        let backward = Backward { pass: self, norms, scales: vec![scale; images] };
         let (weights, inputs) = match self.plan.kind {
             LayerKind::Conv => backward.through_convolution(values, scale),
             _ => backward.through_matrix(values, scale),
@@ -176,7 +192,7 @@ impl<'a> LayerPass<'a> {
         statistics: Option<&BatchStatistics>,
     ) -> (Vec<ThroughNorm>, [Vec<f32>; 3]) {
         let Geometry { steps, channels, .. } = self.geometry;
-        let gains = self.neurons.norms.iter().map(|[gain, _]| gain);
+        let gains = self.norms.iter().map(|[gain, _]| gain);
         // Sums of a channel over all steps.
         let total = |moments: &Moments| -> Vec<f32> {
             let moments = over_steps(moments.clone(), steps);
@@ -210,13 +226,10 @@ impl<'a> LayerPass<'a> {
         (norms, [gamma, shift, bias])
     }
 
-    /// ∂loss/∂pulses of the inputs, blocked, from ∂loss/∂pulses behind the pool, under fixed norms. Each image is rounded
+    /// ∂loss/∂pulses of the inputs, blocked, from each image's ∂loss/∂z, under fixed norms. Each image is rounded
     /// by a scale of its own: which others are in the batch does not show.
-    pub fn backward_folded(mut self, gradient: Images) -> Images {
-        let places = self.neurons.norms.len();
-        let still = vec![[0.0; LANES]; places];
-        let (scanned, values) = self.through_neurons(gradient, &still, Surrogate::default());
-        let norms: Vec<_> = self.neurons.norms.iter().map(|[gain, _]| ThroughNorm::fixed(gain)).collect();
+    pub fn backward_folded(&self, (scanned, values): (Vec<Scanned>, Vec<Values>)) -> Images {
+        let norms: Vec<_> = self.norms.iter().map(|[gain, _]| ThroughNorm::fixed(gain)).collect();
         let steps = self.geometry.steps;
         let scale = |image: &Scanned| {
             let bounds =
@@ -224,36 +237,21 @@ impl<'a> LayerPass<'a> {
             scale_for(bounds.fold(0.0, larger))
         };
         let scales = scanned.iter().map(scale).collect();
-        let backward = Backward { pass: &self, norms, scales };
+        let backward = Backward { pass: self, norms, scales };
         match self.plan.kind {
             LayerKind::Conv => backward.convolve_back(values),
             _ => self.operands.connect_back(self.plan, steps, &backward.rows(&values), &backward.scales),
         }
     }
 
-    /// Each image's currents and ∂loss/∂z, from ∂loss/∂pulses behind the pool; `means` are those of the currents.
-    fn through_neurons(
-        &mut self,
-        gradient: Images,
-        means: &[[f32; LANES]],
-        surrogate: Surrogate,
-    ) -> (Vec<Scanned>, Vec<Values>) {
-        if self.currents.is_empty() {
-            self.currents = currents(&self.signal, self.plan, self.operands, self.geometry).0;
-        }
-        let currents = std::mem::take(&mut self.currents);
-        let (neurons, geometry) = (&self.neurons, self.geometry);
-        let pooled = Geometry::pooled(self.plan, geometry.images, geometry.steps);
-        let back = WayBack { neurons, means, surrogate, geometry, pooled };
-        let scan = |(gradient, currents): (Vec<f32>, Vec<f32>)| {
-            let (gradient, mut dz) = match self.plan.pool {
-                (1, 1) => (None, gradient),
-                _ => (Some(gradient), vec![0.0; currents.len()]),
-            };
-            let scanned = back.through(&currents, gradient.as_deref(), &mut dz);
-            (scanned, (currents, dz))
-        };
-        gradient.into_par_iter().zip(currents).map(scan).unzip()
+    /// The same of one step, of which the currents do not matter: ∂z `[blocks, pixels, 16]` of each image.
+    pub fn backward_step(&self, t: usize, dz: &[&[f32]]) -> Images {
+        let geometry = Geometry { steps: 1, ..self.geometry };
+        let norms = self.norms.chunks(self.geometry.steps).map(|steps| steps[t]).collect();
+        let LayerPass { plan, operands, .. } = *self;
+        let step = LayerPass { plan, geometry, operands, signal: self.signal.clone(), currents: vec![], norms };
+        let scanned = dz.iter().map(|dz| Scanned::of(dz, dz, &[], geometry)).collect();
+        step.backward_folded((scanned, dz.iter().map(|dz| (dz.to_vec(), dz.to_vec())).collect()))
     }
 }
 
@@ -266,7 +264,7 @@ struct Backward<'a> {
 }
 
 /// An image's currents and ∂loss/∂z.
-type Values = (Vec<f32>, Vec<f32>);
+pub type Values = (Vec<f32>, Vec<f32>);
 
 impl Backward<'_> {
     /// Writes ∂loss/∂currents of step `t` of image `image` from row `at` of each block on: rows of pixels `row` apart in a

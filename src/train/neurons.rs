@@ -27,7 +27,33 @@ pub struct Scanned {
     pub largest: Vec<[[f32; LANES]; 2]>,
 }
 
+impl Scanned {
+    /// Of an image's currents, whose means are `[blocks, steps]` or nothing, and ∂z.
+    pub fn of(currents: &[f32], dz: &[f32], means: &[[f32; LANES]], geometry: Geometry) -> Self {
+        let Geometry { steps, blocks, .. } = geometry;
+        let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
+        let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
+        let places = (0..steps).flat_map(|t| (0..blocks).map(move |block| (t, block)));
+        for ((t, block), at) in places.zip((0..).step_by(geometry.block())) {
+            let mean = means.get(block * steps + t).copied().unwrap_or([0.0; LANES]);
+            let values = [currents, dz].map(|values| values[at..][..geometry.block()].as_chunks::<LANES>().0);
+            let ([sums, products], [largest_dz, largest_x]) = (&mut moments[block * steps + t], &mut largest[block]);
+            for (x, dz) in values[0].iter().zip(values[1]) {
+                for o in 0..LANES {
+                    let distance = x[o] - mean[o];
+                    sums[o] += f64::from(dz[o]);
+                    products[o] += f64::from(dz[o] * distance);
+                    largest_dz[o] = larger(largest_dz[o], dz[o]);
+                    largest_x[o] = larger(largest_x[o], distance);
+                }
+            }
+        }
+        Scanned { moments, largest }
+    }
+}
+
 /// The way back through the neurons of a layer.
+#[derive(Clone, Copy)]
 pub struct WayBack<'a> {
     /// The neurons.
     pub neurons: &'a Neurons,
@@ -41,13 +67,30 @@ pub struct WayBack<'a> {
     pub pooled: Geometry,
 }
 
-impl WayBack<'_> {
+impl<'a> WayBack<'a> {
     /// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
     pub fn through(&self, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
         match self.neurons.neuron {
             Lif { general: Some(dynamics), .. } => through_general(self, &dynamics, currents, gradient, dz),
             Lif { fixed: Some(fixed), .. } => through_fixed(self, fixed, currents, gradient, dz),
             _ => through_floats(self, currents, gradient, dz),
+        }
+    }
+
+    /// The way back through an image's neurons step by step, from their currents of all steps.
+    pub fn by_step(&self, currents: &[f32]) -> Box<dyn StepBack + 'a> {
+        let (neuron, surrogate) = (self.neurons.neuron, self.surrogate);
+        let slope = move |v, inverse| surrogate.slope(v, inverse);
+        match (&self.neurons.neuron.general, neuron.fixed) {
+            (Some(dynamics), _) => Box::new(Held::of(General::new(neuron, dynamics, slope), currents, self.geometry)),
+            (None, Some(fixed)) => {
+                let advance = move |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
+                Box::new(Held::of(Plain::new(neuron, advance, slope), currents, self.geometry))
+            }
+            (None, None) => {
+                let advance = move |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
+                Box::new(Held::of(Plain::new(neuron, advance, slope), currents, self.geometry))
+            }
         }
     }
 
@@ -117,6 +160,46 @@ trait Steps {
 
     /// ∂z of a step, channel `o`, from ∂loss/∂spike.
     fn back(&self, kept: &Self::Kept, carried: &mut Self::Carried, o: usize, spike: f32) -> f32;
+}
+
+/// The way back through an image's neurons, from the last step to the first.
+pub trait StepBack: Send {
+    /// ∂loss/∂current of step `t` from ∂loss/∂spike, both `[blocks, pixels, 16]`.
+    fn step(&mut self, t: usize, spikes: &[f32], out: &mut [f32]);
+}
+
+/// What the way back step by step keeps of each step, and carries.
+struct Held<N: Steps> {
+    neuron: N,
+    kept: Vec<N::Kept>,
+    carried: Vec<N::Carried>,
+}
+
+impl<N: Steps> Held<N> {
+    fn of(neuron: N, currents: &[f32], geometry: Geometry) -> Self {
+        let places = geometry.step() / LANES;
+        let mut states = vec![N::State::default(); places];
+        let kept = currents.as_chunks::<LANES>().0.iter().enumerate();
+        let kept =
+            kept.map(|(i, x)| neuron.forward(&mut states[i % places], &[[1.0; LANES], [0.0; LANES]], x)).collect();
+        Held { neuron, kept, carried: vec![N::Carried::default(); places] }
+    }
+}
+
+impl<N: Steps + Send> StepBack for Held<N>
+where
+    N::Kept: Send,
+    N::Carried: Send,
+{
+    fn step(&mut self, t: usize, spikes: &[f32], out: &mut [f32]) {
+        let kept = &self.kept[t * self.carried.len()..];
+        let values = spikes.as_chunks::<LANES>().0.iter().zip(out.as_chunks_mut::<LANES>().0);
+        for ((kept, carried), (spikes, out)) in kept.iter().zip(&mut self.carried).zip(values) {
+            for o in 0..LANES {
+                out[o] = self.neuron.back(kept, carried, o, spikes[o]);
+            }
+        }
+    }
 }
 
 /// A leaky neuron that fires above its threshold, which a spike takes away at once.

@@ -105,6 +105,25 @@ pub fn currents(signal: &Signal, plan: &Layer, operands: &Operands, geometry: Ge
     (0..images).into_par_iter().map(gather).unzip()
 }
 
+/// Currents in pulses of step `t`, `[blocks, pixels, 16]` of each image, that a signal of that step alone gives.
+pub fn step_currents(signal: &Signal, plan: &Layer, operands: &Operands, t: usize, images: usize) -> Images {
+    let (columns, geometry) = (operands.columns.at(t), Geometry::of(plan, images, 1));
+    if plan.kind == LayerKind::Conv {
+        let convolve = |image| {
+            let mut currents = vec![0.0; geometry.image()];
+            SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
+                signal.lay_out(columns, image, 1, laid);
+                columns.sums(laid, Band { map: 0, y: 0, rows: geometry.height, maps: 1 }, scratch, &mut currents);
+            });
+            currents
+        };
+        return (0..images).into_par_iter().map(convolve).collect();
+    }
+    let sums = columns.connect(&signal.lay_out_all(columns));
+    let lanes = |image: usize| sums.chunks(images * LANES).flat_map(move |block| &block[image * LANES..][..LANES]);
+    (0..images).map(|image| lanes(image).copied().collect()).collect()
+}
+
 /// An image's currents while they are made, and their moments, taken while a step is still in the cache.
 struct Growing {
     geometry: Geometry,

@@ -9,6 +9,7 @@ use ndarray::Array2;
 
 use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
+use super::graph::{Forward, Layers};
 use super::layer::{LayerGradient, LayerPass};
 use super::norm::BatchStatistics;
 use super::operands::{Operands, currents, source};
@@ -23,13 +24,13 @@ use crate::crossbar::wires::LineLoss;
 use crate::device::Draw;
 use crate::engine::cpu::mean_readout;
 use crate::error::{Error, Result};
+use crate::forward::neurons::{Lanes, norms};
 use crate::forward::sums::Kernel;
-use crate::forward::walk::{Signal, Walker, walk};
+use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
-use crate::network::pulses::Pulses;
 use crate::network::weights::LayerWeights;
-use crate::network::{Inputs, Layer, LayerKind, Model, Network};
+use crate::network::{Graph, Inputs, Layer, LayerKind, Model, Network};
 use crate::numeric::{Shape, largest};
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
@@ -111,35 +112,41 @@ pub fn pass(
     }
     let operands = (0..layers.len()).map(|l| operands(setting, network, l, draw)).collect::<Result<Vec<_>>>()?;
     let (images, steps, last) = (inputs.batch.len(), setting.plan.steps(), layers.len() - 1);
-    let mut forward =
-        Forward { layers, network, operands: &operands, sizes: (images, steps), passes: vec![], statistics: vec![] };
-    let signal = walk(&mut forward, 0..last, Signal::of(inputs))?;
-    let Forward { passes, statistics, .. } = forward;
-    let bias = network.layers[last].bias.as_deref();
-    let readout = Readout::run(
-        &layers[last],
-        &operands[last],
-        bias,
-        &signal,
+    let graph = &*setting.plan.graph;
+    let training = Training {
+        graph,
+        layers,
+        network,
+        operands: &operands,
         steps,
-        &Loss { labels, divisor: images as f64, smoothing: setting.label_smoothing },
-    );
+        statistics: layers.iter().map(|_| None).collect(),
+    };
+    let (mut forward, mut signals) =
+        (Forward::new(training, (images, steps), true), Signals::of(graph, Signal::of(inputs)));
+    walk(&mut forward, graph, 1..graph.nodes.len(), &mut signals)?;
+    let bias = network.layers[last].bias.as_deref();
+    let signal = signals.at(layers[last].from);
+    let loss = Loss { labels, divisor: images as f64, smoothing: setting.label_smoothing };
+    let readout = Readout::run(&layers[last], &operands[last], bias, &signal, steps, &loss);
 
     let published = |l: usize, gradient: Vec<f32>| match layers[l].site.place {
         Place::Rram => straight_through(&layers[l].site, &network.layers[l], gradient),
         Place::Digital => gradient,
     };
-    let (weights, mut signal_gradient) = readout.backward(&signal);
-    let weights = published(last, weights);
+    let mut gradients = vec![ParameterGradient::default(); layers.len()];
+    let (weights, gradient) = readout.backward(&signal);
     let bias = bias.map_or(vec![], |bias| readout.bias_gradient(bias.len()));
-    let mut gradients = vec![ParameterGradient { weights, bias, ..ParameterGradient::default() }];
-    for (l, layer) in passes.into_iter().enumerate().rev() {
+    gradients[last] = ParameterGradient { weights: published(last, weights), bias, ..ParameterGradient::default() };
+    drop((signal, signals));
+    let statistics = std::mem::take(&mut forward.layers.statistics);
+    let means = |l: usize| statistics[l].as_ref().map(|statistics: &BatchStatistics| statistics.mean.clone());
+    forward.back(gradient, setting.surrogate, &means, |l, layer, values| {
         let LayerGradient { weights, gamma, shift, bias, inputs } =
-            layer.backward(signal_gradient, &network.layers[l], statistics[l].as_ref(), setting.surrogate);
-        gradients.push(ParameterGradient { weights: published(l, weights), gamma, shift, bias });
-        signal_gradient = inputs;
-    }
-    gradients.reverse();
+            layer.backward(values, &network.layers[l], statistics[l].as_ref());
+        gradients[l] = ParameterGradient { weights: published(l, weights), gamma, shift, bias };
+        inputs
+    });
+    let statistics = statistics.into_iter().take(last).collect();
     Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
 }
 
@@ -155,29 +162,52 @@ fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) 
     let programmed = Programmed::for_training(&layer.site, &arrays, Reading { converters, draw, steps: plan.steps() })?;
     // The training grid leaves no room for sums of f32: only integers are exact.
     let kernel = Kernel::Dense(Instructions::best());
-    Ok(Operands::new(layer, &programmed, kernel, l > 0))
+    Ok(Operands::new(layer, &programmed, kernel, layer.from > 0))
 }
 
-/// A walk that keeps what the way back needs, and normalises with the batch's statistics.
-struct Forward<'a> {
+/// Layers in training, whose norms take the batch's statistics.
+struct Training<'a> {
+    graph: &'a Graph,
     layers: &'a [Arc<LayerPlan>],
     network: &'a Network,
     operands: &'a [Operands],
-    /// Images and steps.
-    sizes: (usize, usize),
-    passes: Vec<LayerPass<'a>>,
+    steps: usize,
+    /// A layer each; of those without norms none.
     statistics: Vec<Option<BatchStatistics>>,
 }
 
-impl<'a> Walker<'a> for Forward<'a> {
-    fn spiking(&mut self, l: usize, signal: Signal<'a>) -> Result<Pulses> {
-        let state = &self.network.layers[l];
-        let (mut pass, batch) = LayerPass::forward(&self.layers[l], self.sizes, &self.operands[l], state, signal)?;
-        let pulses = pass.pulses();
-        self.passes.push(pass);
-        self.statistics.push(batch);
-        Ok(pulses)
+impl<'a> Layers<'a> for Training<'a> {
+    fn graph(&self) -> &'a Graph {
+        self.graph
     }
+
+    fn of(&self, l: usize) -> (&'a LayerPlan, &'a Operands) {
+        (&self.layers[l], &self.operands[l])
+    }
+
+    fn forward(&mut self, l: usize, sizes: (usize, usize), signal: Signal<'a>) -> Result<LayerPass<'a>> {
+        let (state, (plan, operands)) = (&self.network.layers[l], self.of(l));
+        let (pass, batch) = LayerPass::forward(plan, sizes, operands, state, signal)?;
+        self.statistics[l] = batch;
+        Ok(pass)
+    }
+
+    fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>> {
+        stepped(&self.layers[l], &self.network.layers[l], self.steps)
+    }
+}
+
+/// The gains and offsets of a layer that runs step by step: it has no statistics of all its steps beforehand.
+pub(super) fn stepped(plan: &LayerPlan, state: &LayerWeights, steps: usize) -> Result<Vec<[Lanes; 2]>> {
+    if state.norm.is_some() {
+        return Err(Error::Mismatch(format!(
+            "`{}` takes what comes back to it step by step, and its norm would need the batch's statistics beforehand; expected norm = \"none\" there",
+            plan.name
+        )));
+    }
+    let (gain, offset) = state.fold(plan.input_unit, steps, plan)?;
+    let (gain, offset) = plan.lif.norms(gain, offset);
+    Ok(norms(plan.columns(), &gain, &offset))
 }
 
 /// The gradient of an RRAM layer's trained latent weights from that of its effective ones: straight through quantiser and

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Exit;
 use crate::error::{Error, Result};
-use crate::network::{Layer, Model, Network, NormKind};
+use crate::network::{Layer, LayerKind, Model, Network, NormKind};
 
 /// The threshold of `gamma` in the BNTT paper.
 pub const PUBLISHED_GAMMA: f64 = 0.1;
@@ -41,7 +41,7 @@ impl ExitRule {
 
     /// An error where `gamma` asks a model for scales of every step that its layers do not have.
     pub fn check(self, model: &Model) -> Result<()> {
-        let spiking = |layer: &Layer| layer.spikes() && layer.norm != NormKind::Bntt;
+        let spiking = |layer: &Layer| layer.kind != LayerKind::Readout && layer.norm != NormKind::Bntt;
         match (self, model.layers().iter().find(|layer| spiking(layer))) {
             (ExitRule::Gamma(_), Some(layer)) => Err(Error::Mismatch(format!(
                 "exit by gamma reads the scale of every step, and `{}` has one norm for all steps, or none; expected norm = \"bntt\" \

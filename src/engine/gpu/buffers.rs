@@ -8,10 +8,12 @@ use wgpu::{Buffer, BufferUsages};
 
 use super::context::{Context, Limits};
 use super::model::{by_thread, column_words, norm_bytes, planes, row_words, weight_bytes};
+use super::route::{Op, Route};
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
 use crate::error::Result;
 use crate::network::Drive;
+use crate::network::graph::Population;
 use crate::profile::TileInputs;
 
 /// A buffer is given more than this many bytes only where a single image needs them.
@@ -35,6 +37,8 @@ pub struct Sizes {
     pulses: usize,
     /// The largest layer's sums, over all steps.
     sums: usize,
+    /// The largest current that several make up, over all steps.
+    currents: usize,
     /// Words of the readout after one step.
     pub readout: usize,
     /// Event counters of an image, or of all together.
@@ -51,8 +55,17 @@ impl Sizes {
     /// What `chips` chips like this one take; an error if one image is too much for a buffer.
     pub fn new(chip: &Chip, chips: usize, limits: &Limits) -> Result<Self> {
         let input = 1 + chip.input.len();
-        let mut sizes =
-            Sizes { image: input, pulses: 0, sums: 0, readout: 0, counts: 0, images: 0, chips: 0, work: vec![] };
+        let mut sizes = Sizes {
+            image: input,
+            pulses: 0,
+            sums: 0,
+            currents: 0,
+            readout: 0,
+            counts: 0,
+            images: 0,
+            chips: 0,
+            work: vec![],
+        };
         let (mut conversions, mut drives_a_step, mut weights, mut largest) = (0u64, 0u64, 0, 0);
         for (l, layer) in chip.layers.iter().enumerate() {
             let plan = &layer.plan;
@@ -64,6 +77,10 @@ impl Sizes {
             limits.check(&plan.name, "the pulses of one image over all steps", 4 * inputs as u64)?;
             sizes.pulses = sizes.pulses.max(inputs).max(chip.steps * output);
             sizes.sums = sizes.sums.max(sums);
+            let target = chip.graph.target(l).and_then(|node| chip.graph.nodes[node].population());
+            if target.is_some_and(Population::joins) {
+                sizes.currents = sizes.currents.max(sums);
+            }
             sizes.readout = column_words(plan) * LANES;
             let bytes = weight_bytes(layer, column_words(plan));
             weights += bytes;
@@ -81,6 +98,12 @@ impl Sizes {
             let price = if by_thread(layer) { BY_THREAD } else { 1 };
             sizes.work.push((sums * row_words(plan) * LANES * drives) as u64 * price);
         }
+        for node in &chip.graph.nodes[1..] {
+            let map = node.map.height * node.map.width * node.map.channels.div_ceil(LANES);
+            let words = chip.steps * map * Drive::pulses(node.largest).planes as usize;
+            limits.check(&node.name, "the pulses of one image over all steps", 4 * words as u64)?;
+            sizes.pulses = sizes.pulses.max(words);
+        }
         limits.check("input", "the values of one image", 4 * input as u64)?;
         let image_bytes = 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
         let most_bytes = limits.buffer_bytes.min(BUFFER_BYTES);
@@ -95,7 +118,7 @@ impl Sizes {
         let counted = conversions.max(drives_a_step).max(1);
         let at_once = at_once.min(u64::from(u32::MAX) / counted * chips as u64);
         sizes.images = (at_once / chips as u64).clamp(1, IMAGES) as usize;
-        for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.readout] {
+        for size in [&mut sizes.pulses, &mut sizes.sums, &mut sizes.currents, &mut sizes.readout] {
             *size *= chips;
         }
         sizes.work.iter_mut().for_each(|work| *work *= chips as u64);
@@ -103,17 +126,18 @@ impl Sizes {
         Ok(sizes)
     }
 
-    /// The layers of each piece in which so many images go to the device: as many as are done in time, or one.
-    pub fn pieces(&self, images: usize, limits: &Limits) -> Vec<Range<usize>> {
+    /// The operations of each piece in which so many images go to the device: as many as are done in time, or one layer's.
+    pub fn pieces(&self, ops: &[Op], images: usize, limits: &Limits) -> Vec<Range<usize>> {
         let mut pieces: Vec<Range<usize>> = vec![];
         let mut work = 0;
-        for (l, layer) in self.work.iter().enumerate() {
-            work += layer * images as u64;
-            match pieces.last_mut().filter(|_| work <= limits.multiplications) {
-                Some(piece) => piece.end = l + 1,
+        for (number, op) in ops.iter().enumerate() {
+            let own = if let Op::Sums { layer, .. } = op { self.work[*layer] * images as u64 } else { 0 };
+            work += own;
+            match pieces.last_mut().filter(|_| work <= limits.multiplications || own == 0) {
+                Some(piece) => piece.end = number + 1,
                 None => {
-                    pieces.push(l..l + 1);
-                    work = layer * images as u64;
+                    pieces.push(number..number + 1);
+                    work = own;
                 }
             }
         }
@@ -132,11 +156,11 @@ impl Sizes {
     }
 
     /// Bytes of all buffers of `images` images.
-    fn bytes(&self, images: usize, kept: Kept) -> [u64; 6] {
+    fn bytes(&self, images: usize, kept: Kept) -> [u64; 7] {
         let (readout, counters) = (kept.steps * self.readout, self.counters(images, kept));
         let results = images * readout + counters;
-        let words = [self.image, self.pulses, self.sums, readout].map(|words| words * images);
-        [words[0], words[1], words[2], words[3], counters, results].map(|words| 4 * words as u64)
+        let words = [self.image, self.pulses, self.sums, self.currents, readout].map(|words| words * images);
+        [words[0], words[1], words[2], words[3], words[4], counters, results].map(|words| 4 * words as u64)
     }
 }
 
@@ -154,15 +178,17 @@ pub type Spare = Mutex<Option<Buffers>>;
 
 /// What images run through.
 pub struct Buffers {
-    bytes: [u64; 6],
+    bytes: [u64; 7],
     /// The submission's settings.
     pub run: Buffer,
     /// Indices and values of the images.
     pub values: Buffer,
-    /// A layer's inputs in one, its spikes in the other.
-    pub pulses: [Buffer; 2],
+    /// What nodes send, as many at a time as a route has; the first begins with the input.
+    pub pulses: Vec<Buffer>,
     /// A layer's sums.
     pub sums: Buffer,
+    /// Currents that several make up, as many at a time as a route has.
+    pub currents: Vec<Buffer>,
     /// Events: the input's pulses, by steps; spikes of chips and spiking layers, by steps; drives of chips and layers, by
     /// steps; what was clipped and what saturated, of chips and layers. So for all images together or for each, but what was
     /// clipped and what saturated of all, at the first one's.
@@ -175,21 +201,32 @@ pub struct Buffers {
 
 impl Buffers {
     /// Buffers for up to `images` images, the spare ones where they are large enough.
-    pub fn take((context, spare): (&Context, &Spare), sizes: &Sizes, images: usize, kept: Kept) -> Self {
+    pub fn take(
+        (context, spare): (&Context, &Spare),
+        (sizes, route): (&Sizes, &Route),
+        images: usize,
+        kept: Kept,
+    ) -> Self {
         let bytes = sizes.bytes(images, kept);
         let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(spare) = spare.filter(|spare| spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)) {
+        let fits = |spare: &Buffers| {
+            spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)
+                && spare.pulses.len() >= route.pulses
+                && spare.currents.len() >= route.currents
+        };
+        if let Some(spare) = spare.filter(fits) {
             return spare;
         }
         let uniform = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let [values, pulses, sums, readout, counts, results] = bytes;
+        let [values, pulses, sums, currents, readout, counts, results] = bytes;
         Buffers {
             bytes,
             run: context.buffer("run", size_of::<Run>() as u64, uniform),
             values: context.buffer("values", values, storage),
-            pulses: ["pulses", "spikes"].map(|label| context.buffer(label, pulses, storage)),
+            pulses: (0..route.pulses).map(|_| context.buffer("pulses", pulses, storage)).collect(),
             sums: context.buffer("sums", sums, storage),
+            currents: (0..route.currents).map(|_| context.buffer("currents", currents, storage)).collect(),
             counts: context.buffer("counts", counts, storage),
             readout: context.buffer("readout", readout, storage),
             staging: context.buffer("staging", results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),

@@ -13,18 +13,20 @@
 //! the loaded chips, the `buffers` until a batch needs larger ones, the `settings` of a run. A submission takes as many
 //! images as the device's limits allow through all layers and steps of all chips of a load; only readout sums and event
 //! counts come back. Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one buffer and writes another, so all
-//! share one layout, and images alternate between pulses and sums. Pulses are packed, four channels a word.
+//! share one layout, and images go from pulses to sums and to pulses again, by a `route` through the chip's graph. Pulses are packed, four channels a word.
 
 mod adapter;
 mod buffers;
 mod context;
 mod model;
 mod probe;
+mod route;
 mod run;
 mod settings;
 mod shaders;
 
 pub use adapter::{AdapterInfo, AdapterKind, adapters, auto_choice, explicit_choice};
+pub use route::refusal;
 pub use run::GpuChips;
 use run::Groups;
 

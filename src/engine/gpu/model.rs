@@ -5,12 +5,16 @@ use std::ops::Range;
 use wgpu::BindGroup;
 
 use super::context::Context;
+use super::route::{Op, Route};
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::crossbar::converted::{Adder, Converted};
 use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
-use crate::network::{Layer as Plan, Lif};
+use crate::network::graph::{Population, Work};
+use crate::network::pool::PoolKind;
+use crate::network::{Drive, Layer as Plan, Lif};
+use crate::numeric::Shape;
 use crate::numeric::unrolling::{Unrolling, Window};
 use crate::profile::TileInputs;
 use bytemuck::Zeroable;
@@ -89,16 +93,80 @@ pub fn pools_apart(plan: &Plan) -> bool {
     plan.pool.0 * plan.pool.1 > MOST_WINDOW as usize
 }
 
-/// Uploads all layers of some chips.
-pub fn load(context: &Context, chips: &[Chip]) -> Result<Vec<LoadedLayer>> {
+/// Uploads all layers of some chips, and the settings of what else their route has, one an operation.
+pub fn load(context: &Context, chips: &[Chip], route: &Route) -> Result<(Vec<LoadedLayer>, Vec<Option<BindGroup>>)> {
     let chip = &chips[0];
     if chip.steps > MOST_STEPS as usize {
         return Err(Error::Gpu(format!("{} steps, expected at most {MOST_STEPS}; use `--backend cpu`", chip.steps)));
     }
-    (0..chip.layers.len()).map(|index| load_layer(context, chips, index)).collect()
+    let layers = (0..chip.layers.len()).map(|index| load_layer(context, chips, route, index));
+    let group = |op: &Op| beside(chips, route, *op).map(|settings| context.layer(settings, &[0.0], &[0.0]));
+    Ok((layers.collect::<Result<_>>()?, route.ops.iter().map(group).collect()))
 }
 
-fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedLayer> {
+/// The settings of an operation that no layer's are; none where it goes by those of a layer.
+fn beside(chips: &[Chip], route: &Route, op: Op) -> Option<Layer> {
+    let graph = &chips[0].graph;
+    match op {
+        Op::Skip { node, skip, .. } => {
+            let population = graph.nodes[node].population()?;
+            let skip_unit = graph.nodes[population.skips[skip]].unit();
+            Some(Layer { skip_unit, ..settings(chips, route, population.leader(), &(0..0)) })
+        }
+        Op::Pool { node, .. } => {
+            let Work::Pool { from, pooling } = &graph.nodes[node].work else { return None };
+            let (input, output, window) = (graph.nodes[*from].map, graph.nodes[node].map, pooling.window);
+            let maps = maps(chips, output);
+            let is_max = u32::from(pooling.kind == PoolKind::Max);
+            Some(windowed(
+                Layer { is_max, input_height: input.height as u32, input_width: input.width as u32, ..maps },
+                window,
+            ))
+        }
+        Op::Part { node, part, .. } => {
+            let Work::Concat(nodes) = &graph.nodes[node].work else { return None };
+            let channels = |node: &usize| graph.nodes[*node].map.channels;
+            let part_channels = channels(&nodes[part]);
+            Some(Layer {
+                first_channel: nodes[..part].iter().map(channels).sum::<usize>() as u32,
+                part_channels: part_channels as u32,
+                from_words: part_channels.div_ceil(LANES) as u32,
+                ..maps(chips, graph.nodes[node].map)
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The settings of maps of pulses of all chips.
+fn maps(chips: &[Chip], map: Shape) -> Layer {
+    Layer {
+        chips: chips.len() as u32,
+        steps: chips[0].steps as u32,
+        column_words: map.channels.div_ceil(LANES) as u32,
+        height: map.height as u32,
+        width: map.width as u32,
+        ..Layer::zeroed()
+    }
+}
+
+/// The settings with a window.
+fn windowed(settings: Layer, window: Window) -> Layer {
+    let Window { kernel, stride, padding, dilation } = window;
+    Layer {
+        kernel_y: kernel[0] as u32,
+        kernel_x: kernel[1] as u32,
+        stride_y: stride[0] as u32,
+        stride_x: stride[1] as u32,
+        padding_y: padding[0] as u32,
+        padding_x: padding[1] as u32,
+        dilation_y: dilation[0] as u32,
+        dilation_x: dilation[1] as u32,
+        ..settings
+    }
+}
+
+fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) -> Result<LoadedLayer> {
     let plan = &chips[0].layers[index].plan;
     context.limits.check(&plan.name, "its norms", chips.len() as u64 * norm_bytes(&chips[0], plan))?;
     let block_bytes = chips.len() as u64 * weight_bytes(&chips[0].layers[index], BLOCK);
@@ -108,7 +176,7 @@ fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedL
     let fitting = (context.limits.buffer_bytes / block_bytes) as usize * BLOCK;
     let parts = (0..words).step_by(fitting).map(|first| {
         let part = first..words.min(first + fitting);
-        let settings = settings(chips, index, &part);
+        let settings = settings(chips, route, index, &part);
         let weights: Vec<f32> = chips.iter().flat_map(|chip| pack(&chip.layers[index], &part)).collect();
         Part { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
@@ -119,19 +187,26 @@ fn load_layer(context: &Context, chips: &[Chip], index: usize) -> Result<LoadedL
     })
 }
 
-fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
+fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) -> Layer {
     let chip = &chips[0];
     let plan = &chip.layers[index].plan;
     let (Unrolling { input, window, flat }, output) = (plan.unrolling(), plan.unrolling().output());
     let scan = if pools_apart(plan) { (1, 1) } else { plan.pool };
-    let next_planes = if index + 1 < chip.layers.len() { planes(chip, index + 1) } else { 1 };
-    Layer {
+    let node = chip.graph.target(index).filter(|_| plan.spikes());
+    let next = node.and_then(|node| route.heirs[node]);
+    let joined = node.and_then(|node| chip.graph.nodes[node].population()).is_some_and(Population::joins);
+    let next_planes = node.map_or(1, |node| Drive::pulses(chip.graph.nodes[node].largest).planes);
+    let settings = Layer {
         index: index as u32,
+        reads_input: u32::from(plan.from == 0),
+        next_index: next.unwrap_or_default() as u32,
+        counts_next: u32::from(next.is_some()),
+        joined: u32::from(joined),
         layers: chip.layers.len() as u32 - 1,
         chips: chips.len() as u32,
         words: (row_words(plan) / window.positions()) as u32,
         planes: planes(chip, index) as u32,
-        next_planes: next_planes as u32,
+        next_planes,
         column_words: column_words(plan) as u32,
         first_word: part.start as u32,
         part_words: part.len() as u32,
@@ -142,14 +217,6 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         height: output[0] as u32,
         width: output[1] as u32,
         flat: u32::from(flat),
-        kernel_y: window.kernel[0] as u32,
-        kernel_x: window.kernel[1] as u32,
-        stride_y: window.stride[0] as u32,
-        stride_x: window.stride[1] as u32,
-        padding_y: window.padding[0] as u32,
-        padding_x: window.padding[1] as u32,
-        dilation_y: window.dilation[0] as u32,
-        dilation_x: window.dilation[1] as u32,
         steps: chip.steps as u32,
         window_height: plan.pool.0 as u32,
         window_width: plan.pool.1 as u32,
@@ -170,8 +237,9 @@ fn settings(chips: &[Chip], index: usize, part: &Range<usize>) -> Layer {
         channel_words: plan.input.channels.div_ceil(LANES) as u32,
         as_pulses: u32::from(chip.inputs == TileInputs::Pulses),
         chip_words: vectors(&chip.layers[index]) as u32,
-        ..next_window(chip, index, neurons(plan.lif, converters(&chip.layers[index])))
-    }
+        ..next_window(chip, next, neurons(plan.lif, converters(&chip.layers[index])))
+    };
+    windowed(settings, window)
 }
 
 /// The settings with the constants of general neurons.
@@ -193,9 +261,9 @@ fn neurons(lif: Lif, settings: Layer) -> Layer {
     }
 }
 
-/// The settings with the window of the layer behind layer `index`; a fully connected one has none.
-fn next_window(chip: &Chip, index: usize, settings: Layer) -> Layer {
-    let next = chip.layers.get(index + 1).map(|next| next.plan.unrolling()).filter(|next| !next.flat);
+/// The settings with the window of the layer that is driven next; a fully connected one has none.
+fn next_window(chip: &Chip, next: Option<usize>, settings: Layer) -> Layer {
+    let next = next.map(|next| chip.layers[next].plan.unrolling()).filter(|next| !next.flat);
     let Some(next) = next else { return settings };
     let ([next_height, next_width], Window { kernel, stride, padding, dilation }) = (next.output(), next.window);
     Layer {

@@ -53,7 +53,7 @@ impl GpuChips<'_> {
         let words = shape.channels.div_ceil(LANES);
         let kept = self.kept(Keep::Last);
         self.context.guard(|| {
-            let buffers = Buffers::take((self.context, self.spare), &self.sizes, images, kept);
+            let buffers = Buffers::take((self.context, self.spare), (&self.sizes, &self.route), images, kept);
             let run = self.upload(&buffers, inputs, 0..images, kept);
             let mut commands = self.context.encoder();
             self.encode(&mut commands.begin_compute_pass(&Default::default()), &buffers, run);
@@ -75,7 +75,8 @@ impl GpuChips<'_> {
         let columns = plan.columns().next_multiple_of(LANES);
         let words = chips * images * chip.steps * plan.output.height * plan.output.width * columns;
         self.context.guard(|| {
-            let buffers = Buffers::take((self.context, self.spare), &self.sizes, images, self.kept(Keep::Last));
+            let buffers =
+                Buffers::take((self.context, self.spare), (&self.sizes, &self.route), images, self.kept(Keep::Last));
             let run = Run { images: images as u32, first_steps: chip.steps as u32, ..Run::zeroed() };
             self.context.write(&buffers.run, &[run]);
             self.context.write(&buffers.pulses[0], &pack(pulses.chunks(plan.input.channels)));

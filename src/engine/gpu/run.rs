@@ -8,12 +8,14 @@ use wgpu::{BindGroup, Buffer, ComputePass};
 use super::buffers::{Buffers, Kept, Sizes, Spare};
 use super::context::Context;
 use super::model::{self, LoadedLayer, column_words, pools_apart};
+use super::route::{Op, Route};
 use super::settings::{LANES, Run, WORKGROUP};
 use super::shaders::Kernel;
 use crate::chip::Chip;
 use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::error::Result;
 use crate::monitor::checkpoint;
+use crate::network::graph::Population;
 use crate::network::{Encoding, Inputs};
 
 /// Chips on the device, run together.
@@ -22,14 +24,18 @@ pub struct GpuChips<'a> {
     pub(super) spare: &'a Spare,
     pub(super) chips: &'a [Chip],
     layers: Vec<LoadedLayer>,
+    pub(super) route: Route,
+    /// The settings of what goes by no layer's, one an operation.
+    beside: Vec<Option<BindGroup>>,
     pub(super) sizes: Sizes,
 }
 
 impl<'a> GpuChips<'a> {
     pub(super) fn new((context, spare): (&'a Context, &'a Spare), chips: &'a [Chip]) -> Result<Self> {
+        let route = Route::of(&chips[0], |l| pools_apart(&chips[0].layers[l].plan))?;
         let sizes = Sizes::new(&chips[0], chips.len(), &context.limits)?;
-        let layers = context.guard(|| model::load(context, chips))?;
-        Ok(GpuChips { context, spare, chips, layers, sizes })
+        let (layers, beside) = context.guard(|| model::load(context, chips, &route))?;
+        Ok(GpuChips { context, spare, chips, layers, route, beside, sizes })
     }
 
     /// The first chip: the others differ in weights and norms alone.
@@ -71,7 +77,8 @@ impl<'a> GpuChips<'a> {
 
     /// Records a layer's column sums.
     pub(super) fn sum(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run, l: usize, from: &Buffer) {
-        let given = if l == 0 { run.first_steps as usize } else { self.chip().steps };
+        let from_input = self.chip().layers[l].plan.from == 0;
+        let given = if from_input { run.first_steps as usize } else { self.chip().steps };
         let steps = given.max(self.layers[l].steps);
         let pixels = run.images as usize * steps * self.chip().layers[l].plan.unrolling().pixels();
         let flow = self.flow(buffers, from, &buffers.sums);
@@ -88,39 +95,71 @@ impl<'a> GpuChips<'a> {
         }
     }
 
-    /// Records some layers; `pulses` are the first one's inputs and what its spikes go to, and then the next one's.
-    fn record<'b>(
-        &self,
-        pass: &mut ComputePass,
-        buffers: &'b Buffers,
-        run: Run,
-        layers: Range<usize>,
-        pulses: &mut [&'b Buffer; 2],
-    ) {
+    /// Records an operation of the route.
+    fn record(&self, pass: &mut ComputePass, buffers: &Buffers, run: Run, number: usize) {
         let (images, chips, steps) = (run.images as usize, self.chips.len(), self.chip().steps);
-        let [inputs, spikes] = pulses;
-        for l in layers {
-            let plan = &self.chip().layers[l].plan;
-            let words = column_words(plan);
-            let group = &self.layers[l].parts[0].group;
-            self.sum(pass, buffers, run, l, inputs);
-            if !plan.spikes() {
-                let flow = self.flow(buffers, &buffers.sums, &buffers.readout);
-                self.context.dispatch(pass, Kernel::Readout, (group, &flow), groups(chips * images * words), 1);
-                continue;
+        let graph = &self.chip().graph;
+        let leader = |node: usize| graph.nodes[node].population().map_or(0, Population::leader);
+        let plan = |l: usize| &self.chip().layers[l].plan;
+        // Words of a map before any pool of its own.
+        let words_of = |l: usize| plan(l).output.height * plan(l).output.width * column_words(plan(l));
+        let words_at = |node: usize| {
+            let map = graph.nodes[node].map;
+            map.height * map.width * map.channels.div_ceil(LANES)
+        };
+        let maps = images * steps;
+        let Buffers { pulses, sums, currents, readout, .. } = buffers;
+        let mut run_on = |kernel, layer: Option<usize>, (from, to), threads: usize, depth| {
+            let flow = self.flow(buffers, from, to);
+            let group = layer.map(|l| &self.layers[l].parts[0].group).or(self.beside[number].as_ref());
+            let group = group.expect("an operation of no layer has settings of its own");
+            self.context.dispatch(pass, kernel, (group, &flow), groups(threads), depth);
+        };
+        match self.route.ops[number] {
+            Op::Sums { layer, from } => self.sum(pass, buffers, run, layer, &pulses[from]),
+            Op::Drives { layer, from } => {
+                let input = plan(layer).input;
+                let words = input.height * input.width * input.channels.div_ceil(LANES);
+                run_on(Kernel::Drives, Some(layer), (&pulses[from], sums), maps * words, chips);
             }
-            let apart = pools_apart(plan);
-            let window = if apart { (1, 1) } else { plan.pool };
-            let windows = plan.output.height.div_ceil(window.0) * plan.output.width.div_ceil(window.1);
-            let flow = self.flow(buffers, &buffers.sums, spikes);
-            self.context.dispatch(pass, Kernel::Neurons, (group, &flow), images * groups(windows * words), chips);
-            if apart {
-                let pooled = plan.pooled();
-                let threads = chips * images * steps * pooled.height * pooled.width * words;
-                let flow = self.flow(buffers, spikes, inputs);
-                self.context.dispatch(pass, Kernel::Pool, (group, &flow), groups(threads), 1);
-            } else {
-                std::mem::swap(inputs, spikes);
+            Op::Join { layer, first, to } => {
+                let kernel = if first { Kernel::First } else { Kernel::Join };
+                run_on(kernel, Some(layer), (sums, &currents[to]), maps * words_of(layer), chips);
+            }
+            Op::Skip { node, from, to, .. } => {
+                let threads = chips * maps * words_of(leader(node));
+                run_on(Kernel::Skip, None, (&pulses[from], &currents[to]), threads, 1);
+            }
+            Op::Lend { node, from, to } => {
+                let threads = chips * maps * words_of(leader(node));
+                run_on(Kernel::Lend, Some(leader(node)), (&currents[from], &currents[to]), threads, 1);
+            }
+            Op::Neurons { node, current, to } => {
+                let plan = plan(leader(node));
+                let window = if pools_apart(plan) { (1, 1) } else { plan.pool };
+                let windows = plan.output.height.div_ceil(window.0) * plan.output.width.div_ceil(window.1);
+                let from = current.map_or(sums, |current| &currents[current]);
+                let flow = self.flow(buffers, from, &pulses[to]);
+                let group = &self.layers[leader(node)].parts[0].group;
+                let groups = images * groups(windows * column_words(plan));
+                self.context.dispatch(pass, Kernel::Neurons, (group, &flow), groups, chips);
+            }
+            Op::Windows { node, from, to } => {
+                let threads = chips * maps * words_at(node);
+                run_on(Kernel::Pool, Some(leader(node)), (&pulses[from], &pulses[to]), threads, 1);
+            }
+            Op::Pool { node, from, to } => {
+                run_on(Kernel::Window, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
+            }
+            Op::Add { node, from, to } => {
+                let threads = chips * maps * words_at(node);
+                run_on(Kernel::Add, Some(leader(node)), (&pulses[from], &pulses[to]), threads, 1);
+            }
+            Op::Part { node, from, to, .. } => {
+                run_on(Kernel::Part, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
+            }
+            Op::Readout { layer } => {
+                run_on(Kernel::Readout, Some(layer), (sums, readout), chips * images * column_words(plan(layer)), 1);
             }
         }
     }
@@ -135,16 +174,15 @@ impl<'a> GpuChips<'a> {
         let run = self.upload(buffers, inputs, images.clone(), kept);
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
-        let mut pulses = buffers.pulses.each_ref();
-        for layers in self.sizes.pieces(images.len(), &self.context.limits) {
-            if layers.start > 0 {
+        for ops in self.sizes.pieces(&self.route.ops, images.len(), &self.context.limits) {
+            if ops.start > 0 {
                 self.context.submit(std::mem::replace(&mut commands, self.context.encoder()));
             }
             let mut pass = commands.begin_compute_pass(&Default::default());
-            if layers.start == 0 && inputs.encoder.code.encoding == Encoding::Poisson {
+            if ops.start == 0 && inputs.encoder.code.encoding == Encoding::Poisson {
                 self.encode(&mut pass, buffers, run);
             }
-            self.record(&mut pass, buffers, run, layers, &mut pulses);
+            ops.for_each(|number| self.record(&mut pass, buffers, run, number));
         }
         let (sums, counters) =
             (images.len() * kept.steps * self.sizes.readout, self.sizes.counters(images.len(), kept));
@@ -209,7 +247,7 @@ impl<'a> GpuChips<'a> {
                 counts.iter_mut().chain(by_image.iter_mut().filter_map(|of| of.get_mut(b))).for_each(|c| c.add(&sent));
             }
         }
-        counts.iter_mut().for_each(|counts| counts.repeat_first(chip, inputs));
+        counts.iter_mut().for_each(|counts| counts.repeat_static(chip, inputs));
         let closed = logits.into_iter().zip(counts).zip(by_image);
         Ok(closed.map(|((logits, counts), by_image)| logits.close(keep, counts, by_image)).collect())
     }
@@ -225,8 +263,9 @@ impl LoadedChips for GpuChips<'_> {
         check_steps(self.chips.iter(), inputs)?;
         let kept = self.kept(keep);
         let at_once = self.sizes.images_keeping(kept).min(inputs.batch.len()).max(1);
-        let buffers =
-            self.context.guard(|| Ok(Buffers::take((self.context, self.spare), &self.sizes, at_once, kept)))?;
+        let buffers = self
+            .context
+            .guard(|| Ok(Buffers::take((self.context, self.spare), (&self.sizes, &self.route), at_once, kept)))?;
         let outcomes = self.run_with(&buffers, inputs, at_once, keep)?;
         buffers.give_back(self.spare);
         Ok(outcomes)

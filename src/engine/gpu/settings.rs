@@ -39,6 +39,21 @@ uniform! {
     Layer {
         /// Its number, from 0.
         index: u32,
+        /// 1 where it reads the chip's input, which is the same for all chips.
+        reads_input: u32,
+        /// The layer whose drives are counted as its neurons send, and 1 where there is one.
+        next_index: u32,
+        counts_next: u32,
+        /// 1 where its neurons take a current that several make up.
+        joined: u32,
+        /// The value of a pulse that joins a current.
+        skip_unit: f32,
+        /// 1 where a pool takes the largest pulse.
+        is_max: u32,
+        /// Of channels that stand side by side with others: the first, how many, and the words of a pixel that they come from.
+        first_channel: u32,
+        part_channels: u32,
+        from_words: u32,
         /// Layers of a chip that have neurons.
         layers: u32,
         /// Chips.

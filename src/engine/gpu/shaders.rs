@@ -19,6 +19,22 @@ pub enum Kernel {
     Neurons,
     /// Sums over large pooling windows.
     Pool,
+    /// Drives of rows.
+    Drives,
+    /// A layer's sums as the beginning of a current.
+    First,
+    /// A layer's sums added to a current.
+    Join,
+    /// Pulses added to a current.
+    Skip,
+    /// Others' currents added to a current.
+    Lend,
+    /// Pulses added to pulses.
+    Add,
+    /// A pool over any window.
+    Window,
+    /// Channels side by side.
+    Part,
     /// The readout's sum over steps.
     Readout,
     /// Philox alone, for a test.
@@ -27,7 +43,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Kernel; 9] = [
+    pub const ALL: [Kernel; 17] = [
         Kernel::Encode,
         Kernel::Sums16,
         Kernel::Sums32,
@@ -35,6 +51,14 @@ impl Kernel {
         Kernel::Converted,
         Kernel::Neurons,
         Kernel::Pool,
+        Kernel::Drives,
+        Kernel::First,
+        Kernel::Join,
+        Kernel::Skip,
+        Kernel::Lend,
+        Kernel::Add,
+        Kernel::Window,
+        Kernel::Part,
         Kernel::Readout,
         Kernel::KnownAnswers,
     ];
@@ -71,6 +95,14 @@ impl Kernel {
             Kernel::Converted => &[include_str!("../../../shaders/converted.wgsl")],
             Kernel::Neurons => &[include_str!("../../../shaders/neurons.wgsl")],
             Kernel::Pool => &[include_str!("../../../shaders/pool.wgsl")],
+            Kernel::Drives => &[include_str!("../../../shaders/drives.wgsl")],
+            Kernel::First => &["const FIRST = 1u;\n", include_str!("../../../shaders/join.wgsl")],
+            Kernel::Join => &["const FIRST = 0u;\n", include_str!("../../../shaders/join.wgsl")],
+            Kernel::Skip => &[include_str!("../../../shaders/skip.wgsl")],
+            Kernel::Lend => &[include_str!("../../../shaders/lend.wgsl")],
+            Kernel::Add => &[include_str!("../../../shaders/add.wgsl")],
+            Kernel::Window => &[include_str!("../../../shaders/window.wgsl")],
+            Kernel::Part => &[include_str!("../../../shaders/part.wgsl")],
             Kernel::Readout => &[include_str!("../../../shaders/readout.wgsl")],
             Kernel::KnownAnswers => &[philox, include_str!("../../../shaders/known_answers.wgsl")],
         };

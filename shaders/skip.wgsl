@@ -1,0 +1,16 @@
+// Pulses added to a current, each of a value: src/forward/join.rs. A thread takes four channels of a pixel at a step.
+
+@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips, images, steps, pixels, columns / 4]
+@group(1) @binding(2) var<storage, read_write> currents: array<vec4<f32>>; // the same of vectors
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = place(group, groups) * WORKGROUP + local;
+    if (index < layer.chips * run.images * layer.steps * pixels() * layer.column_words) {
+        currents[index] += share(vec4(layer.skip_unit), vec4<f32>(unpacked(pulses[index])), vec4<f32>());
+    }
+}

@@ -1,0 +1,618 @@
+//! From the entries of a model file to the graph that they mean, or the key that is at fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::convolution::{Connection, Convolution};
+use super::graph::{Graph, Node, Population, Work};
+use super::item::{Item, Names, Operator};
+use super::layer::{Layer, LayerKind, NormKind};
+use super::neuron::Neuron;
+use super::pool::Pooling;
+use crate::numeric::Shape;
+use crate::numeric::unrolling::Window;
+
+/// More values than this in one map or matrix is taken for a mistake in the model file.
+const LARGEST_LAYER: usize = 1 << 28;
+/// So are more entries.
+const MOST_ITEMS: usize = 1 << 12;
+/// And larger pulses.
+const LARGEST_PULSE: u32 = 1 << 12;
+/// The name of the network's input.
+const INPUT: &str = "input";
+
+/// A key of a model file, and what is wrong there.
+pub(super) type Fault = (String, String);
+
+/// What holds for a whole model.
+pub(super) struct Frame {
+    /// Time steps.
+    pub steps: usize,
+    /// Classes of the readout.
+    pub classes: usize,
+    /// The input's shape.
+    pub input: Shape,
+    /// Neurons of entries that have none of their own.
+    pub neuron: Neuron,
+    /// The norm of entries that have none of their own.
+    pub norm: NormKind,
+    /// Whether the readout has a bias.
+    pub readout_bias: bool,
+}
+
+/// The graph of a model's entries.
+pub(super) fn resolve(model: &Frame, items: &[Item]) -> Result<Graph, Fault> {
+    let mut resolving = Resolving::new(model, items)?;
+    for i in 0..items.len() {
+        resolving.item(i).map_err(|(key, message)| (format!("layers[{i}]{key}"), message))?;
+    }
+    for i in 0..items.len() {
+        resolving.join(i).map_err(|(key, message)| (format!("layers[{i}]{key}"), message))?;
+    }
+    resolving.close()
+}
+
+/// A fault of an entry, by a key behind the entry's.
+type Of<T> = Result<T, (String, String)>;
+
+fn fault<T>(key: &str, message: impl Into<String>) -> Of<T> {
+    Err((key.into(), message.into()))
+}
+
+/// A graph while it grows.
+struct Resolving<'a> {
+    model: &'a Frame,
+    items: &'a [Item],
+    /// The entries' names.
+    names: Vec<String>,
+    /// How often the pulses of a name are read.
+    readers: BTreeMap<&'a str, usize>,
+    /// The node of each name so far.
+    places: BTreeMap<String, usize>,
+    /// The layers by entry: its matrix, and the one that leads its pulses back.
+    layers: Vec<[Option<Layer>; 2]>,
+    nodes: Vec<Node>,
+    cycles: Vec<Range<usize>>,
+    /// The node that the next entry reads.
+    last: usize,
+}
+
+impl<'a> Resolving<'a> {
+    fn new(model: &'a Frame, items: &'a [Item]) -> Result<Self, Fault> {
+        if items.is_empty() {
+            return Err(("layers".into(), "is empty; expected at least one `conv` or `fc` layer".into()));
+        }
+        if items.len() > MOST_ITEMS {
+            return Err(("layers".into(), format!("has {} entries, expected at most {MOST_ITEMS}", items.len())));
+        }
+        let map = model.input;
+        if map.len().saturating_mul(model.steps) > LARGEST_LAYER {
+            let message = format!("{map} over {} steps, expected at most {LARGEST_LAYER} values", model.steps);
+            return Err((INPUT.into(), message));
+        }
+        let mut readers = BTreeMap::new();
+        items.iter().flat_map(Item::reads).for_each(|name| *readers.entry(name).or_insert(0) += 1);
+        let input = Node { name: INPUT.into(), work: Work::Input, map, largest: 1, divisor: 1 };
+        let names = names(items).map_err(|(i, message)| (format!("layers[{i}].name"), message))?;
+        Ok(Resolving {
+            model,
+            items,
+            readers,
+            places: [(INPUT.to_owned(), 0)].into(),
+            layers: vec![[const { None }; 2]; items.len()],
+            nodes: vec![input],
+            cycles: vec![],
+            last: 0,
+            names,
+        })
+    }
+
+    /// Takes in entry `i`; one that joins others only as far as it is known before these.
+    fn item(&mut self, i: usize) -> Of<()> {
+        let item = &self.items[i];
+        let Some(operator) = item.operator() else {
+            return fault("", "expected one of `conv`, `conv1d`, `fc`, `pool` and `concat`");
+        };
+        if let Some(key) = item.extras().find(|_| !item.has_matrix()) {
+            let message = "is of a matrix, and this has none; expected it beside `conv`, `conv1d` or `fc`";
+            return fault(&format!(".{key}"), message);
+        }
+        if let Some((key, message)) = item.neuron_in(self.model.neuron).fault() {
+            return fault(&format!(".neuron.{key}"), message);
+        }
+        match operator {
+            Operator::Pool(pool) => {
+                let from = self.source(i)?;
+                let node = &self.nodes[from];
+                let leads = node.population().map(|population| self.layer(population.leader()));
+                if from == 0 || leads.is_some_and(|layer| !layer.convolves()) {
+                    return fault("", "a pool must follow a convolution, or what stands behind one");
+                }
+                let one_dimensional = leads.is_some_and(|layer| layer.one_dimensional);
+                let pooling = pool.over(one_dimensional, node.map).map_err(|(key, message)| match key {
+                    "" => (String::new(), message),
+                    key => (format!(".pool{key}"), message),
+                })?;
+                self.pool(i, from, pooling)
+            }
+            Operator::Concat(names) => self.concat(i, &names),
+            _ if item.joins.is_some() => self.check_joining(item),
+            operator => self.population(i, &operator),
+        }
+    }
+
+    /// The node whose pulses entry `i` takes.
+    fn source(&self, i: usize) -> Of<usize> {
+        match &self.items[i].from {
+            None => Ok(self.last),
+            Some(name) => self.place(name, ".from"),
+        }
+    }
+
+    /// The node of a name.
+    fn place(&self, name: &str, key: &str) -> Of<usize> {
+        match self.places.get(name) {
+            Some(place) => Ok(*place),
+            None if self.names.iter().any(|other| other == name) => fault(
+                key,
+                format!(
+                    "`{name}` does not stand before it, which would be a cycle without delay; expected an earlier entry, or a matrix \
+                     with `joins` and `delayed = true`"
+                ),
+            ),
+            None => {
+                let known = self.places.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                fault(key, format!("`{name}` is no entry's name; expected one of {known}"))
+            }
+        }
+    }
+
+    /// The same of pulses that join others, which the input's are not.
+    fn pulses(&self, name: &str, key: &str) -> Of<usize> {
+        match self.place(name, key)? {
+            0 => fault(
+                key,
+                "the input has values of its own kind, no pulses; expected the name of neurons, a pool or a concat",
+            ),
+            place => Ok(place),
+        }
+    }
+
+    fn layer(&self, index: usize) -> &Layer {
+        self.layers.iter().flatten().flatten().nth(index).expect("a population has its layer")
+    }
+
+    fn layer_count(&self) -> usize {
+        self.layers.iter().flatten().flatten().count()
+    }
+
+    /// Adds a node, which the next entry reads.
+    fn add(&mut self, i: usize, node: Node) -> Of<()> {
+        let values = node.map.len().saturating_mul(self.model.steps);
+        if values > LARGEST_LAYER {
+            let message = format!(
+                "maps of {} over {} steps, expected at most {LARGEST_LAYER} values",
+                node.map, self.model.steps
+            );
+            return fault("", message);
+        }
+        if node.largest > LARGEST_PULSE {
+            return fault("", format!("sends pulses up to {}, expected at most {LARGEST_PULSE}", node.largest));
+        }
+        self.last = self.nodes.len();
+        self.places.insert(self.names[i].clone(), self.last);
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// A pool of what a node sends: by its neurons as they fire, where nobody else reads their spikes.
+    fn pool(&mut self, i: usize, from: usize, pooling: Pooling) -> Of<()> {
+        let (name, map) = (self.names[i].clone(), self.nodes[from].map);
+        let Some([height, width]) = pooling.window.output(map.height, map.width) else {
+            return fault("", format!("the window does not fit a map of {map}"));
+        };
+        let node = &self.nodes[from];
+        let leads = node.population().filter(|population| population.behind.is_empty());
+        let before = self.items[..i].iter().rposition(|item| item.joins.is_none());
+        let by_name = usize::from(self.items[i].from.is_some());
+        let is_alone = self.readers.get(node.name.as_str()).copied().unwrap_or(0) == by_name
+            && before.is_some_and(|before| self.names[before] == node.name && !self.items[before].recurrent);
+        if let (Some(population), Some(pool), true) = (leads, pooling.side_by_side(), is_alone) {
+            let leader = population.leader();
+            self.layers.iter_mut().flatten().flatten().nth(leader).expect("it was there").pool = pool;
+            let mut node = self.nodes.pop().expect("it was there");
+            node.map = Shape { height, width, ..map };
+            (node.largest, node.divisor) = (pooling.largest(1), pooling.divisor(1));
+            let population = node.name.clone();
+            self.add(i, node)?;
+            self.places.insert(population, self.last);
+            return Ok(());
+        }
+        let map = Shape { height, width, ..map };
+        let (largest, divisor) = (pooling.largest(node.largest), pooling.divisor(node.divisor));
+        self.add(i, Node { name, work: Work::Pool { from, pooling }, map, largest, divisor })
+    }
+
+    fn concat(&mut self, i: usize, names: &[String]) -> Of<()> {
+        if self.items[i].from.is_some() {
+            return fault(".from", "`concat` names what it takes; expected one of the two");
+        }
+        let nodes = names.iter().map(|name| self.pulses(name, ".concat")).collect::<Of<Vec<usize>>>()?;
+        let Some(first) = nodes.first().map(|node| &self.nodes[*node]) else {
+            return fault(".concat", "is empty; expected the names of entries");
+        };
+        let (mut map, mut largest) = (Shape { channels: 0, ..first.map }, 1);
+        for (node, name) in nodes.iter().map(|node| &self.nodes[*node]).zip(names) {
+            if (node.map.height, node.map.width) != (map.height, map.width) {
+                let message =
+                    format!("`{name}` has a map of {}, `{}` of {}; expected maps alike", node.map, names[0], first.map);
+                return fault(".concat", message);
+            }
+            if node.divisor != first.divisor {
+                return fault(".concat", units(name, node, &names[0], first));
+            }
+            map.channels += node.map.channels;
+            largest = largest.max(node.largest);
+        }
+        let divisor = first.divisor;
+        self.add(i, Node { name: self.names[i].clone(), work: Work::Concat(nodes), map, largest, divisor })
+    }
+
+    /// Neurons, with the matrix that leads them.
+    fn population(&mut self, i: usize, operator: &Operator) -> Of<()> {
+        let item = &self.items[i];
+        if item.delayed {
+            return fault(".delayed", "expected it beside `joins`: a matrix of its own neurons would wait for nothing");
+        }
+        let from = self.source(i)?;
+        let layer = self.matrix(i, operator, from)?;
+        let output = layer.output;
+        let mut population = Population {
+            layers: vec![self.layer_count()],
+            skips: vec![],
+            currents: vec![],
+            behind: vec![],
+            lends: false,
+        };
+        for name in Names::list(&item.add) {
+            population.skips.push(self.pulses(name, ".add")?);
+        }
+        for name in Names::list(&item.add_current) {
+            let node = self.pulses(name, ".add_current")?;
+            if self.nodes[node].population().is_none() {
+                return fault(".add_current", format!("`{name}` has no neurons, and so no current"));
+            }
+            population.currents.push(node);
+        }
+        let mut largest = 1;
+        for name in Names::list(&item.add_behind) {
+            let node = self.pulses(name, ".add_behind")?;
+            if self.nodes[node].divisor != 1 {
+                let message = "expected pulses that count 1 each, as spikes do, and no average";
+                return fault(
+                    ".add_behind",
+                    format!("`{name}` sends pulses of {}; {message}", self.nodes[node].unit()),
+                );
+            }
+            largest += self.nodes[node].largest;
+            population.behind.push(node);
+        }
+        for (key, nodes) in [(".add", &population.skips), (".add_behind", &population.behind)] {
+            self.check_maps(key, output, nodes)?;
+        }
+        let leaders: Vec<usize> = population.currents.clone();
+        for node in leaders {
+            let map = self.layer(self.nodes[node].population().expect("checked").leader()).output;
+            if map != output {
+                return fault(".add_current", format!("a map of {map} cannot join one of {output}"));
+            }
+            if let Work::Population(population) = &mut self.nodes[node].work {
+                population.lends = true;
+            }
+        }
+        let back = item.recurrent.then(|| self.back(i, &layer)).transpose()?;
+        self.layers[i] = [Some(layer), None];
+        if let Some(back) = back {
+            population.layers.push(self.layer_count());
+            self.layers[i][1] = Some(back);
+            self.cycles.push(self.nodes.len()..self.nodes.len() + 1);
+        }
+        let (name, work) = (self.names[i].clone(), Work::Population(population));
+        self.add(i, Node { name, work, map: output, largest, divisor: 1 })
+    }
+
+    fn check_maps(&self, key: &str, output: Shape, nodes: &[usize]) -> Of<()> {
+        let other = nodes.iter().map(|node| &self.nodes[*node]).find(|node| node.map != output);
+        match other {
+            Some(node) => {
+                fault(key, format!("`{}` has a map of {}, which cannot join one of {output}", node.name, node.map))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The matrix that leads the pulses of entry `i` back to its neurons.
+    fn back(&self, i: usize, layer: &Layer) -> Of<Layer> {
+        if self.items[i].add_behind.is_some() {
+            return fault(
+                ".recurrent",
+                "with `add_behind`: expected a matrix of its own, with `joins` and `delayed = true`",
+            );
+        }
+        if layer.one_dimensional {
+            return fault(
+                ".recurrent",
+                "expected it of `fc` or `conv`; a matrix with `joins` and `delayed = true` may be any",
+            );
+        }
+        let window = if layer.convolves() { Window::same(3) } else { Window::same(1) };
+        Ok(Layer {
+            name: format!("{}_rec", layer.name),
+            from: self.nodes.len(),
+            delayed: true,
+            leads: false,
+            input: layer.output,
+            window,
+            norm: NormKind::None,
+            has_bias: false,
+            largest_pulse: 1,
+            divisor: 1,
+            ..layer.clone()
+        })
+    }
+
+    /// The matrix of entry `i` that reads a node, as yet at the head of neurons.
+    fn matrix(&self, i: usize, operator: &Operator, from: usize) -> Of<Layer> {
+        let (item, node) = (&self.items[i], &self.nodes[from]);
+        let map = node.map;
+        let layer = Layer {
+            name: self.names[i].clone(),
+            kind: LayerKind::Fc,
+            input: map,
+            from,
+            delayed: false,
+            leads: true,
+            window: Window::same(1),
+            one_dimensional: false,
+            neuron: item.neuron_in(self.model.neuron),
+            norm: item.norm.unwrap_or(self.model.norm),
+            has_bias: false,
+            output: map,
+            pool: (1, 1),
+            largest_pulse: node.largest,
+            divisor: node.divisor,
+        };
+        let width = match operator {
+            Operator::Conv(Convolution { channels, .. }) | Operator::Conv1d(Convolution { channels, .. }) => *channels,
+            Operator::Fc(Connection { width, .. }) => *width,
+            Operator::Pool(_) | Operator::Concat(_) => 0,
+        };
+        if !(1..=65536).contains(&width) {
+            return fault("", "expected a width of 1 to 65536");
+        }
+        let layer = match operator {
+            Operator::Conv(convolution) | Operator::Conv1d(convolution) => {
+                let leads = node.population().map(|population| self.layer(population.leader()));
+                if leads.is_some_and(|layer| !layer.convolves()) {
+                    return fault("", "a convolution cannot follow a fully connected layer");
+                }
+                let one_dimensional = item.conv1d.is_some();
+                let kind = if one_dimensional { "conv1d" } else { "conv" };
+                let window = convolution
+                    .window(one_dimensional, map)
+                    .map_err(|(key, message)| (format!(".{kind}{key}"), message))?;
+                let [height, columns] = window.output(map.height, map.width).unwrap_or_default();
+                let output = Shape { channels: width, height, width: columns };
+                let has_bias = convolution.bias();
+                Layer { kind: LayerKind::Conv, window, one_dimensional, has_bias, output, ..layer }
+            }
+            Operator::Fc(Connection { bias, .. }) => {
+                Layer { has_bias: *bias, output: Shape { channels: width, height: 1, width: 1 }, ..layer }
+            }
+            Operator::Pool(_) | Operator::Concat(_) => layer,
+        };
+        let weights = layer.rows().saturating_mul(width);
+        if weights > LARGEST_LAYER {
+            return fault("", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
+        }
+        Ok(layer)
+    }
+
+    /// An error where a matrix that joins other neurons has what only neurons of its own can have.
+    fn check_joining(&self, item: &Item) -> Of<()> {
+        let of_neurons = ["recurrent", "add", "add_current", "add_behind", "neuron"];
+        match item.extras().find(|key| of_neurons.contains(key)) {
+            Some(key) => fault(
+                &format!(".{key}"),
+                "is of neurons, and a matrix that `joins` has none; expected it where these are",
+            ),
+            None if item.from.is_none() => {
+                fault(".joins", "expected `from` beside it: the entry whose pulses it takes")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Joins the matrix of entry `i` to the neurons that it names.
+    fn join(&mut self, i: usize) -> Of<()> {
+        let item = &self.items[i];
+        let (Some(name), Some(operator)) = (&item.joins, item.operator()) else { return Ok(()) };
+        let (from, target) = (self.source(i)?, self.place(name, ".joins")?);
+        let Some(population) = self.nodes[target].population() else {
+            return fault(".joins", format!("`{name}` has no neurons"));
+        };
+        let leader = self.layer(population.leader()).clone();
+        if item.delayed != (from >= target) {
+            return match item.delayed {
+                true => fault(
+                    ".delayed",
+                    format!("`{}` stands before `{name}`; expected pulses that come back", self.nodes[from].name),
+                ),
+                false => fault(
+                    ".from",
+                    format!(
+                        "`{}` does not stand before `{name}`, which would be a cycle without delay; `delayed = true` takes the pulses \
+                         of the step before",
+                        self.nodes[from].name
+                    ),
+                ),
+            };
+        }
+        let norm =
+            if item.delayed { item.norm.unwrap_or(NormKind::None) } else { item.norm.unwrap_or(self.model.norm) };
+        if item.delayed && norm != NormKind::None {
+            return fault(
+                ".norm",
+                "a matrix that leads back has none: its sums are not known before the step; expected \"none\"",
+            );
+        }
+        let layer = Layer {
+            leads: false,
+            delayed: item.delayed,
+            norm,
+            neuron: leader.neuron,
+            ..self.matrix(i, &operator, from)?
+        };
+        if layer.output != leader.output || layer.convolves() != leader.convolves() {
+            let kind = |layer: &Layer| if layer.convolves() { "a convolution" } else { "fully connected" };
+            return fault(
+                ".joins",
+                format!(
+                    "its map of {} ({}) cannot join `{name}` of {} ({}); expected maps and kinds alike",
+                    layer.output,
+                    kind(&layer),
+                    leader.output,
+                    kind(&leader)
+                ),
+            );
+        }
+        if item.delayed {
+            self.cycles.push(target..from + 1);
+        }
+        self.layers[i][0] = Some(layer);
+        // Numbers of layers behind it move by one.
+        let index = self.layers[..i].iter().flatten().flatten().count();
+        for node in &mut self.nodes {
+            if let Work::Population(population) = &mut node.work {
+                population.layers.iter_mut().filter(|l| **l >= index).for_each(|l| *l += 1);
+            }
+        }
+        if let Work::Population(population) = &mut self.nodes[target].work {
+            population.layers.push(index);
+        }
+        Ok(())
+    }
+
+    /// The whole graph, with the readout behind the last node.
+    fn close(self) -> Result<Graph, Fault> {
+        let node = &self.nodes[self.last];
+        if self.last == 0 || self.layer_count() == 0 {
+            return Err(("layers".into(), "has no neurons; expected at least one `conv` or `fc` layer".into()));
+        }
+        let fcs = self.items.iter().filter(|item| item.fc.is_some()).count();
+        let name = format!("fc{}", fcs + 1);
+        if self.names.contains(&name) {
+            return Err(("layers".into(), format!("has an entry `{name}`, the readout's name; expected another name")));
+        }
+        let weights = node.map.len().saturating_mul(self.model.classes);
+        if weights > LARGEST_LAYER {
+            let message = format!("a readout of {weights} weights, expected at most {LARGEST_LAYER}");
+            return Err(("classes".into(), message));
+        }
+        let readout = Layer {
+            name,
+            kind: LayerKind::Readout,
+            input: node.map,
+            from: self.last,
+            delayed: false,
+            leads: false,
+            window: Window::same(1),
+            one_dimensional: false,
+            neuron: self.model.neuron,
+            norm: NormKind::None,
+            has_bias: self.model.readout_bias,
+            output: Shape { channels: self.model.classes, height: 1, width: 1 },
+            pool: (1, 1),
+            largest_pulse: node.largest,
+            divisor: node.divisor,
+        };
+        self.check_read()?;
+        let mut layers: Vec<Layer> = self.layers.into_iter().flatten().flatten().collect();
+        layers.push(readout);
+        Ok(Graph { layers, nodes: self.nodes, cycles: united(self.cycles) })
+    }
+
+    /// An error where nobody reads what an entry sends, and its current joins none.
+    fn check_read(&self) -> Result<(), Fault> {
+        let mut read: BTreeSet<usize> = [self.last, 0].into();
+        for (n, node) in self.nodes.iter().enumerate() {
+            match &node.work {
+                Work::Population(population) => {
+                    read.extend(population.skips.iter().chain(&population.behind).chain(&population.currents));
+                    read.extend(population.layers.iter().map(|l| self.layer(*l).from).filter(|from| *from != n));
+                }
+                Work::Pool { from, .. } => _ = read.insert(*from),
+                Work::Concat(nodes) => read.extend(nodes),
+                Work::Input => {}
+            }
+        }
+        let Some(idle) = (0..self.nodes.len()).find(|node| !read.contains(node)) else { return Ok(()) };
+        let name = &self.nodes[idle].name;
+        let i = self.names.iter().position(|other| other == name).unwrap_or_default();
+        Err((format!("layers[{i}]"), format!("`{name}` leads nowhere: no entry takes its pulses")))
+    }
+}
+
+/// The difference between two nodes' units, in words.
+fn units(name: &str, node: &Node, other: &str, first: &Node) -> String {
+    format!("`{name}` sends pulses of {}, `{other}` of {}; expected units alike", node.unit(), first.unit())
+}
+
+/// Ranges, those that meet as one.
+fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut united: Vec<Range<usize>> = vec![];
+    for range in ranges {
+        match united.last_mut().filter(|last| range.start < last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => united.push(range),
+        }
+    }
+    united
+}
+
+/// The names of all entries: their own, or counted by kind. An error has the entry's number.
+fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
+    let mut counts = BTreeMap::new();
+    let mut names: Vec<String> = vec![];
+    let mut taken: BTreeSet<String> = [INPUT.to_owned()].into();
+    for (i, item) in items.iter().enumerate() {
+        let kind = match () {
+            () if item.conv.is_some() || item.conv1d.is_some() => "conv",
+            () if item.fc.is_some() => "fc",
+            () if item.pool.is_some() => "pool",
+            () => "concat",
+        };
+        let count = counts.entry(kind).or_insert(0);
+        *count += 1;
+        let name = item.name.clone().unwrap_or_else(|| format!("{kind}{count}"));
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let reserved = ["bn", "velocity", "square", "loss"];
+        if name.is_empty()
+            || name.len() > 64
+            || !name.chars().all(plain)
+            || reserved.iter().any(|r| name.starts_with(r))
+        {
+            let message = "expected 1 to 64 letters, digits and `_`, and no name that begins with `bn`, `velocity`, `square` or `loss`";
+            return Err((i, format!("`{name}`: {message}")));
+        }
+        let back = item.recurrent.then(|| format!("{name}_rec"));
+        for name in std::iter::once(&name).chain(&back) {
+            if !taken.insert(name.clone()) {
+                return Err((i, format!("`{name}` is the name of another entry already")));
+            }
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
