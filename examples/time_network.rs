@@ -6,7 +6,7 @@
 //! cargo run --release --example time_network -- chips MODEL CHECKPOINT DATA --profile PROFILE
 //! ```
 //!
-//! `infer` and `train` run one batch of Poisson inputs again and again, encoding included: on the ideal chip, and as
+//! `infer` and `train` run one batch, Poisson inputs or with `--direct` the images themselves, again and again, encoding included: on the ideal chip, and as
 //! steps of training. The first run is not counted; the rate is that of the median run. `chips` evaluates 100 chips on
 //! 1,000 images each, programming included, and one chip on 100,000: ten passes over 10,000 with other spikes.
 
@@ -49,6 +49,9 @@ struct Args {
     /// Images of the batch: the first of the data set.
     #[arg(long, default_value_t = 16)]
     limit: usize,
+    /// Images are given directly in `infer` and `train`, in place of Poisson spikes.
+    #[arg(long)]
+    direct: bool,
     /// Runs that count.
     #[arg(long, default_value_t = 5)]
     runs: u64,
@@ -86,11 +89,12 @@ fn batch(args: &Args) -> Result<Value> {
     let data = Dataset::open(&args.data, Path::new(""), Split::Test)?.limit(args.limit);
     check_fit(&data, &model)?;
     let network = Network::read(&model, &args.checkpoint)?.network;
+    let encoding = if args.direct { Encoding::Direct } else { Encoding::Poisson };
     let (images, labels) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None)?;
     let inputs =
-        |run: u64| Inputs::new(Encoder::new(Encoding::Poisson, model.input, 1, run), images.clone(), model.steps);
+        |run: u64| Inputs::new(Encoder::new(encoding, model.input, 1, run), images.clone(), model.steps);
     let profile = Profile::ideal(&[])?;
-    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
+    let plan = ChipPlan::new(&profile, &model, encoding)?;
     let setting = Setting::of(&plan);
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {
@@ -101,7 +105,7 @@ fn batch(args: &Args) -> Result<Value> {
             Ok(())
         })?
     } else {
-        let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1)?;
+        let blueprint = Blueprint::new(&profile, &model, &network, encoding, 1)?;
         let chips = [Chip::program(&blueprint, 0)?];
         let engine = CpuEngine::default();
         let mut loaded = engine.load(&chips)?;
@@ -143,13 +147,13 @@ fn time(runs: u64, mut run: impl FnMut(u64) -> Result<()>) -> Result<Vec<f64>> {
 
 /// Spikes per neuron and step of every layer, before its pool; of the input, pulses per pixel and step.
 fn spike_rates(model: &Model, network: &Network, profile: &Profile, inputs: &Inputs) -> Result<BTreeMap<String, f64>> {
-    let blueprint = Blueprint::new(profile, model, network, Encoding::Poisson, 1)?;
+    let blueprint = Blueprint::new(profile, model, network, inputs.encoder.code, 1)?;
     let chips = [Chip::program(&blueprint, 0)?];
     let counts = CpuEngine::default().load(&chips)?.run(inputs)?.remove(0).counts;
     let share = |events: &[u64], places: usize| {
         events.iter().sum::<u64>() as f64 / (places * inputs.batch.len() * model.steps) as f64
     };
-    let layers = model.layers().into_iter().zip(&counts.spikes);
+    let layers = model.layers().into_iter().zip(&counts.spikes).filter(|(layer, _)| layer.leads);
     let rates = layers.map(|(layer, spikes)| (layer.name.clone(), share(spikes, layer.output.len())));
     Ok(rates.chain([("input".into(), share(&counts.input, model.input.len()))]).collect())
 }

@@ -6,7 +6,7 @@
     scripts/against_pytorch.py [--threads 1,2] [--reference FOLDER]
 
 CIFAR_DIR holds CIFAR-10 in its binary layout (data_batch_1.bin, https://www.cs.toronto.edu/~kriz/cifar.html). The
-networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs; a few dozen steps of training give them the spike rates
+networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs, and, where --networks names it, resnet20 of 4 steps and direct inputs; a few dozen steps of training give them the spike rates
 of trained ones. They are kept in --cache.
 
 Every measurement is a process of its own, so that its peak memory is its own: PyTorch, crosspike, PyTorch, ..., each
@@ -35,7 +35,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
-ITERATIONS = {"vgg5": 80, "vgg9": 60}
+ITERATIONS = {"vgg5": 80, "vgg9": 60, "resnet20": 120}
+ENCODING = {"resnet20": "direct"}
 BATCH = 16
 
 
@@ -118,9 +119,70 @@ class Snn(nn.Module):
         return tensors
 
 
+class Residual(nn.Module):
+    """A residual network of a model file, layer by layer over all steps at once, as multi-step simulators run it: batch norms for all
+    steps, skips into currents, and a static input whose convolution is made once."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.steps, self.leak, self.theta = model["steps"], model["neuron"]["leak"], model["neuron"]["threshold"]
+        self.entries, self.convs, self.norms = [], nn.ModuleDict(), nn.ModuleDict()
+        channels, last = {"input": model["input"]["channels"]}, "input"
+        for item in model["layers"]:
+            if "pool" in item:
+                continue
+            table = item["conv"] if isinstance(item["conv"], dict) else {"channels": item["conv"]}
+            name, source, kernel = item["name"], item.get("from", last), table.get("kernel", 3)
+            width = channels[name] = table["channels"]
+            self.convs[name] = nn.Conv2d(channels[source], width, kernel, table.get("stride", 1), kernel // 2, bias=False)
+            self.norms[name] = nn.BatchNorm2d(width)
+            self.entries.append((name, source, item.get("joins"), item.get("add")))
+            nn.init.xavier_uniform_(self.convs[name].weight, gain=2)
+            last = last if "joins" in item else name
+        self.readout = nn.Linear(channels[last], model["classes"], bias=False)
+        self.joining = {joins: name for name, _, joins, _ in self.entries if joins}
+        self.sources = {name: source for name, source, _, _ in self.entries}
+
+    def current(self, name, signals):
+        signal = signals[self.sources[name]]
+        current = self.convs[name](signal)
+        if self.sources[name] == "input":
+            current = current.repeat(self.steps, 1, 1, 1)
+        return self.norms[name](current)
+
+    def forward(self, x, encode="direct", trace=None):
+        signals = {"input": x}
+        for name, _, joins, add in self.entries:
+            if joins:
+                continue
+            current = self.current(name, signals)
+            if name in self.joining:
+                current = current + self.current(self.joining[name], signals)
+            if add:
+                current = current + signals[add]
+            u, spikes = 0.0, []
+            for step in current.unflatten(0, (self.steps, -1)):
+                u = self.leak * u + step
+                spikes.append(Spike.apply(u / self.theta - 1))
+                u = u - spikes[-1].detach() * self.theta
+            if trace is not None:
+                trace[f"spikes.{name}"] = [spike.detach() for spike in spikes]
+            signals[name] = torch.cat(spikes)
+        return self.readout(signals[name].mean((2, 3))).unflatten(0, (self.steps, -1)).mean(0)
+
+    def seed_state_dict(self):
+        """Tensors under their published names."""
+        tensors = {f"{name}.weight": conv.weight.detach() for name, conv in self.convs.items()}
+        for name, norm in self.norms.items():
+            tensors |= {f"bn_{name}.{key}": value.detach() for key, value in norm.state_dict().items()}
+        return tensors | {"fc1.weight": self.readout.weight.detach()}
+
+
 def build(arch, reference):
     """The PyTorch model of models/ARCH.toml."""
     model = tomllib.loads((ROOT / "models" / f"{arch}.toml").read_text())
+    if any("add" in item for item in model["layers"]):
+        return Residual(model)
     if reference is None:
         return Snn(model)
     sys.path.insert(0, str(reference))
@@ -133,10 +195,10 @@ def optimiser(net):
     return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
 
 
-def step(net, optimiser, images, labels):
+def step(net, optimiser, images, labels, encoding):
     net.train()
     optimiser.zero_grad()
-    loss = F.cross_entropy(net(images), labels)
+    loss = F.cross_entropy(net(images, encoding), labels)
     loss.backward()
     optimiser.step()
     return loss.item()
@@ -154,7 +216,7 @@ def make(arch, cifar, cache, reference):
     sgd = optimiser(net)
     for i in range(ITERATIONS[arch]):
         chosen = torch.randint(0, len(images), (BATCH,))
-        loss = step(net, sgd, images[chosen], labels[chosen])
+        loss = step(net, sgd, images[chosen], labels[chosen], ENCODING.get(arch, "poisson"))
         print(f"\r{arch}: {i + 1} of {ITERATIONS[arch]} steps, loss {loss:.3f}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     cache.mkdir(parents=True, exist_ok=True)
@@ -181,11 +243,11 @@ def time_pytorch(arch, work, threads, args):
 
     def run():
         if work == "train":
-            step(net, sgd, images, labels)
+            step(net, sgd, images, labels, ENCODING.get(arch, "poisson"))
             return
         net.eval()
         with torch.no_grad():
-            net(images)
+            net(images, ENCODING.get(arch, "poisson"))
 
     run()
     seconds = []
@@ -219,10 +281,10 @@ def verify(arch, args):
     images = torch.round(images.double() * 65536) / 65536  # the fixed-point numbers that a crossbar takes
     model = tomllib.loads((ROOT / "models" / f"{arch}.toml").read_text())
     largest, before = {}, 15  # the largest digit of an input, then the pixels of the pool before
-    names = iter(n for n in net.seed_state_dict() if n.startswith(("conv", "fc")))
+    names = iter(n for n in net.seed_state_dict() if n.endswith(".weight") and not n.startswith("bn"))
     for item in model["layers"] + [{"fc": model["classes"]}]:
         if "pool" in item:
-            before = item["pool"] ** 2
+            before = 64 if item["pool"] == "global" else item["pool"] ** 2
         else:
             largest[next(names)], before = before, 1
     for name, value in net.seed_state_dict().items():
@@ -265,6 +327,7 @@ def compare(arch, work, threads, args):
     python += ["--reference", args.reference] if args.reference else []
     rust = [args.timer, work, f"models/{arch}.toml", args.cache / f"{arch}.safetensors"]
     rust += [f"images:{args.cache / arch}.images.npz", "--limit", BATCH, "--threads", threads, "--runs", args.runs]
+    rust += ["--direct"] if ENCODING.get(arch) == "direct" else []
     found = {"pytorch": [], "crosspike": []}
     for i in range(args.rounds):
         print(f"\r{arch}, {work}, {threads} threads: round {i + 1} of {args.rounds}", end="", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ use super::laid::Laid;
 use super::pulses::{added, pooled, side_by_side};
 use crate::error::Result;
 use crate::network::Inputs;
-use crate::network::graph::{Graph, Node, Population, Work};
+use crate::network::graph::{Graph, Kept, Node, Population, Work};
 use crate::network::pulses::Pulses;
 
 /// What a node sends of some images.
@@ -70,8 +70,7 @@ pub trait Walker<'a> {
 pub struct Signals<'a> {
     pulses: Vec<Option<Signal<'a>>>,
     currents: Vec<Option<Currents>>,
-    /// The last node that reads each one's pulses, and that takes its currents.
-    last: Arc<[Vec<usize>; 2]>,
+    kept: Arc<Kept>,
 }
 
 /// Takes what the first nodes sent through some further ones.
@@ -178,8 +177,7 @@ impl<'a> Signals<'a> {
     pub fn of(graph: &Graph, input: Signal<'a>) -> Self {
         let mut pulses = vec![None; graph.nodes.len()];
         pulses[0] = Some(input);
-        let last = Arc::new([graph.last_readers(), graph.last_borrowers()]);
-        Signals { pulses, currents: vec![None; graph.nodes.len()], last }
+        Signals { pulses, currents: vec![None; graph.nodes.len()], kept: graph.kept.clone() }
     }
 
     /// What a node sent.
@@ -208,7 +206,7 @@ impl<'a> Signals<'a> {
 
     /// Lets go of what no node from `next` on reads.
     fn let_go(&mut self, next: usize) {
-        let [readers, borrowers] = &*self.last;
+        let Kept { pulses: readers, currents: borrowers } = &*self.kept;
         self.pulses.iter_mut().zip(readers).take(next).for_each(|(pulses, last)| _ = pulses.take_if(|_| *last < next));
         self.currents.iter_mut().zip(borrowers).for_each(|(currents, last)| _ = currents.take_if(|_| *last < next));
     }
@@ -278,7 +276,7 @@ impl<'a> Signals<'a> {
     pub fn of_batch(images: Vec<Signals<'a>>, input: Signal<'a>) -> Self {
         let mut images = images.into_iter();
         let first = images.next().expect("a batch has an image");
-        let last = first.last;
+        let kept = first.kept;
         let mut nodes: Vec<Vec<Option<Signal>>> = first.pulses.into_iter().map(|signal| vec![signal]).collect();
         let mut currents: Vec<Vec<Option<Currents>>> =
             first.currents.into_iter().map(|current| vec![current]).collect();
@@ -293,7 +291,7 @@ impl<'a> Signals<'a> {
         Signals {
             pulses: nodes.into_iter().map(|signals| joined_images(signals, &input)).collect(),
             currents: currents.into_iter().map(join).collect(),
-            last,
+            kept,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! step before, and all nodes between run step by step with it ([`Graph::cycles`]).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::layer::Layer;
 use super::pool::Pooling;
@@ -22,6 +23,17 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The nodes that run step by step, each range because a layer leads back in it.
     pub cycles: Vec<Range<usize>>,
+    /// Until which node what each one sends is kept, and its current.
+    pub kept: Arc<Kept>,
+}
+
+/// Until which node something of each node is kept: the node itself where nobody takes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// The last node that reads what it sends; beyond all nodes where that is the readout.
+    pub pulses: Vec<usize>,
+    /// The last node that takes the current of its neurons.
+    pub currents: Vec<usize>,
 }
 
 /// What sends pulses.
@@ -105,6 +117,13 @@ impl Node {
 }
 
 impl Graph {
+    /// A graph of these parts.
+    pub(super) fn new(layers: Vec<Layer>, nodes: Vec<Node>, cycles: Vec<Range<usize>>) -> Self {
+        let mut graph = Graph { layers, nodes, cycles, kept: Arc::default() };
+        graph.kept = Arc::new(Kept { pulses: graph.last_readers(), currents: graph.last_borrowers() });
+        graph
+    }
+
     /// The readout's number among the layers.
     pub fn readout(&self) -> usize {
         self.layers.len() - 1
@@ -123,8 +142,7 @@ impl Graph {
         }
     }
 
-    /// The last node that reads what each one sends; beyond all nodes where that is the readout, and the node itself where nobody does.
-    pub fn last_readers(&self) -> Vec<usize> {
+    fn last_readers(&self) -> Vec<usize> {
         let mut last: Vec<usize> = (0..self.nodes.len()).collect();
         for node in 0..self.nodes.len() {
             self.reads(node).into_iter().for_each(|from| last[from] = node);
@@ -139,8 +157,7 @@ impl Graph {
         last
     }
 
-    /// The last node that takes the current of each one's neurons; the node itself where nobody does.
-    pub fn last_borrowers(&self) -> Vec<usize> {
+    fn last_borrowers(&self) -> Vec<usize> {
         let mut last: Vec<usize> = (0..self.nodes.len()).collect();
         for (n, node) in self.nodes.iter().enumerate() {
             node.population().iter().for_each(|population| population.currents.iter().for_each(|from| last[*from] = n));

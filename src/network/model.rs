@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(population(3).layers, [2, 3, 4]);
         assert_eq!((graph.cycles.len(), graph.cycles[0].clone()), (1, 2..4));
         assert_eq!((graph.by_image(), graph.readout(), graph.layers[7].from), (2, 7, 5));
-        assert_eq!(graph.last_readers(), [1, 3, 3, 4, 5, 6]);
+        assert_eq!(graph.kept.pulses, [1, 3, 3, 4, 5, 6]);
         assert!(!graph.is_chain() && model("[{conv=8}, {pool=2}, {fc=4}]").unwrap().graph().is_chain());
     }
 }

@@ -539,7 +539,7 @@ impl<'a> Resolving<'a> {
         self.check_read()?;
         let mut layers: Vec<Layer> = self.layers.into_iter().flatten().flatten().collect();
         layers.push(readout);
-        Ok(Graph { layers, nodes: self.nodes, cycles: united(self.cycles) })
+        Ok(Graph::new(layers, self.nodes, united(self.cycles)))
     }
 
     /// An error where nobody reads what an entry sends, and its current joins none.
