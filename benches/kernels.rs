@@ -59,6 +59,7 @@ impl Shaped {
             from: 1,
             delayed: false,
             leads: true,
+            groups: 1,
             window: Window::same(3),
             one_dimensional: false,
             neuron: Neuron::default(),

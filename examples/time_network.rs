@@ -91,8 +91,7 @@ fn batch(args: &Args) -> Result<Value> {
     let network = Network::read(&model, &args.checkpoint)?.network;
     let encoding = if args.direct { Encoding::Direct } else { Encoding::Poisson };
     let (images, labels) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None)?;
-    let inputs =
-        |run: u64| Inputs::new(Encoder::new(encoding, model.input, 1, run), images.clone(), model.steps);
+    let inputs = |run: u64| Inputs::new(Encoder::new(encoding, model.input, 1, run), images.clone(), model.steps);
     let profile = Profile::ideal(&[])?;
     let plan = ChipPlan::new(&profile, &model, encoding)?;
     let setting = Setting::of(&plan);

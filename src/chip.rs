@@ -123,7 +123,7 @@ impl Chip {
 
     fn programmed(blueprint: &Blueprint, plan: &ChipPlan, draw: Option<Draw>) -> Result<Chip> {
         let calibration = blueprint.calibration.as_ref();
-        let ChipPlan { layers, profile, code, .. } = plan;
+        let ChipPlan { layers, graph, profile, code, .. } = plan;
         let arrays = (0..layers.len()).map(|index| blueprint.arrays(index, draw));
         let mut arrays = arrays.collect::<Result<Vec<Arrays>>>()?;
         if let Some(budget) = profile.sram.budget_bytes {
@@ -136,6 +136,8 @@ impl Chip {
             let reading = Reading { converters, draw, steps: blueprint.steps() };
             let sram_elements = arrays.sram_elements();
             let arrays = Programmed::new(&plan.site, &arrays, reading)?;
+            let layer = &graph.layers[i];
+            let arrays = if layer.groups > 1 { arrays.spread(&|weights| layer.spread(weights)) } else { arrays };
             let state = &blueprint.network.layers[i];
             let (gain, offset) = match plan.kind != LayerKind::Readout {
                 true => {
@@ -300,7 +302,7 @@ impl<'a> Blueprint<'a> {
             (None, None, SramInit::Residual) => None,
             (None, None, SramInit::Zeros) => all(vec![0.0; state.rram.len()]),
             (None, None, SramInit::Xavier) => {
-                all(xavier(&self.plan.layers[index], self.seed, Stream::SramInit, index as u64))
+                all(xavier(&self.plan.graph.layers[index], self.seed, Stream::SramInit, index as u64))
             }
             (None, None, SramInit::Rram | SramInit::Checkpoint(_)) => all(state.rram.clone()),
         }

@@ -104,6 +104,8 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("model.classes", ["5", "6"]),
     ("model.norm", ["bntt", "none"]),
     ("model.readout.bias", ["false", "true"]),
+    ("model.readout.kind", ["mean", "count"]),
+    ("model.readout.neuron", ["{ leak = 0.5 }", "{ leak = 0.9 }"]),
 ];
 /// Keys that say what something is and change no number, and the shape of the input, which is that of the data.
 const NAMES: &[&str] = &[
@@ -233,6 +235,7 @@ const BASES: &[&[&str]] = &[
         "model.neuron.leak=0.5",
         "rram.layers=all",
     ],
+    &["model.steps=3", "model.readout.kind=last"],
     &["model.layers=[{conv=4, norm=\"batch\"}, {fc=8, norm=\"none\"}]"],
 ];
 const MODEL: &str = "name = \"m\"\nsteps = 2\nclasses = 5\ninput = { channels = 2, height = 12, width = 12 }\n\

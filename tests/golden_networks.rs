@@ -61,11 +61,24 @@ impl Case {
         npz.by_name::<OwnedRepr<f32>, IxDyn>(name).unwrap_or_else(|e| panic!("{}, {name}: {e}", self.name))
     }
 
+    /// Whether it has a gradient: a first spike's step has none.
+    fn is_trained(&self) -> bool {
+        self.folder.join("gradients.safetensors").exists()
+    }
+
+    /// A recipe with the loss that the network is trained by.
+    fn recipe(&self, recipe: &Recipe) -> Recipe {
+        let Ok(text) = fs::read_to_string(self.folder.join("train.json")) else { return recipe.clone() };
+        let own: Recipe = serde_json::from_str(&text).unwrap();
+        let Recipe { loss, rates, rate_penalty, .. } = own;
+        Recipe { loss, rates, rate_penalty, ..recipe.clone() }
+    }
+
     /// Takes so many steps by a recipe; gives the network and the first pass.
     fn train(&self, recipe: &Recipe, steps: usize) -> (Network, PassOutcome) {
         let plan = ChipPlan::new(&Profile::ideal(&[]).unwrap(), &self.model, self.inputs.encoder.code).unwrap();
-        let Recipe { surrogate, label_smoothing, .. } = *recipe;
-        let setting = Setting { surrogate, label_smoothing, ..Setting::of(&plan) };
+        let recipe = &self.recipe(recipe);
+        let setting = Setting::by(recipe, &plan);
         let mut network = self.network.clone();
         let (mut optimiser, mut first) = (Optimiser::new(recipe, &network), None);
         for _ in 0..steps {
@@ -132,7 +145,7 @@ fn named(network: &Network, outcome: PassOutcome) -> Network {
 fn gradients_are_the_golden_ones() {
     use SurrogateKind::*;
     let mut others = 0;
-    for case in cases() {
+    for case in cases().into_iter().filter(Case::is_trained) {
         // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it.
         let tolerance = |largest| 1e-4 * largest + 1e-9;
         let (_, outcome) = case.train(&Recipe::default(), 1);
@@ -162,7 +175,7 @@ fn tensors_after_two_steps_are_the_golden_ones() {
         ..Recipe::default()
     };
     let mut adapted = 0;
-    for case in cases() {
+    for case in cases().into_iter().filter(Case::is_trained) {
         case.assert_same(&case.train(&Recipe::default(), 2).0, "after_sgd.safetensors", |_| 1e-5);
         if case.folder.join("after_adamw.safetensors").exists() {
             case.assert_same(&case.train(&adamw, 2).0, "after_adamw.safetensors", |_| 1e-5);
@@ -181,12 +194,14 @@ fn training_and_inference_are_the_same_on_any_number_of_threads() {
         learning_rate: 0.01,
         ..Recipe::default()
     };
-    for case in cases() {
+    for case in cases().into_iter().filter(Case::is_trained) {
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let (network, first) = case.train(&adamw, 2);
-                let profile = Profile::ideal(&["rram.weight_bits=4".into(), "adc.bits=6".into()]).unwrap();
+                // Converters of groups are not modelled.
+                let bits = if case.name == "depthwise" { 0 } else { 6 };
+                let profile = Profile::ideal(&["rram.weight_bits=4".into(), format!("adc.bits={bits}")]).unwrap();
                 let blueprint = Blueprint::new(&profile, &case.model, &network, case.inputs.encoder.code, 1).unwrap();
                 let chips = [Chip::program(&blueprint, 0).unwrap()];
                 let outcome = CpuEngine::default().load(&chips).unwrap().run(&case.inputs).unwrap().remove(0);

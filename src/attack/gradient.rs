@@ -21,7 +21,7 @@ use crate::plan::LayerPlan;
 use crate::train::graph::{Forward, Layers};
 use crate::train::layer::LayerPass;
 use crate::train::operands::Operands;
-use crate::train::pass::{Loss, Readout};
+use crate::train::readout::{Loss, LossKind, ReadoutPass};
 use crate::train::surrogate::Surrogate;
 
 /// A chip as an attacker sees it who knows everything of it.
@@ -57,6 +57,7 @@ impl<'a> WhiteBox<'a> {
     /// Makes a chip's matrices ready for products in both directions.
     pub fn new(chip: &'a Chip) -> Result<Self> {
         check_encoding(chip.code.encoding)?;
+        LossKind::Logits.check(chip.graph.reading)?;
         let operands = |layer: &ProgrammedLayer| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, true);
         Ok(WhiteBox { chip, operands: chip.layers.iter().map(operands).collect() })
     }
@@ -80,12 +81,14 @@ impl<'a> WhiteBox<'a> {
         let last = layers.len() - 1;
         walk(&mut forward, graph, 1..graph.nodes.len(), &mut signals)?;
         let signal = signals.at(graph.layers[last].from);
-        let loss = Loss { labels, divisor: 1.0, smoothing: 0.0 };
+        let (kind, surrogate) = (LossKind::Logits, Surrogate::default());
+        let loss = Loss { labels, divisor: 1.0, kind, smoothing: 0.0, rates: [1.0, 0.0], surrogate };
         let bias = Some(&layers[last].offset[..]).filter(|bias| !bias.is_empty());
-        let readout = Readout::run(&layers[last].plan, &self.operands[last], bias, &signal, *steps, &loss);
+        let of_readout = (&*layers[last].plan, graph.reading);
+        let readout = ReadoutPass::run(of_readout, &self.operands[last], bias, &signal, *steps, &loss);
         let gradient = readout.backward_to_inputs();
-        let gradient =
-            forward.back(gradient, Surrogate::default(), &|_| None, |_, layer, values| layer.backward_folded(values));
+        let gradient = forward
+            .back(gradient, (Surrogate::default(), 0.0), &|_| None, |_, layer, values| layer.backward_folded(values));
         let values = gradient.iter().enumerate().flat_map(|(b, pulses)| self.through_encoder(inputs, b, pulses));
         Ok(InputGradient { loss: readout.loss, values: values.collect(), logits: readout.logits })
     }

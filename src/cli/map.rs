@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
     let layers = plan.maps();
     let tiles: usize = layers.iter().map(|l| l.tiles).sum();
-    let weights: usize = layers.iter().map(|l| l.rows * l.columns).sum();
+    let weights: usize = layers.iter().map(|l| l.rows * l.columns / l.groups).sum();
     let areas: Vec<_> = plan.sites().zip(&layers).map(|(site, map)| area(&profile, site, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
     let origin = origin("map", json!({ "model": model, "profile": profile }));

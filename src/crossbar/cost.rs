@@ -77,10 +77,10 @@ impl Events {
             return Events::default();
         }
         let pixels = site.pixels as f64;
-        let lines = (map.columns * map.lines_per_column + map.unit_lines) as f64;
+        let lines = (map.columns / map.groups * map.lines_per_column + map.unit_lines) as f64;
         let passes = steps * pixels * f64::from(drives_a_step(site));
         let converted = (map.columns * map.slices + map.unit_lines) as f64;
-        let products = drives * elements as f64 / site.rows as f64;
+        let products = drives * elements as f64 / (site.rows * site.groups) as f64;
         Events {
             word_lines: drives * map.column_splits as f64,
             cell_reads: drives * lines,

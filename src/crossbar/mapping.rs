@@ -22,6 +22,9 @@ pub struct LayerMap {
     pub rows: usize,
     /// Columns of its matrix.
     pub columns: usize,
+    /// Groups of columns, each with rows of its own.
+    #[serde(skip_serializing_if = "is_one")]
+    pub groups: usize,
     /// Bit lines that a column takes: a pair's two, times the slices.
     pub lines_per_column: usize,
     /// Conversions of a column, each of its slices'.
@@ -48,19 +51,25 @@ pub struct LayerMap {
     pub sram_bytes: usize,
 }
 
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
+}
+
 /// The floor plan of a layer's matrix.
 pub fn map(site: &Site) -> LayerMap {
-    let Site { rows, columns, place, rram, adc, wires, .. } = site;
-    let (rows, columns) = (*rows, *columns);
+    let Site { rows, columns, groups, place, rram, adc, wires, .. } = site;
+    let (rows, columns, groups) = (*rows, *columns, *groups);
     let Tile { rows: tile_rows, cols: tile_cols, .. } = site.tile;
     let on_rram = usize::from(site.is_on_rram());
     let row_splits = site.partitions() * on_rram;
     let (lines_per_column, units) = bit_lines(rram);
     let slices = slices(rram);
     let per_tile = site.on_tiles();
-    let column_splits = per_tile.tiles(columns) * on_rram;
-    let tiles = row_splits * column_splits;
-    let lines = columns * lines_per_column + units * column_splits;
+    let column_splits = per_tile.tiles(columns / groups) * on_rram;
+    // Groups stand on the diagonals of tiles, as many as their rows and columns leave room for.
+    let on_diagonal = (tile_rows / rows).min(per_tile.per_tile / (columns / groups).max(1)).max(1);
+    let tiles = row_splits * column_splits * groups.div_ceil(on_diagonal);
+    let lines = columns * lines_per_column + units * column_splits * groups.div_ceil(on_diagonal);
     let converters = |tile: usize| {
         let held = per_tile.per_tile.min(columns - tile * per_tile.per_tile);
         slices * held.div_ceil(adc.columns_shared) + units
@@ -71,8 +80,9 @@ pub fn map(site: &Site) -> LayerMap {
     LayerMap {
         layer: site.name.clone(),
         place: *place,
-        rows,
+        rows: rows * groups,
         columns,
+        groups,
         lines_per_column: lines_per_column * on_rram,
         slices: slices * on_rram,
         unit_lines: units * column_splits,

@@ -66,6 +66,18 @@ impl Programmed {
         Ok(Programmed::Reads { mean: Box::new(mean), steps: (0..reading.steps).map(step).collect::<Result<_>>()? })
     }
 
+    /// The same with each folded matrix as another.
+    pub fn spread(self, spread: &impl Fn(&[f32]) -> Vec<f32>) -> Self {
+        match self {
+            Programmed::Folded { weights, grid } => Programmed::Folded { weights: spread(&weights), grid },
+            Programmed::Reads { mean, steps } => Programmed::Reads {
+                mean: Box::new(mean.spread(spread)),
+                steps: steps.into_iter().map(|step| step.spread(spread)).collect(),
+            },
+            converted => converted,
+        }
+    }
+
     /// The effective matrix `[columns, rows]`: what gradients go through.
     pub fn effective(&self) -> Cow<'_, [f32]> {
         match self {

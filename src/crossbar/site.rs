@@ -24,10 +24,12 @@ pub struct Site {
     pub name: String,
     /// The layer's number: a cell's draws are keyed by it.
     pub index: u32,
-    /// Rows of the matrix: word lines.
+    /// Rows of the matrix that a column meets: word lines of a group.
     pub rows: usize,
     /// Columns of the matrix: logical bit lines, one an output channel.
     pub columns: usize,
+    /// Groups of columns, each with rows of its own.
+    pub groups: usize,
     /// Output pixels: passes over the tiles that a step takes.
     pub pixels: usize,
     /// Whether neurons stand behind the columns.

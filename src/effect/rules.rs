@@ -330,4 +330,6 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         )
     }),
     ("model.readout.bias", always),
+    ("model.readout.kind", always),
+    ("model.readout.neuron", always),
 ];

@@ -131,10 +131,8 @@ impl<'a> Run<'a> {
         let images = self.events.len();
         let (given, classes) = (laid.maps() / images, self.ready.layers[l].plan.columns());
         for (b, c) in (0..images).flat_map(|b| (0..classes).map(move |c| (b, c))) {
-            let mut sum = 0.0;
             for t in 0..steps {
-                sum += sums[((c / LANES * images + b) * given + t.min(given - 1)) * LANES + c % LANES];
-                logits.put(t, b, c, sum);
+                logits.put(t, b, c, sums[((c / LANES * images + b) * given + t.min(given - 1)) * LANES + c % LANES]);
             }
         }
     }
@@ -164,9 +162,4 @@ impl<'a> Walker<'a> for Run<'_> {
     fn sizes(&self) -> (usize, usize) {
         (self.events.len(), self.ready.chip.steps)
     }
-}
-
-/// `(1/T)·Σ_t W·s_t` from the sum over T steps counted in pulses of `unit`.
-pub(crate) fn mean_readout(sum: f32, unit: f32, steps: usize) -> f32 {
-    sum * unit / steps as f32
 }

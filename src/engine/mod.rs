@@ -9,12 +9,12 @@ pub mod gpu;
 pub(crate) mod needs;
 pub mod price;
 
-use cpu::mean_readout;
 use ndarray::{Array2, Array3, Axis};
 
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::error::{Error, Result};
 use crate::network::Inputs;
+use crate::network::readout::{Reader, Reading};
 
 /// What a batch did on a chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,28 +139,48 @@ impl Keep {
     }
 }
 
-/// The logits of some images while their readout is integrated.
+/// The logits of some images while their readout is read.
 struct Logits<'a> {
     /// `[kept steps, images, classes]`.
     kept: Array3<f32>,
     steps: usize,
     readout: &'a ProgrammedLayer,
+    reader: Reader,
+    /// `[images, classes]`.
+    readings: Vec<Reading>,
 }
 
 impl<'a> Logits<'a> {
     /// None yet, of so many images on a chip.
     fn new(keep: Keep, chip: &'a Chip, images: usize) -> Self {
         let readout = chip.layers.last().expect("a chip has a readout");
-        let kept = Array3::zeros((keep.of(chip.steps), images, readout.plan.columns()));
-        Logits { kept, steps: chip.steps, readout }
+        let classes = readout.plan.columns();
+        let reader = Reader::new(chip.graph.reading, &readout.plan, readout.plan.input_unit, chip.steps);
+        Logits {
+            kept: Array3::zeros((keep.of(chip.steps), images, classes)),
+            steps: chip.steps,
+            readout,
+            reader,
+            readings: vec![Reading::default(); images * classes],
+        }
     }
 
-    /// Takes the readout's sum over the first `t + 1` steps: divided by their number, with the bias, it is a logit, where step `t` is
-    /// kept.
+    /// Takes the readout's sum of step `t`, the steps in their order.
     fn put(&mut self, t: usize, image: usize, class: usize, sum: f32) {
+        let reading = &mut self.readings[image * self.readout.plan.columns() + class];
+        let logit = self.reader.take(reading, t, sum, self.readout.offset.get(class).copied());
+        self.keep(t, image, class, logit);
+    }
+
+    /// Takes the readout's sum over the first `t + 1` steps, of which the mean is the logit.
+    fn put_total(&mut self, t: usize, image: usize, class: usize, total: f32) {
+        let logit = self.reader.mean(t, total, self.readout.offset.get(class).copied());
+        self.keep(t, image, class, logit);
+    }
+
+    fn keep(&mut self, t: usize, image: usize, class: usize, logit: f32) {
         if let Some(place) = (t + self.kept.len_of(Axis(0))).checked_sub(self.steps) {
-            let mean = mean_readout(sum, self.readout.plan.input_unit, t + 1);
-            self.kept[(place, image, class)] = self.readout.offset.get(class).map_or(mean, |bias| mean + bias);
+            self.kept[(place, image, class)] = logit;
         }
     }
 

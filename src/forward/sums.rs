@@ -456,6 +456,7 @@ mod tests {
                 from: 1,
                 delayed: false,
                 leads: true,
+                groups: 1,
                 window,
                 one_dimensional: false,
                 neuron: Neuron::default(),

@@ -21,7 +21,7 @@ pub(super) struct Convolution {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "expected a number of channels, or a table with `channels`, `kernel`, `stride`, `padding`, `dilation`"
+    expecting = "expected a number of channels, or a table with `channels`, `kernel`, `stride`, `padding`, `dilation`, `groups`, `bias`"
 )]
 enum Written {
     Channels(usize),
@@ -47,6 +47,9 @@ struct Table {
     /// Pixels from one position of the window to the next.
     #[serde(default = "one")]
     dilation: Pair,
+    /// Groups of channels, each of which meets its own inputs alone; as many as input channels: depthwise.
+    #[serde(default = "no_groups", skip_serializing_if = "is_one")]
+    groups: usize,
     /// Whether it has a bias, added digitally.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     bias: bool,
@@ -69,6 +72,14 @@ impl Pair {
             Pair::Each(pair) => pair,
         }
     }
+}
+
+fn no_groups() -> usize {
+    1
+}
+
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
 }
 
 fn one() -> Pair {
@@ -100,6 +111,17 @@ impl Convolution {
         self.table.is_some_and(|table| table.bias)
     }
 
+    /// Its groups of channels; an error unless they divide those of a map and its own.
+    pub fn groups(&self, map: Shape) -> Result<usize, (&'static str, String)> {
+        let groups = self.table.map_or(1, |table| table.groups);
+        if groups == 0 || !map.channels.is_multiple_of(groups) || !self.channels.is_multiple_of(groups) {
+            let message =
+                format!("{groups}, expected a divisor of {} input and {} output channels", map.channels, self.channels);
+            return Err((".groups", message));
+        }
+        Ok(groups)
+    }
+
     /// The window that moves over a map, of one row where it has columns alone. An error is of a key behind the convolution's.
     pub fn window(&self, one_dimensional: bool, map: Shape) -> Result<Window, (&'static str, String)> {
         let table = self.table.unwrap_or(Table {
@@ -108,6 +130,7 @@ impl Convolution {
             stride: one(),
             padding: None,
             dilation: one(),
+            groups: 1,
             bias: false,
         });
         if one_dimensional && map.height != 1 {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::layer::Layer;
 use super::pool::Pooling;
 use super::pulses::Pulses;
+use super::readout::ReadoutKind;
 use crate::numeric::Shape;
 
 /// A network's nodes and layers.
@@ -23,6 +24,8 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// The nodes that run step by step, each range because a layer leads back in it.
     pub cycles: Vec<Range<usize>>,
+    /// How the readout is read.
+    pub reading: ReadoutKind,
     /// Until which node what each one sends is kept, and its current.
     pub kept: Arc<Kept>,
 }
@@ -118,8 +121,8 @@ impl Node {
 
 impl Graph {
     /// A graph of these parts.
-    pub(super) fn new(layers: Vec<Layer>, nodes: Vec<Node>, cycles: Vec<Range<usize>>) -> Self {
-        let mut graph = Graph { layers, nodes, cycles, kept: Arc::default() };
+    pub(super) fn new(layers: Vec<Layer>, nodes: Vec<Node>, cycles: Vec<Range<usize>>, reading: ReadoutKind) -> Self {
+        let mut graph = Graph { layers, nodes, cycles, reading, kept: Arc::default() };
         graph.kept = Arc::new(Kept { pulses: graph.last_readers(), currents: graph.last_borrowers() });
         graph
     }

@@ -36,6 +36,8 @@ pub struct Layer {
     pub delayed: bool,
     /// Whether it leads neurons; else its sums join those of another layer, or are the readout's.
     pub leads: bool,
+    /// Groups of channels, each of which meets its own inputs alone.
+    pub groups: usize,
     /// How a convolution's window moves over it.
     pub window: Window,
     /// Whether the window has columns alone: then its weights have no rows.
@@ -83,9 +85,35 @@ impl Layer {
         }
     }
 
-    /// Rows of the crossbar matrix: word lines.
+    /// Rows of the crossbar matrix: the word lines that a column meets.
     pub fn rows(&self) -> usize {
-        self.unrolling().rows()
+        self.unrolling().rows() / self.groups
+    }
+
+    /// The same layer with a matrix of all channels, whose weights between groups are 0.
+    pub fn ungrouped(&self) -> Layer {
+        Layer { groups: 1, ..self.clone() }
+    }
+
+    /// Weights `[columns, rows]` of its groups as those of [`Layer::ungrouped`].
+    pub fn spread(&self, weights: &[f32]) -> Vec<f32> {
+        let (own, all) = (self.rows(), self.unrolling().rows());
+        let mut out = vec![0.0; self.columns() * all];
+        for (column, weights) in weights.chunks(own).enumerate() {
+            let group = column * self.groups / self.columns();
+            out[column * all + group * own..][..own].copy_from_slice(weights);
+        }
+        out
+    }
+
+    /// Values of [`Layer::ungrouped`] as those of its groups.
+    pub fn gathered(&self, all: Vec<f32>) -> Vec<f32> {
+        if self.groups == 1 {
+            return all;
+        }
+        let (own, row) = (self.rows(), self.unrolling().rows());
+        let group = |column: usize| column * self.groups / self.columns();
+        all.chunks(row).enumerate().flat_map(|(column, row)| &row[group(column) * own..][..own]).copied().collect()
     }
 
     /// Columns of the crossbar matrix: one logical bit line per output channel.
@@ -120,7 +148,7 @@ impl Layer {
         match self.kind {
             LayerKind::Conv => {
                 let kernel = &self.window.kernel[usize::from(self.one_dimensional)..];
-                [&[self.output.channels, self.input.channels], kernel].concat()
+                [&[self.output.channels, self.input.channels / self.groups], kernel].concat()
             }
             _ => vec![self.output.channels, self.input.len()],
         }

@@ -22,6 +22,7 @@ pub mod names;
 pub mod neuron;
 pub mod pool;
 pub mod pulses;
+pub mod readout;
 mod resolve;
 pub mod weights;
 

@@ -9,9 +9,10 @@ use super::graph::Graph;
 use super::item::Item;
 use super::layer::{Layer, NormKind};
 use super::neuron::{Neuron, is_default};
+use super::readout::{Readout, ReadoutKind};
 use super::resolve::{Frame, resolve};
 use crate::config::Document;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::numeric::Shape;
 
 /// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
@@ -38,14 +39,6 @@ pub struct Model {
     /// Each an operator, in order: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, `pool`, or `concat`. It takes what the one
     /// before it sends, or the one that `from` names; the readout takes what the last one sends.
     layers: Vec<Item>,
-}
-
-/// The readout: a fully connected layer to the classes, whose mean over the steps is the logits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Readout {
-    /// Whether it has a bias, added digitally.
-    pub bias: bool,
 }
 
 impl Model {
@@ -77,6 +70,15 @@ impl Model {
         if let Some((key, message)) = model.neuron.fault() {
             return refuse(&format!("neuron.{key}"), message);
         }
+        if let Some((key, message)) = model.readout.neuron_in(model.neuron).fault() {
+            return refuse(&format!("readout.neuron.{key}"), message);
+        }
+        if model.readout.kind == ReadoutKind::Mean && model.readout.has_neuron() {
+            return refuse(
+                "readout.neuron",
+                "the mean of sums has no neurons; expected another `kind` beside it".into(),
+            );
+        }
         match resolve(&model.frame(), &model.layers) {
             Ok(_) => Ok(model),
             Err((key, message)) => refuse(&key, message),
@@ -89,7 +91,10 @@ impl Model {
             let own = serde_json::to_value(item.neuron).unwrap_or_default();
             item.has_neurons() && own.get(key).is_none()
         };
-        self.layers.iter().filter(takes).any(|item| is(&item.neuron_in(self.neuron)))
+        let own = serde_json::to_value(self.readout).unwrap_or_default();
+        let read = self.readout.kind != ReadoutKind::Mean && own["neuron"].get(key).is_none();
+        read && is(&self.readout.neuron_in(self.neuron))
+            || self.layers.iter().filter(takes).any(|item| is(&item.neuron_in(self.neuron)))
     }
 
     /// Whether any layer takes the norm of those that do not say otherwise.
@@ -103,9 +108,14 @@ impl Model {
         self.layers().into_iter().map(|layer| (layer.name.clone(), neurons(&layer))).collect()
     }
 
+    /// The graph of its layers; an error of a model that was not read from a file and cannot be.
+    pub fn try_graph(&self) -> Result<Graph> {
+        resolve(&self.frame(), &self.layers).map_err(|(key, message)| Error::Mismatch(format!("{key}: {message}")))
+    }
+
     /// The graph of its layers.
     pub fn graph(&self) -> Graph {
-        resolve(&self.frame(), &self.layers).expect("a model's graph is resolved as the model is read")
+        self.try_graph().expect("a model's graph is resolved as the model is read")
     }
 
     /// The layers of weights in order; the last is the readout.
@@ -116,7 +126,7 @@ impl Model {
     /// What holds for all of it.
     fn frame(&self) -> Frame {
         let Model { steps, classes, input, neuron, norm, readout, .. } = *self;
-        Frame { steps, classes, input, neuron, norm, readout_bias: readout.bias }
+        Frame { steps, classes, input, neuron, norm, readout }
     }
 }
 
@@ -157,7 +167,9 @@ mod tests {
             "[{conv={channels=8, kernel=5, padding=5}}]",
             "[{conv={channels=8, kernel=14, padding=0}}]",
             "[{conv={channels=8, stride=0}}]",
-            "[{conv={channels=8, groups=2}}]",
+            "[{conv={channels=8, groups=3}}]",
+            "[{conv={channels=9, groups=2}}]",
+            "[{conv={channels=8, groups=0}}]",
             "[{conv=8, fc=8}]",
             "[{norm=\"batch\"}]",
             "[{conv=8}, {pool=2, norm=\"none\"}]",

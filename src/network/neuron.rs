@@ -180,7 +180,7 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// A layer's own constants: those that are absent are the model's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct OwnNeuron {
+pub struct OwnNeuron {
     /// As in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<f32>,

@@ -9,6 +9,7 @@ use super::item::{Item, Names, Operator};
 use super::layer::{Layer, LayerKind, NormKind};
 use super::neuron::Neuron;
 use super::pool::Pooling;
+use super::readout::Readout;
 use crate::numeric::Shape;
 use crate::numeric::unrolling::Window;
 
@@ -36,8 +37,8 @@ pub(super) struct Frame {
     pub neuron: Neuron,
     /// The norm of entries that have none of their own.
     pub norm: NormKind,
-    /// Whether the readout has a bias.
-    pub readout_bias: bool,
+    /// The readout.
+    pub readout: Readout,
 }
 
 /// The graph of a model's entries.
@@ -351,6 +352,7 @@ impl<'a> Resolving<'a> {
             from: self.nodes.len(),
             delayed: true,
             leads: false,
+            groups: 1,
             input: layer.output,
             window,
             norm: NormKind::None,
@@ -372,6 +374,7 @@ impl<'a> Resolving<'a> {
             from,
             delayed: false,
             leads: true,
+            groups: 1,
             window: Window::same(1),
             one_dimensional: false,
             neuron: item.neuron_in(self.model.neuron),
@@ -404,14 +407,16 @@ impl<'a> Resolving<'a> {
                 let [height, columns] = window.output(map.height, map.width).unwrap_or_default();
                 let output = Shape { channels: width, height, width: columns };
                 let has_bias = convolution.bias();
-                Layer { kind: LayerKind::Conv, window, one_dimensional, has_bias, output, ..layer }
+                let groups = convolution.groups(map).map_err(|(key, message)| (format!(".{kind}{key}"), message))?;
+                Layer { kind: LayerKind::Conv, groups, window, one_dimensional, has_bias, output, ..layer }
             }
             Operator::Fc(Connection { bias, .. }) => {
                 Layer { has_bias: *bias, output: Shape { channels: width, height: 1, width: 1 }, ..layer }
             }
             Operator::Pool(_) | Operator::Concat(_) => layer,
         };
-        let weights = layer.rows().saturating_mul(width);
+        // Groups are spread over a matrix of all channels as they run.
+        let weights = layer.unrolling().rows().saturating_mul(width);
         if weights > LARGEST_LAYER {
             return fault("", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
         }
@@ -526,11 +531,12 @@ impl<'a> Resolving<'a> {
             from: self.last,
             delayed: false,
             leads: false,
+            groups: 1,
             window: Window::same(1),
             one_dimensional: false,
-            neuron: self.model.neuron,
+            neuron: self.model.readout.neuron_in(self.model.neuron),
             norm: NormKind::None,
-            has_bias: self.model.readout_bias,
+            has_bias: self.model.readout.bias,
             output: Shape { channels: self.model.classes, height: 1, width: 1 },
             pool: (1, 1),
             largest_pulse: node.largest,
@@ -539,7 +545,7 @@ impl<'a> Resolving<'a> {
         self.check_read()?;
         let mut layers: Vec<Layer> = self.layers.into_iter().flatten().flatten().collect();
         layers.push(readout);
-        Ok(Graph::new(layers, self.nodes, united(self.cycles)))
+        Ok(Graph::new(layers, self.nodes, united(self.cycles), self.model.readout.kind))
     }
 
     /// An error where nobody reads what an entry sends, and its current joins none.

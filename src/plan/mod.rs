@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
+use crate::network::readout::ReadoutKind;
 use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
 use crate::profile::{Layers, Profile};
@@ -29,7 +30,7 @@ pub struct ChipPlan {
 /// One layer on a chip's hardware. It is the network's layer, with what else is known of it here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerPlan {
-    /// The network's layer.
+    /// The network's layer, as it runs: groups are spread over a matrix of all channels.
     pub layer: Layer,
     /// Where its matrix stands, and on what.
     pub site: Site,
@@ -72,6 +73,34 @@ pub fn check_neurons(profile: &Profile, layers: &[Layer]) -> Result<()> {
     layers.iter().filter(|layer| layer.spikes()).try_for_each(check)
 }
 
+/// An error where a profile has effects on RRAM that are not modelled on the diagonal blocks of groups.
+pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
+    let grouped = layers.iter().filter(|layer| layer.groups > 1 && place(profile, layer) == Place::Rram);
+    for layer in grouped {
+        for (key, set) in [("adc.bits", profile.adc.bits > 0), ("wires", profile.wires.drop())] {
+            if set {
+                return Err(Error::Mismatch(format!(
+                    "{key}: converters and lines of grouped convolutions are not modelled, and `{}` has {} groups; expected ideal ones, or the \
+                     layer in digital logic ([layer.{}] layers = \"none\")",
+                    layer.name, layer.groups, layer.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An error where a profile's arithmetic does not hold the neurons of a readout.
+pub fn check_readout(profile: &Profile, graph: &Graph) -> Result<()> {
+    if graph.reading != ReadoutKind::Mean && profile.neuron.membrane_bits > 0 {
+        return Err(Error::Mismatch(format!(
+            "neuron.membrane_bits = {} holds no neurons of a readout; expected 0 (floats), or a model whose readout.kind is \"mean\"",
+            profile.neuron.membrane_bits
+        )));
+    }
+    Ok(())
+}
+
 impl ChipPlan {
     /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for the widest inputs
     /// that it can have.
@@ -79,10 +108,12 @@ impl ChipPlan {
     /// # Errors
     /// Where the profile has a section for a layer that the model lacks, or neurons that cannot fire.
     pub fn new(profile: &Profile, model: &Model, code: impl Into<InputCode>) -> Result<Self> {
-        let (code, graph) = (code.into(), Arc::new(model.graph()));
+        let (code, graph) = (code.into(), Arc::new(model.try_graph()?));
         let layers = &graph.layers;
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
+        check_groups(profile, layers)?;
         check_neurons(profile, layers)?;
+        check_readout(profile, &graph)?;
         let plan = |(index, layer): (usize, &Layer)| {
             Arc::new(LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code)))
         };
@@ -129,6 +160,7 @@ impl LayerPlan {
             index: index as u32,
             rows: layer.rows(),
             columns: layer.columns(),
+            groups: layer.groups,
             pixels: layer.output.height * layer.output.width,
             has_neurons: layer.spikes(),
             place: place(profile, &layer),
@@ -145,7 +177,7 @@ impl LayerPlan {
             source: if code.is_some() { Input::Encoded } else { Input::Pulses },
             input_unit,
             site,
-            layer,
+            layer: layer.ungrouped(),
         }
     }
 }

@@ -28,12 +28,12 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
     let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).ok()?;
     let maps = plan.maps();
     let (tiles, widest) =
-        (maps.iter().map(|map| map.tiles).sum::<usize>(), maps.iter().map(|map| map.column_splits).max()?);
+        (maps.iter().map(|map| map.tiles).sum::<usize>(), maps.iter().map(|map| splits(map)[1]).max()?);
     if tiles == 0 || tiles > MANY {
         return None;
     }
     let size = ((WIDTH - LEFT - 20.0) / widest as f64).min(4000.0 / tiles as f64).clamp(TILE[1], TILE[0]);
-    let heights: Vec<f64> = maps.iter().map(|map| (map.row_splits as f64 * size + 12.0).max(42.0)).collect();
+    let heights: Vec<f64> = maps.iter().map(|map| (splits(map)[0] as f64 * size + 12.0).max(42.0)).collect();
     let description = format!(
         "{tiles} tiles of {} word lines by {} bit lines in {} layers",
         profile.tile.rows,
@@ -47,8 +47,8 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
             let [head, below] = words(&profile, site, map);
             svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
             svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
-            let across = |row| (0..map.column_splits).map(move |column| (row, column));
-            for (row, column) in (0..map.row_splits).flat_map(across) {
+            let [rows, columns] = splits(map);
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
                 let at = [LEFT + column as f64 * size, top + row as f64 * size];
                 svg.tile(at, size - (size * 0.15).min(1.5), used(site, map, row, column));
             }
@@ -58,6 +58,12 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
     };
     let caption = "Floor plan: tiles of each layer, the stronger the colour the more of their cells are in use.";
     Some(Figure::of("floor", draw, caption))
+}
+
+/// Rows and columns of tiles; those of groups stand side by side, as many as a square has.
+fn splits(map: &LayerMap) -> [usize; 2] {
+    let columns = map.tiles.isqrt().max(1);
+    if map.groups > 1 { [map.tiles.div_ceil(columns), columns] } else { [map.row_splits, map.column_splits] }
 }
 
 /// What is said of a layer.
@@ -74,11 +80,21 @@ fn words(profile: &Profile, site: &Site, map: &LayerMap) -> [String; 2] {
         below += &format!(", {:.2} mm²", um2 * 1e-6);
     }
     let tiles = format!("{} x {} tiles", map.row_splits, map.column_splits);
+    if map.groups > 1 {
+        let own =
+            format!("{}: {} groups of {} x {} weights", map.layer, map.groups, site.rows, site.columns / site.groups);
+        return [format!("{own}, {} tiles", map.tiles), below];
+    }
     [format!("{}: {} x {} weights, {tiles}", map.layer, map.rows, map.columns), below]
 }
 
 /// The share of a tile's cells that are in use.
 fn used(site: &Site, map: &LayerMap, row: usize, column: usize) -> f64 {
+    if map.groups > 1 {
+        // The last tiles of a square that is not filled are none.
+        let is_there = row * splits(map)[1] + column < map.tiles;
+        return if is_there { map.utilisation.unwrap_or(0.0) } else { 0.0 };
+    }
     let part = |whole: usize, size: usize, at: usize| (whole - at * size).min(size) as f64 / size as f64;
     let (per_tile, tile) = (site.on_tiles().per_tile, site.tile);
     let lines = part(map.columns, per_tile, column) * (per_tile * map.lines_per_column) as f64;

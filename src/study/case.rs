@@ -18,19 +18,21 @@ use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::origin;
-use crate::plan::check_neurons;
+use crate::plan::{check_neurons, check_readout};
 use crate::profile::{Profile, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
 
 /// An error with its place where hardware, as a document says it, is not for a model, or names a network that is not there.
 pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Model) -> Result<()> {
-    let layers = model.layers();
+    let graph = model.graph();
+    let layers = &graph.layers;
     let known: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
     if let Some(name) = profile.unknown_layer(&known) {
         let place = document.locate(&format!("layer.{name}"));
         profile.check_layers(known.iter().copied()).map_err(place)?;
     }
-    check_neurons(profile, &layers).map_err(document.locate("neuron"))?;
+    check_neurons(profile, layers).map_err(document.locate("neuron"))?;
+    check_readout(profile, &graph).map_err(document.locate("neuron"))?;
     match &profile.sram.init {
         SramInit::Checkpoint(file) if profile.has_companions() && !Path::new(file).is_file() => {
             Err(document.error("sram.init", format!("{file} is no file; expected a checkpoint")))

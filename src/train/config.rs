@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::readout::LossKind;
 use super::surrogate::Surrogate;
 use crate::config::Document;
 use crate::effect::Idle;
@@ -66,9 +67,19 @@ pub struct Recipe {
     /// The surrogate that stands for the slope of a spike; absent: a triangle of width 1.
     #[serde(skip_serializing_if = "is_default")]
     pub surrogate: Surrogate,
+    /// What is minimised: the cross-entropy of the `logits`, the mean of those of the sums of all `steps` (TET), or the mean square of the
+    /// distance of spike `counts` from `rates`; absent: `logits`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub loss: LossKind,
     /// The share of each label that all classes have alike.
     #[serde(skip_serializing_if = "is_default")]
     pub label_smoothing: f32,
+    /// Where spikes are counted, those of a step that an image's class should have, and every other.
+    #[serde(skip_serializing_if = "is_usual_rates")]
+    pub rates: [f32; 2],
+    /// Weight of the mean spikes of a neuron and step, which is added to the loss; 0: nothing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rate_penalty: f32,
     /// Training images; absent: all.
     pub limit: Option<usize>,
     /// Share of the training images held out for validation.
@@ -124,6 +135,13 @@ fn is_usual(betas: &[f32; 2]) -> bool {
     *betas == BETAS
 }
 
+/// The rates of spikes where none are given.
+const RATES: [f32; 2] = [1.0, 0.0];
+
+fn is_usual_rates(rates: &[f32; 2]) -> bool {
+    *rates == RATES
+}
+
 /// What a run trains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -171,7 +189,10 @@ impl Default for Recipe {
             milestones: vec![0.5, 0.7, 0.9],
             warmup: 0,
             surrogate: Surrogate::default(),
+            loss: LossKind::default(),
             label_smoothing: 0.0,
+            rates: RATES,
+            rate_penalty: 0.0,
             limit: None,
             validation: 0.0,
             shuffle: true,
@@ -242,6 +263,12 @@ impl TrainFile {
         if self.train.optimiser == OptimiserKind::Sgd && self.train.betas != default.betas {
             idle.insert("train.betas".into(), "train.optimiser = \"sgd\" has momentum");
         }
+        if self.train.loss == LossKind::Counts && self.train.label_smoothing > 0.0 {
+            idle.insert("train.label_smoothing".into(), "train.loss = \"counts\" has rates in place of labels");
+        }
+        if self.train.loss != LossKind::Counts && self.train.rates != default.rates {
+            idle.insert("train.rates".into(), "train.loss counts no spikes");
+        }
         if self.prune.is_some_and(|prune| prune.lambda == 0.0 && prune.ratio != Prune::default().ratio) {
             idle.insert("prune.ratio".into(), "prune.lambda = 0 leaves the lasso out");
         }
@@ -268,6 +295,12 @@ impl TrainFile {
         }
         if !(recipe.surrogate.width.is_finite() && recipe.surrogate.width > 0.0) {
             return refuse("surrogate.width", format!("{}, expected a number above 0", recipe.surrogate.width));
+        }
+        if let Some(rate) = recipe.rates.iter().find(|rate| !(0.0..=1.0).contains(*rate)) {
+            return refuse("rates", format!("{rate}, expected shares of the steps from 0 to 1"));
+        }
+        if !(recipe.rate_penalty.is_finite() && recipe.rate_penalty >= 0.0) {
+            return refuse("rate_penalty", format!("{}, expected a number of at least 0", recipe.rate_penalty));
         }
         if recipe.warmup > recipe.epochs {
             return refuse("warmup", format!("{}, expected at most the {} epochs", recipe.warmup, recipe.epochs));

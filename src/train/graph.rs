@@ -44,6 +44,8 @@ pub struct Forward<'a, L> {
     sizes: (usize, usize),
     /// Whether the way back will be gone: then every population's pass is kept.
     keeps: bool,
+    /// Spikes of all neurons.
+    pub spikes: u64,
     passes: Vec<Option<PopulationPass<'a>>>,
     /// What pools took, of all steps or of each.
     pools: BTreeMap<usize, Vec<Arc<Pulses>>>,
@@ -53,7 +55,7 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
     /// A walk of so many images and steps.
     pub fn new(layers: L, sizes: (usize, usize), keeps: bool) -> Self {
         let passes = layers.graph().nodes.iter().map(|_| None).collect();
-        Forward { layers, sizes, keeps, passes, pools: BTreeMap::new() }
+        Forward { layers, sizes, keeps, spikes: 0, passes, pools: BTreeMap::new() }
     }
 
     fn pass(&mut self, node: usize, mut taken: Taken<'a>) -> Result<PopulationPass<'a>> {
@@ -69,7 +71,8 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
 impl<'a, L: Layers<'a>> Walker<'a> for Forward<'a, L> {
     fn fire(&mut self, node: usize, taken: Taken<'a>) -> Result<Given> {
         let mut pass = self.pass(node, taken)?;
-        let given = pass.fire();
+        let (given, spikes) = pass.fire();
+        self.spikes += spikes;
         self.passes[node] = Some(pass).filter(|_| self.keeps);
         Ok(given)
     }
@@ -88,7 +91,9 @@ impl<'a, L: Layers<'a>> Walker<'a> for Forward<'a, L> {
     }
 
     fn step(&mut self, node: usize, t: usize, taken: Taken<'a>) -> Result<Given> {
-        Ok(self.passes[node].as_mut().expect("a population steps that was entered").step(t, taken))
+        let (given, spikes) = self.passes[node].as_mut().expect("a population steps that was entered").step(t, taken);
+        self.spikes += spikes;
+        Ok(given)
     }
 
     fn see_pool(&mut self, node: usize, taken: &Arc<Pulses>) {
@@ -164,8 +169,15 @@ impl<'a, F: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<Values>)) -> Images> 
 pub type Means<'m> = &'m dyn Fn(usize) -> Option<Vec<[f32; LANES]>>;
 
 impl<'a, L: Layers<'a>> Forward<'a, L> {
-    /// Goes back from ∂loss/∂pulses of the readout's inputs; gives ∂loss/∂pulses of the network's.
-    pub fn back(self, gradient: Images, surrogate: Surrogate, means: Means, mut each: impl Return<'a>) -> Images {
+    /// Goes back from ∂loss/∂pulses of the readout's inputs; gives ∂loss/∂pulses of the network's. Every spike has a slope of its own
+    /// beside.
+    pub fn back(
+        self,
+        gradient: Images,
+        (surrogate, slope): (Surrogate, f32),
+        means: Means,
+        mut each: impl Return<'a>,
+    ) -> Images {
         let Forward { layers, sizes, mut passes, pools, .. } = self;
         let graph = layers.graph();
         let none = || graph.nodes.iter().map(|_| None).collect::<Vec<_>>();
@@ -175,7 +187,7 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
         while next > 1 {
             let node = next - 1;
             if let Some(nodes) = graph.cycles.iter().find(|nodes| nodes.end == next) {
-                cycle_back(&mut returned, nodes.clone(), &mut passes, &pools, (surrogate, means, &mut each));
+                cycle_back(&mut returned, nodes.clone(), &mut passes, &pools, (surrogate, slope, means, &mut each));
                 next = nodes.start;
                 continue;
             }
@@ -197,6 +209,7 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
                     for other in &population.behind {
                         returned.add(*other, gradient.clone());
                     }
+                    let gradient = with_slope(gradient, slope);
                     let pass = passes[node].take().expect("it went through here");
                     let borrowed = returned.currents[node].take();
                     population_back(&mut returned, pass, (gradient, borrowed), (surrogate, means, &mut each));
@@ -209,6 +222,14 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
 
 /// How the way back goes: by which surrogate, by which means, and what is done with each layer.
 type How<'h, 'm, R> = (Surrogate, Means<'m>, &'h mut R);
+
+/// Gradients of pulses with the slope that each spike of theirs has beside.
+fn with_slope(mut gradient: Images, slope: f32) -> Images {
+    if slope != 0.0 {
+        gradient.par_iter_mut().for_each(|image| image.iter_mut().for_each(|g| *g += slope));
+    }
+    gradient
+}
 
 /// Goes back through a population to all that leads there.
 fn population_back<'a>(
@@ -263,7 +284,7 @@ fn cycle_back<'a>(
     nodes: Range<usize>,
     passes: &mut [Option<PopulationPass<'a>>],
     pools: &BTreeMap<usize, Vec<Arc<Pulses>>>,
-    (surrogate, means, each): How<impl Return<'a>>,
+    (surrogate, slope, means, each): (Surrogate, f32, Means, &mut impl Return<'a>),
 ) {
     let (graph, (images, steps)) = (returned.graph, returned.sizes);
     let mut taken: BTreeMap<usize, PopulationPass> =
@@ -287,7 +308,7 @@ fn cycle_back<'a>(
             Work::Population(population) => {
                 population.behind.iter().for_each(|other| returned.add_step(*other, t, &gradient));
                 let (pass, size) = (&taken[&n], taken[&n].geometry().step());
-                let spikes = pools::spread(pass.leader(), &gradient);
+                let spikes = pools::spread(pass.leader(), &with_slope(gradient, slope));
                 let lent = returned.currents[n].as_ref();
                 let ways = ways.get_mut(&n).expect("every population has its way");
                 let step = |(image, (way, spikes)): (usize, (&mut Box<_>, &Vec<f32>))| {

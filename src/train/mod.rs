@@ -21,6 +21,7 @@ pub mod pass;
 pub mod pools;
 pub mod population;
 pub mod prune;
+pub mod readout;
 mod run;
 pub mod state;
 pub mod surrogate;
@@ -75,6 +76,7 @@ impl Trainer<'_> {
     /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.
     pub fn check(&self) -> Result<()> {
         check_fit(self.data, self.model)?;
+        self.recipe.loss.check(self.model.readout.kind)?;
         ChipPlan::new(self.profile, self.model, self.inputs)?;
         if self.recipe.stage == Stage::Sram && self.profile.any(|_, sram| sram.threshold > 0.0) {
             let message = "sram.threshold prunes arrays that are finished; expected `prune.threshold` in training";

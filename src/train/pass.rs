@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::currents::{Geometry, Images};
-use super::gradient::{Currents, scale_for, weights};
+use super::config::Recipe;
 use super::graph::{Forward, Layers};
 use super::layer::{LayerGradient, LayerPass};
 use super::norm::BatchStatistics;
-use super::operands::{Operands, currents, source};
+use super::operands::Operands;
+use super::readout::{Loss, LossKind, ReadoutPass};
 use super::surrogate::Surrogate;
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
@@ -22,7 +22,6 @@ use crate::crossbar::site::{Place, Site};
 use crate::crossbar::sram::Source;
 use crate::crossbar::wires::LineLoss;
 use crate::device::Draw;
-use crate::engine::cpu::mean_readout;
 use crate::error::{Error, Result};
 use crate::forward::neurons::{Lanes, norms};
 use crate::forward::sums::Kernel;
@@ -31,7 +30,7 @@ use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::weights::LayerWeights;
 use crate::network::{Graph, Inputs, Layer, LayerKind, Model, Network};
-use crate::numeric::{Shape, largest};
+use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
 
@@ -70,14 +69,26 @@ pub struct Setting<'a> {
     pub losses: &'a [Option<LineLoss>],
     /// The surrogate that stands for the slope of a spike.
     pub surrogate: Surrogate,
+    /// What is minimised.
+    pub loss: LossKind,
     /// The share of each label that all classes have alike.
     pub label_smoothing: f32,
+    /// Spikes of a step that an image's class should have, and every other, where spikes are counted.
+    pub rates: [f32; 2],
+    /// Weight of the mean spikes of a neuron and step, which is added to the loss.
+    pub rate_penalty: f32,
 }
 
 impl<'a> Setting<'a> {
-    /// A plan without ranges and losses, by the default surrogate and plain labels.
+    /// A plan without ranges and losses, by the default recipe.
     pub fn of(plan: &'a ChipPlan) -> Self {
-        Setting { plan, calibration: None, losses: &[], surrogate: Surrogate::default(), label_smoothing: 0.0 }
+        Setting::by(&Recipe::default(), plan)
+    }
+
+    /// The same by a recipe.
+    pub fn by(recipe: &Recipe, plan: &'a ChipPlan) -> Self {
+        let Recipe { surrogate, loss, label_smoothing, rates, rate_penalty, .. } = *recipe;
+        Setting { plan, calibration: None, losses: &[], surrogate, loss, label_smoothing, rates, rate_penalty }
     }
 }
 
@@ -126,28 +137,34 @@ pub fn pass(
     walk(&mut forward, graph, 1..graph.nodes.len(), &mut signals)?;
     let bias = network.layers[last].bias.as_deref();
     let signal = signals.at(layers[last].from);
-    let loss = Loss { labels, divisor: images as f64, smoothing: setting.label_smoothing };
-    let readout = Readout::run(&layers[last], &operands[last], bias, &signal, steps, &loss);
+    let Setting { loss: kind, label_smoothing: smoothing, rates, surrogate, .. } = *setting;
+    let loss = Loss { labels, divisor: images as f64, kind, smoothing, rates, surrogate };
+    let of_readout = (&*layers[last], graph.reading);
+    let readout = ReadoutPass::run(of_readout, &operands[last], bias, &signal, steps, &loss);
 
-    let published = |l: usize, gradient: Vec<f32>| match layers[l].site.place {
-        Place::Rram => straight_through(&layers[l].site, &network.layers[l], gradient),
-        Place::Digital => gradient,
+    let published = |l: usize, gradient: Vec<f32>| {
+        let gradient = graph.layers[l].gathered(gradient);
+        match layers[l].site.place {
+            Place::Rram => straight_through(&layers[l].site, &network.layers[l], gradient),
+            Place::Digital => gradient,
+        }
     };
+    let penalty = RatePenalty::of(setting, graph, &forward, images);
     let mut gradients = vec![ParameterGradient::default(); layers.len()];
     let (weights, gradient) = readout.backward(&signal);
-    let bias = bias.map_or(vec![], |bias| readout.bias_gradient(bias.len()));
+    let bias = bias.map_or(vec![], |_| readout.bias_gradient());
     gradients[last] = ParameterGradient { weights: published(last, weights), bias, ..ParameterGradient::default() };
     drop((signal, signals));
     let statistics = std::mem::take(&mut forward.layers.statistics);
     let means = |l: usize| statistics[l].as_ref().map(|statistics: &BatchStatistics| statistics.mean.clone());
-    forward.back(gradient, setting.surrogate, &means, |l, layer, values| {
+    forward.back(gradient, (setting.surrogate, penalty.slope), &means, |l, layer, values| {
         let LayerGradient { weights, gamma, shift, bias, inputs } =
             layer.backward(values, &network.layers[l], statistics[l].as_ref());
         gradients[l] = ParameterGradient { weights: published(l, weights), gamma, shift, bias };
         inputs
     });
     let statistics = statistics.into_iter().take(last).collect();
-    Ok(PassOutcome { loss: readout.loss, logits: readout.logits, gradients, statistics })
+    Ok(PassOutcome { loss: readout.loss + penalty.loss, logits: readout.logits, gradients, statistics })
 }
 
 /// The programmed arrays of layer `l`, ready for a pass.
@@ -160,9 +177,28 @@ fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) 
     let arrays = Arrays::program(&layer.site, &state.rram, companion, draw, loss)?;
     let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[l]);
     let programmed = Programmed::for_training(&layer.site, &arrays, Reading { converters, draw, steps: plan.steps() })?;
+    let of_groups = &plan.graph.layers[l];
+    let programmed =
+        if of_groups.groups > 1 { programmed.spread(&|weights| of_groups.spread(weights)) } else { programmed };
     // The training grid leaves no room for sums of f32: only integers are exact.
     let kernel = Kernel::Dense(Instructions::best());
     Ok(Operands::new(layer, &programmed, kernel, layer.from > 0))
+}
+
+/// What spikes add to the loss.
+struct RatePenalty {
+    loss: f64,
+    /// ∂loss/∂spike of every neuron.
+    slope: f32,
+}
+
+impl RatePenalty {
+    fn of<L>(setting: &Setting, graph: &Graph, forward: &Forward<L>, images: usize) -> Self {
+        let neurons: usize = graph.layers.iter().filter(|layer| layer.leads).map(|layer| layer.output.len()).sum();
+        let places = (neurons * images * setting.plan.steps()) as f64;
+        let weight = f64::from(setting.rate_penalty);
+        RatePenalty { loss: weight * forward.spikes as f64 / places, slope: (weight / places) as f32 }
+    }
 }
 
 /// Layers in training, whose norms take the batch's statistics.
@@ -229,122 +265,4 @@ fn straight_through(site: &Site, layer: &LayerWeights, mut gradient: Vec<f32>) -
         gradient.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(g, _)| *g = 0.0);
     }
     gradient
-}
-
-/// The readout: a matrix whose sums are added up over the steps, and the loss behind it.
-pub(crate) struct Readout<'a> {
-    plan: &'a Layer,
-    operands: &'a Operands,
-    pub loss: f64,
-    pub logits: Array2<f32>,
-    /// ∂loss/∂logits, `[images, classes]`.
-    gradient: Vec<f32>,
-    steps: usize,
-}
-
-impl<'a> Readout<'a> {
-    /// Logits and their loss: the sum of the images' cross-entropies, divided by `divisor`.
-    pub fn run(
-        plan: &'a Layer,
-        operands: &'a Operands,
-        bias: Option<&[f32]>,
-        signal: &Signal,
-        steps: usize,
-        loss: &Loss,
-    ) -> Self {
-        let images = loss.labels.len();
-        let geometry = Geometry::of(plan, images, steps);
-        let (sums, _) = currents(signal, plan, operands, geometry);
-        let logits = Array2::from_shape_fn((images, plan.columns()), |(b, c)| {
-            let mean = mean_readout((0..steps).map(|t| sums[b][t * geometry.step() + c]).sum(), operands.unit, steps);
-            bias.map_or(mean, |bias| mean + bias[c])
-        });
-        let (loss, gradient) = loss.of(&logits);
-        Readout { plan, operands, loss, logits, gradient, steps }
-    }
-
-    /// ∂loss/∂W and ∂loss/∂pulses.
-    fn backward(&self, signal: &Signal) -> (Vec<f32>, Images) {
-        let scale = self.scale(&self.gradient);
-        let scales = vec![scale; self.logits.nrows()];
-        let currents = self.currents(&scales);
-        let weights = weights::fully_connected(self.plan, source(signal), self.steps, &currents, 1.0 / scale);
-        (weights, self.operands.connect_back(self.plan, self.steps, &currents, &scales))
-    }
-
-    /// ∂loss/∂bias, added up image by image.
-    fn bias_gradient(&self, classes: usize) -> Vec<f32> {
-        let mut sums = vec![0.0f64; classes];
-        for image in self.gradient.chunks(classes) {
-            sums.iter_mut().zip(image).for_each(|(sum, g)| *sum += f64::from(*g));
-        }
-        sums.into_iter().map(|sum| sum as f32).collect()
-    }
-
-    /// ∂loss/∂pulses alone, each image rounded by a scale of its own.
-    pub fn backward_to_inputs(&self) -> Images {
-        let scales: Vec<f32> = self.gradient.chunks(self.logits.ncols()).map(|g| self.scale(g)).collect();
-        self.operands.connect_back(self.plan, self.steps, &self.currents(&scales), &scales)
-    }
-
-    /// What a step's logits count in the mean over the steps.
-    fn share(&self) -> f32 {
-        self.operands.unit / self.steps as f32
-    }
-
-    fn scale(&self, gradient: &[f32]) -> f32 {
-        scale_for(largest(gradient) * self.share())
-    }
-
-    /// ∂loss/∂currents, each image's in units of 1/scale.
-    fn currents(&self, scales: &[f32]) -> Currents {
-        let (images, classes) = self.logits.dim();
-        let mut currents = Currents::default();
-        currents.reshape(classes.div_ceil(LANES), images * self.steps);
-        for (image, (gradient, scale)) in self.gradient.chunks(classes).zip(scales).enumerate() {
-            for (class, g) in gradient.iter().enumerate() {
-                let unit = (g * self.share() * scale).round_ties_even() as i32;
-                let first = class / LANES * currents.rows + image * self.steps;
-                currents.units[first..first + self.steps].iter_mut().for_each(|lanes| lanes[class % LANES] = unit);
-            }
-        }
-        currents
-    }
-}
-
-/// The labels that logits are held against, and how.
-pub(crate) struct Loss<'a> {
-    /// The images' classes.
-    pub labels: &'a [u32],
-    /// The divisor of the sum of the images' losses.
-    pub divisor: f64,
-    /// The share of each label that all classes have alike.
-    pub smoothing: f32,
-}
-
-impl Loss<'_> {
-    /// The sum of the images' cross-entropies, of logits `[images, classes]`, and its gradient, both divided.
-    fn of(&self, logits: &Array2<f32>) -> (f64, Vec<f32>) {
-        let (classes, smoothing) = (logits.ncols() as f64, f64::from(self.smoothing));
-        let mut loss = 0.0;
-        let mut gradient = Vec::with_capacity(logits.len());
-        for (row, label) in logits.outer_iter().zip(self.labels) {
-            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let exps: Vec<f64> = row.iter().map(|x| libm::exp(f64::from(x - top))).collect();
-            let sum: f64 = exps.iter().sum();
-            let entropy = |x: f32| (f64::from(x - top) - libm::log(sum)) / self.divisor;
-            if smoothing > 0.0 {
-                let all: f64 = row.iter().map(|x| entropy(*x)).sum();
-                loss -= (1.0 - smoothing) * entropy(row[*label as usize]) + smoothing / classes * all;
-            } else {
-                loss -= entropy(row[*label as usize]);
-            }
-            gradient.extend(exps.iter().enumerate().map(|(c, e)| {
-                let own = if c == *label as usize { 1.0 } else { 0.0 };
-                let target = if smoothing > 0.0 { (1.0 - smoothing) * own + smoothing / classes } else { own };
-                ((e / sum - target) / self.divisor) as f32
-            }));
-        }
-        (loss, gradient)
-    }
 }

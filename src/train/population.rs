@@ -80,27 +80,28 @@ impl<'a> PopulationPass<'a> {
         PopulationPass { leader, population, layers, skips, currents, neurons, geometry, cycle: None }
     }
 
-    /// Its pulses behind the pool, and its currents where others take them.
-    pub fn fire(&mut self) -> Given {
+    /// Its pulses behind the pool, and its currents where others take them; and how many spikes it fired.
+    pub fn fire(&mut self) -> (Given, u64) {
         let Geometry { images, steps, .. } = self.geometry;
         let scan = |sums: Sums| {
-            let mut pulses = self.leader.pulses(steps);
-            self.neurons.scan(sums, 0, &mut pulses, &mut vec![0; steps]);
-            pulses
+            let (mut pulses, mut spikes) = (self.leader.pulses(steps), vec![0; steps]);
+            self.neurons.scan(sums, 0, &mut pulses, &mut spikes);
+            (pulses, spikes.iter().sum::<u64>())
         };
         let fire = |image: usize| {
             if !self.population.joins() {
                 return (scan(self.layers[0].1.sums(image)), None);
             }
             let current = self.current(image);
-            let pulses = scan(sums_of(&current, self.geometry));
-            (pulses, Some(current).filter(|_| self.population.lends))
+            let fired = scan(sums_of(&current, self.geometry));
+            (fired, Some(current).filter(|_| self.population.lends))
         };
-        let (pulses, currents): (Vec<_>, Vec<_>) = (0..images).into_par_iter().map(fire).unzip();
+        let (fired, currents): (Vec<_>, Vec<_>) = (0..images).into_par_iter().map(fire).unzip();
+        let (pulses, spikes): (Vec<_>, Vec<u64>) = fired.into_iter().unzip();
         self.layers.iter_mut().for_each(|(_, layer)| layer.spare_currents());
         let pulses = Pulses::concatenate(pulses).expect("a batch has an image");
         let currents: Option<Images> = currents.into_iter().collect();
-        Given { pulses, currents: currents.map(Arc::new) }
+        (Given { pulses, currents: currents.map(Arc::new) }, spikes.iter().sum())
     }
 
     fn place(&self, steps: usize) -> Place {
@@ -134,8 +135,8 @@ impl<'a> PopulationPass<'a> {
         self.cycle = Some(Cycle { known, memories, inside });
     }
 
-    /// Runs step `t` on what leads there within the cycle.
-    pub fn step(&mut self, t: usize, taken: Taken<'a>) -> Given {
+    /// Runs step `t` on what leads there within the cycle; gives its spikes, too.
+    pub fn step(&mut self, t: usize, taken: Taken<'a>) -> (Given, u64) {
         let (images, place, lends) = (self.geometry.images, self.place(1), self.population.lends);
         let (leader, neurons, steps) = (self.leader, &self.neurons, self.geometry.steps);
         let Some(Cycle { known, memories, inside }) = &mut self.cycle else { unreachable!("it was entered") };
@@ -163,15 +164,16 @@ impl<'a> PopulationPass<'a> {
             for (_, other) in &taken.currents {
                 add_currents(place, &other[image], current);
             }
-            let mut pulses = leader.pulses(1);
-            neurons.scan_on(memory, Sums { sums: current, block, step: 0, y: 0, rows }, 0, &mut pulses, &mut [0]);
-            (pulses, lends.then(|| current.to_vec()))
+            let (mut pulses, mut spikes) = (leader.pulses(1), [0]);
+            neurons.scan_on(memory, Sums { sums: current, block, step: 0, y: 0, rows }, 0, &mut pulses, &mut spikes);
+            ((pulses, spikes[0]), lends.then(|| current.to_vec()))
         };
         let all = known.par_iter_mut().zip(memories).enumerate();
-        let (pulses, currents): (Vec<_>, Vec<_>) = all.map(fire).unzip();
+        let (fired, currents): (Vec<_>, Vec<_>) = all.map(fire).unzip();
+        let (pulses, spikes): (Vec<_>, Vec<u64>) = fired.into_iter().unzip();
         let currents: Option<Images> = currents.into_iter().collect();
         let pulses = Pulses::concatenate(pulses).expect("a batch has an image");
-        Given { pulses, currents: currents.map(Arc::new) }
+        (Given { pulses, currents: currents.map(Arc::new) }, spikes.iter().sum())
     }
 
     /// Backpropagates ∂loss/∂pulses behind the pool, and what others that take its current add to ∂loss/∂current, to the latter alone.

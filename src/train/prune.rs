@@ -5,14 +5,11 @@
 //! `Λ·Σ_g min(‖w_g‖₂, ratio·mean_g‖w_g‖₂)` to the loss: groups above the mean press on the mean alone, which is
 //! differentiated too. (IEEE TCAD 2022, doi 10.1109/TCAD.2022.3197516.)
 
-use std::sync::Arc;
-
 use super::config::Prune;
 use super::pass::PassOutcome;
 use crate::crossbar::sram::above;
 use crate::network::companion::CompanionWeights;
 use crate::network::{Layer, Model, Network};
-use crate::plan::LayerPlan;
 
 impl Prune {
     /// Sets the mask of every companion array that may be pruned.
@@ -25,7 +22,7 @@ impl Prune {
     }
 
     /// Adds the lasso's gradient to that of a pass; gives the lasso itself.
-    pub fn add_lasso(&self, layers: &[Arc<LayerPlan>], network: &Network, outcome: &mut PassOutcome) -> f64 {
+    pub fn add_lasso(&self, layers: &[Layer], network: &Network, outcome: &mut PassOutcome) -> f64 {
         if self.lambda == 0.0 {
             return 0.0;
         }

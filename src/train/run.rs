@@ -162,13 +162,11 @@ impl Run<'_> {
         let setting = Setting {
             calibration: state.position.calibration.as_ref(),
             losses: &state.losses,
-            surrogate: recipe.surrogate,
-            label_smoothing: recipe.label_smoothing,
-            ..Setting::of(&plan)
+            ..Setting::by(recipe, &plan)
         };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {
-            prune.add_lasso(&self.plan.layers, &state.network, &mut outcome);
+            prune.add_lasso(&self.plan.graph.layers, &state.network, &mut outcome);
         }
         if !outcome.loss.is_finite() {
             return Err(diverged(&format!("the loss is {}", outcome.loss)));

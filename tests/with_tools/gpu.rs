@@ -424,6 +424,8 @@ fn golden_networks_do_what_they_do_on_the_cpu() {
             let blueprint = match Blueprint::new(&profile, &model, &network, code, 1) {
                 // Fixed point holds plain neurons alone.
                 Err(Error::Mismatch(message)) if message.contains("membrane_bits") => continue,
+                // Converters and lines of groups are not modelled.
+                Err(Error::Mismatch(message)) if message.contains("groups") => continue,
                 blueprint => blueprint.unwrap(),
             };
             in_fixed_point += usize::from(keys == fixed);
@@ -439,7 +441,7 @@ fn golden_networks_do_what_they_do_on_the_cpu() {
             }
         }
     }
-    assert!(compared >= 4 * 11 && refused >= 4 * 2 && in_fixed_point >= 5, "{compared} {refused} {in_fixed_point}");
+    assert!(compared >= 4 * 16 && refused >= 4 * 3 && in_fixed_point >= 5, "{compared} {refused} {in_fixed_point}");
 }
 
 fn logits_and_counts_are_the_cpus() {

@@ -13,6 +13,7 @@ use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
 use crate::network::graph::{Population, Work};
 use crate::network::pool::PoolKind;
+use crate::network::readout::ReadoutKind;
 use crate::network::{Drive, Layer as Plan, Lif};
 use crate::numeric::Shape;
 use crate::numeric::unrolling::{Unrolling, Window};
@@ -202,6 +203,7 @@ fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) ->
         next_index: next.unwrap_or_default() as u32,
         counts_next: u32::from(next.is_some()),
         joined: u32::from(joined),
+        by_step: u32::from(chip.graph.reading != ReadoutKind::Mean),
         layers: chip.layers.len() as u32 - 1,
         chips: chips.len() as u32,
         words: (row_words(plan) / window.positions()) as u32,

@@ -16,6 +16,7 @@ use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::error::Result;
 use crate::monitor::checkpoint;
 use crate::network::graph::Population;
+use crate::network::readout::ReadoutKind;
 use crate::network::{Encoding, Inputs};
 
 /// Chips on the device, run together.
@@ -216,6 +217,7 @@ impl<'a> GpuChips<'a> {
         let kept = self.kept(keep);
         let classes = chip.layers.last().map_or(0, |layer| layer.plan.columns());
         let words = classes.next_multiple_of(LANES);
+        let is_mean = chip.graph.reading == ReadoutKind::Mean;
         let mut counts = vec![Counts::new(chip.layers.len() - 1, chip.steps); self.chips.len()];
         let mut by_image: Vec<Vec<Counts>> = vec![vec![]; self.chips.len()];
         let mut logits: Vec<Logits> = self.chips.iter().map(|chip| Logits::new(keep, chip, images)).collect();
@@ -227,7 +229,9 @@ impl<'a> GpuChips<'a> {
                 let steps = some.clone().flat_map(|b| (chip.steps - kept.steps..chip.steps).map(move |t| (b, t)));
                 for ((b, t), sums) in steps.zip(sums.chunks(words)) {
                     let sums = sums.iter().take(classes).map(|word| f32::from_bits(*word));
-                    sums.enumerate().for_each(|(class, sum)| logits.put(t, b, class, sum));
+                    for (class, sum) in sums.enumerate() {
+                        if is_mean { logits.put_total(t, b, class, sum) } else { logits.put(t, b, class, sum) }
+                    }
                 }
             }
             for events in events.chunks(self.sizes.counts) {
@@ -254,7 +258,10 @@ impl<'a> GpuChips<'a> {
 
     /// What comes back of each image.
     pub(super) fn kept(&self, keep: Keep) -> Kept {
-        Kept { steps: keep.of(self.chip().steps), by_image: keep == Keep::Every }
+        // Of what is no mean the host reads the sums of every step.
+        let is_mean = self.chip().graph.reading == ReadoutKind::Mean;
+        let steps = if is_mean { keep.of(self.chip().steps) } else { self.chip().steps };
+        Kept { steps, by_image: keep == Keep::Every }
     }
 }
 

@@ -46,6 +46,8 @@ uniform! {
         counts_next: u32,
         /// 1 where its neurons take a current that several make up.
         joined: u32,
+        /// 1 where the readout's sums are wanted of each step by itself.
+        by_step: u32,
         /// The value of a pulse that joins a current.
         skip_unit: f32,
         /// 1 where a pool takes the largest pulse.

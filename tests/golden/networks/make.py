@@ -11,6 +11,7 @@ statistics at random, frames.npz with integer inputs of every step, and what PyT
 - after_sgd.safetensors: all tensors after two steps of SGD (rate 0.1, momentum 0.9, decay 1e-4);
 - after_adamw.safetensors: after two of AdamW (rate 0.01, betas 0.9 and 0.99, decay 0.01) with labels smoothed by 0.1, where they do not
   hang on gradients that are nearly 0;
+- train.json: how the network was trained, where that is not by the cross-entropy of its logits;
 - gradients_KIND.safetensors, of the cases in SURROGATES: gradients by another surrogate, of width 0.8.
 
 Seeds are searched until no potential comes nearer to a threshold than MARGIN, so that no spike hangs on a rounding.
@@ -211,7 +212,71 @@ CASES = {
           { pool = 2, from = "top" },
           { fc = 8 },
         ]""",
+    "depthwise": """
+        steps = 4
+        classes = 4
+        input = { channels = 4, height = 8, width = 8 }
+        neuron = { leak = 0.7, threshold = 0.6 }
+        norm = "batch"
+        layers = [
+          { conv = { channels = 20, groups = 2 } },
+          { name = "deep", conv = { channels = 20, groups = 20, stride = 2 } },
+          { name = "point", conv = { channels = 18, kernel = 1, bias = true } },
+          { conv = { channels = 36, groups = 18, kernel = 5 }, norm = "bntt" },
+          { pool = "global" },
+          { fc = 9 },
+        ]""",
+    "last": """
+        steps = 5
+        classes = 4
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.8, threshold = 0.7 }
+        norm = "batch"
+        readout = { kind = "last", bias = true, neuron = { leak = 0.9, synaptic_leak = 0.5, scaled_input = true } }
+        layers = [{ conv = 8 }, { pool = 2 }, { fc = 12 }]""",
+    "largest": """
+        steps = 5
+        classes = 4
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.8, threshold = 0.7 }
+        norm = "batch"
+        readout = { kind = "largest" }
+        layers = [{ conv = 8 }, { pool = 2 }, { fc = 12 }]""",
+    "counts": """
+        steps = 6
+        classes = 3
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.8, threshold = 0.7, reset_at = "next" }
+        norm = "batch"
+        readout = { kind = "count", bias = true, neuron = { leak = 0.7, reset = "zero" } }
+        layers = [{ conv = 8 }, { pool = 2 }, { fc = 12 }]""",
+    "spikes": """
+        steps = 6
+        classes = 3
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.8, threshold = 0.7 }
+        norm = "batch"
+        readout = { kind = "count", bias = true }
+        layers = [{ conv = 8 }, { pool = 2 }, { fc = 12, recurrent = true }]""",
+    "steps": """
+        steps = 5
+        classes = 4
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.8, threshold = 0.7 }
+        norm = "batch"
+        readout = { bias = true }
+        layers = [{ conv = 8 }, { pool = 2 }, { fc = 12 }]""",
+    "first": """
+        steps = 6
+        classes = 4
+        input = { channels = 2, height = 6, width = 6 }
+        neuron = { leak = 0.8, threshold = 0.9 }
+        norm = "batch"
+        readout = { kind = "first" }
+        layers = [{ conv = 8 }, { pool = 2 }, { fc = 12 }]""",
 }
+# How some are trained: loss, the rates that spikes should have, the weight of the mean spikes of a neuron and step.
+TRAINED = {"counts": {"loss": "counts", "rates": [0.75, 0.125], "rate_penalty": 0.5}, "steps": {"loss": "steps", "rate_penalty": 0.25}}
 # Networks whose gradients are taken by other surrogates too.
 SURROGATES = {"batch": ["triangle", "sigmoid"], "currents": ["arctan", "rectangle"], "windows": ["arctan"]}
 # Networks whose weights, inputs and constants are few binary digits: potentials stand on their thresholds, exactly.
@@ -339,10 +404,11 @@ class Network:
             padding = tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation))
             if "padding" in table:
                 padding = whole(table["padding"], 0)
-            weight = (width, shape[0]) + (kernel[1:] if along else kernel)
+            groups = table.get("groups", 1)
+            weight = (width, shape[0] // groups) + (kernel[1:] if along else kernel)
             size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
                     for s, p, d, k, t in zip(shape[1:], padding, dilation, kernel, stride)]
-            layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+            layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
             shape = (width, *size)
         layer |= {"name": item["name"], "norm": norm, "bias": table.get("bias", False), "width": width,
                   "from": item["from"], "to": item.get("joins", item["name"]), "delayed": item.get("delayed", False)}
@@ -389,7 +455,7 @@ class Network:
         if layer["kind"] != "conv":
             return F.linear(x.flatten(1), weight, bias)[:, :, None, None]
         weight = weight.reshape(*weight.shape[:2], *layer["kernel"])
-        return F.conv2d(x, weight, bias, layer["stride"], layer["padding"], layer["dilation"])
+        return F.conv2d(x, weight, bias, layer["stride"], layer["padding"], layer["dilation"], layer["groups"])
 
     def normalised(self, layer, currents, training, statistics):
         """Currents of all steps [T, B, C, H, W] behind the layer's norms."""
@@ -427,6 +493,7 @@ class Network:
     def run(self, frames, training=False):
         """Logits, spikes by layer and step, and the batch's statistics; frames [B, T, C, H, W]."""
         sent, lent, spikes, statistics = {"input": list(frames.transpose(0, 1))}, {}, {}, {}
+        self.fired, self.sizes = 0, {}
         steps, i = self.model["steps"], 0
         while i < len(self.items):
             end = next((end for first, end in self.cycles() if first == i), i + 1)
@@ -446,10 +513,34 @@ class Network:
                 for item in items:
                     self.visit(item, t, inside, known, neurons, sent, lent, spikes)
         readout = self.layers[-1]
-        logits = torch.stack([self.current(readout, x) for x in sent[readout["from"]]]).mean(0).flatten(1)
+        values = torch.stack([self.current(readout, x) for x in sent[readout["from"]]]).flatten(2)
+        self.by_step = values
+        self.rate = self.fired / sum(len(frames) * steps * size for size in self.sizes.values())
         none = [0] * steps
         leads = lambda layer: layer["to"] == layer["name"]
-        return logits, [spikes[layer["name"]] if leads(layer) else none for layer in self.layers[:-1]], statistics
+        return self.read(values), [spikes[layer["name"]] if leads(layer) else none for layer in self.layers[:-1]], statistics
+
+    def read(self, values):
+        """Logits from the readout's sums [T, B, classes]."""
+        readout = self.model.get("readout", {})
+        kind = readout.get("kind", "mean")
+        if kind == "mean":
+            return values.mean(0)
+        neuron = self.model.get("neuron", {}) | readout.get("neuron", {})
+        if kind in ("last", "largest"):
+            f32 = lambda key, default: float(np.float32(neuron.get(key, default)))
+            leak, alpha, u, i, all = f32("leak", 0.95), f32("synaptic_leak", 0), 0, 0, []
+            for x in values:
+                i = alpha * i + (x * (1 - leak) if neuron.get("scaled_input") else x)
+                u = leak * u + i
+                all.append(u)
+            return u if kind == "last" else torch.stack(all).max(0).values
+        neurons = Neurons(neuron, values[0])
+        spikes = torch.stack([neurons.step(x) for x in values])
+        if kind == "count":
+            return spikes.sum(0)
+        steps = torch.arange(len(values), 0, -1, dtype=torch.float64)[:, None, None]
+        return (spikes * steps).max(0).values
 
     def visit(self, item, t, inside, known, neurons, sent, lent, spikes):
         """Runs an item at a step."""
@@ -486,6 +577,8 @@ class Network:
         neurons.setdefault(name, Neurons(neuron, current))
         spike = neurons[name].step(current)
         spikes[name].append(int(spike.sum().item()))
+        self.fired = self.fired + spike.sum()
+        self.sizes[name] = spike[0].numel()
         sent[name].append(spike + sum(sent[other][t] for other in listed(item.get("add_behind"))))
 
     def blank(self, layer, current, shape):
@@ -513,7 +606,15 @@ def gradients_of(network, frames, labels, smoothing=0.0):
     for value in parameters.values():
         value.requires_grad_(True)
     logits, _, statistics = network.run(frames, training=True)
-    loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    trained = TRAINED.get(network.model["case"], {})
+    if trained.get("loss") == "counts":
+        rates = torch.where(F.one_hot(labels, logits.shape[1]) > 0, *trained["rates"])
+        loss = ((logits / network.model["steps"] - rates) ** 2).mean()
+    elif trained.get("loss") == "steps":
+        loss = sum(F.cross_entropy(values, labels, label_smoothing=smoothing) for values in network.by_step) / network.model["steps"]
+    else:
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    loss = loss + trained.get("rate_penalty", 0) * network.rate
     found = torch.autograd.grad(loss, list(parameters.values()))
     for name, value in parameters.items():
         network.tensors[name] = value.detach()
@@ -555,7 +656,7 @@ def track(network, statistics):
 
 def make(name, text, seed):
     """Makes a case; false where a potential comes too near to a threshold."""
-    model = tomllib.loads(text) | {"exact": name in EXACT}
+    model = tomllib.loads(text) | {"exact": name in EXACT, "case": name}
     generator = torch.Generator().manual_seed(seed)
     network = Network(model, generator)
     shape = (IMAGES, model["steps"], *(model["input"][key] for key in ("channels", "height", "width")))
@@ -567,6 +668,8 @@ def make(name, text, seed):
         logits, spikes, _ = network.run(frames)
     if bool(Spike.met) != model["exact"]:
         return False
+    if model.get("readout", {}).get("kind") == "first":
+        return write(name, text, seed, network, start, (frames, labels, logits, spikes), {})
     velocity = {}
     gradients = step(network, frames, labels, velocity)
     step(network, frames, labels, velocity)
@@ -582,6 +685,14 @@ def make(name, text, seed):
         Spike.surrogate, network.tensors = (kind, 0.8), {name: value.clone() for name, value in start.items()}
         other[kind], _ = gradients_of(network, frames, labels)
     Spike.surrogate = ("triangle", 1.0)
+    files = {"gradients": gradients, "after_sgd": after_sgd} | ({"after_adamw": after_adamw} if is_steady else {})
+    files |= {f"gradients_{kind}": values for kind, values in other.items()}
+    return write(name, text, seed, network, start, (frames, labels, logits, spikes), files)
+
+
+def write(name, text, seed, network, start, results, files):
+    """Writes a case; false where a potential came too near to a threshold, or neurons are silent."""
+    frames, labels, logits, spikes = results
     silent = any(sum(fired) == 0 for layer, fired in zip(network.layers, spikes) if layer["to"] == layer["name"])
     if Spike.nearest < MARGIN or silent:
         return False
@@ -590,12 +701,10 @@ def make(name, text, seed):
     lines = [f'name = "{name}"'] + [line[8:] for line in text.strip("\n").split("\n")]
     (folder / "model.toml").write_text("\n".join(lines) + "\n")
     safetensors(folder / "checkpoint.safetensors", start)
-    safetensors(folder / "gradients.safetensors", gradients)
-    safetensors(folder / "after_sgd.safetensors", after_sgd)
-    if is_steady:
-        safetensors(folder / "after_adamw.safetensors", after_adamw)
-    for kind, values in other.items():
-        safetensors(folder / f"gradients_{kind}.safetensors", values)
+    for file, values in files.items():
+        safetensors(folder / f"{file}.safetensors", values)
+    if name in TRAINED:
+        (folder / "train.json").write_text(json.dumps(TRAINED[name]) + "\n")
     np.savez(folder / "frames.npz", frames=frames.numpy().astype("i1"), labels=labels.numpy().astype("u1"))
     np.savez(folder / "expected.npz", logits=logits.numpy().astype("f4"), spikes=np.array(spikes, dtype="f4"))
     print(f"{name}: seed {seed}, nearest potential {Spike.nearest:.1e}, spikes {spikes}")
