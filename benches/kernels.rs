@@ -66,6 +66,7 @@ impl Shaped {
             norm: NormKind::Bntt,
             has_bias: false,
             output,
+            before: None,
             pool: (1, 1),
             largest_pulse: 1,
             divisor: 1,

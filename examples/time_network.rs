@@ -153,7 +153,7 @@ fn spike_rates(model: &Model, network: &Network, profile: &Profile, inputs: &Inp
         events.iter().sum::<u64>() as f64 / (places * inputs.batch.len() * model.steps) as f64
     };
     let layers = model.layers().into_iter().zip(&counts.spikes).filter(|(layer, _)| layer.leads);
-    let rates = layers.map(|(layer, spikes)| (layer.name.clone(), share(spikes, layer.output.len())));
+    let rates = layers.map(|(layer, spikes)| (layer.name.clone(), share(spikes, layer.map().len())));
     Ok(rates.chain([("input".into(), share(&counts.input, model.input.len()))]).collect())
 }
 

@@ -86,7 +86,7 @@ impl Events {
             cell_reads: drives * lines,
             tile_drives: passes * map.tiles as f64,
             conversions: passes * map.row_splits as f64 * converted,
-            neuron_updates: if site.has_neurons { steps * pixels * map.columns as f64 } else { 0.0 },
+            neuron_updates: steps * site.neurons as f64,
             sram_bits: products * site.companion_bits() as f64,
             sram_adds: products,
         }
@@ -202,7 +202,7 @@ pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static
     let a = &profile.cost.area_um2;
     let converters = if profile.converts() { map.adcs as f64 } else { 0.0 };
     let tiles = map.tiles as f64;
-    let neurons = if site.has_neurons { (site.pixels * site.columns) as f64 } else { 0.0 };
+    let neurons = site.neurons as f64;
     let parts = [
         ("cell", a.cell, tiles * (profile.tile.rows * profile.tile.cols) as f64),
         ("adc", a.adc, converters * profile.cost.conversion(profile.adc.bits)),

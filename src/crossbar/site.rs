@@ -32,8 +32,8 @@ pub struct Site {
     pub groups: usize,
     /// Output pixels: passes over the tiles that a step takes.
     pub pixels: usize,
-    /// Whether neurons stand behind the columns.
-    pub has_neurons: bool,
+    /// Neurons that it leads.
+    pub neurons: usize,
     /// The hardware that holds the weights.
     pub place: Place,
     /// The cells.

@@ -4,7 +4,10 @@
 use super::neurons::{Lanes, Sums};
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
+use crate::network::pool::{PoolKind, Pooling, for_windows};
 use crate::network::pulses::Pulses;
+use crate::numeric::Shape;
+use crate::plan::LayerPlan;
 
 /// The place of a band's currents.
 #[derive(Clone, Copy)]
@@ -22,6 +25,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// That of a whole map.
+    pub fn whole(map: Shape, steps: usize) -> Self {
+        let pixels = map.height * map.width;
+        Place { steps, blocks: map.channels.div_ceil(LANES), first: 0, pixels, map: pixels }
+    }
+
     /// Floats of the band's currents.
     pub fn floats(&self) -> usize {
         self.steps * self.blocks * self.pixels * LANES
@@ -44,6 +53,38 @@ pub fn add_sums(place: Place, lif: &Lif, norms: &[[Lanes; 2]], sums: Sums, curre
                 out[o] += lif.share(gain[o], sums[o], offset[o]);
             }
         }
+    }
+}
+
+/// Adds a layer's share of whole maps, pooled where it is.
+pub fn add_share(place: Place, plan: &LayerPlan, norms: &[[Lanes; 2]], sums: Sums, currents: &mut [f32]) {
+    let Some(pooling) = &plan.before else { return add_sums(place, &plan.lif, norms, sums, currents) };
+    let share = share(plan, norms, sums, place.steps);
+    add_pooled(place, &plan.lif, (pooling, plan.output), &share, currents);
+}
+
+/// A layer's share behind its norms, before it is pooled.
+pub fn share(plan: &LayerPlan, norms: &[[Lanes; 2]], sums: Sums, steps: usize) -> Vec<f32> {
+    let place = Place::whole(plan.output, steps);
+    let mut share = vec![0.0; place.floats()];
+    add_sums(place, &plan.lif, norms, sums, &mut share);
+    share
+}
+
+/// Adds the pool of a share, which stands as the currents do, of a whole map of `input`.
+fn add_pooled(place: Place, lif: &Lif, (pooling, input): (&Pooling, Shape), share: &[f32], currents: &mut [f32]) {
+    let output = pooling.output(input);
+    for (share, out) in share.chunks(input.height * input.width * LANES).zip(currents.chunks_mut(place.pixels * LANES))
+    {
+        let mut pooled = vec![if pooling.kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 }; out.len()];
+        for_windows(pooling, input, output, |behind, front| {
+            let (from, to) = (&share[front * LANES..][..LANES], &mut pooled[behind * LANES..][..LANES]);
+            match pooling.kind {
+                PoolKind::Max => to.iter_mut().zip(from).for_each(|(to, from)| *to = to.max(*from)),
+                PoolKind::Average | PoolKind::Sum => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
+            }
+        });
+        out.iter_mut().zip(&pooled).for_each(|(out, pooled)| *out += lif.share(pooling.share(), *pooled, 0.0));
     }
 }
 

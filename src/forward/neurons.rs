@@ -53,7 +53,7 @@ impl Neurons {
     /// The neurons of a layer with norms `[blocks, steps]`.
     pub fn new(plan: &LayerPlan, norms: Vec<[Lanes; 2]>) -> Self {
         let steps = norms.len() / plan.columns().div_ceil(LANES);
-        Neurons { neuron: plan.lif, output: plan.output, pool: plan.pool, pooled: plan.pooled(), norms, steps }
+        Neurons { neuron: plan.lif, output: plan.map(), pool: plan.pool, pooled: plan.pooled(), norms, steps }
     }
 
     /// Those of a layer whose sums are their currents, over so many steps.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::join::counts;
 use crate::kernels::digits::LANES;
 use crate::network::graph::Node;
-use crate::network::pool::{PoolKind, Pooling};
+use crate::network::pool::{PoolKind, Pooling, for_windows};
 use crate::network::pulses::Pulses;
 use crate::numeric::Shape;
 
@@ -42,19 +42,6 @@ pub fn pooled(node: &Node, pooling: &Pooling, input: Shape, pulses: &Pulses) -> 
             }
         });
     })
-}
-
-/// Calls `pair(output pixel, input pixel)` for every pixel of every window, window by window, rows first.
-pub fn for_windows(pooling: &Pooling, input: Shape, output: Shape, mut pair: impl FnMut(usize, usize)) {
-    let window = pooling.window;
-    for (y, x) in (0..output.height).flat_map(|y| (0..output.width).map(move |x| (y, x))) {
-        for (ky, kx) in (0..window.kernel[0]).flat_map(|ky| (0..window.kernel[1]).map(move |kx| (ky, kx))) {
-            let (row, column) = (window.pixel(0, y, ky, input.height), window.pixel(1, x, kx, input.width));
-            if let (Some(row), Some(column)) = (row, column) {
-                pair(y * output.width + x, row * input.width + column);
-            }
-        }
-    }
 }
 
 /// Adds the pulses of others to those of a node, map by map.

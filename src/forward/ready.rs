@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::join::{Place, add_currents, add_pulses, add_sums};
+use super::join::{Place, add_currents, add_pulses, add_share, add_sums};
 use super::laid::Laid;
 use super::layer::{Connected, Layer};
 use super::neurons::{Memory, Neurons, Sums};
@@ -20,6 +20,7 @@ use super::walk::Taken;
 use crate::chip::Chip;
 use crate::kernels::digits::LANES;
 use crate::network::pulses::Pulses;
+use crate::numeric::Shape;
 use crate::plan::LayerPlan;
 
 /// Floats of a band's sums over all steps: half of a usual second cache.
@@ -137,8 +138,7 @@ impl<'a> Ready<'a> {
         (taken, image): (&Taken, usize),
         leader: &LayerPlan,
     ) -> Vec<f32> {
-        let blocks = leader.columns().div_ceil(LANES);
-        let place = Place { steps: self.chip.steps, blocks, first: 0, pixels: 1, map: 1 };
+        let place = Place::whole(leader.map(), self.chip.steps);
         let mut currents = vec![0.0; place.floats()];
         for (l, sums) in sums {
             add_sums(place, &leader.lif, &self.layers[*l].norms, sums.of(image), &mut currents);
@@ -166,7 +166,7 @@ impl<'a> Ready<'a> {
         for y in (0..height).step_by(rows) {
             let rows = rows.min(height - y);
             let given = self.band(*l, laid, (y, rows), scratch, sums);
-            neurons.scan(sums_of(sums, given, leader, (y, rows)), 0, &mut pulses, &mut spikes);
+            neurons.scan(sums_of(sums, given, leader.output, (y, rows)), 0, &mut pulses, &mut spikes);
         }
         Fired { pulses, spikes, current: None }
     }
@@ -175,7 +175,7 @@ impl<'a> Ready<'a> {
     fn fire_on(&self, neurons: &Neurons, leader: &LayerPlan, currents: Vec<f32>, lends: bool) -> Fired {
         let steps = self.chip.steps;
         let (mut pulses, mut spikes) = (leader.pulses(steps), vec![0; steps]);
-        let sums = sums_of(&currents, steps, leader, (0, leader.output.height));
+        let sums = sums_of(&currents, steps, leader.map(), (0, leader.map().height));
         neurons.scan(sums, 0, &mut pulses, &mut spikes);
         Fired { pulses, spikes, current: lends.then_some(currents) }
     }
@@ -217,16 +217,15 @@ impl<'a> Ready<'a> {
         see: &impl See,
         Space { laid, scratch, sums }: &mut Space,
     ) -> Vec<f32> {
-        let (height, pixels) = (leader.output.height, leader.output.height * leader.output.width);
-        let blocks = leader.columns().div_ceil(LANES);
-        let place = Place { steps: self.chip.steps, blocks, first: 0, pixels, map: pixels };
+        let place = Place::whole(leader.map(), self.chip.steps);
         let mut currents = vec![0.0; place.floats()];
         for (l, signal) in &taken.layers {
-            signal.lay_out(&self.layers[*l].columns, image, self.chip.steps, laid);
+            let Layer { columns, plan, norms, .. } = &self.layers[*l];
+            signal.lay_out(columns, image, self.chip.steps, laid);
             see(*l, laid);
-            let given = self.band(*l, laid, (0, height), scratch, sums);
-            let sums = sums_of(sums, given, leader, (0, height));
-            add_sums(place, &leader.lif, &self.layers[*l].norms, sums, &mut currents);
+            let given = self.band(*l, laid, (0, plan.output.height), scratch, sums);
+            let sums = sums_of(sums, given, plan.output, (0, plan.output.height));
+            add_share(place, plan, norms, sums, &mut currents);
         }
         add_rest(place, leader, (taken, image), &mut currents);
         currents
@@ -235,9 +234,7 @@ impl<'a> Ready<'a> {
     /// Runs step `t` of a population on what leads to it at that step alone.
     pub fn step(&self, node: usize, t: usize, stepping: &mut Stepping, taken: &Taken, see: impl See) -> Vec<Fired> {
         let (leader, images) = (self.leader(node), stepping.images.len());
-        let (height, pixels) = (leader.output.height, leader.output.height * leader.output.width);
-        let blocks = leader.columns().div_ceil(LANES);
-        let place = Place { steps: 1, blocks, first: 0, pixels, map: pixels };
+        let (height, place) = (leader.map().height, Place::whole(leader.map(), 1));
         let connected: Vec<Vec<f32>> = taken
             .layers
             .iter()
@@ -262,7 +259,7 @@ impl<'a> Ready<'a> {
                         see(*l, laid);
                         sums.resize(place.floats(), 0.0);
                         columns.sums(laid, Band { map: 0, y: 0, rows: height, maps: 1 }, scratch, sums);
-                        let sums = sums_of(sums, 1, leader, (0, height));
+                        let sums = sums_of(sums, 1, leader.map(), (0, height));
                         add_sums(place, &leader.lif, &norms, sums, &mut currents);
                     });
                 } else {
@@ -278,7 +275,7 @@ impl<'a> Ready<'a> {
             }
             add_rest(place, leader, (taken, image), &mut currents);
             let (mut pulses, mut spikes) = (leader.pulses(1), vec![0]);
-            neurons.scan_on(memory, sums_of(&currents, 1, leader, (0, height)), 0, &mut pulses, &mut spikes);
+            neurons.scan_on(memory, sums_of(&currents, 1, leader.map(), (0, height)), 0, &mut pulses, &mut spikes);
             Fired { pulses, spikes, current: lends.then_some(currents) }
         };
         stepping.images.par_iter_mut().enumerate().map(image).collect()
@@ -307,9 +304,9 @@ fn add_rest(place: Place, leader: &LayerPlan, (taken, image): (&Taken, usize), c
     }
 }
 
-/// A band's sums or currents as neurons take them: of so many steps that differ.
-fn sums_of<'s>(sums: &'s [f32], given: usize, leader: &LayerPlan, (y, rows): (usize, usize)) -> Sums<'s> {
-    let block = rows * leader.output.width * LANES;
-    let step = if given == 1 { 0 } else { leader.columns().div_ceil(LANES) * block };
+/// A band's sums or currents of a map as neurons take them: of so many steps that differ.
+fn sums_of(sums: &[f32], given: usize, map: Shape, (y, rows): (usize, usize)) -> Sums<'_> {
+    let block = rows * map.width * LANES;
+    let step = if given == 1 { 0 } else { map.channels.div_ceil(LANES) * block };
     Sums { sums, block, step, y, rows }
 }

@@ -463,6 +463,7 @@ mod tests {
                 norm: NormKind::Bntt,
                 has_bias: false,
                 output,
+                before: None,
                 pool,
                 largest_pulse: largest,
                 divisor: largest,

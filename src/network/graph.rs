@@ -85,6 +85,8 @@ pub struct Population {
     pub behind: Vec<usize>,
     /// Whether another population takes their current.
     pub lends: bool,
+    /// Whether a layer's share of their current is pooled.
+    pub pools: bool,
 }
 
 impl Population {
@@ -95,7 +97,7 @@ impl Population {
 
     /// Whether their current is more than one layer's sums, or is wanted elsewhere.
     pub fn joins(&self) -> bool {
-        self.layers.len() + self.skips.len() + self.currents.len() > 1 || self.lends
+        self.layers.len() + self.skips.len() + self.currents.len() > 1 || self.lends || self.pools
     }
 }
 

@@ -53,6 +53,9 @@ pub(super) struct Item {
     /// Entries whose pulses are added to those that these neurons send: small integers (spike-element-wise addition).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub add_behind: Option<Names>,
+    /// A pool of the matrix's share of the current, behind its norm and in front of the neurons; as `pool`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool_current: Option<Pool>,
     /// The layer's own norm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<NormKind>,
@@ -118,6 +121,7 @@ impl Item {
             ("add", self.add.is_some()),
             ("add_current", self.add_current.is_some()),
             ("add_behind", self.add_behind.is_some()),
+            ("pool_current", self.pool_current.is_some()),
             ("norm", self.norm.is_some()),
             ("neuron", self.neuron.is_some()),
         ];

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::neuron::Neuron;
+use super::pool::Pooling;
 use super::pulses::Pulses;
 use super::{Drive, InputCode};
 use crate::numeric::Shape;
@@ -48,9 +49,11 @@ pub struct Layer {
     pub norm: NormKind,
     /// Whether a bias is added to them.
     pub has_bias: bool,
-    /// The map that its neurons send, before the pool.
+    /// The map that its columns give.
     pub output: Shape,
-    /// The averaging window behind it, rows and columns; (1, 1) without a pool. Odd sizes are floored.
+    /// The pool of its share of the current, in front of the neurons.
+    pub before: Option<Pooling>,
+    /// The averaging window behind its neurons, rows and columns; (1, 1) without a pool. Odd sizes are floored.
     pub pool: (usize, usize),
     /// The inputs are integers: pulses summed by pools and joins, at most this many.
     pub largest_pulse: u32,
@@ -121,10 +124,15 @@ impl Layer {
         self.output.channels
     }
 
+    /// The map of the neurons whose current its sums join.
+    pub fn map(&self) -> Shape {
+        self.before.map_or(self.output, |pooling| pooling.output(self.output))
+    }
+
     /// The map behind the pool.
     pub fn pooled(&self) -> Shape {
-        let (h, w) = self.pool;
-        Shape { height: self.output.height / h, width: self.output.width / w, ..self.output }
+        let ((h, w), map) = (self.pool, self.map());
+        Shape { height: map.height / h, width: map.width / w, ..map }
     }
 
     /// Room for what its neurons send behind the pool over so many steps: no pulses yet.

@@ -104,7 +104,7 @@ impl Model {
 
     /// The layers' names and how many neurons each leads, the readout included: it has none.
     pub fn neurons(&self) -> Vec<(String, usize)> {
-        let neurons = |layer: &Layer| if layer.leads { layer.output.len() } else { 0 };
+        let neurons = |layer: &Layer| if layer.leads { layer.map().len() } else { 0 };
         self.layers().into_iter().map(|layer| (layer.name.clone(), neurons(&layer))).collect()
     }
 
@@ -205,6 +205,10 @@ mod tests {
             "[{conv=8}, {conv=8}, {conv=8, from=\"conv2\", joins=\"conv1\", delayed=true, norm=\"bntt\"}]",
             "[{conv=8}, {fc=8}, {conv=8, from=\"conv1\", joins=\"fc1\"}]",
             "[{conv=8}, {pool=2, joins=\"conv1\"}]",
+            "[{fc=8, pool_current=2}]",
+            "[{conv=8, pool_current=14}]",
+            "[{conv=8, pool_current={window=2, stride=0}}]",
+            "[{conv=8}, {conv=8, recurrent=true, pool_current=2}, {conv=8, pool_current=2}, {conv=8, from=\"conv3\", joins=\"conv2\", delayed=true}]",
             "[{conv=8}, {concat=[]}]",
             "[{conv=8}, {concat=[\"conv1\", \"input\"]}]",
             "[{conv=8}, {conv={channels=8, stride=2}}, {concat=[\"conv1\", \"conv2\"]}]",

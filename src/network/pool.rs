@@ -114,6 +114,17 @@ impl Pooling {
         is.then_some((kernel[0], kernel[1]))
     }
 
+    /// The map that it gives of another, into which its window fits.
+    pub fn output(&self, map: Shape) -> Shape {
+        let [height, width] = self.window.output(map.height, map.width).unwrap_or_default();
+        Shape { height, width, ..map }
+    }
+
+    /// What a sum over its window counts.
+    pub fn share(&self) -> f32 {
+        if self.kind == PoolKind::Average { 1.0 / self.window.positions() as f32 } else { 1.0 }
+    }
+
     /// The largest pulse that it gives, of pulses up to `largest`.
     pub fn largest(&self, largest: u32) -> u32 {
         let pixels = self.window.positions() as u32;
@@ -124,5 +135,18 @@ impl Pooling {
     pub fn divisor(&self, divisor: u32) -> u32 {
         let pixels = self.window.positions() as u32;
         if self.kind == PoolKind::Average { divisor.saturating_mul(pixels) } else { divisor }
+    }
+}
+
+/// Calls `pair(output pixel, input pixel)` for every pixel of every window, window by window, rows first.
+pub fn for_windows(pooling: &Pooling, input: Shape, output: Shape, mut pair: impl FnMut(usize, usize)) {
+    let window = pooling.window;
+    for (y, x) in (0..output.height).flat_map(|y| (0..output.width).map(move |x| (y, x))) {
+        for (ky, kx) in (0..window.kernel[0]).flat_map(|ky| (0..window.kernel[1]).map(move |kx| (ky, kx))) {
+            let (row, column) = (window.pixel(0, y, ky, input.height), window.pixel(1, x, kx, input.width));
+            if let (Some(row), Some(column)) = (row, column) {
+                pair(y * output.width + x, row * input.width + column);
+            }
+        }
     }
 }

@@ -209,9 +209,7 @@ impl<'a> Resolving<'a> {
     /// A pool of what a node sends: by its neurons as they fire, where nobody else reads their spikes.
     fn pool(&mut self, i: usize, from: usize, pooling: Pooling) -> Of<()> {
         let (name, map) = (self.names[i].clone(), self.nodes[from].map);
-        let Some([height, width]) = pooling.window.output(map.height, map.width) else {
-            return fault("", format!("the window does not fit a map of {map}"));
-        };
+        let map = pooling.output(map);
         let node = &self.nodes[from];
         let leads = node.population().filter(|population| population.behind.is_empty());
         let before = self.items[..i].iter().rposition(|item| item.joins.is_none());
@@ -222,14 +220,13 @@ impl<'a> Resolving<'a> {
             let leader = population.leader();
             self.layers.iter_mut().flatten().flatten().nth(leader).expect("it was there").pool = pool;
             let mut node = self.nodes.pop().expect("it was there");
-            node.map = Shape { height, width, ..map };
+            node.map = map;
             (node.largest, node.divisor) = (pooling.largest(1), pooling.divisor(1));
             let population = node.name.clone();
             self.add(i, node)?;
             self.places.insert(population, self.last);
             return Ok(());
         }
-        let map = Shape { height, width, ..map };
         let (largest, divisor) = (pooling.largest(node.largest), pooling.divisor(node.divisor));
         self.add(i, Node { name, work: Work::Pool { from, pooling }, map, largest, divisor })
     }
@@ -267,13 +264,14 @@ impl<'a> Resolving<'a> {
         }
         let from = self.source(i)?;
         let layer = self.matrix(i, operator, from)?;
-        let output = layer.output;
+        let output = layer.map();
         let mut population = Population {
             layers: vec![self.layer_count()],
             skips: vec![],
             currents: vec![],
             behind: vec![],
             lends: false,
+            pools: layer.before.is_some(),
         };
         for name in Names::list(&item.add) {
             population.skips.push(self.pulses(name, ".add")?);
@@ -303,7 +301,7 @@ impl<'a> Resolving<'a> {
         }
         let leaders: Vec<usize> = population.currents.clone();
         for node in leaders {
-            let map = self.layer(self.nodes[node].population().expect("checked").leader()).output;
+            let map = self.layer(self.nodes[node].population().expect("checked").leader()).map();
             if map != output {
                 return fault(".add_current", format!("a map of {map} cannot join one of {output}"));
             }
@@ -353,7 +351,9 @@ impl<'a> Resolving<'a> {
             delayed: true,
             leads: false,
             groups: 1,
-            input: layer.output,
+            input: layer.map(),
+            output: layer.map(),
+            before: None,
             window,
             norm: NormKind::None,
             has_bias: false,
@@ -381,6 +381,7 @@ impl<'a> Resolving<'a> {
             norm: item.norm.unwrap_or(self.model.norm),
             has_bias: false,
             output: map,
+            before: None,
             pool: (1, 1),
             largest_pulse: node.largest,
             divisor: node.divisor,
@@ -415,6 +416,12 @@ impl<'a> Resolving<'a> {
             }
             Operator::Pool(_) | Operator::Concat(_) => layer,
         };
+        let before = item.pool_current.map(|pool| pool.over(layer.one_dimensional, layer.output)).transpose();
+        let before = before.map_err(|(key, message)| (format!(".pool_current{key}"), message))?;
+        if before.is_some() && !layer.convolves() {
+            return fault(".pool_current", "is of a map; expected it beside a convolution");
+        }
+        let layer = Layer { before, ..layer };
         // Groups are spread over a matrix of all channels as they run.
         let weights = layer.unrolling().rows().saturating_mul(width);
         if weights > LARGEST_LAYER {
@@ -478,15 +485,15 @@ impl<'a> Resolving<'a> {
             neuron: leader.neuron,
             ..self.matrix(i, &operator, from)?
         };
-        if layer.output != leader.output || layer.convolves() != leader.convolves() {
+        if layer.map() != leader.map() || layer.convolves() != leader.convolves() {
             let kind = |layer: &Layer| if layer.convolves() { "a convolution" } else { "fully connected" };
             return fault(
                 ".joins",
                 format!(
                     "its map of {} ({}) cannot join `{name}` of {} ({}); expected maps and kinds alike",
-                    layer.output,
+                    layer.map(),
                     kind(&layer),
-                    leader.output,
+                    leader.map(),
                     kind(&leader)
                 ),
             );
@@ -502,8 +509,10 @@ impl<'a> Resolving<'a> {
                 population.layers.iter_mut().filter(|l| **l >= index).for_each(|l| *l += 1);
             }
         }
+        let pools = self.layers[i][0].as_ref().is_some_and(|layer| layer.before.is_some());
         if let Work::Population(population) = &mut self.nodes[target].work {
             population.layers.push(index);
+            population.pools |= pools;
         }
         Ok(())
     }
@@ -538,14 +547,34 @@ impl<'a> Resolving<'a> {
             norm: NormKind::None,
             has_bias: self.model.readout.bias,
             output: Shape { channels: self.model.classes, height: 1, width: 1 },
+            before: None,
             pool: (1, 1),
             largest_pulse: node.largest,
             divisor: node.divisor,
         };
         self.check_read()?;
+        self.check_cycles()?;
         let mut layers: Vec<Layer> = self.layers.into_iter().flatten().flatten().collect();
         layers.push(readout);
         Ok(Graph::new(layers, self.nodes, united(self.cycles), self.model.readout.kind))
+    }
+
+    /// An error where a share is pooled that is made step by step.
+    fn check_cycles(&self) -> Result<(), Fault> {
+        for (n, population) in self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.population()?))) {
+            let cycle = self.cycles.iter().find(|cycle| cycle.contains(&n));
+            let is_within = |l: &&usize| {
+                let layer = self.layer(**l);
+                layer.before.is_some() && cycle.is_some_and(|cycle| cycle.contains(&layer.from))
+            };
+            if let Some(l) = population.layers.iter().find(is_within) {
+                let name = &self.layer(*l).name;
+                let i = self.names.iter().position(|other| other == name).unwrap_or_default();
+                let message = "is made of all steps at once, and what leads to this runs step by step; expected `pool` behind the neurons";
+                return Err((format!("layers[{i}].pool_current"), message.into()));
+            }
+        }
+        Ok(())
     }
 
     /// An error where nobody reads what an entry sends, and its current joins none.

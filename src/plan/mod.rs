@@ -162,7 +162,7 @@ impl LayerPlan {
             columns: layer.columns(),
             groups: layer.groups,
             pixels: layer.output.height * layer.output.width,
-            has_neurons: layer.spikes(),
+            neurons: if layer.spikes() { layer.map().len() } else { 0 },
             place: place(profile, &layer),
             rram: profile.rram_of(&layer.name).clone(),
             sram: profile.sram_of(&layer.name).clone(),

@@ -6,6 +6,7 @@
 
 use crate::kernels::digits::LANES;
 use crate::network::Layer;
+use crate::numeric::Shape;
 
 /// Values of a batch, image by image.
 pub type Images = Vec<Vec<f32>>;
@@ -30,13 +31,17 @@ pub struct Geometry {
 impl Geometry {
     /// Of what a layer's columns give.
     pub fn of(plan: &Layer, images: usize, steps: usize) -> Self {
-        let (channels, height, width) = (plan.columns(), plan.output.height, plan.output.width);
+        Self::of_map(plan.output, images, steps)
+    }
+
+    /// Of a map.
+    pub fn of_map(Shape { channels, height, width }: Shape, images: usize, steps: usize) -> Self {
         Geometry { images, steps, blocks: channels.div_ceil(LANES), channels, height, width }
     }
 
     /// Of what its neurons send behind the pool.
     pub fn pooled(plan: &Layer, images: usize, steps: usize) -> Self {
-        Geometry { height: plan.pooled().height, width: plan.pooled().width, ..Self::of(plan, images, steps) }
+        Self::of_map(plan.pooled(), images, steps)
     }
 
     /// Pixels of a map.

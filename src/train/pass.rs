@@ -194,7 +194,7 @@ struct RatePenalty {
 
 impl RatePenalty {
     fn of<L>(setting: &Setting, graph: &Graph, forward: &Forward<L>, images: usize) -> Self {
-        let neurons: usize = graph.layers.iter().filter(|layer| layer.leads).map(|layer| layer.output.len()).sum();
+        let neurons: usize = graph.layers.iter().filter(|layer| layer.leads).map(|layer| layer.map().len()).sum();
         let places = (neurons * images * setting.plan.steps()) as f64;
         let weight = f64::from(setting.rate_penalty);
         RatePenalty { loss: weight * forward.spikes as f64 / places, slope: (weight / places) as f32 }

@@ -5,11 +5,10 @@ use rayon::prelude::*;
 
 use super::currents::Images;
 use crate::forward::join::counts;
-use crate::forward::pulses::for_windows;
 use crate::kernels::digits::LANES;
 use crate::network::Layer;
 use crate::network::graph::{Graph, Work};
-use crate::network::pool::{PoolKind, Pooling};
+use crate::network::pool::{PoolKind, Pooling, for_windows};
 use crate::network::pulses::Pulses;
 use crate::numeric::Shape;
 
@@ -45,20 +44,39 @@ pub fn back(pooling: &Pooling, (input, output): (Shape, Shape), gradient: &Image
     gradient.par_iter().enumerate().map(image).collect()
 }
 
-/// Gives each window's gradient to its first pixel with the largest count.
-fn to_largest(
+/// ∂loss/∂share of an image in front of a pool of currents, from that behind it.
+pub fn current_back(pooling: &Pooling, input: Shape, share: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let output = pooling.output(input);
+    let (from, to) = (output.height * output.width * LANES, input.height * input.width * LANES);
+    let mut out = vec![0.0; share.len()];
+    for ((gradient, out), share) in gradient.chunks(from).zip(out.chunks_mut(to)).zip(share.chunks(to)) {
+        match pooling.kind {
+            PoolKind::Max => {
+                to_largest(pooling, (input, output), |pixel, o| share[pixel * LANES + o], gradient, out);
+            }
+            PoolKind::Average | PoolKind::Sum => for_windows(pooling, input, output, |behind, front| {
+                let gradient = &gradient[behind * LANES..][..LANES];
+                out[front * LANES..][..LANES].iter_mut().zip(gradient).for_each(|(out, g)| *out += pooling.share() * g);
+            }),
+        }
+    }
+    out
+}
+
+/// Gives each window's gradient to its first pixel with the largest value.
+fn to_largest<T: Copy + PartialOrd>(
     pooling: &Pooling,
     (input, output): (Shape, Shape),
-    count: impl Fn(usize, usize) -> u32,
+    value: impl Fn(usize, usize) -> T,
     gradient: &[f32],
     out: &mut [f32],
 ) {
-    let mut largest: Vec<[Option<(u32, usize)>; LANES]> = vec![[None; LANES]; output.height * output.width];
+    let mut largest: Vec<[Option<(T, usize)>; LANES]> = vec![[None; LANES]; output.height * output.width];
     for_windows(pooling, input, output, |behind, front| {
         for (o, largest) in largest[behind].iter_mut().enumerate() {
-            let count = count(front, o);
-            if largest.is_none_or(|(most, _)| count > most) {
-                *largest = Some((count, front));
+            let value = value(front, o);
+            if largest.is_none_or(|(most, _)| value > most) {
+                *largest = Some((value, front));
             }
         }
     });
@@ -100,7 +118,7 @@ pub fn apart(graph: &Graph, node: usize, gradient: &Images) -> Vec<Images> {
 
 /// ∂loss/∂spikes of a layer's neurons at one step from those behind the pool that stands there.
 pub fn spread(layer: &Layer, gradient: &Images) -> Images {
-    let (output, pooled, (high, wide)) = (layer.output, layer.pooled(), layer.pool);
+    let (output, pooled, (high, wide)) = (layer.map(), layer.pooled(), layer.pool);
     if (high, wide) == (1, 1) {
         return gradient.clone();
     }

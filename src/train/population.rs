@@ -10,8 +10,9 @@ use super::currents::{Geometry, Images};
 use super::layer::{LayerPass, Values};
 use super::neurons::{Scanned, StepBack, WayBack};
 use super::operands::{Operands, step_currents};
+use super::pools::current_back;
 use super::surrogate::Surrogate;
-use crate::forward::join::{Place, add_currents, add_pulses, add_sums};
+use crate::forward::join::{Place, add_currents, add_pulses, add_share, add_sums, share};
 use crate::forward::neurons::{Lanes, Memory, Neurons, Sums};
 use crate::forward::walk::{Currents, Given, Signal, Taken};
 use crate::kernels::digits::LANES;
@@ -76,7 +77,7 @@ impl<'a> PopulationPass<'a> {
             true => Neurons::of_currents(leader, steps),
             false => Neurons::new(leader, layers[0].1.norms.clone()),
         };
-        let geometry = Geometry::of(leader, images, steps);
+        let geometry = Geometry::of_map(leader.map(), images, steps);
         PopulationPass { leader, population, layers, skips, currents, neurons, geometry, cycle: None }
     }
 
@@ -105,8 +106,7 @@ impl<'a> PopulationPass<'a> {
     }
 
     fn place(&self, steps: usize) -> Place {
-        let Geometry { blocks, .. } = self.geometry;
-        Place { steps, blocks, first: 0, pixels: self.geometry.pixels(), map: self.geometry.pixels() }
+        Place::whole(self.leader.map(), steps)
     }
 
     /// The current of an image over all steps, from what is there of all of them.
@@ -114,7 +114,7 @@ impl<'a> PopulationPass<'a> {
         let (place, lif) = (self.place(self.geometry.steps), &self.leader.lif);
         let mut current = vec![0.0; place.floats()];
         for (_, layer) in &self.layers {
-            add_sums(place, lif, &layer.norms, layer.sums(image), &mut current);
+            add_share(place, layer.plan, &layer.norms, layer.sums(image), &mut current);
         }
         for (_, pulses, unit) in &self.skips {
             add_pulses(place, lif, *unit, (pulses, image * place.steps), &mut current);
@@ -154,7 +154,7 @@ impl<'a> PopulationPass<'a> {
         let fire = |(image, (known, memory)): (usize, (&mut Vec<f32>, &mut Memory))| {
             let current = &mut known[t * place.floats()..][..place.floats()];
             let block = place.pixels * LANES;
-            let rows = leader.output.height;
+            let rows = leader.map().height;
             for (norms, sums) in &made {
                 add_sums(place, &leader.lif, norms, Sums { sums: &sums[image], block, step: 0, y: 0, rows }, current);
             }
@@ -237,9 +237,19 @@ impl<'a> PopulationPass<'a> {
 
     /// The values of a layer and what ∂z amounts to there, from ∂z of all images.
     pub fn values(layer: &mut LayerPass, dz: &Images, means: Option<&[[f32; LANES]]>) -> (Vec<Scanned>, Vec<Values>) {
-        let (currents, geometry) = (layer.take_currents(), layer.geometry);
+        let (currents, geometry, plan) = (layer.take_currents(), layer.geometry, layer.plan);
+        let norms = &layer.norms;
         let of = |(currents, dz): (Vec<f32>, &Vec<f32>)| {
-            (Scanned::of(&currents, dz, means.unwrap_or(&[]), geometry), (currents, dz.clone()))
+            let dz = match &plan.before {
+                None => dz.clone(),
+                Some(pooling) => {
+                    let (block, step) = (geometry.block(), geometry.step());
+                    let sums = Sums { sums: &currents, block, step, y: 0, rows: geometry.height };
+                    let share = share(plan, norms, sums, geometry.steps);
+                    current_back(pooling, plan.output, &share, dz)
+                }
+            };
+            (Scanned::of(&currents, &dz, means.unwrap_or(&[]), geometry), (currents, dz))
         };
         currents.into_par_iter().zip(dz).map(of).unzip()
     }

@@ -112,7 +112,18 @@ fn beside(chips: &[Chip], route: &Route, op: Op) -> Option<Layer> {
         Op::Skip { node, skip, .. } => {
             let population = graph.nodes[node].population()?;
             let skip_unit = graph.nodes[population.skips[skip]].unit();
-            Some(Layer { skip_unit, ..settings(chips, route, population.leader(), &(0..0)) })
+            let map = chips[0].layers[population.leader()].plan.map();
+            let (height, width) = (map.height as u32, map.width as u32);
+            Some(Layer { skip_unit, height, width, ..settings(chips, route, population.leader(), &(0..0)) })
+        }
+        Op::Lend { node, .. } | Op::Add { node, .. } => {
+            Some(maps(chips, chips[0].layers[graph.nodes[node].population()?.leader()].plan.map()))
+        }
+        Op::Neurons { node, .. } if graph.nodes[node].population()?.pools => {
+            let leader = graph.nodes[node].population()?.leader();
+            let map = chips[0].layers[leader].plan.map();
+            let (height, width) = (map.height as u32, map.width as u32);
+            Some(Layer { height, width, ..settings(chips, route, leader, &(0..0)) })
         }
         Op::Pool { node, .. } => {
             let Work::Pool { from, pooling } = &graph.nodes[node].work else { return None };
@@ -241,7 +252,26 @@ fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) ->
         chip_words: vectors(&chip.layers[index]) as u32,
         ..next_window(chip, next, neurons(plan.lif, converters(&chip.layers[index])))
     };
-    windowed(settings, window)
+    pooling(windowed(settings, window), plan)
+}
+
+/// The settings with the pool of the layer's share of a current.
+fn pooling(settings: Layer, plan: &Plan) -> Layer {
+    let Some(pooling) = plan.before else { return settings };
+    let (Window { kernel, stride, padding, .. }, map) = (pooling.window, plan.map());
+    Layer {
+        is_max: u32::from(pooling.kind == PoolKind::Max),
+        before_y: kernel[0] as u32,
+        before_x: kernel[1] as u32,
+        before_stride_y: stride[0] as u32,
+        before_stride_x: stride[1] as u32,
+        before_padding_y: padding[0] as u32,
+        before_padding_x: padding[1] as u32,
+        before_share: pooling.share(),
+        before_height: map.height as u32,
+        before_width: map.width as u32,
+        ..settings
+    }
 }
 
 /// The settings with the constants of general neurons.

@@ -1,6 +1,7 @@
 //! The way of a batch through a chip's graph on a device: which kernels run one after the other, and which buffers they go between. A
 //! buffer of pulses or of currents is taken again as soon as nobody reads what is in it.
 
+use super::settings::MOST_WINDOW;
 use crate::chip::Chip;
 use crate::error::{Error, Result};
 use crate::network::Drive;
@@ -68,6 +69,14 @@ impl Slots {
 pub fn refusal(graph: &Graph) -> Option<String> {
     if let Some(cycle) = graph.cycles.first() {
         return Some(format!("`{}` takes what comes back to it, step by step", graph.nodes[cycle.start].name));
+    }
+    let pools = |node: &&Node| node.population().is_some_and(|population| population.pools);
+    let is_wide = |node: &&Node| {
+        let (h, w) = graph.layers[node.population().map_or(0, Population::leader)].pool;
+        h * w > MOST_WINDOW as usize
+    };
+    if let Some(node) = graph.nodes.iter().find(|node| pools(node) && is_wide(node)) {
+        return Some(format!("`{}` pools both in front of its neurons and, in wide windows, behind them", node.name));
     }
     let has_digits = |node: &usize| planes(&graph.nodes[*node]) > 1;
     let reads_digits = |(n, node): (usize, &Node)| match &node.work {

@@ -102,8 +102,8 @@ impl<'a> GpuChips<'a> {
         let graph = &self.chip().graph;
         let leader = |node: usize| graph.nodes[node].population().map_or(0, Population::leader);
         let plan = |l: usize| &self.chip().layers[l].plan;
-        // Words of a map before any pool of its own.
-        let words_of = |l: usize| plan(l).output.height * plan(l).output.width * column_words(plan(l));
+        // Words of a map before any pool behind its neurons.
+        let words_of = |l: usize| plan(l).map().height * plan(l).map().width * column_words(plan(l));
         let words_at = |node: usize| {
             let map = graph.nodes[node].map;
             map.height * map.width * map.channels.div_ceil(LANES)
@@ -133,15 +133,16 @@ impl<'a> GpuChips<'a> {
             }
             Op::Lend { node, from, to } => {
                 let threads = chips * maps * words_of(leader(node));
-                run_on(Kernel::Lend, Some(leader(node)), (&currents[from], &currents[to]), threads, 1);
+                run_on(Kernel::Lend, None, (&currents[from], &currents[to]), threads, 1);
             }
             Op::Neurons { node, current, to } => {
                 let plan = plan(leader(node));
                 let window = if pools_apart(plan) { (1, 1) } else { plan.pool };
-                let windows = plan.output.height.div_ceil(window.0) * plan.output.width.div_ceil(window.1);
+                let windows = plan.map().height.div_ceil(window.0) * plan.map().width.div_ceil(window.1);
                 let from = current.map_or(sums, |current| &currents[current]);
                 let flow = self.flow(buffers, from, &pulses[to]);
-                let group = &self.layers[leader(node)].parts[0].group;
+                let own = &self.layers[leader(node)].parts[0].group;
+                let group = self.beside[number].as_ref().unwrap_or(own);
                 let groups = images * groups(windows * column_words(plan));
                 self.context.dispatch(pass, Kernel::Neurons, (group, &flow), groups, chips);
             }
@@ -154,7 +155,7 @@ impl<'a> GpuChips<'a> {
             }
             Op::Add { node, from, to } => {
                 let threads = chips * maps * words_at(node);
-                run_on(Kernel::Add, Some(leader(node)), (&pulses[from], &pulses[to]), threads, 1);
+                run_on(Kernel::Add, None, (&pulses[from], &pulses[to]), threads, 1);
             }
             Op::Part { node, from, to, .. } => {
                 run_on(Kernel::Part, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);

@@ -50,8 +50,20 @@ uniform! {
         by_step: u32,
         /// The value of a pulse that joins a current.
         skip_unit: f32,
-        /// 1 where a pool takes the largest pulse.
+        /// 1 where a pool takes the largest pulse, or the largest of shares.
         is_max: u32,
+        /// Rows and columns of the window that pools a layer's share of a current, from here on; 0 where none does.
+        before_y: u32,
+        before_x: u32,
+        before_stride_y: u32,
+        before_stride_x: u32,
+        before_padding_y: u32,
+        before_padding_x: u32,
+        /// What a sum over it counts.
+        before_share: f32,
+        /// The map that it gives.
+        before_height: u32,
+        before_width: u32,
         /// Of channels that stand side by side with others: the first, how many, and the words of a pixel that they come from.
         first_channel: u32,
         part_channels: u32,

@@ -226,6 +226,20 @@ CASES = {
           { pool = "global" },
           { fc = 9 },
         ]""",
+    "pooled": """
+        steps = 5
+        classes = 4
+        input = { channels = 2, height = 13, width = 12 }
+        neuron = { leak = 0.7, threshold = 0.6, reset_at = "next" }
+        norm = "none"
+        layers = [
+          { conv = { channels = 12, kernel = 5, bias = true }, pool_current = { window = 2, kind = "max" } },
+          { name = "b", conv = 18, norm = "batch", pool_current = { window = 3, stride = 2, padding = 1 }, neuron = { reset_at = "spike" } },
+          { name = "s", conv = { channels = 18, kernel = 1, bias = true }, from = "conv1", joins = "b", pool_current = { window = 3, stride = 2, padding = 1, kind = "max" } },
+          { name = "c", conv = 18, norm = "bntt", pool_current = { window = 2, stride = 1, kind = "sum" } },
+          { pool = 2 },
+          { fc = { width = 12, bias = true } },
+        ]""",
     "last": """
         steps = 5
         classes = 4
@@ -352,6 +366,23 @@ def listed(value):
     return [value] if isinstance(value, str) else value or []
 
 
+def window_of(pool, shape, along):
+    """A pool's window, stride, padding and kind over a map, and the map that it gives."""
+    table = pool if isinstance(pool, dict) else {"window": pool}
+    whole = lambda value, rows: (rows, value) if along and not isinstance(value, list) else pair(value)
+    window = shape[1:] if table["window"] == "global" else whole(table["window"], 1)
+    stride = whole(table["stride"], 1) if "stride" in table else window
+    of = (window, stride, whole(table.get("padding", 0), 0), table.get("kind", "average"))
+    return of, (shape[0], *((s + 2 * p - w) // t + 1 for s, w, t, p in zip(shape[1:], *of[:3])))
+
+
+def pooled(x, of):
+    window, stride, padding, kind = of
+    if kind == "max":
+        return F.max_pool2d(x, window, stride, padding)
+    return F.avg_pool2d(x, window, stride, padding) * (window[0] * window[1] if kind == "sum" else 1)
+
+
 class Network:
     """A graph of layers with its parameters and running statistics under their names."""
 
@@ -369,12 +400,7 @@ class Network:
                 parts = [shapes[other] for other in item["concat"]]
                 shape = (sum(part[0] for part in parts), *parts[0][1:])
             elif kind == "pool":
-                table = item["pool"] if isinstance(item["pool"], dict) else {"window": item["pool"]}
-                whole = lambda value, rows: (rows, value) if along and not isinstance(value, list) else pair(value)
-                window = shape[1:] if table["window"] == "global" else whole(table["window"], 1)
-                stride = whole(table["stride"], 1) if "stride" in table else window
-                item["of"] = (window, stride, whole(table.get("padding", 0), 0), table.get("kind", "average"))
-                shape = (shape[0], *((s + 2 * p - w) // t + 1 for s, w, t, p in zip(shape[1:], *item["of"][:3])))
+                item["of"], shape = window_of(item["pool"], shape, along)
             else:
                 shape = self.layer(item, shape, generator, along)
             if "joins" not in item:
@@ -411,7 +437,9 @@ class Network:
             layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
             shape = (width, *size)
         layer |= {"name": item["name"], "norm": norm, "bias": table.get("bias", False), "width": width,
-                  "from": item["from"], "to": item.get("joins", item["name"]), "delayed": item.get("delayed", False)}
+                  "before": None, "from": item["from"], "to": item.get("joins", item["name"]), "delayed": item.get("delayed", False)}
+        if "pool_current" in item:
+            layer["before"], shape = window_of(item["pool_current"], shape, along)
         self.add(layer, weight, generator)
         if item.get("recurrent"):
             back = layer | {"name": item["name"] + "_rec", "norm": "none", "bias": False, "from": item["name"], "delayed": True}
@@ -477,6 +505,11 @@ class Network:
             out.append(normed if shift is None else normed + of(shift))
         return torch.cat(out)
 
+    def share(self, layer, signal, training, statistics):
+        """A layer's share of a current of all steps, behind its norms and its pool."""
+        normed = self.normalised(layer, torch.stack([self.current(layer, x) for x in signal]), training, statistics)
+        return normed if layer["before"] is None else torch.stack([pooled(x, layer["before"]) for x in normed])
+
     def cycles(self):
         """Ranges of items that run step by step."""
         places = {item["name"]: i for i, item in enumerate(self.items)}
@@ -502,7 +535,7 @@ class Network:
                 layer["from"] == items[0]["name"] and layer.get("delayed") for layer in self.layers) else set()
             known, neurons = {}, {}
             for item in (item for item in items if item["kind"] in ("conv", "fc") and "joins" not in item):
-                terms = [self.normalised(layer, torch.stack([self.current(layer, x) for x in sent[layer["from"]]]), training, statistics)
+                terms = [self.share(layer, sent[layer["from"]], training, statistics)
                          for layer in self.layers if layer.get("to") == item["name"] and layer["from"] not in inside]
                 terms += [torch.stack(sent[other]) for other in listed(item.get("add")) if other not in inside]
                 terms += [torch.stack(lent[other]) for other in listed(item.get("add_current")) if other not in inside]
@@ -548,13 +581,7 @@ class Network:
         if "joins" in item:
             return
         if item["kind"] == "pool":
-            window, stride, padding, kind = item["of"]
-            x = sent[item["from"]][t]
-            if kind == "max":
-                x = F.max_pool2d(x, window, stride, padding)
-            else:
-                x = F.avg_pool2d(x, window, stride, padding) * (window[0] * window[1] if kind == "sum" else 1)
-            sent[name].append(x)
+            sent[name].append(pooled(sent[item["from"]][t], item["of"]))
             return
         if item["kind"] == "concat":
             sent[name].append(torch.cat([sent[other][t] for other in item["concat"]], dim=1))
