@@ -19,12 +19,28 @@ fn advance(u: vec4<f32>, gain: vec4<f32>, sum: vec4<f32>, offset: vec4<f32>) -> 
     if (layer.fixed == 0u) {
         return leaked + (current + offset);
     }
-    let exact = to_unit(leaked) + (to_unit(current) + offset);
+    return held(to_unit(leaked) + (to_unit(current) + offset));
+}
+
+// A sum, in fixed point held to the membrane's range.
+fn held(exact: vec4<f32>) -> vec4<f32> {
+    if (layer.fixed == 0u) {
+        return exact;
+    }
     if (layer.wraps == 0u) {
         return clamp(exact, vec4(layer.lowest), vec4(layer.highest));
     }
     let turn = -2.0 * layer.lowest;
     return exact - floor((exact - layer.lowest) * layer.inverse_turn) * turn;
+}
+
+// A product, in fixed point of the membrane's unit.
+fn part(product: vec4<f32>) -> vec4<f32> {
+    let exact = rounded(product);
+    if (layer.fixed == 0u) {
+        return exact;
+    }
+    return to_unit(exact);
 }
 
 // The state that a general neuron keeps from step to step.
@@ -39,20 +55,20 @@ struct State {
 // A step of it, after which `fired` says where it fired: src/network/dynamics.rs.
 fn advance_general(old: State, current: vec4<f32>) -> State {
     var state = old;
-    let x = rounded(layer.input_share * current);
-    state.synaptic = rounded(layer.synaptic_leak * old.synaptic) + x;
-    state.adapted = rounded(layer.adaptation_leak * old.adapted) + old.fired;
-    let threshold = layer.threshold + rounded(layer.adaptation * state.adapted);
-    let integrated = rounded(layer.leak * old.membrane) + state.synaptic;
+    let x = part(layer.input_share * current);
+    state.synaptic = held(part(layer.synaptic_leak * old.synaptic) + x);
+    state.adapted = held(part(layer.adaptation_leak * old.adapted) + old.fired);
+    let threshold = layer.threshold + part(layer.adaptation * state.adapted);
+    let integrated = held(part(layer.leak * old.membrane) + state.synaptic);
     let rests = old.rest > vec4<f32>();
     let before = select(integrated, old.membrane, rests);
     let last = select(vec4<f32>(), old.fired, layer.next == 1u);
-    let taken = before - rounded(layer.taken * last);
+    let taken = held(before - rounded(layer.taken * last));
     let potential = select(taken, vec4(layer.reset_value), vec4(layer.is_set == 1u) & (last > vec4<f32>()));
     let fires = (potential > threshold) | (vec4(layer.reached == 1u) & (potential == threshold));
     state.fired = select(vec4<f32>(), vec4(1.0), fires & !rests);
     let now = select(state.fired, vec4<f32>(), layer.next == 1u);
-    let after = potential - rounded(layer.taken * now);
+    let after = held(potential - rounded(layer.taken * now));
     state.membrane = select(after, vec4(layer.reset_value), vec4(layer.is_set == 1u) & (now > vec4<f32>()));
     state.rest = select(max(old.rest - 1.0, vec4<f32>()), vec4(layer.refractory), state.fired > vec4<f32>());
     return state;
@@ -100,7 +116,7 @@ fn main(
                 if (i < window.x * window.y && all(pixel < map)) {
                     let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
                     if (layer.general == 1u) {
-                        states[i] = advance_general(states[i], rounded(gain * sums[source]) + offset);
+                        states[i] = advance_general(states[i], share(gain, sums[source], offset));
                         pulse += vec4<i32>(states[i].fired);
                         continue;
                     }

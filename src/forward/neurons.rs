@@ -6,6 +6,7 @@ use multiversion::multiversion;
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
 use crate::network::dynamics::{Dynamics, State};
+use crate::network::lif::Fixed;
 use crate::network::pulses::Pulses;
 use crate::numeric::Shape;
 use crate::plan::LayerPlan;
@@ -74,6 +75,9 @@ impl Neurons {
     /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
     pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
         match self.neuron {
+            Lif { general: Some(dynamics), fixed: Some(fixed), .. } => {
+                scan_general_fixed(self, (&dynamics, fixed), sums, first, pulses, fired, None);
+            }
             Lif { general: Some(dynamics), .. } => scan_general(self, &dynamics, sums, first, pulses, fired, None),
             Lif { fixed: Some(_), .. } => scan_fixed(self, sums, first, pulses, fired, None),
             _ => scan(self, sums, first, pulses, fired, None),
@@ -83,6 +87,9 @@ impl Neurons {
     /// Scans all rows on from where the memory stands, and leaves it where they end.
     pub fn scan_on(&self, memory: &mut Memory, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
         match (self.neuron, memory) {
+            (Lif { general: Some(dynamics), fixed: Some(fixed), .. }, Memory::General(memory)) => {
+                scan_general_fixed(self, (&dynamics, fixed), sums, first, pulses, fired, Some(memory));
+            }
             (Lif { general: Some(dynamics), .. }, Memory::General(memory)) => {
                 scan_general(self, &dynamics, sums, first, pulses, fired, Some(memory));
             }
@@ -155,6 +162,27 @@ fn scan_general(
         for o in 0..LANES {
             let mut state = states.get(o);
             counts[o] += u16::from(state.step(constants, dynamics, gain[o] * sums[o] + offset[o]).spike);
+            states.put(o, state);
+        }
+    };
+    scan_by(neurons, sums, (first, pulses, fired), memory, fire);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn scan_general_fixed(
+    neurons: &Neurons,
+    (dynamics, fixed): (&Dynamics, Fixed),
+    sums: Sums,
+    first: usize,
+    pulses: &mut Pulses,
+    fired: &mut [u64],
+    memory: Option<&mut [States]>,
+) {
+    let Lif { leak, threshold, .. } = neurons.neuron;
+    let fire = |states: &mut States, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
+        for o in 0..LANES {
+            let (mut state, current) = (states.get(o), neurons.neuron.share(gain[o], sums[o], offset[o]));
+            counts[o] += u16::from(fixed.step(&mut state, (leak, threshold), dynamics, current).spike);
             states.put(o, state);
         }
     };

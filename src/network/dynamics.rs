@@ -77,24 +77,37 @@ pub struct Stepped {
 }
 
 impl State {
-    /// Takes a step of a neuron with leak and threshold on a current, as [`super::neuron`] writes it down.
+    /// Takes a step of a neuron with leak and threshold on a current, as [`super::neuron`] writes it down, in floats.
     #[inline(always)]
-    pub fn step(&mut self, (leak, threshold): (f32, f32), dynamics: &Dynamics, current: f32) -> Stepped {
-        let x = dynamics.input * current;
-        self.synaptic = dynamics.synaptic_leak * self.synaptic + x;
-        self.adapted = dynamics.adaptation_leak * self.adapted + self.fired;
-        let threshold = threshold + dynamics.adaptation * self.adapted;
-        let integrated = leak * self.membrane + self.synaptic;
+    pub fn step(&mut self, constants: (f32, f32), dynamics: &Dynamics, current: f32) -> Stepped {
+        self.step_in(constants, dynamics, current, |product| product, |sum| sum)
+    }
+
+    /// The same where each product is rounded, and each sum held to a range.
+    #[inline(always)]
+    pub fn step_in(
+        &mut self,
+        (leak, threshold): (f32, f32),
+        dynamics: &Dynamics,
+        current: f32,
+        round: impl Fn(f32) -> f32,
+        hold: impl Fn(f32) -> f32,
+    ) -> Stepped {
+        let x = round(dynamics.input * current);
+        self.synaptic = hold(round(dynamics.synaptic_leak * self.synaptic) + x);
+        self.adapted = hold(round(dynamics.adaptation_leak * self.adapted) + self.fired);
+        let threshold = threshold + round(dynamics.adaptation * self.adapted);
+        let integrated = hold(round(leak * self.membrane) + self.synaptic);
         let rests = self.rest > 0.0;
         let before = if rests { self.membrane } else { integrated };
         let last = if dynamics.next { self.fired } else { 0.0 };
-        let taken = before - dynamics.taken * last;
+        let taken = hold(before - dynamics.taken * last);
         let potential = if dynamics.is_set && last > 0.0 { dynamics.value } else { taken };
         let fires = potential > threshold || (dynamics.reached && potential == threshold);
         let spike = fires && !rests;
         let fired = if spike { 1.0 } else { 0.0 };
         let now = if dynamics.next { 0.0 } else { fired };
-        let after = potential - dynamics.taken * now;
+        let after = hold(potential - dynamics.taken * now);
         self.membrane = if dynamics.is_set && now > 0.0 { dynamics.value } else { after };
         self.fired = fired;
         self.rest = if spike { dynamics.refractory } else { (self.rest - 1.0).max(0.0) };

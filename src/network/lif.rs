@@ -8,9 +8,11 @@
 //! point; λ is a multiple of 2^-leak_bits, a gain has `gain_bits` significant bits, θ and offsets are multiples of the membrane's
 //! unit. `λ·u` and `gain·sum` are rounded to that unit, each by itself, the latter held to 22 bits; their sum with the offset
 //! saturates at the membrane's ends, or wraps around. Every number is a small multiple of a power of two and every operation
-//! exact or rounded once, so all devices give the same bits.
+//! exact or rounded once, so all devices give the same bits. A general neuron has all that it keeps in the same format: each of its
+//! products is rounded to the unit, each sum held to the range; its leaks are multiples of 2^-leak_bits, β and the value of a reset of the
+//! unit.
 
-use super::dynamics::Dynamics;
+use super::dynamics::{Dynamics, State, Stepped};
 use super::neuron::Neuron;
 use crate::error::{Error, Result};
 use crate::profile::{NeuronFormat, NeuronRounding, Overflow};
@@ -66,20 +68,31 @@ impl Lif {
         };
         let steps = libm::scalbnf(1.0, format.leak_bits as i32);
         let nearest = |x: f32, scale: f32| libm::rintf(x * scale) / scale;
-        Lif { leak: nearest(leak, steps), threshold: nearest(threshold, scale), fixed: Some(fixed), general: None }
+        let (leak, threshold) = (nearest(leak, steps), nearest(threshold, scale));
+        let dynamics = Dynamics::of(Neuron { leak, threshold, ..neuron });
+        let general = Dynamics {
+            synaptic_leak: nearest(dynamics.synaptic_leak, steps),
+            adaptation_leak: nearest(dynamics.adaptation_leak, steps),
+            adaptation: nearest(dynamics.adaptation, scale),
+            value: nearest(dynamics.value, scale),
+            ..dynamics
+        };
+        Lif { leak, threshold, fixed: Some(fixed), general: (!neuron.is_plain()).then_some(general) }
     }
 
-    /// An error where a membrane in fixed point cannot rise above the threshold, or does what fixed point does not have.
+    /// An error where a membrane in fixed point cannot rise above the threshold, or be set to the value that a reset sets it to.
     pub fn check(neuron: Neuron, format: &NeuronFormat) -> Result<()> {
-        if format.membrane_bits > 0 && !neuron.is_plain() {
-            return Err(Error::Mismatch(format!(
-                "neuron.membrane_bits = {} holds neurons that leak and are reset at once by subtraction alone; expected 0 (floats) for \
-                 other resets, synaptic currents, adaptation, scaled inputs and refractory times",
-                format.membrane_bits
-            )));
-        }
-        let Lif { threshold, fixed, .. } = Lif::of(neuron, format);
+        let Lif { threshold, fixed, general, .. } = Lif::of(neuron, format);
         match fixed {
+            Some(Fixed { lowest, highest, .. }) if general.is_some_and(|d| d.value < lowest || d.value > highest) => {
+                Err(Error::Mismatch(format!(
+                    "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials from {lowest} to {highest}, and the model's \
+                     neurons are reset to {}; expected more bits, or fewer behind the point",
+                    format.membrane_bits,
+                    format.fraction_bits,
+                    general.map_or(0.0, |dynamics| dynamics.value)
+                )))
+            }
             Some(Fixed { highest, .. }) if !(threshold > 0.0 && threshold < highest) => Err(Error::Mismatch(format!(
                 "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and the model's \
                  threshold of {} becomes {threshold}; expected a threshold above 0 that a potential can pass",
@@ -131,7 +144,18 @@ impl Fixed {
     /// The potential after a step.
     #[inline(always)]
     pub fn advance(&self, leak: f32, membrane: f32, gain: f32, sum: f32, offset: f32) -> f32 {
-        let exact = self.round(leak * membrane) + (self.round(gain * sum) + offset);
+        self.hold(self.round(leak * membrane) + (self.round(gain * sum) + offset))
+    }
+
+    /// A step of a general neuron.
+    #[inline(always)]
+    pub fn step(&self, state: &mut State, constants: (f32, f32), dynamics: &Dynamics, current: f32) -> Stepped {
+        state.step_in(constants, dynamics, current, |product| self.round(product), |sum| self.hold(sum))
+    }
+
+    /// A sum, held to the membrane's range.
+    #[inline(always)]
+    fn hold(&self, exact: f32) -> f32 {
         if !self.wraps {
             return exact.clamp(self.lowest, self.highest);
         }
@@ -148,6 +172,7 @@ impl Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::neuron::{Fires, Reset, ResetAt};
 
     fn lif(format: NeuronFormat) -> Lif {
         Lif::of(Neuron::default(), &format)
@@ -186,6 +211,73 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The step of a general neuron in whole units of 2^-5, leaks in units of 2^-6.
+    fn general_reference(format: &NeuronFormat, neuron: Neuron, state: &mut [i64; 5], current: i64) -> bool {
+        let floors = format.round == NeuronRounding::Floor;
+        let product = |a: i64, b: i64, bits: u32| {
+            let exact = (a * b) as f64 / f64::from(1u32 << bits);
+            if floors { exact.floor() as i64 } else { exact.round_ties_even() as i64 }
+        };
+        let half = 1i64 << (format.membrane_bits - 1);
+        let hold = |exact: i64| match format.overflow {
+            Overflow::Saturate => exact.clamp(-half, half - 1),
+            Overflow::Wrap => (exact + half).rem_euclid(2 * half) - half,
+        };
+        let leak = |x: f32| (f64::from(x) * 64.0).round_ties_even() as i64;
+        let unit = |x: f32| (f64::from(x) * 32.0).round_ties_even() as i64;
+        let [u, i, a, fired, rest] = *state;
+        let input = if neuron.scaled_input { 64 - leak(neuron.leak) } else { 64 };
+        let i = hold(product(leak(neuron.synaptic_leak), i, 6) + product(input, current, 6));
+        let a = hold(product(leak(neuron.adaptation_leak), a, 6) + 32 * fired);
+        let threshold = unit(neuron.threshold) + product(unit(neuron.adaptation), a, 5);
+        let before = if rest > 0 { u } else { hold(product(leak(neuron.leak), u, 6) + i) };
+        let reset = |u: i64, fired: i64| match neuron.reset {
+            Reset::To(value) if fired > 0 => unit(value),
+            Reset::Subtract => hold(u - fired * unit(neuron.threshold)),
+            _ => u,
+        };
+        let is_next = neuron.reset_at == ResetAt::Next;
+        let potential = if is_next { reset(before, fired) } else { before };
+        let spikes = (potential > threshold || neuron.fires == Fires::Reached && potential == threshold) && rest == 0;
+        let after = if is_next { potential } else { reset(potential, i64::from(spikes)) };
+        let rest = if spikes { i64::from(neuron.refractory) } else { (rest - 1).max(0) };
+        *state = [after, i, a, i64::from(spikes), rest];
+        spikes
+    }
+
+    #[test]
+    fn general_steps_are_those_of_integers() {
+        let base = Neuron { leak: 0.8, threshold: 0.9, ..Neuron::default() };
+        let neurons = [
+            Neuron { reset: Reset::To(-0.3), synaptic_leak: 0.6, refractory: 2, ..base },
+            Neuron { reset_at: ResetAt::Next, scaled_input: true, fires: Fires::Reached, ..base },
+            Neuron { adaptation: 0.4, adaptation_leak: 0.7, synaptic_leak: 0.5, ..base },
+            Neuron { reset: Reset::None, leak: 0.5, fires: Fires::Reached, ..base },
+        ];
+        let (mut fired, mut all) = (0, 0);
+        for neuron in neurons {
+            for (round, overflow) in [NeuronRounding::Nearest, NeuronRounding::Floor]
+                .into_iter()
+                .flat_map(|round| [Overflow::Saturate, Overflow::Wrap].map(|overflow| (round, overflow)))
+            {
+                let format = NeuronFormat { round, overflow, ..format() };
+                let lif = Lif::of(neuron, &format);
+                let (fixed, dynamics) = (lif.fixed.unwrap(), lif.general.unwrap());
+                let (mut state, mut reference) = (State::default(), [0; 5]);
+                for step in 0..5000i64 {
+                    let current = step * 53 % 97 - 30;
+                    let stepped = fixed.step(&mut state, (lif.leak, lif.threshold), &dynamics, current as f32 / 32.0);
+                    let spikes = general_reference(&format, neuron, &mut reference, current);
+                    let found = [state.membrane, state.synaptic, state.adapted].map(|x| f64::from(x) * 32.0);
+                    let expected = [reference[0], reference[1], reference[2]].map(|x| x as f64);
+                    assert_eq!((found, stepped.spike), (expected, spikes), "{neuron:?} {format:?} step {step}");
+                    (fired, all) = (fired + i32::from(spikes), all + 1);
+                }
+            }
+        }
+        assert!(fired > all / 20 && fired < all * 19 / 20, "{fired} of {all}");
     }
 
     #[test]

@@ -250,8 +250,7 @@ impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Steps for Plain<F
 
 /// A neuron with all that [`Dynamics`] has. Resets and adaptation are outside the gradient.
 struct General<'a, S> {
-    /// Leak and threshold.
-    constants: (f32, f32),
+    neuron: Lif,
     dynamics: &'a Dynamics,
     inverse: f32,
     slope: S,
@@ -260,8 +259,7 @@ struct General<'a, S> {
 impl<'a, S: Fn(f32, f32) -> f32> General<'a, S> {
     #[inline(always)]
     fn new(neuron: Lif, dynamics: &'a Dynamics, slope: S) -> Self {
-        let Lif { leak, threshold, .. } = neuron;
-        General { constants: (leak, threshold), dynamics, inverse: 1.0 / threshold, slope }
+        General { neuron, dynamics, inverse: 1.0 / neuron.threshold, slope }
     }
 }
 
@@ -293,10 +291,15 @@ impl<S: Fn(f32, f32) -> f32> Steps for General<'_, S> {
     #[inline(always)]
     fn forward(&self, states: &mut States, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Passing {
         let mut passing = Passing::default();
+        let Lif { leak, threshold, fixed, .. } = self.neuron;
         for o in 0..LANES {
             let mut state = states.get(o);
             let last = state.fired;
-            let stepped = state.step(self.constants, self.dynamics, gain[o] * x[o] + offset[o]);
+            let (constants, current) = ((leak, threshold), self.neuron.share(gain[o], x[o], offset[o]));
+            let stepped = match &fixed {
+                None => state.step(constants, self.dynamics, current),
+                Some(fixed) => fixed.step(&mut state, constants, self.dynamics, current),
+            };
             states.put(o, state);
             let v = (stepped.potential - stepped.threshold) * self.inverse;
             let slope = (self.slope)(v, self.inverse);
@@ -304,7 +307,7 @@ impl<S: Fn(f32, f32) -> f32> Steps for General<'_, S> {
             let integrated = if self.dynamics.next { is_set(last) } else { 1.0 };
             passing.slope[o] = if stepped.rests { 0.0 } else { slope };
             passing.kept[o] = if self.dynamics.next { 1.0 } else { is_set(state.fired) };
-            passing.before[o] = if stepped.rests { integrated } else { self.constants.0 * integrated };
+            passing.before[o] = if stepped.rests { integrated } else { leak * integrated };
             passing.input[o] = if stepped.rests { 0.0 } else { integrated };
         }
         passing
