@@ -102,7 +102,7 @@ fn stopping_after_a_step_is_a_network_of_so_many_steps() {
     for steps in 1..=STEPS {
         // γ_t is below 3·0.8^(steps − 1.5) for the first time at step `steps`.
         let rule = ExitRule::Gamma(3.0 * 0.8f64.powf(steps as f64 - 1.5));
-        let found = evaluate(&model, &network, Some(rule.of(&network).unwrap()), 64);
+        let found = evaluate(&model, &network, Some(rule.of(&model, &network).unwrap()), 64);
         let exit = found.exit.as_ref().unwrap();
         assert_eq!(exit.steps, vec![steps; 70]);
         let short = evaluate(&digits(steps), &truncated(&network, steps), None, 64);
@@ -113,7 +113,7 @@ fn stopping_after_a_step_is_a_network_of_so_many_steps() {
         assert_eq!(exit.counts.total_spikes(), short.counts.total_spikes(), "and none of later ones");
         assert_eq!(ChipResult { exit: None, ..found }, full, "the results of all steps stay as they are");
     }
-    let none = evaluate(&model, &network, Some(ExitRule::Gamma(0.01).of(&network).unwrap()), 64).exit.unwrap();
+    let none = evaluate(&model, &network, Some(ExitRule::Gamma(0.01).of(&model, &network).unwrap()), 64).exit.unwrap();
     assert_eq!((none.steps, none.counts), (vec![STEPS; 70], full.counts.until(STEPS)), "no step meets the rule");
 }
 
@@ -123,7 +123,7 @@ fn the_confidence_threshold_moves_between_one_step_and_all() {
     let network = falling(&model);
     let full = evaluate(&model, &network, None, 64);
     let exit = |threshold: f64| {
-        let exit = ExitRule::Confidence(threshold).of(&network).unwrap();
+        let exit = ExitRule::Confidence(threshold).of(&model, &network).unwrap();
         let found = evaluate(&model, &network, Some(exit), 64);
         assert_eq!(found, evaluate(&model, &network, Some(exit), 9), "the batch does not show");
         found.exit.unwrap()

@@ -35,7 +35,7 @@ Examples:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
 
 --exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy, and the
-percent of steps, spikes and input pulses saved. The logits are the mean over the steps run. gamma:TH stops after the first
+percent of steps, spikes and input pulses saved. The logits are what the readout reads of the steps run. gamma:TH stops after the first
 step at which every spiking layer's mean γ is below TH (0.1 where only `gamma` is given); confidence:TH stops each image
 once its largest softmax probability reaches TH. In the JSON it is `early_exit`; the rest of the report, and --logits, are
 of all steps.
@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let encoder = Encoder::new(blueprint.inputs(), model.input, seed, 0);
     let evaluation = Evaluation::on(engine.as_ref(), data, encoder, model.steps)
         .batches_of(batch as usize)
-        .exiting(args.exit.map(|rule| rule.of(network)).transpose()?)
+        .exiting(args.exit.map(|rule| rule.of(model, network)).transpose()?)
         .preparing(adaptation.map(|adaptation| Arc::new(adaptation).preparation()));
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);

@@ -21,7 +21,7 @@ use crate::network::readout::{Reader, Reading};
 pub struct Outcome {
     /// Mean readout over the steps, `[images, classes]`.
     pub logits: Array2<f32>,
-    /// Where asked for, what the logits are after each step: the mean readout over the steps so far, `[steps, images,
+    /// Where asked for, what the logits are after each step, read of the steps so far, `[steps, images,
     /// classes]`. After the last step they are `logits`, bit for bit.
     pub by_step: Option<Array3<f32>>,
     /// Likewise the events of each image, as [`Counts::until`] has them.

@@ -24,7 +24,8 @@ pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
         let slices = if is_cell { slices(rram) as u64 } else { 1 };
         let reads = is_cell && rram.read.varies();
         let matrices = slices + u64::from(site.has_companion());
-        arrays += 4 * matrices * weights * if reads { steps + 1 } else { 1 };
+        // Groups are spread over a matrix of all channels.
+        arrays += 4 * matrices * weights * site.groups as u64 * if reads { steps + 1 } else { 1 };
         programming += (8 + 8 * slices + if reads { 16 * slices } else { 0 }) * weights;
         largest = largest.max(if is_cell { 32 * slices * weights } else { 8 * weights });
     }

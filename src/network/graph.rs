@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layer::Layer;
+use super::layer::{Layer, NormKind};
 use super::pool::Pooling;
 use super::pulses::Pulses;
 use super::readout::ReadoutKind;
@@ -178,6 +178,16 @@ impl Graph {
         };
         let local = self.nodes.iter().take_while(|node| is_local(node)).count();
         local.min(self.cycles.iter().map(|cycle| cycle.start).min().unwrap_or(local))
+    }
+
+    /// A layer with a norm that takes what runs step by step: in training its statistics would have to be known beforehand.
+    pub fn normed_in_cycle(&self) -> Option<&Layer> {
+        let within = |(n, node): (usize, &Node)| {
+            let cycle = self.cycles.iter().find(|cycle| cycle.contains(&n))?;
+            let layers = node.population()?.layers.iter().map(|l| &self.layers[*l]);
+            layers.into_iter().find(|layer| cycle.contains(&layer.from) && layer.norm != NormKind::None)
+        };
+        self.nodes.iter().enumerate().find_map(within)
     }
 
     /// The node of the population that a layer joins; none of the readout.

@@ -167,3 +167,17 @@ impl Layer {
         self.leads
     }
 }
+
+/// The name of a layer's norm of a kind: by the number of a published convolution, `fc` of the first fully connected one, else by name.
+pub(super) fn norm_of(norm: &str, layer: &str) -> String {
+    match (layer.strip_prefix("conv").filter(|number| is_number(number)), layer) {
+        (Some(number), _) => format!("{norm}{number}"),
+        (None, "fc1") => format!("{norm}_fc"),
+        (None, name) => format!("{norm}_{name}"),
+    }
+}
+
+/// Whether a part of a name is a whole number, written as one.
+pub(super) fn is_number(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|number| number.to_string() == text)
+}

@@ -10,7 +10,14 @@ const BATCH: [&str; 4] = ["weight", "running_mean", "running_var", "bias"];
 
 /// The sentence about the tensors of a checkpoint that no layer of a network has.
 pub fn beside_layers(checkpoint: &Checkpoint) -> Option<String> {
-    let names: Vec<&str> = checkpoint.tensors.keys().map(String::as_str).filter(|name| !is_published(name)).collect();
+    let layers = named_layers(checkpoint);
+    let is_of_layer = |name: &str| {
+        let layer = name.split('.').next().unwrap_or(name);
+        let of_norm = layer.strip_prefix("bn_").or(layer.strip_prefix("bntt_"));
+        layers.iter().any(|(known, _)| *known == layer || Some(*known) == of_norm)
+    };
+    let names = checkpoint.tensors.keys().map(String::as_str);
+    let names: Vec<&str> = names.filter(|name| !is_published(name) && !is_of_layer(name)).collect();
     let shown = names.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     (!names.is_empty()).then(|| {
         format!("tensors of no layer: {shown}; a model takes them where its own constants are the same, or where --ignore names them")
@@ -22,6 +29,9 @@ pub fn looks(checkpoint: &Checkpoint) -> Result<String, String> {
     let names = || checkpoint.tensors.keys();
     if names().all(|name| name.ends_with(".codes") || name.ends_with(".places") || name.ends_with(".mask")) {
         return Err("what companion arrays hold, bit by bit, without the network beside them".into());
+    }
+    if let Some(graph) = graph(checkpoint) {
+        return Ok(graph);
     }
     let (convs, fcs) = (matrices(checkpoint, "conv", 3..=4)?, matrices(checkpoint, "fc", 2..=2)?);
     let Some((readout, hidden)) = fcs.split_last() else {
@@ -79,6 +89,34 @@ pub fn looks(checkpoint: &Checkpoint) -> Result<String, String> {
     Ok(parts.join(", "))
 }
 
+/// The names of matrices that layers may have, and their dimensions.
+fn named_layers(checkpoint: &Checkpoint) -> Vec<(&str, usize)> {
+    let layers = checkpoint.tensors.iter().filter_map(|(name, tensor)| {
+        let layer = name.strip_suffix(".weight").filter(|layer| !layer.starts_with("bn") && !layer.contains('.'))?;
+        let is_matrix = matches!(tensor.shape.len(), 2..=4) && matches!(tensor.values, Values::F32(_));
+        is_matrix.then_some((layer, tensor.shape.len()))
+    });
+    layers.collect()
+}
+
+/// A network whose layers have names of their own, or lead back, in words; none of a chain under its published names.
+fn graph(checkpoint: &Checkpoint) -> Option<String> {
+    let layers = named_layers(checkpoint);
+    let is_named = layers.iter().any(|(layer, _)| !is_published(&format!("{layer}.weight")));
+    let connected = layers.iter().filter(|(_, dimensions)| *dimensions == 2).count();
+    if !is_named || connected == 0 {
+        return None;
+    }
+    let names = layers.iter().take(12).map(|(layer, _)| format!("`{layer}`")).collect::<Vec<_>>().join(", ");
+    let more = layers.len().saturating_sub(12);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(format!(
+        "{} matrices under names of a model's own, {} convolutions and {connected} fully connected: {names}{more}",
+        layers.len(),
+        layers.len() - connected
+    ))
+}
+
 /// The shapes of `NAME1.weight`, `NAME2.weight` and so on.
 fn matrices(
     checkpoint: &Checkpoint,
@@ -115,7 +153,10 @@ fn matrices(
 
 /// An error where a layer takes other channels than the one before gives.
 fn chained(shapes: &[Vec<usize>], name: &str) -> Result<(), String> {
-    let break_at = (1..).zip(shapes.windows(2)).find(|(_, pair)| pair[0][0] != pair[1][1]);
+    // A convolution in groups takes a share of the channels.
+    let meets =
+        |given: usize, taken: usize| given == taken || name == "conv" && taken > 0 && given.is_multiple_of(taken);
+    let break_at = (1..).zip(shapes.windows(2)).find(|(_, pair)| !meets(pair[0][0], pair[1][1]));
     break_at.map_or(Ok(()), |(number, pair)| {
         Err(format!(
             "`{name}{}.weight` takes {} inputs, and `{name}{number}` gives {}",

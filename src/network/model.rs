@@ -79,6 +79,10 @@ impl Model {
                 "the mean of sums has no neurons; expected another `kind` beside it".into(),
             );
         }
+        if let Some(key) = model.readout.idle() {
+            let message = "neurons that do not fire have none; expected it with `kind` \"count\" or \"first\"";
+            return refuse(&format!("readout.neuron.{key}"), message.into());
+        }
         match resolve(&model.frame(), &model.layers) {
             Ok(_) => Ok(model),
             Err((key, message)) => refuse(&key, message),
@@ -209,6 +213,14 @@ mod tests {
             "[{conv=8, pool_current=14}]",
             "[{conv=8, pool_current={window=2, stride=0}}]",
             "[{conv=8}, {conv=8, recurrent=true, pool_current=2}, {conv=8, pool_current=2}, {conv=8, from=\"conv3\", joins=\"conv2\", delayed=true}]",
+            "[{name=\"fc\", conv=8}, {fc=8}]",
+            "[{name=\"s\", conv=8, from=\"a\", joins=\"b\"}, {name=\"a\", conv=8}, {name=\"b\", conv=8}]",
+            "[{fc=65536, recurrent=true}]",
+            "[{name=\"a\", conv=8}, {name=\"p\", pool=2}, {conv=8, from=\"input\", add_current=\"p\"}]",
+            "[{name=\"a\", fc=8}, {name=\"c\", fc=8}, {fc=8, from=\"c\", joins=\"a\", delayed=true}, {fc=8, from=\"input\"}]",
+            "[{name=\"a\", fc=8}, {concat=[\"a\"]}, {conv=8}]",
+            "[{name=\"a\", conv=8}, {conv=8}, {name=\"s\", conv=8, from=\"a\", joins=\"conv2\"}, {conv=8, from=\"s\"}]",
+            "[{conv=8}, {conv=8, add=[]}]",
             "[{conv=8}, {concat=[]}]",
             "[{conv=8}, {concat=[\"conv1\", \"input\"]}]",
             "[{conv=8}, {conv={channels=8, stride=2}}, {concat=[\"conv1\", \"conv2\"]}]",

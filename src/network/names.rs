@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use super::layer::{Layer, NormKind};
+use super::layer::{Layer, NormKind, is_number, norm_of};
 use super::model::Model;
 use super::neuron::{Neuron, Reset, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
@@ -24,12 +24,7 @@ use crate::error::{Error, Result};
 /// The name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one, as published, and `bntt_NAME` for a layer
 /// of another name; `bn3` and so on where one is for all steps.
 pub fn norm_name(layer: &Layer) -> String {
-    let norm = if layer.norm == NormKind::Batch { "bn" } else { "bntt" };
-    match (layer.name.strip_prefix("conv").filter(|number| is_number(number)), layer.name.as_str()) {
-        (Some(number), _) => format!("{norm}{number}"),
-        (None, "fc1") => format!("{norm}_fc"),
-        (None, name) => format!("{norm}_{name}"),
-    }
+    norm_of(if layer.norm == NormKind::Batch { "bn" } else { "bntt" }, &layer.name)
 }
 
 /// The prefix that the names of a layer's norm at a step have.
@@ -175,11 +170,6 @@ pub(super) fn is_published(name: &str) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether a part of a name is a whole number, written as one.
-fn is_number(text: &str) -> bool {
-    text.parse::<u32>().is_ok_and(|number| number.to_string() == text)
 }
 
 /// Whether a tensor is read where it is there: a mask only beside a companion array.

@@ -54,6 +54,21 @@ impl Readout {
         self.neuron.is_some()
     }
 
+    /// A constant that is set of neurons that do not fire, and would do nothing there.
+    pub fn idle(&self) -> Option<&'static str> {
+        let own = self.neuron.filter(|_| !self.kind.fires())?;
+        let firing = [
+            ("threshold", own.threshold.is_some()),
+            ("reset", own.reset.is_some()),
+            ("reset_at", own.reset_at.is_some()),
+            ("fires", own.fires.is_some()),
+            ("adaptation", own.adaptation.is_some()),
+            ("adaptation_leak", own.adaptation_leak.is_some()),
+            ("refractory", own.refractory.is_some()),
+        ];
+        firing.into_iter().find(|(_, set)| *set).map(|(key, _)| key)
+    }
+
     /// Its neurons, in a model with these.
     pub fn neuron_in(&self, model: Neuron) -> Neuron {
         self.neuron.map_or(model, |own| own.in_model(model))

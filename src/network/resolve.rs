@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::convolution::{Connection, Convolution};
 use super::graph::{Graph, Node, Population, Work};
 use super::item::{Item, Names, Operator};
-use super::layer::{Layer, LayerKind, NormKind};
+use super::layer::{Layer, LayerKind, NormKind, norm_of};
 use super::neuron::Neuron;
 use super::pool::Pooling;
 use super::readout::Readout;
@@ -74,8 +74,21 @@ struct Resolving<'a> {
     layers: Vec<[Option<Layer>; 2]>,
     nodes: Vec<Node>,
     cycles: Vec<Range<usize>>,
+    /// The kind of each node's map.
+    kinds: Vec<Kind>,
     /// The node that the next entry reads.
     last: usize,
+}
+
+/// The kind of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Of rows and columns.
+    Map,
+    /// Of columns alone: behind a convolution along them.
+    Line,
+    /// Behind something fully connected.
+    Flat,
 }
 
 impl<'a> Resolving<'a> {
@@ -102,6 +115,7 @@ impl<'a> Resolving<'a> {
             places: [(INPUT.to_owned(), 0)].into(),
             layers: vec![[const { None }; 2]; items.len()],
             nodes: vec![input],
+            kinds: vec![Kind::Map],
             cycles: vec![],
             last: 0,
             names,
@@ -118,6 +132,11 @@ impl<'a> Resolving<'a> {
             let message = "is of a matrix, and this has none; expected it beside `conv`, `conv1d` or `fc`";
             return fault(&format!(".{key}"), message);
         }
+        for (key, names) in [("add", &item.add), ("add_current", &item.add_current), ("add_behind", &item.add_behind)] {
+            if names.is_some() && Names::list(names).is_empty() {
+                return fault(&format!(".{key}"), "is empty; expected the names of entries");
+            }
+        }
         if let Some((key, message)) = item.neuron_in(self.model.neuron).fault() {
             return fault(&format!(".neuron.{key}"), message);
         }
@@ -125,15 +144,14 @@ impl<'a> Resolving<'a> {
             Operator::Pool(pool) => {
                 let from = self.source(i)?;
                 let node = &self.nodes[from];
-                let leads = node.population().map(|population| self.layer(population.leader()));
-                if from == 0 || leads.is_some_and(|layer| !layer.convolves()) {
+                if from == 0 || self.kinds[from] == Kind::Flat {
                     return fault("", "a pool must follow a convolution, or what stands behind one");
                 }
-                let one_dimensional = leads.is_some_and(|layer| layer.one_dimensional);
-                let pooling = pool.over(one_dimensional, node.map).map_err(|(key, message)| match key {
-                    "" => (String::new(), message),
-                    key => (format!(".pool{key}"), message),
-                })?;
+                let pooling =
+                    pool.over(self.kinds[from] == Kind::Line, node.map).map_err(|(key, message)| match key {
+                        "" => (String::new(), message),
+                        key => (format!(".pool{key}"), message),
+                    })?;
                 self.pool(i, from, pooling)
             }
             Operator::Concat(names) => self.concat(i, &names),
@@ -154,6 +172,12 @@ impl<'a> Resolving<'a> {
     fn place(&self, name: &str, key: &str) -> Of<usize> {
         match self.places.get(name) {
             Some(place) => Ok(*place),
+            None if self.items.iter().zip(&self.names).any(|(item, other)| other == name && item.joins.is_some()) => {
+                fault(
+                    key,
+                    format!("`{name}` joins other neurons, and sends no pulses itself; expected these neurons' name"),
+                )
+            }
             None if self.names.iter().any(|other| other == name) => fault(
                 key,
                 format!(
@@ -165,6 +189,15 @@ impl<'a> Resolving<'a> {
                 let known = self.places.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 fault(key, format!("`{name}` is no entry's name; expected one of {known}"))
             }
+        }
+    }
+
+    /// The node of the neurons that an entry of its own has.
+    fn neurons(&self, name: &str, key: &str) -> Of<usize> {
+        let node = self.place(name, key)?;
+        match self.names.iter().position(|other| other == name).map(|i| &self.items[i]) {
+            Some(item) if item.has_neurons() => Ok(node),
+            _ => fault(key, format!("`{name}` has no neurons; expected the name of an entry that has")),
         }
     }
 
@@ -188,7 +221,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// Adds a node, which the next entry reads.
-    fn add(&mut self, i: usize, node: Node) -> Of<()> {
+    fn add(&mut self, i: usize, node: Node, kind: Kind) -> Of<()> {
         let values = node.map.len().saturating_mul(self.model.steps);
         if values > LARGEST_LAYER {
             let message = format!(
@@ -203,6 +236,7 @@ impl<'a> Resolving<'a> {
         self.last = self.nodes.len();
         self.places.insert(self.names[i].clone(), self.last);
         self.nodes.push(node);
+        self.kinds.push(kind);
         Ok(())
     }
 
@@ -223,12 +257,14 @@ impl<'a> Resolving<'a> {
             node.map = map;
             (node.largest, node.divisor) = (pooling.largest(1), pooling.divisor(1));
             let population = node.name.clone();
-            self.add(i, node)?;
+            let kind = self.kinds.pop().expect("it was there");
+            self.add(i, node, kind)?;
             self.places.insert(population, self.last);
             return Ok(());
         }
         let (largest, divisor) = (pooling.largest(node.largest), pooling.divisor(node.divisor));
-        self.add(i, Node { name, work: Work::Pool { from, pooling }, map, largest, divisor })
+        let kind = self.kinds[from];
+        self.add(i, Node { name, work: Work::Pool { from, pooling }, map, largest, divisor }, kind)
     }
 
     fn concat(&mut self, i: usize, names: &[String]) -> Of<()> {
@@ -253,7 +289,9 @@ impl<'a> Resolving<'a> {
             largest = largest.max(node.largest);
         }
         let divisor = first.divisor;
-        self.add(i, Node { name: self.names[i].clone(), work: Work::Concat(nodes), map, largest, divisor })
+        let kind = nodes.iter().map(|node| self.kinds[*node]).find(|kind| *kind == Kind::Flat);
+        let kind = kind.unwrap_or(self.kinds[nodes[0]]);
+        self.add(i, Node { name: self.names[i].clone(), work: Work::Concat(nodes), map, largest, divisor }, kind)
     }
 
     /// Neurons, with the matrix that leads them.
@@ -265,6 +303,11 @@ impl<'a> Resolving<'a> {
         let from = self.source(i)?;
         let layer = self.matrix(i, operator, from)?;
         let output = layer.map();
+        let kind = match () {
+            () if !layer.convolves() => Kind::Flat,
+            () if layer.one_dimensional => Kind::Line,
+            () => Kind::Map,
+        };
         let mut population = Population {
             layers: vec![self.layer_count()],
             skips: vec![],
@@ -277,11 +320,7 @@ impl<'a> Resolving<'a> {
             population.skips.push(self.pulses(name, ".add")?);
         }
         for name in Names::list(&item.add_current) {
-            let node = self.pulses(name, ".add_current")?;
-            if self.nodes[node].population().is_none() {
-                return fault(".add_current", format!("`{name}` has no neurons, and so no current"));
-            }
-            population.currents.push(node);
+            population.currents.push(self.neurons(name, ".add_current")?);
         }
         let mut largest = 1;
         for name in Names::list(&item.add_behind) {
@@ -317,7 +356,7 @@ impl<'a> Resolving<'a> {
             self.cycles.push(self.nodes.len()..self.nodes.len() + 1);
         }
         let (name, work) = (self.names[i].clone(), Work::Population(population));
-        self.add(i, Node { name, work, map: output, largest, divisor: 1 })
+        self.add(i, Node { name, work, map: output, largest, divisor: 1 }, kind)
     }
 
     fn check_maps(&self, key: &str, output: Shape, nodes: &[usize]) -> Of<()> {
@@ -345,7 +384,7 @@ impl<'a> Resolving<'a> {
             );
         }
         let window = if layer.convolves() { Window::same(3) } else { Window::same(1) };
-        Ok(Layer {
+        let back = Layer {
             name: format!("{}_rec", layer.name),
             from: self.nodes.len(),
             delayed: true,
@@ -360,7 +399,12 @@ impl<'a> Resolving<'a> {
             largest_pulse: 1,
             divisor: 1,
             ..layer.clone()
-        })
+        };
+        let weights = back.rows().saturating_mul(back.columns());
+        match weights > LARGEST_LAYER {
+            true => fault(".recurrent", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}")),
+            false => Ok(back),
+        }
     }
 
     /// The matrix of entry `i` that reads a node, as yet at the head of neurons.
@@ -396,8 +440,7 @@ impl<'a> Resolving<'a> {
         }
         let layer = match operator {
             Operator::Conv(convolution) | Operator::Conv1d(convolution) => {
-                let leads = node.population().map(|population| self.layer(population.leader()));
-                if leads.is_some_and(|layer| !layer.convolves()) {
+                if self.kinds[from] == Kind::Flat {
                     return fault("", "a convolution cannot follow a fully connected layer");
                 }
                 let one_dimensional = item.conv1d.is_some();
@@ -449,10 +492,11 @@ impl<'a> Resolving<'a> {
     fn join(&mut self, i: usize) -> Of<()> {
         let item = &self.items[i];
         let (Some(name), Some(operator)) = (&item.joins, item.operator()) else { return Ok(()) };
-        let (from, target) = (self.source(i)?, self.place(name, ".joins")?);
-        let Some(population) = self.nodes[target].population() else {
-            return fault(".joins", format!("`{name}` has no neurons"));
-        };
+        let (from, target) = (self.source(i)?, self.neurons(name, ".joins")?);
+        if self.names.iter().position(|other| other == name) > Some(i) {
+            return fault(".joins", format!("`{name}` stands behind it; expected an entry before it"));
+        }
+        let population = self.nodes[target].population().expect("it has neurons");
         let leader = self.layer(population.leader()).clone();
         if item.delayed != (from >= target) {
             return match item.delayed {
@@ -577,24 +621,27 @@ impl<'a> Resolving<'a> {
         Ok(())
     }
 
-    /// An error where nobody reads what an entry sends, and its current joins none.
+    /// An error where what an entry sends does not reach the readout.
     fn check_read(&self) -> Result<(), Fault> {
-        let mut read: BTreeSet<usize> = [self.last, 0].into();
-        for (n, node) in self.nodes.iter().enumerate() {
-            match &node.work {
+        let (mut reached, mut next): (BTreeSet<usize>, Vec<usize>) = ([0].into(), vec![self.last]);
+        while let Some(node) = next.pop() {
+            if !reached.insert(node) {
+                continue;
+            }
+            match &self.nodes[node].work {
                 Work::Population(population) => {
-                    read.extend(population.skips.iter().chain(&population.behind).chain(&population.currents));
-                    read.extend(population.layers.iter().map(|l| self.layer(*l).from).filter(|from| *from != n));
+                    next.extend(population.skips.iter().chain(&population.behind).chain(&population.currents));
+                    next.extend(population.layers.iter().map(|l| self.layer(*l).from));
                 }
-                Work::Pool { from, .. } => _ = read.insert(*from),
-                Work::Concat(nodes) => read.extend(nodes),
+                Work::Pool { from, .. } => next.push(*from),
+                Work::Concat(nodes) => next.extend(nodes),
                 Work::Input => {}
             }
         }
-        let Some(idle) = (0..self.nodes.len()).find(|node| !read.contains(node)) else { return Ok(()) };
+        let Some(idle) = (0..self.nodes.len()).find(|node| !reached.contains(node)) else { return Ok(()) };
         let name = &self.nodes[idle].name;
         let i = self.names.iter().position(|other| other == name).unwrap_or_default();
-        Err((format!("layers[{i}]"), format!("`{name}` leads nowhere: no entry takes its pulses")))
+        Err((format!("layers[{i}]"), format!("`{name}` leads nowhere: what it sends does not reach the readout")))
     }
 }
 
@@ -621,6 +668,7 @@ fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
     let mut counts = BTreeMap::new();
     let mut names: Vec<String> = vec![];
     let mut taken: BTreeSet<String> = [INPUT.to_owned()].into();
+    let mut norms = BTreeSet::new();
     for (i, item) in items.iter().enumerate() {
         let kind = match () {
             () if item.conv.is_some() || item.conv1d.is_some() => "conv",
@@ -642,6 +690,12 @@ fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
             return Err((i, format!("`{name}`: {message}")));
         }
         let back = item.recurrent.then(|| format!("{name}_rec"));
+        if item.has_matrix() && !norms.insert(norm_of("bntt", &name)) {
+            return Err((
+                i,
+                format!("`{name}`: its norm would have the name of another entry's; expected another name"),
+            ));
+        }
         for name in std::iter::once(&name).chain(&back) {
             if !taken.insert(name.clone()) {
                 return Err((i, format!("`{name}` is the name of another entry already")));

@@ -81,7 +81,7 @@ pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
             if set {
                 return Err(Error::Mismatch(format!(
                     "{key}: converters and lines of grouped convolutions are not modelled, and `{}` has {} groups; expected ideal ones, or the \
-                     layer in digital logic ([layer.{}] layers = \"none\")",
+                     layer in digital logic (layer.{}.rram.layers = \"none\")",
                     layer.name, layer.groups, layer.name
                 )));
             }

@@ -18,7 +18,7 @@ use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::origin;
-use crate::plan::{check_neurons, check_readout};
+use crate::plan::{check_groups, check_neurons, check_readout};
 use crate::profile::{Profile, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
 
@@ -31,6 +31,7 @@ pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Mod
         let place = document.locate(&format!("layer.{name}"));
         profile.check_layers(known.iter().copied()).map_err(place)?;
     }
+    check_groups(profile, layers).map_err(document.locate("adc"))?;
     check_neurons(profile, layers).map_err(document.locate("neuron"))?;
     check_readout(profile, &graph).map_err(document.locate("neuron"))?;
     match &profile.sram.init {
@@ -125,7 +126,7 @@ impl<'a> Case<'a> {
             .filter(|earlier| *earlier.encoder() == encoder)
             .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
         Ok(evaluation
-            .exiting(exit.map(|rule| rule.of(network)).transpose()?)
+            .exiting(exit.map(|rule| rule.of(model, network)).transpose()?)
             .preparing(self.adapt.map(adapted).transpose()?))
     }
 }

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::graph::{Forward, Layers};
 use super::layer::LayerPass;
 use super::operands::Operands;
-use super::pass::stepped;
+use super::pass::{check_cycles, stepped};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Dataset, epoch_order};
 use crate::engine::evaluate::{check_fit, read_batch};
@@ -70,6 +70,7 @@ impl Sample {
     /// An error where a training set has too few images, or they do not fit model, encoding or memory.
     pub fn check(&self, data: &Dataset, model: &Model, encoding: Encoding) -> Result<()> {
         check_fit(data, model)?;
+        check_cycles(model)?;
         if model.layers().iter().all(|layer| layer.norm == NormKind::None) {
             return Err(Error::Mismatch(format!("the model `{}` has no norms to adapt", model.name)));
         }

@@ -11,7 +11,7 @@ use super::layer::{LayerPass, Values};
 use super::neurons::Scanned;
 use super::operands::Operands;
 use super::pools;
-use super::population::{Back, Inside, PopulationPass, add};
+use super::population::{Back, Inside, PopulationPass, add, with_slope};
 use super::surrogate::Surrogate;
 use crate::error::Result;
 use crate::forward::neurons::Lanes;
@@ -187,7 +187,7 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
         while next > 1 {
             let node = next - 1;
             if let Some(nodes) = graph.cycles.iter().find(|nodes| nodes.end == next) {
-                cycle_back(&mut returned, nodes.clone(), &mut passes, &pools, (surrogate, slope, means, &mut each));
+                cycle_back(&mut returned, nodes.clone(), &mut passes, &pools, ((surrogate, slope), means, &mut each));
                 next = nodes.start;
                 continue;
             }
@@ -209,10 +209,9 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
                     for other in &population.behind {
                         returned.add(*other, gradient.clone());
                     }
-                    let gradient = with_slope(gradient, slope);
                     let pass = passes[node].take().expect("it went through here");
                     let borrowed = returned.currents[node].take();
-                    population_back(&mut returned, pass, (gradient, borrowed), (surrogate, means, &mut each));
+                    population_back(&mut returned, pass, (gradient, borrowed), ((surrogate, slope), means, &mut each));
                 }
             }
         }
@@ -220,16 +219,8 @@ impl<'a, L: Layers<'a>> Forward<'a, L> {
     }
 }
 
-/// How the way back goes: by which surrogate, by which means, and what is done with each layer.
-type How<'h, 'm, R> = (Surrogate, Means<'m>, &'h mut R);
-
-/// Gradients of pulses with the slope that each spike of theirs has beside.
-fn with_slope(mut gradient: Images, slope: f32) -> Images {
-    if slope != 0.0 {
-        gradient.par_iter_mut().for_each(|image| image.iter_mut().for_each(|g| *g += slope));
-    }
-    gradient
-}
+/// How the way back goes: by which surrogate and slope of every spike, by which means, and what is done with each layer.
+type How<'h, 'm, R> = ((Surrogate, f32), Means<'m>, &'h mut R);
 
 /// Goes back through a population to all that leads there.
 fn population_back<'a>(
@@ -284,14 +275,15 @@ fn cycle_back<'a>(
     nodes: Range<usize>,
     passes: &mut [Option<PopulationPass<'a>>],
     pools: &BTreeMap<usize, Vec<Arc<Pulses>>>,
-    (surrogate, slope, means, each): (Surrogate, f32, Means, &mut impl Return<'a>),
+    ((surrogate, slope), means, each): How<impl Return<'a>>,
 ) {
     let (graph, (images, steps)) = (returned.graph, returned.sizes);
     let mut taken: BTreeMap<usize, PopulationPass> =
         nodes.clone().filter_map(|n| Some((n, passes[n].take()?))).collect();
     let inside: BTreeMap<usize, LayerPass> = taken.values_mut().flat_map(PopulationPass::close).collect();
     let mut ways: BTreeMap<usize, _> = taken.iter().map(|(n, pass)| (*n, pass.by_step(surrogate))).collect();
-    let mut all: BTreeMap<usize, Images> = taken.keys().map(|n| (*n, vec![vec![]; images])).collect();
+    let mut all: BTreeMap<usize, Images> =
+        taken.iter().map(|(n, pass)| (*n, vec![vec![0.0; pass.geometry().image()]; images])).collect();
     for (t, n) in (0..steps).rev().flat_map(|t| nodes.clone().rev().map(move |n| (t, n))) {
         let gradient = returned.at_step(n, t);
         match &graph.nodes[n].work {
@@ -308,7 +300,7 @@ fn cycle_back<'a>(
             Work::Population(population) => {
                 population.behind.iter().for_each(|other| returned.add_step(*other, t, &gradient));
                 let (pass, size) = (&taken[&n], taken[&n].geometry().step());
-                let spikes = pools::spread(pass.leader(), &with_slope(gradient, slope));
+                let spikes = with_slope(pools::spread(pass.leader(), &gradient), slope);
                 let lent = returned.currents[n].as_ref();
                 let ways = ways.get_mut(&n).expect("every population has its way");
                 let step = |(image, (way, spikes)): (usize, (&mut Box<_>, &Vec<f32>))| {
@@ -338,8 +330,7 @@ fn cycle_back<'a>(
                     returned.add_step(plan.from, sent, &layer.backward_step(t, &dz));
                 }
                 let all = all.get_mut(&n).expect("every population has its gradients");
-                // From the last step to the first.
-                all.iter_mut().zip(dz).for_each(|(all, dz)| all.splice(0..0, dz).for_each(drop));
+                all.iter_mut().zip(dz).for_each(|(all, dz)| all[t * size..][..size].copy_from_slice(&dz));
             }
         }
     }

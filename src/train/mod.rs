@@ -77,6 +77,7 @@ impl Trainer<'_> {
     pub fn check(&self) -> Result<()> {
         check_fit(self.data, self.model)?;
         self.recipe.loss.check(self.model.readout.kind)?;
+        pass::check_cycles(self.model)?;
         ChipPlan::new(self.profile, self.model, self.inputs)?;
         if self.recipe.stage == Stage::Sram && self.profile.any(|_, sram| sram.threshold > 0.0) {
             let message = "sram.threshold prunes arrays that are finished; expected `prune.threshold` in training";

@@ -102,7 +102,7 @@ pub fn bytes(model: &Model, images: usize) -> u64 {
     let largest = layers.iter().map(values).max().unwrap_or(0);
     // A convolution's sums: of each group of images 64 bits a weight, and of those under way the digits' 32.
     let convolutions = layers.iter().filter(|layer| layer.kind == LayerKind::Conv);
-    let weights = convolutions.map(|layer| (layer.rows() * layer.columns()) as u64).max().unwrap_or(0);
+    let weights = convolutions.map(|layer| (layer.unrolling().rows() * layer.columns()) as u64).max().unwrap_or(0);
     let threads = rayon::current_num_threads() as u64;
     let groups = (2 * threads).min(images as u64);
     4 * (kept + 2 * largest) * images as u64 * model.steps as u64 + weights * (8 * groups + 12 * threads)
@@ -233,14 +233,20 @@ impl<'a> Layers<'a> for Training<'a> {
     }
 }
 
-/// The gains and offsets of a layer that runs step by step: it has no statistics of all its steps beforehand.
-pub(super) fn stepped(plan: &LayerPlan, state: &LayerWeights, steps: usize) -> Result<Vec<[Lanes; 2]>> {
-    if state.norm.is_some() {
-        return Err(Error::Mismatch(format!(
-            "`{}` takes what comes back to it step by step, and its norm would need the batch's statistics beforehand; expected norm = \"none\" there",
-            plan.name
-        )));
+/// An error where a layer has a norm that runs step by step: it has no statistics of all its steps beforehand.
+pub fn check_cycles(model: &Model) -> Result<()> {
+    match model.graph().normed_in_cycle() {
+        Some(layer) => Err(Error::Mismatch(format!(
+            "`{}` runs step by step with what leads back to it, and its norm would need the batch's statistics of all steps beforehand; expected \
+             norm = \"none\" there",
+            layer.name
+        ))),
+        None => Ok(()),
     }
+}
+
+/// The gains and offsets of a layer that runs step by step.
+pub(super) fn stepped(plan: &LayerPlan, state: &LayerWeights, steps: usize) -> Result<Vec<[Lanes; 2]>> {
     let (gain, offset) = state.fold(plan.input_unit, steps, plan)?;
     let (gain, offset) = plan.lif.norms(gain, offset);
     Ok(norms(plan.columns(), &gain, &offset))

@@ -10,7 +10,7 @@ use super::currents::{Geometry, Images};
 use super::layer::{LayerPass, Values};
 use super::neurons::{Scanned, StepBack, WayBack};
 use super::operands::{Operands, step_currents};
-use super::pools::current_back;
+use super::pools::{current_back, spread};
 use super::surrogate::Surrogate;
 use crate::forward::join::{Place, add_currents, add_pulses, add_share, add_sums, share};
 use crate::forward::neurons::{Lanes, Memory, Neurons, Sums};
@@ -73,9 +73,10 @@ impl<'a> PopulationPass<'a> {
         (images, steps): (usize, usize),
     ) -> Self {
         let Taken { skips, currents, .. } = rest;
-        let neurons = match population.joins() {
-            true => Neurons::of_currents(leader, steps),
-            false => Neurons::new(leader, layers[0].1.norms.clone()),
+        // What runs step by step may have nothing that leads there beforehand.
+        let neurons = match layers.first().filter(|_| !population.joins()) {
+            Some((_, layer)) => Neurons::new(leader, layer.norms.clone()),
+            None => Neurons::of_currents(leader, steps),
         };
         let geometry = Geometry::of_map(leader.map(), images, steps);
         PopulationPass { leader, population, layers, skips, currents, neurons, geometry, cycle: None }
@@ -182,9 +183,14 @@ impl<'a> PopulationPass<'a> {
         gradient: Images,
         borrowed: Option<Images>,
         means: Option<&[[f32; LANES]]>,
-        surrogate: Surrogate,
+        (surrogate, slope): (Surrogate, f32),
     ) -> Back {
         let geometry = self.geometry;
+        // A slope of every spike reaches those too that the pool leaves out.
+        let (gradient, pool) = match slope == 0.0 {
+            true => (gradient, self.leader.pool),
+            false => (with_slope(spread(self.leader, &gradient), slope), (1, 1)),
+        };
         let pooled = Geometry::pooled(self.leader, geometry.images, geometry.steps);
         self.layers.iter_mut().for_each(|(_, layer)| layer.ensure_currents());
         let joins = self.population.joins();
@@ -194,7 +200,6 @@ impl<'a> PopulationPass<'a> {
         };
         let still = vec![[0.0; LANES]; geometry.blocks * geometry.steps];
         let back = WayBack { neurons: &self.neurons, means: means.unwrap_or(&still), surrogate, geometry, pooled };
-        let pool = self.leader.pool;
         let scan = |(gradient, currents): (Vec<f32>, Vec<f32>)| {
             let (gradient, mut dz) = match pool {
                 (1, 1) => (None, gradient),
@@ -281,6 +286,14 @@ pub enum Back {
     Alone(Vec<Scanned>, Vec<Values>),
     /// Of one whose current several make up.
     Joined(Images),
+}
+
+/// Gradients of spikes with a slope that each has beside.
+pub fn with_slope(mut gradient: Images, slope: f32) -> Images {
+    if slope != 0.0 {
+        gradient.par_iter_mut().for_each(|image| image.iter_mut().for_each(|g| *g += slope));
+    }
+    gradient
 }
 
 /// Adds values image by image.

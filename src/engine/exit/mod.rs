@@ -1,6 +1,6 @@
 //! Early exit: inference that stops before the last step.
 //!
-//! After `t` steps the logits are the mean readout over these steps, `(1/t)·Σ_{i ≤ t} W·s_i`. Two rules say when that is
+//! After `t` steps the logits are what the readout reads of these steps, usually the mean `(1/t)·Σ_{i ≤ t} W·s_i`. Two rules say when that is
 //! enough; where no step meets a rule, all steps run.
 //!
 //! - `gamma:TH` (BNTT, arXiv:2010.01729): after the first step at which the mean over the channels of the scale γ_t is

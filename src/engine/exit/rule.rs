@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Exit;
 use crate::error::{Error, Result};
-use crate::network::{Layer, LayerKind, Model, Network, NormKind};
+use crate::network::{Layer, Model, Network, NormKind};
 
 /// The threshold of `gamma` in the BNTT paper.
 pub const PUBLISHED_GAMMA: f64 = 0.1;
@@ -41,7 +41,7 @@ impl ExitRule {
 
     /// An error where `gamma` asks a model for scales of every step that its layers do not have.
     pub fn check(self, model: &Model) -> Result<()> {
-        let spiking = |layer: &Layer| layer.kind != LayerKind::Readout && layer.norm != NormKind::Bntt;
+        let spiking = |layer: &Layer| layer.leads && layer.norm != NormKind::Bntt;
         match (self, model.layers().iter().find(|layer| spiking(layer))) {
             (ExitRule::Gamma(_), Some(layer)) => Err(Error::Mismatch(format!(
                 "exit by gamma reads the scale of every step, and `{}` has one norm for all steps, or none; expected norm = \"bntt\" \
@@ -56,26 +56,19 @@ impl ExitRule {
     ///
     /// # Errors
     /// Where `gamma` asks a network for scales of every step that it does not have.
-    pub fn of(self, network: &Network) -> Result<Exit> {
+    pub fn of(self, model: &Model, network: &Network) -> Result<Exit> {
+        self.check(model)?;
         match self {
-            ExitRule::Gamma(threshold) => Ok(Exit::After(steps_by_gamma(network, threshold)?)),
+            ExitRule::Gamma(threshold) => Ok(Exit::After(steps_by_gamma(network, threshold))),
             ExitRule::Confidence(threshold) => Ok(Exit::Confident(threshold)),
         }
     }
 }
 
 /// Steps up to the first at which every layer's mean γ_t is below the threshold; all where there is none.
-fn steps_by_gamma(network: &Network, threshold: f64) -> Result<usize> {
+fn steps_by_gamma(network: &Network, threshold: f64) -> usize {
     let norms = || network.layers.iter().filter_map(|layer| layer.norm.as_ref());
-    let spiking = network.layers.len() - 1;
-    if norms().filter(|norm| !norm.is_for_all_steps()).count() < spiking {
-        return Err(Error::Mismatch(
-            "exit by gamma reads the scale of every step, and a layer has one norm for all steps, or none; expected \
-             norm = \"bntt\" in every layer, or exit by confidence"
-                .into(),
-        ));
-    }
-    let Some(steps) = norms().next().map(|norm| norm.tracked.len()) else { return Ok(usize::MAX) };
+    let Some(steps) = norms().next().map(|norm| norm.tracked.len()) else { return usize::MAX };
     let is_below = |t: usize| {
         norms().all(|norm| {
             let channels = norm.gamma.len() / steps;
@@ -83,7 +76,7 @@ fn steps_by_gamma(network: &Network, threshold: f64) -> Result<usize> {
             gamma.iter().map(|g| f64::from(*g)).sum::<f64>() / (channels as f64) < threshold
         })
     };
-    Ok((0..steps).find(|t| is_below(*t)).map_or(steps, |t| t + 1))
+    (0..steps).find(|t| is_below(*t)).map_or(steps, |t| t + 1)
 }
 
 /// Of keys that may also say `none`: all steps run.
@@ -165,7 +158,7 @@ mod tests {
         ]);
         let cases = [(0.1, 4), (0.09, 5), (0.2, 4), (0.21, 3), (0.31, 2), (0.6, 1), (0.0, 5)];
         for (threshold, steps) in cases {
-            assert_eq!(ExitRule::Gamma(threshold).of(&network).unwrap(), Exit::After(steps), "{threshold}");
+            assert_eq!(steps_by_gamma(&network, threshold), steps, "{threshold}");
         }
     }
 
@@ -203,7 +196,7 @@ mod tests {
         for (norm, fine) in [("bntt", true), ("batch", false), ("none", false)] {
             let (model, gamma) = (model(norm), ExitRule::Gamma(0.5));
             assert_eq!(gamma.check(&model).is_ok(), fine, "{norm}");
-            assert_eq!(gamma.of(&Network::xavier(&model, 1)).is_ok(), fine, "{norm}");
+            assert_eq!(gamma.of(&model, &Network::xavier(&model, 1)).is_ok(), fine, "{norm}");
             assert!(ExitRule::Confidence(0.5).check(&model).is_ok());
         }
     }

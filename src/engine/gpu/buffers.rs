@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use wgpu::{Buffer, BufferUsages};
 
 use super::context::{Context, Limits};
-use super::model::{by_thread, column_words, norm_bytes, planes, row_words, weight_bytes};
+use super::model::{by_thread, column_words, norm_bytes, planes, pools_apart, row_words, weight_bytes};
 use super::route::{Op, Route};
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
@@ -105,7 +105,10 @@ impl Sizes {
             sizes.pulses = sizes.pulses.max(words);
         }
         limits.check("input", "the values of one image", 4 * input as u64)?;
-        let image_bytes = 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
+        // Beside the buffers of a chain, those of signals that live at once share what these may take.
+        let route = Route::of(chip, |l| pools_apart(&chip.layers[l].plan))?;
+        let more = (route.pulses + route.currents).div_ceil(4).max(1) as u64;
+        let image_bytes = more * 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
         let most_bytes = limits.buffer_bytes.min(BUFFER_BYTES);
         let in_time = limits.multiplications / sizes.work.iter().sum::<u64>().max(1);
         let together = (WEIGHT_BYTES / weights.max(1))

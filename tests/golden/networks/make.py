@@ -194,6 +194,17 @@ CASES = {
           { name = "home", fc = { width = 18, bias = true }, from = "r2", joins = "r1", delayed = true },
           { fc = 8 },
         ]""",
+    "ring": """
+        steps = 6
+        classes = 4
+        input = { channels = 12, height = 1, width = 2 }
+        neuron = { leak = 0.8, threshold = 0.6 }
+        norm = "none"
+        layers = [
+          { name = "a", fc = { width = 18, bias = true } },
+          { name = "b", fc = { width = 20, bias = true } },
+          { fc = { width = 18, bias = true }, from = "b", joins = "a", delayed = true },
+        ]""",
     "loop": """
         steps = 5
         classes = 3
@@ -275,7 +286,7 @@ CASES = {
     "steps": """
         steps = 5
         classes = 4
-        input = { channels = 2, height = 6, width = 6 }
+        input = { channels = 2, height = 7, width = 6 }
         neuron = { leak = 0.8, threshold = 0.7 }
         norm = "batch"
         readout = { bias = true }
