@@ -6,10 +6,11 @@
 //! currents of other populations. Nodes stand in the order in which they run; a layer that reads what comes later has the pulses of the
 //! step before, and all nodes between run step by step with it ([`Graph::cycles`]).
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layer::{Layer, NormKind};
+use super::layer::Layer;
 use super::pool::Pooling;
 use super::pulses::Pulses;
 use super::readout::ReadoutKind;
@@ -180,14 +181,29 @@ impl Graph {
         local.min(self.cycles.iter().map(|cycle| cycle.start).min().unwrap_or(local))
     }
 
-    /// A layer with a norm that takes what runs step by step: in training its statistics would have to be known beforehand.
-    pub fn normed_in_cycle(&self) -> Option<&Layer> {
-        let within = |(n, node): (usize, &Node)| {
-            let cycle = self.cycles.iter().find(|cycle| cycle.contains(&n))?;
-            let layers = node.population()?.layers.iter().map(|l| &self.layers[*l]);
-            layers.into_iter().find(|layer| cycle.contains(&layer.from) && layer.norm != NormKind::None)
+    /// The layers that run step by step, for what they read lies in a cycle with the neurons that they join.
+    pub fn inside_cycles(&self) -> impl Iterator<Item = &Layer> {
+        let within = |(n, node): (usize, &'_ Node)| {
+            let cycle = self.cycles.iter().find(|cycle| cycle.contains(&n)).cloned().unwrap_or_default();
+            let layers = node.population().map_or(vec![], |population| population.layers.clone());
+            layers.into_iter().map(|l| &self.layers[l]).filter(move |layer| cycle.contains(&layer.from))
         };
-        self.nodes.iter().enumerate().find_map(within)
+        self.nodes.iter().enumerate().flat_map(within)
+    }
+
+    /// A node whose pulses do not reach the readout.
+    pub fn unread(&self) -> Option<&Node> {
+        let (mut reached, mut next) = (BTreeSet::from([0]), vec![self.layers[self.readout()].from]);
+        while let Some(node) = next.pop() {
+            if !reached.insert(node) {
+                continue;
+            }
+            next.extend(self.reads(node));
+            if let Some(population) = self.nodes[node].population() {
+                next.extend(population.layers.iter().map(|l| self.layers[*l].from).chain(population.currents.clone()));
+            }
+        }
+        (0..self.nodes.len()).find(|node| !reached.contains(node)).map(|node| &self.nodes[node])
     }
 
     /// The node of the population that a layer joins; none of the readout.

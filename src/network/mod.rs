@@ -11,6 +11,7 @@ mod convolution;
 pub mod drive;
 pub mod dynamics;
 pub mod encode;
+mod entries;
 pub mod graph;
 pub mod inputs;
 mod item;

@@ -1,12 +1,13 @@
 //! From the entries of a model file to the graph that they mean, or the key that is at fault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::convolution::{Connection, Convolution};
+use super::entries::{INPUT, names};
 use super::graph::{Graph, Node, Population, Work};
 use super::item::{Item, Names, Operator};
-use super::layer::{Layer, LayerKind, NormKind, norm_of};
+use super::layer::{Layer, LayerKind, NormKind};
 use super::neuron::Neuron;
 use super::pool::Pooling;
 use super::readout::Readout;
@@ -19,8 +20,6 @@ const LARGEST_LAYER: usize = 1 << 28;
 const MOST_ITEMS: usize = 1 << 12;
 /// And larger pulses.
 const LARGEST_PULSE: u32 = 1 << 12;
-/// The name of the network's input.
-const INPUT: &str = "input";
 
 /// A key of a model file, and what is wrong there.
 pub(super) type Fault = (String, String);
@@ -89,6 +88,17 @@ enum Kind {
     Line,
     /// Behind something fully connected.
     Flat,
+}
+
+impl Kind {
+    /// That of the map that a layer gives.
+    fn behind(layer: &Layer) -> Self {
+        match () {
+            () if !layer.convolves() => Kind::Flat,
+            () if layer.one_dimensional => Kind::Line,
+            () => Kind::Map,
+        }
+    }
 }
 
 impl<'a> Resolving<'a> {
@@ -302,12 +312,27 @@ impl<'a> Resolving<'a> {
         }
         let from = self.source(i)?;
         let layer = self.matrix(i, operator, from)?;
+        let (map, kind) = (layer.map(), Kind::behind(&layer));
+        let (mut population, largest) = self.joined(item, &layer)?;
+        for node in &population.currents {
+            if let Work::Population(lender) = &mut self.nodes[*node].work {
+                lender.lends = true;
+            }
+        }
+        let back = item.recurrent.then(|| self.back(i, &layer)).transpose()?;
+        self.layers[i] = [Some(layer), None];
+        if let Some(back) = back {
+            population.layers.push(self.layer_count());
+            self.layers[i][1] = Some(back);
+            self.cycles.push(self.nodes.len()..self.nodes.len() + 1);
+        }
+        let (name, work) = (self.names[i].clone(), Work::Population(population));
+        self.add(i, Node { name, work, map, largest, divisor: 1 }, kind)
+    }
+
+    /// The neurons of an entry's matrix with all that joins them, and the largest pulse that they send.
+    fn joined(&self, item: &Item, layer: &Layer) -> Of<(Population, u32)> {
         let output = layer.map();
-        let kind = match () {
-            () if !layer.convolves() => Kind::Flat,
-            () if layer.one_dimensional => Kind::Line,
-            () => Kind::Map,
-        };
         let mut population = Population {
             layers: vec![self.layer_count()],
             skips: vec![],
@@ -338,25 +363,13 @@ impl<'a> Resolving<'a> {
         for (key, nodes) in [(".add", &population.skips), (".add_behind", &population.behind)] {
             self.check_maps(key, output, nodes)?;
         }
-        let leaders: Vec<usize> = population.currents.clone();
-        for node in leaders {
-            let map = self.layer(self.nodes[node].population().expect("checked").leader()).map();
+        for node in &population.currents {
+            let map = self.layer(self.nodes[*node].population().expect("it has neurons").leader()).map();
             if map != output {
                 return fault(".add_current", format!("a map of {map} cannot join one of {output}"));
             }
-            if let Work::Population(population) = &mut self.nodes[node].work {
-                population.lends = true;
-            }
         }
-        let back = item.recurrent.then(|| self.back(i, &layer)).transpose()?;
-        self.layers[i] = [Some(layer), None];
-        if let Some(back) = back {
-            population.layers.push(self.layer_count());
-            self.layers[i][1] = Some(back);
-            self.cycles.push(self.nodes.len()..self.nodes.len() + 1);
-        }
-        let (name, work) = (self.names[i].clone(), Work::Population(population));
-        self.add(i, Node { name, work, map: output, largest, divisor: 1 }, kind)
+        Ok((population, largest))
     }
 
     fn check_maps(&self, key: &str, output: Shape, nodes: &[usize]) -> Of<()> {
@@ -430,6 +443,23 @@ impl<'a> Resolving<'a> {
             largest_pulse: node.largest,
             divisor: node.divisor,
         };
+        let layer = self.shaped(operator, layer)?;
+        let before = item.pool_current.map(|pool| pool.over(layer.one_dimensional, layer.output)).transpose();
+        let before = before.map_err(|(key, message)| (format!(".pool_current{key}"), message))?;
+        if before.is_some() && !layer.convolves() {
+            return fault(".pool_current", "is of a map; expected it beside a convolution");
+        }
+        let layer = Layer { before, ..layer };
+        // Groups are spread over a matrix of all channels as they run.
+        let weights = layer.unrolling().rows().saturating_mul(layer.columns());
+        if weights > LARGEST_LAYER {
+            return fault("", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
+        }
+        Ok(layer)
+    }
+
+    /// A layer with its operator's window and outputs.
+    fn shaped(&self, operator: &Operator, layer: Layer) -> Of<Layer> {
         let width = match operator {
             Operator::Conv(Convolution { channels, .. }) | Operator::Conv1d(Convolution { channels, .. }) => *channels,
             Operator::Fc(Connection { width, .. }) => *width,
@@ -438,12 +468,12 @@ impl<'a> Resolving<'a> {
         if !(1..=65536).contains(&width) {
             return fault("", "expected a width of 1 to 65536");
         }
-        let layer = match operator {
+        match operator {
             Operator::Conv(convolution) | Operator::Conv1d(convolution) => {
-                if self.kinds[from] == Kind::Flat {
+                if self.kinds[layer.from] == Kind::Flat {
                     return fault("", "a convolution cannot follow a fully connected layer");
                 }
-                let one_dimensional = item.conv1d.is_some();
+                let (map, one_dimensional) = (layer.input, matches!(operator, Operator::Conv1d(_)));
                 let kind = if one_dimensional { "conv1d" } else { "conv" };
                 let window = convolution
                     .window(one_dimensional, map)
@@ -452,25 +482,13 @@ impl<'a> Resolving<'a> {
                 let output = Shape { channels: width, height, width: columns };
                 let has_bias = convolution.bias();
                 let groups = convolution.groups(map).map_err(|(key, message)| (format!(".{kind}{key}"), message))?;
-                Layer { kind: LayerKind::Conv, groups, window, one_dimensional, has_bias, output, ..layer }
+                Ok(Layer { kind: LayerKind::Conv, groups, window, one_dimensional, has_bias, output, ..layer })
             }
             Operator::Fc(Connection { bias, .. }) => {
-                Layer { has_bias: *bias, output: Shape { channels: width, height: 1, width: 1 }, ..layer }
+                Ok(Layer { has_bias: *bias, output: Shape { channels: width, height: 1, width: 1 }, ..layer })
             }
-            Operator::Pool(_) | Operator::Concat(_) => layer,
-        };
-        let before = item.pool_current.map(|pool| pool.over(layer.one_dimensional, layer.output)).transpose();
-        let before = before.map_err(|(key, message)| (format!(".pool_current{key}"), message))?;
-        if before.is_some() && !layer.convolves() {
-            return fault(".pool_current", "is of a map; expected it beside a convolution");
+            Operator::Pool(_) | Operator::Concat(_) => Ok(layer),
         }
-        let layer = Layer { before, ..layer };
-        // Groups are spread over a matrix of all channels as they run.
-        let weights = layer.unrolling().rows().saturating_mul(width);
-        if weights > LARGEST_LAYER {
-            return fault("", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
-        }
-        Ok(layer)
     }
 
     /// An error where a matrix that joins other neurons has what only neurons of its own can have.
@@ -488,16 +506,8 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// Joins the matrix of entry `i` to the neurons that it names.
-    fn join(&mut self, i: usize) -> Of<()> {
-        let item = &self.items[i];
-        let (Some(name), Some(operator)) = (&item.joins, item.operator()) else { return Ok(()) };
-        let (from, target) = (self.source(i)?, self.neurons(name, ".joins")?);
-        if self.names.iter().position(|other| other == name) > Some(i) {
-            return fault(".joins", format!("`{name}` stands behind it; expected an entry before it"));
-        }
-        let population = self.nodes[target].population().expect("it has neurons");
-        let leader = self.layer(population.leader()).clone();
+    /// An error unless a matrix takes pulses of nodes before its neurons, or, a step late, of those behind.
+    fn check_order(&self, item: &Item, name: &str, (from, target): (usize, usize)) -> Of<()> {
         if item.delayed != (from >= target) {
             return match item.delayed {
                 true => fault(
@@ -514,6 +524,20 @@ impl<'a> Resolving<'a> {
                 ),
             };
         }
+        Ok(())
+    }
+
+    /// Joins the matrix of entry `i` to the neurons that it names.
+    fn join(&mut self, i: usize) -> Of<()> {
+        let item = &self.items[i];
+        let (Some(name), Some(operator)) = (&item.joins, item.operator()) else { return Ok(()) };
+        let (from, target) = (self.source(i)?, self.neurons(name, ".joins")?);
+        if self.names.iter().position(|other| other == name) > Some(i) {
+            return fault(".joins", format!("`{name}` stands behind it; expected an entry before it"));
+        }
+        let population = self.nodes[target].population().expect("it has neurons");
+        let leader = self.layer(population.leader()).clone();
+        self.check_order(item, name, (from, target))?;
         let norm =
             if item.delayed { item.norm.unwrap_or(NormKind::None) } else { item.norm.unwrap_or(self.model.norm) };
         if item.delayed && norm != NormKind::None {
@@ -545,6 +569,13 @@ impl<'a> Resolving<'a> {
         if item.delayed {
             self.cycles.push(target..from + 1);
         }
+        self.insert(i, target, layer);
+        Ok(())
+    }
+
+    /// Puts the layer of entry `i` among the others, and to the neurons at a node.
+    fn insert(&mut self, i: usize, target: usize, layer: Layer) {
+        let pools = layer.before.is_some();
         self.layers[i][0] = Some(layer);
         // Numbers of layers behind it move by one.
         let index = self.layers[..i].iter().flatten().flatten().count();
@@ -553,12 +584,10 @@ impl<'a> Resolving<'a> {
                 population.layers.iter_mut().filter(|l| **l >= index).for_each(|l| *l += 1);
             }
         }
-        let pools = self.layers[i][0].as_ref().is_some_and(|layer| layer.before.is_some());
         if let Work::Population(population) = &mut self.nodes[target].work {
             population.layers.push(index);
             population.pools |= pools;
         }
-        Ok(())
     }
 
     /// The whole graph, with the readout behind the last node.
@@ -596,52 +625,29 @@ impl<'a> Resolving<'a> {
             largest_pulse: node.largest,
             divisor: node.divisor,
         };
-        self.check_read()?;
-        self.check_cycles()?;
         let mut layers: Vec<Layer> = self.layers.into_iter().flatten().flatten().collect();
         layers.push(readout);
-        Ok(Graph::new(layers, self.nodes, united(self.cycles), self.model.readout.kind))
+        let graph = Graph::new(layers, self.nodes, united(self.cycles), self.model.readout.kind);
+        Self::checked(graph, &self.names)
     }
 
-    /// An error where a share is pooled that is made step by step.
-    fn check_cycles(&self) -> Result<(), Fault> {
-        for (n, population) in self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.population()?))) {
-            let cycle = self.cycles.iter().find(|cycle| cycle.contains(&n));
-            let is_within = |l: &&usize| {
-                let layer = self.layer(**l);
-                layer.before.is_some() && cycle.is_some_and(|cycle| cycle.contains(&layer.from))
-            };
-            if let Some(l) = population.layers.iter().find(is_within) {
-                let name = &self.layer(*l).name;
-                let i = self.names.iter().position(|other| other == name).unwrap_or_default();
-                let message = "is made of all steps at once, and what leads to this runs step by step; expected `pool` behind the neurons";
-                return Err((format!("layers[{i}].pool_current"), message.into()));
-            }
-        }
-        Ok(())
+    /// The key of the entry of a name, and what is behind it.
+    fn key_of(names: &[String], name: &str, key: &str) -> String {
+        let i = names.iter().position(|other| other == name).unwrap_or_default();
+        format!("layers[{i}]{key}")
     }
 
-    /// An error where what an entry sends does not reach the readout.
-    fn check_read(&self) -> Result<(), Fault> {
-        let (mut reached, mut next): (BTreeSet<usize>, Vec<usize>) = ([0].into(), vec![self.last]);
-        while let Some(node) = next.pop() {
-            if !reached.insert(node) {
-                continue;
-            }
-            match &self.nodes[node].work {
-                Work::Population(population) => {
-                    next.extend(population.skips.iter().chain(&population.behind).chain(&population.currents));
-                    next.extend(population.layers.iter().map(|l| self.layer(*l).from));
-                }
-                Work::Pool { from, .. } => next.push(*from),
-                Work::Concat(nodes) => next.extend(nodes),
-                Work::Input => {}
-            }
+    /// The graph, unless something of it leads nowhere or cannot run step by step.
+    fn checked(graph: Graph, names: &[String]) -> Result<Graph, Fault> {
+        if let Some(node) = graph.unread() {
+            let message = format!("`{}` leads nowhere: what it sends does not reach the readout", node.name);
+            return Err((Self::key_of(names, &node.name, ""), message));
         }
-        let Some(idle) = (0..self.nodes.len()).find(|node| !reached.contains(node)) else { return Ok(()) };
-        let name = &self.nodes[idle].name;
-        let i = self.names.iter().position(|other| other == name).unwrap_or_default();
-        Err((format!("layers[{i}]"), format!("`{name}` leads nowhere: what it sends does not reach the readout")))
+        if let Some(layer) = graph.inside_cycles().find(|layer| layer.before.is_some()) {
+            let message = "is made of all steps at once, and what leads to this runs step by step; expected `pool` behind the neurons";
+            return Err((Self::key_of(names, &layer.name, ".pool_current"), message.into()));
+        }
+        Ok(graph)
     }
 }
 
@@ -661,47 +667,4 @@ fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
         }
     }
     united
-}
-
-/// The names of all entries: their own, or counted by kind. An error has the entry's number.
-fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
-    let mut counts = BTreeMap::new();
-    let mut names: Vec<String> = vec![];
-    let mut taken: BTreeSet<String> = [INPUT.to_owned()].into();
-    let mut norms = BTreeSet::new();
-    for (i, item) in items.iter().enumerate() {
-        let kind = match () {
-            () if item.conv.is_some() || item.conv1d.is_some() => "conv",
-            () if item.fc.is_some() => "fc",
-            () if item.pool.is_some() => "pool",
-            () => "concat",
-        };
-        let count = counts.entry(kind).or_insert(0);
-        *count += 1;
-        let name = item.name.clone().unwrap_or_else(|| format!("{kind}{count}"));
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let reserved = ["bn", "velocity", "square", "loss"];
-        if name.is_empty()
-            || name.len() > 64
-            || !name.chars().all(plain)
-            || reserved.iter().any(|r| name.starts_with(r))
-        {
-            let message = "expected 1 to 64 letters, digits and `_`, and no name that begins with `bn`, `velocity`, `square` or `loss`";
-            return Err((i, format!("`{name}`: {message}")));
-        }
-        let back = item.recurrent.then(|| format!("{name}_rec"));
-        if item.has_matrix() && !norms.insert(norm_of("bntt", &name)) {
-            return Err((
-                i,
-                format!("`{name}`: its norm would have the name of another entry's; expected another name"),
-            ));
-        }
-        for name in std::iter::once(&name).chain(&back) {
-            if !taken.insert(name.clone()) {
-                return Err((i, format!("`{name}` is the name of another entry already")));
-            }
-        }
-        names.push(name);
-    }
-    Ok(names)
 }

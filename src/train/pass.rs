@@ -29,7 +29,7 @@ use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::weights::LayerWeights;
-use crate::network::{Graph, Inputs, Layer, LayerKind, Model, Network};
+use crate::network::{Graph, Inputs, Layer, LayerKind, Model, Network, NormKind};
 use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
@@ -235,7 +235,8 @@ impl<'a> Layers<'a> for Training<'a> {
 
 /// An error where a layer has a norm that runs step by step: it has no statistics of all its steps beforehand.
 pub fn check_cycles(model: &Model) -> Result<()> {
-    match model.graph().normed_in_cycle() {
+    let graph = model.graph();
+    match graph.inside_cycles().find(|layer| layer.norm != NormKind::None) {
         Some(layer) => Err(Error::Mismatch(format!(
             "`{}` runs step by step with what leads back to it, and its norm would need the batch's statistics of all steps beforehand; expected \
              norm = \"none\" there",
