@@ -178,7 +178,7 @@ impl<'a> Blueprint<'a> {
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
         }
-        if plan.layers[0].site.converts() && inputs.is_fixed_point() {
+        if plan.layers.iter().any(|layer| layer.from == 0 && layer.site.converts()) && inputs.is_fixed_point() {
             remarks.push(format!(
                 "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a converter (DAC)",
                 inputs.bits

@@ -216,4 +216,27 @@ mod tests {
         assert_eq!((cells[0].lines_per_column, cells[0].column_splits, cells[0].tiles), (4, 13, 65));
         assert_eq!(maps(&["rram.layers=all"])[1].tiles, 100);
     }
+
+    #[test]
+    fn groups_stand_on_the_diagonals_of_tiles() {
+        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 32, height = 8, width = 8}\n\
+                    layers = [{conv={channels=32, groups=32}}, {conv={channels=64, groups=2}}]";
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
+        let plan = |keys: &[&str]| {
+            let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+            ChipPlan::new(&Profile::ideal(&keys).unwrap(), &model, Encoding::Poisson)
+        };
+        let maps = plan(&["tile.rows=128", "tile.cols=128"]).unwrap().maps();
+        // 9 rows a group: 14 groups on the diagonal of a tile, and 9 of its cells a column.
+        assert_eq!((maps[0].rows, maps[0].columns, maps[0].tiles, maps[0].cells), (288, 32, 3, 288));
+        assert_eq!(maps[0].utilisation, Some(288.0 / (3.0 * 128.0 * 128.0)));
+        // 144 rows a group: two tiles each.
+        assert_eq!((maps[1].row_splits, maps[1].column_splits, maps[1].tiles, maps[1].cells), (2, 1, 4, 144 * 64));
+        let lines = ["rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4", "wires.word_ohm=1"];
+        for keys in [&["adc.bits=6"][..], &lines] {
+            let error = plan(keys).unwrap_err().to_string();
+            assert!(error.contains("`conv1` has 32 groups") && error.contains("layer.conv1.rram.layers"), "{error}");
+        }
+        assert!(plan(&["adc.bits=6", "layer.conv1.rram.layers=none", "layer.conv2.rram.layers=none"]).is_ok());
+    }
 }
