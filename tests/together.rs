@@ -72,18 +72,28 @@ fn hardware_for_layers_that_a_model_lacks_is_refused() {
     let folder = trained();
     let folder = folder.path();
     fs::write(folder.join("nine.toml"), "[layer.conv9.rram]\nweight_bits = 3\n").unwrap();
-    fs::write(folder.join("none.toml"), "[layer.readout.rram]\nweight_bits = 3\n").unwrap();
+    fs::write(folder.join("none.toml"), "[layer.\"conv-1\".rram]\nweight_bits = 3\n").unwrap();
     for (words, expected) in [
         ("map --model model.toml --profile nine.toml", "section `layer.conv9`, and the model no such layer"),
         (
             "check model.toml nine.toml",
             "nine.toml:1:8: layer.conv9: no such layer in the models checked beside it; expected one of conv1",
         ),
-        ("check none.toml", "none.toml:1:8: layer.readout: is no layer of any model"),
+        ("check none.toml", "layer.conv-1: is no layer of any model"),
     ] {
         let output = crosspike(folder, words);
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && error.contains(expected), "{words}: {error}");
     }
     succeeds(folder, "check nine.toml");
+    // Entries have names of their own, and what leads back has one too.
+    let model = fs::read_to_string(folder.join("model.toml")).unwrap();
+    let head: String =
+        model.lines().take_while(|line| !line.starts_with("layers")).map(|line| format!("{line}\n")).collect();
+    let layers = "layers = [{ name = \"stem\", conv = { channels = 8, groups = 1 } }, { name = \"r\", fc = 8, recurrent = true }]\n";
+    fs::write(folder.join("named.toml"), head + layers).unwrap();
+    let own = "[rram]\nweight_bits = 4\nlayers = \"all\"\n[layer.stem.rram]\nweight_bits = 3\n[layer.r_rec.rram]\nlayers = \"none\"\n";
+    fs::write(folder.join("own.toml"), own).unwrap();
+    succeeds(folder, "check named.toml own.toml");
+    succeeds(folder, "map --model named.toml --profile own.toml");
 }

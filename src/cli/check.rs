@@ -13,6 +13,7 @@ use crate::effect::{self, Beside};
 use crate::error::{Error, Result};
 use crate::network::looks::{beside_layers, looks};
 use crate::network::{Layer, Model};
+use crate::plan::check_modelled;
 use crate::profile::Profile;
 use crate::study::recipe::Recipe;
 use crate::study::sweep::Sweep;
@@ -22,7 +23,7 @@ use crate::train::job::Job;
 #[derive(clap::Args)]
 #[command(after_help = "\
 What a TOML file is shows in its keys: it is of the kind that most of them belong to. Profiles beside models are held to their
-layers. Exit code 0 where all are fine, else that of the first error, after all others.
+layers, and what of a model they cannot run is said. Exit code 0 where all are fine, else that of the first error, after all others.
 
 Example:
   crosspike check hw_profiles/*.toml models/*.toml runs/baseline/checkpoint.safetensors")]
@@ -107,8 +108,14 @@ fn check(file: &Path, models: &[Model]) -> Result<Checked> {
                     format!("no such layer in the models checked beside it; expected one of {}", known.join(", "));
                 return Err(document.error(&format!("layer.{name}"), message));
             }
+            // Not every model is meant for every profile beside it.
+            let with = |model: &Model| {
+                let error = check_modelled(&profile, &model.graph()).err()?;
+                Some(format!("it cannot run the model `{}`: {error}", model.name))
+            };
+            let refused: Vec<String> = models.iter().filter_map(with).collect();
             let idle = effect::idle(&profile, Beside::default());
-            (format!("a profile, `{}`", profile.name), [profile.doubts(), effect::sentences(&idle)].concat())
+            (format!("a profile, `{}`", profile.name), [profile.doubts(), effect::sentences(&idle), refused].concat())
         }
     };
     Ok(Checked { what, notices })

@@ -31,16 +31,14 @@ pub(super) fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
             return Err((i, format!("`{name}`: {message}")));
         }
         let back = item.recurrent.then(|| format!("{name}_rec"));
-        if item.has_matrix() && !norms.insert(norm_of("bntt", &name)) {
-            return Err((
-                i,
-                format!("`{name}`: its norm would have the name of another entry's; expected another name"),
-            ));
-        }
         for name in std::iter::once(&name).chain(&back) {
             if !taken.insert(name.clone()) {
                 return Err((i, format!("`{name}` is the name of another entry already")));
             }
+        }
+        if item.has_matrix() && !norms.insert(norm_of("bntt", &name)) {
+            let message = format!("`{name}`: its norm would have the name of another entry's; expected another name");
+            return Err((i, message));
         }
         names.push(name);
     }

@@ -34,10 +34,12 @@ pub(super) struct Item {
     /// The names of entries whose channels stand here side by side, in this order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concat: Option<Vec<String>>,
-    /// The name of an entry before it with neurons: the sums of this matrix join their current, and it has none of its own.
+    /// The name of an entry before it with neurons: the sums of this matrix join their current, and it has none of its own. It
+    /// sends nothing: the entry behind it takes what the one before it sends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joins: Option<String>,
-    /// Whether a matrix that joins takes the pulses of the step before, from the neurons that it joins or from later ones.
+    /// Whether a matrix that joins takes the pulses of the step before, from the neurons that it joins or from later ones. In training, matrices
+    /// that take what runs step by step with it have `norm = \"none\"`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub delayed: bool,
     /// Whether the neurons' pulses come back to them in the next step through a second matrix, `NAME_rec`: fully connected, or a convolution

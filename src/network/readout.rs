@@ -42,7 +42,7 @@ pub enum ReadoutKind {
     Last,
     /// The largest potential of such neurons.
     Largest,
-    /// The number of spikes.
+    /// The number of spikes. Of equal numbers the lowest class counts: a readout without a spike says class 0.
     Count,
     /// How early the first spike is.
     First,

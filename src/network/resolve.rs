@@ -155,7 +155,10 @@ impl<'a> Resolving<'a> {
                 let from = self.source(i)?;
                 let node = &self.nodes[from];
                 if from == 0 || self.kinds[from] == Kind::Flat {
-                    return fault("", "a pool must follow a convolution, or what stands behind one");
+                    return fault(
+                        "",
+                        "a pool must follow a convolution, or what stands behind one; a convolution with a stride makes the input's map smaller",
+                    );
                 }
                 let pooling =
                     pool.over(self.kinds[from] == Kind::Line, node.map).map_err(|(key, message)| match key {
@@ -196,8 +199,10 @@ impl<'a> Resolving<'a> {
                 ),
             ),
             None => {
-                let known = self.places.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                fault(key, format!("`{name}` is no entry's name; expected one of {known}"))
+                let may_be_input = matches!(key, ".from");
+                let known = self.places.iter().filter(|(_, node)| may_be_input || **node > 0);
+                let known = known.map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                fault(key, format!("`{name}` is no entry's name; expected one of those before it: {known}"))
             }
         }
     }
@@ -375,9 +380,13 @@ impl<'a> Resolving<'a> {
     fn check_maps(&self, key: &str, output: Shape, nodes: &[usize]) -> Of<()> {
         let other = nodes.iter().map(|node| &self.nodes[*node]).find(|node| node.map != output);
         match other {
-            Some(node) => {
-                fault(key, format!("`{}` has a map of {}, which cannot join one of {output}", node.name, node.map))
-            }
+            Some(node) => fault(
+                key,
+                format!(
+                    "`{}` has a map of {}, which cannot join one of {output}; a matrix of its own, with `from` and `joins`, brings it there",
+                    node.name, node.map
+                ),
+            ),
             None => Ok(()),
         }
     }
@@ -558,7 +567,7 @@ impl<'a> Resolving<'a> {
             return fault(
                 ".joins",
                 format!(
-                    "its map of {} ({}) cannot join `{name}` of {} ({}); expected maps and kinds alike",
+                    "its map of {} ({}) cannot join `{name}` of {} ({}); expected the same map, and convolutions with convolutions",
                     layer.map(),
                     kind(&layer),
                     leader.map(),

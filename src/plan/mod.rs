@@ -73,6 +73,13 @@ pub fn check_neurons(profile: &Profile, layers: &[Layer]) -> Result<()> {
     layers.iter().filter(|layer| layer.spikes()).try_for_each(check)
 }
 
+/// An error where a profile does to a network's layers what is not modelled.
+pub fn check_modelled(profile: &Profile, graph: &Graph) -> Result<()> {
+    check_groups(profile, &graph.layers)?;
+    check_neurons(profile, &graph.layers)?;
+    check_readout(profile, graph)
+}
+
 /// An error where a profile has effects on RRAM that are not modelled on the diagonal blocks of groups.
 pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
     let grouped = layers.iter().filter(|layer| layer.groups > 1 && place(profile, layer) == Place::Rram);
@@ -111,9 +118,7 @@ impl ChipPlan {
         let (code, graph) = (code.into(), Arc::new(model.try_graph()?));
         let layers = &graph.layers;
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
-        check_groups(profile, layers)?;
-        check_neurons(profile, layers)?;
-        check_readout(profile, &graph)?;
+        check_modelled(profile, &graph)?;
         let plan = |(index, layer): (usize, &Layer)| {
             Arc::new(LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code)))
         };

@@ -14,9 +14,9 @@ impl Profile {
         self.rram.validate(document, "rram")?;
         self.sram.validate(document, "sram")?;
         for (name, own) in &self.layer {
-            let number = ["conv", "fc"].iter().find_map(|kind| name.strip_prefix(kind)?.parse::<u32>().ok());
-            if number.is_none_or(|number| number == 0) {
-                let message = "is no layer of any model; expected conv1, conv2 and so on, fc1, fc2 and so on";
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                let message =
+                    "is no layer of any model; expected a name as `crosspike map` lists it, such as conv1 or fc1";
                 return refuse(&format!("layer.{name}"), message.into());
             }
             own.rram.validate(document, &format!("layer.{name}.rram"))?;
@@ -76,7 +76,7 @@ impl Profile {
         if membrane_bits != 0 && fraction_bits >= membrane_bits {
             let default = if document.table_at("neuron.fraction_bits").is_none() { " by default" } else { "" };
             let message = format!(
-                "{fraction_bits}{default}, expected fewer than the membrane's {membrane_bits} bits; set neuron.fraction_bits beside neuron.membrane_bits"
+                "neuron.fraction_bits is {fraction_bits}{default}, expected fewer than the membrane's {membrane_bits} bits; set it beside neuron.membrane_bits"
             );
             return refuse(if default.is_empty() { "fraction_bits" } else { "membrane_bits" }, message);
         }
