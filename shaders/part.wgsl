@@ -17,7 +17,7 @@ fn main(
     let pixel = index / layer.column_words;
     var lanes = vec4<i32>();
     for (var lane = 0u; lane < 4u; lane++) {
-        // What is before the part wraps to far beyond it.
+        // A channel before the part wraps to a number far beyond it.
         let channel = index % layer.column_words * 4u + lane - layer.first_channel;
         if (channel < layer.part_channels) {
             lanes[lane] = unpacked(pulses[pixel * layer.from_words + channel / 4u])[channel % 4u];

@@ -18,7 +18,7 @@ use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::digits::LANES;
 use crate::network::{Encoding, Graph, Inputs};
 use crate::plan::LayerPlan;
-use crate::train::graph::{Forward, Layers};
+use crate::train::graph::{Forward, RunLayers};
 use crate::train::layer::LayerPass;
 use crate::train::operands::Operands;
 use crate::train::readout::{Loss, LossKind, ReadoutPass};
@@ -114,7 +114,7 @@ impl<'a> WhiteBox<'a> {
     }
 }
 
-impl<'a> Layers<'a> for &'a WhiteBox<'_> {
+impl<'a> RunLayers<'a> for &'a WhiteBox<'_> {
     fn graph(&self) -> &'a Graph {
         &self.chip.graph
     }

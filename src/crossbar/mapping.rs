@@ -69,7 +69,7 @@ pub fn map(site: &Site) -> LayerMap {
     // Groups stand on the diagonals of tiles, as many as their rows and columns leave room for.
     let on_diagonal = (tile_rows / rows).min(per_tile.per_tile / (columns / groups).max(1)).max(1);
     let tiles = row_splits * column_splits * groups.div_ceil(on_diagonal);
-    let lines = columns * lines_per_column + units * column_splits * groups.div_ceil(on_diagonal);
+    let lines = columns * lines_per_column + units * column_splits;
     let converters = |tile: usize| {
         let held = per_tile.per_tile.min(columns - tile * per_tile.per_tile);
         slices * held.div_ceil(adc.columns_shared) + units

@@ -66,7 +66,7 @@ impl Programmed {
         Ok(Programmed::Reads { mean: Box::new(mean), steps: (0..reading.steps).map(step).collect::<Result<_>>()? })
     }
 
-    /// The same with each folded matrix as another.
+    /// The programmed matrix with each folded matrix replaced by what `spread` makes of it.
     pub fn spread(self, spread: &impl Fn(&[f32]) -> Vec<f32>) -> Self {
         match self {
             Programmed::Folded { weights, grid } => Programmed::Folded { weights: spread(&weights), grid },

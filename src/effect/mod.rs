@@ -17,12 +17,12 @@ use crate::network::{InputCode, Model, Neuron, NormKind};
 use crate::plan::place;
 use crate::profile::{Layers, Profile};
 
-/// What is known beside a profile.
+/// The facts that are known beside a profile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Beside<'a> {
     /// The model.
     pub model: Option<&'a Model>,
-    /// What the network's inputs are.
+    /// The code of the network's inputs.
     pub inputs: Option<InputCode>,
     /// Whether the network brings companion arrays of its own.
     pub hybrid: bool,
@@ -136,7 +136,7 @@ pub fn everywhere(cases: impl IntoIterator<Item = Idle>) -> Idle {
     cases.into_iter().reduce(both).unwrap_or_default()
 }
 
-/// What to say of keys without effect: a sentence for each reason.
+/// A sentence for each reason why keys have no effect.
 pub fn sentences(idle: &Idle) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     idle.iter().for_each(|(key, why)| by_reason.entry(why).or_default().push(key));

@@ -17,7 +17,8 @@ use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
 use crate::forward::laid::Laid;
 use crate::forward::partials::Partials;
-use crate::forward::ready::{Ready, Stepping};
+use crate::forward::ready::Ready;
+use crate::forward::stepping::Stepping;
 use crate::forward::sums::{Band, Kernel};
 use crate::forward::walk::{Given, Signal, Signals, Taken, Walker, walk};
 use crate::monitor::interruptible;
@@ -109,13 +110,13 @@ struct Sensing<'a> {
     sensors: Vec<Option<Sensor>>,
     images: usize,
     /// The populations that run step by step.
-    stepping: BTreeMap<usize, Stepping>,
+    stepping: BTreeMap<usize, Stepping<'a>>,
 }
 
 impl<'a> Walker<'a> for Sensing<'_> {
     fn fire(&mut self, node: usize, taken: Taken<'a>) -> Result<Given> {
         let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
-        Ok(Ready::together(self.ready.fire(node, &taken, self.images, see), |_, _| {}))
+        Ok(Given::of_images(self.ready.fire(node, &taken, self.images, see), |_, _| {}))
     }
 
     fn enter(&mut self, node: usize, taken: Taken<'a>) -> Result<()> {
@@ -128,7 +129,7 @@ impl<'a> Walker<'a> for Sensing<'_> {
     fn step(&mut self, node: usize, t: usize, taken: Taken<'a>) -> Result<Given> {
         let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
         let stepping = self.stepping.get_mut(&node).expect("a population steps that was entered");
-        Ok(Ready::together(self.ready.step(node, t, stepping, &taken, see), |_, _| {}))
+        Ok(Given::of_images(self.ready.step(node, t, stepping, &taken, see), |_, _| {}))
     }
 
     fn sizes(&self) -> (usize, usize) {

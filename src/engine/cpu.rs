@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use super::{Counts, Engine, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::chip::Chip;
 use crate::error::Result;
-use crate::forward::ready::{Fired, Ready, Stepping};
+use crate::forward::ready::Ready;
+use crate::forward::stepping::Stepping;
 use crate::forward::sums::Kernel;
-use crate::forward::walk::{Given, Signal, Signals, Taken, Walker, walk};
+use crate::forward::walk::{Fired, Given, Signal, Signals, Taken, Walker, walk};
 use crate::kernels::digits::LANES;
 use crate::network::Inputs;
 use crate::network::graph::Population;
@@ -65,7 +66,7 @@ struct Run<'a> {
     /// Events of each image.
     events: Vec<Counts>,
     /// The populations that run step by step.
-    stepping: BTreeMap<usize, Stepping>,
+    stepping: BTreeMap<usize, Stepping<'a>>,
 }
 
 impl<'a> Run<'a> {
@@ -116,7 +117,7 @@ impl<'a> Run<'a> {
     /// Counts what neurons at a node fired from step `first` on, and joins what they send.
     fn together(&mut self, node: usize, first: usize, fired: Vec<Fired>) -> Given {
         let leader = self.ready.chip.graph.nodes[node].population().map_or(0, Population::leader);
-        Ready::together(fired, |image, spikes| {
+        Given::of_images(fired, |image, spikes| {
             self.events[image].spikes[leader][first..first + spikes.len()].copy_from_slice(&spikes);
         })
     }

@@ -19,9 +19,9 @@ use crate::network::readout::{Reader, Reading};
 /// What a batch did on a chip.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Mean readout over the steps, `[images, classes]`.
+    /// The logits after the last step, `[images, classes]`.
     pub logits: Array2<f32>,
-    /// Where asked for, what the logits are after each step, read of the steps so far, `[steps, images,
+    /// The logits after each step, read from the steps so far, where they were asked for: `[steps, images,
     /// classes]`. After the last step they are `logits`, bit for bit.
     pub by_step: Option<Array3<f32>>,
     /// Likewise the events of each image, as [`Counts::until`] has them.
@@ -80,8 +80,8 @@ impl Counts {
         }
     }
 
-    /// Where every step sends the same and nothing is read afresh, the sums of layers that the input drives were made once, for the
-    /// hardware's every step: so was counted what they cut.
+    /// Multiplies the counts of layers that the input drives by the steps: where every step sends the same and nothing is read
+    /// afresh, their sums were made once for all steps, and counted once.
     fn repeat_static(&mut self, chip: &Chip, inputs: &Inputs) {
         for (l, layer) in chip.layers.iter().enumerate().filter(|_| inputs.encoder.is_static()) {
             if layer.plan.from == 0 && layer.arrays.each().len() == 1 {

@@ -33,15 +33,18 @@ pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
     network + programming + largest + arrays * together
 }
 
-/// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, and the pulses of the last
-/// convolution, over all steps.
+/// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, the pulses of the last
+/// convolution, and currents that are held where all images run together, over all steps.
 pub fn image_bytes(blueprint: &Blueprint, images: usize) -> u64 {
     let of = |plan: &Layer| match plan.kind {
         LayerKind::Conv => plan.pooled().len() as u64,
         _ => (plan.input.len() + 5 * plan.columns()) as u64,
     };
-    let largest = blueprint.model().layers().iter().map(of).max().unwrap_or(0);
-    largest * blueprint.steps() as u64 * images as u64
+    let graph = blueprint.model().graph();
+    let largest = graph.layers.iter().map(of).max().unwrap_or(0);
+    let together = graph.holding().filter(|(node, _)| *node >= graph.by_image());
+    let held: u64 = together.map(|(_, population)| 4 * graph.layers[population.leader()].map().len() as u64).sum();
+    (largest + held) * blueprint.steps() as u64 * images as u64
 }
 
 /// An error where so many chips of a blueprint at once do not fit this machine's memory.

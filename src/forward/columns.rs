@@ -35,7 +35,7 @@ impl Columns {
         }
     }
 
-    /// Those of a step.
+    /// The columns of a step.
     pub fn at(&self, t: usize) -> &Columns {
         match self {
             Columns::Reads(steps) => &steps[t],

@@ -58,7 +58,7 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// Those of an image.
+    /// The sums of an image.
     pub fn of(&self, image: usize) -> Sums<'_> {
         let step = if self.given == 1 { 0 } else { LANES };
         let block = self.images * self.given * LANES;

@@ -4,6 +4,7 @@
 //! and what becomes of their [`pulses`]. A chip is made [`ready`], each [`layer`] of it, and a batch walks through its nodes ([`walk`]).
 
 pub mod columns;
+pub mod currents;
 pub mod driven;
 pub mod events;
 pub mod join;
@@ -14,5 +15,6 @@ pub mod partials;
 pub mod patches;
 pub mod pulses;
 pub mod ready;
+pub mod stepping;
 pub mod sums;
 pub mod walk;

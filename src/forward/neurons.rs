@@ -3,6 +3,7 @@
 
 use multiversion::multiversion;
 
+use super::currents::Geometry;
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
 use crate::network::dynamics::{Dynamics, State};
@@ -42,12 +43,19 @@ pub struct Sums<'a> {
     pub rows: usize,
 }
 
-/// What the neurons of a map keep from step to step, `[blocks, pixels]`.
+/// The state that the neurons of a map keep from step to step, `[blocks, pixels]`.
 pub enum Memory {
     /// Membrane potentials.
     Plain(Vec<Lanes>),
     /// All that general neurons keep.
     General(Vec<States>),
+}
+
+impl<'a> Sums<'a> {
+    /// The sums, or currents, of all pixels of an image, `[steps, blocks, pixels, 16]`.
+    pub fn whole(sums: &'a [f32], geometry: Geometry) -> Self {
+        Sums { sums, block: geometry.block(), step: geometry.step(), y: 0, rows: geometry.height }
+    }
 }
 
 impl Neurons {
@@ -57,7 +65,7 @@ impl Neurons {
         Neurons { neuron: plan.lif, output: plan.map(), pool: plan.pool, pooled: plan.pooled(), norms, steps }
     }
 
-    /// Those of a layer whose sums are their currents, over so many steps.
+    /// Neurons of a layer whose sums are their currents as they are, without gain or offset, over so many steps.
     pub fn of_currents(plan: &LayerPlan, steps: usize) -> Self {
         Self::new(plan, vec![[[1.0; LANES], [0.0; LANES]]; plan.columns().div_ceil(LANES) * steps])
     }
@@ -74,30 +82,25 @@ impl Neurons {
     /// Scans some rows of pixels, whole pooling windows: writes their pulses, the number of spikes in each window, to
     /// the maps from `first` on, and adds the spikes per step, before the pool, to `fired`.
     pub fn scan(&self, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-        match self.neuron {
-            Lif { general: Some(dynamics), fixed: Some(fixed), .. } => {
-                scan_general_fixed(self, (&dynamics, fixed), sums, first, pulses, fired, None);
-            }
-            Lif { general: Some(dynamics), .. } => scan_general(self, &dynamics, sums, first, pulses, fired, None),
-            Lif { fixed: Some(_), .. } => scan_fixed(self, sums, first, pulses, fired, None),
-            _ => scan(self, sums, first, pulses, fired, None),
-        }
+        self.scan_with(None, sums, (first, pulses, fired));
     }
 
     /// Scans all rows on from where the memory stands, and leaves it where they end.
     pub fn scan_on(&self, memory: &mut Memory, sums: Sums, first: usize, pulses: &mut Pulses, fired: &mut [u64]) {
-        match (self.neuron, memory) {
-            (Lif { general: Some(dynamics), fixed: Some(fixed), .. }, Memory::General(memory)) => {
-                scan_general_fixed(self, (&dynamics, fixed), sums, first, pulses, fired, Some(memory));
-            }
-            (Lif { general: Some(dynamics), .. }, Memory::General(memory)) => {
-                scan_general(self, &dynamics, sums, first, pulses, fired, Some(memory));
-            }
-            (Lif { fixed: Some(_), .. }, Memory::Plain(memory)) => {
-                scan_fixed(self, sums, first, pulses, fired, Some(memory));
-            }
-            (_, Memory::Plain(memory)) => scan(self, sums, first, pulses, fired, Some(memory)),
-            (_, Memory::General(_)) => unreachable!("general neurons have general memory"),
+        self.scan_with(Some(memory), sums, (first, pulses, fired));
+    }
+
+    fn scan_with(&self, memory: Option<&mut Memory>, sums: Sums, out: Out) {
+        let (plain, general) = match memory {
+            Some(Memory::Plain(plain)) => (Some(&mut plain[..]), None),
+            Some(Memory::General(general)) => (None, Some(&mut general[..])),
+            None => (None, None),
+        };
+        match (self.neuron.general, self.neuron.fixed) {
+            (None, None) => scan(self, sums, out, plain),
+            (None, Some(fixed)) => scan_fixed(self, fixed, sums, out, plain),
+            (Some(dynamics), None) => scan_general(self, &dynamics, sums, out, general),
+            (Some(dynamics), Some(fixed)) => scan_general_fixed(self, (&dynamics, fixed), sums, out, general),
         }
     }
 }
@@ -119,53 +122,29 @@ pub fn norms(columns: usize, gain: &[f32], offset: &[f32]) -> Vec<[Lanes; 2]> {
 /// Pixels of a row that are scanned together: their membranes stay in the first cache, and steps are read in long runs.
 const PIXELS: usize = 16;
 
+/// The first map that pulses go to, these, and the spikes of each step.
+type Out<'o> = (usize, &'o mut Pulses, &'o mut [u64]);
+
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan(
-    neurons: &Neurons,
-    sums: Sums,
-    first: usize,
-    pulses: &mut Pulses,
-    fired: &mut [u64],
-    memory: Option<&mut [Lanes]>,
-) {
+fn scan(neurons: &Neurons, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
     let Lif { leak, threshold, .. } = neurons.neuron;
     let advance = |u, gain, sum, offset| leak * u + (gain * sum + offset);
-    scan_by(neurons, sums, (first, pulses, fired), memory, subtracting(threshold, advance));
+    scan_by(neurons, sums, out, memory, subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_fixed(
-    neurons: &Neurons,
-    sums: Sums,
-    first: usize,
-    pulses: &mut Pulses,
-    fired: &mut [u64],
-    memory: Option<&mut [Lanes]>,
-) {
-    let Lif { leak, threshold, fixed: Some(fixed), .. } = neurons.neuron else { return };
+fn scan_fixed(neurons: &Neurons, fixed: Fixed, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
+    let Lif { leak, threshold, .. } = neurons.neuron;
     let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
-    scan_by(neurons, sums, (first, pulses, fired), memory, subtracting(threshold, advance));
+    scan_by(neurons, sums, out, memory, subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_general(
-    neurons: &Neurons,
-    dynamics: &Dynamics,
-    sums: Sums,
-    first: usize,
-    pulses: &mut Pulses,
-    fired: &mut [u64],
-    memory: Option<&mut [States]>,
-) {
-    let constants = (neurons.neuron.leak, neurons.neuron.threshold);
-    let fire = |states: &mut States, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
-        for o in 0..LANES {
-            let mut state = states.get(o);
-            counts[o] += u16::from(state.step(constants, dynamics, gain[o] * sums[o] + offset[o]).spike);
-            states.put(o, state);
-        }
-    };
-    scan_by(neurons, sums, (first, pulses, fired), memory, fire);
+fn scan_general(neurons: &Neurons, dynamics: &Dynamics, sums: Sums, out: Out, memory: Option<&mut [States]>) {
+    let Lif { leak, threshold, .. } = neurons.neuron;
+    let step =
+        |state: &mut State, gain, sum, offset| state.step((leak, threshold), dynamics, gain * sum + offset).spike;
+    scan_by(neurons, sums, out, memory, stepping(step));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
@@ -173,20 +152,14 @@ fn scan_general_fixed(
     neurons: &Neurons,
     (dynamics, fixed): (&Dynamics, Fixed),
     sums: Sums,
-    first: usize,
-    pulses: &mut Pulses,
-    fired: &mut [u64],
+    out: Out,
     memory: Option<&mut [States]>,
 ) {
     let Lif { leak, threshold, .. } = neurons.neuron;
-    let fire = |states: &mut States, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
-        for o in 0..LANES {
-            let (mut state, current) = (states.get(o), neurons.neuron.share(gain[o], sums[o], offset[o]));
-            counts[o] += u16::from(fixed.step(&mut state, (leak, threshold), dynamics, current).spike);
-            states.put(o, state);
-        }
+    let step = |state: &mut State, gain, sum, offset| {
+        fixed.step(state, (leak, threshold), dynamics, neurons.neuron.share(gain, sum, offset)).spike
     };
-    scan_by(neurons, sums, (first, pulses, fired), memory, fire);
+    scan_by(neurons, sums, out, memory, stepping(step));
 }
 
 /// The states that the neurons of a block of channels keep from step to step.
@@ -218,6 +191,20 @@ impl States {
     }
 }
 
+/// Takes a step of general neurons by `step(state, gain, sum, offset)`, which says whether one fires.
+#[inline(always)]
+fn stepping(
+    step: impl Fn(&mut State, f32, f32, f32) -> bool,
+) -> impl Fn(&mut States, &Lanes, &[Lanes; 2], &mut [u16; LANES]) {
+    move |states, sums, [gain, offset], counts| {
+        for o in 0..LANES {
+            let mut state = states.get(o);
+            counts[o] += u16::from(step(&mut state, gain[o], sums[o], offset[o]));
+            states.put(o, state);
+        }
+    }
+}
+
 /// Takes a step of neurons that fire above a threshold, which a spike takes away, by `advance(membrane, gain, sum, offset)`, the
 /// potential after a step.
 #[inline(always)]
@@ -240,7 +227,7 @@ fn subtracting(
 fn scan_by<S: Copy + Default>(
     neurons: &Neurons,
     sums: Sums,
-    (first, pulses, fired): (usize, &mut Pulses, &mut [u64]),
+    (first, pulses, fired): Out,
     mut memory: Option<&mut [S]>,
     fire: impl Fn(&mut S, &Lanes, &[Lanes; 2], &mut [u16; LANES]),
 ) {

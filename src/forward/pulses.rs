@@ -1,4 +1,4 @@
-//! What becomes of pulses behind their neurons: pools, sums with others' pulses, and channels side by side.
+//! The ways of pulses behind their neurons: pools, sums with others' pulses, and channels side by side.
 
 use rayon::prelude::*;
 
@@ -33,7 +33,7 @@ pub fn pooled(node: &Node, pooling: &Pooling, input: Shape, pulses: &Pulses) -> 
     let channels = pulses.channels();
     made(node, pulses.maps(), |map, out| {
         let mut source = vec![0; input.height * input.width * channels];
-        counts(pulses, map, 0, &mut source);
+        counts(pulses, map, &mut source);
         for_windows(pooling, input, node.map, |to, from| {
             let (from, to) = (&source[from * channels..][..channels], &mut out[to * channels..][..channels]);
             match pooling.kind {
@@ -49,7 +49,7 @@ pub fn added(node: &Node, parts: &[&Pulses]) -> Pulses {
     made(node, parts[0].maps(), |map, out| {
         let mut counted = vec![0; out.len()];
         for part in parts {
-            counts(part, map, 0, &mut counted);
+            counts(part, map, &mut counted);
             out.iter_mut().zip(&counted).for_each(|(out, count)| *out += count);
         }
     })
@@ -62,7 +62,7 @@ pub fn side_by_side(node: &Node, parts: &[(usize, &Pulses)]) -> Pulses {
         let mut first = 0;
         for (channels, part) in parts {
             let mut counted = vec![0; node.map.height * node.map.width * part.channels()];
-            counts(part, map, 0, &mut counted);
+            counts(part, map, &mut counted);
             for (out, from) in out.chunks_mut(all).zip(counted.chunks(part.channels())) {
                 out[first..first + channels].copy_from_slice(&from[..*channels]);
             }

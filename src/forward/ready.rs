@@ -7,20 +7,20 @@
 //! behind its norms; else the current is made first ([`super::join`]).
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::join::{Place, add_currents, add_pulses, add_share, add_sums};
+use super::currents::{Geometry, Images};
+use super::join::{add_share, add_sums};
 use super::laid::Laid;
 use super::layer::{Connected, Layer};
-use super::neurons::{Memory, Neurons, Sums};
+use super::neurons::{Neurons, Sums};
+use super::stepping::{Stepping, norms_at, step_sums};
 use super::sums::{Band, Kernel, Scratch};
-use super::walk::Taken;
+use super::walk::{Fired, Signal, Taken};
 use crate::chip::Chip;
 use crate::kernels::digits::LANES;
-use crate::network::pulses::Pulses;
-use crate::numeric::Shape;
+use crate::network::graph::Population;
 use crate::plan::LayerPlan;
 
 /// Floats of a band's sums over all steps: half of a usual second cache.
@@ -36,17 +36,7 @@ pub struct Ready<'a> {
     neurons: Vec<Option<Neurons>>,
 }
 
-/// What neurons give of an image.
-pub struct Fired {
-    /// The pulses that they send.
-    pub pulses: Pulses,
-    /// How many of them fire at each step, before the pool.
-    pub spikes: Vec<u64>,
-    /// Their current, where others take it.
-    pub current: Option<Vec<f32>>,
-}
-
-/// What is shown of a layer's inputs as they are laid out: the layer's number, and they.
+/// A look at a layer's inputs as they are laid out: the layer's number, and the inputs.
 pub trait See: Fn(usize, &Laid) + Sync {}
 impl<F: Fn(usize, &Laid) + Sync> See for F {}
 
@@ -60,13 +50,6 @@ struct Space {
 
 thread_local! {
     static SPACE: RefCell<Space> = RefCell::default();
-}
-
-/// A population that runs step by step, of some images.
-pub struct Stepping {
-    neurons: Neurons,
-    /// An image each: what it keeps from step to step, and the currents that are known of all steps.
-    images: Vec<(Memory, Vec<f32>)>,
 }
 
 impl<'a> Ready<'a> {
@@ -84,17 +67,19 @@ impl<'a> Ready<'a> {
         Ready { neurons: neurons.collect(), chip, layers }
     }
 
+    fn population(&self, node: usize) -> &'a Population {
+        self.chip.graph.nodes[node].population().expect("a walker runs populations alone")
+    }
+
     fn leader(&self, node: usize) -> &'a LayerPlan {
-        let population = self.chip.graph.nodes[node].population().expect("a population");
-        self.layers[population.leader()].plan
+        self.layers[self.population(node).leader()].plan
     }
 
     /// Runs the population at a node on so many images. Inputs are shown as they are laid out: of a convolution to the thread that has an
     /// image, and that must not wait for others.
     pub fn fire(&self, node: usize, taken: &Taken, images: usize, see: impl See) -> Vec<Fired> {
         let Some(neurons) = &self.neurons[node] else { return vec![] };
-        let leader = self.leader(node);
-        let population = self.chip.graph.nodes[node].population().expect("neurons are a population's");
+        let (leader, population) = (self.leader(node), self.population(node));
         if population.joins() {
             let fire = |currents| self.fire_on(neurons, leader, currents, population.lends);
             return self.currents(leader, taken, images, &see).into_par_iter().map(fire).collect();
@@ -115,7 +100,7 @@ impl<'a> Ready<'a> {
     }
 
     /// The currents of a population over all steps, an image each.
-    fn currents(&self, leader: &LayerPlan, taken: &Taken, images: usize, see: &impl See) -> Vec<Vec<f32>> {
+    fn currents(&self, leader: &LayerPlan, taken: &Taken, images: usize, see: &impl See) -> Images {
         if leader.convolves() {
             let convolve =
                 |image| SPACE.with_borrow_mut(|space| self.convolved_currents(leader, (taken, image), see, space));
@@ -138,12 +123,12 @@ impl<'a> Ready<'a> {
         (taken, image): (&Taken, usize),
         leader: &LayerPlan,
     ) -> Vec<f32> {
-        let place = Place::whole(leader.map(), self.chip.steps);
-        let mut currents = vec![0.0; place.floats()];
+        let geometry = Geometry::of_map(leader.map(), 1, self.chip.steps);
+        let mut currents = vec![0.0; geometry.image()];
         for (l, sums) in sums {
-            add_sums(place, &leader.lif, &self.layers[*l].norms, sums.of(image), &mut currents);
+            add_sums(geometry, &leader.lif, &self.layers[*l].norms, sums.of(image), &mut currents);
         }
-        add_rest(place, leader, (taken, image), &mut currents);
+        taken.add_to(geometry, &leader.lif, image, &mut currents);
         currents
     }
 
@@ -166,7 +151,7 @@ impl<'a> Ready<'a> {
         for y in (0..height).step_by(rows) {
             let rows = rows.min(height - y);
             let given = self.band(*l, laid, (y, rows), scratch, sums);
-            neurons.scan(sums_of(sums, given, leader.output, (y, rows)), 0, &mut pulses, &mut spikes);
+            neurons.scan(sums_of(sums, given, leader, (y, rows)), 0, &mut pulses, &mut spikes);
         }
         Fired { pulses, spikes, current: None }
     }
@@ -175,8 +160,8 @@ impl<'a> Ready<'a> {
     fn fire_on(&self, neurons: &Neurons, leader: &LayerPlan, currents: Vec<f32>, lends: bool) -> Fired {
         let steps = self.chip.steps;
         let (mut pulses, mut spikes) = (leader.pulses(steps), vec![0; steps]);
-        let sums = sums_of(&currents, steps, leader.map(), (0, leader.map().height));
-        neurons.scan(sums, 0, &mut pulses, &mut spikes);
+        let geometry = Geometry::of_map(leader.map(), 1, steps);
+        neurons.scan(Sums::whole(&currents, geometry), 0, &mut pulses, &mut spikes);
         Fired { pulses, spikes, current: lends.then_some(currents) }
     }
 
@@ -201,12 +186,9 @@ impl<'a> Ready<'a> {
     }
 
     /// Begins to run a population step by step: makes of all steps what is known of its currents.
-    pub fn enter(&self, node: usize, taken: &Taken, images: usize, see: impl See) -> Stepping {
+    pub fn enter(&self, node: usize, taken: &Taken, images: usize, see: impl See) -> Stepping<'a> {
         let leader = self.leader(node);
-        let neurons = Neurons::of_currents(leader, 1);
-        let currents = self.currents(leader, taken, images, &see);
-        let images = currents.into_iter().map(|currents| (neurons.memory(), currents)).collect();
-        Stepping { neurons, images }
+        Stepping::new(leader, self.currents(leader, taken, images, &see))
     }
 
     /// The currents of an image's convolutions over all steps.
@@ -217,96 +199,36 @@ impl<'a> Ready<'a> {
         see: &impl See,
         Space { laid, scratch, sums }: &mut Space,
     ) -> Vec<f32> {
-        let place = Place::whole(leader.map(), self.chip.steps);
-        let mut currents = vec![0.0; place.floats()];
+        let geometry = Geometry::of_map(leader.map(), 1, self.chip.steps);
+        let mut currents = vec![0.0; geometry.image()];
         for (l, signal) in &taken.layers {
             let Layer { columns, plan, norms, .. } = &self.layers[*l];
             signal.lay_out(columns, image, self.chip.steps, laid);
             see(*l, laid);
             let given = self.band(*l, laid, (0, plan.output.height), scratch, sums);
-            let sums = sums_of(sums, given, plan.output, (0, plan.output.height));
-            add_share(place, plan, norms, sums, &mut currents);
+            let sums = sums_of(sums, given, plan, (0, plan.output.height));
+            add_share(geometry, plan, norms, sums, &mut currents);
         }
-        add_rest(place, leader, (taken, image), &mut currents);
+        taken.add_to(geometry, &leader.lif, image, &mut currents);
         currents
     }
 
     /// Runs step `t` of a population on what leads to it at that step alone.
     pub fn step(&self, node: usize, t: usize, stepping: &mut Stepping, taken: &Taken, see: impl See) -> Vec<Fired> {
-        let (leader, images) = (self.leader(node), stepping.images.len());
-        let (height, place) = (leader.map().height, Place::whole(leader.map(), 1));
-        let connected: Vec<Vec<f32>> = taken
-            .layers
-            .iter()
-            .filter(|_| !leader.convolves())
-            .map(|(l, signal)| {
-                let columns = self.layers[*l].columns.at(t);
-                let laid = signal.lay_out_all(columns);
-                see(*l, &laid);
-                columns.connect(&laid)
-            })
-            .collect();
-        let neurons = &stepping.neurons;
-        let lends = self.chip.graph.nodes[node].population().is_some_and(|population| population.lends);
-        let image = |(image, (memory, known)): (usize, &mut (Memory, Vec<f32>))| {
-            let mut currents = known[t * place.floats()..][..place.floats()].to_vec();
-            for (number, (l, signal)) in taken.layers.iter().enumerate() {
-                let norms: Vec<_> = self.layers[*l].norms.chunks(self.chip.steps).map(|steps| steps[t]).collect();
-                if leader.convolves() {
-                    SPACE.with_borrow_mut(|Space { laid, scratch, sums }| {
-                        let columns = self.layers[*l].columns.at(t);
-                        signal.lay_out(columns, image, 1, laid);
-                        see(*l, laid);
-                        sums.resize(place.floats(), 0.0);
-                        columns.sums(laid, Band { map: 0, y: 0, rows: height, maps: 1 }, scratch, sums);
-                        let sums = sums_of(sums, 1, leader.map(), (0, height));
-                        add_sums(place, &leader.lif, &norms, sums, &mut currents);
-                    });
-                } else {
-                    let sums = Sums {
-                        sums: &connected[number][image * LANES..],
-                        block: images * LANES,
-                        step: 0,
-                        y: 0,
-                        rows: 1,
-                    };
-                    add_sums(place, &leader.lif, &norms, sums, &mut currents);
-                }
-            }
-            add_rest(place, leader, (taken, image), &mut currents);
-            let (mut pulses, mut spikes) = (leader.pulses(1), vec![0]);
-            neurons.scan_on(memory, sums_of(&currents, 1, leader.map(), (0, height)), 0, &mut pulses, &mut spikes);
-            Fired { pulses, spikes, current: lends.then_some(currents) }
+        let images = stepping.known.len();
+        let sums = |(l, signal): &(usize, Signal)| {
+            let Layer { columns, plan, norms, .. } = &self.layers[*l];
+            let sums = step_sums(columns, plan, t, (signal, images), |laid| see(*l, laid));
+            (norms_at(norms, t, self.chip.steps), sums)
         };
-        stepping.images.par_iter_mut().enumerate().map(image).collect()
-    }
-
-    /// What some images' neurons gave, as of a batch; each one's spikes are shown.
-    pub fn together(fired: Vec<Fired>, mut see: impl FnMut(usize, Vec<u64>)) -> super::walk::Given {
-        let (mut pulses, mut currents) = (vec![], vec![]);
-        for (image, fired) in fired.into_iter().enumerate() {
-            see(image, fired.spikes);
-            pulses.push(fired.pulses);
-            currents.extend(fired.current);
-        }
-        let pulses = Pulses::concatenate(pulses).expect("a batch has an image");
-        super::walk::Given { pulses, currents: (!currents.is_empty()).then(|| Arc::new(currents)) }
+        let sums: Vec<_> = taken.layers.iter().map(sums).collect();
+        stepping.step(t, &sums, taken, self.population(node).lends)
     }
 }
 
-/// Adds what joins a current beside layers' sums.
-fn add_rest(place: Place, leader: &LayerPlan, (taken, image): (&Taken, usize), currents: &mut [f32]) {
-    for (_, pulses, unit) in &taken.skips {
-        add_pulses(place, &leader.lif, *unit, (pulses, image * place.steps), currents);
-    }
-    for (_, other) in &taken.currents {
-        add_currents(place, &other[image], currents);
-    }
-}
-
-/// A band's sums or currents of a map as neurons take them: of so many steps that differ.
-fn sums_of(sums: &[f32], given: usize, map: Shape, (y, rows): (usize, usize)) -> Sums<'_> {
-    let block = rows * map.width * LANES;
-    let step = if given == 1 { 0 } else { map.channels.div_ceil(LANES) * block };
+/// A band's sums of a layer as neurons take them: of so many steps that differ.
+fn sums_of<'s>(sums: &'s [f32], given: usize, plan: &LayerPlan, (y, rows): (usize, usize)) -> Sums<'s> {
+    let block = rows * plan.output.width * LANES;
+    let step = if given == 1 { 0 } else { plan.columns().div_ceil(LANES) * block };
     Sums { sums, block, step, y, rows }
 }

@@ -5,14 +5,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::columns::Columns;
+use super::currents::{Geometry, Images};
+use super::join::{add_currents, add_pulses};
 use super::laid::Laid;
 use super::pulses::{added, pooled, side_by_side};
 use crate::error::Result;
-use crate::network::Inputs;
 use crate::network::graph::{Graph, Kept, Node, Population, Work};
 use crate::network::pulses::Pulses;
+use crate::network::{Inputs, Lif};
 
-/// What a node sends of some images.
+/// The signal that a node sends for some images.
 #[derive(Clone)]
 pub enum Signal<'a> {
     /// The network's input.
@@ -27,9 +29,9 @@ pub enum Signal<'a> {
 }
 
 /// The currents of some neurons, an image each, `[steps, blocks, pixels, 16]`.
-pub type Currents = Arc<Vec<Vec<f32>>>;
+pub type Currents = Arc<Images>;
 
-/// What leads to a population.
+/// All that leads to a population.
 pub struct Taken<'a> {
     /// Its layers, each with the signal that it reads; those that read the step before are not among them.
     pub layers: Vec<(usize, Signal<'a>)>,
@@ -39,12 +41,48 @@ pub struct Taken<'a> {
     pub currents: Vec<(usize, Currents)>,
 }
 
-/// What a population gives.
+/// The pulses and currents that a population gives.
 pub struct Given {
     /// Its pulses behind the pool, `[images·steps]` maps.
     pub pulses: Pulses,
     /// Its currents, where others take them.
     pub currents: Option<Currents>,
+}
+
+/// The pulses, spikes and current that neurons give for an image.
+pub struct Fired {
+    /// The pulses that they send.
+    pub pulses: Pulses,
+    /// How many of them fire at each step, before the pool.
+    pub spikes: Vec<u64>,
+    /// Their current, where others take it.
+    pub current: Option<Vec<f32>>,
+}
+
+impl Taken<'_> {
+    /// Adds what joins the current of an image beside layers' sums: pulses and other neurons' currents of as many steps as the geometry has.
+    pub fn add_to(&self, geometry: Geometry, lif: &Lif, image: usize, current: &mut [f32]) {
+        for (_, pulses, unit) in &self.skips {
+            add_pulses(geometry, lif, *unit, (pulses, image * geometry.steps), current);
+        }
+        for (_, other) in &self.currents {
+            add_currents(&other[image], current);
+        }
+    }
+}
+
+impl Given {
+    /// Joins what neurons gave image by image to what they give for the batch; `see` is shown each image's spikes.
+    pub fn of_images(fired: Vec<Fired>, mut see: impl FnMut(usize, Vec<u64>)) -> Self {
+        let (mut pulses, mut currents) = (vec![], vec![]);
+        for (image, fired) in fired.into_iter().enumerate() {
+            see(image, fired.spikes);
+            pulses.push(fired.pulses);
+            currents.extend(fired.current);
+        }
+        let pulses = Pulses::concatenate(pulses).expect("a batch has an image");
+        Given { pulses, currents: (!currents.is_empty()).then(|| Arc::new(currents)) }
+    }
 }
 
 /// The work that is done at each population on the way.
@@ -65,7 +103,7 @@ pub trait Walker<'a> {
     fn sizes(&self) -> (usize, usize);
 }
 
-/// What every node sent, as long as somebody reads it.
+/// The signals that nodes sent, each kept until its last reader has run.
 #[derive(Clone)]
 pub struct Signals<'a> {
     pulses: Vec<Option<Signal<'a>>>,
@@ -117,7 +155,7 @@ fn cycle<'a>(
         let mut now = Signals { pulses: vec![None; graph.nodes.len()], ..signals.clone() };
         for n in nodes.clone() {
             let node = &graph.nodes[n];
-            // What others have sent is taken step by step, too.
+            // Signals from outside the cycle are taken step by step, too.
             for from in graph.reads(n).into_iter().filter(|from| !nodes.contains(from) && *from > 0) {
                 now.pulses[from]
                     .get_or_insert_with(|| Signal::Pulses(Arc::new(signals.pulses(from).at_step(t, steps))));
@@ -180,7 +218,7 @@ impl<'a> Signals<'a> {
         Signals { pulses, currents: vec![None; graph.nodes.len()], kept: graph.kept.clone() }
     }
 
-    /// What a node sent.
+    /// The signal that a node sent.
     pub fn at(&self, node: usize) -> Signal<'a> {
         self.pulses[node].clone().expect("a node's signal is there until its last reader")
     }
@@ -211,12 +249,12 @@ impl<'a> Signals<'a> {
         self.currents.iter_mut().zip(borrowers).for_each(|(currents, last)| _ = currents.take_if(|_| *last < next));
     }
 
-    /// What leads to a population at the same step, but from the nodes of `within`.
+    /// All that leads to a population at the same step from nodes other than those of `within`.
     fn lead_to(&self, graph: &Graph, population: &Population, within: Range<usize>) -> Taken<'a> {
         self.taken(graph, population, |node| !within.contains(node))
     }
 
-    /// What leads to it at the same step from the nodes of `within`.
+    /// All that leads to a population at the same step from the nodes of `within`.
     fn inside(&self, graph: &Graph, population: &Population, within: &Range<usize>) -> Taken<'a> {
         self.taken(graph, population, |node| within.contains(node))
     }

@@ -30,7 +30,7 @@ pub struct Dynamics {
 }
 
 impl Dynamics {
-    /// Those of a neuron.
+    /// The dynamics of a neuron of a model file.
     pub fn of(neuron: Neuron) -> Self {
         let Neuron { leak, threshold, reset, .. } = neuron;
         Dynamics {
@@ -83,7 +83,7 @@ impl State {
         self.step_in(constants, dynamics, current, |product| product, |sum| sum)
     }
 
-    /// The same where each product is rounded, and each sum held to a range.
+    /// Steps a neuron whose products are each rounded by `round`, and whose sums are each held to a range.
     #[inline(always)]
     pub fn step_in(
         &mut self,

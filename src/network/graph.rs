@@ -40,12 +40,12 @@ pub struct Kept {
     pub currents: Vec<usize>,
 }
 
-/// What sends pulses.
+/// A sender of pulses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Its name; a population's is that of the layer that leads it.
     pub name: String,
-    /// What it does.
+    /// The work that it does.
     pub work: Work,
     /// The map that it sends.
     pub map: Shape,
@@ -55,7 +55,7 @@ pub struct Node {
     pub divisor: u32,
 }
 
-/// What a node does.
+/// The work of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// The network's input.
@@ -191,6 +191,13 @@ impl Graph {
         self.nodes.iter().enumerate().flat_map(within)
     }
 
+    /// The nodes whose neurons' current is held over all steps: others take it, or it is known before they run step by step.
+    pub fn holding(&self) -> impl Iterator<Item = (usize, &Population)> {
+        let in_cycle = |n: usize| self.cycles.iter().any(|cycle| cycle.contains(&n));
+        let populations = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.population()?)));
+        populations.filter(move |(n, population)| population.lends || in_cycle(*n))
+    }
+
     /// A node whose pulses do not reach the readout.
     pub fn unread(&self) -> Option<&Node> {
         let (mut reached, mut next) = (BTreeSet::from([0]), vec![self.layers[self.readout()].from]);
@@ -210,17 +217,5 @@ impl Graph {
     pub fn target(&self, layer: usize) -> Option<usize> {
         let joins = |node: &Node| node.population().is_some_and(|population| population.layers.contains(&layer));
         self.nodes.iter().position(joins)
-    }
-
-    /// Whether it is a chain: every node reads the one before it, and nothing joins.
-    pub fn is_chain(&self) -> bool {
-        let chained = |(n, node): (usize, &Node)| match &node.work {
-            Work::Input => true,
-            Work::Population(population) => {
-                !population.joins() && population.behind.is_empty() && self.layers[population.leader()].from + 1 == n
-            }
-            Work::Pool { .. } | Work::Concat(_) => false,
-        };
-        self.nodes.iter().enumerate().all(chained)
     }
 }

@@ -7,6 +7,24 @@ use super::convolution::{Connection, Convolution};
 use super::layer::NormKind;
 use super::neuron::{Neuron, OwnNeuron, is_default};
 use super::pool::Pool;
+use super::readout::Readout;
+use crate::numeric::Shape;
+
+/// The keys that hold for every entry of a model.
+pub(super) struct Frame {
+    /// Time steps.
+    pub steps: usize,
+    /// Classes of the readout.
+    pub classes: usize,
+    /// The input's shape.
+    pub input: Shape,
+    /// Neurons of entries that have none of their own.
+    pub neuron: Neuron,
+    /// The norm of entries that have none of their own.
+    pub norm: NormKind,
+    /// The readout.
+    pub readout: Readout,
+}
 
 /// One operator, what leads to it, and what stands behind it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +57,7 @@ pub(super) struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joins: Option<String>,
     /// Whether a matrix that joins takes the pulses of the step before, from the neurons that it joins or from later ones. In training, matrices
-    /// that take what runs step by step with it have `norm = \"none\"`.
+    /// that take what runs step by step with it have no norm.
     #[serde(default, skip_serializing_if = "is_default")]
     pub delayed: bool,
     /// Whether the neurons' pulses come back to them in the next step through a second matrix, `NAME_rec`: fully connected, or a convolution

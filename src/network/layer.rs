@@ -1,4 +1,4 @@
-//! One layer of a network: a matrix with its norm, its neurons and the pool behind them.
+//! One layer of a network: a matrix with its norm, and the neurons whose current it joins.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,11 @@ use crate::numeric::unrolling::{Unrolling, Window};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerKind {
-    /// A convolution with neurons.
+    /// A convolution.
     Conv,
-    /// Fully connected with neurons.
+    /// Fully connected.
     Fc,
-    /// Fully connected, no neurons.
+    /// Fully connected to the classes.
     Readout,
 }
 
@@ -93,7 +93,7 @@ impl Layer {
         self.unrolling().rows() / self.groups
     }
 
-    /// The same layer with a matrix of all channels, whose weights between groups are 0.
+    /// The layer as one without groups: its matrix has all channels, and weights between groups are 0.
     pub fn ungrouped(&self) -> Layer {
         Layer { groups: 1, ..self.clone() }
     }
@@ -160,11 +160,6 @@ impl Layer {
             }
             _ => vec![self.output.channels, self.input.len()],
         }
-    }
-
-    /// Whether it has neurons of its own.
-    pub fn spikes(&self) -> bool {
-        self.leads
     }
 }
 

@@ -18,6 +18,7 @@ mod item;
 pub mod layer;
 pub mod lif;
 pub mod looks;
+mod matrix;
 pub mod model;
 pub mod names;
 pub mod neuron;

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::graph::Graph;
-use super::item::Item;
+use super::item::{Frame, Item};
 use super::layer::{Layer, NormKind};
 use super::neuron::{Neuron, is_default};
 use super::readout::{Readout, ReadoutKind};
-use super::resolve::{Frame, resolve};
+use super::resolve::resolve;
 use crate::config::Document;
 use crate::error::{Error, Result};
 use crate::numeric::Shape;
@@ -118,6 +118,9 @@ impl Model {
     }
 
     /// The graph of its layers.
+    ///
+    /// # Panics
+    /// Panics where the model was not read from a file and has no graph: see [`Model::try_graph`].
     pub fn graph(&self) -> Graph {
         self.try_graph().expect("a model's graph is resolved as the model is read")
     }
@@ -127,7 +130,7 @@ impl Model {
         self.graph().layers
     }
 
-    /// What holds for all of it.
+    /// The keys that hold for the whole model.
     fn frame(&self) -> Frame {
         let Model { steps, classes, input, neuron, norm, readout, .. } = *self;
         Frame { steps, classes, input, neuron, norm, readout }
@@ -252,6 +255,5 @@ mod tests {
         assert_eq!((graph.cycles.len(), graph.cycles[0].clone()), (1, 2..4));
         assert_eq!((graph.by_image(), graph.readout(), graph.layers[7].from), (2, 7, 5));
         assert_eq!(graph.kept.pulses, [1, 3, 3, 4, 5, 6]);
-        assert!(!graph.is_chain() && model("[{conv=8}, {pool=2}, {fc=4}]").unwrap().graph().is_chain());
     }
 }

@@ -231,7 +231,7 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
     let last = name.rsplit('.').next().unwrap_or(name);
     let of = |words: &[&str]| words.iter().any(|word| last.eq_ignore_ascii_case(word));
     let layers = model.layers();
-    let neurons = || layers.iter().filter(|layer| layer.spikes()).map(|layer| layer.neuron);
+    let neurons = || layers.iter().filter(|layer| layer.leads).map(|layer| layer.neuron);
     // The value that all layers have; where they differ, a name does not say which is meant.
     let common = |key: &str, of: &dyn Fn(&Neuron) -> f64| {
         let first = neurons().next().as_ref().map_or(0.0, of);

@@ -49,12 +49,12 @@ pub(super) struct Table {
     /// Rim of zeros around the map; absent: none. An average counts its pixels, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     padding: Option<Pair>,
-    /// What becomes of a window's pulses; absent: `"average"`.
+    /// The operation on a window's pulses; absent: `"average"`.
     #[serde(default, skip_serializing_if = "super::neuron::is_default")]
     kind: PoolKind,
 }
 
-/// What becomes of a window's pulses.
+/// The operation on a window's pulses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {
@@ -72,7 +72,7 @@ pub enum PoolKind {
 pub struct Pooling {
     /// How its window moves.
     pub window: Window,
-    /// What becomes of the window's pulses.
+    /// The operation on the window's pulses.
     pub kind: PoolKind,
 }
 
@@ -120,7 +120,7 @@ impl Pooling {
         Shape { height, width, ..map }
     }
 
-    /// What a sum over its window counts.
+    /// The value of one pulse of a window's sum, in units of one pulse of its inputs.
     pub fn share(&self) -> f32 {
         if self.kind == PoolKind::Average { 1.0 / self.window.positions() as f32 } else { 1.0 }
     }

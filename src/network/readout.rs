@@ -1,6 +1,6 @@
 //! The readout: a fully connected layer to the classes, and how the logits are read from its sums.
 //!
-//! With x_t the sums of step t, in the value of its inputs, and the bias added, the logits after T steps are, by kind:
+//! The logits after T steps follow from x_t, the sums of step t in the value of its inputs with the bias added. By kind they are:
 //!
 //! | kind | logits |
 //! |---|---|
@@ -23,7 +23,7 @@ use super::neuron::{Neuron, OwnNeuron, Reset, is_default};
 pub struct Readout {
     /// Whether it has a bias, added digitally.
     pub bias: bool,
-    /// What the logits are; absent: `mean`.
+    /// The quantity that the logits are; absent: `mean`.
     #[serde(skip_serializing_if = "is_default")]
     pub kind: ReadoutKind,
     /// Constants of its neurons, where the kind has some; those that are absent are the model's.
@@ -31,7 +31,7 @@ pub struct Readout {
     pub(super) neuron: Option<OwnNeuron>,
 }
 
-/// What logits are.
+/// The quantity that logits are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReadoutKind {
@@ -85,7 +85,7 @@ impl ReadoutKind {
 /// How a readout is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
-    /// What logits are.
+    /// The quantity that logits are.
     pub kind: ReadoutKind,
     /// Leak and threshold.
     pub constants: (f32, f32),

@@ -3,42 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::convolution::{Connection, Convolution};
 use super::entries::{INPUT, names};
 use super::graph::{Graph, Node, Population, Work};
-use super::item::{Item, Names, Operator};
-use super::layer::{Layer, LayerKind, NormKind};
-use super::neuron::Neuron;
+use super::item::{Frame, Item, Names, Operator};
+use super::layer::{Layer, NormKind};
+use super::matrix::{self, Fault, Kind, LARGEST_LAYER, Of, fault};
 use super::pool::Pooling;
-use super::readout::Readout;
 use crate::numeric::Shape;
-use crate::numeric::unrolling::Window;
 
-/// More values than this in one map or matrix is taken for a mistake in the model file.
-const LARGEST_LAYER: usize = 1 << 28;
-/// So are more entries.
+/// More entries than this are taken for a mistake in the model file.
 const MOST_ITEMS: usize = 1 << 12;
-/// And larger pulses.
+/// Larger pulses than this are taken for a mistake in the model file.
 const LARGEST_PULSE: u32 = 1 << 12;
-
-/// A key of a model file, and what is wrong there.
-pub(super) type Fault = (String, String);
-
-/// What holds for a whole model.
-pub(super) struct Frame {
-    /// Time steps.
-    pub steps: usize,
-    /// Classes of the readout.
-    pub classes: usize,
-    /// The input's shape.
-    pub input: Shape,
-    /// Neurons of entries that have none of their own.
-    pub neuron: Neuron,
-    /// The norm of entries that have none of their own.
-    pub norm: NormKind,
-    /// The readout.
-    pub readout: Readout,
-}
 
 /// The graph of a model's entries.
 pub(super) fn resolve(model: &Frame, items: &[Item]) -> Result<Graph, Fault> {
@@ -50,13 +26,6 @@ pub(super) fn resolve(model: &Frame, items: &[Item]) -> Result<Graph, Fault> {
         resolving.join(i).map_err(|(key, message)| (format!("layers[{i}]{key}"), message))?;
     }
     resolving.close()
-}
-
-/// A fault of an entry, by a key behind the entry's.
-type Of<T> = Result<T, (String, String)>;
-
-fn fault<T>(key: &str, message: impl Into<String>) -> Of<T> {
-    Err((key.into(), message.into()))
 }
 
 /// A graph while it grows.
@@ -77,28 +46,6 @@ struct Resolving<'a> {
     kinds: Vec<Kind>,
     /// The node that the next entry reads.
     last: usize,
-}
-
-/// The kind of a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Of rows and columns.
-    Map,
-    /// Of columns alone: behind a convolution along them.
-    Line,
-    /// Behind something fully connected.
-    Flat,
-}
-
-impl Kind {
-    /// That of the map that a layer gives.
-    fn behind(layer: &Layer) -> Self {
-        match () {
-            () if !layer.convolves() => Kind::Flat,
-            () if layer.one_dimensional => Kind::Line,
-            () => Kind::Map,
-        }
-    }
 }
 
 impl<'a> Resolving<'a> {
@@ -216,7 +163,7 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// The same of pulses that join others, which the input's are not.
+    /// The node of a name whose pulses may join others; the input's may not.
     fn pulses(&self, name: &str, key: &str) -> Of<usize> {
         match self.place(name, key)? {
             0 => fault(
@@ -324,7 +271,7 @@ impl<'a> Resolving<'a> {
                 lender.lends = true;
             }
         }
-        let back = item.recurrent.then(|| self.back(i, &layer)).transpose()?;
+        let back = item.recurrent.then(|| matrix::back(item, &layer, self.nodes.len())).transpose()?;
         self.layers[i] = [Some(layer), None];
         if let Some(back) = back {
             population.layers.push(self.layer_count());
@@ -391,113 +338,10 @@ impl<'a> Resolving<'a> {
         }
     }
 
-    /// The matrix that leads the pulses of entry `i` back to its neurons.
-    fn back(&self, i: usize, layer: &Layer) -> Of<Layer> {
-        if self.items[i].add_behind.is_some() {
-            return fault(
-                ".recurrent",
-                "with `add_behind`: expected a matrix of its own, with `joins` and `delayed = true`",
-            );
-        }
-        if layer.one_dimensional {
-            return fault(
-                ".recurrent",
-                "expected it of `fc` or `conv`; a matrix with `joins` and `delayed = true` may be any",
-            );
-        }
-        let window = if layer.convolves() { Window::same(3) } else { Window::same(1) };
-        let back = Layer {
-            name: format!("{}_rec", layer.name),
-            from: self.nodes.len(),
-            delayed: true,
-            leads: false,
-            groups: 1,
-            input: layer.map(),
-            output: layer.map(),
-            before: None,
-            window,
-            norm: NormKind::None,
-            has_bias: false,
-            largest_pulse: 1,
-            divisor: 1,
-            ..layer.clone()
-        };
-        let weights = back.rows().saturating_mul(back.columns());
-        match weights > LARGEST_LAYER {
-            true => fault(".recurrent", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}")),
-            false => Ok(back),
-        }
-    }
-
     /// The matrix of entry `i` that reads a node, as yet at the head of neurons.
     fn matrix(&self, i: usize, operator: &Operator, from: usize) -> Of<Layer> {
-        let (item, node) = (&self.items[i], &self.nodes[from]);
-        let map = node.map;
-        let layer = Layer {
-            name: self.names[i].clone(),
-            kind: LayerKind::Fc,
-            input: map,
-            from,
-            delayed: false,
-            leads: true,
-            groups: 1,
-            window: Window::same(1),
-            one_dimensional: false,
-            neuron: item.neuron_in(self.model.neuron),
-            norm: item.norm.unwrap_or(self.model.norm),
-            has_bias: false,
-            output: map,
-            before: None,
-            pool: (1, 1),
-            largest_pulse: node.largest,
-            divisor: node.divisor,
-        };
-        let layer = self.shaped(operator, layer)?;
-        let before = item.pool_current.map(|pool| pool.over(layer.one_dimensional, layer.output)).transpose();
-        let before = before.map_err(|(key, message)| (format!(".pool_current{key}"), message))?;
-        if before.is_some() && !layer.convolves() {
-            return fault(".pool_current", "is of a map; expected it beside a convolution");
-        }
-        let layer = Layer { before, ..layer };
-        // Groups are spread over a matrix of all channels as they run.
-        let weights = layer.unrolling().rows().saturating_mul(layer.columns());
-        if weights > LARGEST_LAYER {
-            return fault("", format!("a matrix of {weights} weights, expected at most {LARGEST_LAYER}"));
-        }
-        Ok(layer)
-    }
-
-    /// A layer with its operator's window and outputs.
-    fn shaped(&self, operator: &Operator, layer: Layer) -> Of<Layer> {
-        let width = match operator {
-            Operator::Conv(Convolution { channels, .. }) | Operator::Conv1d(Convolution { channels, .. }) => *channels,
-            Operator::Fc(Connection { width, .. }) => *width,
-            Operator::Pool(_) | Operator::Concat(_) => 0,
-        };
-        if !(1..=65536).contains(&width) {
-            return fault("", "expected a width of 1 to 65536");
-        }
-        match operator {
-            Operator::Conv(convolution) | Operator::Conv1d(convolution) => {
-                if self.kinds[layer.from] == Kind::Flat {
-                    return fault("", "a convolution cannot follow a fully connected layer");
-                }
-                let (map, one_dimensional) = (layer.input, matches!(operator, Operator::Conv1d(_)));
-                let kind = if one_dimensional { "conv1d" } else { "conv" };
-                let window = convolution
-                    .window(one_dimensional, map)
-                    .map_err(|(key, message)| (format!(".{kind}{key}"), message))?;
-                let [height, columns] = window.output(map.height, map.width).unwrap_or_default();
-                let output = Shape { channels: width, height, width: columns };
-                let has_bias = convolution.bias();
-                let groups = convolution.groups(map).map_err(|(key, message)| (format!(".{kind}{key}"), message))?;
-                Ok(Layer { kind: LayerKind::Conv, groups, window, one_dimensional, has_bias, output, ..layer })
-            }
-            Operator::Fc(Connection { bias, .. }) => {
-                Ok(Layer { has_bias: *bias, output: Shape { channels: width, height: 1, width: 1 }, ..layer })
-            }
-            Operator::Pool(_) | Operator::Concat(_) => Ok(layer),
-        }
+        let name = self.names[i].clone();
+        matrix::forward(name, (&self.items[i], operator), (from, &self.nodes[from], self.kinds[from]), self.model)
     }
 
     /// An error where a matrix that joins other neurons has what only neurons of its own can have.
@@ -610,30 +454,7 @@ impl<'a> Resolving<'a> {
         if self.names.contains(&name) {
             return Err(("layers".into(), format!("has an entry `{name}`, the readout's name; expected another name")));
         }
-        let weights = node.map.len().saturating_mul(self.model.classes);
-        if weights > LARGEST_LAYER {
-            let message = format!("a readout of {weights} weights, expected at most {LARGEST_LAYER}");
-            return Err(("classes".into(), message));
-        }
-        let readout = Layer {
-            name,
-            kind: LayerKind::Readout,
-            input: node.map,
-            from: self.last,
-            delayed: false,
-            leads: false,
-            groups: 1,
-            window: Window::same(1),
-            one_dimensional: false,
-            neuron: self.model.readout.neuron_in(self.model.neuron),
-            norm: NormKind::None,
-            has_bias: self.model.readout.bias,
-            output: Shape { channels: self.model.classes, height: 1, width: 1 },
-            before: None,
-            pool: (1, 1),
-            largest_pulse: node.largest,
-            divisor: node.divisor,
-        };
+        let readout = matrix::readout(self.model, name, (self.last, node))?;
         let mut layers: Vec<Layer> = self.layers.into_iter().flatten().flatten().collect();
         layers.push(readout);
         let graph = Graph::new(layers, self.nodes, united(self.cycles), self.model.readout.kind);

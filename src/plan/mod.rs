@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::network::readout::ReadoutKind;
 use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
-use crate::profile::{Layers, Profile};
+use crate::profile::{CellMapping, Layers, Profile};
 
 /// A network on a chip's hardware.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ pub fn place(profile: &Profile, layer: &Layer) -> Place {
 /// An error that names the layer whose neurons a profile's arithmetic does not hold.
 pub fn check_neurons(profile: &Profile, layers: &[Layer]) -> Result<()> {
     let check = |layer: &Layer| Lif::check(layer.neuron, &profile.neuron).map_err(|error| of_layer(error, layer));
-    layers.iter().filter(|layer| layer.spikes()).try_for_each(check)
+    layers.iter().filter(|layer| layer.leads).try_for_each(check)
 }
 
 /// An error where a profile does to a network's layers what is not modelled.
@@ -84,14 +84,21 @@ pub fn check_modelled(profile: &Profile, graph: &Graph) -> Result<()> {
 pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
     let grouped = layers.iter().filter(|layer| layer.groups > 1 && place(profile, layer) == Place::Rram);
     for layer in grouped {
-        for (key, set) in [("adc.bits", profile.adc.bits > 0), ("wires", profile.wires.drop())] {
-            if set {
-                return Err(Error::Mismatch(format!(
-                    "{key}: converters and lines of grouped convolutions are not modelled, and `{}` has {} groups; expected ideal ones, or the \
-                     layer in digital logic (layer.{}.rram.layers = \"none\")",
-                    layer.name, layer.groups, layer.name
-                )));
-            }
+        // Diagonal blocks share tiles, lines and converters otherwise than a whole matrix does, and that is not modelled.
+        let rram = profile.rram_of(&layer.name);
+        let shared = [
+            ("adc.bits", profile.adc.bits > 0),
+            ("wires", profile.wires.drop()),
+            ("rram.cell.mapping = \"offset\"", rram.cell.mapping == CellMapping::Offset),
+            ("rram.variation.tile_sigma", rram.variation.tile_sigma > 0.0),
+            ("rram.faults.dead_word_lines", rram.faults.dead_word_lines > 0.0),
+        ];
+        if let Some((key, _)) = shared.into_iter().find(|(_, set)| *set) {
+            return Err(Error::Mismatch(format!(
+                "{key}: converters, lines and unit columns that the groups of a convolution share on a tile are not modelled, and `{0}` has {1} \
+                 groups; expected it without, or the layer in digital logic (layer.{0}.rram.layers = \"none\")",
+                layer.name, layer.groups
+            )));
         }
     }
     Ok(())
@@ -167,7 +174,7 @@ impl LayerPlan {
             columns: layer.columns(),
             groups: layer.groups,
             pixels: layer.output.height * layer.output.width,
-            neurons: if layer.spikes() { layer.map().len() } else { 0 },
+            neurons: if layer.leads { layer.map().len() } else { 0 },
             place: place(profile, &layer),
             rram: profile.rram_of(&layer.name).clone(),
             sram: profile.sram_of(&layer.name).clone(),
@@ -238,7 +245,11 @@ mod tests {
         // 144 rows a group: two tiles each.
         assert_eq!((maps[1].row_splits, maps[1].column_splits, maps[1].tiles, maps[1].cells), (2, 1, 4, 144 * 64));
         let lines = ["rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4", "wires.word_ohm=1"];
-        for keys in [&["adc.bits=6"][..], &lines] {
+        let offset = ["rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4", "rram.cell.mapping=offset"];
+        let dead =
+            ["rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4", "rram.faults.dead_word_lines=0.1"];
+        let tiles = ["rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4", "rram.variation.tile_sigma=0.1"];
+        for keys in [&["adc.bits=6"][..], &lines, &offset, &dead, &tiles] {
             let error = plan(keys).unwrap_err().to_string();
             assert!(error.contains("`conv1` has 32 groups") && error.contains("layer.conv1.rram.layers"), "{error}");
         }

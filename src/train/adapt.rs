@@ -30,7 +30,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::graph::{Forward, Layers};
+use super::graph::{Forward, RunLayers};
 use super::layer::LayerPass;
 use super::operands::Operands;
 use super::pass::{check_cycles, stepped};
@@ -233,7 +233,7 @@ struct Seeing<'a, 's> {
     sums: &'s mut [[Vec<f64>; 2]],
 }
 
-impl<'a> Layers<'a> for Seeing<'a, '_> {
+impl<'a> RunLayers<'a> for Seeing<'a, '_> {
     fn graph(&self) -> &'a Graph {
         &self.chip.graph
     }

@@ -67,14 +67,14 @@ pub struct Recipe {
     /// The surrogate that stands for the slope of a spike; absent: a triangle of width 1.
     #[serde(skip_serializing_if = "is_default")]
     pub surrogate: Surrogate,
-    /// What is minimised: the cross-entropy of the `logits`, the mean of those of the sums of all `steps` (TET), or, of spike `counts`, the
+    /// The quantity that is minimised: the cross-entropy of the `logits`, the mean of those of the sums of all `steps` (TET), or, of spike `counts`, the
     /// mean square of the distance of counts a step from `rates`; absent: `logits`.
     #[serde(skip_serializing_if = "is_default")]
     pub loss: LossKind,
     /// The share of each label that all classes have alike.
     #[serde(skip_serializing_if = "is_default")]
     pub label_smoothing: f32,
-    /// Where spikes are counted, those of a step that an image's class should have, and every other; absent: 1 and 0.
+    /// Spikes a step that an image's class should have, and every other class, where the loss is of `counts`; absent: 1 and 0.
     #[serde(skip_serializing_if = "is_usual_rates")]
     pub rates: [f32; 2],
     /// Weight of the mean spikes of a neuron and step, those of a readout left out, which is added to the loss; 0: nothing.

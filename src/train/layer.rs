@@ -8,7 +8,6 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::currents::{Geometry, Images};
 use super::gradient::inputs;
 use super::gradient::weights::{self, Gradient};
 use super::gradient::{Currents, LARGEST, scale_for};
@@ -16,6 +15,7 @@ use super::neurons::{Scanned, ThroughNorm, through_norm};
 use super::norm::{BatchStatistics, Moments, over_steps, total};
 use super::operands::{Operands, currents, source};
 use crate::error::Result;
+use crate::forward::currents::{Geometry, Images};
 use crate::forward::neurons::{Lanes, Sums, norms};
 use crate::forward::patches::Patches;
 use crate::forward::walk::Signal;
@@ -34,7 +34,7 @@ pub struct LayerPass<'a> {
     pub geometry: Geometry,
     operands: &'a Operands,
     signal: Signal<'a>,
-    /// What the crossbar gave, in pulses; empty where it is made again.
+    /// The sums that the crossbar gave, in pulses; empty where they are made again.
     currents: Images,
     /// Gain and offset behind it, `[blocks, steps]`.
     pub norms: Vec<[Lanes; 2]>,
@@ -125,7 +125,7 @@ impl<'a> LayerPass<'a> {
         LayerPass { plan, geometry: Geometry::of(plan, images, steps), operands, signal, currents, norms }
     }
 
-    /// What the crossbar gave of the images, taken away.
+    /// Takes the sums that the crossbar gave for the images.
     pub fn take_currents(&mut self) -> Images {
         self.ensure_currents();
         std::mem::take(&mut self.currents)
@@ -145,10 +145,9 @@ impl<'a> LayerPass<'a> {
         }
     }
 
-    /// What the crossbar gave of an image, as neurons take it.
+    /// The sums that the crossbar gave for an image, as neurons take them.
     pub fn sums(&self, image: usize) -> Sums<'_> {
-        let (block, step) = (self.geometry.block(), self.geometry.step());
-        Sums { sums: &self.currents[image], block, step, y: 0, rows: self.geometry.height }
+        Sums::whole(&self.currents[image], self.geometry)
     }
 
     /// Backpropagates each image's ∂loss/∂z through the batch's norms and the crossbar. `values` are currents and ∂z, `scanned` their sums.
@@ -244,7 +243,7 @@ impl<'a> LayerPass<'a> {
         }
     }
 
-    /// The same of one step, of which the currents do not matter: ∂z `[blocks, pixels, 16]` of each image.
+    /// ∂loss/∂inputs of one step, for which currents do not matter, from ∂z `[blocks, pixels, 16]` of each image.
     pub fn backward_step(&self, t: usize, dz: &[&[f32]]) -> Images {
         let geometry = Geometry { steps: 1, ..self.geometry };
         let norms = self.norms.chunks(self.geometry.steps).map(|steps| steps[t]).collect();

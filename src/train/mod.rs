@@ -6,9 +6,9 @@
 //! run resumes and ends in the same bytes.
 
 pub mod adapt;
+mod back;
 pub mod companion;
 pub mod config;
-pub mod currents;
 pub mod gradient;
 pub mod graph;
 pub mod job;
@@ -22,6 +22,7 @@ pub mod pools;
 pub mod population;
 pub mod prune;
 pub mod readout;
+mod returned;
 mod run;
 pub mod state;
 pub mod surrogate;

@@ -6,9 +6,9 @@
 
 use multiversion::multiversion;
 
-use super::currents::Geometry;
 use super::norm::Moments;
 use super::surrogate::Surrogate;
+use crate::forward::currents::Geometry;
 use crate::forward::neurons::{Neurons, States};
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
@@ -28,7 +28,7 @@ pub struct Scanned {
 }
 
 impl Scanned {
-    /// Of an image's currents, whose means are `[blocks, steps]` or nothing, and ∂z.
+    /// Scans an image's currents, whose means are `[blocks, steps]` or nothing, and ∂z.
     pub fn of(currents: &[f32], dz: &[f32], means: &[[f32; LANES]], geometry: Geometry) -> Self {
         let Geometry { steps, blocks, .. } = geometry;
         let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
@@ -168,7 +168,7 @@ pub trait StepBack: Send {
     fn step(&mut self, t: usize, spikes: &[f32], out: &mut [f32]);
 }
 
-/// What the way back step by step keeps of each step, and carries.
+/// The values that the way back step by step keeps of each step, and those that it carries from step to step.
 struct Held<N: Steps> {
     neuron: N,
     kept: Vec<N::Kept>,

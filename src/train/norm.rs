@@ -6,7 +6,7 @@
 
 use multiversion::multiversion;
 
-use super::currents::Geometry;
+use crate::forward::currents::Geometry;
 use crate::kernels::digits::LANES;
 use crate::network::weights::Norm;
 

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::currents::{Geometry, Images};
 use super::gradient::Currents;
 use super::gradient::inputs::{self, Transposed};
 use super::gradient::weights::Source;
 use super::norm::{Moments, moments};
 use crate::crossbar::programmed::Programmed;
 use crate::forward::columns::Columns;
+use crate::forward::currents::{Geometry, Images};
 use crate::forward::laid::Laid;
 use crate::forward::sums::{Band, Kernel, Scratch};
 use crate::forward::walk::Signal;
@@ -22,7 +22,8 @@ use crate::plan::LayerPlan;
 
 /// A layer's programmed arrays, ready for the products of a pass.
 pub struct Operands {
-    columns: Columns,
+    /// Its columns.
+    pub columns: Columns,
     /// For ∂loss/∂inputs; none where nobody asks for them.
     pub transposed: Option<Transposed>,
     /// The value of one input pulse.
@@ -103,25 +104,6 @@ pub fn currents(signal: &Signal, plan: &Layer, operands: &Operands, geometry: Ge
         growing.repeated()
     };
     (0..images).into_par_iter().map(gather).unzip()
-}
-
-/// Currents in pulses of step `t`, `[blocks, pixels, 16]` of each image, that a signal of that step alone gives.
-pub fn step_currents(signal: &Signal, plan: &Layer, operands: &Operands, t: usize, images: usize) -> Images {
-    let (columns, geometry) = (operands.columns.at(t), Geometry::of(plan, images, 1));
-    if plan.kind == LayerKind::Conv {
-        let convolve = |image| {
-            let mut currents = vec![0.0; geometry.image()];
-            SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
-                signal.lay_out(columns, image, 1, laid);
-                columns.sums(laid, Band { map: 0, y: 0, rows: geometry.height, maps: 1 }, scratch, &mut currents);
-            });
-            currents
-        };
-        return (0..images).into_par_iter().map(convolve).collect();
-    }
-    let sums = columns.connect(&signal.lay_out_all(columns));
-    let lanes = |image: usize| sums.chunks(images * LANES).flat_map(move |block| &block[image * LANES..][..LANES]);
-    (0..images).map(|image| lanes(image).copied().collect()).collect()
 }
 
 /// An image's currents while they are made, and their moments, taken while a step is still in the cache.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::config::Recipe;
-use super::graph::{Forward, Layers};
+use super::graph::{Forward, RunLayers};
 use super::layer::{LayerGradient, LayerPass};
 use super::norm::BatchStatistics;
 use super::operands::Operands;
@@ -69,7 +69,7 @@ pub struct Setting<'a> {
     pub losses: &'a [Option<LineLoss>],
     /// The surrogate that stands for the slope of a spike.
     pub surrogate: Surrogate,
-    /// What is minimised.
+    /// The quantity that is minimised.
     pub loss: LossKind,
     /// The share of each label that all classes have alike.
     pub label_smoothing: f32,
@@ -85,20 +85,21 @@ impl<'a> Setting<'a> {
         Setting::by(&Recipe::default(), plan)
     }
 
-    /// The same by a recipe.
+    /// A plan without ranges and losses, by a recipe.
     pub fn by(recipe: &Recipe, plan: &'a ChipPlan) -> Self {
         let Recipe { surrogate, loss, label_smoothing, rates, rate_penalty, .. } = *recipe;
         Setting { plan, calibration: None, losses: &[], surrogate, loss, label_smoothing, rates, rate_penalty }
     }
 }
 
-/// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, and the
-/// largest layer's gradients stand beside them, with the sums of the largest convolution's weights.
+/// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, the currents that
+/// neurons hold beside these with their gradients, and the largest layer's gradients, with the sums of the largest convolution's weights.
 pub fn bytes(model: &Model, images: usize) -> u64 {
     let blocked = |map: Shape| map.channels.next_multiple_of(LANES) * map.height * map.width;
     let values = |layer: &Layer| (blocked(layer.input) + blocked(layer.output)) as u64;
-    let layers = model.layers();
-    let kept: u64 = layers.iter().map(values).sum();
+    let (layers, graph) = (model.layers(), model.graph());
+    let held = graph.holding().map(|(_, population)| 2 * blocked(layers[population.leader()].map()) as u64);
+    let kept: u64 = layers.iter().map(values).chain(held).sum();
     let largest = layers.iter().map(values).max().unwrap_or(0);
     // A convolution's sums: of each group of images 64 bits a weight, and of those under way the digits' 32.
     let convolutions = layers.iter().filter(|layer| layer.kind == LayerKind::Conv);
@@ -185,7 +186,7 @@ fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) 
     Ok(Operands::new(layer, &programmed, kernel, layer.from > 0))
 }
 
-/// What spikes add to the loss.
+/// The part of the loss that spikes add.
 struct RatePenalty {
     loss: f64,
     /// ∂loss/∂spike of every neuron.
@@ -212,7 +213,7 @@ struct Training<'a> {
     statistics: Vec<Option<BatchStatistics>>,
 }
 
-impl<'a> Layers<'a> for Training<'a> {
+impl<'a> RunLayers<'a> for Training<'a> {
     fn graph(&self) -> &'a Graph {
         self.graph
     }

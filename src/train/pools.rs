@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::currents::Images;
+use crate::forward::currents::Images;
 use crate::forward::join::counts;
 use crate::kernels::digits::LANES;
 use crate::network::Layer;
@@ -22,7 +22,7 @@ pub fn back(pooling: &Pooling, (input, output): (Shape, Shape), gradient: &Image
         let mut pulses = vec![0; input.height * input.width * taken.channels()];
         for t in 0..steps {
             if pooling.kind == PoolKind::Max {
-                counts(taken, image * steps + t, 0, &mut pulses);
+                counts(taken, image * steps + t, &mut pulses);
             }
             for block in 0..blocks {
                 let at = t * blocks + block;

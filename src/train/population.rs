@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::currents::{Geometry, Images};
 use super::layer::{LayerPass, Values};
 use super::neurons::{Scanned, StepBack, WayBack};
-use super::operands::{Operands, step_currents};
+use super::operands::Operands;
 use super::pools::{current_back, spread};
 use super::surrogate::Surrogate;
-use crate::forward::join::{Place, add_currents, add_pulses, add_share, add_sums, share};
-use crate::forward::neurons::{Lanes, Memory, Neurons, Sums};
-use crate::forward::walk::{Currents, Given, Signal, Taken};
+use crate::forward::currents::{Geometry, Images};
+use crate::forward::join::{add_share, share};
+use crate::forward::neurons::{Lanes, Neurons, Sums};
+use crate::forward::stepping::{StepSums, Stepping, norms_at, step_sums};
+use crate::forward::walk::{Fired, Given, Signal, Taken};
 use crate::kernels::digits::LANES;
 use crate::network::graph::Population;
 use crate::network::pulses::Pulses;
@@ -26,18 +27,16 @@ pub struct PopulationPass<'a> {
     population: &'a Population,
     /// Its layers by number; in a cycle those that lead there from outside it.
     pub layers: Vec<(usize, LayerPass<'a>)>,
-    skips: Vec<(usize, Arc<Pulses>, f32)>,
-    currents: Vec<(usize, Currents)>,
+    /// Pulses and currents that join its current beside them; in a cycle those from outside it.
+    rest: Taken<'a>,
     neurons: Neurons,
     geometry: Geometry,
     cycle: Option<Cycle<'a>>,
 }
 
-/// What a population keeps that runs step by step.
+/// The state of a population that runs step by step.
 struct Cycle<'a> {
-    /// Its current of each image, as far as it is known.
-    known: Images,
-    memories: Vec<Memory>,
+    stepping: Stepping<'a>,
     /// The layers that lead to it within the cycle.
     inside: Vec<Inside<'a>>,
 }
@@ -72,109 +71,68 @@ impl<'a> PopulationPass<'a> {
         rest: Taken<'a>,
         (images, steps): (usize, usize),
     ) -> Self {
-        let Taken { skips, currents, .. } = rest;
-        // What runs step by step may have nothing that leads there beforehand.
+        // A population that runs step by step may have no layer that leads there beforehand.
         let neurons = match layers.first().filter(|_| !population.joins()) {
             Some((_, layer)) => Neurons::new(leader, layer.norms.clone()),
             None => Neurons::of_currents(leader, steps),
         };
         let geometry = Geometry::of_map(leader.map(), images, steps);
-        PopulationPass { leader, population, layers, skips, currents, neurons, geometry, cycle: None }
+        PopulationPass { leader, population, layers, rest, neurons, geometry, cycle: None }
     }
 
     /// Its pulses behind the pool, and its currents where others take them; and how many spikes it fired.
     pub fn fire(&mut self) -> (Given, u64) {
         let Geometry { images, steps, .. } = self.geometry;
-        let scan = |sums: Sums| {
-            let (mut pulses, mut spikes) = (self.leader.pulses(steps), vec![0; steps]);
-            self.neurons.scan(sums, 0, &mut pulses, &mut spikes);
-            (pulses, spikes.iter().sum::<u64>())
-        };
+        let (joins, lends) = (self.population.joins(), self.population.lends);
         let fire = |image: usize| {
-            if !self.population.joins() {
-                return (scan(self.layers[0].1.sums(image)), None);
-            }
-            let current = self.current(image);
-            let fired = scan(sums_of(&current, self.geometry));
-            (fired, Some(current).filter(|_| self.population.lends))
+            let (mut pulses, mut spikes) = (self.leader.pulses(steps), vec![0; steps]);
+            let current = joins.then(|| self.current(image));
+            let sums = match &current {
+                Some(current) => Sums::whole(current, self.geometry),
+                None => self.layers[0].1.sums(image),
+            };
+            self.neurons.scan(sums, 0, &mut pulses, &mut spikes);
+            Fired { pulses, spikes, current: current.filter(|_| lends) }
         };
-        let (fired, currents): (Vec<_>, Vec<_>) = (0..images).into_par_iter().map(fire).unzip();
-        let (pulses, spikes): (Vec<_>, Vec<u64>) = fired.into_iter().unzip();
+        let fired = (0..images).into_par_iter().map(fire).collect();
         self.layers.iter_mut().for_each(|(_, layer)| layer.spare_currents());
-        let pulses = Pulses::concatenate(pulses).expect("a batch has an image");
-        let currents: Option<Images> = currents.into_iter().collect();
-        (Given { pulses, currents: currents.map(Arc::new) }, spikes.iter().sum())
-    }
-
-    fn place(&self, steps: usize) -> Place {
-        Place::whole(self.leader.map(), steps)
+        with_spikes(fired)
     }
 
     /// The current of an image over all steps, from what is there of all of them.
     fn current(&self, image: usize) -> Vec<f32> {
-        let (place, lif) = (self.place(self.geometry.steps), &self.leader.lif);
-        let mut current = vec![0.0; place.floats()];
+        let mut current = vec![0.0; self.geometry.image()];
         for (_, layer) in &self.layers {
-            add_share(place, layer.plan, &layer.norms, layer.sums(image), &mut current);
+            add_share(self.geometry, layer.plan, &layer.norms, layer.sums(image), &mut current);
         }
-        for (_, pulses, unit) in &self.skips {
-            add_pulses(place, lif, *unit, (pulses, image * place.steps), &mut current);
-        }
-        for (_, other) in &self.currents {
-            add_currents(place, &other[image], &mut current);
-        }
+        self.rest.add_to(self.geometry, &self.leader.lif, image, &mut current);
         current
     }
 
     /// Begins to run step by step, with the layers that lead there within the cycle.
     pub fn enter(&mut self, inside: Vec<Inside<'a>>) {
-        let images = self.geometry.images;
-        let known = (0..images).into_par_iter().map(|image| self.current(image)).collect();
+        let known = (0..self.geometry.images).into_par_iter().map(|image| self.current(image)).collect();
         self.neurons = Neurons::of_currents(self.leader, 1);
-        let memories = (0..images).map(|_| self.neurons.memory()).collect();
         self.layers.iter_mut().for_each(|(_, layer)| layer.spare_currents());
-        self.cycle = Some(Cycle { known, memories, inside });
+        self.cycle = Some(Cycle { stepping: Stepping::new(self.leader, known), inside });
     }
 
     /// Runs step `t` on what leads there within the cycle; gives its spikes, too.
     pub fn step(&mut self, t: usize, taken: Taken<'a>) -> (Given, u64) {
-        let (images, place, lends) = (self.geometry.images, self.place(1), self.population.lends);
-        let (leader, neurons, steps) = (self.leader, &self.neurons, self.geometry.steps);
-        let Some(Cycle { known, memories, inside }) = &mut self.cycle else { unreachable!("it was entered") };
-        let mut made: Vec<(Vec<[Lanes; 2]>, Images)> = vec![];
+        let Geometry { images, steps, .. } = self.geometry;
+        let Some(Cycle { stepping, inside }) = &mut self.cycle else { unreachable!("it was entered") };
+        let mut made: Vec<StepSums> = vec![];
         for (l, signal) in &taken.layers {
             let layer = inside.iter_mut().find(|layer| layer.number == *l).expect("a layer of the cycle");
-            let currents = step_currents(signal, layer.plan, layer.operands, t, images);
+            let sums = step_sums(&layer.operands.columns, layer.plan, t, (signal, images), |_| {});
             layer.currents.resize(images, vec![]);
-            layer.currents.iter_mut().zip(&currents).for_each(|(all, step)| all.extend(step));
+            layer.currents.iter_mut().zip(&sums).for_each(|(all, step)| all.extend(step));
             if let Signal::Pulses(pulses) = signal {
                 layer.seen.push(pulses.clone());
             }
-            made.push((layer.norms.chunks(steps).map(|steps| steps[t]).collect(), currents));
+            made.push((norms_at(&layer.norms, t, steps), sums));
         }
-        let fire = |(image, (known, memory)): (usize, (&mut Vec<f32>, &mut Memory))| {
-            let current = &mut known[t * place.floats()..][..place.floats()];
-            let block = place.pixels * LANES;
-            let rows = leader.map().height;
-            for (norms, sums) in &made {
-                add_sums(place, &leader.lif, norms, Sums { sums: &sums[image], block, step: 0, y: 0, rows }, current);
-            }
-            for (_, pulses, unit) in &taken.skips {
-                add_pulses(place, &leader.lif, *unit, (pulses, image), current);
-            }
-            for (_, other) in &taken.currents {
-                add_currents(place, &other[image], current);
-            }
-            let (mut pulses, mut spikes) = (leader.pulses(1), [0]);
-            neurons.scan_on(memory, Sums { sums: current, block, step: 0, y: 0, rows }, 0, &mut pulses, &mut spikes);
-            ((pulses, spikes[0]), lends.then(|| current.to_vec()))
-        };
-        let all = known.par_iter_mut().zip(memories).enumerate();
-        let (fired, currents): (Vec<_>, Vec<_>) = all.map(fire).unzip();
-        let (pulses, spikes): (Vec<_>, Vec<u64>) = fired.into_iter().unzip();
-        let currents: Option<Images> = currents.into_iter().collect();
-        let pulses = Pulses::concatenate(pulses).expect("a batch has an image");
-        (Given { pulses, currents: currents.map(Arc::new) }, spikes.iter().sum())
+        with_spikes(stepping.step(t, &made, &taken, self.population.lends))
     }
 
     /// Backpropagates ∂loss/∂pulses behind the pool, and what others that take its current add to ∂loss/∂current, to the latter alone.
@@ -224,7 +182,7 @@ impl<'a> PopulationPass<'a> {
         let (geometry, pooled) =
             (self.geometry, Geometry::pooled(self.leader, self.geometry.images, self.geometry.steps));
         let back = WayBack { neurons: &self.neurons, means: &[], surrogate, geometry, pooled };
-        let known = self.cycle.iter().flat_map(|cycle| &cycle.known);
+        let known = self.cycle.iter().flat_map(|cycle| &cycle.stepping.known);
         known.map(|current| back.by_step(current)).collect()
     }
 
@@ -248,9 +206,7 @@ impl<'a> PopulationPass<'a> {
             let dz = match &plan.before {
                 None => dz.clone(),
                 Some(pooling) => {
-                    let (block, step) = (geometry.block(), geometry.step());
-                    let sums = Sums { sums: &currents, block, step, y: 0, rows: geometry.height };
-                    let share = share(plan, norms, sums, geometry.steps);
+                    let share = share(plan, norms, Sums::whole(&currents, geometry), geometry.steps);
                     current_back(pooling, plan.output, &share, dz)
                 }
             };
@@ -261,12 +217,12 @@ impl<'a> PopulationPass<'a> {
 
     /// The nodes whose pulses joined its current from outside a cycle, with the value of one.
     pub fn skips(&self) -> impl Iterator<Item = (usize, f32)> {
-        self.skips.iter().map(|(node, _, unit)| (*node, *unit))
+        self.rest.skips.iter().map(|(node, _, unit)| (*node, *unit))
     }
 
     /// The nodes whose neurons' current joined it from outside a cycle.
     pub fn borrows(&self) -> impl Iterator<Item = usize> {
-        self.currents.iter().map(|(node, _)| *node)
+        self.rest.currents.iter().map(|(node, _)| *node)
     }
 
     /// How its current stands.
@@ -282,9 +238,9 @@ impl<'a> PopulationPass<'a> {
 
 /// ∂loss/∂current of a population.
 pub enum Back {
-    /// Of one whose current is one layer's: its sums and values.
+    /// The current is one layer's: its sums and values.
     Alone(Vec<Scanned>, Vec<Values>),
-    /// Of one whose current several make up.
+    /// The current is a sum of several.
     Joined(Images),
 }
 
@@ -301,6 +257,9 @@ pub fn add(sum: &mut Images, more: &Images) {
     sum.par_iter_mut().zip(more).for_each(|(sum, more)| sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more));
 }
 
-fn sums_of(current: &[f32], geometry: Geometry) -> Sums<'_> {
-    Sums { sums: current, block: geometry.block(), step: geometry.step(), y: 0, rows: geometry.height }
+/// Joins what neurons gave image by image to what they give for the batch, and sums their spikes.
+fn with_spikes(fired: Vec<Fired>) -> (Given, u64) {
+    let mut spikes = 0;
+    let given = Given::of_images(fired, |_, of_image| spikes += of_image.iter().sum::<u64>());
+    (given, spikes)
 }

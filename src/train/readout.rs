@@ -8,12 +8,12 @@
 
 use ndarray::Array2;
 
-use super::currents::{Geometry, Images};
 use super::gradient::{Currents, scale_for, weights};
 use super::neurons::WayBack;
 use super::operands::{Operands, currents, source};
 use super::surrogate::Surrogate;
 use crate::error::{Error, Result};
+use crate::forward::currents::{Geometry, Images};
 use crate::forward::neurons::Neurons;
 use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
@@ -24,7 +24,7 @@ use crate::plan::LayerPlan;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a training minimises.
+/// The quantity that a training minimises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LossKind {
@@ -43,7 +43,7 @@ pub struct Loss<'a> {
     pub labels: &'a [u32],
     /// The divisor of the sum of the images' losses.
     pub divisor: f64,
-    /// What is minimised.
+    /// The quantity that is minimised.
     pub kind: LossKind,
     /// The share of each label that all classes have alike.
     pub smoothing: f32,
@@ -82,11 +82,11 @@ pub struct ReadoutPass<'a> {
     pub loss: f64,
     /// `[images, classes]`.
     pub logits: Array2<f32>,
-    /// ∂loss/∂x of every step, x a sum's value with the bias, `[images, steps, classes]`; of a mean, all steps' alike, before it is
-    /// divided by their number.
+    /// ∂loss/∂x of every step, x a sum's value with the bias, `[images, steps, classes]`; where logits are means, ∂loss/∂logit at
+    /// every step.
     gradient: Vec<f32>,
-    /// What a sum's gradient is of x's: the value of a pulse, and of a mean a step's share of it.
-    share: f32,
+    /// Whether it is that of means.
+    of_means: bool,
     steps: usize,
 }
 
@@ -112,7 +112,6 @@ impl<'a> ReadoutPass<'a> {
         });
         let value = |b: usize, t: usize, c: usize| reader.value(sum(b, t, c), bias(c));
         let mut by_step = vec![0.0; images * steps * classes];
-        let mut share = operands.unit;
         let mut total = 0.0;
         for (b, gradient) in by_step.chunks_mut(steps * classes).enumerate() {
             let label = loss.labels[b] as usize;
@@ -137,10 +136,8 @@ impl<'a> ReadoutPass<'a> {
                 back.into_iter().enumerate().for_each(|(t, g)| gradient[t * classes + c] = g);
             }
         }
-        if reading == ReadoutKind::Mean && loss.kind == LossKind::Logits {
-            share = operands.unit / steps as f32;
-        }
-        ReadoutPass { plan, operands, loss: total, logits, gradient: by_step, share, steps }
+        let of_means = reading == ReadoutKind::Mean && loss.kind == LossKind::Logits;
+        ReadoutPass { plan, operands, loss: total, logits, gradient: by_step, of_means, steps }
     }
 
     /// ∂loss/∂W and ∂loss/∂pulses.
@@ -155,8 +152,8 @@ impl<'a> ReadoutPass<'a> {
     /// ∂loss/∂bias, added up image by image.
     pub fn bias_gradient(&self) -> Vec<f32> {
         let classes = self.logits.ncols();
-        // Of a mean, each step has the whole gradient and a share of it.
-        let steps = if self.share == self.operands.unit { self.steps } else { 1 };
+        // A mean takes the bias once, though its gradient stands at every step.
+        let steps = if self.of_means { 1 } else { self.steps };
         let mut sums = vec![0.0f64; classes];
         for image in self.gradient.chunks(self.steps * classes) {
             for step in image.chunks(classes).take(steps) {
@@ -173,8 +170,13 @@ impl<'a> ReadoutPass<'a> {
         self.operands.connect_back(self.plan, self.steps, &self.currents(&scales), &scales)
     }
 
+    /// The factor from the gradient to that of a sum in pulses: the value of a pulse, and of a mean one step's share of it.
+    fn share(&self) -> f32 {
+        if self.of_means { self.operands.unit / self.steps as f32 } else { self.operands.unit }
+    }
+
     fn scale(&self, gradient: &[f32]) -> f32 {
-        scale_for(largest(gradient) * self.share)
+        scale_for(largest(gradient) * self.share())
     }
 
     /// ∂loss/∂currents, each image's in units of 1/scale.
@@ -185,7 +187,7 @@ impl<'a> ReadoutPass<'a> {
         for (image, (gradient, scale)) in self.gradient.chunks(self.steps * classes).zip(scales).enumerate() {
             for (t, gradient) in gradient.chunks(classes).enumerate() {
                 for (class, g) in gradient.iter().enumerate() {
-                    let unit = (g * self.share * scale).round_ties_even() as i32;
+                    let unit = (g * self.share() * scale).round_ties_even() as i32;
                     let place = class / LANES * currents.rows + image * self.steps + t;
                     currents.units[place][class % LANES] = unit;
                 }
@@ -229,7 +231,7 @@ fn through(
     back
 }
 
-/// The same where neurons fire, each of whose spikes counts 1.
+/// ∂loss/∂currents of a neuron that fires, where ∂loss/∂spike is `slope` at every step.
 fn through_spikes(plan: &LayerPlan, surrogate: Surrogate, slope: f32, values: &[f32]) -> Vec<f32> {
     let neurons = Neurons::of_currents(plan, 1);
     let geometry = Geometry { images: 1, steps: values.len(), blocks: 1, channels: 1, height: 1, width: 1 };

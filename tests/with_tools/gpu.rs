@@ -92,6 +92,12 @@ fn models() -> Vec<Model> {
               {conv={channels=5, kernel=1}}]",
         ),
         model("12, height = 1, width = 40", 4, "[{conv1d={channels=8, kernel=7, stride=3}}, {conv1d=9}, {fc=9}]"),
+        // Pools in front of neurons and behind the same ones.
+        model(
+            "2, height = 13, width = 12",
+            3,
+            "[{conv=9, pool_current={window=2, kind=\"max\"}}, {pool=3}, {conv=7, pool_current=2}, {fc=10}]",
+        ),
     ]
 }
 

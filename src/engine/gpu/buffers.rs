@@ -186,7 +186,7 @@ pub struct Buffers {
     pub run: Buffer,
     /// Indices and values of the images.
     pub values: Buffer,
-    /// What nodes send, as many at a time as a route has; the first begins with the input.
+    /// Pulses that nodes send: as many buffers as a route has pulses alive at a time; the first begins with the input.
     pub pulses: Vec<Buffer>,
     /// A layer's sums.
     pub sums: Buffer,

@@ -125,16 +125,22 @@ fn beside(chips: &[Chip], route: &Route, op: Op) -> Option<Layer> {
             let (height, width) = (map.height as u32, map.width as u32);
             Some(Layer { height, width, ..settings(chips, route, leader, &(0..0)) })
         }
-        Op::Pool { node, .. } => {
-            let Work::Pool { from, pooling } = &graph.nodes[node].work else { return None };
-            let (input, output, window) = (graph.nodes[*from].map, graph.nodes[node].map, pooling.window);
-            let maps = maps(chips, output);
-            let is_max = u32::from(pooling.kind == PoolKind::Max);
-            Some(windowed(
-                Layer { is_max, input_height: input.height as u32, input_width: input.width as u32, ..maps },
-                window,
-            ))
-        }
+        Op::Pool { node, .. } => match &graph.nodes[node].work {
+            Work::Pool { from, pooling } => {
+                let is_max = u32::from(pooling.kind == PoolKind::Max);
+                let maps = Layer { is_max, next_planes: 1, ..maps(chips, graph.nodes[node].map) };
+                Some(pool(maps, graph.nodes[*from].map, pooling.window))
+            }
+            _ => {
+                let leader = graph.nodes[node].population()?.leader();
+                let (plan, map) = (&chips[0].layers[leader].plan, graph.nodes[node].map);
+                let kernel = [plan.pool.0, plan.pool.1];
+                let window = Window { kernel, stride: kernel, padding: [0; 2], dilation: [1; 2] };
+                let (height, width) = (map.height as u32, map.width as u32);
+                let settings = settings(chips, route, leader, &(0..0));
+                Some(pool(Layer { height, width, is_max: 0, ..settings }, plan.map(), window))
+            }
+        },
         Op::Part { node, part, .. } => {
             let Work::Concat(nodes) = &graph.nodes[node].work else { return None };
             let channels = |node: &usize| graph.nodes[*node].map.channels;
@@ -148,6 +154,12 @@ fn beside(chips: &[Chip], route: &Route, op: Op) -> Option<Layer> {
         }
         _ => None,
     }
+}
+
+/// The settings of a pool over a map.
+fn pool(settings: Layer, input: Shape, window: Window) -> Layer {
+    let (input_height, input_width) = (input.height as u32, input.width as u32);
+    windowed(Layer { input_height, input_width, ..settings }, window)
 }
 
 /// The settings of maps of pulses of all chips.
@@ -204,7 +216,7 @@ fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) ->
     let plan = &chip.layers[index].plan;
     let (Unrolling { input, window, flat }, output) = (plan.unrolling(), plan.unrolling().output());
     let scan = if pools_apart(plan) { (1, 1) } else { plan.pool };
-    let node = chip.graph.target(index).filter(|_| plan.spikes());
+    let node = chip.graph.target(index).filter(|_| plan.leads);
     let next = node.and_then(|node| route.heirs[node]);
     let joined = node.and_then(|node| chip.graph.nodes[node].population()).is_some_and(Population::joins);
     let next_planes = node.map_or(1, |node| Drive::pulses(chip.graph.nodes[node].largest).planes);

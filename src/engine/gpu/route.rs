@@ -1,7 +1,6 @@
 //! The way of a batch through a chip's graph on a device: which kernels run one after the other, and which buffers they go between. A
 //! buffer of pulses or of currents is taken again as soon as nobody reads what is in it.
 
-use super::settings::MOST_WINDOW;
 use crate::chip::Chip;
 use crate::error::{Error, Result};
 use crate::network::Drive;
@@ -12,7 +11,7 @@ use crate::network::graph::{Graph, Kept, Node, Population, Work};
 pub enum Op {
     /// Column sums of a layer from pulses.
     Sums { layer: usize, from: usize },
-    /// What the pulses drive of a layer's rows, where nobody counted it as they were sent.
+    /// Counts the rows of a layer that pulses drive, where they were not counted as they were sent.
     Drives { layer: usize, from: usize },
     /// A layer's sums behind its norms, the first of a current or added to it.
     Join { layer: usize, first: bool, to: usize },
@@ -22,9 +21,7 @@ pub enum Op {
     Lend { node: usize, from: usize, to: usize },
     /// The neurons of a node, on one layer's sums, or on a current.
     Neurons { node: usize, current: Option<usize>, to: usize },
-    /// Windows of a node's own that its neurons' kernel does not hold.
-    Windows { node: usize, from: usize, to: usize },
-    /// A pool.
+    /// A pool: a node's, or that of neurons whose kernel does not hold its windows.
     Pool { node: usize, from: usize, to: usize },
     /// Pulses that are added to those of a node.
     Add { node: usize, from: usize, to: usize },
@@ -65,18 +62,10 @@ impl Slots {
     }
 }
 
-/// What a device does not run of a chip: the reason, with the layer.
+/// The reason, with the layer, why a device does not run a graph; nothing where it does.
 pub fn refusal(graph: &Graph) -> Option<String> {
     if let Some(cycle) = graph.cycles.first() {
         return Some(format!("`{}` takes what comes back to it, step by step", graph.nodes[cycle.start].name));
-    }
-    let pools = |node: &&Node| node.population().is_some_and(|population| population.pools);
-    let is_wide = |node: &&Node| {
-        let (h, w) = graph.layers[node.population().map_or(0, Population::leader)].pool;
-        h * w > MOST_WINDOW as usize
-    };
-    if let Some(node) = graph.nodes.iter().find(|node| pools(node) && is_wide(node)) {
-        return Some(format!("`{}` pools both in front of its neurons and, in wide windows, behind them", node.name));
     }
     let has_digits = |node: &usize| planes(&graph.nodes[*node]) > 1;
     let reads_digits = |(n, node): (usize, &Node)| match &node.work {
@@ -143,7 +132,7 @@ impl Route {
                     if pools_apart(population.leader()) {
                         let spikes = pulses.take(n, n);
                         ops.push(Op::Neurons { node: n, current: slot, to: spikes });
-                        ops.push(Op::Windows { node: n, from: spikes, to: at[n] });
+                        ops.push(Op::Pool { node: n, from: spikes, to: at[n] });
                     } else {
                         ops.push(Op::Neurons { node: n, current: slot, to: at[n] });
                     }

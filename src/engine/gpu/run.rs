@@ -146,12 +146,8 @@ impl<'a> GpuChips<'a> {
                 let groups = images * groups(windows * column_words(plan));
                 self.context.dispatch(pass, Kernel::Neurons, (group, &flow), groups, chips);
             }
-            Op::Windows { node, from, to } => {
-                let threads = chips * maps * words_at(node);
-                run_on(Kernel::Pool, Some(leader(node)), (&pulses[from], &pulses[to]), threads, 1);
-            }
             Op::Pool { node, from, to } => {
-                run_on(Kernel::Window, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
+                run_on(Kernel::Pool, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
             }
             Op::Add { node, from, to } => {
                 let threads = chips * maps * words_at(node);
@@ -259,7 +255,7 @@ impl<'a> GpuChips<'a> {
 
     /// What comes back of each image.
     pub(super) fn kept(&self, keep: Keep) -> Kept {
-        // Of what is no mean the host reads the sums of every step.
+        // The host reads the sums of every step unless the logits are their mean.
         let is_mean = self.chip().graph.reading == ReadoutKind::Mean;
         let steps = if is_mean { keep.of(self.chip().steps) } else { self.chip().steps };
         Kept { steps, by_image: keep == Keep::Every }

@@ -59,12 +59,12 @@ uniform! {
         before_stride_x: u32,
         before_padding_y: u32,
         before_padding_x: u32,
-        /// What a sum over it counts.
+        /// The value of one pulse of a window's sum.
         before_share: f32,
         /// The map that it gives.
         before_height: u32,
         before_width: u32,
-        /// Of channels that stand side by side with others: the first, how many, and the words of a pixel that they come from.
+        /// The place of channels that stand side by side with others: the first, how many, and the words of a pixel that they come from.
         first_channel: u32,
         part_channels: u32,
         from_words: u32,

@@ -17,7 +17,7 @@ pub enum Kernel {
     Converted,
     /// Neurons over all steps, and small pooling windows.
     Neurons,
-    /// Sums over large pooling windows.
+    /// A pool over any window.
     Pool,
     /// Drives of rows.
     Drives,
@@ -31,8 +31,6 @@ pub enum Kernel {
     Lend,
     /// Pulses added to pulses.
     Add,
-    /// A pool over any window.
-    Window,
     /// Channels side by side.
     Part,
     /// The readout's sum over steps.
@@ -43,7 +41,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Kernel; 17] = [
+    pub const ALL: [Kernel; 16] = [
         Kernel::Encode,
         Kernel::Sums16,
         Kernel::Sums32,
@@ -57,7 +55,6 @@ impl Kernel {
         Kernel::Skip,
         Kernel::Lend,
         Kernel::Add,
-        Kernel::Window,
         Kernel::Part,
         Kernel::Readout,
         Kernel::KnownAnswers,
@@ -101,7 +98,6 @@ impl Kernel {
             Kernel::Skip => &[include_str!("../../../shaders/skip.wgsl")],
             Kernel::Lend => &[include_str!("../../../shaders/lend.wgsl")],
             Kernel::Add => &[include_str!("../../../shaders/add.wgsl")],
-            Kernel::Window => &[include_str!("../../../shaders/window.wgsl")],
             Kernel::Part => &[include_str!("../../../shaders/part.wgsl")],
             Kernel::Readout => &[include_str!("../../../shaders/readout.wgsl")],
             Kernel::KnownAnswers => &[philox, include_str!("../../../shaders/known_answers.wgsl")],

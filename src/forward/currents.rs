@@ -29,12 +29,12 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Of what a layer's columns give.
+    /// The geometry of a layer's columns.
     pub fn of(plan: &Layer, images: usize, steps: usize) -> Self {
         Self::of_map(plan.output, images, steps)
     }
 
-    /// Of a map.
+    /// The geometry of a map.
     pub fn of_map(Shape { channels, height, width }: Shape, images: usize, steps: usize) -> Self {
         Geometry { images, steps, blocks: channels.div_ceil(LANES), channels, height, width }
     }
