@@ -231,7 +231,7 @@ fn network(criterion: &mut Criterion, roofline: &mut Roofline) {
     let sums: Vec<f32> = (0..values).map(|i| 2.0 * number(5, i)).collect();
     let norms = vec![[[1.0; LANES]; 2]; STEPS * 64 / LANES];
     let plan = LayerPlan::new(&Profile::default(), layer.clone(), 1, None);
-    let neurons = Neurons::new(&plan, norms);
+    let neurons = Neurons::new(&plan, norms, None);
     let mut out = layer.pulses(STEPS);
     let mut fired = vec![0; STEPS];
     let sums = Sums { sums: &sums, block: rows * 32 * LANES, step: rows * 32 * 64, y: 0, rows };

@@ -4,7 +4,7 @@
 // lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.
 // A workgroup's threads are of one image.
 
-@group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset
+@group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset; then constants
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips, images, steps or 1, pixels, columns / 4]
 @group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [chips, images, steps, windows, columns / 4]
 @group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
@@ -52,23 +52,60 @@ struct State {
     rest: vec4<f32>,
 }
 
+// The constants that may differ from neuron to neuron: src/network/constants.rs.
+struct Constants {
+    leak: vec4<f32>,
+    threshold: vec4<f32>,
+    input: vec4<f32>,
+    synaptic_leak: vec4<f32>,
+    adaptation: vec4<f32>,
+    adaptation_leak: vec4<f32>,
+    taken: vec4<f32>,
+}
+
+// Those of a word of columns at a pixel: behind the norms where they differ.
+fn constants(word: u32, pixel: u32) -> Constants {
+    if (layer.own_places == 0u) {
+        return Constants(
+            vec4(layer.leak),
+            vec4(layer.threshold),
+            vec4(layer.input_share),
+            vec4(layer.synaptic_leak),
+            vec4(layer.adaptation),
+            vec4(layer.adaptation_leak),
+            vec4(layer.taken),
+        );
+    }
+    let place = select(pixel, 0u, layer.own_places == 1u);
+    let at = layer.own_from + 7u * (place * layer.column_words + word);
+    return Constants(
+        norms[at],
+        norms[at + 1u],
+        norms[at + 2u],
+        norms[at + 3u],
+        norms[at + 4u],
+        norms[at + 5u],
+        norms[at + 6u],
+    );
+}
+
 // A step of it, after which `fired` says where it fired: src/network/dynamics.rs.
-fn advance_general(old: State, current: vec4<f32>) -> State {
+fn advance_general(old: State, own: Constants, current: vec4<f32>) -> State {
     var state = old;
-    let x = part(layer.input_share * current);
-    state.synaptic = held(part(layer.synaptic_leak * old.synaptic) + x);
-    state.adapted = held(part(layer.adaptation_leak * old.adapted) + old.fired);
-    let threshold = layer.threshold + part(layer.adaptation * state.adapted);
-    let integrated = held(part(layer.leak * old.membrane) + state.synaptic);
+    let x = part(own.input * current);
+    state.synaptic = held(part(own.synaptic_leak * old.synaptic) + x);
+    state.adapted = held(part(own.adaptation_leak * old.adapted) + old.fired);
+    let threshold = own.threshold + part(own.adaptation * state.adapted);
+    let integrated = held(part(own.leak * old.membrane) + state.synaptic);
     let rests = old.rest > vec4<f32>();
     let before = select(integrated, old.membrane, rests);
     let last = select(vec4<f32>(), old.fired, layer.next == 1u);
-    let taken = held(before - rounded(layer.taken * last));
+    let taken = held(before - rounded(own.taken * last));
     let potential = select(taken, vec4(layer.reset_value), vec4(layer.is_set == 1u) & (last > vec4<f32>()));
     let fires = (potential > threshold) | (vec4(layer.reached == 1u) & (potential == threshold));
     state.fired = select(vec4<f32>(), vec4(1.0), fires & !rests);
     let now = select(state.fired, vec4<f32>(), layer.next == 1u);
-    let after = held(potential - rounded(layer.taken * now));
+    let after = held(potential - rounded(own.taken * now));
     state.membrane = select(after, vec4(layer.reset_value), vec4(layer.is_set == 1u) & (now > vec4<f32>()));
     state.rest = select(max(old.rest - 1.0, vec4<f32>()), vec4(layer.refractory), state.fired > vec4<f32>());
     return state;
@@ -116,7 +153,8 @@ fn main(
                 if (i < window.x * window.y && all(pixel < map)) {
                     let source = first + min(t, given - 1u) * size + (pixel.y * map.x + pixel.x) * layer.column_words;
                     if (layer.general == 1u) {
-                        states[i] = advance_general(states[i], share(gain, sums[source], offset));
+                        let own = constants(word, pixel.y * map.x + pixel.x);
+                        states[i] = advance_general(states[i], own, share(gain, sums[source], offset));
                         pulse += vec4<i32>(states[i].fired);
                         continue;
                     }

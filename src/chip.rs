@@ -19,6 +19,7 @@ use crate::device::Draw;
 use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
+use crate::network::varied::Varied;
 use crate::network::weights::{Loaded, xavier};
 use crate::network::{Graph, InputCode, LayerKind, Model, Network};
 use crate::numeric::Shape;
@@ -58,6 +59,8 @@ pub struct ProgrammedLayer {
     pub gain: Vec<f32>,
     /// Offset per step and channel, `[steps, columns]`; of the readout its bias, `[columns]`, or nothing.
     pub offset: Vec<f32>,
+    /// The constants of its neurons, where they differ.
+    pub varied: Option<Arc<Varied>>,
     /// Elements that its companion array stores.
     pub sram_elements: usize,
 }
@@ -69,7 +72,10 @@ impl PartialEq for ProgrammedLayer {
             (layer.plan.layer.clone(), layer.plan.site.drive, layer.plan.input_unit, layer.sram_elements)
         };
         let norms = |layer: &Self| [layer.gain.clone(), layer.offset.clone()];
-        does(self) == does(other) && norms(self) == norms(other) && self.arrays == other.arrays
+        does(self) == does(other)
+            && norms(self) == norms(other)
+            && self.arrays == other.arrays
+            && self.varied == other.varied
     }
 }
 
@@ -146,7 +152,8 @@ impl Chip {
                 }
                 false => (vec![], state.bias.clone().unwrap_or_default()),
             };
-            Ok(ProgrammedLayer { plan: plan.clone(), arrays, gain, offset, sram_elements })
+            let varied = plan.varied(&state.constants, &profile.neuron)?;
+            Ok(ProgrammedLayer { plan: plan.clone(), arrays, gain, offset, varied, sram_elements })
         });
         Ok(Chip {
             layers: programmed.collect::<Result<_>>()?,

@@ -4,7 +4,10 @@ mod common;
 
 use common::trained::{baseline, hardware, model};
 use crosspike::chip::{Blueprint, Chip};
-use crosspike::crossbar::cost::{Spent, area};
+use std::path::Path;
+
+use crosspike::config::Document;
+use crosspike::crossbar::cost::{Run, Spent, area};
 use crosspike::crossbar::mapping::map;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::calibrate::with_ranges;
@@ -12,11 +15,11 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::engine::exit::Exit;
 use crosspike::engine::price::Price;
-use crosspike::network::{Encoder, Encoding};
+use crosspike::network::{Encoder, Encoding, Model};
 use crosspike::plan::ChipPlan;
 
 /// Constants of one picojoule, square micrometre and nanosecond each, on cells behind 6-bit converters.
-const PRICED: [&str; 23] = [
+const PRICED: [&str; 25] = [
     "rram.layers=all",
     "adc.bits=6",
     "cost.adc_model=a test",
@@ -31,10 +34,12 @@ const PRICED: [&str; 23] = [
     "cost.energy_pj.temporary_buffer=1",
     "cost.energy_pj.fetch=1",
     "cost.energy_pj.neuron=1",
+    "cost.energy_pj.join=1",
     "cost.energy_pj.sram_read_bit=1",
     "cost.energy_pj.sram_add=1",
     "cost.area_um2.cell=1",
     "cost.area_um2.adc=1",
+    "cost.area_um2.join=1",
     "cost.area_um2.sram_bit=1",
     "cost.time_ns.drive=1",
     "cost.time_ns.conversion=1",
@@ -87,6 +92,32 @@ fn events_are_those_of_the_layers() {
     // The first layer's spikes drive as the encoder sends them: nine pixels around each, fewer at the edges.
     let sent = result.counts.input.iter().sum::<u64>() as f64 / 40.0;
     assert!(drives > 4.0 * sent && drives < 9.0 * sent, "{drives} of {sent}");
+}
+
+#[test]
+fn joins_cost_an_addition_a_neuron_and_term() {
+    let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 6, width = 6 }\nnorm = \"none\"\n\
+                layers = [{ name = \"a\", conv = 5 }, { name = \"b\", conv = 5, add = \"a\", add_current = \"a\" }, \
+                { name = \"s\", conv = 5, from = \"a\", joins = \"b\" }, { name = \"c\", conv = 5, add_behind = [\"a\", \"b\"] }, \
+                { name = \"r\", fc = 7, recurrent = true }]";
+    let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
+    let (model, profile) = (Model::from_document(&document).unwrap(), hardware(&PRICED));
+    let plan = ChipPlan::new(&profile, &model, Encoding::Direct).unwrap();
+    let (sites, maps): (Vec<_>, _) = (plan.sites().collect(), plan.maps());
+    let run = Run { profile: &profile, sites: &sites, maps: &maps, steps: 3.0 };
+    let spent = run.spent(&vec![0.0; sites.len()], &vec![0; sites.len()]).unwrap();
+    // Of 5 x 36 neurons: b has a skip, a current and a second matrix; c sends two others' pulses beside its own; r's own come back.
+    let (neurons, expected) = (5.0 * 36.0, [("a", None), ("b", Some(3.0)), ("c", Some(2.0)), ("s", None)]);
+    for (i, (layer, terms)) in [(0, expected[0]), (1, expected[1]), (3, expected[2]), (2, expected[3])] {
+        assert_eq!(sites[i].name, layer);
+        assert_eq!(spent.layers[layer].get("join").copied(), terms.map(|terms| 3.0 * neurons * terms), "{layer}");
+        let area = area(&profile, sites[i], &maps[i]);
+        assert_eq!(area.get("join").copied(), terms.map(|terms| maps[i].adcs as f64 * terms), "{layer}");
+    }
+    assert_eq!((spent.layers["r"]["join"], spent.layers["r_rec"].get("join")), (3.0 * 7.0, None));
+    let unpriced = hardware(&PRICED.into_iter().filter(|key| !key.contains("join")).collect::<Vec<_>>());
+    let of = |run: Run| run.spent(&vec![0.0; sites.len()], &vec![0; sites.len()]).unwrap().left_out;
+    assert!(of(Run { profile: &unpriced, ..run }).contains(&"cost.energy_pj.join".to_owned()));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::{OptimiserKind, Recipe};
 use crosspike::train::optimiser::Optimiser;
-use crosspike::train::pass::{PassOutcome, Setting, pass};
+use crosspike::train::pass::{ParameterGradient, PassOutcome, Setting, pass};
 use crosspike::train::surrogate::{Surrogate, SurrogateKind};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
@@ -137,6 +137,7 @@ fn named(network: &Network, outcome: PassOutcome) -> Network {
             norm.gamma = gradient.gamma.clone();
             norm.shift.iter_mut().for_each(|shift| *shift = gradient.shift.clone());
         }
+        layer.constants.extend(gradient.constants.clone());
     }
     named
 }
@@ -211,4 +212,54 @@ fn training_and_inference_are_the_same_on_any_number_of_threads() {
         let one = on(1);
         assert!([2, 3, 5].into_iter().all(|threads| on(threads) == one), "{}", case.name);
     }
+}
+
+/// The model of a case, all of whose neurons take their constants from tensors, and its network with the model's values in these.
+fn with_tensors(case: &Case) -> (Model, Network) {
+    let file = case.folder.join("model.toml");
+    let given =
+        ["leak=neuron", "threshold=channel", "synaptic_leak=neuron", "adaptation=layer", "adaptation_leak=neuron"];
+    let model = Model::read(&file, &given.map(|key| format!("neuron.given.{key}"))).unwrap();
+    let mut network = case.network.clone();
+    for (layer, own) in network.layers.iter_mut().zip(Network::xavier(&model, 1).layers) {
+        layer.constants = own.constants;
+    }
+    (model, network)
+}
+
+#[test]
+fn tensors_of_one_value_are_as_the_model_itself() {
+    let bits = ["neuron.membrane_bits=14", "neuron.fraction_bits=8", "neuron.leak_bits=6", "neuron.gain_bits=9"];
+    let mut compared = 0;
+    for case in cases().into_iter().filter(|case| !case.name.starts_with("learned")) {
+        let (model, network) = with_tensors(&case);
+        assert!(network.layers.iter().any(|layer| layer.constants.len() == 5), "{}", case.name);
+        for keys in [&[][..], &bits] {
+            let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+            let profile = Profile::ideal(&keys).unwrap();
+            let code = case.inputs.encoder.code;
+            let run = |model: &Model, network: &Network| {
+                let blueprint = Blueprint::new(&profile, model, network, code, 1).unwrap();
+                let chips = [Chip::program(&blueprint, 0).unwrap()];
+                let outcome = CpuEngine::default().load(&chips).unwrap().run(&case.inputs).unwrap().remove(0);
+                let plan = ChipPlan::new(&profile, model, code).unwrap();
+                let recipe = case.recipe(&Recipe::default());
+                let trained = case.is_trained().then(|| {
+                    pass(&Setting::by(&recipe, &plan), network, &case.inputs, &case.labels, None).unwrap().gradients
+                });
+                (outcome, trained)
+            };
+            let ((found, gradients), (expected, of_model)) = (run(&model, &network), run(&case.model, &case.network));
+            assert!(found == expected, "{} {keys:?}", case.name);
+            // The distance to a threshold is rounded otherwise.
+            let all = |layers: Option<Vec<ParameterGradient>>| layers.into_iter().flatten().map(|layer| layer.weights);
+            for (found, expected) in all(gradients).zip(all(of_model)) {
+                let largest = expected.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+                let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * largest;
+                assert!(found.iter().zip(&expected).all(near), "{} {keys:?}", case.name);
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared >= 40);
 }

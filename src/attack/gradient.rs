@@ -8,6 +8,8 @@
 //! As in training, ∂loss/∂currents are rounded to 23 bits of the largest that they can be in the layer, here image by
 //! image: an image's gradient is the same bits in any batch and on any number of threads.
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use crate::chip::{Chip, ProgrammedLayer};
@@ -16,6 +18,7 @@ use crate::forward::neurons::{Lanes, norms};
 use crate::forward::sums::Kernel;
 use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::digits::LANES;
+use crate::network::varied::Varied;
 use crate::network::{Encoding, Graph, Inputs};
 use crate::plan::LayerPlan;
 use crate::train::graph::{Forward, RunLayers};
@@ -84,12 +87,12 @@ impl<'a> WhiteBox<'a> {
         let (kind, surrogate) = (LossKind::Logits, Surrogate::default());
         let loss = Loss { labels, divisor: 1.0, kind, smoothing: 0.0, rates: [1.0, 0.0], surrogate };
         let bias = Some(&layers[last].offset[..]).filter(|bias| !bias.is_empty());
-        let of_readout = (&*layers[last].plan, graph.reading);
+        let of_readout = (&*layers[last].plan, graph.reading, layers[last].varied.clone());
         let readout = ReadoutPass::run(of_readout, &self.operands[last], bias, &signal, *steps, &loss);
         let gradient = readout.backward_to_inputs();
-        let gradient = forward
+        let reached = forward
             .back(gradient, (Surrogate::default(), 0.0), &|_| None, |_, layer, values| layer.backward_folded(values));
-        let values = gradient.iter().enumerate().flat_map(|(b, pulses)| self.through_encoder(inputs, b, pulses));
+        let values = reached.inputs.iter().enumerate().flat_map(|(b, pulses)| self.through_encoder(inputs, b, pulses));
         Ok(InputGradient { loss: readout.loss, values: values.collect(), logits: readout.logits })
     }
 
@@ -126,6 +129,10 @@ impl<'a> RunLayers<'a> for &'a WhiteBox<'_> {
     fn forward(&mut self, l: usize, sizes: (usize, usize), signal: Signal<'a>) -> Result<LayerPass<'a>> {
         let (layer, (plan, operands)) = (&self.chip.layers[l], self.of(l));
         Ok(LayerPass::forward_folded(plan, sizes, operands, (&layer.gain, &layer.offset), signal))
+    }
+
+    fn varied(&self, l: usize) -> Option<Arc<Varied>> {
+        self.chip.layers[l].varied.clone()
     }
 
     fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>> {

@@ -10,7 +10,9 @@ use crate::config::Overrides;
 use crate::crossbar::cost::{area, tile_efficiency};
 use crate::crossbar::mapping::LayerMap;
 use crate::error::Result;
-use crate::network::{Encoding, Model};
+use crate::network::graph::{Node, Population, Work};
+use crate::network::{Encoding, Graph, Layer, Model};
+use crate::numeric::Shape;
 use crate::output::origin;
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
@@ -71,7 +73,44 @@ pub fn run(args: &Args) -> Result<Said> {
             "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs)"
         );
     }
-    Ok(Said::new(text, said))
+    if plan.graph.nodes.iter().any(is_joined) {
+        text += "\n\nnode       sends          takes\n";
+        text += &plan.graph.nodes[1..].iter().map(|node| takes(&plan.graph, node)).collect::<String>();
+    }
+    Ok(Said::new(text.trim_end().to_owned(), said))
+}
+
+/// Whether more than one other leads to a node, or one that is not told by its place among the layers.
+fn is_joined(node: &Node) -> bool {
+    match &node.work {
+        Work::Population(population) => population.additions() > 0,
+        Work::Concat(_) => true,
+        Work::Input | Work::Pool { .. } => false,
+    }
+}
+
+/// A line with the map that a node sends and all that it takes.
+fn takes(graph: &Graph, node: &Node) -> String {
+    let name = |n: &usize| graph.nodes[*n].name.clone();
+    let matrix = |l: &usize| {
+        let Layer { name, from, delayed, .. } = &graph.layers[*l];
+        let late = if *delayed { ", a step late" } else { "" };
+        let by = if *name == node.name { String::new() } else { format!(" by {name}") };
+        format!("{}{by}{late}", graph.nodes[*from].name)
+    };
+    let taken: Vec<String> = match &node.work {
+        Work::Input => vec![],
+        Work::Pool { from, .. } => vec![name(from)],
+        Work::Concat(nodes) => nodes.iter().map(name).collect(),
+        Work::Population(Population { layers, skips, currents, behind, .. }) => {
+            let pulses = skips.iter().map(|n| format!("pulses of {}", name(n)));
+            let currents = currents.iter().map(|n| format!("the current of {}", name(n)));
+            let behind = behind.iter().map(|n| format!("to its own pulses, those of {}", name(n)));
+            layers.iter().map(matrix).chain(pulses).chain(currents).chain(behind).collect()
+        }
+    };
+    let Shape { channels, height, width } = node.map;
+    format!("{:<10} {:<14} {}\n", node.name, format!("{channels}x{height}x{width}"), taken.join(" + "))
 }
 
 fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {

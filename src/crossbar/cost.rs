@@ -10,6 +10,7 @@
 //! | tile drives | T·P·D·R·K |
 //! | conversions = codes | T·P·D·R·(C·slices + unit columns) |
 //! | neuron updates | T·P·C |
+//! | additions of joins | T · neurons · terms behind the first of their current, and others' pulses that are added to theirs |
 //! | companion: bits read, additions | row drives · elements of a row (on average, where it is pruned) · its bits, or 1 |
 //!
 //! The first two and the companion's follow the spikes; the others are spent whatever the input, for converters, buffers and
@@ -64,6 +65,8 @@ pub struct Events {
     pub conversions: f64,
     /// Neurons updated.
     pub neuron_updates: f64,
+    /// Additions of terms that join them.
+    pub joins: f64,
     /// Bits of the companion array read.
     pub sram_bits: f64,
     /// Its additions.
@@ -87,6 +90,7 @@ impl Events {
             tile_drives: passes * map.tiles as f64,
             conversions: passes * map.row_splits as f64 * converted,
             neuron_updates: steps * site.neurons as f64,
+            joins: steps * (site.neurons * site.joins) as f64,
             sram_bits: products * site.companion_bits() as f64,
             sram_adds: products,
         }
@@ -136,6 +140,7 @@ impl Run<'_> {
                 ("temporary_buffer", e.temporary_buffer, events.conversions * codes),
                 ("fetch", e.fetch, events.tile_drives),
                 ("neuron", e.neuron, events.neuron_updates),
+                ("join", e.join.filter(|_| site.joins > 0), events.joins),
                 ("sram_read_bit", e.sram_read_bit, events.sram_bits),
                 ("sram_add", e.sram_add, events.sram_adds),
             ];
@@ -153,7 +158,7 @@ impl Run<'_> {
             static_pj: totals[1],
             layers,
             latency_ns: self.latency_ns(),
-            left_out: left_out(profile),
+            left_out: left_out(profile, self.sites.iter().any(|site| site.joins > 0)),
         })
     }
 
@@ -178,9 +183,10 @@ impl Run<'_> {
 }
 
 /// Constants that the profile does not have and its chips would need.
-fn left_out(profile: &Profile) -> Vec<String> {
+fn left_out(profile: &Profile, joins: bool) -> Vec<String> {
     let needed = |key: &str| match key {
         "adc" | "mux" | "code" | "conversion" => profile.converts(),
+        "join" => joins,
         "write_pulse" => profile.any(|rram, _| rram.model == DeviceModel::Cell),
         _ => !key.starts_with("sram") || profile.has_companions(),
     };
@@ -212,6 +218,7 @@ pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static
         ("tile_buffer", a.tile_buffer, tiles),
         ("temporary_buffer", a.temporary_buffer, tiles),
         ("neuron", a.neuron, neurons),
+        ("join", a.join, converters * site.joins as f64),
         ("sram_bit", a.sram_bit, 8.0 * map.sram_bytes as f64),
     ];
     parts

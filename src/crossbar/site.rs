@@ -34,6 +34,8 @@ pub struct Site {
     pub pixels: usize,
     /// Neurons that it leads.
     pub neurons: usize,
+    /// Additions that join each of them at a step: further terms of its current, and others' pulses to its own.
+    pub joins: usize,
     /// The hardware that holds the weights.
     pub place: Place,
     /// The cells.

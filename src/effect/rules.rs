@@ -1,6 +1,8 @@
 //! When each key of a profile or a model has no effect, and why: a rule for every key of their schemas.
 
 use crate::network::code::InputForm;
+use crate::network::constants::Constant;
+use crate::network::graph::Node;
 use crate::network::neuron::Reset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
@@ -51,6 +53,17 @@ fn one_step(section: &Section, is: impl Fn(&Model) -> bool) -> Option<Reason> {
 fn untaken(section: &Section, key: &str) -> Option<Reason> {
     let idle = section.model.is_some_and(|model| !model.takes_neuron(key, |_| true));
     said(idle, "every layer of model.layers has its own")
+}
+
+/// The reason of a constant of neurons that every layer has of its own, or a checkpoint holds.
+fn constant(section: &Section, constant: Constant) -> Option<Reason> {
+    let key = constant.name();
+    let is_number = |neuron: &Neuron| !neuron.is_tensor(constant);
+    let idle = section.model.is_some_and(|model| !model.takes_neuron(key, is_number));
+    untaken(section, key).or(said(
+        idle,
+        "a checkpoint holds it (neuron.given, neuron.learned); a training from random weights begins with it",
+    ))
 }
 
 fn always(_: &Section) -> Option<Reason> {
@@ -138,6 +151,14 @@ fn price_of_converters(section: &Section) -> Option<Reason> {
 
 fn price_of_companions(section: &Section) -> Option<Reason> {
     price(section).or(quiet(!section.profile.has_companions(), "sram.bits = 0: there is no companion array"))
+}
+
+fn price_of_joins(section: &Section) -> Option<Reason> {
+    let joins = |model: &Model| {
+        let graph = model.graph();
+        graph.nodes.iter().filter_map(Node::population).any(|population| population.additions() > 0)
+    };
+    price(section).or(quiet(section.model.is_some_and(|model| !joins(model)), "nothing joins neurons of the model"))
 }
 
 fn price_of_pulses(section: &Section) -> Option<Reason> {
@@ -273,6 +294,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.energy_pj.temporary_buffer", price),
     ("cost.energy_pj.fetch", price),
     ("cost.energy_pj.neuron", price),
+    ("cost.energy_pj.join", price_of_joins),
     ("cost.energy_pj.sram_read_bit", price_of_companions),
     ("cost.energy_pj.sram_add", price_of_companions),
     ("cost.energy_pj.write_pulse", price_of_pulses),
@@ -284,6 +306,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.area_um2.tile_buffer", price),
     ("cost.area_um2.temporary_buffer", price),
     ("cost.area_um2.neuron", price),
+    ("cost.area_um2.join", price_of_joins),
     ("cost.area_um2.sram_bit", price_of_companions),
     ("cost.time_ns.drive", price),
     ("cost.time_ns.conversion", price_of_converters),
@@ -295,9 +318,9 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("model.input.width", always),
     ("model.neuron.leak", |section| {
         let scales = |neuron: &Neuron| neuron.scaled_input;
-        one_step(section, |model| !model.takes_neuron("leak", scales)).or(untaken(section, "leak"))
+        one_step(section, |model| !model.takes_neuron("leak", scales)).or(constant(section, Constant::Leak))
     }),
-    ("model.neuron.threshold", |section| untaken(section, "threshold")),
+    ("model.neuron.threshold", |section| constant(section, Constant::Threshold)),
     ("model.neuron.reset", |section| one_step(section, |_| true).or(untaken(section, "reset"))),
     ("model.neuron.reset_at", |section| {
         let idle =
@@ -306,22 +329,30 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     }),
     ("model.neuron.fires", |section| untaken(section, "fires")),
     ("model.neuron.scaled_input", |section| {
-        let matters = |neuron: &Neuron| neuron.leak != 0.0;
+        let matters = |neuron: &Neuron| neuron.leak != 0.0 || neuron.is_tensor(Constant::Leak);
         let idle = section.model.is_some_and(|model| !model.takes_neuron("scaled_input", matters));
         untaken(section, "scaled_input").or(said(idle, "model.neuron.leak = 0 scales by 1"))
     }),
-    ("model.neuron.synaptic_leak", |section| one_step(section, |_| true).or(untaken(section, "synaptic_leak"))),
-    ("model.neuron.adaptation", |section| one_step(section, |_| true).or(untaken(section, "adaptation"))),
+    ("model.neuron.synaptic_leak", |section| one_step(section, |_| true).or(constant(section, Constant::SynapticLeak))),
+    ("model.neuron.adaptation", |section| one_step(section, |_| true).or(constant(section, Constant::Adaptation))),
     ("model.neuron.adaptation_leak", |section| {
-        let matters = |neuron: &Neuron| neuron.adaptation > 0.0;
+        let matters = |neuron: &Neuron| neuron.adaptation > 0.0 || neuron.is_tensor(Constant::Adaptation);
         let idle =
             section.model.is_some_and(|model| model.steps == 2 || !model.takes_neuron("adaptation_leak", matters));
-        one_step(section, |_| true).or(untaken(section, "adaptation_leak")).or(said(
+        one_step(section, |_| true).or(constant(section, Constant::AdaptationLeak)).or(said(
             idle,
             "model.neuron.adaptation = 0, or no more than two steps: nothing is kept of spikes for long",
         ))
     }),
     ("model.neuron.refractory", |section| one_step(section, |_| true).or(untaken(section, "refractory"))),
+    ("model.neuron.given.leak", always),
+    ("model.neuron.given.threshold", always),
+    ("model.neuron.given.synaptic_leak", always),
+    ("model.neuron.given.adaptation", always),
+    ("model.neuron.given.adaptation_leak", always),
+    ("model.neuron.learned.leak", always),
+    ("model.neuron.learned.threshold", always),
+    ("model.neuron.learned.synaptic_leak", always),
     ("model.layers", always),
     ("model.norm", |section| {
         said(

@@ -155,7 +155,8 @@ impl<'a> Logits<'a> {
     fn new(keep: Keep, chip: &'a Chip, images: usize) -> Self {
         let readout = chip.layers.last().expect("a chip has a readout");
         let classes = readout.plan.columns();
-        let reader = Reader::new(chip.graph.reading, &readout.plan, readout.plan.input_unit, chip.steps);
+        let neuron = (readout.plan.lif, readout.varied.clone());
+        let reader = Reader::new(chip.graph.reading, neuron, readout.plan.input_unit, chip.steps);
         Logits {
             kept: Array3::zeros((keep.of(chip.steps), images, classes)),
             steps: chip.steps,
@@ -168,7 +169,7 @@ impl<'a> Logits<'a> {
     /// Takes the readout's sum of step `t`, the steps in their order.
     fn put(&mut self, t: usize, image: usize, class: usize, sum: f32) {
         let reading = &mut self.readings[image * self.readout.plan.columns() + class];
-        let logit = self.reader.take(reading, t, sum, self.readout.offset.get(class).copied());
+        let logit = self.reader.take(reading, (t, class), sum, self.readout.offset.get(class).copied());
         self.keep(t, image, class, logit);
     }
 

@@ -1,6 +1,8 @@
 //! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them. Their arithmetic is that of
 //! [`crate::network::lif`]. (The method writes the spike as `u/θ − 1 > 0`: the same without a division.)
 
+use std::sync::Arc;
+
 use multiversion::multiversion;
 
 use super::currents::Geometry;
@@ -9,6 +11,7 @@ use crate::network::Lif;
 use crate::network::dynamics::{Dynamics, State};
 use crate::network::lif::Fixed;
 use crate::network::pulses::Pulses;
+use crate::network::varied::Varied;
 use crate::numeric::Shape;
 use crate::plan::LayerPlan;
 
@@ -25,6 +28,8 @@ pub struct Neurons {
     pooled: Shape,
     /// Gain and offset, `[blocks, steps]`.
     pub norms: Vec<[Lanes; 2]>,
+    /// The constants of each neuron, where they differ.
+    pub varied: Option<Arc<Varied>>,
     steps: usize,
 }
 
@@ -49,6 +54,8 @@ pub enum Memory {
     Plain(Vec<Lanes>),
     /// All that general neurons keep.
     General(Vec<States>),
+    /// The same of neurons whose constants differ.
+    Varied(Vec<Placed>),
 }
 
 impl<'a> Sums<'a> {
@@ -59,23 +66,27 @@ impl<'a> Sums<'a> {
 }
 
 impl Neurons {
-    /// The neurons of a layer with norms `[blocks, steps]`.
-    pub fn new(plan: &LayerPlan, norms: Vec<[Lanes; 2]>) -> Self {
+    /// The neurons of a layer with norms `[blocks, steps]`, and with constants of their own where these differ.
+    pub fn new(plan: &LayerPlan, norms: Vec<[Lanes; 2]>, varied: Option<Arc<Varied>>) -> Self {
         let steps = norms.len() / plan.columns().div_ceil(LANES);
-        Neurons { neuron: plan.lif, output: plan.map(), pool: plan.pool, pooled: plan.pooled(), norms, steps }
+        Neurons { neuron: plan.lif, output: plan.map(), pool: plan.pool, pooled: plan.pooled(), norms, varied, steps }
     }
 
     /// Neurons of a layer whose sums are their currents as they are, without gain or offset, over so many steps.
-    pub fn of_currents(plan: &LayerPlan, steps: usize) -> Self {
-        Self::new(plan, vec![[[1.0; LANES], [0.0; LANES]]; plan.columns().div_ceil(LANES) * steps])
+    pub fn of_currents(plan: &LayerPlan, steps: usize, varied: Option<Arc<Varied>>) -> Self {
+        Self::new(plan, vec![[[1.0; LANES], [0.0; LANES]]; plan.columns().div_ceil(LANES) * steps], varied)
     }
 
     /// The memory of neurons before the first step.
     pub fn memory(&self) -> Memory {
-        let places = self.norms.len() / self.steps * self.output.height * self.output.width;
-        match self.neuron.general {
-            Some(_) => Memory::General(vec![States::default(); places]),
-            None => Memory::Plain(vec![[0.0; LANES]; places]),
+        let (blocks, pixels) = (self.norms.len() / self.steps, self.output.height * self.output.width);
+        match (&self.varied, self.neuron.general) {
+            (Some(varied), _) => {
+                let places = (0..blocks).flat_map(|block| (0..pixels).map(move |pixel| (block, pixel)));
+                Memory::Varied(places.map(|(block, pixel)| Placed::new(varied, block, pixel)).collect())
+            }
+            (None, Some(_)) => Memory::General(vec![States::default(); blocks * pixels]),
+            (None, None) => Memory::Plain(vec![[0.0; LANES]; blocks * pixels]),
         }
     }
 
@@ -91,16 +102,19 @@ impl Neurons {
     }
 
     fn scan_with(&self, memory: Option<&mut Memory>, sums: Sums, out: Out) {
-        let (plain, general) = match memory {
-            Some(Memory::Plain(plain)) => (Some(&mut plain[..]), None),
-            Some(Memory::General(general)) => (None, Some(&mut general[..])),
-            None => (None, None),
-        };
-        match (self.neuron.general, self.neuron.fixed) {
-            (None, None) => scan(self, sums, out, plain),
-            (None, Some(fixed)) => scan_fixed(self, fixed, sums, out, plain),
-            (Some(dynamics), None) => scan_general(self, &dynamics, sums, out, general),
-            (Some(dynamics), Some(fixed)) => scan_general_fixed(self, (&dynamics, fixed), sums, out, general),
+        let (mut plain, mut general, mut placed) = (None, None, None);
+        match memory {
+            Some(Memory::Plain(memory)) => plain = Some(&mut memory[..]),
+            Some(Memory::General(memory)) => general = Some(&mut memory[..]),
+            Some(Memory::Varied(memory)) => placed = Some(&mut memory[..]),
+            None => {}
+        }
+        match (&self.varied, self.neuron.general, self.neuron.fixed) {
+            (Some(varied), _, _) => scan_varied(self, varied, sums, out, placed),
+            (None, None, None) => scan(self, sums, out, plain),
+            (None, None, Some(fixed)) => scan_fixed(self, fixed, sums, out, plain),
+            (None, Some(dynamics), None) => scan_general(self, &dynamics, sums, out, general),
+            (None, Some(dynamics), Some(fixed)) => scan_general_fixed(self, (&dynamics, fixed), sums, out, general),
         }
     }
 }
@@ -129,14 +143,14 @@ type Out<'o> = (usize, &'o mut Pulses, &'o mut [u64]);
 fn scan(neurons: &Neurons, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
     let Lif { leak, threshold, .. } = neurons.neuron;
     let advance = |u, gain, sum, offset| leak * u + (gain * sum + offset);
-    scan_by(neurons, sums, out, memory, subtracting(threshold, advance));
+    scan_by(neurons, sums, out, (memory, |_, _| [0.0; LANES]), subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn scan_fixed(neurons: &Neurons, fixed: Fixed, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
     let Lif { leak, threshold, .. } = neurons.neuron;
     let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
-    scan_by(neurons, sums, out, memory, subtracting(threshold, advance));
+    scan_by(neurons, sums, out, (memory, |_, _| [0.0; LANES]), subtracting(threshold, advance));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
@@ -144,7 +158,7 @@ fn scan_general(neurons: &Neurons, dynamics: &Dynamics, sums: Sums, out: Out, me
     let Lif { leak, threshold, .. } = neurons.neuron;
     let step =
         |state: &mut State, gain, sum, offset| state.step((leak, threshold), dynamics, gain * sum + offset).spike;
-    scan_by(neurons, sums, out, memory, stepping(step));
+    scan_by(neurons, sums, out, (memory, |_, _| States::default()), stepping(step));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
@@ -159,7 +173,38 @@ fn scan_general_fixed(
     let step = |state: &mut State, gain, sum, offset| {
         fixed.step(state, (leak, threshold), dynamics, neurons.neuron.share(gain, sum, offset)).spike
     };
-    scan_by(neurons, sums, out, memory, stepping(step));
+    scan_by(neurons, sums, out, (memory, |_, _| States::default()), stepping(step));
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn scan_varied(neurons: &Neurons, varied: &Varied, sums: Sums, out: Out, memory: Option<&mut [Placed]>) {
+    let fire = |placed: &mut Placed, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
+        let lanes = &varied.lanes[placed.index];
+        for o in 0..LANES {
+            let (constants, dynamics) = lanes.at(o, &varied.common);
+            let current = neurons.neuron.share(gain[o], sums[o], offset[o]);
+            let mut state = placed.states.get(o);
+            counts[o] += u16::from(neurons.neuron.step(&mut state, constants, &dynamics, current).spike);
+            placed.states.put(o, state);
+        }
+    };
+    scan_by(neurons, sums, out, (memory, |block, pixel| Placed::new(varied, block, pixel)), fire);
+}
+
+/// The states of neurons whose constants differ, and where these are.
+#[derive(Clone, Copy, Default)]
+pub struct Placed {
+    /// The states.
+    pub states: States,
+    /// The number of their constants.
+    pub index: usize,
+}
+
+impl Placed {
+    /// The states at a pixel before the first step.
+    pub fn new(varied: &Varied, block: usize, pixel: usize) -> Self {
+        Placed { states: States::default(), index: varied.index(block, pixel) }
+    }
 }
 
 /// The states that the neurons of a block of channels keep from step to step.
@@ -222,13 +267,14 @@ fn subtracting(
     }
 }
 
-/// Scans by `fire(state, sums, norms, counts)`, a step of a pixel's block of channels.
+/// Scans by `fire(state, sums, norms, counts)`, a step of a pixel's block of channels, whose states stand in the memory, or are made by
+/// `begin(block, pixel)`.
 #[inline(always)]
 fn scan_by<S: Copy + Default>(
     neurons: &Neurons,
     sums: Sums,
     (first, pulses, fired): Out,
-    mut memory: Option<&mut [S]>,
+    (mut memory, begin): (Option<&mut [S]>, impl Fn(usize, usize) -> S),
     fire: impl Fn(&mut S, &Lanes, &[Lanes; 2], &mut [u16; LANES]),
 ) {
     let Neurons { output, pool: (high, wide), pooled, steps, .. } = *neurons;
@@ -249,7 +295,8 @@ fn scan_by<S: Copy + Default>(
                 let states = match memory.as_deref_mut() {
                     Some(memory) => &mut memory[(block * output.height + sums.y + y) * output.width + x..][..width],
                     None => {
-                        fresh.fill(S::default());
+                        let pixel = (sums.y + y) * output.width + x;
+                        fresh.iter_mut().enumerate().for_each(|(i, state)| *state = begin(block, pixel + i));
                         &mut fresh[..]
                     }
                 };

@@ -59,9 +59,10 @@ impl<'a> Ready<'a> {
         let neurons = chip.graph.nodes.iter().map(|node| {
             let population = node.population()?;
             let leader = &layers[population.leader()];
+            let varied = chip.layers[population.leader()].varied.clone();
             Some(match population.joins() {
-                true => Neurons::of_currents(leader.plan, chip.steps),
-                false => Neurons::new(leader.plan, leader.norms.clone()),
+                true => Neurons::of_currents(leader.plan, chip.steps, varied),
+                false => Neurons::new(leader.plan, leader.norms.clone(), varied),
             })
         });
         Ready { neurons: neurons.collect(), chip, layers }
@@ -188,7 +189,8 @@ impl<'a> Ready<'a> {
     /// Begins to run a population step by step: makes of all steps what is known of its currents.
     pub fn enter(&self, node: usize, taken: &Taken, images: usize, see: impl See) -> Stepping<'a> {
         let leader = self.leader(node);
-        Stepping::new(leader, self.currents(leader, taken, images, &see))
+        let varied = self.chip.layers[self.population(node).leader()].varied.clone();
+        Stepping::new(leader, self.currents(leader, taken, images, &see), varied)
     }
 
     /// The currents of an image's convolutions over all steps.

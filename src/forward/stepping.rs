@@ -2,6 +2,7 @@
 //! step before left them.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -13,6 +14,7 @@ use super::neurons::{Lanes, Memory, Neurons, Sums};
 use super::sums::{Band, Scratch};
 use super::walk::{Fired, Signal, Taken};
 use crate::kernels::digits::LANES;
+use crate::network::varied::Varied;
 use crate::plan::LayerPlan;
 
 /// A population of some images, between two steps.
@@ -28,9 +30,10 @@ pub struct Stepping<'a> {
 pub type StepSums = (Vec<[Lanes; 2]>, Images);
 
 impl<'a> Stepping<'a> {
-    /// A population before its first step, with the share of its currents that is known of all steps.
-    pub fn new(leader: &'a LayerPlan, known: Images) -> Self {
-        let neurons = Neurons::of_currents(leader, 1);
+    /// A population before its first step, with the share of its currents that is known of all steps, and with constants of its own where
+    /// these differ.
+    pub fn new(leader: &'a LayerPlan, known: Images, varied: Option<Arc<Varied>>) -> Self {
+        let neurons = Neurons::of_currents(leader, 1, varied);
         Stepping { leader, memories: known.iter().map(|_| neurons.memory()).collect(), neurons, known }
     }
 

@@ -48,6 +48,13 @@ impl Dynamics {
     }
 }
 
+impl Dynamics {
+    /// The dynamics of a plain neuron with a threshold.
+    pub fn plain(threshold: f32) -> Self {
+        Self::of(Neuron { threshold, ..Neuron::default() })
+    }
+}
+
 /// The state that a general neuron keeps from step to step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct State {

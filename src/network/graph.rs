@@ -96,6 +96,11 @@ impl Population {
         self.layers[0]
     }
 
+    /// Additions that join a neuron's current and pulses at a step: of every term of the current behind the first, and of others' pulses.
+    pub fn additions(&self) -> usize {
+        (self.layers.len() + self.skips.len() + self.currents.len()).saturating_sub(1) + self.behind.len()
+    }
+
     /// Whether their current is more than one layer's sums, or is wanted elsewhere.
     pub fn joins(&self) -> bool {
         self.layers.len() + self.skips.len() + self.currents.len() > 1 || self.lends || self.pools

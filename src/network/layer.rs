@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::constants::{Constant, Extent};
 use super::neuron::Neuron;
 use super::pool::Pooling;
 use super::pulses::Pulses;
@@ -122,6 +123,12 @@ impl Layer {
     /// Columns of the crossbar matrix: one logical bit line per output channel.
     pub fn columns(&self) -> usize {
         self.output.channels
+    }
+
+    /// The constants of its neurons that a checkpoint holds, with their extents, and whether each is learned.
+    pub fn constants(&self) -> impl Iterator<Item = (Constant, Extent, bool)> + use<> {
+        let has_neurons = self.leads || self.kind == LayerKind::Readout;
+        self.neuron.constants().filter(move |_| has_neurons)
     }
 
     /// The map of the neurons whose current its sums join.

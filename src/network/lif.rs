@@ -102,6 +102,15 @@ impl Lif {
         }
     }
 
+    /// Takes a step of a neuron with these constants in its arithmetic.
+    #[inline(always)]
+    pub fn step(&self, state: &mut State, constants: (f32, f32), dynamics: &Dynamics, current: f32) -> Stepped {
+        match &self.fixed {
+            None => state.step(constants, dynamics, current),
+            Some(fixed) => fixed.step(state, constants, dynamics, current),
+        }
+    }
+
     /// The share that a layer's sum, behind its norm, has in a current that several make up: in fixed point a multiple of the membrane's
     /// unit.
     #[inline(always)]
@@ -112,11 +121,14 @@ impl Lif {
         }
     }
 
+    /// A gain and an offset as the periphery holds them.
+    pub fn norm(&self, gain: f32, offset: f32) -> (f32, f32) {
+        self.fixed.map_or((gain, offset), |fixed| (significant(gain, fixed.gain_bits), fixed.offset(offset)))
+    }
+
     /// Gains and offsets as the periphery holds them.
     pub fn norms(&self, gain: Vec<f32>, offset: Vec<f32>) -> (Vec<f32>, Vec<f32>) {
-        let Some(fixed) = self.fixed else { return (gain, offset) };
-        let offset = offset.into_iter().map(|x| (libm::rintf(x * fixed.scale)).clamp(-PRODUCT, PRODUCT) / fixed.scale);
-        (gain.into_iter().map(|gain| significant(gain, fixed.gain_bits)).collect(), offset.collect())
+        gain.into_iter().zip(offset).map(|(gain, offset)| self.norm(gain, offset)).unzip()
     }
 }
 
@@ -130,6 +142,11 @@ fn significant(x: f32, bits: u32) -> f32 {
 }
 
 impl Fixed {
+    /// An offset in the membrane's unit.
+    fn offset(&self, x: f32) -> f32 {
+        libm::rintf(x * self.scale).clamp(-PRODUCT, PRODUCT) / self.scale
+    }
+
     /// To the membrane's unit.
     #[inline(always)]
     fn round(&self, x: f32) -> f32 {
@@ -288,8 +305,8 @@ mod tests {
             assert_eq!(significant(x, bits), expected, "{x}");
         }
         assert_eq!(significant(0.123, 0), 0.123);
-        let (gain, offset) = lif(format()).norms(vec![1.03], vec![0.7, 1e9]);
-        assert_eq!((gain, offset), (vec![1.0], vec![22.0 / 32.0, 65536.0]));
+        let (gain, offset) = lif(format()).norms(vec![1.03; 2], vec![0.7, 1e9]);
+        assert_eq!((gain, offset), (vec![1.0; 2], vec![22.0 / 32.0, 65536.0]));
     }
 
     #[test]

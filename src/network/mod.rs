@@ -7,6 +7,7 @@
 
 pub mod code;
 pub mod companion;
+pub mod constants;
 mod convolution;
 pub mod drive;
 pub mod dynamics;
@@ -26,6 +27,7 @@ pub mod pool;
 pub mod pulses;
 pub mod readout;
 mod resolve;
+pub mod varied;
 pub mod weights;
 
 pub use code::InputCode;

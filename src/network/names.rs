@@ -9,6 +9,7 @@
 //! | `bntt1.0.num_batches_tracked` | how often it was estimated |
 //! | `bn1.weight`, `.bias`, `.running_mean`, `.running_var` | one norm for all steps, where the model has those |
 //! | `conv1.bias` | what is added to the sums, where the model has a bias there |
+//! | `conv1.leak`, `.threshold`, `.synaptic_leak`, `.adaptation`, `.adaptation_leak` | constants of its neurons, where the model has them `given` or `learned` |
 //!
 //! Without effect are: a neuron's constants where they are the model's (snnTorch's `lif1.beta` and `lif1.threshold`, `leak_mem`); biases
 //! and membrane potentials of zeros; what a training's state has beside the network; and whole numbers that belong to no layer.
@@ -187,7 +188,7 @@ fn is_used(layers: &[Layer], name: &str, checkpoint: &Checkpoint) -> bool {
             || of_layer.is_some_and(|what| match what {
                 "mask" => has_array(),
                 "bias" => layer.has_bias,
-                _ => OF_LAYER.contains(&what),
+                _ => OF_LAYER.contains(&what) || layer.constants().any(|(constant, ..)| constant.name() == what),
             })
     })
 }

@@ -17,6 +17,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::constants::{Constant, Extent, Extents, Learned};
+
 /// A neuron's constants, in units of the normalised current; times in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -51,6 +53,13 @@ pub struct Neuron {
     /// Steps after a spike in which the potential takes no leak and no input, and nothing fires.
     #[serde(skip_serializing_if = "is_default")]
     pub refractory: u32,
+    /// Constants that a checkpoint holds, with the neurons that share a value: `{ leak = "channel" }` is a tensor `NAME.leak` of one leak a
+    /// channel. The values here are those of a network that a training begins. Training does not move them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub given: Extents,
+    /// Constants that a checkpoint holds, likewise, and that training moves.
+    #[serde(skip_serializing_if = "is_default")]
+    pub learned: Learned,
 }
 
 /// The change that a spike makes to the potential.
@@ -138,6 +147,8 @@ impl Default for Neuron {
             adaptation: 0.0,
             adaptation_leak: 0.0,
             refractory: 0,
+            given: Extents::default(),
+            learned: Learned::default(),
         }
     }
 }
@@ -170,6 +181,51 @@ impl Neuron {
                 .then(|| ("adaptation", format!("{adaptation}, expected a number from 0 on"))))
             .or(within("adaptation_leak", self.adaptation_leak))
             .or((refractory > 1024).then(|| ("refractory", format!("{refractory}, expected at most 1024 steps"))))
+            .or(self.fault_of_constants())
+    }
+
+    /// A constant's value.
+    pub fn get(&self, constant: Constant) -> f32 {
+        match constant {
+            Constant::Leak => self.leak,
+            Constant::Threshold => self.threshold,
+            Constant::SynapticLeak => self.synaptic_leak,
+            Constant::Adaptation => self.adaptation,
+            Constant::AdaptationLeak => self.adaptation_leak,
+        }
+    }
+
+    /// Sets a constant's value.
+    pub fn set(&mut self, constant: Constant, value: f32) {
+        *match constant {
+            Constant::Leak => &mut self.leak,
+            Constant::Threshold => &mut self.threshold,
+            Constant::SynapticLeak => &mut self.synaptic_leak,
+            Constant::Adaptation => &mut self.adaptation,
+            Constant::AdaptationLeak => &mut self.adaptation_leak,
+        } = value;
+    }
+
+    /// Whether a checkpoint holds a constant.
+    pub fn is_tensor(&self, constant: Constant) -> bool {
+        self.given.of(constant).or(Extents::from(self.learned).of(constant)).is_some()
+    }
+
+    /// The constants that a checkpoint holds, with their extents, and whether each is learned.
+    pub fn constants(&self) -> impl Iterator<Item = (Constant, Extent, bool)> + use<> {
+        let Neuron { given, learned, .. } = *self;
+        let of = |extents: Extents, is_learned| {
+            Constant::ALL.into_iter().filter_map(move |c| Some((c, extents.of(c)?, is_learned)))
+        };
+        of(given, false).chain(of(learned.into(), true))
+    }
+
+    /// A constant that is given as well as learned.
+    fn fault_of_constants(&self) -> Option<(&'static str, String)> {
+        let learned = Extents::from(self.learned);
+        let both = |constant: &Constant| self.given.of(*constant).and(learned.of(*constant)).is_some();
+        let constant = Constant::ALL.into_iter().find(both)?;
+        Some(("given", format!("`{}` is learned, too; expected it in one of both", constant.name())))
     }
 }
 
@@ -211,6 +267,12 @@ pub struct OwnNeuron {
     /// As in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refractory: Option<u32>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<Extents>,
+    /// As in `[neuron]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Learned>,
 }
 
 impl OwnNeuron {
@@ -227,6 +289,8 @@ impl OwnNeuron {
             adaptation: self.adaptation.unwrap_or(model.adaptation),
             adaptation_leak: self.adaptation_leak.unwrap_or(model.adaptation_leak),
             refractory: self.refractory.unwrap_or(model.refractory),
+            given: self.given.unwrap_or(model.given),
+            learned: self.learned.unwrap_or(model.learned),
         }
     }
 }

@@ -8,6 +8,7 @@ use ndarray_rand::rand_distr::Uniform;
 use sha2::{Digest, Sha256};
 
 use super::companion::{self, CompanionWeights};
+use super::constants::{Constant, Constants, Extent};
 use super::encode::Encoding;
 use super::layer::{Layer, NormKind};
 use super::looks::looks;
@@ -68,6 +69,8 @@ pub struct LayerWeights {
     pub bias: Option<Vec<f32>>,
     /// The norms of a layer that has some.
     pub norm: Option<Norm>,
+    /// Constants of its neurons that the model leaves to the checkpoint.
+    pub constants: Constants,
 }
 
 /// The norms of a layer: one a step, `[steps, channels]`, scale without shift (BNTT), or one for all, `[1, channels]`, with a shift.
@@ -166,6 +169,10 @@ impl Network {
             sram: None,
             bias: layer.has_bias.then(|| vec![0.0; layer.columns()]),
             norm: Norm::new(layer, model.steps),
+            constants: layer
+                .constants()
+                .map(|(constant, extent, _)| (constant, vec![layer.neuron.get(constant); extent.count(layer.map())]))
+                .collect(),
         });
         Network { layers: layers.collect(), form: None }
     }
@@ -233,7 +240,14 @@ impl Network {
                 (weight, None)
             };
             let bias = layer.has_bias.then(|| finite(checkpoint, &format!("{}.bias", layer.name), &[layer.columns()]));
-            Ok(LayerWeights { rram, sram, bias: bias.transpose()?, norm: read_norm(checkpoint, model.steps, layer)? })
+            let norm = read_norm(checkpoint, model.steps, layer)?;
+            Ok(LayerWeights {
+                rram,
+                sram,
+                bias: bias.transpose()?,
+                norm,
+                constants: read_constants(checkpoint, layer)?,
+            })
         });
         let form = companion::read_form(&checkpoint.metadata)?;
         Ok(Network { layers: layers.collect::<Result<_>>()?, form })
@@ -258,6 +272,10 @@ impl Network {
             }
             if let Some(bias) = &state.bias {
                 put(format!("{name}.bias"), vec![bias.len()], Values::F32(bias.clone()));
+            }
+            for (constant, extent, _) in layer.constants() {
+                let values = Values::F32(state.constants[&constant].clone());
+                put(format!("{name}.{}", constant.name()), extent.shape(layer.map()), values);
             }
             let Some(norm) = &state.norm else { continue };
             let channels = layer.columns();
@@ -284,7 +302,7 @@ impl Network {
             hash.update((values.len() as u64).to_le_bytes());
             hash.update(bytemuck::cast_slice::<f32, u8>(values));
         };
-        for LayerWeights { rram, sram, bias, norm } in &self.layers {
+        for LayerWeights { rram, sram, bias, norm, constants } in &self.layers {
             add(rram);
             let kept = sram.as_ref().and_then(|array| array.kept.as_ref());
             add(sram.as_ref().map_or(&[], |array| &array.latent));
@@ -294,6 +312,7 @@ impl Network {
                 add(values);
             }
             bias.iter().chain(norm.iter().filter_map(|norm| norm.shift.as_ref())).for_each(|values| add(values));
+            constants.values().for_each(|values| add(values));
         }
         hex(&hash.finalize())
     }
@@ -304,7 +323,7 @@ impl Network {
         self.layers.iter().all(|layer| {
             let norm = layer.norm.as_ref().is_none_or(|n| all(&n.gamma) && all(&n.mean) && all(&n.var));
             let shifts = layer.bias.iter().chain(layer.norm.iter().filter_map(|norm| norm.shift.as_ref()));
-            norm && shifts.into_iter().all(|values| all(values))
+            norm && shifts.chain(layer.constants.values()).all(|values| all(values))
                 && all(&layer.rram)
                 && layer.sram.as_ref().is_none_or(|array| all(&array.latent))
         })
@@ -349,6 +368,20 @@ fn finite(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f3
         Some(at) => Err(Error::Mismatch(format!("`{name}`[{at}] is {}, expected a finite number", values[at]))),
         None => Ok(values.to_vec()),
     }
+}
+
+fn read_constants(checkpoint: &Checkpoint, layer: &Layer) -> Result<Constants> {
+    let read = |(constant, extent, _): (Constant, Extent, bool)| {
+        let name = format!("{}.{}", layer.name, constant.name());
+        let values = finite(checkpoint, &name, &extent.shape(layer.map()))?;
+        match values.iter().position(|value| constant.hold(*value) != *value) {
+            Some(at) => {
+                Err(Error::Mismatch(format!("`{name}`[{at}] is {}, expected {}", values[at], constant.range())))
+            }
+            None => Ok((constant, values)),
+        }
+    };
+    layer.constants().map(read).collect()
 }
 
 fn read_norm(checkpoint: &Checkpoint, steps: usize, layer: &Layer) -> Result<Option<Norm>> {

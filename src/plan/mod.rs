@@ -7,10 +7,12 @@ use std::sync::Arc;
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
-use crate::network::readout::ReadoutKind;
+use crate::network::constants::Constants;
+use crate::network::graph::Population;
+use crate::network::varied::Varied;
 use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
-use crate::profile::{CellMapping, Layers, Profile};
+use crate::profile::{CellMapping, Layers, NeuronFormat, Profile};
 
 /// A network on a chip's hardware.
 #[derive(Clone, Debug)]
@@ -68,16 +70,16 @@ pub fn place(profile: &Profile, layer: &Layer) -> Place {
 }
 
 /// An error that names the layer whose neurons a profile's arithmetic does not hold.
-pub fn check_neurons(profile: &Profile, layers: &[Layer]) -> Result<()> {
+pub fn check_neurons(profile: &Profile, graph: &Graph) -> Result<()> {
     let check = |layer: &Layer| Lif::check(layer.neuron, &profile.neuron).map_err(|error| of_layer(error, layer));
-    layers.iter().filter(|layer| layer.leads).try_for_each(check)
+    let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
+    graph.layers.iter().filter(fires).try_for_each(check)
 }
 
 /// An error where a profile does to a network's layers what is not modelled.
 pub fn check_modelled(profile: &Profile, graph: &Graph) -> Result<()> {
     check_groups(profile, &graph.layers)?;
-    check_neurons(profile, &graph.layers)?;
-    check_readout(profile, graph)
+    check_neurons(profile, graph)
 }
 
 /// An error where a profile has effects on RRAM that are not modelled on the diagonal blocks of groups.
@@ -104,17 +106,6 @@ pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
     Ok(())
 }
 
-/// An error where a profile's arithmetic does not hold the neurons of a readout.
-pub fn check_readout(profile: &Profile, graph: &Graph) -> Result<()> {
-    if graph.reading != ReadoutKind::Mean && profile.neuron.membrane_bits > 0 {
-        return Err(Error::Mismatch(format!(
-            "neuron.membrane_bits = {} holds no neurons of a readout; expected 0 (floats), or a model whose readout.kind is \"mean\"",
-            profile.neuron.membrane_bits
-        )));
-    }
-    Ok(())
-}
-
 impl ChipPlan {
     /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for the widest inputs
     /// that it can have.
@@ -127,7 +118,10 @@ impl ChipPlan {
         profile.check_layers(layers.iter().map(|layer| layer.name.as_str()))?;
         check_modelled(profile, &graph)?;
         let plan = |(index, layer): (usize, &Layer)| {
-            Arc::new(LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code)))
+            let mut plan = LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code));
+            let population = graph.target(index).and_then(|node| graph.nodes[node].population());
+            plan.site.joins = population.filter(|_| layer.leads).map_or(0, Population::additions);
+            Arc::new(plan)
         };
         let layers = layers.iter().enumerate().map(plan).collect();
         Ok(ChipPlan { layers, graph, profile: profile.clone(), model: model.clone(), code })
@@ -175,6 +169,7 @@ impl LayerPlan {
             groups: layer.groups,
             pixels: layer.output.height * layer.output.width,
             neurons: if layer.leads { layer.map().len() } else { 0 },
+            joins: 0,
             place: place(profile, &layer),
             rram: profile.rram_of(&layer.name).clone(),
             sram: profile.sram_of(&layer.name).clone(),
@@ -191,6 +186,16 @@ impl LayerPlan {
             site,
             layer: layer.ungrouped(),
         }
+    }
+
+    /// The constants of its neurons, as a checkpoint has them and the periphery holds them; none where all have the model's.
+    ///
+    /// # Errors
+    /// Where the arithmetic does not hold one of the neurons.
+    pub fn varied(&self, values: &Constants, format: &NeuronFormat) -> Result<Option<Arc<Varied>>> {
+        let has_neurons = self.leads || self.kind == LayerKind::Readout;
+        let varied = has_neurons.then(|| Varied::of(self.neuron, self.map(), values, format)).transpose();
+        Ok(varied.map_err(|error| of_layer(error, self))?.flatten().map(Arc::new))
     }
 }
 

@@ -62,6 +62,8 @@ constants! {
         fetch,
         /// A neuron's update, a step.
         neuron,
+        /// An addition that joins a further term to a neuron's current, or others' pulses to its own, a step.
+        join,
         /// A bit of the companion array, read.
         sram_read_bit,
         /// An addition of its products.
@@ -90,6 +92,8 @@ constants! {
         temporary_buffer,
         /// A neuron with its membrane.
         neuron,
+        /// The adder of a term that joins neurons, a converter.
+        join,
         /// A bit of the companion array.
         sram_bit,
     }

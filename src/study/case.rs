@@ -18,7 +18,7 @@ use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
 use crate::output::origin;
-use crate::plan::{check_groups, check_neurons, check_readout};
+use crate::plan::{check_groups, check_neurons};
 use crate::profile::{Profile, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
 
@@ -32,8 +32,7 @@ pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Mod
         profile.check_layers(known.iter().copied()).map_err(place)?;
     }
     check_groups(profile, layers).map_err(document.locate("adc"))?;
-    check_neurons(profile, layers).map_err(document.locate("neuron"))?;
-    check_readout(profile, &graph).map_err(document.locate("neuron"))?;
+    check_neurons(profile, &graph).map_err(document.locate("neuron"))?;
     match &profile.sram.init {
         SramInit::Checkpoint(file) if profile.has_companions() && !Path::new(file).is_file() => {
             Err(document.error("sram.init", format!("{file} is no file; expected a checkpoint")))

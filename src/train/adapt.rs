@@ -42,6 +42,7 @@ use crate::forward::neurons::Lanes;
 use crate::forward::sums::Kernel;
 use crate::forward::walk::{Signal, Signals, walk};
 use crate::memory;
+use crate::network::varied::Varied;
 use crate::network::weights::{LayerWeights, Norm};
 use crate::network::{Encoder, Encoding, Graph, InputCode, Inputs, LayerKind, Model, Network, NormKind};
 use crate::plan::LayerPlan;
@@ -168,7 +169,8 @@ impl<'a> Adaptation<'a> {
                 let tracked = vec![n as i64; norm.tracked.len()];
                 Norm { gamma: norm.gamma.clone(), shift: norm.shift.clone(), mean, var, tracked }
             });
-            Ok(LayerWeights { rram: vec![], sram: None, bias: state.bias.clone(), norm })
+            let (bias, constants) = (state.bias.clone(), state.constants.clone());
+            Ok(LayerWeights { rram: vec![], sram: None, bias, norm, constants })
         });
         adapted.collect()
     }
@@ -250,6 +252,10 @@ impl<'a> RunLayers<'a> for Seeing<'a, '_> {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         Ok(pass)
+    }
+
+    fn varied(&self, l: usize) -> Option<Arc<Varied>> {
+        self.chip.layers[l].varied.clone()
     }
 
     fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>> {

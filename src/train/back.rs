@@ -11,8 +11,9 @@ use super::graph::{Forward, RunLayers};
 use super::layer::{LayerPass, Values};
 use super::neurons::{Scanned, StepBack};
 use super::pools;
-use super::population::{Back, PopulationPass, with_slope};
+use super::population::{Back, PopulationPass, total, with_slope};
 use super::returned::Returned;
+use super::steps::Moved;
 use super::surrogate::Surrogate;
 use crate::forward::currents::Images;
 use crate::kernels::digits::LANES;
@@ -28,14 +29,14 @@ impl<'a, F: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<Values>)) -> Images> 
 pub type Means<'m> = &'m dyn Fn(usize) -> Option<Vec<[f32; LANES]>>;
 
 impl<'a, L: RunLayers<'a>> Forward<'a, L> {
-    /// Goes back from ∂loss/∂pulses of the readout's inputs; gives ∂loss/∂pulses of the network's. Every spike has a slope of its own
-    /// beside.
-    pub fn back(self, gradient: Images, how: (Surrogate, f32), means: Means, each: impl Return<'a>) -> Images {
+    /// Goes back from ∂loss/∂pulses of the readout's inputs. Every spike has a slope of its own beside.
+    pub fn back(self, gradient: Images, how: (Surrogate, f32), means: Means, each: impl Return<'a>) -> Reached {
         let Forward { layers, sizes, passes, pools, .. } = self;
         let graph = layers.graph();
         let mut returned = Returned::none(graph, sizes);
         returned.add(graph.layers[graph.readout()].from, None, gradient);
-        let mut backward = Backward { graph, sizes, returned, passes, pools, how, means, each };
+        let moved = BTreeMap::new();
+        let mut backward = Backward { graph, sizes, returned, passes, pools, moved, how, means, each };
         let mut next = graph.nodes.len();
         while next > 1 {
             match graph.cycles.iter().find(|nodes| nodes.end == next) {
@@ -49,8 +50,16 @@ impl<'a, L: RunLayers<'a>> Forward<'a, L> {
                 }
             }
         }
-        backward.returned.pulses[0].take().unwrap_or_default()
+        Reached { inputs: backward.returned.pulses[0].take().unwrap_or_default(), moved: backward.moved }
     }
+}
+
+/// The end of a way back.
+pub struct Reached {
+    /// ∂loss/∂pulses of the network's inputs; empty where nobody asked for them.
+    pub inputs: Images,
+    /// The gradients of neurons' own constants, by the layer that leads these.
+    pub moved: BTreeMap<usize, Moved>,
 }
 
 /// A way back under way.
@@ -63,6 +72,7 @@ struct Backward<'a, 'm, R> {
     passes: Vec<Option<PopulationPass<'a>>>,
     /// The pulses that each pool took, of all steps at once or of each.
     pools: BTreeMap<usize, Vec<Arc<Pulses>>>,
+    moved: BTreeMap<usize, Moved>,
     /// The surrogate, and the slope of every spike.
     how: (Surrogate, f32),
     means: Means<'m>,
@@ -77,7 +87,9 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
         let Some(mut pass) = self.passes[node].take() else { return };
         let borrowed = self.returned.currents[node].take();
         let of_leader = (self.means)(pass.layers[0].0);
-        match pass.backward(gradient, borrowed, of_leader.as_deref(), self.how) {
+        let (back, moved) = pass.backward(gradient, borrowed, of_leader.as_deref(), self.how);
+        self.moved.insert(pass.leader().site.index as usize, moved);
+        match back {
             Back::Alone(scanned, values) => {
                 let (l, layer) = pass.layers.swap_remove(0);
                 self.layer(l, layer, (scanned, values));
@@ -147,7 +159,10 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
             let size = populations[&n].geometry().step();
             all.iter_mut().zip(dz).for_each(|(all, dz)| all[t * size..][..size].copy_from_slice(&dz));
         }
-        drop(ways);
+        for (n, ways) in ways {
+            let moved: Vec<Moved> = ways.iter().map(|way| way.moved()).collect();
+            self.moved.insert(populations[&n].leader().site.index as usize, total(moved.iter()));
+        }
         self.leave(nodes, populations, (layers, all));
     }
 

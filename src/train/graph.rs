@@ -11,6 +11,7 @@ use crate::forward::neurons::Lanes;
 use crate::forward::walk::{Given, Signal, Taken, Walker};
 use crate::network::graph::Graph;
 use crate::network::pulses::Pulses;
+use crate::network::varied::Varied;
 use crate::plan::LayerPlan;
 
 /// How each layer of a pass runs.
@@ -23,6 +24,9 @@ pub trait RunLayers<'a> {
 
     /// Runs layer `l` over all steps of so many images and steps.
     fn forward(&mut self, l: usize, sizes: (usize, usize), signal: Signal<'a>) -> Result<LayerPass<'a>>;
+
+    /// The constants of the neurons that layer `l` leads, where they differ.
+    fn varied(&self, l: usize) -> Option<Arc<Varied>>;
 
     /// The gains and offsets, `[blocks, steps]`, of a layer that runs step by step.
     fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>>;
@@ -57,7 +61,8 @@ impl<'a, L: RunLayers<'a>> Forward<'a, L> {
         let layers = std::mem::take(&mut taken.layers).into_iter();
         let layers = layers.map(|(l, signal)| Ok((l, self.layers.forward(l, self.sizes, signal)?)));
         let layers = layers.collect::<Result<_>>()?;
-        Ok(PopulationPass::new(leader, population, layers, taken, self.sizes))
+        let varied = self.layers.varied(population.leader());
+        Ok(PopulationPass::new(leader, population, layers, taken, self.sizes, varied))
     }
 }
 

@@ -25,7 +25,9 @@ pub mod readout;
 mod returned;
 mod run;
 pub mod state;
+pub mod steps;
 pub mod surrogate;
+pub mod varying;
 
 use crate::checkpoint::Checkpoint;
 use crate::data::{Dataset, validation_split};

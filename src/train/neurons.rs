@@ -7,13 +7,16 @@
 use multiversion::multiversion;
 
 use super::norm::Moments;
+use super::steps::{General, Moved, Plain, Steps};
 use super::surrogate::Surrogate;
+use super::varying::Varying;
 use crate::forward::currents::Geometry;
-use crate::forward::neurons::{Neurons, States};
+use crate::forward::neurons::Neurons;
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
 use crate::network::dynamics::Dynamics;
 use crate::network::lif::Fixed;
+use crate::network::varied::Varied;
 use crate::numeric::larger;
 
 /// Pixels of a row that are scanned together: what they carry stays in the first cache.
@@ -25,6 +28,8 @@ pub struct Scanned {
     pub moments: Moments,
     /// The largest |∂z| and |x − mean| of each channel, `[blocks]`.
     pub largest: Vec<[[f32; LANES]; 2]>,
+    /// The gradients of the neurons' own constants, where they have such.
+    pub moved: Moved,
 }
 
 impl Scanned {
@@ -48,7 +53,7 @@ impl Scanned {
                 }
             }
         }
-        Scanned { moments, largest }
+        Scanned { moments, largest, moved: vec![] }
     }
 }
 
@@ -70,6 +75,9 @@ pub struct WayBack<'a> {
 impl<'a> WayBack<'a> {
     /// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
     pub fn through(&self, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+        if let Some(varied) = &self.neurons.varied {
+            return through_varied(self, varied, currents, gradient, dz);
+        }
         match self.neurons.neuron {
             Lif { general: Some(dynamics), .. } => through_general(self, &dynamics, currents, gradient, dz),
             Lif { fixed: Some(fixed), .. } => through_fixed(self, fixed, currents, gradient, dz),
@@ -81,6 +89,9 @@ impl<'a> WayBack<'a> {
     pub fn by_step(&self, currents: &[f32]) -> Box<dyn StepBack + 'a> {
         let (neuron, surrogate) = (self.neurons.neuron, self.surrogate);
         let slope = move |v, inverse| surrogate.slope(v, inverse);
+        if let Some(varied) = self.neurons.varied.as_deref() {
+            return Box::new(Held::of(Varying { neuron, varied, slope }, currents, self.geometry));
+        }
         match (&self.neurons.neuron.general, neuron.fixed) {
             (Some(dynamics), _) => Box::new(Held::of(General::new(neuron, dynamics, slope), currents, self.geometry)),
             (None, Some(fixed)) => {
@@ -146,26 +157,27 @@ fn through_general(
     }
 }
 
-/// The steps of a neuron, forward, and what gradients pass on the way back.
-trait Steps {
-    /// The state that a block of channels keeps from step to step.
-    type State: Copy + Default;
-    /// The part of a step that the way back needs.
-    type Kept: Copy + Default;
-    /// The gradients that are carried to the step before.
-    type Carried: Copy + Default;
-
-    /// A step on currents under norms.
-    fn forward(&self, state: &mut Self::State, norms: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Self::Kept;
-
-    /// ∂z of a step, channel `o`, from ∂loss/∂spike.
-    fn back(&self, kept: &Self::Kept, carried: &mut Self::Carried, o: usize, spike: f32) -> f32;
+/// Takes gradients back through neurons whose constants differ.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn through_varied(
+    back: &WayBack,
+    varied: &Varied,
+    currents: &[f32],
+    gradient: Option<&[f32]>,
+    dz: &mut [f32],
+) -> Scanned {
+    let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
+    let slope = |v, inverse| surrogate.slope(v, inverse);
+    through_by(back, currents, gradient, dz, &Varying { neuron, varied, slope })
 }
 
 /// The way back through an image's neurons, from the last step to the first.
 pub trait StepBack: Send {
     /// ∂loss/∂current of step `t` from ∂loss/∂spike, both `[blocks, pixels, 16]`.
     fn step(&mut self, t: usize, spikes: &[f32], out: &mut [f32]);
+
+    /// The gradients of the neurons' own constants, behind the first step.
+    fn moved(&self) -> Moved;
 }
 
 /// The values that the way back step by step keeps of each step, and those that it carries from step to step.
@@ -178,7 +190,10 @@ struct Held<N: Steps> {
 impl<N: Steps> Held<N> {
     fn of(neuron: N, currents: &[f32], geometry: Geometry) -> Self {
         let places = geometry.step() / LANES;
-        let mut states = vec![N::State::default(); places];
+        let (blocks, pixels) = (geometry.blocks, geometry.height * geometry.width);
+        let begin = |block: usize| (0..pixels).map(move |pixel| (block, pixel));
+        let mut states: Vec<N::State> =
+            (0..blocks).flat_map(begin).map(|(block, pixel)| neuron.begin(block, pixel)).collect();
         let kept = currents.as_chunks::<LANES>().0.iter().enumerate();
         let kept =
             kept.map(|(i, x)| neuron.forward(&mut states[i % places], &[[1.0; LANES], [0.0; LANES]], x)).collect();
@@ -200,125 +215,11 @@ where
             }
         }
     }
-}
 
-/// A leaky neuron that fires above its threshold, which a spike takes away at once.
-struct Plain<F, S> {
-    leak: f32,
-    threshold: f32,
-    inverse: f32,
-    advance: F,
-    slope: S,
-}
-
-impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Plain<F, S> {
-    #[inline(always)]
-    fn new(neuron: Lif, advance: F, slope: S) -> Self {
-        let Lif { leak, threshold, .. } = neuron;
-        Plain { leak, threshold, inverse: 1.0 / threshold, advance, slope }
-    }
-}
-
-impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Steps for Plain<F, S> {
-    type State = [f32; LANES];
-    type Kept = [f32; LANES];
-    type Carried = [f32; LANES];
-
-    #[inline(always)]
-    fn forward(
-        &self,
-        membrane: &mut [f32; LANES],
-        [gain, offset]: &[[f32; LANES]; 2],
-        x: &[f32; LANES],
-    ) -> [f32; LANES] {
-        let mut potential = [0.0; LANES];
-        for o in 0..LANES {
-            let u = (self.advance)(membrane[o], gain[o], x[o], offset[o]);
-            potential[o] = u;
-            membrane[o] = if u > self.threshold { u - self.threshold } else { u };
-        }
-        potential
-    }
-
-    #[inline(always)]
-    fn back(&self, potential: &[f32; LANES], carried: &mut [f32; LANES], o: usize, spike: f32) -> f32 {
-        let v = potential[o] * self.inverse - 1.0;
-        carried[o] = spike * (self.slope)(v, self.inverse) + self.leak * carried[o];
-        carried[o]
-    }
-}
-
-/// A neuron with all that [`Dynamics`] has. Resets and adaptation are outside the gradient.
-struct General<'a, S> {
-    neuron: Lif,
-    dynamics: &'a Dynamics,
-    inverse: f32,
-    slope: S,
-}
-
-impl<'a, S: Fn(f32, f32) -> f32> General<'a, S> {
-    #[inline(always)]
-    fn new(neuron: Lif, dynamics: &'a Dynamics, slope: S) -> Self {
-        General { neuron, dynamics, inverse: 1.0 / neuron.threshold, slope }
-    }
-}
-
-/// A step of such neurons as the way back needs it: the surrogate's slope, and the shares of the potential's gradient that pass on.
-#[derive(Clone, Copy, Default)]
-struct Passing {
-    /// ∂spike/∂potential.
-    slope: [f32; LANES],
-    /// The share that what the next step begins with passes to the potential.
-    kept: [f32; LANES],
-    /// The share that the potential's gradient passes to what the step before left.
-    before: [f32; LANES],
-    /// The share that it passes to the step's synaptic current.
-    input: [f32; LANES],
-}
-
-/// The gradients that one step carries to the one before: of the potential that it leaves, and of its synaptic current.
-#[derive(Clone, Copy, Default)]
-struct Carried {
-    membrane: [f32; LANES],
-    synaptic: [f32; LANES],
-}
-
-impl<S: Fn(f32, f32) -> f32> Steps for General<'_, S> {
-    type State = States;
-    type Kept = Passing;
-    type Carried = Carried;
-
-    #[inline(always)]
-    fn forward(&self, states: &mut States, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Passing {
-        let mut passing = Passing::default();
-        let Lif { leak, threshold, fixed, .. } = self.neuron;
-        for o in 0..LANES {
-            let mut state = states.get(o);
-            let last = state.fired;
-            let (constants, current) = ((leak, threshold), self.neuron.share(gain[o], x[o], offset[o]));
-            let stepped = match &fixed {
-                None => state.step(constants, self.dynamics, current),
-                Some(fixed) => fixed.step(&mut state, constants, self.dynamics, current),
-            };
-            states.put(o, state);
-            let v = (stepped.potential - stepped.threshold) * self.inverse;
-            let slope = (self.slope)(v, self.inverse);
-            let is_set = |fired: f32| if self.dynamics.is_set { 1.0 - fired } else { 1.0 };
-            let integrated = if self.dynamics.next { is_set(last) } else { 1.0 };
-            passing.slope[o] = if stepped.rests { 0.0 } else { slope };
-            passing.kept[o] = if self.dynamics.next { 1.0 } else { is_set(state.fired) };
-            passing.before[o] = if stepped.rests { integrated } else { leak * integrated };
-            passing.input[o] = if stepped.rests { 0.0 } else { integrated };
-        }
-        passing
-    }
-
-    #[inline(always)]
-    fn back(&self, passing: &Passing, carried: &mut Carried, o: usize, spike: f32) -> f32 {
-        let d = spike * passing.slope[o] + passing.kept[o] * carried.membrane[o];
-        carried.membrane[o] = passing.before[o] * d;
-        carried.synaptic[o] = passing.input[o] * d + self.dynamics.synaptic_leak * carried.synaptic[o];
-        self.dynamics.input * carried.synaptic[o]
+    fn moved(&self) -> Moved {
+        let mut moved = vec![[[0.0; LANES]; 3]; self.neuron.constants()];
+        self.carried.iter().for_each(|carried| self.neuron.add_moved(carried, &mut moved));
+        moved
     }
 }
 
@@ -334,6 +235,7 @@ fn through_by<N: Steps>(
     let Geometry { steps, blocks, width, .. } = geometry;
     let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
     let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
+    let mut moved = vec![[[0.0f64; LANES]; 3]; neuron.constants()];
     let mut kept = vec![N::Kept::default(); steps * PIXELS];
     let (mut states, mut carried) = ([N::State::default(); PIXELS], [N::Carried::default(); PIXELS]);
     for (block, y) in (0..blocks).flat_map(|block| (0..geometry.height).map(move |y| (block, y))) {
@@ -342,7 +244,8 @@ fn through_by<N: Steps>(
         for x in (0..width).step_by(PIXELS) {
             let pixels = PIXELS.min(width - x);
             let at = block * geometry.block() + (y * width + x) * LANES;
-            states.fill(N::State::default());
+            let begin = |(i, state): (usize, &mut N::State)| *state = neuron.begin(block, y * width + x + i);
+            states.iter_mut().take(pixels).enumerate().for_each(begin);
             for (t, kept) in kept.chunks_mut(PIXELS).enumerate() {
                 let currents = currents[t * geometry.step() + at..][..pixels * LANES].as_chunks::<LANES>().0;
                 for ((current, kept), state) in currents.iter().zip(kept).zip(&mut states) {
@@ -382,10 +285,11 @@ fn through_by<N: Steps>(
                 sums.iter_mut().zip(sum).for_each(|(total, sum)| *total += f64::from(sum));
                 products.iter_mut().zip(product).for_each(|(total, sum)| *total += f64::from(sum));
             }
+            carried[..pixels].iter().for_each(|carried| neuron.add_moved(carried, &mut moved));
         }
         largest[block] = [largest_dz, largest_x];
     }
-    Scanned { moments, largest }
+    Scanned { moments, largest, moved }
 }
 
 /// The linear map from ∂z and x to ∂x of one step and block: `∂x = a·∂z + b·x + c`.

@@ -1,11 +1,12 @@
 //! Optimisers, as PyTorch has them: stochastic gradient descent with momentum, decay added to the gradient, and AdamW, decay apart
-//! from it; norms and biases included.
+//! from it; norms and biases included. Neurons' constants do not decay, and are held to the values that they may have.
 
 use rayon::prelude::*;
 
 use super::config::{OptimiserKind, Recipe};
 use super::pass::{ParameterGradient, PassOutcome};
 use crate::network::Network;
+use crate::network::constants::Constants;
 use crate::network::weights::LayerWeights;
 
 /// Parameters of one task.
@@ -44,6 +45,7 @@ impl Optimiser {
                 gamma: zeros(norm.map(|norm| &norm.gamma)),
                 shift: zeros(norm.and_then(|norm| norm.shift.as_ref())),
                 bias: zeros(layer.bias.as_ref()),
+                constants: Constants::new(),
             }
         };
         let velocity: Vec<_> = network.layers.iter().map(at_rest).collect();
@@ -74,6 +76,14 @@ impl Optimiser {
             if let Some(bias) = &mut layer.bias {
                 update.apply(bias, &mut first.bias, &mut second.bias, &gradient.bias);
             }
+            for (constant, gradient) in &gradient.constants {
+                let Some(values) = layer.constants.get_mut(constant) else { continue };
+                let at_rest = || vec![0.0; gradient.len()];
+                let first = first.constants.entry(*constant).or_insert_with(at_rest);
+                let second = second.constants.entry(*constant).or_insert_with(at_rest);
+                update.without_decay().apply(values, first, second, gradient);
+                values.iter_mut().for_each(|value| *value = constant.hold(*value));
+            }
         }
     }
 
@@ -90,6 +100,14 @@ impl Optimiser {
 }
 
 impl Update {
+    /// The same for neurons' constants, which do not decay.
+    fn without_decay(self) -> Self {
+        match self {
+            Update::Sgd([momentum, _, rate]) => Update::Sgd([momentum, 0.0, rate]),
+            Update::AdamW([first, second, _, rate, root]) => Update::AdamW([first, second, 1.0, rate, root]),
+        }
+    }
+
     fn apply(self, values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         let chunks = values.par_chunks_mut(CHUNK).zip(first.par_chunks_mut(CHUNK)).zip(gradient.par_chunks(CHUNK));
         match self {

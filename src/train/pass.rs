@@ -13,6 +13,7 @@ use super::layer::{LayerGradient, LayerPass};
 use super::norm::BatchStatistics;
 use super::operands::Operands;
 use super::readout::{Loss, LossKind, ReadoutPass};
+use super::steps::Moved;
 use super::surrogate::Surrogate;
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
@@ -28,6 +29,8 @@ use crate::forward::sums::Kernel;
 use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
+use crate::network::constants::{Constant, Constants, Extent};
+use crate::network::varied::Varied;
 use crate::network::weights::LayerWeights;
 use crate::network::{Graph, Inputs, Layer, LayerKind, Model, Network, NormKind};
 use crate::numeric::Shape;
@@ -45,6 +48,8 @@ pub struct ParameterGradient {
     pub shift: Vec<f32>,
     /// The gradient of the bias, `[channels]`; empty without one.
     pub bias: Vec<f32>,
+    /// The gradients of the neurons' constants that are learned.
+    pub constants: Constants,
 }
 
 /// What a pass over a batch gives.
@@ -125,6 +130,9 @@ pub fn pass(
     let operands = (0..layers.len()).map(|l| operands(setting, network, l, draw)).collect::<Result<Vec<_>>>()?;
     let (images, steps, last) = (inputs.batch.len(), setting.plan.steps(), layers.len() - 1);
     let graph = &*setting.plan.graph;
+    let format = &setting.plan.profile.neuron;
+    let varied = layers.iter().zip(&network.layers).map(|(layer, state)| layer.varied(&state.constants, format));
+    let varied = varied.collect::<Result<Vec<_>>>()?;
     let training = Training {
         graph,
         layers,
@@ -132,6 +140,7 @@ pub fn pass(
         operands: &operands,
         steps,
         statistics: layers.iter().map(|_| None).collect(),
+        varied: &varied,
     };
     let (mut forward, mut signals) =
         (Forward::new(training, (images, steps), true), Signals::of(graph, Signal::of(inputs)));
@@ -140,7 +149,7 @@ pub fn pass(
     let signal = signals.at(layers[last].from);
     let Setting { loss: kind, label_smoothing: smoothing, rates, surrogate, .. } = *setting;
     let loss = Loss { labels, divisor: images as f64, kind, smoothing, rates, surrogate };
-    let of_readout = (&*layers[last], graph.reading);
+    let of_readout = (&*layers[last], graph.reading, varied[last].clone());
     let readout = ReadoutPass::run(of_readout, &operands[last], bias, &signal, steps, &loss);
 
     let published = |l: usize, gradient: Vec<f32>| {
@@ -154,18 +163,35 @@ pub fn pass(
     let mut gradients = vec![ParameterGradient::default(); layers.len()];
     let (weights, gradient) = readout.backward(&signal);
     let bias = bias.map_or(vec![], |_| readout.bias_gradient());
-    gradients[last] = ParameterGradient { weights: published(last, weights), bias, ..ParameterGradient::default() };
+    let constants = learned(&layers[last], varied[last].as_deref(), readout.moved());
+    let weights = published(last, weights);
+    gradients[last] = ParameterGradient { weights, bias, constants, ..ParameterGradient::default() };
     drop((signal, signals));
     let statistics = std::mem::take(&mut forward.layers.statistics);
     let means = |l: usize| statistics[l].as_ref().map(|statistics: &BatchStatistics| statistics.mean.clone());
-    forward.back(gradient, (setting.surrogate, penalty.slope), &means, |l, layer, values| {
+    let reached = forward.back(gradient, (setting.surrogate, penalty.slope), &means, |l, layer, values| {
         let LayerGradient { weights, gamma, shift, bias, inputs } =
             layer.backward(values, &network.layers[l], statistics[l].as_ref());
-        gradients[l] = ParameterGradient { weights: published(l, weights), gamma, shift, bias };
+        let weights = published(l, weights);
+        gradients[l] = ParameterGradient { weights, gamma, shift, bias, ..ParameterGradient::default() };
         inputs
     });
+    for (l, moved) in &reached.moved {
+        gradients[*l].constants = learned(&layers[*l], varied[*l].as_deref(), moved);
+    }
     let statistics = statistics.into_iter().take(last).collect();
     Ok(PassOutcome { loss: readout.loss + penalty.loss, logits: readout.logits, gradients, statistics })
+}
+
+/// The gradients of a layer's learned constants from those of its neurons.
+fn learned(plan: &LayerPlan, varied: Option<&Varied>, moved: &Moved) -> Constants {
+    let Some(varied) = varied else { return Constants::new() };
+    let learned = plan.constants().filter(|(.., is_learned)| *is_learned);
+    let gradient = |(constant, extent, _): (Constant, Extent, bool)| {
+        let place = Constant::LEARNED.iter().position(|learned| *learned == constant)?;
+        Some((constant, varied.shared(extent, plan.map(), |index, o| moved[index][place][o])))
+    };
+    learned.filter_map(gradient).collect()
 }
 
 /// The programmed arrays of layer `l`, ready for a pass.
@@ -211,6 +237,8 @@ struct Training<'a> {
     steps: usize,
     /// A layer each; of those without norms none.
     statistics: Vec<Option<BatchStatistics>>,
+    /// The constants of the neurons that each layer leads, where they differ.
+    varied: &'a [Option<Arc<Varied>>],
 }
 
 impl<'a> RunLayers<'a> for Training<'a> {
@@ -227,6 +255,10 @@ impl<'a> RunLayers<'a> for Training<'a> {
         let (pass, batch) = LayerPass::forward(plan, sizes, operands, state, signal)?;
         self.statistics[l] = batch;
         Ok(pass)
+    }
+
+    fn varied(&self, l: usize) -> Option<Arc<Varied>> {
+        self.varied[l].clone()
     }
 
     fn stepped(&self, l: usize) -> Result<Vec<[Lanes; 2]>> {

@@ -10,6 +10,7 @@ use super::layer::{LayerPass, Values};
 use super::neurons::{Scanned, StepBack, WayBack};
 use super::operands::Operands;
 use super::pools::{current_back, spread};
+use super::steps::Moved;
 use super::surrogate::Surrogate;
 use crate::forward::currents::{Geometry, Images};
 use crate::forward::join::{add_share, share};
@@ -19,6 +20,7 @@ use crate::forward::walk::{Fired, Given, Signal, Taken};
 use crate::kernels::digits::LANES;
 use crate::network::graph::Population;
 use crate::network::pulses::Pulses;
+use crate::network::varied::Varied;
 use crate::plan::LayerPlan;
 
 /// A population's pass over a batch.
@@ -63,18 +65,20 @@ impl<'a> Inside<'a> {
 }
 
 impl<'a> PopulationPass<'a> {
-    /// A population, led by this layer, with the layers that lead to it and the rest that does.
+    /// A population, led by this layer, with the layers that lead to it and the rest that does, and with constants of its own where these
+    /// differ.
     pub fn new(
         leader: &'a LayerPlan,
         population: &'a Population,
         layers: Vec<(usize, LayerPass<'a>)>,
         rest: Taken<'a>,
         (images, steps): (usize, usize),
+        varied: Option<Arc<Varied>>,
     ) -> Self {
         // A population that runs step by step may have no layer that leads there beforehand.
         let neurons = match layers.first().filter(|_| !population.joins()) {
-            Some((_, layer)) => Neurons::new(leader, layer.norms.clone()),
-            None => Neurons::of_currents(leader, steps),
+            Some((_, layer)) => Neurons::new(leader, layer.norms.clone(), varied),
+            None => Neurons::of_currents(leader, steps, varied),
         };
         let geometry = Geometry::of_map(leader.map(), images, steps);
         PopulationPass { leader, population, layers, rest, neurons, geometry, cycle: None }
@@ -112,9 +116,10 @@ impl<'a> PopulationPass<'a> {
     /// Begins to run step by step, with the layers that lead there within the cycle.
     pub fn enter(&mut self, inside: Vec<Inside<'a>>) {
         let known = (0..self.geometry.images).into_par_iter().map(|image| self.current(image)).collect();
-        self.neurons = Neurons::of_currents(self.leader, 1);
+        let varied = self.neurons.varied.take();
+        self.neurons = Neurons::of_currents(self.leader, 1, varied.clone());
         self.layers.iter_mut().for_each(|(_, layer)| layer.spare_currents());
-        self.cycle = Some(Cycle { stepping: Stepping::new(self.leader, known), inside });
+        self.cycle = Some(Cycle { stepping: Stepping::new(self.leader, known, varied), inside });
     }
 
     /// Runs step `t` on what leads there within the cycle; gives its spikes, too.
@@ -135,14 +140,15 @@ impl<'a> PopulationPass<'a> {
         with_spikes(stepping.step(t, &made, &taken, self.population.lends))
     }
 
-    /// Backpropagates ∂loss/∂pulses behind the pool, and what others that take its current add to ∂loss/∂current, to the latter alone.
+    /// Backpropagates ∂loss/∂pulses behind the pool, and what others that take its current add to ∂loss/∂current, to the latter alone; gives
+    /// the gradients of its neurons' own constants, too.
     pub fn backward(
         &mut self,
         gradient: Images,
         borrowed: Option<Images>,
         means: Option<&[[f32; LANES]]>,
         (surrogate, slope): (Surrogate, f32),
-    ) -> Back {
+    ) -> (Back, Moved) {
         let geometry = self.geometry;
         // A slope of every spike reaches those too that the pool leaves out.
         let (gradient, pool) = match slope == 0.0 {
@@ -167,14 +173,15 @@ impl<'a> PopulationPass<'a> {
             (scanned, (currents, dz))
         };
         let (scanned, values): (Vec<_>, Vec<Values>) = gradient.into_par_iter().zip(currents).map(scan).unzip();
+        let moved = total(scanned.iter().map(|scanned| &scanned.moved));
         if !joins {
-            return Back::Alone(scanned, values);
+            return (Back::Alone(scanned, values), moved);
         }
         let mut dz: Images = values.into_iter().map(|(_, dz)| dz).collect();
         if let Some(borrowed) = borrowed {
             add(&mut dz, &borrowed);
         }
-        Back::Joined(dz)
+        (Back::Joined(dz), moved)
     }
 
     /// The way back through each image's neurons step by step.
@@ -250,6 +257,20 @@ pub fn with_slope(mut gradient: Images, slope: f32) -> Images {
         gradient.par_iter_mut().for_each(|image| image.iter_mut().for_each(|g| *g += slope));
     }
     gradient
+}
+
+/// Sums of gradients of neurons' own constants, image by image.
+pub fn total<'m>(images: impl Iterator<Item = &'m Moved>) -> Moved {
+    let mut sums: Moved = vec![];
+    for moved in images {
+        sums.resize(moved.len(), [[0.0; LANES]; 3]);
+        sums.iter_mut()
+            .flatten()
+            .flatten()
+            .zip(moved.iter().flatten().flatten())
+            .for_each(|(sum, value)| *sum += value);
+    }
+    sums
 }
 
 /// Adds values image by image.

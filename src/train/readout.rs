@@ -6,19 +6,23 @@
 //! | `steps` | (1/T)·Σ_t of the cross-entropy of x_t (TET, arXiv:2202.11946, without its regulariser); its logits are their mean |
 //! | `counts` | the mean over the classes of (z/T − r)², z spike counts, r the rate that the class should have |
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 
 use super::gradient::{Currents, scale_for, weights};
 use super::neurons::WayBack;
 use super::operands::{Operands, currents, source};
+use super::steps::Moved;
 use super::surrogate::Surrogate;
 use crate::error::{Error, Result};
 use crate::forward::currents::{Geometry, Images};
 use crate::forward::neurons::Neurons;
 use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
-use crate::network::dynamics::Dynamics;
+use crate::network::dynamics::{Dynamics, State};
 use crate::network::readout::{Reader, Reading, ReadoutKind};
+use crate::network::varied::Varied;
 use crate::numeric::largest;
 use crate::plan::LayerPlan;
 use schemars::JsonSchema;
@@ -88,12 +92,13 @@ pub struct ReadoutPass<'a> {
     /// Whether it is that of means.
     of_means: bool,
     steps: usize,
+    moved: Moved,
 }
 
 impl<'a> ReadoutPass<'a> {
-    /// Logits of a signal, read as a model says, and their loss.
+    /// Logits of a signal, read as a model says by neurons whose constants may differ, and their loss.
     pub fn run(
-        (plan, reading): (&'a LayerPlan, ReadoutKind),
+        (plan, reading, varied): (&'a LayerPlan, ReadoutKind, Option<Arc<Varied>>),
         operands: &'a Operands,
         bias: Option<&[f32]>,
         signal: &Signal,
@@ -103,12 +108,13 @@ impl<'a> ReadoutPass<'a> {
         let (images, classes) = (loss.labels.len(), plan.columns());
         let geometry = Geometry::of(plan, images, steps);
         let (sums, _) = currents(signal, plan, operands, geometry);
-        let reader = Reader::new(reading, plan, operands.unit, steps);
+        let mut moved = vec![[[0.0; LANES]; 3]; varied.as_ref().map_or(0, |varied| varied.lanes.len())];
+        let reader = Reader::new(reading, (plan.lif, varied.clone()), operands.unit, steps);
         let bias = |class: usize| bias.map(|bias| bias[class]);
         let sum = |image: usize, t: usize, class: usize| sums[image][t * geometry.step() + class];
         let logits = Array2::from_shape_fn((images, classes), |(b, c)| {
             let mut one = Reading::default();
-            (0..steps).map(|t| reader.take(&mut one, t, sum(b, t, c), bias(c))).last().unwrap_or_default()
+            (0..steps).map(|t| reader.take(&mut one, (t, c), sum(b, t, c), bias(c))).last().unwrap_or_default()
         });
         let value = |b: usize, t: usize, c: usize| reader.value(sum(b, t, c), bias(c));
         let mut by_step = vec![0.0; images * steps * classes];
@@ -131,13 +137,18 @@ impl<'a> ReadoutPass<'a> {
             };
             total += of_image;
             for c in 0..classes {
-                let values = (0..steps).map(|t| value(b, t, c));
-                let back = through(&reader, plan, loss.surrogate, slopes[c], values);
+                let values: Vec<f32> = (0..steps).map(|t| value(b, t, c)).collect();
+                let alone = varied.as_deref().map(|varied| Arc::new(varied.alone(c)));
+                let (back, of_class) = through(&reader, (plan, alone), loss.surrogate, (c, slopes[c]), &values);
                 back.into_iter().enumerate().for_each(|(t, g)| gradient[t * classes + c] = g);
+                if let Some(varied) = &varied {
+                    let sums = &mut moved[varied.index(c / LANES, 0)];
+                    sums.iter_mut().zip(of_class).for_each(|(sums, moved)| sums[c % LANES] += moved);
+                }
             }
         }
         let of_means = reading == ReadoutKind::Mean && loss.kind == LossKind::Logits;
-        ReadoutPass { plan, operands, loss: total, logits, gradient: by_step, of_means, steps }
+        ReadoutPass { plan, operands, loss: total, logits, gradient: by_step, of_means, steps, moved }
     }
 
     /// ∂loss/∂W and ∂loss/∂pulses.
@@ -147,6 +158,11 @@ impl<'a> ReadoutPass<'a> {
         let currents = self.currents(&scales);
         let weights = weights::fully_connected(self.plan, source(signal), self.steps, &currents, 1.0 / scale);
         (weights, self.operands.connect_back(self.plan, self.steps, &currents, &scales))
+    }
+
+    /// The gradients of its neurons' own constants.
+    pub fn moved(&self) -> &Moved {
+        &self.moved
     }
 
     /// ∂loss/∂bias, added up image by image.
@@ -197,57 +213,79 @@ impl<'a> ReadoutPass<'a> {
     }
 }
 
-/// ∂loss/∂x of every step of a class of an image, from ∂loss/∂logit. Of a mean it is the same at every step.
+/// ∂loss/∂x of every step of a class of an image, from ∂loss/∂logit, and the gradients of leak, threshold and synaptic leak. Of a mean it
+/// is the same at every step.
 fn through(
     reader: &Reader,
-    plan: &LayerPlan,
+    (plan, alone): (&LayerPlan, Option<Arc<Varied>>),
     surrogate: Surrogate,
-    slope: f32,
-    values: impl ExactSizeIterator<Item = f32>,
-) -> Vec<f32> {
-    let (steps, values) = (values.len(), values.collect::<Vec<f32>>());
-    if reader.kind == ReadoutKind::Mean {
-        return vec![slope; steps];
+    (class, slope): (usize, f32),
+    values: &[f32],
+) -> (Vec<f32>, [f64; 3]) {
+    match reader.kind {
+        ReadoutKind::Mean => (vec![slope; values.len()], [0.0; 3]),
+        kind if kind.fires() => through_spikes((plan, alone), surrogate, slope, values),
+        _ => through_potentials(reader, plan.neuron.scaled_input, (class, slope), values),
     }
-    if reader.kind.fires() {
-        return through_spikes(plan, surrogate, slope, &values);
-    }
-    let mut state = crate::network::dynamics::State::default();
-    let potentials: Vec<f32> =
-        values.iter().map(|x| state.step(reader.constants, &reader.dynamics, *x).potential).collect();
+}
+
+/// The same where neurons integrate and do not fire.
+fn through_potentials(
+    reader: &Reader,
+    scales_input: bool,
+    (class, slope): (usize, f32),
+    values: &[f32],
+) -> (Vec<f32>, [f64; 3]) {
+    let mut state = State::default();
+    let step = |x: &f32| {
+        let before = state;
+        (reader.step(&mut state, class, *x).potential, before)
+    };
+    let (potentials, before): (Vec<f32>, Vec<State>) = values.iter().map(step).unzip();
     let most = potentials.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let read = match reader.kind {
         ReadoutKind::Largest => potentials.iter().position(|u| *u == most).unwrap_or_default(),
-        _ => steps - 1,
+        _ => values.len() - 1,
     };
-    let Dynamics { input, synaptic_leak, .. } = reader.dynamics;
+    let ((leak, _), Dynamics { input, synaptic_leak, .. }) = reader.constants(class);
     let (mut potential, mut synaptic) = (0.0, 0.0);
-    let mut back = vec![0.0; steps];
+    let (mut back, mut moved) = (vec![0.0; values.len()], [0.0f64; 3]);
     for t in (0..=read).rev() {
-        potential = reader.constants.0 * potential + if t == read { slope } else { 0.0 };
+        potential = leak * potential + if t == read { slope } else { 0.0 };
         synaptic = synaptic_leak * synaptic + potential;
+        let scaled = if scales_input { synaptic * values[t] } else { 0.0 };
+        moved[0] += f64::from(potential * before[t].membrane - scaled);
+        moved[2] += f64::from(synaptic * before[t].synaptic);
         back[t] = input * synaptic;
     }
-    back
+    (back, moved)
 }
 
-/// ∂loss/∂currents of a neuron that fires, where ∂loss/∂spike is `slope` at every step.
-fn through_spikes(plan: &LayerPlan, surrogate: Surrogate, slope: f32, values: &[f32]) -> Vec<f32> {
-    let neurons = Neurons::of_currents(plan, 1);
+/// The same where neurons fire, and ∂loss/∂spike is `slope` at every step.
+fn through_spikes(
+    (plan, alone): (&LayerPlan, Option<Arc<Varied>>),
+    surrogate: Surrogate,
+    slope: f32,
+    values: &[f32],
+) -> (Vec<f32>, [f64; 3]) {
+    let neurons = Neurons::of_currents(plan, 1, alone);
     let geometry = Geometry { images: 1, steps: values.len(), blocks: 1, channels: 1, height: 1, width: 1 };
     let back = WayBack { neurons: &neurons, means: &[], surrogate, geometry, pooled: geometry };
     let lanes: Vec<f32> = values.iter().flat_map(|x| std::iter::once(*x).chain([0.0; LANES - 1])).collect();
     let mut way = back.by_step(&lanes);
     let mut out = [0.0; LANES];
+    let mut spikes = [0.0; LANES];
+    spikes[0] = slope;
     let mut all: Vec<f32> = (0..values.len())
         .rev()
         .map(|t| {
-            way.step(t, &[slope; LANES], &mut out);
+            way.step(t, &spikes, &mut out);
             out[0]
         })
         .collect();
     all.reverse();
-    all
+    let moved = way.moved().first().map_or([0.0; 3], |moved| moved.map(|lanes| lanes[0]));
+    (all, moved)
 }
 
 impl Loss<'_> {

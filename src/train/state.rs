@@ -77,11 +77,12 @@ impl State {
         let mut checkpoint = self.network.to_checkpoint(model, position);
         let Optimiser { velocity, square, steps } = &self.optimiser;
         for (moment, layers) in [("velocity", Some(velocity)), ("square", square.as_ref())] {
-            for (i, ParameterGradient { weights, gamma, shift, bias }) in layers.into_iter().flatten().enumerate() {
+            for (i, ParameterGradient { weights, gamma, shift, bias, constants }) in
+                layers.into_iter().flatten().enumerate()
+            {
                 let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
-                for (what, values) in
-                    all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty())
-                {
+                let all = all.into_iter().chain(constants.iter().map(|(constant, values)| (constant.name(), values)));
+                for (what, values) in all.filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty()) {
                     let tensor = Tensor { shape: vec![values.len()], values: Values::F32(values.clone()) };
                     checkpoint.tensors.insert(format!("{moment}.{i}.{what}"), tensor);
                 }
@@ -110,7 +111,15 @@ impl State {
         let mut optimiser = Optimiser::new(recipe, &network);
         let Optimiser { velocity, square, steps } = &mut optimiser;
         for (moment, layers) in [("velocity", Some(velocity)), ("square", square.as_mut())] {
-            for (i, ParameterGradient { weights, gamma, shift, bias }) in layers.into_iter().flatten().enumerate() {
+            for (i, ParameterGradient { weights, gamma, shift, bias, constants }) in
+                layers.into_iter().flatten().enumerate()
+            {
+                for (constant, values) in &network.layers[i].constants {
+                    let name = format!("{moment}.{i}.{}", constant.name());
+                    if checkpoint.tensors.contains_key(&name) {
+                        constants.insert(*constant, checkpoint.f32(&name, &[values.len()])?.to_vec());
+                    }
+                }
                 let all = [("weights", weights), ("gamma", gamma), ("shift", shift), ("bias", bias)];
                 for (what, values) in
                     all.into_iter().filter(|(what, values)| ALWAYS.contains(what) || !values.is_empty())
@@ -151,21 +160,27 @@ fn stored_loss(checkpoint: &Checkpoint, layer: usize) -> Result<Option<LineLoss>
 mod tests {
     use super::*;
     use crate::config::Document;
+    use crate::network::constants::Constant;
     use crate::train::config::OptimiserKind;
 
     #[test]
     fn a_state_comes_back_as_it_was_stored() {
         let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 5, width = 5 }\nreadout = { bias = true }\n\
-                    layers = [{ conv = { channels = 6, bias = true }, norm = \"batch\" }, { fc = { width = 5, bias = true } }]";
+                    layers = [{ conv = { channels = 6, bias = true }, norm = \"batch\", neuron = { learned = { leak = \"neuron\" } } }, \
+                    { fc = { width = 5, bias = true } }]";
         let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
         for kind in [OptimiserKind::Sgd, OptimiserKind::AdamW] {
             let recipe = Recipe { optimiser: kind, ..Recipe::default() };
             let network = Network::xavier(&model, 1);
             let mut optimiser = Optimiser::new(&recipe, &network);
+            let moments = [Some(&mut optimiser.velocity), optimiser.square.as_mut()].into_iter().flatten();
+            moments.for_each(|layers| _ = layers[0].constants.insert(Constant::Leak, vec![0.0; 150]));
             optimiser.steps = if kind == OptimiserKind::AdamW { 7 } else { 0 };
             let moments = [Some(&mut optimiser.velocity), optimiser.square.as_mut()].into_iter().flatten().flatten();
-            let values =
-                moments.flat_map(|layer| [&mut layer.weights, &mut layer.gamma, &mut layer.shift, &mut layer.bias]);
+            let values = moments.flat_map(|layer| {
+                let ParameterGradient { weights, gamma, shift, bias, constants } = layer;
+                [weights, gamma, shift, bias].into_iter().chain(constants.values_mut())
+            });
             values.flatten().enumerate().for_each(|(i, value)| *value = i as f32 * 0.25 - 3.0);
             let state = State { network, optimiser, losses: vec![None; 3], position: Position::default() };
             let file = tempfile::NamedTempFile::new().unwrap();

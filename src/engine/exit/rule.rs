@@ -129,6 +129,7 @@ impl From<ExitRule> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::constants::Constants;
     use crate::network::weights::{LayerWeights, Norm};
 
     /// A network of spiking layers with these γ, `[layers][steps][channels]`, and a readout.
@@ -143,9 +144,9 @@ mod tests {
                 var: vec![1.0; n],
                 tracked: vec![0; gamma.len()],
             };
-            LayerWeights { rram: vec![], sram: None, bias: None, norm: Some(norm) }
+            LayerWeights { rram: vec![], sram: None, bias: None, norm: Some(norm), constants: Constants::new() }
         };
-        let readout = LayerWeights { rram: vec![], sram: None, bias: None, norm: None };
+        let readout = LayerWeights { rram: vec![], sram: None, bias: None, norm: None, constants: Constants::new() };
         Network { layers: gamma.iter().map(layer).chain([readout]).collect(), form: None }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use wgpu::{Buffer, BufferUsages};
 
 use super::context::{Context, Limits};
-use super::model::{by_thread, column_words, norm_bytes, planes, pools_apart, row_words, weight_bytes};
+use super::model::{by_thread, column_words, constant_bytes, norm_bytes, planes, pools_apart, row_words, weight_bytes};
 use super::route::{Op, Route};
 use super::settings::{LANES, Run};
 use crate::chip::Chip;
@@ -84,7 +84,7 @@ impl Sizes {
             sizes.readout = column_words(plan) * LANES;
             let bytes = weight_bytes(layer, column_words(plan));
             weights += bytes;
-            largest = largest.max(bytes).max(norm_bytes(chip, plan));
+            largest = largest.max(bytes).max(norm_bytes(chip, plan) + constant_bytes(layer));
             let Drive { bits, largest: pulse, planes, .. } = plan.site.drive;
             let times = if chip.inputs == TileInputs::Pulses { u64::from(pulse * planes) } else { u64::from(bits) };
             let fan = plan.unrolling().window.positions() as u64;

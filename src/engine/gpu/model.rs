@@ -11,6 +11,7 @@ use crate::chip::{Chip, ProgrammedLayer};
 use crate::crossbar::converted::{Adder, Converted};
 use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
+use crate::kernels::digits as columns;
 use crate::network::graph::{Population, Work};
 use crate::network::pool::PoolKind;
 use crate::network::readout::ReadoutKind;
@@ -22,6 +23,8 @@ use bytemuck::Zeroable;
 
 /// Words of columns that weights are not split below.
 const BLOCK: usize = 2;
+/// Constants of a neuron that may differ.
+const CONSTANTS: usize = 7;
 
 /// A layer, uploaded.
 pub struct LoadedLayer {
@@ -89,6 +92,12 @@ pub fn norm_bytes(chip: &Chip, plan: &Plan) -> u64 {
     (chip.steps * column_words(plan) * 2 * LANES * size_of::<f32>()) as u64
 }
 
+/// Bytes of the constants of a layer's neurons, where they differ.
+pub fn constant_bytes(layer: &ProgrammedLayer) -> u64 {
+    let places = layer.varied.as_ref().map_or(0, |varied| varied.places);
+    (places * column_words(&layer.plan) * CONSTANTS * LANES * size_of::<f32>()) as u64
+}
+
 /// Whether the pool behind a layer is left to a kernel of its own.
 pub fn pools_apart(plan: &Plan) -> bool {
     plan.pool.0 * plan.pool.1 > MOST_WINDOW as usize
@@ -101,8 +110,19 @@ pub fn load(context: &Context, chips: &[Chip], route: &Route) -> Result<(Vec<Loa
         return Err(Error::Gpu(format!("{} steps, expected at most {MOST_STEPS}; use `--backend cpu`", chip.steps)));
     }
     let layers = (0..chip.layers.len()).map(|index| load_layer(context, chips, route, index));
-    let group = |op: &Op| beside(chips, route, *op).map(|settings| context.layer(settings, &[0.0], &[0.0]));
+    let group = |op: &Op| {
+        let settings = beside(chips, route, *op)?;
+        let constants = of_neurons(chips, *op).map_or(vec![0.0], pack_constants);
+        Some(context.layer(Layer { own_from: 0, ..settings }, &[0.0], &constants))
+    };
     Ok((layers.collect::<Result<_>>()?, route.ops.iter().map(group).collect()))
+}
+
+/// The layer that leads an operation's neurons, where their constants differ.
+fn of_neurons(chips: &[Chip], op: Op) -> Option<&ProgrammedLayer> {
+    let Op::Neurons { node, .. } = op else { return None };
+    let leader = chips[0].graph.nodes[node].population()?.leader();
+    Some(&chips[0].layers[leader]).filter(|layer| layer.varied.is_some())
 }
 
 /// The settings of an operation that no layer's are; none where it goes by those of a layer.
@@ -192,10 +212,12 @@ fn windowed(settings: Layer, window: Window) -> Layer {
 
 fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) -> Result<LoadedLayer> {
     let plan = &chips[0].layers[index].plan;
-    context.limits.check(&plan.name, "its norms", chips.len() as u64 * norm_bytes(&chips[0], plan))?;
+    let of_norms = chips.len() as u64 * norm_bytes(&chips[0], plan) + constant_bytes(&chips[0].layers[index]);
+    context.limits.check(&plan.name, "its norms", of_norms)?;
     let block_bytes = chips.len() as u64 * weight_bytes(&chips[0].layers[index], BLOCK);
     context.limits.check(&plan.name, "the weights of 8 columns", block_bytes)?;
-    let norms: Vec<f32> = chips.iter().flat_map(|chip| pack_norms(&chip.layers[index], chip.steps)).collect();
+    let mut norms: Vec<f32> = chips.iter().flat_map(|chip| pack_norms(&chip.layers[index], chip.steps)).collect();
+    norms.extend(pack_constants(&chips[0].layers[index]));
     let words = column_words(plan);
     let fitting = (context.limits.buffer_bytes / block_bytes) as usize * BLOCK;
     let parts = (0..words).step_by(fitting).map(|first| {
@@ -260,6 +282,8 @@ fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) ->
         rows: plan.rows() as u32,
         positions: (plan.rows() / plan.input.channels) as u32,
         channel_words: plan.input.channels.div_ceil(LANES) as u32,
+        own_from: (chips.len() * chip.steps * column_words(plan) * 2) as u32,
+        own_places: chip.layers[index].varied.as_ref().map_or(0, |varied| varied.places) as u32,
         as_pulses: u32::from(chip.inputs == TileInputs::Pulses),
         chip_words: vectors(&chip.layers[index]) as u32,
         ..next_window(chip, next, neurons(plan.lif, converters(&chip.layers[index])))
@@ -420,6 +444,28 @@ fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<
     let Adder { sram_right, sram_left, .. } = converted.adder;
     packed.extend([sram_right as f32, sram_left as f32, converted.unit, 0.0].repeat(words.len()));
     packed
+}
+
+/// Constants of neurons that differ, by places and words of columns; nothing where they do not.
+fn pack_constants(layer: &ProgrammedLayer) -> Vec<f32> {
+    let Some(varied) = &layer.varied else { return vec![] };
+    let words = column_words(&layer.plan);
+    let of_word = |(place, word): (usize, usize)| {
+        let (block, first) = (word * LANES / columns::LANES, word * LANES % columns::LANES);
+        let lanes = &varied.lanes[varied.index(block, place)];
+        let all = [
+            &lanes.leak,
+            &lanes.threshold,
+            &lanes.input,
+            &lanes.synaptic_leak,
+            &lanes.adaptation,
+            &lanes.adaptation_leak,
+            &lanes.taken,
+        ];
+        all.map(|values| values[first..first + LANES].to_vec()).concat()
+    };
+    let places = (0..varied.places).flat_map(|place| (0..words).map(move |word| (place, word)));
+    places.flat_map(of_word).collect()
 }
 
 /// Gain and offset by steps and words of columns: zero beyond the last column, where a neuron never fires.

@@ -143,6 +143,9 @@ uniform! {
         reached: u32,
         /// Steps of rest after a spike.
         refractory: f32,
+        /// Where constants differ, the first vector of them among the norms, and their places: all pixels, or 1; else 0.
+        own_from: u32,
+        own_places: u32,
         /// 1 where neurons are in fixed point, from here on.
         fixed: u32,
         /// 1 where products are rounded down.

@@ -299,6 +299,31 @@ CASES = {
         norm = "batch"
         readout = { kind = "first" }
         layers = [{ conv = 8 }, { pool = 2 }, { fc = 12 }]""",
+    "learned": """
+        steps = 5
+        classes = 4
+        input = { channels = 2, height = 7, width = 6 }
+        neuron = { leak = 0.7, threshold = 0.7, learned = { leak = "channel", threshold = "layer" } }
+        norm = "batch"
+        readout = { kind = "last", bias = true, neuron = { synaptic_leak = 0.4, scaled_input = true, learned = { leak = "neuron", synaptic_leak = "layer" } } }
+        layers = [
+          { name = "stem", conv = 18 },
+          { pool = 2 },
+          { conv = 8, neuron = { synaptic_leak = 0.4, reset_at = "next", learned = { leak = "neuron", threshold = "neuron", synaptic_leak = "channel" } } },
+          { conv = 8, add_current = "conv2", neuron = { scaled_input = true, reset = "zero", learned = { leak = "layer" }, given = { threshold = "neuron" } } },
+          { fc = 17, neuron = { adaptation = 0.3, adaptation_leak = 0.6, refractory = 1, given = { leak = "neuron", adaptation = "channel", adaptation_leak = "layer" }, learned = { threshold = "neuron" } } },
+        ]""",
+    "learned_loop": """
+        steps = 6
+        classes = 3
+        input = { channels = 2, height = 5, width = 4 }
+        neuron = { leak = 0.8, threshold = 0.6, learned = { leak = "neuron", threshold = "channel" } }
+        norm = "none"
+        readout = { kind = "count", bias = true, neuron = { synaptic_leak = 0.3, learned = { leak = "layer", threshold = "neuron", synaptic_leak = "neuron" } } }
+        layers = [
+          { conv = { channels = 7, bias = true }, recurrent = true, neuron = { synaptic_leak = 0.4, learned = { leak = "channel", synaptic_leak = "neuron" }, given = { threshold = "channel" } } },
+          { fc = { width = 18, bias = true }, recurrent = true, neuron = { scaled_input = true, reset_at = "next" } },
+        ]""",
 }
 # How some are trained: loss, the rates that spikes should have, the weight of the mean spikes of a neuron and step.
 TRAINED = {"counts": {"loss": "counts", "rates": [0.75, 0.125], "rate_penalty": 0.5}, "steps": {"loss": "steps", "rate_penalty": 0.25}}
@@ -340,14 +365,16 @@ class Spike(torch.autograd.Function):
 
 
 class Neurons:
-    """A layer's neurons, step by step. Resets and adaptation are outside the gradient."""
+    """A layer's neurons, step by step, with constants of their own where they have some. Spikes of resets and adaptation are outside the
+    gradient."""
 
-    def __init__(self, neuron, like):
-        self.neuron = neuron
+    def __init__(self, neuron, like, own=None):
+        self.neuron, self.own = neuron, own or {}
         self.u = self.i = self.a = self.s = self.rest = torch.zeros_like(like)
 
     def step(self, x):
-        neuron, f32 = self.neuron, lambda key, default: float(np.float32(self.neuron.get(key, default)))
+        neuron = self.neuron
+        f32 = lambda key, default: self.own.get(key, float(np.float32(neuron.get(key, default))))
         leak, threshold = f32("leak", 0.95), f32("threshold", 1.0)
         alpha, beta, rho = f32("synaptic_leak", 0), f32("adaptation", 0), f32("adaptation_leak", 0)
         reset, later = neuron.get("reset", "subtract"), neuron.get("reset_at", "spike") == "next"
@@ -399,6 +426,7 @@ class Network:
 
     def __init__(self, model, generator):
         self.model, self.tensors, self.layers, self.items = model, {}, [], []
+        self.learned = set()
         shapes = {"input": (model["input"]["channels"], model["input"]["height"], model["input"]["width"])}
         counts, last, convolved = {"conv": 0, "fc": 0, "pool": 0, "concat": 0}, "input", {}
         for item in model["layers"]:
@@ -414,12 +442,35 @@ class Network:
                 item["of"], shape = window_of(item["pool"], shape, along)
             else:
                 shape = self.layer(item, shape, generator, along)
+                if "joins" not in item:
+                    self.constants(name, model.get("neuron", {}) | item.get("neuron", {}), shape, generator)
             if "joins" not in item:
                 shapes[name], last = shape, name
             convolved[name] = "conv1d" in item
         readout = {"kind": "readout", "name": f"fc{counts['fc'] + 1}", "norm": "none", "from": last,
                    "bias": model.get("readout", {}).get("bias", False), "width": model["classes"]}
         self.add(readout, (model["classes"], int(np.prod(shapes[last]))), generator)
+        if model.get("readout", {}).get("kind", "mean") != "mean":
+            neuron = model.get("neuron", {}) | model["readout"].get("neuron", {})
+            held = ("leak", "synaptic_leak") if model["readout"]["kind"] in ("last", "largest") else self.HELD
+            self.constants(readout["name"], neuron, (model["classes"], 1, 1), generator, held)
+
+    HELD = ("leak", "threshold", "synaptic_leak", "adaptation", "adaptation_leak")
+
+    def constants(self, name, neuron, shape, generator, held=HELD):
+        """Adds the constants of a layer's neurons that are tensors, around the model's value."""
+        for table in ("given", "learned"):
+            for key, extent in neuron.get(table, {}).items():
+                if key in held:
+                    size = {"layer": (1,), "channel": shape[:1], "neuron": shape if shape[1] * shape[2] > 1 else shape[:1]}[extent]
+                    spread = torch.rand(size, generator=generator, dtype=torch.float64) * 0.3 - 0.15
+                    self.tensors[f"{name}.{key}"] = (neuron[key] + spread).float().double()
+                    self.learned |= {f"{name}.{key}"} if table == "learned" else set()
+
+    def own(self, name):
+        """A layer's constants that are tensors, over images and maps."""
+        found = {key: self.tensors[f"{name}.{key}"] for key in self.HELD if f"{name}.{key}" in self.tensors}
+        return {key: value if value.dim() == 3 else value[:, None, None] for key, value in found.items()}
 
     def layer(self, item, shape, generator, along):
         """Adds an item's matrix; gives the map that it sends."""
@@ -487,7 +538,14 @@ class Network:
         return [name] if layer["norm"] == "batch" else [f"{name}.{t}" for t in range(self.model["steps"])]
 
     def parameters(self):
-        return {name: value for name, value in self.tensors.items() if "running" not in name}
+        is_given = lambda name: name.split(".")[-1] in self.HELD and name not in self.learned
+        return {name: value for name, value in self.tensors.items() if "running" not in name and not is_given(name)}
+
+    def hold(self):
+        """Holds learned constants to the values that they may have."""
+        for name in self.learned:
+            low, high = (1 / 1024, np.inf) if name.endswith(".threshold") else (0, 1)
+            self.tensors[name] = self.tensors[name].clamp(low, high)
 
     def current(self, layer, x):
         weight, bias = self.tensors[layer["name"] + ".weight"], self.tensors.get(layer["name"] + ".bias")
@@ -572,14 +630,16 @@ class Network:
             return values.mean(0)
         neuron = self.model.get("neuron", {}) | readout.get("neuron", {})
         if kind in ("last", "largest"):
-            f32 = lambda key, default: float(np.float32(neuron.get(key, default)))
+            own = {key: value[:, 0, 0] for key, value in self.own(self.layers[-1]["name"]).items()}
+            f32 = lambda key, default: own.get(key, float(np.float32(neuron.get(key, default))))
             leak, alpha, u, i, all = f32("leak", 0.95), f32("synaptic_leak", 0), 0, 0, []
             for x in values:
                 i = alpha * i + (x * (1 - leak) if neuron.get("scaled_input") else x)
                 u = leak * u + i
                 all.append(u)
             return u if kind == "last" else torch.stack(all).max(0).values
-        neurons = Neurons(neuron, values[0])
+        own = {key: value[:, 0, 0] for key, value in self.own(self.layers[-1]["name"]).items()}
+        neurons = Neurons(neuron, values[0], own)
         spikes = torch.stack([neurons.step(x) for x in values])
         if kind == "count":
             return spikes.sum(0)
@@ -612,7 +672,7 @@ class Network:
         current = current + sum(lent[other][t] for other in listed(item.get("add_current")) if other in inside)
         lent[name].append(current)
         neuron = self.model.get("neuron", {}) | item.get("neuron", {})
-        neurons.setdefault(name, Neurons(neuron, current))
+        neurons.setdefault(name, Neurons(neuron, current, self.own(name)))
         spike = neurons[name].step(current)
         spikes[name].append(int(spike.sum().item()))
         self.fired = self.fired + spike.sum()
@@ -663,8 +723,10 @@ def step(network, frames, labels, velocity):
     """One step of SGD in float64; gives the gradients."""
     gradients, statistics = gradients_of(network, frames, labels)
     for name, value in network.parameters().items():
-        velocity[name] = 0.9 * velocity.get(name, 0) + gradients[name] + 1e-4 * value
+        decay = 0 if name in network.learned else 1e-4
+        velocity[name] = 0.9 * velocity.get(name, 0) + gradients[name] + decay * value
         network.tensors[name] = value - 0.1 * velocity[name]
+    network.hold()
     track(network, statistics)
     return gradients
 
@@ -674,12 +736,16 @@ def step_adamw(network, frames, labels, optimiser, noise=0.0):
     gradients, statistics = gradients_of(network, frames, labels, smoothing=0.1)
     gradients = {name: value + noise * value.abs().max() * torch.randn_like(value) for name, value in gradients.items()}
     if optimiser is None:
-        optimiser = torch.optim.AdamW(list(network.parameters().values()), 0.01, (0.9, 0.99), weight_decay=0.01)
-    for value, gradient in zip(optimiser.param_groups[0]["params"], gradients.values()):
+        parameters = network.parameters().items()
+        groups = [{"params": [value], "weight_decay": 0 if name in network.learned else 0.01} for name, value in parameters]
+        optimiser = torch.optim.AdamW(groups, 0.01, (0.9, 0.99))
+    parameters = [group["params"][0] for group in optimiser.param_groups]
+    for value, gradient in zip(parameters, gradients.values()):
         value.grad = gradient
     optimiser.step()
-    for name, value in zip(gradients, optimiser.param_groups[0]["params"]):
+    for name, value in zip(gradients, parameters):
         network.tensors[name] = value.detach()
+    network.hold()
     track(network, statistics)
     return optimiser
 
