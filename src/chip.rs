@@ -192,6 +192,9 @@ impl<'a> Blueprint<'a> {
             ));
         }
         let plan = if network.is_hybrid() { hybrid(plan, network)? } else { plan };
+        let format = &plan.profile.neuron;
+        let constants = plan.layers.iter().zip(&network.layers);
+        constants.clone().try_for_each(|(layer, state)| layer.varied(&state.constants, format).map(|_| ()))?;
         let profile = &plan.profile;
         let sram = match &profile.sram.init {
             SramInit::Checkpoint(file) if profile.has_companions() && !network.is_hybrid() => {

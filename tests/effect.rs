@@ -100,6 +100,14 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("model.neuron.adaptation", ["0.0", "0.5"]),
     ("model.neuron.adaptation_leak", ["0.0", "0.9"]),
     ("model.neuron.refractory", ["0", "1"]),
+    ("model.neuron.given.leak", ["\"layer\"", "\"channel\""]),
+    ("model.neuron.given.threshold", ["\"layer\"", "\"neuron\""]),
+    ("model.neuron.given.synaptic_leak", ["\"channel\"", "\"neuron\""]),
+    ("model.neuron.given.adaptation", ["\"layer\"", "\"channel\""]),
+    ("model.neuron.given.adaptation_leak", ["\"layer\"", "\"channel\""]),
+    ("model.neuron.learned.leak", ["\"layer\"", "\"neuron\""]),
+    ("model.neuron.learned.threshold", ["\"layer\"", "\"channel\""]),
+    ("model.neuron.learned.synaptic_leak", ["\"layer\"", "\"channel\""]),
     ("model.layers", ["[{conv=4}, {pool=2}, {fc=8}]", "[{conv=4}, {fc=8}]"]),
     ("model.classes", ["5", "6"]),
     ("model.norm", ["bntt", "none"]),
@@ -237,6 +245,17 @@ const BASES: &[&[&str]] = &[
     ],
     &["model.steps=3", "model.readout.kind=last"],
     &["model.layers=[{conv=4, norm=\"batch\"}, {fc=8, norm=\"none\"}]"],
+    // Constants of which the model's values are none.
+    &["model.steps=4", "model.neuron.given.leak=channel", "model.neuron.learned.threshold=layer"],
+    &[
+        "model.layers=[{name=\"a\", conv=4}, {name=\"b\", conv=4, add=\"a\"}, {fc=8}]",
+        "rram.weight_bits=4",
+        "adc.bits=5",
+        "cost.adc_model=x",
+        "cost.adc_bits=5",
+        "cost.energy_pj.adc=2",
+        "cost.area_um2.adc=3",
+    ],
 ];
 const MODEL: &str = "name = \"m\"\nsteps = 2\nclasses = 5\ninput = { channels = 2, height = 12, width = 12 }\n\
                      layers = [{conv=4}, {pool=2}, {fc=8}]\n";
@@ -275,6 +294,11 @@ impl Trial<'_> {
         }
         for bias in network.layers.iter_mut().filter_map(|layer| layer.bias.as_mut()) {
             bias.iter_mut().enumerate().for_each(|(i, bias)| *bias = 0.3 - 0.2 * i as f32);
+        }
+        for (constant, values) in network.layers.iter_mut().flat_map(|layer| &mut layer.constants) {
+            assert!(constant.may_be(0.25));
+            let value = |i: usize| 0.25 + 0.06 * (i * 7 % 11) as f32;
+            values.iter_mut().enumerate().for_each(|(i, held)| *held = value(i));
         }
         if self.hybrid {
             let latent = |rram: &[f32]| rram.iter().rev().copied().collect();

@@ -233,7 +233,7 @@ fn tensors_of_one_value_are_as_the_model_itself() {
     let mut compared = 0;
     for case in cases().into_iter().filter(|case| !case.name.starts_with("learned")) {
         let (model, network) = with_tensors(&case);
-        assert!(network.layers.iter().any(|layer| layer.constants.len() == 5), "{}", case.name);
+        assert!(network.layers.iter().any(|layer| layer.constants.len() >= 2), "{}", case.name);
         for keys in [&[][..], &bits] {
             let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
             let profile = Profile::ideal(&keys).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::said::Said;
 use crate::config::Overrides;
@@ -49,14 +49,22 @@ pub fn run(args: &Args) -> Result<Said> {
     let origin = origin("map", json!({ "model": model, "profile": profile }));
     let units = json!({
         "layers.rows, columns, weights": "of the matrix",
+        "nodes.sends": "channels, rows and columns of the map",
         "layers.lines_per_column, unit_lines": "bit lines",
         "layers.utilisation": "share of the tiles' cells, from 0 to 1",
         "layers.worst_drop": "share of a word line's voltage, from 0 to 1",
         "layers.sram_bytes": "bytes",
         "area_um2": "square micrometres",
     });
+    let nodes: BTreeMap<&str, Value> = plan.graph.nodes[1..]
+        .iter()
+        .map(|node| {
+            let Shape { channels, height, width } = node.map;
+            (&*node.name, json!({ "sends": [channels, height, width], "takes": taken(&plan.graph, node) }))
+        })
+        .collect();
     let said = json!({
-        "layers": layers, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "units": units, "origin": origin,
+        "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "units": units, "origin": origin,
     });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
@@ -91,6 +99,12 @@ fn is_joined(node: &Node) -> bool {
 
 /// A line with the map that a node sends and all that it takes.
 fn takes(graph: &Graph, node: &Node) -> String {
+    let Shape { channels, height, width } = node.map;
+    format!("{:<10} {:<14} {}\n", node.name, format!("{channels}x{height}x{width}"), taken(graph, node).join(" + "))
+}
+
+/// All that a node takes.
+fn taken(graph: &Graph, node: &Node) -> Vec<String> {
     let name = |n: &usize| graph.nodes[*n].name.clone();
     let matrix = |l: &usize| {
         let Layer { name, from, delayed, .. } = &graph.layers[*l];
@@ -98,7 +112,7 @@ fn takes(graph: &Graph, node: &Node) -> String {
         let by = if *name == node.name { String::new() } else { format!(" by {name}") };
         format!("{}{by}{late}", graph.nodes[*from].name)
     };
-    let taken: Vec<String> = match &node.work {
+    match &node.work {
         Work::Input => vec![],
         Work::Pool { from, .. } => vec![name(from)],
         Work::Concat(nodes) => nodes.iter().map(name).collect(),
@@ -108,9 +122,7 @@ fn takes(graph: &Graph, node: &Node) -> String {
             let behind = behind.iter().map(|n| format!("to its own pulses, those of {}", name(n)));
             layers.iter().map(matrix).chain(pulses).chain(currents).chain(behind).collect()
         }
-    };
-    let Shape { channels, height, width } = node.map;
-    format!("{:<10} {:<14} {}\n", node.name, format!("{channels}x{height}x{width}"), taken.join(" + "))
+    }
 }
 
 fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {

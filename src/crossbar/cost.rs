@@ -158,7 +158,7 @@ impl Run<'_> {
             static_pj: totals[1],
             layers,
             latency_ns: self.latency_ns(),
-            left_out: left_out(profile, self.sites.iter().any(|site| site.joins > 0)),
+            left_out: left_out(profile, self.on_rram().any(|(_, site)| site.joins > 0)),
         })
     }
 

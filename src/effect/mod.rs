@@ -7,6 +7,8 @@
 
 mod rules;
 
+pub(crate) use rules::HELD_BY_CHECKPOINT;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};

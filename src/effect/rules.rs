@@ -55,15 +55,26 @@ fn untaken(section: &Section, key: &str) -> Option<Reason> {
     said(idle, "every layer of model.layers has its own")
 }
 
+/// The reason of a number of which every layer has tensors. A training from random weights begins with it.
+pub(crate) const HELD_BY_CHECKPOINT: &str = "a checkpoint holds it (neuron.given, neuron.learned)";
+
 /// The reason of a constant of neurons that every layer has of its own, or a checkpoint holds.
 fn constant(section: &Section, constant: Constant) -> Option<Reason> {
     let key = constant.name();
     let is_number = |neuron: &Neuron| !neuron.is_tensor(constant);
     let idle = section.model.is_some_and(|model| !model.takes_neuron(key, is_number));
-    untaken(section, key).or(said(
-        idle,
-        "a checkpoint holds it (neuron.given, neuron.learned); a training from random weights begins with it",
-    ))
+    untaken(section, key).or(said(idle, HELD_BY_CHECKPOINT))
+}
+
+/// The reason of a constant's being a tensor, where no layer takes the model's word for it, or nothing is kept from step to step.
+fn tensor(section: &Section, constant: Constant) -> Option<Reason> {
+    let scales = |neuron: &Neuron| neuron.scaled_input && constant == Constant::Leak;
+    let is_kept = constant == Constant::Threshold;
+    let one = one_step(section, |model| !is_kept && !model.takes_neuron(constant.name(), scales));
+    let adapts = |neuron: &Neuron| neuron.adaptation > 0.0 || neuron.is_tensor(Constant::Adaptation);
+    let still = section.model.is_some_and(|model| model.steps <= 2 || !model.takes_neuron(constant.name(), adapts));
+    let still = said(constant == Constant::AdaptationLeak && still, "the threshold does not adapt, or not for long");
+    one.or(still).or(untaken(section, constant.name()))
 }
 
 fn always(_: &Section) -> Option<Reason> {
@@ -306,7 +317,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.area_um2.tile_buffer", price),
     ("cost.area_um2.temporary_buffer", price),
     ("cost.area_um2.neuron", price),
-    ("cost.area_um2.join", price_of_joins),
+    ("cost.area_um2.join", |section| price_of_joins(section).or(price_of_converters(section))),
     ("cost.area_um2.sram_bit", price_of_companions),
     ("cost.time_ns.drive", price),
     ("cost.time_ns.conversion", price_of_converters),
@@ -345,14 +356,14 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         ))
     }),
     ("model.neuron.refractory", |section| one_step(section, |_| true).or(untaken(section, "refractory"))),
-    ("model.neuron.given.leak", always),
-    ("model.neuron.given.threshold", always),
-    ("model.neuron.given.synaptic_leak", always),
-    ("model.neuron.given.adaptation", always),
-    ("model.neuron.given.adaptation_leak", always),
-    ("model.neuron.learned.leak", always),
-    ("model.neuron.learned.threshold", always),
-    ("model.neuron.learned.synaptic_leak", always),
+    ("model.neuron.given.leak", |section| tensor(section, Constant::Leak)),
+    ("model.neuron.given.threshold", |section| tensor(section, Constant::Threshold)),
+    ("model.neuron.given.synaptic_leak", |section| tensor(section, Constant::SynapticLeak)),
+    ("model.neuron.given.adaptation", |section| tensor(section, Constant::Adaptation)),
+    ("model.neuron.given.adaptation_leak", |section| tensor(section, Constant::AdaptationLeak)),
+    ("model.neuron.learned.leak", |section| tensor(section, Constant::Leak)),
+    ("model.neuron.learned.threshold", |section| tensor(section, Constant::Threshold)),
+    ("model.neuron.learned.synaptic_leak", |section| tensor(section, Constant::SynapticLeak)),
     ("model.layers", always),
     ("model.norm", |section| {
         said(

@@ -78,6 +78,13 @@ impl Learned {
     }
 }
 
+impl From<Extents> for Learned {
+    /// Those that can be learned.
+    fn from(Extents { leak, threshold, synaptic_leak, .. }: Extents) -> Self {
+        Learned { leak, threshold, synaptic_leak }
+    }
+}
+
 impl From<Learned> for Extents {
     fn from(Learned { leak, threshold, synaptic_leak }: Learned) -> Self {
         Extents { leak, threshold, synaptic_leak, ..Extents::default() }
@@ -109,18 +116,18 @@ impl Constant {
     /// The values that it may have, in words.
     pub fn range(self) -> &'static str {
         match self {
-            Constant::Threshold => "a number from 1/1024 on",
+            Constant::Threshold => "a number above 0",
             Constant::Adaptation => "a number from 0 on",
             Constant::Leak | Constant::SynapticLeak | Constant::AdaptationLeak => "0 to 1",
         }
     }
 
-    /// The nearest value that the constant may have: leaks from 0 to 1, a threshold of at least 1/1024.
-    pub fn hold(self, value: f32) -> f32 {
+    /// Whether it may have a value.
+    pub fn may_be(self, value: f32) -> bool {
         match self {
-            Constant::Threshold => value.max(1.0 / 1024.0),
-            Constant::Adaptation => value.max(0.0),
-            Constant::Leak | Constant::SynapticLeak | Constant::AdaptationLeak => value.clamp(0.0, 1.0),
+            Constant::Threshold => value.is_finite() && value > 0.0,
+            Constant::Adaptation => value.is_finite() && value >= 0.0,
+            Constant::Leak | Constant::SynapticLeak | Constant::AdaptationLeak => (0.0..=1.0).contains(&value),
         }
     }
 }
@@ -165,6 +172,17 @@ impl Extents {
         }
     }
 
+    /// Sets the extent of a constant, or takes it away.
+    pub fn set(&mut self, constant: Constant, extent: Option<Extent>) {
+        *match constant {
+            Constant::Leak => &mut self.leak,
+            Constant::Threshold => &mut self.threshold,
+            Constant::SynapticLeak => &mut self.synaptic_leak,
+            Constant::Adaptation => &mut self.adaptation,
+            Constant::AdaptationLeak => &mut self.adaptation_leak,
+        } = extent;
+    }
+
     /// Those of neurons that do not fire, which have no threshold.
     pub fn silent(self) -> Self {
         Extents { threshold: None, adaptation: None, adaptation_leak: None, ..self }
@@ -175,8 +193,10 @@ impl Extents {
 mod tests {
     use std::path::Path;
 
+    use super::*;
     use crate::checkpoint::{Checkpoint, Tensor, Values};
     use crate::config::Document;
+    use crate::network::layer::Layer;
     use crate::network::{Model, Network};
 
     #[test]
@@ -206,7 +226,7 @@ mod tests {
             ("conv1.leak", None, "conv1.leak"),
             ("conv1.leak", tensor(&[5], 0.5), "[5, 4, 4]"),
             ("fc1.leak", tensor(&[4], 1.5), "`fc1.leak`[0] is 1.5, expected 0 to 1"),
-            ("conv1.threshold", tensor(&[5], 0.0), "`conv1.threshold`[0] is 0, expected a number from 1/1024 on"),
+            ("conv1.threshold", tensor(&[5], 0.0), "`conv1.threshold`[0] is 0, expected a number above 0"),
             ("fc2.leak", tensor(&[3], f32::NAN), "expected a finite number"),
             ("fc2.threshold", tensor(&[3], 0.7), "`fc2.threshold`"),
             ("conv1.adaptation", tensor(&[5], 1.0), "`conv1.adaptation`"),
@@ -214,5 +234,46 @@ mod tests {
             let error = with(name, other);
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    fn model(neuron: &str, readout: &str, layers: &str) -> Model {
+        let text = format!(
+            "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 2, height = 4, width = 4 }}\nneuron = {neuron}\nreadout = {readout}\n\
+             layers = {layers}"
+        );
+        Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_layers_own_words_stand_before_the_models() {
+        let model = model(
+            "{ given = { leak = \"neuron\" }, learned = { threshold = \"channel\" } }",
+            "{ kind = \"last\" }",
+            "[{ conv = 5 }, { fc = 4, neuron = { leak = 0.5 } }, { fc = 4, neuron = { given = { threshold = \"layer\" } } }, \
+             { fc = 4, neuron = { learned = { leak = \"layer\" }, threshold = 0.3 } }]",
+        );
+        let of = |layer: &Layer| layer.constants().map(|(c, extent, learned)| (c, extent, learned)).collect::<Vec<_>>();
+        let found: Vec<_> = model.layers().iter().map(of).collect();
+        let (leak, threshold) = (Constant::Leak, Constant::Threshold);
+        assert_eq!(found[0], [(leak, Extent::Neuron, false), (threshold, Extent::Channel, true)]);
+        assert_eq!(found[1], [(threshold, Extent::Channel, true)]);
+        assert_eq!(found[2], [(leak, Extent::Neuron, false), (threshold, Extent::Layer, false)]);
+        assert_eq!(found[3], [(leak, Extent::Layer, true)]);
+        assert_eq!(found[4], [(leak, Extent::Neuron, false)], "a readout that does not fire has no threshold");
+    }
+
+    #[test]
+    fn a_constant_of_a_layer_is_held_against_its_own_neuron() {
+        let with =
+            model("{ leak = 0.9 }", "{ kind = \"last\", neuron = { given = { leak = \"layer\" } } }", "[{ fc = 4 }]");
+        let checkpoint = Network::xavier(&with, 1).to_checkpoint(&with, serde_json::Value::Null);
+        let same = model("{ leak = 0.5 }", "{ kind = \"last\", neuron = { leak = 0.9 } }", "[{ fc = 4 }]");
+        assert!(Network::load(&same, &checkpoint).is_ok());
+        let other = model("{ leak = 0.9 }", "{ kind = \"last\", neuron = { leak = 0.5 } }", "[{ fc = 4 }]");
+        let error = Network::load(&other, &checkpoint).unwrap_err().to_string();
+        assert!(
+            error.contains("`fc2.leak` (0.9; the layer's neuron.leak is 0.5") && error.contains("given"),
+            "{error}"
+        );
     }
 }

@@ -12,6 +12,7 @@
 //! products is rounded to the unit, each sum held to the range; its leaks are multiples of 2^-leak_bits, β and the value of a reset of the
 //! unit.
 
+use super::constants::Constant;
 use super::dynamics::{Dynamics, State, Stepped};
 use super::neuron::Neuron;
 use crate::error::{Error, Result};
@@ -80,22 +81,30 @@ impl Lif {
         Lif { leak, threshold, fixed: Some(fixed), general: (!neuron.is_plain()).then_some(general) }
     }
 
-    /// An error where a membrane in fixed point cannot rise above the threshold, or be set to the value that a reset sets it to.
-    pub fn check(neuron: Neuron, format: &NeuronFormat) -> Result<()> {
-        let Lif { threshold, fixed, general, .. } = Lif::of(neuron, format);
-        match fixed {
-            Some(Fixed { lowest, highest, .. }) if general.is_some_and(|d| d.value < lowest || d.value > highest) => {
+    /// An error where a membrane in fixed point cannot be set to the value that a reset sets it to.
+    pub fn check_reset(neuron: Neuron, format: &NeuronFormat) -> Result<()> {
+        let Lif { fixed, general, .. } = Lif::of(neuron, format);
+        match (fixed, general) {
+            (Some(Fixed { lowest, highest, .. }), Some(Dynamics { value, .. }))
+                if value < lowest || value > highest =>
+            {
                 Err(Error::Mismatch(format!(
                     "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials from {lowest} to {highest}, and the model's \
-                     neurons are reset to {}; expected more bits, or fewer behind the point",
-                    format.membrane_bits,
-                    format.fraction_bits,
-                    general.map_or(0.0, |dynamics| dynamics.value)
+                     neurons are reset to {value}; expected more bits, or fewer behind the point",
+                    format.membrane_bits, format.fraction_bits
                 )))
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// An error where a membrane in fixed point cannot rise above a neuron's threshold.
+    pub fn check_threshold(neuron: Neuron, format: &NeuronFormat) -> Result<()> {
+        let Lif { threshold, fixed, .. } = Lif::of(neuron, format);
+        match fixed {
             Some(Fixed { highest, .. }) if !(threshold > 0.0 && threshold < highest) => Err(Error::Mismatch(format!(
-                "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and the model's \
-                 threshold of {} becomes {threshold}; expected a threshold above 0 that a potential can pass",
+                "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and a threshold of {} becomes \
+                 {threshold}; expected a threshold above 0 that a potential can pass",
                 format.membrane_bits, format.fraction_bits, neuron.threshold
             ))),
             _ => Ok(()),
@@ -109,6 +118,18 @@ impl Lif {
             None => state.step(constants, dynamics, current),
             Some(fixed) => fixed.step(state, constants, dynamics, current),
         }
+    }
+
+    /// The nearest value that a constant of neurons in this arithmetic may have: leaks from 0 to 1, a threshold of at least 1/1024, in fixed
+    /// point of a unit or more, and below what a potential can pass. What is no number stays so.
+    pub fn held(&self, constant: Constant, value: f32) -> f32 {
+        let (least, most) = match (constant, &self.fixed) {
+            (Constant::Threshold, None) => (1.0 / 1024.0, f32::INFINITY),
+            (Constant::Threshold, Some(fixed)) => (1.0 / fixed.scale, fixed.highest - 1.0 / fixed.scale),
+            (Constant::Adaptation, _) => (0.0, f32::INFINITY),
+            (Constant::Leak | Constant::SynapticLeak | Constant::AdaptationLeak, _) => (0.0, 1.0),
+        };
+        value.clamp(least, most.max(least))
     }
 
     /// The share that a layer's sum, behind its norm, has in a current that several make up: in fixed point a multiple of the membrane's
@@ -295,6 +316,22 @@ mod tests {
             }
         }
         assert!(fired > all / 20 && fired < all * 19 / 20, "{fired} of {all}");
+    }
+
+    #[test]
+    fn constants_are_held_to_what_the_arithmetic_has() {
+        let fixed = lif(format());
+        // Eight bits with five behind the point: units of 1/32, potentials to 127/32.
+        for (value, expected) in [(-1.0, 1.0 / 32.0), (0.7, 0.7), (9.0, 126.0 / 32.0)] {
+            let held = fixed.held(Constant::Threshold, value);
+            assert_eq!(held, expected);
+            let neuron = Neuron { threshold: held, ..Neuron::default() };
+            assert!(Lif::check_threshold(neuron, &format()).is_ok(), "{value}");
+        }
+        let floats = lif(NeuronFormat::default());
+        assert_eq!(floats.held(Constant::Threshold, 0.0), 1.0 / 1024.0);
+        assert_eq!([-0.1, 0.3, 1.1].map(|value| floats.held(Constant::Leak, value)), [0.0, 0.3, 1.0]);
+        assert!(floats.held(Constant::Threshold, f32::NAN).is_nan(), "a training that diverged says so");
     }
 
     #[test]

@@ -96,7 +96,9 @@ impl Model {
             item.has_neurons() && own.get(key).is_none()
         };
         let own = serde_json::to_value(self.readout).unwrap_or_default();
-        let read = self.readout.kind != ReadoutKind::Mean && own["neuron"].get(key).is_none();
+        let of_silent = ["leak", "synaptic_leak", "scaled_input"].contains(&key);
+        let has = self.readout.kind.fires() || self.readout.kind != ReadoutKind::Mean && of_silent;
+        let read = has && own["neuron"].get(key).is_none();
         read && is(&self.readout.neuron_in(self.neuron))
             || self.layers.iter().filter(takes).any(|item| is(&item.neuron_in(self.neuron)))
     }

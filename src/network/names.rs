@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 
-use super::layer::{Layer, NormKind, is_number, norm_of};
+use super::layer::{Layer, LayerKind, NormKind, is_number, norm_of};
 use super::model::Model;
 use super::neuron::{Neuron, Reset, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
@@ -232,11 +232,23 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
     let last = name.rsplit('.').next().unwrap_or(name);
     let of = |words: &[&str]| words.iter().any(|word| last.eq_ignore_ascii_case(word));
     let layers = model.layers();
-    let neurons = || layers.iter().filter(|layer| layer.leads).map(|layer| layer.neuron);
+    // A name that begins with a layer's is of its neurons alone.
+    let is_of = |layer: &Layer| name.strip_suffix(last) == Some(&format!("{}.", layer.name));
+    let own = layers.iter().find(|layer| is_of(layer) && (layer.leads || layer.kind == LayerKind::Readout));
+    let neurons =
+        || layers.iter().filter(|layer| own.map_or(layer.leads, |own| own.name == layer.name)).map(|l| l.neuron);
     // The value that all layers have; where they differ, a name does not say which is meant.
     let common = |key: &str, of: &dyn Fn(&Neuron) -> f64| {
         let first = neurons().next().as_ref().map_or(0.0, of);
         match neurons().all(|neuron| of(&neuron) == first) {
+            true if own.is_some() => (
+                first,
+                format!(
+                    "the layer's neuron.{key} is {}; a model takes the tensor with neuron = {{ given = {{ {key} = \"layer\", \"channel\" or \
+                     \"neuron\" }} }}",
+                    first as f32
+                ),
+            ),
             true => (first, format!("the model's neuron.{key} is {}, for every layer", first as f32)),
             false => (f64::NAN, format!("the model's layers differ in neuron.{key}")),
         }

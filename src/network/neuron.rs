@@ -267,17 +267,19 @@ pub struct OwnNeuron {
     /// As in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refractory: Option<u32>,
-    /// As in `[neuron]`.
+    /// As in `[neuron]`, constant by constant; a constant that is a number here is none of the model's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given: Option<Extents>,
-    /// As in `[neuron]`.
+    /// As in `[neuron]`, constant by constant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned: Option<Learned>,
 }
 
 impl OwnNeuron {
-    /// The layer's neuron, in a model with this one.
+    /// The layer's neuron, in a model with this one. Its own tables of tensors, and its own numbers, stand before the model's tables, constant
+    /// by constant.
     pub fn in_model(&self, model: Neuron) -> Neuron {
+        let (given, learned) = self.tensors(model);
         Neuron {
             leak: self.leak.unwrap_or(model.leak),
             threshold: self.threshold.unwrap_or(model.threshold),
@@ -289,8 +291,22 @@ impl OwnNeuron {
             adaptation: self.adaptation.unwrap_or(model.adaptation),
             adaptation_leak: self.adaptation_leak.unwrap_or(model.adaptation_leak),
             refractory: self.refractory.unwrap_or(model.refractory),
-            given: self.given.unwrap_or(model.given),
-            learned: self.learned.unwrap_or(model.learned),
+            given,
+            learned,
         }
+    }
+
+    fn tensors(&self, model: Neuron) -> (Extents, Learned) {
+        let (own, own_learned) = (self.given.unwrap_or_default(), Extents::from(self.learned.unwrap_or_default()));
+        let (mut given, mut learned) = (model.given, Extents::from(model.learned));
+        let numbers = [self.leak, self.threshold, self.synaptic_leak, self.adaptation, self.adaptation_leak];
+        for (constant, number) in Constant::ALL.into_iter().zip(numbers) {
+            let tensors = [own.of(constant), own_learned.of(constant)];
+            if number.is_some() || tensors != [None, None] {
+                given.set(constant, tensors[0]);
+                learned.set(constant, tensors[1]);
+            }
+        }
+        (given, Learned::from(learned))
     }
 }

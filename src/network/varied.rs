@@ -4,7 +4,7 @@ use super::constants::{Constant, Constants, Extent};
 use super::dynamics::Dynamics;
 use super::lif::Lif;
 use super::neuron::Neuron;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::digits::LANES;
 use crate::numeric::Shape;
 use crate::profile::NeuronFormat;
@@ -39,6 +39,8 @@ pub struct Varied {
     pub common: Dynamics,
     /// Whether the current is multiplied by 1 − λ.
     pub scales_input: bool,
+    /// Whether training moves any of them.
+    pub learns: bool,
 }
 
 impl LaneConstants {
@@ -72,8 +74,14 @@ impl Varied {
     /// The constants of neurons on a map, with a checkpoint's values, in an arithmetic; none where no constant is a tensor.
     ///
     /// # Errors
-    /// Where the arithmetic does not hold a neuron.
-    pub fn of(neuron: Neuron, map: Shape, values: &Constants, format: &NeuronFormat) -> Result<Option<Self>> {
+    /// Where the arithmetic does not hold the threshold of a neuron that fires.
+    pub fn of(
+        neuron: Neuron,
+        map: Shape,
+        values: &Constants,
+        (format, fires): (&NeuronFormat, bool),
+    ) -> Result<Option<Self>> {
+        let learns = neuron.constants().any(|(.., is_learned)| is_learned);
         let extents: Vec<(Constant, Extent)> = neuron.constants().map(|(c, extent, _)| (c, extent)).collect();
         if extents.is_empty() {
             return Ok(None);
@@ -87,7 +95,10 @@ impl Varied {
             for (constant, extent) in &extents {
                 one.set(*constant, values[constant][extent.at(map, channel, place)]);
             }
-            Lif::check(one, format)?;
+            if fires {
+                let within = |error| Error::Mismatch(format!("neuron {place} of channel {channel}: {error}"));
+                Lif::check_threshold(one, format).map_err(within)?;
+            }
             let Lif { leak, threshold, general, .. } = Lif::of(one, format);
             let Some(dynamics) = general else { continue };
             let (to, o) = (&mut lanes[channel / LANES * places + place], channel % LANES);
@@ -100,7 +111,7 @@ impl Varied {
             to.taken[o] = dynamics.taken;
             common = dynamics;
         }
-        Ok(Some(Varied { places, lanes, common, scales_input: neuron.scaled_input }))
+        Ok(Some(Varied { places, lanes, common, scales_input: neuron.scaled_input, learns }))
     }
 
     /// Sums of values of each neuron, `[blocks, places]`, over those that share a constant.

@@ -374,7 +374,7 @@ fn read_constants(checkpoint: &Checkpoint, layer: &Layer) -> Result<Constants> {
     let read = |(constant, extent, _): (Constant, Extent, bool)| {
         let name = format!("{}.{}", layer.name, constant.name());
         let values = finite(checkpoint, &name, &extent.shape(layer.map()))?;
-        match values.iter().position(|value| constant.hold(*value) != *value) {
+        match values.iter().position(|value| !constant.may_be(*value)) {
             Some(at) => {
                 Err(Error::Mismatch(format!("`{name}`[{at}] is {}, expected {}", values[at], constant.range())))
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::crossbar::mapping::{LayerMap, map};
 use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
-use crate::network::constants::Constants;
+use crate::network::constants::{Constant, Constants};
 use crate::network::graph::Population;
 use crate::network::varied::Varied;
 use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
@@ -42,6 +42,8 @@ pub struct LayerPlan {
     pub source: Input,
     /// The value of one integer of the input.
     pub input_unit: f32,
+    /// Whether it leads neurons that fire, or is a readout whose neurons do.
+    pub fires: bool,
 }
 
 impl Deref for LayerPlan {
@@ -71,9 +73,16 @@ pub fn place(profile: &Profile, layer: &Layer) -> Place {
 
 /// An error that names the layer whose neurons a profile's arithmetic does not hold.
 pub fn check_neurons(profile: &Profile, graph: &Graph) -> Result<()> {
-    let check = |layer: &Layer| Lif::check(layer.neuron, &profile.neuron).map_err(|error| of_layer(error, layer));
     let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
-    graph.layers.iter().filter(fires).try_for_each(check)
+    // A threshold that a checkpoint holds is checked with it.
+    let check = |layer: &Layer| match layer.neuron.is_tensor(Constant::Threshold) {
+        true => Ok(()),
+        false => Lif::check_threshold(layer.neuron, &profile.neuron),
+    };
+    graph.layers.iter().filter(fires).try_for_each(|layer| {
+        let checked = check(layer).and_then(|()| Lif::check_reset(layer.neuron, &profile.neuron));
+        checked.map_err(|error| of_layer(error, layer))
+    })
 }
 
 /// An error where a profile does to a network's layers what is not modelled.
@@ -120,6 +129,7 @@ impl ChipPlan {
         let plan = |(index, layer): (usize, &Layer)| {
             let mut plan = LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code));
             let population = graph.target(index).and_then(|node| graph.nodes[node].population());
+            plan.fires = layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
             plan.site.joins = population.filter(|_| layer.leads).map_or(0, Population::additions);
             Arc::new(plan)
         };
@@ -181,6 +191,7 @@ impl LayerPlan {
         let input_unit = code.map_or(layer.input_unit(), |code| code.unit);
         LayerPlan {
             lif: Lif::of(layer.neuron, &profile.neuron),
+            fires: layer.leads,
             source: if code.is_some() { Input::Encoded } else { Input::Pulses },
             input_unit,
             site,
@@ -194,7 +205,7 @@ impl LayerPlan {
     /// Where the arithmetic does not hold one of the neurons.
     pub fn varied(&self, values: &Constants, format: &NeuronFormat) -> Result<Option<Arc<Varied>>> {
         let has_neurons = self.leads || self.kind == LayerKind::Readout;
-        let varied = has_neurons.then(|| Varied::of(self.neuron, self.map(), values, format)).transpose();
+        let varied = has_neurons.then(|| Varied::of(self.neuron, self.map(), values, (format, self.fires))).transpose();
         Ok(varied.map_err(|error| of_layer(error, self))?.flatten().map(Arc::new))
     }
 }

@@ -112,6 +112,10 @@ impl Job {
         let (train, model) = (&self.file.train, &self.model);
         let beside = Beside { model: Some(model), inputs: Some(self.inputs), hybrid: self.start.is_hybrid() };
         let mut idle = effect::idle(&self.profile, beside);
+        // Numbers that a checkpoint's tensors stand for are what these begin with.
+        if self.file.init.is_none() {
+            idle.retain(|_, why| *why != effect::HELD_BY_CHECKPOINT);
+        }
         idle.extend(self.file.idle());
         let mut notices: Vec<String> = effect::sentences(&idle);
         if self.profile.varies() && !train.variation && train.chip.is_none() {

@@ -53,7 +53,8 @@ impl Optimiser {
         Optimiser { velocity, square, steps: 0 }
     }
 
-    /// Moves every parameter and every running statistic one step, as a pass over a batch says.
+    /// Moves every parameter and every running statistic one step, as a pass over a batch says; neurons keep constants that their
+    /// arithmetic holds.
     pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, recipe: &Recipe, rate: f32) {
         for (layer, statistics) in network.layers.iter_mut().zip(&pass.statistics) {
             if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
@@ -82,7 +83,7 @@ impl Optimiser {
                 let first = first.constants.entry(*constant).or_insert_with(at_rest);
                 let second = second.constants.entry(*constant).or_insert_with(at_rest);
                 update.without_decay().apply(values, first, second, gradient);
-                values.iter_mut().for_each(|value| *value = constant.hold(*value));
+                values.iter_mut().for_each(|value| *value = pass.neurons[l].held(*constant, *value));
             }
         }
     }

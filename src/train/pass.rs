@@ -30,9 +30,10 @@ use crate::forward::walk::{Signal, Signals, walk};
 use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::constants::{Constant, Constants, Extent};
+use crate::network::graph::Node;
 use crate::network::varied::Varied;
 use crate::network::weights::LayerWeights;
-use crate::network::{Graph, Inputs, Layer, LayerKind, Model, Network, NormKind};
+use crate::network::{Graph, Inputs, Layer, LayerKind, Lif, Model, Network, NormKind};
 use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::Scheme;
@@ -62,6 +63,8 @@ pub struct PassOutcome {
     pub gradients: Vec<ParameterGradient>,
     /// The batch's statistics, one entry a spiking layer; none of those without norms.
     pub statistics: Vec<Option<BatchStatistics>>,
+    /// The arithmetic of each layer's neurons.
+    pub neurons: Vec<Lif>,
 }
 
 /// What does not change from pass to pass.
@@ -104,14 +107,28 @@ pub fn bytes(model: &Model, images: usize) -> u64 {
     let values = |layer: &Layer| (blocked(layer.input) + blocked(layer.output)) as u64;
     let (layers, graph) = (model.layers(), model.graph());
     let held = graph.holding().map(|(_, population)| 2 * blocked(layers[population.leader()].map()) as u64);
-    let kept: u64 = layers.iter().map(values).chain(held).sum();
+    // Neurons that step by step keep of each step what the way back needs: in floats a lane.
+    let stepping = graph.cycles.iter().flat_map(|nodes| &graph.nodes[nodes.clone()]).filter_map(Node::population);
+    let stepping = stepping.map(|population| {
+        let leader = &layers[population.leader()];
+        let floats = match (leader.constants().next(), leader.neuron.is_plain()) {
+            (Some(_), _) => 11,
+            (None, false) => 4,
+            (None, true) => 1,
+        };
+        floats * blocked(leader.map()) as u64
+    });
+    let kept: u64 = layers.iter().map(values).chain(held).chain(stepping).sum();
     let largest = layers.iter().map(values).max().unwrap_or(0);
     // A convolution's sums: of each group of images 64 bits a weight, and of those under way the digits' 32.
     let convolutions = layers.iter().filter(|layer| layer.kind == LayerKind::Conv);
     let weights = convolutions.map(|layer| (layer.unrolling().rows() * layer.columns()) as u64).max().unwrap_or(0);
     let threads = rayon::current_num_threads() as u64;
     let groups = (2 * threads).min(images as u64);
-    4 * (kept + 2 * largest) * images as u64 * model.steps as u64 + weights * (8 * groups + 12 * threads)
+    // Gradients of neurons' own constants, of every image of a population at a time.
+    let learns = layers.iter().filter(|layer| layer.constants().any(|(.., is_learned)| is_learned));
+    let moved = learns.map(|layer| 3 * 8 * blocked(layer.map()) as u64).max().unwrap_or(0) * images as u64;
+    4 * (kept + 2 * largest) * images as u64 * model.steps as u64 + weights * (8 * groups + 12 * threads) + moved
 }
 
 /// Runs a batch forward and backward with batch statistics; `draw` programs with variation.
@@ -180,12 +197,13 @@ pub fn pass(
         gradients[*l].constants = learned(&layers[*l], varied[*l].as_deref(), moved);
     }
     let statistics = statistics.into_iter().take(last).collect();
-    Ok(PassOutcome { loss: readout.loss + penalty.loss, logits: readout.logits, gradients, statistics })
+    let neurons = layers.iter().map(|layer| layer.lif).collect();
+    Ok(PassOutcome { loss: readout.loss + penalty.loss, logits: readout.logits, gradients, statistics, neurons })
 }
 
 /// The gradients of a layer's learned constants from those of its neurons.
 fn learned(plan: &LayerPlan, varied: Option<&Varied>, moved: &Moved) -> Constants {
-    let Some(varied) = varied else { return Constants::new() };
+    let Some(varied) = varied.filter(|varied| varied.learns) else { return Constants::new() };
     let learned = plan.constants().filter(|(.., is_learned)| *is_learned);
     let gradient = |(constant, extent, _): (Constant, Extent, bool)| {
         let place = Constant::LEARNED.iter().position(|learned| *learned == constant)?;

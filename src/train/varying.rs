@@ -104,11 +104,12 @@ impl<S: Fn(f32, f32) -> f32> Steps for Varying<'_, S> {
     }
 
     fn constants(&self) -> usize {
-        self.varied.lanes.len()
+        if self.varied.learns { self.varied.lanes.len() } else { 0 }
     }
 
     fn add_moved(&self, with: &WithConstants, moved: &mut Moved) {
-        for (sums, values) in moved[with.index].iter_mut().zip(with.constants) {
+        let sums = moved.get_mut(with.index).into_iter().flatten();
+        for (sums, values) in sums.zip(with.constants) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(value));
         }
     }

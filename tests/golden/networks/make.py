@@ -396,6 +396,13 @@ class Neurons:
         return spike
 
 
+def in_model(model, own):
+    """An entry's neuron: its own numbers and tables stand before the model's tables, constant by constant."""
+    own_tables = {key: table for table in ("given", "learned") for key in own.get(table, {})}
+    kept = lambda table: {key: extent for key, extent in model.get(table, {}).items() if key not in own and key not in own_tables}
+    return model | own | {table: kept(table) | own.get(table, {}) for table in ("given", "learned")}
+
+
 def pair(value):
     return tuple(value) if isinstance(value, list) else (value, value)
 
@@ -443,7 +450,7 @@ class Network:
             else:
                 shape = self.layer(item, shape, generator, along)
                 if "joins" not in item:
-                    self.constants(name, model.get("neuron", {}) | item.get("neuron", {}), shape, generator)
+                    self.constants(name, in_model(model.get("neuron", {}), item.get("neuron", {})), shape, generator)
             if "joins" not in item:
                 shapes[name], last = shape, name
             convolved[name] = "conv1d" in item
@@ -451,7 +458,7 @@ class Network:
                    "bias": model.get("readout", {}).get("bias", False), "width": model["classes"]}
         self.add(readout, (model["classes"], int(np.prod(shapes[last]))), generator)
         if model.get("readout", {}).get("kind", "mean") != "mean":
-            neuron = model.get("neuron", {}) | model["readout"].get("neuron", {})
+            neuron = in_model(model.get("neuron", {}), model["readout"].get("neuron", {}))
             held = ("leak", "synaptic_leak") if model["readout"]["kind"] in ("last", "largest") else self.HELD
             self.constants(readout["name"], neuron, (model["classes"], 1, 1), generator, held)
 
