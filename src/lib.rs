@@ -23,7 +23,7 @@
 //! | forward | [`forward`]: the CPU's execution, operands, products, converters, neurons: one walk for inference, calibration and training |
 //! | chip | [`plan`]: profile and model resolved, layer by layer · [`chip`]: programs a plan · [`effect`]: which keys change anything |
 //! | crossbar | [`crossbar`]: tiles, lines, converters, companion SRAM, what it costs: hardware and nothing else |
-//! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`network`]: a graph of matrices, neurons, pools and joins; norms, encoders · [`checkpoint`]: weights in and out · [`data`]: data sets |
+//! | parts | [`device`]: one cell's physics · [`profile`]: the hardware's TOML · [`network`]: a graph of matrices, neurons, pools and joins; norms, encoders · [`nir`]: networks of other simulators · [`checkpoint`]: weights in and out · [`data`]: data sets |
 //! | ground | [`kernels`]: products by instruction set · [`rng`] · [`numeric`] · [`config`] · [`output`] · [`monitor`] · [`memory`] · [`lock`] · [`error`] |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file.
@@ -43,8 +43,8 @@
 //! Quantised RRAM weights with statistical programming variation, or cells with conductances, their faults and what time does to
 //! them ([`device::cell`]); tile partition, lines with resistance ([`crossbar::wires`]), converters at every tile's bit lines with
 //! full or calibrated ranges ([`crossbar::adc`]), the companion SRAM array with shift and combination, in integers behind
-//! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, graphs of spiking neurons with skips and recurrence ([`network::graph`]), in floats or, where
-//! they are plain, fixed point ([`network::lif`]), norms
+//! converters ([`crossbar::converted`]), its training beside frozen RRAM and its pruning, graphs of spiking neurons with skips and recurrence ([`network::graph`]), in floats or
+//! fixed point ([`network::lif`]), norms
 //! adapted to a chip ([`train::adapt`]), early exit ([`engine::exit`]), adversarial images ([`attack`]).
 //! Not modelled: see `docs/hardware.md`, effect by effect.
 
@@ -67,6 +67,7 @@ pub mod lock;
 pub mod memory;
 pub mod monitor;
 pub mod network;
+pub mod nir;
 pub mod numeric;
 pub mod output;
 pub mod plan;

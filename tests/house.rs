@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 9] = [
         "output",
         "config",
     ],
-    &["device", "profile", "checkpoint", "data", "network"],
+    &["device", "profile", "checkpoint", "data", "network", "nir"],
     &["crossbar"],
     &["plan", "effect", "chip"],
     &["forward"],

@@ -10,22 +10,29 @@ use crate::announced;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::network::looks::{beside_layers, looks};
+use crate::nir::file;
 use crate::target;
 
-/// Convert a PyTorch checkpoint to safetensors; nothing in it is executed.
+/// Convert a PyTorch checkpoint to safetensors, or a NIR file to a model and its checkpoint; nothing in a file is executed.
 #[derive(clap::Args)]
 #[command(after_help = "\
+A NIR file (HDF5) becomes a folder with model.toml and checkpoint.safetensors. It is in continuous time: --dt says how long a step is, 1 for
+networks whose neurons count in steps (IF of sinabs). Where the file does not say how neurons are reset, NIR's own way holds, to v_reset or
+0, at the spike; --reset, --reset-at and --fires say otherwise, as the tool that wrote the file does. Every node is used, or named in an
+error. --verify runs the network on recorded inputs and compares spikes and logits.
+
 A PyTorch file may have its weights under a key (state_dict, model_state_dict, model, net, or one that --key names), and names
 with what a wrapper puts before them (module., _orig_mod., net.), which is taken off. Objects beside the weights, whatever their
 class, are passed over. Networks that no model can run are refused; a tensor that is of no layer is said, and written all the same.
 
 Examples:
   crosspike import trained.pth.tar trained.safetensors
+  crosspike import net.nir net --dt 1e-4 --reset zero --reset-at next --verify recorded.npz
   crosspike import run.pt trained.safetensors --key ema.state_dict --ignore lif1.beta")]
 pub struct Args {
-    /// The checkpoint: .pth, .pt, .pth.tar or .safetensors.
+    /// The checkpoint: .pth, .pt, .pth.tar or .safetensors; or a NIR file.
     input: PathBuf,
-    /// The safetensors file to write.
+    /// The safetensors file to write; of a NIR file the folder.
     output: PathBuf,
     /// The weights of a PyTorch checkpoint that has several: the dotted key of their dictionary.
     #[arg(long)]
@@ -36,10 +43,20 @@ pub struct Args {
     /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    nir: super::import_nir::Args,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
+    std::fs::metadata(&args.input).map_err(Error::io(&args.input))?;
+    if file::is_hdf5(&args.input) {
+        if args.key.is_some() || !args.ignore.is_empty() {
+            return Err(Error::Usage("--key and --ignore are of checkpoints, and this is a NIR file".into()));
+        }
+        return args.nir.run(&args.input, &args.output, args.force);
+    }
+    args.nir.refuse()?;
     if target::is_file(&args.output) && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }

@@ -8,6 +8,7 @@ mod export;
 mod generate;
 mod gpus;
 mod import;
+mod import_nir;
 mod infer;
 mod keys;
 mod map;

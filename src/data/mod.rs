@@ -11,6 +11,7 @@ mod idx;
 mod npy;
 mod npz;
 mod order;
+mod recorded;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 pub use augment::Augmentation;
 pub(crate) use order::permutation;
 pub use order::{epoch_order, validation_split};
+pub use recorded::Recorded;
 use source::Contents;
 
 use crate::error::{Error, Result};

@@ -107,6 +107,14 @@ impl<'a> Archive<'a> {
         self.zip.index_for_name(&format!("{name}.npy")).is_some()
     }
 
+    /// The arrays' names, in the order of the alphabet.
+    pub fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let mut names: Vec<String> =
+            self.zip.file_names().filter_map(|name| Some(name.strip_suffix(".npy")?.into())).collect();
+        names.sort();
+        names.into_iter()
+    }
+
     /// An array of `N` dimensions; their extents too.
     pub fn array<T: Copy, const N: usize>(
         &mut self,

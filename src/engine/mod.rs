@@ -8,6 +8,7 @@ pub mod fallback;
 pub mod gpu;
 pub(crate) mod needs;
 pub mod price;
+pub mod sameness;
 
 use ndarray::{Array2, Array3, Axis};
 

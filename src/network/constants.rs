@@ -252,7 +252,7 @@ mod tests {
             "[{ conv = 5 }, { fc = 4, neuron = { leak = 0.5 } }, { fc = 4, neuron = { given = { threshold = \"layer\" } } }, \
              { fc = 4, neuron = { learned = { leak = \"layer\" }, threshold = 0.3 } }]",
         );
-        let of = |layer: &Layer| layer.constants().map(|(c, extent, learned)| (c, extent, learned)).collect::<Vec<_>>();
+        let of = |layer: &Layer| layer.constants().collect::<Vec<_>>();
         let found: Vec<_> = model.layers().iter().map(of).collect();
         let (leak, threshold) = (Constant::Leak, Constant::Threshold);
         assert_eq!(found[0], [(leak, Extent::Neuron, false), (threshold, Extent::Channel, true)]);

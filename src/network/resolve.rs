@@ -9,6 +9,7 @@ use super::item::{Frame, Item, Names, Operator};
 use super::layer::{Layer, NormKind};
 use super::matrix::{self, Fault, Kind, LARGEST_LAYER, Of, fault};
 use super::pool::Pooling;
+use super::readout::ReadoutKind;
 use crate::numeric::Shape;
 
 /// More entries than this are taken for a mistake in the model file.
@@ -50,7 +51,8 @@ struct Resolving<'a> {
 
 impl<'a> Resolving<'a> {
     fn new(model: &'a Frame, items: &'a [Item]) -> Result<Self, Fault> {
-        if items.is_empty() {
+        // A readout whose neurons integrate is a network by itself.
+        if items.is_empty() && model.readout.kind == ReadoutKind::Mean {
             return Err(("layers".into(), "is empty; expected at least one `conv` or `fc` layer".into()));
         }
         if items.len() > MOST_ITEMS {
@@ -446,7 +448,7 @@ impl<'a> Resolving<'a> {
     /// The whole graph, with the readout behind the last node.
     fn close(self) -> Result<Graph, Fault> {
         let node = &self.nodes[self.last];
-        if self.last == 0 || self.layer_count() == 0 {
+        if !self.items.is_empty() && (self.last == 0 || self.layer_count() == 0) {
             return Err(("layers".into(), "has no neurons; expected at least one `conv` or `fc` layer".into()));
         }
         let fcs = self.items.iter().filter(|item| item.fc.is_some()).count();

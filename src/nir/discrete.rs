@@ -1,0 +1,114 @@
+//! Neurons of continuous time as neurons that step.
+//!
+//! | | forward Euler | exact |
+//! |---|---|---|
+//! | leak λ | 1 − dt/τ | exp(−dt/τ) |
+//! | factor of the current | R·dt/τ | R·(1 − λ) |
+//! | leak α of the synaptic current | 1 − dt/τ_syn | exp(−dt/τ_syn) |
+//! | its factor | w_in·dt/τ_syn | w_in·(1 − α) |
+//! | `I`, `IF` | λ = 1, factor R·dt | the same |
+//! | `Threshold` | λ = 0, factor 1, no reset | the same |
+//!
+//! A step's synaptic current reaches the membrane in the same step. Potentials are counted from `v_leak`, where membranes begin: thresholds
+//! and resets are less by it.
+
+use super::node::{Kind, Neurons, Numbers};
+
+/// The way from time to steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Forward Euler, as the simulators step.
+    Euler,
+    /// The exact solution between steps.
+    Exact,
+}
+
+/// Neurons that step: a value for all, or one each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// Leak λ.
+    pub leak: Numbers,
+    /// Leak α of the synaptic current; none of neurons without.
+    pub synaptic_leak: Option<Numbers>,
+    /// Factor of the current.
+    pub gain: Numbers,
+    /// Threshold, from `v_leak` on.
+    pub threshold: Numbers,
+    /// The potential of a reset, from `v_leak` on.
+    pub reset: Numbers,
+}
+
+/// The most that two factors differ by which only roundings set apart.
+pub const NEAR: f64 = 1e-6;
+
+impl Stepped {
+    /// Neurons with steps of `dt` seconds. Errors begin behind the node's name.
+    pub fn of(neurons: &Neurons, dt: f64, method: Method) -> Result<Self, String> {
+        let Neurons { kind, tau, synapse, resistance, v_leak, threshold, v_reset } = neurons;
+        let share = |tau: &Numbers| {
+            let part = |tau: f64| match method {
+                Method::Euler => dt / tau,
+                Method::Exact => -(-dt / tau).exp_m1(),
+            };
+            let parts = tau.map(part);
+            match parts.values.iter().find(|part| **part > 1.0) {
+                Some(_) => {
+                    Err(format!(" has a time constant below the step of {dt} s; expected a shorter step (--dt)"))
+                }
+                None => Ok(parts),
+            }
+        };
+        let kept = |share: &Numbers| share.map(|share| 1.0 - share);
+        let (leak, mut gain) = match (kind, tau) {
+            (Kind::Threshold, _) => (Numbers::one(0.0), Numbers::one(1.0)),
+            (_, None) => (Numbers::one(1.0), resistance.map(|r| r * dt)),
+            (_, Some(tau)) => {
+                let share = share(tau)?;
+                (kept(&share), resistance.times(&share)?)
+            }
+        };
+        let mut synaptic_leak = None;
+        if let Some((tau, weight)) = synapse {
+            let share = share(tau)?;
+            synaptic_leak = Some(kept(&share));
+            gain = gain.times(&share.times(weight)?)?;
+        }
+        let from_leak = |potential: &Numbers| potential.less(v_leak);
+        let reset = v_reset.clone().unwrap_or(Numbers::one(0.0));
+        Ok(Stepped { leak, synaptic_leak, gain, threshold: from_leak(threshold)?, reset: from_leak(&reset)? })
+    }
+}
+
+impl Numbers {
+    /// A value for all.
+    pub fn one(value: f64) -> Self {
+        Numbers { shape: vec![], values: vec![value] }
+    }
+
+    /// Each value put through a function.
+    pub fn map(&self, of: impl Fn(f64) -> f64) -> Self {
+        Numbers { shape: self.shape.clone(), values: self.values.iter().map(|value| of(*value)).collect() }
+    }
+
+    /// Products, value by value; a single one stands for all.
+    pub fn times(&self, other: &Self) -> Result<Self, String> {
+        self.with(other, |a, b| a * b)
+    }
+
+    fn less(&self, other: &Self) -> Result<Self, String> {
+        self.with(other, |a, b| a - b)
+    }
+
+    /// Values put through a function pair by pair; a single one stands for all.
+    pub fn with(&self, other: &Self, of: impl Fn(f64, f64) -> f64) -> Result<Self, String> {
+        match (&self.values[..], &other.values[..]) {
+            (_, [one]) => Ok(self.map(|value| of(value, *one))),
+            ([one], _) => Ok(other.map(|value| of(*one, value))),
+            (all, others) if all.len() == others.len() => {
+                let values = all.iter().zip(others).map(|(a, b)| of(*a, *b)).collect();
+                Ok(Numbers { shape: self.shape.clone(), values })
+            }
+            (all, others) => Err(format!(" has parameters of {} and of {} neurons", all.len(), others.len())),
+        }
+    }
+}

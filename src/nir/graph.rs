@@ -1,0 +1,350 @@
+//! A NIR graph as matrices, neurons and pools that lead to one another: what changes nothing is passed over, and what runs round in a
+//! circle gets its delay of a step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::file::RawGraph;
+use super::node::{Kind, Matrix, Neurons, Node, Numbers, Pool};
+
+/// The longest way through nodes that change nothing.
+const LONGEST: usize = 10_000;
+
+/// A node that sends pulses: the input, neurons or a pool of pulses.
+pub type Sender = String;
+
+/// A matrix between a sender and neurons.
+#[derive(Clone, Debug)]
+pub struct Synapse {
+    /// Its node's name.
+    pub name: String,
+    /// The matrix.
+    pub matrix: Matrix,
+    /// What it reads.
+    pub from: Sender,
+    /// Factors of what it reads.
+    pub before: Vec<Numbers>,
+    /// Factors of its sums, one behind the other.
+    pub scales: Vec<Numbers>,
+    /// The pool behind it.
+    pub pool: Option<Pool>,
+    /// Whether it reads the step before.
+    pub delayed: bool,
+}
+
+/// Neurons and all that leads to them.
+#[derive(Clone, Debug)]
+pub struct Population {
+    /// The neurons.
+    pub neurons: Neurons,
+    /// The matrices that lead to them.
+    pub synapses: Vec<Synapse>,
+    /// Senders whose pulses join their current as they are.
+    pub skips: Vec<Sender>,
+}
+
+/// A part of a network, in an order in which all that a part reads stands before it.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Neurons.
+    Population(String, Box<Population>),
+    /// A pool of what a sender sends.
+    Pool(String, Pool, Sender),
+}
+
+/// A network of parts.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The input's shape.
+    pub input: Vec<usize>,
+    /// The parts.
+    pub parts: Vec<Part>,
+    /// The matrix behind the last sender, and its neurons where it has some.
+    pub readout: (Synapse, Option<(String, Neurons)>),
+}
+
+type Of<T> = Result<T, String>;
+
+/// A graph's nodes and what leads to each.
+struct Nodes {
+    nodes: BTreeMap<String, Node>,
+    before: BTreeMap<String, Vec<String>>,
+    input: String,
+}
+
+impl Parts {
+    /// The parts of a file's graph.
+    pub fn of(raw: RawGraph) -> Of<Self> {
+        let nodes = Nodes::of(raw)?;
+        let output = nodes.output()?;
+        let [last] = &nodes.before(&output)?[..] else {
+            return Err(format!("`{output}`: expected one node that leads to it, the readout"));
+        };
+        let (readout, neurons) = nodes.readout(last)?;
+        let mut order = Order { nodes: &nodes, state: BTreeMap::new(), parts: vec![], input: nodes.input.clone() };
+        order.visit(&readout.from, 0)?;
+        let Order { parts, .. } = order;
+        let placed: BTreeSet<&str> =
+            parts.iter().map(Part::name).chain(neurons.iter().map(|(n, _)| n.as_str())).collect();
+        let lost =
+            nodes.nodes.iter().find(|(name, node)| matches!(node, Node::Neurons(_)) && !placed.contains(name.as_str()));
+        if let Some((name, _)) = lost {
+            return Err(format!("`{name}` does not lead to the output"));
+        }
+        let Some(Node::Input(input)) = nodes.nodes.get(&nodes.input) else { return Err("has no input".into()) };
+        Ok(Parts { input: input.clone(), parts, readout: (readout, neurons) })
+    }
+}
+
+impl Part {
+    /// Its node's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Part::Population(name, _) | Part::Pool(name, ..) => name,
+        }
+    }
+}
+
+impl Nodes {
+    fn of(raw: RawGraph) -> Of<Self> {
+        let mut nodes = BTreeMap::new();
+        for (name, raw) in raw.nodes {
+            let node = Node::of(raw).map_err(|e| format!("`{name}`{e}"))?;
+            nodes.insert(name, node);
+        }
+        let graphs: BTreeSet<&String> = nodes.iter().filter(|(_, n)| **n == Node::Graph).map(|(n, _)| n).collect();
+        // An edge to or from a graph is one to its input or from its output.
+        let within = |name: &String, end: fn(&Node) -> bool| -> Of<String> {
+            if !nodes.contains_key(name) {
+                return Err(format!("an edge names `{name}`, and there is no such node"));
+            }
+            if !graphs.contains(name) {
+                return Ok(name.clone());
+            }
+            let of_graph = |other: &&String| {
+                other.strip_prefix(&format!("{name}.")).is_some_and(|rest| !rest.contains('.')) && end(&nodes[*other])
+            };
+            nodes.keys().find(of_graph).cloned().ok_or_else(|| format!("the graph `{name}` has no input or output"))
+        };
+        let mut before: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for (from, to) in &raw.edges {
+            let from = within(from, |node| *node == Node::Output)?;
+            let to = within(to, |node| matches!(node, Node::Input(_)))?;
+            if seen.insert((from.clone(), to.clone())) {
+                before.entry(to).or_default().push(from);
+            }
+        }
+        before.values_mut().for_each(|names| names.sort());
+        let of_whole = |(name, node): &(&String, &Node)| matches!(node, Node::Input(_)) && !before.contains_key(*name);
+        let inputs: Vec<&String> = nodes.iter().filter(of_whole).map(|(name, _)| name).collect();
+        let [input] = inputs[..] else {
+            return Err(format!("has {} inputs, expected one node `Input` that nothing leads to", inputs.len()));
+        };
+        let input = input.clone();
+        Ok(Nodes { nodes, before, input })
+    }
+
+    /// The output of the whole: nothing reads it.
+    fn output(&self) -> Of<String> {
+        let read: BTreeSet<&String> = self.before.values().flatten().collect();
+        let outputs: Vec<&String> = self
+            .nodes
+            .iter()
+            .filter(|(name, node)| **node == Node::Output && !read.contains(name))
+            .map(|(n, _)| n)
+            .collect();
+        match outputs[..] {
+            [output] => Ok(output.clone()),
+            _ => Err(format!("has {} outputs, expected one", outputs.len())),
+        }
+    }
+
+    fn node(&self, name: &str) -> &Node {
+        &self.nodes[name]
+    }
+
+    /// The nodes that lead to one, those that change nothing passed over.
+    fn before(&self, name: &str) -> Of<Vec<String>> {
+        let mut found = vec![];
+        let mut open: Vec<(String, usize)> =
+            self.before.get(name).into_iter().flatten().rev().map(|name| (name.clone(), 0)).collect();
+        while let Some((name, depth)) = open.pop() {
+            if depth > LONGEST {
+                return Err(format!("`{name}` is in a circle of nodes that do nothing"));
+            }
+            let passes = match self.node(&name) {
+                Node::Flatten | Node::Output => true,
+                Node::Input(_) => name != self.input,
+                Node::Delay(delay) => match delay.common() {
+                    Some(0.0) => true,
+                    _ => {
+                        return Err(format!(
+                            "`{name}` is a `Delay` of {:?} s: delays of pulses are not modelled; expected 0",
+                            delay.values
+                        ));
+                    }
+                },
+                _ => false,
+            };
+            match passes {
+                true => {
+                    let next = self.before.get(&name).into_iter().flatten().rev();
+                    open.extend(next.map(|name| (name.clone(), depth + 1)));
+                }
+                false => found.push(name),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The one node that leads to another.
+    fn only_before(&self, name: &str) -> Of<String> {
+        let before = self.before(name)?;
+        match <[String; 1]>::try_from(before) {
+            Ok([one]) => Ok(one),
+            Err(before) => Err(format!("`{name}` is led to by {before:?}, expected one node")),
+        }
+    }
+
+    /// Whether a node sends pulses.
+    fn sends(&self, name: &str) -> Of<bool> {
+        match self.node(name) {
+            Node::Input(_) => Ok(true),
+            Node::Neurons(neurons) => match neurons.kind {
+                Kind::Integrator => Err(format!(
+                    "`{name}` integrates without spikes and leads to others; expected it at the output alone"
+                )),
+                Kind::Spiking | Kind::Threshold => Ok(true),
+            },
+            Node::Pool(_) => self.only_before(name).and_then(|before| self.sends(&before)),
+            _ => Ok(false),
+        }
+    }
+
+    /// What leads to neurons by way of a node: a matrix with what is behind it, or pulses as they are.
+    fn term(&self, name: &str) -> Of<Result<Synapse, Sender>> {
+        if self.sends(name)? {
+            return Ok(Err(name.to_owned()));
+        }
+        let (mut scales, mut pool, mut at) = (vec![], None, name.to_owned());
+        for _ in 0..LONGEST {
+            match self.node(&at) {
+                Node::Matrix(matrix) => {
+                    let (mut from, mut before) = (self.only_before(&at)?, vec![]);
+                    while let Node::Scale(scale) = self.node(&from) {
+                        before.push(scale.clone());
+                        from = self.only_before(&from)?;
+                    }
+                    if !self.sends(&from)? {
+                        return Err(format!(
+                            "`{at}` reads `{from}`, which sends no spikes; expected neurons between two matrices"
+                        ));
+                    }
+                    scales.reverse();
+                    return Ok(Ok(Synapse {
+                        name: at,
+                        matrix: matrix.clone(),
+                        from,
+                        before,
+                        scales,
+                        pool,
+                        delayed: false,
+                    }));
+                }
+                Node::Scale(scale) if pool.is_none() => scales.push(scale.clone()),
+                Node::Pool(found) if pool.is_none() && scales.is_empty() => pool = Some(found.clone()),
+                _ => return Err(format!("`{at}` leads to neurons, and is no matrix, `Scale` behind one or pool")),
+            }
+            at = self.only_before(&at)?;
+        }
+        Err(format!("`{name}` is in a circle"))
+    }
+
+    /// The neurons at a node with all that leads there.
+    fn population(&self, name: &str, neurons: &Neurons) -> Of<Population> {
+        let mut population = Population { neurons: neurons.clone(), synapses: vec![], skips: vec![] };
+        for before in self.before(name)? {
+            match self.term(&before)? {
+                Ok(synapse) => population.synapses.push(synapse),
+                Err(sender) => population.skips.push(sender),
+            }
+        }
+        Ok(population)
+    }
+
+    /// The matrix that leads to the output, and its neurons.
+    fn readout(&self, last: &str) -> Of<(Synapse, Option<(String, Neurons)>)> {
+        let expected = "expected neurons behind a fully connected matrix, or such a matrix, at the output";
+        let (synapse, neurons) = match self.node(last) {
+            Node::Neurons(neurons) => {
+                let Population { mut synapses, skips, .. } = self.population(last, neurons)?;
+                match (synapses.len(), skips.is_empty()) {
+                    (1, true) => (synapses.remove(0), Some((last.to_owned(), neurons.clone()))),
+                    _ => return Err(format!("`{last}` is led to by more than one matrix; {expected}")),
+                }
+            }
+            _ => match self.term(last)? {
+                Ok(synapse) => (synapse, None),
+                Err(_) => return Err(format!("`{last}` leads to the output; {expected}")),
+            },
+        };
+        match (&synapse.matrix.window, &synapse.pool, synapse.from == last) {
+            (None, None, false) => Ok((synapse, neurons)),
+            (_, _, true) => Err(format!("`{last}` leads back to itself and to the output; {expected}")),
+            _ => Err(format!("`{}` is a convolution at the output; {expected}", synapse.name)),
+        }
+    }
+}
+
+/// The parts in an order in which each stands behind those that it reads, found from the output on.
+struct Order<'n> {
+    nodes: &'n Nodes,
+    /// Senders that are under way, false, or placed, true.
+    state: BTreeMap<String, bool>,
+    parts: Vec<Part>,
+    input: String,
+}
+
+impl Order<'_> {
+    /// Places a sender behind all that it reads; gives whether it is one that is under way, so that it is read a step late.
+    fn visit(&mut self, name: &str, depth: usize) -> Of<bool> {
+        if name == self.input {
+            return Ok(false);
+        }
+        if let Some(placed) = self.state.get(name) {
+            return Ok(!placed);
+        }
+        if depth > LONGEST {
+            return Err(format!("`{name}` is more than {LONGEST} nodes before the output"));
+        }
+        self.state.insert(name.to_owned(), false);
+        let part = match self.nodes.node(name) {
+            Node::Pool(pool) => {
+                let from = self.nodes.only_before(name)?;
+                self.on_time(name, &from, depth)?;
+                Part::Pool(name.to_owned(), pool.clone(), from)
+            }
+            Node::Neurons(neurons) => {
+                let mut population = self.nodes.population(name, neurons)?;
+                for synapse in &mut population.synapses {
+                    synapse.delayed = self.visit(&synapse.from, depth + 1)?;
+                }
+                for skip in &population.skips {
+                    self.on_time(name, skip, depth)?;
+                }
+                Part::Population(name.to_owned(), Box::new(population))
+            }
+            _ => return Err(format!("`{name}` sends no spikes")),
+        };
+        self.state.insert(name.to_owned(), true);
+        self.parts.push(part);
+        Ok(false)
+    }
+
+    fn on_time(&mut self, name: &str, from: &str, depth: usize) -> Of<()> {
+        match self.visit(from, depth + 1)? {
+            false => Ok(()),
+            true => Err(format!("`{from}` leads back to `{name}` without a matrix; expected one on every way back")),
+        }
+    }
+}
