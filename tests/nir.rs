@@ -5,14 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crosspike::chip::{Blueprint, Chip};
+use crosspike::config::Document;
 use crosspike::data::Recorded;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::sameness::Sameness;
 use crosspike::engine::{Engine, Keep};
 use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::readout::ReadoutKind;
-use crosspike::network::{Batch, Encoder, Encoding, InputCode, Inputs, Network};
+use crosspike::network::{Batch, Encoder, Encoding, InputCode, Inputs, Model, Network};
 use crosspike::nir::discrete::Method;
+use crosspike::nir::export;
 use crosspike::nir::import::{Imported, Options, Reset, import};
 use crosspike::profile::Profile;
 use hdf5_pure::FileBuilder;
@@ -133,6 +135,52 @@ fn each_is_programmed_on_a_chip() {
         };
         assert!(on(1) == on(3) && chips[0] != chips[1], "{}", folder.display());
     }
+}
+
+#[test]
+fn out_and_in_again_a_network_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.nir");
+    for (case, options) in cases() {
+        let first = import(&case.join("net.nir"), &options).unwrap();
+        let network = Network::load(&first.model, &first.checkpoint).unwrap().network;
+        let notices = export(&first.model, &network, options.dt, &path).unwrap();
+        let told = notices.concat();
+        let case_name = case.display();
+        assert_eq!(told.contains("--reset subtract"), options.reset == Reset::Subtract, "{case_name}: {told}");
+        assert_eq!(told.contains("--reset-at next"), options.reset_at == ResetAt::Next, "{case_name}: {told}");
+        let again = import(&path, &options).unwrap();
+        assert!(again.notices.is_empty(), "{case_name}: {:?}", again.notices);
+        assert_eq!(again.checkpoint.tensors, first.checkpoint.tensors, "{case_name}");
+        // Pools that neurons do themselves have no name of their own.
+        assert!(again.model.graph() == first.model.graph(), "{case_name}");
+        assert_eq!(again.model.readout, first.model.readout, "{case_name}");
+    }
+}
+
+#[test]
+fn what_nir_lacks_is_refused_by_its_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |layers: &str, expected: &str| {
+        let text = format!(
+            "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 2, height = 4, width = 4 }}\nnorm = \"none\"\nlayers = {layers}"
+        );
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
+        let path = folder.path().join("net.nir");
+        let error = export(&model, &Network::xavier(&model, 1), 1e-3, &path).unwrap_err().to_string();
+        assert!(error.contains(expected) && !path.exists(), "{error}");
+    };
+    refused("[{ conv = 4, norm = \"bntt\" }]", "`conv1` has a norm of every step");
+    refused("[{ conv = 4 }, { conv = 4, add_current = \"conv1\" }]", "`conv2` takes others' currents");
+    refused("[{ conv = 4 }, { conv = 4, add_behind = \"conv1\" }]", "`conv2` takes others' currents, or adds");
+    refused("[{ conv = 4 }, { pool = { window = 2, kind = \"max\" } }]", "`pool1` takes the largest pulse");
+    refused("[{ conv = 4, neuron = { adaptation = 0.1 } }]", "`conv1` has neurons whose threshold adapts");
+    refused("[{ conv = 4, neuron = { refractory = 1 } }]", "`conv1` has neurons that rest");
+    refused("[{ conv = 4, neuron = { reset = \"none\" } }]", "`conv1` has neurons that no spike resets");
+    refused(
+        "[{ conv = 4 }, { name = \"b\", conv = 4, from = \"input\" }, { concat = [\"conv1\", \"b\"] }]",
+        "`concat1` puts channels",
+    );
 }
 
 /// A parameter: its name, shape and values.

@@ -5,6 +5,7 @@ mod attack;
 mod check;
 mod chips;
 mod export;
+mod export_nir;
 mod generate;
 mod gpus;
 mod import;
@@ -72,6 +73,7 @@ enum Command {
     Map(map::Args),
     Tile(tile::Args),
     Import(import::Args),
+    ExportNir(export_nir::Args),
     Gpus(gpus::Args),
     Schema(schema::Args),
     Completions(generate::Completions),
@@ -115,6 +117,7 @@ impl Command {
             Command::Map(args) => map::run(&args),
             Command::Tile(args) => tile::run(&args),
             Command::Import(args) => import::run(&args),
+            Command::ExportNir(args) => export_nir::run(&args),
             Command::Gpus(args) => gpus::run(&args),
             Command::Schema(args) => schema::run(&args),
             Command::Completions(args) => generate::completions(&args),

@@ -2,9 +2,11 @@
 //! 2024), HDF5 files of nodes and edges in continuous time.
 
 pub mod discrete;
+pub mod export;
 pub mod file;
 pub mod graph;
 pub mod import;
 pub mod node;
 
+pub use export::export;
 pub use import::{Imported, import};

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use crate::common::{meets_the_goldens, profile};
 use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
-use crosspike::data::{Dataset, Split};
+use crosspike::data::{Dataset, Recorded, Split};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation, read_batch};
 use crosspike::engine::fallback::WithFallback;
@@ -17,7 +17,10 @@ use crosspike::engine::gpu::{GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
 use crosspike::error::Error;
 use crosspike::network::code::{InputCode, InputForm, digit};
+use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
+use crosspike::nir::discrete::Method;
+use crosspike::nir::import::{Options, Reset, import};
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
 
@@ -37,6 +40,7 @@ pub const TESTS: &[crate::Test] = &crate::tests![
     a_series_of_more_chips_than_a_load_takes_is_the_cpus,
     an_input_without_a_pulse_is_the_cpus,
     golden_networks_do_what_they_do_on_the_cpu,
+    imported_networks_do_what_they_do_on_the_cpu,
     logits_and_counts_are_the_cpus,
     small_limits_split_the_work_and_change_nothing,
     logits_after_every_step_and_events_of_every_image_are_the_cpus,
@@ -446,6 +450,47 @@ fn golden_networks_do_what_they_do_on_the_cpu() {
         }
     }
     assert!(compared >= 5 * 18 && refused >= 5 * 4 && in_fixed_point >= 22, "{compared} {refused} {in_fixed_point}");
+}
+
+fn imported_networks_do_what_they_do_on_the_cpu() {
+    let gpu = gpu();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nir");
+    let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let varied = ["rram.layers=all", "rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.1"];
+    let mut compared = 0;
+    for folder in folders {
+        let text = std::fs::read_to_string(folder.join("import.json")).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let options = Options {
+            name: "net".into(),
+            dt: told["dt"].as_f64().unwrap(),
+            method: Method::Euler,
+            reset: if told["reset"] == "subtract" { Reset::Subtract } else { Reset::Value },
+            reset_at: if told["reset_at"] == "next" { ResetAt::Next } else { ResetAt::Spike },
+            fires: if told["fires"] == "reached" { Fires::Reached } else { Fires::Above },
+            readout: None,
+            steps: 12,
+        };
+        let imported = import(&folder.join("net.nir"), &options).unwrap();
+        let network = Network::load(&imported.model, &imported.checkpoint).unwrap().network;
+        let recorded = Recorded::open(&folder.join("recorded.npz")).unwrap();
+        let mut model = imported.model.clone();
+        model.steps = recorded.sizes.1;
+        let code = InputCode::of(Encoding::Frames, recorded.range, 0).unwrap();
+        for keys in [&[][..], &varied] {
+            let blueprint = Blueprint::new(&profile(keys), &model, &network, code, 1).unwrap();
+            let chips: Vec<Chip> = (0..2).map(|index| Chip::program(&blueprint, index).unwrap()).collect();
+            if !chips[0].graph.cycles.is_empty() {
+                continue;
+            }
+            let batch = Batch { values: recorded.frames.clone(), indices: (0..recorded.sizes.0 as u32).collect() };
+            let inputs = Inputs::new(Encoder::new(code, model.input, 1, 0), batch, model.steps);
+            let on = |engine: &dyn Engine| engine.load(&chips).unwrap().run_keeping(&inputs, Keep::Every).unwrap();
+            assert!(on(&gpu) == on(&CpuEngine::default()), "{} {keys:?}", folder.display());
+            compared += 1;
+        }
+    }
+    assert!(compared >= 2 * 12, "{compared}");
 }
 
 fn logits_and_counts_are_the_cpus() {
