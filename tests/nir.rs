@@ -235,10 +235,12 @@ fn what_cannot_run_is_refused_by_its_name() {
     let more = [lif(1e-2, 3), vec![("gain", vec![1], vec![2.0])]].concat();
     refused(&chain(("n", "LIF", more)), &straight, "`n`.gain is no parameter of a `LIF`");
     refused(&chain(("n", "LIF", lif(1e-2, 3)[1..].to_vec())), &straight, "`n` is a `LIF` without `tau`");
-    let delay = vec![("delay", vec![3], vec![2e-3; 3])];
+    let delay = vec![("delay", vec![3], vec![1.5e-3; 3])];
     let edges = [("input", "w"), ("w", "n"), ("n", "d"), ("d", "v"), ("v", "output")];
     let with = |node| [chain(("n", "LIF", lif(1e-2, 3))), vec![node]].concat();
-    refused(&with(("d", "Delay", delay)), &edges, "`d` is a `Delay`");
+    refused(&with(("d", "Delay", delay)), &edges, "`d` is a delay of 0.0015 s, expected whole steps of 0.001 s");
+    let differ = vec![("delay", vec![3], vec![1e-3, 2e-3, 1e-3])];
+    refused(&with(("d", "Delay", differ)), &edges, "`d` has delays that differ");
     refused(&with(("d", "Linear", linear(3, 3))), &edges, "`v` reads `d`, which sends no spikes");
     let integrator = lif(1e-2, 3)[..3].to_vec();
     refused(&chain(("n", "LI", integrator)), &straight, "`n` integrates without spikes and leads to others");

@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<Said> {
 fn is_joined(node: &Node) -> bool {
     match &node.work {
         Work::Population(population) => population.additions() > 0,
-        Work::Concat(_) => true,
+        Work::Concat(_) | Work::Delay { .. } => true,
         Work::Input | Work::Pool { .. } => false,
     }
 }
@@ -115,6 +115,7 @@ fn taken(graph: &Graph, node: &Node) -> Vec<String> {
     match &node.work {
         Work::Input => vec![],
         Work::Pool { from, .. } => vec![name(from)],
+        Work::Delay { from, steps } => vec![format!("{}, {steps} steps late", name(from))],
         Work::Concat(nodes) => nodes.iter().map(name).collect(),
         Work::Population(Population { layers, skips, currents, behind, .. }) => {
             let pulses = skips.iter().map(|n| format!("pulses of {}", name(n)));

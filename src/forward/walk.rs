@@ -171,6 +171,14 @@ fn cycle<'a>(
                     given.pulses = now.joined(node, population, given.pulses);
                     given
                 }
+                Work::Delay { from, steps: late } => {
+                    let pulses = match t.checked_sub(*late) {
+                        None => node.pulses(images),
+                        Some(past) if nodes.contains(from) => Pulses::clone(&sent[from - nodes.start][past]),
+                        Some(past) => signals.pulses(*from).at_step(past, steps),
+                    };
+                    Given { pulses, currents: None }
+                }
                 _ => {
                     now.show_pool(walker, n, node);
                     Given { pulses: now.gathered(graph, node), currents: None }
@@ -200,6 +208,12 @@ fn visit<'a>(walker: &mut impl Walker<'a>, graph: &Graph, number: usize, signals
             let mut given = walker.fire(number, taken)?;
             given.pulses = signals.joined(node, population, given.pulses);
             given
+        }
+        Work::Delay { from, steps: late } => {
+            let ((images, steps), from) = (walker.sizes(), signals.pulses(*from));
+            let at =
+                |t: usize| t.checked_sub(*late).map_or_else(|| node.pulses(images), |past| from.at_step(past, steps));
+            Given { pulses: Pulses::of_steps(&(0..steps).map(at).collect::<Vec<Pulses>>()), currents: None }
         }
         Work::Pool { .. } | Work::Concat(_) => {
             signals.show_pool(walker, number, node);
@@ -306,7 +320,7 @@ impl<'a> Signals<'a> {
                 let parts: Vec<_> = parts.iter().map(|(channels, pulses)| (*channels, &**pulses)).collect();
                 side_by_side(node, &parts)
             }
-            Work::Input | Work::Population(_) => unreachable!("neurons fire, and the input is given"),
+            Work::Input | Work::Population(_) | Work::Delay { .. } => unreachable!("a walk runs these"),
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
             () if item.conv.is_some() || item.conv1d.is_some() => "conv",
             () if item.fc.is_some() => "fc",
             () if item.pool.is_some() => "pool",
+            () if item.delay.is_some() => "delay",
             () => "concat",
         };
         let count = counts.entry(kind).or_insert(0);

@@ -71,6 +71,13 @@ pub enum Work {
     },
     /// The channels of nodes side by side.
     Concat(Vec<usize>),
+    /// What a node sends, so many steps later.
+    Delay {
+        /// The node.
+        from: usize,
+        /// The steps, at least one.
+        steps: usize,
+    },
 }
 
 /// Neurons with all that joins their current. Their constants, map and pool are those of the layer that leads them.
@@ -144,7 +151,7 @@ impl Graph {
     pub fn reads(&self, node: usize) -> Vec<usize> {
         match &self.nodes[node].work {
             Work::Input => vec![],
-            Work::Pool { from, .. } => vec![*from],
+            Work::Pool { from, .. } | Work::Delay { from, .. } => vec![*from],
             Work::Concat(nodes) => nodes.clone(),
             Work::Population(Population { layers, skips, behind, .. }) => {
                 let layers = layers.iter().filter(|l| !self.layers[**l].delayed).map(|l| self.layers[*l].from);

@@ -30,7 +30,7 @@ pub(super) struct Frame {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Item {
-    /// Its name; absent: `conv1`, `fc1`, `pool1`, `concat1` and so on, counted by kind.
+    /// Its name; absent: `conv1`, `fc1`, `pool1`, `concat1`, `delay1` and so on, counted by kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The name of the entry whose pulses it takes, or `"input"`; absent: the entry before it.
@@ -52,6 +52,9 @@ pub(super) struct Item {
     /// The names of entries whose channels stand here side by side, in this order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concat: Option<Vec<String>>,
+    /// Steps by which the pulses come later: a digital queue. Before the first of them nothing comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<usize>,
     /// The name of an entry before it with neurons: the sums of this matrix join their current, and it has none of its own. It
     /// sends nothing: the entry behind it takes what the one before it sends.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,18 +103,20 @@ pub(super) enum Operator {
     Fc(Connection),
     Pool(Pool),
     Concat(Vec<String>),
+    Delay(usize),
 }
 
 impl Item {
     /// Its operator; none unless there is exactly one.
     pub fn operator(&self) -> Option<Operator> {
-        let Item { conv, conv1d, pool, fc, concat, .. } = self;
+        let Item { conv, conv1d, pool, fc, concat, delay, .. } = self;
         let all = [
             conv.map(Operator::Conv),
             conv1d.map(Operator::Conv1d),
             pool.map(Operator::Pool),
             fc.map(Operator::Fc),
             concat.clone().map(Operator::Concat),
+            delay.map(Operator::Delay),
         ];
         let mut there = all.into_iter().flatten();
         there.next().filter(|_| there.next().is_none())

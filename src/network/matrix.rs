@@ -143,7 +143,9 @@ fn shaped(operator: &Operator, layer: Layer, kind: Kind) -> Of<Layer> {
             check_width(*width)?;
             Ok(Layer { has_bias: *bias, output: Shape { channels: *width, height: 1, width: 1 }, ..layer })
         }
-        Operator::Pool(_) | Operator::Concat(_) => fault("", "expected it beside `conv`, `conv1d` or `fc`"),
+        Operator::Pool(_) | Operator::Concat(_) | Operator::Delay(_) => {
+            fault("", "expected it beside `conv`, `conv1d` or `fc`")
+        }
     }
 }
 

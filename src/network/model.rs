@@ -36,7 +36,7 @@ pub struct Model {
     /// The readout.
     #[serde(default, skip_serializing_if = "is_default")]
     pub readout: Readout,
-    /// Each an operator, in order: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, `pool`, or `concat`. It takes what the one
+    /// Each an operator, in order: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, `pool`, `concat`, or `delay`. It takes what the one
     /// before it sends, or the one that `from` names; the readout takes what the last one sends.
     layers: Vec<Item>,
 }
@@ -230,6 +230,9 @@ mod tests {
             "[{name=\"a\", conv=8}, {conv=8}, {name=\"s\", conv=8, from=\"a\", joins=\"conv2\"}, {conv=8, from=\"s\"}]",
             "[{conv=8}, {conv=8, add=[]}]",
             "[{conv=8}, {concat=[]}]",
+            "[{conv=8}, {delay=0}]",
+            "[{delay=1}]",
+            "[{conv=8}, {delay=1, norm=\"none\"}]",
             "[{conv=8}, {concat=[\"conv1\", \"input\"]}]",
             "[{conv=8}, {conv={channels=8, stride=2}}, {concat=[\"conv1\", \"conv2\"]}]",
             "[{conv=8}, {pool={window=3, kind=\"sum\", padding=2}}]",

@@ -14,6 +14,8 @@ use crate::numeric::Shape;
 
 /// More entries than this are taken for a mistake in the model file.
 const MOST_ITEMS: usize = 1 << 12;
+/// The longest delay, in steps: those of the longest run.
+const LONGEST_DELAY: usize = 1024;
 /// Larger pulses than this are taken for a mistake in the model file.
 const LARGEST_PULSE: u32 = 1 << 12;
 
@@ -85,7 +87,7 @@ impl<'a> Resolving<'a> {
     fn item(&mut self, i: usize) -> Of<()> {
         let item = &self.items[i];
         let Some(operator) = item.operator() else {
-            return fault("", "expected one of `conv`, `conv1d`, `fc`, `pool` and `concat`");
+            return fault("", "expected one of `conv`, `conv1d`, `fc`, `pool`, `concat` and `delay`");
         };
         if let Some(key) = item.extras().find(|_| !item.has_matrix()) {
             let message = "is of a matrix, and this has none; expected it beside `conv`, `conv1d` or `fc`";
@@ -117,6 +119,7 @@ impl<'a> Resolving<'a> {
                 self.pool(i, from, pooling)
             }
             Operator::Concat(names) => self.concat(i, &names),
+            Operator::Delay(steps) => self.delay(i, steps),
             _ if item.joins.is_some() => self.check_joining(item),
             operator => self.population(i, &operator),
         }
@@ -229,6 +232,22 @@ impl<'a> Resolving<'a> {
         let (largest, divisor) = (pooling.largest(node.largest), pooling.divisor(node.divisor));
         let kind = self.kinds[from];
         self.add(i, Node { name, work: Work::Pool { from, pooling }, map, largest, divisor }, kind)
+    }
+
+    fn delay(&mut self, i: usize, steps: usize) -> Of<()> {
+        let from = self.source(i)?;
+        if from == 0 {
+            return fault(
+                "",
+                "a delay is of pulses, and the input has values of its own kind; expected it behind neurons",
+            );
+        }
+        if !(1..=LONGEST_DELAY).contains(&steps) {
+            return fault(".delay", format!("{steps}, expected 1 to {LONGEST_DELAY} steps"));
+        }
+        let Node { map, largest, divisor, .. } = self.nodes[from];
+        let work = Work::Delay { from, steps };
+        self.add(i, Node { name: self.names[i].clone(), work, map, largest, divisor }, self.kinds[from])
     }
 
     fn concat(&mut self, i: usize, names: &[String]) -> Of<()> {

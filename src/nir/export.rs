@@ -102,6 +102,17 @@ impl Writer<'_> {
                     let from = sender(&graph, *from);
                     self.pool(&node.name, (&from, map), pooling.window, pooling.kind)?;
                 }
+                Work::Delay { from, steps } => {
+                    let map = graph.nodes[*from].map;
+                    let shape = match (map.height * map.width, graph.layers.iter().any(|layer| layer.one_dimensional)) {
+                        (1, _) => vec![map.channels],
+                        (_, true) => vec![map.channels, map.width],
+                        _ => vec![map.channels, map.height, map.width],
+                    };
+                    let delay = Value::Doubles(shape, vec![*steps as f64 * self.dt; map.len()]);
+                    self.put(&node.name, ("Delay", vec![("delay", delay)]));
+                    self.lead(&sender(&graph, *from), &node.name);
+                }
                 Work::Concat(_) => return Err(format!("`{}` puts channels side by side", node.name)),
                 Work::Population(population) => self.population(&graph, n, population)?,
             }

@@ -49,6 +49,8 @@ pub enum Part {
     Population(String, Box<Population>),
     /// A pool of what a sender sends.
     Pool(String, Pool, Sender),
+    /// What a sender sends, so many seconds later.
+    Delay(String, f64, Sender),
 }
 
 /// A network of parts.
@@ -99,7 +101,7 @@ impl Part {
     /// Its node's name.
     pub fn name(&self) -> &str {
         match self {
-            Part::Population(name, _) | Part::Pool(name, ..) => name,
+            Part::Population(name, _) | Part::Pool(name, ..) | Part::Delay(name, ..) => name,
         }
     }
 }
@@ -175,15 +177,7 @@ impl Nodes {
             let passes = match self.node(&name) {
                 Node::Flatten | Node::Output => true,
                 Node::Input(_) => name != self.input,
-                Node::Delay(delay) => match delay.common() {
-                    Some(0.0) => true,
-                    _ => {
-                        return Err(format!(
-                            "`{name}` is a `Delay` of {:?} s: delays of pulses are not modelled; expected 0",
-                            delay.values
-                        ));
-                    }
-                },
+                Node::Delay(delay) => delay.common() == Some(0.0),
                 _ => false,
             };
             match passes {
@@ -216,7 +210,7 @@ impl Nodes {
                 )),
                 Kind::Spiking | Kind::Threshold => Ok(true),
             },
-            Node::Pool(_) => self.only_before(name).and_then(|before| self.sends(&before)),
+            Node::Pool(_) | Node::Delay(_) => self.only_before(name).and_then(|before| self.sends(&before)),
             _ => Ok(false),
         }
     }
@@ -323,6 +317,14 @@ impl Order<'_> {
                 let from = self.nodes.only_before(name)?;
                 self.on_time(name, &from, depth)?;
                 Part::Pool(name.to_owned(), pool.clone(), from)
+            }
+            Node::Delay(delay) => {
+                let from = self.nodes.only_before(name)?;
+                self.on_time(name, &from, depth)?;
+                match delay.common() {
+                    Some(seconds) => Part::Delay(name.to_owned(), seconds, from),
+                    None => return Err(format!("`{name}` has delays that differ; expected one for all")),
+                }
             }
             Node::Neurons(neurons) => {
                 let mut population = self.nodes.population(name, neurons)?;

@@ -125,7 +125,7 @@ impl<'a> Writer<'a> {
         let (mut names, mut taken) = (BTreeMap::new(), BTreeSet::from(["input".to_owned()]));
         let fcs = parts.parts.iter().filter_map(|part| match part {
             Part::Population(_, population) => Some(&population.synapses),
-            Part::Pool(..) => None,
+            Part::Pool(..) | Part::Delay(..) => None,
         });
         let fcs = fcs.flatten().filter(|synapse| synapse.matrix.window.is_none()).count();
         // The readout's name follows from the number of fully connected matrices.
@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
         let nodes = parts.parts.iter().flat_map(|part| {
             let synapses = match part {
                 Part::Population(_, population) => &population.synapses[..],
-                Part::Pool(..) => &[],
+                Part::Pool(..) | Part::Delay(..) => &[],
             };
             std::iter::once(part.name()).chain(synapses.iter().map(|synapse| synapse.name.as_str()))
         });
@@ -163,6 +163,18 @@ impl<'a> Writer<'a> {
                 Part::Pool(name, pool, from) => {
                     let (name, from) = (self.names[name].clone(), self.sender(from));
                     self.entries.push(format!("{{ name = \"{name}\", pool = {}, from = \"{from}\" }}", pool_of(pool)));
+                }
+                Part::Delay(name, seconds, from) => {
+                    let steps = seconds / self.options.dt;
+                    let whole = steps.round();
+                    if whole < 1.0 || (steps - whole).abs() > 1e-6 * whole {
+                        return Err(format!(
+                            "`{name}` is a delay of {seconds} s, expected whole steps of {} s",
+                            self.options.dt
+                        ));
+                    }
+                    let (name, from) = (self.names[name].clone(), self.sender(from));
+                    self.entries.push(format!("{{ name = \"{name}\", delay = {whole}, from = \"{from}\" }}"));
                 }
                 Part::Population(name, population) => self.population(name, population, &mut late)?,
             }

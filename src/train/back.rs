@@ -108,6 +108,11 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
                 let back = pools::back(pooling, maps, gradient, &self.pools[&node][step.unwrap_or(0)]);
                 self.returned.add(*from, step, back);
             }
+            Work::Delay { from, steps: late } => match step {
+                None => self.returned.add(*from, None, earlier(gradient, self.sizes.1, *late)),
+                Some(t) if t >= *late => self.returned.add(*from, Some(t - late), gradient.clone()),
+                Some(_) => {}
+            },
             Work::Concat(nodes) => {
                 for (from, gradient) in nodes.iter().zip(pools::apart(graph, node, gradient)) {
                     self.returned.add(*from, step, gradient);
@@ -233,6 +238,18 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
         }
         nodes.clone().for_each(|n| self.returned.currents[n] = None);
     }
+}
+
+/// Gradients of all steps, so many steps earlier; what came later than the last step has none.
+fn earlier(gradient: &Images, steps: usize, late: usize) -> Images {
+    let shifted = |image: &Vec<f32>| {
+        let from = image.len() / steps * late.min(steps);
+        let rest = image.len() - from;
+        let mut shifted = image[from..].to_vec();
+        shifted.resize(rest + from, 0.0);
+        shifted
+    };
+    gradient.iter().map(shifted).collect()
 }
 
 fn times(values: &Images, factor: f32) -> Images {

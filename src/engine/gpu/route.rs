@@ -67,9 +67,12 @@ pub fn refusal(graph: &Graph) -> Option<String> {
     if let Some(cycle) = graph.cycles.first() {
         return Some(format!("`{}` takes what comes back to it, step by step", graph.nodes[cycle.start].name));
     }
+    if let Some(node) = graph.nodes.iter().find(|node| matches!(node.work, Work::Delay { .. })) {
+        return Some(format!("`{}` delays pulses", node.name));
+    }
     let has_digits = |node: &usize| planes(&graph.nodes[*node]) > 1;
     let reads_digits = |(n, node): (usize, &Node)| match &node.work {
-        Work::Input => false,
+        Work::Input | Work::Delay { .. } => false,
         Work::Population(Population { skips, behind, .. }) => {
             skips.iter().chain(behind).any(has_digits) || (!behind.is_empty() && has_digits(&n))
         }
@@ -99,7 +102,8 @@ impl Route {
         let mut ops = vec![];
         for (n, node) in graph.nodes.iter().enumerate() {
             match &node.work {
-                Work::Input => {}
+                // Refused above.
+                Work::Input | Work::Delay { .. } => {}
                 Work::Pool { from, .. } => {
                     at[n] = pulses.take(n, last[n]);
                     ops.push(Op::Pool { node: n, from: at[*from], to: at[n] });
@@ -155,7 +159,7 @@ fn heir(graph: &Graph, node: usize) -> Option<usize> {
     let counts = match &graph.nodes[node].work {
         Work::Input => true,
         Work::Population(population) => population.behind.is_empty(),
-        Work::Pool { .. } | Work::Concat(_) => false,
+        Work::Pool { .. } | Work::Concat(_) | Work::Delay { .. } => false,
     };
     graph.layers.iter().position(|layer| layer.from == node).filter(|_| counts)
 }

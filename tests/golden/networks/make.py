@@ -251,6 +251,23 @@ CASES = {
           { pool = 2 },
           { fc = { width = 12, bias = true } },
         ]""",
+    "delays": """
+        steps = 6
+        classes = 4
+        input = { channels = 2, height = 7, width = 6 }
+        neuron = { leak = 0.7, threshold = 0.6 }
+        norm = "batch"
+        layers = [
+          { name = "eye", conv = 9 },
+          { delay = 2 },
+          { name = "b", conv = { channels = 9, stride = 2 } },
+          { name = "now", conv = { channels = 9, kernel = 1, stride = 2 }, from = "eye", joins = "b" },
+          { name = "late", delay = 1 },
+          { name = "c", fc = { width = 12, bias = true }, recurrent = true, norm = "none" },
+          { name = "again", delay = 3, from = "c" },
+          { name = "back", fc = 12, from = "again", joins = "c", delayed = true },
+          { fc = 9, from = "c" },
+        ]""",
     "last": """
         steps = 5
         classes = 4
@@ -435,9 +452,9 @@ class Network:
         self.model, self.tensors, self.layers, self.items = model, {}, [], []
         self.learned = set()
         shapes = {"input": (model["input"]["channels"], model["input"]["height"], model["input"]["width"])}
-        counts, last, convolved = {"conv": 0, "fc": 0, "pool": 0, "concat": 0}, "input", {}
+        counts, last, convolved = {"conv": 0, "fc": 0, "pool": 0, "concat": 0, "delay": 0}, "input", {}
         for item in model["layers"]:
-            kind = next(kind for kind in ("fc", "pool", "concat", "conv") if kind in item or kind + "1d" in item)
+            kind = next(kind for kind in ("fc", "pool", "concat", "delay", "conv") if kind in item or kind + "1d" in item)
             counts[kind] += 1
             item = {"name": f"{kind}{counts[kind]}", "from": last, "kind": kind} | item
             name, shape, along = item["name"], shapes.get(item["from"]), convolved.get(item["from"], False)
@@ -445,6 +462,8 @@ class Network:
             if kind == "concat":
                 parts = [shapes[other] for other in item["concat"]]
                 shape = (sum(part[0] for part in parts), *parts[0][1:])
+            elif kind == "delay":
+                pass
             elif kind == "pool":
                 item["of"], shape = window_of(item["pool"], shape, along)
             else:
@@ -453,7 +472,7 @@ class Network:
                     self.constants(name, in_model(model.get("neuron", {}), item.get("neuron", {})), shape, generator)
             if "joins" not in item:
                 shapes[name], last = shape, name
-            convolved[name] = "conv1d" in item
+            convolved[name] = "conv1d" in item or kind == "delay" and along
         readout = {"kind": "readout", "name": f"fc{counts['fc'] + 1}", "norm": "none", "from": last,
                    "bias": model.get("readout", {}).get("bias", False), "width": model["classes"]}
         self.add(readout, (model["classes"], int(np.prod(shapes[last]))), generator)
@@ -660,6 +679,10 @@ class Network:
             return
         if item["kind"] == "pool":
             sent[name].append(pooled(sent[item["from"]][t], item["of"]))
+            return
+        if item["kind"] == "delay":
+            past = sent[item["from"]]
+            sent[name].append(past[t - item["delay"]] if t >= item["delay"] else torch.zeros_like(past[0]))
             return
         if item["kind"] == "concat":
             sent[name].append(torch.cat([sent[other][t] for other in item["concat"]], dim=1))

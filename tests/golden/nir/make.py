@@ -149,6 +149,11 @@ def run(graph, frames, dt):
                 x = x * np.asarray(node.scale, float)
             elif isinstance(node, (nir.SumPool2d, nir.AvgPool2d)):
                 x = pool(x, node)
+            elif isinstance(node, nir.Delay):
+                steps = round(float(np.ravel(node.delay)[0]) / dt)
+                past = record[before[name][0]]
+                past = past + [x] if len(past) == len(record[name]) else past
+                x = past[len(record[name]) - steps] if len(record[name]) >= steps else np.zeros_like(x)
             elif isinstance(node, nir.Flatten):
                 x = x.reshape(-1)
             values[name] = x
@@ -255,7 +260,15 @@ def loop(w):
     return [6], nodes, edges, 4
 
 
-WRITTEN = {"primitives": primitives, "line": line, "scaled": scaled, "pooled": pooled, "nested": nested, "loop": loop}
+def delayed(w):
+    lif = lambda n: nir.LIF(tau=full(3e-3, n), r=full(3.0, n), v_leak=full(0, n), v_threshold=full(0.5, n))
+    nodes = {"a.w": nir.Affine(w.of(9, 6), w.of(9)), "a": lif(9), "d": nir.Delay(full(2e-3, 9)), "b.w": nir.Linear(w.of(9, 9)), "b": lif(9),
+             "none": nir.Delay(full(0, 9)), "out": nir.Affine(w.of(4, 9), w.of(4))}
+    edges = [("input", "a.w"), ("a.w", "a"), ("a", "d"), ("d", "b.w"), ("b.w", "b"), ("a", "b"), ("b", "none"), ("none", "out"), ("out", "output")]
+    return [6], nodes, edges, 4
+
+
+WRITTEN = {"delayed": delayed, "primitives": primitives, "line": line, "scaled": scaled, "pooled": pooled, "nested": nested, "loop": loop}
 
 
 def written(name, seed):
