@@ -10,6 +10,7 @@ use crosspike::data::Recorded;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::sameness::Sameness;
 use crosspike::engine::{Engine, Keep};
+use crosspike::network::constants::Constant;
 use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::readout::ReadoutKind;
 use crosspike::network::{Batch, Encoder, Encoding, InputCode, Inputs, Model, Network};
@@ -147,6 +148,7 @@ fn out_and_in_again_a_network_is_the_same() {
         let notices = export(&first.model, &network, options.dt, &path).unwrap();
         let told = notices.concat();
         let case_name = case.display();
+        assert!(told.contains("--dt") && told.contains("--steps 8"), "{told}");
         assert_eq!(told.contains("--reset subtract"), options.reset == Reset::Subtract, "{case_name}: {told}");
         assert_eq!(told.contains("--reset-at next"), options.reset_at == ResetAt::Next, "{case_name}: {told}");
         let again = import(&path, &options).unwrap();
@@ -156,6 +158,26 @@ fn out_and_in_again_a_network_is_the_same() {
         assert!(again.model.graph() == first.model.graph(), "{case_name}");
         assert_eq!(again.model.readout, first.model.readout, "{case_name}");
     }
+}
+
+#[test]
+fn neurons_that_do_not_leak_stand_among_those_that_do() {
+    let text = "name = \"m\"\nsteps = 8\nclasses = 3\ninput = { channels = 2, height = 1, width = 1 }\nnorm = \"none\"\n\
+                neuron = { reset = \"zero\", synaptic_leak = 0.5, learned = { leak = \"channel\", threshold = \"layer\" } }\n\
+                layers = [{ fc = 4 }]";
+    let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
+    let mut network = Network::xavier(&model, 1);
+    network.layers[0].constants.insert(Constant::Leak, vec![1.0, 0.25, 0.0, 0.9]);
+    network.layers[0].constants.insert(Constant::Threshold, vec![0.75]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.nir");
+    export(&model, &network, 1e-4, &path).unwrap();
+    let again = import(&path, &Options { dt: 1e-4, ..options() }).unwrap();
+    let found = Network::load(&again.model, &again.checkpoint).unwrap().network;
+    assert_eq!(found.layers[0].rram, network.layers[0].rram);
+    assert_eq!(found.layers[0].constants[&Constant::Leak], network.layers[0].constants[&Constant::Leak]);
+    let neuron = again.model.layers()[0].neuron;
+    assert_eq!((neuron.threshold, neuron.synaptic_leak, neuron.scaled_input), (0.75, 0.5, false));
 }
 
 #[test]

@@ -96,7 +96,9 @@ fn check(file: &Path, models: &[Model]) -> Result<Checked> {
         }
         Kind::Model => {
             let model = Model::from_document(&document)?;
-            let idle = effect::idle(&Profile::default(), Beside { model: Some(&model), ..Beside::default() });
+            let mut idle = effect::idle(&Profile::default(), Beside { model: Some(&model), ..Beside::default() });
+            // A training from random weights begins with such numbers.
+            idle.retain(|_, why| *why != effect::HELD_BY_CHECKPOINT);
             (format!("a model, `{}`, of {} layers", model.name, model.layers().len()), effect::sentences(&idle))
         }
         Kind::Profile => {

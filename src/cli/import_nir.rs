@@ -1,5 +1,6 @@
 //! `crosspike import` of a NIR file.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -12,11 +13,11 @@ use crate::atomic;
 use crate::data::Recorded;
 use crate::engine::sameness::{Compared, Sameness, TOLERANCE};
 use crate::error::{Error, Result};
-use crate::network::Network;
 use crate::network::neuron::{Fires, ResetAt};
 use crate::network::readout::ReadoutKind;
+use crate::network::{Layer, Model, Network};
 use crate::nir::discrete::Method;
-use crate::nir::import::{Options, Reset};
+use crate::nir::import::{Names, Options, Reset, plain};
 use crate::nir::{Imported, import};
 
 /// The options of NIR files.
@@ -41,7 +42,7 @@ pub struct Args {
     /// What logits are (default: count of neurons that fire, last potential of those that do not, mean of sums without neurons).
     #[arg(long, value_name = "KIND")]
     readout: Option<ReadoutArg>,
-    /// Time steps of the model; infer and train may set others (--set model.steps=N) (default: 20).
+    /// Time steps of the model; infer and train may set others (--set model.steps=N) (default: those of --verify, or 20).
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
     /// Recorded inputs (`frames`) and what the network made of them (`logits`, `spikes.NODE`), as a NumPy archive: run them, compare, and
@@ -119,47 +120,68 @@ impl Args {
             ));
         };
         let stem = input.file_stem().map_or("network".into(), |stem| stem.to_string_lossy().into_owned());
-        let options = self.options(dt, stem);
+        let recorded = self.verify.as_deref().map(Recorded::open).transpose()?;
+        let options = self.options(dt, stem, recorded.as_ref().map(|recorded| recorded.sizes.1));
         let Imported { text, model, checkpoint, notices, names } = import(input, &options)?;
         notices.iter().for_each(|notice| note(notice));
-        let recorded = self.verify.as_deref().map(Recorded::open).transpose()?;
+        let network = Network::load(&model, &checkpoint)?.network;
+        // A network that is another than the recorded one is not written.
+        let sameness = recorded.map(|recorded| self.verified(&model, &network, recorded, &names)).transpose()?;
         std::fs::create_dir_all(output).map_err(Error::io(output))?;
         announced::announce("OUTPUT", &files[0])?;
         announced::announce("OUTPUT", &files[1])?;
         atomic::write(&files[0], text.as_bytes())?;
         checkpoint.write(&files[1])?;
-        let layers: Vec<Value> = names
-            .iter()
-            .map(|(layer, matrix, neurons)| json!({ "layer": layer, "matrix": matrix, "neurons": neurons }))
-            .collect();
-        let written = format!("wrote {} and {}", files[0].display(), files[1].display());
+        let of_layer =
+            |(layer, matrix, neurons): &Names| json!({ "layer": layer, "matrix": matrix, "neurons": neurons });
+        let layers: Vec<Value> = names.iter().map(of_layer).collect();
         let said = json!({ "wrote": files, "layers": layers, "sha256": checkpoint.hash() });
-        let Some(recorded) = recorded else {
-            return Ok(Said::new(format!("{written}\n{}", table(&names)), said));
-        };
-        let network = Network::load(&model, &checkpoint)?.network;
-        // Of the readout's neurons there are the counts alone.
+        let written = format!("wrote {} and {}", files[0].display(), files[1].display());
+        let shown = sameness.map_or(String::new(), |sameness| format!("\n{}", show(&sameness)));
+        Ok(Said::new(format!("{written}\n{}{shown}", table(&names)), said))
+    }
+
+    /// Runs recorded inputs; an error where the network is another than the recorded one.
+    fn verified(&self, model: &Model, network: &Network, mut recorded: Recorded, names: &[Names]) -> Result<Sameness> {
+        // Of a readout's neurons there are the counts alone.
         let counts = model.readout.kind == ReadoutKind::Count;
-        let last = names.len() - 1;
-        let of_layer = |name: &String| names.iter().position(|(layer, ..)| layer == name);
-        let order: Vec<Option<String>> = model
-            .layers()
-            .iter()
-            .map(|layer| names[of_layer(&layer.name)?].2.clone().filter(|_| counts || layer.name != names[last].0))
-            .collect();
-        let sameness =
-            Sameness::of(&model, &network, &recorded, &order).map_err(|error| match (error, &self.verify) {
-                (Error::Mismatch(message), Some(file)) => Error::file(file, message),
-                (error, _) => error,
-            })?;
-        let shown = show(&sameness);
+        let layers = model.layers();
+        let readout = &layers.last().expect("a model has a readout").name;
+        let neurons = |layer: &Layer| {
+            let (name, _, neurons) = names.iter().find(|(name, ..)| *name == layer.name)?;
+            neurons.clone().filter(|_| counts || name != readout)
+        };
+        let order: Vec<Option<String>> = layers.iter().map(neurons).collect();
+        // A record may also have the names that layers have here, or those that they come from.
+        for (name, _) in &mut recorded.spikes {
+            let known = |(layer, _, neurons): &&Names| {
+                layer == name || plain(name, &BTreeSet::new()) == *layer && neurons.is_some()
+            };
+            if !order.contains(&Some(name.clone()))
+                && let Some((.., Some(neurons))) = names.iter().find(known)
+            {
+                *name = neurons.clone();
+            }
+        }
+        let file = self.verify.as_deref().unwrap_or(Path::new(""));
+        let sameness = Sameness::of(model, network, &recorded, &order).map_err(|error| match error {
+            Error::Mismatch(message) => Error::file(file, message),
+            error => error,
+        })?;
         match sameness.is_same() {
-            true => Ok(Said::new(format!("{written}\n{}\n{shown}", table(&names)), said)),
-            false => Err(Error::Mismatch(format!("{written}, and the network is not the recorded one:\n{shown}"))),
+            true => Ok(sameness),
+            false => Err(Error::file(
+                file,
+                format!(
+                    "the network is not the recorded one, and was not written:\n{}\n--dt, --reset, --reset-at and --fires say what a NIR file \
+                     does not",
+                    show(&sameness)
+                ),
+            )),
         }
     }
 
-    fn options(&self, dt: f64, name: String) -> Options {
+    fn options(&self, dt: f64, name: String, recorded: Option<usize>) -> Options {
         Options {
             name,
             dt,
@@ -187,16 +209,15 @@ impl Args {
                 ReadoutArg::Count => ReadoutKind::Count,
                 ReadoutArg::First => ReadoutKind::First,
             }),
-            steps: self.steps.unwrap_or(20),
+            steps: self.steps.or(recorded).unwrap_or(20),
         }
     }
 }
 
 /// Layers, and what they were in the file.
-fn table(names: &[(String, String, Option<String>)]) -> String {
-    let line = |(layer, matrix, neurons): &(String, String, Option<String>)| {
-        format!("{layer:<12} {matrix:<16} {}", neurons.as_deref().unwrap_or("–"))
-    };
+fn table(names: &[Names]) -> String {
+    let line =
+        |(layer, matrix, neurons): &Names| format!("{layer:<12} {matrix:<16} {}", neurons.as_deref().unwrap_or("–"));
     let lines: Vec<String> = names.iter().map(line).collect();
     format!("layer        matrix           neurons\n{}", lines.join("\n"))
 }
@@ -208,7 +229,7 @@ fn show(sameness: &Sameness) -> String {
         lines.push(match first {
             None => format!("{name}: {spikes} spikes, all the same"),
             Some((t, image, recorded, here)) => format!(
-                "{name}: {apart} of {spikes} spikes differ, first at step {t} of series {image}: {recorded} recorded, {here} here"
+                "{name}: {apart} of {spikes} spikes differ, first at step {t} of series {image}, from 0: {recorded} spikes recorded, {here} here"
             ),
         });
     }

@@ -297,7 +297,7 @@ impl SpikeSim {
             let pooled = plan.pooled();
             (plan.output.channels.div_ceil(x) * plan.input.channels.div_ceil(x) * pooled.height * pooled.width) as f64
         };
-        let cycles: f64 = convolutions().map(of).sum();
+        let cycles = convolutions().map(of).fold(0.0, |sum, of| sum + of);
         SpikeSim { cycle_pj, cycles, image_uj: cycles * cycle_pj * model.steps as f64 * 1e-6 }
     }
 }

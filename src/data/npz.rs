@@ -1,4 +1,4 @@
-//! NumPy archives: `frames`, `[N, T, C, H, W]`, inputs given per step, or `images`, `[N, C, H, W]`, each with whole `labels`, `[N]`.
+//! NumPy archives: `frames`, `[N, T, C, H, W]`, `[N, T, C, W]` or `[N, T, C]`, inputs given per step, or `images`, `[N, C, H, W]`, each with whole `labels`, `[N]`.
 //!
 //! Real images are normalised already, and are taken as they are. Whole numbers (and booleans) are pixels, and are normalised,
 //! channel by channel: `(x/full − mean)/std` where the archive has `mean` and `std`, `[C]` or `[]`, with `full` the value of a white
@@ -20,8 +20,24 @@ const FULL: f64 = 255.0;
 /// Opens `frames` and `labels`.
 pub(super) fn open_frames(path: &Path) -> Result<Contents> {
     let mut archive = Archive::open(path)?;
-    let (Array { values, .. }, [count, steps, channels, height, width]) = numbers(&mut archive, "frames")?;
+    let ((count, steps), Shape { channels, height, width }, values) = frames(&mut archive)?;
     close(&mut archive, Values::Floats(values, None), count, (Some(steps), Shape { channels, height, width }), vec![])
+}
+
+/// The frames of series, of maps, of lines or of values in a row: their number, steps, shape and values.
+pub(super) fn frames(archive: &mut Archive) -> Result<((usize, usize), Shape, Vec<f32>)> {
+    let Array { values, shape, .. } = archive.any("frames", |number| number as f32)?;
+    let (sizes, map) = match shape[..] {
+        [n, t, channels] => ((n, t), Shape { channels, height: 1, width: 1 }),
+        [n, t, channels, width] => ((n, t), Shape { channels, height: 1, width }),
+        [n, t, channels, height, width] => ((n, t), Shape { channels, height, width }),
+        _ => {
+            let message = format!("the shape is {shape:?}; expected [N, T, C, H, W], [N, T, C, W] or [N, T, C]");
+            return Err(archive.refuse("frames", message));
+        }
+    };
+    check(archive, "frames", &values, &shape)?;
+    Ok((sizes, map, values))
 }
 
 /// Opens `images` and `labels`.
@@ -82,19 +98,22 @@ fn close(
 /// An array of at least one value, all finite.
 fn numbers<const N: usize>(archive: &mut Archive, name: &str) -> Result<(Array<f32>, [usize; N])> {
     let (array, shape) = archive.array::<f32, N>(name, |number| number as f32)?;
-    if array.values.is_empty() {
+    check(archive, name, &array.values, &shape)?;
+    Ok((array, shape))
+}
+
+/// An error unless there are values, all finite.
+fn check(archive: &Archive, name: &str, values: &[f32], shape: &[usize]) -> Result<()> {
+    if values.is_empty() {
         return Err(archive.refuse(name, format!("has the shape {shape:?}: there is nothing in it")));
     }
-    if let Some(flat) = array.values.iter().position(|value| !value.is_finite()) {
-        let (mut rest, mut index) = (flat, shape);
-        for (index, dim) in index.iter_mut().zip(shape).rev() {
-            *index = rest % dim;
-            rest /= dim;
-        }
-        let message = format!("{name}{index:?} is {}, not a finite f32", array.values[flat]);
-        return Err(Error::file(archive.path, message));
+    let Some(flat) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let (mut rest, mut index) = (flat, shape.to_vec());
+    for (index, dim) in index.iter_mut().zip(shape).rev() {
+        *index = rest % dim;
+        rest /= dim;
     }
-    Ok((array, shape))
+    Err(Error::file(archive.path, format!("{name}{index:?} is {}, not a finite f32", values[flat])))
 }
 
 /// How an archive's pixels are normalised, channel by channel, in units of its pixels.

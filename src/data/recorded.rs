@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ndarray::Array2;
 
-use super::npy::{Archive, Array};
+use super::npy::Archive;
+use super::npz::frames;
 use crate::error::{Error, Result};
 use crate::numeric::{Range, Shape};
 
@@ -30,21 +31,7 @@ impl Recorded {
     /// Reads an archive.
     pub fn open(path: &Path) -> Result<Self> {
         let mut archive = Archive::open(path)?;
-        let Array { values: frames, shape, .. } = archive.any("frames", |number| number as f32)?;
-        let (sizes, shape) = match shape[..] {
-            [n, t, channels] => ((n, t), Shape { channels, height: 1, width: 1 }),
-            [n, t, channels, width] => ((n, t), Shape { channels, height: 1, width }),
-            [n, t, channels, height, width] => ((n, t), Shape { channels, height, width }),
-            _ => {
-                return Err(archive.refuse(
-                    "frames",
-                    format!("the shape is {shape:?}; expected [N, T, C], [N, T, C, W] or [N, T, C, H, W]"),
-                ));
-            }
-        };
-        if frames.is_empty() || frames.iter().any(|value| !value.is_finite()) {
-            return Err(archive.refuse("frames", "expected finite numbers, and some of them".into()));
-        }
+        let (sizes, shape, frames) = frames(&mut archive)?;
         let logits = match archive.has("logits") {
             true => Some(archive.array::<f32, 2>("logits", |number| number as f32)?),
             false => None,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ndarray::{Array, Array1, Array4, Array5, Dimension};
+use ndarray::{Array, Array1, Array2, Array3, Array4, Array5, Dimension};
 use ndarray_npy::{NpzWriter, WritableElement};
 use tempfile::{TempDir, tempdir};
 use zip::CompressionMethod;

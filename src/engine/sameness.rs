@@ -48,7 +48,7 @@ impl Sameness {
         model.steps = steps;
         let model = &model;
         if recorded.shape != model.input {
-            let message = format!("the frames are maps of {:?}, the network takes {:?}", recorded.shape, model.input);
+            let message = format!("the frames are maps of {}, the network takes {}", recorded.shape, model.input);
             return Err(Error::Mismatch(message));
         }
         if let Some((name, _)) = recorded.spikes.iter().find(|(name, _)| !names.contains(&Some(name.clone()))) {

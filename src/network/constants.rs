@@ -37,7 +37,7 @@ pub enum Extent {
 
 /// Constants that are tensors of a checkpoint, with the neurons that share a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "expected a table such as { leak = \"channel\" }")]
 pub struct Extents {
     /// Of the leak, the tensor `NAME.leak`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct Extents {
 
 /// Constants that are tensors of a checkpoint and that training moves; resets and adaptation are outside the gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "expected a table such as { leak = \"channel\" }")]
 pub struct Learned {
     /// Of the leak, the tensor `NAME.leak`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -52,35 +52,31 @@ pub fn export(model: &Model, network: &Network, dt: f64, path: &Path) -> Result<
     writer.write().map_err(|message| Error::Mismatch(format!("{message}: NIR has no such thing")))?;
     let bytes = writer.bytes().map_err(|error| Error::file(path, error.to_string()))?;
     crate::atomic::write(path, &bytes)?;
-    Ok(notices(model))
+    Ok(notices(model, dt))
 }
 
 /// What an import has to be told.
-fn notices(model: &Model) -> Vec<String> {
+fn notices(model: &Model, dt: f64) -> Vec<String> {
     let graph = model.graph();
     let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
     let neurons: Vec<Neuron> = graph.layers.iter().filter(fires).map(|layer| layer.neuron).collect();
     let any = |is: fn(&Neuron) -> bool| neurons.iter().any(is);
-    let mut options = vec![];
+    let mut options = vec![format!("--dt {dt:?} --steps {}", model.steps)];
     if any(|neuron| neuron.reset == Reset::Subtract) {
-        options.push("--reset subtract");
+        options.push("--reset subtract".into());
     }
     if any(|neuron| neuron.reset_at == ResetAt::Next) {
-        options.push("--reset-at next");
+        options.push("--reset-at next".into());
     }
     if any(|neuron| neuron.fires == Fires::Reached) {
-        options.push("--fires reached");
+        options.push("--fires reached".into());
     }
-    let mut said = vec![];
-    if !options.is_empty() {
-        said.push(format!("a NIR file does not tell how neurons are reset: import it with {}", options.join(" ")));
+    match graph.reading {
+        ReadoutKind::Largest => options.push("--readout largest".into()),
+        ReadoutKind::First => options.push("--readout first".into()),
+        _ => {}
     }
-    if matches!(graph.reading, ReadoutKind::Largest | ReadoutKind::First) {
-        said.push(
-            "a NIR file does not tell how logits are read: the model has another readout than its neurons tell".into(),
-        );
-    }
-    said
+    vec![format!("what a NIR file does not tell: it is imported again with {}", options.join(" "))]
 }
 
 impl Writer<'_> {
@@ -280,14 +276,13 @@ impl Writer<'_> {
             };
         }
         let integrates = !is_cuba && leak.iter().all(|leak| *leak == 1.0);
-        if !integrates && leak.contains(&1.0) {
-            return refuse("of which some leak and some do not, or with a synaptic current and no leak");
-        }
         if neuron.scaled_input && integrates {
             return refuse("whose current is multiplied by 0");
         }
-        let tau = |leak: &[f64]| leak.iter().map(|leak| self.dt / (1.0 - leak)).collect::<Vec<f64>>();
-        let whole_current = |leak: &[f64]| leak.iter().map(|leak| 1.0 / (1.0 - leak)).collect::<Vec<f64>>();
+        // Among neurons that leak, one that does not has a time constant so long that its leak is 1 in 32 bits.
+        let lost = |leak: f64| (1.0 - leak).max(f64::from(f32::EPSILON) / 8.0);
+        let tau = |leak: &[f64]| leak.iter().map(|leak| self.dt / lost(*leak)).collect::<Vec<f64>>();
+        let whole_current = |leak: &[f64]| leak.iter().map(|leak| 1.0 / lost(*leak)).collect::<Vec<f64>>();
         let r = match (integrates, neuron.scaled_input) {
             (true, _) => vec![1.0 / self.dt; map.len()],
             (false, true) => vec![1.0; map.len()],

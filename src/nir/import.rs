@@ -52,6 +52,9 @@ pub struct Options {
     pub steps: usize,
 }
 
+/// A layer's name, and those of its matrix and its neurons in the file.
+pub type Names = (String, String, Option<String>);
+
 /// A network that was read.
 #[derive(Debug)]
 pub struct Imported {
@@ -64,7 +67,7 @@ pub struct Imported {
     /// What the user should know.
     pub notices: Vec<String>,
     /// Each layer's name, and the names of its matrix and its neurons in the file.
-    pub names: Vec<(String, String, Option<String>)>,
+    pub names: Vec<Names>,
 }
 
 type Of<T> = std::result::Result<T, String>;
@@ -111,7 +114,7 @@ struct Writer<'a> {
     names: BTreeMap<String, String>,
     entries: Vec<String>,
     /// Each layer's name, and those of its matrix and neurons.
-    layers: Vec<(String, String, Option<String>)>,
+    layers: Vec<Names>,
     tensors: BTreeMap<String, Tensors>,
     readout: String,
     notices: Vec<String>,
@@ -530,7 +533,7 @@ fn map_of(shape: &[usize]) -> Of<Shape> {
 }
 
 /// A node's name as that of an entry that is not taken.
-fn plain(node: &str, taken: &BTreeSet<String>) -> String {
+pub fn plain(node: &str, taken: &BTreeSet<String>) -> String {
     let mut name: String = node.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(56).collect();
     let reserved = ["bn", "velocity", "square", "loss"].iter().any(|start| name.starts_with(start));
     if name.is_empty() || reserved || name.starts_with(|c: char| c.is_ascii_digit()) {

@@ -9,6 +9,7 @@ use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
 use crate::network::constants::{Constant, Constants};
 use crate::network::graph::Population;
+use crate::network::readout::ReadoutKind;
 use crate::network::varied::Varied;
 use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
@@ -130,6 +131,9 @@ impl ChipPlan {
             let mut plan = LayerPlan::new(profile, layer.clone(), index, (layer.from == 0).then_some(code));
             let population = graph.target(index).and_then(|node| graph.nodes[node].population());
             plan.fires = layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
+            if layer.kind == LayerKind::Readout && graph.reading != ReadoutKind::Mean {
+                plan.site.neurons = layer.columns();
+            }
             plan.site.joins = population.filter(|_| layer.leads).map_or(0, Population::additions);
             Arc::new(plan)
         };

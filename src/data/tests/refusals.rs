@@ -111,8 +111,14 @@ fn spoiled_npz_files_are_refused() {
         ("there is nothing in it", case(&Array5::zeros((0, 3, 1, 2, 2)), &[])),
         ("`images`: no such array; the archive holds frames.npy, labels.npy", refusal("images:f.npz", dir.path())),
     ]);
-    npz(&path, "frames", &Array4::<f32>::zeros((2, 1, 2, 2)), &[0, 0], false);
-    assert_refused(&[("expected 5 dimensions", refusal("frames:f.npz", dir.path()))]);
+    npz(&path, "frames", &Array2::<f32>::zeros((2, 1)), &[0, 0], false);
+    assert_refused(&[("expected [N, T, C, H, W], [N, T, C, W] or [N, T, C]", refusal("frames:f.npz", dir.path()))]);
+    // Lines and rows are maps of one row, or of one pixel.
+    npz(&path, "frames", &Array4::<f32>::zeros((2, 3, 4, 5)), &[0, 0], false);
+    let shape = |spec: &str| Dataset::open(spec, dir.path(), Split::Test).unwrap().shape();
+    assert_eq!(shape("frames:f.npz"), Shape { channels: 4, height: 1, width: 5 });
+    npz(&path, "frames", &Array3::<f32>::zeros((2, 3, 4)), &[0, 0], false);
+    assert_eq!(shape("frames:f.npz"), Shape { channels: 4, height: 1, width: 1 });
     let images = |add: &dyn Fn(&mut NpzWriter<fs::File>)| {
         images_npz(&path, |writer| {
             writer.add_array("images", &Array4::<u8>::from_shape_fn((2, 3, 1, 1), |(n, ..)| n as u8)).unwrap();
