@@ -257,6 +257,13 @@ fn what_cannot_run_is_refused_by_its_name() {
     let more = [lif(1e-2, 3), vec![("gain", vec![1], vec![2.0])]].concat();
     refused(&chain(("n", "LIF", more)), &straight, "`n`.gain is no parameter of a `LIF`");
     refused(&chain(("n", "LIF", lif(1e-2, 3)[1..].to_vec())), &straight, "`n` is a `LIF` without `tau`");
+    let mut leaking = lif(1e-2, 3);
+    leaking[2].2 = vec![0.1; 3];
+    let whole = file(folder.path(), &chain(("n", "LIF", leaking)), &straight);
+    assert!(import(&whole, &options()).is_ok());
+    let subtracting = Options { reset: Reset::Subtract, ..options() };
+    let error = import(&whole, &subtracting).unwrap_err().to_string();
+    assert!(error.contains("`n` leaks to 0.1") && error.contains("--reset value"), "{error}");
     let delay = vec![("delay", vec![3], vec![1.5e-3; 3])];
     let edges = [("input", "w"), ("w", "n"), ("n", "d"), ("d", "v"), ("v", "output")];
     let with = |node| [chain(("n", "LIF", lif(1e-2, 3))), vec![node]].concat();

@@ -9,7 +9,7 @@ use hdf5_pure::{DType, Dataset, File, Group};
 
 use crate::error::{Error, Result};
 
-/// Numbers of a data set, at most: 2 GiB as they are read.
+/// Numbers of a file, at most: 2 GiB as they are read, also of a small file that declares more than it holds.
 const MOST_NUMBERS: u64 = 1 << 28;
 /// Nodes of a file, at most.
 const MOST_NODES: usize = 100_000;
@@ -60,8 +60,8 @@ pub fn read(path: &Path) -> Result<RawGraph> {
         let hdf5 = File::from_bytes(bytes).map_err(|e| format!("no HDF5 file: {e}"))?;
         let root = hdf5.root();
         let node = root.group("node").map_err(|_| "no NIR file: it has no group `node`".to_owned())?;
-        let mut graph = RawGraph::default();
-        add_graph(&node, "", 0, &mut graph)?;
+        let (mut graph, mut left) = (RawGraph::default(), MOST_NUMBERS);
+        add_graph(&node, ("", 0), &mut graph, &mut left)?;
         Ok::<_, String>(graph)
     }));
     match read {
@@ -77,8 +77,13 @@ pub fn is_hdf5(path: &Path) -> bool {
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\x89HDF\r\n\x1a\n"
 }
 
-/// Adds the graph of a group, whose nodes' names begin with `prefix`.
-fn add_graph(group: &Group, prefix: &str, depth: usize, graph: &mut RawGraph) -> std::result::Result<(), String> {
+/// Adds the graph of a group, whose nodes' names begin with `prefix`; so many numbers may still be read.
+fn add_graph(
+    group: &Group,
+    (prefix, depth): (&str, usize),
+    graph: &mut RawGraph,
+    left: &mut u64,
+) -> std::result::Result<(), String> {
     if depth > DEEPEST {
         return Err(format!("graphs within graphs more than {DEEPEST} deep"));
     }
@@ -86,9 +91,9 @@ fn add_graph(group: &Group, prefix: &str, depth: usize, graph: &mut RawGraph) ->
     for name in sorted(nodes.groups().map_err(|e| format!("`{prefix}nodes`: {e}"))?) {
         let node = nodes.group(&name).map_err(|e| format!("`{prefix}{name}`: {e}"))?;
         let whole = format!("{prefix}{name}");
-        let raw = read_node(&node).map_err(|e| format!("`{whole}`{e}"))?;
+        let raw = read_node(&node, left).map_err(|e| format!("`{whole}`{e}"))?;
         if raw.kind == "NIRGraph" {
-            add_graph(&node, &format!("{whole}."), depth + 1, graph)?;
+            add_graph(&node, (&format!("{whole}."), depth + 1), graph, left)?;
         }
         graph.nodes.insert(whole, raw);
         if graph.nodes.len() > MOST_NODES {
@@ -96,7 +101,7 @@ fn add_graph(group: &Group, prefix: &str, depth: usize, graph: &mut RawGraph) ->
         }
     }
     let edges = group.dataset("edges").map_err(|_| format!("`{prefix}edges`: expected pairs of names"))?;
-    check_size(&edges).map_err(|e| format!("`{prefix}edges`{e}"))?;
+    check_size(&edges, left).map_err(|e| format!("`{prefix}edges`{e}"))?;
     let shape = edges.shape().map_err(|e| format!("`{prefix}edges`: {e}"))?;
     if shape.contains(&0) {
         return Ok(());
@@ -115,11 +120,11 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-fn read_node(node: &Group) -> std::result::Result<Raw, String> {
+fn read_node(node: &Group, left: &mut u64) -> std::result::Result<Raw, String> {
     let mut raw = Raw::default();
     for name in node.datasets().map_err(|e| format!(": {e}"))? {
         let set = node.dataset(&name).map_err(|e| format!(".{name}: {e}"))?;
-        check_size(&set).map_err(|e| format!(".{name}{e}"))?;
+        check_size(&set, left).map_err(|e| format!(".{name}{e}"))?;
         let parameter = read_parameter(&set).map_err(|e| format!(".{name}: {e}"))?;
         match (name.as_str(), parameter) {
             ("type", Some(Parameter::Text(kind))) => raw.kind = kind,
@@ -132,12 +137,15 @@ fn read_node(node: &Group) -> std::result::Result<Raw, String> {
     Ok(raw)
 }
 
-fn check_size(set: &Dataset) -> std::result::Result<(), String> {
+fn check_size(set: &Dataset, left: &mut u64) -> std::result::Result<(), String> {
     let shape = set.shape().map_err(|e| format!(": {e}"))?;
     let count = shape.iter().try_fold(1u64, |count, size| count.checked_mul(*size));
-    match count {
-        Some(count) if count <= MOST_NUMBERS => Ok(()),
-        _ => Err(format!(" of {shape:?} numbers, expected at most {MOST_NUMBERS}")),
+    match count.and_then(|count| left.checked_sub(count)) {
+        Some(rest) => {
+            *left = rest;
+            Ok(())
+        }
+        None => Err(format!(" of {shape:?} numbers, expected at most {MOST_NUMBERS} in a file")),
     }
 }
 

@@ -263,6 +263,13 @@ impl<'a> Writer<'a> {
         let said = |e: String| format!("`{name}`{e}");
         let Stepped { leak, synaptic_leak, gain, threshold, reset } =
             Stepped::of(neurons, self.options.dt, self.options.method).map_err(said)?;
+        let leaks_to = neurons.v_leak.values.iter().find(|v_leak| **v_leak != 0.0);
+        if let (Some(v_leak), Reset::Subtract, Kind::Spiking) = (leaks_to, self.options.reset, neurons.kind) {
+            return Err(said(format!(
+                " leaks to {v_leak}, from where potentials are counted here, and a reset would take another threshold away; expected \
+                 v_leak = 0, or --reset value"
+            )));
+        }
         let parts = [&leak, &gain, &threshold].into_iter().chain(&synaptic_leak);
         let count = parts.map(|numbers| numbers.values.len()).max().unwrap_or(1);
         let near = |value: f64, other: f64| (value - other).abs() <= NEAR * other.abs();
