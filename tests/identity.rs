@@ -78,6 +78,8 @@ const KEYS: &[(&str, &[&str])] = &[
     ("train.validation", &["train.validation=0.5"]),
     ("train.shuffle", &["train.shuffle=false"]),
     ("train.augment", &["train.augment=true"]),
+    ("train.padding", &["train.augment=true", "train.padding=2"]),
+    ("train.flip", &["train.augment=true", "train.flip=false"]),
     ("train.seed", &["train.seed=2"]),
     ("train.variation", &["train.variation=true"]),
     ("train.chip", &["train.chip=0"]),

@@ -149,7 +149,12 @@ fn copy(folder: &Path, file: &str) -> PathBuf {
 
 /// Opens a data set and reads every image of it.
 fn images(spec: &str, folder: &Path) -> Result<()> {
-    let data = Dataset::open(spec, folder, Split::Test)?;
+    half_of(spec, folder, Split::Test)
+}
+
+/// Opens a half of a data set and reads every image or series of it.
+fn half_of(spec: &str, folder: &Path, split: Split) -> Result<()> {
+    let data = Dataset::open(spec, folder, split)?;
     let mut image = vec![0.0; data.shape().len() * data.frame_steps().unwrap_or(1)];
     (0..data.len()).try_for_each(|i| data.read(i, None, &mut image))
 }
@@ -183,6 +188,49 @@ fn changed_files_are_read_or_refused() {
         holds(500, &copy(at, &format!("tests/golden/bntt/{kind}.npz")), |_| images(&format!("{kind}:{kind}.npz"), at));
     }
 
+    for class in ["a", "b"] {
+        fs::create_dir_all(at.join(format!("forms/{class}"))).unwrap();
+    }
+    for form in
+        ["colour_420.jpg", "colour_444.jpg", "progressive.jpg", "grey.jpg", "colour.png", "palette.png", "deep.png"]
+    {
+        let file = copy(&at.join("forms/a"), &format!("tests/golden/pictures/forms/{form}"));
+        copy(&at.join("forms/b"), &format!("tests/golden/pictures/forms/{form}"));
+        holds(250, &file, |_| images("pictures:forms?size=16&channels=3", at));
+        for class in ["a", "b"] {
+            fs::remove_file(at.join(format!("forms/{class}/{form}"))).unwrap();
+        }
+    }
+    let archive = at.join("forms.zip");
+    let mut zip = zip::ZipWriter::new(fs::File::create(&archive).unwrap());
+    for (at, form) in ["colour_420.jpg", "colour_444.jpg", "colour.png", "palette.png"].into_iter().enumerate() {
+        let name = format!("train/{}/{form}", ["a", "b"][at % 2]);
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        let bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/pictures/forms/{form}")));
+        std::io::Write::write_all(&mut zip, &bytes.unwrap()).unwrap();
+    }
+    zip.finish().unwrap();
+    holds(500, &archive, |_| images("pictures:forms.zip", at));
+
+    for (file, spec, cases) in [
+        ("nmnist/Test/1/00001.bin", "nmnist:nmnist?steps=3", 200),
+        ("cifar10dvs/airplane/cifar10_airplane_0.aedat", "cifar10dvs:cifar10dvs?steps=2&downscale=16", 200),
+        ("dvs128gesture/user24_led.aedat", "dvs128gesture:dvs128gesture?steps=2&downscale=16", 300),
+        ("dvs128gesture/user24_led_labels.csv", "dvs128gesture:dvs128gesture?steps=2&downscale=16", 100),
+        ("dvs128gesture/trials_to_test.txt", "dvs128gesture:dvs128gesture?steps=2&downscale=16", 50),
+        ("shd/shd_test.h5", "shd:shd?steps=4", 1000),
+        ("arrays/test/left/1.npz", "events:arrays?sensor=30x40&steps=2", 300),
+        ("arrays/train/left/1.npy", "events:arrays?sensor=30x40&steps=2", 300),
+        ("frames/test/left/1.npz", "frames:frames", 300),
+    ] {
+        let set = file.split('/').next().unwrap();
+        common::copy_folder(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/events").join(set),
+            &at.join(set),
+        );
+        let split = if file.contains("train/") { Split::Train } else { Split::Test };
+        holds(cases, &at.join(file), |_| half_of(spec, at, split));
+    }
     let idx = |dims: &[u32], bytes: &[u8]| {
         let mut file = vec![0, 0, 8, dims.len() as u8];
         file.extend(dims.iter().flat_map(|dim| dim.to_be_bytes()));

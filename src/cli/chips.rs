@@ -34,7 +34,9 @@ pub struct ChipArgs {
     /// Do without a tensor of the checkpoint that the model has no place for; several times for several.
     #[arg(long, value_name = "NAME")]
     ignore: Vec<String>,
-    /// The data set: digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or images:FILE.npz; its test images run.
+    /// The data set, whose test images run: digits, idx:DIR, cifar10:DIR, cifar100:DIR, pictures:PATH, frames:FILE.npz,
+    /// images:FILE.npz, or recordings of events: nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH,
+    /// frames:PATH. Options stand behind a question mark, such as `nmnist:PATH?steps=8`; docs/guide.md says which.
     #[arg(long)]
     data: String,
     /// The hardware profile; without one, the ideal chip.

@@ -9,6 +9,7 @@ mod words;
 
 #[cfg(test)]
 pub(crate) use self::words::SIGNS;
+pub(crate) use self::words::most_like;
 use self::words::{in_words, kind_besides, nearest};
 use crate::announced;
 use crate::error::{Error, Result};

@@ -58,6 +58,11 @@ pub(super) fn nearest(message: &str) -> Option<&str> {
     let (unknown, expected) = message.strip_prefix("unknown ")?.split_once(", expected ")?;
     let unknown = unknown.split('`').nth(1)?;
     let known = expected.split('`').skip(1).step_by(2);
+    most_like(unknown, known)
+}
+
+/// The known name that is most like an unknown one, where it is much like it.
+pub(crate) fn most_like<'n>(unknown: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let likeness = |known: &str| strsim::jaro_winkler(unknown, known);
     let best = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(best) > 0.8).then_some(best)

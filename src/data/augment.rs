@@ -1,25 +1,26 @@
-//! The CIFAR augmentation of training images: pad by 4 on each side, crop to the old size at a random place, mirror
-//! every other image.
+//! The augmentation of training images: padded on each side, cropped to the old size at a random place, and every other image mirrored.
 
 use super::order::below;
 use crate::numeric::Shape;
 use crate::rng::{Stream, Substream, stream_key};
 
-const PADDING: usize = 4;
-
-/// Random crop with padding 4 and horizontal flip, drawn anew for each (seed, epoch, image). The padding is black.
+/// Random crop and horizontal flip, drawn anew for each (seed, epoch, image). The padding is black.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augmentation {
     /// The seed of the training.
     pub seed: u64,
     /// The epoch, from 0.
     pub epoch: u64,
+    /// Pixels on each side.
+    pub padding: usize,
+    /// Whether every other image is mirrored.
+    pub flip: bool,
 }
 
-/// What is done to one image: the crop's first row and column in the padded image, and whether it is mirrored.
+/// What is done to one image: the crop's first row and column in the image itself, and whether it is mirrored.
 struct Move {
-    row: usize,
-    column: usize,
+    row: isize,
+    column: isize,
     mirror: bool,
 }
 
@@ -36,12 +37,9 @@ impl Augmentation {
 
     fn draw(&self, index: usize) -> Move {
         let mut stream = Substream::new(stream_key(self.seed, Stream::Augment, self.epoch), [index as u32, 0, 0]);
-        let places = 2 * PADDING as u32 + 1;
-        Move {
-            row: below(&mut stream, places) as usize,
-            column: below(&mut stream, places) as usize,
-            mirror: below(&mut stream, 2) == 1,
-        }
+        let places = 2 * self.padding as u32 + 1;
+        let [row, column] = [(); 2].map(|()| below(&mut stream, places) as isize - self.padding as isize);
+        Move { row, column, mirror: self.flip && below(&mut stream, 2) == 1 }
     }
 }
 
@@ -50,7 +48,7 @@ impl Move {
         for (y, row) in to.chunks_exact_mut(shape.width).enumerate() {
             for (x, value) in row.iter_mut().enumerate() {
                 let x = if self.mirror { shape.width - 1 - x } else { x };
-                let (y, x) = ((y + self.row).wrapping_sub(PADDING), (x + self.column).wrapping_sub(PADDING));
+                let (y, x) = (y.wrapping_add_signed(self.row), x.wrapping_add_signed(self.column));
                 *value = if y < shape.height && x < shape.width { from[y * shape.width + x] } else { black };
             }
         }
@@ -63,9 +61,13 @@ mod tests {
 
     const SHAPE: Shape = Shape { channels: 2, height: 6, width: 5 };
 
+    fn of(seed: u64, epoch: u64) -> Augmentation {
+        Augmentation { seed, epoch, padding: 4, flip: true }
+    }
+
     fn augmented(index: usize, epoch: u64) -> Vec<f32> {
         let mut values: Vec<f32> = (0..2 * SHAPE.len()).map(|i| 1.0 + i as f32).collect();
-        Augmentation { seed: 3, epoch }.apply(index, SHAPE, |channel| -1.0 - channel as f32, &mut values);
+        of(3, epoch).apply(index, SHAPE, |channel| -1.0 - channel as f32, &mut values);
         values
     }
 
@@ -73,12 +75,12 @@ mod tests {
     fn every_pixel_is_a_shifted_one_or_padding() {
         let mut mirrored = 0;
         for index in 0..200 {
-            let Move { row, column, mirror } = Augmentation { seed: 3, epoch: 0 }.draw(index);
+            let Move { row, column, mirror } = of(3, 0).draw(index);
             mirrored += usize::from(mirror);
             for (i, value) in augmented(index, 0).into_iter().enumerate() {
                 let (plane, y, x) = (i / 30, i as i64 / 5 % 6, i as i64 % 5);
                 let x = if mirror { 4 - x } else { x };
-                let (y, x) = (y + row as i64 - 4, x + column as i64 - 4);
+                let (y, x) = (y + row as i64, x + column as i64);
                 let inside = (0..6).contains(&y) && (0..5).contains(&x);
                 let expected =
                     if inside { (plane as i64 * 30 + y * 5 + x + 1) as f32 } else { -1.0 - (plane % 2) as f32 };
@@ -91,11 +93,23 @@ mod tests {
     #[test]
     fn all_crops_occur_and_depend_on_image_and_epoch_alone() {
         let moves: std::collections::HashSet<_> = (0..4000)
-            .map(|index| Augmentation { seed: 1, epoch: 2 }.draw(index))
+            .map(|index| of(1, 2).draw(index))
             .map(|Move { row, column, mirror }| (row, column, mirror))
             .collect();
         assert_eq!(moves.len(), 9 * 9 * 2);
         assert_eq!(augmented(5, 1), augmented(5, 1));
         assert!((0..10).any(|index| augmented(index, 1) != augmented(index, 2)));
+    }
+
+    #[test]
+    fn padding_and_mirrors_are_as_asked() {
+        let still = Augmentation { padding: 0, flip: false, ..of(1, 2) };
+        let near = Augmentation { padding: 1, ..still };
+        let moves = |how: Augmentation| (0..500).map(move |index| how.draw(index));
+        assert!(moves(still).all(|Move { row, column, mirror }| (row, column, mirror) == (0, 0, false)));
+        let places: std::collections::HashSet<_> =
+            moves(near).map(|Move { row, column, mirror }| (row, column, mirror)).collect();
+        assert_eq!(places.len(), 9);
+        assert!(places.iter().all(|(row, column, mirror)| row.abs() <= 1 && column.abs() <= 1 && !mirror));
     }
 }

@@ -4,15 +4,21 @@
 //! Small sets live in memory; uncompressed files above 256 MiB stay on disk and are read record by record.
 //! Sizes a file declares are checked against its real size before anything is allocated for them.
 
+mod album;
 mod augment;
+mod cache;
 mod cifar;
 mod digits;
+mod events;
+mod files;
 mod idx;
 mod npy;
 mod npz;
 mod order;
+mod pictures;
 mod recorded;
 mod source;
+mod spec;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +32,7 @@ pub(crate) use order::permutation;
 pub use order::{epoch_order, validation_split};
 pub use recorded::Recorded;
 use source::Contents;
+use spec::Spec;
 
 use crate::error::{Error, Result};
 use crate::numeric::{Range, Shape, hex};
@@ -52,31 +59,29 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens `digits`, `idx:DIR`, `cifar10:DIR`, `cifar100:DIR`, `frames:FILE.npz` or `images:FILE.npz`; a relative
-    /// path is relative to `base`. An npz file holds one set only, which is returned for either split.
+    /// Opens `digits`, `idx:DIR`, `cifar10:DIR`, `cifar100:DIR`, `pictures:PATH`, `frames:FILE.npz`, `images:FILE.npz`, or a
+    /// set of events, each with its options; a relative path is relative to `base`. What holds one set only is returned for either split.
     pub fn open(spec: &str, base: &Path, split: Split) -> Result<Dataset> {
         Self::open_within(spec, base, split, MEMORY_LIMIT)
     }
 
     /// [`Dataset::open`] with another limit, in bytes, on what is loaded.
     fn open_within(spec: &str, base: &Path, split: Split, memory_limit: u64) -> Result<Dataset> {
-        let contents = match spec.split_once(':') {
-            None if spec == "digits" => digits::open(split)?,
-            Some(("idx", dir)) if !dir.is_empty() => idx::open(&base.join(dir), split, memory_limit)?,
-            Some(("cifar10", dir)) if !dir.is_empty() => {
-                cifar::open(&cifar::CIFAR10, &base.join(dir), split, memory_limit)?
-            }
-            Some(("cifar100", dir)) if !dir.is_empty() => {
-                cifar::open(&cifar::CIFAR100, &base.join(dir), split, memory_limit)?
-            }
-            Some(("frames", file)) if !file.is_empty() => npz::open_frames(&base.join(file))?,
-            Some(("images", file)) if !file.is_empty() => npz::open_images(&base.join(file))?,
-            _ => {
-                return Err(Error::Usage(format!(
-                    "data set `{spec}`: expected digits, idx:DIR, cifar10:DIR, cifar100:DIR, frames:FILE.npz or \
-                     images:FILE.npz"
-                )));
-            }
+        let named = Spec::parse(spec)?;
+        let place = base.join(named.path);
+        let whole = || named.finish().map(|()| place.as_path());
+        let contents = match (named.kind, named.path) {
+            ("digits", "") => whole().and_then(|_| digits::open(split))?,
+            ("digits", _) | (_, "") => return Err(unknown(spec)),
+            ("idx", _) => idx::open(whole()?, split, memory_limit)?,
+            ("cifar10", _) => cifar::open(&cifar::CIFAR10, whole()?, split, memory_limit)?,
+            ("cifar100", _) => cifar::open(&cifar::CIFAR100, whole()?, split, memory_limit)?,
+            ("frames", _) if is_archive(&place) => npz::open_frames(whole()?)?,
+            ("frames", _) => events::open_frames(named, base, split, memory_limit)?,
+            ("images", _) => npz::open_images(whole()?)?,
+            ("pictures", _) => pictures::open(named, base, split, memory_limit)?,
+            (kind, _) if events::KINDS.contains(&kind) => events::open(named, base, split, memory_limit)?,
+            _ => return Err(unknown(spec)),
         };
         Ok(Dataset { spec: spec.to_owned(), contents, fingerprint: OnceLock::new() })
     }
@@ -116,9 +121,19 @@ impl Dataset {
         &self.contents.labels
     }
 
-    /// Whether `spec` names a set with a training and a test half; `frames:` and `images:` files hold one set.
-    pub fn has_splits(spec: &str) -> bool {
-        !(spec.starts_with("frames:") || spec.starts_with("images:"))
+    /// Whether `spec`, relative to `base`, names a set with a training and a test half; `frames:` and `images:` files hold one set.
+    ///
+    /// # Errors
+    /// Where what tells it cannot be read.
+    pub fn has_splits(spec: &str, base: &Path) -> Result<bool> {
+        let named = Spec::parse(spec)?;
+        match named.kind {
+            "pictures" => pictures::in_halves(named, base),
+            "frames" if is_archive(&base.join(named.path)) => Ok(false),
+            "frames" => events::in_halves(named, base),
+            kind if events::KINDS.contains(&kind) => events::in_halves(named, base),
+            kind => Ok(kind != "images"),
+        }
     }
 
     /// The training images that something is estimated on for chips that this whole test set judges: those of `spec`, relative
@@ -129,7 +144,7 @@ impl Dataset {
     pub fn training_beside(&self, spec: Option<&str>, base: &Path) -> Result<Dataset> {
         let named = spec.unwrap_or(&self.spec);
         let refuse = |what: &str| Err(Error::Mismatch(format!("`{named}` {what}; expected a set of training images")));
-        if spec.is_none() && !Dataset::has_splits(named) {
+        if spec.is_none() && !Dataset::has_splits(named, base)? {
             return refuse("is one set, and its images are tested");
         }
         let training = Dataset::open(named, base, Split::Train)?;
@@ -210,4 +225,17 @@ impl Dataset {
         values.hash(labels.len(), frame_steps.unwrap_or(1) * shape.len(), &mut hash)?;
         Ok(hex(&hash.finalize()[..8]))
     }
+}
+
+/// An error about a kind of data set that there is not.
+fn unknown(spec: &str) -> Error {
+    Error::Usage(format!(
+        "data set `{spec}`: expected digits, idx:DIR, cifar10:DIR, cifar100:DIR, pictures:PATH, \
+         nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH, frames:PATH, frames:FILE.npz or images:FILE.npz"
+    ))
+}
+
+/// Whether a set of frames is a NumPy archive, and not a folder of them.
+fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }

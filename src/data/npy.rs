@@ -5,7 +5,7 @@
 //! promises, and no more of it is unpacked.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use ndarray_npy::npy::header::Header;
@@ -34,16 +34,17 @@ pub(super) enum Kind {
 
 /// How one element of a dtype is read. The f64 holds every accepted value exactly, except whole numbers beyond 2^53.
 #[derive(Clone, Copy)]
-struct Element {
+pub(super) struct Element {
     kind: Kind,
-    size: usize,
+    /// In bytes.
+    pub size: usize,
     big_endian: bool,
     decode: fn([u8; 8]) -> f64,
 }
 
 impl Element {
     /// Of a dtype as NumPy writes it: byte order, kind, bytes.
-    fn of(dtype: &str) -> Option<Self> {
+    pub fn of(dtype: &str) -> Option<Self> {
         let (order, name) = (dtype.chars().next()?, dtype.get(1..)?);
         let (kind, size, decode): (Kind, usize, fn([u8; 8]) -> f64) = match name {
             "b1" => (Kind::Boolean, 1, |b| f64::from(u8::from(b[0] != 0))),
@@ -63,7 +64,8 @@ impl Element {
         "<>|=".contains(order).then_some(Element { kind, size, big_endian: order == '>', decode })
     }
 
-    fn value(&self, bytes: &[u8]) -> f64 {
+    /// The value of as many bytes as it has.
+    pub fn value(&self, bytes: &[u8]) -> f64 {
         let mut wide = [0; 8];
         wide[..self.size].copy_from_slice(bytes);
         if self.big_endian {
@@ -78,9 +80,9 @@ fn first<const N: usize>(bytes: [u8; 8]) -> [u8; N] {
 }
 
 /// A NumPy archive.
-pub(super) struct Archive<'a> {
+pub(super) struct Archive<'a, R = BufReader<File>> {
     pub path: &'a Path,
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<R>,
 }
 
 /// An array in C order.
@@ -97,7 +99,14 @@ impl<'a> Archive<'a> {
         }
         announced::reading(path)?;
         let file = File::open(path).map_err(Error::io(path))?;
-        let zip = ZipArchive::new(BufReader::new(file))
+        Self::of(path, BufReader::new(file))
+    }
+}
+
+impl<'a, R: Read + Seek> Archive<'a, R> {
+    /// The archive that is read from somewhere; `path` is where it comes from.
+    pub fn of(path: &'a Path, source: R) -> Result<Self> {
+        let zip = ZipArchive::new(source)
             .map_err(|error| Error::file(path, format!("expected an npz archive (numpy.savez): {error}")))?;
         Ok(Archive { path, zip })
     }
@@ -108,7 +117,7 @@ impl<'a> Archive<'a> {
     }
 
     /// The arrays' names, in the order of the alphabet.
-    pub fn names(&self) -> impl Iterator<Item = String> + use<> {
+    pub fn names(&self) -> impl Iterator<Item = String> + use<R> {
         let mut names: Vec<String> =
             self.zip.file_names().filter_map(|name| Some(name.strip_suffix(".npy")?.into())).collect();
         names.sort();
@@ -176,6 +185,41 @@ impl<'a> Archive<'a> {
         let values = if header.layout.is_fortran() { in_c_order(values, &shape) } else { values };
         Ok(Array { values, shape, kind: element.kind })
     }
+}
+
+/// The fields of an `.npy` file of structured elements in a row, such as events, by name.
+pub(super) fn columns(bytes: &[u8]) -> std::result::Result<Vec<(String, Vec<f64>)>, String> {
+    let mut rest = bytes;
+    let (header, _) = read_header(&mut rest)?;
+    let expected = "expected an array of elements with the fields t, x, y and p";
+    let fields = header.type_descriptor.as_list().ok_or(expected)?;
+    let mut columns: Vec<(String, usize, Element)> = Vec::new();
+    let mut size = 0;
+    for field in fields {
+        let name_and_type = field.as_tuple().map(Vec::as_slice);
+        let Some([name, dtype]) = name_and_type else {
+            return Err(format!("{field}: a field of many numbers; {expected}"));
+        };
+        let (Some(name), Some(dtype)) = (name.as_string(), dtype.as_string()) else { return Err(expected.into()) };
+        // Room between the fields.
+        if let Some(room) = dtype.strip_prefix("|V") {
+            size += room.parse::<u16>().map_err(|_| format!("`{name}`: elements of type {dtype}"))? as usize;
+            continue;
+        }
+        let element = Element::of(dtype).ok_or_else(|| format!("`{name}`: elements of type {dtype}"))?;
+        columns.push((name.clone(), size, element));
+        size += element.size;
+    }
+    let [count] = header.shape[..] else {
+        return Err(format!("the shape is {:?}; expected one dimension", header.shape));
+    };
+    if count.checked_mul(size) != Some(rest.len()) || size == 0 {
+        return Err(format!("{} bytes for {count} elements of {size} bytes", rest.len()));
+    }
+    let values = |(name, at, element): (String, usize, Element)| {
+        (name, rest.chunks_exact(size).map(|record| element.value(&record[at..at + element.size])).collect())
+    };
+    Ok(columns.into_iter().map(values).collect())
 }
 
 /// The elements of an array in Fortran order, whose first index runs fastest, so that its last one does.

@@ -3,16 +3,20 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::announced;
 use crate::error::{Error, Result};
 use crate::monitor::checkpoint;
 use crate::numeric::{Range, Shape};
+
+/// Bytes of the records that are made between two that are stored in their order.
+const AT_ONCE: usize = 64 << 20;
 
 /// What the reader of a format delivers.
 #[derive(Debug)]
@@ -33,11 +37,30 @@ pub(super) struct Contents {
     pub notices: Vec<String>,
 }
 
+impl Contents {
+    /// Of frame series of counts.
+    pub fn counts(
+        shape: Shape,
+        steps: usize,
+        classes: usize,
+        labels: Vec<u32>,
+        records: Records,
+        notices: Vec<String>,
+    ) -> Result<Self> {
+        let mut greatest = 0;
+        records.each(labels.len(), |record| greatest = counts(record).fold(greatest, u16::max))?;
+        let values = Values::Counts(records, greatest);
+        Ok(Contents { shape, frame_steps: Some(steps), classes, labels, range: values.range(), values, notices })
+    }
+}
+
 /// The values of all images.
 #[derive(Debug)]
 pub(super) enum Values {
     /// Raw bytes, with the table that normalises them.
     Bytes(Records, Normalisation),
+    /// Counts of two bytes each, the lower one first, up to the greatest.
+    Counts(Records, u16),
     /// Finished values; and those of black and white pixels, per channel, where they are known.
     Floats(Vec<f32>, Option<Vec<[f32; 2]>>),
 }
@@ -47,6 +70,10 @@ impl Values {
     pub fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         match self {
             Values::Bytes(records, normalisation) => normalisation.apply(&records.read(index)?, out),
+            Values::Counts(records, _) => {
+                let record = records.read(index)?;
+                out.iter_mut().zip(counts(&record)).for_each(|(value, count)| *value = f32::from(count));
+            }
             Values::Floats(values, _) => out.copy_from_slice(&values[index * out.len()..][..out.len()]),
         }
         Ok(())
@@ -56,6 +83,7 @@ impl Values {
     pub fn range(&self) -> Range {
         match self {
             Values::Bytes(_, normalisation) => normalisation.range(),
+            Values::Counts(_, greatest) => Range { least: 0.0, greatest: f32::from(*greatest), whole: true },
             Values::Floats(values, _) => Range::of(values.iter().copied()),
         }
     }
@@ -64,6 +92,7 @@ impl Values {
     pub fn black(&self, channel: usize) -> f32 {
         match self {
             Values::Bytes(_, normalisation) => normalisation.tables[channel][0],
+            Values::Counts(..) => 0.0,
             Values::Floats(_, ends) => ends.as_ref().map_or(0.0, |ends| ends[channel][0]),
         }
     }
@@ -74,6 +103,7 @@ impl Values {
             Values::Bytes(_, Normalisation { tables, full }) => {
                 Some(tables.iter().map(|table| [table[0], table[usize::from(*full)]]).collect())
             }
+            Values::Counts(..) => None,
             Values::Floats(_, ends) => ends.clone(),
         }
     }
@@ -85,14 +115,13 @@ impl Values {
                 for value in normalisation.tables.iter().flatten() {
                     hash.update(value.to_le_bytes());
                 }
-                let mut left = count;
-                for part in &records.0 {
-                    (0..part.count.min(left)).try_for_each(|index| {
-                        checkpoint();
-                        part.read(index).map(|record| hash.update(record))
-                    })?;
-                    left = left.saturating_sub(part.count);
-                }
+                records.each(count, |record| hash.update(record))?;
+            }
+            Values::Counts(records, _) => {
+                // Counts hash as the numbers that they are read as.
+                let numbers =
+                    |record: &[u8]| counts(record).flat_map(|count| f32::from(count).to_le_bytes()).collect::<Vec<_>>();
+                records.each(count, |record| hash.update(numbers(record)))?;
             }
             Values::Floats(values, _) => {
                 for value in &values[..count * len] {
@@ -102,6 +131,11 @@ impl Values {
         }
         Ok(())
     }
+}
+
+/// The counts of a record.
+fn counts(record: &[u8]) -> impl Iterator<Item = u16> {
+    record.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
 /// How bytes become values.
@@ -141,6 +175,78 @@ impl Normalisation {
 pub(super) struct Records(pub Vec<Part>);
 
 impl Records {
+    /// Makes records of `len` bytes, many at a time: up to `memory_limit` bytes in memory, more of them in a nameless file that goes
+    /// with the process. `make` makes as many as each of `counts` says; `place` is where they come from.
+    pub fn gather(
+        place: &Path,
+        counts: &[usize],
+        len: usize,
+        memory_limit: u64,
+        make: impl Fn(usize) -> Result<Vec<Vec<u8>>> + Sync,
+    ) -> Result<Records> {
+        let count: usize = counts.iter().sum();
+        let size = count as u64 * len as u64;
+        let mut body = Body::scratch(place, size, size > memory_limit)?;
+        let at_once = (AT_ONCE / len.max(1)).clamp(2 * rayon::current_num_threads(), 4096);
+        for start in (0..counts.len()).step_by(at_once) {
+            let made: Vec<Vec<Vec<u8>>> = (start..counts.len().min(start + at_once))
+                .into_par_iter()
+                .map(|at| {
+                    checkpoint();
+                    make(at).inspect(|records| {
+                        let is_whole = records.iter().all(|record| record.len() == len);
+                        assert!(records.len() == counts[at] && is_whole, "records made at {at}");
+                    })
+                })
+                .collect::<Result<_>>()?;
+            made.iter().flatten().try_for_each(|record| body.append(record))?;
+        }
+        Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
+    }
+
+    /// Mean and standard deviation of each channel of all pixels, from 0 to 1.
+    pub fn statistics(&self, channels: usize) -> Result<[Vec<f32>; 2]> {
+        let mut counts = vec![[0u64; 256]; channels];
+        let all = self.0.iter().map(|part| part.count).sum();
+        self.each(all, |record| {
+            for (plane, counts) in record.chunks_exact(record.len() / channels).zip(&mut counts) {
+                plane.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+            }
+        })?;
+        let sum = |counts: &[u64; 256], of: fn(f64) -> f64| -> f64 {
+            counts.iter().enumerate().map(|(byte, &count)| count as f64 * of(byte as f64 / 255.0)).sum()
+        };
+        let mean = |counts: &[u64; 256]| sum(counts, |x| x) / sum(counts, |_| 1.0);
+        let spread = |counts: &[u64; 256]| {
+            let squares = sum(counts, |x| x * x) / sum(counts, |_| 1.0);
+            (squares - mean(counts).powi(2)).max(0.0).sqrt()
+        };
+        let all = |of: &dyn Fn(&[u64; 256]) -> f64| counts.iter().map(|counts| of(counts) as f32).collect();
+        Ok([all(&mean), all(&spread)])
+    }
+
+    /// The records of a file that holds nothing else.
+    pub fn of_file(path: &Path, count: usize, len: usize, memory_limit: u64) -> Result<Records> {
+        let body = Body::open(path, memory_limit)?;
+        if body.size() != (count * len) as u64 {
+            return Err(Error::file(path, format!("{} bytes; expected {count} records of {len}", body.size())));
+        }
+        Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
+    }
+
+    /// Shows the first `count` records.
+    pub fn each(&self, count: usize, mut show: impl FnMut(&[u8])) -> Result<()> {
+        let mut left = count;
+        for part in &self.0 {
+            (0..part.count.min(left)).try_for_each(|index| {
+                checkpoint();
+                part.read(index).map(|record| show(&record))
+            })?;
+            left = left.saturating_sub(part.count);
+        }
+        Ok(())
+    }
+
     /// The bytes of one image.
     pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         let mut index = index;
@@ -207,6 +313,27 @@ impl Body {
         let mut bytes = Vec::new();
         file.take(size).read_to_end(&mut bytes).map_err(Error::io(path))?;
         Ok(Self::from_memory(path, bytes))
+    }
+
+    /// Room for `size` bytes that are made from what is at `path`: in memory, or on disk in a nameless file.
+    fn scratch(path: &Path, size: u64, on_disk: bool) -> Result<Body> {
+        let storage = match on_disk {
+            true => Storage::Disk(Mutex::new(tempfile::tempfile().map_err(Error::io(std::env::temp_dir()))?)),
+            false => Storage::Memory(Vec::with_capacity(size as usize)),
+        };
+        Ok(Body { path: path.to_path_buf(), size, storage })
+    }
+
+    /// Adds bytes at the end of what was added.
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.storage {
+            Storage::Memory(there) => there.extend_from_slice(bytes),
+            Storage::Disk(file) => {
+                let file = file.get_mut().unwrap_or_else(PoisonError::into_inner);
+                file.write_all(bytes).map_err(Error::io(std::env::temp_dir()))?;
+            }
+        }
+        Ok(())
     }
 
     /// The file.

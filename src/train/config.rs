@@ -12,6 +12,9 @@ use crate::effect::Idle;
 use crate::error::Result;
 use crate::network::Encoding;
 
+/// The most black pixels around an image.
+const MOST_PADDING: usize = 256;
+
 /// A training file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -86,8 +89,14 @@ pub struct Recipe {
     pub validation: f64,
     /// Whether each epoch has its own order.
     pub shuffle: bool,
-    /// Random crop with padding 4 and horizontal flip.
+    /// Random crops and horizontal flips of the images; of frames, all steps of a series alike.
     pub augment: bool,
+    /// Black pixels around an image that `augment` crops from.
+    #[serde(skip_serializing_if = "is_usual_padding")]
+    pub padding: usize,
+    /// Whether `augment` mirrors every other image.
+    #[serde(skip_serializing_if = "is_true")]
+    pub flip: bool,
     /// The seed of initial weights, order, encoding and variation.
     pub seed: u64,
     /// Variation-aware training: a fresh draw from the profile every pass.
@@ -129,6 +138,14 @@ const BETAS: [f32; 2] = [0.9, 0.999];
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+fn is_usual_padding(padding: &usize) -> bool {
+    *padding == Recipe::default().padding
+}
+
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 fn is_usual(betas: &[f32; 2]) -> bool {
@@ -197,6 +214,8 @@ impl Default for Recipe {
             validation: 0.0,
             shuffle: true,
             augment: false,
+            padding: 4,
+            flip: true,
             seed: 1,
             variation: false,
             chip: None,
@@ -269,6 +288,13 @@ impl TrainFile {
         if self.train.loss != LossKind::Counts && self.train.rates != default.rates {
             idle.insert("train.rates".into(), "train.loss counts no spikes");
         }
+        let unmoved = "train.augment = false moves no image";
+        if !self.train.augment && self.train.padding != default.padding {
+            idle.insert("train.padding".into(), unmoved);
+        }
+        if !self.train.augment && self.train.flip != default.flip {
+            idle.insert("train.flip".into(), unmoved);
+        }
         if self.prune.is_some_and(|prune| prune.lambda == 0.0 && prune.ratio != Prune::default().ratio) {
             idle.insert("prune.ratio".into(), "prune.lambda = 0 leaves the lasso out");
         }
@@ -307,6 +333,9 @@ impl TrainFile {
         }
         if let Some(m) = recipe.milestones.iter().find(|m| !(0.0..=1.0).contains(*m)) {
             return refuse("milestones", format!("{m}, expected shares of the epochs from 0 to 1"));
+        }
+        if recipe.padding > MOST_PADDING {
+            return refuse("padding", format!("{}, expected 0 to {MOST_PADDING} pixels", recipe.padding));
         }
         if recipe.limit == Some(0) {
             return refuse("limit", "0, expected at least 1 training image, or no limit".into());

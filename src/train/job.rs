@@ -64,10 +64,8 @@ impl Job {
             return Err(document.error("train.variation", "is true, but the profile has no variation to draw from"));
         }
         let data = Dataset::open(&file.data, document.base("data"), Split::Train).map_err(document.locate("data"))?;
-        if file.train.augment && data.frame_steps().is_some() {
-            return Err(
-                document.error("train.augment", "crops and flips are for images; expected false with frame data")
-            );
+        if file.train.augment && data.shape().height == 1 {
+            return Err(document.error("train.augment", "crops and flips maps; expected false for values in a row"));
         }
         check_fit(&data, &model).map_err(document.locate("data"))?;
         let encoding =
@@ -209,7 +207,9 @@ fn start_beside(
 fn open_test(file: &TrainFile, document: &Document, model: &Model, encoding: Encoding) -> Result<Option<Dataset>> {
     let (key, spec) = match &file.test {
         Some(test) => ("test", test),
-        None if Dataset::has_splits(&file.data) => ("data", &file.data),
+        None if Dataset::has_splits(&file.data, document.base("data")).map_err(document.locate("data"))? => {
+            ("data", &file.data)
+        }
         None => return Ok(None),
     };
     let test = Dataset::open(spec, document.base(key), Split::Test).map_err(document.locate(key))?;

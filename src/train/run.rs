@@ -73,7 +73,7 @@ impl Run<'_> {
     /// Takes the remaining steps of the epoch under way.
     fn epoch(&self, state: &mut State) -> Result<()> {
         let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
-        let Recipe { batch, seed, shuffle, augment, epochs, .. } = *recipe;
+        let Recipe { batch, seed, shuffle, augment, padding, flip, epochs, .. } = *recipe;
         let epoch = state.position.epoch;
         if state.position.step == 0 {
             state.position.calibration = self.ranges(&state.network)?;
@@ -83,7 +83,7 @@ impl Run<'_> {
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
         let steps = (order.len() / batch).max(1);
         let encoder = Encoder::new(inputs, model.input, seed, epoch as u64 + 1);
-        let augmentation = augment.then_some(Augmentation { seed, epoch: epoch as u64 });
+        let augmentation = augment.then_some(Augmentation { seed, epoch: epoch as u64, padding, flip });
         let mut stored = Instant::now();
         self.monitor.begin(&format!("epoch {}/{epochs}", epoch + 1), (steps * batch.min(order.len())) as u64);
         self.monitor.skip(state.position.seen as u64);

@@ -145,3 +145,12 @@ pub fn meets_the_goldens(engine: &dyn Engine) {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let to = to.join(entry.file_name().unwrap());
+        if entry.is_dir() { copy_folder(&entry, &to) } else { std::fs::copy(&entry, &to).map(drop).unwrap() }
+    }
+}
