@@ -34,7 +34,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Starts a command, interrupts it inside its work, and gives what it said, and how long it took to stop.
 fn interrupted(folder: &Path, words: &str) -> (String, Duration) {
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
+    let child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
         .current_dir(folder)
         .args(words.split_whitespace())
         .stdout(Stdio::null())
@@ -105,14 +105,15 @@ fn a_training_that_was_interrupted_anywhere_ends_in_the_same_network() {
             .current_dir(at)
             .args(format!("{words} --out cut").split_whitespace())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_millis(wait));
         interrupt(&child);
-        match child.wait().unwrap().code() {
+        let ended = child.wait_with_output().unwrap();
+        match ended.status.code() {
             Some(0) => break,
-            code => assert_eq!(code, Some(130)),
+            code => assert_eq!(code, Some(130), "after {wait} ms: {}", String::from_utf8_lossy(&ended.stderr)),
         }
         stops += 1;
     }

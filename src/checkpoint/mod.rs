@@ -77,6 +77,8 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
     /// What stands among them and is not read, and what it is: tensors of other types, objects that are no tensors.
     pub unread: BTreeMap<String, String>,
+    /// The tensors' names in the order of a PyTorch file, in which the network was put together; empty where there is none.
+    pub order: Vec<String>,
     /// Plain numbers beside them, of a PyTorch file.
     pub numbers: BTreeMap<String, f64>,
     /// The origin of the tensors (version, configuration, seeds); `Null` when the file names none.

@@ -8,9 +8,10 @@ pub(super) fn take_off(checkpoint: &mut Checkpoint) -> String {
     let mut taken = String::new();
     while let Some(prefix) = shared(checkpoint) {
         let strip = |name: String| name.strip_prefix(&prefix).map_or(name.clone(), str::to_owned);
-        let Checkpoint { tensors, unread, numbers, .. } = checkpoint;
+        let Checkpoint { tensors, unread, order, numbers, .. } = checkpoint;
         *tensors = std::mem::take(tensors).into_iter().map(|(name, tensor)| (strip(name), tensor)).collect();
         *unread = std::mem::take(unread).into_iter().map(|(name, kind)| (strip(name), kind)).collect();
+        order.iter_mut().for_each(|name| *name = strip(std::mem::take(name)));
         *numbers = std::mem::take(numbers).into_iter().map(|(name, value)| (strip(name), value)).collect();
         taken += &prefix;
     }

@@ -64,6 +64,7 @@ pub(super) fn parse(bytes: &[u8], key: Option<&str>) -> Result<Checkpoint, Strin
             checkpoint.insert(name, Tensor { shape: view.shape, values })?;
         }
     }
+    checkpoint.order = parameters.named.iter().map(|(name, _)| (*name).to_owned()).collect();
     checkpoint.numbers = parameters.numbers.iter().map(|(name, value)| (name.to_string(), *value)).collect();
     checkpoint.notices.extend(parameters.notice);
     Ok(checkpoint)

@@ -13,7 +13,8 @@ use crate::network::looks::{beside_layers, looks};
 use crate::nir::file;
 use crate::target;
 
-/// Convert a PyTorch checkpoint to safetensors, or a NIR file to a model and its checkpoint; nothing in a file is executed.
+/// Convert a PyTorch checkpoint to safetensors, a state dict of another tool to a model's checkpoint, or a NIR file to a model and its
+/// checkpoint; nothing in a file is executed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 A NIR file (HDF5) becomes a folder with model.toml and checkpoint.safetensors. It is in continuous time: --dt says how long a step is, 1 for
@@ -25,8 +26,12 @@ A PyTorch file may have its weights under a key (state_dict, model_state_dict, m
 with what a wrapper puts before them (module., _orig_mod., net.), which is taken off. Objects beside the weights, whatever their
 class, are passed over. Networks that no model can run are refused; a tensor that is of no layer is said, and written all the same.
 
+With --as, the tensors of a state dict find their places in a model: by the table of --map, by crosspike's own names, or by their
+order, matrix by matrix of a shape, norm by norm and neuron by neuron. What finds none, and what does not fit, is listed at once.
+
 Examples:
   crosspike import trained.pth.tar trained.safetensors
+  crosspike import state_dict.pth net --as vgg9 --set model.norm=batch --set model.neuron.leak=0.5 --verify recorded.npz
   crosspike import net.nir net --dt 1e-4 --reset zero --reset-at next --verify recorded.npz
   crosspike import run.pt trained.safetensors --key ema.state_dict --ignore lif1.beta")]
 pub struct Args {
@@ -43,6 +48,12 @@ pub struct Args {
     /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
+    /// Recorded inputs (`frames`) and what the network made of them (`logits`, `spikes.NAME`), as a NumPy archive: run them, compare, and
+    /// fail where they differ. Of NIR files, and with --as.
+    #[arg(long, value_name = "FILE.npz")]
+    verify: Option<PathBuf>,
+    #[command(flatten)]
+    placed: super::import_as::Args,
     #[command(flatten)]
     nir: super::import_nir::Args,
 }
@@ -54,9 +65,19 @@ pub fn run(args: &Args) -> Result<Said> {
         if args.key.is_some() || !args.ignore.is_empty() {
             return Err(Error::Usage("--key and --ignore are of checkpoints, and this is a NIR file".into()));
         }
-        return args.nir.run(&args.input, &args.output, args.force);
+        if args.placed.is_set() {
+            return Err(Error::Usage("--as, --map and --set are of state dicts, and this is a NIR file".into()));
+        }
+        return args.nir.run(&args.input, &args.output, args.force, args.verify.as_deref());
     }
     args.nir.refuse()?;
+    if args.placed.is_set() {
+        let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
+        return args.placed.run(&args.input, checkpoint, &args.output, args.force, args.verify.as_deref());
+    }
+    if args.verify.is_some() {
+        return Err(Error::Usage("--verify runs a network: expected --as MODEL beside it, or a NIR file".into()));
+    }
     if target::is_file(&args.output) && !args.force {
         return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
     }

@@ -1,23 +1,19 @@
 //! `crosspike import` of a NIR file.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
 
+use super::imported::{Written, in_file, verified};
 use super::said::Said;
 use super::terminal::note;
-use crate::announced;
-use crate::atomic;
 use crate::data::Recorded;
-use crate::engine::sameness::{Compared, Sameness, TOLERANCE};
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::network::neuron::{Fires, ResetAt};
 use crate::network::readout::ReadoutKind;
-use crate::network::{Layer, Model, Network};
 use crate::nir::discrete::Method;
-use crate::nir::import::{Names, Options, Reset, plain};
+use crate::nir::import::{Options, Reset};
 use crate::nir::{Imported, import};
 
 /// The options of NIR files.
@@ -45,10 +41,6 @@ pub struct Args {
     /// Time steps of the model; infer and train may set others (--set model.steps=N) (default: those of --verify, or 20).
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Recorded inputs (`frames`) and what the network made of them (`logits`, `spikes.NODE`), as a NumPy archive: run them, compare, and
-    /// fail where they differ.
-    #[arg(long, value_name = "FILE.npz")]
-    verify: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -91,7 +83,7 @@ enum ReadoutArg {
 impl Args {
     /// An error where an option is set and the file is no NIR file.
     pub fn refuse(&self) -> Result<()> {
-        let Args { dt, method, reset, reset_at, fires, readout, steps, verify } = self;
+        let Args { dt, method, reset, reset_at, fires, readout, steps } = self;
         let set = [
             ("--dt", dt.is_some()),
             ("--method", method.is_some()),
@@ -100,7 +92,6 @@ impl Args {
             ("--fires", fires.is_some()),
             ("--readout", readout.is_some()),
             ("--steps", steps.is_some()),
-            ("--verify", verify.is_some()),
         ];
         match set.into_iter().find(|(_, set)| *set) {
             Some((option, _)) => Err(Error::Usage(format!("{option} is of NIR files, and this is none"))),
@@ -109,76 +100,23 @@ impl Args {
     }
 
     /// Reads a file and writes a folder.
-    pub fn run(&self, input: &Path, output: &Path, force: bool) -> Result<Said> {
-        let files = ["model.toml", "checkpoint.safetensors"].map(|name| output.join(name));
-        if let Some(file) = files.iter().find(|file| file.exists()).filter(|_| !force) {
-            return Err(Error::Usage(format!("{} exists; use --force to overwrite it", file.display())));
-        }
+    pub fn run(&self, input: &Path, output: &Path, force: bool, verify: Option<&Path>) -> Result<Said> {
+        let folder = Written::check(output, force)?;
         let Some(dt) = self.dt else {
             return Err(Error::Usage(
                 "a NIR file is in continuous time: expected --dt SECONDS, the time of a step (1 where neurons count in steps)".into(),
             ));
         };
         let stem = input.file_stem().map_or("network".into(), |stem| stem.to_string_lossy().into_owned());
-        let recorded = self.verify.as_deref().map(Recorded::open).transpose()?;
+        let recorded = verify.map(Recorded::open).transpose()?;
         let options = self.options(dt, stem, recorded.as_ref().map(|recorded| recorded.sizes.1));
         let Imported { text, model, checkpoint, notices, names } = import(input, &options)?;
         notices.iter().for_each(|notice| note(notice));
         let network = Network::load(&model, &checkpoint)?.network;
-        // A network that is another than the recorded one is not written.
-        let sameness = recorded.map(|recorded| self.verified(&model, &network, recorded, &names)).transpose()?;
-        std::fs::create_dir_all(output).map_err(Error::io(output))?;
-        announced::announce("OUTPUT", &files[0])?;
-        announced::announce("OUTPUT", &files[1])?;
-        atomic::write(&files[0], text.as_bytes())?;
-        checkpoint.write(&files[1])?;
-        let of_layer =
-            |(layer, matrix, neurons): &Names| json!({ "layer": layer, "matrix": matrix, "neurons": neurons });
-        let layers: Vec<Value> = names.iter().map(of_layer).collect();
-        let said = json!({ "wrote": files, "layers": layers, "sha256": checkpoint.hash() });
-        let written = format!("wrote {} and {}", files[0].display(), files[1].display());
-        let shown = sameness.map_or(String::new(), |sameness| format!("\n{}", show(&sameness)));
-        Ok(Said::new(format!("{written}\n{}{shown}", table(&names)), said))
-    }
-
-    /// Runs recorded inputs; an error where the network is another than the recorded one.
-    fn verified(&self, model: &Model, network: &Network, mut recorded: Recorded, names: &[Names]) -> Result<Sameness> {
-        // Of a readout's neurons there are the counts alone.
-        let counts = model.readout.kind == ReadoutKind::Count;
-        let layers = model.layers();
-        let readout = &layers.last().expect("a model has a readout").name;
-        let neurons = |layer: &Layer| {
-            let (name, _, neurons) = names.iter().find(|(name, ..)| *name == layer.name)?;
-            neurons.clone().filter(|_| counts || name != readout)
-        };
-        let order: Vec<Option<String>> = layers.iter().map(neurons).collect();
-        // A record may also have the names that layers have here, or those that they come from.
-        for (name, _) in &mut recorded.spikes {
-            let known = |(layer, _, neurons): &&Names| {
-                layer == name || plain(name, &BTreeSet::new()) == *layer && neurons.is_some()
-            };
-            if !order.contains(&Some(name.clone()))
-                && let Some((.., Some(neurons))) = names.iter().find(known)
-            {
-                *name = neurons.clone();
-            }
-        }
-        let file = self.verify.as_deref().unwrap_or(Path::new(""));
-        let sameness = Sameness::of(model, network, &recorded, &order).map_err(|error| match error {
-            Error::Mismatch(message) => Error::file(file, message),
-            error => error,
-        })?;
-        match sameness.is_same() {
-            true => Ok(sameness),
-            false => Err(Error::file(
-                file,
-                format!(
-                    "the network is not the recorded one, and was not written:\n{}\n--dt, --reset, --reset-at and --fires say what a NIR file \
-                     does not",
-                    show(&sameness)
-                ),
-            )),
-        }
+        let advice = "--dt, --reset, --reset-at and --fires say what a NIR file does not";
+        let same = recorded
+            .map(|recorded| verified(&model, &network, recorded, &names).map_err(|e| in_file(verify, advice, e)));
+        folder.write(&text, &checkpoint, &names, same.transpose()?.as_ref())
     }
 
     fn options(&self, dt: f64, name: String, recorded: Option<usize>) -> Options {
@@ -212,31 +150,4 @@ impl Args {
             steps: self.steps.or(recorded).unwrap_or(20),
         }
     }
-}
-
-/// Layers, and what they were in the file.
-fn table(names: &[Names]) -> String {
-    let line =
-        |(layer, matrix, neurons): &Names| format!("{layer:<12} {matrix:<16} {}", neurons.as_deref().unwrap_or("–"));
-    let lines: Vec<String> = names.iter().map(line).collect();
-    format!("layer        matrix           neurons\n{}", lines.join("\n"))
-}
-
-/// The comparison, layer by layer.
-fn show(sameness: &Sameness) -> String {
-    let mut lines = vec![];
-    for Compared { name, spikes, apart, first } in &sameness.layers {
-        lines.push(match first {
-            None => format!("{name}: {spikes} spikes, all the same"),
-            Some((t, image, recorded, here)) => format!(
-                "{name}: {apart} of {spikes} spikes differ, first at step {t} of series {image}, from 0: {recorded} spikes recorded, {here} here"
-            ),
-        });
-    }
-    if let Some((apart, largest)) = sameness.logits {
-        lines.push(format!(
-            "logits: {apart:.2e} apart at most, the largest is {largest:.4} (accepted: {TOLERANCE:e} of it)"
-        ));
-    }
-    lines.join("\n")
 }

@@ -73,6 +73,14 @@ impl Document {
         Ok(Document { file: file.to_path_buf(), text, table, overrides: Vec::new(), displaced: Vec::new() })
     }
 
+    /// The document as TOML, with its overrides: its own text where there are none.
+    pub fn to_toml(&self) -> String {
+        match self.overrides.is_empty() && self.displaced.is_empty() {
+            true => self.text.clone(),
+            false => self.table.to_string(),
+        }
+    }
+
     /// The file's name.
     pub fn file(&self) -> &Path {
         &self.file

@@ -23,10 +23,12 @@ mod matrix;
 pub mod model;
 pub mod names;
 pub mod neuron;
+pub mod placing;
 pub mod pool;
 pub mod pulses;
 pub mod readout;
 mod resolve;
+pub mod shipped;
 pub mod varied;
 pub mod weights;
 

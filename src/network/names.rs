@@ -89,14 +89,19 @@ enum Meaning {
     Unknown(String),
 }
 
+/// The tensors that would make another network than the model's, or may, and what is known of them.
+pub(super) fn unknown(model: &Model, checkpoint: &Checkpoint) -> Vec<(String, String)> {
+    let unknown = meanings(model, checkpoint).filter_map(|(name, meaning)| match meaning {
+        Meaning::Unknown(what) => Some((name.to_owned(), what)),
+        _ => None,
+    });
+    unknown.collect()
+}
+
 /// An error where a checkpoint's tensors would make another network than the model's.
 pub(super) fn check(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
-    let unknown: Vec<String> = meanings(model, checkpoint)
-        .filter_map(|(name, meaning)| match meaning {
-            Meaning::Unknown(what) => Some(format!("`{name}`{what}")),
-            _ => None,
-        })
-        .collect();
+    let unknown: Vec<String> =
+        unknown(model, checkpoint).into_iter().map(|(name, what)| format!("`{name}`{what}")).collect();
     check_norms(model, checkpoint)?;
     if unknown.is_empty() {
         return Ok(());
@@ -174,7 +179,7 @@ pub(super) fn is_published(name: &str) -> bool {
 }
 
 /// Whether a tensor is read where it is there: a mask only beside a companion array.
-fn is_used(layers: &[Layer], name: &str, checkpoint: &Checkpoint) -> bool {
+pub(super) fn is_used(layers: &[Layer], name: &str, checkpoint: &Checkpoint) -> bool {
     layers.iter().any(|layer| {
         let has_array = || checkpoint.tensors.contains_key(&format!("{}.WR", layer.name));
         let of_norm = name.strip_prefix(&norm_name(layer)).and_then(|rest| rest.strip_prefix('.'));

@@ -1,0 +1,105 @@
+//! `crosspike import --as` of a state dict.
+
+use std::path::{Path, PathBuf};
+
+use super::imported::{Written, in_file, verified};
+use super::said::Said;
+use super::terminal::note;
+use crate::checkpoint::Checkpoint;
+use crate::data::Recorded;
+use crate::error::{Error, Result};
+use crate::network::layer::LayerKind;
+use crate::network::names::norm_name;
+use crate::network::placing::{Placed, Table, place, read_table};
+use crate::network::{Layer, Model, Network, NormKind, shipped};
+use crate::nir::import::Names;
+
+/// The options of state dicts whose names are not crosspike's.
+#[derive(clap::Args)]
+#[command(next_help_heading = "State dicts of other tools")]
+pub struct Args {
+    /// The model that the weights are of: one that comes with crosspike (vgg9, resnet20, …) or a model file; OUTPUT is a folder then, for the
+    /// model and the checkpoint with its names.
+    #[arg(long = "as", value_name = "MODEL")]
+    model: Option<String>,
+    /// A table of names in TOML, a line for a tensor or a module of the file: \"layers.0.conv.weight\" = \"conv1.weight\",
+    /// \"layers.0.conv\" = \"conv1\", \"aux\" = \"\" (left out), \"layers.0.sn.w\" = { to = \"conv1.leak\", rule = \"plif\" }.
+    #[arg(long, value_name = "FILE.toml")]
+    map: Option<PathBuf>,
+    /// Override a key of the model (model.norm=batch, model.neuron.leak=0.9).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Args {
+    /// Whether one of them is given.
+    pub fn is_set(&self) -> bool {
+        self.model.is_some() || self.map.is_some() || !self.set.is_empty()
+    }
+
+    /// Places the tensors in the model and writes the folder.
+    pub fn run(
+        &self,
+        input: &Path,
+        checkpoint: Checkpoint,
+        output: &Path,
+        force: bool,
+        verify: Option<&Path>,
+    ) -> Result<Said> {
+        let Some(name) = &self.model else {
+            return Err(Error::Usage("--map and --set are for a model: expected --as MODEL beside them".into()));
+        };
+        let folder = Written::check(output, force)?;
+        let mut document = shipped::document(name)?;
+        for assignment in &self.set {
+            let Some(own) = assignment.strip_prefix("model.") else {
+                return Err(Error::Usage(format!("--set {assignment}: expected a key of the model, model.KEY=VALUE")));
+            };
+            document.set_model(own)?;
+        }
+        let model = Model::from_document(&document)?;
+        let table = self.map.as_deref().map(read_table).transpose()?.unwrap_or_default();
+        checkpoint.notices.iter().for_each(|notice| note(notice));
+        let placed = self.placed(input, &model, &checkpoint, &table)?;
+        placed.notices.iter().for_each(|notice| note(notice));
+        let loaded = Network::load(&model, &placed.checkpoint)?;
+        loaded.notices.iter().for_each(|notice| note(notice));
+        let names = names(&model, &placed);
+        let recorded = verify.map(Recorded::open).transpose()?;
+        let advice = "--set model.KEY=VALUE sets what a state dict does not say: norms, leaks, thresholds, resets; --map says what is what";
+        let same = recorded.map(|recorded| {
+            verified(&model, &loaded.network, recorded, &names).map_err(|e| in_file(verify, advice, e))
+        });
+        let written = loaded.network.to_checkpoint(&model, serde_json::Value::Null);
+        folder.write(&document.to_toml(), &written, &names, same.transpose()?.as_ref())
+    }
+
+    fn placed(&self, input: &Path, model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {
+        place(model, checkpoint, table).map_err(|error| match (error, &self.map) {
+            (Error::Mismatch(message), Some(map)) if message.starts_with("the table") => Error::file(map, message),
+            (Error::Mismatch(message), _) => Error::file(input, message),
+            (error, _) => error,
+        })
+    }
+}
+
+/// What the layers were in the file: matrix and norm, and neurons; those without a module of their own have the layer's name.
+fn names(model: &Model, placed: &Placed) -> Vec<Names> {
+    let of = |layer: &Layer| {
+        let matrix = placed.module(&layer.name, &["weight"]).unwrap_or("–");
+        let norm =
+            if layer.norm == NormKind::None { None } else { placed.module(&norm_name(layer), &["weight", "0.weight"]) };
+        let matrix = norm.map_or(matrix.to_owned(), |norm| format!("{matrix}, {norm}"));
+        let has_neurons = layer.leads || layer.kind == LayerKind::Readout;
+        let parts = ["leak", "threshold", "beta", "w", "synaptic_leak"];
+        let neurons = placed.module(&layer.name, &parts).unwrap_or(&layer.name).to_owned();
+        (layer.name.clone(), matrix, has_neurons.then_some(neurons))
+    };
+    let mut names: Vec<Names> = model.layers().iter().map(of).collect();
+    let all: Vec<Option<String>> = names.iter().map(|(.., neurons)| neurons.clone()).collect();
+    for (layer, _, neurons) in &mut names {
+        let is_shared = all.iter().filter(|other| *other == neurons).count() > 1;
+        neurons.iter_mut().filter(|_| is_shared).for_each(|neurons| neurons.clone_from(layer));
+    }
+    names
+}

@@ -1,0 +1,511 @@
+//! Where the tensors of a state dict from elsewhere belong in a model: by a table of names, by their own names, or by their order.
+//!
+//! What a table does not name and what has no name of crosspike's own is placed by its order in the file: the n-th matrix of a shape is that
+//! of the n-th layer of this shape. A norm, or neurons with constants, are those of the matrix that shares their number (`conv2`, `bn2`,
+//! `lif2` of one module), or that stands before them in a sequence (`features.3`, `features.4`), or in the file; else the n-th is that of the
+//! n-th layer that has some. PyTorch files have the order in which a network was put together; safetensors have none, and are taken by
+//! name, numbers in their order. Every tensor has a place in the end, or an error lists it.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::constants::Constant;
+use super::layer::{Layer, LayerKind, NormKind};
+use super::model::Model;
+use super::names::{self, norm_name};
+use super::weights::Network;
+use crate::checkpoint::{Checkpoint, Tensor, Values};
+use crate::config::Document;
+use crate::error::{Error, Result};
+
+/// Where a tensor, or all those of a module, go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected \"NAME\" = \"LAYER.weight\" or { to = \"LAYER.leak\", rule = \"plif\" }, NAME in quotes"
+)]
+pub enum Target {
+    /// A name; an empty one leaves the tensor out.
+    Name(String),
+    /// A name, and what is made of the values.
+    Made {
+        /// The name.
+        to: String,
+        /// What is made of them.
+        rule: Rule,
+    },
+}
+
+/// What is made of a tensor's values on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// A leak λ = 1 − σ(w), of the parameter w of SpikingJelly's `ParametricLIFNode`.
+    Plif,
+    /// A leak λ = 1 − 1/τ, of a time constant τ in steps.
+    Tau,
+}
+
+impl Rule {
+    fn apply(self, value: f32) -> f32 {
+        let value = f64::from(value);
+        (match self {
+            Rule::Plif => 1.0 - 1.0 / (1.0 + libm::exp(-value)),
+            Rule::Tau => 1.0 - 1.0 / value,
+        }) as f32
+    }
+}
+
+/// A table of names: a tensor of the file, or a module of it, and where it goes.
+pub type Table = BTreeMap<String, Target>;
+
+/// Reads a table of names.
+pub fn read_table(file: &Path) -> Result<Table> {
+    Document::read(file)?.parse()
+}
+
+/// A checkpoint with the names of a model, and where they came from.
+#[derive(Debug)]
+pub struct Placed {
+    /// The tensors by their new names.
+    pub checkpoint: Checkpoint,
+    /// The former and the new name of every tensor that has a place, in the order of the file.
+    pub names: Vec<(String, String)>,
+    /// What the user should know of it.
+    pub notices: Vec<String>,
+}
+
+impl Placed {
+    /// The module whose tensors became those of a layer's matrix, norm or neurons, by the layer's or norm's new name.
+    pub fn module(&self, new: &str, parts: &[&str]) -> Option<&str> {
+        let is_part =
+            |name: &str| parts.iter().any(|part| name.strip_prefix(new).is_some_and(|rest| rest == format!(".{part}")));
+        self.names.iter().find(|(_, new)| is_part(new)).map(|(old, _)| module_of(old).0)
+    }
+}
+
+/// Gives every tensor of a checkpoint its place in a model.
+///
+/// # Errors
+/// Where a tensor finds none, a layer lacks one, or shapes differ: all of them are listed.
+pub fn place(model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {
+    let layers = model.layers();
+    let mut placing = Placing::new(&layers, checkpoint);
+    placing.by_table(table)?;
+    placing.by_name();
+    placing.matrices();
+    placing.norms();
+    placing.neurons();
+    placing.finish(model)
+}
+
+/// The tensors of a module of the file.
+struct Module<'c> {
+    name: &'c str,
+    /// What stands behind its name, and the tensor.
+    parts: Vec<(&'c str, &'c Tensor)>,
+}
+
+impl<'c> Module<'c> {
+    fn part(&self, name: &str) -> Option<&'c Tensor> {
+        self.parts.iter().find(|part| part.0 == name).map(|part| part.1)
+    }
+
+    fn is_matrix(&self) -> bool {
+        self.part("weight").is_some_and(|weight| weight.shape.len() > 1)
+    }
+
+    fn is_norm(&self) -> bool {
+        self.part("running_mean").is_some()
+    }
+
+    /// Whether it has constants of neurons, of snnTorch or SpikingJelly, and nothing else.
+    fn is_neurons(&self) -> bool {
+        !self.is_matrix()
+            && !self.is_norm()
+            && self.parts.iter().any(|part| part.0 == PLIF || constant(part.0).is_some())
+    }
+}
+
+/// The parameter of SpikingJelly's neurons that learn their time constant.
+const PLIF: &str = "w";
+
+/// The constant of neurons that a tensor is by the last part of its name.
+fn constant(part: &str) -> Option<Constant> {
+    match part {
+        "beta" | "leak" | "leak_mem" | "decay" => Some(Constant::Leak),
+        "alpha" | "synaptic_leak" => Some(Constant::SynapticLeak),
+        "threshold" | "thresh" | "v_threshold" | "v_th" | "vth" => Some(Constant::Threshold),
+        _ => None,
+    }
+}
+
+struct Placing<'c> {
+    layers: &'c [Layer],
+    file: &'c Checkpoint,
+    /// The file's names in their order.
+    order: Vec<&'c str>,
+    /// New names of former ones; an empty one leaves the tensor out.
+    found: BTreeMap<&'c str, String>,
+    rules: BTreeMap<&'c str, Rule>,
+    notices: Vec<String>,
+}
+
+impl<'c> Placing<'c> {
+    fn new(layers: &'c [Layer], file: &'c Checkpoint) -> Self {
+        let mut order: Vec<&str> =
+            file.order.iter().map(String::as_str).filter(|name| file.tensors.contains_key(*name)).collect();
+        let mut notices = Vec::new();
+        if order.len() < file.tensors.len() {
+            order = file.tensors.keys().map(String::as_str).collect();
+            order.sort_by(|a, b| natural(a, b));
+            notices.push(
+                "the file has no order of its own: what has the same shape is placed in the order of names; --verify shows whether it is the network's"
+                    .into(),
+            );
+        }
+        Placing { layers, file, order, found: BTreeMap::new(), rules: BTreeMap::new(), notices }
+    }
+
+    /// Places what the table names; an error where it names what is not there.
+    fn by_table(&mut self, table: &Table) -> Result<()> {
+        let mut unused: BTreeSet<&str> = table.keys().map(String::as_str).collect();
+        for name in &self.order {
+            let (module, part) = module_of(name);
+            let (target, rest) = match (table.get(*name), table.get(module)) {
+                (Some(target), _) => (target, ""),
+                (None, Some(target)) => (target, part),
+                (None, None) => continue,
+            };
+            unused.remove(if rest.is_empty() { *name } else { module });
+            let (to, rule) = match target {
+                Target::Name(to) => (to, None),
+                Target::Made { to, rule } => (to, Some(*rule)),
+            };
+            let new = if rest.is_empty() || to.is_empty() { to.clone() } else { format!("{to}.{rest}") };
+            self.found.insert(name, new);
+            self.rules.extend(rule.map(|rule| (*name, rule)));
+        }
+        match unused.is_empty() {
+            true => Ok(()),
+            false => {
+                let unused: Vec<String> = unused.into_iter().map(|name| format!("`{name}`")).collect();
+                Err(Error::Mismatch(format!("the table names {}, which the checkpoint has not", unused.join(", "))))
+            }
+        }
+    }
+
+    /// Leaves what has a name of the model where it is.
+    fn by_name(&mut self) {
+        for name in &self.order {
+            if !self.found.contains_key(name) && names::is_used(self.layers, name, self.file) {
+                self.found.insert(name, (*name).to_owned());
+            }
+        }
+    }
+
+    /// The modules whose tensors have no place yet, in the file's order.
+    fn modules(&self) -> Vec<Module<'c>> {
+        let mut modules: Vec<Module> = Vec::new();
+        let mut at = BTreeMap::new();
+        for &name in self.order.iter().filter(|name| !self.found.contains_key(*name)) {
+            let (module, part) = module_of(name);
+            let index = *at.entry(module).or_insert_with(|| {
+                modules.push(Module { name: module, parts: vec![] });
+                modules.len() - 1
+            });
+            modules[index].parts.push((part, &self.file.tensors[name]));
+        }
+        modules
+    }
+
+    fn is_missing(&self, name: &str) -> bool {
+        !self.found.values().any(|new| new == name)
+    }
+
+    /// Pairs modules with layers of the same size, the n-th with the n-th, where there are as many of each.
+    fn pair<S: Ord>(&self, modules: Vec<(S, Module<'c>)>, layers: Vec<(S, &'c Layer)>) -> Vec<(Module<'c>, &'c Layer)> {
+        let mut sizes: BTreeMap<S, (Vec<Module>, Vec<&Layer>)> = BTreeMap::new();
+        layers.into_iter().for_each(|(size, layer)| sizes.entry(size).or_default().1.push(layer));
+        modules.into_iter().for_each(|(size, module)| sizes.entry(size).or_default().0.push(module));
+        let alike = sizes.into_values().filter(|(modules, layers)| modules.len() == layers.len());
+        alike.flat_map(|(modules, layers)| modules.into_iter().zip(layers)).collect()
+    }
+
+    fn matrices(&mut self) {
+        let of_file = self.modules().into_iter().filter(Module::is_matrix);
+        let of_file =
+            of_file.map(|module| (module.part("weight").map_or(vec![], |weight| weight.shape.clone()), module));
+        let lacking = self.layers.iter().filter(|layer| self.is_missing(&format!("{}.weight", layer.name)));
+        let pairs = self.pair(of_file.collect(), lacking.map(|layer| (layer.weight_shape(), layer)).collect());
+        for (Module { name, parts }, layer) in pairs {
+            self.rename(
+                name,
+                &layer.name,
+                parts.iter().map(|part| part.0).filter(|part| ["weight", "bias"].contains(part)),
+            );
+        }
+    }
+
+    fn norms(&mut self) {
+        let columns = |module: &Module| module.part("running_mean").map_or(0, |mean| mean.values.len());
+        let lacking: Vec<&Layer> = self.layers.iter().filter(|layer| layer.norm == NormKind::Batch).collect();
+        let lacking =
+            lacking.into_iter().filter(|layer| self.is_missing(&format!("{}.running_mean", norm_name(layer))));
+        let lacking: Vec<&Layer> = lacking.collect();
+        let of_file: Vec<Module> = self.modules().into_iter().filter(Module::is_norm).collect();
+        let mut pairs = self.beside(of_file, &lacking, |module, layer| columns(module) == layer.columns());
+        let left = |layer: &&&Layer| pairs.0.iter().all(|(_, paired)| paired.name != layer.name);
+        let left = lacking.iter().filter(left).map(|layer| (layer.columns(), *layer)).collect();
+        let by_order = self.pair(pairs.1.into_iter().map(|module| (columns(&module), module)).collect(), left);
+        pairs.0.extend(by_order);
+        for (Module { name, parts }, layer) in pairs.0 {
+            self.rename(name, &norm_name(layer), parts.iter().map(|part| part.0));
+        }
+    }
+
+    fn neurons(&mut self) {
+        let of_file: Vec<Module> = self.modules().into_iter().filter(Module::is_neurons).collect();
+        let all: Vec<&Layer> =
+            self.layers.iter().filter(|layer| layer.leads || layer.kind == LayerKind::Readout).collect();
+        let (mut pairs, rest) = self.beside(of_file, &all, |_, _| true);
+        let is_left = |layer: &&Layer| pairs.iter().all(|(_, paired)| paired.name != layer.name);
+        let left: Vec<&Layer> = all.into_iter().filter(is_left).collect();
+        // A readout's neurons are modules too where it has some.
+        let with_readout = rest.len() == left.len();
+        let left = left.into_iter().filter(|layer| with_readout || layer.leads).map(|layer| ((), layer)).collect();
+        pairs.extend(self.pair(rest.into_iter().map(|module| ((), module)).collect(), left));
+        for (Module { name, parts }, layer) in pairs {
+            let given: Vec<Constant> = layer.constants().map(|(constant, ..)| constant).collect();
+            let is_parametric = parts.iter().any(|part| part.0 == PLIF) && parts.len() == 1;
+            for (part, _) in parts {
+                let old = self.name(name, part);
+                let new = match constant(part) {
+                    _ if is_parametric => {
+                        self.rules.insert(old, Rule::Plif);
+                        format!("{}.leak", layer.name)
+                    }
+                    // What the model has itself keeps its part's name: it is compared with the model's.
+                    Some(constant) if given.contains(&constant) => format!("{}.{}", layer.name, constant.name()),
+                    _ => format!("{}.{part}", layer.name),
+                };
+                self.found.insert(old, new);
+            }
+        }
+    }
+
+    /// Pairs modules with the layers whose matrices they stand beside; gives those that stand beside none, too.
+    fn beside(
+        &self,
+        modules: Vec<Module<'c>>,
+        layers: &[&'c Layer],
+        fits: impl Fn(&Module, &Layer) -> bool,
+    ) -> (Vec<(Module<'c>, &'c Layer)>, Vec<Module<'c>>) {
+        let mut pairs: Vec<(Module, &Layer)> = Vec::new();
+        let mut rest = modules;
+        let all = self.modules_of_file();
+        for near in [Near::Number, Near::Sequence, Near::File] {
+            for layer in layers {
+                let weight = format!("{}.weight", layer.name);
+                let is_paired = pairs.iter().any(|(_, paired)| paired.name == layer.name);
+                let matrix = self.found.iter().find(|(_, new)| **new == weight).map(|(old, _)| module_of(old).0);
+                let Some(matrix) = matrix.filter(|_| !is_paired) else { continue };
+                let is_near = |module: &Module| fits(module, layer) && near.holds(matrix, module.name, &all);
+                let mut found = (0..rest.len()).filter(|at| is_near(&rest[*at]));
+                if let (Some(at), None) = (found.next(), found.next()) {
+                    pairs.push((rest.remove(at), layer));
+                }
+            }
+        }
+        (pairs, rest)
+    }
+
+    /// All modules of the file in its order, and whether each has a matrix.
+    fn modules_of_file(&self) -> Vec<(&'c str, bool)> {
+        let mut modules: Vec<(&str, bool)> = Vec::new();
+        for name in &self.order {
+            let (module, part) = module_of(name);
+            let is_matrix = part == "weight" && self.file.tensors[*name].shape.len() > 1;
+            match modules.iter_mut().find(|(other, _)| *other == module) {
+                Some(known) => known.1 |= is_matrix,
+                None => modules.push((module, is_matrix)),
+            }
+        }
+        modules
+    }
+
+    /// Renames some tensors of a module.
+    fn rename(&mut self, module: &str, to: &str, parts: impl Iterator<Item = &'c str>) {
+        for part in parts {
+            let old = self.name(module, part);
+            self.found.insert(old, format!("{to}.{part}"));
+        }
+    }
+
+    /// The file's own name of a module's tensor.
+    fn name(&self, module: &str, part: &str) -> &'c str {
+        let is_it = |name: &&&str| module_of(name) == (module, part);
+        self.order.iter().find(is_it).expect("a tensor of the file")
+    }
+
+    /// The renamed checkpoint; an error that lists what has no place, what is missing and what has another shape.
+    fn finish(self, model: &Model) -> Result<Placed> {
+        let Placing { layers, file, order, found, rules, notices } = self;
+        let mut wrong: Vec<String> = vec![];
+        let mut checkpoint = Checkpoint { unread: file.unread.clone(), ..Checkpoint::default() };
+        let mut pairs = vec![];
+        let shown = |shape: &[usize]| format!("{shape:?}");
+        for name in order {
+            let tensor = &file.tensors[name];
+            let Some(new) = found.get(name) else {
+                checkpoint.tensors.insert(name.to_owned(), tensor.clone());
+                continue;
+            };
+            if new.is_empty() {
+                continue;
+            }
+            let tensor = fitting(layers, new, made(tensor, rules.get(name).copied()));
+            if checkpoint.tensors.insert(new.clone(), tensor).is_some() {
+                wrong.push(format!("`{name}` and another tensor both go to `{new}`"));
+            }
+            pairs.push((name.to_owned(), new.clone()));
+        }
+        let expected = Network::xavier(model, 0).to_checkpoint(model, serde_json::Value::Null);
+        for (name, there) in &expected.tensors {
+            let is_counter = name.ends_with(".num_batches_tracked");
+            match checkpoint.tensors.get(name) {
+                None if is_counter => drop(checkpoint.tensors.insert(name.clone(), there.clone())),
+                None => wrong.push(format!("`{name}` {} of the model has no tensor", shown(&there.shape))),
+                Some(tensor) if tensor.shape != there.shape => {
+                    let old = pairs.iter().find(|(_, new)| new == name).map_or(name, |(old, _)| old);
+                    wrong.push(format!(
+                        "`{old}` has the shape {}; `{name}` takes {}",
+                        shown(&tensor.shape),
+                        shown(&there.shape)
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let shape = |name: &str| {
+            checkpoint.tensors.get(name).map_or(String::new(), |tensor| format!(" {}", shown(&tensor.shape)))
+        };
+        let former =
+            |name: &str| pairs.iter().find(|(_, new)| new == name).map_or(name.to_owned(), |(old, _)| old.clone());
+        let unknown = names::unknown(model, &checkpoint);
+        wrong.extend(
+            unknown.into_iter().map(|(name, what)| format!("`{}`{}{what} has no place", former(&name), shape(&name))),
+        );
+        if !wrong.is_empty() {
+            wrong.sort();
+            return Err(Error::Mismatch(format!(
+                "tensors and the model `{}` do not fit:\n  {}",
+                model.name,
+                wrong.join("\n  ")
+            )));
+        }
+        Ok(Placed { checkpoint, names: pairs, notices })
+    }
+}
+
+/// How a module of a norm or of neurons stands to one with a matrix.
+#[derive(Clone, Copy)]
+enum Near {
+    /// In the same module, with the same number behind its name: `layer1.0.conv2`, `layer1.0.bn2`.
+    Number,
+    /// In a sequence, a place or two further on: `features.3`, `features.4`.
+    Sequence,
+    /// Further on in the file, before the next matrix.
+    File,
+}
+
+impl Near {
+    fn holds(self, matrix: &str, other: &str, all: &[(&str, bool)]) -> bool {
+        let (parent, name) = module_of(matrix);
+        let (parent_of_other, name_of_other) = module_of(other);
+        let number = |name: &str| name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok();
+        let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        match self {
+            Near::Number => {
+                parent == parent_of_other
+                    && number(name) == number(name_of_other)
+                    && !is_number(name)
+                    && !is_number(name_of_other)
+            }
+            Near::Sequence => {
+                let both = is_number(name) && is_number(name_of_other) && parent == parent_of_other;
+                let step = number(name_of_other).zip(number(name)).and_then(|(other, own)| other.checked_sub(own));
+                both && step.is_some_and(|step| (1..=2).contains(&step)) && Near::File.holds(matrix, other, all)
+            }
+            Near::File => {
+                let at = |name: &str| all.iter().position(|(module, _)| *module == name);
+                let (Some(first), Some(last)) = (at(matrix), at(other)) else { return false };
+                first < last && all[first + 1..last].iter().all(|(_, is_matrix)| !is_matrix)
+            }
+        }
+    }
+}
+
+/// What a rule makes of a tensor.
+fn made(tensor: &Tensor, rule: Option<Rule>) -> Tensor {
+    match (&tensor.values, rule) {
+        (Values::F32(values), Some(rule)) => Tensor {
+            shape: tensor.shape.clone(),
+            values: Values::F32(values.iter().map(|value| rule.apply(*value)).collect()),
+        },
+        _ => tensor.clone(),
+    }
+}
+
+/// A constant of neurons in the shape that a checkpoint has it in: one number has the shape `[1]`, and one of a layer stands for each
+/// of its channels.
+fn fitting(layers: &[Layer], name: &str, tensor: Tensor) -> Tensor {
+    let of_layer = |layer: &Layer| {
+        let mut constants = layer
+            .constants()
+            .map(|(constant, extent, _)| (format!("{}.{}", layer.name, constant.name()), extent, layer.map()));
+        constants.find(|(constant, ..)| constant == name)
+    };
+    let Some((_, extent, map)) = layers.iter().find_map(of_layer) else { return tensor };
+    let shape = extent.shape(map);
+    let count = shape.iter().product::<usize>();
+    match tensor.values {
+        Values::F32(values) if values.len() == count => Tensor { shape, values: Values::F32(values) },
+        Values::F32(values) if values.len() == 1 => Tensor { shape, values: Values::F32(vec![values[0]; count]) },
+        _ => tensor,
+    }
+}
+
+/// The module of a tensor, and the last part of its name.
+fn module_of(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
+}
+
+/// The order of names in which numbers count as such.
+fn natural(a: &str, b: &str) -> Ordering {
+    let parts = |name: &str| -> Vec<(String, u64)> {
+        let mut parts = vec![(String::new(), 0u64)];
+        let mut in_number = false;
+        for c in name.chars() {
+            match c.to_digit(10) {
+                Some(digit) => {
+                    let last = parts.last_mut().expect("there is one");
+                    last.1 = last.1.saturating_mul(10).saturating_add(u64::from(digit));
+                    in_number = true;
+                }
+                None => {
+                    if in_number {
+                        parts.push((String::new(), 0));
+                        in_number = false;
+                    }
+                    parts.last_mut().expect("there is one").0.push(c);
+                }
+            }
+        }
+        parts
+    };
+    parts(a).cmp(&parts(b)).then_with(|| a.cmp(b))
+}
