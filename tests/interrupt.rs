@@ -34,7 +34,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Starts a command, interrupts it inside its work, and gives what it said, and how long it took to stop.
 fn interrupted(folder: &Path, words: &str) -> (String, Duration) {
-    let child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
         .current_dir(folder)
         .args(words.split_whitespace())
         .stdout(Stdio::null())
@@ -101,7 +101,7 @@ fn a_training_that_was_interrupted_anywhere_ends_in_the_same_network() {
     succeeds(at, &format!("{words} --out whole"));
     let mut stops = 0;
     for wait in (0..).map(|i| 60 + 37 * i) {
-        let mut child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
+        let child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
             .current_dir(at)
             .args(format!("{words} --out cut").split_whitespace())
             .stdout(Stdio::null())
