@@ -62,6 +62,7 @@ pub mod effect;
 pub mod engine;
 pub mod error;
 pub mod forward;
+mod hdf5;
 pub mod kernels;
 pub mod lock;
 pub mod memory;

@@ -1,7 +1,9 @@
 //! How long work talks to whoever waits for it, without knowing a terminal.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
@@ -19,6 +21,52 @@ pub trait Monitor: Sync {
     fn line(&self, text: &str);
     /// Whether to stop at the next whole step.
     fn stop(&self) -> bool;
+}
+
+/// Watches the reading of large inputs, which has no monitor of its own; a command line sets it once.
+static READING: OnceLock<Box<dyn Monitor + Send>> = OnceLock::new();
+/// Reading that takes no longer shows no progress.
+const SHOWN_FROM: Duration = Duration::from_secs(2);
+
+/// Shows the reading of large inputs on a monitor from now on.
+pub fn watch_reading(monitor: Box<dyn Monitor + Send>) {
+    // The first one stays.
+    let _ = READING.set(monitor);
+}
+
+/// Reading under way, which a monitor shows where it takes long.
+pub(crate) struct Reading {
+    what: String,
+    total: u64,
+    done: AtomicU64,
+    began: Instant,
+    shown: AtomicBool,
+}
+
+impl Reading {
+    /// The reading of so many units begins.
+    pub fn of(what: String, total: u64) -> Self {
+        Reading { what, total, done: AtomicU64::new(0), began: Instant::now(), shown: AtomicBool::new(false) }
+    }
+
+    /// A unit was read.
+    pub fn advance(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some(monitor) = READING.get().filter(|_| self.began.elapsed() > SHOWN_FROM) else { return };
+        if !self.shown.swap(true, Ordering::Relaxed) {
+            monitor.begin(&self.what, self.total);
+            monitor.skip(done);
+        }
+        monitor.progress(done, "");
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(monitor) = READING.get().filter(|_| *self.shown.get_mut()) {
+            monitor.end();
+        }
+    }
 }
 
 /// Set by the first Ctrl-C or termination signal.

@@ -145,9 +145,29 @@ fn a_cache_holds_what_was_made() {
     }
     Dataset::open(&spec(""), &golden(), Split::Test).unwrap();
     assert_eq!(files().len(), 6);
-    fs::write(&kept[0], [1, 2, 3]).unwrap();
-    let said = Dataset::open(&spec(""), &golden(), Split::Train).unwrap_err().to_string();
-    assert!(said.contains("3 bytes; expected 2 records"), "{said}");
+    // One that is damaged is made anew.
+    let whole = fs::read(&kept[0]).unwrap();
+    let changed = [&whole[..20], &[whole[20] ^ 1], &whole[21..]].concat();
+    for damaged in [&whole[..whole.len() - 1], &changed, &[1, 2, 3]] {
+        fs::write(&kept[0], damaged).unwrap();
+        assert_eq!(open("").fingerprint().unwrap(), first.fingerprint().unwrap());
+        assert_eq!(fs::read(&kept[0]).unwrap(), whole);
+    }
+    // The cache may lie within the set, and sets of the same names are told apart.
+    let [one, two] = ["one", "two"].map(|name| {
+        let to = folder.path().join(name).join("set");
+        common::copy_folder(&golden().join("arrays"), &to);
+        to
+    });
+    let spec = "events:.?sensor=30x40&steps=2&cache=cache";
+    let count = |at: &Path| fs::read_dir(at.join("cache")).unwrap().count();
+    for _ in 0..3 {
+        Dataset::open(spec, &one, Split::Test).unwrap();
+        assert_eq!(count(&one), 1);
+    }
+    let shared = format!("events:.?sensor=30x40&steps=2&cache={}", one.join("cache").display());
+    Dataset::open(&shared, &two, Split::Test).unwrap();
+    assert_eq!(count(&one), 2);
 }
 
 #[test]
@@ -169,6 +189,8 @@ fn options_that_do_not_fit_are_named() {
     says("events:arrays?steps=2", "sensor: is missing");
     says("events:arrays?steps=2&sensor=20x40", "expected them below 40, 20 and 2");
     says("frames:frames?steps=4", "no such option");
+    says("nmnist:nmnist?steps=2&cache=", "expected a folder");
+    says("events:arrays?steps=65536&sensor=16384x16384", "of memory");
     says("shd:nmnist?steps=2", "shd_test.h5");
     says("dvs128gesture:nmnist?steps=2", "trials_to_test.txt");
 }

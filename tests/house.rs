@@ -12,6 +12,7 @@ const FLOORS: [&[&str]; 9] = [
         "rng",
         "kernels",
         "lock",
+        "hdf5",
         "memory",
         "monitor",
         "target",

@@ -192,6 +192,19 @@ fn what_nir_lacks_is_refused_by_its_layer() {
         let error = export(&model, &Network::xavier(&model, 1), 1e-3, &path).unwrap_err().to_string();
         assert!(error.contains(expected) && !path.exists(), "{error}");
     };
+    let mixed = |key: &str| format!("[{{ conv = 4 }}, {{ conv = 4, neuron = {{ {key} }} }}]");
+    for key in ["reset = \"zero\"", "reset_at = \"next\"", "fires = \"reached\""] {
+        refused(&mixed(key), "`conv2` fires or is reset in another way");
+    }
+    refused(
+        "[{ conv = 4 }, { name = \"b\", conv = 4 }, { conv = 4, add = [\"conv1\", \"conv1\"] }]",
+        "would have other pulses",
+    );
+    refused(
+        "[{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, { name = \"back\", conv = 4, from = \"b\", joins = \"a\", delayed = true }, \
+         { name = \"c\", conv = 4, from = \"a\" }]",
+        "`b`",
+    );
     refused("[{ conv = 4, norm = \"bntt\" }]", "`conv1` has a norm of every step");
     refused("[{ conv = 4 }, { conv = 4, add_current = \"conv1\" }]", "`conv2` takes others' currents");
     refused("[{ conv = 4 }, { conv = 4, add_behind = \"conv1\" }]", "`conv2` takes others' currents, or adds");
@@ -286,6 +299,32 @@ fn what_cannot_run_is_refused_by_its_name() {
         ("input_type", vec![3], vec![2.0, 3.0, 4.0]),
     ];
     refused(&with(("d", "Flatten", flat)), &edges, "`d` is a `Flatten` from dimension 1 to 1");
+    // A node that nothing reads, a circle of factors, pools or delays, a convolution of groups that do not divide it.
+    let unread = [chain(("n", "LIF", lif(1e-2, 3))), vec![("u", "Linear", linear(3, 2))]].concat();
+    refused(&unread, &[&straight[..], &[("input", "u")]].concat(), "`u` does not lead to the output");
+    let scale = || vec![("scale", vec![2], vec![0.5; 2])];
+    let circle = [chain(("n", "LIF", lif(1e-2, 3))), vec![("s", "Scale", scale()), ("t", "Scale", scale())]].concat();
+    let round = [("s", "t"), ("t", "s"), ("s", "w"), ("w", "n"), ("n", "v"), ("v", "output")];
+    refused(&circle, &round, "circle");
+    let delay = || vec![("delay", vec![3], vec![1e-3; 3])];
+    let round = [("input", "w"), ("w", "n"), ("d", "d"), ("d", "v"), ("v", "output")];
+    refused(&with(("d", "Delay", delay())), &round, "`d`");
+    let conv = |groups: f64| {
+        let of = |name, value: f64| (name, vec![2], vec![value; 2]);
+        vec![
+            ("weight", vec![3, 1, 1, 1], vec![0.5; 3]),
+            ("bias", vec![3], vec![0.0; 3]),
+            of("stride", 1.0),
+            of("padding", 0.0),
+            of("dilation", 1.0),
+            ("groups", vec![], vec![groups]),
+            of("input_shape", 1.0),
+        ]
+    };
+    for groups in [0.0, 2.0] {
+        let nodes = [vec![("w", "Conv2d", conv(groups))], chain(("n", "LIF", lif(1e-2, 3)))[1..].to_vec()].concat();
+        refused(&nodes, &straight, "expected a divisor of its 3 output channels");
+    }
     fs::write(folder.path().join("net.nir"), "no file").unwrap();
     let error = import(&folder.path().join("net.nir"), &options()).unwrap_err().to_string();
     assert!(error.contains("no HDF5 file"), "{error}");

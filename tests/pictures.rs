@@ -149,9 +149,11 @@ fn pictures_are_sorted_into_halves_and_classes() {
     assert!(notices("pictures:halves", at, Split::Test).contains("without effect are the pictures in val/"));
     assert!(!Dataset::has_splits("pictures:flat", at).unwrap());
 
-    let held = |split| contents("pictures:flat?test=0.4", at, split);
-    assert_eq!((held(Split::Train), held(Split::Test)), (vec![(10, 0), (40, 1), (20, 0)], vec![(30, 0)]));
-    assert!(Dataset::has_splits("pictures:flat?test=0.4", at).unwrap());
+    assert!(refusal("pictures:flat?test=0.4", at, Split::Test).contains("the class dog has one of the pictures alone"));
+    write(&at.join("flat"), &[("dog/3.png", 50)]);
+    let held = |split| contents("pictures:flat?test=0.1", at, split);
+    assert_eq!((held(Split::Train), held(Split::Test)), (vec![(10, 0), (40, 1), (20, 0)], vec![(30, 0), (50, 1)]));
+    assert!(Dataset::has_splits("pictures:flat?test=0.1", at).unwrap());
     assert!(refusal("pictures:halves?test=0.4", at, Split::Test).contains("test/ is there for testing"));
     write(&at.join("numbers"), &[("2/a.png", 10), ("10/a.png", 20), ("1/a.png", 30)]);
     assert!(notices("pictures:numbers", at, Split::Test).contains("the folder 10 is class 1, before 2"));
@@ -173,6 +175,49 @@ fn pictures_are_sorted_into_halves_and_classes() {
     fs::write(at.join("tiny/val/val_annotations.txt"), "val_0.JPEG\tn02\n").unwrap();
     let said = refusal("pictures:tiny", at, Split::Test);
     assert!(said.contains("val_annotations.txt") && said.contains("names no class of val/images/val_1.JPEG"), "{said}");
+}
+
+#[test]
+fn folders_that_may_be_halves_or_classes_are_not_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    // ImageNet's usual layout: test pictures without classes.
+    let plain = [("train/a/1.png", 10), ("train/b/1.png", 20), ("val/a/1.png", 30), ("val/b/2.png", 40)];
+    write(&at.join("net"), &plain);
+    write(&at.join("net"), &[("test/1.png", 90)]);
+    assert_eq!(contents("pictures:net", at, Split::Test), [(30, 0), (40, 1)]);
+    assert!(notices("pictures:net", at, Split::Test).contains("without effect are the pictures in test/"));
+    // What a Mac packs, and a file beside the folder, are not around the pictures.
+    for (name, value) in plain {
+        write(&at.join("mac/set"), &[(name, value)]);
+    }
+    fs::write(at.join("mac/README.txt"), "words").unwrap();
+    write(&at.join("mac/__MACOSX"), &[("set/train/a/1.png", 99)]);
+    assert_eq!(contents("pictures:mac", at, Split::Train), [(10, 0), (20, 1)]);
+    // A class may be called train.
+    write(&at.join("vehicles"), &[("bus/1.png", 1), ("train/1.png", 2), ("train/old/1.png", 3)]);
+    assert_eq!(contents("pictures:vehicles", at, Split::Train), [(1, 0), (2, 1), (3, 1)]);
+    assert!(
+        notices("pictures:vehicles", at, Split::Test).contains("train/ is taken as a class, for bus/ stands beside it")
+    );
+    for (name, files, expected) in [
+        (
+            "three",
+            &[("train/a/1.png", 1), ("test/a/1.png", 2), ("extra/a/1.png", 3)][..],
+            "extra/ stands beside train/ and test/",
+        ),
+        ("two", &[("train/a/1.png", 1), ("training/a/1.png", 2), ("test/a/1.png", 3)], "has train and training"),
+        ("none", &[("val/a/1.png", 1), ("test/a/1.png", 2)], "no training half"),
+    ] {
+        write(&at.join(name), files);
+        let said = refusal(&format!("pictures:{name}"), at, Split::Train);
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+    // Two sets with other classes.
+    let open = |spec: &str| Dataset::open(spec, at, Split::Train).unwrap();
+    assert!(open("pictures:net").check_classes(&open("pictures:mac")).is_ok());
+    let said = open("pictures:net").check_classes(&open("pictures:vehicles")).unwrap_err().to_string();
+    assert!(said.contains("has the classes a, b, and `pictures:vehicles` has bus, train"), "{said}");
 }
 
 #[test]
@@ -218,7 +263,7 @@ fn both_halves_are_normalised_by_the_training_half() {
     assert!(near(&of(given, Split::Train), [0.0, 1.0]));
     assert!(near(&of(given, Split::Test), [1.5, 2.0]));
     let said = notices("pictures:.", at, Split::Test);
-    assert!(said.contains("of the training pictures; others are by the same with ?mean=0.4000&std=0.2000"), "{said}");
+    assert!(said.contains("of the training pictures; others are by the same with ?mean=0.4&std=0.2"), "{said}");
     assert_eq!(notices(given, at, Split::Test), "");
 }
 
@@ -241,6 +286,11 @@ fn what_does_not_fit_is_named() {
     says("pictures:other", &["test/ has folders that train/ has not"]);
     write(&at.join("flat"), &[("a/1.png", 7), ("b/1.png", 7)]);
     says("pictures:flat", &["all pixels of a channel are alike"]);
+    // A mean that no f64 holds exactly is no spread.
+    for value in 1..=255 {
+        write(&at.join("alike"), &[("a/1.png", value), ("a/2.png", value), ("b/1.png", value)]);
+        says("pictures:alike", &["all pixels of a channel are alike"]);
+    }
     says("pictures:flat?mean=.5,.5,.5&std=.5", &["mean", "3 numbers for 1 channels"]);
 
     let colour = common::golden("../pictures/forms/colour.png");

@@ -31,9 +31,12 @@ fn case(name: &str) -> (PathBuf, Vec<String>) {
     (weights, args.lines().map(String::from).collect())
 }
 
+const CASES: [&str; 10] =
+    ["sew", "plif", "torchvision", "table", "snntorch", "norm_first", "apart", "zero_based", "offset", "tail"];
+
 #[test]
 fn networks_of_other_tools_are_what_they_were() {
-    for name in ["sew", "plif", "torchvision", "table", "snntorch"] {
+    for name in CASES {
         let (weights, args) = case(name);
         let out = tempfile::tempdir().unwrap();
         let args: Vec<&str> = args.iter().map(String::as_str).chain(["--verify", "recorded.npz"]).collect();
@@ -153,6 +156,45 @@ fn what_finds_no_place_is_listed_at_once() {
     ] {
         fs::write(&table, text).unwrap();
         refused(&["--as", "model.toml", "--map", table.to_str().unwrap()], parts);
+    }
+}
+
+#[test]
+fn logits_count_where_a_few_spikes_differ() {
+    let (weights, args) = case("sew");
+    let out = tempfile::tempdir().unwrap();
+    let mut npz = ndarray_npy::NpzReader::new(fs::File::open(golden().join("sew/recorded.npz")).unwrap()).unwrap();
+    let names = npz.names().unwrap();
+    let write = |file: &str, factor: f32, npz: &mut ndarray_npy::NpzReader<fs::File>| {
+        let path = out.path().join(file);
+        let mut changed = ndarray_npy::NpzWriter::new(fs::File::create(&path).unwrap());
+        for name in &names {
+            if name.starts_with("spikes") {
+                let mut spikes: ndarray::Array2<i64> = npz.by_name(name).unwrap();
+                spikes[(0, 0)] += i64::from(name == "spikes.stem");
+                changed.add_array(name, &spikes).unwrap();
+            } else {
+                let values: ndarray::ArrayD<f32> = npz.by_name(name).unwrap();
+                let factor = if name == "logits" { factor } else { 1.0 };
+                changed.add_array(name, &values.mapv(|value| value * factor)).unwrap();
+            }
+        }
+        changed.finish().unwrap();
+        path
+    };
+    let run = |path: &Path| {
+        let args: Vec<&str> =
+            args.iter().map(String::as_str).chain(["--verify", path.to_str().unwrap(), "--force"]).collect();
+        let run = import(&weights, &out.path().join("net"), &args);
+        (run.status.success(), text(&run.stderr))
+    };
+    // One spike that a rounding may have decided is said; other logits are another network.
+    assert!(run(&write("near.npz", 1.0, &mut npz)).0);
+    for (file, factor, expected) in
+        [("far.npz", -100.0, "not the recorded one"), ("none.npz", f32::NAN, "expected numbers")]
+    {
+        let (done, said) = run(&write(file, factor, &mut npz));
+        assert!(!done && said.contains(expected), "{said}");
     }
 }
 

@@ -12,7 +12,7 @@ const KINDS: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it first"),
     (
         b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file, such as those of NIR and Keras, which are not read; save the weights by PyTorch or safetensors",
+        "an HDF5 file; one of NIR becomes a model and its checkpoint by `crosspike import`, of others save the weights by PyTorch or safetensors",
     ),
     (b"GGUF", "a GGUF file, which is not read; save the weights by PyTorch or safetensors"),
     (b"\x93NUMPY", "a NumPy array; expected named tensors, in a PyTorch or safetensors file"),

@@ -32,7 +32,7 @@ order, matrix by matrix of a shape, norm by norm and neuron by neuron. What find
 Examples:
   crosspike import trained.pth.tar trained.safetensors
   crosspike import state_dict.pth net --as vgg9 --set model.norm=batch --set model.neuron.leak=0.5 --verify recorded.npz
-  crosspike import net.nir net --dt 1e-4 --reset zero --reset-at next --verify recorded.npz
+  crosspike import net.nir net --dt 1e-4 --reset subtract --reset-at next --verify recorded.npz
   crosspike import run.pt trained.safetensors --key ema.state_dict --ignore lif1.beta")]
 pub struct Args {
     /// The checkpoint: .pth, .pt, .pth.tar or .safetensors; or a NIR file.

@@ -62,7 +62,10 @@ impl Args {
         checkpoint.notices.iter().for_each(|notice| note(notice));
         let placed = self.placed(input, &model, &checkpoint, &table)?;
         placed.notices.iter().for_each(|notice| note(notice));
-        let loaded = Network::load(&model, &placed.checkpoint)?;
+        let loaded = Network::load(&model, &placed.checkpoint).map_err(|error| match error {
+            Error::Mismatch(message) => Error::file(input, message),
+            other => other,
+        })?;
         loaded.notices.iter().for_each(|notice| note(notice));
         let names = names(&model, &placed);
         let recorded = verify.map(Recorded::open).transpose()?;

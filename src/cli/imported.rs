@@ -10,7 +10,7 @@ use crate::announced;
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::data::Recorded;
-use crate::engine::sameness::{Compared, Sameness, TOLERANCE};
+use crate::engine::sameness::{Compared, Sameness};
 use crate::error::{Error, Result};
 use crate::network::readout::ReadoutKind;
 use crate::network::{Layer, Model, Network};
@@ -122,7 +122,8 @@ fn show(sameness: &Sameness) -> String {
     }
     if let Some((apart, largest)) = sameness.logits {
         lines.push(format!(
-            "logits: {apart:.2e} apart at most, the largest is {largest:.4} (accepted: {TOLERANCE:e} of it)"
+            "logits: {apart:.2e} apart at most, the largest is {largest:.4} (accepted: {:e} of it)",
+            sameness.tolerance()
         ));
     }
     lines.join("\n")

@@ -34,7 +34,7 @@ use clap::{Parser, Subcommand};
 
 use self::said::Said;
 use crate::error::Result;
-use crate::monitor::interruptible;
+use crate::monitor::{self, interruptible};
 
 /// Simulates hybrid RRAM + SRAM in-memory-computing chips that run spiking neural networks.
 #[derive(Parser)]
@@ -92,6 +92,7 @@ pub fn main() -> ExitCode {
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
     terminal::catch_signals();
+    monitor::watch_reading(Box::new(terminal::Terminal::default()));
     let json = cli.json.as_deref();
     let run = || interruptible(|| cli.command.run()).map_err(|error| error.leaving("nothing is written"));
     let done = said::check(json).and_then(|()| run()).and_then(|said| said.tell(json));

@@ -69,7 +69,7 @@ impl Album {
     pub fn of(files: &Files, kind: Kind, split: Split, held_out: Option<f64>) -> Result<Self> {
         let root = around(files.names(), kind);
         let (names, others): (Vec<&str>, Vec<&str>) =
-            files.names().iter().map(|name| &name[root.len()..]).partition(|name| kind.has(name));
+            files.names().iter().map(|name| name.strip_prefix(&root).unwrap_or(name)).partition(|name| kind.has(name));
         let found = Found { files, kind, root, names };
         let mut notices: Vec<String> = found.without_effect(&others).into_iter().collect();
         let (known, chosen, in_halves) = found.half(split, held_out, &mut notices)?;
@@ -95,46 +95,89 @@ impl Found<'_> {
         held_out: Option<f64>,
         notices: &mut Vec<String>,
     ) -> Result<(BTreeSet<String>, ByClass, bool)> {
+        let tops: BTreeSet<&str> = self.names.iter().filter_map(|name| top(name)).collect();
         let [training, tests] = HALVES.map(|known| {
-            let tops: BTreeSet<&str> = self.names.iter().filter_map(|name| top(name)).collect();
             let by_name = |half: &&str| tops.iter().copied().find(|top| top.eq_ignore_ascii_case(half));
             known.iter().filter_map(by_name).collect::<Vec<_>>()
         });
         let classes = |files: &ByClass| files.keys().cloned().collect();
-        if let ([training, ..], [first, ..]) = (&training[..], &tests[..]) {
-            if held_out.is_some() {
-                let message =
-                    format!("`test` holds files out, and {first}/ is there for testing; expected one of them");
-                return Err(self.files.refuse(&self.root, message));
+        let others: Vec<&str> =
+            tops.iter().copied().filter(|top| !training.contains(top) && !tests.contains(top)).collect();
+        let refuse = |message: String| Err(self.files.refuse(&self.root, message));
+        match (&training[..], &tests[..], &others[..]) {
+            ([training], [_, ..], []) => return self.in_halves((training, &tests), (split, held_out), notices),
+            ([_, _, ..], [_, ..], []) => {
+                return refuse(format!("has {}; expected one training half", training.join(" and ")));
             }
-            let known = self.by_class(training)?;
-            let mut of_test = None;
-            for half in &tests {
-                let there = self.by_class(half)?;
-                if of_test.is_none() && there.keys().all(|class| known.contains_key(class)) {
-                    of_test = Some(there);
-                } else {
-                    notices.push(format!("without effect are the {} in {half}/", self.kind.called));
-                }
+            ([training, ..], [test, ..], [other, ..]) => {
+                return refuse(format!(
+                    "{other}/ stands beside {training}/ and {test}/; expected halves, or folders of classes alone"
+                ));
             }
-            let differ = format!("{first}/ has folders that {training}/ has not; expected the same classes");
-            let of_test = of_test.ok_or_else(|| self.files.refuse(&self.root, differ))?;
-            return Ok((classes(&known), if split == Split::Train { known } else { of_test }, true));
+            ([], [_, _, ..], []) => return refuse(format!("has {}, and no training half", tests.join(" and "))),
+            ([half, ..], [], [other, ..]) | ([], [half, ..], [other, ..]) => {
+                notices.push(format!("{half}/ is taken as a class, for {other}/ stands beside it"));
+            }
+            _ => {}
         }
-        let mut all = match (&training[..], &tests[..]) {
-            ([half], []) | ([], [half]) => self.by_class(half)?,
+        let mut all = match (&training[..], &tests[..], &others[..]) {
+            ([half], [], []) | ([], [half], []) => self.by_class(half)?,
             _ => self.by_class("")?,
         };
         let known = classes(&all);
         let Some(share) = held_out else { return Ok((known, all, false)) };
-        for names in all.values_mut() {
-            let trained = (names.len() as f64 * (1.0 - share)).ceil() as usize;
-            let tested = names.split_off(trained.min(names.len()));
+        for (class, names) in &mut all {
+            if names.len() < 2 {
+                return refuse(format!(
+                    "the class {class} has one of the {} alone; `test` holds one out at least",
+                    self.kind.called
+                ));
+            }
+            let trained = ((names.len() as f64 * (1.0 - share)).ceil() as usize).clamp(1, names.len() - 1);
+            let tested = names.split_off(trained);
             if split == Split::Test {
                 *names = tested;
             }
         }
         Ok((known, all, true))
+    }
+
+    /// The classes of the training half, and the files of one half; the test half is the first that has these classes.
+    fn in_halves(
+        &self,
+        (training, tests): (&str, &[&str]),
+        (split, held_out): (Split, Option<f64>),
+        notices: &mut Vec<String>,
+    ) -> Result<(BTreeSet<String>, ByClass, bool)> {
+        if held_out.is_some() {
+            let message =
+                format!("`test` holds files out, and {}/ is there for testing; expected one of them", tests[0]);
+            return Err(self.files.refuse(&self.root, message));
+        }
+        let known = self.by_class(training)?;
+        let (mut of_test, mut first_error) = (None, None);
+        for half in tests {
+            let fits = match self.by_class(half) {
+                Ok(there) if there.keys().all(|class| known.contains_key(class)) => Ok(there),
+                Ok(_) => {
+                    let message = format!("{half}/ has folders that {training}/ has not; expected the same classes");
+                    Err(self.files.refuse(&self.root, message))
+                }
+                Err(error) => Err(error),
+            };
+            match fits {
+                Ok(there) if of_test.is_none() => of_test = Some(there),
+                fits => {
+                    notices.push(format!("without effect are the {} in {half}/", self.kind.called));
+                    first_error = first_error.or(fits.err());
+                }
+            }
+        }
+        let classes = known.keys().cloned().collect();
+        match (of_test, first_error) {
+            (Some(of_test), _) => Ok((classes, if split == Split::Train { known } else { of_test }, true)),
+            (None, error) => Err(error.expect("each half had an error")),
+        }
     }
 
     /// What to say of files of other kinds.
@@ -207,12 +250,12 @@ fn annotated(files: &Files, list: &str) -> Result<BTreeMap<String, String>> {
 
 /// The folder that lies around everything, with a `/`, where one does that is no half, and there are folders of files in it.
 fn around(names: &[String], kind: Kind) -> String {
-    let tops: BTreeSet<&str> = names.iter().map(|name| name.split('/').next().unwrap_or_default()).collect();
+    let found = || names.iter().filter(|name| kind.has(name));
+    let tops: BTreeSet<&str> = found().map(|name| name.split('/').next().unwrap_or_default()).collect();
     let is_half = |name: &str| HALVES.iter().flat_map(|half| half.iter()).any(|half| half.eq_ignore_ascii_case(name));
     let tops: Vec<&str> = tops.into_iter().collect();
-    let mut found = names.iter().filter(|name| kind.has(name));
     match tops[..] {
-        [only] if !is_half(only) && found.all(|name| name.matches('/').count() > 1) => format!("{only}/"),
+        [only] if !is_half(only) && found().all(|name| name.matches('/').count() > 1) => format!("{only}/"),
         _ => String::new(),
     }
 }

@@ -93,6 +93,7 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
         shape: SHAPE,
         frame_steps: None,
         classes: layout.classes,
+        class_names: None,
         labels,
         range: values.range(),
         values,

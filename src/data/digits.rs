@@ -50,6 +50,7 @@ pub(super) fn open(split: Split) -> Result<Contents> {
         shape: SHAPE,
         frame_steps: None,
         classes: 10,
+        class_names: None,
         labels,
         range: values.range(),
         values,

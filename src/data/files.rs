@@ -50,17 +50,18 @@ impl Files {
         &self.names
     }
 
-    /// What tells these files from others: their names, sizes and times of change, as text.
-    pub fn stamp(&self) -> Result<String> {
+    /// What tells some of the files from others: their places, sizes and times of change, as text.
+    pub fn stamp(&self, names: &[String]) -> Result<String> {
         let of = |path: &Path| -> Result<String> {
             let there = fs::metadata(path).map_err(Error::io(path))?;
             let changed = there.modified().map_err(Error::io(path))?;
             let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            Ok(format!("{} {} {}\n", path.display(), there.len(), since.as_nanos()))
+            let place = path.canonicalize().map_err(Error::io(path))?;
+            Ok(format!("{} {} {}\n", place.display(), there.len(), since.as_nanos()))
         };
         match self.archive {
             Some(_) => of(&self.path),
-            None => self.names.iter().map(|name| of(&self.path.join(name))).collect(),
+            None => names.iter().map(|name| of(&self.path.join(name))).collect(),
         }
     }
 
@@ -80,8 +81,12 @@ impl Files {
         let too_large = |size: u64| Error::file(&place, format!("{size} bytes; expected at most {LARGEST}"));
         let mut bytes = Vec::new();
         let Some(archive) = &self.archive else {
+            let there = fs::metadata(&place).map_err(Error::io(&place))?;
+            if !there.is_file() {
+                return Err(Error::file(&place, "expected a regular file"));
+            }
             let file = File::open(&place).map_err(Error::io(&place))?;
-            let size = file.metadata().map_err(Error::io(&place))?.len();
+            let size = there.len();
             if size > LARGEST {
                 return Err(too_large(size));
             }

@@ -116,6 +116,26 @@ impl Dataset {
         self.contents.frame_steps
     }
 
+    /// An error where another half or set has classes of other names.
+    ///
+    /// # Errors
+    /// Where both have names for their classes, and not the same.
+    pub fn check_classes(&self, other: &Dataset) -> Result<()> {
+        let (Some(own), Some(others)) = (&self.contents.class_names, &other.contents.class_names) else {
+            return Ok(());
+        };
+        if own == others {
+            return Ok(());
+        }
+        Err(Error::Mismatch(format!(
+            "`{}` has the classes {}, and `{}` has {}; expected the same",
+            self.spec,
+            own.join(", "),
+            other.spec,
+            others.join(", ")
+        )))
+    }
+
     /// The class of each image.
     pub fn labels(&self) -> &[u32] {
         &self.contents.labels
@@ -148,6 +168,7 @@ impl Dataset {
             return refuse("is one set, and its images are tested");
         }
         let training = Dataset::open(named, base, Split::Train)?;
+        self.check_classes(&training)?;
         if training.fingerprint()? == self.fingerprint()? {
             return refuse("holds the images that are tested");
         }

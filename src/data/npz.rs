@@ -92,7 +92,7 @@ fn close(
     let labels: Vec<u32> = numbers.iter().map(|&number| number as u32).collect();
     let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
     let range = values.range();
-    Ok(Contents { shape, frame_steps, classes, labels, values, range, notices })
+    Ok(Contents { shape, frame_steps, classes, class_names: None, labels, values, range, notices })
 }
 
 /// An array of at least one value, all finite.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::announced;
 use crate::error::{Error, Result};
-use crate::monitor::checkpoint;
+use crate::monitor::{Reading, checkpoint};
 use crate::numeric::{Range, Shape};
 
 /// Bytes of the records that are made between two that are stored in their order.
@@ -27,6 +27,8 @@ pub(super) struct Contents {
     pub frame_steps: Option<usize>,
     /// Number of classes.
     pub classes: usize,
+    /// The classes' names, where the set has some.
+    pub class_names: Option<Vec<String>>,
     /// The class of each image.
     pub labels: Vec<u32>,
     /// All images, in the order of the labels.
@@ -42,7 +44,7 @@ impl Contents {
     pub fn counts(
         shape: Shape,
         steps: usize,
-        classes: usize,
+        (classes, class_names): (usize, Option<Vec<String>>),
         labels: Vec<u32>,
         records: Records,
         notices: Vec<String>,
@@ -50,7 +52,16 @@ impl Contents {
         let mut greatest = 0;
         records.each(labels.len(), |record| greatest = counts(record).fold(greatest, u16::max))?;
         let values = Values::Counts(records, greatest);
-        Ok(Contents { shape, frame_steps: Some(steps), classes, labels, range: values.range(), values, notices })
+        Ok(Contents {
+            shape,
+            frame_steps: Some(steps),
+            classes,
+            class_names,
+            labels,
+            range: values.range(),
+            values,
+            notices,
+        })
     }
 }
 
@@ -133,6 +144,55 @@ impl Values {
     }
 }
 
+/// How often each byte occurs, channel by channel.
+#[derive(Clone, Debug)]
+pub(super) struct Histograms(Vec<[u64; 256]>);
+
+impl Histograms {
+    /// Of nothing yet.
+    pub fn new(channels: usize) -> Self {
+        Histograms(vec![[0; 256]; channels])
+    }
+
+    /// Of records that are made, and not kept.
+    pub fn of(channels: usize, count: usize, make: impl Fn(usize) -> Result<Vec<u8>> + Sync) -> Result<Self> {
+        let empty = || Histograms::new(channels);
+        let add = |mut histograms: Histograms, at: usize| {
+            checkpoint();
+            histograms.add(&make(at)?);
+            Ok(histograms)
+        };
+        (0..count).into_par_iter().try_fold(empty, add).try_reduce(empty, |a, b| Ok(a.with(&b)))
+    }
+
+    fn add(&mut self, record: &[u8]) {
+        let plane = record.len() / self.0.len();
+        for (plane, counts) in record.chunks_exact(plane).zip(&mut self.0) {
+            plane.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+        }
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        self.0.iter_mut().flatten().zip(other.0.iter().flatten()).for_each(|(sum, more)| *sum += more);
+        self
+    }
+
+    /// Mean and standard deviation of each channel, of pixels from 0 to 1; a deviation is 0 where all pixels are alike, and only there.
+    pub fn statistics(&self) -> [Vec<f32>; 2] {
+        let sum = |counts: &[u64; 256], power: u32| -> u128 {
+            counts.iter().zip(0u128..).map(|(&count, byte)| u128::from(count) * byte.pow(power)).sum()
+        };
+        let of = |counts: &[u64; 256]| {
+            let [n, first, second] = [0, 1, 2].map(|power| sum(counts, power));
+            let mean = first as f64 / n as f64 / 255.0;
+            (mean as f32, ((n * second - first * first) as f64).sqrt() / n as f64 / 255.0)
+        };
+        let both = self.0.iter().map(of);
+        let (mean, spread): (Vec<f32>, Vec<f64>) = both.unzip();
+        [mean, spread.into_iter().map(|spread| spread as f32).collect()]
+    }
+}
+
 /// The counts of a record.
 fn counts(record: &[u8]) -> impl Iterator<Item = u16> {
     record.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes))
@@ -187,7 +247,9 @@ impl Records {
         let count: usize = counts.iter().sum();
         let size = count as u64 * len as u64;
         let mut body = Body::scratch(place, size, size > memory_limit)?;
-        let at_once = (AT_ONCE / len.max(1)).clamp(2 * rayon::current_num_threads(), 4096);
+        let reading = Reading::of(format!("reading {}", place.display()), count as u64);
+        let most = counts.iter().max().map_or(1, |most| (*most).max(1));
+        let at_once = (AT_ONCE / (len * most).max(1)).clamp(rayon::current_num_threads(), 4096);
         for start in (0..counts.len()).step_by(at_once) {
             let made: Vec<Vec<Vec<u8>>> = (start..counts.len().min(start + at_once))
                 .into_par_iter()
@@ -196,6 +258,7 @@ impl Records {
                     make(at).inspect(|records| {
                         let is_whole = records.iter().all(|record| record.len() == len);
                         assert!(records.len() == counts[at] && is_whole, "records made at {at}");
+                        records.iter().for_each(|_| reading.advance());
                     })
                 })
                 .collect::<Result<_>>()?;
@@ -204,33 +267,17 @@ impl Records {
         Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
     }
 
-    /// Mean and standard deviation of each channel of all pixels, from 0 to 1.
-    pub fn statistics(&self, channels: usize) -> Result<[Vec<f32>; 2]> {
-        let mut counts = vec![[0u64; 256]; channels];
+    /// How often each byte occurs in each channel.
+    pub fn histograms(&self, channels: usize) -> Result<Histograms> {
+        let mut histograms = Histograms::new(channels);
         let all = self.0.iter().map(|part| part.count).sum();
-        self.each(all, |record| {
-            for (plane, counts) in record.chunks_exact(record.len() / channels).zip(&mut counts) {
-                plane.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
-            }
-        })?;
-        let sum = |counts: &[u64; 256], of: fn(f64) -> f64| -> f64 {
-            counts.iter().enumerate().map(|(byte, &count)| count as f64 * of(byte as f64 / 255.0)).sum()
-        };
-        let mean = |counts: &[u64; 256]| sum(counts, |x| x) / sum(counts, |_| 1.0);
-        let spread = |counts: &[u64; 256]| {
-            let squares = sum(counts, |x| x * x) / sum(counts, |_| 1.0);
-            (squares - mean(counts).powi(2)).max(0.0).sqrt()
-        };
-        let all = |of: &dyn Fn(&[u64; 256]) -> f64| counts.iter().map(|counts| of(counts) as f32).collect();
-        Ok([all(&mean), all(&spread)])
+        self.each(all, |record| histograms.add(record))?;
+        Ok(histograms)
     }
 
-    /// The records of a file that holds nothing else.
+    /// The records that a file begins with.
     pub fn of_file(path: &Path, count: usize, len: usize, memory_limit: u64) -> Result<Records> {
         let body = Body::open(path, memory_limit)?;
-        if body.size() != (count * len) as u64 {
-            return Err(Error::file(path, format!("{} bytes; expected {count} records of {len}", body.size())));
-        }
         Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
     }
 

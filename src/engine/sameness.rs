@@ -12,6 +12,10 @@ use crate::profile::Profile;
 
 /// The most that logits may differ by, in units of the largest, where all spikes are the same.
 pub const TOLERANCE: f32 = 1e-4;
+/// The same where roundings decided some spikes, which count in the logits.
+pub const TOLERANCE_APART: f32 = 0.1;
+/// What logits may differ by whatever their size: the rounding of sums of pulses.
+const LEAST: f32 = 1e-6;
 /// The share of a layer's spikes that roundings may decide: potentials that come as near to a threshold as sums in another order differ.
 pub const ROUNDED: f64 = 1e-3;
 
@@ -73,12 +77,16 @@ impl Sameness {
         Ok(Sameness { logits, layers: layers.collect() })
     }
 
-    /// Whether spikes are the same but for a few that roundings decide, and logits are where all spikes are.
+    /// Whether spikes are the same but for a few that roundings decide, and logits as near as these leave them.
     pub fn is_same(&self) -> bool {
         let few = |layer: &Compared| layer.apart as f64 <= ROUNDED * layer.spikes as f64;
-        let all = !self.layers.is_empty() && self.layers.iter().all(|layer| layer.apart == 0);
-        let near = self.logits.is_none_or(|(apart, largest)| apart <= TOLERANCE * largest.max(1.0));
-        self.layers.iter().all(few) && (near || !all && !self.layers.is_empty())
+        let near = self.logits.is_none_or(|(apart, largest)| apart <= self.tolerance() * largest + LEAST);
+        self.layers.iter().all(few) && near
+    }
+
+    /// The most that logits may differ by, in units of the largest.
+    pub fn tolerance(&self) -> f32 {
+        if self.layers.iter().all(|layer| layer.apart == 0) { TOLERANCE } else { TOLERANCE_APART }
     }
 }
 
@@ -86,6 +94,11 @@ fn distance(recorded: &Array2<f32>, found: &Array2<f32>) -> Result<(f32, f32)> {
     if recorded.dim() != found.dim() {
         let message = format!("the recorded logits are {:?}, those of the network {:?}", recorded.dim(), found.dim());
         return Err(Error::Mismatch(message));
+    }
+    if let Some(((image, class), value)) = recorded.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::Mismatch(format!(
+            "the recorded logit {class} of series {image} is {value}; expected numbers"
+        )));
     }
     let apart = recorded.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     Ok((apart, recorded.iter().map(|value| value.abs()).fold(0.0, f32::max)))

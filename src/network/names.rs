@@ -145,8 +145,10 @@ fn meanings<'a>(model: &'a Model, checkpoint: &'a Checkpoint) -> impl Iterator<I
         let meaning = match () {
             // An error says so where it is asked for.
             () if is_used(&layers, name, checkpoint) => Meaning::Used,
-            () if belongs(name) => Meaning::Unknown(format!(" ({kind})")),
-            () if kind.starts_with("a tensor") => {
+            () if belongs(name) || kind.contains("tensor") && has_meaning(name) => {
+                Meaning::Unknown(format!(" ({kind})"))
+            }
+            () if kind.contains("tensor") => {
                 Meaning::Idle(Some(format!("`{name}`, {kind}, belongs to no layer and is left out")))
             }
             () => Meaning::Idle(None),
@@ -282,7 +284,10 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
         }
     };
     let near = |value: f64| (value - expected).abs() <= 1e-6 * expected.abs().max(1.0);
-    let at_spike = || neurons().any(|neuron| neuron.reset_at == ResetAt::Spike && neuron.leak != 1.0);
+    let at_spike = || {
+        neurons()
+            .any(|neuron| neuron.reset == Reset::Subtract && neuron.reset_at == ResetAt::Spike && neuron.leak != 1.0)
+    };
     Some(match values.find(|value| !near(*value)) {
         None if last == RESET && at_spike() => Meaning::Idle(Some(format!(
             "`{name}` is snnTorch's, whose neurons are reset in the next step, and the model's at the spike: neuron.reset_at = \"next\" does \

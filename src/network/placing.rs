@@ -1,9 +1,9 @@
 //! Where the tensors of a state dict from elsewhere belong in a model: by a table of names, by their own names, or by their order.
 //!
-//! What a table does not name and what has no name of crosspike's own is placed by its order in the file: the n-th matrix of a shape is that
-//! of the n-th layer of this shape. A norm, or neurons with constants, are those of the matrix that shares their number (`conv2`, `bn2`,
-//! `lif2` of one module), or that stands before them in a sequence (`features.3`, `features.4`), or in the file; else the n-th is that of the
-//! n-th layer that has some. PyTorch files have the order in which a network was put together; safetensors have none, and are taken by
+//! Names of crosspike's own stand where all layers have theirs. What else a table does not name is placed by its order in the file: the n-th
+//! matrix of a shape is that of the n-th layer of this shape. A norm, or neurons with constants, are those of the matrix that shares
+//! their number (`conv2`, `bn2`, `lif2` of one module), or that stands before them in a sequence (`features.3`, `features.4`), or in the
+//! file, where all layers that lack some find theirs so; else the n-th is that of the n-th layer that has some. PyTorch files have the order in which a network was put together; safetensors have none, and are taken by
 //! name, numbers in their order. Every tensor has a place in the end, or an error lists it.
 
 use std::cmp::Ordering;
@@ -16,6 +16,7 @@ use super::constants::Constant;
 use super::layer::{Layer, LayerKind, NormKind};
 use super::model::Model;
 use super::names::{self, norm_name};
+use super::readout::ReadoutKind;
 use super::weights::Network;
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::config::Document;
@@ -93,7 +94,7 @@ impl Placed {
 /// Where a tensor finds none, a layer lacks one, or shapes differ: all of them are listed.
 pub fn place(model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {
     let layers = model.layers();
-    let mut placing = Placing::new(&layers, checkpoint);
+    let mut placing = Placing::new(&layers, model.graph().reading, checkpoint);
     placing.by_table(table)?;
     placing.by_name();
     placing.matrices();
@@ -146,8 +147,13 @@ fn constant(part: &str) -> Option<Constant> {
 struct Placing<'c> {
     layers: &'c [Layer],
     file: &'c Checkpoint,
-    /// The file's names in their order.
+    /// The file's names in their order, or by name where it has none.
     order: Vec<&'c str>,
+    has_order: bool,
+    /// What the readout makes of its sums.
+    reading: ReadoutKind,
+    /// Plain numbers of the file that the table does not leave out.
+    numbers: BTreeMap<String, f64>,
     /// New names of former ones; an empty one leaves the tensor out.
     found: BTreeMap<&'c str, String>,
     rules: BTreeMap<&'c str, Rule>,
@@ -155,11 +161,12 @@ struct Placing<'c> {
 }
 
 impl<'c> Placing<'c> {
-    fn new(layers: &'c [Layer], file: &'c Checkpoint) -> Self {
+    fn new(layers: &'c [Layer], reading: ReadoutKind, file: &'c Checkpoint) -> Self {
         let mut order: Vec<&str> =
             file.order.iter().map(String::as_str).filter(|name| file.tensors.contains_key(*name)).collect();
         let mut notices = Vec::new();
-        if order.len() < file.tensors.len() {
+        let has_order = order.len() == file.tensors.len();
+        if !has_order {
             order = file.tensors.keys().map(String::as_str).collect();
             order.sort_by(|a, b| natural(a, b));
             notices.push(
@@ -167,7 +174,17 @@ impl<'c> Placing<'c> {
                     .into(),
             );
         }
-        Placing { layers, file, order, found: BTreeMap::new(), rules: BTreeMap::new(), notices }
+        Placing {
+            layers,
+            file,
+            order,
+            has_order,
+            reading,
+            numbers: file.numbers.clone(),
+            found: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            notices,
+        }
     }
 
     /// Places what the table names; an error where it names what is not there.
@@ -189,6 +206,14 @@ impl<'c> Placing<'c> {
             self.found.insert(name, new);
             self.rules.extend(rule.map(|rule| (*name, rule)));
         }
+        // A plain number that the table leaves out is left out.
+        self.numbers.retain(|name, _| match table.get(name) {
+            Some(Target::Name(to)) if to.is_empty() => {
+                unused.remove(name.as_str());
+                false
+            }
+            _ => true,
+        });
         match unused.is_empty() {
             true => Ok(()),
             false => {
@@ -198,10 +223,22 @@ impl<'c> Placing<'c> {
         }
     }
 
-    /// Leaves what has a name of the model where it is.
+    /// Leaves what has a name of the model where it is, where every layer has its own: some of them alone may be of other layers.
     fn by_name(&mut self) {
+        let has = |name: String, shape: &[usize]| {
+            self.found.values().any(|new| *new == name)
+                || self.file.tensors.get(&name).is_some_and(|tensor| tensor.shape == shape)
+        };
+        let matrices = self.layers.iter().all(|layer| has(format!("{}.weight", layer.name), &layer.weight_shape()));
+        let mut norms = self.layers.iter().filter(|layer| layer.norm == NormKind::Batch);
+        let norms = norms.all(|layer| has(format!("{}.running_mean", norm_name(layer)), &[layer.columns()]));
         for name in &self.order {
-            if !self.found.contains_key(name) && names::is_used(self.layers, name, self.file) {
+            let is_norm = self.layers.iter().any(|layer| {
+                let of_norm = name.strip_prefix(&norm_name(layer)).is_some_and(|rest| rest.starts_with('.'));
+                layer.norm == NormKind::Batch && of_norm
+            });
+            let stands = if is_norm { norms } else { matrices };
+            if stands && !self.found.contains_key(name) && names::is_used(self.layers, name, self.file) {
                 self.found.insert(name, (*name).to_owned());
             }
         }
@@ -241,6 +278,16 @@ impl<'c> Placing<'c> {
             of_file.map(|module| (module.part("weight").map_or(vec![], |weight| weight.shape.clone()), module));
         let lacking = self.layers.iter().filter(|layer| self.is_missing(&format!("{}.weight", layer.name)));
         let pairs = self.pair(of_file.collect(), lacking.map(|layer| (layer.weight_shape(), layer)).collect());
+        let mut alike: BTreeMap<Vec<usize>, Vec<&str>> = BTreeMap::new();
+        pairs.iter().for_each(|(_, layer)| alike.entry(layer.weight_shape()).or_default().push(&layer.name));
+        let alike: Vec<String> =
+            alike.into_values().filter(|names| names.len() > 1).map(|names| names.join(", ")).collect();
+        if !alike.is_empty() {
+            self.notices.push(format!(
+                "layers of one shape have their matrices by the file's order alone: {}; --verify shows whether it is the model's",
+                alike.join("; ")
+            ));
+        }
         for (Module { name, parts }, layer) in pairs {
             self.rename(
                 name,
@@ -269,15 +316,15 @@ impl<'c> Placing<'c> {
 
     fn neurons(&mut self) {
         let of_file: Vec<Module> = self.modules().into_iter().filter(Module::is_neurons).collect();
-        let all: Vec<&Layer> =
-            self.layers.iter().filter(|layer| layer.leads || layer.kind == LayerKind::Readout).collect();
-        let (mut pairs, rest) = self.beside(of_file, &all, |_, _| true);
-        let is_left = |layer: &&Layer| pairs.iter().all(|(_, paired)| paired.name != layer.name);
-        let left: Vec<&Layer> = all.into_iter().filter(is_left).collect();
-        // A readout's neurons are modules too where it has some.
-        let with_readout = rest.len() == left.len();
-        let left = left.into_iter().filter(|layer| with_readout || layer.leads).map(|layer| ((), layer)).collect();
-        pairs.extend(self.pair(rest.into_iter().map(|module| ((), module)).collect(), left));
+        let all: Vec<&Layer> = self.layers.iter().filter(|layer| self.has_neurons(layer)).collect();
+        // Where not all have modules of their own, those have them whose constants are not the model's.
+        let given: Vec<&Layer> = all.iter().copied().filter(|layer| layer.constants().next().is_some()).collect();
+        let chosen = if of_file.len() == all.len() { all } else { given };
+        let (mut pairs, rest) = self.beside(of_file, &chosen, |_, _| true);
+        if pairs.is_empty() {
+            let left = chosen.into_iter().map(|layer| ((), layer)).collect();
+            pairs = self.pair(rest.into_iter().map(|module| ((), module)).collect(), left);
+        }
         for (Module { name, parts }, layer) in pairs {
             let given: Vec<Constant> = layer.constants().map(|(constant, ..)| constant).collect();
             let is_parametric = parts.iter().any(|part| part.0 == PLIF) && parts.len() == 1;
@@ -297,30 +344,40 @@ impl<'c> Placing<'c> {
         }
     }
 
-    /// Pairs modules with the layers whose matrices they stand beside; gives those that stand beside none, too.
+    /// Whether a layer has neurons with constants: a readout may have some too.
+    fn has_neurons(&self, layer: &Layer) -> bool {
+        layer.leads || layer.kind == LayerKind::Readout && self.reading != ReadoutKind::Mean
+    }
+
+    /// Pairs modules with the layers whose matrices they stand beside, where each of the layers finds one of its own; gives the other
+    /// modules, too. Where one does not, none are paired: its neighbours' may be meant.
     fn beside(
         &self,
         modules: Vec<Module<'c>>,
         layers: &[&'c Layer],
         fits: impl Fn(&Module, &Layer) -> bool,
     ) -> (Vec<(Module<'c>, &'c Layer)>, Vec<Module<'c>>) {
-        let mut pairs: Vec<(Module, &Layer)> = Vec::new();
-        let mut rest = modules;
         let all = self.modules_of_file();
-        for near in [Near::Number, Near::Sequence, Near::File] {
-            for layer in layers {
-                let weight = format!("{}.weight", layer.name);
-                let is_paired = pairs.iter().any(|(_, paired)| paired.name == layer.name);
-                let matrix = self.found.iter().find(|(_, new)| **new == weight).map(|(old, _)| module_of(old).0);
-                let Some(matrix) = matrix.filter(|_| !is_paired) else { continue };
+        let near = [Near::Number, Near::Sequence, Near::File];
+        let near = if self.has_order { &near[..] } else { &near[..2] };
+        let mut chosen: Vec<usize> = Vec::new();
+        for layer in layers {
+            let weight = format!("{}.weight", layer.name);
+            let matrix = self.found.iter().find(|(_, new)| **new == weight).map(|(old, _)| module_of(old).0);
+            let Some(matrix) = matrix else { return (vec![], modules) };
+            let only = |near: &Near| {
                 let is_near = |module: &Module| fits(module, layer) && near.holds(matrix, module.name, &all);
-                let mut found = (0..rest.len()).filter(|at| is_near(&rest[*at]));
-                if let (Some(at), None) = (found.next(), found.next()) {
-                    pairs.push((rest.remove(at), layer));
-                }
+                let mut found = (0..modules.len()).filter(|at| is_near(&modules[*at]));
+                found.next().filter(|_| found.next().is_none())
+            };
+            match near.iter().find_map(only).filter(|at| !chosen.contains(at)) {
+                Some(at) => chosen.push(at),
+                None => return (vec![], modules),
             }
         }
-        (pairs, rest)
+        let mut places: Vec<Option<Module>> = modules.into_iter().map(Some).collect();
+        let pairs = chosen.iter().zip(layers).filter_map(|(at, layer)| Some((places[*at].take()?, *layer))).collect();
+        (pairs, places.into_iter().flatten().collect())
     }
 
     /// All modules of the file in its order, and whether each has a matrix.
@@ -353,9 +410,9 @@ impl<'c> Placing<'c> {
 
     /// The renamed checkpoint; an error that lists what has no place, what is missing and what has another shape.
     fn finish(self, model: &Model) -> Result<Placed> {
-        let Placing { layers, file, order, found, rules, notices } = self;
+        let Placing { layers, file, order, found, rules, numbers, notices, .. } = self;
         let mut wrong: Vec<String> = vec![];
-        let mut checkpoint = Checkpoint { unread: file.unread.clone(), ..Checkpoint::default() };
+        let mut checkpoint = Checkpoint { unread: file.unread.clone(), numbers, ..Checkpoint::default() };
         let mut pairs = vec![];
         let shown = |shape: &[usize]| format!("{shape:?}");
         for name in order {
@@ -452,6 +509,10 @@ impl Near {
 /// What a rule makes of a tensor.
 fn made(tensor: &Tensor, rule: Option<Rule>) -> Tensor {
     match (&tensor.values, rule) {
+        (Values::I64(values), Some(rule)) => {
+            let values = values.iter().map(|value| rule.apply(*value as f32)).collect();
+            Tensor { shape: tensor.shape.clone(), values: Values::F32(values) }
+        }
         (Values::F32(values), Some(rule)) => Tensor {
             shape: tensor.shape.clone(),
             values: Values::F32(values.iter().map(|value| rule.apply(*value)).collect()),
@@ -472,8 +533,15 @@ fn fitting(layers: &[Layer], name: &str, tensor: Tensor) -> Tensor {
     let Some((_, extent, map)) = layers.iter().find_map(of_layer) else { return tensor };
     let shape = extent.shape(map);
     let count = shape.iter().product::<usize>();
+    // As PyTorch broadcasts them over a map: a channel's constant has the shape [C, 1, 1].
+    let told: Vec<usize> = tensor.shape.iter().copied().skip_while(|extent| *extent == 1).collect();
+    let of_channels = map.height * map.width > 1 && shape.len() == 1 && count > 1;
+    let fits = match of_channels {
+        true => told == [count, 1, 1] || told == [count] && tensor.shape.len() == 1 && count != map.width,
+        false => told == shape || count == 1,
+    };
     match tensor.values {
-        Values::F32(values) if values.len() == count => Tensor { shape, values: Values::F32(values) },
+        Values::F32(values) if values.len() == count && fits => Tensor { shape, values: Values::F32(values) },
         Values::F32(values) if values.len() == 1 => Tensor { shape, values: Values::F32(vec![values[0]; count]) },
         _ => tensor,
     }

@@ -51,11 +51,11 @@ impl Stepped {
                 Method::Exact => -(-dt / tau).exp_m1(),
             };
             let parts = tau.map(part);
-            match parts.values.iter().find(|part| **part > 1.0) {
+            match parts.values.iter().find(|part| **part > 1.0 + NEAR) {
                 Some(_) => {
                     Err(format!(" has a time constant below the step of {dt} s; expected a shorter step (--dt)"))
                 }
-                None => Ok(parts),
+                None => Ok(parts.map(|part| part.min(1.0))),
             }
         };
         let kept = |share: &Numbers| share.map(|share| 1.0 - share);

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use hdf5_pure::FileBuilder;
 
+use super::discrete::Method;
+use super::import::{Options, Reset as ResetOption, import};
 use crate::error::{Error, Result};
 use crate::network::constants::Constant;
 use crate::network::graph::{Graph, Population, Work};
@@ -49,10 +51,112 @@ struct Writer<'a> {
 pub fn export(model: &Model, network: &Network, dt: f64, path: &Path) -> Result<Vec<String>> {
     let graph = model.graph();
     let mut writer = Writer { model, graph, network, dt, nodes: BTreeMap::new(), edges: vec![] };
+    Told::of(model).map_err(Error::Mismatch)?;
     writer.write().map_err(|message| Error::Mismatch(format!("{message}: NIR has no such thing")))?;
     let bytes = writer.bytes().map_err(|error| Error::file(path, error.to_string()))?;
+    same_when_read(model, dt, &bytes).map_err(|message| {
+        Error::Mismatch(format!(
+            "{message}: a NIR file says neither which way of a loop is delayed, nor how often pulses join"
+        ))
+    })?;
     crate::atomic::write(path, &bytes)?;
     Ok(notices(model, dt))
+}
+
+/// An error where a file would be read as a network whose pulses lead elsewhere, or at other steps.
+fn same_when_read(model: &Model, dt: f64, bytes: &[u8]) -> Result<()> {
+    let told = Told::of(model).map_err(Error::Mismatch)?;
+    let file = tempfile::NamedTempFile::new().map_err(Error::io(std::env::temp_dir()))?;
+    std::fs::write(file.path(), bytes).map_err(Error::io(file.path()))?;
+    let read = import(file.path(), &told.options(model, dt))?;
+    let [own, read] = [ways(&model.graph()), ways(&read.model.graph())];
+    match own.iter().zip(&read).find(|(own, read)| own != read) {
+        None if own.len() == read.len() => Ok(()),
+        Some(((name, ..), _)) => Err(Error::Mismatch(format!("`{name}` would have other pulses"))),
+        None => Err(Error::Mismatch(format!("of its {} populations there would be {}", own.len(), read.len()))),
+    }
+}
+
+/// What leads to a population: its name, the senders that its matrices read, and whether a step later, and those that join its current.
+type Way = (String, Vec<(String, bool)>, Vec<String>);
+
+/// What leads to every population, by name; pools and delays on the way do not count.
+fn ways(graph: &Graph) -> Vec<Way> {
+    let origin = |mut n: usize| {
+        while let Work::Pool { from, .. } | Work::Delay { from, .. } = &graph.nodes[n].work {
+            n = *from;
+        }
+        graph.nodes[n].name.clone()
+    };
+    let of = |(n, population): (usize, &Population)| {
+        let matrix = |l: &usize| (origin(graph.layers[*l].from), graph.layers[*l].delayed);
+        let mut matrices: Vec<(String, bool)> = population.layers.iter().map(matrix).collect();
+        let mut skips: Vec<String> = population.skips.iter().map(|skip| origin(*skip)).collect();
+        matrices.sort();
+        skips.sort();
+        (graph.nodes[n].name.clone(), matrices, skips)
+    };
+    let populations = graph.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.population()?)));
+    let mut ways: Vec<Way> = populations.map(of).collect();
+    ways.sort();
+    ways
+}
+
+/// What a NIR file does not tell of neurons that fire: all of a network have it alike.
+struct Told {
+    reset: Reset,
+    reset_at: ResetAt,
+    fires: Fires,
+}
+
+impl Told {
+    fn of(model: &Model) -> Of<Self> {
+        let graph = model.graph();
+        let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
+        let kind = |reset: Reset| if matches!(reset, Reset::To(_)) { Reset::To(0.0) } else { reset };
+        let mut told: Option<Told> = None;
+        for layer in graph.layers.iter().filter(fires) {
+            let Neuron { reset, reset_at, fires, leak, synaptic_leak, .. } = layer.neuron;
+            let own = Told { reset: kind(reset), reset_at, fires };
+            // What keeps nothing of a step to the next has nothing to reset.
+            let given = layer.constants().any(|(constant, ..)| constant != Constant::Threshold);
+            let forgets = leak == 0.0 && synaptic_leak == 0.0 && !given;
+            let first = match &mut told {
+                Some(first) => first,
+                None if forgets => continue,
+                None => told.insert(Told { ..own }),
+            };
+            let is_reset_alike = forgets || (first.reset, first.reset_at) == (own.reset, own.reset_at);
+            if first.fires != own.fires || !is_reset_alike {
+                return Err(format!(
+                    "`{}` fires or is reset in another way than the layers before it, which a NIR file does not tell",
+                    layer.name
+                ));
+            }
+        }
+        Ok(told.unwrap_or(Told { reset: Reset::To(0.0), reset_at: ResetAt::Spike, fires: Fires::Above }))
+    }
+
+    /// The options of an import that makes the same network again.
+    fn options(&self, model: &Model, dt: f64) -> Options {
+        Options {
+            name: model.name.clone(),
+            dt,
+            method: Method::Euler,
+            reset: match self.reset {
+                Reset::Subtract => ResetOption::Subtract,
+                Reset::None => ResetOption::None,
+                Reset::To(_) => ResetOption::Value,
+            },
+            reset_at: self.reset_at,
+            fires: self.fires,
+            readout: match model.graph().reading {
+                reading @ (ReadoutKind::Largest | ReadoutKind::First) => Some(reading),
+                _ => None,
+            },
+            steps: model.steps,
+        }
+    }
 }
 
 /// What an import has to be told.

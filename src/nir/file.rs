@@ -2,12 +2,12 @@
 //! group has its `type` and a data set for each parameter. Graphs may be nodes of graphs.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use hdf5_pure::{DType, Dataset, File, Group};
 
 use crate::error::{Error, Result};
+use crate::hdf5;
 
 /// Numbers of a file, at most: 2 GiB as they are read, also of a small file that declares more than it holds.
 const MOST_NUMBERS: u64 = 1 << 28;
@@ -53,21 +53,23 @@ pub struct RawGraph {
 /// # Errors
 /// Where it is no NIR file, is damaged, or has more than a network could.
 pub fn read(path: &Path) -> Result<RawGraph> {
-    let file = |message: String| Error::file(path, message);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    // A damaged file may break a reader anywhere; it does not break the program.
-    let read = catch_unwind(AssertUnwindSafe(|| {
-        let hdf5 = File::from_bytes(bytes).map_err(|e| format!("no HDF5 file: {e}"))?;
-        let root = hdf5.root();
+    let mut left = Left { numbers: MOST_NUMBERS, length: bytes.len() as u64 };
+    hdf5::guarded(path, || {
+        let opened = File::from_bytes(bytes).map_err(|e| format!("no HDF5 file: {e}"))?;
+        let root = opened.root();
         let node = root.group("node").map_err(|_| "no NIR file: it has no group `node`".to_owned())?;
-        let (mut graph, mut left) = (RawGraph::default(), MOST_NUMBERS);
+        let mut graph = RawGraph::default();
         add_graph(&node, ("", 0), &mut graph, &mut left)?;
-        Ok::<_, String>(graph)
-    }));
-    match read {
-        Ok(graph) => graph.map_err(file),
-        Err(_) => Err(file("a damaged HDF5 file".into())),
-    }
+        Ok(graph)
+    })
+}
+
+/// What may still be read of a file.
+struct Left {
+    numbers: u64,
+    /// Bytes of the file.
+    length: u64,
 }
 
 /// Whether a file begins as HDF5 files do.
@@ -82,7 +84,7 @@ fn add_graph(
     group: &Group,
     (prefix, depth): (&str, usize),
     graph: &mut RawGraph,
-    left: &mut u64,
+    left: &mut Left,
 ) -> std::result::Result<(), String> {
     if depth > DEEPEST {
         return Err(format!("graphs within graphs more than {DEEPEST} deep"));
@@ -95,7 +97,9 @@ fn add_graph(
         if raw.kind == "NIRGraph" {
             add_graph(&node, (&format!("{whole}."), depth + 1), graph, left)?;
         }
-        graph.nodes.insert(whole, raw);
+        if graph.nodes.insert(whole.clone(), raw).is_some() {
+            return Err(format!("`{whole}` is the name of two nodes, one of them in a graph within the graph"));
+        }
         if graph.nodes.len() > MOST_NODES {
             return Err(format!("more than {MOST_NODES} nodes"));
         }
@@ -120,7 +124,7 @@ fn sorted(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-fn read_node(node: &Group, left: &mut u64) -> std::result::Result<Raw, String> {
+fn read_node(node: &Group, left: &mut Left) -> std::result::Result<Raw, String> {
     let mut raw = Raw::default();
     for name in node.datasets().map_err(|e| format!(": {e}"))? {
         let set = node.dataset(&name).map_err(|e| format!(".{name}: {e}"))?;
@@ -137,12 +141,15 @@ fn read_node(node: &Group, left: &mut u64) -> std::result::Result<Raw, String> {
     Ok(raw)
 }
 
-fn check_size(set: &Dataset, left: &mut u64) -> std::result::Result<(), String> {
+fn check_size(set: &Dataset, left: &mut Left) -> std::result::Result<(), String> {
+    hdf5::check_extent(set, left.length).map_err(|e| format!(": {e}"))?;
     let shape = set.shape().map_err(|e| format!(": {e}"))?;
-    let count = shape.iter().try_fold(1u64, |count, size| count.checked_mul(*size));
-    match count.and_then(|count| left.checked_sub(count)) {
+    // Text takes as many bytes as it has places.
+    let size = set.element_size().map_err(|e| format!(": {e}"))?.div_ceil(8);
+    let count = shape.iter().try_fold(size, |count, size| count.checked_mul(*size));
+    match count.and_then(|count| left.numbers.checked_sub(count)) {
         Some(rest) => {
-            *left = rest;
+            left.numbers = rest;
             Ok(())
         }
         None => Err(format!(" of {shape:?} numbers, expected at most {MOST_NUMBERS} in a file")),

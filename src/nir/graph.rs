@@ -7,7 +7,7 @@ use super::file::RawGraph;
 use super::node::{Kind, Matrix, Neurons, Node, Numbers, Pool};
 
 /// The longest way through nodes that change nothing.
-const LONGEST: usize = 10_000;
+const LONGEST: usize = 2_000;
 
 /// A node that sends pulses: the input, neurons or a pool of pulses.
 pub type Sender = String;
@@ -87,9 +87,13 @@ impl Parts {
         let Order { parts, .. } = order;
         let placed: BTreeSet<&str> =
             parts.iter().map(Part::name).chain(neurons.iter().map(|(n, _)| n.as_str())).collect();
-        let lost =
-            nodes.nodes.iter().find(|(name, node)| matches!(node, Node::Neurons(_)) && !placed.contains(name.as_str()));
-        if let Some((name, _)) = lost {
+        let used = nodes.leading_to(&output);
+        let is_lost = |(name, node): &(&String, &Node)| match node {
+            Node::Neurons(_) => !placed.contains(name.as_str()),
+            Node::Input(_) | Node::Output | Node::Graph => false,
+            _ => !used.contains(name.as_str()),
+        };
+        if let Some((name, _)) = nodes.nodes.iter().find(is_lost) {
             return Err(format!("`{name}` does not lead to the output"));
         }
         let Some(Node::Input(input)) = nodes.nodes.get(&nodes.input) else { return Err("has no input".into()) };
@@ -200,8 +204,25 @@ impl Nodes {
         }
     }
 
+    /// All nodes that lead to one, and itself.
+    fn leading_to<'n>(&'n self, name: &'n str) -> BTreeSet<&'n str> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![name]);
+        while let Some(name) = next.pop() {
+            if found.insert(name) {
+                next.extend(self.before.get(name).into_iter().flatten().map(String::as_str));
+            }
+        }
+        found
+    }
+
     /// Whether a node sends pulses.
     fn sends(&self, name: &str) -> Of<bool> {
+        self.sends_within(name, LONGEST)
+    }
+
+    /// The same, of a node with so many before it at most.
+    fn sends_within(&self, name: &str, most: usize) -> Of<bool> {
+        let Some(most) = most.checked_sub(1) else { return Err(format!("`{name}` is in a circle")) };
         match self.node(name) {
             Node::Input(_) => Ok(true),
             Node::Neurons(neurons) => match neurons.kind {
@@ -210,7 +231,9 @@ impl Nodes {
                 )),
                 Kind::Spiking | Kind::Threshold => Ok(true),
             },
-            Node::Pool(_) | Node::Delay(_) => self.only_before(name).and_then(|before| self.sends(&before)),
+            Node::Pool(_) | Node::Delay(_) => {
+                self.only_before(name).and_then(|before| self.sends_within(&before, most))
+            }
             _ => Ok(false),
         }
     }
@@ -226,6 +249,9 @@ impl Nodes {
                 Node::Matrix(matrix) => {
                     let (mut from, mut before) = (self.only_before(&at)?, vec![]);
                     while let Node::Scale(scale) = self.node(&from) {
+                        if before.len() > LONGEST {
+                            return Err(format!("`{from}` is in a circle"));
+                        }
                         before.push(scale.clone());
                         from = self.only_before(&from)?;
                     }

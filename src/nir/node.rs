@@ -282,6 +282,10 @@ fn convolution(of: &mut Parameters) -> Of<Node> {
         None => of.sizes("padding", Some(0))?,
     };
     let [groups] = of.sizes("groups", Some(1))?;
+    let columns = weight.shape.first().copied().unwrap_or(0);
+    if groups == 0 || columns % groups != 0 {
+        return Err(format!(": `groups` is {groups}; expected a divisor of its {columns} output channels"));
+    }
     // The map follows from the graph's input.
     of.left.remove("input_shape");
     Ok(Node::Matrix(Matrix { weight, bias, window: Some(Window { stride, padding, dilation, groups, is_line }) }))

@@ -289,6 +289,9 @@ impl TrainFile {
             idle.insert("train.rates".into(), "train.loss counts no spikes");
         }
         let unmoved = "train.augment = false moves no image";
+        if self.train.augment && self.train.padding == 0 && !self.train.flip {
+            idle.insert("train.augment".into(), "train.padding = 0 and train.flip = false leave every image as it is");
+        }
         if !self.train.augment && self.train.padding != default.padding {
             idle.insert("train.padding".into(), unmoved);
         }

@@ -71,6 +71,8 @@ impl Job {
         let encoding =
             Encoding::resolve(file.encoding, data.frame_steps(), model.steps).map_err(document.locate("encoding"))?;
         let test = open_test(&file, document, &model, encoding)?;
+        let of_test = if file.test.is_some() { "test" } else { "data" };
+        test.iter().try_for_each(|test| data.check_classes(test)).map_err(document.locate(of_test))?;
         let values = test.iter().fold(data.range(), |values, test| values.with(test.range()));
         let inputs = InputCode::of(encoding, values, profile.tile.input_bits).map_err(document.locate("data"))?;
         let (start, init_hash, of_init) = match &file.init {

@@ -2,6 +2,7 @@
 
 use super::super::spec::Spec;
 use crate::error::Result;
+use crate::memory;
 use crate::numeric::Shape;
 
 /// The most steps of a series.
@@ -43,6 +44,8 @@ pub(super) struct Binning {
     corner: [usize; 2],
     /// Rows and columns that are added up into one.
     factors: [usize; 2],
+    /// Rows and columns of a frame, also of a line, whose columns are channels.
+    kept: [usize; 2],
     /// The shape of a frame.
     pub shape: Shape,
     /// The greatest count of a pixel; more is that.
@@ -87,10 +90,17 @@ impl Binning {
         let Some(steps) = steps else {
             return Err(spec.refuse("steps", "is missing; expected the model's number of steps, `?steps=8`"));
         };
-        let shape = Shape { channels: sensor.channels, height: kept[0] / factors[0], width: kept[1] / factors[1] };
+        let kept = [kept[0] / factors[0], kept[1] / factors[1]];
+        let shape = Shape { channels: sensor.channels, height: kept[0], width: kept[1] };
         // The channels of a line are channels of the frame.
         let shape = if is_line { Shape { channels: shape.width, height: 1, width: 1 } } else { shape };
-        Ok(Binning { steps, cut, sensor, corner, factors, shape, most })
+        let bytes = (2 * steps as u64).saturating_mul(shape.len() as u64);
+        memory::check(
+            &format!("a series of {steps} frames of {shape}"),
+            bytes,
+            "take fewer steps, `crop` or `downscale`",
+        )?;
+        Ok(Binning { steps, cut, sensor, corner, factors, kept, shape, most })
     }
 
     /// The frames of events, which are sorted by their time first where they are not.
@@ -109,7 +119,7 @@ impl Binning {
             ));
         }
         events.sort_by_key(|event| event.time_us);
-        let per_channel = self.kept()[0] * self.kept()[1];
+        let per_channel = self.kept[0] * self.kept[1];
         let per_step = channels * per_channel;
         let mut frames = Frames { counts: vec![0; self.steps * per_step], ..Frames::default() };
         for (at, event) in events.iter().enumerate() {
@@ -132,18 +142,9 @@ impl Binning {
         Ok(frames)
     }
 
-    /// Rows and columns of a frame.
-    fn kept(&self) -> [usize; 2] {
-        if self.sensor.height == 1 && self.shape.width == 1 {
-            [1, self.shape.channels]
-        } else {
-            [self.shape.height, self.shape.width]
-        }
-    }
-
     /// The pixel of a frame that an event falls on.
     fn pixel(&self, event: &Event) -> Option<usize> {
-        let [height, width] = self.kept();
+        let [height, width] = self.kept;
         let row = usize::from(event.y).checked_sub(self.corner[0])? / self.factors[0];
         let column = usize::from(event.x).checked_sub(self.corner[1])? / self.factors[1];
         (row < height && column < width).then_some(row * width + column)
@@ -236,5 +237,17 @@ mod tests {
         assert_eq!(frames.counts, [0, 0, 0, 0, 1, 1, 0, 0]);
         assert!(binning("steps=1").frames(vec![at(0, 6, 0, 0)]).unwrap_err().contains("column 6"));
         assert!(binning("steps=1").frames(vec![at(0, 0, 0, 2)]).is_err());
+    }
+
+    #[test]
+    fn a_sensor_may_be_a_pixel_or_a_line() {
+        for (sensor, options, counts) in
+            [([1, 1], "steps=2", vec![1, 0, 0, 1]), ([1, 4], "steps=1&crop=1x2&downscale=1", vec![0, 0, 0, 0])]
+        {
+            let sensor = Shape { channels: 2, height: sensor[0], width: sensor[1] };
+            let binning =
+                Binning::of(&mut Spec::parse(&format!("events:x?{options}")).unwrap(), sensor, false).unwrap();
+            assert_eq!(binning.frames(vec![at(0, 0, 0, 0), at(9, 0, 0, 1)]).unwrap().counts, counts);
+        }
     }
 }

@@ -34,6 +34,11 @@ impl Recordings for Gestures {
         &self.files
     }
 
+    /// Recordings, tables and lists.
+    fn sources(&self) -> Vec<String> {
+        self.files.names().to_vec()
+    }
+
     fn labels(&self) -> Vec<Vec<u32>> {
         let of = |one: &Recording| one.gestures.iter().map(|gesture| gesture.0).collect();
         self.recordings.iter().map(of).collect()

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +15,7 @@ use super::Recordings;
 use super::binning::Event;
 use crate::announced;
 use crate::error::{Error, Result};
+use crate::hdf5::{check_extent, guarded};
 
 /// Channels of the cochlea.
 pub(super) const CHANNELS: usize = 700;
@@ -52,9 +52,14 @@ impl Words {
         announced::reading(&path)?;
         let source = || ReadSeekSource::new(fs::File::open(&path).map_err(Error::io(&path))?).map_err(damaged(&path));
         let (source, heaps) = (source()?, source()?);
+        let length = heaps.len();
         let (opened, labels) = guarded(&path, || {
             let file = File::from_source(source).map_err(|e| format!("no HDF5 file: {e}"))?;
-            let dataset = |name: &str| file.dataset(name).map_err(|e| format!("`{name}`: {e}"));
+            let dataset = |name: &str| {
+                let dataset = file.dataset(name).map_err(|e| format!("`{name}`: {e}"))?;
+                check_extent(&dataset, length).map_err(|e| format!("`{name}`: {e}"))?;
+                Ok::<_, String>(dataset)
+            };
             let labels = dataset("labels")?;
             let count = row_count(&labels).map_err(|e| format!("`labels`: {e}"))?;
             let labels = labels.read_i64().map_err(|e| format!("`labels`: {e}"))?;
@@ -74,6 +79,10 @@ impl Words {
 impl Recordings for Words {
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn sources(&self) -> Vec<String> {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect()
     }
 
     fn labels(&self) -> Vec<Vec<u32>> {
@@ -125,14 +134,6 @@ fn word(at: usize, times: &[f64], units: &[f64]) -> std::result::Result<Vec<Even
 /// An error about a file, of a reader's.
 fn damaged<E: ToString>(path: &Path) -> impl FnOnce(E) -> Error {
     move |error| Error::file(path, error.to_string())
-}
-
-/// What a reader makes of a file; a damaged file may break it anywhere, and does not break the program.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> std::result::Result<T, String>) -> Result<T> {
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(read) => read.map_err(|message| Error::file(path, message)),
-        Err(_) => Err(Error::file(path, "a damaged HDF5 file")),
-    }
 }
 
 /// Number of rows of a data set in one dimension.

@@ -37,6 +37,9 @@ trait Recordings: Sync {
     /// Where they lie.
     fn files(&self) -> &Files;
 
+    /// The files that are read, by name.
+    fn sources(&self) -> Vec<String>;
+
     /// The classes of the recordings of each file or block.
     fn labels(&self) -> Vec<Vec<u32>>;
 
@@ -51,6 +54,7 @@ trait Recordings: Sync {
 struct Half {
     recordings: Box<dyn Recordings>,
     classes: usize,
+    class_names: Option<Vec<String>>,
     notices: Vec<String>,
 }
 
@@ -91,11 +95,17 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
     let binning = Binning::of(&mut spec, sensor, is_line)?;
     let kind = by_class(set);
     let held_out = if kind.is_some() { spec.share_of("test")? } else { None };
-    let cache = Cache::of(&mut spec, base);
+    let cache = Cache::of(&mut spec, base)?;
     spec.finish()?;
     let half = half(set, kind, held_out, split, &base.join(spec.path))?;
     let key = cache
-        .map(|cache| cache.file(half.recordings.files(), &format!("{set} {split:?} {held_out:?} {binning:?}")))
+        .map(|cache| {
+            cache.file(
+                half.recordings.files(),
+                &half.recordings.sources(),
+                &format!("{set} {split:?} {held_out:?} {binning:?}"),
+            )
+        })
         .transpose()?;
     bin(half, &binning, key.as_deref(), memory_limit)
 }
@@ -114,14 +124,14 @@ fn half(set: &str, kind: Option<Kind>, held_out: Option<f64>, split: Split, plac
             _ => structured::events,
         };
         let recordings = Box::new(ByClass { files, recordings, decode });
-        return Ok(Half { recordings, classes: classes.len(), notices });
+        return Ok(Half { recordings, classes: classes.len(), class_names: Some(classes), notices });
     }
     let (recordings, classes): (Box<dyn Recordings>, usize) = match set {
         "shd" => (Box::new(Words::open(files, set, split, 20)?), 20),
         "ssc" => (Box::new(Words::open(files, set, split, 35)?), 35),
         _ => (Box::new(Gestures::open(files, split)?), gesture::CLASSES),
     };
-    Ok(Half { recordings, classes, notices: vec![] })
+    Ok(Half { recordings, classes, class_names: None, notices: vec![] })
 }
 
 /// What makes events of a file.
@@ -137,6 +147,10 @@ struct ByClass {
 impl Recordings for ByClass {
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn sources(&self) -> Vec<String> {
+        self.recordings.iter().map(|(name, _)| name.clone()).collect()
     }
 
     fn labels(&self) -> Vec<Vec<u32>> {
@@ -196,7 +210,7 @@ impl Tally {
 
 /// Makes frames of all recordings.
 fn bin(half: Half, binning: &Binning, kept: Option<&Path>, memory_limit: u64) -> Result<Contents> {
-    let Half { recordings, classes, mut notices } = half;
+    let Half { recordings, classes, class_names, mut notices } = half;
     let labels = recordings.labels();
     let tally = Tally::default();
     let make = |at: usize| -> Result<Vec<Vec<u8>>> {
@@ -221,7 +235,7 @@ fn bin(half: Half, binning: &Binning, kept: Option<&Path>, memory_limit: u64) ->
         Some(file) => cache::records(file, counts.iter().sum(), len, memory_limit, make_all)?,
     };
     notices.extend(said);
-    Contents::counts(binning.shape, binning.steps, classes, labels.concat(), records, notices)
+    Contents::counts(binning.shape, binning.steps, (classes, class_names), labels.concat(), records, notices)
 }
 
 /// Opens a folder of SpikingJelly's frames.
@@ -250,5 +264,5 @@ pub(super) fn open_frames(mut spec: Spec, base: &Path, split: Split, memory_limi
         notices.push(ONE_SET.into());
     }
     let labels = series.iter().map(|one| one.1).collect();
-    Contents::counts(Shape { channels, height, width }, steps, classes.len(), labels, records, notices)
+    Contents::counts(Shape { channels, height, width }, steps, (classes.len(), Some(classes)), labels, records, notices)
 }

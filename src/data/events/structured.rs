@@ -32,11 +32,13 @@ pub(super) fn events(path: &Path, bytes: Vec<u8>) -> Result<Vec<Event>> {
     let at = |values: Option<&Vec<f64>>, index: usize| values.map_or(0.0, |values| values[index]);
     let event = |index: usize| {
         let place = [columns[index], at(field("y"), index), at(field("p"), index)];
+        // Some tools write -1 for 0.
+        let place = [place[0], place[1], if place[2] == -1.0 { 0.0 } else { place[2] }];
         let is_whole = |value: f64| value.fract() == 0.0 && (0.0..65536.0).contains(&value);
         let is_time = times[index].is_finite() && times[index].abs() < (1u64 << 53) as f64;
         if !is_time || !place.into_iter().all(is_whole) || place[2] > 255.0 {
             return Err(refuse(format!(
-                "event {index}: t {}, x {}, y {}, p {}",
+                "event {index}: t {}, x {}, y {}, p {}; expected microseconds, a column, a row, and 0 or 1",
                 times[index], place[0], place[1], place[2]
             )));
         }

@@ -12,8 +12,10 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// The longest side of a picture, in pixels.
 const LONGEST: usize = 1 << 14;
-/// The most pixels that a byte of a file stands for: deflate packs 1,032 bytes into one, and a JPEG's block takes a quarter of a byte.
-const PIXELS_A_BYTE: usize = 1100;
+/// The most pixels that a byte of a JPEG stands for: a block of 64 takes a quarter of a byte, where it is as the one before.
+const OF_JPEG: usize = 1100;
+/// The most pixels that a byte of a PNG stands for: deflate packs 1,032 bytes into one, of eight pixels each.
+const OF_PNG: usize = 8300;
 
 /// A picture: rows of pixels, each of one grey value, or of red, green and blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +64,8 @@ fn grey(rgb: &[u8]) -> u8 {
 }
 
 /// An error where a picture's sides, or its pixels beside the file's length, are beyond what there can be.
-fn check_size(width: usize, height: usize, bytes: usize) -> Result<(), String> {
-    let most = bytes.saturating_mul(PIXELS_A_BYTE);
+fn check_size([width, height]: [usize; 2], bytes: usize, a_byte: usize) -> Result<(), String> {
+    let most = bytes.saturating_mul(a_byte);
     if !(1..=LONGEST).contains(&width) || !(1..=LONGEST).contains(&height) || width * height > most {
         return Err(format!(
             "says that it is {width} x {height} pixels large, in {bytes} bytes; expected sides of 1 to {LONGEST}, and a file as large"
@@ -77,11 +79,14 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|error| format!("{error:?}"))?;
     let (width, height) = decoder.dimensions().ok_or("says no size")?;
-    check_size(width, height, bytes.len())?;
+    check_size([width, height], bytes.len(), OF_JPEG)?;
     let (colours, channels) = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
         Some(ColorSpace::YCbCr | ColorSpace::RGB) => (ColorSpace::RGB, 3),
-        other => return Err(format!("{other:?} pixels; expected grey, YCbCr or RGB ones")),
+        Some(ColorSpace::CMYK | ColorSpace::YCCK) => {
+            return Err("in the colours of print (CMYK); expected grey or RGB".into());
+        }
+        _ => return Err("in colours that are not read; expected grey or RGB".into()),
     };
     decoder.set_options(options.jpeg_set_out_colorspace(colours));
     let pixels = decoder.decode().map_err(|error| format!("{error:?}"))?;
@@ -89,13 +94,13 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
 }
 
 fn png(bytes: &[u8]) -> Result<Picture, String> {
-    let limits = png::Limits { bytes: bytes.len().saturating_mul(4 * PIXELS_A_BYTE) };
+    let limits = png::Limits { bytes: bytes.len().saturating_mul(4 * OF_PNG) };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     // Palettes are looked up, fewer bits than 8 spread over 0 to 255, and of 16 bits the upper half is kept.
     decoder.set_transformations(Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    check_size(width, height, bytes.len())?;
+    check_size([width, height], bytes.len(), OF_PNG)?;
     let mut pixels = vec![0; reader.output_buffer_size().ok_or("is too large")?];
     let frame = reader.next_frame(&mut pixels).map_err(|error| error.to_string())?;
     reader.finish().map_err(|error| error.to_string())?;

@@ -14,9 +14,10 @@ use decode::Picture;
 use super::Split;
 use super::album::{Album, Kind, ONE_SET};
 use super::files::Files;
-use super::source::{Contents, Normalisation, Records, Values};
+use super::source::{Contents, Histograms, Normalisation, Records, Values};
 use super::spec::Spec;
 use crate::error::Result;
+use crate::memory;
 use crate::numeric::Shape;
 
 const KIND: Kind = Kind { called: "pictures", endings: &["jpg", "jpeg", "png"] };
@@ -89,28 +90,28 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
     let Album { classes, files: pictures, in_halves, mut notices } = album(split)?;
     let first = wanted.make(&files, &pictures[0].0)?;
     let shape = Shape { channels: first.channels, height: first.height, width: first.width };
-    let gather = |pictures: &[(String, u32)]| {
-        let of = |index: usize| record(&wanted, &files, &pictures[index].0, (&pictures[0].0, shape));
-        Records::gather(files.path(), &vec![1; pictures.len()], shape.len(), memory_limit, |index| Ok(vec![of(index)?]))
-    };
-    let records = gather(&pictures)?;
-    let of_training = match (&wanted.constants, in_halves, split) {
-        (None, true, Split::Test) => Some(gather(&album(Split::Train)?.files)?),
-        _ => None,
-    };
+    memory::check(&format!("a picture of {shape}"), shape.len() as u64, "take a smaller `size`")?;
+    let one = |name: &str| record(&wanted, &files, name, (&pictures[0].0, shape));
+    let records = Records::gather(files.path(), &vec![1; pictures.len()], shape.len(), memory_limit, |index| {
+        Ok(vec![one(&pictures[index].0)?])
+    })?;
     let [mean, std] = match &wanted.constants {
         Some(constants) => per_channel(&spec, constants, shape.channels)?,
         None => {
-            let (measured, of) = match (&of_training, in_halves) {
-                (Some(training), _) => (training, "the training pictures"),
-                (None, true) => (&records, "the training pictures"),
-                (None, false) => (&records, "these pictures"),
+            let (histograms, of) = match (in_halves, split) {
+                (true, Split::Test) => {
+                    let training = album(Split::Train)?.files;
+                    let made = Histograms::of(shape.channels, training.len(), |index| one(&training[index].0))?;
+                    (made, "the training pictures")
+                }
+                (true, Split::Train) => (records.histograms(shape.channels)?, "the training pictures"),
+                (false, _) => (records.histograms(shape.channels)?, "these pictures"),
             };
-            let constants = measured.statistics(shape.channels)?;
-            notices.push(said(&constants, of));
+            let constants = histograms.statistics();
             if constants[1].contains(&0.0) {
                 return Err(files.refuse("", "all pixels of a channel are alike; such pictures cannot be normalised"));
             }
+            notices.push(said(&constants, of));
             constants
         }
     };
@@ -119,7 +120,17 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
     }
     let values = Values::Bytes(records, Normalisation::new(255, &mean, &std));
     let labels = pictures.iter().map(|picture| picture.1).collect();
-    Ok(Contents { shape, frame_steps: None, classes: classes.len(), labels, range: values.range(), values, notices })
+    let (count, class_names) = (classes.len(), Some(classes));
+    Ok(Contents {
+        shape,
+        frame_steps: None,
+        classes: count,
+        class_names,
+        labels,
+        range: values.range(),
+        values,
+        notices,
+    })
 }
 
 /// The bytes of one picture, channel by channel; an error where it is not as the first one is.
@@ -153,7 +164,7 @@ fn per_channel(spec: &Spec, constants: &[Vec<f32>; 2], channels: usize) -> Resul
 
 /// How the pictures are normalised, in the words that ask for it.
 fn said([mean, std]: &[Vec<f32>; 2], of: &str) -> String {
-    let text = |values: &[f32]| values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(",");
+    let text = |values: &[f32]| values.iter().map(|value| value.to_string()).collect::<Vec<_>>().join(",");
     format!(
         "normalised by the mean and spread of {of}; others are by the same with ?mean={}&std={}",
         text(mean),

@@ -1,7 +1,8 @@
 //! Pictures in another size: scaled until they cover it, and cut to it in the middle.
 //!
 //! The filter is a triangle as wide as two pixels of the smaller picture (bilinear, with antialiasing), in whole numbers of 22 bits
-//! behind the point, first along the rows: the arithmetic of Pillow's `resize`, pixel for pixel.
+//! behind the point, first along the rows: the arithmetic of Pillow's `resize`, which takes columns first where that is less work, as of
+//! pictures that are more than twice as tall as wide.
 
 use super::decode::Picture;
 
@@ -19,47 +20,32 @@ impl Picture {
             true => (height, self.width * height / self.height),
             false => (self.height * width / self.width, width),
         };
-        self.scaled_along_rows(wide).scaled_along_columns(tall).cut([height, width])
+        self.along_rows(wide, width).along_columns(tall, height)
     }
 
-    /// Other columns, of the same rows.
-    fn scaled_along_rows(self, width: usize) -> Picture {
-        if width == self.width {
-            return self;
-        }
+    /// The middle `kept` columns of the picture with `width` of them.
+    fn along_rows(self, width: usize, kept: usize) -> Picture {
         let Picture { channels, height, .. } = self;
-        let taps = taps(self.width, width);
-        let mut pixels = Vec::with_capacity(height * width * channels);
+        let taps = taps(self.width, width, kept);
+        let mut pixels = Vec::with_capacity(height * kept * channels);
         for row in self.pixels.chunks_exact(self.width * channels) {
             for Tap { first, weights } in &taps {
                 let at = |channel: usize| row[first * channels + channel..].iter().step_by(channels);
                 pixels.extend((0..channels).map(|channel| weighted(at(channel), weights)));
             }
         }
-        Picture { width, pixels, ..self }
+        Picture { width: kept, pixels, ..self }
     }
 
-    /// Other rows, of the same columns.
-    fn scaled_along_columns(self, height: usize) -> Picture {
-        if height == self.height {
-            return self;
-        }
+    /// The middle `kept` rows of the picture with `height` of them.
+    fn along_columns(self, height: usize, kept: usize) -> Picture {
         let row = self.width * self.channels;
-        let mut pixels = Vec::with_capacity(height * row);
-        for Tap { first, weights } in taps(self.height, height) {
+        let mut pixels = Vec::with_capacity(kept * row);
+        for Tap { first, weights } in taps(self.height, height, kept) {
             let at = |place: usize| self.pixels[first * row + place..].iter().step_by(row);
             pixels.extend((0..row).map(|place| weighted(at(place), &weights)));
         }
-        Picture { height, pixels, ..self }
-    }
-
-    /// The middle of the picture; half a pixel goes to the even side, as torchvision's `CenterCrop` has it.
-    fn cut(self, [height, width]: [usize; 2]) -> Picture {
-        let margin = |more: usize| more / 2 + usize::from(more % 4 == 3);
-        let (top, left) = (margin(self.height - height), margin(self.width - width));
-        let rows = self.pixels.chunks_exact(self.width * self.channels).skip(top).take(height);
-        let pixels = rows.flat_map(|row| &row[left * self.channels..][..width * self.channels]).copied().collect();
-        Picture { height, width, pixels, ..self }
+        Picture { height: kept, pixels, ..self }
     }
 }
 
@@ -70,8 +56,14 @@ struct Tap {
     weights: Vec<i32>,
 }
 
-/// The weights of every new pixel along one side.
-fn taps(from: usize, to: usize) -> Vec<Tap> {
+/// The weights of the middle `kept` of `to` new pixels along one side; half a pixel goes to the even side, as torchvision's `CenterCrop`
+/// has it. A side that stays as long is taken as it is.
+fn taps(from: usize, to: usize, kept: usize) -> Vec<Tap> {
+    let more = to - kept;
+    let first = more / 2 + usize::from(more % 4 == 3);
+    if from == to {
+        return (first..first + kept).map(|first| Tap { first, weights: vec![1 << BITS] }).collect();
+    }
     let scale = from as f64 / to as f64;
     let reach = scale.max(1.0);
     let tap = |place: usize| {
@@ -84,7 +76,7 @@ fn taps(from: usize, to: usize) -> Vec<Tap> {
         let fixed = |weight: f64| (weight * (1.0 / sum) * f64::from(1 << BITS) + 0.5) as i32;
         Tap { first, weights: weights.into_iter().map(fixed).collect() }
     };
-    (0..to).map(tap).collect()
+    (first..first + kept).map(tap).collect()
 }
 
 /// The sum of pixels by their weights, rounded to a pixel.

@@ -88,6 +88,19 @@ def write_shd():
                 file["extra/keys"] = np.array([f"word {i}".encode() for i in range(classes)])
 
 
+def write_packed():
+    """The same layout in chunks that are packed."""
+    import h5py
+
+    with h5py.File(at("packed", "shd_test.h5"), "w") as file:
+        options = dict(chunks=(4,), compression="gzip")
+        times = file.create_dataset("spikes/times", (10,), h5py.vlen_dtype(np.float32), **options)
+        units = file.create_dataset("spikes/units", (10,), h5py.vlen_dtype(np.uint16), **options)
+        for i in range(10):
+            times[i], units[i] = np.sort(rng.uniform(0, 0.9, 20)), rng.integers(0, 700, 20)
+        file.create_dataset("labels", data=np.arange(10, dtype=np.uint16), **options)
+
+
 def write_words():
     """Words that can be learned: four classes, of a band of channels that moves up or down, early or late, each."""
     import h5py
@@ -195,7 +208,7 @@ def jelly_results():
 if __name__ == "__main__":
     what = sys.argv[1]
     if what == "write":
-        for write in (write_nmnist, write_gesture, write_cifar10dvs, write_shd, write_arrays, write_words):
+        for write in (write_nmnist, write_gesture, write_cifar10dvs, write_shd, write_arrays, write_words, write_packed):
             write()
     elif what == "tonic":
         tonic_results()

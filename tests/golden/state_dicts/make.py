@@ -190,6 +190,53 @@ layers = [
     write("torchvision", frames, logits, spikes, ["--as", "model.toml"], model)
     save_file({name: value.bfloat16() if value.is_floating_point() else value for name, value in net.state_dict().items()}, os.path.join(folder("torchvision"), "weights.safetensors"))
 
+    # Names and orders that mislead: each network has its own model of three layers, and the state dict finds its places all the same.
+    def chain(case, blocks, path, prefix="", norms=(True, True, True)):
+        """Blocks are lists of (name, part) in the order of registration, part one of conv, norm and neuron."""
+        net, steps = nn.Module(), []
+        for block, has_norm in zip(blocks, norms):
+            made = {"conv": nn.Conv2d(4, 4, 3, padding=1, bias=False), "norm": nn.BatchNorm2d(4), "neuron": neuron.LIFNode(tau=2.0, decay_input=False)}
+            for name, part in block:
+                parent = net
+                for step in name.split(".")[:-1]:
+                    if not hasattr(parent, step):
+                        setattr(parent, step, nn.Module())
+                    parent = getattr(parent, step)
+                setattr(parent, name.split(".")[-1], made[part])
+            steps.append((made, has_norm))
+        net.head = nn.Linear(64, 5, bias=False)
+
+        def forward(x):
+            for made, has_norm in steps:
+                x = made["conv"](x)
+                x = made["neuron"](made["norm"](x) if has_norm else x)
+            return net.head(x.flatten(1))
+
+        randomise(net)
+        net.eval()
+        for made, _ in steps:
+            made["conv"].weight.data *= 5
+        frames = frames_of(4, 4, (4, 4, 4))
+        neurons = {f"conv{i + 1}": made["neuron"] for i, (made, _) in enumerate(steps)}
+        logits, spikes = run(forward, frames, neurons, lambda: functional.reset_net(net))
+        layers = ", ".join("{ conv = 4 }" if has_norm else '{ conv = 4, norm = "none" }' for _, has_norm in steps)
+        model = f"""name = "{case}"
+steps = 4
+classes = 5
+input = {{ channels = 4, height = 4, width = 4 }}
+neuron = {{ leak = 0.5, threshold = 1.0, reset = "zero", fires = "reached" }}
+norm = "batch"
+layers = [ {layers} ]
+"""
+        write(case, frames, logits, spikes, ["--as", "model.toml"], model)
+        (save_file if path.endswith("safetensors") else torch.save)(net.state_dict(), os.path.join(folder(case), path))
+
+    chain("norm_first", [[(f"b{i}.bn", "norm"), (f"b{i}.conv", "conv")] for i in "xyz"], "weights.pth")
+    chain("apart", [[(f"l{i}.bn.0", "norm"), (f"l{i}.layer.0", "conv")] for i in (1, 2, 3)], "weights.safetensors")
+    chain("zero_based", [[(f"conv{i}", "conv"), (f"bn{i}", "norm")] for i in range(3)], "weights.pth")
+    chain("offset", [[("conv1", "conv")], [("conv2", "conv"), ("bn1", "norm")], [("conv3", "conv"), ("bn2", "norm")]], "weights.pth", norms=(False, True, True))
+    chain("tail", [[("conv1", "conv"), ("bn1", "norm")], [("body.0.conv", "conv"), ("body.0.bn", "norm")], [("conv2", "conv"), ("bn2", "norm")]], "weights.pth")
+
     # Names that say nothing and matrices of one shape out of order: a table places them. The tensors are views, none of them contiguous.
     torch.manual_seed(5)
     matrices = [nn.Linear(9, 9, bias=False) for _ in range(3)]
