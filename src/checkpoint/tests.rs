@@ -168,7 +168,7 @@ fn hostile_files_are_refused_with_a_reason() {
         (b"# Weights\n\nSee there.\n".to_vec(), "a text file"),
         (b"\x1f\x8b\x08\0\0".to_vec(), "compressed by gzip"),
         ([&[0x64; 257][..], b"ustar\x0000"].concat(), "a tar archive"),
-        (b"\x89HDF\r\n\x1a\n\0\0".to_vec(), "an HDF5 file, such as those of NIR"),
+        (b"\x89HDF\r\n\x1a\n\0\0".to_vec(), "an HDF5 file; one of NIR becomes a model"),
         (b"\x80\x04\x95\0\0".to_vec(), "a pickle that is none of torch.save"),
         (b"\x93NUMPY\x01\0".to_vec(), "a NumPy array"),
         (zip_of("x/labels.npy"), "a NumPy archive"),
