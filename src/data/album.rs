@@ -155,7 +155,7 @@ impl Found<'_> {
             return Err(self.files.refuse(&self.root, message));
         }
         let known = self.by_class(training)?;
-        let (mut of_test, mut first_error) = (None, None);
+        let (mut of_test, mut last_error) = (None, None);
         for half in tests {
             let fits = match self.by_class(half) {
                 Ok(there) if there.keys().all(|class| known.contains_key(class)) => Ok(there),
@@ -169,12 +169,12 @@ impl Found<'_> {
                 Ok(there) if of_test.is_none() => of_test = Some(there),
                 fits => {
                     notices.push(format!("without effect are the {} in {half}/", self.kind.called));
-                    first_error = first_error.or(fits.err());
+                    last_error = fits.err().or(last_error);
                 }
             }
         }
         let classes = known.keys().cloned().collect();
-        match (of_test, first_error) {
+        match (of_test, last_error) {
             (Some(of_test), _) => Ok((classes, if split == Split::Train { known } else { of_test }, true)),
             (None, error) => Err(error.expect("each half had an error")),
         }
