@@ -37,6 +37,56 @@ fn train_writes_its_files_and_refuses_to_overwrite_them() {
     succeeds(folder.path(), "train train.toml --out on --set init=run/checkpoint.safetensors --set train.epochs=1");
 }
 
+#[test]
+fn a_training_leaves_the_model_that_it_trained() {
+    let folder = workspace();
+    let run = |words: &str| crosspike(folder.path(), words);
+    succeeds(folder.path(), "train train.toml --out run --set model.steps=3");
+    let infer = "infer --checkpoint run/checkpoint.safetensors --data digits --limit 16 --backend cpu";
+    let by = |words: &str| succeeds(folder.path(), &format!("{infer} {words}"));
+    assert_eq!(by("--model run/model.toml"), by("--model model.toml --set model.steps=3"));
+    let other = run(&format!("{infer} --model model.toml --set model.steps=2"));
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(!other.status.success() && said.contains("--model run/model.toml"), "{said}");
+}
+
+/// Inputs of a golden recording as frames with labels, in a folder.
+fn frames_of(recorded: &Path, folder: &Path) {
+    let mut npz = ndarray_npy::NpzReader::new(fs::File::open(recorded).unwrap()).unwrap();
+    let frames: ndarray::ArrayD<f32> = npz
+        .by_name("frames")
+        .unwrap_or_else(|_| npz.by_name::<ndarray::OwnedRepr<u8>, _>("frames").unwrap().mapv(f32::from));
+    common::command::npz(&folder.join("test.npz"), "frames", &frames);
+}
+
+#[test]
+fn a_file_of_another_tool_goes_to_chips_in_one_command() {
+    let folder = workspace();
+    let at = folder.path();
+    let chips = "--data frames:test.npz --chips 2 --profile profile.toml --set rram.layers=all --backend cpu";
+    let same = |file: &str, imported: &str| {
+        let steps = "--model net/model.toml --checkpoint net/checkpoint.safetensors";
+        let [direct, by_folder] = [file, steps].map(|from| {
+            succeeds(at, &format!("infer {from} {chips} --logits l.npy"));
+            let array = Array3::<f32>::read_npy(fs::File::open(at.join("l.npy")).unwrap()).unwrap();
+            assert!(array.iter().any(|logit| *logit != 0.0), "{imported}");
+            array
+        });
+        assert_eq!(direct, by_folder, "{imported}");
+    };
+    let nir = std::path::PathBuf::from(root("tests/golden/nir/snntorch_leaky"));
+    frames_of(&nir.join("recorded.npz"), at);
+    succeeds(at, &format!("import {}/net.nir net --dt 1e-4 --verify {0}/recorded.npz", nir.display()));
+    same(&format!("--model {}/net.nir --dt 1e-4", nir.display()), "a NIR file");
+    let said = crosspike(at, &format!("infer --model {}/net.nir {chips}", nir.display()));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("expected --dt SECONDS"));
+
+    let dict = std::path::PathBuf::from(root("tests/golden/state_dicts/torchvision"));
+    frames_of(&dict.join("recorded.npz"), at);
+    succeeds(at, &format!("import {}/weights.safetensors net --as {0}/model.toml --force", dict.display()));
+    same(&format!("--as {}/model.toml --checkpoint {0}/weights.safetensors", dict.display()), "a state dict");
+}
+
 /// Starts a training in the background and waits until it has logged an epoch.
 fn running(folder: &Path, out: &str) -> std::process::Child {
     let binary = assert_cmd::cargo::cargo_bin("crosspike");

@@ -276,7 +276,7 @@ fn what_does_not_fit_is_named() {
         assert!(parts.iter().all(|part| said.contains(part)), "{spec}: {said}");
     };
     write(&at.join("one"), &[("a/1.png", 1), ("a/2.png", 2)]);
-    says("pictures:one", &["one", "2 pictures in 1 classes", "at least two classes"]);
+    says("pictures:one", &["one", "2 pictures (.jpg, .jpeg, .png) in 1 classes", "at least two classes"]);
     write(&at.join("loose"), &[("a/1.png", 1), ("2.png", 2)]);
     says("pictures:loose", &["2.png", "expected a folder of its class"]);
     says("pictures:nowhere", &["nowhere"]);
@@ -297,7 +297,7 @@ fn what_does_not_fit_is_named() {
     fs::create_dir_all(at.join("mixed/a")).unwrap();
     write(&at.join("mixed"), &[("b/1.png", 7)]);
     fs::copy(&colour, at.join("mixed/a/1.png")).unwrap();
-    says("pictures:mixed", &["b/1.png", "2 x 2 pixels", "37 x 50", "?size=37x50"]);
+    says("pictures:mixed", &["b/1.png", "2 x 2 pixels", "37 x 50", "?size=HxW"]);
     fs::rename(at.join("mixed/a"), at.join("mixed/c")).unwrap();
     says("pictures:mixed?size=4", &["c/1.png", "in colour", "?channels=3"]);
     assert_eq!(contents("pictures:mixed?size=4&channels=3", at, Split::Test).len(), 2);

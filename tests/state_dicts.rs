@@ -139,7 +139,7 @@ fn what_finds_no_place_is_listed_at_once() {
         ],
     );
     refused(&["--as", "vgg7"], &["`vgg7` is no model", "vgg9"]);
-    refused(&["--map", "map.toml"], &["expected --as MODEL"]);
+    refused(&["--map", "map.toml"], &["--as <MODEL>"]);
     refused(&["--as", "model.toml", "--set", "rram.weight_bits=2"], &["expected a key of the model"]);
     refused(&["--as", "model.toml", "--dt", "1"], &["--dt is of NIR files"]);
     refused(&["--verify", "recorded.npz"], &["expected --as MODEL"]);

@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let method = plan.method()?;
     args.csv.as_deref().map_or(Ok(()), |path| announced::announce("--csv", path))?;
     let ChipArgs { seed, batch, .. } = args.chips;
-    let setup = args.chips.read()?;
+    let setup = args.chips.read(None)?;
     let Setup { model, data, encoding, .. } = &setup;
     check_encoding(*encoding)?;
     let attack = plan.attack(seed, data)?;

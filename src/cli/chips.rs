@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::import_as::{self, InModel};
+use super::import_nir;
 use super::options::{Backend, EncodingArg};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
-use crate::config::Overrides;
+use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
@@ -15,19 +17,22 @@ use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::network::weights::Loaded;
 use crate::network::{Encoding, InputCode, Model, Network};
+use crate::nir::Imported;
+use crate::nir::file::is_hdf5;
 use crate::numeric::Range;
 use crate::output::origin;
 use crate::profile::Profile;
+use crate::train::MODEL;
 
 /// The chips and the images.
 #[derive(clap::Args)]
 pub struct ChipArgs {
-    /// The model file.
-    #[arg(long)]
-    model: PathBuf,
-    /// The checkpoint: safetensors, or PyTorch .pth, .pt, .pth.tar.
-    #[arg(long)]
-    checkpoint: PathBuf,
+    /// The model file; or a NIR file, which has its weights with it and asks for --dt.
+    #[arg(long = "model", value_name = "FILE", required_unless_present = "model", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    /// The checkpoint: safetensors, or PyTorch .pth, .pt, .pth.tar; with --as a state dict with names of its own.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
     /// The weights of a PyTorch checkpoint that has several: the dotted key of their dictionary.
     #[arg(long)]
     key: Option<String>,
@@ -70,6 +75,19 @@ pub struct ChipArgs {
     /// What runs the chips.
     #[arg(long, default_value = "auto")]
     backend: Backend,
+    #[command(flatten)]
+    placed: import_as::Args,
+}
+
+/// What a checkpoint that does not fit may ask for: the model beside it, or, with the names of another tool, places for these.
+fn elsewhere(model: &Path, checkpoint: &Path, is_foreign: bool) -> Option<String> {
+    let beside = checkpoint.with_file_name(MODEL);
+    let foreign =
+        || format!(". --as {} in place of --model gives tensors of other names their places", model.display());
+    match beside.is_file() && beside != model {
+        true => Some(format!(". The model that stands beside it may be its own: --model {}", beside.display())),
+        false => is_foreign.then(foreign),
+    }
 }
 
 /// What the chips are made from and judged on, read and checked.
@@ -85,23 +103,69 @@ pub struct Setup {
 }
 
 impl ChipArgs {
-    /// Reads every file.
-    pub fn read(&self) -> Result<Setup> {
+    /// Reads every file; `nir` are the options of a NIR file in place of a model, where the command takes one.
+    pub fn read(&self, nir: Option<&import_nir::Args>) -> Result<Setup> {
         let overrides = Overrides::sort(&self.set, &[])?;
-        let model = Model::read(&self.model, &overrides.model)?;
+        let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
+        let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
+        let (model, loaded) = self.network(&overrides.model, nir, data.frame_steps())?;
         let profile = match &self.profile {
             Some(path) => Profile::read(path, &overrides.profile)?,
             None => Profile::ideal(&overrides.profile)?,
         };
-        let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
-        let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
         let encoding = Encoding::resolve(self.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
-        let read = Checkpoint::read_at(&self.checkpoint, self.key.as_deref())?.without(&self.ignore)?;
+        Ok(Setup { model, profile, whole, data, encoding, loaded })
+    }
+
+    /// The model, with these of its keys set, and its weights; that of a NIR file has the steps of the data's frames.
+    fn network(&self, set: &[String], nir: Option<&import_nir::Args>, steps: Option<usize>) -> Result<(Model, Loaded)> {
+        if let Some(file) = self.file.as_deref().filter(|file| is_hdf5(file)) {
+            let Some(nir) = nir else {
+                return Err(Error::file(file, "a NIR file; expected a model: `crosspike import` makes one of it"));
+            };
+            return self.of_nir(file, set, nir.imported(file, steps)?);
+        }
+        nir.map_or(Ok(()), import_nir::Args::refuse)?;
+        let Some(path) = &self.checkpoint else {
+            return Err(Error::Usage("--checkpoint FILE is missing: the weights of the model".into()));
+        };
+        let read = || Checkpoint::read_at(path, self.key.as_deref())?.without(&self.ignore);
+        if let Some(name) = &self.placed.model {
+            let InModel { model, loaded, .. } = self.placed.place(path, name, set, read()?)?;
+            return Ok((model, loaded));
+        }
+        let file = self.file.as_deref().unwrap_or(Path::new(""));
+        let model = Model::read(file, set)?;
+        let read = read()?;
+        let is_foreign =
+            model.layers().iter().all(|layer| !read.tensors.contains_key(&format!("{}.weight", layer.name)));
         let loaded = Network::load(&model, &read).map_err(|error| match error {
-            Error::Mismatch(message) => Error::file(&self.checkpoint, message),
+            Error::Mismatch(message) => {
+                Error::file(path, format!("{message}{}", elsewhere(file, path, is_foreign).unwrap_or_default()))
+            }
             other => other,
         })?;
-        Ok(Setup { model, profile, whole, data, encoding, loaded })
+        Ok((model, loaded))
+    }
+
+    /// The network of a NIR file.
+    fn of_nir(&self, file: &Path, set: &[String], imported: Imported) -> Result<(Model, Loaded)> {
+        if self.checkpoint.is_some() || self.key.is_some() || !self.ignore.is_empty() {
+            let message = "--checkpoint, --key and --ignore are of checkpoints, and a NIR file has its weights with it";
+            return Err(Error::Usage(message.into()));
+        }
+        let Imported { text, model, checkpoint, notices, .. } = imported;
+        let model = match set {
+            [] => model,
+            _ => {
+                let mut document = Document::parse_text(file, text)?;
+                set.iter().try_for_each(|own| document.set_model(own))?;
+                Model::from_document(&document)?
+            }
+        };
+        let mut loaded = Network::load(&model, &checkpoint)?;
+        loaded.notices.splice(0..0, notices);
+        Ok((model, loaded))
     }
 
     /// The series of chips, whose inputs are wide enough for the images, those that ranges are calibrated on, and `more`; an error

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::said::Said;
 use super::terminal::note;
 use crate::announced;
+use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::network::{Model, Network};
 use crate::nir;
@@ -28,6 +29,9 @@ pub struct Args {
     /// The checkpoint.
     #[arg(long)]
     checkpoint: PathBuf,
+    /// Override a key of the model (model.steps=8), as the checkpoint was trained.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Seconds of a time step.
     #[arg(long, value_name = "SECONDS")]
     dt: f64,
@@ -46,7 +50,7 @@ pub fn run(args: &Args) -> Result<Said> {
     if !(args.dt.is_finite() && args.dt > 0.0) {
         return Err(Error::Usage(format!("--dt {}: expected a time above 0", args.dt)));
     }
-    let model = Model::read(&args.model, &[])?;
+    let model = Model::read(&args.model, &Overrides::of_model(&args.set)?)?;
     let loaded = Network::read(&model, &args.checkpoint)?;
     loaded.notices.iter().for_each(|notice| note(notice));
     announced::announce("OUTPUT", &args.output)?;

@@ -8,6 +8,7 @@ use super::said::Said;
 use super::terminal::note;
 use crate::announced;
 use crate::checkpoint::Checkpoint;
+use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::network::looks::{beside_layers, looks};
 use crate::nir::file;
@@ -52,6 +53,9 @@ pub struct Args {
     /// fail where they differ. Of NIR files, and with --as.
     #[arg(long, value_name = "FILE.npz")]
     verify: Option<PathBuf>,
+    /// Override a key of the model, with --as (model.norm=batch, model.neuron.leak=0.9).
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "model")]
+    set: Vec<String>,
     #[command(flatten)]
     placed: super::import_as::Args,
     #[command(flatten)]
@@ -65,15 +69,17 @@ pub fn run(args: &Args) -> Result<Said> {
         if args.key.is_some() || !args.ignore.is_empty() {
             return Err(Error::Usage("--key and --ignore are of checkpoints, and this is a NIR file".into()));
         }
-        if args.placed.is_set() {
+        if args.placed.model.is_some() {
             return Err(Error::Usage("--as, --map and --set are of state dicts, and this is a NIR file".into()));
         }
         return args.nir.run(&args.input, &args.output, args.force, args.verify.as_deref());
     }
     args.nir.refuse()?;
-    if args.placed.is_set() {
+    if let Some(name) = &args.placed.model {
+        let set = Overrides::of_model(&args.set)?;
         let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
-        return args.placed.run(&args.input, checkpoint, &args.output, args.force, args.verify.as_deref());
+        let (output, verify) = ((&*args.output, args.force), args.verify.as_deref());
+        return args.placed.run((&args.input, name), &set, checkpoint, output, verify);
     }
     if args.verify.is_some() {
         return Err(Error::Usage("--verify runs a network: expected --as MODEL beside it, or a NIR file".into()));

@@ -1,4 +1,4 @@
-//! `crosspike import --as` of a state dict.
+//! State dicts of other tools: `--as` and `--map`, of `crosspike import` and of the commands that judge chips.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::network::layer::LayerKind;
 use crate::network::names::norm_name;
 use crate::network::placing::{Placed, Table, place, read_table};
+use crate::network::weights::Loaded;
 use crate::network::{Layer, Model, Network, NormKind, shipped};
 use crate::nir::import::Names;
 
@@ -18,63 +19,69 @@ use crate::nir::import::Names;
 #[derive(clap::Args)]
 #[command(next_help_heading = "State dicts of other tools")]
 pub struct Args {
-    /// The model that the weights are of: one that comes with crosspike (vgg9, resnet20, …) or a model file; OUTPUT is a folder then, for the
-    /// model and the checkpoint with its names.
+    /// The model that a state dict of another tool is of: one that comes with crosspike (vgg9, resnet20, …) or a model file. Of `import`,
+    /// OUTPUT is a folder then, for the model and the checkpoint with its names.
     #[arg(long = "as", value_name = "MODEL")]
-    model: Option<String>,
+    pub model: Option<String>,
     /// A table of names in TOML, a line for a tensor or a module of the file: \"layers.0.conv.weight\" = \"conv1.weight\",
     /// \"layers.0.conv\" = \"conv1\", \"aux\" = \"\" (left out), \"layers.0.sn.w\" = { to = \"conv1.leak\", rule = \"plif\" }.
-    #[arg(long, value_name = "FILE.toml")]
+    #[arg(long, value_name = "FILE.toml", requires = "model")]
     map: Option<PathBuf>,
-    /// Override a key of the model (model.norm=batch, model.neuron.leak=0.9).
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+}
+
+/// A network whose state dict found its places in a model.
+pub struct InModel {
+    /// The model as a file.
+    pub text: String,
+    /// The model.
+    pub model: Model,
+    /// Its weights.
+    pub loaded: Loaded,
+    names: Vec<Names>,
 }
 
 impl Args {
-    /// Whether one of them is given.
-    pub fn is_set(&self) -> bool {
-        self.model.is_some() || self.map.is_some() || !self.set.is_empty()
+    /// The network of a model, with these of its keys set, that a state dict is.
+    pub fn place(&self, input: &Path, name: &str, set: &[String], checkpoint: Checkpoint) -> Result<InModel> {
+        let mut document = shipped::document(name)?;
+        set.iter().try_for_each(|own| document.set_model(own))?;
+        let model = Model::from_document(&document)?;
+        let table = self.map.as_deref().map(read_table).transpose()?.unwrap_or_default();
+        let placed = self.placed(input, &model, &checkpoint, &table)?;
+        let mut loaded = Network::load(&model, &placed.checkpoint).map_err(|error| match error {
+            Error::Mismatch(message) => Error::file(input, message),
+            other => other,
+        })?;
+        let names = names(&model, &placed);
+        loaded.notices.splice(0..0, checkpoint.notices.into_iter().chain(placed.notices));
+        Ok(InModel { text: document.to_toml(), model, loaded, names })
     }
 
     /// Places the tensors in the model and writes the folder.
     pub fn run(
         &self,
-        input: &Path,
+        (input, name): (&Path, &str),
+        set: &[String],
         checkpoint: Checkpoint,
-        output: &Path,
-        force: bool,
+        (output, force): (&Path, bool),
         verify: Option<&Path>,
     ) -> Result<Said> {
-        let Some(name) = &self.model else {
-            return Err(Error::Usage("--map and --set are for a model: expected --as MODEL beside them".into()));
-        };
         let folder = Written::check(output, force)?;
-        let mut document = shipped::document(name)?;
-        for assignment in &self.set {
-            let Some(own) = assignment.strip_prefix("model.") else {
-                return Err(Error::Usage(format!("--set {assignment}: expected a key of the model, model.KEY=VALUE")));
-            };
-            document.set_model(own)?;
-        }
-        let model = Model::from_document(&document)?;
-        let table = self.map.as_deref().map(read_table).transpose()?.unwrap_or_default();
-        checkpoint.notices.iter().for_each(|notice| note(notice));
-        let placed = self.placed(input, &model, &checkpoint, &table)?;
-        placed.notices.iter().for_each(|notice| note(notice));
-        let loaded = Network::load(&model, &placed.checkpoint).map_err(|error| match error {
-            Error::Mismatch(message) => Error::file(input, message),
-            other => other,
-        })?;
+        let InModel { text, model, loaded, names } = self.place(input, name, set, checkpoint)?;
         loaded.notices.iter().for_each(|notice| note(notice));
-        let names = names(&model, &placed);
         let recorded = verify.map(Recorded::open).transpose()?;
+        if let Some(steps) = recorded.as_ref().map(|recorded| recorded.sizes.1).filter(|steps| *steps != model.steps) {
+            note(&format!(
+                "the recording has {steps} steps, and is compared over them; the model is written with its own {} (--set model.steps={steps})",
+                model.steps
+            ));
+        }
         let advice = "--set model.KEY=VALUE sets what a state dict does not say: norms, leaks, thresholds, resets; --map says what is what";
         let same = recorded.map(|recorded| {
             verified(&model, &loaded.network, recorded, &names).map_err(|e| in_file(verify, advice, e))
         });
         let written = loaded.network.to_checkpoint(&model, serde_json::Value::Null);
-        folder.write(&document.to_toml(), &written, &names, same.transpose()?.as_ref())
+        folder.write(&text, &written, &names, same.transpose()?.as_ref())
     }
 
     fn placed(&self, input: &Path, model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {

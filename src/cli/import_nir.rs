@@ -1,4 +1,4 @@
-//! `crosspike import` of a NIR file.
+//! NIR files: their options, of `crosspike import` and `infer`, and the import itself.
 
 use std::path::Path;
 
@@ -102,21 +102,29 @@ impl Args {
     /// Reads a file and writes a folder.
     pub fn run(&self, input: &Path, output: &Path, force: bool, verify: Option<&Path>) -> Result<Said> {
         let folder = Written::check(output, force)?;
+        let recorded = verify.map(Recorded::open).transpose()?;
+        let imported = self.imported(input, recorded.as_ref().map(|recorded| recorded.sizes.1))?;
+        let Imported { text, model, checkpoint, notices, names } = imported;
+        notices.iter().for_each(|notice| note(notice));
+        if self.steps.is_none() && recorded.is_none() {
+            note(&format!("model.steps = {}: a NIR file does not say how many there are; --steps does", model.steps));
+        }
+        let network = Network::load(&model, &checkpoint)?.network;
+        let advice = "--dt, --reset, --reset-at and --fires say what a NIR file does not";
+        let same = recorded
+            .map(|recorded| verified(&model, &network, recorded, &names).map_err(|e| in_file(verify, advice, e)));
+        folder.write(&text, &checkpoint, &names, same.transpose()?.as_ref())
+    }
+
+    /// The network of a file, of so many steps where the options say nothing else.
+    pub fn imported(&self, input: &Path, steps: Option<usize>) -> Result<Imported> {
         let Some(dt) = self.dt else {
             return Err(Error::Usage(
                 "a NIR file is in continuous time: expected --dt SECONDS, the time of a step (1 where neurons count in steps)".into(),
             ));
         };
         let stem = input.file_stem().map_or("network".into(), |stem| stem.to_string_lossy().into_owned());
-        let recorded = verify.map(Recorded::open).transpose()?;
-        let options = self.options(dt, stem, recorded.as_ref().map(|recorded| recorded.sizes.1));
-        let Imported { text, model, checkpoint, notices, names } = import(input, &options)?;
-        notices.iter().for_each(|notice| note(notice));
-        let network = Network::load(&model, &checkpoint)?.network;
-        let advice = "--dt, --reset, --reset-at and --fires say what a NIR file does not";
-        let same = recorded
-            .map(|recorded| verified(&model, &network, recorded, &names).map_err(|e| in_file(verify, advice, e)));
-        folder.write(&text, &checkpoint, &names, same.transpose()?.as_ref())
+        import(input, &self.options(dt, stem, steps))
     }
 
     fn options(&self, dt: f64, name: String, recorded: Option<usize>) -> Options {

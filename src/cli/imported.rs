@@ -10,7 +10,7 @@ use crate::announced;
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::data::Recorded;
-use crate::engine::sameness::{Compared, Sameness};
+use crate::engine::sameness::{Compared, ROUNDED, Sameness};
 use crate::error::{Error, Result};
 use crate::network::readout::ReadoutKind;
 use crate::network::{Layer, Model, Network};
@@ -112,18 +112,25 @@ fn table(names: &[Names]) -> String {
 /// The comparison, layer by layer.
 fn show(sameness: &Sameness) -> String {
     let mut lines = vec![];
-    for Compared { name, spikes, apart, first } in &sameness.layers {
+    let verdict = |is_same: bool| if is_same { "" } else { ": not the same" };
+    for layer in &sameness.layers {
+        let Compared { name, spikes, apart, first } = layer;
         lines.push(match first {
             None => format!("{name}: {spikes} spikes, all the same"),
             Some((t, image, recorded, here)) => format!(
-                "{name}: {apart} of {spikes} spikes differ, first at step {t} of series {image}, from 0: {recorded} spikes recorded, {here} here"
+                "{name}: {apart} of {spikes} spikes differ, first at step {t} of series {image}, from 0: {recorded} spikes recorded, {here} here \
+                 (accepted: {:.0}){}",
+                (ROUNDED * *spikes as f64).floor(),
+                verdict(layer.is_same())
             ),
         });
     }
     if let Some((apart, largest)) = sameness.logits {
+        let because = if sameness.layers.iter().all(|layer| layer.apart == 0) { "" } else { ", for spikes differ" };
         lines.push(format!(
-            "logits: {apart:.2e} apart at most, the largest is {largest:.4} (accepted: {:e} of it)",
-            sameness.tolerance()
+            "logits: {apart:.2e} apart at most, the largest is {largest:.4} (accepted: {:e} of it{because}){}",
+            sameness.tolerance(),
+            verdict(sameness.has_same_logits())
         ));
     }
     lines.join("\n")

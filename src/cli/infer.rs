@@ -21,7 +21,7 @@ use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
-use crate::network::{Encoder, Layer, Model};
+use crate::network::{Encoder, Layer, LayerKind, Model};
 use crate::numeric::stats::summarise;
 use crate::train::adapt::{Adaptation, Sample};
 
@@ -33,6 +33,11 @@ Examples:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
       --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json
   crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
+
+Networks of other tools, of a NIR file and of a state dict (`crosspike import` compares them with a recording and keeps them):
+  crosspike infer --model net.nir --dt 1e-4 --data frames:test.npz --profile hw_profiles/rram_4bit.toml --chips 1000
+  crosspike infer --as resnet20 --checkpoint weights.pth --data cifar10:DIR --encoding direct --chips 1000 \
+      --profile hw_profiles/rram_4bit.toml
 
 --exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy, and the
 percent of steps, spikes and input pulses saved. The logits are what the readout reads of the steps run. gamma:TH stops after the first
@@ -48,6 +53,8 @@ untouched. The images are those of the training half of --data; where that is a 
 pub struct Args {
     #[command(flatten)]
     chips: ChipArgs,
+    #[command(flatten)]
+    nir: super::import_nir::Args,
     /// Stop early by gamma, gamma:TH or confidence:TH, and report it beside the results of all steps.
     #[arg(long, value_name = "RULE", value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
     exit: Option<ExitRule>,
@@ -72,7 +79,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let ChipArgs { seed, batch, .. } = args.chips;
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
-    let setup = args.chips.read()?;
+    let setup = args.chips.read(Some(&args.nir))?;
     let Setup { model, data, loaded: Loaded { network, .. }, .. } = &setup;
     let sample = args.sample();
     let open = |sample: &Sample| setup.whole.training_beside(sample.data.as_deref(), Path::new(""));
@@ -153,7 +160,7 @@ pub fn run(args: &Args) -> Result<Said> {
             "adder_saturated": by_layer(model, &counts.saturated, |_| true),
         },
         "energy": energy.as_ref().map(|energy| json!({
-            "pj_per_image": energy, "spikesim_dense": SpikeSim::of(model, 64),
+            "pj_per_image": energy, "spikesim_dense": of_convolutions(model).then(|| SpikeSim::of(model, 64)),
         })),
         "sram_bytes": sram_bytes,
         "write_pulses": write_pulses,
@@ -231,15 +238,25 @@ impl Args {
     }
 }
 
-/// Energy and latency in words.
+/// Whether a model has any: SpikeSim's figure is of them alone.
+fn of_convolutions(model: &Model) -> bool {
+    model.layers().iter().any(|layer| layer.kind == LayerKind::Conv)
+}
+
+/// Energy and latency in words, all energies in the unit that the total asks for.
 fn described(energy: &Spent) -> String {
-    let microjoule = |pj: f64| format!("{:.3} µJ", pj * 1e-6);
+    let (unit, factor) = match energy.total_pj {
+        small if small < 1e2 => ("pJ", 1.0),
+        middle if middle < 1e5 => ("nJ", 1e-3),
+        _ => ("µJ", 1e-6),
+    };
+    let joule = |pj: f64| format!("{:.3} {unit}", pj * factor);
     let latency = energy.latency_ns.map_or(String::new(), |ns| format!(", {:.3} ms layer after layer", ns * 1e-6));
     format!(
         "an image: {}, {} of it by spikes and {} whatever comes in{latency}; ADC model: {}",
-        microjoule(energy.total_pj),
-        microjoule(energy.spike_driven_pj),
-        microjoule(energy.static_pj),
+        joule(energy.total_pj),
+        joule(energy.spike_driven_pj),
+        joule(energy.static_pj),
         energy.adc_model
     )
 }

@@ -17,7 +17,7 @@ use crate::train::{CHECKPOINT, FILES};
 /// Train a network as a TOML file says; resumes an unfinished run of the same configuration.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Writes OUT/checkpoint.safetensors (last epoch), OUT/best.safetensors (best validation accuracy, where
+Writes OUT/model.toml (the model with what --set changed), OUT/checkpoint.safetensors (last epoch), OUT/best.safetensors (best validation accuracy, where
 train.validation > 0), OUT/log.csv and OUT/timing.csv; stage `sram` also OUT/sram.safetensors, what the companion
 arrays hold, to the bit. Ctrl-C stores the state; so does every minute.
 

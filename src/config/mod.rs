@@ -275,6 +275,15 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// Assignments to keys of the model alone, without their `model.`.
+    pub fn of_model(assignments: &[String]) -> Result<Vec<String>> {
+        let own = |assignment: &String| match assignment.strip_prefix("model.") {
+            Some(own) => Ok(own.to_owned()),
+            None => Err(Error::Usage(format!("--set {assignment}: expected a key of the model, model.KEY=VALUE"))),
+        };
+        assignments.iter().map(own).collect()
+    }
+
     /// Sorts assignments `key=value`. `own` are the first parts of keys that belong to the command's own file; `model.x` is
     /// always the model's.
     pub fn sort(assignments: &[String], own: &[&str]) -> Result<Self> {

@@ -76,8 +76,14 @@ impl Album {
         let classes: Vec<String> = known.into_iter().collect();
         if classes.len() < 2 {
             let (count, called) = (found.names.len(), kind.called);
+            let endings = kind.endings.join(", .");
             let expected = "expected folders of at least two classes, CLASS/…, train/CLASS/… or val/CLASS/…";
-            return Err(files.refuse(&found.root, format!("{count} {called} in {} classes; {expected}", classes.len())));
+            let message = format!(
+                "{count} {called} (.{endings}) in {} classes, and {} other files; {expected}",
+                classes.len(),
+                others.len()
+            );
+            return Err(files.refuse(&found.root, message));
         }
         notices.extend(in_text(&classes));
         let of = |class: &String| classes.binary_search(class).expect("a class of the training half") as u32;
@@ -159,8 +165,12 @@ impl Found<'_> {
         for half in tests {
             let fits = match self.by_class(half) {
                 Ok(there) if there.keys().all(|class| known.contains_key(class)) => Ok(there),
-                Ok(_) => {
-                    let message = format!("{half}/ has folders that {training}/ has not; expected the same classes");
+                Ok(there) => {
+                    let more: Vec<String> = there.into_keys().filter(|class| !known.contains_key(class)).collect();
+                    let message = format!(
+                        "{half}/ has folders that {training}/ has not, {}; expected the same classes",
+                        more.join(", ")
+                    );
                     Err(self.files.refuse(&self.root, message))
                 }
                 Err(error) => Err(error),

@@ -79,14 +79,24 @@ impl Sameness {
 
     /// Whether spikes are the same but for a few that roundings decide, and logits as near as these leave them.
     pub fn is_same(&self) -> bool {
-        let few = |layer: &Compared| layer.apart as f64 <= ROUNDED * layer.spikes as f64;
-        let near = self.logits.is_none_or(|(apart, largest)| apart <= self.tolerance() * largest + LEAST);
-        self.layers.iter().all(few) && near
+        self.layers.iter().all(Compared::is_same) && self.has_same_logits()
+    }
+
+    /// Whether logits are as near as the spikes leave them.
+    pub fn has_same_logits(&self) -> bool {
+        self.logits.is_none_or(|(apart, largest)| apart <= self.tolerance() * largest + LEAST)
     }
 
     /// The most that logits may differ by, in units of the largest.
     pub fn tolerance(&self) -> f32 {
         if self.layers.iter().all(|layer| layer.apart == 0) { TOLERANCE } else { TOLERANCE_APART }
+    }
+}
+
+impl Compared {
+    /// Whether spikes are the same but for a few that roundings decide.
+    pub fn is_same(&self) -> bool {
+        self.apart as f64 <= ROUNDED * self.spikes as f64
     }
 }
 

@@ -44,11 +44,14 @@ pub struct Model {
 impl Model {
     /// Reads and validates a model file with overrides (keys without the `model.` prefix).
     pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
+        Self::from_document(&Self::document(file, overrides)?)
+    }
+
+    /// The document of a model with these of its keys set.
+    pub fn document(file: &Path, overrides: &[String]) -> Result<Document> {
         let mut document = Document::read(file)?;
-        for assignment in overrides {
-            document.set_model(assignment)?;
-        }
-        Self::from_document(&document)
+        overrides.iter().try_for_each(|assignment| document.set_model(assignment))?;
+        Ok(document)
     }
 
     /// Validates a parsed document.

@@ -280,7 +280,8 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
         }
         () => {
             let (_, expected) = OTHERS.iter().find(|(word, _)| *word == last)?;
-            (*expected, format!("expected {expected}"))
+            let because = if last == "bias" { ", for the model has no bias there" } else { "" };
+            (*expected, format!("expected {expected}{because}"))
         }
     };
     let near = |value: f64| (value - expected).abs() <= 1e-6 * expected.abs().max(1.0);

@@ -218,7 +218,14 @@ impl<'c> Placing<'c> {
             true => Ok(()),
             false => {
                 let unused: Vec<String> = unused.into_iter().map(|name| format!("`{name}`")).collect();
-                Err(Error::Mismatch(format!("the table names {}, which the checkpoint has not", unused.join(", "))))
+                let all =
+                    self.modules_of_file().into_iter().map(|(module, _)| module).filter(|module| !module.is_empty());
+                let all: Vec<&str> = all.collect();
+                Err(Error::Mismatch(format!(
+                    "the table names {}, which the checkpoint has not; its modules are {}",
+                    unused.join(", "),
+                    all.join(", ")
+                )))
             }
         }
     }
@@ -453,19 +460,62 @@ impl<'c> Placing<'c> {
         let former =
             |name: &str| pairs.iter().find(|(_, new)| new == name).map_or(name.to_owned(), |(old, _)| old.clone());
         let unknown = names::unknown(model, &checkpoint);
-        wrong.extend(
-            unknown.into_iter().map(|(name, what)| format!("`{}`{}{what} has no place", former(&name), shape(&name))),
-        );
+        let of_unknown = |(name, what): (String, String)| {
+            let (old, is_named) = (former(&name), pairs.iter().any(|(old, new)| *new == name && *old != name));
+            let to = if is_named { format!(" goes to `{name}` by the table, which") } else { String::new() };
+            format!("`{old}`{}{what}{to} has no place", shape(&name))
+        };
+        wrong.extend(unknown.into_iter().map(of_unknown));
         if !wrong.is_empty() {
-            wrong.sort();
+            wrong = by_step(wrong);
             return Err(Error::Mismatch(format!(
-                "tensors and the model `{}` do not fit:\n  {}",
+                "tensors and the model `{}` do not fit:\n  {}\nA line \"NAME\" = \"\" of --map leaves a tensor out, and \"NAME\" = \"LAYER.weight\" says \
+                 where one belongs; the layers are {}",
                 model.name,
-                wrong.join("\n  ")
+                wrong.join("\n  "),
+                names_of(layers)
             )));
         }
         Ok(Placed { checkpoint, names: pairs, notices })
     }
+}
+
+/// The names of layers, one after the other.
+fn names_of(layers: &[Layer]) -> String {
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// Lines in their order, those of a norm's steps, which differ in one number, as one.
+fn by_step(mut lines: Vec<String>) -> Vec<String> {
+    lines.sort_by(|a, b| natural(a, b));
+    let split = |line: &str| {
+        let (before, number) = line.split_once('.')?;
+        let (number, behind) = number.split_once('.')?;
+        let number: usize = number.parse().ok()?;
+        Some((before.to_owned(), number, behind.to_owned()))
+    };
+    let mut groups: Vec<(String, String, Vec<usize>)> = Vec::new();
+    for line in lines {
+        let Some((before, number, behind)) = split(&line) else {
+            groups.push((line, String::new(), vec![]));
+            continue;
+        };
+        match groups.iter_mut().find(|(b, e, numbers)| *b == before && *e == behind && !numbers.is_empty()) {
+            Some((.., numbers)) => numbers.push(number),
+            None => groups.push((before, behind, vec![number])),
+        }
+    }
+    let join = |(before, behind, numbers): (String, String, Vec<usize>)| match &numbers[..] {
+        [] => before,
+        [one] => format!("{before}.{one}.{behind}"),
+        [first, .., last] if last - first + 1 == numbers.len() => format!("{before}.{first}…{last}.{behind}"),
+        _ => {
+            let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+            format!("{before}.{}.{behind}", numbers.join(","))
+        }
+    };
+    groups.into_iter().map(join).collect()
 }
 
 /// How a module of a norm or of neurons stands to one with a matrix.

@@ -263,6 +263,12 @@ impl<'a> Writer<'a> {
         let said = |e: String| format!("`{name}`{e}");
         let Stepped { leak, synaptic_leak, gain, threshold, reset } =
             Stepped::of(neurons, self.options.dt, self.options.method).map_err(said)?;
+        if let Some(left) = leak.values.iter().find(|leak| **leak < FORGETS && neurons.tau.is_some()) {
+            self.notices.push(format!(
+                "`{name}`: a step of {} s leaves {left:.1e} of a potential: its time constant is hardly longer, or is in other units than --dt",
+                self.options.dt
+            ));
+        }
         let leaks_to = neurons.v_leak.values.iter().find(|v_leak| **v_leak != 0.0);
         if let (Some(v_leak), Reset::Subtract, Kind::Spiking) = (leaks_to, self.options.reset, neurons.kind) {
             return Err(said(format!(
@@ -425,7 +431,11 @@ impl<'a> Writer<'a> {
                         checkpoint.tensors.insert(name, Tensor { shape, values: Values::F32(values) });
                         Ok(())
                     }
-                    false => Err(format!("`{name}` has {} values, expected {shape:?}", values.len())),
+                    false => Err(format!(
+                        "`{name}` has {} values, expected {shape:?}: the nodes before it give another size. An `Input` has the shape of one sample, \
+                         without images and steps",
+                        values.len()
+                    )),
                 }
             };
             put("weight", layer.weight_shape(), of(weight, rows))?;
@@ -525,6 +535,9 @@ fn pool_of(pool: &Pool) -> String {
     let kind = if *averages { "average" } else { "sum" };
     format!("{{ window = {window:?}, stride = {stride:?}, padding = {padding:?}, kind = \"{kind}\" }}")
 }
+
+/// The leak below which neurons are said to forget all: few networks are meant so.
+const FORGETS: f64 = 0.01;
 
 /// The map of an input of a shape.
 fn map_of(shape: &[usize]) -> Of<Shape> {

@@ -304,6 +304,22 @@ impl TrainFile {
         idle
     }
 
+    /// What to say where several milestones of a short training lie at one epoch.
+    pub fn steep(&self) -> Option<String> {
+        let recipe = &self.train;
+        let epochs: Vec<usize> = recipe.milestones.iter().map(|m| recipe.rate_falls_at(*m)).collect();
+        let together = |epoch: usize| epochs.iter().filter(|other| **other == epoch).count();
+        let falls = recipe.schedule == Schedule::Milestones;
+        let steep = epochs.iter().find(|epoch| falls && **epoch < recipe.epochs && together(**epoch) > 1)?;
+        Some(format!(
+            "train.milestones: {} of them lie at epoch {} of {}, where the rate falls to a {}th",
+            together(*steep),
+            steep + 1,
+            recipe.epochs,
+            10usize.pow(together(*steep) as u32)
+        ))
+    }
+
     fn validate(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("train.{key}"), message));
         let recipe = &self.train;

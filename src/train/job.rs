@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::config::{Stage, TrainFile};
 use super::prune::Sparsity;
-use super::{Trainer, companion, finish};
+use super::{MODEL, Trainer, companion, finish};
+use crate::atomic;
 use crate::chip::{Blueprint, Chip};
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::{IMAGE, Image};
@@ -26,6 +27,8 @@ use crate::profile::Profile;
 pub struct Job {
     file: TrainFile,
     model: Model,
+    /// The model as a file, which goes beside the checkpoint; none of a recipe's stage, whose recipe has it.
+    model_text: Option<String>,
     profile: Profile,
     data: Dataset,
     test: Option<Dataset>,
@@ -50,12 +53,14 @@ impl Job {
     /// Reads a training file, the model and the profile that it names, and the rest.
     pub fn read(document: &Document, overrides: &Overrides) -> Result<Self> {
         let file = TrainFile::from_document(document)?;
-        let model = Model::read(&file.model, &overrides.model).map_err(document.locate("model"))?;
+        let of_model = Model::document(&file.model, &overrides.model).map_err(document.locate("model"))?;
+        let model = Model::from_document(&of_model).map_err(document.locate("model"))?;
         let profile = match &file.profile {
             Some(path) => Profile::read(path, &overrides.profile).map_err(document.locate("profile"))?,
             None => Profile::ideal(&overrides.profile)?,
         };
-        Self::new(document, file, model, profile)
+        let job = Self::new(document, file, model, profile)?;
+        Ok(Job { model_text: Some(of_model.to_toml()), ..job })
     }
 
     /// Reads the data and the network that a training file names, and checks that everything fits together.
@@ -101,8 +106,18 @@ impl Job {
         for (key, value) in also.into_iter().filter(|(_, value)| !value.is_null()) {
             configuration[key] = value;
         }
-        let job =
-            Job { origin: origin("train", configuration), file, model, profile, data, test, inputs, start, of_init };
+        let job = Job {
+            origin: origin("train", configuration),
+            file,
+            model,
+            model_text: None,
+            profile,
+            data,
+            test,
+            inputs,
+            start,
+            of_init,
+        };
         job.trainer().check().map_err(document.locate("train"))?;
         Ok(job)
     }
@@ -118,11 +133,16 @@ impl Job {
         }
         idle.extend(self.file.idle());
         let mut notices: Vec<String> = effect::sentences(&idle);
+        notices.extend(self.file.steep());
         if self.profile.varies() && !train.variation && train.chip.is_none() {
             notices.push("train.variation = false: it is trained without the profile's variation".into());
         }
         notices.extend(self.of_init.iter().cloned());
-        notices.extend(self.data.notices().chain(self.test.iter().flat_map(Dataset::notices)));
+        notices.extend(self.data.notices());
+        // Both halves of a set have much in common.
+        let of_test: Vec<String> =
+            self.test.iter().flat_map(Dataset::notices).filter(|notice| !notices.contains(notice)).collect();
+        notices.extend(of_test);
         notices
     }
 
@@ -148,6 +168,9 @@ impl Job {
         let stage = self.file.train.stage;
         if self.profile.has_companions() && stage == Stage::Rram {
             monitor.line("stage `rram` trains the RRAM arrays alone; the companion SRAM joins at evaluation");
+        }
+        if let Some(text) = &self.model_text {
+            atomic::write(&folder.file(MODEL), text.as_bytes())?;
         }
         let network = self.trainer().run(self.start.clone(), Some(folder), monitor)?;
         let mut trained = Trained { network, image: None, sparsity: None };

@@ -45,9 +45,11 @@ use run::Run;
 
 /// The file of the last epoch's network.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The file of the model, with the keys that were set.
+pub const MODEL: &str = "model.toml";
 /// Files that a training run writes.
-pub const FILES: [&str; 6] =
-    [CHECKPOINT, "best.safetensors", "log.csv", "timing.csv", "state.safetensors", "sram.safetensors"];
+pub const FILES: [&str; 7] =
+    [CHECKPOINT, MODEL, "best.safetensors", "log.csv", "timing.csv", "state.safetensors", "sram.safetensors"];
 
 /// A training run, ready to go.
 pub struct Trainer<'a> {

@@ -193,11 +193,16 @@ impl Tally {
         let share = |left: usize| 100.0 * left as f64 / of(&self.events).max(1) as f64;
         let mut notices = Vec::new();
         if of(&self.beside) > 0 {
-            notices.push(format!("{:.1} % of the events lie beside what `crop` keeps", share(of(&self.beside))));
+            notices.push(format!(
+                "{} events ({:.1} %) lie beside what `crop` keeps",
+                of(&self.beside),
+                share(of(&self.beside))
+            ));
         }
         if of(&self.outside) > 0 {
             notices.push(format!(
-                "{:.1} % of the events lie outside the steps, and are left out",
+                "{} events ({:.1} %) lie outside the steps, and are left out",
+                of(&self.outside),
                 share(of(&self.outside))
             ));
         }

@@ -74,10 +74,15 @@ fn check_size([width, height]: [usize; 2], bytes: usize, a_byte: usize) -> Resul
     Ok(())
 }
 
+/// An error of the JPEG reader, whose text may end in empty lines.
+fn damaged(error: impl std::fmt::Debug) -> String {
+    format!("a damaged or incomplete JPEG: {}", format!("{error:?}").trim())
+}
+
 fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
     let options = DecoderOptions::default().set_max_width(LONGEST).set_max_height(LONGEST).set_strict_mode(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(|error| format!("{error:?}"))?;
+    decoder.decode_headers().map_err(damaged)?;
     let (width, height) = decoder.dimensions().ok_or("says no size")?;
     check_size([width, height], bytes.len(), OF_JPEG)?;
     let (colours, channels) = match decoder.input_colorspace() {
@@ -89,7 +94,7 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, String> {
         _ => return Err("in colours that are not read; expected grey or RGB".into()),
     };
     decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    let pixels = decoder.decode().map_err(|error| format!("{error:?}"))?;
+    let pixels = decoder.decode().map_err(damaged)?;
     whole(Picture { channels, height, width, pixels })
 }
 

@@ -140,8 +140,8 @@ fn record(wanted: &Wanted, files: &Files, name: &str, (first, shape): (&str, Sha
         return Err(files.refuse(
             name,
             format!(
-                "{} x {} pixels high and wide, and {first} has {} x {}; `?size={}x{}` scales all pictures alike",
-                picture.height, picture.width, shape.height, shape.width, shape.height, shape.width
+                "{} x {} pixels high and wide, and {first} has {} x {}; `?size=HxW` scales all pictures alike, to the model's input",
+                picture.height, picture.width, shape.height, shape.width
             ),
         ));
     }

@@ -55,7 +55,8 @@ pub struct SweepFile {
     pub profile: Option<PathBuf>,
     /// The data set; its test images are evaluated.
     pub data: String,
-    /// The data set to evaluate on instead, where one file holds one set only.
+    /// The data set to evaluate on instead, where one file holds one set only: then `data` has the training images, which converters' ranges and
+    /// adapted norms are of. (`infer` names the evaluated set by --data and the other by --calibration-data.)
     pub test: Option<String>,
     /// The encoder.
     pub encoding: Option<Encoding>,
