@@ -13,7 +13,6 @@ use crosspike::forward::neurons::{Neurons, Sums};
 use crosspike::forward::patches::Patches;
 use crosspike::forward::sums::{Band, Kernel, Matrix, Scratch};
 use crosspike::kernels::digits::{Digits, LANES, MOST_DIGITS, ROWS_AT_ONCE, RUN_BYTES, digits_of};
-use crosspike::kernels::lookup::Tables;
 use crosspike::kernels::transpose::transpose;
 use crosspike::kernels::{Buffer, Instructions};
 use crosspike::network::pulses::Pulses;
@@ -25,7 +24,7 @@ use crosspike::plan::LayerPlan;
 use crosspike::profile::Profile;
 use crosspike::train::gradient::inputs::{self, Transposed};
 use crosspike::train::gradient::weights::{Gradient, Source};
-use crosspike::train::gradient::{Currents, DIGITS, LARGEST};
+use crosspike::train::gradient::{Currents, Precision};
 use roofline::{Arithmetic, Roofline, Work};
 
 /// Time steps of the published networks.
@@ -161,9 +160,7 @@ fn sums(criterion: &mut Criterion, roofline: &mut Roofline) {
         let mut scratch = Scratch::default();
         let mut out = vec![0.0; layer.output.len()];
         let band = Band { map: 0, y: 0, rows: layer.output.height, maps: 1 };
-        let tables = Tables::available().iter().filter(|tables| **tables != Tables::Portable);
-        let others =
-            [Kernel::Dense(Instructions::best())].into_iter().chain(tables.map(|tables| Kernel::LookUp(*tables)));
+        let others = [Kernel::Dense(Instructions::best()), Kernel::LookUp];
         let events = [1, 3, 10, 30].map(|percent| (Kernel::Events, percent));
         for (kernel, percent) in events.into_iter().chain(others.map(|kernel| (kernel, 10))) {
             let matrix = Matrix::new(&layer, &weights, grid, Input::Pulses, kernel);
@@ -174,10 +171,8 @@ fn sums(criterion: &mut Criterion, roofline: &mut Roofline) {
                 // Every spike is read by nine pixels, less at the border.
                 Kernel::Events => ("by events".into(), 2 * 9 * active * layer.columns(), Arithmetic::Lanes),
                 // One addition for each group of inputs that a table holds.
-                Kernel::LookUp(tables) => {
-                    let groups = layer.rows().div_ceil(if tables == Tables::Avx2 { 3 } else { 4 });
-                    let additions = groups * layer.output.len();
-                    (format!("from tables, {tables:?}"), additions, Arithmetic::Lanes)
+                Kernel::LookUp => {
+                    ("from tables".into(), layer.rows().div_ceil(4) * layer.output.len(), Arithmetic::Lanes)
                 }
                 _ => {
                     let largest = weights.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
@@ -277,6 +272,9 @@ fn network(criterion: &mut Criterion, roofline: &mut Roofline) {
 }
 
 /// The two products of training's backward pass, over one map or as many as one product takes.
+/// How finely gradients are rounded.
+const PRECISION: Precision = Precision::Three;
+
 fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
     let mut group = criterion.benchmark_group("gradients");
     for shape in &SHAPES {
@@ -284,16 +282,16 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
         let (inputs, outputs) = (layer.input.channels, layer.output.channels);
         let (pulses, _) = spikes(&layer, STEPS, 0.1);
         let source = Source::Pulses(&pulses);
-        let mut gradient = Gradient::new(&layer, source, STEPS);
+        let mut gradient = Gradient::new(&layer, source, STEPS, PRECISION);
         let (maps, rows) = gradient.at_once();
         let mut currents = Currents::default();
         let blocks = outputs.div_ceil(LANES);
         currents.reshape(blocks, rows);
-        let unit = |i: usize| (number(7, i) * LARGEST) as i32;
+        let unit = |i: usize| (number(7, i) * PRECISION.largest()) as i32;
         for (i, lanes) in currents.units.iter_mut().enumerate() {
             *lanes = std::array::from_fn(|lane| unit(i * LANES + lane));
         }
-        let tiles = DIGITS * blocks;
+        let tiles = PRECISION.digits() * blocks;
         let padded = inputs.next_multiple_of(ROWS_AT_ONCE);
         let set = Instructions::best();
         let work = Work {
@@ -306,7 +304,7 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
         roofline.measure(&mut group, &name, work, || gradient.add(source, 0, 0, &currents));
 
         let weights: Vec<f32> = (0..layer.rows() * outputs).map(|i| 0.2 * number(8, i)).collect();
-        let transposed = Transposed::new(&layer, &weights);
+        let transposed = Transposed::new(&layer, &weights, PRECISION);
         let patches =
             Patches::new(Unrolling::of(Shape { channels: outputs, ..layer.output }, Window::same(3)), outputs);
         let mut scratch = inputs::Scratch::default();
@@ -319,7 +317,7 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
         let work = Work {
             useful: shape.useful(),
             executed: (2 * pairs * rows * runs * run.next_multiple_of(RUN_BYTES) * columns) as f64,
-            bytes: (4 * patches.map() * outputs + DIGITS * weights.len() + 4 * out.len()) as f64,
+            bytes: (4 * patches.map() * outputs + PRECISION.digits() * weights.len() + 4 * out.len()) as f64,
             arithmetic: Arithmetic::Bytes(set),
         };
         let name = format!("∂inputs, {}", shape.name());

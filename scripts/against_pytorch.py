@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
-"""Times crosspike and an eager PyTorch model of the same network in turn, on the same weights and images.
+"""Times crosspike and PyTorch models of the same network in turn, on the same weights and images.
 
-    pip install numpy safetensors torch
+    pip install numpy safetensors torch spikingjelly
     scripts/against_pytorch.py --make CIFAR_DIR          # once: trains the networks a little, then measures
-    scripts/against_pytorch.py [--threads 1,2] [--reference FOLDER]
+    scripts/against_pytorch.py [--threads 1,2] [--peers eager,compiled,spikingjelly] [--instructions amx,avx2]
 
 CIFAR_DIR holds CIFAR-10 in its binary layout (data_batch_1.bin, https://www.cs.toronto.edu/~kriz/cifar.html). The
 networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs, and, where --networks names it, resnet20 of 4 steps and direct inputs; a few dozen steps of training give them the spike rates
 of trained ones. They are kept in --cache.
 
-Every measurement is a process of its own, so that its peak memory is its own: PyTorch, crosspike, PyTorch, ..., each
---rounds times; in it one run warms up and the median of --runs counts, and the table has the medians of these. The PyTorch model is the one below, or `BnttSnn` of
-FOLDER/reference_snn.py. Before anything is timed, both compute the logits and spikes of the same images, given directly,
+The peers are PyTorch step by step, as most users write it (`eager`), all steps of a layer at once behind `torch.compile` (`compiled`),
+and SpikingJelly's neurons with all steps at once (`spikingjelly`). crosspike runs on each set of --instructions
+(CROSSPIKE_INSTRUCTIONS), by default the processor's widest.
+
+Every measurement is a process of its own, so that its peak memory is its own: each peer and each set in turn, --rounds times; in it
+runs warm up and the median of --runs counts, and the table has the medians of these, with the ratio to the fastest peer. The eager
+model is the one below, or `BnttSnn` of FOLDER/reference_snn.py. Before anything is timed, both compute the logits and spikes of the same images, given directly,
 and must agree but for the few spikes that rounding decides.
 """
 
 import argparse
 import json
 import os
+import platform
 import re
 import resource
 import statistics
@@ -109,6 +114,18 @@ class Snn(nn.Module):
             total = total + self.weights[-1](s.flatten(1))
         return total / self.steps
 
+    def at_once(self, x, encode, neurons):
+        """The same, layer by layer over all steps at once: `neurons(i, currents)` makes spikes of `[steps, ...]`."""
+        encoded = [torch.sign(x) * (2 * torch.rand_like(x) <= x.abs()).to(x.dtype) for _ in range(self.steps)]
+        s = torch.stack(encoded if encode == "poisson" else [x] * self.steps)
+        for i, scale in enumerate(self.scales):
+            flat = s.flatten(2) if isinstance(self.weights[i], nn.Linear) else s
+            currents = self.weights[i](flat.flatten(0, 1)).unflatten(0, (self.steps, -1))
+            s = neurons(i, torch.stack([norm(step) for norm, step in zip(scale.norms, currents)]))
+            if self.pools[i] > 1:
+                s = F.avg_pool2d(s.flatten(0, 1), self.pools[i]).unflatten(0, (self.steps, -1))
+        return self.weights[-1](s.flatten(2)).mean(0)
+
     def seed_state_dict(self):
         """Tensors under their published names."""
         tensors = {f"{name}.weight": layer.weight.detach() for name, layer in zip(self.names, self.weights)}
@@ -117,6 +134,50 @@ class Snn(nn.Module):
             for t, one in enumerate(scale.norms):
                 tensors |= {f"{norm}.{t}.{key}": value for key, value in one.state_dict().items()}
         return tensors
+
+
+class AtOnce(nn.Module):
+    """A network of `Snn` with all steps of a layer at once, and neurons in plain PyTorch."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def neurons(self, _, currents):
+        u, spikes = 0.0, []
+        for current in currents:
+            u = self.net.leak * u + current
+            spikes.append(Spike.apply(u / self.net.theta - 1))
+            u = u - spikes[-1].detach() * self.net.theta
+        return torch.stack(spikes)
+
+    def forward(self, x, encode):
+        return self.net.at_once(x, encode, self.neurons)
+
+
+class SpikingJelly(nn.Module):
+    """The same with SpikingJelly's neurons."""
+
+    def __init__(self, net):
+        super().__init__()
+        from spikingjelly.activation_based import functional, neuron, surrogate
+
+        # decay_input leaves the current whole: u ← (1 − 1/τ)·u + x.
+        settings = {"tau": 1 / (1 - net.leak), "decay_input": False, "v_threshold": net.theta, "v_reset": None}
+        settings |= {"surrogate_function": surrogate.PiecewiseQuadratic(), "detach_reset": True, "step_mode": "m"}
+        self.net, self.reset = net, functional.reset_net
+        self.nodes = nn.ModuleList(neuron.LIFNode(**settings) for _ in net.scales)
+
+    def forward(self, x, encode):
+        self.reset(self.nodes)
+        return self.net.at_once(x, encode, lambda i, currents: self.nodes[i](currents))
+
+
+PEERS = {
+    "eager": lambda net: net,
+    "compiled": lambda net: torch.compile(AtOnce(net)),
+    "spikingjelly": SpikingJelly,
+}
 
 
 class Residual(nn.Module):
@@ -234,11 +295,12 @@ def load(arch, cache, reference):
     return net, torch.tensor(file["images"]), torch.tensor(file["labels"])
 
 
-def time_pytorch(arch, work, threads, args):
+def time_pytorch(peer, arch, work, threads, args):
     """In a process of its own: images a second and peak memory, as JSON."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     net, images, labels = load(arch, args.cache, args.reference)
+    net = PEERS[peer](net)
     sgd = optimiser(net)
 
     def run():
@@ -249,13 +311,21 @@ def time_pytorch(arch, work, threads, args):
         with torch.no_grad():
             net(images, ENCODING.get(arch, "poisson"))
 
-    run()
+    for _ in range(1 if peer == "eager" else 2):
+        run()
     seconds = []
     for _ in range(args.runs):
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
     print(json.dumps({"images_per_second": len(images) / statistics.median(seconds), "peak_bytes": peak_bytes()}))
+
+
+def processor():
+    """The processor's name."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.processor()
 
 
 def peak_bytes():
@@ -316,31 +386,46 @@ def verify(arch, args):
         sys.exit(f"{arch}: PyTorch and crosspike do not compute the same: spikes that differ {differ}, logits of {apart}")
 
 
-def measure(command):
-    run = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, cwd=ROOT)
+def measure(command, **environment):
+    environment = os.environ | environment
+    run = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
     return json.loads(run.stdout)
 
 
 def compare(arch, work, threads, args):
-    """Times both in turn; a row of the table."""
-    python = [sys.executable, __file__, "--pytorch", arch, work, threads, "--cache", args.cache, "--runs", args.runs]
-    python += ["--reference", args.reference] if args.reference else []
+    """Times all in turn; the rows of the table."""
     rust = [args.timer, work, f"models/{arch}.toml", args.cache / f"{arch}.safetensors"]
     rust += [f"images:{args.cache / arch}.images.npz", "--limit", BATCH, "--threads", threads, "--runs", args.runs]
     rust += ["--direct"] if ENCODING.get(arch) == "direct" else []
-    found = {"pytorch": [], "crosspike": []}
+    commands = {}
+    # The residual model runs all steps of a layer at once already.
+    for peer in args.peers.split(",") if arch not in ENCODING else ["eager"]:
+        python = [sys.executable, __file__, "--pytorch", peer, arch, work, threads, "--cache", args.cache]
+        python += ["--runs", args.runs] + (["--reference", args.reference] if args.reference else [])
+        commands[peer] = (python, {})
+    peers = list(commands)
+    for instructions in args.instructions.split(","):
+        commands[f"crosspike {instructions}".strip()] = (rust, {"CROSSPIKE_INSTRUCTIONS": instructions})
+    found = {name: [] for name in commands}
     for i in range(args.rounds):
-        print(f"\r{arch}, {work}, {threads} threads: round {i + 1} of {args.rounds}", end="", file=sys.stderr, flush=True)
-        found["pytorch"].append(measure(python))
-        found["crosspike"].append(measure(rust))
+        for name, (command, environment) in commands.items():
+            where = f"{arch}, {work}, {threads} threads: round {i + 1} of {args.rounds}, {name}"
+            print(f"\r{where:<90}", end="", file=sys.stderr, flush=True)
+            found[name].append(measure(command, **environment))
     print(file=sys.stderr)
     rates = {name: statistics.median(m["images_per_second"] for m in runs) for name, runs in found.items()}
     peaks = {name: max(m["peak_bytes"] or 0 for m in runs) / 2**20 for name, runs in found.items()}
-    spikes = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in sorted(found["crosspike"][0]["spike_rates"].items()))
-    return (
-        f"| {arch} | {work} | {threads} | {rates['pytorch']:.1f} | {rates['crosspike']:.1f} | "
-        f"{rates['crosspike'] / rates['pytorch']:.1f} | {peaks['pytorch']:.0f} | {peaks['crosspike']:.0f} | {spikes} |"
-    )
+    best = max(peers, key=rates.get)
+    least = min(peaks[peer] for peer in peers)
+    rows = []
+    for name in commands:
+        ratio = "" if name in peers else f"{rates[name] / rates[best]:.2f}"
+        memory = "" if name in peers else f"1/{least / peaks[name]:.1f}"
+        rows.append(f"| {arch} | {work} | {threads} | {name} | {rates[name]:.1f} | {ratio} | {peaks[name]:.0f} | {memory} |")
+    spikes = next(runs[0]["spike_rates"] for name, runs in found.items() if name not in peers)
+    rates = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in sorted(spikes.items()))
+    print(f"{arch}, {work}: spikes per neuron and step, %: {rates}", file=sys.stderr)
+    return "\n".join(rows)
 
 
 def main():
@@ -353,12 +438,14 @@ def main():
     parser.add_argument("--threads", default=str(os.cpu_count()), help="thread counts, such as 1,2")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each")
     parser.add_argument("--runs", type=int, default=3, help="runs of a process that count")
-    parser.add_argument("--pytorch", nargs=3, metavar=("NETWORK", "WORK", "THREADS"), help=argparse.SUPPRESS)
+    parser.add_argument("--peers", default=",".join(PEERS), help="which PyTorch models, of " + ", ".join(PEERS))
+    parser.add_argument("--instructions", default="", help="sets of crosspike's instructions, such as amx,avx512-vnni,avx2")
+    parser.add_argument("--pytorch", nargs=4, metavar=("PEER", "NETWORK", "WORK", "THREADS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.cache = args.cache.resolve()
     if args.pytorch:
-        arch, work, threads = args.pytorch
-        time_pytorch(arch, work, int(threads), args)
+        peer, arch, work, threads = args.pytorch
+        time_pytorch(peer, arch, work, int(threads), args)
         return
     if os.getloadavg()[0] > 0.5:
         # PyTorch's threads wait for one another: what else runs slows it by far more than its share.
@@ -374,10 +461,9 @@ def main():
         if not there:
             make(arch, args.make, args.cache, args.reference)
         verify(arch, args)
-    print(
-        "| network | work | threads | PyTorch, images/s | crosspike, images/s | ratio | PyTorch, peak MiB | "
-        "crosspike, peak MiB | spikes per neuron and step, % |\n|---|---|---|---|---|---|---|---|---|"
-    )
+    print(f"{processor()}, PyTorch {torch.__version__}", file=sys.stderr)
+    print("| network | work | threads | with | images/s | over the best peer | peak MiB | of the leanest peer's |")
+    print("|---|---|---|---|---|---|---|---|")
     for threads in args.threads.split(","):
         for arch in networks:
             for work in args.work.split(","):

@@ -50,6 +50,30 @@ fn a_training_leaves_the_model_that_it_trained() {
     assert!(!other.status.success() && said.contains("--model run/model.toml"), "{said}");
 }
 
+#[test]
+fn instructions_that_are_asked_for_are_used_or_refused() {
+    let folder = trained();
+    let run = |set: &str, words: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("crosspike").unwrap();
+        command.env("CROSSPIKE_INSTRUCTIONS", set).current_dir(folder.path()).args(words.split_whitespace());
+        command.output().unwrap()
+    };
+    let infer = format!("{INFER} --profile profile.toml --chips 2");
+    let expected = crosspike(folder.path(), &infer);
+    let train = "train train.toml --force --set train.epochs=1 --out";
+    succeeds(folder.path(), &format!("{train} best"));
+    let trained = |run: &str| fs::read(folder.path().join(run).join("checkpoint.safetensors")).unwrap();
+    for set in crosspike::kernels::Instructions::available() {
+        assert_eq!(run(set.name(), &infer).stdout, expected.stdout, "{set:?}");
+        assert!(run(set.name(), &format!("{train} forced")).status.success());
+        assert!(trained("forced") == trained("best"), "{set:?}");
+    }
+    let refused = run("sse9", &infer);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said.contains("CROSSPIKE_INSTRUCTIONS=sse9: no such instruction set; expected one of portable"), "{said}");
+}
+
 /// Inputs of a golden recording as frames with labels, in a folder.
 fn frames_of(recorded: &Path, folder: &Path) {
     let mut npz = ndarray_npy::NpzReader::new(fs::File::open(recorded).unwrap()).unwrap();

@@ -1,5 +1,5 @@
 //! Networks of every operator and norm give what PyTorch gives in plain loops (`tests/golden/networks/make.py`): logits to 1e-4, each
-//! step's spikes exactly, every gradient to 1e-4 of its tensor's largest, by every surrogate, and every tensor after two steps of SGD
+//! step's spikes exactly, every gradient of 23 bits to 1e-4 of its tensor's largest, by every surrogate, and every tensor after two steps of SGD
 //! and of AdamW to 1e-5.
 
 use std::fs::{self, File};
@@ -15,6 +15,7 @@ use crosspike::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::{OptimiserKind, Recipe};
+use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{ParameterGradient, PassOutcome, Setting, pass};
 use crosspike::train::surrogate::{Surrogate, SurrogateKind};
@@ -147,10 +148,14 @@ fn gradients_are_the_golden_ones() {
     use SurrogateKind::*;
     let mut others = 0;
     for case in cases().into_iter().filter(Case::is_trained) {
-        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it.
+        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it. The networks are so small that some tensors'
+        // largest gradients are a hundredth of what their sums are made of: two digits leave errors of that.
+        for (gradient_bits, of_largest, rest) in [(Precision::Two, 5e-3, 1e-6), (Precision::Three, 1e-4, 1e-9)] {
+            let (_, outcome) = case.train(&Recipe { gradient_bits, ..Recipe::default() }, 1);
+            let tolerance = |largest| of_largest * largest + rest;
+            case.assert_same(&named(&case.network, outcome), "gradients.safetensors", tolerance);
+        }
         let tolerance = |largest| 1e-4 * largest + 1e-9;
-        let (_, outcome) = case.train(&Recipe::default(), 1);
-        case.assert_same(&named(&case.network, outcome), "gradients.safetensors", tolerance);
         for (kind, name) in [(Triangle, "triangle"), (Arctan, "arctan"), (Sigmoid, "sigmoid"), (Rectangle, "rectangle")]
         {
             let file = format!("gradients_{name}.safetensors");
@@ -245,7 +250,8 @@ fn tensors_of_one_value_are_as_the_model_itself() {
                 let plan = ChipPlan::new(&profile, model, code).unwrap();
                 let recipe = case.recipe(&Recipe::default());
                 let trained = case.is_trained().then(|| {
-                    pass(&Setting::by(&recipe, &plan), network, &case.inputs, &case.labels, None).unwrap().gradients
+                    let setting = Setting::by(&recipe, &plan);
+                    pass(&setting, network, &case.inputs, &case.labels, None).unwrap().gradients
                 });
                 (outcome, trained)
             };

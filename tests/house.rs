@@ -54,7 +54,9 @@ fn files(folder: &Path, found: &mut BTreeMap<String, String>) {
 /// Names that stand behind `crate::` or `super::`, with what follows of the path.
 fn used<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let places = code.match_indices(prefix).map(|(at, _)| &code[at + prefix.len()..]);
+    // A macro's `$crate` is where it is used.
+    let own = code.match_indices(prefix).filter(|(at, _)| !code[..*at].ends_with('$'));
+    let places = own.map(|(at, _)| &code[at + prefix.len()..]);
     places.map(|rest| &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]).collect()
 }
 

@@ -12,8 +12,7 @@ use std::time::Instant;
 use criterion::BenchmarkGroup;
 use criterion::measurement::WallTime;
 use crosspike::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided};
-use crosspike::kernels::{Buffer, Instructions};
-use multiversion::multiversion;
+use crosspike::kernels::{Buffer, Instructions, vectorised};
 
 use crate::common::{memory, time};
 
@@ -172,11 +171,12 @@ fn lanes_peak() -> f64 {
 const CHAIN: usize = 8;
 const VALUES: usize = 1024;
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn multiply_and_add(values: &mut [f32; VALUES], factor: f32, term: f32) {
-    for value in values {
-        for _ in 0..CHAIN {
-            *value = *value * factor + term;
+vectorised! {
+    fn multiply_and_add(values: &mut [f32; VALUES], factor: f32, term: f32) {
+        for value in values {
+            for _ in 0..CHAIN {
+                *value = *value * factor + term;
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::kernels::digits::LANES;
 use crate::network::varied::Varied;
 use crate::network::{Encoding, Graph, Inputs};
 use crate::plan::LayerPlan;
+use crate::train::gradient::Precision;
 use crate::train::graph::{Forward, RunLayers};
 use crate::train::layer::LayerPass;
 use crate::train::operands::Operands;
@@ -61,7 +62,8 @@ impl<'a> WhiteBox<'a> {
     pub fn new(chip: &'a Chip) -> Result<Self> {
         check_encoding(chip.code.encoding)?;
         LossKind::Logits.check(chip.graph.reading)?;
-        let operands = |layer: &ProgrammedLayer| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, true);
+        let operands =
+            |layer: &ProgrammedLayer| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, (true, Precision::Three));
         Ok(WhiteBox { chip, operands: chip.layers.iter().map(operands).collect() })
     }
 

@@ -34,6 +34,7 @@ use clap::{Parser, Subcommand};
 
 use self::said::Said;
 use crate::error::Result;
+use crate::kernels::Instructions;
 use crate::monitor::{self, interruptible};
 
 /// Simulates hybrid RRAM + SRAM in-memory-computing chips that run spiking neural networks.
@@ -50,6 +51,9 @@ Examples:
   crosspike infer --model models/digits.toml --checkpoint runs/vat/checkpoint.safetensors \\
       --data digits --profile hw_profiles/rram_4bit.toml --chips 20
   crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml
+
+The environment variable CROSSPIKE_INSTRUCTIONS (portable, avx2, avx-vnni, avx512-vnni, amx) keeps the CPU to an instruction set, for
+timing; results are the same to the bit.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted (what is finished is kept)."
 )]
@@ -95,7 +99,8 @@ pub fn main() -> ExitCode {
     monitor::watch_reading(Box::new(terminal::Terminal::default()));
     let json = cli.json.as_deref();
     let run = || interruptible(|| cli.command.run()).map_err(|error| error.leaving("nothing is written"));
-    let done = said::check(json).and_then(|()| run()).and_then(|said| said.tell(json));
+    let ready = Instructions::forced().and_then(|_| said::check(json));
+    let done = ready.and_then(|()| run()).and_then(|said| said.tell(json));
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(error)) | Err(error) => {

@@ -29,9 +29,8 @@
 //! **Iterative**, for comparison and for what is not linear: [`iterate`] sums cell currents along the lines, takes the voltage that
 //! the lines leave, and moves each cell's towards it.
 
-use multiversion::multiversion;
-
 use crate::error::{Error, Result};
+use crate::kernels::vectorised;
 use crate::monitor::checkpoint;
 use crate::profile::Wires;
 
@@ -234,26 +233,27 @@ impl Front {
     }
 }
 
-/// The inverse of a nodal matrix, in place: of conductances between nodes `[n, n]`, whose diagonal has no meaning, and of each node to
-/// its terminals. By Gauss and Jordan without exchanging rows; a pivot is the sum of what its node is still connected to.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx2"))]
-fn invert(a: &mut [f64], n: usize, to_terminals: &mut [f64]) {
-    let mut pivot_row = vec![0.0; n];
-    for k in 0..n {
-        let row = &mut a[k * n..(k + 1) * n];
-        let pivot = 1.0 / (to_terminals[k] + sum(&row[k + 1..]));
-        row[k] = 1.0;
-        row.iter_mut().for_each(|x| *x *= pivot);
-        pivot_row.copy_from_slice(row);
-        let terminals = to_terminals[k] * pivot;
-        for (i, row) in a.chunks_mut(n).enumerate() {
-            if i == k {
-                continue;
+vectorised! {
+    /// The inverse of a nodal matrix, in place: of conductances between nodes `[n, n]`, whose diagonal has no meaning, and of each node to
+    /// its terminals. By Gauss and Jordan without exchanging rows; a pivot is the sum of what its node is still connected to.
+    fn invert(a: &mut [f64], n: usize, to_terminals: &mut [f64]) {
+        let mut pivot_row = vec![0.0; n];
+        for k in 0..n {
+            let row = &mut a[k * n..(k + 1) * n];
+            let pivot = 1.0 / (to_terminals[k] + sum(&row[k + 1..]));
+            row[k] = 1.0;
+            row.iter_mut().for_each(|x| *x *= pivot);
+            pivot_row.copy_from_slice(row);
+            let terminals = to_terminals[k] * pivot;
+            for (i, row) in a.chunks_mut(n).enumerate() {
+                if i == k {
+                    continue;
+                }
+                let factor = row[k];
+                row[k] = 0.0;
+                row.iter_mut().zip(&pivot_row).for_each(|(x, p)| *x += factor * p);
+                to_terminals[i] += factor * terminals;
             }
-            let factor = row[k];
-            row[k] = 0.0;
-            row.iter_mut().zip(&pivot_row).for_each(|(x, p)| *x += factor * p);
-            to_terminals[i] += factor * terminals;
         }
     }
 }
@@ -279,22 +279,24 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a_rest.iter().zip(b_rest).fold(lanes.iter().sum::<f64>(), |sum, (x, y)| sum + x * y)
 }
 
-/// `out = a·b` of `[n, n]` by the first `used` columns of `[n, m]`, each element summed up in the order of its row.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx2"))]
-fn multiply(a: &[f64], b: &[f64], (n, m, used): (usize, usize, usize), out: &mut [f64]) {
-    for (a, out) in a.chunks(n).zip(out.chunks_mut(m)) {
-        let out = &mut out[..used];
-        out.fill(0.0);
-        for (factors, rows) in a.chunks(4).zip(b.chunks(4 * m)) {
-            let row = |k: usize| &rows[k * m..k * m + used];
-            if let [f0, f1, f2, f3] = *factors {
-                let rows = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
-                out.iter_mut().zip(rows).for_each(|(x, (((r0, r1), r2), r3))| {
-                    *x = (((*x + f0 * r0) + f1 * r1) + f2 * r2) + f3 * r3;
-                });
-            } else {
-                for (k, factor) in factors.iter().enumerate() {
-                    out.iter_mut().zip(row(k)).for_each(|(x, r)| *x += factor * r);
+vectorised! {
+    /// `out = a·b` of `[n, n]` by the first `used` columns of `[n, m]`, each element summed up in the order of its row.
+    fn multiply(a: &[f64], b: &[f64], sizes: (usize, usize, usize), out: &mut [f64]) {
+        let (n, m, used) = sizes;
+        for (a, out) in a.chunks(n).zip(out.chunks_mut(m)) {
+            let out = &mut out[..used];
+            out.fill(0.0);
+            for (factors, rows) in a.chunks(4).zip(b.chunks(4 * m)) {
+                let row = |k: usize| &rows[k * m..k * m + used];
+                if let [f0, f1, f2, f3] = *factors {
+                    let rows = row(0).iter().zip(row(1)).zip(row(2)).zip(row(3));
+                    out.iter_mut().zip(rows).for_each(|(x, (((r0, r1), r2), r3))| {
+                        *x = (((*x + f0 * r0) + f1 * r1) + f2 * r2) + f3 * r3;
+                    });
+                } else {
+                    for (k, factor) in factors.iter().enumerate() {
+                        out.iter_mut().zip(row(k)).for_each(|(x, r)| *x += factor * r);
+                    }
                 }
             }
         }

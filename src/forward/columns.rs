@@ -61,10 +61,10 @@ impl Columns {
         }
     }
 
-    /// Maps whose sums are best made at once, given whole maps.
-    pub fn maps_at_once(&self) -> usize {
+    /// Maps of which the sums of so many rows of pixels are best made at once.
+    pub fn maps_at_once(&self, laid: &Laid, rows: usize) -> usize {
         match self {
-            Columns::Folded(matrix) => matrix.maps_at_once(),
+            Columns::Folded(matrix) => matrix.maps_at_once(laid, rows),
             Columns::Converted(_) | Columns::Reads(_) => 1,
         }
     }

@@ -1,8 +1,7 @@
 //! Event by event: the inputs of a patch that are active, and the rows of weights that they add.
 
-use multiversion::multiversion;
-
 use crate::kernels::digits::LANES;
+use crate::kernels::vectorised;
 
 /// Calls `event(i, byte)` for every byte of a patch that is not at rest.
 #[inline(always)]
@@ -31,19 +30,21 @@ pub struct Events<'a> {
     pub pulses: Option<&'a [f32]>,
 }
 
-/// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
-#[multiversion(targets("x86_64+avx2"))]
-pub fn add_rows(active: Events, weights: &[f32], out: &mut [f32], step: usize) {
-    let blocks = out.len().div_ceil(step);
-    let mut block = 0;
-    while block < blocks {
-        let (weights, out) = (&weights[block * LANES..], &mut out[block * step..]);
-        // As many blocks as registers hold the sums of.
-        block += match blocks - block {
-            4.. => add_to::<4>(active, weights, out, step),
-            2.. => add_to::<2>(active, weights, out, step),
-            _ => add_to::<1>(active, weights, out, step),
-        };
+vectorised! {
+    up to avx2
+    /// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
+    pub fn add_rows(active: Events, weights: &[f32], out: &mut [f32], step: usize) {
+        let blocks = out.len().div_ceil(step);
+        let mut block = 0;
+        while block < blocks {
+            let (weights, out) = (&weights[block * LANES..], &mut out[block * step..]);
+            // As many blocks as registers hold the sums of.
+            block += match blocks - block {
+                4.. => add_to::<4>(active, weights, out, step),
+                2.. => add_to::<2>(active, weights, out, step),
+                _ => add_to::<1>(active, weights, out, step),
+            };
+        }
     }
 }
 

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use multiversion::multiversion;
-
 use super::currents::Geometry;
 use crate::kernels::digits::LANES;
+use crate::kernels::vectorised;
 use crate::network::Lif;
 use crate::network::dynamics::{Dynamics, State};
 use crate::network::lif::Fixed;
@@ -139,56 +138,62 @@ const PIXELS: usize = 16;
 /// The first map that pulses go to, these, and the spikes of each step.
 type Out<'o> = (usize, &'o mut Pulses, &'o mut [u64]);
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan(neurons: &Neurons, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
-    let Lif { leak, threshold, .. } = neurons.neuron;
-    let advance = |u, gain, sum, offset| leak * u + (gain * sum + offset);
-    scan_by(neurons, sums, out, (memory, |_, _| [0.0; LANES]), subtracting(threshold, advance));
+vectorised! {
+    fn scan(neurons: &Neurons, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
+        let Lif { leak, threshold, .. } = neurons.neuron;
+        let advance = |u, gain, sum, offset| leak * u + (gain * sum + offset);
+        scan_by(neurons, sums, out, (memory, |_, _| [0.0; LANES]), subtracting(threshold, advance));
+    }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_fixed(neurons: &Neurons, fixed: Fixed, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
-    let Lif { leak, threshold, .. } = neurons.neuron;
-    let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
-    scan_by(neurons, sums, out, (memory, |_, _| [0.0; LANES]), subtracting(threshold, advance));
+vectorised! {
+    fn scan_fixed(neurons: &Neurons, fixed: Fixed, sums: Sums, out: Out, memory: Option<&mut [Lanes]>) {
+        let Lif { leak, threshold, .. } = neurons.neuron;
+        let advance = |u, gain, sum, offset| fixed.advance(leak, u, gain, sum, offset);
+        scan_by(neurons, sums, out, (memory, |_, _| [0.0; LANES]), subtracting(threshold, advance));
+    }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_general(neurons: &Neurons, dynamics: &Dynamics, sums: Sums, out: Out, memory: Option<&mut [States]>) {
-    let Lif { leak, threshold, .. } = neurons.neuron;
-    let step =
-        |state: &mut State, gain, sum, offset| state.step((leak, threshold), dynamics, gain * sum + offset).spike;
-    scan_by(neurons, sums, out, (memory, |_, _| States::default()), stepping(step));
+vectorised! {
+    fn scan_general(neurons: &Neurons, dynamics: &Dynamics, sums: Sums, out: Out, memory: Option<&mut [States]>) {
+        let Lif { leak, threshold, .. } = neurons.neuron;
+        let step =
+            |state: &mut State, gain, sum, offset| state.step((leak, threshold), dynamics, gain * sum + offset).spike;
+        scan_by(neurons, sums, out, (memory, |_, _| States::default()), stepping(step));
+    }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_general_fixed(
-    neurons: &Neurons,
-    (dynamics, fixed): (&Dynamics, Fixed),
-    sums: Sums,
-    out: Out,
-    memory: Option<&mut [States]>,
-) {
-    let Lif { leak, threshold, .. } = neurons.neuron;
-    let step = |state: &mut State, gain, sum, offset| {
-        fixed.step(state, (leak, threshold), dynamics, neurons.neuron.share(gain, sum, offset)).spike
-    };
-    scan_by(neurons, sums, out, (memory, |_, _| States::default()), stepping(step));
+vectorised! {
+    fn scan_general_fixed(
+        neurons: &Neurons,
+        ways: (&Dynamics, Fixed),
+        sums: Sums,
+        out: Out,
+        memory: Option<&mut [States]>,
+    ) {
+        let (dynamics, fixed) = ways;
+        let Lif { leak, threshold, .. } = neurons.neuron;
+        let step = |state: &mut State, gain, sum, offset| {
+            fixed.step(state, (leak, threshold), dynamics, neurons.neuron.share(gain, sum, offset)).spike
+        };
+        scan_by(neurons, sums, out, (memory, |_, _| States::default()), stepping(step));
+    }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn scan_varied(neurons: &Neurons, varied: &Varied, sums: Sums, out: Out, memory: Option<&mut [Placed]>) {
-    let fire = |placed: &mut Placed, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
-        let lanes = &varied.lanes[placed.index];
-        for o in 0..LANES {
-            let (constants, dynamics) = lanes.at(o, &varied.common);
-            let current = neurons.neuron.share(gain[o], sums[o], offset[o]);
-            let mut state = placed.states.get(o);
-            counts[o] += u16::from(neurons.neuron.step(&mut state, constants, &dynamics, current).spike);
-            placed.states.put(o, state);
-        }
-    };
-    scan_by(neurons, sums, out, (memory, |block, pixel| Placed::new(varied, block, pixel)), fire);
+vectorised! {
+    fn scan_varied(neurons: &Neurons, varied: &Varied, sums: Sums, out: Out, memory: Option<&mut [Placed]>) {
+        let fire = |placed: &mut Placed, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
+            let lanes = &varied.lanes[placed.index];
+            for o in 0..LANES {
+                let (constants, dynamics) = lanes.at(o, &varied.common);
+                let current = neurons.neuron.share(gain[o], sums[o], offset[o]);
+                let mut state = placed.states.get(o);
+                counts[o] += u16::from(neurons.neuron.step(&mut state, constants, &dynamics, current).spike);
+                placed.states.put(o, state);
+            }
+        };
+        scan_by(neurons, sums, out, (memory, |block, pixel| Placed::new(varied, block, pixel)), fire);
+    }
 }
 
 /// The states of neurons whose constants differ, and where these are.

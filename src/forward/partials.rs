@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::driven::{Driven, Driving, Set};
@@ -17,6 +16,7 @@ use super::sums::Band;
 use crate::crossbar::adc::Histogram;
 use crate::crossbar::converted::{self, Adder, Converted};
 use crate::kernels::digits::LANES;
+use crate::kernels::vectorised;
 use crate::monitor::checkpoint;
 use crate::plan::LayerPlan;
 
@@ -265,48 +265,52 @@ impl Partials {
     }
 }
 
-/// Joins codes and products and adds them, times their unit, behind the planes above, which count `base` times as much; blocks are
-/// `step` apart in `out`. Gives how many saturated.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn join(
-    adder: &Adder,
-    (codes, products): (&[i32], &[i32]),
-    [base, unit]: [f32; 2],
-    step: usize,
-    out: &mut [f32],
-) -> u64 {
-    let mut saturated = 0u32;
-    let blocks = codes.as_chunks::<LANES>().0.iter().zip(products.as_chunks::<LANES>().0);
-    for ((codes, products), out) in blocks.zip(out.chunks_mut(step)) {
-        for ((out, code), product) in out[..LANES].iter_mut().zip(codes).zip(products) {
-            let (total, cut) = adder.total(*code, *product);
-            saturated += u32::from(cut);
-            *out = *out * base + total as f32 * unit;
+vectorised! {
+    /// Joins codes and products and adds them, times their unit, behind the planes above, which count `base` times as much; blocks are
+    /// `step` apart in `out`. Gives how many saturated.
+    fn join(
+        adder: &Adder,
+        partials: (&[i32], &[i32]),
+        units: [f32; 2],
+        step: usize,
+        out: &mut [f32],
+    ) -> u64 {
+        let ((codes, products), [base, unit]) = (partials, units);
+        let mut saturated = 0u32;
+        let blocks = codes.as_chunks::<LANES>().0.iter().zip(products.as_chunks::<LANES>().0);
+        for ((codes, products), out) in blocks.zip(out.chunks_mut(step)) {
+            for ((out, code), product) in out[..LANES].iter_mut().zip(codes).zip(products) {
+                let (total, cut) = adder.total(*code, *product);
+                saturated += u32::from(cut);
+                *out = *out * base + total as f32 * unit;
+            }
         }
+        u64::from(saturated)
     }
-    u64::from(saturated)
 }
 
-/// Converts a tile's sums and adds their codes, times a sign and shifted; gives how many sums lay beyond the ends.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn convert(
-    sums: &[f32],
-    (gain, offset): (&[f32], &[f32]),
-    [lowest, highest]: [f32; 2],
-    (sign, shift): (i32, u32),
-    codes: &mut [i32],
-) -> u64 {
-    // Below 2^22, adding 1.5·2^23 leaves no room for a fraction: the sum's last bits are the integer, half to even.
-    const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
-    let mut clipped = 0u32;
-    let columns = sums.iter().zip(gain).zip(offset).zip(codes);
-    for (((sum, gain), offset), code) in columns {
-        let exact = sum * gain + offset;
-        clipped += u32::from(exact < lowest - 0.5 || exact > highest + 0.5);
-        let rounded = exact.clamp(lowest, highest) + NO_FRACTION;
-        *code += (sign * (rounded.to_bits() as i32 - NO_FRACTION.to_bits() as i32)) << shift;
+vectorised! {
+    /// Converts a tile's sums and adds their codes, times a sign and shifted; gives how many sums lay beyond the ends.
+    fn convert(
+        sums: &[f32],
+        line: (&[f32], &[f32]),
+        ends: [f32; 2],
+        place: (i32, u32),
+        codes: &mut [i32],
+    ) -> u64 {
+        let ((gain, offset), [lowest, highest], (sign, shift)) = (line, ends, place);
+        // Below 2^22, adding 1.5·2^23 leaves no room for a fraction: the sum's last bits are the integer, half to even.
+        const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
+        let mut clipped = 0u32;
+        let columns = sums.iter().zip(gain).zip(offset).zip(codes);
+        for (((sum, gain), offset), code) in columns {
+            let exact = sum * gain + offset;
+            clipped += u32::from(exact < lowest - 0.5 || exact > highest + 0.5);
+            let rounded = exact.clamp(lowest, highest) + NO_FRACTION;
+            *code += (sign * (rounded.to_bits() as i32 - NO_FRACTION.to_bits() as i32)) << shift;
+        }
+        u64::from(clipped)
     }
-    u64::from(clipped)
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ impl Patches {
     }
 
     /// Bytes from patch to patch.
-    fn stride(&self) -> usize {
+    pub fn stride(&self) -> usize {
         if self.thin { PATCH } else { self.channels * self.window.stride[1] }
     }
 
@@ -214,6 +214,11 @@ impl Patches {
             true => self.width(),
             false => self.window.stride[0] * self.row() / self.window.stride[1],
         }
+    }
+
+    /// Rows of [`Self::left`] from a map's first to the next map's.
+    pub fn rows_of_map(&self) -> usize {
+        if self.thin { self.sums_map() } else { self.map() / self.window.stride[1] }
     }
 
     /// Sums from map to map there, where they are joined.

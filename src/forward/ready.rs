@@ -178,7 +178,7 @@ impl<'a> Ready<'a> {
         let Layer { columns, plan, .. } = &self.layers[l];
         let (given, row) = (laid.maps(), plan.output.width * columns.blocks() * LANES);
         sums.resize(given * rows * row, 0.0);
-        let at_once = if rows == plan.output.height { columns.maps_at_once() } else { 1 };
+        let at_once = columns.maps_at_once(laid, rows);
         for (i, sums) in sums.chunks_mut(at_once * rows * row).enumerate() {
             let maps = sums.len() / (rows * row);
             columns.sums(laid, Band { map: i * at_once, y, rows, maps }, scratch, sums);

@@ -7,15 +7,14 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
-use crate::kernels::lookup::{self, Pixels, Tables, Weights};
-use crate::kernels::{Buffer, Instructions};
+use crate::kernels::lookup::{self, Pixels, Weights};
+use crate::kernels::{Buffer, Instructions, Vectors, vectorised};
 use crate::monitor::checkpoint;
 use crate::network::{Input, Layer};
 
@@ -30,15 +29,16 @@ pub enum Kernel {
     /// Always event by event.
     Events,
     /// From tables wherever the inputs are bits; elsewhere the dense product.
-    LookUp(Tables),
+    LookUp,
+    /// The fastest that adds whole numbers: where sums may have more bits than f32.
+    Whole,
 }
 
 impl Kernel {
     /// Every one that this processor has.
     pub fn all() -> Vec<Self> {
         let dense = Instructions::available().iter().copied().map(Kernel::Dense);
-        let look_up = Tables::available().iter().copied().map(Kernel::LookUp);
-        [Kernel::Auto, Kernel::Events].into_iter().chain(dense).chain(look_up).collect()
+        [Kernel::Auto, Kernel::Events, Kernel::LookUp, Kernel::Whole].into_iter().chain(dense).collect()
     }
 }
 
@@ -47,7 +47,7 @@ impl Kernel {
 enum Way {
     Dense(Instructions),
     Events,
-    LookUp(Tables),
+    LookUp,
 }
 
 /// A layer's matrix.
@@ -61,7 +61,9 @@ pub struct Matrix {
     /// What the bias adds to each tile's sums, to take away.
     correction: Option<Vec<[i32; LANES]>>,
     kernel: Kernel,
-    /// The weights as f32 `[run bytes, columns]`, for events and tables.
+    /// The integers `[run bytes, columns]`, for tables.
+    integers: OnceLock<Vec<i32>>,
+    /// The weights as f32 `[run bytes, columns]`, for events.
     rows: OnceLock<Vec<f32>>,
 }
 
@@ -74,7 +76,7 @@ pub struct Band {
     pub y: usize,
     /// Rows of pixels.
     pub rows: usize,
-    /// Maps; more than one only where they are whole.
+    /// Maps, of which the same rows are meant.
     pub maps: usize,
 }
 
@@ -123,7 +125,7 @@ impl Matrix {
         });
         let correction = (input == Input::Encoded)
             .then(|| digits.tile_sums().into_iter().map(|sums| sums.map(|sum| -i32::from(BIAS) * sum)).collect());
-        Matrix { patches, digits, unit, correction, kernel, rows: OnceLock::new() }
+        Matrix { patches, digits, unit, correction, kernel, integers: OnceLock::new(), rows: OnceLock::new() }
     }
 
     /// Blocks of 16 columns.
@@ -138,9 +140,20 @@ impl Matrix {
         self.block_sums(laid, band, rate, 0..self.blocks(), scratch, out);
     }
 
-    /// Maps whose sums are best made at once, given whole maps: small ones share the reading of the matrix.
-    pub fn maps_at_once(&self) -> usize {
-        if self.patches.joins_maps() { (ROWS_AT_ONCE * 16 / self.patches.map()).max(1) } else { 1 }
+    /// Maps of which the sums of so many rows of pixels are best made at once: small ones share the reading of the matrix.
+    pub fn maps_at_once(&self, laid: &Laid, rows: usize) -> usize {
+        let rate = laid.rates.iter().sum::<f32>() / laid.rates.len().max(1) as f32;
+        let pixels = rows * self.patches.width();
+        match self.way(laid.bits, rate, pixels * laid.maps()) {
+            Way::LookUp => (lookup::PIXELS / pixels).max(1),
+            _ if self.is_joined(rows) => (ROWS_AT_ONCE * 16 / self.patches.map()).max(1),
+            _ => 1,
+        }
+    }
+
+    /// Whether a dense product makes such a band of several maps at once: they are whole and stand one behind the other.
+    fn is_joined(&self, rows: usize) -> bool {
+        self.patches.joins_maps() && rows == self.patches.height()
     }
 
     /// Sums `[blocks, maps, 16]` of a fully connected layer, in parallel.
@@ -166,7 +179,14 @@ impl Matrix {
         out: &mut [f32],
     ) {
         checkpoint();
-        let way = self.way(laid.bits, rate, band.rows * self.patches.sums_row());
+        let way = self.way(laid.bits, rate, band.maps * band.rows * self.patches.width());
+        if band.maps > 1 && matches!(way, Way::Dense(_)) && !self.is_joined(band.rows) {
+            let size = out.len() / band.maps;
+            for (map, out) in (band.map..).zip(out.chunks_mut(size)) {
+                self.block_sums(laid, Band { map, maps: 1, ..band }, rate, blocks.clone(), scratch, out);
+            }
+            return;
+        }
         let mut planes = laid.planes.iter().rev();
         if let Some(bytes) = planes.next() {
             self.plane_sums(way, bytes, band, blocks.clone(), scratch, out);
@@ -180,15 +200,21 @@ impl Matrix {
         }
     }
 
-    /// How to sum so many rows of inputs, of which this share is active.
-    fn way(&self, bits: bool, rate: f32, rows: usize) -> Way {
+    /// How to sum the inputs of so many pixels, of which this share is active.
+    fn way(&self, bits: bool, rate: f32, pixels: usize) -> Way {
         match self.kernel {
             Kernel::Events => Way::Events,
-            Kernel::LookUp(tables) if bits => Way::LookUp(tables),
-            Kernel::LookUp(_) => Way::Dense(Instructions::best()),
+            Kernel::LookUp if self.has_tables(bits) => Way::LookUp,
+            Kernel::LookUp => Way::Dense(Instructions::best()),
             Kernel::Dense(instructions) => Way::Dense(instructions),
-            Kernel::Auto => fastest(self.digits.digits, bits, rate, rows),
+            Kernel::Whole => fastest(self.digits.digits, self.has_tables(bits), f32::INFINITY, pixels),
+            Kernel::Auto => fastest(self.digits.digits, self.has_tables(bits), rate, pixels),
         }
+    }
+
+    /// Whether sums of such inputs can be looked up.
+    fn has_tables(&self, bits: bool) -> bool {
+        bits && self.correction.is_none() && lookup::fits(self.patches.stride(), self.digits.run)
     }
 
     fn plane_sums(
@@ -202,7 +228,7 @@ impl Matrix {
     ) {
         let instructions = match way {
             Way::Events => return self.events(bytes, band, blocks, scratch, out),
-            Way::LookUp(tables) => return self.look_up(tables, bytes, band, blocks, scratch, out),
+            Way::LookUp => return self.look_up(bytes, band, blocks, scratch, out),
             Way::Dense(instructions) => instructions,
         };
         let digits = self.digits.digits;
@@ -238,33 +264,33 @@ impl Matrix {
     }
 
     /// The same for inputs of one bit, from tables.
-    fn look_up(
-        &self,
-        tables: Tables,
-        bytes: &[u8],
-        band: Band,
-        blocks: Range<usize>,
-        scratch: &mut Scratch,
-        out: &mut [f32],
-    ) {
-        let size = out.len() / band.maps;
-        for (map, out) in (band.map..).zip(out.chunks_mut(size)) {
-            let weights = Weights { values: self.rows(), columns: self.digits.blocks * LANES, run: self.digits.run };
-            let left = self.patches.left(bytes, (map, 1), band.y, band.rows, &mut scratch.runs);
-            let pixels = Pixels { width: self.patches.width(), row: self.patches.sums_row() };
-            lookup::sums(tables, weights, left, blocks.clone(), pixels, &mut scratch.look_up, out);
-        }
+    fn look_up(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
+        let (columns, patches) = (self.digits.blocks * LANES, &self.patches);
+        let weights = Weights { values: self.integers(), columns, run: self.digits.run, unit: self.unit };
+        let left = patches.left(bytes, (band.map, 1), band.y, band.rows, &mut scratch.runs);
+        let (width, row, map) = (patches.width(), patches.sums_row(), patches.rows_of_map());
+        let pixels = Pixels { width, row, high: band.rows, map, maps: band.maps };
+        lookup::sums(weights, left, blocks, pixels, &mut scratch.look_up, out);
+    }
+
+    /// The integers `[run bytes, columns]`.
+    fn integers(&self) -> &[i32] {
+        self.integers.get_or_init(|| {
+            let (run, columns) = (self.digits.run, self.digits.blocks * LANES);
+            let mut integers = Vec::new();
+            integers.par_extend(rayon::iter::repeat_n(0, self.digits.runs * run * columns));
+            integers.par_chunks_mut(columns).enumerate().for_each(|(i, row)| {
+                for (block, lanes) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                    *lanes = self.digits.row(block, i / run, i % run);
+                }
+            });
+            integers
+        })
     }
 
     /// The weights as f32 `[run bytes, columns]`.
     fn rows(&self) -> &[f32] {
-        self.rows.get_or_init(|| {
-            let (runs, run) = (self.digits.runs, self.digits.run);
-            let rows = (0..runs * run).flat_map(|i| (0..self.blocks()).map(move |block| (block, i)));
-            rows.flat_map(|(block, i)| self.digits.row(block, i / run, i % run))
-                .map(|integer| integer as f32 * self.unit)
-                .collect()
-        })
+        self.rows.get_or_init(|| self.integers().iter().map(|integer| *integer as f32 * self.unit).collect())
     }
 
     /// The same, event by event.
@@ -301,32 +327,31 @@ impl Matrix {
     }
 }
 
-/// Fewer rows than this do not earn their tables.
-const TABLE_ROWS: usize = 128;
+/// Fewer pixels than this do not earn their tables.
+const TABLE_PIXELS: usize = 64;
 
 /// Each way by the share of active inputs below which adding rows one by one beats it: the lower, the faster. Measured on
 /// convolutions of 64 and 128 channels, at one to three digits.
-fn fastest(digits: usize, bits: bool, rate: f32, rows: usize) -> Way {
+fn fastest(digits: usize, has_tables: bool, rate: f32, pixels: usize) -> Way {
     let instructions = Instructions::best();
     let dense = digits as f32
         * match instructions {
-            Instructions::Portable => f32::INFINITY,
+            Instructions::Portable => 2.0,
             Instructions::Avx2 => 0.07,
             Instructions::AvxVnni => 0.05,
             Instructions::Vnni => 0.015,
             Instructions::Amx => 0.0015,
         };
-    let tables = match Tables::best() {
-        _ if !bits || rows < TABLE_ROWS => f32::INFINITY,
-        // They are none.
-        Tables::Portable => f32::INFINITY,
-        Tables::Avx2 => 0.12,
-        Tables::Avx512 => 0.05,
+    let tables = match Vectors::best() {
+        _ if !has_tables || pixels < TABLE_PIXELS => f32::INFINITY,
+        Vectors::Narrow => 0.08,
+        Vectors::Avx2 => 0.055,
+        Vectors::Avx512 => 0.035,
     };
     if rate < dense.min(tables) {
         Way::Events
     } else if tables < dense {
-        Way::LookUp(Tables::best())
+        Way::LookUp
     } else {
         Way::Dense(instructions)
     }
@@ -376,26 +401,27 @@ struct Rows {
     digits: usize,
 }
 
-/// From `[block][digit][padded row][16]` to `[map][block][pixel][16]` times `unit`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
-    let Rows { high, width, row, map, padded, digits } = rows;
-    let tile = padded * LANES;
-    let blocks = sums.len() / (digits * tile);
-    for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
-        for (sums, out) in sums.chunks(digits * tile).zip(out.chunks_mut(high * width * LANES)) {
-            for (y, out) in out.chunks_mut(width * LANES).enumerate() {
-                for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                    let at = (number * map + y * row + x) * LANES;
-                    let digit = |d: usize| -> &[i32; LANES] { sums[d * tile + at..].first_chunk().expect("16 lanes") };
-                    let mut joined = *digit(digits - 1);
-                    for d in (0..digits - 1).rev() {
-                        for (joined, sum) in joined.iter_mut().zip(digit(d)) {
-                            *joined = join([*sum, *joined].into_iter());
+vectorised! {
+    /// From `[block][digit][padded row][16]` to `[map][block][pixel][16]` times `unit`.
+    fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
+        let Rows { high, width, row, map, padded, digits } = rows;
+        let tile = padded * LANES;
+        let blocks = sums.len() / (digits * tile);
+        for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
+            for (sums, out) in sums.chunks(digits * tile).zip(out.chunks_mut(high * width * LANES)) {
+                for (y, out) in out.chunks_mut(width * LANES).enumerate() {
+                    for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                        let at = (number * map + y * row + x) * LANES;
+                        let digit = |d: usize| -> &[i32; LANES] { sums[d * tile + at..].first_chunk().expect("16 lanes") };
+                        let mut joined = *digit(digits - 1);
+                        for d in (0..digits - 1).rev() {
+                            for (joined, sum) in joined.iter_mut().zip(digit(d)) {
+                                *joined = join([*sum, *joined].into_iter());
+                            }
                         }
-                    }
-                    for (out, joined) in out.iter_mut().zip(joined) {
-                        *out = joined as f32 * unit;
+                        for (out, joined) in out.iter_mut().zip(joined) {
+                            *out = joined as f32 * unit;
+                        }
                     }
                 }
             }

@@ -4,12 +4,11 @@
 //! `[tile][row][16]`. Inside a tile four consecutive rows of the right operand lie side by side, sixteen columns to a
 //! cache line: the order that VNNI and AMX both read.
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::operand::Right;
 pub use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Strided};
-use super::{Buffer, Instructions, portable};
+use super::{Buffer, Instructions, portable, vectorised};
 
 /// Rows that are written at once.
 pub const GROUP: usize = 16;
@@ -176,12 +175,13 @@ fn fill_blocks<'a>(
     });
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-fn write(tiles: &mut [&mut [i8]], first_quad: usize, rows: &[[i32; LANES]]) {
-    for (quad, rows) in rows.chunks(4).enumerate() {
-        let mut four = [[0; LANES]; 4];
-        four[..rows.len()].copy_from_slice(rows);
-        put(tiles, first_quad + quad, four);
+vectorised! {
+    fn write(tiles: &mut [&mut [i8]], first_quad: usize, rows: &[[i32; LANES]]) {
+        for (quad, rows) in rows.chunks(4).enumerate() {
+            let mut four = [[0; LANES]; 4];
+            four[..rows.len()].copy_from_slice(rows);
+            put(tiles, first_quad + quad, four);
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! [`Gather::best`] names the fastest way the processor has; all give the same list, in the order of the chunks.
 
-use std::sync::OnceLock;
+use super::Vectors;
 
 /// Bytes of a chunk.
 pub const CHUNK: usize = 16;
@@ -44,18 +44,8 @@ impl Gather {
 
     /// All ways there are, slowest first.
     pub fn available() -> &'static [Self] {
-        static AVAILABLE: OnceLock<Vec<Gather>> = OnceLock::new();
-        AVAILABLE.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("popcnt")
-            {
-                return vec![Gather::Portable, Gather::Avx512];
-            }
-            vec![Gather::Portable]
-        })
+        const ALL: [Gather; 2] = [Gather::Portable, Gather::Avx512];
+        &ALL[..1 + usize::from(Vectors::best() == Vectors::Avx512)]
     }
 
     /// Writes the places of the chunks' bytes that have bit `bit` to `out`, and gives how many they are; run `r` begins at

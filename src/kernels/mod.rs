@@ -28,8 +28,10 @@ pub mod lookup;
 mod operand;
 mod portable;
 pub mod transpose;
+mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
 pub use buffer::{Buffer, keep_freed_memory};
-pub use instructions::Instructions;
+pub use instructions::{Instructions, VARIABLE};
+pub use vectors::{Vectors, vectorised};

@@ -4,10 +4,9 @@
 //! A line is driven once for each binary digit that is 1, or for each pulse, of its input, and for each output pixel whose
 //! window holds it: every output pixel is a pass of its own over the tiles.
 
-use multiversion::multiversion;
-
 use super::code::{DIGIT_BITS, InputCode};
 use super::pulses::Pulses;
+use crate::kernels::vectorised;
 use crate::numeric::unrolling::Unrolling;
 use crate::profile::TileInputs;
 
@@ -100,19 +99,20 @@ pub fn of_pulses(pulses: &Pulses, map: usize, fan: &[u32], inputs: TileInputs) -
     pulses.planes_of(map).map(|plane| of_plane(plane, fan, as_pulses, digits)).sum()
 }
 
-/// Bytes of a plane, as many for each pixel.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn of_plane(plane: &[u8], fan: &[u32], as_pulses: bool, digits: bool) -> u64 {
-    let mut sum = 0u64;
-    for (bytes, fan) in plane.chunks_exact(plane.len() / fan.len()).zip(fan) {
-        let drives: u32 = match (as_pulses, digits) {
-            (false, _) => bytes.iter().map(|byte| u32::from(times(*byte, false))).sum(),
-            (true, false) => bytes.iter().map(|byte| u32::from(*byte)).sum(),
-            (true, true) => bytes.iter().map(|byte| u32::from(byte & 15) + u32::from(byte >> 4)).sum(),
-        };
-        sum += u64::from(drives) * u64::from(*fan);
+vectorised! {
+    /// Bytes of a plane, as many for each pixel.
+    fn of_plane(plane: &[u8], fan: &[u32], as_pulses: bool, digits: bool) -> u64 {
+        let mut sum = 0u64;
+        for (bytes, fan) in plane.chunks_exact(plane.len() / fan.len()).zip(fan) {
+            let drives: u32 = match (as_pulses, digits) {
+                (false, _) => bytes.iter().map(|byte| u32::from(times(*byte, false))).sum(),
+                (true, false) => bytes.iter().map(|byte| u32::from(*byte)).sum(),
+                (true, true) => bytes.iter().map(|byte| u32::from(byte & 15) + u32::from(byte >> 4)).sum(),
+            };
+            sum += u64::from(drives) * u64::from(*fan);
+        }
+        sum
     }
-    sum
 }
 
 /// How often an encoded map `[planes, pixels, channels]` drives lines.

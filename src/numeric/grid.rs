@@ -5,8 +5,9 @@
 //! any product kernel, any instruction set and any GPU give the same bits. 2^-g lies far below what a device resolves:
 //! about 2^-15 for a wide layer, finer for small ones.
 
-use multiversion::multiversion;
 use rayon::prelude::*;
+
+use crate::kernels::vectorised;
 
 /// Significand bits of an f32.
 const SIGNIFICAND_BITS: i32 = 24;
@@ -54,31 +55,34 @@ fn round(weights: &mut [f32], rows: usize, g: i32) {
     weights.par_chunks_mut(rows).for_each(|column| round_column(column, scale, unit));
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn round_column(column: &mut [f32], scale: f64, unit: f64) {
-    column.iter_mut().for_each(|w| *w = (grid_units(*w, scale) * unit) as f32);
+vectorised! {
+    fn round_column(column: &mut [f32], scale: f64, unit: f64) {
+        column.iter_mut().for_each(|w| *w = (grid_units(*w, scale) * unit) as f32);
+    }
 }
 
-/// Sum of magnitudes, added up in the same order by every instruction set.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn magnitude(column: &[f32]) -> f64 {
-    let mut lanes = [0.0; 16];
-    let (sixteens, rest) = column.as_chunks::<16>();
-    for sixteen in sixteens {
-        lanes.iter_mut().zip(sixteen).for_each(|(lane, w)| *lane += f64::from(w.abs()));
+vectorised! {
+    /// Sum of magnitudes, added up in the same order by every instruction set.
+    fn magnitude(column: &[f32]) -> f64 {
+        let mut lanes = [0.0; 16];
+        let (sixteens, rest) = column.as_chunks::<16>();
+        for sixteen in sixteens {
+            lanes.iter_mut().zip(sixteen).for_each(|(lane, w)| *lane += f64::from(w.abs()));
+        }
+        lanes.iter().sum::<f64>() + rest.iter().map(|w| f64::from(w.abs())).sum::<f64>()
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|w| f64::from(w.abs())).sum::<f64>()
 }
 
-/// Sum of magnitudes in units of 1/`scale`: whole numbers, so no order shows.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn magnitude_in_units(column: &[f32], scale: f64) -> f64 {
-    let mut lanes = [0.0; 16];
-    let (sixteens, rest) = column.as_chunks::<16>();
-    for sixteen in sixteens {
-        lanes.iter_mut().zip(sixteen).for_each(|(lane, w)| *lane += grid_units(*w, scale).abs());
+vectorised! {
+    /// Sum of magnitudes in units of 1/`scale`: whole numbers, so no order shows.
+    fn magnitude_in_units(column: &[f32], scale: f64) -> f64 {
+        let mut lanes = [0.0; 16];
+        let (sixteens, rest) = column.as_chunks::<16>();
+        for sixteen in sixteens {
+            lanes.iter_mut().zip(sixteen).for_each(|(lane, w)| *lane += grid_units(*w, scale).abs());
+        }
+        lanes.iter().sum::<f64>() + rest.iter().map(|w| grid_units(*w, scale).abs()).sum::<f64>()
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|w| grid_units(*w, scale).abs()).sum::<f64>()
 }
 
 /// 2^g, which a product with is exact.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gradient::Precision;
 use super::graph::{Forward, RunLayers};
 use super::layer::LayerPass;
 use super::operands::Operands;
@@ -142,7 +143,8 @@ impl<'a> Adaptation<'a> {
     pub fn states(&self, chip: &Chip) -> Result<Vec<LayerWeights>> {
         self.check(chip)?;
         let of_states = chip.layers.iter().zip(&self.states);
-        let operands = of_states.map(|(layer, _)| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, false));
+        let operands = of_states
+            .map(|(layer, _)| Operands::new(&layer.plan, &layer.arrays, Kernel::Auto, (false, Precision::Two)));
         let none = |state: &&LayerWeights| {
             let n = state.norm.as_ref().map_or(0, |norm| norm.mean.len());
             [vec![0.0; n], vec![0.0; n]]

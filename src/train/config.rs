@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gradient::Precision;
 use super::readout::LossKind;
 use super::surrogate::Surrogate;
 use crate::config::Document;
@@ -97,6 +98,10 @@ pub struct Recipe {
     /// Whether `augment` mirrors every other image.
     #[serde(skip_serializing_if = "is_true")]
     pub flip: bool,
+    /// Bits, with the sign, that gradients are rounded to, of the largest of their layer: 23, or 16, which takes two thirds of the products;
+    /// absent: 23.
+    #[serde(skip_serializing_if = "is_default")]
+    pub gradient_bits: Precision,
     /// The seed of initial weights, order, encoding and variation.
     pub seed: u64,
     /// Variation-aware training: a fresh draw from the profile every pass.
@@ -216,6 +221,7 @@ impl Default for Recipe {
             augment: false,
             padding: 4,
             flip: true,
+            gradient_bits: Precision::default(),
             seed: 1,
             variation: false,
             chip: None,

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
+use super::gradient::Currents;
 use super::gradient::inputs;
 use super::gradient::weights::{self, Gradient};
-use super::gradient::{Currents, LARGEST, scale_for};
 use super::neurons::{Scanned, ThroughNorm, through_norm};
 use super::norm::{BatchStatistics, Moments, over_steps, total};
 use super::operands::{Operands, currents, source};
@@ -172,8 +172,9 @@ impl<'a> LayerPass<'a> {
         let bounds = norms.iter().zip(means).enumerate();
         let bound =
             bounds.fold(0.0, |bound, (place, (norm, mean))| larger(bound, norm.bound(mean, &largest[place / steps])));
-        let scale = scale_for(bound);
-        debug_assert!(scale.is_nan() || bound * scale < LARGEST);
+        let precision = self.operands.precision;
+        let scale = precision.scale_for(bound);
+        debug_assert!(scale.is_nan() || bound * scale <= precision.largest() * 1.0001);
         let backward = Backward { pass: self, norms, scales: vec![scale; images] };
         let (weights, inputs) = match self.plan.kind {
             LayerKind::Conv => backward.through_convolution(values, scale),
@@ -233,7 +234,7 @@ impl<'a> LayerPass<'a> {
         let scale = |image: &Scanned| {
             let bounds =
                 norms.iter().enumerate().map(|(place, n)| n.bound(&[0.0; LANES], &image.largest[place / steps]));
-            scale_for(bounds.fold(0.0, larger))
+            self.operands.precision.scale_for(bounds.fold(0.0, larger))
         };
         let scales = scanned.iter().map(scale).collect();
         let backward = Backward { pass: self, norms, scales };
@@ -306,7 +307,7 @@ impl Backward<'_> {
 
     /// ∂loss/∂W and ∂loss/∂inputs, all images in units of 1/`scale`.
     fn through_convolution(&self, mut values: Vec<Values>, scale: f32) -> (Vec<f32>, Images) {
-        let LayerPass { plan, geometry, signal, .. } = self.pass;
+        let LayerPass { plan, geometry, signal, operands, .. } = self.pass;
         let source = source(signal);
         // Exact sums: how many images share one does not show.
         let group = geometry.images.div_ceil(2 * rayon::current_num_threads());
@@ -314,7 +315,7 @@ impl Backward<'_> {
             .par_chunks_mut(group)
             .enumerate()
             .map(|(g, values)| {
-                let mut gradient = Gradient::new(plan, source, geometry.steps);
+                let mut gradient = Gradient::new(plan, source, geometry.steps, operands.precision);
                 let images = SPACE.with_borrow_mut(|space| {
                     let images = (g * group..).zip(values);
                     // What an image kept is free once it went through.
@@ -398,7 +399,13 @@ impl Backward<'_> {
         let LayerPass { plan, geometry, signal, operands, .. } = self.pass;
         let currents = self.rows(&values);
         drop(values);
-        let weights = weights::fully_connected(plan, source(signal), geometry.steps, &currents, 1.0 / scale);
+        let weights = weights::fully_connected(
+            plan,
+            source(signal),
+            geometry.steps,
+            &currents,
+            (operands.precision, 1.0 / scale),
+        );
         (weights, operands.connect_back(plan, geometry.steps, &currents, &self.scales))
     }
 }

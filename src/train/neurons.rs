@@ -4,8 +4,6 @@
 //! backward `∂u_t = ∂s_t·σ(v_t)/θ + λ·∂u_{t+1}`, σ the surrogate ([`super::surrogate`]; the reset is outside the gradient), `∂z_t = ∂u_t`, and
 //! through the batch's norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes are scanned again, not kept.
 
-use multiversion::multiversion;
-
 use super::norm::Moments;
 use super::steps::{General, Moved, Plain, Steps};
 use super::surrogate::Surrogate;
@@ -13,6 +11,7 @@ use super::varying::Varying;
 use crate::forward::currents::Geometry;
 use crate::forward::neurons::Neurons;
 use crate::kernels::digits::LANES;
+use crate::kernels::vectorised;
 use crate::network::Lif;
 use crate::network::dynamics::Dynamics;
 use crate::network::lif::Fixed;
@@ -111,64 +110,68 @@ impl<'a> WayBack<'a> {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_floats(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-    let neuron = back.neurons.neuron;
-    let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
-    match back.other_surrogate() {
-        None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
-        Some(other) => {
-            let slope = |v, inverse| other.slope(v, inverse);
-            through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+vectorised! {
+    fn through_floats(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+        let neuron = back.neurons.neuron;
+        let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
+        match back.other_surrogate() {
+            None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
+            Some(other) => {
+                let slope = |v, inverse| other.slope(v, inverse);
+                through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+            }
         }
     }
 }
 
-/// Takes gradients straight through the roundings of fixed point.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
-    let neuron = back.neurons.neuron;
-    let advance = |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
-    match back.other_surrogate() {
-        None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
-        Some(other) => {
-            let slope = |v, inverse| other.slope(v, inverse);
-            through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+vectorised! {
+    /// Takes gradients straight through the roundings of fixed point.
+    fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+        let neuron = back.neurons.neuron;
+        let advance = |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
+        match back.other_surrogate() {
+            None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
+            Some(other) => {
+                let slope = |v, inverse| other.slope(v, inverse);
+                through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+            }
         }
     }
 }
 
-/// Takes gradients back through general neurons.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_general(
-    back: &WayBack,
-    dynamics: &Dynamics,
-    currents: &[f32],
-    gradient: Option<&[f32]>,
-    dz: &mut [f32],
-) -> Scanned {
-    let neuron = back.neurons.neuron;
-    match back.other_surrogate() {
-        None => through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, Surrogate::triangle)),
-        Some(other) => {
-            let slope = |v, inverse| other.slope(v, inverse);
-            through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, slope))
+vectorised! {
+    /// Takes gradients back through general neurons.
+    fn through_general(
+        back: &WayBack,
+        dynamics: &Dynamics,
+        currents: &[f32],
+        gradient: Option<&[f32]>,
+        dz: &mut [f32],
+    ) -> Scanned {
+        let neuron = back.neurons.neuron;
+        match back.other_surrogate() {
+            None => through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, Surrogate::triangle)),
+            Some(other) => {
+                let slope = |v, inverse| other.slope(v, inverse);
+                through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, slope))
+            }
         }
     }
 }
 
-/// Takes gradients back through neurons whose constants differ.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn through_varied(
-    back: &WayBack,
-    varied: &Varied,
-    currents: &[f32],
-    gradient: Option<&[f32]>,
-    dz: &mut [f32],
-) -> Scanned {
-    let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
-    let slope = |v, inverse| surrogate.slope(v, inverse);
-    through_by(back, currents, gradient, dz, &Varying { neuron, varied, slope })
+vectorised! {
+    /// Takes gradients back through neurons whose constants differ.
+    fn through_varied(
+        back: &WayBack,
+        varied: &Varied,
+        currents: &[f32],
+        gradient: Option<&[f32]>,
+        dz: &mut [f32],
+    ) -> Scanned {
+        let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
+        let slope = |v, inverse| surrogate.slope(v, inverse);
+        through_by(back, currents, gradient, dz, &Varying { neuron, varied, slope })
+    }
 }
 
 /// The way back through an image's neurons, from the last step to the first.
@@ -328,26 +331,28 @@ impl ThroughNorm {
     }
 }
 
-/// ∂x of a block and step in whole units of 1/`scale`, rows of pixels `row` apart with zeros between.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-pub fn through_norm(
-    norm: &ThroughNorm,
-    scale: f32,
-    (currents, dz): (&[f32], &[f32]),
-    (width, row): (usize, usize),
-    out: &mut [[i32; LANES]],
-) {
-    // Adding 1.5·2^23 leaves the nearest whole number in the low bits; magnitudes stay below 2^22.
-    const WHOLE: f32 = 1.5 * (1 << 23) as f32;
-    let rows = currents.chunks(width * LANES).zip(dz.chunks(width * LANES)).zip(out.chunks_mut(row));
-    for ((currents, dz), out) in rows {
-        let (out, padding) = out.split_at_mut(width);
-        padding.fill([0; LANES]);
-        let pixels = currents.as_chunks::<LANES>().0.iter().zip(dz.as_chunks::<LANES>().0).zip(out);
-        for ((x, dz), out) in pixels {
-            for o in 0..LANES {
-                let d = norm.a[o] * dz[o] + (norm.b[o] * x[o] + norm.c[o]);
-                out[o] = (d * scale + WHOLE).to_bits() as i32 - WHOLE.to_bits() as i32;
+vectorised! {
+    /// ∂x of a block and step in whole units of 1/`scale`, rows of pixels `row` apart with zeros between.
+    pub fn through_norm(
+        norm: &ThroughNorm,
+        scale: f32,
+        streams: (&[f32], &[f32]),
+        row: (usize, usize),
+        out: &mut [[i32; LANES]],
+    ) {
+        let ((currents, dz), (width, row)) = (streams, row);
+        // Adding 1.5·2^23 leaves the nearest whole number in the low bits; magnitudes stay below 2^22.
+        const WHOLE: f32 = 1.5 * (1 << 23) as f32;
+        let rows = currents.chunks(width * LANES).zip(dz.chunks(width * LANES)).zip(out.chunks_mut(row));
+        for ((currents, dz), out) in rows {
+            let (out, padding) = out.split_at_mut(width);
+            padding.fill([0; LANES]);
+            let pixels = currents.as_chunks::<LANES>().0.iter().zip(dz.as_chunks::<LANES>().0).zip(out);
+            for ((x, dz), out) in pixels {
+                for o in 0..LANES {
+                    let d = norm.a[o] * dz[o] + (norm.b[o] * x[o] + norm.c[o]);
+                    out[o] = (d * scale + WHOLE).to_bits() as i32 - WHOLE.to_bits() as i32;
+                }
             }
         }
     }

@@ -4,10 +4,9 @@
 //! image by image in order, so they do not depend on the number of threads. Currents are counted in pulses of the
 //! layer's input unit; the running statistics in its values.
 
-use multiversion::multiversion;
-
 use crate::forward::currents::Geometry;
 use crate::kernels::digits::LANES;
+use crate::kernels::vectorised;
 use crate::network::weights::Norm;
 
 /// Momentum of the running statistics.
@@ -103,20 +102,21 @@ impl BatchStatistics {
     }
 }
 
-/// Writes sums and sums of squares of some steps of one image's currents, from step `first` on.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-pub fn moments(steps: &[f32], first: usize, geometry: Geometry, moments: &mut [[[f64; LANES]; 2]]) {
-    for (t, step) in (first..).zip(steps.chunks(geometry.step())) {
-        for (block, pixels) in step.chunks(geometry.block()).enumerate() {
-            let [mut sums, mut squares] = [[0.0f64; LANES]; 2];
-            for pixel in pixels.as_chunks::<LANES>().0 {
-                for lane in 0..LANES {
-                    let x = f64::from(pixel[lane]);
-                    sums[lane] += x;
-                    squares[lane] += x * x;
+vectorised! {
+    /// Writes sums and sums of squares of some steps of one image's currents, from step `first` on.
+    pub fn moments(steps: &[f32], first: usize, geometry: Geometry, moments: &mut [[[f64; LANES]; 2]]) {
+        for (t, step) in (first..).zip(steps.chunks(geometry.step())) {
+            for (block, pixels) in step.chunks(geometry.block()).enumerate() {
+                let [mut sums, mut squares] = [[0.0f64; LANES]; 2];
+                for pixel in pixels.as_chunks::<LANES>().0 {
+                    for lane in 0..LANES {
+                        let x = f64::from(pixel[lane]);
+                        sums[lane] += x;
+                        squares[lane] += x * x;
+                    }
                 }
+                moments[block * geometry.steps + t] = [sums, squares];
             }
-            moments[block * geometry.steps + t] = [sums, squares];
         }
     }
 }

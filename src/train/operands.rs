@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::gradient::Currents;
 use super::gradient::inputs::{self, Transposed};
 use super::gradient::weights::Source;
+use super::gradient::{Currents, Precision};
 use super::norm::{Moments, moments};
 use crate::crossbar::programmed::Programmed;
 use crate::forward::columns::Columns;
@@ -28,14 +28,21 @@ pub struct Operands {
     pub transposed: Option<Transposed>,
     /// The value of one input pulse.
     pub unit: f32,
+    /// How finely gradients through them are rounded.
+    pub precision: Precision,
 }
 
 impl Operands {
     /// The operands of programmed arrays; the backward pass goes through the effective matrix, straight through converters and adders.
-    pub fn new(plan: &LayerPlan, programmed: &Programmed, kernel: Kernel, wants_inputs: bool) -> Self {
+    pub fn new(
+        plan: &LayerPlan,
+        programmed: &Programmed,
+        kernel: Kernel,
+        (wants_inputs, precision): (bool, Precision),
+    ) -> Self {
         let columns = Columns::new(plan, programmed, kernel);
-        let transposed = wants_inputs.then(|| Transposed::new(plan, &programmed.effective()));
-        Operands { columns, transposed, unit: plan.input_unit }
+        let transposed = wants_inputs.then(|| Transposed::new(plan, &programmed.effective(), precision));
+        Operands { columns, transposed, unit: plan.input_unit, precision }
     }
 
     /// ∂loss/∂inputs of a fully connected layer, an image each, blocked; empty unless asked for. `currents` are
@@ -79,8 +86,9 @@ pub fn currents(signal: &Signal, plan: &Layer, operands: &Operands, geometry: Ge
             let mut growing = Growing::new(geometry);
             SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
                 signal.lay_out(columns, image, steps, laid);
-                for map in (0..laid.maps()).step_by(columns.maps_at_once()) {
-                    let maps = columns.maps_at_once().min(laid.maps() - map);
+                let at_once = columns.maps_at_once(laid, geometry.height);
+                for map in (0..laid.maps()).step_by(at_once) {
+                    let maps = at_once.min(laid.maps() - map);
                     let band = Band { map, y: 0, rows: geometry.height, maps };
                     growing.add(maps, |currents| columns.sums(laid, band, scratch, currents));
                 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use super::config::Recipe;
+use super::gradient::Precision;
 use super::graph::{Forward, RunLayers};
 use super::layer::{LayerGradient, LayerPass};
 use super::norm::BatchStatistics;
@@ -27,7 +28,6 @@ use crate::error::{Error, Result};
 use crate::forward::neurons::{Lanes, norms};
 use crate::forward::sums::Kernel;
 use crate::forward::walk::{Signal, Signals, walk};
-use crate::kernels::Instructions;
 use crate::kernels::digits::LANES;
 use crate::network::constants::{Constant, Constants, Extent};
 use crate::network::graph::Node;
@@ -85,6 +85,8 @@ pub struct Setting<'a> {
     pub rates: [f32; 2],
     /// Weight of the mean spikes of a neuron and step, which is added to the loss.
     pub rate_penalty: f32,
+    /// How finely gradients are rounded.
+    pub precision: Precision,
 }
 
 impl<'a> Setting<'a> {
@@ -95,8 +97,18 @@ impl<'a> Setting<'a> {
 
     /// A plan without ranges and losses, by a recipe.
     pub fn by(recipe: &Recipe, plan: &'a ChipPlan) -> Self {
-        let Recipe { surrogate, loss, label_smoothing, rates, rate_penalty, .. } = *recipe;
-        Setting { plan, calibration: None, losses: &[], surrogate, loss, label_smoothing, rates, rate_penalty }
+        let Recipe { surrogate, loss, label_smoothing, rates, rate_penalty, gradient_bits: precision, .. } = *recipe;
+        Setting {
+            plan,
+            calibration: None,
+            losses: &[],
+            surrogate,
+            loss,
+            label_smoothing,
+            rates,
+            rate_penalty,
+            precision,
+        }
     }
 }
 
@@ -214,7 +226,7 @@ fn learned(plan: &LayerPlan, varied: Option<&Varied>, moved: &Moved) -> Constant
 
 /// The programmed arrays of layer `l`, ready for a pass.
 fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) -> Result<Operands> {
-    let Setting { plan, calibration, losses, .. } = setting;
+    let Setting { plan, calibration, losses, precision, .. } = setting;
     let (state, layer) = (&network.layers[l], &plan.layers[l]);
     // Where the profile has no companion array, none is read.
     let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
@@ -226,8 +238,7 @@ fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) 
     let programmed =
         if of_groups.groups > 1 { programmed.spread(&|weights| of_groups.spread(weights)) } else { programmed };
     // The training grid leaves no room for sums of f32: only integers are exact.
-    let kernel = Kernel::Dense(Instructions::best());
-    Ok(Operands::new(layer, &programmed, kernel, layer.from > 0))
+    Ok(Operands::new(layer, &programmed, Kernel::Whole, (layer.from > 0, *precision)))
 }
 
 /// The part of the loss that spikes add.

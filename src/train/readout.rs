@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::gradient::{Currents, scale_for, weights};
+use super::gradient::{Currents, weights};
 use super::neurons::WayBack;
 use super::operands::{Operands, currents, source};
 use super::steps::Moved;
@@ -156,7 +156,13 @@ impl<'a> ReadoutPass<'a> {
         let scale = self.scale(&self.gradient);
         let scales = vec![scale; self.logits.nrows()];
         let currents = self.currents(&scales);
-        let weights = weights::fully_connected(self.plan, source(signal), self.steps, &currents, 1.0 / scale);
+        let weights = weights::fully_connected(
+            self.plan,
+            source(signal),
+            self.steps,
+            &currents,
+            (self.operands.precision, 1.0 / scale),
+        );
         (weights, self.operands.connect_back(self.plan, self.steps, &currents, &scales))
     }
 
@@ -192,7 +198,7 @@ impl<'a> ReadoutPass<'a> {
     }
 
     fn scale(&self, gradient: &[f32]) -> f32 {
-        scale_for(largest(gradient) * self.share())
+        self.operands.precision.scale_for(largest(gradient) * self.share())
     }
 
     /// ∂loss/∂currents, each image's in units of 1/scale.

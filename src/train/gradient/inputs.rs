@@ -1,21 +1,17 @@
 //! ∂loss/∂inputs: the gradient of the currents through the transposed matrix, a convolution with the kernel turned.
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{Currents, DIGITS, LARGEST};
+use super::{Currents, Precision};
 use crate::forward::laid::BIAS;
 use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of};
-use crate::kernels::{Buffer, Instructions};
+use crate::kernels::{Buffer, Instructions, vectorised};
 use crate::network::Layer;
 use crate::numeric::Shape;
 use crate::numeric::unrolling::{Unrolling, Window};
 
-/// Sums of equal weight that are kept: the digits of a gradient.
-const CLASSES: usize = DIGITS;
-
-/// Products of digits whose places add up to the same.
+/// Products of digits whose places add up to the same. As many classes are kept as a gradient has digits.
 struct Class {
     parts: Vec<Part>,
     /// What the bias adds to a sum of each block.
@@ -49,10 +45,10 @@ pub struct Scratch {
 impl Transposed {
     /// Of weights in published order. A column is an input channel; of a fully connected layer an input, in the
     /// published order.
-    pub fn new(plan: &Layer, weights: &[f32]) -> Self {
+    pub fn new(plan: &Layer, weights: &[f32], precision: Precision) -> Self {
         let (unrolling, outputs) = (plan.unrolling(), plan.columns().next_multiple_of(LANES));
         let (flat, patches) = (unrolling.flat, Patches::new(turned(unrolling, outputs), outputs));
-        let (scale, largest) = scale(weights);
+        let (scale, largest) = scale(weights, precision);
         let (size, channels) = (plan.rows(), plan.input.channels);
         let (runs, run) = patches.runs();
         let positions = unrolling.window.positions();
@@ -75,7 +71,9 @@ impl Transposed {
         // Digits i of the gradient and j of the weight with i + j = class + digits − 1.
         let pairs = |class: usize| -> Vec<(usize, usize)> {
             let sum = class + digits.len() - 1;
-            (0..DIGITS).filter_map(|i| Some((i, sum.checked_sub(i).filter(|j| *j < digits.len())?))).collect()
+            (0..precision.digits())
+                .filter_map(|i| Some((i, sum.checked_sub(i).filter(|j| *j < digits.len())?)))
+                .collect()
         };
         let sums: Vec<_> = digits.iter().map(Digits::tile_sums).collect();
         let bias = |class: usize| {
@@ -90,10 +88,11 @@ impl Transposed {
                 false => vec![Part { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
             }
         };
-        let classes = (0..CLASSES).map(|class| Class { parts: parts(class), bias: bias(class) }).collect();
+        let classes: Vec<_> =
+            (0..precision.digits()).map(|class| Class { parts: parts(class), bias: bias(class) }).collect();
         let joined =
             |class: usize| Digits::join_runs(&pairs(class).into_iter().map(|(_, j)| &digits[j]).collect::<Vec<_>>());
-        let operands = if flat { digits } else { (0..CLASSES).map(joined).collect() };
+        let operands = if flat { digits } else { (0..classes.len()).map(joined).collect() };
         Transposed { patches, operands, classes, unit }
     }
 
@@ -103,8 +102,9 @@ impl Transposed {
         let lead = self.patches.at(0, 0) * self.patches.channels();
         let bytes = rows * self.patches.channels();
         let plane = self.patches.bytes(rows.div_ceil(self.patches.map())).next_multiple_of(64);
-        scratch.bytes.reserve(DIGITS * plane);
-        for (d, out) in scratch.bytes.chunks_mut(plane).take(DIGITS).enumerate() {
+        let digits = self.classes.len();
+        scratch.bytes.reserve(digits * plane);
+        for (d, out) in scratch.bytes.chunks_mut(plane).take(digits).enumerate() {
             out[..lead].fill(BIAS);
             currents.to_bytes(d, from, &mut out[lead..lead + bytes]);
         }
@@ -133,7 +133,7 @@ impl Transposed {
         let left = self.patches.left(bytes, (0, maps), 0, high, runs);
         let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
         let class = self.blocks() * padded * LANES;
-        sums.reserve(CLASSES * class);
+        sums.reserve(self.classes.len() * class);
         for (Class { parts, .. }, sums) in self.classes.iter().zip(sums.chunks_mut(class)) {
             for (p, part) in parts.iter().enumerate() {
                 all_runs.clear();
@@ -147,8 +147,11 @@ impl Transposed {
             }
         }
         let rows = Rows { high, width: self.patches.width(), row: self.patches.row(), map: self.patches.map(), padded };
-        let bias = [0, 1, 2].map(|c| &self.classes[c].bias[..]);
-        join(&sums[..CLASSES * class], bias, rows, unit * self.unit, out);
+        let sums = &sums[..self.classes.len() * class];
+        match &self.classes[..] {
+            [low, high] => join_two(sums, [&low.bias, &high.bias], rows, unit * self.unit, out),
+            classes => join_three(sums, [0, 1, 2].map(|c| &classes[c].bias[..]), rows, unit * self.unit, out),
+        }
     }
 
     /// Blocks of 16 columns.
@@ -170,27 +173,28 @@ fn turned(unrolling: Unrolling, outputs: usize) -> Unrolling {
     Unrolling::of(Shape { channels: outputs, height, width }, Window { padding, ..window })
 }
 
-/// The power of two that turns weights into integers, and the largest of these: exact where two digits hold them, else
-/// just below [`LARGEST`].
-fn scale(weights: &[f32]) -> (f32, i32) {
+/// The power of two that turns weights into integers, and the largest of these: exact where fewer digits than a gradient's hold them, or
+/// where two do; else just below [`Precision::largest`].
+fn scale(weights: &[f32], precision: Precision) -> (f32, i32) {
     let largest = crate::numeric::largest(weights);
     if largest == 0.0 {
         return (1.0, 0);
     }
-    let scale = super::scale_for(largest);
+    let scale = Precision::Three.scale_for(largest);
     let fold = |weights: &[f32]| weights.iter().fold(0, |bits, w| bits | whole_units(w * scale));
     let bits = weights.par_chunks(1 << 14).map(fold).reduce(|| 0, |a, b| a | b);
     let common = bits.trailing_zeros().min(23) as i32;
     let largest = whole_units(largest * scale);
-    if digits_of(largest >> common) < DIGITS {
+    if digits_of(largest >> common) < Precision::Three.digits() {
         return (scale * libm::scalbnf(1.0, -common), largest >> common);
     }
-    (scale, largest)
+    let finest = precision.scale_for(crate::numeric::largest(weights));
+    (finest, whole_units(crate::numeric::largest(weights) * finest))
 }
 
-/// The nearest whole number; magnitudes stay below [`LARGEST`].
+/// The nearest whole number.
 fn whole_units(x: f32) -> i32 {
-    debug_assert!(x.abs() <= LARGEST);
+    debug_assert!(x.abs() <= Precision::Three.largest());
     const WHOLE: f32 = 1.5 * (1 << 23) as f32;
     (x + WHOLE).to_bits() as i32 - WHOLE.to_bits() as i32
 }
@@ -205,28 +209,51 @@ struct Rows {
     padded: usize,
 }
 
-/// From `[class][block][padded row][16]` to `[map][block][pixel][16]` times `unit`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn join(sums: &[i32], bias: [&[[i32; LANES]]; CLASSES], rows: Rows, unit: f32, out: &mut [f32]) {
+/// From `[class][block][padded row][16]` to `[map][block][pixel][16]` times `unit`: of each sum `value` makes what its
+/// classes, without their bias, amount to.
+#[inline(always)]
+fn join<const C: usize>(
+    sums: &[i32],
+    bias: [&[[i32; LANES]]; C],
+    rows: Rows,
+    value: impl Fn([i32; C]) -> f32,
+    out: &mut [f32],
+) {
     let Rows { high, width, row, map, padded } = rows;
-    let class = sums.len() / CLASSES;
+    let class = sums.len() / C;
     let blocks = class / (padded * LANES);
-    let unit = f64::from(unit);
     for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
         for (block, out) in out.chunks_mut(high * width * LANES).enumerate() {
             let bias = bias.map(|class| class[block]);
             for (y, out) in out.chunks_mut(width * LANES).enumerate() {
                 for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                     let at = (block * padded + number * map + y * row + x) * LANES;
-                    let lanes = |c: usize| -> &[i32; LANES] { sums[c * class + at..].first_chunk().expect("16 lanes") };
-                    let classes = [lanes(0), lanes(1), lanes(2)];
+                    let classes: [&[i32; LANES]; C] =
+                        std::array::from_fn(|c| sums[c * class + at..].first_chunk().expect("16 lanes"));
                     for o in 0..LANES {
-                        let [low, middle, high] = [0, 1, 2].map(|c| f64::from(classes[c][o].wrapping_sub(bias[c][o])));
-                        let sum = low + 256.0 * middle + 65536.0 * high;
-                        out[o] = (sum * unit) as f32;
+                        out[o] = value(std::array::from_fn(|c| classes[c][o].wrapping_sub(bias[c][o])));
                     }
                 }
             }
         }
+    }
+}
+
+vectorised! {
+    /// [`join`] of two classes: their joined sum is rounded as f32 goes.
+    fn join_two(sums: &[i32], bias: [&[[i32; LANES]]; 2], rows: Rows, unit: f32, out: &mut [f32]) {
+        join(sums, bias, rows, |[low, high]| (low as f32 + 256.0 * high as f32) * unit, out);
+    }
+}
+
+vectorised! {
+    /// [`join`] of three classes.
+    fn join_three(sums: &[i32], bias: [&[[i32; LANES]]; 3], rows: Rows, unit: f32, out: &mut [f32]) {
+        let unit = f64::from(unit);
+        let value = |classes: [i32; 3]| {
+            let [low, middle, high] = classes.map(f64::from);
+            ((low + 256.0 * middle + 65536.0 * high) * unit) as f32
+        };
+        join(sums, bias, rows, value, out);
     }
 }

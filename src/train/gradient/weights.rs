@@ -4,14 +4,13 @@
 //! offset into them. What begins there is first moved to cache-line boundaries: tile registers load lines, and take twice
 //! as long where a row of theirs straddles two.
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{Currents, DIGITS};
+use super::{Currents, Precision};
 use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, RUN_BYTES, Strided, join_wide};
 use crate::kernels::transpose::transpose;
-use crate::kernels::{Buffer, Instructions};
+use crate::kernels::{Buffer, Instructions, vectorised};
 use crate::monitor::checkpoint;
 use crate::network::Layer;
 use crate::network::pulses::Pulses;
@@ -82,12 +81,12 @@ impl Source<'_> {
 
 impl<'a> Gradient<'a> {
     /// Of a convolution.
-    pub fn new(plan: &'a Layer, source: Source, steps: usize) -> Self {
+    pub fn new(plan: &'a Layer, source: Source, steps: usize, precision: Precision) -> Self {
         let patches = Patches::of(plan, matches!(source, Source::Encoded { .. })).unstrided();
         let at_once = PIXELS.div_ceil(patches.map()).min(steps);
         let pixels = at_once * patches.map();
         let stride = (patches.lead() + pixels).next_multiple_of(RUN_BYTES) + RUN_BYTES;
-        let right = Digits::zeros(DIGITS, plan.columns(), 1, pixels);
+        let right = Digits::zeros(precision.digits(), plan.columns(), 1, pixels);
         let (offsets, rows) = Self::shape(&patches);
         let padded = rows.next_multiple_of(ROWS_AT_ONCE);
         let sums = offsets * right.tiles() * padded * LANES;
@@ -193,9 +192,10 @@ impl<'a> Gradient<'a> {
         let (offsets, rows) = Self::shape(&self.patches);
         let padded = rows.next_multiple_of(ROWS_AT_ONCE);
         let (size, columns, inputs) = (self.plan.rows(), self.plan.columns(), self.plan.input.channels);
+        let digits = self.right.digits;
         let positions = size / inputs;
         for (position, sums) in part.sums.chunks(part.sums.len() / offsets).enumerate() {
-            for (block, sums) in sums.chunks(DIGITS * padded * LANES).enumerate() {
+            for (block, sums) in sums.chunks(digits * padded * LANES).enumerate() {
                 for row in 0..rows {
                     let (position, channel) = if offsets == 1 {
                         (row / self.patches.channels(), row % self.patches.channels())
@@ -208,7 +208,7 @@ impl<'a> Gradient<'a> {
                     for lane in 0..LANES.min(columns - block * LANES) {
                         let digit = |d: usize| sums[(d * padded + row) * LANES + lane];
                         let at = (block * LANES + lane) * size + channel * positions + position;
-                        self.total[at] += part.weight * join_wide((0..DIGITS).map(digit));
+                        self.total[at] += part.weight * join_wide((0..digits).map(digit));
                     }
                 }
             }
@@ -225,14 +225,20 @@ impl<'a> Gradient<'a> {
 }
 
 /// ∂loss/∂W of a fully connected layer, published order, times `unit`: of currents `[blocks, images·steps, 16]`.
-pub fn fully_connected(plan: &Layer, source: Source, steps: usize, currents: &Currents, unit: f32) -> Vec<f32> {
-    let (size, columns) = (plan.rows(), plan.columns());
+pub fn fully_connected(
+    plan: &Layer,
+    source: Source,
+    steps: usize,
+    currents: &Currents,
+    (precision, unit): (Precision, f32),
+) -> Vec<f32> {
+    let (size, columns, digits) = (plan.rows(), plan.columns(), precision.digits());
     let mut total: Vec<f32> = Vec::new();
     total.par_extend(rayon::iter::repeat_n(0.0, size * columns));
     let mut laid = Buffer::default();
     for first in (0..currents.rows).step_by(MOST_ROWS) {
         let rows = MOST_ROWS.min(currents.rows - first);
-        let mut right = Digits::zeros(DIGITS, columns, 1, rows);
+        let mut right = Digits::zeros(digits, columns, 1, rows);
         currents.to_digits(first, &mut right);
         let stride = rows.next_multiple_of(RUN_BYTES) + RUN_BYTES;
         for (part, weight) in source.parts().into_iter().enumerate() {
@@ -241,12 +247,12 @@ pub fn fully_connected(plan: &Layer, source: Source, steps: usize, currents: &Cu
             total.par_chunks_mut(BLOCKS * LANES * size).enumerate().for_each(|(group, total)| {
                 checkpoint();
                 let blocks = total.len().div_ceil(LANES * size);
-                let mut sums = Buffer::<i32>::zeros(blocks * DIGITS * ROWS * LANES);
+                let mut sums = Buffer::<i32>::zeros(blocks * digits * ROWS * LANES);
                 for row in (0..size).step_by(ROWS) {
                     let left = Strided { bytes: &turned[row * stride..], stride, rows: ROWS, runs: &[0] };
-                    let tile = group * BLOCKS * DIGITS;
+                    let tile = group * BLOCKS * digits;
                     right.product(Instructions::best(), left, (tile, 0), false, &mut sums);
-                    for (sums, total) in sums.chunks(DIGITS * ROWS * LANES).zip(total.chunks_mut(LANES * size)) {
+                    for (sums, total) in sums.chunks(digits * ROWS * LANES).zip(total.chunks_mut(LANES * size)) {
                         add_joined(sums, weight as f64 * f64::from(unit), row, size, total);
                     }
                 }
@@ -293,21 +299,21 @@ fn turn_rows(
     }
 }
 
-/// Joins the digits of a block's sums `[digits, rows, 16]` and adds them, times `unit`, to `total[16][row..]`.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn add_joined(sums: &[i32], unit: f64, row: usize, size: usize, total: &mut [f32]) {
-    let [low, middle, high] = [0, 1, 2].map(|d| sums[d * ROWS * LANES..][..ROWS * LANES].as_chunks::<LANES>().0);
-    let mut joined = [[0.0f32; LANES]; ROWS];
-    for (i, joined) in joined.iter_mut().enumerate() {
-        for o in 0..LANES {
-            let sum = f64::from(low[i][o]) + 256.0 * f64::from(middle[i][o]) + 65536.0 * f64::from(high[i][o]);
-            joined[o] = (sum * unit) as f32;
+vectorised! {
+    /// Joins the digits of a block's sums `[digits, rows, 16]` and adds them, times `unit`, to `total[16][row..]`.
+    fn add_joined(sums: &[i32], unit: f64, row: usize, size: usize, total: &mut [f32]) {
+        let mut joined = [[0.0f64; LANES]; ROWS];
+        for digit in sums.chunks(ROWS * LANES).rev() {
+            for (joined, digit) in joined.iter_mut().zip(digit.as_chunks::<LANES>().0) {
+                joined.iter_mut().zip(digit).for_each(|(sum, digit)| *sum = 256.0 * *sum + f64::from(*digit));
+            }
         }
-    }
-    let here = ROWS.min(size - row);
-    for (lane, total) in total.chunks_mut(size).enumerate() {
-        for (total, joined) in total[row..row + here].iter_mut().zip(&joined) {
-            *total += joined[lane];
+        let joined = joined.map(|row| row.map(|sum| (sum * unit) as f32));
+        let here = ROWS.min(size - row);
+        for (lane, total) in total.chunks_mut(size).enumerate() {
+            for (total, joined) in total[row..row + here].iter_mut().zip(&joined) {
+                *total += joined[lane];
+            }
         }
     }
 }
