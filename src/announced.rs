@@ -3,6 +3,7 @@
 //!
 //! Every reader of files calls [`reading`], and every folder of results [`check_folder`] when it is taken.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,6 +12,9 @@ use crate::target;
 
 /// The outputs of this process, in the order of their announcement.
 static ANNOUNCED: Mutex<Vec<Announced>> = Mutex::new(vec![]);
+
+/// The files that this process has read, by the names that they were given.
+static READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// The output of an option.
 struct Announced {
@@ -36,6 +40,7 @@ pub(crate) fn announce(option: &str, path: &Path) -> Result<()> {
 
 /// An error if a file that is about to be read is one that the command has announced to replace.
 pub(crate) fn reading(path: &Path) -> Result<()> {
+    READ.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
     let mut announced = ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner);
     if announced.is_empty() || is_no_file(path) {
         return Ok(());
@@ -57,6 +62,20 @@ pub(crate) fn check_folder(folder: &Path) -> Result<()> {
     match announced.iter().find(|output| is_theirs(&output.file)) {
         Some(Announced { option, file, .. }) => Err(Error::Usage(format!(
             "{option} {}: the folder is for the command's results; expected a file elsewhere, or a name of its own that ends in .json",
+            file.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// An error if a file of an earlier run, which is about to be removed, is one that the command has read.
+pub(crate) fn check_removable(file: &Path) -> Result<()> {
+    let whole = |path: &Path| std::fs::canonicalize(path).ok();
+    let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_it = |other: &&PathBuf| other.file_name() == file.file_name() && whole(other) == whole(file);
+    match read.iter().find(is_it) {
+        Some(_) => Err(Error::Usage(format!(
+            "--force would remove {}, which the command reads; expected another --out",
             file.display()
         ))),
         None => Ok(()),

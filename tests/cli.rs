@@ -48,6 +48,16 @@ fn a_training_leaves_the_model_that_it_trained() {
     let other = run(&format!("{infer} --model model.toml --set model.steps=2"));
     let said = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(!other.status.success() && said.contains("--model run/model.toml"), "{said}");
+
+    // A model that stands where results go is not replaced by what a run makes of it.
+    let own = folder.path().join("net/model.toml");
+    fs::create_dir(folder.path().join("net")).unwrap();
+    fs::copy(folder.path().join("model.toml"), &own).unwrap();
+    let before = fs::read(&own).unwrap();
+    let into = run("train train.toml --out net --force --set model=net/model.toml --set model.steps=3");
+    let said = String::from_utf8_lossy(&into.stderr).into_owned();
+    assert!(into.status.code() == Some(2) && said.contains("which the command reads"), "{said}");
+    assert_eq!(fs::read(&own).unwrap(), before);
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub struct ChipArgs {
     placed: import_as::Args,
 }
 
-/// What a checkpoint that does not fit may ask for: the model beside it, or, with the names of another tool, places for these.
+/// Advice where a checkpoint does not fit: to take the model beside it, or to give the names of another tool their places.
 fn elsewhere(model: &Path, checkpoint: &Path, is_foreign: bool) -> Option<String> {
     let beside = checkpoint.with_file_name(MODEL);
     let foreign =
@@ -106,25 +106,25 @@ impl ChipArgs {
     /// Reads every file; `nir` are the options of a NIR file in place of a model, where the command takes one.
     pub fn read(&self, nir: Option<&import_nir::Args>) -> Result<Setup> {
         let overrides = Overrides::sort(&self.set, &[])?;
-        let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
-        let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
-        let (model, loaded) = self.network(&overrides.model, nir, data.frame_steps())?;
+        let nir_file = self.file.as_deref().filter(|file| is_hdf5(file));
+        // Data may take long to read: what is wrong with the rest is said before.
+        let network = if nir_file.is_none() { Some(self.network(&overrides.model, nir)?) } else { None };
         let profile = match &self.profile {
             Some(path) => Profile::read(path, &overrides.profile)?,
             None => Profile::ideal(&overrides.profile)?,
+        };
+        let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
+        let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
+        let (model, loaded) = match (network, nir_file) {
+            (Some(network), _) => network,
+            (None, file) => self.of_nir(file.unwrap_or(Path::new("")), &overrides.model, nir, data.frame_steps())?,
         };
         let encoding = Encoding::resolve(self.encoding.map(Encoding::from), data.frame_steps(), model.steps)?;
         Ok(Setup { model, profile, whole, data, encoding, loaded })
     }
 
-    /// The model, with these of its keys set, and its weights; that of a NIR file has the steps of the data's frames.
-    fn network(&self, set: &[String], nir: Option<&import_nir::Args>, steps: Option<usize>) -> Result<(Model, Loaded)> {
-        if let Some(file) = self.file.as_deref().filter(|file| is_hdf5(file)) {
-            let Some(nir) = nir else {
-                return Err(Error::file(file, "a NIR file; expected a model: `crosspike import` makes one of it"));
-            };
-            return self.of_nir(file, set, nir.imported(file, steps)?);
-        }
+    /// The model, with these of its keys set, and its weights.
+    fn network(&self, set: &[String], nir: Option<&import_nir::Args>) -> Result<(Model, Loaded)> {
         nir.map_or(Ok(()), import_nir::Args::refuse)?;
         let Some(path) = &self.checkpoint else {
             return Err(Error::Usage("--checkpoint FILE is missing: the weights of the model".into()));
@@ -148,13 +148,22 @@ impl ChipArgs {
         Ok((model, loaded))
     }
 
-    /// The network of a NIR file.
-    fn of_nir(&self, file: &Path, set: &[String], imported: Imported) -> Result<(Model, Loaded)> {
+    /// The network of a NIR file, of the steps of the data's frames where the options say nothing else.
+    fn of_nir(
+        &self,
+        file: &Path,
+        set: &[String],
+        nir: Option<&import_nir::Args>,
+        steps: Option<usize>,
+    ) -> Result<(Model, Loaded)> {
+        let Some(nir) = nir else {
+            return Err(Error::file(file, "a NIR file; expected a model: `crosspike import` makes one of it"));
+        };
         if self.checkpoint.is_some() || self.key.is_some() || !self.ignore.is_empty() {
             let message = "--checkpoint, --key and --ignore are of checkpoints, and a NIR file has its weights with it";
             return Err(Error::Usage(message.into()));
         }
-        let Imported { text, model, checkpoint, notices, .. } = imported;
+        let Imported { text, model, checkpoint, notices, .. } = nir.imported(file, steps)?;
         let model = match set {
             [] => model,
             _ => {

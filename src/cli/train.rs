@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{said::Said, terminal::Terminal};
+use crate::announced;
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
@@ -54,6 +55,9 @@ pub fn run(args: &Args) -> Result<Said> {
         document.set(assignment)?;
     }
     let job = Job::read(&document, &overrides)?;
+    if args.force {
+        FILES.iter().try_for_each(|file| announced::check_removable(&args.out.join(file)))?;
+    }
     let (folder, terminal) =
         (OutputFolder::claim(&args.out, job.origin(), args.force, &FILES, Access::Alone)?, Terminal::default());
     job.notices().iter().for_each(|notice| terminal.line(notice));

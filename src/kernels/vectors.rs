@@ -7,7 +7,7 @@ use super::Instructions;
 /// Vectors of plain loops, the narrowest first. Which are taken never shows in a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Vectors {
-    /// What every processor of the build's target has: 128 bits on x86-64 (SSE2) and Arm (NEON).
+    /// The vectors that every processor of the build's target has: 128 bits on x86-64 (SSE2) and Arm (NEON).
     Narrow,
     /// AVX2: 256 bits.
     Avx2,

@@ -310,7 +310,7 @@ impl TrainFile {
         idle
     }
 
-    /// What to say where several milestones of a short training lie at one epoch.
+    /// A notice where several milestones of a short training lie at one epoch, which divide the rate all at once.
     pub fn steep(&self) -> Option<String> {
         let recipe = &self.train;
         let epochs: Vec<usize> = recipe.milestones.iter().map(|m| recipe.rate_falls_at(*m)).collect();
@@ -318,7 +318,7 @@ impl TrainFile {
         let falls = recipe.schedule == Schedule::Milestones;
         let steep = epochs.iter().find(|epoch| falls && **epoch < recipe.epochs && together(**epoch) > 1)?;
         Some(format!(
-            "train.milestones: {} of them lie at epoch {} of {}, where the rate falls to a {}th",
+            "train.milestones: {} of them lie at epoch {} of {}, and divide the rate by {} there",
             together(*steep),
             steep + 1,
             recipe.epochs,

@@ -173,8 +173,8 @@ fn turned(unrolling: Unrolling, outputs: usize) -> Unrolling {
     Unrolling::of(Shape { channels: outputs, height, width }, Window { padding, ..window })
 }
 
-/// The power of two that turns weights into integers, and the largest of these: exact where fewer digits than a gradient's hold them, or
-/// where two do; else just below [`Precision::largest`].
+/// The power of two that turns weights into integers, and the largest of these: exact where two digits hold them, else up to
+/// [`Precision::largest`].
 fn scale(weights: &[f32], precision: Precision) -> (f32, i32) {
     let largest = crate::numeric::largest(weights);
     if largest == 0.0 {
