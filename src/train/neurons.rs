@@ -6,7 +6,7 @@
 
 use super::norm::Moments;
 use super::steps::{General, Moved, Plain, Steps};
-use super::surrogate::Surrogate;
+use super::surrogate::{Surrogate, with_slope};
 use super::varying::Varying;
 use crate::forward::currents::Geometry;
 use crate::forward::neurons::Neurons;
@@ -103,24 +103,15 @@ impl<'a> WayBack<'a> {
             }
         }
     }
-
-    /// The surrogate, where it is not the default, whose loops compilers vectorise.
-    fn other_surrogate(&self) -> Option<Surrogate> {
-        Some(self.surrogate).filter(|surrogate| *surrogate != Surrogate::default())
-    }
 }
 
 vectorised! {
     fn through_floats(back: &WayBack, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
         let neuron = back.neurons.neuron;
         let advance = |u, gain, x, offset| neuron.leak * u + (gain * x + offset);
-        match back.other_surrogate() {
-            None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
-            Some(other) => {
-                let slope = |v, inverse| other.slope(v, inverse);
-                through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
-            }
-        }
+        with_slope!(back.surrogate, slope => {
+            through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+        })
     }
 }
 
@@ -129,13 +120,9 @@ vectorised! {
     fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
         let neuron = back.neurons.neuron;
         let advance = |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
-        match back.other_surrogate() {
-            None => through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, Surrogate::triangle)),
-            Some(other) => {
-                let slope = |v, inverse| other.slope(v, inverse);
-                through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
-            }
-        }
+        with_slope!(back.surrogate, slope => {
+            through_by(back, currents, gradient, dz, &Plain::new(neuron, advance, slope))
+        })
     }
 }
 
@@ -149,13 +136,9 @@ vectorised! {
         dz: &mut [f32],
     ) -> Scanned {
         let neuron = back.neurons.neuron;
-        match back.other_surrogate() {
-            None => through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, Surrogate::triangle)),
-            Some(other) => {
-                let slope = |v, inverse| other.slope(v, inverse);
-                through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, slope))
-            }
-        }
+        with_slope!(back.surrogate, slope => {
+            through_by(back, currents, gradient, dz, &General::new(neuron, dynamics, slope))
+        })
     }
 }
 
@@ -168,9 +151,10 @@ vectorised! {
         gradient: Option<&[f32]>,
         dz: &mut [f32],
     ) -> Scanned {
-        let (neuron, surrogate) = (back.neurons.neuron, back.surrogate);
-        let slope = |v, inverse| surrogate.slope(v, inverse);
-        through_by(back, currents, gradient, dz, &Varying { neuron, varied, slope })
+        let neuron = back.neurons.neuron;
+        with_slope!(back.surrogate, slope => {
+            through_by(back, currents, gradient, dz, &Varying { neuron, varied, slope })
+        })
     }
 }
 

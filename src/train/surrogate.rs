@@ -48,30 +48,69 @@ impl Surrogate {
     /// ∂spike/∂u at v, where v grows with u by `inverse`.
     #[inline(always)]
     pub fn slope(&self, v: f32, inverse: f32) -> f32 {
-        let x = v / self.width;
         match self.kind {
-            SurrogateKind::Triangle => HEIGHT * inverse * (1.0 - x.abs()).max(0.0),
-            SurrogateKind::Arctan => {
-                let x = std::f32::consts::PI * x;
-                inverse / self.width / (1.0 + x * x)
-            }
-            SurrogateKind::Sigmoid => {
-                let s = 1.0 / (1.0 + libm::expf(-4.0 * x));
-                4.0 / self.width * inverse * (s * (1.0 - s))
-            }
-            SurrogateKind::Rectangle => {
-                if x.abs() < 0.5 {
-                    inverse / self.width
-                } else {
-                    0.0
-                }
-            }
+            SurrogateKind::Triangle => self.triangle(v, inverse),
+            SurrogateKind::Arctan => self.arctan(v, inverse),
+            SurrogateKind::Sigmoid => self.sigmoid(v, inverse),
+            SurrogateKind::Rectangle => self.rectangle(v, inverse),
         }
     }
 
-    /// The slope of the default, which compilers can vectorise by itself.
     #[inline(always)]
-    pub fn triangle(v: f32, inverse: f32) -> f32 {
+    pub(super) fn triangle(&self, v: f32, inverse: f32) -> f32 {
+        HEIGHT * inverse * (1.0 - (v / self.width).abs()).max(0.0)
+    }
+
+    /// The triangle of width 1, without a division.
+    #[inline(always)]
+    pub(super) fn unit_triangle(v: f32, inverse: f32) -> f32 {
         HEIGHT * inverse * (1.0 - v.abs()).max(0.0)
     }
+
+    #[inline(always)]
+    pub(super) fn arctan(&self, v: f32, inverse: f32) -> f32 {
+        let x = std::f32::consts::PI * (v / self.width);
+        inverse / self.width / (1.0 + x * x)
+    }
+
+    #[inline(always)]
+    pub(super) fn sigmoid(&self, v: f32, inverse: f32) -> f32 {
+        let s = 1.0 / (1.0 + libm::expf(-4.0 * (v / self.width)));
+        4.0 / self.width * inverse * (s * (1.0 - s))
+    }
+
+    #[inline(always)]
+    pub(super) fn rectangle(&self, v: f32, inverse: f32) -> f32 {
+        if (v / self.width).abs() < 0.5 { inverse / self.width } else { 0.0 }
+    }
 }
+
+/// A value made with the surrogate's slope, once for each kind, so that compilers vectorise the loops in which the slope stands.
+macro_rules! with_slope {
+    ($surrogate:expr, $slope:ident => $value:expr) => {{
+        let surrogate: $crate::train::surrogate::Surrogate = $surrogate;
+        match surrogate.kind {
+            $crate::train::surrogate::SurrogateKind::Triangle if surrogate.width == 1.0 => {
+                let $slope = |v, inverse| $crate::train::surrogate::Surrogate::unit_triangle(v, inverse);
+                $value
+            }
+            $crate::train::surrogate::SurrogateKind::Triangle => {
+                let $slope = |v, inverse| surrogate.triangle(v, inverse);
+                $value
+            }
+            $crate::train::surrogate::SurrogateKind::Arctan => {
+                let $slope = |v, inverse| surrogate.arctan(v, inverse);
+                $value
+            }
+            $crate::train::surrogate::SurrogateKind::Sigmoid => {
+                let $slope = |v, inverse| surrogate.sigmoid(v, inverse);
+                $value
+            }
+            $crate::train::surrogate::SurrogateKind::Rectangle => {
+                let $slope = |v, inverse| surrogate.rectangle(v, inverse);
+                $value
+            }
+        }
+    }};
+}
+pub(super) use with_slope;
