@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
+use crate::crossbar::kept::{KeptCells, Shelf, Side};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
 use crate::crossbar::site::Site;
@@ -90,6 +91,8 @@ pub struct Blueprint<'a> {
     idle: Idle,
     remarks: Vec<String>,
     calibration: Option<Calibration>,
+    /// The cells of its chips that earlier series left, and later ones find.
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl Chip {
@@ -204,12 +207,19 @@ impl<'a> Blueprint<'a> {
             }
             _ => None,
         };
-        Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None })
+        Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None, shelf: None })
     }
 
     /// The same with converters of these ranges.
     pub fn calibrated(self, calibration: Calibration) -> Self {
         Blueprint { calibration: Some(calibration), ..self }
+    }
+
+    /// The same with cells that are kept for other blueprints, and taken from them, where they have the same.
+    pub fn keeping(self, kept: &KeptCells) -> Self {
+        let layers = self.plan.sites().zip(&self.network.layers).map(|(site, state)| (site, &state.rram[..]));
+        let shelf = kept.shelf(Side::of(layers));
+        Blueprint { shelf: Some(shelf), ..self }
     }
 
     /// The same with more that the user should know.
@@ -334,7 +344,12 @@ impl<'a> Blueprint<'a> {
         let site = &self.plan.layers[index].site;
         let companion = if site.has_companion() { self.companion(index) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
-        Arrays::program(site, &self.network.layers[index].rram, source, draw, None)
+        let program = || Arrays::program_cells(site, &self.network.layers[index].rram, draw, None);
+        let cells = match self.shelf.as_ref().filter(|_| site.is_on_rram()) {
+            Some(shelf) => shelf.cells(site.index, draw, program)?,
+            None => Arc::new(program()?),
+        };
+        Ok(Arrays::beside(site, cells, source))
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use common::trained::{accuracies, baseline, hardware, mean, model};
 use common::{QUANTISERS, batch, network, profile, run};
 use crosspike::chip::{Blueprint, Chip};
+use crosspike::crossbar::kept::KeptCells;
 use crosspike::device::{self, Draw, ProgrammedCells};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::Encoding;
@@ -258,4 +259,52 @@ fn cells_that_fail_cost_accuracy() {
     let years = ["1", "1e8"]
         .map(|time| at(&[&format!("rram.drift.time_s={time}"), "rram.drift.nu=0.03", "rram.drift.nu_sigma=0.03"]));
     assert!(years[0] > years[1] + 1.0, "{years:?}");
+}
+
+#[test]
+fn chips_of_kept_cells_are_those_that_are_programmed_anew() {
+    let (model, network) = (common::model(), network("checkpoint.safetensors"));
+    let mut moved = network.clone();
+    moved.layers[1].rram[3] += 0.25;
+    let variation = ["rram.variation.kind=lognormal", "rram.variation.sigma=0.1"];
+    let base =
+        ["rram.weight_bits=4", "rram.cell.bits=2", variation[0], variation[1], "rram.drift.time_s=100", "sram.bits=3"];
+    // Each changes the cells of some chip, or what stands behind them.
+    let changes = [
+        "seed",
+        "weight",
+        "",
+        "sram.bits=4",
+        "sram.shift=1",
+        "sram.threshold=0.1",
+        "neuron.leak_bits=6",
+        "rram.weight_bits=3",
+        "rram.scheme=integer",
+        "rram.layers=all",
+        "layer.conv1.rram.weight_bits=2",
+        "rram.variation.sigma=0.2",
+        "rram.variation.scale=2",
+        "rram.variation.die_sigma=0.1",
+        "rram.cell.bits=1",
+        "rram.cell.g_min_us=2",
+        "rram.cell.mapping=offset",
+        "rram.read.sigma=0.02",
+        "rram.drift.nu=0.1",
+        "sram.init=residual",
+        "tile.rows=30",
+        "tile.cols=40",
+        "wires.word_ohm=3",
+        "wires.bit_ohm=3",
+    ];
+    let kept = KeptCells::default();
+    for change in changes.iter().chain(&changes) {
+        let set: &[&str] = if change.contains('=') { &[change] } else { &[] };
+        let profile = profile(&[&CELLS[..], &base, set].concat());
+        let (network, seed) = (if *change == "weight" { &moved } else { &network }, 1 + u64::from(*change == "seed"));
+        let blueprint = || Blueprint::new(&profile, &model, network, Encoding::Poisson, seed).unwrap();
+        for chip in 0..2 {
+            let (anew, taken) = (Chip::program(&blueprint(), chip), Chip::program(&blueprint().keeping(&kept), chip));
+            assert!(anew.unwrap() == taken.unwrap(), "{change}, chip {chip}");
+        }
+    }
 }

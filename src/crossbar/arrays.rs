@@ -1,6 +1,8 @@
 //! One layer's programmed arrays, RRAM and companion, before they fold into one matrix: the one truth that chips and
 //! training program by.
 
+use std::sync::Arc;
+
 use super::site::{Place, Site};
 use super::sram::{self, Companion};
 use super::stored::{self, Code};
@@ -14,7 +16,7 @@ use crate::profile::Combine;
 #[derive(Clone, Debug)]
 pub struct Arrays {
     /// The cells; of a digital layer, its latent weights.
-    pub cells: ProgrammedCells,
+    pub cells: Arc<ProgrammedCells>,
     /// The companion array, where there is one.
     pub companion: Option<Companion>,
     combine: Combine,
@@ -36,8 +38,22 @@ impl Arrays {
         draw: Option<Draw>,
         loss: Option<&LineLoss>,
     ) -> Result<Arrays> {
-        let (cells, companion) = match site.place {
-            Place::Digital => (ProgrammedCells::holding(vec![], crate::numeric::copy(latent)), None),
+        let cells = Self::program_cells(site, latent, draw, loss)?;
+        Ok(Self::beside(site, Arc::new(cells), companion))
+    }
+
+    /// Programs one layer's cells alone.
+    ///
+    /// # Errors
+    /// Where a tile's lines cannot be solved.
+    pub fn program_cells(
+        site: &Site,
+        latent: &[f32],
+        draw: Option<Draw>,
+        loss: Option<&LineLoss>,
+    ) -> Result<ProgrammedCells> {
+        match site.place {
+            Place::Digital => Ok(ProgrammedCells::holding(vec![], crate::numeric::copy(latent))),
             Place::Rram => {
                 let lines = |devices: &mut [Devices]| match loss {
                     Some(loss) => {
@@ -47,12 +63,15 @@ impl Arrays {
                     None => Layout::of(site).apply(devices, site.wires),
                 };
                 let lines: Option<Lines> = if site.drops() { Some(&lines) } else { None };
-                let cells = device::program(latent, site.rows, site.index, &site.rram, site.tile, draw, lines)?;
-                let companion = site.has_companion().then(|| sram::program(&site.sram, companion, &cells));
-                (cells, companion)
+                device::program(latent, site.rows, site.index, &site.rram, site.tile, draw, lines)
             }
-        };
-        Ok(Arrays { cells, companion, combine: site.sram.effective_combine(), code: site.companion_code() })
+        }
+    }
+
+    /// Programs the companion array beside the cells, where there is one.
+    pub fn beside(site: &Site, cells: Arc<ProgrammedCells>, companion: sram::Source) -> Arrays {
+        let companion = site.has_companion().then(|| sram::program(&site.sram, companion, &cells));
+        Arrays { cells, companion, combine: site.sram.effective_combine(), code: site.companion_code() }
     }
 
     /// The effective matrix `[columns, rows]` of cells and companion array.

@@ -1,5 +1,5 @@
 //! A layer's matrix on its hardware ([`site`]): how it stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines
-//! leave of it ([`wires`], solved by [`nodal`]); what the companion SRAM array adds to it ([`sram`]), within a budget ([`budget`]), and
+//! leave of it ([`wires`], solved by [`nodal`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it ([`sram`]), within a budget ([`budget`]), and
 //! how that is stored ([`stored`], [`image`]); converters ([`adc`], [`calibration`]) and the integers behind them
 //! ([`converted`]); what of all that an engine sees ([`programmed`], read with [`reading`]); and what it costs ([`cost`]).
 
@@ -10,6 +10,7 @@ pub mod calibration;
 pub mod converted;
 pub mod cost;
 pub mod image;
+pub mod kept;
 pub mod mapping;
 pub mod nodal;
 pub mod programmed;

@@ -178,6 +178,11 @@ pub struct Reads {
 }
 
 impl Reads {
+    /// How many conductances it holds.
+    pub fn values(&self) -> usize {
+        self.devices.iter().map(|devices| devices.plus.len() + devices.minus.len()).sum()
+    }
+
     /// What converters see at a step: every device lands beside its conductance anew, not below 0.
     pub fn slices(&self, step: usize) -> Vec<CellSlice> {
         let (key, read) = (self.draw.read_key(step), &self.layer.code.rram.read);

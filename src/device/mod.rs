@@ -19,7 +19,7 @@ use crate::profile::{DeviceModel, Rram, Tile};
 use crate::rng::{Stream, philox4x32, stream_key};
 
 /// Which programming run a draw belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Draw {
     seed: u64,
     stream: Stream,
@@ -116,10 +116,23 @@ pub struct CellSlice {
     pub places: u32,
 }
 
+impl CellSlice {
+    fn values(&self) -> usize {
+        self.weights.len() + self.reference.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl ProgrammedCells {
     /// Cells that hold weights as they are.
     pub fn holding(target: Vec<f32>, programmed: Vec<f32>) -> Self {
         ProgrammedCells { target, programmed, operation: None, pulses: 0, reads: None }
+    }
+
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        let slices: usize = self.operation.iter().flatten().map(CellSlice::values).sum();
+        let reads = self.reads.as_ref().map_or(0, cell::Reads::values);
+        size_of::<f32>() * (self.target.len() + self.programmed.len()) + size_of::<f64>() * (slices + reads)
     }
 
     /// What converters see.

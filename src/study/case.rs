@@ -10,6 +10,7 @@ use super::trial::Key;
 use crate::attack::Plan;
 use crate::chip::Blueprint;
 use crate::config::Document;
+use crate::crossbar::kept::KeptCells;
 use crate::data::Dataset;
 use crate::engine::Engine;
 use crate::engine::calibrate::with_ranges;
@@ -103,9 +104,9 @@ impl<'a> Case<'a> {
         Ok(Key::of(&origin("trial", identity)))
     }
 
-    /// The same with the ranges.
-    pub fn calibrated(&self) -> Result<Blueprint<'a>> {
-        let blueprint = self.blueprint()?;
+    /// The same with the ranges, and with the cells that other cases left.
+    pub fn calibrated(&self, kept: &KeptCells) -> Result<Blueprint<'a>> {
+        let blueprint = self.blueprint()?.keeping(kept);
         match self.profiled {
             Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
             None => Ok(blueprint),

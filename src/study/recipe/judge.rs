@@ -4,6 +4,7 @@ use super::Recipe;
 use super::cache::Cache;
 use crate::attack::{Judged, Plan};
 use crate::crossbar::cost::chip_area_mm2;
+use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
 use crate::engine::exit::ExitRule;
 use crate::engine::price::Price;
@@ -25,6 +26,8 @@ pub(super) struct Judge<'a> {
     engine: &'a dyn Engine,
     monitor: &'a dyn Monitor,
     sets: Sets,
+    /// The cells of questions that differ only behind them.
+    kept: KeptCells,
     /// Notices that were given already.
     noticed: Vec<String>,
 }
@@ -59,7 +62,7 @@ pub(super) struct Found {
 
 impl<'a> Judge<'a> {
     pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Judge { recipe, engine, monitor, sets: Sets::default(), noticed: vec![] }
+        Judge { recipe, engine, monitor, sets: Sets::default(), kept: KeptCells::default(), noticed: vec![] }
     }
 
     /// What some chips do.
@@ -115,7 +118,7 @@ impl<'a> Judge<'a> {
     ) -> Result<()> {
         let (document, steps) = (&self.recipe.document, case.model.steps);
         let [_, training] = self.recipe.file.names();
-        let blueprint = case.calibrated().map_err(document.locate(&training.key))?;
+        let blueprint = case.calibrated(&self.kept).map_err(document.locate(&training.key))?;
         let price = Price::of(&blueprint);
         self.monitor.begin(question.title, missing.len() as u64);
         let mut done = 0;

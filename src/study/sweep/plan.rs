@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::setting::Setting;
 use super::{Chips, Shard, Sweep, first_ones};
+use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::study::store::{self, OfKey};
@@ -78,10 +79,11 @@ impl Sweep {
         Ok(Plan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
     }
 
-    /// The time of a trial at a point, in the time of some images, on as many chips as the engine runs together.
+    /// The time of a trial at a point whose cells no other point has, in the time of some images, on as many chips as the engine runs
+    /// together.
     fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
         let case = setting.case(self.file.seed);
-        let (images, blueprint) = (case.data.len(), case.calibrated()?);
+        let (images, blueprint) = (case.data.len(), case.calibrated(&KeptCells::default())?);
         let some = images.min(IMAGES);
         let evaluation = case.evaluation(engine, None)?.of_images((0..some).collect());
         let began = Instant::now();

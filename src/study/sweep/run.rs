@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::setting::Setting;
 use super::{Shard, Sweep, first_ones};
+use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::price::Price;
@@ -23,6 +24,8 @@ pub(super) struct Run<'a> {
     shard: Shard,
     monitor: &'a dyn Monitor,
     store: Store,
+    /// The cells of points that differ only behind them.
+    kept: KeptCells,
     /// The point that ran last: others of its network see the same inputs.
     last: Option<(&'a Setting, Evaluation<'a>)>,
     began: Instant,
@@ -42,8 +45,8 @@ impl<'a> Run<'a> {
         monitor: &'a dyn Monitor,
     ) -> Result<Self> {
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
-        let (last, began) = (None, Instant::now());
-        Ok(Run { sweep, engine, folder, shard, monitor, store, last, began, ran: 0, done: 0, best: None })
+        let (kept, last, began) = (KeptCells::default(), None, Instant::now());
+        Ok(Run { sweep, engine, folder, shard, monitor, store, kept, last, began, ran: 0, done: 0, best: None })
     }
 
     /// Runs what is missing of some points.
@@ -108,7 +111,7 @@ impl<'a> Run<'a> {
         let Setting { subject, key, .. } = setting;
         let seed = self.sweep.file.seed;
         let case = setting.case(seed);
-        let blueprint = case.calibrated()?;
+        let blueprint = case.calibrated(&self.kept)?;
         let price = Price::of(&blueprint);
         let evaluation = match self.last.take() {
             Some((same, evaluation)) if std::ptr::eq(same, setting) => evaluation,
