@@ -13,7 +13,7 @@ use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
-use crate::kernels::lookup::{self, Pixels, Weights};
+use crate::kernels::lookup::{self, Numbers, Pixels, Weights};
 use crate::kernels::{Buffer, Instructions, Vectors, vectorised};
 use crate::monitor::checkpoint;
 use crate::network::{Input, Layer};
@@ -265,8 +265,9 @@ impl Matrix {
 
     /// The same for inputs of one bit, from tables.
     fn look_up(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
-        let (columns, patches) = (self.digits.blocks * LANES, &self.patches);
-        let weights = Weights { values: self.integers(), columns, run: self.digits.run, unit: self.unit };
+        let patches = &self.patches;
+        let numbers = Numbers { values: self.integers().as_chunks().0, row: self.digits.blocks, block: 1 };
+        let weights = Weights { numbers, run: self.digits.run, unit: self.unit };
         let left = patches.left(bytes, (band.map, 1), band.y, band.rows, &mut scratch.runs);
         let (width, row, map) = (patches.width(), patches.sums_row(), patches.rows_of_map());
         let pixels = Pixels { width, row, high: band.rows, map, maps: band.maps };
@@ -333,27 +334,38 @@ const TABLE_PIXELS: usize = 64;
 /// Each way by the share of active inputs below which adding rows one by one beats it: the lower, the faster. Measured on
 /// convolutions of 64 and 128 channels, at one to three digits.
 fn fastest(digits: usize, has_tables: bool, rate: f32, pixels: usize) -> Way {
-    let instructions = Instructions::best();
-    let dense = digits as f32
-        * match instructions {
-            Instructions::Portable => 2.0,
-            Instructions::Avx2 => 0.07,
-            Instructions::AvxVnni => 0.05,
-            Instructions::Vnni => 0.015,
-            Instructions::Amx => 0.0015,
-        };
-    let tables = match Vectors::best() {
-        _ if !has_tables || pixels < TABLE_PIXELS => f32::INFINITY,
-        Vectors::Narrow => 0.08,
-        Vectors::Avx2 => 0.055,
-        Vectors::Avx512 => 0.035,
-    };
+    let dense = dense(digits);
+    let tables = if has_tables && pixels >= TABLE_PIXELS { tables() } else { f32::INFINITY };
     if rate < dense.min(tables) {
         Way::Events
     } else if tables < dense {
         Way::LookUp
     } else {
-        Way::Dense(instructions)
+        Way::Dense(Instructions::best())
+    }
+}
+
+/// Whether the sums of numbers of so many digits are faster from tables, which are read for each of `bits` bits.
+pub fn tables_win(digits: usize, bits: u32) -> bool {
+    bits as f32 * tables() < dense(digits)
+}
+
+fn dense(digits: usize) -> f32 {
+    let digit = match Instructions::best() {
+        Instructions::Portable => 2.0,
+        Instructions::Avx2 => 0.07,
+        Instructions::AvxVnni => 0.05,
+        Instructions::Vnni => 0.015,
+        Instructions::Amx => 0.0015,
+    };
+    digits as f32 * digit
+}
+
+fn tables() -> f32 {
+    match Vectors::best() {
+        Vectors::Narrow => 0.08,
+        Vectors::Avx2 => 0.055,
+        Vectors::Avx512 => 0.035,
     }
 }
 

@@ -31,13 +31,35 @@ const BLOCKS: usize = 4;
 /// Pixels whose sums are held at once.
 pub const PIXELS: usize = 1024;
 
+/// Whole numbers by rows and blocks of columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'a> {
+    /// The numbers.
+    pub values: &'a [[i32; LANES]],
+    /// Places from row to row.
+    pub row: usize,
+    /// Places from block to block.
+    pub block: usize,
+}
+
+impl<'a> Numbers<'a> {
+    /// The same from a row on.
+    fn from(self, row: usize) -> Self {
+        Numbers { values: &self.values[row * self.row..], ..self }
+    }
+
+    /// So many blocks of a row.
+    #[inline(always)]
+    fn at<const B: usize>(&self, row: usize, first: usize) -> Sums<B> {
+        std::array::from_fn(|b| self.values[row * self.row + (first + b) * self.block])
+    }
+}
+
 /// The right operand: whole weights `[runs][rows of a run][columns]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
     /// The weights.
-    pub values: &'a [i32],
-    /// Columns, in whole blocks.
-    pub columns: usize,
+    pub numbers: Numbers<'a>,
     /// Bytes of a run, without padding; whole bytes of bits.
     pub run: usize,
     /// The value of one integer.
@@ -87,7 +109,7 @@ pub fn sums(weights: Weights, left: Strided, blocks: Range<usize>, pixels: Pixel
     let last_row = (maps - 1) * map + (high - 1) * row + width - 1;
     let bytes = &left.bytes[first..last + last_row * left.stride + weights.run];
     bits.resize(bytes.len() / 8, 0);
-    pack(bytes, bits);
+    pack(bytes, 0, bits);
     let bytes = left.stride / 8;
     let rows = (0..maps).flat_map(|m| (0..high).map(move |y| m * map + y * row));
     starts.clear();
@@ -96,20 +118,12 @@ pub fn sums(weights: Weights, left: Strided, blocks: Range<usize>, pixels: Pixel
     sums.reserve(PIXELS.min(starts.len()) * BLOCKS * LANES);
     let size = high * width;
     for (part, starts) in starts.chunks(PIXELS).enumerate() {
-        let mut block = blocks.start;
-        while block < blocks.end {
-            let here = match blocks.end - block {
-                4.. => 4,
-                2 | 3 => 2,
-                _ => 1,
-            };
+        for (block, here) in groups(blocks.clone()) {
             let sums = &mut sums[..starts.len() * here * LANES];
             sums.fill(0);
             for (r, begin) in left.runs.iter().enumerate() {
-                let values = &weights.values[r * weights.run * weights.columns..][..weights.run * weights.columns];
-                let run =
-                    Run { values, columns: weights.columns, first: block * LANES, bits: &bits[(begin - first) / 8..] };
-                add(here, run, starts, tables, sums);
+                let (numbers, bits) = (weights.numbers.from(r * weights.run), &bits[(begin - first) / 8..]);
+                add(here, Run { numbers, rows: weights.run, shift: 0, first: block, bits }, starts, tables, sums);
             }
             for (i, sums) in sums.chunks(here * LANES).enumerate() {
                 let pixel = part * PIXELS + i;
@@ -120,16 +134,69 @@ pub fn sums(weights: Weights, left: Strided, blocks: Range<usize>, pixels: Pixel
                     out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum as f32 * weights.unit);
                 }
             }
-            block += here;
         }
     }
 }
 
-/// A run of the inputs, and its weights from column `first` on.
+/// The blocks of columns that are summed at once, each with how many they are.
+pub fn groups(blocks: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+    let mut next = blocks.start;
+    std::iter::from_fn(move || {
+        let here = match blocks.end - next {
+            0 => return None,
+            BLOCKS.. => BLOCKS,
+            2 | 3 => 2,
+            _ => 1,
+        };
+        next += here;
+        Some((next - here, here))
+    })
+}
+
+/// Series of bits, one a row of the numbers, padded with zeros to whole bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    /// The bits, whole series.
+    pub bits: &'a [u8],
+    /// Bytes of a series.
+    pub stride: usize,
+}
+
+/// Adds to each series' sums the numbers of those of `rows` whose bit is 1, times 2^`shift`. The sums of each of the [`groups`] of blocks
+/// stand together, `[series][blocks of the group][16]`.
+///
+/// # Panics
+/// Where the first row is none of a byte's first.
+pub fn add_rows(
+    numbers: Numbers,
+    rows: Range<usize>,
+    shift: u32,
+    Series { bits, stride }: Series,
+    blocks: usize,
+    space: &mut Space,
+    sums: &mut [i32],
+) {
+    assert!(rows.start.is_multiple_of(8), "whole bytes of bits");
+    let Space { starts, tables, .. } = space;
+    tables.reserve(GROUPS * PATTERNS * BLOCKS * LANES);
+    let (series, numbers) = (bits.len() / stride, numbers.from(rows.start));
+    for (first, here) in groups(0..blocks) {
+        let run = Run { numbers, rows: rows.len(), shift, first, bits: &bits[rows.start / 8..] };
+        let sums = &mut sums[first * series * LANES..][..here * series * LANES];
+        for (part, sums) in sums.chunks_mut(PIXELS * here * LANES).enumerate() {
+            starts.clear();
+            starts.extend((part * PIXELS..).map(|series| series * stride).take(sums.len() / (here * LANES)));
+            add(here, run, starts, tables, sums);
+        }
+    }
+}
+
+/// A run of the inputs, and their numbers from block `first` on, times 2^`shift`.
 #[derive(Clone, Copy)]
 struct Run<'a> {
-    values: &'a [i32],
-    columns: usize,
+    numbers: Numbers<'a>,
+    rows: usize,
+    shift: u32,
     first: usize,
     bits: &'a [u8],
 }
@@ -153,10 +220,10 @@ fn add_run<const B: usize>(
     let (tables, _) = tables.as_chunks_mut::<PATTERNS>();
     let tables = &mut tables[..GROUPS];
     let (sums, _) = sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<B>();
-    for (part, values) in run.values.chunks(GROUPS * GROUP * run.columns).enumerate() {
-        let groups = values.chunks(GROUP * run.columns).zip(tables.iter_mut());
-        groups.for_each(|(values, table)| build(values, run, table));
-        let bytes = values.len() / run.columns / 8;
+    for (part, first) in (0..run.rows).step_by(GROUPS * GROUP).enumerate() {
+        let bytes = (run.rows - first).min(GROUPS * GROUP).div_ceil(8);
+        let groups = tables[..2 * bytes].iter_mut().enumerate();
+        groups.for_each(|(group, table)| build(run, first + group * GROUP, table));
         let (pairs, _) = tables[..2 * bytes].as_chunks::<2>();
         for (start, sums) in starts.iter().zip(sums.iter_mut()) {
             pass(pairs, &run.bits[start + part * BYTES..][..bytes], sums);
@@ -164,12 +231,14 @@ fn add_run<const B: usize>(
     }
 }
 
-/// The sums of each pattern of four inputs.
+/// The sums of each pattern of four inputs from `first` on. The bits of inputs behind the last are 0: what stands for them is of no
+/// meaning.
 #[inline(always)]
-fn build<const B: usize>(values: &[i32], run: Run, table: &mut [Sums<B>; PATTERNS]) {
+fn build<const B: usize>(run: Run, first: usize, table: &mut [Sums<B>; PATTERNS]) {
     table[0] = [[0; LANES]; B];
-    for (i, row) in values.chunks(run.columns).enumerate() {
-        let weights: &Sums<B> = row[run.first..].as_chunks::<LANES>().0.first_chunk().expect("whole blocks");
+    for i in 0..GROUP {
+        let row = run.numbers.at::<B>((first + i).min(run.rows - 1), run.first);
+        let weights = row.map(|lanes| lanes.map(|number| number << run.shift));
         let (without, with) = table.split_at_mut(1 << i);
         for (with, without) in with.iter_mut().zip(without.iter()) {
             for b in 0..B {
@@ -272,11 +341,12 @@ fn add_run_avx512<const B: usize>(run: Run, starts: &[usize], tables: &mut [i32]
 }
 
 vectorised! {
-    /// Packs bytes of 0 and 1 to bits, the first the lowest.
-    fn pack(bytes: &[u8], bits: &mut [u8]) {
+    /// Packs bit `bit` of each byte to bits, that of the first byte the lowest.
+    pub fn pack(bytes: &[u8], bit: u32, bits: &mut [u8]) {
+        const LOWEST: u64 = 0x0101_0101_0101_0101;
         const GATHER: u64 = 0x0102_0408_1020_4080;
         for (byte, eight) in bits.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *byte = (u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56) as u8;
+            *byte = ((u64::from_le_bytes(*eight) >> bit & LOWEST).wrapping_mul(GATHER) >> 56) as u8;
         }
     }
 }
@@ -312,7 +382,8 @@ mod tests {
                 }
             });
             let values: Vec<i32> = (0..runs * run * columns).map(integer).collect();
-            let weights = Weights { values: &values, columns, run, unit: 0.25 };
+            let numbers = Numbers { values: values.as_chunks().0, row: blocks, block: 1 };
+            let weights = Weights { numbers, run, unit: 0.25 };
             let begins: Vec<usize> = (0..runs).map(|r| 8 + r * 5 * stride).collect();
             let reach = begins[runs - 1] + Strided::reach(rows, stride, run);
             let bytes: Vec<u8> = (0..reach).map(|i| (number(i + 7) % 2) as u8).collect();
@@ -337,6 +408,43 @@ mod tests {
             let mut out = vec![1.0; expected.len()];
             sums(weights, left, first..blocks, pixels, &mut Space::default(), &mut out);
             assert!(out == expected, "{rows}x{run}x{columns}");
+        }
+    }
+
+    #[test]
+    fn rows_add_up_where_their_bits_are_set() {
+        for (rows, blocks, series, shift) in [(1, 1, 1, 0), (37, 2, 9, 0), (70, 7, 1030, 2), (96, 4, 33, 1)] {
+            let values: Vec<[i32; LANES]> = (0..rows * blocks)
+                .map(|i| std::array::from_fn(|o| (number(i * LANES + o) % 1001) as i32 - 500))
+                .collect();
+            // By blocks, then rows.
+            let numbers = Numbers { values: &values, row: 1, block: rows };
+            let bytes: Vec<u8> = (0..series * rows).map(|i| (number(i + 3) % 16) as u8).collect();
+            let stride = rows.div_ceil(8);
+            let mut bits = vec![0; series * stride];
+            for (bytes, bits) in bytes.chunks(rows).zip(bits.chunks_mut(stride)) {
+                let mut padded = bytes.to_vec();
+                padded.resize(8 * stride, 0);
+                pack(&padded, 2, bits);
+            }
+            let (mut sums, mut space) = (vec![1; series * blocks * LANES], Space::default());
+            let half = rows / 16 * 8;
+            for part in [0..half, half..rows] {
+                let series = Series { bits: &bits, stride };
+                add_rows(numbers, part, shift, series, blocks, &mut space, &mut sums);
+            }
+            for (first, here) in groups(0..blocks) {
+                let sums = &sums[first * series * LANES..][..here * series * LANES];
+                for (s, sums) in sums.chunks(here * LANES).enumerate() {
+                    for (b, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
+                        let set = |row: &usize| bytes[s * rows + row] >> 2 & 1 == 1;
+                        let sum = |o: usize| {
+                            (0..rows).filter(set).map(|row| values[(first + b) * rows + row][o] << shift).sum::<i32>()
+                        };
+                        assert_eq!(*sums, std::array::from_fn(|o| 1 + sum(o)), "{rows} {blocks} {series}: {s}");
+                    }
+                }
+            }
         }
     }
 }

@@ -51,6 +51,11 @@ impl Precision {
         }
     }
 
+    /// No rounded gradient is larger: a bound may be rounded itself.
+    pub fn most(self) -> u64 {
+        (self.largest() * 1.0001) as u64 + 1
+    }
+
     /// The power of two that brings `bound` nearest to [`Precision::largest`] from below; not a number where the bound is none.
     pub fn scale_for(self, bound: f32) -> f32 {
         if bound == 0.0 {

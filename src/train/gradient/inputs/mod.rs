@@ -1,114 +1,101 @@
 //! ∂loss/∂inputs: the gradient of the currents through the transposed matrix, a convolution with the kernel turned.
+//!
+//! Of the digits of a gradient and of a weight, the pairs are kept whose product is not below the last place of the largest: as many places
+//! as a gradient has digits. They are multiplied as bytes ([`bytes`]), or several at a time in 16 bits ([`words`]), whichever is faster: the
+//! sums are the same whole numbers.
+
+mod bytes;
+mod words;
 
 use rayon::prelude::*;
 
+use self::bytes::Bytes;
+use self::words::Terms;
 use super::{Currents, Precision};
-use crate::forward::laid::BIAS;
 use crate::forward::patches::Patches;
-use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of};
-use crate::kernels::{Buffer, Instructions, vectorised};
+use crate::kernels::digits::{GROUP, LANES, ROWS_AT_ONCE, digits_of};
+use crate::kernels::{Buffer, Instructions};
 use crate::network::Layer;
 use crate::numeric::Shape;
 use crate::numeric::unrolling::{Unrolling, Window};
 
-/// Products of digits whose places add up to the same. As many classes are kept as a gradient has digits.
-struct Class {
-    parts: Vec<Part>,
-    /// What the bias adds to a sum of each block.
-    bias: Vec<[i32; LANES]>,
-}
-
-/// Digits of the gradient, runs after runs, and the operand that they meet.
-struct Part {
-    left: Vec<usize>,
-    right: usize,
-}
-
 /// A layer's matrix, transposed.
 pub struct Transposed {
     patches: Patches,
-    operands: Vec<Digits>,
-    classes: Vec<Class>,
-    /// The value of one unit of the lowest class, where a gradient's unit is 1.
+    way: Way,
+    /// The value of one unit of a sum, where a gradient's unit is 1.
     unit: f32,
+}
+
+/// How its products are made.
+enum Way {
+    Bytes(Bytes),
+    Words(Terms),
 }
 
 /// Work space of a thread.
 #[derive(Default)]
 pub struct Scratch {
     bytes: Buffer<u8>,
+    words: Buffer<i16>,
     sums: Buffer<i32>,
+    wide: Buffer<f64>,
     runs: Vec<usize>,
     all_runs: Vec<usize>,
+}
+
+/// The transposed matrix in whole numbers.
+struct Matrix<'a> {
+    plan: &'a Layer,
+    weights: &'a [f32],
+    scale: f32,
+    /// Padded outputs.
+    outputs: usize,
+    /// Runs and their rows.
+    runs: (usize, usize),
+    /// Inputs, or their channels.
+    columns: usize,
+    flat: bool,
+    digits: usize,
+    precision: Precision,
+}
+
+impl Matrix<'_> {
+    /// The rows from `first` of a run of a block.
+    fn rows(&self, block: usize, run: usize, first: usize, group: &mut [[i32; LANES]; GROUP]) {
+        let (size, positions) = (self.plan.rows(), self.plan.unrolling().window.positions());
+        let lanes_here = LANES.min(self.columns - block * LANES);
+        for (i, lanes) in group.iter_mut().enumerate().take(self.runs.1 - first) {
+            let place = run * self.runs.1 + first + i;
+            let (position, output) = (place / self.outputs, place % self.outputs);
+            if position >= positions || output >= self.plan.columns() {
+                continue;
+            }
+            let column = &self.weights[output * size..][block * LANES * positions + (positions - 1 - position)..];
+            for (lane, weight) in lanes.iter_mut().zip(column.iter().step_by(positions)).take(lanes_here) {
+                *lane = whole_units(weight * self.scale);
+            }
+        }
+    }
 }
 
 impl Transposed {
     /// Of weights in published order. A column is an input channel; of a fully connected layer an input, in the
     /// published order.
     pub fn new(plan: &Layer, weights: &[f32], precision: Precision) -> Self {
+        let in_words = matches!(Instructions::best(), Instructions::Portable | Instructions::Avx2);
+        Self::made(plan, weights, precision, in_words)
+    }
+
+    fn made(plan: &Layer, weights: &[f32], precision: Precision, in_words: bool) -> Self {
         let (unrolling, outputs) = (plan.unrolling(), plan.columns().next_multiple_of(LANES));
         let (flat, patches) = (unrolling.flat, Patches::new(turned(unrolling, outputs), outputs));
         let (scale, largest) = scale(weights, precision);
-        let (size, channels) = (plan.rows(), plan.input.channels);
-        let (runs, run) = patches.runs();
-        let positions = unrolling.window.positions();
-        let columns = if flat { size } else { channels };
-        let digits = Digits::apart(digits_of(largest), columns, (runs, run), |block, r, first, group| {
-            let lanes_here = LANES.min(columns - block * LANES);
-            for (i, lanes) in group.iter_mut().enumerate().take(run - first) {
-                let place = r * run + first + i;
-                let (position, output) = (place / outputs, place % outputs);
-                if position >= positions || output >= plan.columns() {
-                    continue;
-                }
-                let column = &weights[output * size..][block * LANES * positions + (positions - 1 - position)..];
-                for (lane, weight) in lanes.iter_mut().zip(column.iter().step_by(positions)).take(lanes_here) {
-                    *lane = whole_units(weight * scale);
-                }
-            }
-        });
-        let unit = libm::scalbnf(1.0, 8 * (digits.len() as i32 - 1)) / scale;
-        // Digits i of the gradient and j of the weight with i + j = class + digits − 1.
-        let pairs = |class: usize| -> Vec<(usize, usize)> {
-            let sum = class + digits.len() - 1;
-            (0..precision.digits())
-                .filter_map(|i| Some((i, sum.checked_sub(i).filter(|j| *j < digits.len())?)))
-                .collect()
-        };
-        let sums: Vec<_> = digits.iter().map(Digits::tile_sums).collect();
-        let bias = |class: usize| {
-            let lane = |block: usize, o: usize| -> i32 { pairs(class).iter().map(|(_, j)| sums[*j][block][o]).sum() };
-            let block = |block: usize| std::array::from_fn(|o| i32::from(BIAS) * lane(block, o));
-            (0..columns.div_ceil(LANES)).map(block).collect()
-        };
-        // One product a class where matrices are small; the pairs of a large one share its digits.
-        let parts = |class: usize| -> Vec<Part> {
-            match flat {
-                true => pairs(class).into_iter().map(|(i, right)| Part { left: vec![i], right }).collect(),
-                false => vec![Part { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
-            }
-        };
-        let classes: Vec<_> =
-            (0..precision.digits()).map(|class| Class { parts: parts(class), bias: bias(class) }).collect();
-        let joined =
-            |class: usize| Digits::join_runs(&pairs(class).into_iter().map(|(_, j)| &digits[j]).collect::<Vec<_>>());
-        let operands = if flat { digits } else { (0..classes.len()).map(joined).collect() };
-        Transposed { patches, operands, classes, unit }
-    }
-
-    /// Lays out padded currents, rows `[from, from + rows)`: whole maps, or rows of a fully connected layer. Gives the
-    /// bytes from digit to digit.
-    fn lay_out(&self, currents: &Currents, from: usize, rows: usize, scratch: &mut Scratch) -> usize {
-        let lead = self.patches.at(0, 0) * self.patches.channels();
-        let bytes = rows * self.patches.channels();
-        let plane = self.patches.bytes(rows.div_ceil(self.patches.map())).next_multiple_of(64);
-        let digits = self.classes.len();
-        scratch.bytes.reserve(digits * plane);
-        for (d, out) in scratch.bytes.chunks_mut(plane).take(digits).enumerate() {
-            out[..lead].fill(BIAS);
-            currents.to_bytes(d, from, &mut out[lead..lead + bytes]);
-        }
-        plane
+        let columns = if flat { plan.rows() } else { plan.input.channels };
+        let (runs, digits) = (patches.runs(), digits_of(largest));
+        let matrix = Matrix { plan, weights, scale, outputs, runs, columns, flat, digits, precision };
+        let way = if in_words { Way::Words(Terms::new(&matrix)) } else { Way::Bytes(Bytes::new(&matrix)) };
+        Transposed { patches, way, unit: libm::scalbnf(1.0, 8 * (digits as i32 - 1)) / scale }
     }
 
     /// Maps whose product is best made at once: small ones share the reading of the matrix.
@@ -126,37 +113,51 @@ impl Transposed {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
-        let flat = self.patches.flat();
-        let (maps, high) = if flat { (1, rows) } else { (rows / self.patches.map(), self.patches.height()) };
-        let plane = self.lay_out(currents, from, rows, scratch);
-        let Scratch { bytes, sums, runs, all_runs } = scratch;
-        let left = self.patches.left(bytes, (0, maps), 0, high, runs);
-        let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
-        let class = self.blocks() * padded * LANES;
-        sums.reserve(self.classes.len() * class);
-        for (Class { parts, .. }, sums) in self.classes.iter().zip(sums.chunks_mut(class)) {
-            for (p, part) in parts.iter().enumerate() {
-                all_runs.clear();
-                all_runs.extend(part.left.iter().flat_map(|d| left.runs.iter().map(move |run| d * plane + run)));
-                // The runs of a fully connected layer are long.
-                let at_once = if flat { 1 } else { all_runs.len() };
-                for (i, runs) in all_runs.chunks(at_once).enumerate() {
-                    let (left, right) = (Strided { runs, ..left }, &self.operands[part.right]);
-                    right.product(Instructions::best(), left, (0, i * at_once), p + i > 0, sums);
-                }
-            }
-        }
-        let rows = Rows { high, width: self.patches.width(), row: self.patches.row(), map: self.patches.map(), padded };
-        let sums = &sums[..self.classes.len() * class];
-        match &self.classes[..] {
-            [low, high] => join_two(sums, [&low.bias, &high.bias], rows, unit * self.unit, out),
-            classes => join_three(sums, [0, 1, 2].map(|c| &classes[c].bias[..]), rows, unit * self.unit, out),
+        let meeting = Meeting { patches: &self.patches, currents, from, rows, unit: unit * self.unit };
+        match &self.way {
+            Way::Bytes(bytes) => bytes.product(meeting, scratch, out),
+            Way::Words(terms) => terms.product(meeting, scratch, out),
         }
     }
 
     /// Blocks of 16 columns.
     pub fn blocks(&self) -> usize {
-        self.operands[0].blocks
+        match &self.way {
+            Way::Bytes(bytes) => bytes.blocks(),
+            Way::Words(terms) => terms.blocks(),
+        }
+    }
+}
+
+/// Rows of padded currents that meet the matrix.
+#[derive(Clone, Copy)]
+struct Meeting<'a> {
+    patches: &'a Patches,
+    currents: &'a Currents,
+    from: usize,
+    rows: usize,
+    /// The value of one unit of a sum.
+    unit: f32,
+}
+
+impl Meeting<'_> {
+    /// Maps, and rows of pixels of each.
+    fn maps(&self) -> (usize, usize) {
+        let Meeting { patches, rows, .. } = self;
+        if patches.flat() { (1, *rows) } else { (rows / patches.map(), patches.height()) }
+    }
+
+    /// Values of a digit of the currents, laid out, and those before the first.
+    fn size(&self) -> (usize, usize) {
+        let Meeting { patches, rows, .. } = self;
+        let size = patches.bytes(rows.div_ceil(patches.map())).next_multiple_of(64);
+        (size, patches.at(0, 0) * patches.channels())
+    }
+
+    /// How the sums stand.
+    fn sums(&self, padded: usize) -> Rows {
+        let (patches, (_, high)) = (self.patches, self.maps());
+        Rows { high, width: patches.width(), row: patches.row(), map: patches.map(), padded }
     }
 }
 
@@ -209,29 +210,16 @@ struct Rows {
     padded: usize,
 }
 
-/// From `[class][block][padded row][16]` to `[map][block][pixel][16]` times `unit`: of each sum `value` makes what its
-/// classes, without their bias, amount to.
-#[inline(always)]
-fn join<const C: usize>(
-    sums: &[i32],
-    bias: [&[[i32; LANES]]; C],
-    rows: Rows,
-    value: impl Fn([i32; C]) -> f32,
-    out: &mut [f32],
-) {
-    let Rows { high, width, row, map, padded } = rows;
-    let class = sums.len() / C;
-    let blocks = class / (padded * LANES);
-    for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
-        for (block, out) in out.chunks_mut(high * width * LANES).enumerate() {
-            let bias = bias.map(|class| class[block]);
-            for (y, out) in out.chunks_mut(width * LANES).enumerate() {
-                for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                    let at = (block * padded + number * map + y * row + x) * LANES;
-                    let classes: [&[i32; LANES]; C] =
-                        std::array::from_fn(|c| sums[c * class + at..].first_chunk().expect("16 lanes"));
-                    for o in 0..LANES {
-                        out[o] = value(std::array::from_fn(|c| classes[c][o].wrapping_sub(bias[c][o])));
+impl Rows {
+    /// Writes `[map][block][pixel][16]`, where `value(block, place, out)` gives 16 lanes of the sums `[block][padded row]`.
+    #[inline(always)]
+    fn write(self, blocks: usize, out: &mut [f32], value: impl Fn(usize, usize, &mut [f32; LANES])) {
+        let Rows { high, width, row, map, padded } = self;
+        for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
+            for (block, out) in out.chunks_mut(high * width * LANES).enumerate() {
+                for (y, out) in out.chunks_mut(width * LANES).enumerate() {
+                    for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                        value(block, block * padded + number * map + y * row + x, out);
                     }
                 }
             }
@@ -239,21 +227,54 @@ fn join<const C: usize>(
     }
 }
 
-vectorised! {
-    /// [`join`] of two classes: their joined sum is rounded as f32 goes.
-    fn join_two(sums: &[i32], bias: [&[[i32; LANES]]; 2], rows: Rows, unit: f32, out: &mut [f32]) {
-        join(sums, bias, rows, |[low, high]| (low as f32 + 256.0 * high as f32) * unit, out);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::network::Model;
+    use std::path::Path;
 
-vectorised! {
-    /// [`join`] of three classes.
-    fn join_three(sums: &[i32], bias: [&[[i32; LANES]]; 3], rows: Rows, unit: f32, out: &mut [f32]) {
-        let unit = f64::from(unit);
-        let value = |classes: [i32; 3]| {
-            let [low, middle, high] = classes.map(f64::from);
-            ((low + 256.0 * middle + 65536.0 * high) * unit) as f32
-        };
-        join(sums, bias, rows, value, out);
+    /// Deterministic numbers that look random, from -1 to 1.
+    fn number(i: usize) -> f32 {
+        ((i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    #[test]
+    fn words_give_the_sums_of_bytes() {
+        let text = "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 20, height = 7, width = 5 }\n\
+                    layers = [{ conv = 40 }, { fc = 50 }]";
+        let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
+        let model = Model::from_document(&document).unwrap();
+        for (layer, precision, places) in (0..2).flat_map(|layer| {
+            [Precision::Two, Precision::Three]
+                .into_iter()
+                .flat_map(move |p| [6, 13, 22].map(|places| (layer, p, places)))
+        }) {
+            let graph = model.graph();
+            let plan = &graph.layers[layer];
+            let unit = libm::exp2f(-(places as f32));
+            let weights: Vec<f32> =
+                (0..plan.rows() * plan.columns()).map(|i| (number(i) / unit).round() * unit).collect();
+            let [bytes, words] = [false, true].map(|words| Transposed::made(plan, &weights, precision, words));
+            let (map, rows) = (bytes.patches.map(), if plan.unrolling().flat { 37 } else { 3 * bytes.patches.map() });
+            let mut currents = Currents::default();
+            currents.reshape(plan.columns().div_ceil(LANES), rows + map);
+            let largest = precision.largest();
+            let lanes = currents.units.iter_mut().flatten().enumerate();
+            lanes.for_each(|(i, unit)| *unit = (number(i + 9) * largest) as i32);
+            let sums = |transposed: &Transposed| {
+                let size = if transposed.patches.flat() {
+                    rows
+                } else {
+                    3 * transposed.patches.height() * transposed.patches.width()
+                };
+                let mut out = vec![0.0; transposed.blocks() * size * LANES];
+                transposed.product(&currents, (0, rows), 0.25, &mut Scratch::default(), &mut out);
+                out
+            };
+            let (bytes, words) = (sums(&bytes), sums(&words));
+            assert!(bytes.iter().any(|sum| *sum != 0.0));
+            assert!(bytes == words, "layer {layer}, {precision:?}, weights of {places} places");
+        }
     }
 }
