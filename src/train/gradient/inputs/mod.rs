@@ -1,7 +1,7 @@
 //! ∂loss/∂inputs: the gradient of the currents through the transposed matrix, a convolution with the kernel turned.
 //!
 //! Of the digits of a gradient and of a weight, the pairs are kept whose product is not below the last place of the largest: as many places
-//! as a gradient has digits. They are multiplied as bytes ([`bytes`]), or several at a time in 16 bits ([`words`]), whichever is faster: the
+//! as a gradient has digits. They are multiplied as bytes (`bytes`), or several at a time in 16 bits (`words`), whichever is faster: the
 //! sums are the same whole numbers.
 
 mod bytes;

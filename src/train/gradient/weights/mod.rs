@@ -1,8 +1,8 @@
 //! ∂loss/∂W: pulses times the gradient of the currents, summed over pixels, steps and images.
 //!
 //! The pulses' maps, padded, are turned so that each channel's pixels lie side by side; a kernel position is then an
-//! offset into them. Their sums are products of digits ([`dense`]) or rows of tables ([`look_up`]), whichever is faster: both are exact.
-//! Fully connected layers have theirs in [`connected`].
+//! offset into them. Their sums are products of digits (`dense`) or rows of tables (`look_up`), whichever is faster: both are exact.
+//! Fully connected layers have theirs in `connected`.
 
 mod connected;
 mod dense;
