@@ -80,8 +80,11 @@ impl Dense {
     }
 
     /// The sums, in the published order `[columns, rows]`.
-    pub fn total(mut self, patches: &Patches, plan: &Layer, out: &mut [i64]) {
+    pub fn total(mut self, patches: &Patches, plan: &Layer) -> Vec<i64> {
         (0..self.parts.len()).for_each(|part| self.settle(part));
+        // Sums and total are as large as what comes of them: the former go first.
+        drop(std::mem::take(&mut self.parts));
+        let mut out = vec![0; plan.rows() * plan.columns()];
         let places = (0..self.offsets).flat_map(|position| (0..self.right.blocks).map(move |block| (position, block)));
         for ((position, block), total) in places.zip(self.total.chunks(self.rows * LANES)) {
             for (row, lanes) in total.as_chunks::<LANES>().0.iter().enumerate() {
@@ -90,6 +93,7 @@ impl Dense {
                 columns.zip(lanes).for_each(|(column, sum)| column[place] = *sum);
             }
         }
+        out
     }
 }
 

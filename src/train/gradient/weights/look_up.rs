@@ -80,8 +80,11 @@ impl LookUp {
     }
 
     /// The sums, in the published order `[columns, rows]`.
-    pub fn total(mut self, patches: &Patches, plan: &Layer, out: &mut [i64]) {
+    pub fn total(mut self, patches: &Patches, plan: &Layer) -> Vec<i64> {
         self.settle();
+        // Sums and total are as large as what comes of them: the former go first.
+        drop(std::mem::take(&mut self.sums));
+        let mut out = vec![0; plan.rows() * plan.columns()];
         let (offsets, rows) = shape(patches);
         for (first, here) in groups(0..self.blocks) {
             let total = &self.total[first * offsets * rows * LANES..];
@@ -91,6 +94,7 @@ impl LookUp {
                 columns.zip(blocks).for_each(|(column, sum)| column[place] = *sum);
             }
         }
+        out
     }
 }
 

@@ -183,12 +183,10 @@ impl<'a> Gradient<'a> {
 
     /// The sums, in the published order `[columns, rows]`.
     pub fn total(self) -> Vec<i64> {
-        let mut total = vec![0; self.plan.rows() * self.plan.columns()];
         match self.way {
-            Way::Dense(dense) => dense.total(&self.patches, self.plan, &mut total),
-            Way::LookUp(look_up) => look_up.total(&self.patches, self.plan, &mut total),
+            Way::Dense(dense) => dense.total(&self.patches, self.plan),
+            Way::LookUp(look_up) => look_up.total(&self.patches, self.plan),
         }
-        total
     }
 }
 
