@@ -215,7 +215,7 @@ impl<'a> Blueprint<'a> {
         Blueprint { calibration: Some(calibration), ..self }
     }
 
-    /// The same with cells that are kept for other blueprints, and taken from them, where they have the same.
+    /// This blueprint with cells that are kept for others, and taken from them where they have the same ones.
     pub fn keeping(self, kept: &KeptCells) -> Self {
         let layers = self.plan.sites().zip(&self.network.layers).map(|(site, state)| (site, &state.rram[..]));
         let shelf = kept.shelf(Side::of(layers));

@@ -40,7 +40,7 @@ struct Layer {
 }
 
 impl Side {
-    /// Of layers on RRAM with their latent weights.
+    /// The side of those of some layers that stand on RRAM, with their latent weights.
     pub fn of<'a>(layers: impl IntoIterator<Item = (&'a Site, &'a [f32])>) -> Self {
         let on_rram = layers.into_iter().filter(|(site, _)| site.is_on_rram());
         let layer = |(site, latent): (&Site, &[f32])| Layer {
@@ -65,6 +65,7 @@ pub struct Shelf {
     room: Arc<Room>,
 }
 
+/// The bytes that all shelves may take together, and do take.
 #[derive(Debug)]
 struct Room {
     most: u64,

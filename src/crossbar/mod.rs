@@ -1,6 +1,6 @@
 //! A layer's matrix on its hardware ([`site`]): how it stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines
-//! leave of it ([`wires`], solved by [`nodal`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it ([`sram`]), within a budget ([`budget`]), and
-//! how that is stored ([`stored`], [`image`]); converters ([`adc`], [`calibration`]) and the integers behind them
+//! leave of it ([`wires`], solved by [`nodal`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it
+//! ([`sram`]), within a budget ([`budget`]), and how that is stored ([`stored`], [`image`]); converters ([`adc`], [`calibration`]) and the integers behind them
 //! ([`converted`]); what of all that an engine sees ([`programmed`], read with [`reading`]); and what it costs ([`cost`]).
 
 pub mod adc;

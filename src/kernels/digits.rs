@@ -223,11 +223,7 @@ pub fn join_wide(digits: impl DoubleEndedIterator<Item = i32>) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Deterministic numbers that look random.
-    fn number(i: usize) -> u64 {
-        (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20
-    }
+    use crate::kernels::number;
 
     #[test]
     fn every_instruction_set_gives_the_sums_of_the_definition() {

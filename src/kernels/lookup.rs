@@ -43,7 +43,7 @@ pub struct Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    /// The same from a row on.
+    /// These numbers from a row on.
     fn from(self, row: usize) -> Self {
         Numbers { values: &self.values[row * self.row..], ..self }
     }
@@ -356,11 +356,7 @@ mod tests {
     use super::*;
     use crate::kernels::Instructions;
     use crate::kernels::digits::{Digits, ROWS_AT_ONCE, digits_of, join};
-
-    /// Deterministic numbers that look random.
-    fn number(i: usize) -> u64 {
-        (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20
-    }
+    use crate::kernels::number;
 
     #[test]
     fn every_way_gives_the_sums_of_the_digits() {

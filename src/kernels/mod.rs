@@ -6,8 +6,8 @@
 //! a sum of integers, and any exact way of adding gives the same bits. Weights are split into signed digits of eight bits
 //! ([`digits`]), as a crossbar slices them over cells; pulses are bytes. Then one instruction multiplies sixteen thousand
 //! pairs (AMX), or 64 (VNNI), and shift-and-add joins the digits. Where there is no such unit, the sums of spikes are
-//! looked up whole ([`lookup`]), and gradients meet weights in words of 16 bits ([`words`]). Training rounds gradients to integers and takes the same road
-//! ([`crate::train::gradient`]).
+//! looked up whole ([`lookup`]), and gradients meet weights in words of 16 bits ([`words`]). Training rounds gradients to
+//! integers and takes the same road ([`crate::train::gradient`]).
 //!
 //! # Practice
 //!
@@ -32,6 +32,12 @@ mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 pub mod words;
+
+/// A number for tests, the same for a place every time, that looks random.
+#[cfg(test)]
+fn number(place: usize) -> u64 {
+    (place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20
+}
 
 pub use buffer::{Buffer, keep_freed_memory};
 pub use instructions::{Instructions, VARIABLE};

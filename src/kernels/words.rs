@@ -42,7 +42,7 @@ pub struct Rows<'a> {
     pub runs: &'a [usize],
 }
 
-/// What a run of the right operand holds of a number.
+/// A function of a number that gives what a run of the right operand holds of it.
 pub type Part = fn(i32) -> i32;
 
 impl Words {
@@ -240,11 +240,7 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Deterministic numbers that look random.
-    fn number(i: usize) -> u64 {
-        (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20
-    }
+    use crate::kernels::number;
 
     #[test]
     fn products_are_those_of_the_definition() {

@@ -104,7 +104,7 @@ impl<'a> Case<'a> {
         Ok(Key::of(&origin("trial", identity)))
     }
 
-    /// The same with the ranges, and with the cells that other cases left.
+    /// The blueprint with the ranges that it asks for, and with the cells that other cases left.
     pub fn calibrated(&self, kept: &KeptCells) -> Result<Blueprint<'a>> {
         let blueprint = self.blueprint()?.keeping(kept);
         match self.profiled {

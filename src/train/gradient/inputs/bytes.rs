@@ -1,6 +1,6 @@
 //! The products with a transposed matrix as bytes: pairs of digits whose places add up to the same make one sum.
 
-use super::{Matrix, Meeting, Rows, Scratch};
+use super::{Matrix, PaddedRows, Rows, Scratch};
 use crate::forward::laid::BIAS;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided};
 use crate::kernels::{Instructions, vectorised};
@@ -62,24 +62,24 @@ impl Bytes {
     }
 
     /// Lays out padded currents. Gives the bytes from digit to digit.
-    fn lay_out(&self, meeting: Meeting, scratch: &mut Scratch) -> usize {
-        let (plane, lead) = meeting.size();
-        let bytes = meeting.rows * meeting.patches.channels();
+    fn lay_out(&self, padded_rows: PaddedRows, scratch: &mut Scratch) -> usize {
+        let (plane, lead) = padded_rows.size();
+        let bytes = padded_rows.rows * padded_rows.patches.channels();
         let digits = self.classes.len();
         scratch.bytes.reserve(digits * plane);
         for (d, out) in scratch.bytes.chunks_mut(plane).take(digits).enumerate() {
             out[..lead].fill(BIAS);
-            meeting.currents.to_bytes(d, meeting.from, &mut out[lead..lead + bytes]);
+            padded_rows.currents.to_bytes(d, padded_rows.from, &mut out[lead..lead + bytes]);
         }
         plane
     }
 
-    /// [`super::Transposed::product`].
-    pub fn product(&self, meeting: Meeting, scratch: &mut Scratch, out: &mut [f32]) {
-        let (flat, (maps, high)) = (meeting.patches.flat(), meeting.maps());
-        let plane = self.lay_out(meeting, scratch);
+    /// Multiplies padded rows of currents: see [`super::Transposed::product`].
+    pub fn product(&self, padded_rows: PaddedRows, scratch: &mut Scratch, out: &mut [f32]) {
+        let (flat, (maps, high)) = (padded_rows.patches.flat(), padded_rows.maps());
+        let plane = self.lay_out(padded_rows, scratch);
         let Scratch { bytes, sums, runs, all_runs, .. } = scratch;
-        let left = meeting.patches.left(bytes, (0, maps), 0, high, runs);
+        let left = padded_rows.patches.left(bytes, (0, maps), 0, high, runs);
         let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
         let class = self.blocks() * padded * LANES;
         sums.reserve(self.classes.len() * class);
@@ -97,10 +97,10 @@ impl Bytes {
         }
         let sums = &sums[..self.classes.len() * class];
         match &self.classes[..] {
-            [low, high] => join_two(sums, [&low.bias, &high.bias], meeting.sums(padded), meeting.unit, out),
+            [low, high] => join_two(sums, [&low.bias, &high.bias], padded_rows.sums(padded), padded_rows.unit, out),
             classes => {
                 let bias = [0, 1, 2].map(|c| &classes[c].bias[..]);
-                join_three(sums, bias, meeting.sums(padded), meeting.unit, out);
+                join_three(sums, bias, padded_rows.sums(padded), padded_rows.unit, out);
             }
         }
     }

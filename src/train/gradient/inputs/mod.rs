@@ -1,6 +1,6 @@
 //! ∂loss/∂inputs: the gradient of the currents through the transposed matrix, a convolution with the kernel turned.
 //!
-//! Of the digits of a gradient and of a weight, the pairs are kept whose product is not below the last place of the largest: as many places
+//! The pairs of a digit of a gradient and one of a weight are kept whose product is not below the last place of the largest: as many places
 //! as a gradient has digits. They are multiplied as bytes (`bytes`), or several at a time in 16 bits (`words`), whichever is faster: the
 //! sums are the same whole numbers.
 
@@ -80,7 +80,7 @@ impl Matrix<'_> {
 }
 
 impl Transposed {
-    /// Of weights in published order. A column is an input channel; of a fully connected layer an input, in the
+    /// The transpose of weights in published order. A column is an input channel; of a fully connected layer an input, in the
     /// published order.
     pub fn new(plan: &Layer, weights: &[f32], precision: Precision) -> Self {
         let in_words = matches!(Instructions::best(), Instructions::Portable | Instructions::Avx2);
@@ -113,10 +113,10 @@ impl Transposed {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
-        let meeting = Meeting { patches: &self.patches, currents, from, rows, unit: unit * self.unit };
+        let padded_rows = PaddedRows { patches: &self.patches, currents, from, rows, unit: unit * self.unit };
         match &self.way {
-            Way::Bytes(bytes) => bytes.product(meeting, scratch, out),
-            Way::Words(terms) => terms.product(meeting, scratch, out),
+            Way::Bytes(bytes) => bytes.product(padded_rows, scratch, out),
+            Way::Words(terms) => terms.product(padded_rows, scratch, out),
         }
     }
 
@@ -131,7 +131,7 @@ impl Transposed {
 
 /// Rows of padded currents that meet the matrix.
 #[derive(Clone, Copy)]
-struct Meeting<'a> {
+struct PaddedRows<'a> {
     patches: &'a Patches,
     currents: &'a Currents,
     from: usize,
@@ -140,16 +140,16 @@ struct Meeting<'a> {
     unit: f32,
 }
 
-impl Meeting<'_> {
+impl PaddedRows<'_> {
     /// Maps, and rows of pixels of each.
     fn maps(&self) -> (usize, usize) {
-        let Meeting { patches, rows, .. } = self;
+        let PaddedRows { patches, rows, .. } = self;
         if patches.flat() { (1, *rows) } else { (rows / patches.map(), patches.height()) }
     }
 
     /// Values of a digit of the currents, laid out, and those before the first.
     fn size(&self) -> (usize, usize) {
-        let Meeting { patches, rows, .. } = self;
+        let PaddedRows { patches, rows, .. } = self;
         let size = patches.bytes(rows.div_ceil(patches.map())).next_multiple_of(64);
         (size, patches.at(0, 0) * patches.channels())
     }

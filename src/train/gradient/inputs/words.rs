@@ -12,7 +12,7 @@
 //!
 //! The lower two digits of g can reach −128·257, which no word holds; h, l and m then differ from digits, and the sums do not.
 
-use super::{Matrix, Meeting, Rows, Scratch};
+use super::{Matrix, PaddedRows, Rows, Scratch};
 use crate::kernels::digits::{LANES, ROWS_AT_ONCE};
 use crate::kernels::vectorised;
 use crate::kernels::words::{self, Words};
@@ -153,18 +153,18 @@ impl Terms {
         self.terms[0].right.blocks
     }
 
-    /// [`super::Transposed::product`].
-    pub fn product(&self, meeting: Meeting, scratch: &mut Scratch, out: &mut [f32]) {
-        let (plane, lead) = meeting.size();
-        let (channels, (maps, high)) = (meeting.patches.channels(), meeting.maps());
+    /// Multiplies padded rows of currents: see [`super::Transposed::product`].
+    pub fn product(&self, padded_rows: PaddedRows, scratch: &mut Scratch, out: &mut [f32]) {
+        let (plane, lead) = padded_rows.size();
+        let (channels, (maps, high)) = (padded_rows.patches.channels(), padded_rows.maps());
         let Scratch { words, wide, runs, all_runs, .. } = scratch;
         words.reserve(self.parts.len() * plane);
         for (part, words) in self.parts.iter().zip(words.chunks_mut(plane)) {
             words[..lead].fill(0);
-            let (units, rows) = (&meeting.currents.units, meeting.currents.rows);
-            to_words(units, rows, *part, meeting.from, &mut words[lead..lead + meeting.rows * channels]);
+            let (units, rows) = (&padded_rows.currents.units, padded_rows.currents.rows);
+            to_words(units, rows, *part, padded_rows.from, &mut words[lead..lead + padded_rows.rows * channels]);
         }
-        let left = meeting.patches.left(&[], (0, maps), 0, high, runs);
+        let left = padded_rows.patches.left(&[], (0, maps), 0, high, runs);
         let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
         wide.reserve(self.blocks() * padded * LANES);
         let sums = &mut wide[..self.blocks() * padded * LANES];
@@ -174,7 +174,7 @@ impl Terms {
             let left = words::Rows { words, stride: left.stride, rows: left.rows, runs: all_runs };
             term.right.product(left, term.scale, i > 0, sums);
         }
-        take(sums, meeting.sums(padded), meeting.unit, out);
+        take(sums, padded_rows.sums(padded), padded_rows.unit, out);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::train::gradient::{Currents, Precision};
 const ROWS: usize = 256;
 /// Blocks of columns of one task of a fully connected layer.
 const BLOCKS: usize = 2;
-/// The same where sums are made from tables.
+/// Blocks of columns of one task whose sums are made from tables.
 const TABLE_BLOCKS: usize = 4;
 /// Images times steps that a fully connected layer's product sums over at once: no sum of digits exceeds 31 bits.
 const MOST_ROWS: usize = 1 << 16;
@@ -41,10 +41,10 @@ pub fn fully_connected(
             let mut turned = Buffer::<u8>::zeros(size.next_multiple_of(ROWS) * stride);
             turn_rows(plan, source, part, steps, first..first + rows, stride, &mut laid, &mut turned);
             let unit = weight as f64 * f64::from(unit);
-            let meeting = Meeting { turned: &turned, stride, currents, first, rows, unit };
+            let turned_rows = TurnedRows { turned: &turned, stride, currents, first, rows, unit };
             match source.looked_up(precision) {
-                Some(bits) => meeting.look_up(precision, bits, size, &mut total),
-                None => meeting.multiply(precision, size, &mut total),
+                Some(bits) => turned_rows.look_up(precision, bits, size, &mut total),
+                None => turned_rows.multiply(precision, size, &mut total),
             }
         }
     }
@@ -53,7 +53,7 @@ pub fn fully_connected(
 
 /// Turned pulses of some images and steps, and the currents that they meet.
 #[derive(Clone, Copy)]
-struct Meeting<'a> {
+struct TurnedRows<'a> {
     turned: &'a [u8],
     stride: usize,
     currents: &'a Currents,
@@ -64,10 +64,10 @@ struct Meeting<'a> {
     unit: f64,
 }
 
-impl Meeting<'_> {
+impl TurnedRows<'_> {
     /// Adds products of digits to the total, `[columns, size]`.
     fn multiply(self, precision: Precision, size: usize, total: &mut [f32]) {
-        let Meeting { turned, stride, currents, first, rows, unit } = self;
+        let TurnedRows { turned, stride, currents, first, rows, unit } = self;
         let digits = precision.digits();
         let mut right = Digits::zeros(digits, total.len() / size, 1, rows);
         currents.to_digits(first, &mut right);
@@ -86,9 +86,9 @@ impl Meeting<'_> {
         });
     }
 
-    /// The same from tables, of pulses of so many bits.
+    /// Adds sums from tables to the total, of pulses of so many bits.
     fn look_up(self, precision: Precision, bits_of_pulse: u32, size: usize, total: &mut [f32]) {
-        let Meeting { turned, stride, currents, first, rows, unit } = self;
+        let TurnedRows { turned, stride, currents, first, rows, unit } = self;
         let bytes = rows.div_ceil(8);
         let series = size.next_multiple_of(ROWS);
         let mut bits = Buffer::<u8>::zeros(bits_of_pulse as usize * series * bytes);

@@ -28,7 +28,7 @@ struct Part {
 }
 
 impl Dense {
-    /// Of so many pixels at once, and parts of these weights.
+    /// Sums of zero, for so many pixels at once and parts that count `weights`.
     pub fn new(patches: &Patches, plan: &Layer, pixels: usize, precision: Precision, weights: Vec<i64>) -> Self {
         let right = Digits::zeros(precision.digits(), plan.columns(), 1, pixels);
         let (offsets, rows) = shape(patches);

@@ -32,7 +32,7 @@ pub(super) struct LookUp {
 }
 
 impl LookUp {
-    /// Of so many pixels at once, of pulses of so many bits.
+    /// Sums of zero, for so many pixels at once and pulses of so many bits.
     pub fn new(patches: &Patches, plan: &Layer, pixels: usize, precision: Precision, bits_of_pulse: u32) -> Self {
         let (offsets, rows) = shape(patches);
         let (series, blocks) = (offsets * rows, plan.columns().div_ceil(LANES));

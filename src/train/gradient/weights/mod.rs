@@ -67,7 +67,7 @@ impl Turned<'_> {
     }
 }
 
-/// What a layer takes in.
+/// A layer's input signal.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     /// Pulses, `[images·steps]` maps.
@@ -105,7 +105,7 @@ impl Source<'_> {
 }
 
 impl<'a> Gradient<'a> {
-    /// Of a convolution.
+    /// A gradient of zero, of a convolution.
     pub fn new(plan: &'a Layer, source: Source, steps: usize, precision: Precision) -> Self {
         let patches = Patches::of(plan, matches!(source, Source::Encoded { .. })).unstrided();
         let at_once = PIXELS.div_ceil(patches.map()).min(steps);
