@@ -1,9 +1,9 @@
 // Bindings and indices of every kernel. Group 0 lives as long as a layer of the loaded chips, group 1 as long as the
 // work buffers: each kernel reads binding 1 of group 1 and writes binding 2. Maps are channel-last, four channels a word
 // (pulses, a signed byte each) or a vector (sums); there is a map for each chip, image and step.
-// Above this file come the constants and the structs `Layer` and `Run`, generated from Rust.
+// Above this file come the constants, the structs `Layer` and `Run`, and `layer` itself, generated from Rust: a constant where a shader is
+// made for one layer, else the uniform at binding 0 of group 0.
 
-@group(0) @binding(0) var<uniform> layer: Layer;
 @group(1) @binding(0) var<uniform> run: Run;
 
 // The number of this workgroup in a dispatch that is folded into two dimensions.
@@ -84,7 +84,7 @@ fn unpacked(word: u32) -> vec4<i32> {
 // Rounds a product before it is added to: a compiler that cannot see that `fence` is zero cannot fuse the two, so that
 // every device gives the CPU's bits.
 fn rounded(product: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(product) ^ vec4(layer.fence));
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(product) ^ vec4(run.fence));
 }
 
 // A product to the membrane's unit.

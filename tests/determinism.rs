@@ -49,6 +49,15 @@ fn evaluate(kernel: Kernel, batch: usize) -> ChipResult {
     evaluation.run(&Chip::program(&blueprint, 3).unwrap()).unwrap()
 }
 
+/// Many threads ask for a layer's tables at once, while each has an image of its own in hand.
+#[test]
+fn threads_that_want_the_same_tables_do_not_get_into_each_others_way() {
+    let expected = threads(1, || evaluate(Kernel::LookUp, 70));
+    for _ in 0..20 {
+        assert_eq!(threads(16, || evaluate(Kernel::LookUp, 70)), expected);
+    }
+}
+
 #[test]
 fn inference_is_the_same_for_any_threads_batch_and_kernel() {
     let expected = threads(1, || evaluate(Kernel::Auto, 70));

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ndarray::{Array2, Array3, Axis, stack};
 use ndarray_npy::WriteNpyExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::chips::{ChipArgs, Setup};
 use super::{said::Said, terminal::Terminal};
@@ -68,6 +69,9 @@ pub struct Args {
     /// The data set to adapt on; default: the training half of --data.
     #[arg(long, value_name = "SPEC", requires = "adapt")]
     adapt_data: Option<String>,
+    /// Print what the kernels of each layer took on the GPU, by its own clock.
+    #[arg(long)]
+    timings: bool,
     /// Write the logits, f32 [chips, images, classes], to this .npy file, replacing it.
     #[arg(long, value_name = "F.npy")]
     logits: Option<PathBuf>,
@@ -90,7 +94,14 @@ pub fn run(args: &Args) -> Result<Said> {
         Adaptation::draw(network, model, training, blueprint.inputs(), seed, sample).map_err(of_option("--adapt"))
     };
     let adaptation = sample.as_ref().zip(training.as_ref()).map(draw).transpose()?;
-    let engine = args.chips.engine()?;
+    let mut engine = args.chips.engine()?;
+    if args.timings && !engine.time_kernels() {
+        let message = format!(
+            "--timings: `{}` has no clock for kernels; expected a GPU that has one, with --backend gpu",
+            engine.name()
+        );
+        return Err(Error::Usage(message));
+    }
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let encoder = Encoder::new(blueprint.inputs(), model.input, seed, 0);
@@ -149,7 +160,8 @@ pub fn run(args: &Args) -> Result<Said> {
     if early.is_some() {
         early_exit["pj_per_image"] = json!(early_energy);
     }
-    let report = json!({
+    let kernels = engine.kernel_times();
+    let mut report = json!({
         "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
         "chips": indices.zip(&accuracies).map(|(i, a)| json!({ "chip": i, "accuracy": a })).collect::<Vec<_>>(),
         "images": data.len(),
@@ -180,6 +192,10 @@ pub fn run(args: &Args) -> Result<Said> {
         },
         "origin": origin,
     });
+    if args.timings {
+        let seconds = |(name, time): &(String, Duration)| (name.clone(), json!(time.as_secs_f64()));
+        report["kernel_seconds"] = Value::Object(kernels.iter().map(seconds).collect());
+    }
     let failed = args.logits.as_deref().and_then(|path| write_logits(path, &logits).err());
     let spread = match (stats.std, stats.ci95) {
         (Some(std), Some(ci)) => {
@@ -225,6 +241,11 @@ pub fn run(args: &Args) -> Result<Said> {
     if let Some(pj) = programming_pj {
         text.push(format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6));
     }
+    if args.timings && kernels.is_empty() {
+        text.push("no kernel ran on the GPU: the CPU did the work".into());
+    }
+    let width = kernels.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    text.extend(kernels.iter().map(|(name, time)| format!("{name:width$} {:10.3} ms", 1e3 * time.as_secs_f64())));
     text.extend(early.map(|early| early.to_string()));
     text.extend(early_energy.map(|energy| format!("up to its early answer, {}", described(&energy))));
     Ok(Said::new(text.join("\n"), report).failing(failed))

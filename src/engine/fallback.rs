@@ -5,6 +5,7 @@
 //! the batch that did not, and all after it, run on the CPU.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::cpu::CpuEngine;
 use super::gpu::{GpuEngine, refusal};
@@ -59,6 +60,14 @@ impl Engine for WithFallback {
 
     fn chips_at_once(&self, chip: &Chip) -> usize {
         self.working().chips_at_once(chip)
+    }
+
+    fn time_kernels(&mut self) -> bool {
+        self.gpu.time_kernels()
+    }
+
+    fn kernel_times(&self) -> Vec<(String, Duration)> {
+        self.gpu.kernel_times()
     }
 
     fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {

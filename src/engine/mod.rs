@@ -10,6 +10,8 @@ pub(crate) mod needs;
 pub mod price;
 pub mod sameness;
 
+use std::time::Duration;
+
 use ndarray::{Array2, Array3, Axis};
 
 use crate::chip::{Chip, ProgrammedLayer};
@@ -106,6 +108,16 @@ pub trait Engine: Send + Sync {
     /// Chips of this one's kind that are best loaded together.
     fn chips_at_once(&self, _chip: &Chip) -> usize {
         1
+    }
+
+    /// Keeps from now on what each kernel takes, by an adapter's own clock: [`Self::kernel_times`]. False where there is none to read.
+    fn time_kernels(&mut self) -> bool {
+        false
+    }
+
+    /// What the kernels of each layer took since this was last asked, in the order of their first run.
+    fn kernel_times(&self) -> Vec<(String, Duration)> {
+        vec![]
     }
 
     /// Brings chips of one blueprint into the form this backend runs.

@@ -278,13 +278,13 @@ impl Matrix {
     fn integers(&self) -> &[i32] {
         self.integers.get_or_init(|| {
             let (run, columns) = (self.digits.run, self.digits.blocks * LANES);
-            let mut integers = Vec::new();
-            integers.par_extend(rayon::iter::repeat_n(0, self.digits.runs * run * columns));
-            integers.par_chunks_mut(columns).enumerate().for_each(|(i, row)| {
+            let mut integers = vec![0; self.digits.runs * run * columns];
+            // This thread does it alone: one that waited for others would take up another image, for which its scratch is not free.
+            for (i, row) in integers.chunks_mut(columns).enumerate() {
                 for (block, lanes) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                     *lanes = self.digits.row(block, i / run, i % run);
                 }
-            });
+            }
             integers
         })
     }

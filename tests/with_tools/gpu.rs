@@ -13,7 +13,7 @@ use crosspike::data::{Dataset, Recorded, Split};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation, read_batch};
 use crosspike::engine::fallback::WithFallback;
-use crosspike::engine::gpu::{GpuEngine, explicit_choice};
+use crosspike::engine::gpu::{AdapterKind, GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
 use crosspike::error::Error;
 use crosspike::network::code::{InputCode, InputForm, digit};
@@ -28,6 +28,14 @@ use ndarray_rand::rand::RngCore;
 /// The engine on this machine's best adapter.
 fn gpu() -> GpuEngine {
     GpuEngine::new(&explicit_choice().unwrap()).unwrap()
+}
+
+/// The engine with the kernels of a graphics card, and with those of a driver that computes on the processor: the ones as the adapter has them, the
+/// others of shaders made for any layer, which are few.
+fn both() -> [GpuEngine; 2] {
+    let is_software = explicit_choice().unwrap().kind == AdapterKind::Software;
+    let others = gpu().as_card(is_software, false);
+    if is_software { [others, gpu()] } else { [gpu(), others] }
 }
 
 /// The tests.
@@ -212,42 +220,47 @@ fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
 }
 
 fn the_sums_of_every_layer_are_the_cpus_on_every_chip() {
-    let gpu = gpu();
-    let mut compared = 0;
-    for (seed, model) in (0..).zip(models()) {
-        let mut random = random(seed);
-        for encoding in [Encoding::Poisson, Encoding::Frames] {
-            let chips = [10, 11, 12].map(|chip| self::chip(&model, encoding, chip));
-            let loaded = gpu.load_together(&chips).unwrap();
-            for l in 0..chips[0].layers.len() {
-                let plan = &chips[0].layers[l].plan;
-                let (largest, planes) = match l {
-                    0 if encoding == Encoding::Frames => (9.0 * 65536.0, InputCode::from(encoding).planes() as usize),
-                    _ if plan.largest_pulse > 127 => (plan.largest_pulse as f32 + 0.99, 3),
-                    _ => (plan.largest_pulse as f32 + 0.99, 1),
-                };
-                let of = if l == 0 { 1 } else { chips.len() };
-                let size = plan.input.len();
-                let pulses: Vec<i32> =
-                    (0..of * 2 * model.steps * size).map(|_| (largest * uniform(&mut random)) as i32).collect();
-                let found = loaded.sums(l, &by_planes(&pulses, size, planes)).unwrap();
-                let per_chip = found.len() / chips.len();
-                for (c, (chip, found)) in chips.iter().zip(found.chunks(per_chip)).enumerate() {
-                    let mine = &pulses[if l == 0 { 0 } else { c * pulses.len() / of }..][..pulses.len() / of];
-                    let digits = |plane: u32| -> Vec<f32> {
-                        mine.iter().map(|n| if planes == 1 { *n } else { digit(*n, plane) } as f32).collect()
+    let [card, driver] = both();
+    for gpu in [card, driver, gpu().as_card(true, false).busy_with(usize::MAX)] {
+        let mut compared = 0;
+        for (seed, model) in (0..).zip(models()) {
+            let mut random = random(seed);
+            for encoding in [Encoding::Poisson, Encoding::Frames] {
+                let chips = [10, 11, 12].map(|chip| self::chip(&model, encoding, chip));
+                let loaded = gpu.load_together(&chips).unwrap();
+                for l in 0..chips[0].layers.len() {
+                    let plan = &chips[0].layers[l].plan;
+                    let (largest, planes) = match l {
+                        0 if encoding == Encoding::Frames => {
+                            (9.0 * 65536.0, InputCode::from(encoding).planes() as usize)
+                        }
+                        _ if plan.largest_pulse > 127 => (plan.largest_pulse as f32 + 0.99, 3),
+                        _ => (plan.largest_pulse as f32 + 0.99, 1),
                     };
-                    let expected = (0..planes as u32).rev().fold(vec![0.0; found.len()], |total: Vec<f32>, plane| {
-                        let sums = column_sums(&chip.layers[l], &digits(plane));
-                        total.iter().zip(sums).map(|(total, sum)| total * 16.0 + sum).collect()
-                    });
-                    assert_eq!(found, expected, "{} of model {seed}, chip {c}", plan.name);
-                    compared += found.len();
+                    let of = if l == 0 { 1 } else { chips.len() };
+                    let size = plan.input.len();
+                    let pulses: Vec<i32> =
+                        (0..of * 2 * model.steps * size).map(|_| (largest * uniform(&mut random)) as i32).collect();
+                    let found = loaded.sums(l, &by_planes(&pulses, size, planes)).unwrap();
+                    let per_chip = found.len() / chips.len();
+                    for (c, (chip, found)) in chips.iter().zip(found.chunks(per_chip)).enumerate() {
+                        let mine = &pulses[if l == 0 { 0 } else { c * pulses.len() / of }..][..pulses.len() / of];
+                        let digits = |plane: u32| -> Vec<f32> {
+                            mine.iter().map(|n| if planes == 1 { *n } else { digit(*n, plane) } as f32).collect()
+                        };
+                        let expected =
+                            (0..planes as u32).rev().fold(vec![0.0; found.len()], |total: Vec<f32>, plane| {
+                                let sums = column_sums(&chip.layers[l], &digits(plane));
+                                total.iter().zip(sums).map(|(total, sum)| total * 16.0 + sum).collect()
+                            });
+                        assert_eq!(found, expected, "{} of model {seed}, chip {c}", plan.name);
+                        compared += found.len();
+                    }
                 }
             }
         }
+        assert!(compared > 10_000);
     }
-    assert!(compared > 10_000);
 }
 
 /// Chips of one blueprint's kind, each with cells and norms of its own.
@@ -255,13 +268,8 @@ fn chips(model: &Model, code: InputCode, seeds: std::ops::Range<u64>) -> Vec<Chi
     seeds.map(|seed| chip(model, code, seed)).collect()
 }
 
-/// The adapter as it is, and with small buffers and few workgroups; none where there is no adapter.
-fn whole_and_limited(buffer_bytes: u64) -> Vec<GpuEngine> {
-    vec![gpu(), gpu().limited(buffer_bytes, 4)]
-}
-
 fn chips_in_one_load_do_what_each_does_alone() {
-    for gpu in whole_and_limited(150_000) {
+    for gpu in [gpu(), gpu().as_card(true, false).limited(150_000, 4)] {
         for model in models() {
             for code in codes() {
                 let chips = chips(&model, code, 20..25);
@@ -353,9 +361,18 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
     ];
     let mut limited = [0, 0];
-    for (gpu, count) in whole_and_limited(400_000).into_iter().zip([7, 2]) {
-        let some = |keys| models().into_iter().take(count).map(move |model| (keys, model));
-        for (keys, model) in settings.iter().flat_map(some) {
+    let [card, driver] = both();
+    // Models, and of the settings one in so many: shaders made for a layer are many.
+    let engines = [
+        (card, &[1, 7][..], 2),
+        (driver, &[0, 1, 2, 3, 4, 5, 6], 1),
+        (gpu().as_card(true, true), &[0], 7),
+        (gpu().as_card(true, false).limited(400_000, 4), &[1], 4),
+        (gpu().limited(400_000, 4), &[0, 1], 1),
+    ];
+    for (gpu, some_models, one_in) in engines {
+        let some = |keys| some_models.iter().map(move |number| (keys, models().swap_remove(*number)));
+        for (keys, model) in settings.iter().step_by(one_in).flat_map(some) {
             for code in codes() {
                 let chips: Vec<Chip> = (30..33).map(|seed| chip_with(keys, &model, code, seed)).collect();
                 let encoder = Encoder::new(code, model.input, 4, 0);
@@ -413,44 +430,49 @@ fn an_input_without_a_pulse_is_the_cpus() {
 }
 
 fn golden_networks_do_what_they_do_on_the_cpu() {
-    let gpu = gpu();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
-    let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-    let cells = ["rram.layers=all", "rram.weight_bits=4", "rram.model=cell", "rram.cell.g_max_us=50"];
-    let varied = [&cells[..], &["rram.variation.kind=lognormal", "rram.variation.sigma=0.1"]].concat();
-    let behind = [&varied[..], &["adc.bits=7", "tile.rows=20", "sram.bits=3", "sram.init=residual"]].concat();
-    let read = [&varied[..], &["rram.read.sigma=0.05", "wires.word_ohm=2", "wires.bit_ohm=2"]].concat();
-    let bits = ["neuron.membrane_bits=14", "neuron.fraction_bits=8", "neuron.leak_bits=6", "neuron.gain_bits=9"];
-    let fixed = [&behind[..], &bits].concat();
-    let (mut compared, mut refused, mut in_fixed_point) = (0, 0, 0);
-    for folder in folders {
-        let model = Model::read(&folder.join("model.toml"), &[]).unwrap();
-        let network = Network::read(&model, &folder.join("checkpoint.safetensors")).unwrap().network;
-        let data = Dataset::open("frames:frames.npz", &folder, Split::Test).unwrap();
-        let (batch, _) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None).unwrap();
-        let code = InputCode::of(Encoding::Frames, data.range(), 0).unwrap();
-        let inputs = Inputs::new(Encoder::new(code, model.input, 1, 0), batch, model.steps);
-        for keys in [&[][..], &varied, &behind, &read, &fixed] {
-            let profile = profile(keys);
-            let blueprint = match Blueprint::new(&profile, &model, &network, code, 1) {
-                // Converters and lines of groups are not modelled.
-                Err(Error::Mismatch(message)) if message.contains("groups") => continue,
-                blueprint => blueprint.unwrap(),
-            };
-            in_fixed_point += usize::from(keys == fixed);
-            let chips: Vec<Chip> = (0..2).map(|index| Chip::program(&blueprint, index).unwrap()).collect();
-            let on = |engine: &dyn Engine| engine.load(&chips).unwrap().run_keeping(&inputs, Keep::Every).unwrap();
-            if chips[0].graph.cycles.is_empty() {
-                assert_eq!(on(&gpu), on(&CpuEngine::default()), "{} {keys:?}", model.name);
-                compared += 1;
-            } else {
-                let error = gpu.load(&chips).err().unwrap().to_string();
-                assert!(error.contains("step by step"), "{error}");
-                refused += 1;
+    for gpu in both() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/networks");
+        let folders =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let cells = ["rram.layers=all", "rram.weight_bits=4", "rram.model=cell", "rram.cell.g_max_us=50"];
+        let varied = [&cells[..], &["rram.variation.kind=lognormal", "rram.variation.sigma=0.1"]].concat();
+        let behind = [&varied[..], &["adc.bits=7", "tile.rows=20", "sram.bits=3", "sram.init=residual"]].concat();
+        let read = [&varied[..], &["rram.read.sigma=0.05", "wires.word_ohm=2", "wires.bit_ohm=2"]].concat();
+        let bits = ["neuron.membrane_bits=14", "neuron.fraction_bits=8", "neuron.leak_bits=6", "neuron.gain_bits=9"];
+        let fixed = [&behind[..], &bits].concat();
+        let (mut compared, mut refused, mut in_fixed_point) = (0, 0, 0);
+        for folder in folders {
+            let model = Model::read(&folder.join("model.toml"), &[]).unwrap();
+            let network = Network::read(&model, &folder.join("checkpoint.safetensors")).unwrap().network;
+            let data = Dataset::open("frames:frames.npz", &folder, Split::Test).unwrap();
+            let (batch, _) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None).unwrap();
+            let code = InputCode::of(Encoding::Frames, data.range(), 0).unwrap();
+            let inputs = Inputs::new(Encoder::new(code, model.input, 1, 0), batch, model.steps);
+            for keys in [&[][..], &varied, &behind, &read, &fixed] {
+                let profile = profile(keys);
+                let blueprint = match Blueprint::new(&profile, &model, &network, code, 1) {
+                    // Converters and lines of groups are not modelled.
+                    Err(Error::Mismatch(message)) if message.contains("groups") => continue,
+                    blueprint => blueprint.unwrap(),
+                };
+                in_fixed_point += usize::from(keys == fixed);
+                let chips: Vec<Chip> = (0..2).map(|index| Chip::program(&blueprint, index).unwrap()).collect();
+                let on = |engine: &dyn Engine| engine.load(&chips).unwrap().run_keeping(&inputs, Keep::Every).unwrap();
+                if chips[0].graph.cycles.is_empty() {
+                    assert_eq!(on(&gpu), on(&CpuEngine::default()), "{} {keys:?}", model.name);
+                    compared += 1;
+                } else {
+                    let error = gpu.load(&chips).err().unwrap().to_string();
+                    assert!(error.contains("step by step"), "{error}");
+                    refused += 1;
+                }
             }
         }
+        assert!(
+            compared >= 5 * 18 && refused >= 5 * 4 && in_fixed_point >= 22,
+            "{compared} {refused} {in_fixed_point}"
+        );
     }
-    assert!(compared >= 5 * 18 && refused >= 5 * 4 && in_fixed_point >= 22, "{compared} {refused} {in_fixed_point}");
 }
 
 fn imported_networks_do_what_they_do_on_the_cpu() {
@@ -498,19 +520,21 @@ fn imported_networks_do_what_they_do_on_the_cpu() {
 }
 
 fn logits_and_counts_are_the_cpus() {
-    let gpu = gpu();
-    for (seed, model) in (0..).zip(models()) {
-        for code in codes() {
-            let chip = chip(&model, code, seed);
-            let encoder = Encoder::new(code, model.input, seed, 0);
-            let mut loaded = gpu.load(std::slice::from_ref(&chip)).unwrap();
-            for images in [5, 2, 9, 0] {
-                let batch = batch(&model, code, images, seed + 50);
-                let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
-                let inputs = Inputs::new(encoder, batch, model.steps);
-                assert_eq!(loaded.run(&inputs).unwrap()[0], expected, "{code:?}, model {seed}");
-                let fires = expected.counts.spikes.iter().all(|layer| layer.iter().sum::<u64>() > 0);
-                assert!(images == 0 || fires || !code.signed, "{code:?}, model {seed}");
+    let [card, driver] = both();
+    for (gpu, count) in [(card, 11), (driver, 11), (gpu().as_card(true, true), 4)] {
+        for (seed, model) in (0..).zip(models()).take(count) {
+            for code in codes() {
+                let chip = chip(&model, code, seed);
+                let encoder = Encoder::new(code, model.input, seed, 0);
+                let mut loaded = gpu.load(std::slice::from_ref(&chip)).unwrap();
+                for images in [5, 2, 9, 0] {
+                    let batch = batch(&model, code, images, seed + 50);
+                    let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
+                    let inputs = Inputs::new(encoder, batch, model.steps);
+                    assert_eq!(loaded.run(&inputs).unwrap()[0], expected, "{code:?}, model {seed}");
+                    let fires = expected.counts.spikes.iter().all(|layer| layer.iter().sum::<u64>() > 0);
+                    assert!(images == 0 || fires || !code.signed, "{code:?}, model {seed}");
+                }
             }
         }
     }
@@ -527,6 +551,8 @@ fn small_limits_split_the_work_and_change_nothing() {
             let batch = batch(model, code, 21, 4);
             let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
             assert_eq!(run(&gpu.limited(buffer_bytes, workgroups), &chip, &encoder, &batch), expected);
+            let card = self::gpu().as_card(true, false).limited(buffer_bytes, workgroups);
+            assert_eq!(run(&card, &chip, &encoder, &batch), expected);
             // Each layer of each image by itself; two layers and two images together.
             for multiplications in [1, 2_000_000] {
                 let hurried = self::gpu().hurried(multiplications);
@@ -537,7 +563,7 @@ fn small_limits_split_the_work_and_change_nothing() {
 }
 
 fn logits_after_every_step_and_events_of_every_image_are_the_cpus() {
-    for gpu in whole_and_limited(150_000) {
+    for gpu in [gpu(), gpu().limited(150_000, 4)] {
         for model in models() {
             for code in codes() {
                 let chips = chips(&model, code, 30..33);
@@ -592,10 +618,15 @@ fn dearer_layers_leave_less_together() {
     let model = &models()[0];
     let plain = chip(model, Encoding::Poisson, 4);
     let converted = chip_with(&["rram.layers=all", "adc.bits=5", "tile.rows=24"], model, Encoding::Poisson, 4);
-    let gpu = gpu().hurried(1 << 26);
-    let (plain, converted) = (gpu.chips_at_once(&plain), gpu.chips_at_once(&converted));
-    assert!(1 < converted && converted < plain, "{converted} {plain}");
-    assert_eq!(gpu.hurried(1).chips_at_once(&chip(model, Encoding::Poisson, 4)), 1);
+    let together = |multiplications: u64| {
+        let gpu = gpu().hurried(multiplications);
+        (gpu.chips_at_once(&plain), gpu.chips_at_once(&converted))
+    };
+    // What conversions cost differs from adapter to adapter.
+    let all: Vec<_> = (20..28).map(|bits| together(1 << bits)).collect();
+    assert!(all.iter().all(|(plain, converted)| converted <= plain), "{all:?}");
+    assert!(all.iter().any(|(plain, converted)| 1 < *converted && converted < plain), "{all:?}");
+    assert_eq!(together(1), (1, 1));
 }
 
 /// What was told when devices were lost.

@@ -7,9 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use wgpu::{Buffer, BufferUsages};
 
 use super::context::{Context, Limits};
-use super::model::{by_thread, column_words, constant_bytes, norm_bytes, planes, pools_apart, row_words, weight_bytes};
+use super::model::{
+    column_words, constant_bytes, fits_floats, is_unfolded, norm_bytes, planes, pools_apart, row_words, weight_bytes,
+};
 use super::route::{Op, Route};
 use super::settings::{LANES, Run};
+use super::stamps::stamp_bytes;
 use crate::chip::Chip;
 use crate::error::Result;
 use crate::network::Drive;
@@ -24,8 +27,11 @@ const WEIGHT_BYTES: u64 = 256 << 20;
 const CHIPS: u64 = 16;
 /// Images of a submission.
 const IMAGES: u64 = 1 << 15;
-/// Multiplications of blocks of columns, in the time of one where a thread takes a pixel by itself: 3 to 9 were measured at a quarter of
-/// rows with a pulse (docs/performance.md), and more of them take longer, for the others are skipped.
+/// Multiplications of ideal columns in the time of one behind converters, or of cells read afresh, in tiles: 1.7 to 2.6 on an H100 (VGG9,
+/// docs/performance.md).
+const IN_TILES: u64 = 3;
+/// The same where a thread takes a pixel by itself: 3.4 on an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more
+/// of them take longer, for the others are skipped.
 const BY_THREAD: u64 = 12;
 
 /// The 32-bit words that an image takes on all chips of a load.
@@ -95,7 +101,11 @@ impl Sizes {
                 drives = (sides + converted.companion.iter().len()) * plan.site.drive.bits as usize;
                 conversions = conversions.max((sums * plan.site.partitions() * drives) as u64);
             }
-            let price = if by_thread(layer) { BY_THREAD } else { 1 };
+            let price = match (is_unfolded(layer), limits.is_card && fits_floats(layer)) {
+                (false, _) => 1,
+                (true, true) => IN_TILES,
+                (true, false) => BY_THREAD,
+            };
             sizes.work.push((sums * row_words(plan) * LANES * drives) as u64 * price);
         }
         for node in &chip.graph.nodes[1..] {
@@ -210,7 +220,11 @@ impl Buffers {
         images: usize,
         kept: Kept,
     ) -> Self {
-        let bytes = sizes.bytes(images, kept);
+        let mut bytes = sizes.bytes(images, kept);
+        if context.times.is_some() {
+            // Behind the results, the time stamps of kernels.
+            bytes[6] += stamp_bytes(route.ops.len() + 1);
+        }
         let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         let fits = |spare: &Buffers| {
             spare.bytes.iter().zip(&bytes).all(|(have, need)| have >= need)
@@ -262,7 +276,8 @@ mod tests {
             let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
             let (network, profile) = (Network::xavier(&model, 1), Profile::ideal(&[]).unwrap());
             let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
-            let limits = Limits { buffer_bytes: 1 << 40, workgroups: 65535, multiplications: u64::MAX };
+            let limits =
+                Limits { buffer_bytes: 1 << 40, workgroups: 65535, multiplications: u64::MAX, is_card: false, full: 0 };
             Sizes::new(&Chip::program(&blueprint, 0).unwrap(), 1, &limits).unwrap().images as u64
         };
         let most = |kernel: u64| (1 << 32) / (64 * 64 * 64 * kernel * kernel);

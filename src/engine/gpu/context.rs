@@ -3,6 +3,7 @@
 //! Nothing of wgpu may panic on us: errors go to error scopes ([`Context::guard`]), a lost device leaves its reason, and
 //! waiting for a device that is lost is caught.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -16,7 +17,13 @@ use wgpu::{
 use super::adapter::{AdapterInfo, AdapterKind};
 use super::settings::Layer;
 use super::shaders::Kernel;
+use super::times::KernelTimes;
 use crate::error::{Error, Result};
+
+/// Workgroups that a large card runs at a time: with fewer, smaller ones keep more of it busy.
+const FULL_CARD: usize = 256;
+/// Kernels that are kept: a study may change what their shaders have for constants from point to point.
+const MOST_PIPELINES: usize = 512;
 
 /// What the device allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +35,10 @@ pub struct Limits {
     /// Multiplications of what the device is given at a time, above one layer of one image: drivers give up on a device that is busy for
     /// seconds.
     pub multiplications: u64,
+    /// Whether column sums are those of a graphics card: of all rows, in tiles.
+    pub is_card: bool,
+    /// Workgroups that keep it busy.
+    pub full: usize,
 }
 
 impl Limits {
@@ -43,6 +54,15 @@ impl Limits {
     }
 }
 
+/// A kernel, and the bytes of the layer that it is made for.
+type Program = (Kernel, Option<Vec<u8>>);
+
+/// A layer's settings, weights and norms on the device.
+pub struct LayerGroup {
+    group: BindGroup,
+    settings: Layer,
+}
+
 /// Device, pipelines and limits.
 pub struct Context {
     device: wgpu::Device,
@@ -50,8 +70,14 @@ pub struct Context {
     pub limits: Limits,
     layer_layout: BindGroupLayout,
     flow_layout: BindGroupLayout,
-    pipelines: Vec<ComputePipeline>,
+    /// Whether shaders are made for a layer, with what it says for constants: worth the time of making them on a card.
+    pub has_constants: bool,
+    /// Whether the driver itself keeps accesses within buffers, as wgpu asks of every Vulkan driver.
+    is_robust: bool,
+    pipelines: Mutex<HashMap<Program, ComputePipeline>>,
     lost: Arc<Mutex<Option<String>>>,
+    /// What kernels take, where that is asked for.
+    pub times: Option<Mutex<KernelTimes>>,
 }
 
 impl Context {
@@ -68,8 +94,12 @@ impl Context {
             buffer_bytes: largest,
             workgroups: wanted.max_compute_workgroups_per_dimension,
             multiplications: if adapter.kind == AdapterKind::Discrete { 1 << 38 } else { 1 << 35 },
+            is_card: adapter.kind != AdapterKind::Software,
+            full: FULL_CARD,
         };
-        let descriptor = wgpu::DeviceDescriptor { required_limits: wanted, ..Default::default() };
+        let has_stamps = adapter.adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor =
+            wgpu::DeviceDescriptor { required_limits: wanted, required_features: has_stamps, ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.adapter.request_device(&descriptor))
             .map_err(|e| Error::Gpu(format!("{}: {e}", adapter.name)))?;
         let lost = Arc::new(Mutex::new(None));
@@ -83,18 +113,36 @@ impl Context {
         });
         use BufferBindingType::{Storage, Uniform};
         let (read, write) = (Storage { read_only: true }, Storage { read_only: false });
-        let (layer_layout, flow_layout, pipelines) = guard(&device, &lost, || {
+        let (layer_layout, flow_layout) = guard(&device, &lost, || {
             let layer = layout(&device, "layer", &[Uniform, read, read]);
             let flow = layout(&device, "flow", &[Uniform, read, write, write]);
-            let pipelines = Kernel::ALL.map(|kernel| pipeline(&device, kernel, [Some(&layer), Some(&flow)]));
-            Ok((layer, flow, pipelines.into()))
+            Ok((layer, flow))
         })?;
-        Ok(Context { device, queue, limits, layer_layout, flow_layout, pipelines, lost })
+        let pipelines = Mutex::default();
+        Ok(Context {
+            device,
+            queue,
+            limits,
+            layer_layout,
+            flow_layout,
+            has_constants: limits.is_card,
+            is_robust: adapter.backend == "vulkan",
+            pipelines,
+            lost,
+            times: None,
+        })
     }
 
     /// Does `work`; whatever wgpu finds wrong in it is its error.
     pub fn guard<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         guard(&self.device, &self.lost, work)
+    }
+
+    /// A set of so many time stamps, and the nanoseconds of a tick of the adapter's clock; none where it has no clock to read.
+    pub fn stamps(&self, count: u32) -> Option<(wgpu::QuerySet, f64)> {
+        let has_clock = self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let descriptor = wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count };
+        has_clock.then(|| (self.device.create_query_set(&descriptor), f64::from(self.queue.get_timestamp_period())))
     }
 
     /// Loses the device, for a test.
@@ -119,7 +167,7 @@ impl Context {
     }
 
     /// What lives as long as a layer: its settings, weights and norms, uploaded.
-    pub fn layer(&self, settings: Layer, weights: &[f32], norms: &[f32]) -> BindGroup {
+    pub fn layer(&self, settings: Layer, weights: &[f32], norms: &[f32]) -> LayerGroup {
         let bytes = |values: usize| 4 * values as u64;
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
         let uniform = self.buffer("layer", size_of::<Layer>() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST);
@@ -128,7 +176,8 @@ impl Context {
         self.write(&uniform, &[settings]);
         self.write(&weights_buffer, weights);
         self.write(&norms_buffer, norms);
-        self.group(&self.layer_layout, &[&uniform, &weights_buffer, &norms_buffer])
+        let group = self.group(&self.layer_layout, &[&uniform, &weights_buffer, &norms_buffer]);
+        LayerGroup { group, settings }
     }
 
     /// What a kernel reads, writes and counts into, under a run's settings.
@@ -158,16 +207,41 @@ impl Context {
         &self,
         pass: &mut ComputePass,
         kernel: Kernel,
-        (layer, flow): (&BindGroup, &BindGroup),
+        (layer, flow): (&LayerGroup, &BindGroup),
         groups: usize,
         depth: usize,
     ) {
         let groups = groups.max(1);
         let x = groups.min(self.limits.workgroups as usize);
-        pass.set_pipeline(&self.pipelines[kernel as usize]);
-        pass.set_bind_group(0, layer, &[]);
+        pass.set_pipeline(&self.pipeline(kernel, &layer.settings));
+        pass.set_bind_group(0, &layer.group, &[]);
         pass.set_bind_group(1, flow, &[]);
         pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, depth as u32);
+    }
+
+    /// A kernel, made when it is first asked for. A driver that refuses it has lost the device, as far as work for it goes.
+    fn pipeline(&self, kernel: Kernel, settings: &Layer) -> ComputePipeline {
+        let constants = kernel.constants(settings).filter(|_| self.has_constants);
+        let program = (kernel, constants.map(|layer| bytemuck::bytes_of(&layer).to_vec()));
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if pipelines.len() == MOST_PIPELINES && !pipelines.contains_key(&program) {
+            pipelines.clear();
+        }
+        if let Some(known) = pipelines.get(&program) {
+            return known.clone();
+        }
+        let scopes =
+            [ErrorFilter::Internal, ErrorFilter::Validation].map(|filter| self.device.push_error_scope(filter));
+        let layouts = [&self.layer_layout, &self.flow_layout];
+        let made = pipeline(&self.device, (kernel, constants.as_ref()), layouts, self.is_robust);
+        match scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).next() {
+            None => _ = pipelines.insert(program, made.clone()),
+            Some(error) => {
+                let reason = format!("the driver refuses the kernel {kernel:?}: {error}");
+                self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+            }
+        }
+        made
     }
 
     /// Submits the commands and waits for the words of `sources`, one after the other, by way of `staging`.
@@ -230,15 +304,27 @@ fn layout(device: &wgpu::Device, label: &str, kinds: &[BufferBindingType]) -> Bi
     device.create_bind_group_layout(&BindGroupLayoutDescriptor { label: Some(label), entries: &entries })
 }
 
-fn pipeline(device: &wgpu::Device, kernel: Kernel, layouts: [Option<&BindGroupLayout>; 2]) -> ComputePipeline {
+fn pipeline(
+    device: &wgpu::Device,
+    (kernel, constants): (Kernel, Option<&Layer>),
+    layouts: [&BindGroupLayout; 2],
+    is_robust: bool,
+) -> ComputePipeline {
     let label = format!("{kernel:?}");
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(&label),
-        source: wgpu::ShaderSource::Wgsl(kernel.source().into()),
-    });
+    let source = wgpu::ShaderSource::Wgsl(kernel.source(constants).into());
+    let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&label), source };
+    let module = if kernel.is_proven() && is_robust {
+        let unchecked =
+            wgpu::ShaderRuntimeChecks { bounds_checks: false, force_loop_bounding: false, ..Default::default() };
+        // SAFETY: the kernel's loops count up to numbers that do not change, its indices into workgroup memory lie within it, as a test of `tiling`
+        // shows for every thread, and the driver keeps those into buffers within them.
+        unsafe { device.create_shader_module_trusted(descriptor, unchecked) }
+    } else {
+        device.create_shader_module(descriptor)
+    };
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: Some(&label),
-        bind_group_layouts: &layouts,
+        bind_group_layouts: &layouts.map(Some),
         ..Default::default()
     });
     device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

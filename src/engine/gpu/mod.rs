@@ -14,9 +14,13 @@
 //! images as the device's limits allow through all layers and steps of all chips of a load; only readout sums and event
 //! counts come back. Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one buffer and writes another, so all
 //! share one layout, and images go from pulses to sums and to pulses again, by a `route` through the chip's graph. Pulses are packed, four channels a word.
+//! Column sums have two kinds of kernels: on a card they take all rows, in tiles (`tiling`), and shaders are made for a layer; on a driver that computes
+//! on the processor they skip rows without a pulse, and one shader serves all layers. `stamps` time kernels by the adapter's clock, and `ceilings`
+//! measure what it gives at most.
 
 mod adapter;
 mod buffers;
+mod ceilings;
 mod context;
 mod model;
 mod probe;
@@ -24,17 +28,25 @@ mod route;
 mod run;
 mod settings;
 mod shaders;
+mod stamps;
+mod tiling;
+mod times;
 
 pub use adapter::{AdapterInfo, AdapterKind, adapters, auto_choice, explicit_choice};
+pub use ceilings::Ceilings;
 pub use route::refusal;
 pub use run::GpuChips;
 use run::Groups;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Engine, LoadedChips};
 use crate::chip::Chip;
 use crate::error::Result;
 use buffers::{Sizes, Spare};
 use context::Context;
+use times::KernelTimes;
 
 /// Runs chips on a graphics adapter.
 pub struct GpuEngine {
@@ -64,6 +76,22 @@ impl GpuEngine {
         self
     }
 
+    /// The same with the kernels of a graphics card, or those of a driver that computes on the processor, and with shaders made for a layer or
+    /// for any, for tests. The card is one that any work keeps busy, so that kernels for much of it run on little.
+    #[doc(hidden)]
+    pub fn as_card(mut self, is_card: bool, has_constants: bool) -> Self {
+        self.context.limits = context::Limits { is_card, full: 0, ..self.context.limits };
+        self.context.has_constants = has_constants;
+        self
+    }
+
+    /// The same as if so many workgroups kept it busy, for tests.
+    #[doc(hidden)]
+    pub fn busy_with(mut self, workgroups: usize) -> Self {
+        self.context.limits.full = workgroups;
+        self
+    }
+
     /// Brings chips onto the device together, whether or not so many are best.
     #[doc(hidden)]
     pub fn load_together<'a>(&'a self, chips: &'a [Chip]) -> Result<GpuChips<'a>> {
@@ -78,6 +106,20 @@ impl Engine for GpuEngine {
 
     fn chips_at_once(&self, chip: &Chip) -> usize {
         Sizes::new(chip, 1, &self.context.limits).map_or(1, |sizes| sizes.chips)
+    }
+
+    fn time_kernels(&mut self) -> bool {
+        let has_clock = self.context.stamps(2).is_some();
+        self.context.times = has_clock.then(Mutex::default);
+        // The buffers that are kept have no room for stamps.
+        self.spare = Spare::default();
+        has_clock
+    }
+
+    fn kernel_times(&self) -> Vec<(String, Duration)> {
+        let take =
+            |times: &Mutex<KernelTimes>| std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner)).0;
+        self.context.times.as_ref().map_or(vec![], take)
     }
 
     fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use wgpu::BindGroup;
-
-use super::context::Context;
+use super::context::{Context, LayerGroup};
 use super::route::{Op, Route};
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
@@ -12,6 +10,7 @@ use crate::crossbar::converted::{Adder, Converted};
 use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
 use crate::kernels::digits as columns;
+use crate::network::code::DIGIT_BITS;
 use crate::network::graph::{Population, Work};
 use crate::network::pool::PoolKind;
 use crate::network::readout::ReadoutKind;
@@ -30,8 +29,10 @@ const CONSTANTS: usize = 7;
 pub struct LoadedLayer {
     /// Its columns: all in one part, unless the weights are larger than a buffer may be.
     pub parts: Vec<Part>,
-    /// Whether a thread takes a pixel of it by itself.
-    pub by_thread: bool,
+    /// Whether its sums are not those of one matrix of weights: behind converters, or of cells read afresh.
+    pub is_unfolded: bool,
+    /// Whether floats hold what its companion arrays sum, so that a card may take it in tiles.
+    pub fits_floats: bool,
     /// Its arrays: one, or one a step.
     pub steps: usize,
 }
@@ -39,7 +40,7 @@ pub struct LoadedLayer {
 /// Some of a layer's columns.
 pub struct Part {
     /// Settings, weights and norms.
-    pub group: BindGroup,
+    pub group: LayerGroup,
     /// Words of columns.
     pub words: usize,
 }
@@ -71,9 +72,20 @@ fn vectors(layer: &ProgrammedLayer) -> usize {
     }
 }
 
-/// Whether a thread takes a pixel by itself: behind converters, or where cells are read afresh.
-pub fn by_thread(layer: &ProgrammedLayer) -> bool {
+/// Whether a layer's sums are not those of one matrix of weights: behind converters, or of cells read afresh.
+pub fn is_unfolded(layer: &ProgrammedLayer) -> bool {
     !matches!(layer.arrays, Programmed::Folded { .. })
+}
+
+/// Whether every sum of a layer's companion arrays is a whole number that an `f32` holds.
+pub fn fits_floats(layer: &ProgrammedLayer) -> bool {
+    let fits = |converted: &Converted| {
+        let Some(companion) = &converted.companion else { return true };
+        let largest = companion.weights.iter().map(|weight| u64::from(weight.unsigned_abs())).max().unwrap_or(0);
+        let most_input = if layer.plan.site.drive.planes > 1 { 1 << DIGIT_BITS } else { 128 };
+        layer.plan.rows() as u64 * most_input * largest < 1 << f32::MANTISSA_DIGITS
+    };
+    layer.arrays.each().iter().filter_map(Programmed::converted).all(fits)
 }
 
 /// Those of a slice: weights, each tile's gains and offsets, twice where there are unit columns, and what to make of the codes.
@@ -104,7 +116,7 @@ pub fn pools_apart(plan: &Plan) -> bool {
 }
 
 /// Uploads all layers of some chips, and the settings of what else their route has, one an operation.
-pub fn load(context: &Context, chips: &[Chip], route: &Route) -> Result<(Vec<LoadedLayer>, Vec<Option<BindGroup>>)> {
+pub fn load(context: &Context, chips: &[Chip], route: &Route) -> Result<(Vec<LoadedLayer>, Vec<Option<LayerGroup>>)> {
     let chip = &chips[0];
     if chip.steps > MOST_STEPS as usize {
         return Err(Error::Gpu(format!("{} steps, expected at most {MOST_STEPS}; use `--backend cpu`", chip.steps)));
@@ -224,11 +236,15 @@ fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) ->
         let part = first..words.min(first + fitting);
         let settings = settings(chips, route, index, &part);
         let weights: Vec<f32> = chips.iter().flat_map(|chip| pack(&chip.layers[index], &part)).collect();
+        // Kernels find what is behind the weights by these numbers.
+        let layer = &chips[0].layers[index];
+        assert_eq!(weights.len(), chips.len() * layer.arrays.each().len() * vectors(layer) * part.len() * LANES);
         Part { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
     Ok(LoadedLayer {
         parts: parts.collect(),
-        by_thread: by_thread(&chips[0].layers[index]),
+        is_unfolded: is_unfolded(&chips[0].layers[index]),
+        fits_floats: chips.iter().all(|chip| fits_floats(&chip.layers[index])),
         steps: chips[0].layers[index].arrays.each().len(),
     })
 }
@@ -353,7 +369,7 @@ fn next_window(chip: &Chip, next: Option<usize>, settings: Layer) -> Layer {
 fn converters(layer: &ProgrammedLayer) -> Layer {
     let reads = layer.arrays.each().len() as u32;
     let Some(converted) = layer.arrays.converted() else {
-        return Layer { reads, exact: u32::from(by_thread(layer)), ..Layer::zeroed() };
+        return Layer { reads, exact: u32::from(is_unfolded(layer)), ..Layer::zeroed() };
     };
     Layer {
         reads,

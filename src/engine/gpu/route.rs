@@ -31,6 +31,26 @@ pub enum Op {
     Readout { layer: usize },
 }
 
+impl Op {
+    /// The layer or node, and what is done there.
+    pub fn name(self, chip: &Chip) -> String {
+        let layer = |layer: usize, work: &str| format!("{}: {work}", chip.layers[layer].plan.name);
+        let node = |node: usize, work: &str| format!("{}: {work}", chip.graph.nodes[node].name);
+        match self {
+            Op::Sums { layer: l, .. } => layer(l, "sums"),
+            Op::Drives { layer: l, .. } => layer(l, "drives"),
+            Op::Join { layer: l, .. } => layer(l, "current"),
+            Op::Readout { layer: l } => layer(l, "readout"),
+            Op::Skip { node: n, .. } => node(n, "skip"),
+            Op::Lend { node: n, .. } => node(n, "current lent"),
+            Op::Neurons { node: n, .. } => node(n, "neurons"),
+            Op::Pool { node: n, .. } => node(n, "pool"),
+            Op::Add { node: n, .. } => node(n, "pulses added"),
+            Op::Part { node: n, .. } => node(n, "part"),
+        }
+    }
+}
+
 /// All of them, and how many buffers they take.
 #[derive(Clone, Debug)]
 pub struct Route {

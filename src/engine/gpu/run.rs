@@ -2,15 +2,17 @@
 //! in it.
 
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use wgpu::{BindGroup, Buffer, ComputePass};
 
 use super::buffers::{Buffers, Kept, Sizes, Spare};
-use super::context::Context;
+use super::context::{Context, LayerGroup};
 use super::model::{self, LoadedLayer, column_words, pools_apart};
 use super::route::{Op, Route};
 use super::settings::{LANES, Run, WORKGROUP};
 use super::shaders::Kernel;
+use super::stamps::Stamps;
 use crate::chip::Chip;
 use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::error::Result;
@@ -27,7 +29,7 @@ pub struct GpuChips<'a> {
     layers: Vec<LoadedLayer>,
     pub(super) route: Route,
     /// The settings of what goes by no layer's, one an operation.
-    beside: Vec<Option<BindGroup>>,
+    beside: Vec<Option<LayerGroup>>,
     pub(super) sizes: Sizes,
 }
 
@@ -62,7 +64,7 @@ impl<'a> GpuChips<'a> {
         let first_steps = inputs.given_steps() as u32;
         let (images, kept_steps) = (images.len() as u32, kept.steps as u32);
         let image_counters = if kept.by_image { self.sizes.counts as u32 } else { 0 };
-        let run = Run { images, first_steps, key_low, key_high, kept_steps, image_counters };
+        let run = Run { images, first_steps, key_low, key_high, kept_steps, image_counters, fence: 0 };
         self.context.write(&buffers.run, &[run]);
         run
     }
@@ -84,14 +86,21 @@ impl<'a> GpuChips<'a> {
         let pixels = run.images as usize * steps * self.chip().layers[l].plan.unrolling().pixels();
         let flow = self.flow(buffers, from, &buffers.sums);
         let chips = self.chips.len();
-        for part in self.layers[l].parts.iter().filter(|_| self.layers[l].by_thread) {
-            let groups = groups(pixels * part.words);
-            self.context.dispatch(pass, Kernel::Converted, (&part.group, &flow), groups, chips);
-        }
-        for part in self.layers[l].parts.iter().filter(|_| !self.layers[l].by_thread) {
-            let kernel = Kernel::sums(part.words);
-            let groups = pixels.div_ceil(kernel.pixels());
-            let depth = self.chips.len() * part.words.div_ceil(kernel.across() as usize);
+        let LoadedLayer { parts, is_unfolded, fits_floats, steps: reads } = &self.layers[l];
+        for part in parts {
+            let limits = &self.context.limits;
+            let kernel = match is_unfolded {
+                true => Kernel::unfolded(limits, *fits_floats, part.words, pixels / reads, chips * reads),
+                false => Kernel::sums(limits, part.words, pixels, chips),
+            };
+            let (words, tile_pixels) = kernel.tile();
+            let (groups, depth) = match kernel {
+                Kernel::Converted => (groups(pixels * part.words), chips),
+                Kernel::Columns(_) => {
+                    ((pixels / reads).div_ceil(tile_pixels), chips * reads * part.words.div_ceil(words))
+                }
+                _ => (pixels.div_ceil(tile_pixels), chips * part.words.div_ceil(words)),
+            };
             self.context.dispatch(pass, kernel, (&part.group, &flow), groups, depth);
         }
     }
@@ -172,20 +181,39 @@ impl<'a> GpuChips<'a> {
         let run = self.upload(buffers, inputs, images.clone(), kept);
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
+        let kernels = self.route.ops.len() + 1;
+        let mut stamps = self.context.times.as_ref().map(|_| Stamps::new(self.context, kernels)).transpose()?;
+        let is_drawn = inputs.encoder.code.encoding == Encoding::Poisson;
         for ops in self.sizes.pieces(&self.route.ops, images.len(), &self.context.limits) {
             if ops.start > 0 {
                 self.context.submit(std::mem::replace(&mut commands, self.context.encoder()));
             }
+            if let Some(stamps) = &mut stamps {
+                if ops.start == 0 && is_drawn {
+                    self.encode(&mut stamps.pass(&mut commands, "input: draws".into()), buffers, run);
+                }
+                for number in ops {
+                    let mut pass = stamps.pass(&mut commands, self.route.ops[number].name(self.chip()));
+                    self.record(&mut pass, buffers, run, number);
+                }
+                continue;
+            }
             let mut pass = commands.begin_compute_pass(&Default::default());
-            if ops.start == 0 && inputs.encoder.code.encoding == Encoding::Poisson {
+            if ops.start == 0 && is_drawn {
                 self.encode(&mut pass, buffers, run);
             }
             ops.for_each(|number| self.record(&mut pass, buffers, run, number));
         }
         let (sums, counters) =
             (images.len() * kept.steps * self.sizes.readout, self.sizes.counters(images.len(), kept));
-        let sources = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * counters as u64)];
+        let results = [(&buffers.readout, 4 * sums as u64), (&buffers.counts, 4 * counters as u64)];
+        let stamped = stamps.as_ref().map(|stamps| stamps.resolve(&mut commands));
+        let sources: Vec<_> = results.into_iter().chain(stamped).collect();
         let mut words = self.context.finish(commands, &buffers.staging, &sources)?;
+        let stamped = words.split_off(sums + counters);
+        if let Some((stamps, times)) = stamps.zip(self.context.times.as_ref()) {
+            stamps.add_to(&mut times.lock().unwrap_or_else(PoisonError::into_inner), &stamped);
+        }
         let events = words.split_off(sums);
         Ok([words, events])
     }

@@ -9,8 +9,6 @@ use crate::network::lif::PRODUCT;
 pub const WORKGROUP: u32 = 64;
 /// Channels of a word of pulses, and of a vector of sums: small integers in a byte each, floats side by side.
 pub const LANES: usize = 4;
-/// Pixels that a thread of column sums takes.
-pub const THREAD_PIXELS: u32 = 8;
 /// Pixels of the largest pooling window whose neurons one thread scans.
 pub const MOST_WINDOW: u32 = 4;
 /// A chip has at most this many steps: counts are gathered in workgroup memory.
@@ -18,6 +16,9 @@ pub const MOST_STEPS: u32 = 1024;
 
 /// A struct of scalars, and the same in WGSL.
 macro_rules! uniform {
+    (@value u32, $value:expr) => { Some(format!("{}u", $value)) };
+    (@value i32, $value:expr) => { Some(format!("{}i", $value)) };
+    (@value f32, $value:expr) => { $value.is_finite().then(|| format!("{:?}f", $value)) };
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $scalar:ident,)* }) => {
         $(#[$doc])*
         #[repr(C)]
@@ -30,6 +31,13 @@ macro_rules! uniform {
                 $("    ", stringify!($field), ": ", stringify!($scalar), ",\n",)*
                 "}\n"
             );
+
+            /// The text of this value in WGSL; none where a number is not finite, which WGSL cannot write.
+            #[allow(dead_code, reason = "what differs from submission to submission is no constant")]
+            fn value(&self) -> Option<String> {
+                let values = [$(uniform!(@value $scalar, self.$field),)*].into_iter().collect::<Option<Vec<_>>>()?;
+                Some(format!("{}({})", stringify!($name), values.join(", ")))
+            }
         }
     };
 }
@@ -162,8 +170,6 @@ uniform! {
         lowest: f32,
         /// The greatest.
         highest: f32,
-        /// Zero, which no compiler may know.
-        fence: u32,
         /// Rows of the matrix.
         rows: u32,
         /// Kernel positions, or pixels of a fully connected layer's input.
@@ -229,20 +235,22 @@ uniform! {
         kept_steps: u32,
         /// Counters of an image; 0 where all images share them.
         image_counters: u32,
+        /// Zero, which no compiler may know.
+        fence: u32,
     }
 }
 
-/// The head of every shader; workgroups of column sums are `across` words of columns wide.
-pub fn prelude(across: u32) -> String {
+/// The head of every shader, made for one layer or for any.
+pub fn prelude(layer: Option<&Layer>) -> String {
+    let constant = layer.and_then(Layer::value).map(|value| format!("const layer = {value};\n"));
+    let layer = constant.unwrap_or("@group(0) @binding(0) var<uniform> layer: Layer;\n".into());
     let constants = [
         ("WORKGROUP", WORKGROUP),
-        ("ACROSS", across),
-        ("PIXELS", THREAD_PIXELS),
         ("MOST_STEPS", MOST_STEPS),
         ("MOST_WINDOW", MOST_WINDOW),
         ("DIGIT_BITS", DIGIT_BITS),
         ("PRODUCT", PRODUCT as u32),
     ];
     let constants = constants.map(|(name, value)| format!("const {name} = {value}u;\n"));
-    constants.concat() + Layer::WGSL + Run::WGSL
+    constants.concat() + Layer::WGSL + Run::WGSL + &layer
 }

@@ -1,20 +1,26 @@
 //! The kernels, composed: constants and structs from Rust, what all kernels share, what this one needs, and itself.
 
-use super::settings::{THREAD_PIXELS, WORKGROUP, prelude};
+use super::context::Limits;
+use super::settings::{Layer, WORKGROUP, prelude};
+use super::tiling::Tiling;
+use bytemuck::Zeroable;
+
+/// Pixels that a thread of [`Kernel::Skipping`] takes.
+const THREAD_PIXELS: u32 = 8;
 
 /// A compute kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// Poisson spikes from images.
     Encode,
-    /// Column sums in tiles of 16 columns by 128 pixels.
-    Sums16,
-    /// Column sums in tiles of 32 columns by 64 pixels.
-    Sums32,
-    /// Column sums in tiles of 64 columns by 32 pixels.
-    Sums64,
-    /// Columns behind converters.
+    /// Column sums that skip rows without a pulse, in tiles of so many words of columns: for drivers that compute on the processor.
+    Skipping(u32),
+    /// Column sums of all rows: for graphics cards.
+    Product(Tiling),
+    /// Columns behind converters, or of cells read afresh, a pixel a thread, skipping rows without a pulse.
     Converted,
+    /// The same of all rows in tiles: for graphics cards.
+    Columns(Tiling),
     /// Neurons over all steps, and small pooling windows.
     Neurons,
     /// A pool over any window.
@@ -35,74 +41,128 @@ pub enum Kernel {
     Part,
     /// The readout's sum over steps.
     Readout,
+    /// A copy, which shows what memory gives.
+    Copied,
+    /// Multiplications, which show what arithmetic gives.
+    Multiplied,
     /// Philox alone, for a test.
     KnownAnswers,
 }
 
+/// Workgroups that every device takes in the third dimension of a dispatch.
+const MOST_DEPTH: usize = 65535;
+/// Multiplications of each sum of a thread of [`Kernel::Multiplied`].
+pub const MULTIPLIED: u32 = 4096;
+
 impl Kernel {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Kernel; 16] = [
-        Kernel::Encode,
-        Kernel::Sums16,
-        Kernel::Sums32,
-        Kernel::Sums64,
-        Kernel::Converted,
-        Kernel::Neurons,
-        Kernel::Pool,
-        Kernel::Drives,
-        Kernel::First,
-        Kernel::Join,
-        Kernel::Skip,
-        Kernel::Lend,
-        Kernel::Add,
-        Kernel::Part,
-        Kernel::Readout,
-        Kernel::KnownAnswers,
-    ];
-
-    /// The kernel for column sums of so many words of columns: no wider than they are, for tiles have to be full.
-    pub fn sums(words: usize) -> Kernel {
-        match words {
-            0..=4 => Kernel::Sums16,
-            5..=8 => Kernel::Sums32,
-            _ => Kernel::Sums64,
-        }
-    }
-
-    /// Words of columns of a workgroup of column sums.
-    pub fn across(self) -> u32 {
-        match self {
-            Kernel::Sums16 => 4,
-            Kernel::Sums32 => 8,
+    /// The kernel for column sums of so many words of columns and so many pixels on so many chips: no wider than the columns are, for tiles have
+    /// to be full.
+    pub fn sums(limits: &Limits, words: usize, pixels: usize, chips: usize) -> Kernel {
+        let across = match words {
+            0..=4 => 4,
+            5..=8 => 8,
             _ => 16,
+        };
+        if !limits.is_card {
+            return Kernel::Skipping(across);
+        }
+        let large = Kernel::Product([Tiling::NARROW, Tiling::HALF, Tiling::WIDE][across as usize / 8]);
+        if large.groups(words, pixels, chips) < limits.full { Kernel::Product(Tiling::FEW) } else { large }
+    }
+
+    /// The kernel for so many words of columns and so many pixels on so many chips, or reads of them, that are behind converters or read afresh: tiles,
+    /// where they may be and where there is work enough for a card.
+    pub fn unfolded(limits: &Limits, may_tile: bool, words: usize, pixels: usize, chips: usize) -> Kernel {
+        let tiles = Kernel::Columns(match words {
+            0..=4 => Tiling::NARROW,
+            5..=8 => Tiling::HALF,
+            _ => Tiling::CODES,
+        });
+        let is_enough = tiles.groups(words, pixels, chips) >= limits.full;
+        let fits = chips * words.div_ceil(tiles.tile().0) <= MOST_DEPTH;
+        if limits.is_card && may_tile && is_enough && fits { tiles } else { Kernel::Converted }
+    }
+
+    /// The workgroups that it takes.
+    fn groups(self, words: usize, pixels: usize, chips: usize) -> usize {
+        let (tile_words, tile_pixels) = self.tile();
+        pixels.div_ceil(tile_pixels) * words.div_ceil(tile_words) * chips
+    }
+
+    /// Words of columns and pixels of a workgroup of column sums.
+    pub fn tile(self) -> (usize, usize) {
+        match self {
+            Kernel::Skipping(across) => (across as usize, (WORKGROUP / across * THREAD_PIXELS) as usize),
+            Kernel::Product(tiling) | Kernel::Columns(tiling) => (tiling.words(), tiling.pixels()),
+            _ => (1, WORKGROUP as usize),
         }
     }
 
-    /// Pixels of a workgroup of column sums: eight a thread.
-    pub fn pixels(self) -> usize {
-        (WORKGROUP / self.across() * THREAD_PIXELS) as usize
+    /// What a card's shader has for constants: all that a layer says, where loops and branches go by it; nothing of it elsewhere.
+    pub fn constants(self, layer: &Layer) -> Option<Layer> {
+        match self {
+            Kernel::Neurons | Kernel::Converted | Kernel::Columns(_) => Some(*layer),
+            Kernel::Product(_) => Some(Layer {
+                reads_input: layer.reads_input,
+                planes: layer.planes,
+                words: layer.words,
+                column_words: layer.column_words,
+                first_word: layer.first_word,
+                part_words: layer.part_words,
+                input_height: layer.input_height,
+                input_width: layer.input_width,
+                height: layer.height,
+                width: layer.width,
+                kernel_y: layer.kernel_y,
+                kernel_x: layer.kernel_x,
+                stride_y: layer.stride_y,
+                stride_x: layer.stride_x,
+                padding_y: layer.padding_y,
+                padding_x: layer.padding_x,
+                dilation_y: layer.dilation_y,
+                dilation_x: layer.dilation_x,
+                steps: layer.steps,
+                ..Layer::zeroed()
+            }),
+            _ => None,
+        }
     }
 
-    /// The whole shader; its entry point is `main`.
-    pub fn source(self) -> String {
+    /// Whether its indices are proven to lie within its workgroup's memory, so that it runs without checks of them.
+    pub fn is_proven(self) -> bool {
+        matches!(self, Kernel::Product(_) | Kernel::Columns(_))
+    }
+
+    /// The whole shader, for one layer or for any; its entry point is `main`.
+    pub fn source(self, layer: Option<&Layer>) -> String {
         let philox = include_str!("../../../shaders/philox.wgsl");
-        let parts: &[&str] = match self {
-            Kernel::Encode => &[philox, include_str!("../../../shaders/encode.wgsl")],
-            Kernel::Sums16 | Kernel::Sums32 | Kernel::Sums64 => &[include_str!("../../../shaders/crossbar.wgsl")],
-            Kernel::Converted => &[include_str!("../../../shaders/converted.wgsl")],
-            Kernel::Neurons => &[include_str!("../../../shaders/neurons.wgsl")],
-            Kernel::Pool => &[include_str!("../../../shaders/pool.wgsl")],
-            Kernel::Drives => &[include_str!("../../../shaders/drives.wgsl")],
-            Kernel::First => &["const FIRST = 1u;\n", include_str!("../../../shaders/join.wgsl")],
-            Kernel::Join => &["const FIRST = 0u;\n", include_str!("../../../shaders/join.wgsl")],
-            Kernel::Skip => &[include_str!("../../../shaders/skip.wgsl")],
-            Kernel::Lend => &[include_str!("../../../shaders/lend.wgsl")],
-            Kernel::Add => &[include_str!("../../../shaders/add.wgsl")],
-            Kernel::Part => &[include_str!("../../../shaders/part.wgsl")],
-            Kernel::Readout => &[include_str!("../../../shaders/readout.wgsl")],
-            Kernel::KnownAnswers => &[philox, include_str!("../../../shaders/known_answers.wgsl")],
+        let first = |first: u32| format!("const FIRST = {first}u;\n") + include_str!("../../../shaders/join.wgsl");
+        let own = match self {
+            Kernel::Encode => [philox, include_str!("../../../shaders/encode.wgsl")].concat(),
+            Kernel::Skipping(across) => {
+                let constants = format!("const ACROSS = {across}u;\nconst PIXELS = {THREAD_PIXELS}u;\n");
+                constants + include_str!("../../../shaders/crossbar.wgsl")
+            }
+            Kernel::Product(tiling) => tiling.source(include_str!("../../../shaders/product.wgsl")),
+            Kernel::Columns(tiling) => tiling.source(include_str!("../../../shaders/columns.wgsl")),
+            Kernel::Converted => include_str!("../../../shaders/converted.wgsl").into(),
+            Kernel::Neurons => include_str!("../../../shaders/neurons.wgsl").into(),
+            Kernel::Pool => include_str!("../../../shaders/pool.wgsl").into(),
+            Kernel::Drives => include_str!("../../../shaders/drives.wgsl").into(),
+            Kernel::First => first(1),
+            Kernel::Join => first(0),
+            Kernel::Skip => include_str!("../../../shaders/skip.wgsl").into(),
+            Kernel::Lend => include_str!("../../../shaders/lend.wgsl").into(),
+            Kernel::Add => include_str!("../../../shaders/add.wgsl").into(),
+            Kernel::Part => include_str!("../../../shaders/part.wgsl").into(),
+            Kernel::Readout => include_str!("../../../shaders/readout.wgsl").into(),
+            Kernel::Copied => include_str!("../../../shaders/copied.wgsl").into(),
+            Kernel::Multiplied => {
+                format!("const MULTIPLIED = {MULTIPLIED}u;\n") + include_str!("../../../shaders/multiplied.wgsl")
+            }
+            Kernel::KnownAnswers => [philox, include_str!("../../../shaders/known_answers.wgsl")].concat(),
         };
-        prelude(self.across()) + include_str!("../../../shaders/common.wgsl") + &parts.concat()
+        prelude(layer) + include_str!("../../../shaders/common.wgsl") + &own
     }
 }
 
@@ -114,9 +174,27 @@ mod tests {
 
     #[test]
     fn every_composition_is_valid() {
-        for (number, kernel) in Kernel::ALL.into_iter().enumerate() {
-            assert_eq!(kernel as usize, number);
-            let source = kernel.source();
+        let tilings = [Tiling::ALL.map(Kernel::Product), Tiling::ALL.map(Kernel::Columns)].concat();
+        let skipping = [4, 8, 16].map(Kernel::Skipping);
+        let others = [
+            Kernel::Encode,
+            Kernel::Converted,
+            Kernel::Neurons,
+            Kernel::Pool,
+            Kernel::Drives,
+            Kernel::First,
+            Kernel::Join,
+            Kernel::Skip,
+            Kernel::Lend,
+            Kernel::Add,
+            Kernel::Part,
+            Kernel::Readout,
+            Kernel::Copied,
+            Kernel::Multiplied,
+            Kernel::KnownAnswers,
+        ];
+        for kernel in [&tilings[..], &skipping, &others].into_iter().flatten() {
+            let source = kernel.source(None);
             let module = naga::front::wgsl::parse_str(&source)
                 .unwrap_or_else(|e| panic!("{kernel:?}: {}", e.emit_to_string(&source)));
             Validator::new(ValidationFlags::all(), Capabilities::empty())

@@ -1,0 +1,216 @@
+// Columns behind converters, or of cells that are read afresh every step, on a graphics card: what converted.wgsl computes, every row, with a pulse
+// or without. A workgroup goes through the rows once for each conversion: of a slice, of its columns or its unit columns, of a tile, of a binary digit of
+// the inputs; then once more for the companion array, whose products are whole numbers that floats hold (src/engine/gpu/shaders.rs). A workgroup is of one read.
+
+@group(0) @binding(1) var<storage, read> arrays: array<vec4<f32>>; // see src/engine/gpu/model.rs
+@group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]
+@group(1) @binding(2) var<storage, read_write> sums: array<vec4<f32>>; // [chips, maps, pixels, columns / 4]
+@group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs
+
+// insert tiled
+
+const CHUNK_ROWS = 4u * CHUNK;
+
+var<workgroup> clipped: atomic<u32>;
+var<workgroup> saturated: atomic<u32>;
+
+fn ones(flags: vec4<bool>) -> u32 {
+    let bits = vec4<u32>(flags);
+    return bits.x + bits.y + bits.z + bits.w;
+}
+
+// The input of a row of the matrix in published order.
+fn input(row: u32, corner: vec3<u32>) -> i32 {
+    let channel = row / layer.positions;
+    let position = row % layer.positions;
+    var at = corner.yz;
+    var word = channel / 4u;
+    if (layer.flat == 1u) {
+        word += position * layer.channel_words;
+    } else {
+        at += vec2(position % layer.kernel_x, position / layer.kernel_x) * vec2(layer.dilation_x, layer.dilation_y);
+    }
+    if (at.x >= layer.input_width || at.y >= layer.input_height) {
+        return 0;
+    }
+    let pixel = at.y * layer.input_width + at.x;
+    let byte = 24u - 8u * (channel % 4u);
+    return bitcast<i32>(pulses[corner.x + pixel * layer.words + word] << byte) >> 24u;
+}
+
+// What of an input drives a line: all of it, or a binary digit with its sign.
+fn driven(n: i32, digit: u32) -> f32 {
+    return f32(select(sign(n) * ((abs(n) >> digit) & 1), n, digit == WHOLE));
+}
+
+const WHOLE = 31u;
+
+// Saturates at `most` and one less than its negative.
+fn held(x: vec4<i32>, most: i32) -> vec4<i32> {
+    return clamp(x, vec4(-most - 1), vec4(most));
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    if (local == 0u) {
+        atomicStore(&clipped, 0u);
+        atomicStore(&saturated, 0u);
+    }
+    // A workgroup has the pixels of one step where cells are read afresh.
+    let reads = select(1u, layer.steps, layer.reads > 1u);
+    let given = given_steps();
+    let all = run.images * select(given, 1u, layer.reads > 1u) * pixels();
+    let first = place(group, groups) * 4u * TILE_QUADS;
+    let column_tiles = (layer.part_words + TILE_WORDS - 1u) / TILE_WORDS;
+    let part_word = group.z % column_tiles * TILE_WORDS;
+    let read = group.z / column_tiles % reads;
+    let chip = group.z / column_tiles / reads;
+    let across = local % ACROSS;
+    let down = local / ACROSS;
+    let chip_from = select(chip * run.images * given * map_words(), 0u, layer.reads_input == 1u);
+    let stride = select(1u, given, layer.reads > 1u) * map_words();
+    // A chip has slices, the companion array, and a vector for the adder.
+    let arrays_from = (chip * layer.reads + read) * layer.chip_words * layer.part_words;
+    let products_from = arrays_from + layer.slices * layer.slice_words * layer.part_words;
+    var cut = 0u;
+    var limited = 0u;
+    for (var plane = layer.planes; plane > 0u; plane--) {
+        let first_map = chip_from + (min(read, given - 1u) * layer.planes + plane - 1u) * input_pixels() * layer.words;
+        // The threads of a workgroup bring pulses of as many quads as divide it, so a thread's are always the same.
+        // repeat i 4
+        let corner{i} = corner(first + 4u * (local % TILE_QUADS) + {i}u, all, first_map, stride);
+        // end
+        let bits = select(layer.bits, min(layer.bits - (plane - 1u) * DIGIT_BITS, DIGIT_BITS), layer.planes > 1u);
+        let digits = max(select(bits, 1u, layer.as_pulses == 1u), 1u);
+        let conversions = layer.slices * layer.sides * layer.partitions * digits;
+        let passes = select(conversions + layer.has_companion, 1u, layer.exact == 1u);
+        // repeat i 4
+        // repeat q QUADS
+        // repeat w EACH
+        var total{q}{i}{w} = vec4<f32>();
+        var codes{q}{i}{w} = vec4<i32>();
+        // end
+        // end
+        // end
+        for (var number = 0u; number < passes; number++) {
+            let is_converted = layer.exact == 0u && number < conversions;
+            let tile = number / digits % max(layer.partitions, 1u);
+            let side = number / (digits * max(layer.partitions, 1u)) % max(layer.sides, 1u);
+            let slice = number / (digits * max(layer.partitions, 1u) * max(layer.sides, 1u));
+            let slice_from = arrays_from + slice * layer.slice_words * layer.part_words;
+            let side_from = slice_from + side * (layer.rows + 2u * layer.partitions) * layer.part_words;
+            let whole_from = select(products_from, arrays_from, layer.exact == 1u);
+            let weights_from = select(whole_from, side_from, is_converted);
+            let digit = select(WHOLE, number % digits, is_converted && layer.as_pulses == 0u);
+            let begin = select(0u, tile * layer.tile_rows, is_converted);
+            let end = select(layer.rows, min(layer.rows, begin + layer.tile_rows), is_converted);
+            // repeat i 4
+            // repeat q QUADS
+            // repeat w EACH
+            total{q}{i}{w} = vec4<f32>();
+            // end
+            // end
+            // end
+            for (var start = begin; start < end; start += CHUNK_ROWS) {
+                workgroupBarrier();
+                for (var at = local; at < CHUNK_ROWS * TILE_QUADS; at += THREADS) {
+                    let row = start + at / TILE_QUADS;
+                    var inputs = vec4<f32>();
+                    if (row < end) {
+                        inputs = vec4(
+                            driven(input(row, corner0), digit),
+                            driven(input(row, corner1), digit),
+                            driven(input(row, corner2), digit),
+                            driven(input(row, corner3), digit),
+                        );
+                    }
+                    drives[at] = inputs;
+                }
+                for (var at = local; at < CHUNK_WEIGHTS; at += THREADS) {
+                    let row = start + at / TILE_WORDS;
+                    let column = part_word + at % TILE_WORDS;
+                    var weights = vec4<f32>();
+                    if (row < end && column < layer.part_words) {
+                        weights = arrays[weights_from + row * layer.part_words + column];
+                    }
+                    block[at] = weights;
+                }
+                workgroupBarrier();
+                // insert chunk
+            }
+            if (!is_converted) {
+                continue;
+            }
+            // repeat w EACH
+            {
+                let column = min(part_word + across + {w}u * ACROSS, layer.part_words - 1u);
+                let ends = arrays[slice_from + (layer.slice_words - 1u) * layer.part_words + column];
+                let converter = side_from + (layer.rows + 2u * tile) * layer.part_words + column;
+                let gain = arrays[converter];
+                let offset = arrays[converter + layer.part_words];
+                let left = vec4(u32(ends.z) + number % digits);
+                let signed = select(1, -1, side == 1u);
+                // repeat q QUADS
+                // repeat i 4
+                {
+                    let exact = rounded(total{q}{i}{w} * gain) + offset;
+                    let beyond = ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
+                    let counts_here = first + 4u * (down * QUADS + {q}u) + {i}u < all && part_word + across + {w}u * ACROSS < layer.part_words;
+                    cut += select(0u, beyond, counts_here);
+                    codes{q}{i}{w} += (signed * vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y))))) << left;
+                }
+                // end
+                // end
+            }
+            // end
+        }
+        // repeat w EACH
+        // repeat q QUADS
+        // repeat i 4
+        {
+            let row = first + 4u * (down * QUADS + {q}u) + {i}u;
+            let word = part_word + across + {w}u * ACROSS;
+            if (row < all && word < layer.part_words) {
+                let map = row / pixels();
+                let output_map = select(map, map * reads + read, layer.reads > 1u);
+                let maps = run.images * sum_steps();
+                let result = ((chip * maps + output_map) * pixels() + row % pixels()) * layer.column_words + layer.first_word + word;
+                var sum = total{q}{i}{w};
+                if (layer.exact == 0u) {
+                    let adder = arrays[arrays_from + (layer.chip_words - 1u) * layer.part_words + word];
+                    let products = select(vec4<i32>(), vec4<i32>(total{q}{i}{w}), layer.has_companion == 1u);
+                    let sum_held = held(products, layer.most_sum);
+                    let moved = (sum_held >> vec4(u32(adder.x))) << vec4(u32(adder.y));
+                    let shifted = held(moved, layer.most_shifted);
+                    let joined = codes{q}{i}{w} + shifted;
+                    let within = held(joined, layer.most);
+                    limited += ones((sum_held != products) | (shifted != moved) | (within != joined));
+                    sum = rounded(vec4<f32>(within) * adder.z);
+                }
+                if (plane < layer.planes) {
+                    sum += f32(1u << DIGIT_BITS) * sums[result];
+                }
+                sums[result] = sum;
+            }
+        }
+        // end
+        // end
+        // end
+    }
+    if (cut > 0u) {
+        atomicAdd(&clipped, cut);
+    }
+    if (limited > 0u) {
+        atomicAdd(&saturated, limited);
+    }
+    workgroupBarrier();
+    if (local == 0u) {
+        let counter = drives_from(layer.chips, 0u) + 2u * (chip * (layer.layers + 1u) + layer.index);
+        atomicAdd(&counts[counter], atomicLoad(&clipped));
+        atomicAdd(&counts[counter + 1u], atomicLoad(&saturated));
+    }
+}
