@@ -319,6 +319,18 @@ fn another_encoding_than_that_of_the_training_is_said() {
     }
 }
 
+#[test]
+fn other_steps_than_those_of_the_training_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (steps, expected) in [(7, true), (4, false)] {
+        write(folder, |c| c.metadata = serde_json::json!({ "configuration": { "model": { "steps": steps } } }));
+        let (fine, text) = said(folder, &infer(""));
+        assert!(fine, "{text}");
+        assert_eq!(text.contains("trained with 7 steps, and the model has"), expected, "{text}");
+    }
+}
+
 /// A pickle of a dictionary whose keys all lead to one dictionary, whose keys all lead to one empty dictionary.
 #[test]
 fn a_small_file_of_shared_dictionaries_takes_little() {

@@ -272,6 +272,23 @@ fn an_override_acts_where_the_study_leaves_it_something() {
 }
 
 #[test]
+fn a_key_of_training_that_every_stage_sets_itself_is_refused() {
+    let folder = trained();
+    let folder = folder.path();
+    let head = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[train]\nlimit = 64\n[evaluate]\nlimit = 10\n";
+    let stage = |name: &str, own: &str| format!("[[stage]]\nname = \"{name}\"\n{own}\n");
+    let both = [stage("a", "train = { epochs = 1 }"), stage("b", "from = \"a\"\ntrain = { epochs = 1 }")].concat();
+    let one = [stage("a", "train = { epochs = 1 }"), stage("b", "from = \"a\"\ntrain = { batch = 8 }")].concat();
+    let none = stage("a", "checkpoint = \"c.safetensors\"");
+    for (name, stages, acts) in [("both", both, false), ("one", one, true), ("none", none, false)] {
+        fs::write(folder.join(format!("{name}.toml")), [head, &stages].concat()).unwrap();
+        let output = crosspike(folder, &format!("recipe {name}.toml --out {name} --backend cpu --set train.epochs=2"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.success(), said.contains("would change nothing")), (acts, !acts), "{name}: {said}");
+    }
+}
+
+#[test]
 fn the_same_chip_is_the_same_trial_to_a_sweep_and_a_recipe() {
     let folder = trained();
     let folder = folder.path();

@@ -195,6 +195,8 @@ pub fn run(args: &Args) -> Result<Said> {
     if args.timings {
         let seconds = |(name, time): &(String, Duration)| (name.clone(), json!(time.as_secs_f64()));
         report["kernel_seconds"] = Value::Object(kernels.iter().map(seconds).collect());
+        report["units"]["kernel_seconds"] =
+            json!("of the GPU's own clock, of each layer's kernels, all images and chips together");
     }
     let failed = args.logits.as_deref().and_then(|path| write_logits(path, &logits).err());
     let spread = match (stats.std, stats.ci95) {

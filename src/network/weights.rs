@@ -188,8 +188,17 @@ impl Network {
     /// Takes a checkpoint's tensors; gives its hash, too, and what the user should know of it.
     pub fn load(model: &Model, checkpoint: &Checkpoint) -> Result<Loaded> {
         let network = Self::from_checkpoint(model, checkpoint)?;
-        let notices = [checkpoint.notices.clone(), names::left_out(model, checkpoint)].concat();
-        let trained_with = checkpoint.metadata["configuration"]["encoding"].as_str().map(str::to_owned);
+        let configuration = &checkpoint.metadata["configuration"];
+        let trained_with = configuration["encoding"].as_str().map(str::to_owned);
+        let other_steps = configuration["model"]["steps"].as_u64().filter(|steps| *steps != model.steps as u64);
+        let other_steps = other_steps.map(|steps| {
+            format!(
+                "the network was trained with {steps} steps, and the model has {}: `model.steps` sets them",
+                model.steps
+            )
+        });
+        let mut notices = [checkpoint.notices.clone(), names::left_out(model, checkpoint)].concat();
+        notices.extend(other_steps);
         Ok(Loaded { network, hash: checkpoint.hash(), notices, trained_with })
     }
 

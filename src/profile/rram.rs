@@ -37,7 +37,7 @@ pub struct Rram {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// `2^k` uniform levels on [−1, 1], without a zero.
+    /// `2^k` uniform levels on [−1, 1], without a zero; weights beyond go on with levels that k bits do not hold.
     #[default]
     Uniform,
     /// Signed integers with a zero.

@@ -52,6 +52,7 @@ pub const TESTS: &[crate::Test] = &crate::tests![
     imported_networks_do_what_they_do_on_the_cpu,
     logits_and_counts_are_the_cpus,
     small_limits_split_the_work_and_change_nothing,
+    kernels_are_timed_by_the_adapters_clock,
     logits_after_every_step_and_events_of_every_image_are_the_cpus,
     what_cannot_be_split_is_refused_by_name,
     dearer_layers_leave_less_together,
@@ -559,6 +560,39 @@ fn small_limits_split_the_work_and_change_nothing() {
                 assert_eq!(run(&hurried, &chip, &encoder, &batch), expected, "{multiplications}");
             }
         }
+    }
+}
+
+fn kernels_are_timed_by_the_adapters_clock() {
+    let model = &models()[0];
+    let chip = chip(model, Encoding::Poisson, 4);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 4, 0);
+    let batch = batch(model, Encoding::Poisson, 5, 4);
+    let mut gpu = gpu();
+    let expected = run(&gpu, &chip, &encoder, &batch);
+    assert!(gpu.kernel_times().is_empty(), "nobody asked for times");
+    if !gpu.time_kernels() {
+        return println!("{} has no clock that can be read", gpu.name());
+    }
+    // Some images a submission at a time, and buffers that were made before there were stamps.
+    for gpu in [gpu, self::gpu().hurried(1)] {
+        let mut gpu = gpu;
+        gpu.time_kernels();
+        assert_eq!(run(&gpu, &chip, &encoder, &batch), expected);
+        let names: Vec<String> = gpu.kernel_times().into_iter().map(|(name, _)| name).collect();
+        let layers = [
+            "conv1: sums",
+            "conv1: neurons",
+            "conv2: sums",
+            "conv2: neurons",
+            "conv2: pool",
+            "fc1: sums",
+            "fc1: neurons",
+            "fc2: sums",
+            "fc2: readout",
+        ];
+        assert_eq!(names, [&["input: draws"][..], &layers].concat());
+        assert!(gpu.kernel_times().is_empty(), "times are those since they were last asked for");
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use wgpu::{Buffer, BufferUsages};
 
-use super::context::{Context, Limits};
+use super::context::Context;
+use super::limits::Limits;
 use super::model::{
     column_words, constant_bytes, fits_floats, is_unfolded, norm_bytes, planes, pools_apart, row_words, weight_bytes,
 };

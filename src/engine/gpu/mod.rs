@@ -22,6 +22,7 @@ mod adapter;
 mod buffers;
 mod ceilings;
 mod context;
+mod limits;
 mod model;
 mod probe;
 mod route;
@@ -46,6 +47,7 @@ use crate::chip::Chip;
 use crate::error::Result;
 use buffers::{Sizes, Spare};
 use context::Context;
+use limits::Limits;
 use times::KernelTimes;
 
 /// Runs chips on a graphics adapter.
@@ -65,7 +67,7 @@ impl GpuEngine {
     /// The same with smaller limits, for tests: bytes of a buffer, and workgroups in one dimension.
     #[doc(hidden)]
     pub fn limited(mut self, buffer_bytes: u64, workgroups: u32) -> Self {
-        self.context.limits = context::Limits { buffer_bytes, workgroups, ..self.context.limits };
+        self.context.limits = Limits { buffer_bytes, workgroups, ..self.context.limits };
         self
     }
 
@@ -80,7 +82,7 @@ impl GpuEngine {
     /// for any, for tests. The card is one that any work keeps busy, so that kernels for much of it run on little.
     #[doc(hidden)]
     pub fn as_card(mut self, is_card: bool, has_constants: bool) -> Self {
-        self.context.limits = context::Limits { is_card, full: 0, ..self.context.limits };
+        self.context.limits = Limits { is_card, full: 0, ..self.context.limits };
         self.context.has_constants = has_constants;
         self
     }

@@ -100,7 +100,8 @@ pub fn refusal(graph: &Graph) -> Option<String> {
         Work::Concat(nodes) => nodes.iter().any(has_digits),
     };
     let node = graph.nodes.iter().enumerate().find(|node| reads_digits(*node))?.1;
-    Some(format!("`{}` joins pulses above 127", node.name))
+    let work = if matches!(node.work, Work::Pool { .. }) { "pools" } else { "joins" };
+    Some(format!("`{}` {work} pulses to numbers above 127", node.name))
 }
 
 fn planes(node: &Node) -> u32 {

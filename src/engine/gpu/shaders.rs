@@ -1,6 +1,6 @@
 //! The kernels, composed: constants and structs from Rust, what all kernels share, what this one needs, and itself.
 
-use super::context::Limits;
+use super::limits::Limits;
 use super::settings::{Layer, WORKGROUP, prelude};
 use super::tiling::Tiling;
 use bytemuck::Zeroable;

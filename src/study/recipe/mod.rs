@@ -322,6 +322,20 @@ fn no_network(stage: &str) -> Error {
 
 /// An error where an override sets what every stage is given anyway, to train and to be evaluated.
 fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
+    let message = "every stage of the recipe sets this key itself, so it would change nothing; change the recipe, or set another key";
+    let trained: Vec<_> = file.stage.iter().filter_map(|stage| Some((stage, stage.train.as_ref()?))).collect();
+    for assignment in &overrides.own {
+        let key = assignment.split('=').next().unwrap_or_default().trim();
+        let Some(own) = key.strip_prefix("train.") else { continue };
+        if trained.is_empty() {
+            return Err(Error::Usage(format!(
+                "--set {assignment}: no stage of the recipe trains, so it would change nothing"
+            )));
+        }
+        if trained.iter().all(|(stage, train)| train.contains_key(own) || stage.grid.contains_key(key)) {
+            return Err(Error::Usage(format!("--set {assignment}: {message}")));
+        }
+    }
     for assignment in &overrides.profile {
         let key = assignment.split('=').next().unwrap_or_default().trim();
         let of_all = file.evaluate.grid.contains_key(key);
@@ -330,7 +344,6 @@ fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
             sets || (stage.train.is_none() && (of_all || stage.evaluate.contains_key(key)))
         };
         if file.stage.iter().all(is_given) {
-            let message = "every stage of the recipe sets this key itself, so it would change nothing; change the recipe, or set another key";
             return Err(Error::Usage(format!("--set {assignment}: {message}")));
         }
     }
