@@ -31,7 +31,7 @@ impl Tiling {
     pub const FEW: Tiling = Tiling { threads: 64, across: 8, quads: 1, each: 1, chunk: 8 };
     /// The cut for more than 32 columns behind converters, whose codes take registers of their own.
     pub const CODES: Tiling = Tiling { threads: 128, across: 16, quads: 2, each: 1, chunk: 4 };
-    /// All of them.
+    /// Every cut there is.
     #[cfg(test)]
     pub const ALL: [Tiling; 5] = [Tiling::WIDE, Tiling::HALF, Tiling::NARROW, Tiling::FEW, Tiling::CODES];
 
