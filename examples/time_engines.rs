@@ -84,7 +84,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// What the networks run on, and what was measured.
+/// The engines that networks run on, and the figures so far.
 struct Bench {
     cpu: CpuEngine,
     gpu: GpuEngine,

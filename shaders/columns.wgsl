@@ -14,41 +14,12 @@ const CHUNK_ROWS = 4u * CHUNK;
 var<workgroup> clipped: atomic<u32>;
 var<workgroup> saturated: atomic<u32>;
 
-fn ones(flags: vec4<bool>) -> u32 {
-    let bits = vec4<u32>(flags);
-    return bits.x + bits.y + bits.z + bits.w;
-}
-
-// The input of a row of the matrix in published order.
-fn input(row: u32, corner: vec3<u32>) -> i32 {
-    let channel = row / layer.positions;
-    let position = row % layer.positions;
-    var at = corner.yz;
-    var word = channel / 4u;
-    if (layer.flat == 1u) {
-        word += position * layer.channel_words;
-    } else {
-        at += vec2(position % layer.kernel_x, position / layer.kernel_x) * vec2(layer.dilation_x, layer.dilation_y);
-    }
-    if (at.x >= layer.input_width || at.y >= layer.input_height) {
-        return 0;
-    }
-    let pixel = at.y * layer.input_width + at.x;
-    let byte = 24u - 8u * (channel % 4u);
-    return bitcast<i32>(pulses[corner.x + pixel * layer.words + word] << byte) >> 24u;
-}
-
-// What of an input drives a line: all of it, or a binary digit with its sign.
+// An input drives a line as it is (WHOLE), or a binary digit of it does, with its sign.
 fn driven(n: i32, digit: u32) -> f32 {
     return f32(select(sign(n) * ((abs(n) >> digit) & 1), n, digit == WHOLE));
 }
 
 const WHOLE = 31u;
-
-// Saturates at `most` and one less than its negative.
-fn held(x: vec4<i32>, most: i32) -> vec4<i32> {
-    return clamp(x, vec4(-most - 1), vec4(most));
-}
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -122,10 +93,10 @@ fn main(
                     var inputs = vec4<f32>();
                     if (row < end) {
                         inputs = vec4(
-                            driven(input(row, corner0), digit),
-                            driven(input(row, corner1), digit),
-                            driven(input(row, corner2), digit),
-                            driven(input(row, corner3), digit),
+                            driven(input(row, corner0.yz, corner0.x), digit),
+                            driven(input(row, corner1.yz, corner1.x), digit),
+                            driven(input(row, corner2.yz, corner2.x), digit),
+                            driven(input(row, corner3.yz, corner3.x), digit),
                         );
                     }
                     drives[at] = inputs;
@@ -178,23 +149,19 @@ fn main(
                 let map = row / pixels();
                 let output_map = select(map, map * reads + read, layer.reads > 1u);
                 let maps = run.images * sum_steps();
-                let result = ((chip * maps + output_map) * pixels() + row % pixels()) * layer.column_words + layer.first_word + word;
+                let to = ((chip * maps + output_map) * pixels() + row % pixels()) * layer.column_words + layer.first_word + word;
                 var sum = total{q}{i}{w};
                 if (layer.exact == 0u) {
                     let adder = arrays[arrays_from + (layer.chip_words - 1u) * layer.part_words + word];
                     let products = select(vec4<i32>(), vec4<i32>(total{q}{i}{w}), layer.has_companion == 1u);
-                    let sum_held = held(products, layer.most_sum);
-                    let moved = (sum_held >> vec4(u32(adder.x))) << vec4(u32(adder.y));
-                    let shifted = held(moved, layer.most_shifted);
-                    let joined = codes{q}{i}{w} + shifted;
-                    let within = held(joined, layer.most);
-                    limited += ones((sum_held != products) | (shifted != moved) | (within != joined));
-                    sum = rounded(vec4<f32>(within) * adder.z);
+                    let result = joined(codes{q}{i}{w}, products, adder);
+                    limited += result.limited;
+                    sum = result.sum;
                 }
                 if (plane < layer.planes) {
-                    sum += f32(1u << DIGIT_BITS) * sums[result];
+                    sum += f32(1u << DIGIT_BITS) * sums[to];
                 }
-                sums[result] = sum;
+                sums[to] = sum;
             }
         }
         // end

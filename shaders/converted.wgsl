@@ -12,35 +12,6 @@ const MOST_BITS = 8u;
 var<workgroup> clipped: atomic<u32>;
 var<workgroup> saturated: atomic<u32>;
 
-fn ones(flags: vec4<bool>) -> u32 {
-    let bits = vec4<u32>(flags);
-    return bits.x + bits.y + bits.z + bits.w;
-}
-
-// The input of a row of the matrix in published order, for the pixel whose window begins at `corner`.
-fn input(row: u32, corner: vec2<u32>, plane_from: u32) -> i32 {
-    let channel = row / layer.positions;
-    let position = row % layer.positions;
-    var at = corner;
-    var word = channel / 4u;
-    if (layer.flat == 1u) {
-        word += position * layer.channel_words;
-    } else {
-        at += vec2(position % layer.kernel_x, position / layer.kernel_x) * vec2(layer.dilation_x, layer.dilation_y);
-    }
-    // Left of or above the map wraps to far beyond it.
-    if (at.x >= layer.input_width || at.y >= layer.input_height) {
-        return 0;
-    }
-    let pixel = at.y * layer.input_width + at.x;
-    return unpacked(pulses[plane_from + pixel * layer.words + word])[channel % 4u];
-}
-
-// Saturates at `most` and one less than its negative.
-fn held(x: vec4<i32>, most: i32) -> vec4<i32> {
-    return clamp(x, vec4(-most - 1), vec4(most));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -136,13 +107,9 @@ fn main(
                     products += n * vec4<i32>(arrays[products_from + row * layer.part_words]);
                 }
             }
-            let sum_held = held(products, layer.most_sum);
-            let moved = (sum_held >> vec4(u32(adder.x))) << vec4(u32(adder.y));
-            let shifted = held(moved, layer.most_shifted);
-            let joined = codes + shifted;
-            let total = held(joined, layer.most);
-            limited += ones((sum_held != products) | (shifted != moved) | (total != joined));
-            sum = f32(1u << DIGIT_BITS) * sum + rounded(vec4<f32>(total) * adder.z);
+            let result = joined(codes, products, adder);
+            limited += result.limited;
+            sum = f32(1u << DIGIT_BITS) * sum + result.sum;
         }
         sums[(chip * all + row_index) * layer.column_words + layer.first_word + word] = sum;
         if (cut > 0u) {

@@ -1,4 +1,4 @@
-// What the adapter's memory gives: a thread copies four numbers.
+// A thread copies four numbers: the adapter's memory.
 
 @group(1) @binding(1) var<storage, read> given: array<vec4<u32>>;
 @group(1) @binding(2) var<storage, read_write> results: array<vec4<u32>>;

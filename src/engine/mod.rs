@@ -115,7 +115,7 @@ pub trait Engine: Send + Sync {
         false
     }
 
-    /// What the kernels of each layer took since this was last asked, in the order of their first run.
+    /// The times that the kernels of each layer took since this was last asked, in the order of their first run.
     fn kernel_times(&self) -> Vec<(String, Duration)> {
         vec![]
     }

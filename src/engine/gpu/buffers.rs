@@ -28,10 +28,10 @@ const WEIGHT_BYTES: u64 = 256 << 20;
 const CHIPS: u64 = 16;
 /// Images of a submission.
 const IMAGES: u64 = 1 << 15;
-/// Multiplications of ideal columns in the time of one behind converters, or of cells read afresh, in tiles: 1.7 to 2.6 on an H100 (VGG9,
-/// docs/performance.md).
+/// Multiplications of ideal columns in the time of one behind converters, or of cells read afresh, in tiles: 1.7 to 3.0 on an H100 (VGG5 and
+/// VGG9, docs/performance.md).
 const IN_TILES: u64 = 3;
-/// The same where a thread takes a pixel by itself: 3.4 on an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more
+/// Those in the time of one where a thread takes a pixel by itself: 3.4 on an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more
 /// of them take longer, for the others are skipped.
 const BY_THREAD: u64 = 12;
 
@@ -223,7 +223,7 @@ impl Buffers {
     ) -> Self {
         let mut bytes = sizes.bytes(images, kept);
         if context.times.is_some() {
-            // Behind the results, the time stamps of kernels.
+            // The time stamps of kernels come behind the results.
             bytes[6] += stamp_bytes(route.ops.len() + 1);
         }
         let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();

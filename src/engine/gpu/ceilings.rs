@@ -1,4 +1,4 @@
-//! What an adapter gives at most, as small kernels measure it: the ends of the yardstick that other kernels are held against.
+//! The most that an adapter gives, as small kernels measure it: the end of the yardstick that other kernels are held against.
 
 use std::time::{Duration, Instant};
 

@@ -46,7 +46,7 @@ pub struct Context {
     is_robust: bool,
     pipelines: Mutex<HashMap<Program, ComputePipeline>>,
     lost: Arc<Mutex<Option<String>>>,
-    /// What kernels take, where that is asked for.
+    /// The times that kernels took, where they are asked for.
     pub times: Option<Mutex<KernelTimes>>,
 }
 

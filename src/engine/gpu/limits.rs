@@ -1,11 +1,11 @@
-//! What a device allows, and what keeps it busy.
+//! The limits that a device sets, and the work that keeps it busy.
 
 use crate::error::{Error, Result};
 
 /// Workgroups that a large card runs at a time: with fewer, smaller ones keep more of it busy.
 pub const FULL_CARD: usize = 256;
 
-/// What the device allows.
+/// The limits that a device sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one buffer.

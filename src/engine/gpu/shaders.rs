@@ -19,7 +19,7 @@ pub enum Kernel {
     Product(Tiling),
     /// Columns behind converters, or of cells read afresh, a pixel a thread, skipping rows without a pulse.
     Converted,
-    /// The same of all rows in tiles: for graphics cards.
+    /// Columns behind converters, or of cells read afresh, of all rows in tiles: for graphics cards.
     Columns(Tiling),
     /// Neurons over all steps, and small pooling windows.
     Neurons,
@@ -98,7 +98,7 @@ impl Kernel {
         }
     }
 
-    /// What a card's shader has for constants: all that a layer says, where loops and branches go by it; nothing of it elsewhere.
+    /// The constants that a card's shader is made with: all that a layer says, where loops and branches go by it; none elsewhere.
     pub fn constants(self, layer: &Layer) -> Option<Layer> {
         match self {
             Kernel::Neurons | Kernel::Converted | Kernel::Columns(_) => Some(*layer),
@@ -136,6 +136,7 @@ impl Kernel {
     /// The whole shader, for one layer or for any; its entry point is `main`.
     pub fn source(self, layer: Option<&Layer>) -> String {
         let philox = include_str!("../../../shaders/philox.wgsl");
+        let conversion = include_str!("../../../shaders/conversion.wgsl");
         let first = |first: u32| format!("const FIRST = {first}u;\n") + include_str!("../../../shaders/join.wgsl");
         let own = match self {
             Kernel::Encode => [philox, include_str!("../../../shaders/encode.wgsl")].concat(),
@@ -144,8 +145,10 @@ impl Kernel {
                 constants + include_str!("../../../shaders/crossbar.wgsl")
             }
             Kernel::Product(tiling) => tiling.source(include_str!("../../../shaders/product.wgsl")),
-            Kernel::Columns(tiling) => tiling.source(include_str!("../../../shaders/columns.wgsl")),
-            Kernel::Converted => include_str!("../../../shaders/converted.wgsl").into(),
+            Kernel::Columns(tiling) => {
+                conversion.to_string() + &tiling.source(include_str!("../../../shaders/columns.wgsl"))
+            }
+            Kernel::Converted => [conversion, include_str!("../../../shaders/converted.wgsl")].concat(),
             Kernel::Neurons => include_str!("../../../shaders/neurons.wgsl").into(),
             Kernel::Pool => include_str!("../../../shaders/pool.wgsl").into(),
             Kernel::Drives => include_str!("../../../shaders/drives.wgsl").into(),

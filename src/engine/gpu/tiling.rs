@@ -137,7 +137,7 @@ mod tests {
             let mut brought = (vec![0; 4 * chunk_quads as usize], vec![0; chunk_weights as usize]);
             let mut summed = vec![0; (tile_quads * tile_words) as usize];
             for local in 0..threads {
-                // What product.wgsl brings is a word of rows at a time, what columns.wgsl brings a row.
+                // A thread of product.wgsl brings a word of rows at a time, one of columns.wgsl a row.
                 for quad in (local..chunk_quads).step_by(threads as usize) {
                     let to = quad / tile_quads * 4 * tile_quads + quad % tile_quads;
                     (0..4).for_each(|i| brought.0[(to + i * tile_quads) as usize] += 1);

@@ -1,8 +1,8 @@
-//! What kernels took, by their names.
+//! The times that kernels took, by their names.
 
 use std::time::Duration;
 
-/// What kernels took, all submissions together, by their names in the order of their first run.
+/// The times that kernels took, all submissions together, in the order of their first run.
 #[derive(Clone, Debug, Default)]
 pub struct KernelTimes(pub Vec<(String, Duration)>);
 
