@@ -99,7 +99,7 @@ impl Hash {
 
     fn converted(&mut self, converted: &Converted) {
         for slice in &converted.slices {
-            for Side { weights, gain, offset } in std::iter::once(&slice.columns).chain(&slice.reference) {
+            for Side { weights, gain, offset, .. } in std::iter::once(&slice.columns).chain(&slice.reference) {
                 [weights, gain, offset].iter().for_each(|values| self.f32(values));
             }
             let converter = slice.converter;

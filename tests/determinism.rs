@@ -40,7 +40,12 @@ fn threads<T: Send>(n: usize, work: impl FnOnce() -> T + Send) -> T {
 
 /// Chip 3 of seed 7 on the first 70 test digits.
 fn evaluate(kernel: Kernel, batch: usize) -> ChipResult {
-    let (model, profile) = (digits(), profile(&PROFILE));
+    evaluate_with(&[], kernel, batch)
+}
+
+/// What [`evaluate`] gives with more keys of a profile.
+fn evaluate_with(keys: &[&str], kernel: Kernel, batch: usize) -> ChipResult {
+    let (model, profile) = (digits(), profile(&[&PROFILE[..], keys].concat()));
     let network = Network::xavier(&model, 5);
     let data = Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70);
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
@@ -69,6 +74,21 @@ fn inference_is_the_same_for_any_threads_batch_and_kernel() {
         for kernel in Kernel::all() {
             for batch in [1, 7, 64] {
                 let found = threads(n, || evaluate(kernel, batch));
+                assert_eq!(found, expected, "{n} threads, {kernel:?}, batch {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn converters_give_the_same_for_any_threads_batch_and_kernel() {
+    const KEYS: [&str; 4] = ["adc.bits=9", "tile.rows=48", "sram.bits=3", "sram.shift=-1"];
+    let expected = threads(1, || evaluate_with(&KEYS, Kernel::Events, 70));
+    assert!(expected.counts.total_spikes() > 1000, "the network must be alive for this test to mean anything");
+    for n in [1, 4] {
+        for kernel in Kernel::all() {
+            for batch in [1, 64] {
+                let found = threads(n, || evaluate_with(&KEYS, kernel, batch));
                 assert_eq!(found, expected, "{n} threads, {kernel:?}, batch {batch}");
             }
         }

@@ -68,8 +68,10 @@ pub struct Slice {
 /// Columns and their converters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Side {
-    /// Weights `[columns, rows]`, rows in published order, on a grid on which sums are exact.
+    /// Weights `[columns, rows]`, rows in published order: multiples of 2^-`grid`, of which sums are exact.
     pub weights: Vec<f32>,
+    /// The negative exponent of the grid.
+    pub grid: i32,
     /// Codes a unit of each converter, `[partitions, columns]`.
     pub gain: Vec<f32>,
     /// Each converter's offset in codes, `[partitions, columns]`.
@@ -157,9 +159,10 @@ impl Converted {
             let converter = calibrated.get(s).map_or(full, |converter| resolution.aligned(*converter));
             let side = |weights: &[f64], unit: bool| -> Result<Side> {
                 let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-                round_to_exact_grid(&mut weights, *rows, largest_drive).ok_or_else(|| too_large(&site.name))?;
+                let grid = round_to_exact_grid(&mut weights, *rows, largest_drive);
+                let grid = grid.ok_or_else(|| too_large(&site.name))?;
                 let (gain, offset) = errors.drawn(converter, site.partitions(), s as u32, unit);
-                Ok(Side { weights, gain, offset })
+                Ok(Side { weights, grid, gain, offset })
             };
             let columns = side(&cells.weights, false)?;
             let reference = cells.reference.as_ref().map(|weights| side(weights, true)).transpose()?;

@@ -153,7 +153,7 @@ impl Sensor {
         let ProgrammedLayer { plan, arrays, .. } = &chip.layers[index];
         let Some(converted) = arrays.converted() else { return Ok(None) };
         let wanted = Wanted::of(&plan.site, &blueprint.arrays(index, None)?);
-        let (partials, histograms) = (Partials::new(plan, converted), Mutex::default());
+        let (partials, histograms) = (Partials::new(plan, converted, Kernel::Events), Mutex::default());
         let mut sensor = Sensor { plan: plan.clone(), partials, wanted, slices: converted.slices.len(), histograms };
         sensor.histograms = Mutex::new(sensor.none());
         Ok(Some(sensor))

@@ -4,7 +4,7 @@
 //! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T + 1 arrays where
 //! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
 //! 16·S·N more where it is read; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
-//! programmed.
+//! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles.
 
 use crate::chip::Blueprint;
 use crate::device::cell::slices;
@@ -16,7 +16,7 @@ use crate::profile::DeviceModel;
 /// Bytes that a series takes which runs so many chips of a blueprint at once.
 pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
     let steps = blueprint.steps() as u64;
-    let (mut network, mut programming, mut largest, mut arrays) = (0, 0, 0, 0);
+    let (mut network, mut programming, mut largest, mut arrays, mut kernels) = (0, 0, 0, 0, 0);
     for site in blueprint.plan().sites() {
         let (weights, rram) = (site.weights() as u64, &site.rram);
         network += 4 * weights;
@@ -25,12 +25,14 @@ pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
         let reads = is_cell && rram.read.varies();
         let matrices = slices + u64::from(site.has_companion());
         // Groups are spread over a matrix of all channels.
-        arrays += 4 * matrices * weights * site.groups as u64 * if reads { steps + 1 } else { 1 };
+        let array = 4 * matrices * weights * site.groups as u64 * if reads { steps + 1 } else { 1 };
+        arrays += array;
+        kernels += if site.converts() { 2 * array } else { array };
         programming += (8 + 8 * slices + if reads { 16 * slices } else { 0 }) * weights;
         largest = largest.max(if is_cell { 32 * slices * weights } else { 8 * weights });
     }
-    let together = if blueprint.varies() { 2 * at_once as u64 } else { 2 };
-    network + programming + largest + arrays * together
+    let together = if blueprint.varies() { at_once as u64 } else { 1 };
+    network + programming + largest + (arrays + kernels) * together
 }
 
 /// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, the pulses of the last

@@ -28,7 +28,7 @@ impl Columns {
             Programmed::Folded { weights, grid } => {
                 Columns::Folded(Box::new(Matrix::new(plan, weights, *grid, plan.source, kernel)))
             }
-            Programmed::Converted(converted) => Columns::Converted(Box::new(Partials::new(plan, converted))),
+            Programmed::Converted(converted) => Columns::Converted(Box::new(Partials::new(plan, converted, kernel))),
             Programmed::Reads { steps, .. } => {
                 Columns::Reads(steps.iter().map(|step| Columns::new(plan, step, kernel)).collect())
             }
@@ -65,7 +65,8 @@ impl Columns {
     pub fn maps_at_once(&self, laid: &Laid, rows: usize) -> usize {
         match self {
             Columns::Folded(matrix) => matrix.maps_at_once(laid, rows),
-            Columns::Converted(_) | Columns::Reads(_) => 1,
+            Columns::Converted(partials) => partials.maps_at_once(rows),
+            Columns::Reads(_) => 1,
         }
     }
 

@@ -1,6 +1,9 @@
 //! What drives the lines of each tile: a pixel's active inputs of a plane, each found once and sorted by the tile that its row stands
 //! on and by its binary digits.
 
+use std::ops::Range;
+
+use super::cut::{Bits, Cut, CutPixels, Place};
 use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
@@ -10,7 +13,7 @@ use crate::network::{Drive, Input};
 use crate::plan::LayerPlan;
 use crate::profile::TileInputs;
 
-/// How a layer's inputs drive lines.
+/// How a layer's inputs drive tiles.
 #[derive(Debug)]
 pub struct Driving {
     /// How inputs are laid out.
@@ -27,16 +30,11 @@ pub struct Driving {
     places: Vec<Option<Place>>,
     /// The same of counts, by tile.
     chunks: Vec<Vec<Chunk>>,
+    /// How patches of counts are cut at tiles, where many pixels may be laid out so.
+    pub cut: Option<Cut>,
     /// The longest list, with a chunk to spare.
     longest: usize,
     gather: Gather,
-}
-
-/// The tile that a row stands on, and where its weights begin.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    tile: u32,
-    begin: u32,
 }
 
 /// What drives the lines in one go.
@@ -79,6 +77,7 @@ impl Driving {
             bits: inputs == TileInputs::BitPlanes || companion,
             rest: if plan.source == Input::Encoded { BIAS } else { 0 },
             chunks: (0..partitions as u32).map(|tile| chunks(&places, run, tile)).collect(),
+            cut: if plan.source == Input::Encoded { None } else { Cut::new(&places, run, partitions) },
             longest: plan.rows().min(tile_rows) + CHUNK,
             gather: Gather::best(),
             places,
@@ -100,10 +99,9 @@ impl Driving {
 
     /// Finds the active inputs of a pixel in a plane.
     pub fn find(&self, laid: &Laid, band: Band, (y, x): (usize, usize), plane: u32, driven: &mut Driven) {
-        // Counts are laid out a byte a plane, which holds two digits.
         let (bytes, digit) = match self.rest {
             BIAS => (&laid.planes[plane as usize], 0),
-            _ => (&laid.planes[(plane * self.drive.plane_bits / u8::BITS) as usize], plane % 2),
+            _ => (&laid.planes[self.counts_plane(plane)], plane % 2),
         };
         let Driven { places, pulses, counts, begins } = driven;
         let lists = (self.drive.bits_of(0) as usize + 1) * self.partitions;
@@ -114,13 +112,13 @@ impl Driving {
         let bytes = &bytes[(y * self.patches.sums_row() + x) * stride..];
         let are_counts = self.rest != BIAS;
         if are_counts && self.bits {
-            let lowest = if self.drive.planes > 1 { digit * self.drive.plane_bits } else { 0 };
             for (bit, (tile, chunks)) in
                 (0..self.drive.bits_of(plane)).flat_map(|bit| (0..).zip(&self.chunks).map(move |c| (bit, c)))
             {
                 let list = self.list(Set::Bit(bit), tile);
                 let places = &mut places[list * self.longest..][..self.longest];
-                counts[list] = self.gather.places(bytes, begins, lowest + bit, chunks, places);
+                let bits = self.bits_read(plane, Set::Bit(bit));
+                counts[list] = self.gather.places(bytes, begins, bits.lowest, chunks, places);
             }
         }
         if are_counts && !self.pulses {
@@ -149,6 +147,31 @@ impl Driving {
                 }
             });
         }
+    }
+
+    /// The binary digits of a byte of counts that a set reads in a plane.
+    fn bits_read(&self, plane: u32, set: Set) -> Bits {
+        let lowest = if self.drive.planes > 1 { plane % 2 * self.drive.plane_bits } else { 0 };
+        match set {
+            Set::Bit(bit) => Bits { lowest: lowest + bit, count: 1 },
+            Set::Pulses => Bits { lowest, count: self.drive.bits_of(plane) },
+        }
+    }
+
+    /// The most binary digits that a set reads.
+    pub fn most_bits(&self) -> u32 {
+        if self.pulses { self.drive.bits_of(0) } else { 1 }
+    }
+
+    /// Lays out what a set of a plane drives in some pixels of a band, cut at tiles.
+    pub fn lay_out(&self, laid: &Laid, pixels: (Band, Range<usize>), (plane, set): (u32, Set), out: &mut CutPixels) {
+        let Some(cut) = &self.cut else { return };
+        cut.lay_out(&self.patches, (laid, self.counts_plane(plane)), pixels, self.bits_read(plane, set), out);
+    }
+
+    /// Where a plane of counts is laid out: a byte holds two digits.
+    fn counts_plane(&self, plane: u32) -> usize {
+        (plane * self.drive.plane_bits / u8::BITS) as usize
     }
 
     /// The active inputs of a set on a tile.

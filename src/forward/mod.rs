@@ -1,10 +1,11 @@
 //! The CPU's execution: a layer's inputs as operands of its product ([`patches`], [`laid`]), the sums that its columns give
-//! ([`columns`]), folded ([`sums`]) or tile by tile behind converters ([`partials`], of what drives their lines, [`driven`]), event by
-//! event where that is faster ([`events`]); currents that several layers make up ([`join`]), the neurons that scan them ([`neurons`]),
+//! ([`columns`]), folded ([`sums`]) or tile by tile behind converters ([`partials`], of what drives their lines, [`driven`]; of many
+//! pixels at once, [`cut`] at tiles, [`tiled`]), event by event where that is faster ([`events`]); currents that several layers make up ([`join`]), the neurons that scan them ([`neurons`]),
 //! and what becomes of their [`pulses`]. A chip is made [`ready`], each [`layer`] of it, and a batch walks through its nodes ([`walk`]).
 
 pub mod columns;
 pub mod currents;
+pub mod cut;
 pub mod driven;
 pub mod events;
 pub mod join;
@@ -17,4 +18,5 @@ pub mod pulses;
 pub mod ready;
 pub mod stepping;
 pub mod sums;
+pub mod tiled;
 pub mod walk;

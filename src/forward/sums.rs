@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::events::{self, Events};
 use super::laid::{BIAS, Laid};
 use super::patches::Patches;
-use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join};
+use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
 use crate::kernels::lookup::{self, Numbers, Pixels, Weights};
 use crate::kernels::{Buffer, Instructions, Vectors, vectorised};
 use crate::monitor::checkpoint;
@@ -24,11 +24,11 @@ pub enum Kernel {
     /// The fastest for the inputs.
     #[default]
     Auto,
-    /// Always the dense product, by these instructions.
+    /// The dense product, by these instructions; behind converters inputs with a sign go event by event all the same.
     Dense(Instructions),
     /// Always event by event.
     Events,
-    /// From tables wherever the inputs are bits; elsewhere the dense product.
+    /// From tables where inputs are bits, behind converters also counts; elsewhere as [`Kernel::Dense`].
     LookUp,
     /// The fastest that adds whole numbers: where sums may have more bits than f32.
     Whole,
@@ -44,9 +44,12 @@ impl Kernel {
 
 /// How sums of some inputs are computed.
 #[derive(Clone, Copy)]
-enum Way {
+pub enum Way {
+    /// By a product of bytes.
     Dense(Instructions),
+    /// Event by event.
     Events,
+    /// From tables.
     LookUp,
 }
 
@@ -333,7 +336,7 @@ const TABLE_PIXELS: usize = 64;
 
 /// Each way by the share of active inputs below which adding rows one by one beats it: the lower, the faster. Measured on
 /// convolutions of 64 and 128 channels, at one to three digits.
-fn fastest(digits: usize, has_tables: bool, rate: f32, pixels: usize) -> Way {
+pub fn fastest(digits: usize, has_tables: bool, rate: f32, pixels: usize) -> Way {
     let dense = dense(digits);
     let tables = if has_tables && pixels >= TABLE_PIXELS { tables() } else { f32::INFINITY };
     if rate < dense.min(tables) {
@@ -370,14 +373,15 @@ fn tables() -> f32 {
 }
 
 /// Weights on a grid as integers without common factors of two.
-struct Integers {
+pub struct Integers {
     scale: f32,
-    largest: i32,
+    /// The largest magnitude.
+    pub largest: i32,
 }
 
 impl Integers {
-    /// With the value of one integer.
-    fn new(weights: &[f32], grid: i32) -> (Self, f32) {
+    /// Those of weights that are multiples of 2^-grid, with the value of one integer.
+    pub fn new(weights: &[f32], grid: i32) -> (Self, f32) {
         let scale = libm::scalbnf(1.0, grid);
         let fold = |weights: &[f32]| {
             weights.iter().fold((0, 0), |(bits, largest): (i32, i32), w| {
@@ -391,7 +395,8 @@ impl Integers {
         (integers, libm::scalbnf(1.0, common - grid))
     }
 
-    fn of(&self, weight: f32) -> i32 {
+    /// The integer of a weight.
+    pub fn of(&self, weight: f32) -> i32 {
         (weight * self.scale) as i32
     }
 }
@@ -425,12 +430,7 @@ vectorised! {
                     for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                         let at = (number * map + y * row + x) * LANES;
                         let digit = |d: usize| -> &[i32; LANES] { sums[d * tile + at..].first_chunk().expect("16 lanes") };
-                        let mut joined = *digit(digits - 1);
-                        for d in (0..digits - 1).rev() {
-                            for (joined, sum) in joined.iter_mut().zip(digit(d)) {
-                                *joined = join([*sum, *joined].into_iter());
-                            }
-                        }
+                        let joined = join_lanes(digits, digit);
                         for (out, joined) in out.iter_mut().zip(joined) {
                             *out = joined as f32 * unit;
                         }

@@ -214,6 +214,18 @@ pub fn join(digits: impl DoubleEndedIterator<Item = i32>) -> i32 {
     digits.rev().fold(0, |sum, digit| sum.wrapping_shl(8).wrapping_add(digit))
 }
 
+/// Joins so many digits of 16 lanes; `digit(0)` is the least significant.
+#[inline(always)]
+pub fn join_lanes<'a>(digits: usize, digit: impl Fn(usize) -> &'a [i32; LANES]) -> [i32; LANES] {
+    let mut joined = *digit(digits - 1);
+    for d in (0..digits - 1).rev() {
+        for (joined, below) in joined.iter_mut().zip(digit(d)) {
+            *joined = join([*below, *joined].into_iter());
+        }
+    }
+    joined
+}
+
 /// [`join`] for sums beyond 32 bits.
 #[inline(always)]
 pub fn join_wide(digits: impl DoubleEndedIterator<Item = i32>) -> i64 {

@@ -22,15 +22,11 @@ pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
             let block = Block { right, left, row, add, out: out[row * LANES..].as_mut_ptr(), out_tile: rows * LANES };
             // SAFETY: rows and tiles lie within the operands.
             unsafe {
-                match (out.len() / (rows * LANES), n) {
-                    (4, ROWS) => block.run::<4, ROWS>(),
-                    (4, _) => (0..n).for_each(|r| block.below(r).run::<4, 1>()),
-                    (3, ROWS) => block.run::<3, ROWS>(),
-                    (3, _) => (0..n).for_each(|r| block.below(r).run::<3, 1>()),
-                    (2, ROWS) => block.run::<2, ROWS>(),
-                    (2, _) => (0..n).for_each(|r| block.below(r).run::<2, 1>()),
-                    (_, ROWS) => block.run::<1, ROWS>(),
-                    _ => (0..n).for_each(|r| block.below(r).run::<1, 1>()),
+                match out.len() / (rows * LANES) {
+                    4 => block.rows::<4>(n),
+                    3 => block.rows::<3>(n),
+                    2 => block.rows::<2>(n),
+                    _ => block.rows::<1>(n),
                 }
             }
             row += n;
@@ -51,6 +47,24 @@ impl Block<'_> {
     unsafe fn below(&self, rows: usize) -> Self {
         let out = unsafe { self.out.add(rows * LANES) };
         Block { row: self.row + rows, out, ..*self }
+    }
+
+    /// The sums of so many rows, at most [`ROWS`]: of the last few as many at once as there are kernels for.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn rows<const T: usize>(&self, rows: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            match rows {
+                ROWS.. => self.run::<T, ROWS>(),
+                3.. => {
+                    self.run::<T, 3>();
+                    self.below(3).rows::<T>(rows - 3);
+                }
+                2 => self.run::<T, 2>(),
+                1 => self.run::<T, 1>(),
+                0 => {}
+            }
+        }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

@@ -1,0 +1,160 @@
+//! The sums of each tile's columns for many pixels at once: a dense product of bytes and digits, or from tables.
+//!
+//! Rows of weights stand in the order in which patches are cut ([`super::cut`]). Every sum is a whole number of the weights' unit, so the
+//! way never shows.
+
+use super::cut::CutPixels;
+use super::driven::Driving;
+use super::sums::{Integers, Kernel, tables_win};
+use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
+use crate::kernels::lookup::{self, Numbers, Series};
+use crate::kernels::{Buffer, Instructions};
+
+/// Whole weights, cut at the tiles that their rows stand on.
+#[derive(Debug)]
+pub struct Tiled {
+    weights: TileWeights,
+    /// Bytes of a tile's part of a patch.
+    span: usize,
+    /// The value of one integer.
+    unit: f32,
+}
+
+/// The weights, as they are multiplied.
+#[derive(Debug)]
+enum TileWeights {
+    /// By a dense product: a run for each tile.
+    Dense(Digits, Instructions),
+    /// From tables: `[tiles][span][columns]`.
+    LookUp(Vec<i32>),
+}
+
+/// Whole sums of some blocks of columns for many pixels, in digits.
+#[derive(Clone, Copy, Debug)]
+pub struct TileSums<'a> {
+    values: &'a [i32],
+    /// Digits of a sum.
+    pub digits: usize,
+    /// Places from digit to digit.
+    digit: usize,
+    /// Places from block to block.
+    block: usize,
+    /// Places from pixel to pixel.
+    pixel: usize,
+    /// The value of one integer.
+    pub unit: f32,
+}
+
+impl<'a> TileSums<'a> {
+    /// The sums of a block.
+    pub fn of(self, block: usize) -> Self {
+        TileSums { values: &self.values[block * self.block..], ..self }
+    }
+
+    /// The sums of a pixel of a block, their `D` digits joined: digits that are known are joined without a loop.
+    #[inline(always)]
+    pub fn at<const D: usize>(&self, pixel: usize) -> [i32; LANES] {
+        let digit = |d: usize| -> &'a [i32; LANES] {
+            self.values[d * self.digit + pixel * self.pixel..].first_chunk().expect("16 lanes")
+        };
+        join_lanes(D, digit)
+    }
+}
+
+/// Calls a function of so many digits as sums have.
+macro_rules! by_digits {
+    ($sums:ident, $function:ident($($argument:expr),*)) => {
+        match $sums.digits {
+            1 => $function::<1>($sums, $($argument),*),
+            2 => $function::<2>($sums, $($argument),*),
+            3 => $function::<3>($sums, $($argument),*),
+            _ => $function::<4>($sums, $($argument),*),
+        }
+    };
+}
+pub(super) use by_digits;
+
+/// Work space of a thread.
+#[derive(Debug, Default)]
+pub struct TileSpace {
+    sums: Buffer<i32>,
+    look_up: lookup::Space,
+}
+
+impl Tiled {
+    /// The weights `[rows, columns]`, multiples of 2^-grid; none where patches are not cut, or the kernel goes event by event.
+    pub fn new(driving: &Driving, weights: &[f32], columns: usize, grid: i32, kernel: Kernel) -> Option<Self> {
+        let cut = driving.cut.as_ref().filter(|_| kernel != Kernel::Events)?;
+        let (integers, unit) = Integers::new(weights, grid);
+        let (span, tiles, begins) = (cut.span, driving.partitions, &cut.begins);
+        let digits = digits_of(integers.largest);
+        let instructions = match kernel {
+            Kernel::Dense(instructions) => Some(instructions),
+            Kernel::LookUp => None,
+            _ => (!tables_win(digits, driving.most_bits())).then(Instructions::best),
+        };
+        let integer =
+            |begin: Option<u32>, column: usize| begin.map_or(0, |at| integers.of(weights[at as usize + column]));
+        let weights = match instructions {
+            Some(instructions) => {
+                let mut matrix = Digits::zeros(digits, columns, tiles, span);
+                matrix.fill(|block, tile, first, group| {
+                    for (lanes, begin) in group.iter_mut().zip(&begins[tile * span + first..(tile + 1) * span]) {
+                        *lanes = std::array::from_fn(|lane| integer(*begin, block * LANES + lane));
+                    }
+                });
+                TileWeights::Dense(matrix, instructions)
+            }
+            None => {
+                let rows = begins.iter().flat_map(|begin| (0..columns).map(move |column| integer(*begin, column)));
+                TileWeights::LookUp(rows.collect())
+            }
+        };
+        Some(Tiled { weights, span, unit })
+    }
+
+    /// Whether the sums of so many pixels, of whose inputs this share is active, are made faster so than event by event: from what both
+    /// took on convolutions of VGG9. Tiles without an event are passed over there.
+    pub fn is_better(&self, pixels: usize, rate: f32) -> bool {
+        let (fewest, least) = match self.weights {
+            TileWeights::Dense(_, Instructions::Amx) => (32, 0.03),
+            TileWeights::Dense(..) => (32, 0.1),
+            TileWeights::LookUp(_) => (64, 0.1),
+        };
+        pixels >= fewest && rate >= least && rate * self.span as f32 >= 1.0
+    }
+
+    /// The sums of a tile's columns for `here` blocks from `first` on, of so many in all.
+    pub fn sums<'s>(
+        &self,
+        cut: &mut CutPixels,
+        tile: usize,
+        (first, here, blocks): (usize, usize, usize),
+        TileSpace { sums, look_up }: &'s mut TileSpace,
+    ) -> TileSums<'s> {
+        let (pixels, unit) = (cut.pixels, self.unit);
+        match &self.weights {
+            TileWeights::Dense(matrix, instructions) => {
+                let runs = [tile * self.span];
+                let left = Strided { bytes: &cut.bytes, stride: cut.patch, rows: pixels, runs: &runs };
+                let (digits, digit) = (matrix.digits, pixels.next_multiple_of(ROWS_AT_ONCE) * LANES);
+                let size = here * digits * digit;
+                sums.reserve(size);
+                matrix.product(*instructions, left, (first * digits, tile), false, &mut sums[..size]);
+                TileSums { values: &sums[..size], digits, digit, block: digits * digit, pixel: LANES, unit }
+            }
+            TileWeights::LookUp(rows) => {
+                let size = pixels * here * LANES;
+                sums.reserve(size);
+                sums[..size].fill(0);
+                let numbers = Numbers { values: &rows.as_chunks().0[first..], row: blocks, block: 1 };
+                let (rows, stride) = (tile * self.span..(tile + 1) * self.span, cut.patch / 8);
+                for (bit, bits) in (0..).zip(cut.packed()) {
+                    let series = Series { bits, stride };
+                    lookup::add_rows(numbers, rows.clone(), bit, series, here, look_up, &mut sums[..size]);
+                }
+                TileSums { values: &sums[..size], digits: 1, digit: 0, block: LANES, pixel: here * LANES, unit }
+            }
+        }
+    }
+}
