@@ -7,6 +7,8 @@
 
 use ndarray_rand::rand::RngCore;
 
+use crate::kernels::vectorised;
+
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
@@ -52,6 +54,30 @@ pub fn philox4x32(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     c
 }
 
+/// Draws that are made at once.
+pub const AT_ONCE: usize = 16;
+
+vectorised! {
+    /// [`philox4x32`] of many counters under one key, word by word: `[4][AT_ONCE]`.
+    fn philox_at_once(key: [u32; 2], counters: &[[u32; AT_ONCE]; 4]) -> [[u32; AT_ONCE]; 4] {
+        let [mut k0, mut k1] = key;
+        let [mut a, mut b, mut c, mut d] = *counters;
+        for round in 0..10 {
+            if round > 0 {
+                k0 = k0.wrapping_add(WEYL[0]);
+                k1 = k1.wrapping_add(WEYL[1]);
+            }
+            for (((a, b), c), d) in a.iter_mut().zip(&mut b).zip(&mut c).zip(&mut d) {
+                let p0 = u64::from(MULTIPLIER[0]) * u64::from(*a);
+                let p1 = u64::from(MULTIPLIER[1]) * u64::from(*c);
+                (*a, *c) = ((p1 >> 32) as u32 ^ *b ^ k0, (p0 >> 32) as u32 ^ *d ^ k1);
+                (*b, *d) = (p1 as u32, p0 as u32);
+            }
+        }
+        [a, b, c, d]
+    }
+}
+
 /// The key of one stream of a seed.
 ///
 /// A 64-bit Philox key cannot hold seed, stream and index side by side, so the key is itself a Philox output.
@@ -79,6 +105,17 @@ impl Substream {
     pub fn new(key: [u32; 2], place: [u32; 3]) -> Self {
         Substream { key, counter: [place[0], place[1], place[2], 0], block: [0; 4], used: 4 }
     }
+
+    /// Those at many places, whose first blocks are made at once.
+    #[inline(always)]
+    pub fn at_once(key: [u32; 2], places: &[[u32; 3]; AT_ONCE]) -> [Self; AT_ONCE] {
+        let word = |w: usize| std::array::from_fn(|i| places[i][w]);
+        let blocks = philox_at_once(key, &[word(0), word(1), word(2), [0; AT_ONCE]]);
+        std::array::from_fn(|i| {
+            let [a, b, c] = places[i];
+            Substream { key, counter: [a, b, c, 1], block: blocks.map(|word| word[i]), used: 0 }
+        })
+    }
 }
 
 impl RngCore for Substream {
@@ -92,7 +129,12 @@ impl RngCore for Substream {
         self.block[self.used - 1]
     }
 
+    #[inline]
     fn next_u64(&mut self) -> u64 {
+        if let Some([low, high]) = self.block.get(self.used..self.used + 2) {
+            self.used += 2;
+            return u64::from(*low) | u64::from(*high) << 32;
+        }
         let low = u64::from(self.next_u32());
         low | u64::from(self.next_u32()) << 32
     }
@@ -134,6 +176,25 @@ mod tests {
         let words: Vec<u32> = (0..8).map(|_| stream.next_u32()).collect();
         let expected = [philox4x32(key, [5, 6, 7, 0]), philox4x32(key, [5, 6, 7, 1])].concat();
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn substreams_made_at_once_are_those_made_one_by_one() {
+        let key = stream_key(9, Stream::Chip, 1);
+        let places: [[u32; 3]; AT_ONCE] = std::array::from_fn(|i| [i as u32, u32::MAX - i as u32, 77 << i]);
+        for (place, mut found) in places.into_iter().zip(Substream::at_once(key, &places)) {
+            let mut expected = Substream::new(key, place);
+            for i in 0..20 {
+                // An odd number of words before a pair leaves its halves in two blocks.
+                let read =
+                    |stream: &mut Substream| if i % 3 == 0 { stream.next_u32().into() } else { stream.next_u64() };
+                assert_eq!(read(&mut found), read(&mut expected));
+            }
+            let mut words = Substream::new(key, place);
+            let mut pairs = Substream::new(key, place);
+            let pair = u64::from(words.next_u32()) | u64::from(words.next_u32()) << 32;
+            assert_eq!(pairs.next_u64(), pair);
+        }
     }
 
     #[test]

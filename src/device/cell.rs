@@ -26,12 +26,12 @@ use rayon::prelude::*;
 
 use super::conductance::Law;
 pub use super::devices::{Columns, Devices, Place, Polarity};
+use super::normal::streams;
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Draw, ProgrammedCells, Span, faults, time};
 use crate::error::Result;
 use crate::monitor::checkpoint;
 use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
-use crate::rng::Substream;
 
 impl Columns {
     /// Of weights of magnitude up to 1, on tiles of so many bit lines.
@@ -187,10 +187,12 @@ impl Reads {
     pub fn slices(&self, step: usize) -> Vec<CellSlice> {
         let (key, read) = (self.draw.read_key(step), &self.layer.code.rram.read);
         let mut devices = self.devices.clone();
-        self.layer.each(&mut devices, |g, place| {
-            let mut stream = Substream::new(key, place.words());
-            let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
-            (g + read.sigma * g * normal() + read.sigma_us * normal()).max(0.0)
+        self.layer.each(&mut devices, |devices, place| {
+            for (device, mut stream) in devices.iter_mut().zip(streams(key, |i| place(i).words())) {
+                let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
+                let g = *device;
+                *device = (g + read.sigma * g * normal() + read.sigma_us * normal()).max(0.0);
+            }
         });
         self.layer.dead(&mut devices);
         self.layer.weights(&devices)
@@ -263,15 +265,16 @@ impl Layer<'_> {
         let Layer { code, rows, columns, .. } = self;
         let law = Law::new(&code.rram, self.draw, self.tile, *columns);
         let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
-            let device = |i: usize| {
-                if i.is_multiple_of(CELLS_AT_ONCE) {
-                    checkpoint();
-                }
-                let target = code.target(q(i), slice, polarity);
-                law.program(target, code.level(target), self.place(i, slice, polarity))
-            };
-            let (conductances, spent): (Vec<f64>, Vec<u32>) = (0..count).into_par_iter().map(device).unzip();
-            (conductances, spent.into_iter().map(u64::from).sum::<u64>())
+            let mut devices = vec![0.0; count];
+            let parts = devices.par_chunks_mut(CELLS_AT_ONCE).enumerate().map(|(part, devices)| {
+                checkpoint();
+                let first = part * CELLS_AT_ONCE;
+                let targets = (first..).map(|i| code.target(q(i), slice, polarity));
+                devices.iter_mut().zip(targets).for_each(|(device, target)| *device = target);
+                law.program(devices, |target| code.level(target), |i| self.place(first + i, slice, polarity))
+            });
+            let pulses: u64 = parts.sum();
+            (devices, pulses)
         };
         let slice = |slice: u32| {
             let (plus, pulses) = side(slice, Polarity::Plus, &|i| target[i], target.len());
@@ -289,27 +292,34 @@ impl Layer<'_> {
         Place { row: i % self.rows, column: i / self.rows, layer: self.number, slice, polarity }
     }
 
-    /// Changes every device by itself.
-    fn each(&self, devices: &mut [Devices], change: impl Fn(f64, Place) -> f64 + Sync) {
-        checkpoint();
+    /// Changes every device by itself, some at a time, of which the second argument says where they stand.
+    fn each(&self, devices: &mut [Devices], change: impl Fn(&mut [f64], &dyn Fn(usize) -> Place) + Sync) {
         for (slice, devices) in (0..).zip(devices) {
             let sides = [(Polarity::Plus, &mut devices.plus), (self.code.other(), &mut devices.minus)];
             for (polarity, conductances) in sides {
-                let all = conductances.par_iter_mut().enumerate();
-                all.for_each(|(i, g)| *g = change(*g, self.place(i, slice, polarity)));
+                conductances.par_chunks_mut(CELLS_AT_ONCE).enumerate().for_each(|(part, devices)| {
+                    checkpoint();
+                    change(devices, &|i| self.place(part * CELLS_AT_ONCE + i, slice, polarity));
+                });
             }
         }
     }
 
     fn aged(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
-        self.each(&mut devices, |g, place| time::after(&self.code.rram.drift, g, place, self.draw));
+        self.each(&mut devices, |devices, place| {
+            let ages = |(i, g): (usize, &mut f64)| *g = time::after(&self.code.rram.drift, *g, place(i), self.draw);
+            devices.iter_mut().enumerate().for_each(ages);
+        });
         devices
     }
 
     fn faulty(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
         let Some(draw) = self.draw.filter(|_| self.code.rram.faults.any()) else { return devices };
         let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
-        self.each(&mut devices, |g, place| faults::stuck(faults, g, range, place, Some(draw)));
+        self.each(&mut devices, |devices, place| {
+            let fails = |(i, g): (usize, &mut f64)| *g = faults::stuck(faults, *g, range, place(i), Some(draw));
+            devices.iter_mut().enumerate().for_each(fails);
+        });
         self.dead(&mut devices);
         devices
     }

@@ -15,7 +15,9 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
 use super::devices::{Columns, Place, Polarity};
+use super::normal::{BATCH, normals};
 use super::{Draw, Purpose};
+use crate::numeric::exponential::exp_all;
 use crate::profile::{Rram, Tile, Variation, VariationKind};
 use crate::rng::Substream;
 
@@ -40,28 +42,51 @@ impl<'a> Law<'a> {
         Law { rram, draw, shared: libm::exp(shared), tile, columns }
     }
 
-    /// Programs one device to a target of this level; gives its conductance and the pulses that it took.
-    pub fn program(&self, target: f64, level: f64, place: Place) -> (f64, u32) {
+    /// Programs devices, conductances that are their targets before and where they landed after; gives the pulses that they took. `level` is
+    /// the level of a target, `place` says where a device stands.
+    pub fn program(&self, devices: &mut [f64], level: impl Fn(f64) -> f64, place: impl Fn(usize) -> Place) -> u64 {
         let variation = &self.rram.variation;
-        let Some(draw) = self.draw.filter(|_| variation.varies()) else { return (target, 1) };
-        let factor = self.shared * self.tile_factor(place, draw);
-        let mut stream = Substream::new(draw.cell_key(), place.words());
+        let Some(draw) = self.draw.filter(|_| variation.varies()) else { return devices.len() as u64 };
+        let key = draw.cell_key();
+        if self.rram.program.tolerance_us != 0.0 {
+            let devices = devices.iter_mut().enumerate();
+            return devices.map(|(i, g)| self.verify(g, level(*g), place(i), (draw, key))).sum();
+        }
+        let mut drawn = [0.0; BATCH];
+        for (part, devices) in devices.chunks_mut(BATCH).enumerate() {
+            let place = |i: usize| place(part * BATCH + i);
+            let drawn = &mut drawn[..devices.len()];
+            normals(key, |i| place(i).words(), drawn);
+            land_all(variation, devices, &level, drawn);
+            for (i, g) in devices.iter_mut().enumerate() {
+                *g = (*g * (self.shared * self.tile_factor(|| place(i), draw))).max(0.0);
+            }
+        }
+        devices.len() as u64
+    }
+
+    /// Programs a device again and again until it is near its target or has had its pulses; gives how many it took.
+    fn verify(&self, device: &mut f64, level: f64, place: Place, (draw, key): (Draw, [u32; 2])) -> u64 {
+        let (target, program) = (*device, &self.rram.program);
+        let factor = self.shared * self.tile_factor(|| place, draw);
+        let mut stream = Substream::new(key, place.words());
         let mut pulses = 0;
         loop {
             pulses += 1;
-            let landed = (land(variation, target, level, StandardNormal.sample(&mut stream)) * factor).max(0.0);
-            let near = (landed - target).abs() <= self.rram.program.tolerance_us;
-            if self.rram.program.tolerance_us == 0.0 || near || pulses >= self.rram.program.most_pulses {
-                return (landed, pulses);
+            let normal = StandardNormal.sample(&mut stream);
+            *device = (land(&self.rram.variation, target, level, normal) * factor).max(0.0);
+            if (*device - target).abs() <= program.tolerance_us || pulses >= program.most_pulses {
+                return u64::from(pulses);
             }
         }
     }
 
-    fn tile_factor(&self, place: Place, draw: Draw) -> f64 {
+    fn tile_factor(&self, place: impl Fn() -> Place, draw: Draw) -> f64 {
         let sigma = self.rram.variation.tile_sigma * self.rram.variation.scale;
         if sigma == 0.0 {
             return 1.0;
         }
+        let place = place();
         let column = if place.polarity == Polarity::Unit { place.column } else { self.columns.tile(place.column) };
         let tile = [(place.row / self.tile.rows) as u32, column as u32, place.layer];
         libm::exp(sigma * normal(draw.key(Purpose::Tiles), tile))
@@ -72,13 +97,34 @@ fn normal(key: [u32; 2], place: [u32; 3]) -> f64 {
     StandardNormal.sample(&mut Substream::new(key, place))
 }
 
+/// Moves devices from their targets to where they land on their own, for standard normal draws, which it uses up.
+fn land_all(variation: &Variation, devices: &mut [f64], level: impl Fn(f64) -> f64, draws: &mut [f64]) {
+    if !matches!(variation.kind, VariationKind::Lognormal | VariationKind::PerLevel) {
+        let landed = devices.iter_mut().zip(draws);
+        return landed.for_each(|(device, normal)| *device = land(variation, *device, level(*device), *normal));
+    }
+    for (device, draw) in devices.iter().zip(&mut *draws) {
+        *draw = exponent(variation, level(*device), *draw);
+    }
+    exp_all(draws);
+    devices.iter_mut().zip(draws).for_each(|(device, factor)| *device *= *factor);
+}
+
+/// The logarithm of what a device of a level is multiplied by.
+fn exponent(variation: &Variation, level: f64, normal: f64) -> f64 {
+    let sigma = match variation.kind {
+        VariationKind::PerLevel => of_level(&variation.levels, level),
+        _ => variation.sigma,
+    };
+    variation.scale * sigma * normal
+}
+
 /// Where a device lands on its own, for a standard normal draw.
 fn land(variation: &Variation, target: f64, level: f64, normal: f64) -> f64 {
     let scale = variation.scale;
     match variation.kind {
         VariationKind::None => target,
-        VariationKind::Lognormal => target * libm::exp(scale * variation.sigma * normal),
-        VariationKind::PerLevel => target * libm::exp(scale * of_level(&variation.levels, level) * normal),
+        VariationKind::Lognormal | VariationKind::PerLevel => target * libm::exp(exponent(variation, level, normal)),
         VariationKind::Gaussian => {
             target * (1.0 + scale * variation.sigma * normal) + scale * variation.sigma_us * normal
         }
@@ -132,6 +178,43 @@ mod tests {
             assert!((found - expected).abs() < 5e-4, "σ({g}) = {found}, expected {expected}");
         }
         assert_eq!(polynomial(&[1.0, -1.0], 5.0), 0.0);
+    }
+
+    #[test]
+    fn devices_programmed_together_land_where_each_lands_by_itself() {
+        let kinds = [
+            (VariationKind::Lognormal, "lognormal"),
+            (VariationKind::PerLevel, "per_level"),
+            (VariationKind::Gaussian, "gaussian"),
+            (VariationKind::Polynomial, "polynomial"),
+            (VariationKind::Table, "table"),
+        ];
+        for (kind, name) in kinds {
+            let variation = Variation {
+                kind,
+                sigma: 0.2,
+                sigma_us: 0.5,
+                scale: 1.5,
+                levels: vec![0.3, 0.2, 0.1],
+                coefficients: vec![1.0, 0.1],
+                table: vec![[0.0, 1.0, 0.5], [50.0, 48.0, 2.0]],
+                tile_sigma: 0.1,
+                ..Variation::default()
+            };
+            let mut rram = Rram { variation, ..Rram::default() };
+            let place = |i: usize| Place { row: i % 70, column: i / 70, layer: 2, slice: 1, polarity: Polarity::Minus };
+            let tile = Tile { rows: 32, ..Tile::default() };
+            let landed = |rram: &Rram| {
+                let mut devices: Vec<f64> = (0..150).map(|i| f64::from(i % 16) * 3.0).collect();
+                let law = Law::new(rram, Some(Draw::chip(4, 7)), tile, Columns { per_tile: 2 });
+                assert_eq!(law.program(&mut devices, |target| target / 3.0, place), 150);
+                devices
+            };
+            let together = landed(&rram);
+            rram.program.tolerance_us = 1e-9;
+            rram.program.most_pulses = 1;
+            assert_eq!(together, landed(&rram), "{name}");
+        }
     }
 
     #[test]

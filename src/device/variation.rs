@@ -10,16 +10,15 @@
 //! bit decides otherwise once in some 2^50 draws; its tail takes the platform's `ln`, where such a difference is 2^-52 of
 //! a weight that programming then rounds to the layer's grid.
 
-use ndarray_rand::rand::prelude::Distribution;
-use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use super::conductance::of_level;
+use super::normal::{BATCH, normals};
 use super::quantise::unit;
 use crate::monitor::checkpoint;
+use crate::numeric::exponential::exp_all;
 use crate::numeric::largest;
 use crate::profile::{Rram, VariationKind};
-use crate::rng::Substream;
 
 /// Moves the programmed weights `[columns, rows]` of layer number `layer` away from their targets, in place.
 pub fn vary(weights: &mut [f32], rows: usize, layer: u32, rram: &Rram, key: [u32; 2]) {
@@ -32,20 +31,26 @@ pub fn vary(weights: &mut [f32], rows: usize, layer: u32, rram: &Rram, key: [u32
     let unit = unit(rram.effective_scheme(), rram.weight_bits, weights);
     weights.par_chunks_mut(rows).enumerate().for_each(|(column, cells)| {
         checkpoint();
-        for (row, w) in cells.iter_mut().enumerate() {
-            let mut stream = Substream::new(key, [row as u32, column as u32, layer]);
-            let normal: f64 = StandardNormal.sample(&mut stream);
-            let factor = match variation.kind {
-                VariationKind::Gaussian => 1.0 + sigma * normal,
+        let mut factors = [0.0; BATCH];
+        for (part, cells) in cells.chunks_mut(BATCH).enumerate() {
+            let factors = &mut factors[..cells.len()];
+            normals(key, |i| [(part * BATCH + i) as u32, column as u32, layer], factors);
+            match variation.kind {
+                VariationKind::Gaussian => factors.iter_mut().for_each(|factor| *factor = 1.0 + sigma * *factor),
                 VariationKind::PerLevel => {
-                    let level = f64::from(w.abs()) / unit;
-                    libm::exp(of_level(&variation.levels, level) * variation.scale * normal)
+                    for (factor, w) in factors.iter_mut().zip(&*cells) {
+                        *factor *= of_level(&variation.levels, f64::from(w.abs()) / unit) * variation.scale;
+                    }
+                    exp_all(factors);
                 }
-                _ => libm::exp(sigma * normal),
-            };
+                _ => {
+                    factors.iter_mut().for_each(|factor| *factor *= sigma);
+                    exp_all(factors);
+                }
+            }
             // A target of 0 stays 0, also where the factor overflows.
-            if *w != 0.0 {
-                *w = ((f64::from(*w) * factor) as f32).clamp(-top, top);
+            for (w, factor) in cells.iter_mut().zip(factors).filter(|(w, _)| **w != 0.0) {
+                *w = ((f64::from(*w) * *factor) as f32).clamp(-top, top);
             }
         }
     });

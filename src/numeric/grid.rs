@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::NO_FRACTION;
 use crate::kernels::vectorised;
 
 /// Significand bits of an f32.
@@ -90,10 +91,9 @@ fn power(g: i32) -> f64 {
     libm::scalbn(1.0, g)
 }
 
-/// The nearest whole number of units of 1/`scale`, half to even: below 2^51, adding 1.5·2^52 leaves no room for a fraction.
+/// The nearest whole number of units of 1/`scale`, half to even.
 #[inline(always)]
 fn grid_units(weight: f32, scale: f64) -> f64 {
-    const NO_FRACTION: f64 = 1.5 * (1u64 << 52) as f64;
     let exact = f64::from(weight) * scale;
     ((exact + NO_FRACTION) - NO_FRACTION).copysign(exact)
 }

@@ -1,5 +1,6 @@
-//! Ground: shapes, ranges, the exact-sum grid, products and sample statistics.
+//! Ground: shapes, ranges, the exact-sum grid, products, exponentials and sample statistics.
 
+pub mod exponential;
 pub mod grid;
 pub mod half;
 mod range;
@@ -14,6 +15,9 @@ pub use range::Range;
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// A number below 2^51 that this is added to has no room for a fraction: it is rounded to a whole one, half to even.
+const NO_FRACTION: f64 = 1.5 * (1u64 << 52) as f64;
 
 /// Values of a chunk that one thread goes through.
 const CHUNK: usize = 1 << 14;
