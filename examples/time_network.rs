@@ -12,6 +12,8 @@
 
 #[path = "../benches/common/memory.rs"]
 mod memory;
+#[path = "../src/process.rs"]
+mod process;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -71,7 +73,7 @@ enum Work {
 }
 
 fn main() -> Result<()> {
-    crosspike::kernels::keep_freed_memory();
+    process::keep_freed_memory();
     let args = Args::parse();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.unwrap_or(0));
     pool.build_global().expect("no other pool is there yet");

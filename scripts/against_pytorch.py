@@ -10,8 +10,8 @@ networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs, and, where --net
 of trained ones. They are kept in --cache.
 
 The peers are PyTorch step by step, as most users write it (`eager`), all steps of a layer at once behind `torch.compile` (`compiled`),
-and SpikingJelly's neurons with all steps at once (`spikingjelly`). crosspike runs on each set of --instructions
-(CROSSPIKE_INSTRUCTIONS), by default the processor's widest.
+and SpikingJelly's neurons with all steps at once (`spikingjelly`). crosspike and its peers are kept to each set of --instructions
+(CROSSPIKE_INSTRUCTIONS; what PyTorch, oneDNN, MKL and its compiler take), by default the processor's widest.
 
 Every measurement is a process of its own, so that its peak memory is its own: each peer and each set in turn, --rounds times; in it
 runs warm up and the median of --runs counts, and the table has the medians of these, with the ratio to the fastest peer. The eager
@@ -43,6 +43,16 @@ ROOT = Path(__file__).resolve().parent.parent
 ITERATIONS = {"vgg5": 80, "vgg9": 60, "resnet20": 120}
 ENCODING = {"resnet20": "direct"}
 BATCH = 16
+
+
+# What keeps PyTorch to the sets of instructions that crosspike is kept to: ATen, oneDNN, MKL, and the vectors of `torch.compile` in bits.
+KEPT_TO = {
+    "portable": ("default", "SSE41", "SSE4_2", 1),
+    "avx2": ("avx2", "AVX2", "AVX2", 256),
+    "avx-vnni": ("avx2", "AVX2_VNNI", "AVX2", 256),
+    "avx512-vnni": ("avx512", "AVX512_CORE_VNNI", "AVX512", 512),
+    "amx": ("avx512", "DEFAULT", "AVX512", 512),
+}
 
 
 class Spike(torch.autograd.Function):
@@ -299,6 +309,11 @@ def time_pytorch(peer, arch, work, threads, args):
     """In a process of its own: images a second and peak memory, as JSON."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
+    kept_to = KEPT_TO.get(os.environ.get("CROSSPIKE_INSTRUCTIONS"))
+    if kept_to and peer == "compiled":
+        import torch._inductor.config
+
+        torch._inductor.config.cpp.simdlen = kept_to[3]
     net, images, labels = load(arch, args.cache, args.reference)
     net = PEERS[peer](net)
     sgd = optimiser(net)
@@ -386,14 +401,19 @@ def verify(arch, args):
         sys.exit(f"{arch}: PyTorch and crosspike do not compute the same: spikes that differ {differ}, logits of {apart}")
 
 
-def measure(command, **environment):
-    environment = os.environ | environment
+def measure(command, instructions):
+    """What a process printed that was kept to a set of instructions."""
+    environment = dict(os.environ)
+    if instructions:
+        aten, onednn, mkl, _ = KEPT_TO[instructions]
+        environment |= {"CROSSPIKE_INSTRUCTIONS": instructions, "ATEN_CPU_CAPABILITY": aten}
+        environment |= {"ONEDNN_MAX_CPU_ISA": onednn, "MKL_ENABLE_INSTRUCTIONS": mkl}
     run = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, cwd=ROOT, env=environment)
     return json.loads(run.stdout)
 
 
-def compare(arch, work, threads, args):
-    """Times all in turn; the rows of the table."""
+def compare(arch, work, threads, instructions, args):
+    """Times all in turn, kept to a set of instructions; the rows of the table."""
     rust = [args.timer, work, f"models/{arch}.toml", args.cache / f"{arch}.safetensors"]
     rust += [f"images:{args.cache / arch}.images.npz", "--limit", BATCH, "--threads", threads, "--runs", args.runs]
     rust += ["--direct"] if ENCODING.get(arch) == "direct" else []
@@ -402,16 +422,15 @@ def compare(arch, work, threads, args):
     for peer in args.peers.split(",") if arch not in ENCODING else ["eager"]:
         python = [sys.executable, __file__, "--pytorch", peer, arch, work, threads, "--cache", args.cache]
         python += ["--runs", args.runs] + (["--reference", args.reference] if args.reference else [])
-        commands[peer] = (python, {})
+        commands[peer] = python
     peers = list(commands)
-    for instructions in args.instructions.split(","):
-        commands[f"crosspike {instructions}".strip()] = (rust, {"CROSSPIKE_INSTRUCTIONS": instructions})
+    commands["crosspike"] = rust
     found = {name: [] for name in commands}
     for i in range(args.rounds):
-        for name, (command, environment) in commands.items():
-            where = f"{arch}, {work}, {threads} threads: round {i + 1} of {args.rounds}, {name}"
+        for name, command in commands.items():
+            where = f"{arch}, {work}, {threads} threads: round {i + 1} of {args.rounds}, {name} {instructions}"
             print(f"\r{where:<90}", end="", file=sys.stderr, flush=True)
-            found[name].append(measure(command, **environment))
+            found[name].append(measure(command, instructions))
     print(file=sys.stderr)
     rates = {name: statistics.median(m["images_per_second"] for m in runs) for name, runs in found.items()}
     peaks = {name: max(m["peak_bytes"] or 0 for m in runs) / 2**20 for name, runs in found.items()}
@@ -421,8 +440,9 @@ def compare(arch, work, threads, args):
     for name in commands:
         ratio = "" if name in peers else f"{rates[name] / rates[best]:.2f}"
         memory = "" if name in peers else f"1/{least / peaks[name]:.1f}"
-        rows.append(f"| {arch} | {work} | {threads} | {name} | {rates[name]:.1f} | {ratio} | {peaks[name]:.0f} | {memory} |")
-    spikes = next(runs[0]["spike_rates"] for name, runs in found.items() if name not in peers)
+        kept_to = instructions or "all"
+        rows.append(f"| {arch} | {work} | {threads} | {kept_to} | {name} | {rates[name]:.1f} | {ratio} | {peaks[name]:.0f} | {memory} |")
+    spikes = found["crosspike"][0]["spike_rates"]
     rates = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in sorted(spikes.items()))
     print(f"{arch}, {work}: spikes per neuron and step, %: {rates}", file=sys.stderr)
     return "\n".join(rows)
@@ -439,7 +459,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="processes of each")
     parser.add_argument("--runs", type=int, default=3, help="runs of a process that count")
     parser.add_argument("--peers", default=",".join(PEERS), help="which PyTorch models, of " + ", ".join(PEERS))
-    parser.add_argument("--instructions", default="", help="sets of crosspike's instructions, such as amx,avx512-vnni,avx2")
+    parser.add_argument("--instructions", default="", help="sets that all are kept to, such as amx,avx512-vnni,avx2")
     parser.add_argument("--pytorch", nargs=4, metavar=("PEER", "NETWORK", "WORK", "THREADS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.cache = args.cache.resolve()
@@ -462,12 +482,13 @@ def main():
             make(arch, args.make, args.cache, args.reference)
         verify(arch, args)
     print(f"{processor()}, PyTorch {torch.__version__}", file=sys.stderr)
-    print("| network | work | threads | with | images/s | over the best peer | peak MiB | of the leanest peer's |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| network | work | threads | instructions | with | images/s | over the best peer | peak MiB | of the leanest peer's |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for threads in args.threads.split(","):
         for arch in networks:
             for work in args.work.split(","):
-                print(compare(arch, work, threads, args), flush=True)
+                for instructions in args.instructions.split(","):
+                    print(compare(arch, work, threads, instructions, args), flush=True)
 
 
 if __name__ == "__main__":

@@ -89,12 +89,6 @@ enum Command {
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // Mesa's device-select layer asks a display server which adapter is the default, and complains where there is
-        // none; the choice here is by kind.
-        // SAFETY: this is the process's only thread.
-        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    }
     terminal::catch_signals();
     monitor::watch_reading(Box::new(terminal::Terminal::default()));
     let json = cli.json.as_deref();

@@ -8,9 +8,6 @@ use std::arch::x86_64::{__cpuid, __cpuid_count};
 
 use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
 
-/// Bytes of a tile register: 16 rows of 64.
-const REGISTER: usize = 1024;
-
 /// Whether the processor has AMX for bytes and the system lets this process use it.
 pub fn enable() -> bool {
     const TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
@@ -52,23 +49,99 @@ const CONFIGURATION: Configuration = {
     Configuration(bytes)
 };
 
-macro_rules! load {
-    ($register:literal, $at:expr, $stride:expr) => {
-        asm!(concat!("tileloadd ", $register, ", [{at} + {stride}*1]"),
-            at = in(reg) $at, stride = in(reg) $stride, options(nostack, readonly, preserves_flags))
-    };
+/// What a product of all rows with one or two tiles needs, beside the registers that it is given.
+#[repr(C)]
+struct Job {
+    configuration: *const Configuration,
+    /// Where runs begin, and the end of that list.
+    runs: *const usize,
+    runs_end: *const usize,
+    /// Registers' worth of bytes in a run.
+    steps: usize,
+    /// The weights of the first tile.
+    weights: *const i8,
+    /// Bytes from the first tile to the second.
+    tile: usize,
+    /// Bytes from 16 rows of the left operand to the next 16, and to the next 32.
+    below: usize,
+    next: usize,
+    /// Bytes from the first tile's sums to the second's.
+    sums: usize,
+    /// Groups of 32 rows that are still to be multiplied.
+    blocks: usize,
 }
 
-macro_rules! store {
-    ($register:literal, $at:expr) => {
-        asm!(concat!("tilestored [{at} + {stride}*1], ", $register),
-            at = in(reg) $at, stride = in(reg) 64usize, options(nostack, preserves_flags))
+/// The product of all rows with a pair of tiles, or with one. Everything that tile registers hold lives in this one block; `$begin` fills the
+/// sums, `$second` are the instructions of the second tile, and `$store` those that store its sums.
+macro_rules! product {
+    ($job:expr, $bytes:expr, $stride:expr, $out:expr, [$($begin:literal),*], [$($second:literal),*], [$($store:literal),*]) => {
+        asm!(
+            "mov {at}, qword ptr [{job}]",
+            "ldtilecfg [{at}]",
+            "2:",
+            "mov {other}, {out}",
+            "add {other}, qword ptr [{job} + 64]",
+            $($begin,)*
+            "mov {weights}, qword ptr [{job} + 32]",
+            "mov {run}, qword ptr [{job} + 8]",
+            "3:",
+            "cmp {run}, qword ptr [{job} + 16]",
+            "je 5f",
+            "mov {at}, qword ptr [{run}]",
+            "add {at}, {bytes}",
+            "add {run}, 8",
+            "mov {left}, qword ptr [{job} + 24]",
+            "4:",
+            "tileloadd tmm6, [{weights} + {line}*1]",
+            "tileloadd tmm4, [{at} + {stride}*1]",
+            "tdpbusd tmm0, tmm4, tmm6",
+            "mov {other}, {at}",
+            "add {other}, qword ptr [{job} + 48]",
+            "tileloadd tmm5, [{other} + {stride}*1]",
+            "tdpbusd tmm2, tmm5, tmm6",
+            $($second,)*
+            "add {at}, 64",
+            "add {weights}, 1024",
+            "dec {left}",
+            "jnz 4b",
+            "jmp 3b",
+            "5:",
+            "tilestored [{out} + {line}*1], tmm0",
+            "tilestored [{out} + {line}*1 + 1024], tmm2",
+            "mov {other}, {out}",
+            "add {other}, qword ptr [{job} + 64]",
+            $($store,)*
+            "add {out}, 2048",
+            "add {bytes}, qword ptr [{job} + 56]",
+            "dec qword ptr [{job} + 72]",
+            "jnz 2b",
+            "tilerelease",
+            job = in(reg) $job,
+            bytes = inout(reg) $bytes => _,
+            out = inout(reg) $out => _,
+            stride = in(reg) $stride,
+            line = in(reg) 64usize,
+            weights = out(reg) _,
+            run = out(reg) _,
+            at = out(reg) _,
+            left = out(reg) _,
+            other = out(reg) _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack)
+        )
     };
-}
-
-macro_rules! multiply {
-    ($sums:literal, $left:literal, $right:literal) => {
-        asm!(concat!("tdpbusd ", $sums, ", ", $left, ", ", $right), options(nostack, nomem, preserves_flags))
+    ($job:expr, $bytes:expr, $stride:expr, $out:expr, two, [$($begin:literal),*]) => {
+        product!($job, $bytes, $stride, $out, [$($begin),*], [
+            "mov {other}, {weights}",
+            "add {other}, qword ptr [{job} + 40]",
+            "tileloadd tmm7, [{other} + {line}*1]",
+            "tdpbusd tmm1, tmm4, tmm7",
+            "tdpbusd tmm3, tmm5, tmm7"
+        ], [
+            "tilestored [{other} + {line}*1], tmm1",
+            "tilestored [{other} + {line}*1 + 1024], tmm3"
+        ])
     };
 }
 
@@ -76,59 +149,58 @@ macro_rules! multiply {
 /// [`enable`] said yes; `Digits::product` checked all addresses.
 pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
     let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
-    let steps = right.run.div_ceil(RUN_BYTES);
-    let (stride, below) = (left.stride, 16 * left.stride);
-    // SAFETY: the caller's; the compiler knows of no tile register, so they keep their values between the lines.
-    unsafe {
-        asm!("ldtilecfg [{}]", in(reg) &CONFIGURATION, options(nostack, readonly, preserves_flags));
-        for (i, out) in out.chunks_mut(2 * rows * LANES).enumerate() {
-            let tiles = right.data.as_ptr().add(2 * i * right.tile);
-            let two = out.len() == 2 * rows * LANES;
-            for row in (0..rows).step_by(ROWS_AT_ONCE) {
-                let upper = out.as_mut_ptr().add(row * LANES);
-                let lower = upper.add(16 * LANES);
-                if !add {
-                    asm!(
-                        "tilezero tmm0",
-                        "tilezero tmm1",
-                        "tilezero tmm2",
-                        "tilezero tmm3",
-                        options(nostack, nomem, preserves_flags)
-                    );
-                } else {
-                    load!("tmm0", upper, 64usize);
-                    load!("tmm2", lower, 64usize);
-                }
-                if add && two {
-                    load!("tmm1", upper.add(rows * LANES), 64usize);
-                    load!("tmm3", lower.add(rows * LANES), 64usize);
-                }
-                for (i, run) in left.runs.iter().enumerate() {
-                    let mut bytes = left.bytes.as_ptr().add(run + row * stride);
-                    let mut weights = tiles.add(i * steps * REGISTER);
-                    for _ in 0..steps {
-                        load!("tmm6", weights, 64usize);
-                        load!("tmm4", bytes, stride);
-                        multiply!("tmm0", "tmm4", "tmm6");
-                        load!("tmm5", bytes.add(below), stride);
-                        multiply!("tmm2", "tmm5", "tmm6");
-                        if two {
-                            load!("tmm7", weights.add(right.tile), 64usize);
-                            multiply!("tmm1", "tmm4", "tmm7");
-                            multiply!("tmm3", "tmm5", "tmm7");
-                        }
-                        bytes = bytes.add(RUN_BYTES);
-                        weights = weights.add(REGISTER);
-                    }
-                }
-                store!("tmm0", upper);
-                store!("tmm2", lower);
-                if two {
-                    store!("tmm1", upper.add(rows * LANES));
-                    store!("tmm3", lower.add(rows * LANES));
-                }
+    let runs = left.runs.as_ptr_range();
+    let stride = left.stride;
+    for (i, out) in out.chunks_mut(2 * rows * LANES).enumerate() {
+        let mut job = Job {
+            configuration: &CONFIGURATION,
+            runs: runs.start,
+            runs_end: if right.run == 0 { runs.start } else { runs.end },
+            steps: right.run.div_ceil(RUN_BYTES),
+            weights: right.data[2 * i * right.tile..].as_ptr(),
+            tile: right.tile,
+            below: 16 * stride,
+            next: 32 * stride,
+            sums: rows * LANES * size_of::<i32>(),
+            blocks: rows / ROWS_AT_ONCE,
+        };
+        let (two, job, bytes) = (out.len() == 2 * rows * LANES, &raw mut job, left.bytes.as_ptr());
+        let out = out.as_mut_ptr();
+        // SAFETY: each block reads the job, the runs and the operands, and writes the job's count and the sums, all of which outlive it.
+        unsafe {
+            match (two, add) {
+                (true, false) => product!(
+                    job,
+                    bytes,
+                    stride,
+                    out,
+                    two,
+                    ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"]
+                ),
+                (true, true) => product!(
+                    job,
+                    bytes,
+                    stride,
+                    out,
+                    two,
+                    [
+                        "tileloadd tmm0, [{out} + {line}*1]",
+                        "tileloadd tmm2, [{out} + {line}*1 + 1024]",
+                        "tileloadd tmm1, [{other} + {line}*1]",
+                        "tileloadd tmm3, [{other} + {line}*1 + 1024]"
+                    ]
+                ),
+                (false, false) => product!(job, bytes, stride, out, ["tilezero tmm0", "tilezero tmm2"], [], []),
+                (false, true) => product!(
+                    job,
+                    bytes,
+                    stride,
+                    out,
+                    ["tileloadd tmm0, [{out} + {line}*1]", "tileloadd tmm2, [{out} + {line}*1 + 1024]"],
+                    [],
+                    []
+                ),
             }
         }
-        asm!("tilerelease", options(nostack, nomem, preserves_flags));
     }
 }

@@ -2,26 +2,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Keeps freed memory for the next of its kind, where the allocator can be told so (glibc). Layers take and free buffers
-/// of megabytes at every pass; handing them back to the system each time costs a fifth of a training step.
-pub fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        unsafe extern "C" {
-            fn mallopt(parameter: i32, value: i32) -> i32;
-        }
-        const TRIM_THRESHOLD: i32 = -1;
-        const MMAP_MAX: i32 = -4;
-        const ARENA_MAX: i32 = -8;
-        // SAFETY: glibc documents these parameters; it refuses what it does not know.
-        unsafe {
-            mallopt(ARENA_MAX, 1);
-            mallopt(MMAP_MAX, 0);
-            mallopt(TRIM_THRESHOLD, -1);
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);

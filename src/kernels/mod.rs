@@ -39,6 +39,6 @@ fn number(place: usize) -> u64 {
     (place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20
 }
 
-pub use buffer::{Buffer, keep_freed_memory};
+pub use buffer::Buffer;
 pub use instructions::{Instructions, VARIABLE};
 pub use vectors::{Vectors, vectorised};
