@@ -311,9 +311,9 @@ def time_pytorch(peer, arch, work, threads, args):
     torch.manual_seed(0)
     kept_to = KEPT_TO.get(os.environ.get("CROSSPIKE_INSTRUCTIONS"))
     if kept_to and peer == "compiled":
-        import torch._inductor.config
+        from torch._inductor import config
 
-        torch._inductor.config.cpp.simdlen = kept_to[3]
+        config.cpp.simdlen = kept_to[3]
     net, images, labels = load(arch, args.cache, args.reference)
     net = PEERS[peer](net)
     sgd = optimiser(net)
