@@ -13,7 +13,7 @@ use crate::network::{Drive, Input};
 use crate::plan::LayerPlan;
 use crate::profile::TileInputs;
 
-/// How a layer's inputs drive tiles.
+/// How a layer's inputs drive lines.
 #[derive(Debug)]
 pub struct Driving {
     /// How inputs are laid out.

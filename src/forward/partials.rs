@@ -26,7 +26,7 @@ use crate::plan::LayerPlan;
 /// A layer behind converters, ready to run.
 #[derive(Debug)]
 pub struct Partials {
-    /// How inputs drive tiles.
+    /// How inputs drive lines.
     pub driving: Driving,
     columns: usize,
     slices: Vec<Slice>,
@@ -281,7 +281,7 @@ impl Partials {
     }
 
     /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, set, places)` for what drives the
-    /// RRAM's tiles at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
+    /// RRAM's lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
     fn each_drive(
         &self,
         laid: &Laid,
