@@ -694,7 +694,7 @@ mod tests {
 
     #[test]
     fn sums_are_those_that_are_written_down() {
-        let settings: [&[&str]; 12] = [
+        let settings: [&[&str]; 14] = [
             &["adc.bits=7", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=1", "tile.rows=11"],
             &["adc.bits=5", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.mapping=offset", "tile.cols=3"],
             &[
@@ -709,6 +709,19 @@ mod tests {
                 "adc.offset_sigma=0.4",
                 "tile.cols=20",
             ],
+            // Enough rows a tile for many pixels to be laid out at once, and more than one tile of them.
+            &[
+                "adc.bits=6",
+                "rram.model=cell",
+                "rram.cell.g_max_us=50",
+                "rram.cell.mapping=offset",
+                "rram.cell.bits=2",
+                "sram.bits=3",
+                "adc.offset_sigma=0.8",
+                "tile.rows=40",
+                "tile.cols=20",
+            ],
+            &["adc.bits=5", "tile.rows=36", "tile.inputs=pulses", "sram.bits=2", "sram.adder_bits=8"],
             &["adc.bits=6"],
             &["adc.bits=4", "tile.rows=7"],
             &["adc.bits=3", "tile.rows=16", "tile.inputs=pulses"],
