@@ -11,9 +11,6 @@
 
 const CHUNK_ROWS = 4u * CHUNK;
 
-var<workgroup> clipped: atomic<u32>;
-var<workgroup> saturated: atomic<u32>;
-
 // An input drives a line as it is (WHOLE), or a binary digit of it does, with its sign.
 fn driven(n: i32, digit: u32) -> f32 {
     return f32(select(sign(n) * ((abs(n) >> digit) & 1), n, digit == WHOLE));
@@ -174,10 +171,5 @@ fn main(
     if (limited > 0u) {
         atomicAdd(&saturated, limited);
     }
-    workgroupBarrier();
-    if (local == 0u) {
-        let counter = drives_from(layer.chips, 0u) + 2u * (chip * (layer.layers + 1u) + layer.index);
-        atomicAdd(&counts[counter], atomicLoad(&clipped));
-        atomicAdd(&counts[counter + 1u], atomicLoad(&saturated));
-    }
+    tell(local, chip);
 }

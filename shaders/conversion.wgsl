@@ -1,4 +1,19 @@
-// Inputs of rows, and the adder behind converters, as converted.wgsl and columns.wgsl both have them: src/forward/partials.rs.
+// Inputs of rows, the adder behind converters, and the tally of what they limit, as converted.wgsl and columns.wgsl both have them:
+// src/forward/conversion.rs.
+
+// What the workgroup's converters clipped, and its adders saturated.
+var<workgroup> clipped: atomic<u32>;
+var<workgroup> saturated: atomic<u32>;
+
+// Adds what the workgroup counted to the tally of its chip, once all of it has counted.
+fn tell(local: u32, chip: u32) {
+    workgroupBarrier();
+    if (local == 0u) {
+        let counter = drives_from(layer.chips, 0u) + 2u * (chip * (layer.layers + 1u) + layer.index);
+        atomicAdd(&counts[counter], atomicLoad(&clipped));
+        atomicAdd(&counts[counter + 1u], atomicLoad(&saturated));
+    }
+}
 
 fn ones(flags: vec4<bool>) -> u32 {
     let bits = vec4<u32>(flags);

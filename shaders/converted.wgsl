@@ -9,9 +9,6 @@
 
 const MOST_BITS = 8u;
 
-var<workgroup> clipped: atomic<u32>;
-var<workgroup> saturated: atomic<u32>;
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -119,10 +116,5 @@ fn main(
             atomicAdd(&saturated, limited);
         }
     }
-    workgroupBarrier();
-    if (local == 0u) {
-        let first = drives_from(layer.chips, 0u) + 2u * (chip * (layer.layers + 1u) + layer.index);
-        atomicAdd(&counts[first], atomicLoad(&clipped));
-        atomicAdd(&counts[first + 1u], atomicLoad(&saturated));
-    }
+    tell(local, chip);
 }

@@ -106,7 +106,7 @@ impl Substream {
         Substream { key, counter: [place[0], place[1], place[2], 0], block: [0; 4], used: 4 }
     }
 
-    /// Those at many places, whose first blocks are made at once.
+    /// The substreams at many places, whose first blocks are made at once.
     #[inline(always)]
     pub fn at_once(key: [u32; 2], places: &[[u32; 3]; AT_ONCE]) -> [Self; AT_ONCE] {
         let word = |w: usize| std::array::from_fn(|i| places[i][w]);

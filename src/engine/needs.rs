@@ -4,7 +4,8 @@
 //! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T + 1 arrays where
 //! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
 //! 16·S·N more where it is read; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
-//! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles.
+//! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that share was not
+//! measured.
 
 use crate::chip::Blueprint;
 use crate::device::cell::slices;

@@ -1,9 +1,10 @@
 //! The CPU's execution: a layer's inputs as operands of its product ([`patches`], [`laid`]), the sums that its columns give
-//! ([`columns`]), folded ([`sums`]) or tile by tile behind converters ([`partials`], of what drives their lines, [`driven`]; of many
+//! ([`columns`]), folded ([`sums`]) or tile by tile behind converters ([`partials`], [`conversion`], of what drives their lines, [`driven`]; of many
 //! pixels at once, [`cut`] at tiles, [`tiled`]), event by event where that is faster ([`events`]); currents that several layers make up ([`join`]), the neurons that scan them ([`neurons`]),
 //! and what becomes of their [`pulses`]. A chip is made [`ready`], each [`layer`] of it, and a batch walks through its nodes ([`walk`]).
 
 pub mod columns;
+pub mod conversion;
 pub mod currents;
 pub mod cut;
 pub mod driven;

@@ -380,7 +380,7 @@ pub struct Integers {
 }
 
 impl Integers {
-    /// Those of weights that are multiples of 2^-grid, with the value of one integer.
+    /// The integers of weights that are multiples of 2^-grid, with the value of one.
     pub fn new(weights: &[f32], grid: i32) -> (Self, f32) {
         let scale = libm::scalbnf(1.0, grid);
         let fold = |weights: &[f32]| {

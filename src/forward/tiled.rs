@@ -113,8 +113,8 @@ impl Tiled {
         Some(Tiled { weights, span, unit })
     }
 
-    /// Whether the sums of so many pixels, of whose inputs this share is active, are made faster so than event by event: from what both
-    /// took on convolutions of VGG9. Tiles without an event are passed over there.
+    /// Whether the sums of so many pixels, of whose inputs this share is active, should be made so and not event by event: an estimate from
+    /// what both took on convolutions of VGG9 with a quarter of the inputs active. Events pass over tiles that have none.
     pub fn is_better(&self, pixels: usize, rate: f32) -> bool {
         let (fewest, least) = match self.weights {
             TileWeights::Dense(_, Instructions::Amx) => (32, 0.03),
