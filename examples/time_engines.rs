@@ -88,7 +88,7 @@ fn main() -> Result<()> {
 struct Bench {
     cpu: CpuEngine,
     gpu: GpuEngine,
-    /// The same adapter, whose kernels are timed: that takes time of its own.
+    /// The adapter with its kernels timed, which takes time of its own.
     timed: GpuEngine,
     /// Whether an outcome of the adapter was not the CPU's.
     differs: bool,

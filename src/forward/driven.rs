@@ -28,7 +28,7 @@ pub struct Driving {
     rest: u8,
     /// Where each byte of a patch drives; none beyond the last row.
     places: Vec<Option<Place>>,
-    /// The same of counts, by tile.
+    /// Where the bytes of a patch of counts drive, in chunks, by tile.
     chunks: Vec<Vec<Chunk>>,
     /// How patches of counts are cut at tiles, where many pixels may be laid out so.
     pub cut: Option<Cut>,

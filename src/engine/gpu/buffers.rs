@@ -31,7 +31,7 @@ const IMAGES: u64 = 1 << 15;
 /// Multiplications of ideal columns in the time of one behind converters, or of cells read afresh, in tiles: 1.7 to 3.0 on an H100 (VGG5 and
 /// VGG9, docs/performance.md).
 const IN_TILES: u64 = 3;
-/// Those in the time of one where a thread takes a pixel by itself: 3.4 on an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more
+/// Multiplications of ideal columns in the time of one behind converters where a thread takes a pixel by itself: 3.4 on an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more
 /// of them take longer, for the others are skipped.
 const BY_THREAD: u64 = 12;
 

@@ -64,7 +64,7 @@ impl GpuEngine {
         Ok(GpuEngine { name, context: Context::new(adapter)?, spare: Spare::default() })
     }
 
-    /// The same with smaller limits, for tests: bytes of a buffer, and workgroups in one dimension.
+    /// This engine with smaller limits, for tests: bytes of a buffer, and workgroups in one dimension.
     #[doc(hidden)]
     pub fn limited(mut self, buffer_bytes: u64, workgroups: u32) -> Self {
         self.context.limits = Limits { buffer_bytes, workgroups, ..self.context.limits };
@@ -78,7 +78,7 @@ impl GpuEngine {
         self
     }
 
-    /// The same with the kernels of a graphics card, or those of a driver that computes on the processor, and with shaders made for a layer or
+    /// This engine with the kernels of a graphics card, or those of a driver that computes on the processor, and with shaders made for a layer or
     /// for any, for tests. The card is one that any work keeps busy, so that kernels for much of it run on little.
     #[doc(hidden)]
     pub fn as_card(mut self, is_card: bool, has_constants: bool) -> Self {
@@ -87,7 +87,7 @@ impl GpuEngine {
         self
     }
 
-    /// The same as if so many workgroups kept it busy, for tests.
+    /// This engine as if so many workgroups kept its adapter busy, for tests.
     #[doc(hidden)]
     pub fn busy_with(mut self, workgroups: usize) -> Self {
         self.context.limits.full = workgroups;
