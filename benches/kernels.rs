@@ -8,10 +8,10 @@ use std::path::Path;
 use common::{criterion, number, word};
 use criterion::Criterion;
 use crosspike::chip::{Blueprint, Chip};
-use crosspike::forward::laid::Laid;
+use crosspike::forward::laid::{Band, Laid};
 use crosspike::forward::neurons::{Neurons, Sums};
 use crosspike::forward::patches::Patches;
-use crosspike::forward::sums::{Band, Kernel, Matrix, Scratch};
+use crosspike::forward::sums::{Kernel, Matrix, Scratch};
 use crosspike::kernels::digits::{Digits, LANES, MOST_DIGITS, ROWS_AT_ONCE, RUN_BYTES, digits_of};
 use crosspike::kernels::transpose::transpose;
 use crosspike::kernels::{Buffer, Instructions};
@@ -273,7 +273,7 @@ fn network(criterion: &mut Criterion, roofline: &mut Roofline) {
 
 /// The two products of training's backward pass, over one map or as many as one product takes.
 /// How finely gradients are rounded.
-const PRECISION: Precision = Precision::Three;
+const PRECISION: Precision = Precision::Two;
 
 fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
     let mut group = criterion.benchmark_group("gradients");
@@ -312,8 +312,8 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
         let rows = (layer.output.height * patches.row()).next_multiple_of(ROWS_AT_ONCE);
         let (runs, run) = patches.runs();
         let columns = transposed.blocks() * LANES;
-        // Of the nine pairs of digits, the six that count.
-        let pairs = 6;
+        // Of the four pairs of digits, the three that count.
+        let pairs = 3;
         let work = Work {
             useful: shape.useful(),
             executed: (2 * pairs * rows * runs * run.next_multiple_of(RUN_BYTES) * columns) as f64,

@@ -185,10 +185,10 @@ fn a_chip_asks_for_its_ranges() {
 
 #[test]
 fn training_goes_through_the_converters() {
-    let coarse = ["rram.variation.kind=none", "adc.bits=4", "adc.range=calibrated"];
+    let coarse = ["rram.variation.kind=none", "adc.bits=3", "adc.range=calibrated"];
     let recipe = Recipe { epochs: 3, batch: 32, learning_rate: 0.03, ..Recipe::default() };
     let trained = |keys: &[&str]| -> Network { train(&hardware(keys), &recipe, None, baseline().clone()) };
     let (through, past) = (trained(&coarse), trained(&coarse[..1]));
     let (through, past) = (accuracies(&through, &coarse, 0..1)[0], accuracies(&past, &coarse, 0..1)[0]);
-    assert!(through > past, "trained through 4-bit converters: {through}, past them: {past}");
+    assert!(through > past, "trained through 3-bit converters: {through}, past them: {past}");
 }

@@ -80,7 +80,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("train.augment", &["train.augment=true"]),
     ("train.padding", &["train.augment=true", "train.padding=2"]),
     ("train.flip", &["train.augment=true", "train.flip=false"]),
-    ("train.gradient_bits", &["train.gradient_bits=16"]),
+    ("train.gradient_bits", &["train.gradient_bits=23"]),
     ("train.seed", &["train.seed=2"]),
     ("train.variation", &["train.variation=true"]),
     ("train.chip", &["train.chip=0"]),

@@ -1,6 +1,6 @@
 //! The main job in one go, on the embedded digits: train, program with variation, evaluate many chips, compensate.
 //!
-//! Stages: the float network; the same trained for 4-bit cells; the same trained with variation (VAT); and both 4-bit
+//! Stages: the float network; from its weights, networks trained for 4-bit cells without variation and with it (VAT); and both 4-bit
 //! networks with each chip's companion SRAM array set to what its read-back misses (2 bits at shift −2).
 
 use std::path::Path;
@@ -42,11 +42,24 @@ struct Stage<'a> {
     scales: &'a [f64],
 }
 
+/// One of the trainings.
+struct Training<'a> {
+    name: &'static str,
+    file: &'static str,
+    overrides: &'static [&'static str],
+    recipe: &'a Recipe,
+    variation: bool,
+    start: Network,
+}
+
 /// Everything that is fixed before training starts.
 pub struct Quickstart {
     model: Model,
     profile: Document,
-    recipe: Recipe,
+    /// The recipe of the float network.
+    float: Recipe,
+    /// The recipe of both networks that start from it.
+    tuned: Recipe,
     training: Dataset,
     test: Dataset,
 }
@@ -77,11 +90,13 @@ impl Quickstart {
     /// Reads the embedded model, profile and data.
     pub fn new() -> Result<Self> {
         let model = Document::parse_text(Path::new("models/digits.toml"), MODEL.into())?;
-        let recipe = Recipe { epochs: 20, batch: 32, seed: SEED, ..Recipe::default() };
+        let float = Recipe { epochs: 12, batch: 32, seed: SEED, ..Recipe::default() };
+        let tuned = Recipe { epochs: 6, learning_rate: 0.03, ..float.clone() };
         Ok(Quickstart {
             model: Model::from_document(&model)?,
             profile: Document::parse_text(Path::new("hw_profiles/rram_4bit.toml"), PROFILE.into())?,
-            recipe,
+            float,
+            tuned,
             training: Dataset::open("digits", Path::new(""), Split::Train)?,
             test: Dataset::open("digits", Path::new(""), Split::Test)?,
         })
@@ -92,7 +107,7 @@ impl Quickstart {
         let mut origin = origin(
             "quickstart",
             json!({
-                "model": self.model, "profile": Profile::from_document(&self.profile)?, "train": self.recipe,
+                "model": self.model, "profile": Profile::from_document(&self.profile)?, "train": [self.float, self.tuned],
                 "data": "digits", "data_fingerprint": [self.training.fingerprint()?, self.test.fingerprint()?],
                 "scales": SCALES, "chips": CHIPS, "seed": SEED, "residual": RESIDUAL,
             }),
@@ -108,9 +123,20 @@ impl Quickstart {
     /// Trains, evaluates and writes the tables; gives the points in the order of the table.
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Vec<Point>> {
         let origin = self.origin(engine)?;
-        let float = self.train("float network", "float", &["rram.weight_bits=0"], false, folder, &origin, monitor)?;
-        let baseline = self.train("4-bit network", "baseline", &[], false, folder, &origin, monitor)?;
-        let vat = self.train("4-bit network with variation (VAT)", "vat", &[], true, folder, &origin, monitor)?;
+        let train = |training: Training| self.train(training, folder, &origin, monitor);
+        let float = train(Training {
+            name: "float network",
+            file: "float",
+            overrides: &["rram.weight_bits=0"],
+            recipe: &self.float,
+            variation: false,
+            start: Network::xavier(&self.model, SEED),
+        })?;
+        let tuned = |name, file, variation| {
+            train(Training { name, file, overrides: &[], recipe: &self.tuned, variation, start: float.clone() })
+        };
+        let baseline = tuned("4-bit network", "baseline", false)?;
+        let vat = tuned("4-bit network with variation (VAT)", "vat", true)?;
         let stage = |name, network, overrides, scales| Stage { name, network, overrides, scales };
         let stages = [
             stage("float", &float, &["rram.weight_bits=0", "rram.variation.kind=none"], &[][..]),
@@ -139,21 +165,15 @@ impl Quickstart {
         Ok(points)
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "three calls stand side by side; a struct would be made for them alone"
-    )]
     fn train(
         &self,
-        what: &str,
-        file: &str,
-        overrides: &[&str],
-        variation: bool,
+        training: Training,
         folder: &OutputFolder,
         origin: &serde_json::Value,
         monitor: &dyn Monitor,
     ) -> Result<Network> {
-        let recipe = Recipe { variation, ..self.recipe.clone() };
+        let Training { name, file, overrides, recipe, variation, start } = training;
+        let recipe = Recipe { variation, ..recipe.clone() };
         let profile = self.profile(overrides, None)?;
         let trainer = Trainer {
             model: &self.model,
@@ -164,8 +184,8 @@ impl Quickstart {
             inputs: Encoding::Poisson.into(),
             origin: origin.clone(),
         };
-        monitor.line(&format!("training the {what}"));
-        let network = trainer.run(Network::xavier(&self.model, SEED), None, &WithoutLines(monitor))?;
+        monitor.line(&format!("training the {name}"));
+        let network = trainer.run(start, None, &WithoutLines(monitor))?;
         checkpoint(&network, &self.model, origin, recipe.epochs).write(&folder.file(&format!("{file}.safetensors")))?;
         Ok(network)
     }

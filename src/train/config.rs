@@ -98,9 +98,8 @@ pub struct Recipe {
     /// Whether `augment` mirrors every other image.
     #[serde(skip_serializing_if = "is_true")]
     pub flip: bool,
-    /// Bits, with the sign, that gradients are rounded to, of the largest of their layer: 23, or 16, which takes two thirds of the products;
-    /// absent: 23.
-    #[serde(skip_serializing_if = "is_default")]
+    /// Bits, with the sign, that gradients are rounded to, of the largest of their layer: 16, or 23, which takes half as many products again;
+    /// absent: 16.
     pub gradient_bits: Precision,
     /// The seed of initial weights, order, encoding and variation.
     pub seed: u64,

@@ -23,9 +23,9 @@ use crate::kernels::vectorised;
 #[schemars(with = "u32")]
 pub enum Precision {
     /// 16 bits, two digits.
+    #[default]
     Two,
     /// 23 bits, three digits.
-    #[default]
     Three,
 }
 
