@@ -1,13 +1,13 @@
 //! Times networks on this machine and prints what it found as JSON.
 //!
 //! ```text
-//! cargo run --release --example time_network -- infer MODEL CHECKPOINT DATA [--limit N] [--threads N]
-//! cargo run --release --example time_network -- train MODEL CHECKPOINT DATA [--limit N] [--threads N]
+//! cargo run --release --example time_network -- infer MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] [--threads N]
+//! cargo run --release --example time_network -- train MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] [--threads N]
 //! cargo run --release --example time_network -- chips MODEL CHECKPOINT DATA --profile PROFILE
 //! ```
 //!
-//! `infer` and `train` run one batch, Poisson inputs or with `--direct` the images themselves, again and again, encoding included: on the ideal chip, and as
-//! steps of training. The first run is not counted; the rate is that of the median run. `chips` evaluates 100 chips on
+//! `infer` and `train` run one batch, Poisson inputs or with `--direct` the images themselves, again and again, encoding included: on one chip, ideal
+//! but for the keys of a profile that are set, and as steps of training on it. The first run is not counted; the rate is that of the median run. `chips` evaluates 100 chips on
 //! 1,000 images each, programming included, and one chip on 100,000: ten passes over 10,000 with other spikes.
 
 #[path = "../benches/common/memory.rs"]
@@ -48,6 +48,9 @@ struct Args {
     /// The profile of `chips`.
     #[arg(long, default_value = "hw_profiles/rram_4bit.toml")]
     profile: PathBuf,
+    /// Keys of the profile that `infer` and `train` are not ideal in: rram.resolution_bits=16.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Images of the batch: the first of the data set.
     #[arg(long, default_value_t = 16)]
     limit: usize,
@@ -64,7 +67,7 @@ struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Work {
-    /// A batch through the ideal chip.
+    /// A batch through a chip.
     Infer,
     /// A step of training.
     Train,
@@ -94,7 +97,7 @@ fn batch(args: &Args) -> Result<Value> {
     let encoding = if args.direct { Encoding::Direct } else { Encoding::Poisson };
     let (images, labels) = read_batch(&data, &(0..data.len()).collect::<Vec<_>>(), None)?;
     let inputs = |run: u64| Inputs::new(Encoder::new(encoding, model.input, 1, run), images.clone(), model.steps);
-    let profile = Profile::ideal(&[])?;
+    let profile = Profile::ideal(&args.set)?;
     let plan = ChipPlan::new(&profile, &model, encoding)?;
     let setting = Setting::of(&plan);
     let training = matches!(args.work, Work::Train);

@@ -28,6 +28,7 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("rram.weight_bits", ["2", "4"]),
     ("rram.scheme", ["\"uniform\"", "\"dorefa\""]),
     ("rram.layers", ["\"conv\"", "\"all\""]),
+    ("rram.resolution_bits", ["0", "3"]),
     // With what a conductance needs beside it.
     ("rram.model", ["\"weight\"", "\"cell\"; rram.cell.g_max_us=50; rram.cell.on_off_ratio=5"]),
     ("rram.variation.kind", ["\"none\"", "\"gaussian\""]),

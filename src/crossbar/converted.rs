@@ -159,6 +159,7 @@ impl Converted {
             let converter = calibrated.get(s).map_or(full, |converter| resolution.aligned(*converter));
             let side = |weights: &[f64], unit: bool| -> Result<Side> {
                 let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
+                site.resolve(&mut weights);
                 let grid = round_to_exact_grid(&mut weights, *rows, largest_drive);
                 let grid = grid.ok_or_else(|| too_large(&site.name))?;
                 let (gain, offset) = errors.drawn(converter, site.partitions(), s as u32, unit);

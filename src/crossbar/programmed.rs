@@ -50,6 +50,7 @@ impl Programmed {
         round: impl Fn(&mut [f32], usize, u32) -> Option<i32>,
     ) -> Result<Self> {
         let folded = |mut weights: Vec<f32>| {
+            site.resolve(&mut weights);
             let grid = round(&mut weights, site.rows, site.drive.exact).ok_or_else(|| too_large(&site.name))?;
             Ok(Programmed::Folded { weights, grid })
         };

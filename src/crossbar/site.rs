@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::stored::Code;
 use crate::device::cell::Columns;
 use crate::network::Drive;
+use crate::numeric::grid::round_to_bits;
 use crate::profile::{Adc, Rram, Sram, Tile, Wires};
 
 /// The hardware that holds a layer's weights.
@@ -76,6 +77,13 @@ impl Site {
     /// Whether it differs from chip to chip.
     pub fn varies(&self) -> bool {
         self.is_on_rram() && (self.rram.varies() || self.adc.errs())
+    }
+
+    /// Rounds programmed weights `[columns, rows]` to the bits that they are resolved to.
+    pub fn resolve(&self, weights: &mut [f32]) {
+        if self.is_on_rram() && self.rram.resolution_bits > 0 {
+            round_to_bits(weights, self.rows, self.rram.resolution_bits);
+        }
     }
 
     /// How its columns stand on tiles.

@@ -193,6 +193,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
             .or(said(floats, "rram.weight_bits = 0 keeps weights as they are"))
     }),
     ("rram.layers", always),
+    ("rram.resolution_bits", on_rram),
     ("rram.model", on_rram),
     ("rram.variation.kind", |section| {
         component(section)

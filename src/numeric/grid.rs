@@ -29,6 +29,22 @@ pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32)
     Some(g)
 }
 
+/// Rounds weights in place to multiples of the finest 2^-g of which the largest magnitude is a whole number of so many bits with its sign:
+/// 8 bits are one digit of a product, 16 two. Weights that no grid holds are left for [`round_to_exact_grid`] to refuse.
+pub fn round_to_bits(weights: &mut [f32], rows: usize, bits: u32) {
+    let largest = f64::from(super::largest(weights));
+    if largest == 0.0 || !largest.is_finite() {
+        return;
+    }
+    // Balanced digits reach 127 at most: no more than 127·257 in two.
+    let most = f64::from((1u32 << (bits - 1)) - (1 << bits.saturating_sub(8)));
+    let mut g = libm::floor(libm::log2(most / largest)) as i32 + 1;
+    while largest * power(g) > most {
+        g -= 1;
+    }
+    round(weights, rows, g);
+}
+
 /// Rounds the weights `[columns, rows]` to multiples of 2^-g with sums that are exact in 31 bits, and to 23 bits of the
 /// largest: for training, where a sum may be rounded to f32 once, but an error of a chip's grid would reach the gradients.
 pub fn round_to_training_grid(weights: &mut [f32], rows: usize, largest_input: u32) -> Option<i32> {
@@ -135,6 +151,31 @@ mod tests {
             let g = round_to_exact_grid(&mut rounded, weights.len(), 1).unwrap();
             prop_assert!(fits(&weights, weights.len(), 1, g) && !fits(&weights, weights.len(), 1, g + 2));
         }
+    }
+
+    #[test]
+    fn bits_are_those_of_whole_numbers() {
+        for (bits, most, digits) in [(2, 1, 1), (4, 7, 1), (8, 127, 1), (9, 254, 2), (16, 32512, 2), (24, 8_323_072, 3)]
+        {
+            for largest in [1e-20f32, 0.3, 1.0, 5.0, 1e20] {
+                let original: Vec<f32> = (0..40).map(|i| largest * (i as f32 / 20.0 - 1.0)).collect();
+                let mut weights = original.clone();
+                round_to_bits(&mut weights, 8, bits);
+                let whole = f64::from(largest) / f64::from(most);
+                let unit = libm::exp2(libm::ceil(libm::log2(whole)));
+                assert!(
+                    weights.iter().all(|w| f64::from(*w) / unit == libm::rint(f64::from(*w) / unit)),
+                    "{bits} {largest}"
+                );
+                let near = |(w, o): (&f32, &f32)| (f64::from(*w) - f64::from(*o)).abs() <= unit / 2.0;
+                assert!(weights.iter().zip(&original).all(near), "{bits} {largest}");
+                let units = f64::from(crate::numeric::largest(&weights)) / unit;
+                assert!(units <= f64::from(most) && crate::kernels::digits::digits_of(units as i32) <= digits);
+            }
+        }
+        let mut bad = [0.5, f32::INFINITY];
+        round_to_bits(&mut bad, 1, 8);
+        assert_eq!(bad, [0.5, f32::INFINITY]);
     }
 
     #[test]

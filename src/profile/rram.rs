@@ -17,6 +17,10 @@ pub struct Rram {
     pub scheme: Scheme,
     /// Which layers stand on RRAM tiles; the others are exact digital float.
     pub layers: Layers,
+    /// Bits, with the sign, that programmed weights are rounded to, of the largest of their layer; 0: as many as exact sums allow, some 17.
+    /// With 8 a weight has one digit where it had two or three, and its sums are made faster.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resolution_bits: u32,
     /// The level of the device model.
     pub model: DeviceModel,
     /// Programming variation.
@@ -333,6 +337,10 @@ impl Rram {
             || self.faults.any()
             || (self.drift.any() && (self.drift.nu_sigma != 0.0 || self.drift.retention_sigma != 0.0))
     }
+}
+
+fn is_zero(bits: &u32) -> bool {
+    *bits == 0
 }
 
 /// JSON has no infinity: it stands as text.

@@ -165,7 +165,11 @@ impl Profile {
 impl Rram {
     fn validate(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
-        let Rram { weight_bits, scheme, model, variation, .. } = self;
+        let Rram { weight_bits, scheme, model, variation, resolution_bits, .. } = self;
+        if !matches!(resolution_bits, 0 | 2..=24) {
+            let message = format!("{resolution_bits}, expected 2 to 24 bits, or 0 (as many as exact sums allow)");
+            return refuse("resolution_bits", message);
+        }
         if *weight_bits > 16 {
             return refuse("weight_bits", format!("{weight_bits}, expected 0 (float) to 16 bits"));
         }
