@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::laid::Laid;
+use super::laid::{Band, Laid};
 use super::partials::Partials;
 use super::patches::Patches;
-use super::sums::{Band, Kernel, Matrix, Scratch};
+use super::sums::{Kernel, Matrix, Scratch};
 use crate::crossbar::programmed::Programmed;
 use crate::kernels::digits::LANES;
 use crate::plan::LayerPlan;

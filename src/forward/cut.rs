@@ -5,9 +5,8 @@
 
 use std::ops::Range;
 
-use super::laid::Laid;
+use super::laid::{Band, Laid};
 use super::patches::Patches;
-use super::sums::Band;
 use crate::kernels::Buffer;
 use crate::kernels::digits::{RUN_BYTES, Strided};
 use crate::kernels::gather::CHUNK;

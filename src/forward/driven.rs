@@ -5,9 +5,8 @@ use std::ops::Range;
 
 use super::cut::{Bits, Cut, CutPixels, Place};
 use super::events::{self, Events};
-use super::laid::{BIAS, Laid};
+use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
-use super::sums::Band;
 use crate::kernels::gather::{CHUNK, Chunk, Gather};
 use crate::network::{Drive, Input};
 use crate::plan::LayerPlan;

@@ -21,6 +21,19 @@ pub struct Laid {
     pub rates: Vec<f32>,
 }
 
+/// Some rows of pixels of one laid-out map; for a fully connected layer, maps instead of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Band {
+    /// The map.
+    pub map: usize,
+    /// Its first row of pixels.
+    pub y: usize,
+    /// Rows of pixels.
+    pub rows: usize,
+    /// Maps, of which the same rows are meant.
+    pub maps: usize,
+}
+
 impl Laid {
     /// Lays out `maps` maps of pulses from map `first` on.
     pub fn pulses(&mut self, patches: &Patches, pulses: &Pulses, first: usize, maps: usize) {

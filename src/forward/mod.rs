@@ -21,3 +21,4 @@ pub mod stepping;
 pub mod sums;
 pub mod tiled;
 pub mod walk;
+pub mod winograd;

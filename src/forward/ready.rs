@@ -12,11 +12,11 @@ use rayon::prelude::*;
 
 use super::currents::{Geometry, Images};
 use super::join::{add_share, add_sums};
-use super::laid::Laid;
+use super::laid::{Band, Laid};
 use super::layer::{Connected, Layer};
 use super::neurons::{Neurons, Sums};
 use super::stepping::{Stepping, norms_at, step_sums};
-use super::sums::{Band, Kernel, Scratch};
+use super::sums::{Kernel, Scratch};
 use super::walk::{Fired, Signal, Taken};
 use crate::chip::Chip;
 use crate::kernels::digits::LANES;
@@ -148,7 +148,9 @@ impl<'a> Ready<'a> {
         let (l, signal) = &taken.layers[0];
         signal.lay_out(&self.layers[*l].columns, image, steps, laid);
         see(*l, laid);
-        let rows = (BAND / (laid.maps() * row)).max(1).next_multiple_of(leader.pool.0).clamp(1, height);
+        // Whole pools, and pairs of rows, which transformed squares have.
+        let together = leader.pool.0 * (1 + leader.pool.0 % 2);
+        let rows = (BAND / (laid.maps() * row)).max(1).next_multiple_of(together).clamp(1, height);
         for y in (0..height).step_by(rows) {
             let rows = rows.min(height - y);
             let given = self.band(*l, laid, (y, rows), scratch, sums);

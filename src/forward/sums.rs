@@ -1,5 +1,5 @@
-//! Column sums of a crossbar: dense (a product of bytes and digits), event-driven (one row added per active input) or
-//! looked up in tables (for spikes).
+//! Column sums of a crossbar: dense (a product of bytes and digits, of whole windows or of squares that Winograd transformed), event-driven
+//! (one row added per active input) or looked up in tables (for spikes).
 //!
 //! The sums are exact, so all give the same bits; the fastest is taken, by the processor and the share of active inputs.
 
@@ -10,8 +10,9 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::events::{self, Events};
-use super::laid::{BIAS, Laid};
+use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
+use super::winograd::{self, Winograd};
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
 use crate::kernels::lookup::{self, Numbers, Pixels, Weights};
 use crate::kernels::{Buffer, Instructions, Vectors, vectorised};
@@ -30,6 +31,8 @@ pub enum Kernel {
     Events,
     /// From tables where inputs are bits, behind converters also counts; elsewhere as [`Kernel::Dense`].
     LookUp,
+    /// By transformed squares where windows are such that they can be; elsewhere as [`Kernel::Dense`].
+    Winograd,
     /// The fastest that adds whole numbers: where sums may have more bits than f32.
     Whole,
 }
@@ -38,7 +41,10 @@ impl Kernel {
     /// Every one that this processor has.
     pub fn all() -> Vec<Self> {
         let dense = Instructions::available().iter().copied().map(Kernel::Dense);
-        [Kernel::Auto, Kernel::Events, Kernel::LookUp, Kernel::Whole].into_iter().chain(dense).collect()
+        [Kernel::Auto, Kernel::Events, Kernel::LookUp, Kernel::Winograd, Kernel::Whole]
+            .into_iter()
+            .chain(dense)
+            .collect()
     }
 }
 
@@ -51,6 +57,8 @@ pub enum Way {
     Events,
     /// From tables.
     LookUp,
+    /// By a product of bytes of transformed squares.
+    Winograd(Instructions),
 }
 
 /// A layer's matrix.
@@ -68,19 +76,19 @@ pub struct Matrix {
     integers: OnceLock<Vec<i32>>,
     /// The weights as f32 `[run bytes, columns]`, for events.
     rows: OnceLock<Vec<f32>>,
+    /// What transformed squares are for, where the layer's can be.
+    squares: Option<Squares>,
+    /// The transformed weights.
+    winograd: OnceLock<Winograd>,
 }
 
-/// Some rows of pixels of one laid-out map; for a fully connected layer, maps instead of rows.
+/// A layer whose sums Winograd's transform can make.
 #[derive(Clone, Copy, Debug)]
-pub struct Band {
-    /// The map.
-    pub map: usize,
-    /// Its first row of pixels.
-    pub y: usize,
-    /// Rows of pixels.
-    pub rows: usize,
-    /// Maps, of which the same rows are meant.
-    pub maps: usize,
+struct Squares {
+    /// The largest input.
+    largest: u32,
+    /// Digits that a transformed weight has at most.
+    digits: usize,
 }
 
 /// Work space of a thread.
@@ -92,6 +100,7 @@ pub struct Scratch {
     places: Vec<u32>,
     pulses: Vec<f32>,
     look_up: lookup::Space,
+    winograd: winograd::Space,
 }
 
 /// Blocks of columns of one task of a fully connected layer.
@@ -128,7 +137,11 @@ impl Matrix {
         });
         let correction = (input == Input::Encoded)
             .then(|| digits.tile_sums().into_iter().map(|sums| sums.map(|sum| -i32::from(BIAS) * sum)).collect());
-        Matrix { patches, digits, unit, correction, kernel, integers: OnceLock::new(), rows: OnceLock::new() }
+        let squares = Squares::of(layer, &patches, input, integers.largest);
+        let squares =
+            squares.filter(|_| kernel != Kernel::Whole || integers.fit_fourfold(weights, size, layer.largest_pulse));
+        let (integers, rows, winograd) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Matrix { patches, digits, unit, correction, kernel, integers, rows, squares, winograd }
     }
 
     /// Blocks of 16 columns.
@@ -147,8 +160,9 @@ impl Matrix {
     pub fn maps_at_once(&self, laid: &Laid, rows: usize) -> usize {
         let rate = laid.rates.iter().sum::<f32>() / laid.rates.len().max(1) as f32;
         let pixels = rows * self.patches.width();
-        match self.way(laid.bits, rate, pixels * laid.maps()) {
-            Way::LookUp => (lookup::PIXELS / pixels).max(1),
+        let band = Band { map: 0, y: 0, rows, maps: laid.maps() };
+        match self.way(laid.bits, rate, band) {
+            Way::LookUp | Way::Winograd(_) => (lookup::PIXELS / pixels).max(1),
             _ if self.is_joined(rows) => (ROWS_AT_ONCE * 16 / self.patches.map()).max(1),
             _ => 1,
         }
@@ -182,7 +196,7 @@ impl Matrix {
         out: &mut [f32],
     ) {
         checkpoint();
-        let way = self.way(laid.bits, rate, band.maps * band.rows * self.patches.width());
+        let way = self.way(laid.bits, rate, band);
         if band.maps > 1 && matches!(way, Way::Dense(_)) && !self.is_joined(band.rows) {
             let size = out.len() / band.maps;
             for (map, out) in (band.map..).zip(out.chunks_mut(size)) {
@@ -203,15 +217,22 @@ impl Matrix {
         }
     }
 
-    /// How to sum the inputs of so many pixels, of which this share is active.
-    fn way(&self, bits: bool, rate: f32, pixels: usize) -> Way {
+    /// How to sum the inputs of a band, of which this share is active.
+    fn way(&self, bits: bool, rate: f32, band: Band) -> Way {
+        let (width, has_tables) = (self.patches.width(), self.has_tables(bits));
+        let squares = self.squares.filter(|_| winograd::takes(band, width));
+        let fastest = |rate: f32| {
+            let squares = squares.map_or(f32::INFINITY, |squares| transformed(squares.digits, self.patches.channels()));
+            fastest(self.digits.digits, has_tables, squares, rate, band.maps * band.rows * width)
+        };
         match self.kernel {
             Kernel::Events => Way::Events,
-            Kernel::LookUp if self.has_tables(bits) => Way::LookUp,
-            Kernel::LookUp => Way::Dense(Instructions::best()),
+            Kernel::LookUp if has_tables => Way::LookUp,
+            Kernel::Winograd if squares.is_some() => Way::Winograd(Instructions::best()),
+            Kernel::LookUp | Kernel::Winograd => Way::Dense(Instructions::best()),
             Kernel::Dense(instructions) => Way::Dense(instructions),
-            Kernel::Whole => fastest(self.digits.digits, self.has_tables(bits), f32::INFINITY, pixels),
-            Kernel::Auto => fastest(self.digits.digits, self.has_tables(bits), rate, pixels),
+            Kernel::Whole => fastest(f32::INFINITY),
+            Kernel::Auto => fastest(rate),
         }
     }
 
@@ -232,6 +253,10 @@ impl Matrix {
         let instructions = match way {
             Way::Events => return self.events(bytes, band, blocks, scratch, out),
             Way::LookUp => return self.look_up(bytes, band, blocks, scratch, out),
+            Way::Winograd(instructions) => {
+                let left = (&self.patches, bytes);
+                return self.winograd().sums(instructions, left, band, blocks, &mut scratch.winograd, out);
+            }
             Way::Dense(instructions) => instructions,
         };
         let digits = self.digits.digits;
@@ -275,6 +300,15 @@ impl Matrix {
         let (width, row, map) = (patches.width(), patches.sums_row(), patches.rows_of_map());
         let pixels = Pixels { width, row, high: band.rows, map, maps: band.maps };
         lookup::sums(weights, left, blocks, pixels, &mut scratch.look_up, out);
+    }
+
+    /// The transformed weights.
+    fn winograd(&self) -> &Winograd {
+        // This thread does it alone, as that for tables below.
+        self.winograd.get_or_init(|| {
+            let largest = self.squares.expect("its squares are transformed").largest;
+            Winograd::new(&self.digits, self.patches.channels(), largest, self.unit)
+        })
     }
 
     /// The integers `[run bytes, columns]`.
@@ -336,11 +370,13 @@ const TABLE_PIXELS: usize = 64;
 
 /// Each way by the share of active inputs below which adding rows one by one beats it: the lower, the faster. Measured on
 /// convolutions of 64 and 128 channels, at one to three digits.
-pub fn fastest(digits: usize, has_tables: bool, rate: f32, pixels: usize) -> Way {
+fn fastest(digits: usize, has_tables: bool, squares: f32, rate: f32, pixels: usize) -> Way {
     let dense = dense(digits);
     let tables = if has_tables && pixels >= TABLE_PIXELS { tables() } else { f32::INFINITY };
-    if rate < dense.min(tables) {
+    if rate < dense.min(tables).min(squares) {
         Way::Events
+    } else if squares < dense.min(tables) {
+        Way::Winograd(Instructions::best())
     } else if tables < dense {
         Way::LookUp
     } else {
@@ -364,11 +400,30 @@ fn dense(digits: usize) -> f32 {
     digits as f32 * digit
 }
 
+/// The share of transformed squares, whose transforms cost the more the fewer the channels are. Without VNNI a product takes the longer the
+/// larger its bytes are, and transforms make them large.
+fn transformed(digits: usize, channels: usize) -> f32 {
+    match Instructions::best() {
+        Instructions::Portable | Instructions::Avx2 => f32::INFINITY,
+        _ => dense(digits) / 2.25 + 0.3 / channels as f32,
+    }
+}
+
 fn tables() -> f32 {
     match Vectors::best() {
         Vectors::Narrow => 0.08,
         Vectors::Avx2 => 0.055,
         Vectors::Avx512 => 0.035,
+    }
+}
+
+impl Squares {
+    /// Of a layer whose largest weight is so many units.
+    fn of(layer: &Layer, patches: &Patches, input: Input, largest_weight: i32) -> Option<Self> {
+        let can = input == Input::Pulses && winograd::fits(patches, layer.largest_pulse);
+        // A transformed weight is at most nine weights large.
+        let digits = digits_of(largest_weight.checked_mul(9)?);
+        can.then_some(Squares { largest: layer.largest_pulse, digits })
     }
 }
 
@@ -393,6 +448,12 @@ impl Integers {
         let common = if bits == 0 { 0 } else { bits.trailing_zeros() as i32 };
         let integers = Integers { scale: libm::scalbnf(1.0, grid - common), largest: largest >> common };
         (integers, libm::scalbnf(1.0, common - grid))
+    }
+
+    /// Whether four times every sum of columns of so many rows is a number of 31 bits, for inputs up to `largest_input`.
+    fn fit_fourfold(&self, weights: &[f32], rows: usize, largest_input: u32) -> bool {
+        let most = f64::from(i32::MAX / 4) / f64::from(largest_input) / f64::from(self.scale);
+        weights.par_chunks(rows).all(|column| column.iter().map(|w| f64::from(w.abs())).sum::<f64>() <= most)
     }
 
     /// The integer of a weight.
@@ -479,6 +540,9 @@ mod tests {
             (shape(3, 5, 4), 7, LayerKind::Conv, 1, same),
             (shape(20, 9, 11), 33, LayerKind::Conv, 4, same),
             (shape(16, 2, 1), 16, LayerKind::Conv, 400, same),
+            (shape(20, 10, 12), 33, LayerKind::Conv, 1, same),
+            (shape(70, 16, 8), 90, LayerKind::Conv, 4, same),
+            (shape(130, 8, 8), 16, LayerKind::Conv, 42, window([3, 3], [1, 1], [2, 0], [1, 1])),
             (shape(18, 7, 7), 21, LayerKind::Fc, 4, same),
             (shape(70, 6, 5), 40, LayerKind::Fc, 1, same),
             (shape(37, 1, 1), 5, LayerKind::Readout, 1, same),
@@ -524,6 +588,10 @@ mod tests {
             }
             for kernel in Kernel::all() {
                 let matrix = Matrix::new(&layer, &weights, grid, Input::Pulses, kernel);
+                let whole = Band { map: 0, y: 0, rows: output.height, maps };
+                let is_transformed = matches!(matrix.way(largest == 1, 1.0, whole), Way::Winograd(_));
+                let may_be = window.kernel == [3, 3] && output.height % 2 == 0 && output.width > 4 && convolves;
+                assert!(kernel != Kernel::Winograd || is_transformed == may_be, "{input}");
                 let mut laid = Laid::default();
                 laid.pulses(&matrix.patches, &pulses, 0, maps);
                 let size = output.height * output.width;
@@ -543,8 +611,8 @@ mod tests {
                     sums = matrix.connect(&laid);
                 }
                 // A band of some rows of all maps gives the same sums there.
-                if convolution && output.height > 1 {
-                    let (y, rows) = (1, output.height - 1);
+                for y in (1..output.height.min(3)).filter(|_| convolution) {
+                    let rows = output.height - y;
                     let row = output.width * LANES;
                     let mut part = vec![0.0; maps * matrix.blocks() * rows * row];
                     matrix.sums(&laid, Band { map: 0, y, rows, maps }, &mut Scratch::default(), &mut part);

@@ -130,13 +130,8 @@ impl Digits {
     ) {
         let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
         let tiles = out.len() / (rows * LANES);
-        assert!(run + left.runs.len() <= self.runs, "runs");
         assert!(first + tiles <= self.tiles() && out.len() == tiles * rows * LANES, "tiles");
-        assert!(Instructions::available().contains(&instructions), "{instructions:?} is not available");
-        let begin = first * self.tile() + run * self.run_bytes() * LANES;
-        let right = Right { data: &self.data[begin..], tile: self.tile(), run: self.run };
-        let reach = Strided::reach(left.rows, left.stride, self.run);
-        assert!(left.runs.iter().all(|run| run + reach <= left.bytes.len()), "the left operand is too short");
+        let right = self.right(instructions, left, (first, run));
         match instructions {
             Instructions::Portable => portable::product(right, left, add, out),
             #[cfg(target_arch = "x86_64")]
@@ -153,6 +148,53 @@ impl Digits {
             Instructions::Amx => unsafe { super::amx::product(right, left, add, out) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => portable::product(right, left, add, out),
+        }
+    }
+}
+
+impl Digits {
+    /// The operand from a tile and a run on, with all that a product reads checked.
+    fn right(&self, instructions: Instructions, left: Strided, (first, run): (usize, usize)) -> Right<'_> {
+        assert!(run + left.runs.len() <= self.runs, "runs");
+        assert!(Instructions::available().contains(&instructions), "{instructions:?} is not available");
+        let begin = first * self.tile() + run * self.run_bytes() * LANES;
+        let reach = Strided::reach(left.rows, left.stride, self.run);
+        assert!(left.runs.iter().all(|run| run + reach <= left.bytes.len()), "the left operand is too short");
+        Right { data: &self.data[begin..], tile: self.tile(), run: self.run }
+    }
+
+    /// `out[block][row][16] = left · block`, modulo 2³², for the blocks from `first` that `out` has room for and the runs from `run` that `left`
+    /// has; rows as those of [`Self::product`].
+    pub fn joined(
+        &self,
+        instructions: Instructions,
+        left: Strided,
+        (first, run): (usize, usize),
+        space: &mut Buffer<i32>,
+        out: &mut [i32],
+    ) {
+        let tile = left.rows.next_multiple_of(ROWS_AT_ONCE) * LANES;
+        assert!(first + out.len() / tile <= self.blocks && out.len().is_multiple_of(tile), "blocks");
+        #[cfg(target_arch = "x86_64")]
+        if instructions == Instructions::Vnni {
+            let right = self.right(instructions, left, (first * self.digits, run));
+            // SAFETY: the set is available, and every address was checked above.
+            return unsafe { super::vnni::joined(right, left, self.digits, out) };
+        }
+        space.reserve(out.len() * self.digits);
+        let sums = &mut space[..out.len() * self.digits];
+        self.product(instructions, left, (first * self.digits, run), false, sums);
+        join_tiles(sums, self.digits, tile, out);
+    }
+}
+
+vectorised! {
+    /// Joins the digits of sums `[block][digit][tile]`.
+    fn join_tiles(sums: &[i32], digits: usize, tile: usize, out: &mut [i32]) {
+        for (sums, out) in sums.chunks(digits * tile).zip(out.chunks_mut(tile)) {
+            for (i, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                *out = join_lanes(digits, |d| sums[d * tile + i * LANES..].first_chunk().expect("16 lanes"));
+            }
         }
     }
 }

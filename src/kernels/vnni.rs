@@ -34,6 +34,28 @@ pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
     }
 }
 
+/// The product with blocks of so many digits each, which are joined while they are in registers.
+///
+/// # Safety
+/// The processor has the features; `Digits::joined` checked all addresses.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub unsafe fn joined(right: Right, left: Strided, digits: usize, out: &mut [i32]) {
+    let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
+    for (i, out) in out.chunks_mut(rows * LANES).enumerate() {
+        let right = Right { data: &right.data[i * digits * right.tile..], ..right };
+        let block = Block { right, left, row: 0, add: false, out: out.as_mut_ptr(), out_tile: 0 };
+        // SAFETY: rows and tiles lie within the operands.
+        unsafe {
+            match digits {
+                1 => block.joined_rows::<1, 12>(),
+                2 => block.joined_rows::<2, 12>(),
+                3 => block.joined_rows::<3, 8>(),
+                _ => block.joined_rows::<4, 6>(),
+            }
+        }
+    }
+}
+
 struct Block<'a> {
     right: Right<'a>,
     left: Strided<'a>,
@@ -67,10 +89,54 @@ impl Block<'_> {
         }
     }
 
+    /// All rows of a block of so many digits, `R` at once.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn joined_rows<const T: usize, const R: usize>(&self) {
+        let rows = self.left.rows;
+        // SAFETY: the caller's.
+        unsafe {
+            for row in (0..rows / R * R).step_by(R) {
+                self.below(row).run_joined::<T, R>();
+            }
+            for row in rows / R * R..rows {
+                self.below(row).run_joined::<T, 1>();
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn run_joined<const T: usize, const R: usize>(&self) {
+        // SAFETY: the caller's.
+        unsafe {
+            for (r, digits) in self.sums::<T, R>().into_iter().enumerate() {
+                let mut joined = digits[T - 1];
+                for digit in digits[..T - 1].iter().rev() {
+                    joined = _mm512_add_epi32(_mm512_slli_epi32::<8>(joined), *digit);
+                }
+                _mm512_storeu_si512(self.out.add(r * LANES).cast(), joined);
+            }
+        }
+    }
+
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     unsafe fn run<const T: usize, const R: usize>(&self) {
+        // SAFETY: the caller's.
+        unsafe {
+            for (r, sums) in self.sums::<T, R>().into_iter().enumerate() {
+                for (t, sum) in sums.into_iter().enumerate() {
+                    _mm512_storeu_si512(self.out.add(t * self.out_tile + r * LANES).cast(), sum);
+                }
+            }
+        }
+    }
+
+    /// The sums of `R` rows and `T` tiles.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    unsafe fn sums<const T: usize, const R: usize>(&self) -> [[__m512i; T]; R] {
         let (right, left) = (self.right, self.left);
         let lines = right.run.next_multiple_of(RUN_BYTES) / 4;
+        // SAFETY: the caller's.
         unsafe {
             let mut sums = [[_mm512_setzero_si512(); T]; R];
             for (r, sums) in sums.iter_mut().enumerate().filter(|_| self.add) {
@@ -97,11 +163,7 @@ impl Block<'_> {
                     bytes = bytes.add(4);
                 }
             }
-            for (r, sums) in sums.into_iter().enumerate() {
-                for (t, sum) in sums.into_iter().enumerate() {
-                    _mm512_storeu_si512(self.out.add(t * self.out_tile + r * LANES).cast(), sum);
-                }
-            }
+            sums
         }
     }
 }
