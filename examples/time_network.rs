@@ -22,14 +22,16 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::data::{Dataset, Split};
+use crosspike::device::Draw;
 use crosspike::engine::Engine;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{Evaluation, check_fit, read_batch};
-use crosspike::error::Result;
+use crosspike::error::{Error, Result};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::Recipe;
+use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{Setting, pass};
 use serde_json::{Value, json};
@@ -48,12 +50,15 @@ struct Args {
     /// The profile of `chips`.
     #[arg(long, default_value = "hw_profiles/rram_4bit.toml")]
     profile: PathBuf,
-    /// Keys of the profile that `infer` and `train` are not ideal in: rram.resolution_bits=16.
+    /// Keys of the profile: of `infer` and `train`, what their chip is not ideal in (rram.resolution_bits=8).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Images of the batch: the first of the data set.
     #[arg(long, default_value_t = 16)]
     limit: usize,
+    /// Bits of the gradients in `train`.
+    #[arg(long, default_value_t = Precision::default().bits())]
+    gradient_bits: u32,
     /// Images are given directly in `infer` and `train`, in place of Poisson spikes.
     #[arg(long)]
     direct: bool,
@@ -99,13 +104,16 @@ fn batch(args: &Args) -> Result<Value> {
     let inputs = |run: u64| Inputs::new(Encoder::new(encoding, model.input, 1, run), images.clone(), model.steps);
     let profile = Profile::ideal(&args.set)?;
     let plan = ChipPlan::new(&profile, &model, encoding)?;
-    let setting = Setting::of(&plan);
+    let gradient_bits = Precision::try_from(args.gradient_bits).map_err(Error::Mismatch)?;
+    let recipe = Recipe { gradient_bits, ..Recipe::default() };
+    let setting = Setting::by(&recipe, &plan);
+    let draw = |run: u64| profile.varies().then(|| Draw::chip(1, run));
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {
-        let (mut trained, mut sgd) = (network.clone(), Optimiser::new(&Recipe::default(), &network));
+        let (mut trained, mut sgd) = (network.clone(), Optimiser::new(&recipe, &network));
         time(args.runs, |run| {
-            let outcome = pass(&setting, &trained, &inputs(run), &labels, None)?;
-            sgd.step(&mut trained, &outcome, &Recipe::default(), 0.01);
+            let outcome = pass(&setting, &trained, &inputs(run), &labels, draw(run))?;
+            sgd.step(&mut trained, &outcome, &recipe, 0.01);
             Ok(())
         })?
     } else {
@@ -169,7 +177,7 @@ fn chips(args: &Args) -> Result<Value> {
     const PASSES: u64 = 10;
     let model = Model::read(&args.model, &[])?;
     let network = Network::read(&model, &args.checkpoint)?.network;
-    let profile = Profile::read(&args.profile, &[])?;
+    let profile = Profile::read(&args.profile, &args.set)?;
     let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1)?;
     let engine = CpuEngine::default();
     let open = |images: usize| -> Result<Dataset> {

@@ -18,7 +18,7 @@ use crate::study::table::{Point, SUMMARY_CSV};
 /// Train a small network on the embedded digits and compare it on float, 4-bit, varying and compensated chips.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Needs no data, no GPU and some ten seconds. Writes OUT/results.csv, OUT/summary.csv, the three
+Needs no data, no GPU and some fifteen seconds. Writes OUT/results.csv, OUT/summary.csv, the three
 checkpoints and OUT/report.html.
 
 Example:

@@ -47,7 +47,8 @@ impl Side {
             latent: Sha256::digest(bytemuck::cast_slice(latent)).into(),
             index: site.index,
             rows: site.rows,
-            rram: site.rram.clone(),
+            // Weights are rounded for their sums behind the cells.
+            rram: Rram { resolution_bits: 0, ..site.rram.clone() },
             tile: site.tile,
             wires: site.wires,
         };

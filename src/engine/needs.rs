@@ -5,7 +5,8 @@
 //! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
 //! 16·S·N more where it is read; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
 //! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that share was not
-//! measured. The folded arrays of a convolution take a third of 16 bytes a weight more, for transformed squares of three digits.
+//! measured. The folded arrays of a convolution with nine rows a channel take a third of 16 bytes a weight more,
+//! for transformed squares of three digits.
 
 use crate::chip::Blueprint;
 use crate::device::cell::slices;
@@ -28,7 +29,7 @@ pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
         // Groups are spread over a matrix of all channels.
         let times = site.groups as u64 * if reads { steps + 1 } else { 1 };
         let array = 4 * matrices * weights * times;
-        let squares = if site.pixels > 1 { 16 * weights / 3 * times } else { 0 };
+        let squares = if site.pixels > 1 && site.rows.is_multiple_of(9) { 16 * weights / 3 * times } else { 0 };
         arrays += array;
         kernels += if site.converts() { 2 * array } else { array + squares };
         programming += (8 + 8 * slices + if reads { 16 * slices } else { 0 }) * weights;

@@ -76,7 +76,7 @@ pub struct Matrix {
     integers: OnceLock<Vec<i32>>,
     /// The weights as f32 `[run bytes, columns]`, for events.
     rows: OnceLock<Vec<f32>>,
-    /// What transformed squares are for, where the layer's can be.
+    /// The layer's squares, where they can be transformed.
     squares: Option<Squares>,
     /// The transformed weights.
     winograd: OnceLock<Winograd>,
@@ -220,7 +220,9 @@ impl Matrix {
     /// How to sum the inputs of a band, of which this share is active.
     fn way(&self, bits: bool, rate: f32, band: Band) -> Way {
         let (width, has_tables) = (self.patches.width(), self.has_tables(bits));
-        let squares = self.squares.filter(|_| winograd::takes(band, width));
+        // Squares that are asked for are made however few there are.
+        let earn = self.kernel == Kernel::Winograd || winograd::earn(band, width);
+        let squares = self.squares.filter(|_| earn && winograd::divide(band));
         let fastest = |rate: f32| {
             let squares = squares.map_or(f32::INFINITY, |squares| transformed(squares.digits, self.patches.channels()));
             fastest(self.digits.digits, has_tables, squares, rate, band.maps * band.rows * width)
@@ -401,10 +403,10 @@ fn dense(digits: usize) -> f32 {
 }
 
 /// The share of transformed squares, whose transforms cost the more the fewer the channels are. Without VNNI a product takes the longer the
-/// larger its bytes are, and transforms make them large.
+/// larger its bytes are, and transforms make them large; with AMX they take longer than the products that they save.
 fn transformed(digits: usize, channels: usize) -> f32 {
     match Instructions::best() {
-        Instructions::Portable | Instructions::Avx2 => f32::INFINITY,
+        Instructions::Portable | Instructions::Avx2 | Instructions::Amx => f32::INFINITY,
         _ => dense(digits) / 2.25 + 0.3 / channels as f32,
     }
 }
@@ -418,7 +420,7 @@ fn tables() -> f32 {
 }
 
 impl Squares {
-    /// Of a layer whose largest weight is so many units.
+    /// The squares of a layer whose largest weight is so many units; none where they cannot be transformed.
     fn of(layer: &Layer, patches: &Patches, input: Input, largest_weight: i32) -> Option<Self> {
         let can = input == Input::Pulses && winograd::fits(patches, layer.largest_pulse);
         // A transformed weight is at most nine weights large.
@@ -520,6 +522,24 @@ mod tests {
         let places: Vec<_> = places.filter_map(|(p, c)| Some((c * positions + p, meets(p)? * channels + c))).collect();
         let sum = |column: &[f32]| places.iter().map(|(row, input)| column[*row] * f32::from(counts[*input])).sum();
         weights.chunks(layer.rows()).map(sum).collect()
+    }
+
+    #[test]
+    fn squares_are_left_to_sums_that_fit_fourfold() {
+        // The largest f32 below a quarter of 2³¹.
+        let most = (1u32 << 29) as f32 - 32.0;
+        for (weights, inputs, fit) in [
+            (vec![most / 2.0, -most / 2.0], 1, true),
+            (vec![most / 2.0, -most], 1, false),
+            (vec![most / 2.0, most / 4.0], 2, false),
+            (vec![0.0, most / 4.0], 2, true),
+        ] {
+            let integers = Integers { scale: 1.0, largest: most as i32 };
+            assert_eq!(integers.fit_fourfold(&weights, 2, inputs), fit, "{weights:?}");
+            let integers = Integers { scale: 4.0, largest: most as i32 };
+            let quarters: Vec<f32> = weights.iter().map(|w| w / 4.0).collect();
+            assert_eq!(integers.fit_fourfold(&quarters, 2, inputs), fit, "{weights:?} in quarters");
+        }
     }
 
     #[test]

@@ -70,9 +70,14 @@ pub fn fits(patches: &Patches, largest: u32) -> bool {
     is_plain && is_even && !patches.flat() && !patches.thin() && largest <= MOST_INPUT
 }
 
-/// Whether those of such a band can, and earn it.
-pub fn takes(band: Band, width: usize) -> bool {
-    band.rows.is_multiple_of(2) && band.maps * band.rows * width >= LEAST_PIXELS
+/// Whether a band consists of whole squares.
+pub fn divide(band: Band) -> bool {
+    band.rows.is_multiple_of(2)
+}
+
+/// Whether a band has pixels enough to earn the transforms.
+pub fn earn(band: Band, width: usize) -> bool {
+    band.maps * band.rows * width >= LEAST_PIXELS
 }
 
 impl Winograd {
@@ -168,7 +173,7 @@ impl Squares {
         (self.band.map + map, self.band.y + y, x)
     }
 
-    /// The same, counted from the band's first map and row.
+    /// A square's map and first pixel, counted from the band's first map and row.
     #[inline(always)]
     fn within(self, square: usize) -> (usize, usize, usize) {
         let across = self.width / 2;

@@ -318,6 +318,11 @@ mod tests {
                 right.product(instructions, upper, (0, 0), false, &mut halves);
                 right.product(instructions, lower, (0, half), true, &mut halves);
                 assert_eq!(halves, out);
+                // All blocks, then all but the first.
+                let mut joined = vec![1; right.blocks * padded * LANES];
+                right.joined(instructions, left, (0, 0), &mut Buffer::default(), &mut joined);
+                let mut others = vec![1; joined.len() - padded * LANES];
+                right.joined(instructions, left, (1, 0), &mut Buffer::default(), &mut others);
                 for row in 0..rows {
                     for column in 0..columns {
                         let (block, lane) = (column / LANES, column % LANES);
@@ -328,6 +333,9 @@ mod tests {
                             i64::from(bytes[begins[r] + row * stride + i]) * i64::from(value(r, i, column))
                         });
                         assert_eq!(found, products.sum::<i64>(), "{instructions:?} {rows}x{run}x{columns}");
+                        let at = (block * padded + row) * LANES + lane;
+                        assert_eq!(joined[at], found as i32, "{instructions:?} {rows}x{run}x{columns}, joined");
+                        assert!(block == 0 || others[at - padded * LANES] == joined[at]);
                     }
                 }
             }

@@ -166,8 +166,8 @@ impl Rram {
     fn validate(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
         let Rram { weight_bits, scheme, model, variation, resolution_bits, .. } = self;
-        if !matches!(resolution_bits, 0 | 2..=24) {
-            let message = format!("{resolution_bits}, expected 2 to 24 bits, or 0 (as many as exact sums allow)");
+        if !matches!(resolution_bits, 0 | 2..=16) {
+            let message = format!("{resolution_bits}, expected 2 to 16 bits, or 0 (as many as exact sums allow)");
             return refuse("resolution_bits", message);
         }
         if *weight_bits > 16 {

@@ -43,11 +43,10 @@ struct Stage<'a> {
 }
 
 /// One of the trainings.
-struct Training<'a> {
+struct Training {
     name: &'static str,
     file: &'static str,
     overrides: &'static [&'static str],
-    recipe: &'a Recipe,
     variation: bool,
     start: Network,
 }
@@ -56,10 +55,7 @@ struct Training<'a> {
 pub struct Quickstart {
     model: Model,
     profile: Document,
-    /// The recipe of the float network.
-    float: Recipe,
-    /// The recipe of both networks that start from it.
-    tuned: Recipe,
+    recipe: Recipe,
     training: Dataset,
     test: Dataset,
 }
@@ -90,13 +86,11 @@ impl Quickstart {
     /// Reads the embedded model, profile and data.
     pub fn new() -> Result<Self> {
         let model = Document::parse_text(Path::new("models/digits.toml"), MODEL.into())?;
-        let float = Recipe { epochs: 12, batch: 32, seed: SEED, ..Recipe::default() };
-        let tuned = Recipe { epochs: 6, learning_rate: 0.03, ..float.clone() };
+        let recipe = Recipe { epochs: 12, batch: 32, seed: SEED, ..Recipe::default() };
         Ok(Quickstart {
             model: Model::from_document(&model)?,
             profile: Document::parse_text(Path::new("hw_profiles/rram_4bit.toml"), PROFILE.into())?,
-            float,
-            tuned,
+            recipe,
             training: Dataset::open("digits", Path::new(""), Split::Train)?,
             test: Dataset::open("digits", Path::new(""), Split::Test)?,
         })
@@ -107,7 +101,7 @@ impl Quickstart {
         let mut origin = origin(
             "quickstart",
             json!({
-                "model": self.model, "profile": Profile::from_document(&self.profile)?, "train": [self.float, self.tuned],
+                "model": self.model, "profile": Profile::from_document(&self.profile)?, "train": self.recipe,
                 "data": "digits", "data_fingerprint": [self.training.fingerprint()?, self.test.fingerprint()?],
                 "scales": SCALES, "chips": CHIPS, "seed": SEED, "residual": RESIDUAL,
             }),
@@ -128,13 +122,11 @@ impl Quickstart {
             name: "float network",
             file: "float",
             overrides: &["rram.weight_bits=0"],
-            recipe: &self.float,
             variation: false,
             start: Network::xavier(&self.model, SEED),
         })?;
-        let tuned = |name, file, variation| {
-            train(Training { name, file, overrides: &[], recipe: &self.tuned, variation, start: float.clone() })
-        };
+        let tuned =
+            |name, file, variation| train(Training { name, file, overrides: &[], variation, start: float.clone() });
         let baseline = tuned("4-bit network", "baseline", false)?;
         let vat = tuned("4-bit network with variation (VAT)", "vat", true)?;
         let stage = |name, network, overrides, scales| Stage { name, network, overrides, scales };
@@ -172,8 +164,8 @@ impl Quickstart {
         origin: &serde_json::Value,
         monitor: &dyn Monitor,
     ) -> Result<Network> {
-        let Training { name, file, overrides, recipe, variation, start } = training;
-        let recipe = Recipe { variation, ..recipe.clone() };
+        let Training { name, file, overrides, variation, start } = training;
+        let recipe = Recipe { variation, ..self.recipe.clone() };
         let profile = self.profile(overrides, None)?;
         let trainer = Trainer {
             model: &self.model,
