@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example time_network -- infer MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] [--threads N]
 //! cargo run --release --example time_network -- train MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] [--threads N]
-//! cargo run --release --example time_network -- chips MODEL CHECKPOINT DATA --profile PROFILE
+//! cargo run --release --example time_network -- chips MODEL CHECKPOINT DATA --profile PROFILE [--set KEY=VALUE]
 //! ```
 //!
 //! `infer` and `train` run one batch, Poisson inputs or with `--direct` the images themselves, again and again, encoding included: on one chip, ideal
@@ -50,7 +50,7 @@ struct Args {
     /// The profile of `chips`.
     #[arg(long, default_value = "hw_profiles/rram_4bit.toml")]
     profile: PathBuf,
-    /// Keys of the profile: of `infer` and `train`, what their chip is not ideal in (rram.resolution_bits=8).
+    /// Keys of the profile (rram.resolution_bits=8); `infer` and `train` are ideal in all others.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Images of the batch: the first of the data set.

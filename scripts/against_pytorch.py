@@ -415,6 +415,7 @@ def measure(command, instructions):
 def compare(arch, work, threads, instructions, args):
     """Times all in turn, kept to a set of instructions; the rows of the table."""
     rust = [args.timer, work, f"models/{arch}.toml", args.cache / f"{arch}.safetensors"]
+    rust += ["--gradient-bits", str(args.gradient_bits)]
     rust += [f"images:{args.cache / arch}.images.npz", "--limit", BATCH, "--threads", threads, "--runs", args.runs]
     rust += ["--direct"] if ENCODING.get(arch) == "direct" else []
     commands = {}
@@ -459,6 +460,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="processes of each")
     parser.add_argument("--runs", type=int, default=3, help="runs of a process that count")
     parser.add_argument("--peers", default=",".join(PEERS), help="which PyTorch models, of " + ", ".join(PEERS))
+    parser.add_argument("--gradient-bits", type=int, default=16, help="of crosspike's training: 16 or 23")
     parser.add_argument("--instructions", default="", help="sets that all are kept to, such as amx,avx512-vnni,avx2")
     parser.add_argument("--pytorch", nargs=4, metavar=("PEER", "NETWORK", "WORK", "THREADS"), help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -13,7 +13,7 @@ use crosspike::engine::Engine;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation};
 use crosspike::error::Error;
-use crosspike::forward::sums::Kernel;
+use crosspike::forward::ways::Kernel;
 use crosspike::lock::Access;
 use crosspike::monitor::{Monitor, Silent};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};

@@ -7,7 +7,7 @@ use common::{QUANTISERS, expected, meets_the_goldens, network, profile};
 use crosspike::crossbar::sram::{self, Source};
 use crosspike::device::{ProgrammedCells, quantise::quantise};
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::forward::sums::Kernel;
+use crosspike::forward::ways::Kernel;
 
 #[test]
 fn the_cpu_engine_meets_every_golden_evaluation() {

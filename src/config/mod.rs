@@ -21,6 +21,11 @@ const ALTERNATIVES: [[&str; 2]; 3] = [
     ["variation.file", "variation.table"],
 ];
 
+/// Whether a key has its default: what writes a section leaves such keys out.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A TOML file, or a text with a name, with overrides applied on top.
 #[derive(Clone, Debug)]
 pub struct Document {

@@ -35,15 +35,36 @@ vectorised! {
 /// Sums below 2^22 to which 1.5·2^23 is added have no room for a fraction: their last bits are the integer, half to even.
 const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
 
+/// The converters of some columns of a tile.
+#[derive(Clone, Copy)]
+pub struct Converters<'a> {
+    /// Codes a unit of a sum, by column.
+    pub gain: &'a [f32],
+    /// Codes that are added to each, by column.
+    pub offset: &'a [f32],
+    /// The lowest code and the highest.
+    pub ends: [f32; 2],
+    /// Places of the total that one code counts, with its sign.
+    pub factor: i32,
+}
+
 /// The converters of 16 columns.
 #[derive(Clone, Copy)]
 struct Conversion<'a> {
     gain: &'a [f32; LANES],
     offset: &'a [f32; LANES],
-    lowest: f32,
-    highest: f32,
-    /// Places of the total that one code counts, with its sign.
+    ends: [f32; 2],
     factor: i32,
+}
+
+impl<'a> Converters<'a> {
+    /// The converters of each block.
+    #[inline(always)]
+    fn blocks(self) -> impl Iterator<Item = Conversion<'a>> {
+        let Converters { gain, offset, ends, factor } = self;
+        let errors = gain.as_chunks().0.iter().zip(offset.as_chunks().0);
+        errors.map(move |(gain, offset)| Conversion { gain, offset, ends, factor })
+    }
 }
 
 impl Conversion<'_> {
@@ -51,10 +72,11 @@ impl Conversion<'_> {
     /// rest.
     #[inline(always)]
     fn convert(&self, sums: &[f32; LANES], codes: &mut [i32; LANES], clipped: &mut [u32; LANES]) {
+        let [lowest, highest] = self.ends;
         for lane in 0..LANES {
             let exact = sums[lane] * self.gain[lane] + self.offset[lane];
-            clipped[lane] += u32::from(exact < self.lowest - 0.5 || exact > self.highest + 0.5);
-            let rounded = exact.clamp(self.lowest, self.highest) + NO_FRACTION;
+            clipped[lane] += u32::from(exact < lowest - 0.5 || exact > highest + 0.5);
+            let rounded = exact.clamp(lowest, highest) + NO_FRACTION;
             codes[lane] += (rounded.to_bits() as i32 - NO_FRACTION.to_bits() as i32) * self.factor;
         }
     }
@@ -62,19 +84,11 @@ impl Conversion<'_> {
 
 vectorised! {
     /// Converts a pixel's sums on a tile and adds their codes times a factor; gives how many sums lay beyond the ends.
-    pub fn convert(
-        sums: &[f32],
-        line: (&[f32], &[f32]),
-        ends: [f32; 2],
-        factor: i32,
-        codes: &mut [i32],
-    ) -> u64 {
-        let ((gain, offset), [lowest, highest]) = (line, ends);
+    pub fn convert(sums: &[f32], converters: Converters, codes: &mut [i32]) -> u64 {
         let mut clipped = [0u32; LANES];
-        let errors = gain.as_chunks().0.iter().zip(offset.as_chunks().0);
         let blocks = sums.as_chunks().0.iter().zip(codes.as_chunks_mut().0);
-        for ((sums, codes), (gain, offset)) in blocks.zip(errors) {
-            Conversion { gain, offset, lowest, highest, factor }.convert(sums, codes, &mut clipped);
+        for ((sums, codes), conversion) in blocks.zip(converters.blocks()) {
+            conversion.convert(sums, codes, &mut clipped);
         }
         clipped.iter().map(|clipped| u64::from(*clipped)).sum()
     }
@@ -82,16 +96,8 @@ vectorised! {
 
 vectorised! {
     /// Converts many pixels' sums of a block on a tile, as [`convert`] does a pixel's.
-    pub fn convert_all(
-        sums: TileSums,
-        line: (&[f32], &[f32]),
-        ends: [f32; 2],
-        factor: i32,
-        codes: &mut [i32],
-    ) -> u64 {
-        let ((gain, offset), [lowest, highest]) = (line, ends);
-        let (gain, offset) = (gain.first_chunk().expect("16 lanes"), offset.first_chunk().expect("16 lanes"));
-        let conversion = Conversion { gain, offset, lowest, highest, factor };
+    pub fn convert_all(sums: TileSums, converters: Converters, codes: &mut [i32]) -> u64 {
+        let conversion = converters.blocks().next().expect("a block");
         by_digits!(sums, convert_digits(conversion, codes))
     }
 }

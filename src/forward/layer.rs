@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::columns::Columns;
 use super::neurons::{Lanes, Sums, norms};
-use super::sums::Kernel;
 use super::walk::Signal;
+use super::ways::Kernel;
 use crate::chip::ProgrammedLayer;
 use crate::kernels::digits::LANES;
 use crate::network::drive::{fan_out, of_pulses};

@@ -6,17 +6,18 @@
 //! tiles come does not show.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::conversion::{add_all, convert, convert_all, join};
+use super::conversion::{Converters, add_all, convert, convert_all, join};
 use super::cut::CutPixels;
 use super::driven::{Driven, Driving, Set};
 use super::events;
 use super::laid::{Band, Laid};
-use super::sums::Kernel;
 use super::tiled::{TileSpace, Tiled};
+use super::ways::Kernel;
 use crate::crossbar::adc::Histogram;
 use crate::crossbar::converted::{self, Adder, Converted, Macro};
 use crate::kernels::digits::LANES;
@@ -74,6 +75,11 @@ impl Slice {
     /// Both sides, with the sign of their codes.
     fn sides(&self) -> impl Iterator<Item = (i32, &Side)> {
         std::iter::once((1, &self.columns)).chain(self.reference.as_ref().map(|side| (-1, side)))
+    }
+
+    /// The converters at some places of a side, whose codes count `factor`.
+    fn converters<'a>(&self, side: &'a Side, places: Range<usize>, factor: i32) -> Converters<'a> {
+        Converters { gain: &side.gain[places.clone()], offset: &side.offset[places], ends: self.ends, factor }
     }
 }
 
@@ -264,9 +270,8 @@ impl Partials {
                     }
                     self.partial(side, set, tile, scratch);
                     let columns = tile * self.columns..(tile + 1) * self.columns;
-                    let errors = (&side.gain[columns.clone()], &side.offset[columns]);
-                    let factor = sign << (slice.left + places);
-                    clipped += convert(&scratch.partial, errors, slice.ends, factor, &mut scratch.codes);
+                    let converters = slice.converters(side, columns, sign << (slice.left + places));
+                    clipped += convert(&scratch.partial, converters, &mut scratch.codes);
                 }
             }
         };
@@ -366,8 +371,8 @@ impl Partials {
                     let sums = tiled.sums(cut, tile, columns, space);
                     for (b, codes) in codes.chunks_mut(size).enumerate() {
                         let at = tile * self.columns + (first + b) * LANES;
-                        let errors = (&side.gain[at..][..LANES], &side.offset[at..][..LANES]);
-                        clipped += convert_all(sums.of(b), errors, slice.ends, sign << (slice.left + places), codes);
+                        let converters = slice.converters(side, at..at + LANES, sign << (slice.left + places));
+                        clipped += convert_all(sums.of(b), converters, codes);
                     }
                 }
             }

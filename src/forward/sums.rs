@@ -12,54 +12,13 @@ use rayon::prelude::*;
 use super::events::{self, Events};
 use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
+use super::ways::{Kernel, Way, fastest, transformed};
 use super::winograd::{self, Winograd};
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
 use crate::kernels::lookup::{self, Numbers, Pixels, Weights};
-use crate::kernels::{Buffer, Instructions, Vectors, vectorised};
+use crate::kernels::{Buffer, Instructions, vectorised};
 use crate::monitor::checkpoint;
 use crate::network::{Input, Layer};
-
-/// How sums are computed; never changes a result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kernel {
-    /// The fastest for the inputs.
-    #[default]
-    Auto,
-    /// The dense product, by these instructions; behind converters inputs with a sign go event by event all the same.
-    Dense(Instructions),
-    /// Always event by event.
-    Events,
-    /// From tables where inputs are bits, behind converters also counts; elsewhere as [`Kernel::Dense`].
-    LookUp,
-    /// By transformed squares where windows are such that they can be; elsewhere as [`Kernel::Dense`].
-    Winograd,
-    /// The fastest that adds whole numbers: where sums may have more bits than f32.
-    Whole,
-}
-
-impl Kernel {
-    /// Every one that this processor has.
-    pub fn all() -> Vec<Self> {
-        let dense = Instructions::available().iter().copied().map(Kernel::Dense);
-        [Kernel::Auto, Kernel::Events, Kernel::LookUp, Kernel::Winograd, Kernel::Whole]
-            .into_iter()
-            .chain(dense)
-            .collect()
-    }
-}
-
-/// How sums of some inputs are computed.
-#[derive(Clone, Copy)]
-pub enum Way {
-    /// By a product of bytes.
-    Dense(Instructions),
-    /// Event by event.
-    Events,
-    /// From tables.
-    LookUp,
-    /// By a product of bytes of transformed squares.
-    Winograd(Instructions),
-}
 
 /// A layer's matrix.
 #[derive(Clone, Debug)]
@@ -77,18 +36,9 @@ pub struct Matrix {
     /// The weights as f32 `[run bytes, columns]`, for events.
     rows: OnceLock<Vec<f32>>,
     /// The layer's squares, where they can be transformed.
-    squares: Option<Squares>,
+    squares: Option<winograd::Bounds>,
     /// The transformed weights.
     winograd: OnceLock<Winograd>,
-}
-
-/// A layer whose sums Winograd's transform can make.
-#[derive(Clone, Copy, Debug)]
-struct Squares {
-    /// The largest input.
-    largest: u32,
-    /// Digits that a transformed weight has at most.
-    digits: usize,
 }
 
 /// Work space of a thread.
@@ -137,7 +87,7 @@ impl Matrix {
         });
         let correction = (input == Input::Encoded)
             .then(|| digits.tile_sums().into_iter().map(|sums| sums.map(|sum| -i32::from(BIAS) * sum)).collect());
-        let squares = Squares::of(layer, &patches, input, integers.largest);
+        let squares = winograd::Bounds::of(layer, &patches, input, integers.largest);
         let squares =
             squares.filter(|_| kernel != Kernel::Whole || integers.fit_fourfold(weights, size, layer.largest_pulse));
         let (integers, rows, winograd) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
@@ -308,8 +258,8 @@ impl Matrix {
     fn winograd(&self) -> &Winograd {
         // This thread does it alone, as that for tables below.
         self.winograd.get_or_init(|| {
-            let largest = self.squares.expect("its squares are transformed").largest;
-            Winograd::new(&self.digits, self.patches.channels(), largest, self.unit)
+            let bounds = self.squares.expect("its squares are transformed");
+            Winograd::new(&self.digits, self.patches.channels(), bounds, self.unit)
         })
     }
 
@@ -364,68 +314,6 @@ impl Matrix {
             let active = Events { places, pulses: Some(pulses) };
             events::add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
         }
-    }
-}
-
-/// Fewer pixels than this do not earn their tables.
-const TABLE_PIXELS: usize = 64;
-
-/// Each way by the share of active inputs below which adding rows one by one beats it: the lower, the faster. Measured on
-/// convolutions of 64 and 128 channels, at one to three digits.
-fn fastest(digits: usize, has_tables: bool, squares: f32, rate: f32, pixels: usize) -> Way {
-    let dense = dense(digits);
-    let tables = if has_tables && pixels >= TABLE_PIXELS { tables() } else { f32::INFINITY };
-    if rate < dense.min(tables).min(squares) {
-        Way::Events
-    } else if squares < dense.min(tables) {
-        Way::Winograd(Instructions::best())
-    } else if tables < dense {
-        Way::LookUp
-    } else {
-        Way::Dense(Instructions::best())
-    }
-}
-
-/// Whether the sums of numbers of so many digits are faster from tables, which are read for each of `bits` bits.
-pub fn tables_win(digits: usize, bits: u32) -> bool {
-    bits as f32 * tables() < dense(digits)
-}
-
-fn dense(digits: usize) -> f32 {
-    let digit = match Instructions::best() {
-        Instructions::Portable => 2.0,
-        Instructions::Avx2 => 0.07,
-        Instructions::AvxVnni => 0.05,
-        Instructions::Vnni => 0.015,
-        Instructions::Amx => 0.0015,
-    };
-    digits as f32 * digit
-}
-
-/// The share of transformed squares, whose transforms cost the more the fewer the channels are. Without VNNI a product takes the longer the
-/// larger its bytes are, and transforms make them large; with AMX they take longer than the products that they save.
-fn transformed(digits: usize, channels: usize) -> f32 {
-    match Instructions::best() {
-        Instructions::Portable | Instructions::Avx2 | Instructions::Amx => f32::INFINITY,
-        _ => dense(digits) / 2.25 + 0.3 / channels as f32,
-    }
-}
-
-fn tables() -> f32 {
-    match Vectors::best() {
-        Vectors::Narrow => 0.08,
-        Vectors::Avx2 => 0.055,
-        Vectors::Avx512 => 0.035,
-    }
-}
-
-impl Squares {
-    /// The squares of a layer whose largest weight is so many units; none where they cannot be transformed.
-    fn of(layer: &Layer, patches: &Patches, input: Input, largest_weight: i32) -> Option<Self> {
-        let can = input == Input::Pulses && winograd::fits(patches, layer.largest_pulse);
-        // A transformed weight is at most nine weights large.
-        let digits = digits_of(largest_weight.checked_mul(9)?);
-        can.then_some(Squares { largest: layer.largest_pulse, digits })
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::cut::CutPixels;
 use super::driven::Driving;
-use super::sums::{Integers, Kernel, tables_win};
+use super::sums::Integers;
+use super::ways::{Kernel, tables_win};
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
 use crate::kernels::lookup::{self, Numbers, Series};
 use crate::kernels::{Buffer, Instructions};

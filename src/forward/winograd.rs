@@ -25,6 +25,7 @@ use super::laid::Band;
 use super::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, RUN_BYTES, Strided, digits_of};
 use crate::kernels::{Buffer, Instructions, vectorised};
+use crate::network::{Input, Layer};
 
 /// Places of a transformed square.
 const PLACES: usize = 16;
@@ -37,8 +38,8 @@ const MOST_INPUT: u32 = 42;
 /// Fewer pixels than this do not earn the transforms.
 const LEAST_PIXELS: usize = 128;
 
-/// A lane of 32 bits for every column of a block.
-type Lanes = [i32; LANES];
+/// A whole number for every column of a block.
+type Ints = [i32; LANES];
 
 /// A layer's weights, transformed.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ pub struct Winograd {
     /// A run of the channels for each place.
     digits: Digits,
     /// What the bias of the inputs adds to four times the sums of a square, of each block.
-    correction: Vec<[Lanes; 4]>,
+    correction: Vec<[Ints; 4]>,
     bias: u8,
     /// The value of one unit of a sum.
     unit: f32,
@@ -62,12 +63,27 @@ pub struct Space {
     digits: Buffer<i32>,
 }
 
-/// Whether sums of a layer with such patches, whose inputs are bytes up to `largest`, can be made so.
-pub fn fits(patches: &Patches, largest: u32) -> bool {
-    let window = patches.window();
-    let is_plain = window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1];
-    let is_even = patches.height().is_multiple_of(2) && patches.width().is_multiple_of(2);
-    is_plain && is_even && !patches.flat() && !patches.thin() && largest <= MOST_INPUT
+/// The bounds of a layer whose squares can be transformed.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The largest input.
+    input: u32,
+    /// Digits of a transformed weight, at most.
+    pub digits: usize,
+}
+
+impl Bounds {
+    /// The bounds of a layer with such patches, whose largest weight is so many units; none where its squares cannot be transformed.
+    pub fn of(layer: &Layer, patches: &Patches, input: Input, largest_weight: i32) -> Option<Self> {
+        let window = patches.window();
+        let is_plain = window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1];
+        let is_even = patches.height().is_multiple_of(2) && patches.width().is_multiple_of(2);
+        let is_laid_so = input == Input::Pulses && !patches.flat() && !patches.thin();
+        let fits = is_plain && is_even && is_laid_so && layer.largest_pulse <= MOST_INPUT;
+        // A transformed weight is at most nine weights large.
+        let digits = digits_of(largest_weight.checked_mul(9)?);
+        fits.then_some(Bounds { input: layer.largest_pulse, digits })
+    }
 }
 
 /// Whether a band consists of whole squares.
@@ -81,9 +97,8 @@ pub fn earn(band: Band, width: usize) -> bool {
 }
 
 impl Winograd {
-    /// The transform of a matrix of so many channels, a run for each row of the window, for inputs up to `largest`; `unit` is the value of
-    /// one of its integers.
-    pub fn new(matrix: &Digits, channels: usize, largest: u32, unit: f32) -> Self {
+    /// The transform of a matrix of so many channels, a run for each row of the window; `unit` is the value of one of its integers.
+    pub fn new(matrix: &Digits, channels: usize, bounds: Bounds, unit: f32) -> Self {
         let mut transformed = vec![[0; LANES]; matrix.blocks * PLACES * channels];
         for (block, transformed) in transformed.chunks_mut(PLACES * channels).enumerate() {
             for channel in 0..channels {
@@ -98,7 +113,7 @@ impl Winograd {
         let largest_weight = transformed.iter().flatten().fold(0, |largest, weight| largest.max(weight.abs()));
         let columns = matrix.blocks * LANES;
         let mut digits = Digits::zeros(digits_of(largest_weight), columns, PLACES, channels);
-        let (line, bias) = (channels.next_multiple_of(RUN_BYTES) / 4, 2 * largest as u8);
+        let (line, bias) = (channels.next_multiple_of(RUN_BYTES) / 4, 2 * bounds.input as u8);
         let mut correction = Vec::new();
         for (block, transformed) in transformed.chunks(PLACES * channels).enumerate() {
             let mut biased = [[0; LANES]; PLACES];
@@ -208,37 +223,37 @@ struct Products<'a> {
 }
 
 #[inline(always)]
-fn plus(a: &Lanes, b: &Lanes) -> Lanes {
+fn plus(a: &Ints, b: &Ints) -> Ints {
     std::array::from_fn(|o| a[o].wrapping_add(b[o]))
 }
 
 #[inline(always)]
-fn minus(a: &Lanes, b: &Lanes) -> Lanes {
+fn minus(a: &Ints, b: &Ints) -> Ints {
     std::array::from_fn(|o| a[o].wrapping_sub(b[o]))
 }
 
 /// 2·G·g of three.
-fn of_three(g: [&Lanes; 3]) -> [Lanes; 4] {
+fn of_three(g: [&Ints; 3]) -> [Ints; 4] {
     let ends = plus(g[0], g[2]);
     [plus(g[0], g[0]), plus(&ends, g[1]), minus(&ends, g[1]), plus(g[2], g[2])]
 }
 
 /// 4·G·g·Gᵀ.
-fn of_weights(g: &[[Lanes; 3]; 3]) -> [Lanes; PLACES] {
-    let columns: [[Lanes; 4]; 3] = std::array::from_fn(|column| of_three([0, 1, 2].map(|row| &g[row][column])));
-    let rows: [[Lanes; 4]; 4] = std::array::from_fn(|row| of_three([0, 1, 2].map(|column| &columns[column][row])));
+fn of_weights(g: &[[Ints; 3]; 3]) -> [Ints; PLACES] {
+    let columns: [[Ints; 4]; 3] = std::array::from_fn(|column| of_three([0, 1, 2].map(|row| &g[row][column])));
+    let rows: [[Ints; 4]; 4] = std::array::from_fn(|row| of_three([0, 1, 2].map(|column| &columns[column][row])));
     std::array::from_fn(|place| rows[place / 4][place % 4])
 }
 
 /// Aᵀ·m of four.
 #[inline(always)]
-fn of_four(m: [&Lanes; 4]) -> [Lanes; 2] {
+fn of_four(m: [&Ints; 4]) -> [Ints; 2] {
     [plus(&plus(m[0], m[1]), m[2]), minus(&minus(m[1], m[2]), m[3])]
 }
 
 /// Aᵀ·m·A: the sums of a square's pixels, row by row.
 #[inline(always)]
-fn of_products(m: &[Lanes; PLACES]) -> [Lanes; 4] {
+fn of_products(m: &[Ints; PLACES]) -> [Ints; 4] {
     let column = |x: usize| of_four([&m[x], &m[4 + x], &m[8 + x], &m[12 + x]]);
     let [a, b, c, d] = [column(0), column(1), column(2), column(3)];
     let above = of_four([&a[0], &b[0], &c[0], &d[0]]);
@@ -296,7 +311,7 @@ vectorised! {
     /// Writes the sums of some squares, of which the products of blocks from `first` of the output on are given, times `unit`.
     fn join(
         products: Products,
-        correction: &[[Lanes; 4]],
+        correction: &[[Ints; 4]],
         to: (Squares, usize, Range<usize>),
         unit: f32,
         out: &mut [f32],

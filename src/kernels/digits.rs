@@ -150,9 +150,7 @@ impl Digits {
             _ => portable::product(right, left, add, out),
         }
     }
-}
 
-impl Digits {
     /// The operand from a tile and a run on, with all that a product reads checked.
     fn right(&self, instructions: Instructions, left: Strided, (first, run): (usize, usize)) -> Right<'_> {
         assert!(run + left.runs.len() <= self.runs, "runs");

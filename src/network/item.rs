@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::convolution::{Connection, Convolution};
 use super::layer::NormKind;
-use super::neuron::{Neuron, OwnNeuron, is_default};
+use super::neuron::{Neuron, OwnNeuron};
 use super::pool::Pool;
 use super::readout::Readout;
+use crate::config::is_default;
 use crate::numeric::Shape;
 
 /// The keys that hold for every entry of a model.

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::graph::Graph;
 use super::item::{Frame, Item};
 use super::layer::{Layer, NormKind};
-use super::neuron::{Neuron, is_default};
+use super::neuron::Neuron;
 use super::readout::{Readout, ReadoutKind};
 use super::resolve::resolve;
-use crate::config::Document;
+use crate::config::{Document, is_default};
 use crate::error::{Error, Result};
 use crate::numeric::Shape;
 

@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::constants::{Constant, Extent, Extents, Learned};
+use crate::config::is_default;
 
 /// A neuron's constants, in units of the normalised current; times in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -227,10 +228,6 @@ impl Neuron {
         let constant = Constant::ALL.into_iter().find(both)?;
         Some(("given", format!("`{}` is learned, too; expected it in one of both", constant.name())))
     }
-}
-
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// A layer's own constants: those that are absent are the model's.

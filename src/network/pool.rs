@@ -50,7 +50,7 @@ pub(super) struct Table {
     #[serde(skip_serializing_if = "Option::is_none")]
     padding: Option<Pair>,
     /// The operation on a window's pulses; absent: `"average"`.
-    #[serde(default, skip_serializing_if = "super::neuron::is_default")]
+    #[serde(default, skip_serializing_if = "crate::config::is_default")]
     kind: PoolKind,
 }
 

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::dynamics::{Dynamics, State, Stepped};
 use super::lif::Lif;
-use super::neuron::{Neuron, OwnNeuron, is_default};
+use super::neuron::{Neuron, OwnNeuron};
 use super::varied::Varied;
+use crate::config::is_default;
 
 /// The readout of a model file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::announced;
-use crate::config::Document;
+use crate::config::{Document, is_default};
 use crate::error::Result;
 
 /// `[rram]`: how weights become cells.
@@ -19,7 +19,7 @@ pub struct Rram {
     pub layers: Layers,
     /// Bits, with the sign, that programmed weights are rounded to, of the largest of their layer; 0: as many as exact sums allow, some 17.
     /// With 8 a weight has one digit where it had two or three, and its sums are made faster.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub resolution_bits: u32,
     /// The level of the device model.
     pub model: DeviceModel,
@@ -337,10 +337,6 @@ impl Rram {
             || self.faults.any()
             || (self.drift.any() && (self.drift.nu_sigma != 0.0 || self.drift.retention_sigma != 0.0))
     }
-}
-
-fn is_zero(bits: &u32) -> bool {
-    *bits == 0
 }
 
 /// JSON has no infinity: it stands as text.

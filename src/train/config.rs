@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::gradient::Precision;
 use super::readout::LossKind;
 use super::surrogate::Surrogate;
-use crate::config::Document;
+use crate::config::{Document, is_default};
 use crate::effect::Idle;
 use crate::error::Result;
 use crate::network::Encoding;
@@ -139,10 +139,6 @@ pub enum Schedule {
 
 /// The betas of AdamW where none are given.
 const BETAS: [f32; 2] = [0.9, 0.999];
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 fn is_usual_padding(padding: &usize) -> bool {
     *padding == Recipe::default().padding

@@ -15,7 +15,7 @@ use look_up::LookUp;
 
 use super::{Currents, Precision};
 use crate::forward::patches::Patches;
-use crate::forward::sums::tables_win;
+use crate::forward::ways::tables_win;
 use crate::kernels::Buffer;
 use crate::kernels::digits::{ROWS_AT_ONCE, RUN_BYTES};
 use crate::kernels::transpose::transpose;
