@@ -8,27 +8,27 @@ use crate::kernels::digits::LANES;
 use crate::kernels::vectorised;
 
 vectorised! {
-    /// Joins codes and products and adds them, times their unit, behind the planes above, which count `base` times as much; `apart` is
-    /// from block to block, of the sums and in `out`. Gives how many saturated.
+    /// Joins codes and products of a pixel, or of a block's pixels, `[..][16]`, and adds them, times their unit, behind the planes above, which
+    /// count `base` times as much, to the 16 places of `out` from each of `places` on. Gives how many saturated.
     pub fn join(
         adder: &Adder,
         partials: (&[i32], &[i32]),
         units: [f32; 2],
-        apart: (usize, usize),
+        places: &[usize],
         out: &mut [f32],
     ) -> u64 {
         let ((codes, products), [base, unit]) = (partials, units);
-        let mut saturated = 0u32;
-        let blocks = codes.chunks(apart.0).zip(products.chunks(apart.0));
-        for ((codes, products), out) in blocks.zip(out.chunks_mut(apart.1)) {
-            let lanes = out[..LANES].iter_mut().zip(&codes[..LANES]).zip(&products[..LANES]);
-            for ((out, code), product) in lanes {
-                let (total, cut) = adder.total(*code, *product);
-                saturated += u32::from(cut);
-                *out = *out * base + total as f32 * unit;
+        let mut saturated = [0u32; LANES];
+        let lanes = codes.as_chunks::<LANES>().0.iter().zip(products.as_chunks::<LANES>().0);
+        for ((codes, products), place) in lanes.zip(places) {
+            let out: &mut [f32; LANES] = out[*place..].first_chunk_mut().expect("16 lanes");
+            for lane in 0..LANES {
+                let (total, cut) = adder.total(codes[lane], products[lane]);
+                saturated[lane] += u32::from(cut);
+                out[lane] = out[lane] * base + total as f32 * unit;
             }
         }
-        u64::from(saturated)
+        saturated.iter().map(|saturated| u64::from(*saturated)).sum()
     }
 }
 

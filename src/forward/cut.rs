@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::laid::{Band, Laid};
+use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
 use crate::kernels::Buffer;
 use crate::kernels::digits::{RUN_BYTES, Strided};
@@ -52,6 +52,8 @@ pub struct CutPixels {
     pub pixels: usize,
     /// Binary digits of a byte.
     bits: u32,
+    /// The byte where nothing drives.
+    pub rest: u8,
     /// The bytes, a series of bits for each binary digit, once they were asked for.
     packed: Vec<Vec<u8>>,
     is_packed: bool,
@@ -73,14 +75,38 @@ impl CutPixels {
     }
 }
 
-/// The binary digits of a byte that drive: how many, from which one on.
+/// What of a byte drives.
 #[derive(Clone, Copy, Debug)]
-pub struct Bits {
-    /// The least significant.
-    pub lowest: u32,
-    /// How many.
-    pub count: u32,
+pub enum Driver {
+    /// Binary digits of a count.
+    Count {
+        /// The least significant.
+        lowest: u32,
+        /// How many.
+        bits: u32,
+    },
+    /// A binary digit of a number that stands with [`BIAS`], with the number's sign.
+    SignedBit(u32),
+    /// A number that stands with [`BIAS`].
+    Signed {
+        /// Its binary digits.
+        bits: u32,
+    },
 }
+
+impl Driver {
+    /// The byte that is laid out where nothing drives: encoded numbers stand that much higher, so that none is below 0.
+    fn rest(self) -> u8 {
+        match self {
+            Driver::Count { .. } => 0,
+            Driver::SignedBit(_) => 1,
+            Driver::Signed { bits } => 1 << bits,
+        }
+    }
+}
+
+/// Bytes that are copied at once.
+type Bytes = [u8; CHUNK];
 
 impl Cut {
     /// The cut of a patch in runs of so many bytes, each of which has a place; none where tiles have so few rows that the padding of each
@@ -110,37 +136,68 @@ impl Cut {
         is_worth_it.then(|| Cut { pieces, span, begins: begins.concat() })
     }
 
-    /// Lays out what some bits of a plane's bytes drive, `[pixels][tiles][span]`. Pixels are those of the band, map after map. What meets no
+    /// Lays out what drives of a plane's bytes, `[pixels][tiles][span]`. Pixels are those of the band, map after map. What meets no
     /// row is of no meaning.
     pub fn lay_out(
         &self,
         patches: &Patches,
         (laid, plane): (&Laid, usize),
-        (band, pixels): (Band, Range<usize>),
-        Bits { lowest, count }: Bits,
+        pixels: (Band, Range<usize>),
+        driver: Driver,
         cut: &mut CutPixels,
     ) {
-        // Bytes of 0 and 1 need no change.
-        let is_masked = !laid.bits || lowest > 0;
-        let kept = u128::from_le_bytes([(1u32 << count).wrapping_sub(1) as u8; CHUNK]);
-        let (bytes, width, patch) = (&laid.planes[plane], patches.width(), self.begins.len());
-        (cut.patch, cut.pixels, cut.bits, cut.is_packed) = (patch, pixels.len(), count, false);
+        let bytes = (patches, &laid.planes[plane][..]);
+        (cut.patch, cut.pixels, cut.rest, cut.is_packed) = (self.begins.len(), pixels.1.len(), driver.rest(), false);
+        match driver {
+            // Bytes of 0 and 1 need no change.
+            Driver::Count { lowest: 0, bits } if laid.bits => {
+                cut.bits = bits;
+                self.copy(bytes, pixels, cut, |chunk| *chunk);
+            }
+            Driver::Count { lowest, bits } => {
+                cut.bits = bits;
+                let kept = u128::from_le_bytes([(1u32 << bits).wrapping_sub(1) as u8; CHUNK]);
+                self.copy(bytes, pixels, cut, |chunk| (u128::from_le_bytes(*chunk) >> lowest & kept).to_le_bytes());
+            }
+            Driver::SignedBit(bit) => self.copy(bytes, pixels, cut, |chunk| {
+                chunk.map(|byte| {
+                    let n = (byte ^ BIAS) as i8;
+                    let digit = n.unsigned_abs() >> bit & 1;
+                    if n < 0 { 1 - digit } else { 1 + digit }
+                })
+            }),
+            Driver::Signed { bits } => {
+                self.copy(bytes, pixels, cut, |chunk| chunk.map(|byte| byte.wrapping_sub(BIAS - (1 << bits))));
+            }
+        }
+    }
+
+    /// Copies the pieces of each pixel's patch as `driven` changes them.
+    #[inline(always)]
+    fn copy(
+        &self,
+        (patches, bytes): (&Patches, &[u8]),
+        (band, pixels): (Band, Range<usize>),
+        cut: &mut CutPixels,
+        driven: impl Fn(&Bytes) -> Bytes,
+    ) {
+        let (width, patch) = (patches.width(), self.begins.len());
+        let of_map = band.rows * width;
         cut.bytes.reserve(Strided::reach(pixels.len(), patch, patch) + RUN_BYTES + CHUNK);
-        let mut begins = vec![];
+        let (mut begins, mut map, mut stride) = (vec![], None, 0);
         for (i, pixel) in pixels.enumerate() {
-            let (map, y, x) = (pixel / (band.rows * width), pixel / width % band.rows, pixel % width);
-            let left = patches.left(bytes, (band.map + map, 1), band.y, band.rows, &mut begins);
-            let bytes = &bytes[(y * patches.sums_row() + x) * left.stride..];
+            if map != Some(pixel / of_map) {
+                map = Some(pixel / of_map);
+                stride = patches.left(bytes, (band.map + pixel / of_map, 1), band.y, band.rows, &mut begins).stride;
+            }
+            let (y, x) = (pixel % of_map / width, pixel % width);
+            let bytes = &bytes[(y * patches.sums_row() + x) * stride..];
             for (tile, pieces) in self.pieces.iter().enumerate() {
                 let out = &mut cut.bytes[i * patch + tile * self.span..];
                 for Piece { run, first, at } in pieces {
-                    let chunk: &[u8; CHUNK] = bytes[begins[*run] + first..].first_chunk().expect("a padded run");
-                    let out: &mut [u8; CHUNK] = out[*at..].first_chunk_mut().expect("room for a chunk");
+                    let chunk = bytes[begins[*run] + first..].first_chunk().expect("a padded run");
                     // What a chunk holds beyond its piece is written over by the next piece, or meets no row.
-                    *out = *chunk;
-                    if is_masked {
-                        *out = (u128::from_le_bytes(*chunk) >> lowest & kept).to_le_bytes();
-                    }
+                    *out[*at..].first_chunk_mut().expect("room for a chunk") = driven(chunk);
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::cut::{Bits, Cut, CutPixels, Place};
+use super::cut::{Cut, CutPixels, Driver, Place};
 use super::events::{self, Events};
 use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
@@ -29,7 +29,7 @@ pub struct Driving {
     places: Vec<Option<Place>>,
     /// Where the bytes of a patch of counts drive, in chunks, by tile.
     chunks: Vec<Vec<Chunk>>,
-    /// How patches of counts are cut at tiles, where many pixels may be laid out so.
+    /// How patches are cut at tiles, where many pixels may be laid out so.
     pub cut: Option<Cut>,
     /// The longest list, with a chunk to spare.
     longest: usize,
@@ -76,7 +76,7 @@ impl Driving {
             bits: inputs == TileInputs::BitPlanes || companion,
             rest: if plan.source == Input::Encoded { BIAS } else { 0 },
             chunks: (0..partitions as u32).map(|tile| chunks(&places, run, tile)).collect(),
-            cut: if plan.source == Input::Encoded { None } else { Cut::new(&places, run, partitions) },
+            cut: Cut::new(&places, run, partitions),
             longest: plan.rows().min(tile_rows) + CHUNK,
             gather: Gather::best(),
             places,
@@ -98,10 +98,7 @@ impl Driving {
 
     /// Finds the active inputs of a pixel in a plane.
     pub fn find(&self, laid: &Laid, band: Band, (y, x): (usize, usize), plane: u32, driven: &mut Driven) {
-        let (bytes, digit) = match self.rest {
-            BIAS => (&laid.planes[plane as usize], 0),
-            _ => (&laid.planes[self.counts_plane(plane)], plane % 2),
-        };
+        let (bytes, digit) = (&laid.planes[self.laid_plane(plane)], if self.is_encoded() { 0 } else { plane % 2 });
         let Driven { places, pulses, counts, begins } = driven;
         let lists = (self.drive.bits_of(0) as usize + 1) * self.partitions;
         places.resize(places.len().max(lists * self.longest), 0);
@@ -109,15 +106,15 @@ impl Driving {
         counts.resize(lists, 0);
         let stride = self.patches.left(bytes, (band.map, 1), band.y, band.rows, begins).stride;
         let bytes = &bytes[(y * self.patches.sums_row() + x) * stride..];
-        let are_counts = self.rest != BIAS;
+        let are_counts = !self.is_encoded();
         if are_counts && self.bits {
             for (bit, (tile, chunks)) in
                 (0..self.drive.bits_of(plane)).flat_map(|bit| (0..).zip(&self.chunks).map(move |c| (bit, c)))
             {
                 let list = self.list(Set::Bit(bit), tile);
                 let places = &mut places[list * self.longest..][..self.longest];
-                let bits = self.bits_read(plane, Set::Bit(bit));
-                counts[list] = self.gather.places(bytes, begins, bits.lowest, chunks, places);
+                let lowest = self.lowest(plane) + bit;
+                counts[list] = self.gather.places(bytes, begins, lowest, chunks, places);
             }
         }
         if are_counts && !self.pulses {
@@ -148,13 +145,24 @@ impl Driving {
         }
     }
 
-    /// The binary digits of a byte of counts that a set reads in a plane.
-    fn bits_read(&self, plane: u32, set: Set) -> Bits {
-        let lowest = if self.drive.planes > 1 { plane % 2 * self.drive.plane_bits } else { 0 };
+    /// The least significant binary digit of a byte of counts that belongs to a plane.
+    fn lowest(&self, plane: u32) -> u32 {
+        if self.drive.planes > 1 { plane % 2 * self.drive.plane_bits } else { 0 }
+    }
+
+    /// What of a plane's bytes a set drives.
+    fn driver(&self, plane: u32, set: Set) -> Driver {
         match set {
-            Set::Bit(bit) => Bits { lowest: lowest + bit, count: 1 },
-            Set::Pulses => Bits { lowest, count: self.drive.bits_of(plane) },
+            Set::Bit(bit) if self.is_encoded() => Driver::SignedBit(bit),
+            Set::Pulses if self.is_encoded() => Driver::Signed { bits: self.drive.bits_of(plane) },
+            Set::Bit(bit) => Driver::Count { lowest: self.lowest(plane) + bit, bits: 1 },
+            Set::Pulses => Driver::Count { lowest: self.lowest(plane), bits: self.drive.bits_of(plane) },
         }
+    }
+
+    /// Whether inputs are the network's own, which are laid out with [`BIAS`].
+    pub fn is_encoded(&self) -> bool {
+        self.rest == BIAS
     }
 
     /// The most binary digits that a set reads.
@@ -165,19 +173,19 @@ impl Driving {
     /// Lays out what a set of a plane drives in some pixels of a band, cut at tiles.
     pub fn lay_out(&self, laid: &Laid, pixels: (Band, Range<usize>), (plane, set): (u32, Set), out: &mut CutPixels) {
         let Some(cut) = &self.cut else { return };
-        cut.lay_out(&self.patches, (laid, self.counts_plane(plane)), pixels, self.bits_read(plane, set), out);
+        cut.lay_out(&self.patches, (laid, self.laid_plane(plane)), pixels, self.driver(plane, set), out);
     }
 
-    /// Where a plane of counts is laid out: a byte holds two digits.
-    fn counts_plane(&self, plane: u32) -> usize {
-        (plane * self.drive.plane_bits / u8::BITS) as usize
+    /// Where a plane is laid out: a byte of counts holds two digits, an encoded one one.
+    fn laid_plane(&self, plane: u32) -> usize {
+        (if self.is_encoded() { plane } else { plane * self.drive.plane_bits / u8::BITS }) as usize
     }
 
     /// The active inputs of a set on a tile.
     pub fn of<'d>(&self, driven: &'d Driven, set: Set, tile: usize) -> Events<'d> {
         let list = self.list(set, tile);
         let range = list * self.longest..list * self.longest + driven.counts[list];
-        let are_ones = self.rest != BIAS && matches!(set, Set::Bit(_));
+        let are_ones = !self.is_encoded() && matches!(set, Set::Bit(_));
         Events { places: &driven.places[range.clone()], pulses: (!are_ones).then(|| &driven.pulses[range]) }
     }
 

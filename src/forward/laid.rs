@@ -1,5 +1,7 @@
 //! A layer's inputs laid out for its product, a buffer for each plane of their pulses.
 
+use std::ops::Range;
+
 use super::patches::Patches;
 use crate::kernels::Buffer;
 use crate::network::code::DIGIT_BITS;
@@ -17,8 +19,10 @@ pub struct Laid {
     pub base: f32,
     /// Whether every input is 0 or 1.
     pub bits: bool,
-    /// Share of active inputs, per map.
+    /// Share of active inputs, per map; of encoded ones 1.
     pub rates: Vec<f32>,
+    /// Share of the digits of encoded inputs that are not 0, per map; empty for others.
+    digits: Vec<f32>,
 }
 
 /// Some rows of pixels of one laid-out map; for a fully connected layer, maps instead of rows.
@@ -40,6 +44,7 @@ impl Laid {
         self.planes.resize_with(pulses.planes(), Buffer::default);
         self.base = 256.0;
         self.bits = pulses.are_bits();
+        self.digits.clear();
         self.rates.clear();
         self.rates.extend((first..first + maps).map(|map| pulses.rate(map)));
         for (plane, bytes) in self.planes.iter_mut().enumerate() {
@@ -55,8 +60,18 @@ impl Laid {
         for (plane, bytes) in self.planes.iter_mut().enumerate() {
             patches.fill_encoded(digits, (plane, planes), BIAS, bytes);
         }
+        let map = planes * patches.encoded();
+        let active = |map: &[i8]| map.iter().filter(|digit| **digit != 0).count() as f32 / map.len() as f32;
+        self.digits.clear();
+        self.digits.extend(digits.chunks(map).map(active));
         self.rates.clear();
-        self.rates.resize(digits.len() / planes / patches.encoded(), 1.0);
+        self.rates.resize(self.digits.len(), 1.0);
+    }
+
+    /// The mean share of what drives in some maps: of active inputs, or of the digits of encoded ones.
+    pub fn active(&self, maps: Range<usize>) -> f32 {
+        let shares = if self.digits.is_empty() { &self.rates[maps] } else { &self.digits[maps] };
+        shares.iter().sum::<f32>() / shares.len() as f32
     }
 
     /// Maps.

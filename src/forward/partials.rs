@@ -35,6 +35,8 @@ pub struct Partials {
     /// The companion array.
     companion: Option<Summed>,
     kernel: Kernel,
+    /// Pixels whose sums are made at once, at most.
+    pixels: usize,
     adder: Adder,
     unit: f32,
     tally: Tally,
@@ -83,6 +85,11 @@ impl Slice {
     }
 }
 
+/// All arrays whose columns are summed.
+fn arrays<'a>(slices: &'a [Slice], companion: &'a Option<Summed>) -> impl Iterator<Item = &'a Summed> {
+    slices.iter().flat_map(Slice::sides).map(|(_, side)| &side.summed).chain(companion)
+}
+
 /// What happened at the ends of ranges.
 #[derive(Debug, Default)]
 struct Tally {
@@ -113,8 +120,10 @@ struct Standing {
     block: usize,
 }
 
-/// Pixels whose sums are made at once, at most.
+/// Pixels whose sums are made at once, at most: from tables, which many pixels have to share, and by products, whose sums and codes stay
+/// nearer to the processor the fewer they are.
 const PIXELS: usize = 256;
+const PIXELS_OF_PRODUCTS: usize = 128;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -159,12 +168,16 @@ impl Partials {
         let companion = converted.companion.as_ref();
         let integer = |of: &Macro, row, c: usize| of.weights[c * plan.rows() + row] as f32;
         let companion = companion.map(|of| summed(by_rows(&mut |row, c| integer(of, row, c)), 0));
+        let slices: Vec<Slice> = converted.slices.iter().map(slice).collect();
+        let looks_up = |summed: &Summed| summed.tiled.as_ref().is_some_and(Tiled::looks_up);
+        let pixels = if arrays(&slices, &companion).any(looks_up) { PIXELS } else { PIXELS_OF_PRODUCTS };
         Partials {
-            slices: converted.slices.iter().map(slice).collect(),
+            slices,
             driving,
             columns,
             companion,
             kernel,
+            pixels,
             adder: converted.adder,
             unit: converted.unit,
             tally: Tally::default(),
@@ -187,7 +200,7 @@ impl Partials {
         let pixels = band.rows * self.driving.patches.width();
         out.fill(0.0);
         let standing = Standing { map: self.columns * pixels, pixel: LANES, block: pixels * LANES };
-        self.each(laid, band, &laid.rates[band.map..band.map + band.maps], standing, out);
+        self.each(laid, band, laid.active(band.map..band.map + band.maps), standing, out);
     }
 
     /// Sums `[blocks, maps, 16]` of a fully connected layer, in parallel.
@@ -195,12 +208,12 @@ impl Partials {
         let maps = laid.maps();
         let mut rows = vec![0.0; maps * self.columns];
         // Every thread has some maps, and no more are taken at once than is good for its caches.
-        let at_once = maps.div_ceil(rayon::current_num_threads()).clamp(1, PIXELS / 2);
+        let at_once = maps.div_ceil(rayon::current_num_threads()).clamp(1, PIXELS_OF_PRODUCTS);
         rows.par_chunks_mut(at_once * self.columns).enumerate().for_each(|(i, out)| {
             let (y, rows) = (i * at_once, out.len() / self.columns);
             let band = Band { map: 0, y, rows, maps: 1 };
             let standing = Standing { map: 0, pixel: self.columns, block: LANES };
-            self.each(laid, band, &laid.rates[y..y + rows], standing, out);
+            self.each(laid, band, laid.active(y..y + rows), standing, out);
         });
         let mut sums = vec![0.0; maps * self.columns];
         for (map, row) in rows.chunks(self.columns).enumerate() {
@@ -213,28 +226,27 @@ impl Partials {
 
     /// Maps of which the sums of so many rows of pixels are best made at once.
     pub fn maps_at_once(&self, rows: usize) -> usize {
-        (PIXELS / (rows * self.driving.patches.width())).max(1)
+        (self.pixels / (rows * self.driving.patches.width())).max(1)
     }
 
-    /// Adds what the pixels of a band give to `out`, where their sums stand as it says. The rates are those of the band's maps, or of a fully
-    /// connected layer's rows. Many pixels are summed at once where that is faster.
-    fn each(&self, laid: &Laid, band: Band, rates: &[f32], standing: Standing, out: &mut [f32]) {
+    /// Adds what the pixels of a band give to `out`, where their sums stand as it says. The rate is the share of what drives in the band's
+    /// maps, or in a fully connected layer's rows. Many pixels are summed at once where that is faster.
+    fn each(&self, laid: &Laid, band: Band, rate: f32, standing: Standing, out: &mut [f32]) {
         let pixels = band.rows * self.driving.patches.width();
-        let rate = rates.iter().sum::<f32>() / rates.len() as f32;
-        let arrays = self.slices.iter().flat_map(Slice::sides).map(|(_, side)| &side.summed).chain(&self.companion);
         let is_forced = matches!(self.kernel, Kernel::Dense(_) | Kernel::LookUp);
         let is_better = |tiled: &Tiled| is_forced || tiled.is_better(pixels * band.maps, rate);
-        let (clipped, saturated) = if arrays.into_iter().all(|array| array.tiled.as_ref().is_some_and(is_better)) {
-            self.each_many(laid, band, standing, out)
-        } else {
-            let mut tally = (0, 0);
-            for map in 0..band.maps {
-                let band = Band { map: band.map + map, maps: 1, ..band };
-                let more = self.each_pixel(laid, band, standing, &mut out[map * standing.map..]);
-                tally = (tally.0 + more.0, tally.1 + more.1);
-            }
-            tally
-        };
+        let (clipped, saturated) =
+            if arrays(&self.slices, &self.companion).all(|array| array.tiled.as_ref().is_some_and(is_better)) {
+                self.each_many(laid, band, standing, out)
+            } else {
+                let mut tally = (0, 0);
+                for map in 0..band.maps {
+                    let band = Band { map: band.map + map, maps: 1, ..band };
+                    let more = self.each_pixel(laid, band, standing, &mut out[map * standing.map..]);
+                    tally = (tally.0 + more.0, tally.1 + more.1);
+                }
+                tally
+            };
         self.tally.clipped.fetch_add(clipped, Ordering::Relaxed);
         self.tally.saturated.fetch_add(saturated, Ordering::Relaxed);
     }
@@ -250,6 +262,11 @@ impl Partials {
             }
         };
         self.each_drive(laid, band, count, |_, _| {});
+    }
+
+    /// What a plane counts of the one below, and the unit of a total.
+    fn units(&self) -> [f32; 2] {
+        [(1u32 << self.driving.drive.plane_bits) as f32, self.unit]
     }
 
     /// A slice's sides, each on every tile.
@@ -275,11 +292,10 @@ impl Partials {
                 }
             }
         };
-        let scales = [(1u32 << self.driving.drive.plane_bits) as f32, self.unit];
+        let places: Vec<usize> = (0..self.blocks()).map(|block| block * standing.block).collect();
         self.each_drive(laid, band, drive, |pixel, scratch| {
             let sums = (&scratch.codes[..], &scratch.products[..]);
-            let out = &mut out[pixel * standing.pixel..];
-            saturated += join(&self.adder, sums, scales, (LANES, standing.block), out);
+            saturated += join(&self.adder, sums, self.units(), &places, &mut out[pixel * standing.pixel..]);
         });
         (clipped, saturated)
     }
@@ -325,8 +341,7 @@ impl Partials {
         let driving = &self.driving;
         let of_map = band.rows * driving.patches.width();
         let all = band.maps * of_map;
-        let at_once = all.div_ceil(all.div_ceil(PIXELS));
-        let scales = [(1u32 << driving.drive.plane_bits) as f32, self.unit];
+        let at_once = all.div_ceil(all.div_ceil(self.pixels));
         let (mut clipped, mut saturated) = (0, 0);
         SCRATCH.with_borrow_mut(|scratch| {
             let planes = |from: usize| (0..driving.drive.planes).rev().map(move |plane| (from, plane));
@@ -338,14 +353,14 @@ impl Partials {
                 for ((set, _), cut) in sets.iter().zip(&mut scratch.cut) {
                     driving.lay_out(laid, (band, pixels.clone()), (plane, *set), cut);
                 }
+                let place = |pixel: usize| pixel / of_map * standing.map + pixel % of_map * standing.pixel;
+                let places: Vec<usize> = pixels.map(place).collect();
+                let size = places.len() * LANES;
                 for (block, here) in lookup::groups(0..self.blocks()) {
                     clipped += self.codes(&sets, (block, here), scratch);
-                    let apart = (pixels.len() * LANES, standing.block);
-                    for (i, pixel) in pixels.clone().enumerate() {
-                        let [codes, products] = [&scratch.codes, &scratch.products].map(|sums| &sums[i * LANES..]);
-                        let at = pixel / of_map * standing.map + pixel % of_map * standing.pixel;
-                        let out = &mut out[at + block * standing.block..][..(here - 1) * standing.block + LANES];
-                        saturated += join(&self.adder, (codes, products), scales, apart, out);
+                    let blocks = scratch.codes.chunks(size).zip(scratch.products.chunks(size));
+                    for (b, sums) in (block..).zip(blocks) {
+                        saturated += join(&self.adder, sums, self.units(), &places, &mut out[b * standing.block..]);
                     }
                 }
             }

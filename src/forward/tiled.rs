@@ -15,6 +15,8 @@ use crate::kernels::{Buffer, Instructions};
 #[derive(Debug)]
 pub struct Tiled {
     weights: TileWeights,
+    /// The sums of all weights of each tile's columns, `[tiles][blocks]`, where inputs are encoded: what bytes at rest add.
+    totals: Vec<[i32; LANES]>,
     /// Bytes of a tile's part of a patch.
     span: usize,
     /// The value of one integer.
@@ -42,6 +44,8 @@ pub struct TileSums<'a> {
     block: usize,
     /// Places from pixel to pixel.
     pixel: usize,
+    /// What bytes at rest have added, a block each.
+    rest: &'a [[i32; LANES]],
     /// The value of one integer.
     pub unit: f32,
 }
@@ -49,7 +53,7 @@ pub struct TileSums<'a> {
 impl<'a> TileSums<'a> {
     /// The sums of a block.
     pub fn of(self, block: usize) -> Self {
-        TileSums { values: &self.values[block * self.block..], ..self }
+        TileSums { values: &self.values[block * self.block..], rest: &self.rest[block..], ..self }
     }
 
     /// The sums of a pixel of a block, their `D` digits joined: digits that are known are joined without a loop.
@@ -58,7 +62,8 @@ impl<'a> TileSums<'a> {
         let digit = |d: usize| -> &'a [i32; LANES] {
             self.values[d * self.digit + pixel * self.pixel..].first_chunk().expect("16 lanes")
         };
-        join_lanes(D, digit)
+        let joined = join_lanes(D, digit);
+        std::array::from_fn(|lane| joined[lane].wrapping_sub(self.rest[0][lane]))
     }
 }
 
@@ -79,6 +84,7 @@ pub(super) use by_digits;
 #[derive(Debug, Default)]
 pub struct TileSpace {
     sums: Buffer<i32>,
+    rest: Vec<[i32; LANES]>,
     look_up: lookup::Space,
 }
 
@@ -91,11 +97,28 @@ impl Tiled {
         let digits = digits_of(integers.largest);
         let instructions = match kernel {
             Kernel::Dense(instructions) => Some(instructions),
+            // Tables are of counts, and plain loops multiply encoded inputs more slowly than they add events.
+            Kernel::Auto | Kernel::Whole | Kernel::Winograd
+                if driving.is_encoded() && Instructions::best() == Instructions::Portable =>
+            {
+                return None;
+            }
+            _ if driving.is_encoded() => Some(Instructions::best()),
             Kernel::LookUp => None,
-            _ => (!tables_win(digits, driving.most_bits())).then(Instructions::best),
+            _ => {
+                let best = Instructions::best();
+                (best.join_in_registers() || !tables_win(digits, driving.most_bits())).then_some(best)
+            }
         };
         let integer =
             |begin: Option<u32>, column: usize| begin.map_or(0, |at| integers.of(weights[at as usize + column]));
+        let total = |tile: usize, column: usize| {
+            begins[tile * span..][..span].iter().fold(0i32, |sum, begin| sum.wrapping_add(integer(*begin, column)))
+        };
+        let blocks = (0..if driving.is_encoded() { tiles } else { 0 })
+            .flat_map(|tile| (0..columns / LANES).map(move |block| (tile, block)));
+        let totals =
+            blocks.map(|(tile, block)| std::array::from_fn(|lane| total(tile, block * LANES + lane))).collect();
         let weights = match instructions {
             Some(instructions) => {
                 let mut matrix = Digits::zeros(digits, columns, tiles, span);
@@ -111,7 +134,12 @@ impl Tiled {
                 TileWeights::LookUp(rows.collect())
             }
         };
-        Some(Tiled { weights, span, unit })
+        Some(Tiled { weights, totals, span, unit })
+    }
+
+    /// Whether sums are made from tables.
+    pub fn looks_up(&self) -> bool {
+        matches!(self.weights, TileWeights::LookUp(_))
     }
 
     /// Whether the sums of so many pixels, of whose inputs this share is active, should be made so and not event by event: an estimate from
@@ -131,18 +159,40 @@ impl Tiled {
         cut: &mut CutPixels,
         tile: usize,
         (first, here, blocks): (usize, usize, usize),
-        TileSpace { sums, look_up }: &'s mut TileSpace,
+        TileSpace { sums, rest, look_up }: &'s mut TileSpace,
     ) -> TileSums<'s> {
         let (pixels, unit) = (cut.pixels, self.unit);
+        rest.clear();
+        rest.resize(here, [0; LANES]);
+        if !self.totals.is_empty() {
+            let totals = &self.totals[tile * blocks + first..];
+            let added = |total: &[i32; LANES]| total.map(|sum| sum.wrapping_mul(i32::from(cut.rest)));
+            rest.iter_mut().zip(totals).for_each(|(rest, total)| *rest = added(total));
+        }
         match &self.weights {
             TileWeights::Dense(matrix, instructions) => {
                 let runs = [tile * self.span];
                 let left = Strided { bytes: &cut.bytes, stride: cut.patch, rows: pixels, runs: &runs };
-                let (digits, digit) = (matrix.digits, pixels.next_multiple_of(ROWS_AT_ONCE) * LANES);
-                let size = here * digits * digit;
+                let block = pixels.next_multiple_of(ROWS_AT_ONCE) * LANES;
+                let joins = instructions.join_in_registers();
+                let digits = if joins { 1 } else { matrix.digits };
+                let size = here * digits * block;
                 sums.reserve(size);
-                matrix.product(*instructions, left, (first * digits, tile), false, &mut sums[..size]);
-                TileSums { values: &sums[..size], digits, digit, block: digits * digit, pixel: LANES, unit }
+                if joins {
+                    // Digits that are joined in registers take no space.
+                    matrix.joined(*instructions, left, (first, tile), &mut Buffer::default(), &mut sums[..size]);
+                } else {
+                    matrix.product(*instructions, left, (first * digits, tile), false, &mut sums[..size]);
+                }
+                TileSums {
+                    values: &sums[..size],
+                    digits,
+                    digit: block,
+                    block: digits * block,
+                    pixel: LANES,
+                    rest,
+                    unit,
+                }
             }
             TileWeights::LookUp(rows) => {
                 let size = pixels * here * LANES;
@@ -154,7 +204,7 @@ impl Tiled {
                     let series = Series { bits, stride };
                     lookup::add_rows(numbers, rows.clone(), bit, series, here, look_up, &mut sums[..size]);
                 }
-                TileSums { values: &sums[..size], digits: 1, digit: 0, block: LANES, pixel: here * LANES, unit }
+                TileSums { values: &sums[..size], digits: 1, digit: 0, block: LANES, pixel: here * LANES, rest, unit }
             }
         }
     }

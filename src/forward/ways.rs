@@ -11,11 +11,11 @@ pub enum Kernel {
     /// The fastest for the inputs.
     #[default]
     Auto,
-    /// The dense product, by these instructions; behind converters inputs with a sign go event by event all the same.
+    /// The dense product, by these instructions.
     Dense(Instructions),
     /// Always event by event.
     Events,
-    /// From tables where inputs are bits, behind converters also counts; elsewhere as [`Kernel::Dense`].
+    /// From tables where inputs are bits, behind converters also counts; elsewhere by the fastest dense product.
     LookUp,
     /// By transformed squares where windows are such that they can be; elsewhere as [`Kernel::Dense`], behind converters as [`Kernel::Auto`].
     Winograd,

@@ -174,7 +174,7 @@ impl Digits {
         let tile = left.rows.next_multiple_of(ROWS_AT_ONCE) * LANES;
         assert!(first + out.len() / tile <= self.blocks && out.len().is_multiple_of(tile), "blocks");
         #[cfg(target_arch = "x86_64")]
-        if instructions == Instructions::Vnni {
+        if instructions.join_in_registers() {
             let right = self.right(instructions, left, (first * self.digits, run));
             // SAFETY: the set is available, and every address was checked above.
             return unsafe { super::vnni::joined(right, left, self.digits, out) };

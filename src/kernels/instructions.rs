@@ -65,6 +65,11 @@ impl Instructions {
         *Self::available().last().unwrap_or(&Instructions::Portable)
     }
 
+    /// Whether a product's digits are joined before they leave the registers.
+    pub fn join_in_registers(self) -> bool {
+        self == Instructions::Vnni
+    }
+
     /// All sets there are, slowest first; up to that which is asked for.
     pub fn available() -> &'static [Self] {
         static AVAILABLE: OnceLock<Vec<Instructions>> = OnceLock::new();

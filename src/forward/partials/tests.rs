@@ -207,6 +207,12 @@ fn sums_are_those_that_are_written_down() {
     let plans = [
         (layer("3, height = 5, width = 4", "[{conv=9}]", 0), Some(Encoding::Poisson.into())),
         (layer("2, height = 3, width = 3", "[{conv=4}]", 0), Some(Encoding::Direct.into())),
+        // A window of too many bytes to be unrolled, with a stride and without.
+        (layer("3, height = 9, width = 10", "[{conv={channels=6, kernel=7, stride=2}}, {conv=5}]", 0), narrow(3, true)),
+        (
+            layer("4, height = 9, width = 8", "[{conv={channels=6, kernel=5}}, {conv=5}]", 0),
+            Some(Encoding::Poisson.into()),
+        ),
         (layer("2, height = 4, width = 5", "[{conv=5}]", 0), narrow(1, false)),
         (layer("2, height = 4, width = 5", "[{conv=5}]", 0), narrow(3, true)),
         // Two digits of the second plane are in use.
