@@ -118,23 +118,21 @@ impl Chip {
                     .into(),
             ));
         }
-        Self::programmed(blueprint, &blueprint.plan, Some(draw))
+        Self::of(blueprint, &blueprint.plan, blueprint.all_arrays(Some(draw))?, Some(draw))
     }
 
-    /// The chip without variation: behind ideal converters, or those of the full range.
-    pub(crate) fn nominal(blueprint: &Blueprint, converters: bool) -> Result<Chip> {
+    /// The chip without variation, of its arrays: behind ideal converters, or those of the full range.
+    pub(crate) fn nominal(blueprint: &Blueprint, arrays: &[Arrays], converters: bool) -> Result<Chip> {
         let mut profile = blueprint.profile().clone();
         if !converters {
             profile.adc.bits = 0;
         }
-        Self::programmed(blueprint, &blueprint.plan.on(&profile)?, None)
+        Self::of(blueprint, &blueprint.plan.on(&profile)?, arrays.to_vec(), None)
     }
 
-    fn programmed(blueprint: &Blueprint, plan: &ChipPlan, draw: Option<Draw>) -> Result<Chip> {
+    fn of(blueprint: &Blueprint, plan: &ChipPlan, mut arrays: Vec<Arrays>, draw: Option<Draw>) -> Result<Chip> {
         let calibration = blueprint.calibration.as_ref();
         let ChipPlan { layers, graph, profile, code, .. } = plan;
-        let arrays = (0..layers.len()).map(|index| blueprint.arrays(index, draw));
-        let mut arrays = arrays.collect::<Result<Vec<Arrays>>>()?;
         if let Some(budget) = profile.sram.budget_bytes {
             budget::fit(&mut arrays, budget);
         }
@@ -339,8 +337,12 @@ impl<'a> Blueprint<'a> {
         on_rram.map(|site| site.weights() as f64 * f64::from(bits(site)) / 8.0).sum()
     }
 
-    /// A layer's arrays; without a draw, cells hold their targets.
-    pub(crate) fn arrays(&self, index: usize, draw: Option<Draw>) -> Result<Arrays> {
+    /// The arrays of all layers; without a draw, cells hold their targets.
+    pub(crate) fn all_arrays(&self, draw: Option<Draw>) -> Result<Vec<Arrays>> {
+        (0..self.plan.layers.len()).map(|index| self.arrays(index, draw)).collect()
+    }
+
+    fn arrays(&self, index: usize, draw: Option<Draw>) -> Result<Arrays> {
         let site = &self.plan.layers[index].site;
         let companion = if site.has_companion() { self.companion(index) } else { None };
         let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);

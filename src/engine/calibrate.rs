@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::evaluate::read_batch;
 use crate::chip::{Blueprint, Chip, ProgrammedLayer};
 use crate::crossbar::adc::{Converter, Histogram};
+use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::converted::Wanted;
 use crate::data::{Dataset, epoch_order};
@@ -90,9 +91,12 @@ fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: 
 
 /// The ranges for some inputs.
 fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
-    let (ideal, converting) = (Chip::nominal(blueprint, false)?, Chip::nominal(blueprint, true)?);
-    let sensors: Vec<Option<Sensor>> =
-        (0..ideal.layers.len()).map(|l| Sensor::new(blueprint, &converting, l)).collect::<Result<_>>()?;
+    let arrays = blueprint.all_arrays(None)?;
+    let [ideal, converting] = [false, true].map(|converters| Chip::nominal(blueprint, &arrays, converters));
+    let (ideal, converting) = (ideal?, converting?);
+    let sensors = converting.layers.iter().zip(&arrays).map(|(layer, arrays)| Sensor::new(layer, arrays)).collect();
+    // The cells are not needed any more.
+    drop((arrays, converting));
     let ready = Ready::new(&ideal, Kernel::default());
     let mut sensing = Sensing { ready, sensors, images: inputs.batch.len(), stepping: BTreeMap::new() };
     let (graph, mut signals) = (&ideal.graph, Signals::of(&ideal.graph, Signal::of(inputs)));
@@ -149,14 +153,13 @@ struct Sensor {
 
 impl Sensor {
     /// Of a layer behind converters.
-    fn new(blueprint: &Blueprint, chip: &Chip, index: usize) -> Result<Option<Sensor>> {
-        let ProgrammedLayer { plan, arrays, .. } = &chip.layers[index];
-        let Some(converted) = arrays.converted() else { return Ok(None) };
-        let wanted = Wanted::of(&plan.site, &blueprint.arrays(index, None)?);
+    fn new(ProgrammedLayer { plan, arrays: programmed, .. }: &ProgrammedLayer, arrays: &Arrays) -> Option<Sensor> {
+        let converted = programmed.converted()?;
+        let wanted = Wanted::of(&plan.site, arrays);
         let (partials, histograms) = (Partials::new(plan, converted, Kernel::Events), Mutex::default());
         let mut sensor = Sensor { plan: plan.clone(), partials, wanted, slices: converted.slices.len(), histograms };
         sensor.histograms = Mutex::new(sensor.none());
-        Ok(Some(sensor))
+        Some(sensor)
     }
 
     /// Histograms with nothing in them.

@@ -10,6 +10,7 @@ use super::state::{LogRow, Position, State};
 use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
 use crate::crossbar::calibration::Calibration;
+use crate::crossbar::site::Site;
 use crate::crossbar::wires::LineLoss;
 use crate::data::{Augmentation, epoch_order};
 use crate::device::Draw;
@@ -48,9 +49,7 @@ impl Run<'_> {
                 position: Position::default(),
             },
         };
-        if self.plan.profile.wires.drop() {
-            self.monitor.line("lines take what they take of the nominal chip, solved anew at the start of every epoch");
-        }
+        self.costs().iter().for_each(|cost| self.monitor.line(cost));
         let Position { epoch, step, .. } = state.position;
         if epoch > 0 || step > 0 {
             self.monitor.line(&format!("resuming at epoch {}, step {step}", epoch + 1));
@@ -70,13 +69,36 @@ impl Run<'_> {
         Ok(state.network)
     }
 
+    /// Gives what of the hardware makes the training longer.
+    fn costs(&self) -> Vec<String> {
+        let mut costs = vec![];
+        let converters = self.plan.sites().filter(|site| site.converts());
+        if let Some(sums) = converters.map(Site::partitions).max() {
+            costs.push(format!(
+                "converters see every partial sum, up to {sums} of a column: a step takes some 1.5 times as long as with adc.bits = 0 where tiles have \
+                 576 rows, twice as long where they have 128, and longer on smaller ones or with cells in slices"
+            ));
+        }
+        let tiles: usize = self.plan.sites().filter(|site| site.drops()).map(Site::tiles).sum();
+        if tiles > 0 {
+            let ranges = if self.plan.profile.wants_calibration() { ", again for the converters' ranges" } else { "" };
+            let validated = if self.validation.is_empty() { "" } else { ", again as it is validated" };
+            costs.push(format!(
+                "lines take what they take of the nominal chip: its {tiles} tiles are solved at the start of every epoch{ranges}{validated}"
+            ));
+        }
+        costs
+    }
+
     /// Takes the remaining steps of the epoch under way.
     fn epoch(&self, state: &mut State) -> Result<()> {
         let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
         let Recipe { batch, seed, shuffle, augment, padding, flip, epochs, .. } = *recipe;
         let epoch = state.position.epoch;
         if state.position.step == 0 {
-            state.position.calibration = self.ranges(&state.network)?;
+            if state.position.calibration.is_none() {
+                state.position.calibration = self.ranges(&state.network)?;
+            }
             let layers = self.plan.sites().zip(&state.network.layers);
             state.losses = layers.map(|(site, layer)| LineLoss::of(site, &layer.rram)).collect::<Result<_>>()?;
         }
@@ -190,7 +212,7 @@ impl Run<'_> {
             // The weights have moved since the last pass: the checkpoint has the mask that they give.
             prune.mask(&mut state.network);
         }
-        let validation_accuracy = interruptible(|| self.validate(&state.network))?;
+        let (validation_accuracy, calibration) = interruptible(|| self.validate(&state.network))?.unzip();
         let position = &mut state.position;
         let row = LogRow {
             epoch: position.epoch + 1,
@@ -208,7 +230,10 @@ impl Run<'_> {
         let is_best = validation_accuracy.is_some_and(|v| position.best.is_none_or(|(best, _)| v > best));
         let best = if is_best { validation_accuracy.map(|v| (v, epoch)) } else { position.best };
         position.log.push(row);
-        *position = Position { epoch, best, log: std::mem::take(&mut position.log), ..Position::default() };
+        // The next epoch begins with the network that was validated.
+        let calibration = calibration.flatten();
+        *position =
+            Position { epoch, best, log: std::mem::take(&mut position.log), calibration, ..Position::default() };
         let Some(folder) = self.folder else { return Ok(()) };
         // The state comes last: were the run killed before, this epoch would run again and write the same files.
         let checkpoint = checkpoint(&state.network, model, origin, epoch);
@@ -221,8 +246,8 @@ impl Run<'_> {
     }
 
     /// Accuracy in percent on the validation images: on the chip that is trained for, on chip 0 when training with
-    /// variation, else on the nominal chip.
-    fn validate(&self, network: &Network) -> Result<Option<f64>> {
+    /// variation, else on the nominal chip; and the ranges that its converters were given.
+    fn validate(&self, network: &Network) -> Result<Option<(f64, Option<Calibration>)>> {
         if self.validation.is_empty() {
             return Ok(None);
         }
@@ -231,7 +256,8 @@ impl Run<'_> {
         let encoder = Encoder::new(inputs, model.input, recipe.seed, 0);
         let engine = &CpuEngine::default();
         let evaluation = Evaluation::on(engine, data, encoder, model.steps).of_images(self.validation.clone());
-        Ok(Some(evaluation.run(&Chip::program(&blueprint, recipe.chip.unwrap_or(0))?)?.accuracy))
+        let accuracy = evaluation.run(&Chip::program(&blueprint, recipe.chip.unwrap_or(0))?)?.accuracy;
+        Ok(Some((accuracy, blueprint.calibration().cloned())))
     }
 }
 
