@@ -96,7 +96,7 @@ fn work_is_given_up_inside_a_chip() {
 #[test]
 fn a_training_that_was_interrupted_anywhere_ends_in_the_same_network() {
     let folder = trained();
-    ends_alike(folder.path(), "train train.toml --set train.epochs=40 --set train.limit=1000", 60);
+    ends_alike(folder.path(), "train train.toml --set train.epochs=40 --set train.limit=1000");
 }
 
 #[test]
@@ -104,17 +104,17 @@ fn so_does_one_whose_ranges_come_from_the_validation_of_the_epoch_before() {
     let folder = trained();
     let words = "train train.toml --set train.epochs=12 --set train.limit=1000 --set rram.layers=all --set adc.bits=5 --set adc.range=calibrated \
                  --set adc.calibration_images=20";
-    let said = ends_alike(folder.path(), words, 60);
+    let said = ends_alike(folder.path(), words);
     assert!(said.contains("converters see every partial sum"), "{said}");
 }
 
-/// Runs a training as a whole, and interrupted every now and then, first after so many milliseconds; gives what the whole one said.
-fn ends_alike(at: &Path, words: &str, first: u64) -> String {
+/// Runs a training as a whole, and interrupted every now and then; gives what the whole one said.
+fn ends_alike(at: &Path, words: &str) -> String {
     let whole = crosspike(at, &format!("{words} --out whole"));
     let said = String::from_utf8(whole.stderr).unwrap();
     assert!(whole.status.success(), "{words}: {said}");
     let mut stops = 0;
-    for wait in (0..).map(|i| first + 37 * i) {
+    for wait in (0..).map(|i| 60 + 37 * i) {
         let child = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
             .current_dir(at)
             .args(format!("{words} --out cut").split_whitespace())

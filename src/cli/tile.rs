@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::said::Said;
 use crate::announced;
-use crate::crossbar::nodal::{Conduction, LEAST_OHM, MOST_SIEMENS, iterate, transfer};
+use crate::crossbar::nodal::{LEAST_OHM, MOST_SIEMENS, transfer};
+use crate::crossbar::relaxation::{Conduction, iterate};
 use crate::error::{Error, Result};
 use crate::profile::Wires;
 

@@ -1,5 +1,5 @@
 //! A layer's matrix on its hardware ([`site`]): how it stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines
-//! leave of it ([`wires`], solved by [`nodal`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it
+//! leave of it ([`wires`], solved by [`nodal`], or by iteration in [`relaxation`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it
 //! ([`sram`]), within a budget ([`budget`]), and how that is stored ([`stored`], [`image`]); converters ([`adc`], [`calibration`]) and the integers behind them
 //! ([`converted`]); what of all that an engine sees ([`programmed`], read with [`reading`]); and what it costs ([`cost`]).
 
@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod nodal;
 pub mod programmed;
 pub mod reading;
+pub mod relaxation;
 pub mod site;
 pub mod sram;
 pub mod stored;

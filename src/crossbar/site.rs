@@ -96,11 +96,6 @@ impl Site {
         self.rows.div_ceil(self.tile.rows)
     }
 
-    /// Tiles that its weights take, where there are no groups of columns.
-    pub fn tiles(&self) -> usize {
-        self.partitions() * self.on_tiles().tiles(self.columns)
-    }
-
     /// Weights of the matrix.
     pub fn weights(&self) -> usize {
         self.rows * self.columns

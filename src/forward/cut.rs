@@ -75,7 +75,7 @@ impl CutPixels {
     }
 }
 
-/// What of a byte drives.
+/// A driver is what of a byte drives lines.
 #[derive(Clone, Copy, Debug)]
 pub enum Driver {
     /// Binary digits of a count.

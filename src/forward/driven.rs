@@ -150,7 +150,7 @@ impl Driving {
         if self.drive.planes > 1 { plane % 2 * self.drive.plane_bits } else { 0 }
     }
 
-    /// What of a plane's bytes a set drives.
+    /// Gives what of a plane's bytes a set drives.
     fn driver(&self, plane: u32, set: Set) -> Driver {
         match set {
             Set::Bit(bit) if self.is_encoded() => Driver::SignedBit(bit),
@@ -176,7 +176,7 @@ impl Driving {
         cut.lay_out(&self.patches, (laid, self.laid_plane(plane)), pixels, self.driver(plane, set), out);
     }
 
-    /// Where a plane is laid out: a byte of counts holds two digits, an encoded one one.
+    /// Where a plane is laid out: bytes of counts hold two digits each, encoded ones one.
     fn laid_plane(&self, plane: u32) -> usize {
         (if self.is_encoded() { plane } else { plane * self.drive.plane_bits / u8::BITS }) as usize
     }

@@ -264,7 +264,7 @@ impl Partials {
         self.each_drive(laid, band, count, |_, _| {});
     }
 
-    /// What a plane counts of the one below, and the unit of a total.
+    /// Gives how often a plane counts the one below, and the unit of a total.
     fn units(&self) -> [f32; 2] {
         [(1u32 << self.driving.drive.plane_bits) as f32, self.unit]
     }

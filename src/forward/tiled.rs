@@ -44,7 +44,7 @@ pub struct TileSums<'a> {
     block: usize,
     /// Places from pixel to pixel.
     pixel: usize,
-    /// What bytes at rest have added, a block each.
+    /// The surplus that bytes at rest have added, a block each.
     rest: &'a [[i32; LANES]],
     /// The value of one integer.
     pub unit: f32,

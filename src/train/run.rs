@@ -10,6 +10,7 @@ use super::state::{LogRow, Position, State};
 use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
 use crate::crossbar::calibration::Calibration;
+use crate::crossbar::mapping;
 use crate::crossbar::site::Site;
 use crate::crossbar::wires::LineLoss;
 use crate::data::{Augmentation, epoch_order};
@@ -75,11 +76,11 @@ impl Run<'_> {
         let converters = self.plan.sites().filter(|site| site.converts());
         if let Some(sums) = converters.map(Site::partitions).max() {
             costs.push(format!(
-                "converters see every partial sum, up to {sums} of a column: a step takes some 1.5 times as long as with adc.bits = 0 where tiles have \
-                 576 rows, twice as long where they have 128, and longer on smaller ones or with cells in slices"
+                "converters see every partial sum, up to {sums} of a column: an epoch takes some twice as long as with adc.bits = 0, and \
+                 longer on tiles of few rows and with cells in slices"
             ));
         }
-        let tiles: usize = self.plan.sites().filter(|site| site.drops()).map(Site::tiles).sum();
+        let tiles: usize = self.plan.sites().filter(|site| site.drops()).map(|site| mapping::map(site).tiles).sum();
         if tiles > 0 {
             let ranges = if self.plan.profile.wants_calibration() { ", again for the converters' ranges" } else { "" };
             let validated = if self.validation.is_empty() { "" } else { ", again as it is validated" };

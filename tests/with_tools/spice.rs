@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crosspike::crossbar::nodal::{Conduction, iterate, transfer};
+use crosspike::crossbar::nodal::transfer;
+use crosspike::crossbar::relaxation::{Conduction, iterate};
 use crosspike::crossbar::wires::Layout;
 use crosspike::device::cell::{Columns, Devices};
 use crosspike::profile::{Tile, Wires};
