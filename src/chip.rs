@@ -4,6 +4,7 @@
 //! needs and no more: the effective matrix on the grid that makes sums exact, or its tiles behind converters
 //! ([`Programmed`]), and each step's gain and offset, which stay digital, behind the converter.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,8 +85,8 @@ impl PartialEq for ProgrammedLayer {
 #[derive(Debug)]
 pub struct Blueprint<'a> {
     plan: ChipPlan,
-    model: &'a Model,
-    network: &'a Network,
+    model: Cow<'a, Model>,
+    network: Cow<'a, Network>,
     sram: Option<(Network, String)>,
     seed: u64,
     idle: Idle,
@@ -98,12 +99,12 @@ pub struct Blueprint<'a> {
 impl Chip {
     /// Manufactures chip `index` of the blueprint's seed; an error if a layer's weights are beyond what can be held.
     pub fn program(blueprint: &Blueprint, index: u64) -> Result<Chip> {
-        Self::read_by(blueprint, Draw::chip(blueprint.seed, index))
+        Self::read_by(blueprint, blueprint.draw(index)?)
     }
 
     /// The same chip as it was read before, where every step reads its cells anew.
     pub fn read_before(blueprint: &Blueprint, index: u64) -> Result<Chip> {
-        Self::read_by(blueprint, Draw::chip(blueprint.seed, index).read_before())
+        Self::read_by(blueprint, blueprint.draw(index)?.read_before())
     }
 
     /// Whether every step reads its cells anew.
@@ -112,12 +113,6 @@ impl Chip {
     }
 
     fn read_by(blueprint: &Blueprint, draw: Draw) -> Result<Chip> {
-        if blueprint.profile().wants_calibration() && blueprint.calibration.is_none() {
-            return Err(Error::Mismatch(
-                "adc.range = \"calibrated\" needs ranges that were profiled on training images; expected a calibration"
-                    .into(),
-            ));
-        }
         Self::of(blueprint, &blueprint.plan, blueprint.all_arrays(Some(draw))?, Some(draw))
     }
 
@@ -174,14 +169,14 @@ impl<'a> Blueprint<'a> {
     /// for the widest inputs that it can have.
     pub fn new(
         profile: &Profile,
-        model: &'a Model,
-        network: &'a Network,
+        model: impl Into<Cow<'a, Model>>,
+        network: impl Into<Cow<'a, Network>>,
         inputs: impl Into<InputCode>,
         seed: u64,
     ) -> Result<Self> {
-        let inputs = inputs.into();
-        let beside = Beside { model: Some(model), inputs: Some(inputs), hybrid: network.is_hybrid() };
-        let plan = ChipPlan::new(profile, model, inputs)?;
+        let (model, network, inputs) = (model.into(), network.into(), inputs.into());
+        let beside = Beside { model: Some(&model), inputs: Some(inputs), hybrid: network.is_hybrid() };
+        let plan = ChipPlan::new(profile, &model, inputs)?;
         let (idle, mut remarks) = (effect::idle(profile, beside), profile.doubts());
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
@@ -192,14 +187,14 @@ impl<'a> Blueprint<'a> {
                 inputs.bits
             ));
         }
-        let plan = if network.is_hybrid() { hybrid(plan, network)? } else { plan };
+        let plan = if network.is_hybrid() { hybrid(plan, &network)? } else { plan };
         let format = &plan.profile.neuron;
         let constants = plan.layers.iter().zip(&network.layers);
         constants.clone().try_for_each(|(layer, state)| layer.varied(&state.constants, format).map(|_| ()))?;
         let profile = &plan.profile;
         let sram = match &profile.sram.init {
             SramInit::Checkpoint(file) if profile.has_companions() && !network.is_hybrid() => {
-                let Loaded { network, hash, notices, .. } = Network::read(model, Path::new(file))?;
+                let Loaded { network, hash, notices, .. } = Network::read(&model, Path::new(file))?;
                 remarks.extend(notices.into_iter().map(|notice| format!("sram.init: {notice}")));
                 Some((network, hash))
             }
@@ -251,8 +246,8 @@ impl<'a> Blueprint<'a> {
     }
 
     /// The network's shape.
-    pub fn model(&self) -> &'a Model {
-        self.model
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Keys that were set and have no effect here.
@@ -266,7 +261,7 @@ impl<'a> Blueprint<'a> {
     }
 
     fn beside(&self) -> Beside<'_> {
-        Beside { model: Some(self.model), inputs: Some(self.inputs()), hybrid: self.network.is_hybrid() }
+        Beside { model: Some(&self.model), inputs: Some(self.inputs()), hybrid: self.network.is_hybrid() }
     }
 
     /// What else the user should know before reading results.
@@ -335,6 +330,17 @@ impl<'a> Blueprint<'a> {
         };
         let on_rram = self.plan.sites().filter(|site| site.is_on_rram());
         on_rram.map(|site| site.weights() as f64 * f64::from(bits(site)) / 8.0).sum()
+    }
+
+    /// The draws of chip `index`; an error where chips cannot be programmed yet.
+    pub(crate) fn draw(&self, index: u64) -> Result<Draw> {
+        if self.profile().wants_calibration() && self.calibration.is_none() {
+            return Err(Error::Mismatch(
+                "adc.range = \"calibrated\" needs ranges that were profiled on training images; expected a calibration"
+                    .into(),
+            ));
+        }
+        Ok(Draw::chip(self.seed, index))
     }
 
     /// The arrays of all layers; without a draw, cells hold their targets.

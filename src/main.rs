@@ -12,5 +12,5 @@ fn main() -> ExitCode {
         // SAFETY: this is the process's only thread.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
-    crosspike::cli::main()
+    crosspike::main()
 }

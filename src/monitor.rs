@@ -19,6 +19,10 @@ pub trait Monitor: Sync {
     fn end(&self);
     /// A line worth keeping.
     fn line(&self, text: &str);
+    /// What the user should know before reading results.
+    fn notice(&self, text: &str) {
+        self.line(text);
+    }
     /// Whether to stop at the next whole step.
     fn stop(&self) -> bool;
 }
@@ -71,6 +75,16 @@ impl Drop for Reading {
 
 /// Set by the first Ctrl-C or termination signal.
 pub static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Asks all running work to stop.
+pub fn stop() {
+    STOP.store(true, Ordering::Relaxed);
+}
+
+/// Lets work run again, once all that was asked to stop has.
+pub fn go_on() {
+    STOP.store(false, Ordering::Relaxed);
+}
 
 /// Whether the user asked to stop.
 pub fn stopping() -> bool {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms by floor, from the ground up.
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &[
         "error",
         "numeric",
@@ -23,9 +23,10 @@ const FLOORS: [&[&str]; 9] = [
     ],
     &["device", "profile", "checkpoint", "data", "network", "nir"],
     &["crossbar"],
-    &["plan", "effect", "chip"],
+    &["plan", "effect", "chip", "survey", "programmer"],
     &["forward"],
     &["engine"],
+    &["session"],
     &["train", "attack"],
     &["study", "report"],
     &["cli"],

@@ -88,6 +88,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Tensors by name, in the order in which their network was put together, without what all their names begin with.
+    pub fn of_tensors(tensors: impl IntoIterator<Item = (String, Tensor)>) -> Self {
+        let mut checkpoint = Checkpoint::default();
+        for (name, tensor) in tensors {
+            checkpoint.order.push(name.clone());
+            checkpoint.tensors.insert(name, tensor);
+        }
+        checkpoint.take_prefix_off();
+        checkpoint
+    }
+
     /// Reads a safetensors or PyTorch file; its content decides which, not its name.
     ///
     /// # Errors
@@ -110,6 +121,14 @@ impl Checkpoint {
         memory::check(&format!("reading {}", path.display()), size, "keep the weights alone in the file")?;
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         Self::parse(&bytes, key).map_err(refuse)
+    }
+
+    /// Reads the bytes of a safetensors or PyTorch file.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if they are neither, are damaged, or have no tensors by name.
+    pub fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::parse(bytes, None).map_err(Error::Mismatch)
     }
 
     fn parse(bytes: &[u8], key: Option<&str>) -> std::result::Result<Self, String> {

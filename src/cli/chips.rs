@@ -1,27 +1,30 @@
 //! What commands share that manufacture chips from a checkpoint and judge them on test images.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::import_as::{self, InModel};
 use super::import_nir;
-use super::options::{Backend, EncodingArg};
+use super::options::EncodingArg;
+use super::terminal::note;
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
 use crate::data::{Dataset, Split};
 use crate::engine::Engine;
-use crate::engine::calibrate::with_ranges;
+use crate::engine::backend::Backend;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::network::weights::Loaded;
-use crate::network::{Encoding, InputCode, Model, Network};
+use crate::network::{Encoding, Model, Network};
 use crate::nir::Imported;
 use crate::nir::file::is_hdf5;
 use crate::numeric::Range;
 use crate::output::origin;
 use crate::profile::Profile;
+use crate::session::Source;
 use crate::train::MODEL;
 
 /// The chips and the images.
@@ -181,29 +184,14 @@ impl ChipArgs {
     /// unless images and model fit together.
     pub fn blueprint<'a>(&self, setup: &'a Setup, more: Option<Range>) -> Result<Blueprint<'a>> {
         check_fit(&setup.data, &setup.model)?;
-        if self.calibration_data.is_some() && !setup.profile.wants_calibration() {
-            return Err(Error::Usage(
-                "--calibration-data: the profile profiles no converters; expected adc.bits above 0 and adc.range = \"calibrated\" with it".into(),
-            ));
-        }
         let Setup { model, profile, whole, encoding, loaded, .. } = setup;
-        let open = || whole.training_beside(self.calibration_data.as_deref(), Path::new(""));
-        let profiled = profile.wants_calibration().then(open).transpose().map_err(|error| match error {
-            Error::Mismatch(message) => Error::Usage(format!(
-                "--calibration-data: adc.range = \"calibrated\" profiles converters on training images; {message}"
-            )),
-            placed => placed,
-        })?;
-        let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
-        let inputs = InputCode::of(*encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
-        let of_weights = loaded.notices_with(*encoding).into_iter();
-        let of_data = whole.notices().chain(profiled.iter().flat_map(Dataset::notices));
-        let blueprint =
-            Blueprint::new(profile, model, &loaded.network, inputs, self.seed)?.remarked(of_weights.chain(of_data));
-        match profiled {
-            Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
-            None => Ok(blueprint),
-        }
+        let (model, loaded) = (Cow::Borrowed(model), Cow::Borrowed(loaded));
+        let source = Source { profile, model, loaded, encoding: *encoding, whole };
+        let of_option = |error: Error| match error {
+            Error::Usage(message) => Error::Usage(message.replacen("calibration data: ", "--calibration-data: ", 1)),
+            other => other,
+        };
+        source.blueprint(self.seed, self.calibration_data.as_deref(), more).map_err(of_option)
     }
 
     /// Whether nothing says what the chip is.
@@ -218,7 +206,7 @@ impl ChipArgs {
 
     /// What runs them.
     pub fn engine(&self) -> Result<Box<dyn Engine>> {
-        self.backend.open()
+        self.backend.open(note)
     }
 
     /// Where a command's results come from.

@@ -22,8 +22,8 @@ pub struct Args {
     folder: PathBuf,
     /// The file to write: *.csv, *.jsonl or *.parquet.
     to: PathBuf,
-    /// A row a chip, or a row a point.
-    #[arg(long, default_value = "results", value_parser = ["results", "summary"])]
+    /// A row a chip, a row a point, or where spikes and energy are: a row a point and layer, or component.
+    #[arg(long, default_value = "results", value_parser = ["results", "summary", "layers", "components"])]
     table: String,
     /// Replace the file where it is there.
     #[arg(long)]

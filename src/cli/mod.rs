@@ -3,10 +3,12 @@
 
 mod attack;
 mod check;
+mod chip;
 mod chips;
 mod export;
 mod export_nir;
 mod generate;
+#[cfg(feature = "gpu")]
 mod gpus;
 mod import;
 mod import_as;
@@ -27,6 +29,7 @@ mod terminal;
 mod tile;
 mod train;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -76,10 +79,12 @@ enum Command {
     Report(report::Args),
     Export(export::Args),
     Check(check::Args),
+    Chip(chip::Args),
     Map(map::Args),
     Tile(tile::Args),
     Import(import::Args),
     ExportNir(export_nir::Args),
+    #[cfg(feature = "gpu")]
     Gpus(gpus::Args),
     Schema(schema::Args),
     Completions(generate::Completions),
@@ -88,7 +93,18 @@ enum Command {
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    ExitCode::from(run(std::env::args_os()))
+}
+
+/// Runs the command of some arguments, the first of them the program's name; gives the exit code. It takes over what Ctrl-C does.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(help) => {
+            let _ = help.print();
+            return help.exit_code() as u8;
+        }
+    };
     terminal::catch_signals();
     monitor::watch_reading(Box::new(terminal::Terminal::default()));
     let json = cli.json.as_deref();
@@ -96,10 +112,10 @@ pub fn main() -> ExitCode {
     let ready = Instructions::forced().and_then(|_| said::check(json));
     let done = ready.and_then(|()| run()).and_then(|said| said.tell(json));
     match done {
-        Ok(None) => ExitCode::SUCCESS,
+        Ok(None) => 0,
         Ok(Some(error)) | Err(error) => {
             terminal::tell_error(&error);
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }
@@ -116,10 +132,12 @@ impl Command {
             Command::Report(args) => report::run(&args),
             Command::Export(args) => export::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Chip(args) => chip::run(&args),
             Command::Map(args) => map::run(&args),
             Command::Tile(args) => tile::run(&args),
             Command::Import(args) => import::run(&args),
             Command::ExportNir(args) => export_nir::run(&args),
+            #[cfg(feature = "gpu")]
             Command::Gpus(args) => gpus::run(&args),
             Command::Schema(args) => schema::run(&args),
             Command::Completions(args) => generate::completions(&args),

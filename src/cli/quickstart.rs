@@ -7,13 +7,11 @@ use serde_json::json;
 use super::{said::Said, terminal::Terminal};
 use crate::engine::cpu::CpuEngine;
 use crate::error::Result;
-use crate::lock::Access;
-use crate::output::OutputFolder;
-use crate::report;
+use crate::report::PAGE;
 use crate::study::export::rows;
-use crate::study::files;
-use crate::study::quickstart::{CHIPS, FILES, Quickstart, SCALES};
-use crate::study::table::{Point, SUMMARY_CSV};
+use crate::study::point::Point;
+use crate::study::quickstart::{CHIPS, Quickstart, SCALES};
+use crate::study::table::SUMMARY_CSV;
 
 /// Train a small network on the embedded digits and compare it on float, 4-bit, varying and compensated chips.
 #[derive(clap::Args)]
@@ -36,13 +34,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Said> {
     let quickstart = Quickstart::new()?;
     let engine = CpuEngine::default();
-    let folder =
-        OutputFolder::claim(&args.out, &quickstart.origin(&engine)?, args.force, &files(&FILES), Access::Alone)?;
-    let points = quickstart.run(&engine, &folder, &Terminal::default())?;
-    let page = report::write(folder.path())?;
-    folder.finish()?;
+    let points = quickstart.run_into(&engine, &args.out, args.force, &Terminal::default())?;
+    let page = args.out.join(PAGE);
     let text = format!("{}\nwrote {}", table(&points), page.display());
-    let points = folder.file(SUMMARY_CSV);
+    let points = args.out.join(SUMMARY_CSV);
     Ok(Said::with(text, move || Ok(json!({ "points": rows(&points)?, "wrote": page }))))
 }
 

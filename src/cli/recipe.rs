@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::options::Backend;
-use super::{said::Said, terminal::Terminal};
+use super::said::Said;
+use super::terminal::{Terminal, note};
 use crate::config::Overrides;
+use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
-use crate::lock::Access;
-use crate::output::OutputFolder;
-use crate::report::{self, RECOVERY};
+use crate::report::{PAGE, RECOVERY};
 use crate::study::export::rows;
-use crate::study::files;
-use crate::study::recipe::{CACHE, FILES, OWN_KEYS, Recipe};
+use crate::study::recipe::{CACHE, OWN_KEYS, Recipe};
 use crate::study::table::SUMMARY_CSV;
 
 /// Train and evaluate a pipeline of stages, and say what each wins back and costs.
@@ -47,15 +45,10 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
     let recipe = Recipe::read(&args.recipe, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
-    let engine = args.backend.open()?;
-    let origin = recipe.origin(engine.as_ref())?;
-    let folder = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES), Access::Alone)?;
-    recipe.run(engine.as_ref(), &folder, &Terminal::default())?;
-    let page = report::write(folder.path())?;
-    folder.finish()?;
-    let table = folder.file(RECOVERY);
+    let engine = args.backend.open(note)?;
+    recipe.run_into(engine.as_ref(), &args.out, args.force, &Terminal::default())?;
+    let [page, table, points] = [PAGE, RECOVERY, SUMMARY_CSV].map(|file| args.out.join(file));
     let text = std::fs::read_to_string(&table).map_err(Error::io(&table))?;
     let text = format!("{text}\nwrote {} and {}; {CACHE} holds the checkpoints", page.display(), table.display());
-    let points = folder.file(SUMMARY_CSV);
     Ok(Said::with(text, move || Ok(json!({ "points": rows(&points)?, "wrote": [page, table] }))))
 }

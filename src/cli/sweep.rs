@@ -4,18 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::options::Backend;
 use super::said::Said;
 use super::slurm::{Submission, Submitted};
 use super::terminal::{Terminal, note};
 use crate::config::Overrides;
+use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
-use crate::lock::Access;
-use crate::output::{OVERWRITE, OutputFolder};
-use crate::report;
+use crate::report::PAGE;
 use crate::study::export::rows;
-use crate::study::files;
-use crate::study::sweep::{FILES, OWN_KEYS, Plan, Shard, Sweep};
+use crate::study::sweep::{OWN_KEYS, Plan, Shard, Sweep, There};
 use crate::study::table::SUMMARY_CSV;
 
 /// Evaluate points of settings, many chips each; resumes an unfinished sweep of the same configuration.
@@ -84,8 +81,7 @@ fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
     let sweep = Sweep::read(&args.sweep, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
-    let engine = args.backend.open()?;
-    let origin = sweep.origin(engine.as_ref());
+    let engine = args.backend.open(note)?;
     if args.force && args.shard.of > 1 {
         return Err(Error::Usage("--force would delete what other shards have done; remove the folder first".into()));
     }
@@ -99,37 +95,23 @@ pub fn run(args: &Args) -> Result<Said> {
         });
         return Ok(Said::new(described(&plan, args.shard), json));
     }
-    let folder = match args.resume.then(|| OutputFolder::finished(&args.out, &origin)).transpose()?.flatten() {
-        Some(finished) => finished,
-        None if args.resume => OutputFolder::take_over(&args.out, &origin)?,
-        None => {
-            let claimed = OutputFolder::claim(&args.out, &origin, args.force, &files(&FILES), Access::Shared);
-            claimed.map_err(keep_what_is_there)?
-        }
+    let there = match (args.resume, args.force) {
+        (true, _) => There::Resumed,
+        (_, true) => There::Replaced,
+        _ => There::Refused,
     };
+    let folder = sweep.claim(engine.as_ref(), &args.out, there)?;
     if let Some(tasks) = args.slurm {
         return submit(args, &sweep, tasks as usize);
     }
-    if sweep.run(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
-        let page = report::write(folder.path())?;
-        folder.finish()?;
+    if sweep.run_into(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
+        let page = folder.file(PAGE);
         let (text, table) = (format!("wrote {}", page.display()), folder.file(SUMMARY_CSV));
         return Ok(Said::with(text, move || Ok(json!({ "finished": true, "points": rows(&table)?, "wrote": page }))));
     }
     let Shard { index, of } = args.shard;
     let text = format!("shard {index}/{of} is finished; others are not");
     Ok(Said::new(text, json!({ "finished": false, "shard": index, "shards": of })))
-}
-
-/// Says how finished trials are kept, where a folder is refused.
-fn keep_what_is_there(error: Error) -> Error {
-    match error {
-        Error::Usage(message) => Error::Usage(
-            message
-                .replace(OVERWRITE, "use --resume to go on with the trials that still count, --force to delete them"),
-        ),
-        other => other,
-    }
 }
 
 /// A plan in words.
@@ -152,7 +134,7 @@ fn submit(args: &Args, sweep: &Sweep, tasks: usize) -> Result<Said> {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let mut words = vec![text(&binary), "sweep".into(), text(&absolute(&args.sweep)?), "--out".into(), text(&folder)];
     args.set.iter().for_each(|set| words.extend(["--set".into(), set.clone()]));
-    words.extend(["--backend".into(), args.backend.name()]);
+    words.extend(["--backend".into(), args.backend.name().into()]);
     let submission = Submission { name: sweep.name(), tasks, options: &args.slurm_option, folder: &folder, words };
     let (Submitted { array, merge }, logs) = (submission.submit()?, submission.logs());
     let text =

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::said::Said;
 use crate::announced;
-use crate::crossbar::nodal::{LEAST_OHM, MOST_SIEMENS, transfer};
-use crate::crossbar::relaxation::{Conduction, iterate};
+use crate::crossbar::relaxation::Conduction;
+use crate::crossbar::tile::{Solver, TOLERANCE, expected_conductance, fault, is_conductance, solve};
 use crate::error::{Error, Result};
 use crate::profile::Wires;
 
@@ -36,9 +36,9 @@ pub struct Args {
     /// How it is solved.
     #[arg(long, default_value = "exact")]
     method: Method,
-    /// Of the iterative method: the largest change of a cell's voltage in its last round, relative to the largest input.
-    #[arg(long, value_name = "T", default_value_t = 1e-6)]
-    tolerance: f64,
+    /// Of the iterative method: the largest change of a cell's voltage in its last round, relative to the largest input; absent: 1e-6.
+    #[arg(long, value_name = "T")]
+    tolerance: Option<f64>,
     /// Of the iterative method: cells carry G·V0·sinh(V/V0), V0 in volt; absent: G·V.
     #[arg(long, value_name = "V0")]
     sinh_volt: Option<f64>,
@@ -56,53 +56,38 @@ enum Method {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
     let wires = Wires { word_ohm: args.word_ohm, bit_ohm: args.bit_ohm };
-    for (option, value) in [("--word-ohm", wires.word_ohm), ("--bit-ohm", wires.bit_ohm)] {
-        if !(value == 0.0 || (value.is_finite() && value >= LEAST_OHM)) {
-            let message = format!("{option} {value:e}: expected a resistance of 0 or at least {LEAST_OHM:e} ohm");
-            return Err(Error::Usage(message));
-        }
-    }
-    if !(args.tolerance > 0.0 && args.tolerance < 1.0) {
-        return Err(Error::Usage(format!("--tolerance {}: expected a number between 0 and 1", args.tolerance)));
-    }
-    let conduction = match (args.sinh_volt, args.method) {
-        (None, _) => Conduction::Linear,
-        (Some(_), Method::Exact) => {
+    let conduction = args.sinh_volt.map_or(Conduction::Linear, Conduction::Sinh);
+    let solver = match args.method {
+        Method::Iterative => Solver::Iterative { conduction, tolerance: args.tolerance.unwrap_or(TOLERANCE) },
+        Method::Exact if args.sinh_volt.is_some() => {
             return Err(Error::Usage(
                 "--sinh-volt: the exact method is of linear cells; expected --method iterative".into(),
             ));
         }
-        (Some(volt), _) if volt.is_finite() && volt > 0.0 => Conduction::Sinh(volt),
-        (Some(volt), _) => return Err(Error::Usage(format!("--sinh-volt {volt}: expected a voltage above 0"))),
+        Method::Exact if args.tolerance.is_some() => {
+            return Err(Error::Usage("--tolerance: the exact method has none; expected --method iterative".into()));
+        }
+        Method::Exact => Solver::Exact,
     };
-    let siemens = format!("a conductance of 0 to {MOST_SIEMENS:e} siemens");
-    let (conductances, n) = read(&args.conductances, &siemens, |g| (0.0..=MOST_SIEMENS).contains(&g))?;
+    if let Some((name, message)) = fault(wires, solver) {
+        return Err(Error::Usage(format!("--{} {message}", name.replace('_', "-"))));
+    }
+    let (conductances, n) = read(&args.conductances, &expected_conductance(), is_conductance)?;
     let (voltages, inputs) = read(&args.voltages, "a finite voltage", f64::is_finite)?;
     let m = conductances.len() / n;
     if inputs != m {
         let message = format!("{inputs} voltages a row, and the tile has {m} word lines; expected one for each");
         return Err(Error::file(&args.voltages, message));
     }
-    let solved = match args.method {
-        Method::Exact => transfer(&conductances, n, wires)?,
-        Method::Iterative => Vec::new(),
+    let rows = solve(&conductances, n, &voltages, wires, solver).map_err(|error| match error {
+        Error::Mismatch(message) if message.starts_with("row ") => Error::file(&args.voltages, message),
+        other => other,
+    })?;
+    let row = |currents: &Vec<f64>| {
+        let cells: Vec<String> = currents.iter().map(|current| format!("{current:.11e}")).collect();
+        cells.join(",")
     };
-    let (mut text, mut rows) = (vec![], vec![]);
-    for (number, voltages) in (1..).zip(voltages.chunks(m)) {
-        let currents = match args.method {
-            Method::Exact => (0..n)
-                .map(|j| voltages.iter().enumerate().map(|(i, v)| v * solved[i * n + j]).sum())
-                .collect::<Vec<f64>>(),
-            Method::Iterative => iterate(&conductances, voltages, wires, conduction, args.tolerance)?,
-        };
-        if let Some(current) = currents.iter().find(|current| !current.is_finite()) {
-            let message = format!("row {number} of the voltages drives a current of {current} A; expected less");
-            return Err(Error::file(&args.voltages, message));
-        }
-        let row: Vec<String> = currents.iter().map(|current| format!("{current:.11e}")).collect();
-        text.push(row.join(","));
-        rows.push(currents);
-    }
+    let text: Vec<String> = rows.iter().map(row).collect();
     Ok(Said::new(text.join("\n"), json!({ "bit_line_amperes": rows })))
 }
 

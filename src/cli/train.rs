@@ -5,15 +5,11 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{said::Said, terminal::Terminal};
-use crate::announced;
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
-use crate::lock::Access;
-use crate::monitor::Monitor;
-use crate::output::OutputFolder;
-use crate::train::job::{Job, Trained};
-use crate::train::{CHECKPOINT, FILES};
+use crate::train::CHECKPOINT;
+use crate::train::job::{Job, OWN_KEYS, Trained};
 
 /// Train a network as a TOML file says; resumes an unfinished run of the same configuration.
 #[derive(clap::Args)]
@@ -48,20 +44,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    let overrides =
-        Overrides::sort(&args.set, &["model", "profile", "data", "test", "init", "encoding", "train", "prune"])?;
+    let overrides = Overrides::sort(&args.set, &OWN_KEYS)?;
     let mut document = Document::read(&args.config)?;
     for assignment in &overrides.own {
         document.set(assignment)?;
     }
     let job = Job::read(&document, &overrides)?;
-    if args.force {
-        FILES.iter().try_for_each(|file| announced::check_removable(&args.out.join(file)))?;
-    }
-    let (folder, terminal) =
-        (OutputFolder::claim(&args.out, job.origin(), args.force, &FILES, Access::Alone)?, Terminal::default());
-    job.notices().iter().for_each(|notice| terminal.line(notice));
-    let trained = job.run(&folder, &terminal)?;
+    let (folder, trained) = job.run_into(&args.out, args.force, &Terminal::default())?;
     let (mut text, mut json) = companion(&trained);
     if let Some((accuracy, images)) = job.nominal_accuracy(&trained.network)? {
         text.push(format!("test accuracy {accuracy:.2} % on the nominal chip, {images} images"));

@@ -19,4 +19,5 @@ pub mod relaxation;
 pub mod site;
 pub mod sram;
 pub mod stored;
+pub mod tile;
 pub mod wires;

@@ -82,7 +82,7 @@ pub fn quantised(sram: &Sram, latent: &[f32], kept: Option<&[bool]>) -> Vec<f32>
 }
 
 /// `q − w_p`: what a chip's cells miss of their targets.
-fn missing(cells: &ProgrammedCells) -> Vec<f32> {
+pub fn missing(cells: &ProgrammedCells) -> Vec<f32> {
     cells.target.iter().zip(&cells.programmed).map(|(q, w)| q - w).collect()
 }
 

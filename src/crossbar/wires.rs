@@ -67,6 +67,17 @@ impl LineLoss {
     }
 }
 
+/// A bit line of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The slice of its devices, from the least significant.
+    pub slice: usize,
+    /// Whether its devices are those that are subtracted: a pair's others, or a unit column.
+    pub is_subtracted: bool,
+    /// Its column of the layer; of a unit column the tile's.
+    pub column: usize,
+}
+
 impl Layout {
     /// The layout of a layer's matrix.
     pub fn of(site: &Site) -> Self {
@@ -79,52 +90,60 @@ impl Layout {
     /// Those of [`transfer`].
     pub fn apply(&self, devices: &mut [Devices], wires: Wires) -> Result<()> {
         let count = devices[0].plus.len() / self.rows;
-        let tiles: Vec<(usize, usize)> = (0..self.rows.div_ceil(self.tile.rows))
-            .flat_map(|row| (0..self.columns.tiles(count)).map(move |column| (row, column)))
-            .collect();
+        let (rows, columns) = self.tiles(count);
+        let tiles: Vec<(usize, usize)> =
+            (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))).collect();
         let solved: Vec<Vec<f64>> = tiles
             .par_iter()
             .map(|at| {
-                let places = self.places(devices, *at, count);
-                let rows = self.tile_rows(at.0);
-                let cell = |row: usize, (slice, unit, line): (usize, bool, usize)| {
-                    let side = if unit { &devices[slice].minus } else { &devices[slice].plus };
-                    side[line * self.rows + row] * MICRO
+                let lines = self.lines(devices, at.1, count);
+                let cell = |row: usize, line: &Line| {
+                    let Line { slice, is_subtracted, column } = *line;
+                    let side = if is_subtracted { &devices[slice].minus } else { &devices[slice].plus };
+                    side[column * self.rows + row] * MICRO
                 };
-                let conductances: Vec<f64> = rows
-                    .flat_map(|row| places.iter().map(move |place| (row, *place)))
-                    .map(|(r, p)| cell(r, p))
-                    .collect();
-                transfer(&conductances, places.len(), wires)
+                let rows = self.tile_rows(at.0);
+                let conductances: Vec<f64> =
+                    rows.flat_map(|row| lines.iter().map(move |line| cell(row, line))).collect();
+                transfer(&conductances, lines.len(), wires)
             })
             .collect::<Result<_>>()?;
         for (at, solved) in tiles.iter().zip(solved) {
-            let places = self.places(devices, *at, count);
-            for (row, solved) in self.tile_rows(at.0).zip(solved.chunks(places.len())) {
-                for ((slice, other, line), g) in places.iter().zip(solved) {
-                    let side = if *other { &mut devices[*slice].minus } else { &mut devices[*slice].plus };
-                    side[line * self.rows + row] = g / MICRO;
+            let lines = self.lines(devices, at.1, count);
+            for (row, solved) in self.tile_rows(at.0).zip(solved.chunks(lines.len())) {
+                for (Line { slice, is_subtracted, column }, g) in lines.iter().zip(solved) {
+                    let side = if *is_subtracted { &mut devices[*slice].minus } else { &mut devices[*slice].plus };
+                    side[column * self.rows + row] = g / MICRO;
                 }
             }
         }
         Ok(())
     }
 
-    fn tile_rows(&self, tile: usize) -> std::ops::Range<usize> {
+    /// Tiles along the rows of a layer, and along so many columns.
+    pub fn tiles(&self, columns: usize) -> (usize, usize) {
+        (self.rows.div_ceil(self.tile.rows), self.columns.tiles(columns))
+    }
+
+    /// The layer's rows on a row of tiles.
+    pub fn tile_rows(&self, tile: usize) -> std::ops::Range<usize> {
         let first = tile * self.tile.rows;
         first..self.rows.min(first + self.tile.rows)
     }
 
-    /// The bit lines of a tile, from the drivers: slice, whether the other side, and column. A weight's devices stand side by side,
-    /// unit columns behind all weights.
-    fn places(&self, devices: &[Devices], (_, tile): (usize, usize), count: usize) -> Vec<(usize, bool, usize)> {
+    /// The bit lines of a tile in a column of tiles, from the drivers. A weight's devices stand side by side, unit columns behind all
+    /// weights.
+    pub fn lines(&self, devices: &[Devices], tile: usize, count: usize) -> Vec<Line> {
         let columns = tile * self.columns.per_tile..count.min((tile + 1) * self.columns.per_tile);
         let pairs = devices[0].plus.len() == devices[0].minus.len();
         let sides = if pairs { &[false, true][..] } else { &[false] };
         let weights = columns.flat_map(|column| {
-            (0..devices.len()).flat_map(move |slice| sides.iter().map(move |other| (slice, *other, column)))
+            (0..devices.len()).flat_map(move |slice| {
+                sides.iter().map(move |is_subtracted| Line { slice, is_subtracted: *is_subtracted, column })
+            })
         });
-        let units = (0..devices.len()).filter(|_| !pairs).map(|slice| (slice, true, tile));
+        let units =
+            (0..devices.len()).filter(|_| !pairs).map(|slice| Line { slice, is_subtracted: true, column: tile });
         weights.chain(units).collect()
     }
 }

@@ -86,6 +86,22 @@ impl Dataset {
         Ok(Dataset { spec: spec.to_owned(), contents, fingerprint: OnceLock::new() })
     }
 
+    /// A set of values in memory, `[N, C, H, W]`, or with steps `[N, T, C, H, W]`; they are taken as they are, and `name` is theirs in
+    /// messages. Without labels every image has class 0.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where there is no value, one is not finite, or images, shape and labels do not go together.
+    pub fn of_values(
+        name: &str,
+        shape: Shape,
+        frame_steps: Option<usize>,
+        values: Vec<f32>,
+        labels: Option<Vec<u32>>,
+    ) -> Result<Dataset> {
+        let contents = npz::of_values(name, shape, frame_steps, values, labels)?;
+        Ok(Dataset { spec: name.to_owned(), contents, fingerprint: OnceLock::new() })
+    }
+
     /// What the set was opened as.
     pub fn spec(&self) -> &str {
         &self.spec

@@ -68,6 +68,44 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
     close(&mut archive, Values::Floats(values, Some(ends)), count, (None, shape), vec![notice])
 }
 
+/// Values that no file holds.
+pub(super) fn of_values(
+    name: &str,
+    shape: Shape,
+    frame_steps: Option<usize>,
+    values: Vec<f32>,
+    labels: Option<Vec<u32>>,
+) -> Result<Contents> {
+    let refuse = |message: String| Err(Error::Mismatch(format!("{name}: {message}")));
+    let size = frame_steps.unwrap_or(1) * shape.len();
+    if size == 0 || values.is_empty() || !values.len().is_multiple_of(size) {
+        return refuse(format!(
+            "{} values; expected a whole number of images of {size} values, and at least one",
+            values.len()
+        ));
+    }
+    if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+        return refuse(format!(
+            "value {} of image {} is {}; expected finite ones",
+            place % size,
+            place / size,
+            values[place]
+        ));
+    }
+    let count = values.len() / size;
+    let labels = labels.unwrap_or_else(|| vec![0; count]);
+    if labels.len() != count {
+        return refuse(format!("{} labels for {count} images; expected one for each", labels.len()));
+    }
+    if let Some(place) = labels.iter().position(|label| *label as usize >= MOST_CLASSES) {
+        return refuse(format!("labels[{place}] is {}; expected 0 to {}", labels[place], MOST_CLASSES - 1));
+    }
+    let classes = labels.iter().max().map_or(0, |label| *label as usize + 1);
+    let notices = if frame_steps.is_none() { not_normalised(&values).into_iter().collect() } else { vec![] };
+    let values = Values::Floats(values, None);
+    Ok(Contents { shape, frame_steps, classes, class_names: None, labels, range: values.range(), values, notices })
+}
+
 /// Adds the labels.
 fn close(
     archive: &mut Archive,

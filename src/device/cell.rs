@@ -204,7 +204,7 @@ const CELLS_AT_ONCE: usize = 1 << 12;
 
 /// A layer to be programmed.
 #[derive(Clone, Debug)]
-struct Layer<'a> {
+pub(super) struct Layer<'a> {
     code: Code<'a>,
     rows: usize,
     number: u32,
@@ -227,8 +227,7 @@ pub fn program(
     draw: Option<Draw>,
     lines: Option<Lines>,
 ) -> Result<ProgrammedCells> {
-    let code = Code::new(rram, &target);
-    let layer = Layer { code, rows, number, tile, columns: Columns::of(rram, tile), draw };
+    let layer = Layer::new(&target, rows, number, rram, tile, draw);
     let (written, pulses) = layer.write(&target);
     let fresh = layer.faulty(written.clone());
     let read_back = layer.weights(&fresh);
@@ -247,10 +246,16 @@ pub fn program(
 
 /// A layer's devices without variation or faults, slice by slice.
 pub fn nominal(target: &[f32], rows: usize, rram: &Rram, tile: Tile) -> Vec<Devices> {
-    let code = Code::new(rram, target);
-    let layer = Layer { code, rows, number: 0, tile, columns: Columns::of(rram, tile), draw: None };
+    let layer = Layer::new(target, rows, 0, rram, tile, None);
     let (written, _) = layer.write(target);
     if rram.drift.any() { layer.aged(written) } else { written }
+}
+
+impl<'a> Layer<'a> {
+    /// Layer `number` of quantised weights.
+    pub fn new(target: &[f32], rows: usize, number: u32, rram: &'a Rram, tile: Tile, draw: Option<Draw>) -> Self {
+        Layer { code: Code::new(rram, target), rows, number, tile, columns: Columns::of(rram, tile), draw }
+    }
 }
 
 impl Layer<'_> {
@@ -260,8 +265,14 @@ impl Layer<'_> {
         Layer { code: Code { rram, unit: *unit, levels: *levels, g_min: *g_min, g_max: *g_max }, ..*self }
     }
 
+    /// What is asked of each device.
+    pub fn targets(&self, target: &[f32]) -> Vec<Devices> {
+        let nominal = Layer { draw: None, ..self.clone() };
+        nominal.write(target).0
+    }
+
     /// The devices as they land, and the pulses that they took.
-    fn write(&self, target: &[f32]) -> (Vec<Devices>, u64) {
+    pub fn write(&self, target: &[f32]) -> (Vec<Devices>, u64) {
         let Layer { code, rows, columns, .. } = self;
         let law = Law::new(&code.rram, self.draw, self.tile, *columns);
         let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
@@ -305,7 +316,7 @@ impl Layer<'_> {
         }
     }
 
-    fn aged(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+    pub fn aged(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
         self.each(&mut devices, |devices, place| {
             let ages = |(i, g): (usize, &mut f64)| *g = time::after(&self.code.rram.drift, *g, place(i), self.draw);
             devices.iter_mut().enumerate().for_each(ages);
@@ -313,19 +324,26 @@ impl Layer<'_> {
         devices
     }
 
-    fn faulty(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+    /// The devices with those that are stuck, or on dead lines.
+    pub fn faulty(&self, devices: Vec<Devices>) -> Vec<Devices> {
+        let mut devices = self.stuck(devices);
+        self.dead(&mut devices);
+        devices
+    }
+
+    /// The devices with those that are stuck at an end of their range.
+    pub fn stuck(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
         let Some(draw) = self.draw.filter(|_| self.code.rram.faults.any()) else { return devices };
         let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
         self.each(&mut devices, |devices, place| {
             let fails = |(i, g): (usize, &mut f64)| *g = faults::stuck(faults, *g, range, place(i), Some(draw));
             devices.iter_mut().enumerate().for_each(fails);
         });
-        self.dead(&mut devices);
         devices
     }
 
     /// Takes the current out of dead lines.
-    fn dead(&self, devices: &mut [Devices]) {
+    pub fn dead(&self, devices: &mut [Devices]) {
         let faults = &self.code.rram.faults;
         let Some(draw) = self.draw.filter(|_| faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0) else {
             return;
@@ -335,7 +353,8 @@ impl Layer<'_> {
         }
     }
 
-    fn weights(&self, devices: &[Devices]) -> Vec<CellSlice> {
+    /// What columns hold, slice by slice.
+    pub fn weights(&self, devices: &[Devices]) -> Vec<CellSlice> {
         (0..).zip(devices).map(|(slice, devices)| self.code.weights(slice, devices, self.rows, self.columns)).collect()
     }
 }

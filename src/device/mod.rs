@@ -10,6 +10,7 @@ pub mod devices;
 pub mod faults;
 mod normal;
 pub mod quantise;
+pub mod survey;
 pub mod time;
 pub mod variation;
 

@@ -1,10 +1,14 @@
-//! Engines: run a chip on a batch for all steps. Two of them, equal in meaning: [`cpu`], always there, and [`gpu`].
+//! Engines: run a chip on a batch for all steps. Two of them, equal in meaning: `cpu`, always there, and `gpu`, with the
+//! feature of that name.
 
+pub mod backend;
 pub mod calibrate;
 pub mod cpu;
 pub mod evaluate;
 pub mod exit;
+#[cfg(feature = "gpu")]
 pub mod fallback;
+#[cfg(feature = "gpu")]
 pub mod gpu;
 pub(crate) mod needs;
 pub mod price;

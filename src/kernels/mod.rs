@@ -41,4 +41,8 @@ fn number(place: usize) -> u64 {
 
 pub use buffer::Buffer;
 pub use instructions::{Instructions, VARIABLE};
-pub use vectors::{Vectors, vectorised};
+pub use vectors::Vectors;
+#[cfg(feature = "internals")]
+pub use vectors::vectorised;
+#[cfg(not(feature = "internals"))]
+pub(crate) use vectors::vectorised;

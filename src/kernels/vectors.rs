@@ -51,7 +51,7 @@ fn detect() -> Vectors {
 /// Compiles a function of plain loops once for each width of vectors and runs that of [`Vectors::best`]. No width may
 /// change a result: Rust neither reorders additions nor joins them with multiplications. `up to avx2` leaves out AVX-512,
 /// for loops that are shorter than its vectors or that compilers make too much of. Arguments are plain names.
-#[macro_export]
+#[cfg_attr(feature = "internals", macro_export)]
 macro_rules! vectorised {
     (@for $least:ident $features:literal ($($arg:ident: $type:ty),*) ($($result:tt)*) $body:block) => {
         #[cfg(target_arch = "x86_64")]
@@ -67,17 +67,20 @@ macro_rules! vectorised {
     (up to avx2 $(#[$meta:meta])* $public:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
         $public fn $name($($arg: $type),*) $(-> $result)? {
-            $crate::vectorised!(@for Avx2 "avx2" ($($arg: $type),*) ($(-> $result)?) $body);
+            $crate::kernels::vectorised!(@for Avx2 "avx2" ($($arg: $type),*) ($(-> $result)?) $body);
             $body
         }
     };
     ($(#[$meta:meta])* $public:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$meta])*
         $public fn $name($($arg: $type),*) $(-> $result)? {
-            $crate::vectorised!(@for Avx512 "avx512f,avx512bw,avx512dq,avx512vl" ($($arg: $type),*) ($(-> $result)?) $body);
-            $crate::vectorised!(@for Avx2 "avx2" ($($arg: $type),*) ($(-> $result)?) $body);
+            $crate::kernels::vectorised!(@for Avx512 "avx512f,avx512bw,avx512dq,avx512vl" ($($arg: $type),*) ($(-> $result)?) $body);
+            $crate::kernels::vectorised!(@for Avx2 "avx2" ($($arg: $type),*) ($(-> $result)?) $body);
             $body
         }
     };
 }
+#[cfg(feature = "internals")]
 pub use vectorised;
+#[cfg(not(feature = "internals"))]
+pub(crate) use vectorised;

@@ -1,5 +1,6 @@
 //! The network's shape, from `models/*.toml`: what holds for all of it, and its entries, whose graph [`super::graph`] describes.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -11,6 +12,7 @@ use super::layer::{Layer, NormKind};
 use super::neuron::Neuron;
 use super::readout::{Readout, ReadoutKind};
 use super::resolve::resolve;
+use super::shipped;
 use crate::config::{Document, is_default};
 use crate::error::{Error, Result};
 use crate::numeric::Shape;
@@ -41,10 +43,26 @@ pub struct Model {
     layers: Vec<Item>,
 }
 
+impl<'a> From<&'a Model> for Cow<'a, Model> {
+    fn from(model: &'a Model) -> Self {
+        Cow::Borrowed(model)
+    }
+}
+
 impl Model {
     /// Reads and validates a model file with overrides (keys without the `model.` prefix).
     pub fn read(file: &Path, overrides: &[String]) -> Result<Self> {
         Self::from_document(&Self::document(file, overrides)?)
+    }
+
+    /// Reads a shipped model by its name, or the model file of a path, with overrides (keys without the `model.` prefix).
+    ///
+    /// # Errors
+    /// Where there is neither, and those of [`Model::read`].
+    pub fn named(name: &str, overrides: &[String]) -> Result<Self> {
+        let mut document = shipped::document(name)?;
+        overrides.iter().try_for_each(|own| document.set_model(own))?;
+        Self::from_document(&document)
     }
 
     /// The document of a model with these of its keys set.

@@ -1,5 +1,6 @@
 //! A network's latent weights, norms and biases, checked against the model: a checkpoint with shapes proven.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -45,6 +46,13 @@ pub struct Loaded {
     pub notices: Vec<String>,
     /// How the images of its training were encoded, where its metadata says so.
     trained_with: Option<String>,
+}
+
+/// A network that no file holds; its hash is [`Network::hash`].
+impl From<Network> for Loaded {
+    fn from(network: Network) -> Self {
+        Loaded { hash: network.hash(), network, notices: vec![], trained_with: None }
+    }
 }
 
 impl Loaded {
@@ -157,6 +165,12 @@ impl Norm {
     /// Scale over the running standard deviation.
     fn gain(&self, at: usize) -> f64 {
         f64::from(self.gamma[at]) / (f64::from(self.var[at]) + f64::from(self.epsilon())).sqrt()
+    }
+}
+
+impl<'a> From<&'a Network> for Cow<'a, Network> {
+    fn from(network: &'a Network) -> Self {
+        Cow::Borrowed(network)
     }
 }
 

@@ -8,6 +8,7 @@ mod cost;
 mod doubts;
 mod neuron;
 mod rram;
+pub mod shipped;
 mod sram;
 mod validate;
 
@@ -121,6 +122,16 @@ impl Profile {
         for assignment in overrides {
             document.set(assignment)?;
         }
+        Self::from_document(&document)
+    }
+
+    /// Reads a shipped profile by its name, or the profile file of a path, with overrides `key=value` on top.
+    ///
+    /// # Errors
+    /// Where there is neither, and those of [`Profile::read`].
+    pub fn named(name: &str, overrides: &[String]) -> Result<Self> {
+        let mut document = shipped::document(name)?;
+        overrides.iter().try_for_each(|assignment| document.set(assignment))?;
         Self::from_document(&document)
     }
 

@@ -35,9 +35,11 @@ use self::figure::Figure;
 use self::plot::Plot;
 use self::summary::Summary;
 
+/// The page.
+pub const PAGE: &str = "report.html";
 /// Files that it writes.
 pub const FILES: [&str; 6] =
-    ["report.html", "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
+    [PAGE, "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
 
 /// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
 /// chip) and `dir/origin.json` (what was run). Returns the path of the page.

@@ -1,7 +1,10 @@
 //! Studies: many chips at many points, a store that a kill cannot harm, and the tables that come of it.
 
 mod case;
+pub mod cell;
 pub mod export;
+pub mod frame;
+pub mod point;
 pub mod quickstart;
 pub mod recipe;
 mod sets;

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::table::{self, ChipRow, Parts, Point};
+use super::point::{ChipRow, Parts, Point};
 use super::trial::{Key, Trial};
+use super::{files, table};
 use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::data::{Dataset, Split};
@@ -16,10 +17,12 @@ use crate::engine::Engine;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
+use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::{OutputFolder, origin};
 use crate::profile::Profile;
+use crate::report;
 use crate::train::config::Recipe;
 use crate::train::{Trainer, checkpoint};
 
@@ -112,6 +115,18 @@ impl Quickstart {
             .into();
         origin["backend"] = engine.name().into();
         Ok(origin)
+    }
+
+    /// Trains and evaluates into a folder, which `force` empties of an earlier run, and writes tables and report; gives the points.
+    ///
+    /// # Errors
+    /// Those of [`OutputFolder::claim`] and [`Quickstart::run`].
+    pub fn run_into(&self, engine: &dyn Engine, out: &Path, force: bool, monitor: &dyn Monitor) -> Result<Vec<Point>> {
+        let folder = OutputFolder::claim(out, &self.origin(engine)?, force, &files(&FILES), Access::Alone)?;
+        let points = self.run(engine, &folder, monitor)?;
+        report::write(folder.path())?;
+        folder.finish()?;
+        Ok(points)
     }
 
     /// Trains, evaluates and writes the tables; gives the points in the order of the table.

@@ -1,133 +1,12 @@
-//! `results.csv` and `summary.csv`: one row a chip, one row a point.
+//! `results.csv` and `summary.csv`: one row a chip, one row a point; `layers.csv` and `components.csv`: where spikes and energy are.
 
 use std::path::{Path, PathBuf};
 
-use super::trial::{Split, Trial, components};
+use super::cell::Cell;
+use super::point::{ChipRow, LayerPart, Point};
 use crate::atomic::Output;
 use crate::error::{Error, Result};
-use crate::numeric::stats::{Summary, summarise};
 use crate::output::OutputFolder;
-
-/// One point of a study: settings as `(key, value)`, and what each chip gave, in chip order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Point {
-    /// The settings; every point of a table has the same keys.
-    pub settings: Vec<(String, String)>,
-    /// One entry a chip.
-    pub chips: Vec<ChipRow>,
-    /// Further columns of the summary, the same for every point of a table.
-    pub more: Vec<(&'static str, String)>,
-    /// Where spikes and energy are; empty where that is not known.
-    pub split: Parts,
-}
-
-/// Spikes and energy of an image by layer and component, on average over the chips.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parts {
-    /// Layers of which anything is known.
-    pub layers: Vec<LayerPart>,
-    /// Components with their picojoules.
-    pub components: Vec<(&'static str, f64)>,
-}
-
-/// What a layer does for an image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerPart {
-    /// Its name.
-    pub name: String,
-    /// Its spikes, where it has any.
-    pub spikes: Option<f64>,
-    /// The same of a neuron and step.
-    pub rate: Option<f64>,
-    /// Picojoules.
-    pub energy_pj: Option<f64>,
-}
-
-impl Parts {
-    /// Of trials of a network with these layers, by name and number of neurons.
-    pub fn of(trials: &[&Trial], layers: &[(String, usize)]) -> Self {
-        let images: u64 = trials.iter().map(|trial| trial.images).sum();
-        let steps: u64 = trials.iter().map(|trial| trial.steps).sum();
-        let mean = |numbers: fn(&Split) -> &[u64], place: usize| -> Option<f64> {
-            let each = trials.iter().map(|trial| numbers(&trial.split).get(place).map(|number| *number as f64));
-            Some(each.sum::<Option<f64>>()? / images as f64)
-        };
-        let layers = layers.iter().enumerate().map(|(place, (name, neurons))| {
-            let spikes = mean(|split| &split.layer_spikes, place).filter(|_| *neurons > 0);
-            let neurons_steps = *neurons as f64 * steps as f64 / images as f64;
-            LayerPart {
-                name: name.clone(),
-                spikes,
-                rate: spikes.map(|spikes| spikes / neurons_steps),
-                energy_pj: mean(|split| &split.layer_fj, place).map(|fj| fj / 1000.0),
-            }
-        });
-        let layers = layers.filter(|layer| layer.spikes.is_some() || layer.energy_pj.is_some()).collect();
-        let component =
-            |(place, name)| Some((name, mean(|split| &split.component_fj, place).filter(|fj| *fj > 0.0)? / 1000.0));
-        Parts { layers, components: components().enumerate().filter_map(component).collect() }
-    }
-}
-
-/// One chip at one point.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChipRow {
-    /// The chip's index.
-    pub chip: u64,
-    /// Percent of images classified correctly.
-    pub accuracy: f64,
-    /// Spikes of all layers and steps, per image.
-    pub spikes_per_image: f64,
-    /// Time steps that an image ran: fewer than the model's where images stop early.
-    pub steps_per_image: f64,
-    /// Partial sums beyond a converter's range, per image.
-    pub clipped_per_image: f64,
-    /// Sums at which an adder saturated, per image.
-    pub saturated_per_image: f64,
-    /// Picojoule of an image, where it is known.
-    pub energy_pj_per_image: Option<f64>,
-    /// Bytes that the companion arrays hold.
-    pub sram_bytes: u64,
-}
-
-impl From<&Trial> for ChipRow {
-    fn from(trial: &Trial) -> Self {
-        let per_image = |count: u64| count as f64 / trial.images as f64;
-        ChipRow {
-            chip: trial.chip,
-            accuracy: trial.accuracy(),
-            spikes_per_image: per_image(trial.spikes),
-            steps_per_image: per_image(trial.steps),
-            clipped_per_image: per_image(trial.clipped),
-            saturated_per_image: per_image(trial.saturated),
-            energy_pj_per_image: trial.energy_fj.map(|fj| fj as f64 / 1000.0 / trial.images as f64),
-            sram_bytes: trial.sram_bytes,
-        }
-    }
-}
-
-impl Point {
-    /// Accuracy in percent over the chips.
-    pub fn accuracy(&self) -> Summary {
-        summarise(&self.chips.iter().map(|chip| chip.accuracy).collect::<Vec<_>>())
-    }
-
-    /// A further column; empty where there is none.
-    pub fn further(&self, key: &str) -> &str {
-        self.more.iter().find(|(k, _)| *k == key).map_or("", |(_, value)| value)
-    }
-
-    /// Picojoule of an image, on average over the chips; none where one's is not known.
-    pub fn energy_pj(&self) -> Option<f64> {
-        let known: Option<Vec<f64>> = self.chips.iter().map(|chip| chip.energy_pj_per_image).collect();
-        known.map(|known| known.iter().sum::<f64>() / known.len() as f64)
-    }
-
-    /// Bytes that a chip's companion arrays hold, on average.
-    pub fn sram_bytes(&self) -> f64 {
-        self.chips.iter().map(|chip| chip.sram_bytes as f64).sum::<f64>() / self.chips.len() as f64
-    }
-}
 
 /// A row a point and chip.
 pub const RESULTS_CSV: &str = "results.csv";
@@ -149,44 +28,6 @@ pub const RATE: &str = "spikes_per_neuron_step";
 pub const AREA: &str = "area_mm2";
 /// What an image takes.
 const ENERGY: &str = "energy_pj_per_image";
-
-/// The tables on their way, point by point.
-pub struct Tables {
-    results: Csv,
-    summary: Csv,
-    layers: Csv,
-    components: Csv,
-    begun: bool,
-}
-
-/// A table on its way.
-struct Csv {
-    writer: csv::Writer<Output>,
-    path: PathBuf,
-}
-
-impl Csv {
-    fn of(folder: &OutputFolder, name: &str) -> Result<Self> {
-        let path = folder.file(name);
-        Ok(Csv { writer: csv::Writer::from_writer(Output::to(&path)?), path })
-    }
-
-    fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) -> Result<()> {
-        self.writer.write_record(cells.into_iter().map(|cell| cell.as_ref().to_string())).map_err(failed(&self.path))
-    }
-
-    fn commit(self) -> Result<()> {
-        let Csv { writer, path } = self;
-        writer.into_inner().map_err(|error| Error::io(&path)(error.into_error()))?.commit()
-    }
-}
-
-fn failed(path: &Path) -> impl FnOnce(csv::Error) -> Error {
-    move |error| match error.into_kind() {
-        csv::ErrorKind::Io(error) => Error::io(path)(error),
-        other => Error::file(path, format!("{other:?}")),
-    }
-}
 
 /// Columns of a chip.
 const RESULTS: [&str; 8] = ["chip", "accuracy", "spikes_per_image", STEPS, "sram_bytes", CLIPPED, SATURATED, ENERGY];
@@ -212,76 +53,157 @@ pub fn is_measured(column: &str) -> bool {
     (measured && !["chip", "chips"].contains(&column)) || column.ends_with("_percent") || column.starts_with("points_")
 }
 
+/// The tables of a study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// A row a point and chip.
+    Results,
+    /// A row a point.
+    Summary,
+    /// A row a point and layer: where spikes and energy are.
+    Layers,
+    /// A row a point and component: where energy is.
+    Components,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Table; 4] = [Table::Results, Table::Summary, Table::Layers, Table::Components];
+
+    /// Its file.
+    pub fn file(self) -> &'static str {
+        match self {
+            Table::Results => RESULTS_CSV,
+            Table::Summary => SUMMARY_CSV,
+            Table::Layers => LAYERS_CSV,
+            Table::Components => COMPONENTS_CSV,
+        }
+    }
+
+    /// The columns behind those of the settings.
+    pub fn columns(self, point: &Point) -> Vec<&'static str> {
+        match self {
+            Table::Results => RESULTS.to_vec(),
+            Table::Summary => SUMMARY.into_iter().chain(point.more.iter().map(|(key, _)| *key)).collect(),
+            Table::Layers => vec!["layer", "spikes_per_image", RATE, ENERGY],
+            Table::Components => vec!["component", ENERGY],
+        }
+    }
+
+    /// The rows of a point, without its settings.
+    pub fn rows(self, point: &Point) -> Vec<Vec<Cell>> {
+        match self {
+            Table::Results => point.chips.iter().map(of_chip).collect(),
+            Table::Summary => vec![of_point(point)],
+            Table::Layers => point.split.layers.iter().map(of_layer).collect(),
+            Table::Components => {
+                let row = |(name, pj): &(&str, f64)| vec![Cell::Text((*name).into()), Cell::Number(*pj)];
+                point.split.components.iter().map(row).collect()
+            }
+        }
+    }
+}
+
+fn of_layer(layer: &LayerPart) -> Vec<Cell> {
+    let LayerPart { name, spikes, rate, energy_pj } = layer;
+    vec![Cell::Text(name.clone()), (*spikes).into(), (*rate).into(), (*energy_pj).into()]
+}
+
+fn of_chip(row: &ChipRow) -> Vec<Cell> {
+    vec![
+        Cell::Whole(row.chip),
+        Cell::Number(row.accuracy),
+        Cell::Number(row.spikes_per_image),
+        Cell::Number(row.steps_per_image),
+        Cell::Whole(row.sram_bytes),
+        Cell::Number(row.clipped_per_image),
+        Cell::Number(row.saturated_per_image),
+        row.energy_pj_per_image.into(),
+    ]
+}
+
+fn of_point(point: &Point) -> Vec<Cell> {
+    let (stats, chips) = (point.accuracy(), point.chips.len());
+    let mean = |of: fn(&ChipRow) -> f64| Cell::Number(point.chips.iter().map(of).sum::<f64>() / chips as f64);
+    let own = [
+        Cell::Whole(chips as u64),
+        Cell::Number(stats.mean),
+        stats.std.into(),
+        stats.ci95.into(),
+        Cell::Number(stats.min),
+        Cell::Number(stats.max),
+        mean(|chip| chip.spikes_per_image),
+        mean(|chip| chip.steps_per_image),
+        Cell::Number(point.sram_bytes()),
+        mean(|chip| chip.clipped_per_image),
+        mean(|chip| chip.saturated_per_image),
+        point.energy_pj().into(),
+    ];
+    own.into_iter().chain(point.more.iter().map(|(_, cell)| cell.clone())).collect()
+}
+
+/// The tables on their way to a folder, point by point.
+pub struct Tables {
+    files: Vec<(Table, Csv)>,
+    begun: bool,
+}
+
+/// A table on its way.
+struct Csv {
+    writer: csv::Writer<Output>,
+    path: PathBuf,
+}
+
+impl Csv {
+    fn of(folder: &OutputFolder, name: &str) -> Result<Self> {
+        let path = folder.file(name);
+        Ok(Csv { writer: csv::Writer::from_writer(Output::to(&path)?), path })
+    }
+
+    fn row(&mut self, cells: impl IntoIterator<Item = String>) -> Result<()> {
+        self.writer.write_record(cells).map_err(failed(&self.path))
+    }
+
+    fn commit(self) -> Result<()> {
+        let Csv { writer, path } = self;
+        writer.into_inner().map_err(|error| Error::io(&path)(error.into_error()))?.commit()
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(csv::Error) -> Error {
+    move |error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => Error::io(path)(error),
+        other => Error::file(path, format!("{other:?}")),
+    }
+}
+
 impl Tables {
     /// Nothing yet.
     pub fn new(folder: &OutputFolder) -> Result<Self> {
-        Ok(Tables {
-            results: Csv::of(folder, RESULTS_CSV)?,
-            summary: Csv::of(folder, SUMMARY_CSV)?,
-            layers: Csv::of(folder, LAYERS_CSV)?,
-            components: Csv::of(folder, COMPONENTS_CSV)?,
-            begun: false,
-        })
+        let file = |table: Table| Ok((table, Csv::of(folder, table.file())?));
+        Ok(Tables { files: Table::ALL.into_iter().map(file).collect::<Result<_>>()?, begun: false })
     }
 
     /// Adds a point.
     pub fn push(&mut self, point: &Point) -> Result<()> {
-        if !self.begun {
-            let keys = || point.settings.iter().map(|(key, _)| key.as_str());
-            self.results.row(keys().chain(RESULTS))?;
-            self.summary.row(keys().chain(SUMMARY).chain(point.more.iter().map(|(key, _)| *key)))?;
-            self.layers.row(keys().chain(["layer", "spikes_per_image", RATE, ENERGY]))?;
-            self.components.row(keys().chain(["component", ENERGY]))?;
-            self.begun = true;
+        for (table, csv) in &mut self.files {
+            if !self.begun {
+                let settings = point.settings.iter().map(|(key, _)| key.clone());
+                csv.row(settings.chain(table.columns(point).into_iter().map(String::from)))?;
+            }
+            for row in table.rows(point) {
+                let settings = point.settings.iter().map(|(_, value)| value.clone());
+                csv.row(settings.chain(row.iter().map(Cell::text)))?;
+            }
         }
-        let settings = || point.settings.iter().map(|(_, value)| value.clone());
-        let optional = |v: Option<f64>| v.map_or(String::new(), number);
-        for LayerPart { name, spikes, rate, energy_pj } in &point.split.layers {
-            let numbers = [spikes, rate, energy_pj].map(|value| optional(*value));
-            self.layers.row(settings().chain([name.clone()]).chain(numbers))?;
-        }
-        for (component, energy) in &point.split.components {
-            self.components.row(settings().chain([component.to_string(), number(*energy)]))?;
-        }
-        for row in &point.chips {
-            let numbers = [
-                row.chip.to_string(),
-                number(row.accuracy),
-                number(row.spikes_per_image),
-                number(row.steps_per_image),
-                row.sram_bytes.to_string(),
-                number(row.clipped_per_image),
-                number(row.saturated_per_image),
-                optional(row.energy_pj_per_image),
-            ];
-            self.results.row(settings().chain(numbers))?;
-        }
-        let stats = point.accuracy();
-        let chips = point.chips.len();
-        let mean = |of: fn(&ChipRow) -> f64| number(point.chips.iter().map(of).sum::<f64>() / chips as f64);
-        let numbers = [
-            chips.to_string(),
-            number(stats.mean),
-            optional(stats.std),
-            optional(stats.ci95),
-            number(stats.min),
-            number(stats.max),
-            mean(|chip| chip.spikes_per_image),
-            mean(|chip| chip.steps_per_image),
-            number(point.sram_bytes()),
-            mean(|chip| chip.clipped_per_image),
-            mean(|chip| chip.saturated_per_image),
-            optional(point.energy_pj()),
-        ];
-        self.summary.row(settings().chain(numbers).chain(point.more.iter().map(|(_, value)| value.clone())))
+        self.begun = true;
+        Ok(())
     }
 
-    /// Puts them in place.
+    /// Puts them in place, the summary last.
     pub fn finish(self) -> Result<()> {
-        self.results.commit()?;
-        self.layers.commit()?;
-        self.components.commit()?;
-        self.summary.commit()
+        let (last, first): (Vec<_>, Vec<_>) = self.files.into_iter().partition(|(table, _)| *table == Table::Summary);
+        first.into_iter().chain(last).try_for_each(|(_, csv)| csv.commit())
     }
 }
 
@@ -290,10 +212,4 @@ pub fn write(folder: &OutputFolder, points: &[Point]) -> Result<()> {
     let mut tables = Tables::new(folder)?;
     points.iter().try_for_each(|point| tables.push(point))?;
     tables.finish()
-}
-
-/// Six decimals, trailing zeros cut: more than a count of images can resolve.
-pub(super) fn number(value: f64) -> String {
-    let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }

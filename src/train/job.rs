@@ -1,10 +1,13 @@
 //! A training run from its file: everything that it names is read and checked before anything runs.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::config::{Stage, TrainFile};
 use super::prune::Sparsity;
-use super::{MODEL, Trainer, companion, finish};
+use super::{FILES, MODEL, Trainer, companion, finish};
+use crate::announced;
 use crate::atomic;
 use crate::chip::{Blueprint, Chip};
 use crate::config::{Document, Overrides};
@@ -16,6 +19,7 @@ use crate::engine::calibrate::with_ranges;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::Result;
+use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
@@ -23,7 +27,21 @@ use crate::output::{OutputFolder, origin};
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
+/// The first parts of keys that belong to a training file itself.
+pub const OWN_KEYS: [&str; 8] = ["model", "profile", "data", "test", "init", "encoding", "train", "prune"];
+
 /// A run that is ready to go.
+///
+/// # Examples
+/// ```no_run
+/// use crosspike::{Document, Overrides, Silent, Training};
+///
+/// let document = Document::read("recipes/fashion.toml".as_ref())?;
+/// let training = Training::read(&document, &Overrides::default())?;
+/// let (_folder, trained) = training.run_into("runs/fashion".as_ref(), false, &Silent)?;
+/// println!("{} layers", trained.network.layers.len());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub struct Job {
     file: TrainFile,
     model: Model,
@@ -161,6 +179,20 @@ impl Job {
             inputs: self.inputs,
             origin: self.origin.clone(),
         }
+    }
+
+    /// Trains into a folder, which `force` empties of another run, and says before what the user should know; gives the folder, too.
+    ///
+    /// # Errors
+    /// Those of [`OutputFolder::claim`] and [`Job::run`].
+    pub fn run_into(&self, out: &Path, force: bool, monitor: &dyn Monitor) -> Result<(OutputFolder, Trained)> {
+        if force {
+            FILES.iter().try_for_each(|file| announced::check_removable(&out.join(file)))?;
+        }
+        let folder = OutputFolder::claim(out, &self.origin, force, &FILES, Access::Alone)?;
+        self.notices().iter().for_each(|notice| monitor.notice(notice));
+        let trained = self.run(&folder, monitor)?;
+        Ok((folder, trained))
     }
 
     /// Trains, or goes on with what stands unfinished in the folder.

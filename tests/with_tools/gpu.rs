@@ -34,7 +34,7 @@ fn gpu() -> GpuEngine {
 /// others of shaders made for any layer, which are few.
 fn both() -> [GpuEngine; 2] {
     let is_software = explicit_choice().unwrap().kind == AdapterKind::Software;
-    let others = gpu().as_card(is_software, false);
+    let others = gpu().posing_as_card(is_software, false);
     if is_software { [others, gpu()] } else { [gpu(), others] }
 }
 
@@ -222,7 +222,7 @@ fn column_sums(layer: &ProgrammedLayer, maps: &[f32]) -> Vec<f32> {
 
 fn the_sums_of_every_layer_are_the_cpus_on_every_chip() {
     let [card, driver] = both();
-    for gpu in [card, driver, gpu().as_card(true, false).busy_with(usize::MAX)] {
+    for gpu in [card, driver, gpu().posing_as_card(true, false).busy_with(usize::MAX)] {
         let mut compared = 0;
         for (seed, model) in (0..).zip(models()) {
             let mut random = random(seed);
@@ -270,7 +270,7 @@ fn chips(model: &Model, code: InputCode, seeds: std::ops::Range<u64>) -> Vec<Chi
 }
 
 fn chips_in_one_load_do_what_each_does_alone() {
-    for gpu in [gpu(), gpu().as_card(true, false).limited(150_000, 4)] {
+    for gpu in [gpu(), gpu().posing_as_card(true, false).limited(150_000, 4)] {
         for model in models() {
             for code in codes() {
                 let chips = chips(&model, code, 20..25);
@@ -367,8 +367,8 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
     let engines = [
         (card, &[1, 7][..], 2),
         (driver, &[0, 1, 2, 3, 4, 5, 6], 1),
-        (gpu().as_card(true, true), &[0], 7),
-        (gpu().as_card(true, false).limited(400_000, 4), &[1], 4),
+        (gpu().posing_as_card(true, true), &[0], 7),
+        (gpu().posing_as_card(true, false).limited(400_000, 4), &[1], 4),
         (gpu().limited(400_000, 4), &[0, 1], 1),
     ];
     for (gpu, some_models, one_in) in engines {
@@ -522,7 +522,7 @@ fn imported_networks_do_what_they_do_on_the_cpu() {
 
 fn logits_and_counts_are_the_cpus() {
     let [card, driver] = both();
-    for (gpu, count) in [(card, 11), (driver, 11), (gpu().as_card(true, true), 4)] {
+    for (gpu, count) in [(card, 11), (driver, 11), (gpu().posing_as_card(true, true), 4)] {
         for (seed, model) in (0..).zip(models()).take(count) {
             for code in codes() {
                 let chip = chip(&model, code, seed);
@@ -552,7 +552,7 @@ fn small_limits_split_the_work_and_change_nothing() {
             let batch = batch(model, code, 21, 4);
             let expected = run(&CpuEngine::default(), &chip, &encoder, &batch);
             assert_eq!(run(&gpu.limited(buffer_bytes, workgroups), &chip, &encoder, &batch), expected);
-            let card = self::gpu().as_card(true, false).limited(buffer_bytes, workgroups);
+            let card = self::gpu().posing_as_card(true, false).limited(buffer_bytes, workgroups);
             assert_eq!(run(&card, &chip, &encoder, &batch), expected);
             // Each layer of each image by itself; two layers and two images together.
             for multiplications in [1, 2_000_000] {

@@ -2,18 +2,23 @@
 
 use std::process::Command;
 
+use crosspike::chip::Blueprint;
 use crosspike::crossbar::nodal::transfer;
 use crosspike::crossbar::relaxation::{Conduction, iterate};
+use crosspike::crossbar::tile::{Solver, solve};
 use crosspike::crossbar::wires::Layout;
 use crosspike::device::cell::{Columns, Devices};
-use crosspike::profile::{Tile, Wires};
+use crosspike::network::{Encoding, Model, Network};
+use crosspike::profile::{Profile, Tile, Wires};
 use crosspike::rng::{Stream, Substream, stream_key};
+use crosspike::survey::survey;
 use ndarray_rand::rand::RngCore;
 
 /// The tests.
 pub const TESTS: &[crate::Test] = &crate::tests![
     random_tiles_of_pairs_with_faults_have_the_currents_of_spice,
-    non_linear_cells_have_the_currents_of_spice
+    non_linear_cells_have_the_currents_of_spice,
+    a_deck_of_a_chips_tile_has_the_currents_of_the_solver
 ];
 
 /// Why ngspice cannot be asked.
@@ -61,6 +66,11 @@ fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Condu
     deck += ".options reltol=1e-10 abstol=1e-18 gmin=1e-30\n.control\nset numdgt=14\nop\n";
     (0..n).for_each(|j| deck += &format!("print i(vf{j})\n"));
     deck += ".endc\n.end\n";
+    run(&deck, n)
+}
+
+/// The currents of the sources `Vf0`, `Vf1`, … of a deck.
+fn run(deck: &str, n: usize) -> Vec<f64> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tile.cir");
     std::fs::write(&file, deck).unwrap();
@@ -72,6 +82,30 @@ fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Condu
         line.unwrap_or_else(|| panic!("no {start}in {text}")).trim().parse().unwrap()
     };
     (0..n).map(of).collect()
+}
+
+fn a_deck_of_a_chips_tile_has_the_currents_of_the_solver() {
+    let model = Model::named("digits", &[]).unwrap();
+    let network = Network::xavier(&model, 4);
+    for keys in [
+        &["rram.cell.mapping=one_sided", "wires.word_ohm=3", "wires.bit_ohm=2", "rram.faults.dead_bit_lines=0.1"][..],
+        &["rram.cell.mapping=offset", "wires.word_ohm=5"],
+        &["rram.cell.mapping=two_sided", "wires.bit_ohm=4"],
+        &["rram.cell.mapping=one_sided", "rram.cell.bits=2"],
+    ] {
+        let cells = ["rram.model=cell", "rram.weight_bits=4", "rram.cell.g_max_us=50", "tile.rows=24", "tile.cols=16"];
+        let keys: Vec<String> = cells.iter().chain(keys).map(|key| key.to_string()).collect();
+        let profile = Profile::ideal(&keys).unwrap();
+        let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 3).unwrap();
+        let tile = survey(&blueprint, 1).unwrap()[1].tile(0, 0).unwrap();
+        let (n, volts) = (tile.lines.len(), vec![0.15; tile.rows.len()]);
+        let expected = run(&tile.netlist("a tile", 0.15), n);
+        let found = &solve(&tile.siemens, n, &volts, tile.wires, Solver::Exact).unwrap()[0];
+        let scale = expected.iter().fold(0.0f64, |top, i| top.max(i.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-6 * scale, "{keys:?}: {found}, expected {expected}");
+        }
+    }
 }
 
 struct Random(Substream);

@@ -81,7 +81,7 @@ impl GpuEngine {
     /// This engine with the kernels of a graphics card, or those of a driver that computes on the processor, and with shaders made for a layer or
     /// for any, for tests. The card is one that any work keeps busy, so that kernels for much of it run on little.
     #[doc(hidden)]
-    pub fn as_card(mut self, is_card: bool, has_constants: bool) -> Self {
+    pub fn posing_as_card(mut self, is_card: bool, has_constants: bool) -> Self {
         self.context.limits = Limits { is_card, full: 0, ..self.context.limits };
         self.context.has_constants = has_constants;
         self

@@ -21,9 +21,10 @@ use self::cache::Cache;
 use self::effects::Effects;
 use self::run::Run;
 use super::case::check_hardware;
+use super::point::Point;
 use super::sets::{Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
-use super::table;
+use super::{files, table};
 use crate::attack::Plan;
 use crate::attack::gradient::check_encoding;
 use crate::config::{Document, Overrides};
@@ -32,11 +33,12 @@ use crate::engine::Engine;
 use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
+use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::network::{Encoding, Model, Network};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
-use crate::report::RECOVERY;
+use crate::report::{self, RECOVERY};
 use crate::train::adapt::Sample;
 use crate::train::config::TrainFile;
 
@@ -48,6 +50,17 @@ pub const CACHE: &str = "cache";
 const STAGE_INIT: &str = "stage:";
 
 /// A recipe with everything read and checked.
+///
+/// # Examples
+/// ```no_run
+/// use crosspike::{Backend, Overrides, Recipe, Silent};
+///
+/// let recipe = Recipe::read("recipes/fashion_recovery.toml".as_ref(), &Overrides::default())?;
+/// let engine = Backend::Cpu.open(|said| eprintln!("{said}"))?;
+/// let points = recipe.run_into(engine.as_ref(), "runs/recovery".as_ref(), false, &Silent)?;
+/// println!("{} points", points.len());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub struct Recipe {
     file: RecipeFile,
     document: Document,
@@ -71,7 +84,11 @@ impl Recipe {
     /// Reads the recipe and everything that it names; every stage's hardware and training is validated before anything
     /// runs.
     pub fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let mut document = Document::read(path)?;
+        Self::from_document(Document::read(path)?, overrides)
+    }
+
+    /// The same of a recipe file that is read already.
+    pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let file = RecipeFile::from_document(&document)?;
         let mut model = Document::read(&file.model).map_err(document.locate("model"))?;
@@ -156,16 +173,29 @@ impl Recipe {
         Ok(origin)
     }
 
+    /// Runs what is not in the cache yet into a folder, which `force` empties of an earlier run's tables, and writes tables and report.
+    ///
+    /// # Errors
+    /// Those of [`OutputFolder::claim`] and [`Recipe::run`].
+    pub fn run_into(&self, engine: &dyn Engine, out: &Path, force: bool, monitor: &dyn Monitor) -> Result<Vec<Point>> {
+        let folder = OutputFolder::claim(out, &self.origin(engine)?, force, &files(&FILES), Access::Alone)?;
+        let points = self.run(engine, &folder, monitor)?;
+        report::write(folder.path())?;
+        folder.finish()?;
+        Ok(points)
+    }
+
     /// Runs what is not in the cache yet and writes the tables.
-    pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<()> {
+    pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Vec<Point>> {
         let cache = Cache::open(&folder.file(CACHE))?;
-        self.notices.iter().for_each(|notice| monitor.line(notice));
+        self.notices.iter().for_each(|notice| monitor.notice(notice));
         let ran = Run::new(self, cache, engine, monitor).go();
         let kept = "what is finished is kept; the same command goes on from here";
         let (measured, nominal) = ran.map_err(|error| error.leaving(kept))?;
         let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model);
         table::write(folder, &points)?;
-        folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())
+        folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())?;
+        Ok(points)
     }
 
     /// What the converters' ranges of some hardware are profiled on, where any are.

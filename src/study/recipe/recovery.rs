@@ -7,7 +7,9 @@ use super::run::{Measured, Nominal};
 use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
-use crate::study::table::{AREA, ChipRow, Parts, Point, number};
+use crate::study::cell::Cell;
+use crate::study::point::{ChipRow, Parts, Point};
+use crate::study::table::AREA;
 use crate::study::trial::Trial;
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
@@ -44,10 +46,10 @@ fn settings(measured: &[Measured]) -> Vec<Vec<(String, String)>> {
 }
 
 /// The shift in force; a residual without one chooses its own for every layer of every chip.
-fn shift(measured: &Measured) -> String {
+fn shift(measured: &Measured) -> Cell {
     match (measured.profile.sram.shift, &measured.profile.sram.init) {
-        (None, SramInit::Residual) => "chosen".into(),
-        (shift, _) => shift.unwrap_or(0).to_string(),
+        (None, SramInit::Residual) => Cell::Text("chosen".into()),
+        (shift, _) => Cell::Text(shift.unwrap_or(0).to_string()),
     }
 }
 
@@ -71,17 +73,16 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
         let gain = (!gains.is_empty()).then(|| summarise(&gains));
         let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
-        let optional = |value: Option<f64>| value.map_or(String::new(), number);
-        let there = |text: String| if sram.bits > 0 { text } else { String::new() };
+        let there = |cell: Cell| if sram.bits > 0 { cell } else { Cell::Nothing };
         point.more = vec![
-            (AREA, optional(m.area_mm2)),
-            ("sram_bits", there(sram.bits.to_string())),
+            (AREA, m.area_mm2.into()),
+            ("sram_bits", there(Cell::Whole(sram.bits.into()))),
             ("sram_shift", there(shift(m))),
-            ("sparsity_percent", optional(m.sparsity)),
-            ("share_of_rram_bytes_percent", there(number(100.0 * point.sram_bytes() / m.rram_bytes))),
-            ("points_regained", optional(gain.map(|gain| gain.mean))),
-            ("points_regained_ci95", optional(gain.and_then(|gain| gain.ci95))),
-            ("points_below_reference_without_variation", optional(below)),
+            ("sparsity_percent", m.sparsity.into()),
+            ("share_of_rram_bytes_percent", there(Cell::Number(100.0 * point.sram_bytes() / m.rram_bytes))),
+            ("points_regained", gain.map(|gain| gain.mean).into()),
+            ("points_regained_ci95", gain.and_then(|gain| gain.ci95).into()),
+            ("points_below_reference_without_variation", below.into()),
         ];
         point
     };
@@ -129,8 +130,8 @@ fn table(chosen: &[(&Point, &Measured)]) -> String {
         let head = [
             m.profile.rram.weight_bits.to_string(),
             format!("{}{own}", m.stage),
-            point.further("sram_bits").into(),
-            point.further("sram_shift").into(),
+            point.further("sram_bits"),
+            point.further("sram_shift"),
             m.sparsity.map_or(String::new(), |sparsity| format!("{sparsity:.0}")),
         ];
         let at = lines.iter().position(|line| line.head == head).unwrap_or_else(|| {

@@ -23,14 +23,18 @@ pub use plan::Plan;
 use self::reader::Reader;
 use self::run::Run;
 use self::setting::{Setting, Subject};
+use super::files;
+use super::point::{Parts, Point};
 use super::store::{self, OfKey};
-use super::table::{AREA, Parts, Point, Tables, number};
+use super::table::{AREA, Tables};
 use super::trial::{Key, Trial};
 use crate::config::{Document, Overrides};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::lock::Access;
 use crate::monitor::Monitor;
-use crate::output::{DERIVED, ORIGIN, OutputFolder, origin};
+use crate::output::{DERIVED, ORIGIN, OVERWRITE, OutputFolder, origin};
+use crate::report;
 
 /// Files that a sweep writes, beside tables and report.
 pub const FILES: [&str; 2] = ["timing.csv", "trials-*"];
@@ -40,6 +44,18 @@ const COMMAND: &str = "sweep";
 const TOGETHER: u64 = 1 << 16;
 
 /// A sweep with everything read and checked.
+///
+/// # Examples
+/// ```no_run
+/// use crosspike::{Backend, Frame, Overrides, Shard, Silent, Sweep, Table, There};
+///
+/// let sweep = Sweep::read("recipes/fashion_variation.toml".as_ref(), &Overrides::default())?;
+/// let engine = Backend::Auto.open(|said| eprintln!("{said}"))?;
+/// let folder = sweep.claim(engine.as_ref(), "runs/variation".as_ref(), There::Refused)?;
+/// sweep.run_into(engine.as_ref(), &folder, Shard { index: 1, of: 1 }, &Silent)?;
+/// println!("{} points", Frame::of(&sweep.results(&folder)?, Table::Summary).rows());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub struct Sweep {
     file: SweepFile,
     points: Vec<Setting>,
@@ -47,6 +63,17 @@ pub struct Sweep {
     first: Vec<u64>,
     origin: Value,
     notices: Vec<String>,
+}
+
+/// What becomes of a folder that holds a finished sweep, or another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// It is refused.
+    Refused,
+    /// Its trials count wherever nothing that determines them has changed.
+    Resumed,
+    /// It is deleted.
+    Replaced,
 }
 
 /// Part I of N, counted from 1.
@@ -72,7 +99,11 @@ impl Shard {
 impl Sweep {
     /// Reads the sweep file and everything it names; every point is validated before anything runs.
     pub fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
-        let mut document = Document::read(path)?;
+        Self::from_document(Document::read(path)?, overrides)
+    }
+
+    /// The same of a sweep file that is read already.
+    pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let (file, grid) = SweepFile::from_document(&document)?;
         let mut reader = Reader::new(&file, &document, overrides)?;
@@ -127,17 +158,66 @@ impl Sweep {
         origin
     }
 
+    /// Claims a folder for it, which other shards may share.
+    ///
+    /// # Errors
+    /// Where the folder holds what [`There`] does not provide for, or another process works in it.
+    pub fn claim(&self, engine: &dyn Engine, out: &Path, there: There) -> Result<OutputFolder> {
+        let origin = self.origin(engine);
+        if there == There::Resumed {
+            return match OutputFolder::finished(out, &origin)? {
+                Some(finished) => Ok(finished),
+                None => OutputFolder::take_over(out, &origin),
+            };
+        }
+        let claimed = OutputFolder::claim(out, &origin, there == There::Replaced, &files(&FILES), Access::Shared);
+        claimed.map_err(keep_what_is_there)
+    }
+
+    /// Runs this shard's missing trials, and writes tables and report where no other's are missing; gives whether they are written.
+    ///
+    /// # Errors
+    /// Those of [`Sweep::run`].
+    pub fn run_into(
+        &self,
+        engine: &dyn Engine,
+        folder: &OutputFolder,
+        shard: Shard,
+        monitor: &dyn Monitor,
+    ) -> Result<bool> {
+        let complete = self.run(engine, folder, shard, monitor)?;
+        if complete {
+            report::write(folder.path())?;
+            folder.finish()?;
+        }
+        Ok(complete)
+    }
+
     /// Runs this shard's missing trials; gives whether the whole sweep is complete.
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, shard: Shard, monitor: &dyn Monitor) -> Result<bool> {
         let mut run = Run::new(self, engine, folder, shard, monitor)?;
-        self.notices.iter().for_each(|notice| monitor.line(notice));
+        self.notices.iter().for_each(|notice| monitor.notice(notice));
         monitor.begin(&self.file.name, self.held(shard));
         let ran = self.points_together().try_for_each(|points| run.points(points));
         monitor.end();
         ran.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
         run.close()?;
-        let listed: Vec<Listed> = self.points.iter().map(|p| (p.key, p.shown.clone())).collect();
-        merge(folder, &listed, &self.file.chips, &Derived::of(&self.points))
+        merge(folder, &self.listed(), &self.file.chips, &Derived::of(&self.points))
+    }
+
+    /// The points of a finished sweep, in the order of its tables, from the trials that a folder holds.
+    pub fn results(&self, folder: &OutputFolder) -> Result<Vec<Point>> {
+        let mut points = vec![];
+        let derived = Derived::of(&self.points);
+        each_point(folder, &self.listed(), &self.file.chips, &derived, |point| {
+            points.push(point);
+            Ok(())
+        })?;
+        Ok(points)
+    }
+
+    fn listed(&self) -> Vec<Listed> {
+        self.points.iter().map(|point| (point.key, point.shown.clone())).collect()
     }
 
     /// Trials of a shard, at most.
@@ -214,6 +294,21 @@ impl Derived {
 /// Merges all shards' trials into the tables when none is missing.
 fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, derived: &Derived) -> Result<bool> {
     let mut tables = Tables::new(folder)?;
+    let complete = each_point(folder, listed, chips, derived, |point| tables.push(&point))?;
+    if complete {
+        tables.finish()?;
+    }
+    Ok(complete)
+}
+
+/// Hands over every point with all shards' trials; gives whether none is missing, and ends where one is.
+fn each_point(
+    folder: &OutputFolder,
+    listed: &[Listed],
+    chips: &Chips,
+    derived: &Derived,
+    mut each: impl FnMut(Point) -> Result<()>,
+) -> Result<bool> {
     for points in together(listed.len(), chips) {
         let trials = store::read(folder.path(), listed[points.clone()].iter().map(|(key, _)| *key))?;
         for point in points {
@@ -222,15 +317,14 @@ fn merge(folder: &OutputFolder, listed: &[Listed], chips: &Chips, derived: &Deri
             let Some(count) = chips.enough(&first_ones(trials)) else { return Ok(false) };
             let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
             let rows = counted.iter().map(|trial| (*trial).into()).collect();
-            tables.push(&Point {
+            each(Point {
                 settings: settings.clone(),
                 chips: rows,
-                more: vec![(AREA, derived.areas_mm2[point].map_or(String::new(), number))],
+                more: vec![(AREA, derived.areas_mm2[point].into())],
                 split: Parts::of(&counted, &derived.networks[derived.network_of[point]]),
             })?;
         }
     }
-    tables.finish()?;
     Ok(true)
 }
 
@@ -266,4 +360,15 @@ pub fn merge_folder(path: &Path) -> Result<()> {
         return Err(Error::file(path, message));
     }
     folder.finish()
+}
+
+/// Says how finished trials are kept, where a folder is refused.
+fn keep_what_is_there(error: Error) -> Error {
+    match error {
+        Error::Usage(message) => Error::Usage(
+            message
+                .replace(OVERWRITE, "use --resume to go on with the trials that still count, --force to delete them"),
+        ),
+        other => other,
+    }
 }

@@ -3,16 +3,12 @@
 //! What is measured are numbers in every study; a setting whose every cell is a whole number has whole numbers, one of numbers
 //! numbers, every other text; an empty cell is nothing (`null`). Rows keep their order, and equal tables are equal bytes.
 
+#[cfg(feature = "parquet")]
+mod parquet;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::basic::{LogicalType, Repetition, Type as Physical};
-use parquet::column::writer::ColumnWriter;
-use parquet::data_type::ByteArray;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
 use serde_json::{Value, json};
 
 use crate::atomic::Output;
@@ -44,7 +40,7 @@ impl Format {
 
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Whole,
     Number,
     Text,
@@ -52,7 +48,7 @@ enum Kind {
 
 impl Kind {
     /// Of a column that also holds this.
-    fn with(self, cell: &str) -> Self {
+    pub fn with(self, cell: &str) -> Self {
         let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
         match self {
             _ if cell.is_empty() => self,
@@ -85,9 +81,6 @@ pub fn rows(table: &Path) -> Result<Vec<Value>> {
     open(table)?.records().map(|row| Ok(object(row.map_err(no_table(table))?))).collect()
 }
 
-/// Rows of a Parquet row group: what is in memory of a table.
-const ROWS: usize = 1 << 16;
-
 /// Writes a table of a study, a CSV file, in another format.
 ///
 /// # Errors
@@ -108,7 +101,14 @@ pub fn export(table: &Path, format: Format, to: &Path) -> Result<()> {
             }
         }
         Format::JsonLines => json_lines(table, &mut file, to)?,
-        Format::Parquet => parquet(table, &mut file, to)?,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => parquet::parquet(table, &mut file, to)?,
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => {
+            let message =
+                "crosspike was built without its feature `parquet`; expected a name that ends in .csv or .jsonl";
+            return Err(Error::file(to, message));
+        }
     }
     file.commit()
 }
@@ -147,65 +147,11 @@ fn json_lines(table: &Path, file: &mut Output, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn parquet(table: &Path, file: &mut Output, to: &Path) -> Result<()> {
-    let failed = |error: parquet::errors::ParquetError| Error::file(to, format!("not written: {error}"));
-    let columns = columns(table)?;
-    let field = |(name, kind): &(String, Kind)| {
-        let (physical, logical) = match kind {
-            Kind::Whole => (Physical::INT64, None),
-            Kind::Number => (Physical::DOUBLE, None),
-            Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-        };
-        let builder = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
-        builder.with_logical_type(logical).build().map(Arc::new)
-    };
-    let fields = columns.iter().map(field).collect::<std::result::Result<_, _>>().map_err(failed)?;
-    let schema = Type::group_type_builder("table").with_fields(fields).build().map_err(failed)?;
-    let properties =
-        WriterProperties::builder().set_created_by(concat!("crosspike ", env!("CARGO_PKG_VERSION")).into());
-    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties.build())).map_err(failed)?;
-    let mut reader = open(table)?;
-    let mut rows = reader.records();
-    loop {
-        let some = rows.by_ref().take(ROWS).collect::<std::result::Result<Vec<_>, _>>().map_err(no_table(table))?;
-        if some.is_empty() {
-            break;
-        }
-        let mut group = writer.next_row_group().map_err(failed)?;
-        for column in 0..columns.len() {
-            let cells = || some.iter().map(move |row| row.get(column).unwrap_or_default());
-            let levels: Vec<i16> = cells().map(|cell| i16::from(!cell.is_empty())).collect();
-            let there = || cells().filter(|cell| !cell.is_empty());
-            let Some(mut serialized) = group.next_column().map_err(failed)? else { break };
-            let written = match serialized.untyped() {
-                ColumnWriter::Int64ColumnWriter(writer) => {
-                    let values: Vec<i64> = there().map(|cell| cell.parse().unwrap_or_default()).collect();
-                    writer.write_batch(&values, Some(&levels), None)
-                }
-                ColumnWriter::DoubleColumnWriter(writer) => {
-                    let values: Vec<f64> = there().map(|cell| cell.parse().unwrap_or_default()).collect();
-                    writer.write_batch(&values, Some(&levels), None)
-                }
-                ColumnWriter::ByteArrayColumnWriter(writer) => {
-                    let values: Vec<ByteArray> = there().map(ByteArray::from).collect();
-                    writer.write_batch(&values, Some(&levels), None)
-                }
-                _ => Ok(0),
-            };
-            written.map_err(failed)?;
-            serialized.close().map_err(failed)?;
-        }
-        group.close().map_err(failed)?;
-    }
-    writer.close().map_err(failed)?;
-    Ok(())
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "parquet"))]
 mod tests {
     use super::*;
-    use parquet::file::reader::{FileReader, SerializedFileReader};
-    use parquet::record::RowAccessor;
+    use ::parquet::file::reader::{FileReader, SerializedFileReader};
+    use ::parquet::record::RowAccessor;
 
     const TABLE: &str = "scale,sram.bits,name,accuracy\n0.0,2,\"a, b\",87\n1.5,,c,90\n";
 

@@ -1,0 +1,130 @@
+//! A layer's devices as a designer would measure them: what was asked of each, where it landed, what it holds in operation, and which
+//! do not work. Lines are not seen: each device is measured by itself.
+
+use super::cell::Layer;
+use super::devices::Devices;
+use super::{Draw, Span};
+use crate::profile::{Rram, Tile};
+
+/// A device works.
+pub const WORKS: u8 = 0;
+/// A device is stuck at the lowest conductance.
+pub const STUCK_OFF: u8 = 1;
+/// A device is stuck at the highest conductance.
+pub const STUCK_ON: u8 = 2;
+/// A device is on a word line, or a bit line, that is dead: it carries no current.
+pub const DEAD_LINE: u8 = 3;
+
+/// A layer's devices, slice by slice, in microsiemens.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// What was asked for.
+    pub targets: Vec<Devices>,
+    /// Where they landed, faults included: what is read back.
+    pub programmed: Vec<Devices>,
+    /// What they hold in operation, after drift and retention, faults included.
+    pub operating: Vec<Devices>,
+    /// Those that do not work.
+    pub faults: Vec<Faulty>,
+    /// What one slice of a column holds.
+    pub span: Span,
+}
+
+/// What is wrong with one slice's devices, laid out as they are: [`WORKS`], [`STUCK_OFF`], [`STUCK_ON`] or [`DEAD_LINE`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Faulty {
+    /// Of those that add.
+    pub plus: Vec<u8>,
+    /// Of the others.
+    pub minus: Vec<u8>,
+}
+
+/// Surveys the devices of a layer of quantised weights `[columns, rows]`.
+pub fn survey(target: &[f32], rows: usize, number: u32, rram: &Rram, tile: Tile, draw: Option<Draw>) -> Survey {
+    let layer = Layer::new(target, rows, number, rram, tile, draw);
+    let (targets, (written, _)) = (layer.targets(target), layer.write(target));
+    let programmed = layer.faulty(written.clone());
+    let operating = if rram.drift.any() { layer.faulty(layer.aged(written)) } else { programmed.clone() };
+    let faults = faults(&layer, &targets, rram.cell.g_max_us);
+    Survey { targets, programmed, operating, faults, span: Span::of(rram, target) }
+}
+
+fn faults(layer: &Layer, like: &[Devices], highest: f64) -> Vec<Faulty> {
+    // No device has a conductance below 0: one that keeps it is not stuck.
+    let unstuck: Vec<Devices> = like
+        .iter()
+        .map(|slice| Devices { plus: vec![-1.0; slice.plus.len()], minus: vec![-1.0; slice.minus.len()] })
+        .collect();
+    let stuck = layer.stuck(unstuck.clone());
+    let mut alive = unstuck;
+    layer.dead(&mut alive);
+    let of = |(stuck, alive): (&f64, &f64)| match (*alive, *stuck) {
+        (0.0, _) => DEAD_LINE,
+        (_, g) if g < 0.0 => WORKS,
+        (_, g) if g == highest => STUCK_ON,
+        _ => STUCK_OFF,
+    };
+    let side = |stuck: &[f64], alive: &[f64]| stuck.iter().zip(alive).map(of).collect();
+    let slice = |(stuck, alive): (&Devices, &Devices)| Faulty {
+        plus: side(&stuck.plus, &alive.plus),
+        minus: side(&stuck.minus, &alive.minus),
+    };
+    stuck.iter().zip(&alive).map(slice).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device;
+    use crate::profile::Profile;
+
+    #[test]
+    fn devices_say_the_weights_that_are_read_back() {
+        for mapping in ["one_sided", "two_sided", "offset"] {
+            let keys = [
+                "rram.model=cell",
+                "rram.weight_bits=4",
+                "rram.cell.g_max_us=50",
+                "rram.cell.on_off_ratio=10",
+                "rram.variation.kind=lognormal",
+                "rram.variation.sigma=0.2",
+                "rram.faults.stuck_on=0.1",
+                "rram.faults.stuck_off=0.1",
+                "rram.faults.dead_word_lines=0.3",
+                "rram.drift.time_s=1000",
+                "rram.drift.nu=0.05",
+                "tile.rows=8",
+                "tile.cols=8",
+            ];
+            let mut keys: Vec<String> = keys.map(String::from).into();
+            keys.push(format!("rram.cell.mapping={mapping}"));
+            let profile = Profile::ideal(&keys).unwrap();
+            let (rram, tile, rows) = (&profile.rram, profile.tile, 12);
+            let latent: Vec<f32> = (0..rows * 5).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+            let draw = Some(Draw::chip(3, 1));
+            let cells = device::program(&latent, rows, 2, rram, tile, draw, None).unwrap();
+            let found = survey(&cells.target, rows, 2, rram, tile, draw);
+            let layer = Layer::new(&cells.target, rows, 2, rram, tile, draw);
+            assert_eq!(device::fold(&layer.weights(&found.programmed)), cells.programmed, "{mapping}");
+            assert_eq!(device::fold(&layer.weights(&found.operating)), cells.folded().into_owned(), "{mapping}");
+            assert_eq!(device::fold(&layer.weights(&found.targets)).len(), cells.target.len());
+            for (read, target) in device::fold(&layer.weights(&found.targets)).iter().zip(&cells.target) {
+                assert!((read - target).abs() < 1e-6, "{mapping}: {read} of {target}");
+            }
+            let count =
+                |code: u8| found.faults.iter().flat_map(|slice| &slice.plus).filter(|fault| **fault == code).count();
+            assert!(
+                count(STUCK_OFF) > 0 && count(STUCK_ON) > 0 && count(DEAD_LINE) > 0 && count(WORKS) > 20,
+                "{mapping}"
+            );
+            for (fault, g) in found.faults[0].plus.iter().zip(&found.programmed[0].plus) {
+                match *fault {
+                    STUCK_ON => assert_eq!(*g, 50.0),
+                    STUCK_OFF => assert_eq!(*g, 5.0),
+                    DEAD_LINE => assert_eq!(*g, 0.0),
+                    _ => assert!(*g > 0.0),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A value in a table, and how files have it.
+
+/// A value in a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// What is not known, or does not apply.
+    Nothing,
+    /// A whole number.
+    Whole(u64),
+    /// A measured number.
+    Number(f64),
+    /// A setting as it is written, or a name.
+    Text(String),
+}
+
+impl Cell {
+    /// As files have it.
+    pub fn text(&self) -> String {
+        match self {
+            Cell::Nothing => String::new(),
+            Cell::Whole(value) => value.to_string(),
+            Cell::Number(value) => number(*value),
+            Cell::Text(text) => text.clone(),
+        }
+    }
+}
+
+impl From<Option<f64>> for Cell {
+    fn from(value: Option<f64>) -> Self {
+        value.map_or(Cell::Nothing, Cell::Number)
+    }
+}
+
+/// Six decimals, trailing zeros cut: more than a count of images can resolve.
+fn number(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}

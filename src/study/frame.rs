@@ -1,0 +1,129 @@
+//! A table of a study in memory, column by column: what data frames are made of.
+
+use super::cell::Cell;
+use super::export::Kind;
+use super::point::Point;
+use super::table::{Table, is_measured};
+
+/// A table of a study.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// Its columns: settings, then what was measured.
+    pub columns: Vec<Column>,
+}
+
+/// A column, with its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The name, as the files have it.
+    pub name: String,
+    /// The values, row by row.
+    pub cells: Cells,
+}
+
+/// The values of a column; none where nothing is known, or a setting does not apply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cells {
+    /// Whole numbers.
+    Whole(Vec<Option<i64>>),
+    /// Measured numbers, with all their digits: files have six decimals.
+    Number(Vec<Option<f64>>),
+    /// Names, and settings that are no numbers.
+    Text(Vec<Option<String>>),
+}
+
+impl Frame {
+    /// A table of points; without any, it has no columns.
+    pub fn of(points: &[Point], table: Table) -> Self {
+        let Some(first) = points.first() else { return Frame { columns: vec![] } };
+        let settings = first.settings.iter().map(|(key, _)| key.clone());
+        let names: Vec<String> = settings.chain(table.columns(first).into_iter().map(String::from)).collect();
+        let mut columns: Vec<Vec<Cell>> = vec![vec![]; names.len()];
+        for point in points {
+            for row in table.rows(point) {
+                let settings = point.settings.iter().map(|(_, value)| Cell::Text(value.clone()));
+                columns.iter_mut().zip(settings.chain(row)).for_each(|(column, cell)| column.push(cell));
+            }
+        }
+        let columns = names.into_iter().zip(columns);
+        Frame { columns: columns.map(|(name, cells)| Column { cells: Cells::of(&name, cells), name }).collect() }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |column| match &column.cells {
+            Cells::Whole(cells) => cells.len(),
+            Cells::Number(cells) => cells.len(),
+            Cells::Text(cells) => cells.len(),
+        })
+    }
+}
+
+impl Cells {
+    fn of(name: &str, cells: Vec<Cell>) -> Self {
+        let first = if is_measured(name) { Kind::Number } else { Kind::Whole };
+        let kind = cells.iter().fold(first, |kind, cell| match cell {
+            Cell::Nothing | Cell::Whole(_) => kind,
+            Cell::Number(_) => kind.with("0.5"),
+            Cell::Text(text) => kind.with(text),
+        });
+        match kind {
+            Kind::Whole => Cells::Whole(cells.iter().map(whole).collect()),
+            Kind::Number => Cells::Number(cells.iter().map(number).collect()),
+            Kind::Text => {
+                Cells::Text(cells.iter().map(Cell::text).map(|text| Some(text).filter(|t| !t.is_empty())).collect())
+            }
+        }
+    }
+}
+
+fn whole(cell: &Cell) -> Option<i64> {
+    match cell {
+        Cell::Whole(value) => i64::try_from(*value).ok(),
+        Cell::Text(text) => text.parse().ok(),
+        Cell::Nothing | Cell::Number(_) => None,
+    }
+}
+
+fn number(cell: &Cell) -> Option<f64> {
+    match cell {
+        Cell::Number(value) => Some(*value),
+        Cell::Whole(value) => Some(*value as f64),
+        Cell::Text(text) => text.parse().ok(),
+        Cell::Nothing => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::point::{ChipRow, Parts};
+
+    fn point(scale: &str, stage: &str, accuracy: f64, energy: Option<f64>) -> Point {
+        let chip = |chip| ChipRow {
+            chip,
+            accuracy: accuracy + chip as f64,
+            spikes_per_image: 1.0,
+            steps_per_image: 5.0,
+            clipped_per_image: 0.0,
+            saturated_per_image: 0.0,
+            energy_pj_per_image: energy,
+            sram_bytes: 8,
+        };
+        let settings = [("scale", scale), ("stage", stage)].map(|(key, value)| (key.into(), value.into()));
+        Point { settings: settings.into(), chips: vec![chip(0), chip(1)], more: vec![], split: Parts::default() }
+    }
+
+    #[test]
+    fn columns_have_the_types_of_their_values() {
+        let frame = Frame::of(&[point("", "a", 87.0, None), point("1.5", "b", 1.0 / 3.0, Some(2.0))], Table::Results);
+        let column = |name: &str| &frame.columns.iter().find(|column| column.name == name).unwrap().cells;
+        assert_eq!(frame.rows(), 4);
+        assert_eq!(column("scale"), &Cells::Number(vec![None, None, Some(1.5), Some(1.5)]));
+        assert_eq!(column("stage"), &Cells::Text(["a", "a", "b", "b"].map(|name| Some(name.into())).into()));
+        assert_eq!(column("chip"), &Cells::Whole(vec![Some(0), Some(1), Some(0), Some(1)]));
+        assert_eq!(column("accuracy"), &Cells::Number([87.0, 88.0, 1.0 / 3.0, 4.0 / 3.0].map(Some).into()));
+        assert_eq!(column("energy_pj_per_image"), &Cells::Number(vec![None, None, Some(2.0), Some(2.0)]));
+        assert_eq!(Frame::of(&[], Table::Summary).rows(), 0);
+    }
+}
