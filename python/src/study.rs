@@ -1,0 +1,221 @@
+//! Long work from files: trainings, sweeps, pipelines, the quickstart.
+
+use std::path::{Path, PathBuf};
+
+use crosspike::{
+    Backend, CHECKPOINT_FILE, Checkpoint, Document, Frame as Rows, MODEL_FILE, Overrides, Point, Quickstart,
+    RECIPE_KEYS, REPORT_PAGE, Recipe, SWEEP_KEYS, Shard, Sweep, TRAINING_KEYS, Table, There, Training,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::convert::{assignments, document, mapping, text_of};
+use crate::errors::raise;
+use crate::frame::Frame;
+use crate::network::{Model, Network};
+use crate::session::{backend as backend_of, shown};
+use crate::work::{tell, work};
+
+/// The tables and the report of a sweep, a recipe or the quickstart.
+#[pyclass(module = "crosspike", frozen)]
+pub struct Study {
+    points: Vec<Point>,
+    out: PathBuf,
+    /// A folder that lasts as long as this.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Study {
+    fn frame(&self, table: Table) -> Frame {
+        Frame { table: Rows::of(&self.points, table) }
+    }
+}
+
+#[pymethods]
+impl Study {
+    /// The folder of results: tables, report, checkpoints. Where out was not given it is removed with this object.
+    #[getter]
+    fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// A row a point and chip.
+    #[getter]
+    fn results(&self) -> Frame {
+        self.frame(Table::Results)
+    }
+
+    /// A row a point: mean, spread, 95 % interval of accuracy, energy, area.
+    #[getter]
+    fn summary(&self) -> Frame {
+        self.frame(Table::Summary)
+    }
+
+    /// A row a point and layer: where spikes and energy are.
+    #[getter]
+    fn layers(&self) -> Frame {
+        self.frame(Table::Layers)
+    }
+
+    /// A row a point and component: where energy is.
+    #[getter]
+    fn components(&self) -> Frame {
+        self.frame(Table::Components)
+    }
+
+    /// The report as HTML, one page that stands alone; a notebook shows it.
+    #[getter]
+    fn report(&self) -> PyResult<String> {
+        let page = self.out.join(REPORT_PAGE);
+        std::fs::read_to_string(&page).map_err(|error| raise(crosspike::Error::Io { path: page, source: error }))
+    }
+
+    fn _repr_html_(&self, py: Python<'_>) -> PyResult<String> {
+        let page: String = py.import("html")?.call_method1("escape", (self.report()?,))?.extract()?;
+        Ok(format!("<iframe srcdoc=\"{page}\" style=\"width:100%;height:640px;border:0\"></iframe>"))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Study({} points, {})", self.points.len(), self.out.display())
+    }
+}
+
+/// A folder that is given, or one for the time being.
+fn folder(out: Option<PathBuf>) -> PyResult<(PathBuf, Option<tempfile::TempDir>)> {
+    match out {
+        Some(out) => Ok((out, None)),
+        None => {
+            let folder = tempfile::tempdir()?;
+            Ok((folder.path().join("out"), Some(folder)))
+        }
+    }
+}
+
+/// The document of a file, or of a dict.
+fn read(name: &str, source: &Bound<'_, PyAny>) -> PyResult<Document> {
+    match mapping(source)? {
+        Some(dict) => document(name, &dict),
+        None => Document::read(&PathBuf::from(text_of(source)?)).map_err(raise),
+    }
+}
+
+/// quickstart(out=None, force=False, progress=None) -> Study
+///
+/// The main job in one go, on the embedded digits: train, program with variation, evaluate many chips, compensate. Takes some fifteen
+/// seconds. out is the folder for results, force overwrites an earlier run; see Session.evaluate for progress.
+#[pyfunction]
+#[pyo3(signature = (out=None, force=false, progress=None))]
+pub fn quickstart(py: Python<'_>, out: Option<PathBuf>, force: bool, progress: Option<Py<PyAny>>) -> PyResult<Study> {
+    let (out, folder) = folder(out)?;
+    let progress = shown(py, progress)?;
+    let points = work(py, progress.as_ref(), |watcher| {
+        Quickstart::new()?.run_into(Backend::Cpu.open(tell)?.as_ref(), &out, force, watcher)
+    })?;
+    Ok(Study { points, out, _folder: folder })
+}
+
+/// train(file, out, set=None, force=False, progress=None) -> Network
+///
+/// Trains as a training file says, a path or a dict of its keys (docs/keys/train.md), into the folder out: checkpoint, log, model. An
+/// unfinished run of the same configuration goes on; force overwrites another. set overrides keys of the file, the profile
+/// ("rram.weight_bits") and the model ("model.steps").
+#[pyfunction]
+#[pyo3(signature = (file, out, set=None, force=false, progress=None))]
+pub fn train(
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    out: PathBuf,
+    set: Option<&Bound<'_, PyAny>>,
+    force: bool,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Network> {
+    let mut document = read("train", file)?;
+    let overrides = Overrides::sort(&assignments(set)?, &TRAINING_KEYS).map_err(raise)?;
+    for own in &overrides.own {
+        document.set(own).map_err(raise)?;
+    }
+    let progress = shown(py, progress)?;
+    let tensors = work(py, progress.as_ref(), |watcher| {
+        Training::read(&document, &overrides)?.run_into(&out, force, watcher)?;
+        Checkpoint::read(&out.join(CHECKPOINT_FILE))
+    })?;
+    let model = Model::from_python(out.join(MODEL_FILE).into_pyobject(py)?.as_any())?;
+    Network::of(py, model, &tensors, vec![])
+}
+
+/// sweep(file, out=None, set=None, resume=False, force=False, shard=(1, 1), backend="auto", progress=None) -> Study or None
+///
+/// Evaluates points of settings, many chips each, as a sweep file says, a path or a dict of its keys (docs/keys/sweep.md). out is the
+/// folder for results, where trials are stored as they come: after Ctrl-C or a kill the same call goes on. resume goes on in a folder of
+/// another sweep with the trials that still count, force deletes them. shard is (i, n): part i of n, from 1; None is given back while
+/// others are not finished. set overrides keys of the file, the profile and the model.
+#[pyfunction]
+#[pyo3(signature = (file, out=None, set=None, resume=false, force=false, shard=(1, 1), backend="auto", progress=None))]
+#[expect(clippy::too_many_arguments, reason = "the options of the command")]
+pub fn sweep(
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    out: Option<PathBuf>,
+    set: Option<&Bound<'_, PyAny>>,
+    resume: bool,
+    force: bool,
+    shard: (usize, usize),
+    backend: &str,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Option<Study>> {
+    let there = match (resume, force) {
+        (true, true) => return Err(PyValueError::new_err("resume and force: expected one of the two")),
+        (true, _) => There::Resumed,
+        (_, true) => There::Replaced,
+        _ => There::Refused,
+    };
+    let (index, of) = shard;
+    if !(1..=of).contains(&index) {
+        return Err(PyValueError::new_err(format!("shard=({index}, {of}): expected (i, n) with i from 1 to n")));
+    }
+    if of > 1 && (force || out.is_none()) {
+        return Err(PyValueError::new_err(
+            "shard: shards share out, and force would delete what others have done; expected out, and no force",
+        ));
+    }
+    let (document, backend) = (read("sweep", file)?, backend_of(backend)?);
+    let overrides = Overrides::sort(&assignments(set)?, &SWEEP_KEYS).map_err(raise)?;
+    let (out, folder) = folder(out)?;
+    let progress = shown(py, progress)?;
+    let points = work(py, progress.as_ref(), |watcher| {
+        let (sweep, engine) = (Sweep::from_document(document, &overrides)?, backend.open(tell)?);
+        let claimed = sweep.claim(engine.as_ref(), &out, there)?;
+        match sweep.run_into(engine.as_ref(), &claimed, Shard { index, of }, watcher)? {
+            true => sweep.results(&claimed).map(Some),
+            false => Ok(None),
+        }
+    })?;
+    Ok(points.map(|points| Study { points, out, _folder: folder }))
+}
+
+/// recipe(file, out=None, set=None, force=False, backend="auto", progress=None) -> Study
+///
+/// Trains and evaluates a pipeline of stages as a recipe file says, a path or a dict of its keys (docs/keys/recipe.md), and says what each
+/// wins back and costs. out/cache keeps every finished training and evaluation: after a kill, or where the recipe has changed, only what is
+/// missing runs. force writes the tables anew where out holds a finished or different recipe.
+#[pyfunction]
+#[pyo3(signature = (file, out=None, set=None, force=false, backend="auto", progress=None))]
+pub fn recipe(
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    out: Option<PathBuf>,
+    set: Option<&Bound<'_, PyAny>>,
+    force: bool,
+    backend: &str,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Study> {
+    let (document, backend) = (read("recipe", file)?, backend_of(backend)?);
+    let overrides = Overrides::sort(&assignments(set)?, &RECIPE_KEYS).map_err(raise)?;
+    let (out, folder) = folder(out)?;
+    let progress = shown(py, progress)?;
+    let points = work(py, progress.as_ref(), |watcher| {
+        let recipe = Recipe::from_document(document, &overrides)?;
+        recipe.run_into(backend.open(tell)?.as_ref(), &out, force, watcher)
+    })?;
+    Ok(Study { points, out, _folder: folder })
+}
