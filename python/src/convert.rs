@@ -158,6 +158,9 @@ pub fn python<'py>(py: Python<'py>, json: &Json) -> PyResult<Bound<'py, PyAny>> 
     })
 }
 
+/// A callable and its arguments, which pickle makes an object of again.
+pub type Pickled<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
 /// One of some names, or an error that lists them.
 pub fn one_of<T: Copy>(name: &str, value: &str, known: &[(&str, T)]) -> PyResult<T> {
     let found = known.iter().find(|(known, _)| *known == value).map(|(_, value)| *value);

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::arrays::{array, labels as whole, owned};
-use crate::convert::{one_of, text_of};
+use crate::convert::{Pickled, one_of, text_of};
 use crate::errors::raise;
 use crate::work::work;
 
@@ -141,7 +141,7 @@ impl Dataset {
         array(py, &values, &shape)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
         let class = py.get_type::<Dataset>();
         Ok(match &self.opened {
             Some(opened) => (class.into_any(), opened.clone().into_pyobject(py)?.into_any()),

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::arrays::{array, tensor};
-use crate::convert::{assignments_of_sections, mapping, one_of, python, sections, text_of};
+use crate::convert::{Pickled, assignments_of_sections, mapping, one_of, python, sections, text_of};
 use crate::errors::{raise, warn};
 use crate::work::work;
 
@@ -303,9 +303,10 @@ impl Network {
         Self::of(py, model, &Checkpoint::of_bytes(bytes).map_err(raise)?, vec![])
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Model, Bound<'py, PyBytes>))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
         let bytes = self.checkpoint().to_safetensors().map_err(raise)?;
-        Ok((py.get_type::<Network>().getattr("_of_bytes")?, (self.model.clone(), PyBytes::new(py, &bytes))))
+        let arguments = (self.model.clone(), PyBytes::new(py, &bytes)).into_pyobject(py)?;
+        Ok((py.get_type::<Network>().getattr("_of_bytes")?, arguments.into_any()))
     }
 
     fn __repr__(&self) -> String {

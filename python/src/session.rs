@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyRange};
 
 use crate::arrays::array;
 use crate::chip::Chip;
-use crate::convert::{one_of, python};
+use crate::convert::{Pickled, one_of, python};
 use crate::data::Dataset;
 use crate::errors::warn;
 use crate::frame::Frame;
@@ -218,7 +218,7 @@ impl Session {
         Ok(Series { session: self.session.clone(), results, point: OnceLock::new(), is_judged: data.is_labelled })
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
         let Options { seed, calibration, backend, batch, .. } = self.session.options();
         let (network, profile, data) = (self.network.clone(), self.profile.clone(), self.data.clone());
         let encoding = self.encoding();
