@@ -31,7 +31,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<bool> {
 }
 
 /// A file beside `path`, as public as the user's umask allows, or as the file that it is to replace.
-fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub(crate) fn temporary(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     #[cfg(unix)]

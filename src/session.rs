@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range as Indices;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::chip::{Blueprint, Chip};
 use crate::crossbar::cost::Spent;
@@ -27,8 +28,8 @@ pub struct Options {
     pub seed: u64,
     /// The encoder; absent: `frames` for frame data, `poisson` otherwise.
     pub encoding: Option<Encoding>,
-    /// The data set that converters' ranges are calibrated on (`adc.range = "calibrated"`); absent: the training half of the data.
-    pub calibration: Option<String>,
+    /// The training images that converters' ranges are calibrated on (`adc.range = "calibrated"`); absent: the training half of the data.
+    pub calibration: Option<Arc<Dataset>>,
     /// What runs the chips.
     pub backend: Backend,
     /// Images at once; never changes a result.
@@ -59,7 +60,7 @@ impl<'a> Source<'a, '_> {
     ///
     /// # Errors
     /// Unless images and model fit together, and where calibration lacks its images or has no use.
-    pub fn blueprint(self, seed: u64, calibration: Option<&str>, more: Option<Range>) -> Result<Blueprint<'a>> {
+    pub fn blueprint(self, seed: u64, calibration: Option<Arc<Dataset>>, more: Option<Range>) -> Result<Blueprint<'a>> {
         let Source { profile, model, loaded, encoding, whole } = self;
         check_fit(whole, &model)?;
         if calibration.is_some() && !profile.wants_calibration() {
@@ -67,24 +68,27 @@ impl<'a> Source<'a, '_> {
                 "calibration data: the profile profiles no converters; expected adc.bits above 0 and adc.range = \"calibrated\" with it".into(),
             ));
         }
-        let open = || whole.training_beside(calibration, Path::new(""));
+        let open = || match calibration {
+            Some(training) => whole.check_beside(&training).map(|()| training),
+            None => whole.training_beside(None, Path::new("")).map(Arc::new),
+        };
         let profiled = profile.wants_calibration().then(open).transpose().map_err(|error| match error {
             Error::Mismatch(message) => Error::Usage(format!(
                 "calibration data: adc.range = \"calibrated\" profiles converters on training images; {message}"
             )),
             placed => placed,
         })?;
-        let others = more.into_iter().chain(profiled.as_ref().map(Dataset::range));
+        let others = more.into_iter().chain(profiled.as_deref().map(Dataset::range));
         let inputs = InputCode::of(encoding, others.fold(whole.range(), Range::with), profile.tile.input_bits)?;
         let of_weights = loaded.notices_with(encoding).into_iter();
-        let of_data = whole.notices().chain(profiled.iter().flat_map(Dataset::notices));
+        let of_data = whole.notices().chain(profiled.iter().flat_map(|training| training.notices()));
         let network = match loaded {
             Cow::Borrowed(loaded) => Cow::Borrowed(&loaded.network),
             Cow::Owned(loaded) => Cow::Owned(loaded.network),
         };
         let blueprint = Blueprint::new(profile, model, network, inputs, seed)?.remarked(of_weights.chain(of_data));
         match profiled {
-            Some(training) => with_ranges(blueprint, seed, || Ok(training)),
+            Some(training) => with_ranges(blueprint, seed, || Ok(training.as_ref())),
             None => Ok(blueprint),
         }
     }
@@ -114,7 +118,7 @@ impl Session {
         let encoding = Encoding::resolve(options.encoding, data.frame_steps(), model.steps)?;
         let (model, loaded) = (Cow::Owned(model), Cow::Owned(network.into()));
         let source = Source { profile, model, loaded, encoding, whole: data };
-        let blueprint = source.blueprint(options.seed, options.calibration.as_deref(), None)?;
+        let blueprint = source.blueprint(options.seed, options.calibration.clone(), None)?;
         let engine = options.backend.open(options.tell)?;
         Ok(Session { blueprint, engine, encoding, options })
     }

@@ -9,7 +9,7 @@ use crosspike::{
 use numpy::Element;
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyIterator};
 
 use crate::arrays::{array, owned};
 use crate::errors::raise;
@@ -79,6 +79,14 @@ impl Chip {
             dict.set_item(&layer.name, Layer { survey: survey.clone(), number })?;
         }
         Ok(dict)
+    }
+
+    fn __len__(&self) -> usize {
+        self.chip.layers.len()
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.layers(py)?.try_iter()
     }
 
     fn __getitem__(&self, py: Python<'_>, name: &str) -> PyResult<Layer> {

@@ -45,7 +45,9 @@ fn toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
 }
 
 fn table(dict: &Bound<'_, PyDict>) -> PyResult<Table> {
-    dict.iter().map(|(key, value)| Ok((key.extract::<String>()?, toml(&value)?))).collect()
+    // What is None is absent, as Profile.to_dict() has it.
+    let there = dict.iter().filter(|(_, value)| !value.is_none());
+    there.map(|(key, value)| Ok((key.extract::<String>()?, toml(&value)?))).collect()
 }
 
 /// The dict that a mapping is; none of what is no mapping.

@@ -49,6 +49,14 @@ impl Dataset {
     }
 }
 
+impl Dataset {
+    /// A data set, an array of images, or the training half of a named set.
+    pub fn training(source: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let is_text = source.is_instance_of::<PyString>() || source.hasattr("__fspath__")?;
+        if is_text { Self::new(source.py(), source, "train", None) } else { Self::from_python(source, None) }
+    }
+}
+
 #[pymethods]
 impl Dataset {
     #[new]

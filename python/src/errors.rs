@@ -41,7 +41,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// An error of the library as an exception.
 pub fn raise(error: crosspike::Error) -> PyErr {
-    let message = in_python(&error.to_string());
+    let message = in_python(&error.to_string()).replacen("calibration data: ", "calibration: ", 1);
     match error {
         crosspike::Error::Config { .. } => ConfigError::new_err(message),
         crosspike::Error::File { .. } | crosspike::Error::Io { .. } => FileError::new_err(message),
@@ -100,5 +100,5 @@ pub fn in_python(message: &str) -> String {
 pub fn warn(py: Python<'_>, notices: &[String]) -> PyResult<()> {
     let category = py.get_type::<Notice>();
     let warnings = py.import("warnings")?;
-    notices.iter().try_for_each(|notice| warnings.call_method1("warn", (in_python(notice), &category, 2)).map(|_| ()))
+    notices.iter().try_for_each(|notice| warnings.call_method1("warn", (in_python(notice), &category, 1)).map(|_| ()))
 }

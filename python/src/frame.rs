@@ -6,14 +6,15 @@ use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, RecordBatchIterator, StringArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use crosspike::{Cells, Frame as Table};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
 
 /// A table of a study: settings, then what was measured.
 ///
 /// It is handed on without a copy through text: to_pandas(), to_polars(), pyarrow.table(frame), and whatever else takes Arrow's stream
-/// (__arrow_c_stream__). Numbers have all their digits, where the CSV files have six decimals; an unknown value is null.
+/// (__arrow_c_stream__); frame["accuracy"] is a column as a list. Numbers have all their digits, where the CSV files have six decimals
+/// (means, spreads and intervals of accuracy have six decimals here too); an unknown value is null.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Frame {
     pub table: Table,
@@ -69,6 +70,12 @@ impl Frame {
             }
         }
         Ok(dict)
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, column: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.to_dict(py)?.get_item(column)?.ok_or_else(|| {
+            PyKeyError::new_err(format!("`{column}` is no column; expected one of {}", self.columns().join(", ")))
+        })
     }
 
     /// to_pandas() -> pandas.DataFrame

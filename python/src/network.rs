@@ -97,7 +97,7 @@ impl Model {
     /// to_toml() -> str
     ///
     /// The model as a file.
-    fn to_toml(&self) -> String {
+    pub fn to_toml(&self) -> String {
         self.document.to_toml()
     }
 
@@ -117,7 +117,7 @@ impl Model {
 
 /// A network: a model with its weights, norms and constants.
 ///
-/// Network(model, weights, key=None, ignore=())
+/// Network(model, weights, key=None, ignore=None)
 ///
 /// weights is the path of a checkpoint (safetensors, or PyTorch's .pth, .pt, .pth.tar), or a dict of arrays or tensors by name, such as a
 /// state dict, with the names that crosspike writes ("conv1.weight" [outputs, inputs, k, k], "bntt1.0.running_mean", ...). key is the
@@ -167,35 +167,36 @@ fn checkpoint(weights: &Bound<'_, PyAny>, key: Option<&str>, ignore: &[String]) 
 #[pymethods]
 impl Network {
     #[new]
-    #[pyo3(signature = (model, weights, key=None, ignore=vec![]))]
+    #[pyo3(signature = (model, weights, key=None, ignore=None))]
     fn new(
         py: Python<'_>,
         model: &Bound<'_, PyAny>,
         weights: &Bound<'_, PyAny>,
         key: Option<&str>,
-        ignore: Vec<String>,
+        ignore: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let model = Model::from_python(model)?;
-        Self::of(py, model, &checkpoint(weights, key, &ignore)?, vec![])
+        Self::of(py, model, &checkpoint(weights, key, &ignore.unwrap_or_default())?, vec![])
     }
 
-    /// from_state_dict(model, weights, names=None, key=None, ignore=()) -> Network
+    /// from_state_dict(model, weights, names=None, key=None, ignore=None) -> Network
     ///
     /// A state dict whose names are not crosspike's: every tensor finds its place in the model by name, order and shape. names is the path
     /// of a TOML table for those that do not ("layers.0.conv" = "conv1").
     #[staticmethod]
-    #[pyo3(signature = (model, weights, names=None, key=None, ignore=vec![]))]
+    #[pyo3(signature = (model, weights, names=None, key=None, ignore=None))]
     fn from_state_dict(
         py: Python<'_>,
         model: &Bound<'_, PyAny>,
         weights: &Bound<'_, PyAny>,
         names: Option<PathBuf>,
         key: Option<&str>,
-        ignore: Vec<String>,
+        ignore: Option<Vec<String>>,
     ) -> PyResult<Self> {
         let model = Model::from_python(model)?;
         let table = names.map(|names| read_names(&names)).transpose().map_err(raise)?.unwrap_or_default();
-        let placed = place_state_dict(&model.shape, &checkpoint(weights, key, &ignore)?, &table).map_err(raise)?;
+        let placed = place_state_dict(&model.shape, &checkpoint(weights, key, &ignore.unwrap_or_default())?, &table)
+            .map_err(raise)?;
         Self::of(py, model, &placed.checkpoint, placed.notices)
     }
 
@@ -287,7 +288,7 @@ impl Network {
     /// save(file)
     ///
     /// Writes its tensors as safetensors; replaces the file.
-    fn save(&self, file: PathBuf) -> PyResult<()> {
+    pub fn save(&self, file: PathBuf) -> PyResult<()> {
         self.checkpoint().write(&file).map_err(raise)
     }
 

@@ -84,7 +84,7 @@ impl Profile {
     /// to_toml() -> str
     ///
     /// The profile as a file.
-    fn to_toml(&self) -> String {
+    pub fn to_toml(&self) -> String {
         self.document.to_toml()
     }
 

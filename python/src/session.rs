@@ -30,12 +30,14 @@ pub fn backend(name: &str) -> PyResult<Backend> {
 /// profile is a Profile, or what makes one: a name, a path, a dict; None is the ideal chip. data are the images that chips will be run
 /// on, a Dataset, what --data takes, or an array [N, C, H, W] with labels [N]: inputs are made wide enough for their values, and the test
 /// half of a set is what run and evaluate take by default. seed is that of chips and encoding; encoding "poisson", "direct" or "frames";
-/// calibration the data set that converters' ranges are profiled on (adc.range = "calibrated"), by default the training half; backend
+/// calibration the training images that converters' ranges are profiled on (adc.range = "calibrated"), a Dataset, what --data takes, or an
+/// array, by default the training half of data; backend
 /// "auto", "cpu" or "gpu", which give the same bits; batch the images at once, which never changes a result.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Session {
     session: Arc<Opened>,
     data: Dataset,
+    calibration: Option<Dataset>,
     network: Network,
     profile: Profile,
 }
@@ -75,7 +77,7 @@ impl Session {
         labels: Option<&Bound<'_, PyAny>>,
         seed: u64,
         encoding: Option<&str>,
-        calibration: Option<String>,
+        calibration: Option<&Bound<'_, PyAny>>,
         backend: &str,
         batch: usize,
     ) -> PyResult<Self> {
@@ -92,14 +94,16 @@ impl Session {
         let encodings = [("poisson", Encoding::Poisson), ("direct", Encoding::Direct), ("frames", Encoding::Frames)];
         let encoding = encoding.map(|encoding| one_of("encoding", encoding, &encodings)).transpose()?;
         let backend = self::backend(backend)?;
-        let options = Options { seed, encoding, calibration, backend, batch, tell };
+        let calibration = calibration.map(Dataset::training).transpose()?;
+        let training = calibration.as_ref().map(|set| set.data.clone());
+        let options = Options { seed, encoding, calibration: training, backend, batch, tell };
         let (hardware, model, loaded) = (&profile.hardware, &network.model.shape, &network.loaded);
         let open = |_: &crate::work::Watcher| {
             Opened::open(hardware, (**model).clone(), (**loaded).clone(), &data.data, options)
         };
         let session = work(py, None, open)?;
         warn(py, &session.notices())?;
-        Ok(Session { session: Arc::new(session), data, network: network.clone(), profile })
+        Ok(Session { session: Arc::new(session), data, calibration, network: network.clone(), profile })
     }
 
     /// The network.
@@ -219,11 +223,10 @@ impl Session {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
-        let Options { seed, calibration, backend, batch, .. } = self.session.options();
+        let Options { seed, backend, batch, .. } = self.session.options();
         let (network, profile, data) = (self.network.clone(), self.profile.clone(), self.data.clone());
-        let encoding = self.encoding();
-        let arguments =
-            (network, profile, data, py.None(), *seed, encoding, calibration.clone(), backend.name(), *batch);
+        let (encoding, calibration) = (self.encoding(), self.calibration.clone());
+        let arguments = (network, profile, data, py.None(), *seed, encoding, calibration, backend.name(), *batch);
         Ok((py.get_type::<Session>().into_any(), arguments.into_pyobject(py)?.into_any()))
     }
 

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use crosspike::profile::shipped::{PROFILES, document as profile_document};
 use crosspike::{
-    Backend, CHECKPOINT_FILE, Checkpoint, Document, Frame as Rows, MODEL_FILE, Overrides, Point, Quickstart,
+    Backend, CHECKPOINT_FILE, Checkpoint, Document, Frame as Rows, MODEL_FILE, MODELS, Overrides, Point, Quickstart,
     RECIPE_KEYS, REPORT_PAGE, Recipe, SWEEP_KEYS, Shard, Sweep, TRAINING_KEYS, Table, There, Training,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::convert::{assignments, document, mapping, text_of};
 use crate::errors::raise;
 use crate::frame::Frame;
 use crate::network::{Model, Network};
+use crate::profile::Profile;
 use crate::session::{backend as backend_of, shown};
 use crate::work::{tell, work};
 
@@ -91,12 +94,70 @@ fn folder(out: Option<PathBuf>) -> PyResult<(PathBuf, Option<tempfile::TempDir>)
     }
 }
 
-/// The document of a file, or of a dict.
-fn read(name: &str, source: &Bound<'_, PyAny>) -> PyResult<Document> {
-    match mapping(source)? {
-        Some(dict) => document(name, &dict),
-        None => Document::read(&PathBuf::from(text_of(source)?)).map_err(raise),
+/// What a dict names in place of files: objects, and shipped profiles and models, which it puts into a folder.
+struct Files {
+    folder: tempfile::TempDir,
+    count: usize,
+}
+
+impl Files {
+    fn write(&mut self, name: &str, text: &str) -> PyResult<PathBuf> {
+        self.count += 1;
+        let path = self.folder.path().join(format!("{}-{name}", self.count));
+        std::fs::write(&path, text)?;
+        Ok(path)
     }
+
+    /// The value of a key with paths where it has objects or shipped names.
+    fn paths<'py>(&mut self, key: &str, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        if let Some(dict) = mapping(value)? {
+            let copy = PyDict::new(py);
+            for (name, value) in dict.iter() {
+                let key: String = name.extract()?;
+                copy.set_item(name, self.paths(&key, &value)?)?;
+            }
+            return Ok(copy.into_any());
+        }
+        if let Ok(list) = value.cast::<PyList>() {
+            let items = list.iter().map(|item| self.paths(key, &item)).collect::<PyResult<Vec<_>>>()?;
+            return Ok(PyList::new(py, items)?.into_any());
+        }
+        let path = if let Ok(profile) = value.cast::<Profile>() {
+            self.write("profile.toml", &profile.get().to_toml())?
+        } else if let Ok(model) = value.cast::<Model>() {
+            self.write("model.toml", &model.get().to_toml())?
+        } else if let Ok(network) = value.cast::<Network>() {
+            let path = self.write("network.safetensors", "")?;
+            network.get().save(path.clone())?;
+            path
+        } else {
+            let name =
+                if value.is_instance_of::<PyString>() { value.extract::<String>()? } else { return Ok(value.clone()) };
+            let shipped = match key {
+                "model" if is_shipped(&MODELS, &name) => crosspike::model_document(&name),
+                "profile" | "profiles" if is_shipped(&PROFILES, &name) => profile_document(&name),
+                _ => return Ok(value.clone()),
+            };
+            self.write(&format!("{name}.toml"), &shipped.map_err(raise)?.to_toml())?
+        };
+        Ok(path.into_pyobject(py)?.into_any())
+    }
+}
+
+/// Whether a name is a shipped one's, and no file's.
+fn is_shipped(shipped: &[(&str, &str)], name: &str) -> bool {
+    shipped.iter().any(|(known, _)| *known == name) && !Path::new(name).exists()
+}
+
+/// The document of a file, or of a dict, and the folder that is to last as long as it is used.
+fn read(name: &str, source: &Bound<'_, PyAny>) -> PyResult<(Document, tempfile::TempDir)> {
+    let mut files = Files { folder: tempfile::tempdir()?, count: 0 };
+    let document = match mapping(source)? {
+        Some(dict) => document(name, files.paths("", dict.as_any())?.cast::<PyDict>()?)?,
+        None => Document::read(&PathBuf::from(text_of(source)?)).map_err(raise)?,
+    };
+    Ok((document, files.folder))
 }
 
 /// quickstart(out=None, force=False, progress=None) -> Study
@@ -116,7 +177,8 @@ pub fn quickstart(py: Python<'_>, out: Option<PathBuf>, force: bool, progress: O
 
 /// train(file, out, set=None, force=False, progress=None) -> Network
 ///
-/// Trains as a training file says, a path or a dict of its keys (docs/keys/train.md), into the folder out: checkpoint, log, model. An
+/// Trains as a training file says, a path or a dict of its keys (docs/keys/train.md), into the folder out: checkpoint, log, model. In a dict a
+/// Model, Profile or Network, or a shipped name, stands for a file. An
 /// unfinished run of the same configuration goes on; force overwrites another. set overrides keys of the file, the profile
 /// ("rram.weight_bits") and the model ("model.steps").
 #[pyfunction]
@@ -129,7 +191,7 @@ pub fn train(
     force: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Network> {
-    let mut document = read("train", file)?;
+    let (mut document, _files) = read("train", file)?;
     let overrides = Overrides::sort(&assignments(set)?, &TRAINING_KEYS).map_err(raise)?;
     for own in &overrides.own {
         document.set(own).map_err(raise)?;
@@ -143,14 +205,15 @@ pub fn train(
     Network::of(py, model, &tensors, vec![])
 }
 
-/// sweep(file, out=None, set=None, resume=False, force=False, shard=(1, 1), backend="auto", progress=None) -> Study or None
+/// sweep(file, out=None, set=None, resume=False, force=False, shard=None, backend="auto", progress=None) -> Study or None
 ///
-/// Evaluates points of settings, many chips each, as a sweep file says, a path or a dict of its keys (docs/keys/sweep.md). out is the
+/// Evaluates points of settings, many chips each, as a sweep file says, a path or a dict of its keys (docs/keys/sweep.md). In a dict a Model,
+/// Profile or Network (as checkpoint), or a shipped name, stands for a file. out is the
 /// folder for results, where trials are stored as they come: after Ctrl-C or a kill the same call goes on. resume goes on in a folder of
 /// another sweep with the trials that still count, force deletes them. shard is (i, n): part i of n, from 1; None is given back while
 /// others are not finished. set overrides keys of the file, the profile and the model.
 #[pyfunction]
-#[pyo3(signature = (file, out=None, set=None, resume=false, force=false, shard=(1, 1), backend="auto", progress=None))]
+#[pyo3(signature = (file, out=None, set=None, resume=false, force=false, shard=None, backend="auto", progress=None))]
 #[expect(clippy::too_many_arguments, reason = "the options of the command")]
 pub fn sweep(
     py: Python<'_>,
@@ -159,7 +222,7 @@ pub fn sweep(
     set: Option<&Bound<'_, PyAny>>,
     resume: bool,
     force: bool,
-    shard: (usize, usize),
+    shard: Option<(usize, usize)>,
     backend: &str,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Option<Study>> {
@@ -169,7 +232,7 @@ pub fn sweep(
         (_, true) => There::Replaced,
         _ => There::Refused,
     };
-    let (index, of) = shard;
+    let (index, of) = shard.unwrap_or((1, 1));
     if !(1..=of).contains(&index) {
         return Err(PyValueError::new_err(format!("shard=({index}, {of}): expected (i, n) with i from 1 to n")));
     }
@@ -178,7 +241,7 @@ pub fn sweep(
             "shard: shards share out, and force would delete what others have done; expected out, and no force",
         ));
     }
-    let (document, backend) = (read("sweep", file)?, backend_of(backend)?);
+    let ((document, _files), backend) = (read("sweep", file)?, backend_of(backend)?);
     let overrides = Overrides::sort(&assignments(set)?, &SWEEP_KEYS).map_err(raise)?;
     let (out, folder) = folder(out)?;
     let progress = shown(py, progress)?;
@@ -209,7 +272,7 @@ pub fn recipe(
     backend: &str,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Study> {
-    let (document, backend) = (read("recipe", file)?, backend_of(backend)?);
+    let ((document, _files), backend) = (read("recipe", file)?, backend_of(backend)?);
     let overrides = Overrides::sort(&assignments(set)?, &RECIPE_KEYS).map_err(raise)?;
     let (out, folder) = folder(out)?;
     let progress = shown(py, progress)?;

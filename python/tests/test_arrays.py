@@ -108,6 +108,7 @@ def test_a_chip_is_what_it_was_programmed_to(session):
     assert np.allclose(pairs, layer.programmed, atol=1e-6)
     with pytest.raises(KeyError, match="conv9"):
         chip["conv9"]
+    assert list(chip) == ["conv1", "conv2", "fc1", "fc2"] and len(chip) == 4
     layer.target[:] = 0
     assert layer.target.any()
 
@@ -180,6 +181,9 @@ def test_profiles_of_dicts_and_overrides():
     dotted = crosspike.Profile({"rram.weight_bits": 4, "rram": {"variation.sigma": 0.3}, "rram.variation.kind": "lognormal"})
     assert dotted.to_dict()["rram"]["variation"]["sigma"] == 0.3
     assert again.to_dict()["rram"]["variation"]["scale"] == 1.0
+    for name in crosspike.PROFILES:
+        shipped = crosspike.Profile(name)
+        assert crosspike.Profile(shipped.to_dict()).to_dict() == shipped.to_dict()
     assert crosspike.Profile("rram_4bit").name and crosspike.Profile().to_dict()["rram"]["weight_bits"] == 0
     for source, set, words in [
         ({"rram": {"sigm": 1}}, None, "rram.sigm"),
@@ -218,6 +222,40 @@ def test_notices_of_studies_are_warnings_too(tmp_path):
         warnings.simplefilter("error", crosspike.Notice)
         with pytest.raises(crosspike.Notice):
             crosspike.train(file, out=tmp_path / "other", set={"adc.step": "free"})
+
+
+def test_studies_take_objects_and_shipped_names(tmp_path, session):
+    file = {
+        "name": "tiles", "model": session.network.model, "checkpoint": session.network, "profile": session.profile,
+        "data": "digits", "limit": 20, "chips": 2, "grid": {"tile.rows": [16, 32]},
+    }  # fmt: skip
+    study = crosspike.sweep(file, out=tmp_path / "tiles")
+    assert study.results["chip"] == [0, 1, 0, 1]
+    with pytest.raises(KeyError, match="no column"):
+        study.results["chips"]
+    train = {"model": "digits", "profile": "rram_4bit", "data": "digits", "train": {"epochs": 1, "limit": 64, "batch": 32}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", crosspike.Notice)
+        assert crosspike.train(train, out=tmp_path / "run").model.name == "digits"
+    with pytest.raises(crosspike.ConfigError, match="digitz"):
+        crosspike.train({**train, "model": "digitz"}, out=tmp_path / "none")
+
+
+def test_converters_are_calibrated_on_training_images(session):
+    images, labels = session.data.images(), session.data.labels
+    training = crosspike.Dataset("digits", "train")
+    profile = crosspike.Profile("spikesim_65nm", {"adc.calibration_images": 32})
+    expected = crosspike.Session(session.network, profile, "digits").run(1, images).logits
+    for given in (training, "digits", training.images()):
+        found = crosspike.Session(session.network, profile, images, labels, calibration=given)
+        assert np.array_equal(found.run(1).logits, expected)
+        assert np.array_equal(pickle.loads(pickle.dumps(found)).run(1).logits, expected)
+    tested = crosspike.Dataset.from_arrays(images, labels)
+    for given, words in [(None, "^calibration: .* is one set"), (tested, "holds the images that are tested")]:
+        with pytest.raises(crosspike.Error, match=words):
+            crosspike.Session(session.network, profile, images, labels, calibration=given)
+    with pytest.raises(crosspike.UsageError, match="profiles no converters"):
+        crosspike.Session(session.network, "rram_4bit", images, labels, calibration=training)
 
 
 def test_what_chips_are_made_from_can_be_pickled(session):

@@ -235,6 +235,8 @@ def test_programmed_weights_are_seen_forward_and_passed_backward(data):
     chips.off()
     assert torch.equal(module[0].weight, latent * 0.5)
     chips.detach()
+    with pytest.raises(crosspike.UsageError, match="detached"):
+        chips.draw()
     assert isinstance(module[0].weight, nn.Parameter) and torch.equal(module[0].weight, latent * 0.5)
     with pytest.raises(crosspike.UsageError, match="expected layers="):
         crosspike.torch.attach(nn.Sequential(nn.Linear(3, 4)), session)

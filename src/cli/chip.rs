@@ -34,10 +34,6 @@ Examples:
       --chip 7 --out runs/chip7
   crosspike chip ... --chip 7 --out runs/chip7 --tiles csv --netlist conv2:0,0 --volt 0.2")]
 pub struct Args {
-    #[command(flatten)]
-    chips: ChipArgs,
-    #[command(flatten)]
-    nir: super::import_nir::Args,
     /// The folder for the files.
     #[arg(long)]
     out: PathBuf,
@@ -53,6 +49,10 @@ pub struct Args {
     /// Overwrite an earlier chip.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    chips: ChipArgs,
+    #[command(flatten)]
+    nir: super::import_nir::Args,
 }
 
 /// The place of a tile.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -191,7 +192,13 @@ impl ChipArgs {
             Error::Usage(message) => Error::Usage(message.replacen("calibration data: ", "--calibration-data: ", 1)),
             other => other,
         };
-        source.blueprint(self.seed, self.calibration_data.as_deref(), more).map_err(of_option)
+        let open = |spec: &String| whole.training_beside(Some(spec), Path::new("")).map(Arc::new);
+        let wanted = self.calibration_data.as_ref();
+        let calibration = wanted.map(open).transpose().map_err(|error| match error {
+            Error::Mismatch(message) => Error::Usage(format!("--calibration-data: {message}")),
+            placed => placed,
+        })?;
+        source.blueprint(self.seed, calibration, more).map_err(of_option)
     }
 
     /// Whether nothing says what the chip is.

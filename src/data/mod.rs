@@ -184,11 +184,23 @@ impl Dataset {
             return refuse("is one set, and its images are tested");
         }
         let training = Dataset::open(named, base, Split::Train)?;
-        self.check_classes(&training)?;
-        if training.fingerprint()? == self.fingerprint()? {
-            return refuse("holds the images that are tested");
-        }
+        self.check_beside(&training)?;
         Ok(training)
+    }
+
+    /// An error where images cannot be those that something is estimated on for chips that this test set judges.
+    ///
+    /// # Errors
+    /// Where they are the tested images, or have classes of other names.
+    pub fn check_beside(&self, training: &Dataset) -> Result<()> {
+        self.check_classes(training)?;
+        match training.fingerprint()? == self.fingerprint()? {
+            true => Err(Error::Mismatch(format!(
+                "`{}` holds the images that are tested; expected a set of training images",
+                training.spec
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Keeps the first `n` images, or all where there are fewer.

@@ -50,7 +50,7 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
             let message = "normalises whole-numbered pixels, and `images` are real numbers, taken as they are; expected one of both";
             return Err(archive.refuse(name, message.into()));
         }
-        let notices = not_normalised(&values).into_iter().collect();
+        let notices = not_normalised(&values, true).into_iter().collect();
         return close(&mut archive, Values::Floats(values, None), count, (None, shape), notices);
     }
     let pixels = Pixels::of(&mut archive, &values, shape)?;
@@ -101,7 +101,7 @@ pub(super) fn of_values(
         return refuse(format!("labels[{place}] is {}; expected 0 to {}", labels[place], MOST_CLASSES - 1));
     }
     let classes = labels.iter().max().map_or(0, |label| *label as usize + 1);
-    let notices = if frame_steps.is_none() { not_normalised(&values).into_iter().collect() } else { vec![] };
+    let notices = if frame_steps.is_none() { not_normalised(&values, false).into_iter().collect() } else { vec![] };
     let values = Values::Floats(values, None);
     Ok(Contents { shape, frame_steps, classes, class_names: None, labels, range: values.range(), values, notices })
 }
@@ -258,8 +258,8 @@ impl Pixels {
     }
 }
 
-/// What to say of real images that cannot be normalised ones: those have a mean near 0, a spread near 1, and either sign.
-fn not_normalised(values: &[f32]) -> Option<String> {
+/// What to say of images, of a file or of an array, that cannot be normalised ones: those have a mean near 0, a spread near 1, and either sign.
+fn not_normalised(values: &[f32], in_file: bool) -> Option<String> {
     let (n, range) = (values.len() as f64, Range::of(values.iter().copied()));
     let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
     let std = (values.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n).sqrt();
@@ -267,10 +267,11 @@ fn not_normalised(values: &[f32]) -> Option<String> {
     let whole = range.greatest > 1.0 && values.iter().all(|x| x.fract() == 0.0);
     let whole =
         if whole { ". All are whole: stored as integers, such as uint8, they are pixels, and normalised" } else { "" };
+    let pixels = if in_file { format!(", or integers for pixels{whole}") } else { String::new() };
     (!normalised).then(|| {
         format!(
             "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these do not look normalised, and are taken as they are; \
-             expected a mean near 0 and a spread near 1, or integers for pixels{whole}",
+             expected a mean near 0 and a spread near 1{pixels}",
             range.least, range.greatest
         )
     })

@@ -159,8 +159,7 @@ type Npz = NpzWriter<BufWriter<std::fs::File>>;
 
 /// Writes an archive beside its place, and puts it there when it is whole.
 fn archive(path: &Path, fill: impl FnOnce(&mut Npz) -> std::result::Result<(), WriteNpzError>) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(path))?;
+    let file = atomic::temporary(path).map_err(Error::io(path))?;
     let failed = |error: WriteNpzError| Error::file(path, format!("not written: {error}"));
     let mut npz = NpzWriter::new(BufWriter::new(file.reopen().map_err(Error::io(path))?));
     fill(&mut npz).map_err(failed)?;

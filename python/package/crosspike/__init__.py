@@ -4,7 +4,7 @@ A Profile is the hardware, a Network a model with its weights, a Session the net
 
     import crosspike
 
-    network = crosspike.train({"model": "models/digits.toml", "data": "digits"}, out="runs/digits")
+    network = crosspike.train({"model": "digits", "data": "digits"}, out="runs/digits")
     session = crosspike.Session(network, "rram_4bit", "digits")
     chip = session.program(7)                       # the conductances, faults and weights of chip 7
     run = session.run(chip)                         # logits, spikes, energy

@@ -1,7 +1,7 @@
 """The compiled part of the package; what is public is in crosspike."""
 
 from os import PathLike
-from typing import Any, Dict, List, Literal, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,7 +59,7 @@ class Network:
         model: Union[Model, _Path, _Keys],
         weights: Union[_Path, Mapping[str, ArrayLike], Any],
         key: Optional[str] = None,
-        ignore: Sequence[str] = (),
+        ignore: Optional[Sequence[str]] = None,
     ) -> None: ...
     @staticmethod
     def from_state_dict(
@@ -67,7 +67,7 @@ class Network:
         weights: Union[_Path, Mapping[str, ArrayLike], Any],
         names: Optional[_Path] = None,
         key: Optional[str] = None,
-        ignore: Sequence[str] = (),
+        ignore: Optional[Sequence[str]] = None,
     ) -> Network: ...
     @staticmethod
     def from_nir(
@@ -122,7 +122,7 @@ class Session:
         labels: Optional[ArrayLike] = None,
         seed: int = 1,
         encoding: Optional[_Encoding] = None,
-        calibration: Optional[str] = None,
+        calibration: Optional[_Images] = None,
         backend: _Backend = "auto",
         batch: int = 64,
     ) -> None: ...
@@ -201,6 +201,8 @@ class Chip:
     def write_pulses(self) -> int: ...
     @property
     def layers(self) -> Dict[str, Layer]: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
     def __getitem__(self, name: str) -> Layer: ...
 
 class Layer:
@@ -268,6 +270,7 @@ class Frame:
     @property
     def columns(self) -> List[str]: ...
     def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+    def __getitem__(self, column: str) -> List[Any]: ...
     def to_dict(self) -> Dict[str, List[Any]]: ...
     def to_pandas(self) -> Any: ...
     def to_polars(self) -> Any: ...
@@ -306,7 +309,7 @@ def sweep(
     set: Optional[_Keys] = None,
     resume: bool = False,
     force: bool = False,
-    shard: Tuple[int, int] = (1, 1),
+    shard: Optional[Tuple[int, int]] = None,
     backend: _Backend = "auto",
     progress: _Shown = None,
 ) -> Optional[Study]: ...

@@ -8,9 +8,11 @@
     chips = crosspike.torch.attach(module, session)     # every forward sees programmed weights, gradients go straight through
     for images, labels in loader:
         chips.draw()                                    # fresh variation, as in variation-aware training (VAT)
-        loss(module(images), labels).backward()
+        optimiser.zero_grad()
+        loss(logits(module, images), labels).backward()     # logits: your loop over the steps, membranes reset before it
         optimiser.step()
-    chips.detach()                                      # the latent weights, for crosspike.torch.network or a checkpoint
+    chips.detach()                                      # the module has its latent weights, trained
+    network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a session keeps the network that it was opened with
 """
 
 import torch
@@ -35,8 +37,8 @@ def network(module, input, steps, readout=None, name="module", weights=None):
 
     input is the shape (channels, rows, columns) of an image or frame, steps the time steps. The last matrix is the readout: without
     neurons behind it the logits are the mean of its sums over the steps, with spiking ones their spikes, with others the last potential;
-    readout ("mean", "last", "largest", "count", "first") says otherwise. weights takes the place of module.state_dict(), such as the
-    latent weights of a module in training.
+    readout ("mean", "last", "largest", "count", "first") says otherwise. A module that chips are attached to gives its latent weights.
+    weights, a state dict with the module's names, takes the place of its own, such as one of an earlier epoch.
     """
     parts = list(_leaves(module, ""))
     state = weights if weights is not None else module.state_dict()
@@ -388,21 +390,29 @@ class Chips:
             parametrize.register_parametrization(part, "weight", _ChipWeight(self, layer), unsafe=True)
             self.parts.append((layer, part))
 
+    def _check(self):
+        if not self.parts:
+            raise UsageError("the chip is detached, and the module has its latent weights; expected attach() before")
+
     def draw(self, step=None):
         """Programs afresh, by the draw of training step `step`; without one, of the next. The same step is the same draw."""
+        self._check()
         self.step = self.step + 1 if step is None else step
         self.onto = {"step": self.step}
 
     def chip(self, index):
-        """Programs onto manufactured chip `index`: the one that Session.program gives, bit for bit."""
+        """Programs the module's weights onto manufactured chip `index`, with the bits of a Session of a network with these weights."""
+        self._check()
         self.onto = {"chip": index}
 
     def nominal(self):
         """Programs onto cells that land on their targets."""
+        self._check()
         self.onto = {}
 
     def off(self):
         """Lets the latent weights through as they are."""
+        self._check()
         self.onto = None
 
     def detach(self):
