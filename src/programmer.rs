@@ -43,7 +43,7 @@ pub struct Programmer {
 }
 
 impl Programmer {
-    /// Of a model whose inputs are like this. The companion array is left out, as in `crosspike train`'s stage `rram`.
+    /// Makes a programmer for a model whose inputs are like this. The companion array is left out, as in `crosspike train`'s stage `rram`.
     ///
     /// # Errors
     /// Where profile and model do not fit together, and where sums pass converters or cells are read afresh every step: a matrix of
@@ -64,7 +64,7 @@ impl Programmer {
         Ok(Programmer { plan: ChipPlan::new(&profile, model, inputs)?, seed })
     }
 
-    /// Of what a session's chips are made from.
+    /// Makes a programmer for what a session's chips are made from.
     ///
     /// # Errors
     /// Those of [`Programmer::new`].

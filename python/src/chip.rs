@@ -206,7 +206,7 @@ impl Layer {
         self.slices(py, self.of().devices.as_ref().map(|of| &of.operating), |slice: &Devices| &slice.plus)
     }
 
-    /// The same of the devices that are subtracted: of pairs [slices, columns, rows], of unit columns [slices, tiles along columns, rows].
+    /// Conductances in operation of the devices that are subtracted: of pairs [slices, columns, rows], of unit columns [slices, tiles along columns, rows].
     #[getter]
     fn conductances_subtracted<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.slices(py, self.of().devices.as_ref().map(|of| &of.operating), |slice: &Devices| &slice.minus)
@@ -230,7 +230,7 @@ impl Layer {
         self.slices(py, self.of().devices.as_ref().map(|of| &of.faults), |slice: &Faulty| &slice.plus)
     }
 
-    /// The same as conductances_subtracted.
+    /// Devices that do not work, laid out as conductances_subtracted, with the codes of faults.
     #[getter]
     fn faults_subtracted<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.slices(py, self.of().devices.as_ref().map(|of| &of.faults), |slice: &Faulty| &slice.minus)

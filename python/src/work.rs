@@ -87,7 +87,7 @@ impl Watcher {
         let mut told = lock(&self.told);
         let Some((what, total, there)) = told.now.clone() else { return };
         let done = done.max(there);
-        // Of two states that Python has not heard of, the later one counts.
+        // A later state takes the place of one that Python has not heard of.
         if let Some(Event::Update { what: before, .. }) = told.events.last()
             && *before == what
         {

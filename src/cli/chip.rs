@@ -43,7 +43,7 @@ pub struct Args {
     /// Also write the SPICE deck of a tile; several times for several.
     #[arg(long, value_name = "LAYER:ROW,COLUMN", value_parser = tile)]
     netlist: Vec<(String, usize, usize)>,
-    /// Of the deck: the voltage of every word line, in volt.
+    /// The voltage of every word line in the deck, in volt.
     #[arg(long, value_name = "V", default_value_t = 0.1, requires = "netlist")]
     volt: f64,
     /// Overwrite an earlier chip.

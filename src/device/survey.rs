@@ -33,9 +33,9 @@ pub struct Survey {
 /// What is wrong with one slice's devices, laid out as they are: [`WORKS`], [`STUCK_OFF`], [`STUCK_ON`] or [`DEAD_LINE`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faulty {
-    /// Of those that add.
+    /// What is wrong with the devices that add.
     pub plus: Vec<u8>,
-    /// Of the others.
+    /// What is wrong with those that are subtracted: the pairs' others, or the unit columns.
     pub minus: Vec<u8>,
 }
 

@@ -106,7 +106,7 @@ impl From<&Trial> for ChipRow {
 }
 
 impl Point {
-    /// Of chips that a session ran, with no settings.
+    /// Makes a point, without settings, of chips that a session ran.
     pub fn of_session(session: &Session, results: &[(u64, ChipResult)]) -> Self {
         let (blueprint, steps) = (session.blueprint(), session.blueprint().steps());
         let price = Price::of(blueprint);
