@@ -32,7 +32,7 @@ pub struct Options {
     pub calibration: Option<Arc<Dataset>>,
     /// What runs the chips.
     pub backend: Backend,
-    /// Images at once; never changes a result.
+    /// Images at once, at least 1; never changes a result.
     pub batch: usize,
     /// Hears what the user should know while engines open and run.
     pub tell: fn(&str),
@@ -115,6 +115,9 @@ impl Session {
         data: &Dataset,
         options: Options,
     ) -> Result<Session> {
+        if options.batch == 0 {
+            return Err(Error::Usage("batch: 0 images at once; expected at least 1".into()));
+        }
         let encoding = Encoding::resolve(options.encoding, data.frame_steps(), model.steps)?;
         let (model, loaded) = (Cow::Owned(model), Cow::Owned(network.into()));
         let source = Source { profile, model, loaded, encoding, whole: data };
@@ -207,6 +210,6 @@ impl Session {
         check_fit(data, model)?;
         Encoding::resolve(Some(self.encoding), data.frame_steps(), model.steps)?;
         let encoder = Encoder::new(self.blueprint.inputs(), model.input, self.options.seed, 0);
-        Ok(Evaluation::on(self.engine.as_ref(), data, encoder, model.steps).batches_of(self.options.batch.max(1)))
+        Ok(Evaluation::on(self.engine.as_ref(), data, encoder, model.steps).batches_of(self.options.batch))
     }
 }

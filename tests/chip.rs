@@ -20,7 +20,7 @@ fn chips(folder: &Path) -> String {
     let model = Model::named("digits", &[]).unwrap();
     let checkpoint = Network::xavier(&model, 4).to_checkpoint(&model, serde_json::Value::Null);
     checkpoint.write(&folder.join("c.safetensors")).unwrap();
-    format!("--model {} --checkpoint c.safetensors --data digits --backend cpu --seed 9", root("models/digits.toml"))
+    format!("--model {} --checkpoint c.safetensors --data digits --seed 9", root("models/digits.toml"))
 }
 
 fn array<T: ReadableElement, D: Dimension>(folder: &Path, archive: &str, name: &str) -> Array<T, D> {
@@ -94,7 +94,9 @@ fn what_cannot_be_written_is_refused_before_anything_is() {
     let folder = folder.path();
     let chips = chips(folder);
     for (more, code, words) in [
-        (format!("--chips 2 {CELLS}"), 2, "one chip is written"),
+        (format!("--chips 2 {CELLS}"), 2, "unexpected argument '--chips'"),
+        (format!("--chip 0 --backend cpu {CELLS}"), 2, "unexpected argument '--backend'"),
+        (format!("--chip 0 --limit 5 {CELLS}"), 2, "unexpected argument '--limit'"),
         (format!("--chip 0 {CELLS} --netlist conv9:0,0"), 2, "`conv9` is no layer; expected one of conv1, conv2"),
         (format!("--chip 0 {CELLS} --netlist conv2:4,0"), 2, "`conv2` has 4 x 6 tiles"),
         (format!("--chip 0 {CELLS} --netlist fc1:0,0"), 2, "`fc1` has no conductances"),

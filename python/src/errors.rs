@@ -41,7 +41,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// An error of the library as an exception.
 pub fn raise(error: crosspike::Error) -> PyErr {
-    let message = in_python(&error.to_string()).replacen("calibration data: ", "calibration: ", 1);
+    let message = in_python(&error.to_string());
     match error {
         crosspike::Error::Config { .. } => ConfigError::new_err(message),
         crosspike::Error::File { .. } | crosspike::Error::Io { .. } => FileError::new_err(message),

@@ -16,7 +16,7 @@ use crate::errors::warn;
 use crate::frame::Frame;
 use crate::network::Network;
 use crate::profile::Profile;
-use crate::work::{tell, work};
+use crate::work::{shown, tell, work};
 
 /// What runs chips, by its name.
 pub fn backend(name: &str) -> PyResult<Backend> {
@@ -256,13 +256,6 @@ fn indices(chips: Option<&Bound<'_, PyAny>>) -> PyResult<std::ops::Range<u64>> {
         1..=1_048_576 => Ok(indices),
         count => Err(PyValueError::new_err(format!("{count} chips; expected 1 to 1048576"))),
     }
-}
-
-/// What shows progress, if anything does.
-pub fn shown(py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
-    let given = progress.unwrap_or_else(|| py.None());
-    let shown = py.import("crosspike._progress")?.call_method1("shown", (given,))?;
-    Ok((!shown.is_none()).then(|| shown.unbind()))
 }
 
 /// A number of each layer, by its name, where it is meant.

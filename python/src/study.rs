@@ -16,8 +16,8 @@ use crate::errors::raise;
 use crate::frame::Frame;
 use crate::network::{Model, Network};
 use crate::profile::Profile;
-use crate::session::{backend as backend_of, shown};
-use crate::work::{tell, work};
+use crate::session::backend as backend_of;
+use crate::work::{shown, tell, work};
 
 /// The tables and the report of a sweep, a recipe or the quickstart.
 #[pyclass(module = "crosspike", frozen)]

@@ -229,6 +229,13 @@ pub fn tell(text: &str) {
     lock(&SAID).push(text.to_owned());
 }
 
+/// What shows progress, if anything does.
+pub fn shown(py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    let given = progress.unwrap_or_else(|| py.None());
+    let shown = py.import("crosspike._progress")?.call_method1("shown", (given,))?;
+    Ok((!shown.is_none()).then(|| shown.unbind()))
+}
+
 /// Runs the command line of `arguments`, the program's name first; gives its exit code.
 #[pyfunction]
 pub fn command(py: Python<'_>, arguments: Vec<String>) -> u8 {

@@ -48,6 +48,12 @@ def test_images_of_every_kind(session):
     assert np.array_equal(session.run(3, swapped).logits, expected) and np.array_equal(session.run(3, fixed).logits, expected)
 
 
+def test_a_chip_runs_in_its_own_session(session):
+    other = crosspike.Session(session.network, CELLS, session.data, seed=2)
+    with pytest.raises(ValueError, match="of another session"):
+        other.run(session.program(0))
+
+
 def test_without_labels_there_is_no_accuracy(session):
     images = session.data.images()
     unlabelled = crosspike.Session(session.network, CELLS, images)
@@ -251,7 +257,7 @@ def test_converters_are_calibrated_on_training_images(session):
         assert np.array_equal(found.run(1).logits, expected)
         assert np.array_equal(pickle.loads(pickle.dumps(found)).run(1).logits, expected)
     tested = crosspike.Dataset.from_arrays(images, labels)
-    for given, words in [(None, "^calibration: .* is one set"), (tested, "holds the images that are tested")]:
+    for given, words in [(None, "^calibration data: .* is one set"), (tested, "holds the images that are tested")]:
         with pytest.raises(crosspike.Error, match=words):
             crosspike.Session(session.network, profile, images, labels, calibration=given)
     with pytest.raises(crosspike.UsageError, match="profiles no converters"):

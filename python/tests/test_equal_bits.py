@@ -43,7 +43,7 @@ def same_as_binary(folder, session, model, checkpoint, data, images, labels, chi
     assert (run.sram_bytes, run.write_pulses) == (report["sram_bytes"], report["write_pulses"])
     out = folder / "chip"
     arguments = ("--model", model, "--checkpoint", checkpoint, "--data", data, "--chip", chip, "--seed", session.seed)
-    binary("chip", *arguments, *more, "--out", out, "--tiles", "none", "--backend", "cpu")
+    binary("chip", *arguments, *more, "--out", out, "--tiles", "none")
     weights = np.load(out / "weights.npz")
     for name, layer in programmed.layers.items():
         for what in ("target", "programmed", "residual", "operating", "effective", "companion"):

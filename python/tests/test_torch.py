@@ -153,6 +153,14 @@ def test_neurons_of_snntorch_fire_as_they_do_there(kind, reset, delay):
     assert (found == expected).mean() > 0.97, (found == expected).mean()
 
 
+def test_weights_that_are_given_take_the_place_of_the_modules():
+    module, other = (nn.Sequential(nn.Linear(3, 4), Leaky(0.5), nn.Linear(4, 2)) for _ in range(2))
+    given = crosspike.torch.network(module, input=(3, 1, 1), steps=4, weights=other.state_dict())
+    assert given.hash == crosspike.torch.network(other, input=(3, 1, 1), steps=4).hash
+    with pytest.raises(crosspike.UsageError, match="no such tensor"):
+        crosspike.torch.network(module, input=(3, 1, 1), steps=4, weights={**other.state_dict(), "9.weight": torch.ones(1)})
+
+
 def test_readouts_follow_what_stands_behind_the_last_matrix():
     def readout(*parts, **more):
         module = nn.Sequential(nn.Linear(3, 4), Leaky(0.5), nn.Linear(4, 2), *parts)

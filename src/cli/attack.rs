@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::chips::{ChipArgs, Setup};
+use super::chips::{ChipArgs, MadeFrom, Setup};
 use super::{said::Said, terminal::Terminal};
 use crate::announced;
 use crate::atomic;
@@ -51,13 +51,13 @@ pub fn run(args: &Args) -> Result<Said> {
     let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
     let method = plan.method()?;
     args.csv.as_deref().map_or(Ok(()), |path| announced::announce("--csv", path))?;
-    let ChipArgs { seed, batch, .. } = args.chips;
+    let ChipArgs { made: MadeFrom { seed, .. }, batch, .. } = args.chips;
     let setup = args.chips.read(None)?;
     let Setup { model, data, encoding, .. } = &setup;
     check_encoding(*encoding)?;
     let attack = plan.attack(seed, data)?;
     check_memory(model, data.len().min(batch as usize), "--batch")?;
-    let blueprint = args.chips.blueprint(&setup, Some(data.range_around(plan.largest_epsilon())))?;
+    let blueprint = args.chips.made.blueprint(&setup, Some(data.range_around(plan.largest_epsilon())))?;
     let engine = args.chips.engine()?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));

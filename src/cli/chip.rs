@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::chips::ChipArgs;
+use super::chips::MadeFrom;
 use super::said::Said;
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
@@ -34,6 +34,9 @@ Examples:
       --chip 7 --out runs/chip7
   crosspike chip ... --chip 7 --out runs/chip7 --tiles csv --netlist conv2:0,0 --volt 0.2")]
 pub struct Args {
+    /// The chip of the seed, from 0.
+    #[arg(long, value_name = "I", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 20))]
+    chip: u64,
     /// The folder for the files.
     #[arg(long)]
     out: PathBuf,
@@ -50,7 +53,7 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    chips: ChipArgs,
+    made: MadeFrom,
     #[command(flatten)]
     nir: super::import_nir::Args,
 }
@@ -66,35 +69,36 @@ fn tile(text: &str) -> std::result::Result<(String, usize, usize), String> {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    let indices = args.chips.indices();
-    if indices.clone().count() != 1 {
-        return Err(Error::Usage("--chips: one chip is written; expected --chip I".into()));
-    }
     if !args.volt.is_finite() {
         return Err(Error::Usage(format!("--volt {}: expected a finite voltage", args.volt)));
     }
-    let index = indices.start;
-    let setup = args.chips.read(Some(&args.nir))?;
-    let blueprint = args.chips.blueprint(&setup, None)?;
+    let setup = args.made.read(None, Some(&args.nir))?;
+    let blueprint = args.made.blueprint(&setup, None)?;
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
-    let layers = survey(&blueprint, index)?;
+    let layers = survey(&blueprint, args.chip)?;
     let wanted = Wanted { tiles: args.tiles, netlists: &args.netlist, volt: args.volt };
     wanted.check(&layers)?;
-    let mut origin = args.chips.origin("chip", &setup, &blueprint, args.chips.engine()?.as_ref())?;
-    origin["configuration"]["chip"] = json!(index);
-    origin["configuration"]["tiles"] = json!(args.tiles.name());
+    let mut origin = args.made.origin("chip", &setup, &blueprint)?;
+    for (key, value) in [
+        ("chip", json!(args.chip)),
+        ("tiles", json!(args.tiles.name())),
+        ("netlists", json!(args.netlist)),
+        ("volt", json!(args.volt)),
+    ] {
+        origin["configuration"][key] = value;
+    }
     let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES, Access::Alone)?;
     let written = write(&layers, &wanted, folder.path())?;
     folder.finish()?;
     let cells: usize = layers.iter().filter(|layer| layer.devices.is_some()).map(|layer| layer.target.len()).sum();
+    let (chip, count) = (args.chip, layers.len());
     let text = match cells {
-        0 => format!(
-            "chip {index}: weights of {} layers; its cells have no conductances (rram.model = \"weight\")",
-            layers.len()
-        ),
-        _ => format!("chip {index}: conductances of {cells} weights in {} layers", layers.len()),
+        0 => {
+            format!("chip {chip}: weights of {count} layers; its cells have no conductances (rram.model = \"weight\")")
+        }
+        _ => format!("chip {chip}: conductances of {cells} weights in {count} layers"),
     };
     let text = format!("{text}\nwrote {} to {}", written.join(", "), args.out.display());
-    Ok(Said::new(text, json!({ "chip": index, "wrote": written, "out": args.out })))
+    Ok(Said::new(text, json!({ "chip": args.chip, "wrote": written, "out": args.out })))
 }

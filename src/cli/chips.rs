@@ -28,9 +28,9 @@ use crate::profile::Profile;
 use crate::session::Source;
 use crate::train::MODEL;
 
-/// The chips and the images.
+/// What chips are made from: a network, hardware, and the data that their inputs are wide enough for.
 #[derive(clap::Args)]
-pub struct ChipArgs {
+pub struct MadeFrom {
     /// The model file; or a NIR file, which has its weights with it and asks for --dt.
     #[arg(long = "model", value_name = "FILE", required_unless_present = "model", conflicts_with = "model")]
     file: Option<PathBuf>,
@@ -57,30 +57,37 @@ pub struct ChipArgs {
     /// The encoder; default: frames for frame data, poisson otherwise.
     #[arg(long)]
     encoding: Option<EncodingArg>,
+    /// The seed of chips and encoding.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The data set that converters' ranges are calibrated on (adc.range = "calibrated"); default: the training half of
+    /// --data.
+    #[arg(long, value_name = "SPEC")]
+    calibration_data: Option<String>,
+    #[command(flatten)]
+    placed: import_as::Args,
+}
+
+/// The chips and the images that judge them.
+#[derive(clap::Args)]
+pub struct ChipArgs {
+    #[command(flatten)]
+    pub made: MadeFrom,
     /// Chips to manufacture.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     chips: u64,
     /// Only this chip of the seed, from 0: for a companion array of its own.
     #[arg(long, value_name = "I", conflicts_with = "chips", value_parser = clap::value_parser!(u64).range(..1 << 20))]
     chip: Option<u64>,
-    /// The seed of chips and encoding.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
     /// The first images of the test set.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Images at once; never changes a result.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub batch: u64,
-    /// The data set that converters' ranges are calibrated on (adc.range = "calibrated"); default: the training half of
-    /// --data.
-    #[arg(long, value_name = "SPEC")]
-    calibration_data: Option<String>,
     /// What runs the chips.
     #[arg(long, default_value = "auto")]
     backend: Backend,
-    #[command(flatten)]
-    placed: import_as::Args,
 }
 
 /// Advice where a checkpoint does not fit: to take the model beside it, or to give the names of another tool their places.
@@ -106,9 +113,9 @@ pub struct Setup {
     pub loaded: Loaded,
 }
 
-impl ChipArgs {
-    /// Reads every file; `nir` are the options of a NIR file in place of a model, where the command takes one.
-    pub fn read(&self, nir: Option<&import_nir::Args>) -> Result<Setup> {
+impl MadeFrom {
+    /// Reads every file, so many of the images; `nir` are the options of a NIR file in place of a model, where the command takes one.
+    pub fn read(&self, limit: Option<u64>, nir: Option<&import_nir::Args>) -> Result<Setup> {
         let overrides = Overrides::sort(&self.set, &[])?;
         let nir_file = self.file.as_deref().filter(|file| is_hdf5(file));
         // Data may take long to read: what is wrong with the rest is said before.
@@ -118,7 +125,7 @@ impl ChipArgs {
             None => Profile::ideal(&overrides.profile)?,
         };
         let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
-        let (whole, data) = (open()?, open()?.limit(self.limit.unwrap_or(u64::MAX) as usize));
+        let (whole, data) = (open()?, open()?.limit(limit.unwrap_or(u64::MAX) as usize));
         let (model, loaded) = match (network, nir_file) {
             (Some(network), _) => network,
             (None, file) => self.of_nir(file.unwrap_or(Path::new("")), &overrides.model, nir, data.frame_steps())?,
@@ -206,6 +213,30 @@ impl ChipArgs {
         self.profile.is_none() && self.set.iter().all(|assignment| assignment.starts_with("model."))
     }
 
+    /// Where a command's results come from.
+    pub fn origin(&self, command: &str, setup: &Setup, blueprint: &Blueprint) -> Result<Value> {
+        let Setup { model, profile, data, encoding, loaded, .. } = setup;
+        let mut origin = origin(
+            command,
+            json!({
+                "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
+                "data_fingerprint": data.fingerprint()?, "seed": self.seed,
+                "checkpoint_sha256": loaded.hash, "companion_form": loaded.network.form, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
+            }),
+        );
+        if let Some(calibration) = blueprint.calibration() {
+            origin["configuration"]["calibration"] = json!(calibration);
+        }
+        Ok(origin)
+    }
+}
+
+impl ChipArgs {
+    /// Reads every file; `nir` are the options of a NIR file in place of a model, where the command takes one.
+    pub fn read(&self, nir: Option<&import_nir::Args>) -> Result<Setup> {
+        self.made.read(self.limit, nir)
+    }
+
     /// Their indices.
     pub fn indices(&self) -> std::ops::Range<u64> {
         self.chip.map_or(0..self.chips, |chip| chip..chip + 1)
@@ -218,17 +249,11 @@ impl ChipArgs {
 
     /// Where a command's results come from.
     pub fn origin(&self, command: &str, setup: &Setup, blueprint: &Blueprint, engine: &dyn Engine) -> Result<Value> {
-        let Setup { model, profile, data, encoding, loaded, .. } = setup;
-        let mut origin = origin(
-            command,
-            json!({
-                "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
-                "data_fingerprint": data.fingerprint()?, "images": data.len(), "chips": self.chips, "chip": self.chip, "seed": self.seed,
-                "checkpoint_sha256": loaded.hash, "companion_form": loaded.network.form, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
-            }),
-        );
-        if let Some(calibration) = blueprint.calibration() {
-            origin["configuration"]["calibration"] = json!(calibration);
+        let mut origin = self.made.origin(command, setup, blueprint)?;
+        for (key, value) in
+            [("images", json!(setup.data.len())), ("chips", json!(self.chips)), ("chip", json!(self.chip))]
+        {
+            origin["configuration"][key] = value;
         }
         origin["backend"] = engine.name().into();
         Ok(origin)

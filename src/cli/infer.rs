@@ -9,7 +9,7 @@ use ndarray::{Array2, Array3, Axis, stack};
 use ndarray_npy::WriteNpyExt;
 use serde_json::{Value, json};
 
-use super::chips::{ChipArgs, Setup};
+use super::chips::{ChipArgs, MadeFrom, Setup};
 use super::{said::Said, terminal::Terminal};
 use crate::announced;
 use crate::atomic;
@@ -80,7 +80,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
     args.logits.as_deref().map_or(Ok(()), |path| announced::announce("--logits", path))?;
-    let ChipArgs { seed, batch, .. } = args.chips;
+    let ChipArgs { made: MadeFrom { seed, .. }, batch, .. } = args.chips;
     let indices = args.chips.indices();
     let chips = indices.clone().count() as u64;
     let setup = args.chips.read(Some(&args.nir))?;
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let sample = args.sample();
     let open = |sample: &Sample| setup.whole.training_beside(sample.data.as_deref(), Path::new(""));
     let training = sample.as_ref().map(open).transpose().map_err(of_option("--adapt-data"))?;
-    let blueprint = args.chips.blueprint(&setup, training.as_ref().map(Dataset::range))?;
+    let blueprint = args.chips.made.blueprint(&setup, training.as_ref().map(Dataset::range))?;
     let blueprint = blueprint.remarked(training.iter().flat_map(Dataset::notices));
     let draw = |(sample, training): (&Sample, &Dataset)| {
         Adaptation::draw(network, model, training, blueprint.inputs(), seed, sample).map_err(of_option("--adapt"))
@@ -210,7 +210,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "accuracy {:.2} %{spread}, {} images, {spikes:.0} spikes an image, {}{}",
         stats.mean,
         data.len(),
-        if args.chips.is_ideal() { "the ideal chip (float weights), " } else { "" },
+        if args.chips.made.is_ideal() { "the ideal chip (float weights), " } else { "" },
         engine.name()
     )];
     if setup.profile.converts() {

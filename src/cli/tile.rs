@@ -36,10 +36,10 @@ pub struct Args {
     /// How it is solved.
     #[arg(long, default_value = "exact")]
     method: Method,
-    /// Of the iterative method: the largest change of a cell's voltage in its last round, relative to the largest input; absent: 1e-6.
+    /// The largest change of a cell's voltage in the iterative method's last round, relative to the largest input; absent: 1e-6.
     #[arg(long, value_name = "T")]
     tolerance: Option<f64>,
-    /// Of the iterative method: cells carry G·V0·sinh(V/V0), V0 in volt; absent: G·V.
+    /// Cells of the iterative method carry G·V0·sinh(V/V0), V0 in volt; absent: G·V.
     #[arg(long, value_name = "V0")]
     sinh_volt: Option<f64>,
 }

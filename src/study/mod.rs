@@ -15,10 +15,33 @@ pub mod table;
 pub mod trial;
 mod watch;
 
+use std::path::Path;
+
+use serde_json::Value;
+
+use self::point::Point;
+use crate::error::Result;
+use crate::lock::Access;
+use crate::output::OutputFolder;
 use crate::report;
 
 /// What a study writes that has these files of its own: tables, a report, and those.
 pub fn files(own: &[&'static str]) -> Vec<&'static str> {
     let tables = [table::RESULTS_CSV, table::SUMMARY_CSV, table::LAYERS_CSV, table::COMPONENTS_CSV];
     [&tables, &report::FILES[..], own].concat()
+}
+
+/// Claims a folder for a study of this origin and these files of its own, does its work, writes the report and marks it as finished.
+fn run_into(
+    out: &Path,
+    origin: &Value,
+    force: bool,
+    own: &[&'static str],
+    work: impl FnOnce(&OutputFolder) -> Result<Vec<Point>>,
+) -> Result<Vec<Point>> {
+    let folder = OutputFolder::claim(out, origin, force, &files(own), Access::Alone)?;
+    let points = work(&folder)?;
+    report::write(folder.path())?;
+    folder.finish()?;
+    Ok(points)
 }

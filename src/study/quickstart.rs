@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::point::{ChipRow, Parts, Point};
 use super::trial::{Key, Trial};
-use super::{files, table};
+use super::{run_into, table};
 use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::data::{Dataset, Split};
@@ -17,12 +17,10 @@ use crate::engine::Engine;
 use crate::engine::evaluate::Evaluation;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
-use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::{OutputFolder, origin};
 use crate::profile::Profile;
-use crate::report;
 use crate::train::config::Recipe;
 use crate::train::{Trainer, checkpoint};
 
@@ -122,11 +120,7 @@ impl Quickstart {
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Quickstart::run`].
     pub fn run_into(&self, engine: &dyn Engine, out: &Path, force: bool, monitor: &dyn Monitor) -> Result<Vec<Point>> {
-        let folder = OutputFolder::claim(out, &self.origin(engine)?, force, &files(&FILES), Access::Alone)?;
-        let points = self.run(engine, &folder, monitor)?;
-        report::write(folder.path())?;
-        folder.finish()?;
-        Ok(points)
+        run_into(out, &self.origin(engine)?, force, &FILES, |folder| self.run(engine, folder, monitor))
     }
 
     /// Trains, evaluates and writes the tables; gives the points in the order of the table.

@@ -1,6 +1,7 @@
 """The compiled part of the package; what is public is in crosspike."""
 
 from os import PathLike
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
@@ -278,7 +279,7 @@ class Frame:
 
 class Study:
     @property
-    def out(self) -> PathLike[str]: ...
+    def out(self) -> Path: ...
     @property
     def results(self) -> Frame: ...
     @property

@@ -42,6 +42,10 @@ def network(module, input, steps, readout=None, name="module", weights=None):
     """
     parts = list(_leaves(module, ""))
     state = weights if weights is not None else module.state_dict()
+    known = set(module.state_dict())
+    strange = [name for name in state if name not in known and _original(name) not in known]
+    if strange:
+        raise UsageError(f"weights has `{strange[0]}`, and the module no such tensor; expected names of the module's state dict")
     layers, tensors = _Layers(state).of(parts)
     model = {"name": name, "steps": steps, "input": dict(zip(("channels", "height", "width"), input)), "norm": "none"}
     last = layers.pop()

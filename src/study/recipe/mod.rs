@@ -24,7 +24,7 @@ use super::case::check_hardware;
 use super::point::Point;
 use super::sets::{Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
-use super::{files, table};
+use super::{run_into, table};
 use crate::attack::Plan;
 use crate::attack::gradient::check_encoding;
 use crate::config::{Document, Overrides};
@@ -33,12 +33,11 @@ use crate::engine::Engine;
 use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
-use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::network::{Encoding, Model, Network};
 use crate::output::OutputFolder;
 use crate::profile::Profile;
-use crate::report::{self, RECOVERY};
+use crate::report::RECOVERY;
 use crate::train::adapt::Sample;
 use crate::train::config::TrainFile;
 
@@ -87,7 +86,7 @@ impl Recipe {
         Self::from_document(Document::read(path)?, overrides)
     }
 
-    /// The same of a recipe file that is read already.
+    /// Reads everything that a recipe names, which is read itself already.
     pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let file = RecipeFile::from_document(&document)?;
@@ -178,11 +177,7 @@ impl Recipe {
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Recipe::run`].
     pub fn run_into(&self, engine: &dyn Engine, out: &Path, force: bool, monitor: &dyn Monitor) -> Result<Vec<Point>> {
-        let folder = OutputFolder::claim(out, &self.origin(engine)?, force, &files(&FILES), Access::Alone)?;
-        let points = self.run(engine, &folder, monitor)?;
-        report::write(folder.path())?;
-        folder.finish()?;
-        Ok(points)
+        run_into(out, &self.origin(engine)?, force, &FILES, |folder| self.run(engine, folder, monitor))
     }
 
     /// Runs what is not in the cache yet and writes the tables.

@@ -102,7 +102,7 @@ impl Sweep {
         Self::from_document(Document::read(path)?, overrides)
     }
 
-    /// The same of a sweep file that is read already.
+    /// Reads everything that a sweep file names, which is read itself already.
     pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let (file, grid) = SweepFile::from_document(&document)?;
