@@ -54,7 +54,7 @@ fn main(
         // end
         let bits = select(layer.bits, min(layer.bits - (plane - 1u) * DIGIT_BITS, DIGIT_BITS), layer.planes > 1u);
         let digits = max(select(bits, 1u, layer.as_pulses == 1u), 1u);
-        let conversions = layer.slices * layer.sides * layer.partitions * digits;
+        let conversions = layer.slices * layer.sides * layer.partial_sums * digits;
         let passes = select(conversions + layer.has_companion, 1u, layer.exact == 1u);
         // repeat i 4
         // repeat q QUADS
@@ -66,16 +66,16 @@ fn main(
         // end
         for (var number = 0u; number < passes; number++) {
             let is_converted = layer.exact == 0u && number < conversions;
-            let tile = number / digits % max(layer.partitions, 1u);
-            let side = number / (digits * max(layer.partitions, 1u)) % max(layer.sides, 1u);
-            let slice = number / (digits * max(layer.partitions, 1u) * max(layer.sides, 1u));
+            let tile = number / digits % max(layer.partial_sums, 1u);
+            let side = number / (digits * max(layer.partial_sums, 1u)) % max(layer.sides, 1u);
+            let slice = number / (digits * max(layer.partial_sums, 1u) * max(layer.sides, 1u));
             let slice_from = arrays_from + slice * layer.slice_words * layer.part_words;
-            let side_from = slice_from + side * (layer.rows + 2u * layer.partitions) * layer.part_words;
+            let side_from = slice_from + side * (layer.rows + layer.converter_words * layer.partial_sums) * layer.part_words;
             let whole_from = select(products_from, arrays_from, layer.exact == 1u);
             let weights_from = select(whole_from, side_from, is_converted);
             let digit = select(WHOLE, number % digits, is_converted && layer.as_pulses == 0u);
-            let begin = select(0u, tile * layer.tile_rows, is_converted);
-            let end = select(layer.rows, min(layer.rows, begin + layer.tile_rows), is_converted);
+            let begin = select(0u, tile * layer.rows_at_once, is_converted);
+            let end = select(layer.rows, min(layer.rows, begin + layer.rows_at_once), is_converted);
             // repeat i 4
             // repeat q QUADS
             // repeat w EACH
@@ -117,7 +117,7 @@ fn main(
             {
                 let column = min(part_word + across + {w}u * ACROSS, layer.part_words - 1u);
                 let ends = arrays[slice_from + (layer.slice_words - 1u) * layer.part_words + column];
-                let converter = side_from + (layer.rows + 2u * tile) * layer.part_words + column;
+                let converter = side_from + (layer.rows + layer.converter_words * tile) * layer.part_words + column;
                 let gain = arrays[converter];
                 let offset = arrays[converter + layer.part_words];
                 let left = vec4(u32(ends.z) + number % digits);
@@ -125,11 +125,22 @@ fn main(
                 // repeat q QUADS
                 // repeat i 4
                 {
-                    let exact = rounded(total{q}{i}{w} * gain) + offset;
+                    var exact = rounded(total{q}{i}{w} * gain) + offset;
+                    if (layer.noise_words > 0u) {
+                        let row = first + 4u * (down * QUADS + {q}u) + {i}u;
+                        let map = row / pixels();
+                        let image = select(map / given, map, layer.reads > 1u);
+                        let step = select(map % given, read, layer.reads > 1u);
+                        let moment_here = moment(min(image, run.images - 1u), step, row % pixels());
+                        let driven = select(number % digits, 0u, layer.as_pulses == 1u);
+                        let number_here = conversion(plane - 1u, driven, slice, side, tile);
+                        let drawn = noise(moment_here, number_here, part_word + across + {w}u * ACROSS, chip);
+                        exact = rounded(exact) + select(vec4<f32>(), drawn, gain != vec4<f32>());
+                    }
                     let beyond = ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
                     let counts_here = first + 4u * (down * QUADS + {q}u) + {i}u < all && part_word + across + {w}u * ACROSS < layer.part_words;
                     cut += select(0u, beyond, counts_here);
-                    codes{q}{i}{w} += (signed * vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y))))) << left;
+                    codes{q}{i}{w} += (signed * code(exact, ends, converter)) << left;
                 }
                 // end
                 // end

@@ -16,9 +16,9 @@ fn given_steps() -> u32 {
     return select(layer.steps, run.first_steps, layer.reads_input == 1u);
 }
 
-// Steps of the layer's sums: all, also where every step sends the same, if cells are read afresh.
+// Steps of the layer's sums: all, also where every step sends the same, if cells are read or sums converted afresh.
 fn sum_steps() -> u32 {
-    return select(given_steps(), layer.steps, layer.reads > 1u);
+    return select(given_steps(), layer.steps, layer.reads > 1u || layer.noise_words > 0u);
 }
 
 fn pixels() -> u32 {

@@ -41,6 +41,10 @@ fn main(
         let arrays_from = (chip * layer.reads + read) * layer.chip_words * layer.part_words + word;
         let products_from = arrays_from + layer.slices * layer.slice_words * layer.part_words;
         let adder = arrays[arrays_from + (layer.chip_words - 1u) * layer.part_words];
+        var moment_here = 0u;
+        if (layer.noise_words > 0u) {
+            moment_here = moment(row_index / size / steps, step, pixel);
+        }
         var sum = vec4<f32>();
         var cut = 0u;
         var limited = 0u;
@@ -64,12 +68,12 @@ fn main(
                 let slice_from = arrays_from + slice * layer.slice_words * layer.part_words;
                 let ends = arrays[slice_from + (layer.slice_words - 1u) * layer.part_words];
                 for (var side = 0u; side < layer.sides; side++) {
-                    let from_side = slice_from + side * (layer.rows + 2u * layer.partitions) * layer.part_words;
+                    let from_side = slice_from + side * (layer.rows + layer.converter_words * layer.partial_sums) * layer.part_words;
                     let signed = select(1, -1, side == 1u);
-                    for (var tile = 0u; tile < layer.partitions; tile++) {
+                    for (var tile = 0u; tile < layer.partial_sums; tile++) {
                         var partial = array<vec4<f32>, MOST_BITS>();
-                        let last = min(layer.rows, (tile + 1u) * layer.tile_rows);
-                        for (var row = tile * layer.tile_rows; row < last; row++) {
+                        let last = min(layer.rows, (tile + 1u) * layer.rows_at_once);
+                        for (var row = tile * layer.rows_at_once; row < last; row++) {
                             let n = input(row, corner, plane_from);
                             if (n == 0) {
                                 continue;
@@ -85,14 +89,17 @@ fn main(
                                 }
                             }
                         }
-                        let converter = from_side + (layer.rows + 2u * tile) * layer.part_words;
+                        let converter = from_side + (layer.rows + layer.converter_words * tile) * layer.part_words;
                         let gain = arrays[converter];
                         let offset = arrays[converter + layer.part_words];
                         for (var drive = 0u; drive < drives; drive++) {
-                            let exact = rounded(partial[drive] * gain) + offset;
+                            var exact = rounded(partial[drive] * gain) + offset;
+                            if (layer.noise_words > 0u) {
+                                let number = conversion(plane - 1u, drive, slice, side, tile);
+                                exact = rounded(exact) + select(vec4<f32>(), noise(moment_here, number, word, chip), gain != vec4<f32>());
+                            }
                             cut += ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
-                            let code = vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y))));
-                            codes += (signed * code) << vec4(u32(ends.z) + drive);
+                            codes += (signed * code(exact, ends, converter)) << vec4(u32(ends.z) + drive);
                         }
                     }
                 }

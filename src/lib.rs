@@ -30,6 +30,7 @@
 //! | sweep settings over many chips | [`Sweep`] |
 //! | a pipeline of trainings and what each wins back | [`Recipe`] |
 //! | solve one tile with resistive lines | [`solve_tile`] |
+//! | fit a profile to measured devices | [`Fit`] |
 //! | networks of other simulators | [`nir_import`] |
 //!
 //! The same chip is the same bits on any backend, thread count, shard or resume; an error names file, line, key, value and what was
@@ -54,7 +55,7 @@
 //! | forward | `forward`: the CPU's execution, operands, products, converters, neurons: one walk for inference, calibration and training |
 //! | chip | `plan`: profile and model resolved, layer by layer · `chip`: programs a plan · `survey`: a chip to look at · `programmer`: weights onto arrays, for other frameworks · `effect`: which keys change anything |
 //! | crossbar | `crossbar`: tiles, lines, converters, companion SRAM, what it costs: hardware and nothing else |
-//! | parts | `device`: one cell's physics · [`profile`]: the hardware's TOML · `network`: a graph of matrices, neurons, pools and joins; norms, encoders · `nir`: networks of other simulators · `checkpoint`: weights in and out · `data`: data sets |
+//! | parts | `device`: one cell's physics · `fit`: a profile's cells from measured devices · [`profile`]: the hardware's TOML · `network`: a graph of matrices, neurons, pools and joins; norms, encoders · `nir`: networks of other simulators · `checkpoint`: weights in and out · `data`: data sets |
 //! | ground | `kernels`: products by instruction set · `rng` · `numeric` · `config` · `output` · `monitor` · `memory` · `lock` · `error` |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file. Data flows one way:
@@ -122,6 +123,10 @@ pub mod engine;
 mod error;
 #[cfg(feature = "internals")]
 pub mod error;
+#[cfg(not(feature = "internals"))]
+mod fit;
+#[cfg(feature = "internals")]
+pub mod fit;
 #[cfg(not(feature = "internals"))]
 mod forward;
 #[cfg(feature = "internals")]
@@ -213,6 +218,10 @@ pub use engine::backend::Backend;
 pub use engine::evaluate::ChipResult;
 pub use engine::{Counts, Engine};
 pub use error::{Error, Result};
+pub use fit::laws::{Fitted, Law};
+pub use fit::measured::{Measured, Measurement};
+pub use fit::time::Aged;
+pub use fit::{Fit, Repeated};
 pub use monitor::{Monitor, Silent, go_on, interruptible, stop};
 pub use network::neuron::{Fires, ResetAt};
 pub use network::placing::{Placed, place as place_state_dict, read_table as read_names};
@@ -226,6 +235,7 @@ pub use nir::import::{Imported, Options as NirOptions, Reset, import as nir_impo
 pub use numeric::Shape;
 pub use profile::Profile;
 pub use programmer::{Onto, Programmer};
+pub use report::fitted::fitted as draw_fit;
 pub use report::{PAGE as REPORT_PAGE, write as write_report};
 pub use session::{Options, Session};
 pub use study::cell::Cell;

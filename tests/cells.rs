@@ -308,3 +308,46 @@ fn chips_of_kept_cells_are_those_that_are_programmed_anew() {
         }
     }
 }
+
+#[test]
+fn compensation_makes_up_for_what_cells_lose_together() {
+    // Cells that all lose the same share are what they were, and those that differ are nearer to it.
+    let aged = ["rram.drift.time_s=1e6", "rram.drift.nu=0.05"];
+    let hot = [
+        "rram.temperature.celsius=85",
+        "rram.temperature.low_per_kelvin=0.002",
+        "rram.temperature.high_per_kelvin=0.002",
+    ];
+    let draw = Some(Draw::chip(1, 0));
+    for mapping in ["one_sided", "two_sided", "offset"] {
+        let mapping = format!("rram.cell.mapping={mapping}");
+        let fresh = programmed(&[&mapping, "rram.variation.kind=lognormal", "rram.variation.sigma=0.1"], draw)
+            .folded()
+            .into_owned();
+        let far = |more: &[&str]| {
+            let base = [&mapping, "rram.variation.kind=lognormal", "rram.variation.sigma=0.1"];
+            let cells = programmed(&[&base[..], more].concat(), draw);
+            cells.folded().iter().zip(&fresh).map(|(w, was)| f64::from(w - was).powi(2)).sum::<f64>().sqrt()
+        };
+        for change in [&aged[..], &hot] {
+            let [none, layer, column] = ["none", "layer", "column"]
+                .map(|by| far(&[change, &[&format!("rram.drift.compensation={by}")]].concat()));
+            assert!(none > 1.0 && layer < 1e-4 && column < 1e-4, "{mapping}, {change:?}: {none} {layer} {column}");
+        }
+        let spread = [&aged[..], &["rram.drift.nu_sigma=0.004"]].concat();
+        let [none, layer] =
+            ["none", "layer"].map(|by| far(&[&spread[..], &[&format!("rram.drift.compensation={by}")]].concat()));
+        assert!(layer < 0.8 * none && layer > 0.5, "{mapping}: {none} {layer}");
+    }
+}
+
+#[test]
+fn heat_costs_accuracy_and_compensation_wins_it_back() {
+    let drift =
+        ["rram.drift.time_s=1e4", "rram.drift.nu=0.06", "rram.drift.nu_sigma=0.01", "adc.bits=6", "tile.rows=36"];
+    let at = |more: &[&str]| mean(&accuracies(baseline(), &[&CELLS[..], &drift, more].concat(), 0..4));
+    let warm = ["rram.temperature.activation_ev=0.6", "rram.temperature.celsius=85"];
+    let (cool, hot) = (at(&warm[..1]), at(&warm));
+    let compensated = at(&[&warm[..], &["rram.drift.compensation=layer"]].concat());
+    assert!(hot < cool - 1.0 && compensated > hot + 1.0, "{cool} at 25 °C, {hot} at 85 °C, {compensated} compensated");
+}

@@ -71,6 +71,92 @@ fn errors_of_converters_cost_accuracy_and_tell_chips_apart() {
 }
 
 #[test]
+fn fewer_rows_at_once_leave_less_to_each_conversion_as_smaller_tiles_do() {
+    let at = |keys: &[&str]| nominal(&[&["adc.bits=4"], keys].concat());
+    let (all, turns) = (at(&["tile.rows=144"]), at(&["tile.rows=144", "tile.rows_at_once=9"]));
+    assert!(turns > all + 10.0, "{all} {turns}");
+    assert_eq!(turns, at(&["tile.rows=9"]), "the same sums are converted");
+    // Turns of a tile pass the same converters; tiles have their own.
+    let errs = ["adc.bits=6", "adc.offset_sigma=2", "rram.variation.kind=none"];
+    let chips = |keys: &[&str]| results(baseline(), &[&errs, keys].concat(), 0..1)[0].logits.clone();
+    assert_ne!(chips(&["tile.rows=144", "tile.rows_at_once=9"]), chips(&["tile.rows=9"]));
+}
+
+#[test]
+fn each_circuit_costs_accuracy_as_its_parts_get_worse() {
+    let keys = ["rram.variation.kind=none", "adc.bits=5", "adc.range=calibrated", "tile.rows=36"];
+    let at = |more: &[&str]| accuracies(baseline(), &[&keys, more].concat(), 0..4);
+    let ideal = at(&[]);
+    assert!(ideal.iter().all(|accuracy| *accuracy == ideal[0]));
+    for (kind, key, [little, much]) in [
+        ("sar", "adc.capacitor_sigma", ["0.001", "0.6"]),
+        ("flash", "adc.comparator_sigma", ["0.01", "4"]),
+        ("ramp", "adc.slope_sigma", ["0.0005", "0.2"]),
+    ] {
+        let of = |value: &str| at(&[&format!("adc.type={kind}"), &format!("{key}={value}")]);
+        let (small, large) = (of(little), of(much));
+        assert!((mean(&small) - ideal[0]).abs() < 1.5, "{kind}: {small:?} beside {}", ideal[0]);
+        assert!(mean(&large) < ideal[0] - 3.0, "{kind}: {large:?} beside {}", ideal[0]);
+        assert!(large[1..].iter().any(|accuracy| *accuracy != large[0]), "{kind}: chips differ: {large:?}");
+        assert_eq!(at(&[&format!("adc.type={kind}")]), ideal, "{kind} of ideal parts is ideal");
+    }
+    let bowed = at(&["adc.type=ramp", "adc.bow=6"]);
+    assert!(bowed[0] < ideal[0] - 3.0 && bowed.iter().all(|accuracy| *accuracy == bowed[0]), "{bowed:?}");
+    // The same as a table: 4·bow·t·(1 − t), t = k/2^b.
+    let share = |k: u32| f64::from(k) / 32.0;
+    let table: Vec<String> = (1..32).map(|k| format!("{:?}", 24.0 * share(k) * (1.0 - share(k)))).collect();
+    assert_eq!(at(&[&format!("adc.inl=[{}]", table.join(","))]), bowed);
+}
+
+#[test]
+fn noise_costs_accuracy_and_is_an_images_own_in_any_batch() {
+    let keys = ["rram.variation.kind=none", "adc.bits=5", "adc.range=calibrated", "tile.rows=36"];
+    let at = |sigma: &str| accuracies(baseline(), &[&keys[..], &[&format!("adc.noise_sigma={sigma}")]].concat(), 0..4);
+    let means = ["0", "0.05", "1.5", "6"].map(|sigma| mean(&at(sigma)));
+    assert!((means[1] - means[0]).abs() < 1.5 && means[2] < means[0] - 1.0 && means[3] < means[2] - 5.0, "{means:?}");
+    let noisy = at("1.5");
+    assert!(noisy[1..].iter().any(|accuracy| *accuracy != noisy[0]), "every chip has its own: {noisy:?}");
+    // What is sent at every step is converted anew at every step, and what is alone as what is among others.
+    let images = batch("images:images.npz").0;
+    let frames: Vec<f32> = (0..images.len()).flat_map(|b| images.image(b).repeat(common::model().steps)).collect();
+    let frames = Batch { values: frames, indices: images.indices.clone() };
+    let profile = profile(&["adc.bits=5", "adc.noise_sigma=1", "tile.rows=9", "rram.layers=all"]);
+    let logits = |encoding, batch: &Batch| {
+        run(&CpuEngine::default(), &network("checkpoint.safetensors"), &profile, encoding, batch).logits
+    };
+    let all = logits(Encoding::Direct, &images);
+    assert_eq!(all, logits(Encoding::Frames, &frames));
+    let last = images.len() - 1;
+    let alone = Batch { values: images.image(last).to_vec(), indices: vec![images.indices[last]] };
+    assert_eq!(logits(Encoding::Direct, &alone).row(0), all.row(last));
+    let other = Batch { values: images.image(last).to_vec(), indices: vec![images.indices[last] + 100] };
+    assert_ne!(logits(Encoding::Direct, &other).row(0), all.row(last));
+}
+
+#[test]
+fn a_tile_has_one_ramp_and_a_comparator_stands_at_every_converter() {
+    let rows = |kind: &str, key: &str| {
+        let keys = ["adc.bits=4", "tile.rows=36", "tile.cols=8", "rram.layers=all", &format!("adc.type={kind}"), key];
+        let (model, profile) = (model(), hardware(&keys));
+        let chip =
+            Chip::program(&Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap(), 0).unwrap();
+        let (layer, map) = (&chip.layers[1], map(&chip.layers[1].plan.site));
+        let levels = layer.arrays.converted().unwrap().slices[0].columns.levels.clone().unwrap();
+        let each: BTreeSet<Vec<u32>> = levels
+            .begins
+            .iter()
+            .map(|at| levels.values[*at as usize..][..16].iter().map(|x| x.to_bits()).collect())
+            .collect();
+        (each.len(), map.tiles, map.adcs)
+    };
+    let (ramps, tiles, _) = rows("ramp", "adc.slope_sigma=0.1");
+    assert_eq!(ramps, tiles);
+    let (converters, _, adcs) = rows("flash", "adc.comparator_sigma=0.1");
+    assert_eq!(converters, adcs);
+    assert_eq!(rows("ideal", "adc.dnl=[0,0,0,0,0,0,0.5,0,0,0,0,0,0,0]").0, 1, "a table is for all");
+}
+
+#[test]
 fn pulses_need_a_wider_range_than_bit_planes() {
     let converter = |inputs: &str| {
         let profile = hardware(&["adc.bits=6", &format!("tile.inputs={inputs}")]);

@@ -158,6 +158,10 @@ fn each_knob_costs_what_it_should() {
     let base = spent(&[]);
     let adc = |spent: &Spent| spent.layers.values().map(|layer| layer["adc"]).sum::<f64>();
     assert!(adc(&spent(&["tile.rows=16"])) > 1.5 * adc(&base), "more tiles along the rows, more conversions");
+    let (tile, turns) = (spent(&["tile.rows=16"]), spent(&["tile.rows_at_once=16"]));
+    assert_eq!(adc(&turns), adc(&tile), "rows that are driven in turns are converted as often as those of small tiles");
+    let latency = |spent: &Spent| spent.latency_ns.unwrap();
+    assert!(latency(&turns) > 1.3 * latency(&tile), "but one after the other: {turns:?} {tile:?}");
     let finer = spent(&["adc.bits=8"]);
     let buffers = |spent: &Spent| spent.layers.values().map(|layer| layer["tile_buffer"]).sum::<f64>();
     assert_eq!((adc(&finer), buffers(&finer)), (4.0 * adc(&base), buffers(&base) * 8.0 / 6.0), "two bits more");

@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 10] = [
         "output",
         "config",
     ],
-    &["device", "profile", "checkpoint", "data", "network", "nir"],
+    &["device", "fit", "profile", "checkpoint", "data", "network", "nir"],
     &["crossbar"],
     &["plan", "effect", "chip", "survey", "programmer"],
     &["forward"],

@@ -8,6 +8,7 @@ mod chip;
 mod convert;
 mod data;
 mod errors;
+mod fit;
 mod frame;
 mod network;
 mod profile;
@@ -36,6 +37,7 @@ fn _crosspike(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<programmer::Programmer>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<study::Study>()?;
+    module.add_class::<fit::Fit>()?;
     module.add_function(wrap_pyfunction!(tile::solve_tile, module)?)?;
     module.add_function(wrap_pyfunction!(study::quickstart, module)?)?;
     module.add_function(wrap_pyfunction!(study::train, module)?)?;

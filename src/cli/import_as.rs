@@ -18,6 +18,7 @@ use crate::nir::import::Names;
 /// The options of state dicts whose names are not crosspike's.
 #[derive(clap::Args)]
 #[command(next_help_heading = "State dicts of other tools")]
+#[group(id = "StateDictArgs")]
 pub struct Args {
     /// The model that a state dict of another tool is of: one that comes with crosspike (vgg9, resnet20, …) or a model file. Of `import`,
     /// OUTPUT is a folder then, for the model and the checkpoint with its names.

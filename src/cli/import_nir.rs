@@ -19,6 +19,7 @@ use crate::nir::{Imported, import};
 /// The options of NIR files.
 #[derive(clap::Args)]
 #[command(next_help_heading = "NIR files")]
+#[group(id = "NirArgs")]
 pub struct Args {
     /// Seconds of a time step.
     #[arg(long, value_name = "SECONDS")]

@@ -55,6 +55,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "layers.worst_drop": "share of a word line's voltage, from 0 to 1",
         "layers.sram_bytes": "bytes",
         "area_um2": "square micrometres",
+        "tile_tops_per_w": "tera-operations a second and watt of a full tile, at activity 1 and 1-bit inputs",
     });
     let nodes: BTreeMap<&str, Value> = plan.graph.nodes[1..]
         .iter()
@@ -64,7 +65,8 @@ pub fn run(args: &Args) -> Result<Said> {
         })
         .collect();
     let said = json!({
-        "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer, "units": units, "origin": origin,
+        "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer,
+        "tile_tops_per_w": tile_efficiency(&profile), "units": units, "origin": origin,
     });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
@@ -78,7 +80,7 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     if let Some(efficiency) = tile_efficiency(&profile) {
         text += &format!(
-            "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs)"
+            "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs, 40.33 with 2-bit inputs and 4-bit outputs)"
         );
     }
     if plan.graph.nodes.iter().any(is_joined) {

@@ -7,6 +7,7 @@ mod chip;
 mod chips;
 mod export;
 mod export_nir;
+mod fit;
 mod generate;
 #[cfg(feature = "gpu")]
 mod gpus;
@@ -80,6 +81,7 @@ enum Command {
     Export(export::Args),
     Check(check::Args),
     Chip(chip::Args),
+    Fit(fit::Args),
     Map(map::Args),
     Tile(tile::Args),
     Import(import::Args),
@@ -133,6 +135,7 @@ impl Command {
             Command::Export(args) => export::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Chip(args) => chip::run(&args),
+            Command::Fit(args) => fit::run(&args),
             Command::Map(args) => map::run(&args),
             Command::Tile(args) => tile::run(&args),
             Command::Import(args) => import::run(&args),
@@ -142,6 +145,33 @@ impl Command {
             Command::Schema(args) => schema::run(&args),
             Command::Completions(args) => generate::completions(&args),
             Command::Man(args) => generate::man(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Names that occur twice.
+    fn repeated(names: impl Iterator<Item = String>) -> Vec<String> {
+        let mut seen = std::collections::BTreeSet::new();
+        names.filter(|name| !seen.insert(name.clone())).collect()
+    }
+
+    #[test]
+    fn no_command_has_two_options_or_groups_of_one_name() {
+        let mut command = Cli::command();
+        command.build();
+        let mut left = vec![command];
+        while let Some(command) = left.pop() {
+            let none: Vec<String> = vec![];
+            assert_eq!(repeated(command.get_groups().map(|group| group.get_id().to_string())), none, "{command}");
+            assert_eq!(repeated(command.get_arguments().map(|arg| arg.get_id().to_string())), none, "{command}");
+            let long = command.get_arguments().flat_map(|arg| arg.get_long_and_visible_aliases().unwrap_or_default());
+            assert_eq!(repeated(long.map(String::from)), none, "{command}");
+            left.extend(command.get_subcommands().cloned());
         }
     }
 }

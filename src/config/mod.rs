@@ -15,7 +15,10 @@ use crate::announced;
 use crate::error::{Error, Result};
 
 /// Keys of which one is enough, by the ends of their dotted names: what is set takes the place of what a file has.
-const ALTERNATIVES: [[&str; 2]; 3] = [
+const ALTERNATIVES: [[&str; 2]; 6] = [
+    ["cell.g_max_us", "cell.levels_us"],
+    ["cell.g_min_us", "cell.levels_us"],
+    ["cell.on_off_ratio", "cell.levels_us"],
     ["cell.g_min_us", "cell.on_off_ratio"],
     ["variation.sigma", "variation.sigma_us"],
     ["variation.file", "variation.table"],

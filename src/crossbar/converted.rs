@@ -1,6 +1,6 @@
 //! A layer behind converters: where its partial sums are cut, converted, and joined by the companion array's.
 //!
-//! A tile's rows are driven together, so every `tile.rows` rows of a column give one partial sum and one code
+//! Rows that are driven together (a tile's, or `tile.rows_at_once` of them) give one partial sum a column and one code
 //! ([`super::adc`]); codes add up digitally. Inputs above 1 go a binary digit at a time, each converted and shifted
 //! ([`TileInputs::BitPlanes`]), or as pulses whose charge is converted once ([`TileInputs::Pulses`]). Inputs of several
 //! digit planes ([`Drive`]) pass all of this plane by plane, and what leaves the adder is shifted and added up without limit.
@@ -20,15 +20,17 @@
 
 use super::adc::{Converter, Resolution};
 use super::arrays::Arrays;
+use super::noise::Noise;
 use super::reading::Reading;
 use super::site::Site;
 use super::sram::Companion;
+use super::transitions::Levels;
 use crate::device::cell::Columns;
 use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::Drive;
 use crate::numeric::grid::round_to_exact_grid;
-use crate::profile::{Adc, Rounding, Sram, TileInputs};
+use crate::profile::{Adc, AdcKind, Rounding, Sram, TileInputs};
 use crate::rng::Substream;
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -38,8 +40,8 @@ use ndarray_rand::rand_distr::StandardNormal;
 pub struct Converted {
     /// The cells' slices, from the least significant.
     pub slices: Vec<Slice>,
-    /// Rows that are converted together.
-    pub tile_rows: usize,
+    /// Rows that are driven and converted together.
+    pub rows_at_once: usize,
     /// How inputs drive the word lines.
     pub inputs: TileInputs,
     /// The companion array's integers.
@@ -48,6 +50,8 @@ pub struct Converted {
     pub adder: Adder,
     /// The value of one unit of the total.
     pub unit: f32,
+    /// What every conversion adds to its sum; none without noise.
+    pub noise: Option<Noise>,
 }
 
 /// One slice of the cells and its converters.
@@ -72,10 +76,12 @@ pub struct Side {
     pub weights: Vec<f32>,
     /// The negative exponent of the grid.
     pub grid: i32,
-    /// Codes a unit of each converter, `[partitions, columns]`.
+    /// Codes a unit of each converter, `[partial sums, columns]`.
     pub gain: Vec<f32>,
-    /// Each converter's offset in codes, `[partitions, columns]`.
+    /// Each converter's offset in codes, `[partial sums, columns]`.
     pub offset: Vec<f32>,
+    /// Where its codes begin; none where that is half-way between them.
+    pub levels: Option<Levels>,
 }
 
 /// A digital array of integers.
@@ -110,8 +116,8 @@ fn at_once(drive: Drive, inputs: TileInputs) -> u32 {
 /// What the converters of a layer have to span, and what their steps may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wanted {
-    /// The least and the greatest sum that the rows of a tile can give, and what a converter of the full range spans: a converter is
-    /// the tile's, whatever stands on it.
+    /// The least and the greatest sum that rows of a tile that are driven together can give, and what a converter of the full range
+    /// spans: a converter is the tile's, whatever stands on it.
     pub full: (f64, f64),
     /// Those that the rows of the layer can give.
     pub reached: (f64, f64),
@@ -132,8 +138,8 @@ impl Wanted {
         let sliced = arrays.cells.slices().len() > 1;
         let companion = arrays.companion.as_ref().map(|companion| companion_unit(sram, companion));
         Wanted {
-            full: of_rows(tile.rows),
-            reached: of_rows(tile.rows.min(site.rows)),
+            full: of_rows(tile.driven_rows()),
+            reached: of_rows(tile.driven_rows().min(site.rows)),
             resolution: Resolution::new(adc, span.unit, sliced, companion),
         }
     }
@@ -153,7 +159,9 @@ impl Converted {
         let Wanted { full: (lo, hi), resolution, .. } = Wanted::of(site, arrays);
         let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
-        let errors = Errors { adc: &site.adc, draw, layer: site.index, columns: *columns, on_tiles: site.on_tiles() };
+        let (partial_sums, turns, on_tiles) = (site.partial_sums(), tile.turns(), site.on_tiles());
+        let (adc, layer, columns) = (&site.adc, site.index, *columns);
+        let errors = Errors { adc, draw, layer, slice: 0, unit: false, partial_sums, turns, columns, on_tiles };
         let mut slices = Vec::new();
         for (s, cells) in cells.iter().enumerate() {
             let converter = calibrated.get(s).map_or(full, |converter| resolution.aligned(*converter));
@@ -162,8 +170,9 @@ impl Converted {
                 site.resolve(&mut weights);
                 let grid = round_to_exact_grid(&mut weights, *rows, largest_drive);
                 let grid = grid.ok_or_else(|| too_large(&site.name))?;
-                let (gain, offset) = errors.drawn(converter, site.partitions(), s as u32, unit);
-                Ok(Side { weights, grid, gain, offset })
+                let of_side = Errors { slice: s as u32, unit, ..errors };
+                let (gain, offset) = of_side.drawn(converter);
+                Ok(Side { weights, grid, gain, offset, levels: of_side.levels(converter) })
             };
             let columns = side(&cells.weights, false)?;
             let reference = cells.reference.as_ref().map(|weights| side(weights, true)).transpose()?;
@@ -182,11 +191,14 @@ impl Converted {
         slices.iter_mut().zip(lefts).for_each(|(slice, left)| slice.left = left);
         let converted = Converted {
             slices,
-            tile_rows: tile.rows,
+            rows_at_once: tile.driven_rows(),
             inputs: tile.inputs,
             companion,
             adder,
             unit: (share * unit) as f32,
+            noise: draw
+                .filter(|_| site.adc.is_noisy())
+                .map(|draw| Noise::new(draw.noise_key(site.index), site.adc.noise_sigma, reading.steps)),
         };
         converted.check(site)?;
         Ok(converted)
@@ -220,7 +232,7 @@ impl Converted {
             let sides = if slice.reference.is_some() { 2.0 } else { 1.0 };
             shifted(sides * f64::from(slice.converter.highest.max(-slice.converter.lowest)), slice.left)
         };
-        let rram = self.slices.iter().map(codes).sum::<f64>() * (site.partitions() * drives) as f64;
+        let rram = self.slices.iter().map(codes).sum::<f64>() * (site.partial_sums() * drives) as f64;
         let sums = self.companion.as_ref().map_or(0.0, |Macro { weights, .. }| {
             let column = |column: &[i32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
             weights.chunks(site.rows).map(column).fold(0.0, f64::max) * f64::from(drive.largest)
@@ -238,38 +250,74 @@ impl Converted {
     }
 }
 
-/// The errors of a layer's converters.
+/// The errors of converters: of the columns of a layer's slice, or of its unit columns.
+#[derive(Clone, Copy)]
 struct Errors<'a> {
     adc: &'a Adc,
     draw: Option<Draw>,
     layer: u32,
+    slice: u32,
+    unit: bool,
+    partial_sums: usize,
+    /// Partial sums of a tile's column, one after the other through the same converter.
+    turns: usize,
     columns: usize,
     on_tiles: Columns,
 }
 
 impl Errors<'_> {
-    /// Gains, in codes a unit, and offsets, in codes, `[partitions, columns]`: each keyed by layer, slice, tile, and which of
-    /// the tile's converters it is. Columns of a tile that follow one another share one; a unit column has its own.
-    fn drawn(&self, converter: Converter, partitions: usize, slice: u32, unit: bool) -> (Vec<f32>, Vec<f32>) {
-        let Adc { gain_sigma, offset_sigma, columns_shared, .. } = *self.adc;
+    /// The tile along the rows, and the column, of each place `[partial sums, columns]`.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let Errors { turns, columns, .. } = *self;
+        (0..self.partial_sums).flat_map(move |sum| (0..columns).map(move |column| (sum / turns, column)))
+    }
+
+    /// Which of its layer's converters, side by side, a column has: columns of a tile that follow one another share one, and a tile's
+    /// unit column has its own.
+    fn number(&self, column: usize) -> usize {
         let Columns { per_tile } = self.on_tiles;
-        let number = |column: usize| match self.on_tiles.tile(column) {
-            tile if unit => tile,
-            tile => tile * per_tile.div_ceil(columns_shared) + column % per_tile / columns_shared,
-        };
-        let error = |partition: usize, column: usize| match self.draw {
-            Some(draw) if self.adc.errs() => {
-                let side = slice * 2 + u32::from(unit);
-                let place = [partition as u32, number(column) as u32, self.layer | side << 20];
-                let mut stream = Substream::new(draw.key(Purpose::Converters), place);
+        match self.on_tiles.tile(column) {
+            tile if self.unit => tile,
+            tile => tile * per_tile.div_ceil(self.adc.columns_shared) + column % per_tile / self.adc.columns_shared,
+        }
+    }
+
+    /// What a converter draws: keyed by layer, slice, tile, and which of the tile's converters it is.
+    fn stream(&self, purpose: Purpose, [tile, number]: [usize; 2]) -> Option<Substream> {
+        let side = self.slice * 2 + u32::from(self.unit);
+        let place = [tile as u32, number as u32, self.layer | side << 20];
+        self.draw.map(|draw| Substream::new(draw.key(purpose), place))
+    }
+
+    /// Gains, in codes a unit, and offsets, in codes, `[partial sums, columns]`.
+    fn drawn(&self, converter: Converter) -> (Vec<f32>, Vec<f32>) {
+        let Adc { gain_sigma, offset_sigma, .. } = *self.adc;
+        let errs = gain_sigma > 0.0 || offset_sigma > 0.0;
+        let error = |(tile, column): (usize, usize)| {
+            let stream = errs.then(|| self.stream(Purpose::Converters, [tile, self.number(column)])).flatten();
+            stream.map_or((0.0, 0.0), |mut stream| {
                 let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
                 (gain_sigma * normal(), offset_sigma * normal())
-            }
-            _ => (0.0, 0.0),
+            })
         };
-        let places = (0..partitions).flat_map(|partition| (0..self.columns).map(move |column| (partition, column)));
-        let errors = places.map(|(partition, column)| error(partition, column));
+        let errors = self.places().map(error);
         errors.map(|(gain, offset)| (((1.0 + gain) / converter.step) as f32, offset as f32)).unzip()
+    }
+
+    /// Where codes begin; none where that is half-way between them.
+    fn levels(&self, converter: Converter) -> Option<Levels> {
+        // One ramp is for all converters of a tile, its slices and unit columns too.
+        let of_tile = self.adc.kind == AdcKind::Ramp;
+        let shared = Errors { slice: 0, unit: of_tile || self.unit, ..*self };
+        let stream = |place: [usize; 2]| (if of_tile { &shared } else { self }).stream(Purpose::Levels, place);
+        let differ = self.draw.is_some() && self.adc.mismatch() > 0.0;
+        let number = |(tile, column)| match (differ, of_tile) {
+            (false, _) => [0, 0],
+            (true, true) => [tile, self.on_tiles.tile(column)],
+            (true, false) => [tile, self.number(column)],
+        };
+        let levels = || Levels::new(self.adc, converter, self.places().map(number), stream);
+        self.adc.is_bent().then(levels)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Energy, latency and area: events and parts, counted, times what the profile says that each costs.
 //!
-//! For a layer on RRAM with P output pixels, C columns of weights on tiles that partition its rows R-fold and its columns K-fold,
-//! D drives a step (binary digits of its inputs, or 1 as pulses) and T steps, an image has
+//! For a layer on RRAM with P output pixels, C columns of weights whose rows are driven in R parts (a tile's rows each, or
+//! `tile.rows_at_once` of them) on tiles that partition its columns K-fold, D drives a step (binary digits of its inputs, or 1 as pulses) and T steps, an image has
 //!
 //! | event | number |
 //! |---|---|
@@ -15,8 +15,8 @@
 //!
 //! The first two and the companion's follow the spikes; the others are spent whatever the input, for converters, buffers and
 //! neurons do not know what comes. Latency takes layers one after the other, and of each layer output pixels and drives one
-//! after the other, all tiles at once: `T·P·D·(drive + turns·conversion)`, with as many turns as
-//! columns of a tile share a converter.
+//! after the other, all tiles at once: `T·P·D·A·(drive + turns·conversion)`, with A turns of the rows (`tile.rows_at_once`) and as many
+//! of the converters as columns of a tile share one.
 //!
 //! Not counted: layers in digital logic, the encoder, control, leakage and clocks, writing, and what the profile leaves out.
 
@@ -87,8 +87,8 @@ impl Events {
         Events {
             word_lines: drives * map.column_splits as f64,
             cell_reads: drives * lines,
-            tile_drives: passes * map.tiles as f64,
-            conversions: passes * map.row_splits as f64 * converted,
+            tile_drives: passes * drives_of_tiles(site, map) as f64,
+            conversions: passes * site.partial_sums() as f64 * converted,
             neuron_updates: steps * site.neurons as f64,
             joins: steps * (site.neurons * site.joins) as f64,
             sram_bits: products * site.companion_bits() as f64,
@@ -100,6 +100,11 @@ impl Events {
 /// How often a tile is driven a step: binary digits of its inputs in all planes, or planes of pulses.
 fn drives_a_step(site: &Site) -> u32 {
     if site.tile.inputs == TileInputs::Pulses { site.drive.planes } else { site.drive.bits }
+}
+
+/// How often tiles are driven until each has driven all of its rows once.
+fn drives_of_tiles(site: &Site, map: &LayerMap) -> usize {
+    if site.groups > 1 { map.tiles * site.turns() } else { site.partial_sums() * map.column_splits }
 }
 
 /// What is counted for: hardware, layers and how long they run.
@@ -170,7 +175,7 @@ impl Run<'_> {
                 let on_a_tile = site.on_tiles().per_tile.min(site.columns);
                 let turns = if site.converts() { site.adc.columns_shared.min(on_a_tile) } else { 0 };
                 let passes = site.pixels as f64 * f64::from(drives_a_step(site));
-                passes * (drive.unwrap_or(0.0) + turns as f64 * conversion.unwrap_or(0.0))
+                passes * site.turns() as f64 * (drive.unwrap_or(0.0) + turns as f64 * conversion.unwrap_or(0.0))
             };
             self.steps * self.on_rram().map(|(_, site)| layer(site)).fold(0.0, |sum, layer| sum + layer)
         })
@@ -247,13 +252,14 @@ pub fn tile_efficiency(profile: &Profile) -> Option<f64> {
     }
     let (columns, (lines, units)) = (Columns::of(rram, profile.tile).per_tile as f64, bit_lines(rram));
     let (rows, slices) = (profile.tile.rows as f64, slices(rram) as f64);
+    let turns = profile.tile.turns() as f64;
     let of = |pj: Option<f64>| pj.unwrap_or(0.0);
     let (conversion, width) = (profile.cost.conversion(profile.adc.bits), profile.cost.width(profile.adc.bits));
     let moved = [e.code, e.htree, e.tile_buffer, e.temporary_buffer].map(of).iter().sum::<f64>();
     let code = of(e.adc) * conversion + of(e.mux) + moved * width;
     let devices = rows * (columns * lines as f64 + units as f64);
-    let pj =
-        of(e.cell_read) * devices + of(e.word_line) * rows + code * (columns * slices + units as f64) + of(e.fetch);
+    let conversions = turns * (columns * slices + units as f64);
+    let pj = of(e.cell_read) * devices + of(e.word_line) * rows + code * conversions + of(e.fetch) * turns;
     Some(2.0 * rows * columns / pj)
 }
 

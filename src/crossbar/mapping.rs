@@ -92,7 +92,7 @@ pub fn map(site: &Site) -> LayerMap {
         utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
         cells: rows * lines * on_rram,
         adcs: if site.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 },
-        worst_drop: drops.then(|| worst_drop(rram.cell.g_max_us * 1e-6, used, wires.word_ohm)),
+        worst_drop: drops.then(|| worst_drop(rram.cell.highest_us() * 1e-6, used, wires.word_ohm)),
         sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8),
     }
 }

@@ -96,6 +96,12 @@ impl Programmed {
         }
     }
 
+    /// Steps that give other sums of the same inputs: all where cells are read or sums converted afresh, else 1.
+    pub fn steps(&self) -> usize {
+        let noisy = self.converted().and_then(|converted| converted.noise.as_ref());
+        noisy.map_or(self.each().len(), |noise| noise.steps)
+    }
+
     /// The converters' side, of the first step where reads vary.
     pub fn converted(&self) -> Option<&Converted> {
         match self.each().first()? {

@@ -91,9 +91,20 @@ impl Site {
         Columns::of(&self.rram, self.tile)
     }
 
-    /// Tiles along its rows: partial sums of a column.
+    /// Tiles along its rows.
     pub fn partitions(&self) -> usize {
         self.rows.div_ceil(self.tile.rows)
+    }
+
+    /// Rows that are driven together, along its rows: partial sums of a column.
+    pub fn partial_sums(&self) -> usize {
+        self.rows.div_ceil(self.tile.driven_rows())
+    }
+
+    /// Turns that the fullest of its tiles takes until all of its rows were driven.
+    pub fn turns(&self) -> usize {
+        let filled = if self.groups > 1 { self.tile.rows } else { self.rows.min(self.tile.rows) };
+        filled.div_ceil(self.tile.driven_rows())
     }
 
     /// Weights of the matrix.

@@ -12,13 +12,15 @@
 //!
 //! `G = G_min + level·(G_max − G_min)/top`, ΔG = G_max − G_min. A cell of `bits` bits holds a digit of the magnitude, top =
 //! 2^bits − 1, and slice s counts 2^(bits·s), least significant first; without `bits` one device holds it all. Floats take any
-//! conductance between.
+//! conductance between. Where the conductances that a cell can have are listed, a digit d is the d-th of them; without `bits` a device
+//! is programmed to the nearest one, and a pair to those two whose difference is nearest to the weight's.
 //!
 //! Order, always: target, programming variation (with lot, die and tile, and write-verify), read-back, drift and retention
 //! ([`super::time`]), faults ([`super::faults`]), lines, reads ([`Reads`]). All conductances are in microsiemens. Each device draws from Philox substreams
 //! of its own, named by row, column, layer, slice and polarity: a chip stays itself when tiles, batches or scales change.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -28,10 +30,11 @@ use super::conductance::Law;
 pub use super::devices::{Columns, Devices, Place, Polarity};
 use super::normal::streams;
 use super::quantise::{full_scale, unit};
-use super::{CellSlice, Draw, ProgrammedCells, Span, faults, time};
+use super::time::Ageing;
+use super::{CellSlice, Draw, ProgrammedCells, Span, faults};
 use crate::error::Result;
 use crate::monitor::checkpoint;
-use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
+use crate::profile::{Cell, CellMapping, Compensation, DeviceModel, Rram, Scheme, Tile};
 
 impl Columns {
     /// Of weights of magnitude up to 1, on tiles of so many bit lines.
@@ -44,6 +47,11 @@ impl Columns {
 /// Slices of a weight of magnitude up to 1.
 pub fn slices(rram: &Rram) -> usize {
     if rram.model == DeviceModel::Weight { 1 } else { Code::new(rram, &[1.0]).slices() as usize }
+}
+
+/// Levels that a device has to hold, or all slices of one together, for weights of magnitude up to 1.
+pub fn magnitudes(rram: &Rram) -> u32 {
+    Code::new(rram, &[1.0]).largest() as u32 + 1
 }
 
 /// Bit lines that a weight of magnitude up to 1 takes, and those that the unit columns of a tile do.
@@ -65,6 +73,44 @@ pub struct Code<'a> {
     levels: f64,
     g_min: f64,
     g_max: f64,
+    /// What a pair can hold, where conductances are listed and a device holds every level.
+    pairs: Arc<[Pair]>,
+}
+
+/// Two conductances of a list, in microsiemens, and their difference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pair {
+    difference: f64,
+    plus: f64,
+    minus: f64,
+}
+
+/// The pairs that a list of conductances makes, by rising difference. Of those with the same, there is the one that the mapping
+/// prefers: one-sided the smallest conductances, two-sided those nearest to the middle of the range.
+fn pairs(cell: &Cell) -> Arc<[Pair]> {
+    let listed = &cell.levels_us;
+    if listed.is_empty() || cell.bits > 0 || cell.mapping == CellMapping::Offset {
+        return Arc::default();
+    }
+    let all = listed.iter().flat_map(|plus| listed.iter().map(move |minus| (*plus, *minus)));
+    let mut all: Vec<Pair> = all.map(|(plus, minus)| Pair { difference: plus - minus, plus, minus }).collect();
+    let raised = |pair: &Pair| match cell.mapping {
+        CellMapping::TwoSided => (pair.plus + pair.minus - cell.lowest_us() - cell.highest_us()).abs(),
+        _ => pair.plus + pair.minus,
+    };
+    all.sort_by(|a, b| a.difference.total_cmp(&b.difference));
+    // Differences that only rounding tells apart are the same.
+    let same = 1e-9 * cell.highest_us();
+    let groups = all.chunk_by(|a, b| b.difference - a.difference <= same);
+    groups.filter_map(|group| group.iter().min_by(|a, b| raised(a).total_cmp(&raised(b)))).copied().collect()
+}
+
+/// The value of rising ones that is nearest; between two the lower.
+fn nearest<T: Copy>(rising: &[T], wanted: f64, of: impl Fn(&T) -> f64) -> T {
+    let above = rising.partition_point(|value| of(value) < wanted).min(rising.len() - 1);
+    let below = above.saturating_sub(1);
+    let [lower, higher] = [&rising[below], &rising[above]];
+    if wanted - of(lower) <= of(higher) - wanted { *lower } else { *higher }
 }
 
 impl<'a> Code<'a> {
@@ -79,7 +125,8 @@ impl<'a> Code<'a> {
         let floats = scheme == Scheme::Float;
         let unit = if floats { full } else { unit(scheme, rram.weight_bits, target) };
         let levels = if floats { 1.0 } else { libm::rint(full / unit) };
-        Code { rram: Cow::Borrowed(rram), unit, levels, g_min: rram.cell.lowest_us(), g_max: rram.cell.g_max_us }
+        let (g_min, g_max) = (rram.cell.lowest_us(), rram.cell.highest_us());
+        Code { rram: Cow::Borrowed(rram), unit, levels, g_min, g_max, pairs: pairs(&rram.cell) }
     }
 
     /// The largest magnitude that a weight's devices hold together.
@@ -142,12 +189,27 @@ impl<'a> Code<'a> {
                 f64::from((libm::rint(magnitude).min(most) as u32 >> (bits * slice)) & ((1 << bits) - 1))
             }
         };
-        self.g_min + level * (self.g_max - self.g_min) / self.top()
+        let evenly = self.g_min + level * (self.g_max - self.g_min) / self.top();
+        let listed = &self.rram.cell.levels_us;
+        match (listed.is_empty(), self.rram.cell.bits, self.rram.cell.mapping) {
+            (true, ..) => evenly,
+            (false, 0, CellMapping::Offset) => nearest(listed, evenly, |level| *level),
+            (false, 0, _) => {
+                let difference = j / self.levels * (self.g_max - self.g_min);
+                let pair = nearest(&self.pairs, difference, |pair| pair.difference);
+                if polarity == Polarity::Minus { pair.minus } else { pair.plus }
+            }
+            (false, ..) => listed[level as usize],
+        }
     }
 
-    /// The level that a target stands for.
+    /// The level that a target stands for, of a list its place.
     fn level(&self, target: f64) -> f64 {
-        (target - self.g_min) / (self.g_max - self.g_min) * self.top()
+        let listed = &self.rram.cell.levels_us;
+        if listed.is_empty() {
+            return (target - self.g_min) / (self.g_max - self.g_min) * self.top();
+        }
+        listed.partition_point(|level| *level < target) as f64
     }
 
     /// The weights that devices stand for; `columns` says which tile's unit column a column has.
@@ -211,6 +273,8 @@ pub(super) struct Layer<'a> {
     tile: Tile,
     columns: Columns,
     draw: Option<Draw>,
+    /// By what converters scale each column's currents in operation; empty: by 1.
+    gains: Arc<[f64]>,
 }
 
 /// What lines do to a layer's devices, slice by slice.
@@ -231,13 +295,14 @@ pub fn program(
     let (written, pulses) = layer.write(&target);
     let fresh = layer.faulty(written.clone());
     let read_back = layer.weights(&fresh);
-    let mut devices = if rram.drift.any() { layer.faulty(layer.aged(written)) } else { fresh };
+    let mut devices = if rram.changes() { layer.faulty(layer.aged(written)) } else { fresh.clone() };
+    let layer = layer.compensated(&fresh, &devices);
     let operation = match lines {
         Some(lines) => {
             lines(&mut devices)?;
             layer.weights(&devices)
         }
-        None if rram.drift.any() => layer.weights(&devices),
+        None if rram.changes() => layer.weights(&devices),
         None => read_back.clone(),
     };
     let reads = draw.filter(|_| rram.read.varies()).map(|draw| Reads { layer: layer.owned(), devices, draw });
@@ -248,21 +313,29 @@ pub fn program(
 pub fn nominal(target: &[f32], rows: usize, rram: &Rram, tile: Tile) -> Vec<Devices> {
     let layer = Layer::new(target, rows, 0, rram, tile, None);
     let (written, _) = layer.write(target);
-    if rram.drift.any() { layer.aged(written) } else { written }
+    if rram.changes() { layer.aged(written) } else { written }
 }
 
 impl<'a> Layer<'a> {
     /// Layer `number` of quantised weights.
     pub fn new(target: &[f32], rows: usize, number: u32, rram: &'a Rram, tile: Tile, draw: Option<Draw>) -> Self {
-        Layer { code: Code::new(rram, target), rows, number, tile, columns: Columns::of(rram, tile), draw }
+        Layer {
+            code: Code::new(rram, target),
+            rows,
+            number,
+            tile,
+            columns: Columns::of(rram, tile),
+            draw,
+            gains: Arc::default(),
+        }
     }
 }
 
 impl Layer<'_> {
     fn owned(&self) -> Layer<'static> {
-        let Code { rram, unit, levels, g_min, g_max } = &self.code;
-        let rram = Cow::Owned(rram.clone().into_owned());
-        Layer { code: Code { rram, unit: *unit, levels: *levels, g_min: *g_min, g_max: *g_max }, ..*self }
+        let Code { rram, pairs, .. } = &self.code;
+        let code = Code { rram: Cow::Owned(rram.clone().into_owned()), pairs: pairs.clone(), ..self.code };
+        Layer { code, gains: self.gains.clone(), ..*self }
     }
 
     /// What is asked of each device.
@@ -318,10 +391,38 @@ impl Layer<'_> {
 
     pub fn aged(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
         self.each(&mut devices, |devices, place| {
-            let ages = |(i, g): (usize, &mut f64)| *g = time::after(&self.code.rram.drift, *g, place(i), self.draw);
-            devices.iter_mut().enumerate().for_each(ages);
+            let ageing = Ageing::new(&self.code.rram, self.code.g_min, self.code.g_max);
+            devices.iter_mut().enumerate().for_each(|(i, g)| *g = ageing.after(*g, place(i), self.draw));
         });
         devices
+    }
+
+    /// The layer with the gains that make up for what its devices have lost since they were read back: the currents of all rows together
+    /// then over those now, of the layer or of each column, a weight's devices and those of its unit column added up.
+    fn compensated(self, fresh: &[Devices], now: &[Devices]) -> Self {
+        let each = match self.code.rram.drift.compensation {
+            Compensation::None => return self,
+            Compensation::Layer => false,
+            Compensation::Column => true,
+        };
+        let rows = self.rows;
+        let columns = now.first().map_or(0, |slice| slice.plus.len() / rows);
+        let current = |slices: &[Devices], column: usize| -> f64 {
+            let other = if self.code.other() == Polarity::Unit { self.columns.tile(column) } else { column };
+            let of =
+                |devices: &[f64], column: usize| devices[column * rows..][..rows].iter().fold(0.0, |sum, g| sum + g);
+            slices.iter().fold(0.0, |sum, slice| sum + of(&slice.plus, column) + of(&slice.minus, other))
+        };
+        let [then, now] =
+            [fresh, now].map(|slices| (0..columns).map(|column| current(slices, column)).collect::<Vec<f64>>());
+        let gain = |then: f64, now: f64| if now > 0.0 { then / now } else { 1.0 };
+        let gains: Vec<f64> = if each {
+            then.iter().zip(&now).map(|(then, now)| gain(*then, *now)).collect()
+        } else {
+            let sum = |of: &[f64]| of.iter().fold(0.0, |sum, current| sum + current);
+            vec![gain(sum(&then), sum(&now)); columns]
+        };
+        Layer { gains: gains.into(), ..self }
     }
 
     /// The devices with those that are stuck, or on dead lines.
@@ -355,6 +456,74 @@ impl Layer<'_> {
 
     /// What columns hold, slice by slice.
     pub fn weights(&self, devices: &[Devices]) -> Vec<CellSlice> {
-        (0..).zip(devices).map(|(slice, devices)| self.code.weights(slice, devices, self.rows, self.columns)).collect()
+        let weights = |(slice, devices)| {
+            let mut of_slice = self.code.weights(slice, devices, self.rows, self.columns);
+            for side in std::iter::once(&mut of_slice.weights).chain(&mut of_slice.reference) {
+                let columns = side.chunks_mut(self.rows).zip(&*self.gains);
+                columns.for_each(|(column, gain)| column.iter_mut().for_each(|weight| *weight *= gain));
+            }
+            of_slice
+        };
+        (0..).zip(devices).map(weights).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rram(listed: Vec<f64>, bits: u32, mapping: CellMapping) -> Rram {
+        let g_max_us = if listed.is_empty() { 60.0 } else { 0.0 };
+        let cell = Cell { g_max_us, levels_us: listed, bits, mapping, ..Cell::default() };
+        Rram { weight_bits: 4, scheme: Scheme::Integer, model: DeviceModel::Cell, cell, ..Rram::default() }
+    }
+
+    fn devices(rram: &Rram, weights: &[f32]) -> Vec<(Vec<f64>, Vec<f64>)> {
+        let devices = nominal(weights, 1, rram, Tile::default());
+        devices.into_iter().map(|Devices { plus, minus }| (plus, minus)).collect()
+    }
+
+    #[test]
+    fn listed_conductances_at_even_distances_are_those_of_a_range() {
+        let weights: Vec<f32> = (-8..=8).map(|j| j as f32 / 8.0).collect();
+        let evenly =
+            |count: usize| (0..count).map(|level| 60.0 * level as f64 / (count - 1) as f64).collect::<Vec<_>>();
+        for (mapping, bits, count) in [
+            (CellMapping::OneSided, 0, 9),
+            (CellMapping::TwoSided, 0, 17),
+            (CellMapping::Offset, 0, 17),
+            (CellMapping::OneSided, 2, 4),
+            (CellMapping::Offset, 1, 2),
+        ] {
+            let [expected, found] =
+                [vec![], evenly(count)].map(|listed| devices(&rram(listed, bits, mapping), &weights));
+            for ((plus, minus), (expected_plus, expected_minus)) in found.iter().zip(&expected) {
+                let pairs = plus.iter().zip(expected_plus).chain(minus.iter().zip(expected_minus));
+                pairs.for_each(|(g, expected)| {
+                    assert!((g - expected).abs() < 1e-9, "{mapping:?}, {bits} bits: {g} {expected}")
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_those_whose_difference_is_nearest() {
+        // Of 0, 10, 30 and 70 µS pairs make 10, 20, 30, 40, 60 and 70.
+        let listed = rram(vec![0.0, 10.0, 30.0, 70.0], 0, CellMapping::OneSided);
+        for (j, expected) in
+            [(8, (70.0, 0.0)), (7, (70.0, 10.0)), (5, (70.0, 30.0)), (3, (30.0, 0.0)), (2, (30.0, 10.0))]
+        {
+            let (plus, minus) = expected;
+            let of = |j: i32| devices(&listed, &[j as f32 / 8.0]).remove(0);
+            assert_eq!(of(j), (vec![plus], vec![minus]), "{j}");
+            assert_eq!(of(-j), (vec![minus], vec![plus]), "{j}");
+        }
+        assert_eq!(devices(&listed, &[0.0]), [(vec![0.0], vec![0.0])], "nothing is held by the smallest conductances");
+        let two_sided = rram(vec![0.0, 10.0, 30.0, 70.0], 0, CellMapping::TwoSided);
+        assert_eq!(devices(&two_sided, &[0.0]), [(vec![30.0], vec![30.0])], "or by those nearest to the middle");
+        let raised = rram(vec![0.0, 10.0, 30.0, 70.0], 0, CellMapping::Offset);
+        // Of an even 0 to 70 in sixteenths, -8 to 8: 35 in the middle.
+        assert_eq!(devices(&raised, &[0.5]), [(vec![70.0], vec![30.0])]);
+        assert_eq!((magnitudes(&listed), magnitudes(&two_sided)), (9, 17));
     }
 }

@@ -48,6 +48,10 @@ pub enum Purpose {
     Time = 6,
     /// Reads.
     Reads = 7,
+    /// Parts of converters.
+    Levels = 8,
+    /// Noise of converters.
+    Noise = 9,
 }
 
 impl Draw {
@@ -80,6 +84,12 @@ impl Draw {
     /// The key of the reads of a step.
     pub fn read_key(&self, step: usize) -> [u32; 2] {
         let [a, b, ..] = philox4x32(self.key(Purpose::Reads), [step as u32, self.reads, 0, 0]);
+        [a, b]
+    }
+
+    /// The key of the noise of a layer's converters.
+    pub fn noise_key(&self, layer: u32) -> [u32; 2] {
+        let [a, b, ..] = philox4x32(self.key(Purpose::Noise), [layer, self.reads, 0, 0]);
         [a, b]
     }
 

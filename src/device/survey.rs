@@ -44,8 +44,8 @@ pub fn survey(target: &[f32], rows: usize, number: u32, rram: &Rram, tile: Tile,
     let layer = Layer::new(target, rows, number, rram, tile, draw);
     let (targets, (written, _)) = (layer.targets(target), layer.write(target));
     let programmed = layer.faulty(written.clone());
-    let operating = if rram.drift.any() { layer.faulty(layer.aged(written)) } else { programmed.clone() };
-    let faults = faults(&layer, &targets, rram.cell.g_max_us);
+    let operating = if rram.changes() { layer.faulty(layer.aged(written)) } else { programmed.clone() };
+    let faults = faults(&layer, &targets, rram.cell.highest_us());
     Survey { targets, programmed, operating, faults, span: Span::of(rram, target) }
 }
 

@@ -90,7 +90,22 @@ pub fn effective(profile: &Profile, beside: Beside) -> Value {
             remove(&mut json, &key);
         }
     }
+    let default = serde_json::to_value(Profile::default()).expect("a profile is plain data");
+    drop_emptied(&mut json, &default);
+    let layers = json.get_mut("layer").and_then(Value::as_object_mut);
+    layers.into_iter().flatten().for_each(|(_, own)| drop_emptied(own, &default));
     json
+}
+
+/// Drops sections of which nothing is left and that a profile of defaults does not write: an idle one is as if it were not there.
+fn drop_emptied(sections: &mut Value, default: &Value) {
+    let Some(map) = sections.as_object_mut() else { return };
+    map.retain(|key, value| default.get(key).is_some() || value.as_object().is_none_or(|section| !section.is_empty()));
+    map.iter_mut().for_each(|(key, value)| {
+        if let Some(default) = default.get(key) {
+            drop_emptied(value, default)
+        }
+    });
 }
 
 /// A model without the keys that have no effect.

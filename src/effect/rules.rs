@@ -6,7 +6,8 @@ use crate::network::graph::Node;
 use crate::network::neuron::Reset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
-    AdcRange, CellMapping, DeviceModel, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation, VariationKind,
+    AdcKind, AdcRange, CellMapping, DeviceModel, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation,
+    VariationKind,
 };
 
 /// Why a key has no effect.
@@ -108,6 +109,22 @@ fn cell(section: &Section) -> Option<Reason> {
     on_rram(section).or(said(section.rram.model == DeviceModel::Weight, "rram.model = \"weight\" has no conductances"))
 }
 
+/// The reason of a key of temperature.
+fn temperature(section: &Section) -> Option<Reason> {
+    let of = &section.rram.temperature;
+    cell(section).or(said(
+        of.celsius == of.reference_celsius,
+        "rram.temperature.celsius is the reference's: cells are as they were characterised",
+    ))
+}
+
+/// The reason of a temperature coefficient.
+fn coefficient(section: &Section) -> Option<Reason> {
+    let of = &section.rram.temperature;
+    let none = of.low_per_kelvin == 0.0 && of.high_per_kelvin == 0.0;
+    temperature(section).or(quiet(none, "conductances do not depend on temperature"))
+}
+
 fn drift(section: &Section) -> Option<Reason> {
     let drift = &section.rram.drift;
     cell(section).or(said(drift.time_s == 0.0, "rram.drift.time_s = 0")).or(quiet(!drift.any(), "nothing drifts"))
@@ -128,8 +145,19 @@ fn tile(section: &Section) -> Option<Reason> {
     on_rram(section).or(quiet(!shows, why))
 }
 
+/// The reason of what decides how often columns are converted.
+fn conversions(section: &Section) -> Option<Reason> {
+    let shows = section.profile.converts() || section.profile.cost.any();
+    on_rram(section).or(said(!shows, "converters are ideal (adc.bits = 0) and nothing has a cost"))
+}
+
 fn converter(section: &Section) -> Option<Reason> {
     on_rram(section).or(said(!section.profile.converts(), "adc.bits = 0: converters are ideal"))
+}
+
+/// The reason of an error that converters of one type have.
+fn of_type(section: &Section, kind: AdcKind, why: &'static str) -> Option<Reason> {
+    converter(section).or(said(section.profile.adc.kind != kind, why))
 }
 
 fn companion(section: &Section) -> Option<Reason> {
@@ -217,6 +245,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("rram.cell.g_max_us", cell),
     ("rram.cell.g_min_us", cell),
     ("rram.cell.on_off_ratio", cell),
+    ("rram.cell.levels_us", cell),
     ("rram.cell.bits", cell),
     ("rram.cell.mapping", cell),
     ("rram.program.tolerance_us", |section| {
@@ -244,14 +273,43 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("rram.drift.nu", drift),
     ("rram.drift.nu_sigma", drift),
     ("rram.drift.retention_sigma", drift),
+    ("rram.drift.nu_per_ln", drift),
+    ("rram.drift.nu_range", |section| {
+        drift(section).or(quiet(section.rram.drift.nu == 0.0 && section.rram.drift.nu_per_ln == 0.0, "ν has no mean"))
+    }),
+    ("rram.drift.compensation", |section| {
+        cell(section).or(said(
+            !section.rram.changes(),
+            "cells are as they were read back: no time has passed, and no temperature differs",
+        ))
+    }),
+    ("rram.temperature.celsius", |section| {
+        let of = &section.rram.temperature;
+        let ages = of.activation_ev > 0.0 && section.rram.drift.any();
+        let changes = of.low_per_kelvin != 0.0 || of.high_per_kelvin != 0.0;
+        cell(section)
+            .or(said(!ages && !changes, "nothing depends on temperature: neither conductances nor how fast they drift"))
+    }),
+    ("rram.temperature.reference_celsius", |section| {
+        let of = &section.rram.temperature;
+        let ages = of.activation_ev > 0.0 && section.rram.drift.any();
+        let changes = of.low_per_kelvin != 0.0 || of.high_per_kelvin != 0.0;
+        cell(section)
+            .or(said(!ages && !changes, "nothing depends on temperature: neither conductances nor how fast they drift"))
+    }),
+    ("rram.temperature.low_per_kelvin", coefficient),
+    ("rram.temperature.high_per_kelvin", coefficient),
+    ("rram.temperature.activation_ev", |section| {
+        temperature(section)
+            .or(said(!section.rram.drift.any(), "nothing drifts (rram.drift)"))
+            .or(quiet(section.rram.temperature.activation_ev == 0.0, "drift does not depend on temperature"))
+    }),
     ("rram.read.sigma", cell),
     ("rram.read.sigma_us", cell),
     ("tile.rows", tile),
     ("tile.cols", tile),
-    ("tile.inputs", |section| {
-        let shows = section.profile.converts() || section.profile.cost.any();
-        on_rram(section).or(said(!shows, "converters are ideal (adc.bits = 0) and nothing has a cost"))
-    }),
+    ("tile.rows_at_once", conversions),
+    ("tile.inputs", conversions),
     ("tile.input_bits", |section| {
         let inputs = section.inputs?;
         said(inputs.encoding == Encoding::Poisson, "poisson inputs are spikes")
@@ -271,6 +329,18 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     }),
     ("adc.gain_sigma", converter),
     ("adc.offset_sigma", converter),
+    ("adc.noise_sigma", converter),
+    ("adc.type", |section| {
+        let adc = &section.profile.adc;
+        let bends = adc.mismatch() > 0.0 || (adc.kind == AdcKind::Ramp && adc.bow != 0.0);
+        converter(section).or(said(!bends && adc.kind != AdcKind::Ideal, "its errors are 0: it is an ideal one"))
+    }),
+    ("adc.capacitor_sigma", |section| of_type(section, AdcKind::Sar, "adc.type is not \"sar\"")),
+    ("adc.comparator_sigma", |section| of_type(section, AdcKind::Flash, "adc.type is not \"flash\"")),
+    ("adc.slope_sigma", |section| of_type(section, AdcKind::Ramp, "adc.type is not \"ramp\"")),
+    ("adc.bow", |section| of_type(section, AdcKind::Ramp, "adc.type is not \"ramp\"")),
+    ("adc.inl", converter),
+    ("adc.dnl", converter),
     ("wires.word_ohm", on_rram),
     ("wires.bit_ohm", on_rram),
     ("sram.bits", on_rram),

@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
             for (b, events) in self.events.iter_mut().enumerate() {
                 let drives = match signal {
                     Signal::Encoded { inputs, images } => inputs.drives(images.0 + b, layer.plan, chip.inputs),
-                    Signal::Pulses(pulses) => layer.drives(pulses, b * steps..(b + 1) * steps),
+                    Signal::Pulses { pulses, .. } => layer.drives(pulses, b * steps..(b + 1) * steps),
                 };
                 events.drives[*l][first..first + steps].copy_from_slice(&drives);
             }

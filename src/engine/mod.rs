@@ -87,11 +87,11 @@ impl Counts {
         }
     }
 
-    /// Multiplies the counts of layers that the input drives by the steps: where every step sends the same and nothing is read
-    /// afresh, their sums were made once for all steps, and counted once.
+    /// Multiplies the counts of layers that the input drives by the steps: where every step sends the same and nothing is read or
+    /// converted afresh, their sums were made once for all steps, and counted once.
     fn repeat_static(&mut self, chip: &Chip, inputs: &Inputs) {
         for (l, layer) in chip.layers.iter().enumerate().filter(|_| inputs.encoder.is_static()) {
-            if layer.plan.from == 0 && layer.arrays.each().len() == 1 {
+            if layer.plan.from == 0 && layer.arrays.steps() == 1 {
                 self.clipped[l] *= chip.steps as u64;
                 self.saturated[l] *= chip.steps as u64;
             }

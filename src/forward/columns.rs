@@ -44,6 +44,15 @@ impl Columns {
         }
     }
 
+    /// Steps that give other sums of the same inputs; 1 where none does.
+    fn steps(&self) -> usize {
+        match self {
+            Columns::Folded(_) => 1,
+            Columns::Converted(partials) => partials.steps(),
+            Columns::Reads(steps) => steps.len(),
+        }
+    }
+
     /// How inputs are laid out.
     pub fn patches(&self) -> &Patches {
         match self {
@@ -103,7 +112,7 @@ impl Columns {
     /// Lays out encoded inputs `[maps, planes, pixels, channels]` of so many images; a map for every step where each has columns of
     /// its own.
     pub fn lay_out(&self, laid: &mut Laid, digits: &[i8], planes: usize, images: usize) {
-        let (size, steps) = (digits.len() / images, if let Columns::Reads(steps) = self { steps.len() } else { 1 });
+        let (size, steps) = (digits.len() / images, self.steps());
         let maps = size / planes / self.patches().encoded();
         if steps <= maps {
             return laid.encoded(self.patches(), digits, planes);

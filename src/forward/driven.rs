@@ -19,7 +19,8 @@ pub struct Driving {
     pub patches: Patches,
     /// What they are.
     pub drive: Drive,
-    /// Row partitions of tiles.
+    /// Partial sums of a column: of each tile along the rows, or of each turn of its rows. Here and in the modules beside it a tile
+    /// stands for the rows that are driven together.
     pub partitions: usize,
     /// Whether lines are driven by whole digits of a plane, and whether by their binary digits, one after the other.
     pulses: bool,
@@ -56,7 +57,7 @@ pub struct Driven {
 }
 
 impl Driving {
-    /// Of a layer on tiles of so many rows whose weights stand `columns` to a row; the binary digits are also asked for where
+    /// Of a layer on tiles of so many rows that are driven together, whose weights stand `columns` to a row; the binary digits are also asked for where
     /// a companion array multiplies them.
     pub fn new(
         plan: &LayerPlan,

@@ -1,6 +1,7 @@
 //! A layer's inputs laid out for its product, a buffer for each plane of their pulses.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::patches::Patches;
 use crate::kernels::Buffer;
@@ -21,8 +22,19 @@ pub struct Laid {
     pub bits: bool,
     /// Share of active inputs, per map; of encoded ones 1.
     pub rates: Vec<f32>,
+    /// The images and steps that maps are of.
+    pub times: Times,
     /// Share of the digits of encoded inputs that are not 0, per map; empty for others.
     digits: Vec<f32>,
+}
+
+/// The images and steps that maps are of: as many steps of each image as there are.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    /// Each image's index in its data set.
+    pub images: Arc<[u32]>,
+    /// The first of the steps.
+    pub first: usize,
 }
 
 /// Some rows of pixels of one laid-out map; for a fully connected layer, maps instead of rows.
@@ -72,6 +84,13 @@ impl Laid {
     pub fn active(&self, maps: Range<usize>) -> f32 {
         let shares = if self.digits.is_empty() { &self.rates[maps] } else { &self.digits[maps] };
         shares.iter().sum::<f32>() / shares.len() as f32
+    }
+
+    /// The image of a map, by its index in its data set, and the step; of maps that are of no image, the first of all.
+    pub fn time(&self, map: usize) -> (u32, u32) {
+        let Times { images, first } = &self.times;
+        let steps = self.maps() / images.len().max(1);
+        (images.get(map / steps).copied().unwrap_or(0), (first + map % steps) as u32)
     }
 
     /// Maps.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::conversion::{Converters, add_all, convert, convert_all, join};
+use super::conversion::{BlockNoise, ColumnLevels, Converters, add_all, convert, convert_all, join};
 use super::cut::CutPixels;
 use super::driven::{Driven, Driving, Set};
 use super::events;
@@ -20,6 +20,8 @@ use super::tiled::{TileSpace, Tiled};
 use super::ways::Kernel;
 use crate::crossbar::adc::Histogram;
 use crate::crossbar::converted::{self, Adder, Converted, Macro};
+use crate::crossbar::noise::{Noise, mix, moment};
+use crate::crossbar::transitions::Levels;
 use crate::kernels::digits::LANES;
 use crate::kernels::lookup;
 use crate::monitor::checkpoint;
@@ -39,6 +41,10 @@ pub struct Partials {
     pixels: usize,
     adder: Adder,
     unit: f32,
+    /// What every conversion adds to its sum; none without noise.
+    noise: Option<Noise>,
+    /// Whether maps are rows of a fully connected layer's inputs.
+    is_connected: bool,
     tally: Tally,
 }
 
@@ -65,10 +71,12 @@ struct Summed {
 #[derive(Debug)]
 struct Side {
     summed: Summed,
-    /// `[partitions, columns]`: codes a unit.
+    /// `[partial sums, columns]`: codes a unit.
     gain: Vec<f32>,
     /// The offset in codes, likewise.
     offset: Vec<f32>,
+    /// Where codes begin, with the places of whole blocks.
+    levels: Option<Levels>,
     /// Whether a column without events has a code other than 0.
     idles: bool,
 }
@@ -81,7 +89,8 @@ impl Slice {
 
     /// The converters at some places of a side, whose codes count `factor`.
     fn converters<'a>(&self, side: &'a Side, places: Range<usize>, factor: i32) -> Converters<'a> {
-        Converters { gain: &side.gain[places.clone()], offset: &side.offset[places], ends: self.ends, factor }
+        let levels = side.levels.as_ref().map(|levels| ColumnLevels::new(levels, &levels.begins[places.clone()]));
+        Converters { gain: &side.gain[places.clone()], offset: &side.offset[places], levels, ends: self.ends, factor }
     }
 }
 
@@ -107,6 +116,8 @@ struct Scratch {
     /// What drives many pixels, for each set.
     cut: Vec<CutPixels>,
     space: TileSpace,
+    /// Of each pixel the hash of its image, step and place, where conversions are noisy.
+    moments: Vec<u32>,
 }
 
 /// Where the sums of pixels go.
@@ -120,6 +131,8 @@ struct Standing {
     block: usize,
 }
 
+/// Binary digits that a plane of inputs has, at most.
+const MOST_DIGITS: u32 = 16;
 /// Pixels whose sums are made at once, at most: from tables, which many pixels have to share, and by products, whose sums and codes stay
 /// nearer to the processor the fewer they are.
 const PIXELS: usize = 256;
@@ -129,13 +142,21 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Rows of so many values with others behind them, to whole blocks.
+fn padded<T: Copy>(values: &[T], row: usize, (whole, behind): (usize, T)) -> Vec<T> {
+    let mut padded = vec![behind; values.len() / row * whole];
+    let rows = padded.chunks_mut(whole).zip(values.chunks(row));
+    rows.for_each(|(padded, values)| padded[..values.len()].copy_from_slice(values));
+    padded
+}
+
 impl Partials {
     /// The columns of a programmed layer.
     pub fn new(plan: &LayerPlan, converted: &Converted, kernel: Kernel) -> Self {
         let columns = plan.columns().next_multiple_of(LANES);
         assert!(u32::try_from(plan.rows() * columns).is_ok(), "a model's largest layer is smaller");
         let driving =
-            Driving::new(plan, (converted.tile_rows, columns), (converted.inputs, converted.companion.is_some()));
+            Driving::new(plan, (converted.rows_at_once, columns), (converted.inputs, converted.companion.is_some()));
         let by_rows = |weights: &mut dyn FnMut(usize, usize) -> f32| {
             let mut turned = vec![0.0; plan.rows() * columns];
             for (row, turned) in turned.chunks_mut(columns).enumerate() {
@@ -143,21 +164,23 @@ impl Partials {
             }
             turned
         };
-        let padded = |values: &[f32]| -> Vec<f32> {
-            let mut padded = vec![0.0; values.len() / plan.columns() * columns];
-            let rows = padded.chunks_mut(columns).zip(values.chunks(plan.columns()));
-            rows.for_each(|(padded, values)| padded[..values.len()].copy_from_slice(values));
-            padded
-        };
         let summed = |weights: Vec<f32>, grid: i32| {
             let tiled = Tiled::new(&driving, &weights, columns, grid, kernel);
             Summed { weights, tiled }
         };
         let side = |side: &converted::Side| Side {
             summed: summed(by_rows(&mut |row, c| side.weights[c * plan.rows() + row]), side.grid),
-            gain: padded(&side.gain),
-            offset: padded(&side.offset),
-            idles: side.offset.iter().any(|offset| offset.abs() >= 0.5),
+            gain: padded(&side.gain, plan.columns(), (columns, 0.0)),
+            offset: padded(&side.offset, plan.columns(), (columns, 0.0)),
+            idles: converted.noise.is_some()
+                || side.offset.iter().enumerate().any(|(place, offset)| match &side.levels {
+                    Some(levels) => levels.code(place, *offset) != 0,
+                    None => offset.abs() >= 0.5,
+                }),
+            levels: side.levels.clone().map(|levels| Levels {
+                begins: padded(&levels.begins, plan.columns(), (columns, levels.ideal)),
+                ..levels
+            }),
         };
         let slice = |slice: &converted::Slice| Slice {
             columns: side(&slice.columns),
@@ -180,6 +203,8 @@ impl Partials {
             pixels,
             adder: converted.adder,
             unit: converted.unit,
+            noise: converted.noise.clone(),
+            is_connected: !plan.convolves(),
             tally: Tally::default(),
         }
     }
@@ -187,6 +212,26 @@ impl Partials {
     /// Blocks of 16 columns.
     pub fn blocks(&self) -> usize {
         self.columns / LANES
+    }
+
+    /// Steps that give other sums of the same inputs; 1 where none does.
+    pub fn steps(&self) -> usize {
+        self.noise.as_ref().map_or(1, |noise| noise.steps)
+    }
+
+    /// The hash of what noise is drawn by before a conversion of a pixel of a map; of a fully connected layer, of a row of its inputs.
+    fn moment(&self, laid: &Laid, map: usize, (y, x): (usize, usize)) -> u32 {
+        let (map, pixel) = if self.is_connected { (y, 0) } else { (map, y * self.driving.patches.width() + x) };
+        let (image, step) = laid.time(map);
+        moment(image, step, pixel as u32)
+    }
+
+    /// The number of a conversion of a pixel: of what drives lines in a plane, of a slice's side, on a tile.
+    fn conversion(&self, (plane, set): (u32, Set), slice: usize, sign: i32, tile: usize) -> u32 {
+        let digit = if let Set::Bit(bit) = set { bit } else { 0 };
+        let driven = plane * MOST_DIGITS + digit;
+        let side = (driven as usize * self.slices.len() + slice) * 2 + usize::from(sign < 0);
+        (side * self.driving.partitions + tile) as u32
     }
 
     /// Sums that were clipped at the end of a converter's range, and totals at which an adder saturated, since this was
@@ -253,7 +298,7 @@ impl Partials {
 
     /// Counts every partial sum of a band in its slice's histogram, before it is converted.
     pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histograms: &mut [Histogram]) {
-        let count = |scratch: &mut Scratch, set, _| {
+        let count = |scratch: &mut Scratch, _, set, _| {
             for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
                 for ((_, side), tile) in self.on_tiles(slice) {
                     self.partial(side, set, tile, scratch);
@@ -279,8 +324,8 @@ impl Partials {
     /// many sums were clipped and totals saturated.
     fn each_pixel(&self, laid: &Laid, band: Band, standing: Standing, out: &mut [f32]) -> (u64, u64) {
         let (mut clipped, mut saturated) = (0, 0);
-        let drive = |scratch: &mut Scratch, set, places: u32| {
-            for slice in &self.slices {
+        let drive = |scratch: &mut Scratch, plane, set, places: u32| {
+            for (s, slice) in self.slices.iter().enumerate() {
                 for ((sign, side), tile) in self.on_tiles(slice) {
                     if self.driving.of(&scratch.driven, set, tile).places.is_empty() && !side.idles {
                         continue;
@@ -288,7 +333,11 @@ impl Partials {
                     self.partial(side, set, tile, scratch);
                     let columns = tile * self.columns..(tile + 1) * self.columns;
                     let converters = slice.converters(side, columns, sign << (slice.left + places));
-                    clipped += convert(&scratch.partial, converters, &mut scratch.codes);
+                    let noise = self
+                        .noise
+                        .as_ref()
+                        .map(|noise| (noise, mix(scratch.moments[0], self.conversion((plane, set), s, sign, tile))));
+                    clipped += convert(&scratch.partial, converters, noise, &mut scratch.codes);
                 }
             }
         };
@@ -300,13 +349,13 @@ impl Partials {
         (clipped, saturated)
     }
 
-    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, set, places)` for what drives the
+    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, plane, set, places)` for what drives the
     /// RRAM's lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
     fn each_drive(
         &self,
         laid: &Laid,
         band: Band,
-        mut drive: impl FnMut(&mut Scratch, Set, u32),
+        mut drive: impl FnMut(&mut Scratch, u32, Set, u32),
         mut done: impl FnMut(usize, &Scratch),
     ) {
         let (driving, width) = (&self.driving, self.driving.patches.width());
@@ -318,13 +367,17 @@ impl Partials {
                 if x == 0 {
                     checkpoint();
                 }
+                if self.noise.is_some() {
+                    scratch.moments.clear();
+                    scratch.moments.push(self.moment(laid, band.map, (band.y + y, x)));
+                }
                 for plane in (0..driving.drive.planes).rev() {
                     driving.find(laid, band, (y, x), plane, &mut scratch.driven);
                     scratch.codes.fill(0);
                     scratch.products.fill(0);
                     for (set, places) in driving.sets(plane) {
                         if driving.drives(set) {
-                            drive(scratch, set, places);
+                            drive(scratch, plane, set, places);
                         }
                         if let Set::Bit(bit) = set {
                             self.multiply(scratch, bit);
@@ -354,10 +407,17 @@ impl Partials {
                     driving.lay_out(laid, (band, pixels.clone()), (plane, *set), cut);
                 }
                 let place = |pixel: usize| pixel / of_map * standing.map + pixel % of_map * standing.pixel;
-                let places: Vec<usize> = pixels.map(place).collect();
+                let places: Vec<usize> = pixels.clone().map(place).collect();
+                if self.noise.is_some() {
+                    let width = driving.patches.width();
+                    let at = |pixel: usize| (band.y + pixel % of_map / width, pixel % width);
+                    let moments = pixels.map(|pixel| self.moment(laid, band.map + pixel / of_map, at(pixel)));
+                    scratch.moments.clear();
+                    scratch.moments.extend(moments);
+                }
                 let size = places.len() * LANES;
                 for (block, here) in lookup::groups(0..self.blocks()) {
-                    clipped += self.codes(&sets, (block, here), scratch);
+                    clipped += self.codes((plane, &sets), (block, here), scratch);
                     let blocks = scratch.codes.chunks(size).zip(scratch.products.chunks(size));
                     for (b, sums) in (block..).zip(blocks) {
                         saturated += join(&self.adder, sums, self.units(), &places, &mut out[b * standing.block..]);
@@ -370,8 +430,8 @@ impl Partials {
 
     /// Codes and products `[here][pixels][16]` of `here` blocks of columns from `first` on, of what is laid out for each set; gives how
     /// many sums were clipped.
-    fn codes(&self, sets: &[(Set, u32)], (first, here): (usize, usize), scratch: &mut Scratch) -> u64 {
-        let Scratch { codes, products, cut, space, .. } = scratch;
+    fn codes(&self, (plane, sets): (u32, &[(Set, u32)]), (first, here): (usize, usize), scratch: &mut Scratch) -> u64 {
+        let Scratch { codes, products, cut, space, moments, .. } = scratch;
         let size = cut[0].pixels * LANES;
         let mut clipped = 0;
         for sums in [&mut *codes, &mut *products] {
@@ -380,14 +440,20 @@ impl Partials {
         }
         let columns = (first, here, self.blocks());
         for ((set, places), cut) in sets.iter().zip(cut) {
-            for slice in self.slices.iter().filter(|_| self.driving.drives(*set)) {
+            for (s, slice) in self.slices.iter().enumerate().filter(|_| self.driving.drives(*set)) {
                 for ((sign, side), tile) in self.on_tiles(slice) {
                     let Some(tiled) = &side.summed.tiled else { continue };
                     let sums = tiled.sums(cut, tile, columns, space);
                     for (b, codes) in codes.chunks_mut(size).enumerate() {
                         let at = tile * self.columns + (first + b) * LANES;
                         let converters = slice.converters(side, at..at + LANES, sign << (slice.left + places));
-                        clipped += convert_all(sums.of(b), converters, codes);
+                        let noise = self.noise.as_ref().map(|noise| BlockNoise {
+                            noise,
+                            moments,
+                            conversion: self.conversion((plane, *set), s, sign, tile),
+                            block: (first + b) as u32,
+                        });
+                        clipped += convert_all(sums.of(b), converters, noise, codes);
                     }
                 }
             }

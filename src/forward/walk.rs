@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::columns::Columns;
 use super::currents::{Geometry, Images};
 use super::join::{add_currents, add_pulses};
-use super::laid::Laid;
+use super::laid::{Laid, Times};
 use super::pulses::{added, pooled, side_by_side};
 use crate::error::Result;
 use crate::network::graph::{Graph, Kept, Node, Population, Work};
@@ -24,8 +24,25 @@ pub enum Signal<'a> {
         /// The first image that is meant, and the end of those that are.
         images: (usize, usize),
     },
-    /// Pulses of another node, `[images·steps]` maps.
-    Pulses(Arc<Pulses>),
+    /// Pulses of another node.
+    Pulses {
+        /// `[images·steps]` maps.
+        pulses: Arc<Pulses>,
+        /// The images and the first of the steps.
+        times: Times,
+    },
+}
+
+impl Times {
+    /// The images and the first of the steps that a signal is of.
+    pub fn of(signal: &Signal) -> Self {
+        match signal {
+            Signal::Pulses { times, .. } => times.clone(),
+            Signal::Encoded { inputs, images } => {
+                Times { images: inputs.batch.indices[images.0..images.1].into(), first: 0 }
+            }
+        }
+    }
 }
 
 /// The currents of some neurons, an image each, `[steps, blocks, pixels, 16]`.
@@ -109,6 +126,8 @@ pub struct Signals<'a> {
     pulses: Vec<Option<Signal<'a>>>,
     currents: Vec<Option<Currents>>,
     kept: Arc<Kept>,
+    /// The images, and the first of the steps that signals are of.
+    times: Times,
 }
 
 /// Takes what the first nodes sent through some further ones.
@@ -153,20 +172,22 @@ fn cycle<'a>(
         graph.nodes[nodes.clone()].iter().map(|node| Arc::new(node.pulses(images))).collect();
     for t in 0..steps {
         let mut now = Signals { pulses: vec![None; graph.nodes.len()], ..signals.clone() };
+        now.times.first = t;
         for n in nodes.clone() {
             let node = &graph.nodes[n];
             // Signals from outside the cycle are taken step by step, too.
             for from in graph.reads(n).into_iter().filter(|from| !nodes.contains(from) && *from > 0) {
-                now.pulses[from]
-                    .get_or_insert_with(|| Signal::Pulses(Arc::new(signals.pulses(from).at_step(t, steps))));
+                if now.pulses[from].is_none() {
+                    now.pulses[from] = Some(now.signal(signals.pulses(from).at_step(t, steps)));
+                }
             }
             let given = match &node.work {
                 Work::Population(population) => {
                     let mut taken = now.inside(graph, population, &nodes);
                     let delayed = population.layers.iter().map(|l| (*l, &graph.layers[*l])).filter(|(_, l)| l.delayed);
-                    taken
-                        .layers
-                        .extend(delayed.map(|(l, layer)| (l, Signal::Pulses(last[layer.from - nodes.start].clone()))));
+                    taken.layers.extend(delayed.map(|(l, layer)| {
+                        (l, Signal::Pulses { pulses: last[layer.from - nodes.start].clone(), times: now.times.clone() })
+                    }));
                     let mut given = walker.step(n, t, taken)?;
                     given.pulses = now.joined(node, population, given.pulses);
                     given
@@ -227,9 +248,9 @@ fn visit<'a>(walker: &mut impl Walker<'a>, graph: &Graph, number: usize, signals
 impl<'a> Signals<'a> {
     /// The network's input, before anything ran on it.
     pub fn of(graph: &Graph, input: Signal<'a>) -> Self {
-        let mut pulses = vec![None; graph.nodes.len()];
+        let (mut pulses, times) = (vec![None; graph.nodes.len()], Times::of(&input));
         pulses[0] = Some(input);
-        Signals { pulses, currents: vec![None; graph.nodes.len()], kept: graph.kept.clone() }
+        Signals { pulses, currents: vec![None; graph.nodes.len()], kept: graph.kept.clone(), times }
     }
 
     /// The signal that a node sent.
@@ -240,7 +261,7 @@ impl<'a> Signals<'a> {
     /// The pulses of a node that is not the input.
     fn pulses(&self, node: usize) -> Arc<Pulses> {
         match self.at(node) {
-            Signal::Pulses(pulses) => pulses,
+            Signal::Pulses { pulses, .. } => pulses,
             Signal::Encoded { .. } => unreachable!("a model's joins and pools are of pulses"),
         }
     }
@@ -252,8 +273,13 @@ impl<'a> Signals<'a> {
 
     /// Keeps what a node gives.
     fn put(&mut self, node: usize, given: Given) {
-        self.pulses[node] = Some(Signal::Pulses(Arc::new(given.pulses)));
+        self.pulses[node] = Some(self.signal(given.pulses));
         self.currents[node] = given.currents;
+    }
+
+    /// Pulses as the signal that they are here.
+    fn signal(&self, pulses: Pulses) -> Signal<'a> {
+        Signal::Pulses { pulses: Arc::new(pulses), times: self.times.clone() }
     }
 
     /// Lets go of what no node from `next` on reads.
@@ -344,6 +370,7 @@ impl<'a> Signals<'a> {
             pulses: nodes.into_iter().map(|signals| joined_images(signals, &input)).collect(),
             currents: currents.into_iter().map(join).collect(),
             kept,
+            times: Times::of(&input),
         }
     }
 }
@@ -354,10 +381,10 @@ fn joined_images<'a>(signals: Vec<Option<Signal<'a>>>, input: &Signal<'a>) -> Op
     for signal in signals {
         match signal? {
             Signal::Encoded { .. } => return Some(input.clone()),
-            Signal::Pulses(pulses) => parts.push(Arc::unwrap_or_clone(pulses)),
+            Signal::Pulses { pulses, .. } => parts.push(Arc::unwrap_or_clone(pulses)),
         }
     }
-    Some(Signal::Pulses(Arc::new(Pulses::concatenate(parts)?)))
+    Some(Signal::Pulses { pulses: Arc::new(Pulses::concatenate(parts)?), times: Times::of(input) })
 }
 
 impl<'a> Signal<'a> {
@@ -370,24 +397,27 @@ impl<'a> Signal<'a> {
     /// Lays out an image's maps; one where every step has the same.
     pub fn lay_out(&self, columns: &Columns, image: usize, steps: usize, laid: &mut Laid) {
         match self {
-            Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, image * steps, steps),
+            Signal::Pulses { pulses, .. } => laid.pulses(columns.patches(), pulses, image * steps, steps),
             Signal::Encoded { inputs, images } => {
                 let planes = inputs.encoder.code.planes() as usize;
                 columns.lay_out(laid, inputs.pulses().image(images.0 + image), planes, 1);
             }
         }
+        let Times { images, first } = Times::of(self);
+        laid.times = Times { images: images[image..=image].into(), first };
     }
 
     /// Lays out the maps of all images.
     pub fn lay_out_all(&self, columns: &Columns) -> Laid {
         let mut laid = Laid::default();
         match self {
-            Signal::Pulses(pulses) => laid.pulses(columns.patches(), pulses, 0, pulses.maps()),
+            Signal::Pulses { pulses, .. } => laid.pulses(columns.patches(), pulses, 0, pulses.maps()),
             Signal::Encoded { inputs, images } => {
                 let planes = inputs.encoder.code.planes() as usize;
                 columns.lay_out(&mut laid, inputs.pulses().images(*images), planes, images.1 - images.0);
             }
         }
+        laid.times = Times::of(self);
         laid
     }
 }

@@ -188,7 +188,7 @@ impl LayerPlan {
             rram: profile.rram_of(&layer.name).clone(),
             sram: profile.sram_of(&layer.name).clone(),
             tile: profile.tile,
-            adc: profile.adc,
+            adc: profile.adc.clone(),
             wires: profile.wires,
             drive: layer.drive(code),
         };

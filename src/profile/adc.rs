@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `[adc]`: the converters; see [`crate::crossbar::adc`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+use crate::config::is_default;
+
+/// `[adc]`: the converters; see [`crate::crossbar::adc`] and [`crate::crossbar::transitions`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adc {
     /// Resolution in bits; 0 is ideal.
@@ -22,6 +24,32 @@ pub struct Adc {
     pub gain_sigma: f64,
     /// Standard deviation of a converter's offset error, in steps.
     pub offset_sigma: f64,
+    /// Standard deviation of the noise that every conversion adds to its sum anew, in steps.
+    #[serde(skip_serializing_if = "is_default")]
+    pub noise_sigma: f64,
+    /// The circuit, which decides where the codes of a converter that was made change.
+    #[serde(rename = "type", skip_serializing_if = "is_default")]
+    pub kind: AdcKind,
+    /// For `sar`: standard deviation of a unit capacitor, relative; a capacitor of n units has √n times that many units.
+    #[serde(skip_serializing_if = "is_default")]
+    pub capacitor_sigma: f64,
+    /// For `flash`: standard deviation of a comparator's offset, in steps.
+    #[serde(skip_serializing_if = "is_default")]
+    pub comparator_sigma: f64,
+    /// For `ramp`: standard deviation of the ramp's slope, relative; all converters of a tile compare with one ramp.
+    #[serde(skip_serializing_if = "is_default")]
+    pub slope_sigma: f64,
+    /// For `ramp`: how far the ramp is bowed at the middle of the range, in steps; below 0 the other way.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bow: f64,
+    /// Integral non-linearity of every converter, in steps: how far the level at which each code begins, from the second lowest code to
+    /// the highest, lies above the ideal one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inl: Vec<f64>,
+    /// Differential non-linearity of every converter in place of `inl`, in steps: how much wider each code is than a step, from the
+    /// second lowest to the second highest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dnl: Vec<f64>,
 }
 
 impl Default for Adc {
@@ -34,6 +62,14 @@ impl Default for Adc {
             columns_shared: 1,
             gain_sigma: 0.0,
             offset_sigma: 0.0,
+            noise_sigma: 0.0,
+            kind: AdcKind::default(),
+            capacitor_sigma: 0.0,
+            comparator_sigma: 0.0,
+            slope_sigma: 0.0,
+            bow: 0.0,
+            inl: vec![],
+            dnl: vec![],
         }
     }
 }
@@ -41,8 +77,60 @@ impl Default for Adc {
 impl Adc {
     /// Whether chips differ in their converters.
     pub fn errs(&self) -> bool {
-        self.bits > 0 && (self.gain_sigma > 0.0 || self.offset_sigma > 0.0)
+        self.is_noisy()
+            || (self.bits > 0 && (self.gain_sigma > 0.0 || self.offset_sigma > 0.0 || self.mismatch() > 0.0))
     }
+
+    /// Whether every conversion adds noise of its own.
+    pub fn is_noisy(&self) -> bool {
+        self.bits > 0 && self.noise_sigma > 0.0
+    }
+
+    /// The standard deviation of what the circuit's parts differ by, in the unit of its key; 0 for an ideal circuit.
+    pub fn mismatch(&self) -> f64 {
+        match self.kind {
+            AdcKind::Ideal => 0.0,
+            AdcKind::Sar => self.capacitor_sigma,
+            AdcKind::Flash => self.comparator_sigma,
+            AdcKind::Ramp => self.slope_sigma,
+        }
+    }
+
+    /// Whether codes change elsewhere than half-way between their values.
+    pub fn is_bent(&self) -> bool {
+        let bow = self.kind == AdcKind::Ramp && self.bow != 0.0;
+        self.bits > 0 && (self.mismatch() > 0.0 || bow || !self.inl.is_empty() || !self.dnl.is_empty())
+    }
+
+    /// The converters without what differs from one that was made to the next.
+    pub fn without_variation(self) -> Self {
+        let (gain_sigma, offset_sigma, noise_sigma) = (0.0, 0.0, 0.0);
+        let (capacitor_sigma, comparator_sigma, slope_sigma) = (0.0, 0.0, 0.0);
+        Adc { gain_sigma, offset_sigma, noise_sigma, capacitor_sigma, comparator_sigma, slope_sigma, ..self }
+    }
+}
+
+/// The circuit of a converter.
+///
+/// ```
+/// use crosspike::{Profile, profile::AdcKind};
+///
+/// let profile = Profile::ideal(&["adc.bits=6".into(), "adc.type=sar".into(), "adc.capacitor_sigma=0.02".into()])?;
+/// assert_eq!((profile.adc.kind, profile.varies()), (AdcKind::Sar, true));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AdcKind {
+    /// Codes change half-way between their values.
+    #[default]
+    Ideal,
+    /// Successive approximation with binary-weighted capacitors.
+    Sar,
+    /// A comparator for every level, whose ones are counted.
+    Flash,
+    /// A counter that runs until a ramp, one for all columns of a tile, reaches the sum.
+    Ramp,
 }
 
 /// What a converter's codes span.

@@ -18,15 +18,16 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use adc::{Adc, AdcRange, AdcStep};
+pub use adc::{Adc, AdcKind, AdcRange, AdcStep};
 pub use cost::{Area, Cost, Energy, Time};
 pub use neuron::{NeuronFormat, NeuronRounding, Overflow};
 pub use rram::{
-    Cell, CellMapping, DeviceModel, Drift, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
+    Cell, CellMapping, Compensation, DeviceModel, Drift, Faults, Layers, Programming, Read, Rram, Scheme, Temperature,
+    Variation, VariationKind,
 };
 pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
 
-use crate::config::Document;
+use crate::config::{Document, is_default};
 use crate::error::{Error, Result};
 
 /// A chip technology: cells, tiles, converters, wires and the companion SRAM.
@@ -74,6 +75,10 @@ pub struct Tile {
     pub rows: usize,
     /// Bit lines.
     pub cols: usize,
+    /// Word lines that are driven together, a whole part of the tile's; the others wait at 0 V for their turn, and every turn is
+    /// converted by itself. 0: all.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rows_at_once: usize,
     /// How an input above 1, such as a pooled count, drives a word line.
     pub inputs: TileInputs,
     /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
@@ -83,7 +88,19 @@ pub struct Tile {
 
 impl Default for Tile {
     fn default() -> Self {
-        Tile { rows: 128, cols: 128, inputs: TileInputs::default(), input_bits: 0 }
+        Tile { rows: 128, cols: 128, rows_at_once: 0, inputs: TileInputs::default(), input_bits: 0 }
+    }
+}
+
+impl Tile {
+    /// Word lines that are driven together.
+    pub fn driven_rows(&self) -> usize {
+        if self.rows_at_once == 0 { self.rows } else { self.rows_at_once }
+    }
+
+    /// Turns that the word lines of a tile take.
+    pub fn turns(&self) -> usize {
+        self.rows.div_ceil(self.driven_rows())
     }
 }
 
@@ -177,7 +194,7 @@ impl Profile {
             (rram.variation, rram.faults, rram.read) = Default::default();
             (rram.drift.nu_sigma, rram.drift.retention_sigma) = (0.0, 0.0);
         });
-        (profile.adc.gain_sigma, profile.adc.offset_sigma) = (0.0, 0.0);
+        profile.adc = profile.adc.without_variation();
         profile
     }
 
@@ -293,6 +310,8 @@ mod tests {
             "rram.drift.nu_sigma=0.01",
             "adc.bits=6",
             "adc.offset_sigma=0.5",
+            "adc.type=sar",
+            "adc.capacitor_sigma=0.1",
         ];
         let varied = Profile::ideal(&keys.map(String::from)).unwrap();
         let same = varied.without_variation();

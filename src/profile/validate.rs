@@ -1,12 +1,18 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
+use super::rram::ZERO_CELSIUS;
 use super::{
     Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile, Programming,
-    Rounding, Rram, Scheme, Sram, SramInit, Variation, VariationKind,
+    Rounding, Rram, Scheme, Sram, SramInit, Temperature, Tile, Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
 use crate::error::Result;
+
+/// The most conductances of a list: those of cells of 8 bits.
+const MOST_LEVELS: usize = 256;
+/// The most bits of converters that have levels of their own; shaders/conversion.wgsl finds codes among so many.
+const MOST_BENT_BITS: u32 = 10;
 
 impl Profile {
     pub(super) fn validate(&self, document: &Document) -> Result<()> {
@@ -33,6 +39,12 @@ impl Profile {
             if !(1..=65536).contains(&value) {
                 return refuse(key, format!("{value}, expected 1 to 65536 lines"));
             }
+        }
+        let Tile { rows, rows_at_once, .. } = self.tile;
+        if rows_at_once > 0 && (rows_at_once > rows || rows % rows_at_once != 0) {
+            let message =
+                format!("{rows_at_once}, expected a whole part of the tile's {rows} rows, or 0 (all rows at once)");
+            return refuse("tile.rows_at_once", message);
         }
         if self.tile.input_bits > 16 {
             let message = format!("{}, expected 1 to 16 bits, or 0 (as many as the data take)", self.tile.input_bits);
@@ -116,7 +128,7 @@ impl Profile {
 
     fn validate_adc(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(key, message));
-        let Adc { bits, step, calibration_images, columns_shared, gain_sigma, offset_sigma, .. } = self.adc;
+        let Adc { bits, step, calibration_images, columns_shared, .. } = self.adc;
         if bits > 16 {
             return refuse("adc.bits", format!("{bits}, expected 0 (ideal) to 16 bits"));
         }
@@ -126,11 +138,7 @@ impl Profile {
         if !(1..=1 << 20).contains(&calibration_images) {
             return refuse("adc.calibration_images", format!("{calibration_images}, expected 1 to 1048576 images"));
         }
-        for (key, value, most) in [("adc.gain_sigma", gain_sigma, 1.0), ("adc.offset_sigma", offset_sigma, 1e3)] {
-            if !(value.is_finite() && (0.0..=most).contains(&value)) {
-                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
-            }
-        }
+        self.adc.validate(document)?;
         let sections = || {
             let own = self.layer.iter().map(|(name, own)| (format!("layer.{name}.sram"), &own.sram));
             std::iter::once(("sram".to_string(), &self.sram)).chain(own)
@@ -157,6 +165,53 @@ impl Profile {
         let sliced = self.any(|rram, _| rram.model == DeviceModel::Cell && rram.cell.bits > 0);
         if bits > 0 && step == Some(AdcStep::Free) && sliced {
             return refuse("adc.step", "`free`: codes of slices meet by shifting; expected `power_of_two`".into());
+        }
+        Ok(())
+    }
+}
+
+impl Adc {
+    /// Errors that a converter can have.
+    fn validate(&self, document: &Document) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(&format!("adc.{key}"), message));
+        for (key, value, most) in [
+            ("gain_sigma", self.gain_sigma, 1.0),
+            ("offset_sigma", self.offset_sigma, 1e3),
+            ("noise_sigma", self.noise_sigma, 1e3),
+            ("capacitor_sigma", self.capacitor_sigma, 1.0),
+            ("comparator_sigma", self.comparator_sigma, 1e3),
+            ("slope_sigma", self.slope_sigma, 1.0),
+        ] {
+            if !(value.is_finite() && (0.0..=most).contains(&value)) {
+                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
+            }
+        }
+        if !(self.bow.is_finite() && self.bow.abs() <= 1e3) {
+            return refuse("bow", format!("{}, expected a number of steps from -1000 to 1000", self.bow));
+        }
+        if self.is_bent() && self.bits > MOST_BENT_BITS {
+            let message = format!(
+                "{}, expected at most {MOST_BENT_BITS} bits beside adc.inl, adc.dnl or a type's errors: every converter has its own levels",
+                self.bits
+            );
+            return refuse("bits", message);
+        }
+        if !self.inl.is_empty() && !self.dnl.is_empty() {
+            let message = "stands beside adc.inl, and both say where codes begin; leave one of them out, or take it away: --set adc.inl=";
+            return refuse("dnl", message.into());
+        }
+        let codes = 1usize << self.bits.min(16);
+        for (key, table, wanted, of) in [
+            ("inl", &self.inl, codes - 1, "one for each code but the lowest"),
+            ("dnl", &self.dnl, codes.saturating_sub(2), "one for each code but the lowest and the highest"),
+        ] {
+            if let Some(bad) = table.iter().find(|steps| !(steps.is_finite() && steps.abs() <= 1e3)) {
+                return refuse(key, format!("{bad}, expected numbers of steps from -1000 to 1000"));
+            }
+            if self.bits > 0 && !table.is_empty() && table.len() != wanted {
+                let message = format!("has {} numbers, expected {wanted} for {} bits: {of}", table.len(), self.bits);
+                return refuse(key, message);
+            }
         }
         Ok(())
     }
@@ -200,13 +255,14 @@ impl Rram {
     /// What belongs to conductances is refused with the statistical model.
     fn validate_weight(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
-        let Rram { cell, program, faults, drift, read, variation, .. } = self;
+        let Rram { cell, program, faults, drift, temperature, read, variation, .. } = self;
         let needs = "is of conductances, and the model is `weight`; expected rram.model = \"cell\" with it";
         for (key, there) in [
             ("cell", *cell != Cell::default()),
             ("program", *program != Programming::default()),
             ("faults", *faults != Faults::default()),
             ("drift", *drift != Drift::default()),
+            ("temperature", *temperature != Temperature::default()),
             ("read", read.varies()),
             ("variation.kind", matches!(variation.kind, VariationKind::Polynomial | VariationKind::Table)),
             ("variation.sigma_us", variation.sigma_us != 0.0),
@@ -225,8 +281,9 @@ impl Rram {
     fn validate_cell(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
         let Rram { cell, program, faults, drift, variation, .. } = self;
-        let Cell { g_max_us, g_min_us, on_off_ratio, bits, mapping } = cell;
-        if !(g_max_us.is_finite() && (1e-9..=1e9).contains(g_max_us)) {
+        let Cell { g_max_us, g_min_us, on_off_ratio, levels_us, bits, mapping } = cell;
+        self.validate_levels(document, section)?;
+        if levels_us.is_empty() && !(g_max_us.is_finite() && (1e-9..=1e9).contains(g_max_us)) {
             return refuse("cell.g_max_us", format!("{g_max_us}, expected the highest conductance in microsiemens"));
         }
         if g_min_us.is_some() && on_off_ratio.is_some() {
@@ -283,6 +340,7 @@ impl Rram {
         if faults.stuck_off + faults.stuck_on > 1.0 {
             return refuse("faults.stuck_on", "together with stuck_off more than all cells; expected at most 1".into());
         }
+        self.validate_temperature(document, section)?;
         if !(drift.reference_s > 0.0 && drift.reference_s.is_finite()) {
             return refuse("drift.reference_s", format!("{}, expected seconds above 0", drift.reference_s));
         }
@@ -290,6 +348,68 @@ impl Rram {
             return refuse("program.most_pulses", format!("{}, expected 1 to 100000 pulses", program.most_pulses));
         }
         self.validate_kind(document, section)
+    }
+
+    /// Temperatures, and drift that depends on the conductance.
+    fn validate_temperature(&self, document: &Document, section: &str) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
+        let Rram { drift, temperature, .. } = self;
+        for (key, value, least, most) in [
+            ("temperature.celsius", temperature.celsius, -ZERO_CELSIUS + 1.0, 1000.0),
+            ("temperature.reference_celsius", temperature.reference_celsius, -ZERO_CELSIUS + 1.0, 1000.0),
+            ("temperature.low_per_kelvin", temperature.low_per_kelvin, -0.1, 0.1),
+            ("temperature.high_per_kelvin", temperature.high_per_kelvin, -0.1, 0.1),
+            ("temperature.activation_ev", temperature.activation_ev, 0.0, 5.0),
+            ("drift.nu_per_ln", drift.nu_per_ln, -10.0, 10.0),
+        ] {
+            if !(value.is_finite() && (least..=most).contains(&value)) {
+                return refuse(key, format!("{value}, expected a number from {least} to {most}"));
+            }
+        }
+        match drift.nu_range {
+            Some([least, most]) if !(0.0..=most).contains(&least) || most > 10.0 => {
+                refuse("drift.nu_range", format!("{least} to {most}, expected a rising pair from 0 to 10"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Conductances of a list.
+    fn validate_levels(&self, document: &Document, section: &str) -> Result<()> {
+        let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.cell.{key}"), message));
+        let Cell { g_max_us, g_min_us, on_off_ratio, levels_us, bits, .. } = &self.cell;
+        if levels_us.is_empty() {
+            return Ok(());
+        }
+        let ends = [
+            ("g_max_us", *g_max_us != 0.0),
+            ("g_min_us", g_min_us.is_some()),
+            ("on_off_ratio", on_off_ratio.is_some()),
+        ];
+        if let Some((key, _)) = ends.into_iter().find(|(_, is_there)| *is_there) {
+            let message = format!(
+                "stands beside levels_us, which has the ends of the range; leave one of them out, or take it away: --set {section}.cell.{key}="
+            );
+            return refuse(key, message);
+        }
+        if !(2..=MOST_LEVELS).contains(&levels_us.len()) {
+            return refuse("levels_us", format!("has {} levels, expected 2 to {MOST_LEVELS}", levels_us.len()));
+        }
+        if let Some(bad) = levels_us.iter().find(|level| !(0.0..=1e9).contains(*level)) {
+            return refuse("levels_us", format!("{bad}, expected conductances from 0 to 1e9 microsiemens"));
+        }
+        if let Some(pair) = levels_us.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return refuse("levels_us", format!("{} stands before {}, expected rising conductances", pair[0], pair[1]));
+        }
+        if *bits > 0 && levels_us.len() != 1 << *bits {
+            let message = format!(
+                "has {} levels, expected {} for cells of {bits} bits, or cell.bits = 0 (a device holds every level as near as it can)",
+                levels_us.len(),
+                1u32 << *bits
+            );
+            return refuse("levels_us", message);
+        }
+        Ok(())
     }
 
     /// Each kind of variation has its own keys, and no others.
@@ -330,7 +450,7 @@ impl Rram {
                 ),
             );
         }
-        let (least, most) = (self.cell.lowest_us(), self.cell.g_max_us);
+        let (least, most) = (self.cell.lowest_us(), self.cell.highest_us());
         match kind {
             PerLevel if levels.is_empty() || levels.iter().any(|sigma| !(0.0..=1e3).contains(sigma)) => {
                 refuse("levels", "expected standard deviations from 0 to 1000, from level 1 on".into())
@@ -447,9 +567,14 @@ mod tests {
             "rram.weight_bits=40",
             "rram.wieght_bits=4",
             "tile.rows=0",
+            "tile.rows_at_once=256",
+            "tile.rows_at_once=48",
             "adc.bits=17",
             "adc.gain_sigma=-1",
             "adc.calibration_images=0",
+            "adc.capacitor_sigma=-1",
+            "adc.bow=nan",
+            "adc.type=pipeline",
             "tile.inputs=analog",
             "wires.word_ohm=-1.0",
             "wires.bit_ohm=1.0",

@@ -8,6 +8,7 @@
 mod answer;
 mod explore;
 mod figure;
+pub mod fitted;
 mod floor;
 mod heat;
 mod lines;

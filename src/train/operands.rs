@@ -68,7 +68,7 @@ thread_local! {
 /// A signal as the gradient of the weights reads it.
 pub fn source<'a>(signal: &'a Signal) -> Source<'a> {
     match signal {
-        Signal::Pulses(pulses) => Source::Pulses(pulses),
+        Signal::Pulses { pulses, .. } => Source::Pulses(pulses),
         Signal::Encoded { inputs, .. } => Source::Encoded {
             digits: inputs.pulses().all(),
             planes: inputs.encoder.code.planes() as usize,

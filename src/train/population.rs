@@ -14,6 +14,7 @@ use super::steps::Moved;
 use super::surrogate::Surrogate;
 use crate::forward::currents::{Geometry, Images};
 use crate::forward::join::{add_share, share};
+use crate::forward::laid::Times;
 use crate::forward::neurons::{Lanes, Neurons, Sums};
 use crate::forward::stepping::{StepSums, Stepping, norms_at, step_sums};
 use crate::forward::walk::{Fired, Given, Signal, Taken};
@@ -132,7 +133,7 @@ impl<'a> PopulationPass<'a> {
             let sums = step_sums(&layer.operands.columns, layer.plan, t, (signal, images), |_| {});
             layer.currents.resize(images, vec![]);
             layer.currents.iter_mut().zip(&sums).for_each(|(all, step)| all.extend(step));
-            if let Signal::Pulses(pulses) = signal {
+            if let Signal::Pulses { pulses, .. } = signal {
                 layer.seen.push(pulses.clone());
             }
             made.push((norms_at(&layer.norms, t, steps), sums));
@@ -199,7 +200,8 @@ impl<'a> PopulationPass<'a> {
         let sizes = (self.geometry.images, self.geometry.steps);
         let close = |Inside { number, plan, operands, norms, currents, seen }| {
             let seen: Vec<Pulses> = seen.iter().map(|pulses| (**pulses).clone()).collect();
-            let signal = Signal::Pulses(Arc::new(Pulses::of_steps(&seen)));
+            // Its currents are kept: nothing is converted again.
+            let signal = Signal::Pulses { pulses: Arc::new(Pulses::of_steps(&seen)), times: Times::default() };
             (number, LayerPass::of_steps(plan, sizes, operands, norms, (currents, signal)))
         };
         inside.map(close).collect()

@@ -319,7 +319,25 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         "neuron.membrane_bits=10",
         "neuron.fraction_bits=6",
     ];
-    let settings: [&[&str]; 15] = [
+    // Noisy converters whose codes begin elsewhere than half-way, beside unit columns, slices and a companion array.
+    let bent = [
+        "rram.layers=all",
+        "rram.model=cell",
+        "rram.cell.g_max_us=40",
+        "rram.cell.mapping=offset",
+        "rram.cell.bits=2",
+        "adc.bits=6",
+        "adc.type=sar",
+        "adc.capacitor_sigma=0.3",
+        "adc.noise_sigma=0.7",
+        "adc.columns_shared=2",
+        "tile.rows=24",
+        "tile.rows_at_once=8",
+        "sram.bits=3",
+        "sram.adder_bits=10",
+    ];
+    let noisy = [&converted[..], &["adc.noise_sigma=1.2", "adc.type=flash", "adc.comparator_sigma=0.3"]].concat();
+    let settings: [&[&str]; 17] = [
         &all,
         &reads,
         &converted,
@@ -360,6 +378,8 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         &["adc.bits=5", "tile.rows=16", "rram.layers=all", "sram.bits=3", "sram.shift=-2", "sram.round=floor"],
         &["adc.bits=6", "tile.rows=32", "rram.layers=all", "sram.bits=2", "sram.init=residual", "tile.inputs=pulses"],
         &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
+        &noisy,
+        &bent,
     ];
     let mut limited = [0, 0];
     let [card, driver] = both();

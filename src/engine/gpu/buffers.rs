@@ -9,7 +9,8 @@ use wgpu::{Buffer, BufferUsages};
 use super::context::Context;
 use super::limits::Limits;
 use super::model::{
-    column_words, constant_bytes, fits_floats, is_unfolded, norm_bytes, planes, pools_apart, row_words, weight_bytes,
+    column_words, constant_bytes, fits_floats, is_unfolded, noise_bytes, norm_bytes, planes, pools_apart, row_words,
+    weight_bytes,
 };
 use super::route::{Op, Route};
 use super::settings::{LANES, Run};
@@ -89,7 +90,7 @@ impl Sizes {
                 sizes.currents = sizes.currents.max(sums);
             }
             sizes.readout = column_words(plan) * LANES;
-            let bytes = weight_bytes(layer, column_words(plan));
+            let bytes = weight_bytes(layer, column_words(plan)) + noise_bytes(layer);
             weights += bytes;
             largest = largest.max(bytes).max(norm_bytes(chip, plan) + constant_bytes(layer));
             let Drive { bits, largest: pulse, planes, .. } = plan.site.drive;
@@ -100,7 +101,7 @@ impl Sizes {
             if let Some(converted) = layer.arrays.converted() {
                 let sides = converted.slices.iter().map(|slice| 1 + slice.reference.iter().len()).sum::<usize>();
                 drives = (sides + converted.companion.iter().len()) * plan.site.drive.bits as usize;
-                conversions = conversions.max((sums * plan.site.partitions() * drives) as u64);
+                conversions = conversions.max((sums * plan.site.partial_sums() * drives) as u64);
             }
             let price = match (is_unfolded(layer), limits.is_card && fits_floats(layer)) {
                 (false, _) => 1,
@@ -170,11 +171,11 @@ impl Sizes {
     }
 
     /// Bytes of all buffers of `images` images.
-    fn bytes(&self, images: usize, kept: Kept) -> [u64; 7] {
+    fn bytes(&self, images: usize, kept: Kept) -> [u64; 8] {
         let (readout, counters) = (kept.steps * self.readout, self.counters(images, kept));
         let results = images * readout + counters;
         let words = [self.image, self.pulses, self.sums, self.currents, readout].map(|words| words * images);
-        [words[0], words[1], words[2], words[3], words[4], counters, results].map(|words| 4 * words as u64)
+        [words[0], words[1], words[2], words[3], words[4], counters, results, images].map(|words| 4 * words as u64)
     }
 }
 
@@ -192,7 +193,7 @@ pub type Spare = Mutex<Option<Buffers>>;
 
 /// What images run through.
 pub struct Buffers {
-    bytes: [u64; 7],
+    bytes: [u64; 8],
     /// The submission's settings.
     pub run: Buffer,
     /// Indices and values of the images.
@@ -207,6 +208,8 @@ pub struct Buffers {
     /// steps; what was clipped and what saturated, of chips and layers. So for all images together or for each, but what was
     /// clipped and what saturated of all, at the first one's.
     pub counts: Buffer,
+    /// Indices of the images in their data set.
+    pub indices: Buffer,
     /// Sums of the readout.
     pub readout: Buffer,
     /// What comes back.
@@ -237,7 +240,7 @@ impl Buffers {
         }
         let uniform = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let [values, pulses, sums, currents, readout, counts, results] = bytes;
+        let [values, pulses, sums, currents, readout, counts, results, indices] = bytes;
         Buffers {
             bytes,
             run: context.buffer("run", size_of::<Run>() as u64, uniform),
@@ -246,6 +249,7 @@ impl Buffers {
             sums: context.buffer("sums", sums, storage),
             currents: (0..route.currents).map(|_| context.buffer("currents", currents, storage)).collect(),
             counts: context.buffer("counts", counts, storage),
+            indices: context.buffer("indices", indices, storage),
             readout: context.buffer("readout", readout, storage),
             staging: context.buffer("staging", results, BufferUsages::MAP_READ | BufferUsages::COPY_DST),
         }

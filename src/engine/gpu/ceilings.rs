@@ -60,7 +60,7 @@ fn seconds(context: &Context, kernel: Kernel, bytes: u64, groups: usize) -> Resu
         let [from, to] = ["from", "to"].map(|label| context.buffer(label, bytes, storage));
         let counts = context.buffer("counts", 16, storage);
         let staging = context.buffer("staging", 32, BufferUsages::MAP_READ | BufferUsages::COPY_DST);
-        let flow = context.flow(&run, &from, &to, &counts);
+        let flow = context.flow(&run, &from, &to, &counts, &from);
         let (mut quickest, mut runs, first) = (f64::INFINITY, 0, Instant::now());
         while runs < RUNS {
             runs += usize::from(first.elapsed() > WARM);

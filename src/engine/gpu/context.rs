@@ -85,7 +85,7 @@ impl Context {
         let (read, write) = (Storage { read_only: true }, Storage { read_only: false });
         let (layer_layout, flow_layout) = guard(&device, &lost, || {
             let layer = layout(&device, "layer", &[Uniform, read, read]);
-            let flow = layout(&device, "flow", &[Uniform, read, write, write]);
+            let flow = layout(&device, "flow", &[Uniform, read, write, write, read]);
             Ok((layer, flow))
         })?;
         let pipelines = Mutex::default();
@@ -150,9 +150,9 @@ impl Context {
         LayerGroup { group, settings }
     }
 
-    /// What a kernel reads, writes and counts into, under a run's settings.
-    pub fn flow(&self, run: &Buffer, from: &Buffer, to: &Buffer, counts: &Buffer) -> BindGroup {
-        self.group(&self.flow_layout, &[run, from, to, counts])
+    /// What a kernel reads, writes and counts into, under a run's settings; `indices` are those of the images, where any kernel asks.
+    pub fn flow(&self, run: &Buffer, from: &Buffer, to: &Buffer, counts: &Buffer, indices: &Buffer) -> BindGroup {
+        self.group(&self.flow_layout, &[run, from, to, counts, indices])
     }
 
     fn group(&self, layout: &BindGroupLayout, buffers: &[&Buffer]) -> BindGroup {

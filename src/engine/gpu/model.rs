@@ -7,6 +7,7 @@ use super::route::{Op, Route};
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::crossbar::converted::{Adder, Converted};
+use crate::crossbar::noise::Noise;
 use crate::crossbar::programmed::Programmed;
 use crate::error::{Error, Result};
 use crate::kernels::digits as columns;
@@ -34,7 +35,11 @@ pub struct LoadedLayer {
     /// Whether floats hold what its companion arrays sum, so that a card may take it in tiles.
     pub fits_floats: bool,
     /// Its arrays: one, or one a step.
+    pub reads: usize,
+    /// Steps that give other sums of the same inputs.
     pub steps: usize,
+    /// Whether every conversion has noise of its own.
+    pub is_noisy: bool,
 }
 
 /// Some of a layer's columns.
@@ -88,15 +93,31 @@ pub fn fits_floats(layer: &ProgrammedLayer) -> bool {
     layer.arrays.each().iter().filter_map(Programmed::converted).all(fits)
 }
 
-/// Those of a slice: weights, each tile's gains and offsets, twice where there are unit columns, and what to make of the codes.
+/// Those of a slice: weights, each tile's converters, twice where there are unit columns, and what to make of the codes.
 fn slice_vectors(layer: &ProgrammedLayer, converted: &Converted) -> usize {
     let sides = if converted.slices[0].reference.is_some() { 2 } else { 1 };
-    sides * (layer.plan.rows() + 2 * layer.plan.site.partitions()) + 1
+    sides * (layer.plan.rows() + converter_vectors(converted) * layer.plan.site.partial_sums()) + 1
+}
+
+/// Those of the converters of a tile: gains, offsets, and the levels at which codes begin, where they have any.
+fn converter_vectors(converted: &Converted) -> usize {
+    let side = &converted.slices[0].columns;
+    2 + side.levels.as_ref().map_or(0, |levels| levels.of(0).len())
 }
 
 /// Bytes of a layer's arrays for so many words of columns.
 pub fn weight_bytes(layer: &ProgrammedLayer, words: usize) -> u64 {
     (layer.arrays.each().len() * vectors(layer) * words * LANES * size_of::<f32>()) as u64
+}
+
+/// The noise of a layer's converters.
+fn noise(layer: &ProgrammedLayer) -> Option<&Noise> {
+    layer.arrays.converted()?.noise.as_ref()
+}
+
+/// Bytes of the numbers that a layer's noise is read from.
+pub fn noise_bytes(layer: &ProgrammedLayer) -> u64 {
+    noise(layer).map_or(0, |noise| size_of_val(&*noise.pool) as u64)
 }
 
 /// Bytes of a layer's norms.
@@ -227,25 +248,31 @@ fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) ->
     let of_norms = chips.len() as u64 * norm_bytes(&chips[0], plan) + constant_bytes(&chips[0].layers[index]);
     context.limits.check(&plan.name, "its norms", of_norms)?;
     let block_bytes = chips.len() as u64 * weight_bytes(&chips[0].layers[index], BLOCK);
-    context.limits.check(&plan.name, "the weights of 8 columns", block_bytes)?;
     let mut norms: Vec<f32> = chips.iter().flat_map(|chip| pack_norms(&chip.layers[index], chip.steps)).collect();
     norms.extend(pack_constants(&chips[0].layers[index]));
     let words = column_words(plan);
-    let fitting = (context.limits.buffer_bytes / block_bytes) as usize * BLOCK;
+    let of_noise = chips.len() as u64 * noise_bytes(&chips[0].layers[index]);
+    context.limits.check(&plan.name, "the weights of 8 columns", block_bytes)?;
+    context.limits.check(&plan.name, "the weights of 8 columns and the noise of converters", block_bytes + of_noise)?;
+    let fitting = ((context.limits.buffer_bytes - of_noise) / block_bytes) as usize * BLOCK;
     let parts = (0..words).step_by(fitting).map(|first| {
         let part = first..words.min(first + fitting);
         let settings = settings(chips, route, index, &part);
-        let weights: Vec<f32> = chips.iter().flat_map(|chip| pack(&chip.layers[index], &part)).collect();
+        let mut weights: Vec<f32> = chips.iter().flat_map(|chip| pack(&chip.layers[index], &part)).collect();
         // Kernels find what is behind the weights by these numbers.
         let layer = &chips[0].layers[index];
         assert_eq!(weights.len(), chips.len() * layer.arrays.each().len() * vectors(layer) * part.len() * LANES);
+        let noise = chips.iter().filter_map(|chip| noise(&chip.layers[index]));
+        noise.for_each(|noise| weights.extend_from_slice(&noise.pool));
         Part { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
     Ok(LoadedLayer {
         parts: parts.collect(),
         is_unfolded: is_unfolded(&chips[0].layers[index]),
         fits_floats: chips.iter().all(|chip| fits_floats(&chip.layers[index])),
-        steps: chips[0].layers[index].arrays.each().len(),
+        reads: chips[0].layers[index].arrays.each().len(),
+        steps: chips[0].layers[index].arrays.steps(),
+        is_noisy: noise(&chips[0].layers[index]).is_some(),
     })
 }
 
@@ -373,8 +400,10 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
     };
     Layer {
         reads,
-        tile_rows: converted.tile_rows as u32,
-        partitions: layer.plan.site.partitions() as u32,
+        rows_at_once: converted.rows_at_once as u32,
+        partial_sums: layer.plan.site.partial_sums() as u32,
+        converter_words: converter_vectors(converted) as u32,
+        noise_words: (noise_bytes(layer) / 16) as u32,
         bits: layer.plan.site.drive.bits,
         slices: converted.slices.len() as u32,
         slice_words: slice_vectors(layer, converted) as u32,
@@ -429,7 +458,7 @@ fn pack_step(layer: &ProgrammedLayer, step: &Programmed, words: &Range<usize>) -
 }
 
 /// The arrays of some words of columns behind converters: of each slice its columns, then its unit columns where it has them
-/// (weights `[rows, columns]` in published order, each tile's gains and offsets), and the ends and place of its codes; then the
+/// (weights `[rows, columns]` in published order, each tile's gains, offsets and levels), and the ends and place of its codes; then the
 /// companion array's integers, and the adder.
 fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<usize>) -> Vec<f32> {
     let (rows, columns) = (layer.plan.rows(), layer.plan.columns());
@@ -443,9 +472,17 @@ fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<
             for row in 0..rows {
                 packed.extend(lanes(&|column| side.weights[column * rows + row]));
             }
-            for tile in 0..layer.plan.site.partitions() {
+            for tile in 0..layer.plan.site.partial_sums() {
                 packed.extend(lanes(&|column| side.gain[tile * columns + column]));
                 packed.extend(lanes(&|column| side.offset[tile * columns + column]));
+                if let Some(levels) = &side.levels {
+                    let begin = |column: usize| {
+                        if column < columns { levels.begins[tile * columns + column] } else { levels.ideal }
+                    };
+                    for level in 0..converter_vectors(converted) - 2 {
+                        packed.extend(range.clone().map(|column| levels.row(begin(column))[level]));
+                    }
+                }
             }
         }
         let ends = [slice.converter.lowest as f32, slice.converter.highest as f32];

@@ -28,7 +28,7 @@ impl GpuEngine {
             let [from, to, counts] =
                 ["draws", "words", "counts"].map(|l| context.buffer(l, 24 * count as u64, storage));
             context.write(&from, &draws);
-            let flow = context.flow(&run, &from, &to, &counts);
+            let flow = context.flow(&run, &from, &to, &counts, &from);
             let mut commands = context.encoder();
             let mut pass = commands.begin_compute_pass(&Default::default());
             context.dispatch(&mut pass, Kernel::KnownAnswers, (&layer, &flow), count, 1);

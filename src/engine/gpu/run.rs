@@ -60,6 +60,7 @@ impl<'a> GpuChips<'a> {
             let pixels = images.clone().flat_map(|b| pulses.image(b).chunks(encoder.shape.channels));
             self.context.write(&buffers.pulses[0], &pack(pixels));
         }
+        self.context.write(&buffers.indices, &inputs.batch.indices[images.clone()]);
         let [key_low, key_high] = encoder.key;
         let first_steps = inputs.given_steps() as u32;
         let (images, kept_steps) = (images.len() as u32, kept.steps as u32);
@@ -86,11 +87,13 @@ impl<'a> GpuChips<'a> {
         let pixels = run.images as usize * steps * self.chip().layers[l].plan.unrolling().pixels();
         let flow = self.flow(buffers, from, &buffers.sums);
         let chips = self.chips.len();
-        let LoadedLayer { parts, is_unfolded, fits_floats, steps: reads } = &self.layers[l];
+        let LoadedLayer { parts, is_unfolded, fits_floats, reads, steps: _, is_noisy } = &self.layers[l];
+        // In tiles a map of inputs gives one of sums.
+        let may_tile = *fits_floats && !(*is_noisy && given < steps);
         for part in parts {
             let limits = &self.context.limits;
             let kernel = match is_unfolded {
-                true => Kernel::unfolded(limits, *fits_floats, part.words, pixels / reads, chips * reads),
+                true => Kernel::unfolded(limits, may_tile, part.words, pixels / reads, chips * reads),
                 false => Kernel::sums(limits, part.words, pixels, chips),
             };
             let (words, tile_pixels) = kernel.tile();
@@ -172,7 +175,7 @@ impl<'a> GpuChips<'a> {
     }
 
     fn flow(&self, buffers: &Buffers, from: &Buffer, to: &Buffer) -> BindGroup {
-        self.context.flow(&buffers.run, from, to, &buffers.counts)
+        self.context.flow(&buffers.run, from, to, &buffers.counts, &buffers.indices)
     }
 
     /// Runs some of the images; gives the readout's sums over the steps up to each of the last kept ones, `[chips, images,

@@ -195,10 +195,14 @@ uniform! {
         reads: u32,
         /// 1 where they have ideal converters.
         exact: u32,
-        /// Behind converters, from here on: rows that are converted together.
-        tile_rows: u32,
+        /// Behind converters, from here on: rows that are driven and converted together.
+        rows_at_once: u32,
         /// Partial sums of a column.
-        partitions: u32,
+        partial_sums: u32,
+        /// Vectors of a partial sum's converters for each word of columns: gain, offset, and the levels at which codes begin, if any.
+        converter_words: u32,
+        /// Vectors of normal numbers of each chip, behind all chips' arrays, that conversions add to their sums; 0 without noise.
+        noise_words: u32,
         /// Vectors of a chip's arrays for each word of columns.
         chip_words: u32,
         /// Binary digits of the inputs, all planes together.

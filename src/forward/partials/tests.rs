@@ -5,10 +5,12 @@ use std::path::Path;
 use super::*;
 use crate::config::Document;
 use crate::crossbar::arrays::Arrays;
+use crate::crossbar::noise::{mix, moment};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
 use crate::crossbar::sram::Source;
 use crate::device::Draw;
+use crate::forward::laid::Times;
 use crate::forward::patches::Patches;
 use crate::network::code::InputForm;
 use crate::network::pulses::Pulses;
@@ -18,7 +20,7 @@ use crate::rng::philox4x32;
 
 /// What a layer behind converters gives for one map of inputs `[channels, rows, columns]`, as it is written down:
 /// `[pixels, columns]`; and how many sums were clipped, and totals saturated.
-fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32]) -> (Vec<f32>, u64, u64) {
+fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32], time: (u32, u32)) -> (Vec<f32>, u64, u64) {
     let drive = plan.site.drive;
     let (unrolling, columns) = (plan.unrolling(), plan.columns());
     let (positions, pixels) = (unrolling.window.positions(), unrolling.input.height * unrolling.input.width);
@@ -38,18 +40,29 @@ fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32]) -> (Vec<f32>,
                     let reference = slice.reference.iter().map(move |side| (slice, side, -1));
                     std::iter::once((slice, &slice.columns, 1)).chain(reference)
                 });
-                let tiles = sides.flat_map(|side| (0..plan.site.partitions()).map(move |p| (side, p)));
-                for ((slice, side, sign), partition) in tiles {
+                // Of a slice that has unit columns or not, the columns come first.
+                let numbers = (0..).step_by(if converted.slices[0].reference.is_some() { 1 } else { 2 });
+                let tiles = numbers.zip(sides).flat_map(|side| (0..plan.site.partial_sums()).map(move |p| (side, p)));
+                for ((number, (slice, side, sign)), partition) in tiles {
                     let weights = &side.weights[column * plan.rows()..][..plan.rows()];
-                    let first = partition * converted.tile_rows;
-                    let rows = first..plan.rows().min(first + converted.tile_rows);
+                    let first = partition * converted.rows_at_once;
+                    let rows = first..plan.rows().min(first + converted.rows_at_once);
                     let mut convert = |drive: &dyn Fn(i32) -> i32, places: u32| {
                         let driven = rows.clone().map(|row| f64::from(weights[row]) * f64::from(drive(digits[row])));
                         let place = partition * columns + column;
-                        let exact = driven.sum::<f64>() as f32 * side.gain[place] + side.offset[place];
+                        let mut exact = driven.sum::<f64>() as f32 * side.gain[place] + side.offset[place];
+                        if let Some(noise) = &converted.noise {
+                            let driven = plane * 16 + places;
+                            let number = (driven * 2 * converted.slices.len() as u32 + number)
+                                * plan.site.partial_sums() as u32
+                                + partition as u32;
+                            let moment = moment(time.0, time.1, (y * wide + x) as u32);
+                            exact += noise.of(mix(moment, number), (column / LANES) as u32)[column % LANES];
+                        }
                         let code = f64::from(exact).round_ties_even() as i32;
-                        let kept = code.clamp(slice.converter.lowest, slice.converter.highest);
-                        clipped += u64::from(kept != code);
+                        let ideal = code.clamp(slice.converter.lowest, slice.converter.highest);
+                        clipped += u64::from(ideal != code);
+                        let kept = side.levels.as_ref().map_or(ideal, |levels| levels.code(place, exact));
                         codes += (sign * kept) << (slice.left + places);
                     };
                     match converted.inputs {
@@ -164,7 +177,7 @@ fn found(partials: &Partials, plan: &LayerPlan, laid: &Laid, (first, maps): (usi
 
 #[test]
 fn sums_are_those_that_are_written_down() {
-    let settings: [&[&str]; 14] = [
+    let settings: [&[&str]; 21] = [
         &["adc.bits=7", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=1", "tile.rows=11"],
         &["adc.bits=5", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.mapping=offset", "tile.cols=3"],
         &[
@@ -193,7 +206,39 @@ fn sums_are_those_that_are_written_down() {
         ],
         &["adc.bits=5", "tile.rows=36", "tile.inputs=pulses", "sram.bits=2", "sram.adder_bits=8"],
         &["adc.bits=6"],
+        &["adc.bits=6", "tile.rows=36", "tile.rows_at_once=9", "adc.offset_sigma=0.3"],
+        &["adc.bits=5", "adc.type=sar", "adc.capacitor_sigma=0.2", "tile.rows=20", "adc.offset_sigma=0.4"],
+        &["adc.bits=4", "adc.type=flash", "adc.comparator_sigma=0.7", "tile.inputs=pulses", "adc.columns_shared=3"],
+        &["adc.bits=3", "adc.dnl=[0.5, -0.25, 0.25, 0.25, -0.75, 0.5]", "adc.gain_sigma=0.1", "tile.rows=12"],
+        &[
+            "adc.bits=7",
+            "adc.type=ramp",
+            "adc.slope_sigma=0.02",
+            "adc.bow=1.5",
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.cell.mapping=offset",
+            "rram.cell.bits=2",
+            "sram.bits=3",
+            "tile.rows=40",
+            "tile.rows_at_once=20",
+            "tile.cols=20",
+        ],
         &["adc.bits=4", "tile.rows=7"],
+        &["adc.bits=5", "tile.rows=20", "adc.noise_sigma=0.8", "tile.inputs=pulses"],
+        &[
+            "adc.bits=5",
+            "adc.noise_sigma=0.5",
+            "adc.type=flash",
+            "adc.comparator_sigma=0.3",
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.cell.mapping=offset",
+            "rram.cell.bits=2",
+            "sram.bits=3",
+            "tile.rows=40",
+            "tile.cols=20",
+        ],
         &["adc.bits=3", "tile.rows=16", "tile.inputs=pulses"],
         &["adc.bits=5", "tile.rows=10", "adc.gain_sigma=0.1", "adc.offset_sigma=0.7"],
         &["adc.bits=3", "tile.rows=1", "adc.offset_sigma=3"],
@@ -238,14 +283,18 @@ fn sums_are_those_that_are_written_down() {
         let plan = &planned(plan, *code, keys);
         let converted = programmed(plan);
         let maps: Vec<Vec<i32>> = (0..3).map(|map| inputs(plan, *code, map)).collect();
-        let expected: Vec<_> = maps.iter().map(|map| reference(plan, &converted, map)).collect();
+        // Three steps of an image, from the second on.
+        let times = [(9, 1), (9, 2), (9, 3)];
+        let expected: Vec<_> =
+            maps.iter().zip(times).map(|(map, time)| reference(plan, &converted, map, time)).collect();
         let sum = |maps: &[(Vec<f32>, u64, u64)]| {
             let sums: Vec<f32> = maps.iter().flat_map(|(sums, ..)| sums.clone()).collect();
             (sums, (maps.iter().map(|map| map.1).sum::<u64>(), maps.iter().map(|map| map.2).sum::<u64>()))
         };
         for kernel in Kernel::all() {
             let partials = Partials::new(plan, &converted, kernel);
-            let laid = laid(plan, &partials.driving.patches, *code, &maps);
+            let mut laid = laid(plan, &partials.driving.patches, *code, &maps);
+            laid.times = Times { images: [9].into(), first: 1 };
             for (first, maps) in [(0, 3), (1, 1)] {
                 let (sums, tally) = sum(&expected[first..first + maps]);
                 let found = found(&partials, plan, &laid, (first, maps));

@@ -39,6 +39,7 @@ fn of_profile(key: &str, profile: &Profile) -> String {
         "sram.combine" => return shown(&plain(sram.effective_combine())),
         "sram.shift" => return shift(sram),
         "sram.budget_bytes" if sram.budget_bytes.is_none() => return "none".into(),
+        "rram.cell.g_max_us" => return cell.map_or(String::new(), |cell| shown(&plain(cell.highest_us()))),
         "rram.cell.g_min_us" => return cell.map_or(String::new(), |cell| shown(&plain(cell.lowest_us()))),
         "rram.cell.on_off_ratio" => return cell.map_or(String::new(), ratio),
         _ => {}
@@ -62,7 +63,7 @@ fn ratio(cell: &Cell) -> String {
         Some(ratio) if ratio.is_finite() => shown(&plain(ratio)),
         _ if cell.lowest_us() == 0.0 => "inf".into(),
         Some(ratio) => ratio.to_string(),
-        None => shown(&plain(cell.g_max_us / cell.lowest_us())),
+        None => shown(&plain(cell.highest_us() / cell.lowest_us())),
     }
 }
 
