@@ -88,23 +88,24 @@ impl Kind {
     }
 }
 
-/// A type's schema, its descriptions without the brackets of links, and without links to modules of the crate.
+/// A type's schema, its descriptions without examples in Rust, the brackets of links, and links to modules of the crate.
 fn of<T: JsonSchema>() -> Value {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
-    without_links(&mut schema);
+    describe_plainly(&mut schema);
     schema
 }
 
-fn without_links(value: &mut Value) {
+fn describe_plainly(value: &mut Value) {
     match value {
         Value::String(text) => {
+            text.truncate(text.find("\n\n# Examples\n").unwrap_or(text.len()));
             *text = text.replace("[`", "`").replace("`]", "`");
             if let Some((what, link)) = text.split_once("; see `").filter(|(_, link)| link.contains("::")) {
                 *text = what.to_owned() + &link[link.find('.').unwrap_or(link.len())..];
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(without_links),
-        Value::Object(values) => values.values_mut().for_each(without_links),
+        Value::Array(values) => values.iter_mut().for_each(describe_plainly),
+        Value::Object(values) => values.values_mut().for_each(describe_plainly),
         _ => {}
     }
 }
