@@ -30,6 +30,21 @@ use crate::profile::{Profile, Scheme, SramInit, TileInputs};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let profile = Profile::named("rram_4bit", &[])?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let chip = session.program(7)?;
+/// assert_eq!(chip, session.program(7)?); // Chip 7 of a seed is the same one whenever it is made.
+/// assert_ne!(chip, session.program(8)?);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chip {
     /// The layers in order; the last is the readout.

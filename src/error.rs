@@ -7,9 +7,31 @@ use std::path::{Path, PathBuf};
 pub const INTERRUPTED: u8 = 130;
 
 /// The result of every fallible function of the crate.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Profile, Result};
+///
+/// fn weight_bits(profile: &str) -> Result<u32> {
+///     Ok(Profile::named(profile, &[])?.rram.weight_bits)
+/// }
+/// assert_eq!(weight_bits("rram_8bit")?, 8);
+/// assert!(weight_bits("rram_9bit").is_err());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// An error with its place.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Error, Profile};
+///
+/// let error = Profile::named("rram_4bit", &["rram.weight_bist=4".into()]).unwrap_err();
+/// assert!(matches!(&error, Error::Config { key, .. } if key == "rram.weight_bist"));
+/// assert!(error.to_string().ends_with("did you mean `weight_bits`?"));
+/// assert_eq!(error.exit_code(), 2);
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A TOML file or a `--set` override holds a key or value that is not accepted.

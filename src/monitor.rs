@@ -8,6 +8,25 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 
 /// Watches long work: shows progress and may ask it to stop.
+///
+/// # Examples
+/// ```
+/// # use std::sync::Mutex;
+/// use crosspike::Monitor;
+///
+/// struct Lines(Mutex<Vec<String>>);
+/// impl Monitor for Lines {
+///     fn line(&self, text: &str) { self.0.lock().unwrap().push(text.to_owned()); }
+///     fn stop(&self) -> bool { false }
+///     fn end(&self) {} // Like begin, skip and progress, which keep nothing either.
+/// #     fn begin(&self, _: &str, _: u64) {}
+/// #     fn skip(&self, _: u64) {}
+/// #     fn progress(&self, _: u64, _: &str) {}
+/// }
+/// let lines = Lines(Mutex::default());
+/// lines.notice("a notice is a line, too");
+/// assert_eq!(*lines.0.lock().unwrap(), ["a notice is a line, too"]);
+/// ```
 pub trait Monitor: Sync {
     /// A piece of work of `total` units begins.
     fn begin(&self, what: &str, total: u64);
@@ -77,11 +96,36 @@ impl Drop for Reading {
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Asks all running work to stop.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
+/// use crosspike::{Error, go_on, stop};
+///
+/// # let (profile, model) = (Profile::named("rram_4bit", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// stop(); // Mostly from another thread, or where the process hears a signal.
+/// let given_up = session.evaluate(&data, 0..20, |_, _| Ok(()));
+/// assert!(matches!(given_up, Err(Error::Interrupted(_))));
+/// # go_on();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn stop() {
     STOP.store(true, Ordering::Relaxed);
 }
 
 /// Lets work run again, once all that was asked to stop has.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Monitor, Silent, go_on, stop};
+///
+/// stop();
+/// assert!(Silent.stop());
+/// go_on();
+/// assert!(!Silent.stop());
+/// ```
 pub fn go_on() {
     STOP.store(false, Ordering::Relaxed);
 }
@@ -106,6 +150,22 @@ pub fn checkpoint() {
 ///
 /// # Errors
 /// Its own, and [`Error::Interrupted`] where it was given up.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
+/// use crosspike::{Error, go_on, interruptible, stop};
+///
+/// # let (profile, model) = (Profile::named("rram_wan_2022", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let chip = interruptible(|| session.program(7))?;
+/// stop();
+/// let given_up = interruptible(|| session.program(8));
+/// assert!(matches!(given_up, Err(Error::Interrupted(_))));
+/// # go_on();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn interruptible<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done,
@@ -115,6 +175,15 @@ pub fn interruptible<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 /// Says nothing, and stops as others do where the user asked to.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Monitor, Silent, stop};
+///
+/// assert!(!Silent.stop());
+/// stop();
+/// assert!(Silent.stop()); // What it watches ends at its next whole step.
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -13,6 +13,19 @@ use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
 /// Which arrays weights are programmed onto.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Encoding, Model, Onto, Profile, Programmer};
+///
+/// let (model, profile) = (Model::named("digits", &[])?, Profile::named("rram_4bit", &[])?);
+/// let programmer = Programmer::new(&profile, &model, Encoding::Poisson, 1)?;
+/// let seen = |onto| programmer.program("conv1", &[0.5; 144], onto);
+/// assert_eq!(seen(Onto::Nominal)?, [0.5; 144]); // A half is one of the 16 levels.
+/// assert_ne!(seen(Onto::Chip(7))?, seen(Onto::Chip(8))?);
+/// assert_ne!(seen(Onto::Pass(1))?, seen(Onto::Pass(2))?);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Onto {
     /// Cells that land on their targets.

@@ -22,6 +22,19 @@ use crate::profile::Profile;
 use crate::survey::{LayerSurvey, survey};
 
 /// How a session is opened, beside its profile, model and network.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Profile, Split};
+/// use crosspike::{Backend, Options, Session};
+///
+/// # let (profile, model) = (Profile::named("rram_4bit", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// let options = Options { seed: 7, backend: Backend::Cpu, batch: 16, ..Options::default() };
+/// let session = Session::open(&profile, model, network, &data, options)?;
+/// assert_eq!((session.backend(), session.options().seed), ("cpu".to_owned(), 7));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The seed of chips and encoding.

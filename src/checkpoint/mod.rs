@@ -27,6 +27,18 @@ use crate::memory;
 use crate::numeric::hex;
 
 /// The values of a tensor, row-major.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Model, Network, Values};
+///
+/// let model = Model::named("digits", &[])?;
+/// let checkpoint = Network::xavier(&model, 1).to_checkpoint(&model, Default::default());
+/// // Weights are real numbers, and the batches that a norm has seen are counted.
+/// assert!(matches!(checkpoint.tensors["conv1.weight"].values, Values::F32(_)));
+/// assert_eq!(checkpoint.tensors["bntt1.0.num_batches_tracked"].values, Values::I64(vec![0]));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Real values; every floating type of a file becomes this.
@@ -62,6 +74,18 @@ impl Values {
 }
 
 /// An array with its shape; a scalar has the shape `[]`.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Checkpoint, Tensor, Values};
+///
+/// // The kernels of two output channels that take one input channel.
+/// let kernels = Tensor { shape: vec![2, 1, 3, 3], values: Values::F32(vec![0.5; 18]) };
+/// assert_eq!(kernels.values.len(), kernels.shape.iter().product::<usize>());
+/// let checkpoint = Checkpoint::of_tensors([("conv1.weight".to_owned(), kernels)]);
+/// assert_eq!(checkpoint.f32("conv1.weight", &[2, 1, 3, 3])?, [0.5; 18]);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// The extent of each dimension, outermost first.
@@ -71,6 +95,21 @@ pub struct Tensor {
 }
 
 /// Named tensors and where they came from.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Checkpoint, Model, Network};
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-checkpoint-{}.safetensors", std::process::id()));
+/// let model = Model::named("digits", &[])?;
+/// let network = Network::xavier(&model, 1);
+/// network.to_checkpoint(&model, Default::default()).write(&file)?;
+/// let read = Checkpoint::read(&file)?;
+/// assert_eq!(read.tensors["conv1.weight"].shape, [16, 1, 3, 3]);
+/// assert_eq!(Network::from_checkpoint(&model, &read)?, network);
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
     /// The tensors by name, without what all their names begin with.

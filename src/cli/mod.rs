@@ -94,11 +94,25 @@ enum Command {
 }
 
 /// Runs the command of this process.
+///
+/// # Examples
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     crosspike::main()
+/// }
+/// ```
 pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os()))
 }
 
 /// Runs the command of some arguments, the first of them the program's name; gives the exit code. It takes over what Ctrl-C does.
+///
+/// # Examples
+/// ```
+/// let exit_code = |command: &str| crosspike::run(command.split(' ').map(Into::into));
+/// assert_eq!(exit_code("crosspike check models/digits.toml"), 0);
+/// assert_eq!(exit_code("crosspike manufacture"), 2); // There is no such command.
+/// ```
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,

@@ -30,6 +30,18 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// A TOML file, or a text with a name, with overrides applied on top.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Document, Profile};
+///
+/// let text = "[rram]\nweight_bits = 4\n[rram.variation]\nkind = \"lognormal\"\nsigma = 0.3";
+/// let mut document = Document::parse_text("mine.toml".as_ref(), text.into())?;
+/// document.set("rram.variation.sigma=0.1")?;
+/// assert_eq!(Profile::from_document(&document)?.rram.variation.sigma, 0.1);
+/// assert_eq!(document.place("rram.weight_bits"), "mine.toml:2:1");
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Document {
     file: PathBuf,
@@ -272,6 +284,18 @@ impl Document {
 }
 
 /// `--set` overrides, sorted by the document they belong to.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Overrides, TRAINING_KEYS};
+///
+/// let set = ["rram.weight_bits=2", "model.steps=4", "train.epochs=3"].map(String::from);
+/// let sorted = Overrides::sort(&set, &TRAINING_KEYS)?;
+/// assert_eq!(sorted.profile, ["rram.weight_bits=2"]);
+/// assert_eq!(sorted.model, ["steps=4"]);
+/// assert_eq!(sorted.own, ["train.epochs=3"]);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Overrides {
     /// Keys of the profile.

@@ -17,6 +17,17 @@ use serde::{Deserialize, Serialize};
 use crate::profile::{Adc, AdcStep};
 
 /// One converter's step and codes.
+///
+/// # Examples
+/// ```
+/// use crosspike::Converter;
+///
+/// // The codes of 4 bits around 0, in steps of half a weight.
+/// let converter = Converter { step: 0.5, lowest: -8, highest: 7 };
+/// assert_eq!(converter.code(1.3), 3);
+/// assert_eq!(converter.code(0.25), 0); // Half a step goes to the even code.
+/// assert_eq!(converter.code(-9.0), -8); // A sum beyond the range is cut.
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Converter {
     /// What a code counts, in weights times pulses.

@@ -31,6 +31,22 @@ use crate::network::{Layer, Model};
 use crate::profile::{DeviceModel, Profile, TileInputs, Time};
 
 /// Energy and time of an image.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let profile = Profile::named("spikesim_65nm", &["adc.range=full".into()])?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let result = session.run(&session.program(0)?, &data)?;
+/// let spent = session.spent(&result).expect("the profile has costs");
+/// assert_eq!(spent.total_pj, spent.spike_driven_pj + spent.static_pj);
+/// assert_eq!(spent.left_out[0], "cost.energy_pj.word_line"); // The source has no constant for it.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spent {
     /// The ADC model behind the numbers.

@@ -7,6 +7,18 @@ use crate::monitor::checkpoint;
 use crate::profile::Wires;
 
 /// What a cell carries at a voltage across it.
+///
+/// # Examples
+/// ```
+/// use crosspike::profile::Wires;
+/// use crosspike::{Conduction, Solver, TILE_TOLERANCE, solve_tile};
+///
+/// // A cell of 10 µS at 0.5 V carries 5 µA, or, where it conducts by hopping with V0 = 0.25 V, 2.5 µA times sinh 2.
+/// let solver = Solver::Iterative { conduction: Conduction::Sinh(0.25), tolerance: TILE_TOLERANCE };
+/// let currents = solve_tile(&[10e-6], 1, &[0.5], Wires::default(), solver)?;
+/// assert!((currents[0][0] / (2.5e-6 * f64::sinh(2.0)) - 1.0).abs() < 1e-5);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Conduction {
     /// `G·V`.

@@ -9,6 +9,20 @@ use crate::numeric::grid::round_to_bits;
 use crate::profile::{Adc, Rram, Sram, Tile, Wires};
 
 /// The hardware that holds a layer's weights.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Place, Profile, Session};
+///
+/// let profile = Profile::named("rram_4bit", &[])?; // It has layers = "conv".
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let places: Vec<Place> = session.survey(0)?.iter().map(|layer| layer.place).collect();
+/// assert_eq!(places, [Place::Rram, Place::Rram, Place::Digital, Place::Digital]);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {

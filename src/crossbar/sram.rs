@@ -26,6 +26,23 @@ impl<'a> Source<'a> {
 }
 
 /// A programmed companion array.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let keys = ["sram.bits=2", "sram.init=residual", "sram.shift=-2"].map(String::from);
+/// let profile = Profile::named("rram_4bit", &keys)?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let layer = &session.survey(0)?[0];
+/// let companion = layer.companion.as_ref().expect("it stands beside each layer on RRAM");
+/// let steps = [-2, -1, 0, 1].map(|code| code as f32 / 2.0); // The weights of 2 bits.
+/// assert!(companion.shift == -2 && companion.weights.iter().all(|weight| steps.contains(weight)));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Companion {
     /// Quantised weights, `[columns, rows]`.

@@ -6,9 +6,36 @@ use crate::error::{Error, Result};
 use crate::profile::Wires;
 
 /// The tolerance of the iterative solver where none is given.
+///
+/// # Examples
+/// ```
+/// use crosspike::profile::Wires;
+/// use crosspike::{Conduction, Solver, TILE_TOLERANCE, solve_tile};
+///
+/// let (siemens, wires) = ([50e-6; 64], Wires { word_ohm: 5.0, bit_ohm: 5.0 });
+/// let solver = Solver::Iterative { conduction: Conduction::Linear, tolerance: TILE_TOLERANCE };
+/// let found = solve_tile(&siemens, 8, &[0.2; 8], wires, solver)?[0][0];
+/// let exact = solve_tile(&siemens, 8, &[0.2; 8], wires, Solver::Exact)?[0][0];
+/// assert!((found / exact - 1.0).abs() < TILE_TOLERANCE);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const TOLERANCE: f64 = 1e-6;
 
 /// How a tile is solved.
+///
+/// # Examples
+/// ```
+/// use crosspike::profile::Wires;
+/// use crosspike::{Conduction, Solver, solve_tile};
+///
+/// // One cell of 100 µS between two segments of 100 Ω: 1 V drives 1 V/(10 kΩ + 200 Ω).
+/// let wires = Wires { word_ohm: 100.0, bit_ohm: 100.0 };
+/// for solver in [Solver::Exact, Solver::Iterative { conduction: Conduction::Linear, tolerance: 1e-9 }] {
+///     let ampere = solve_tile(&[100e-6], 1, &[1.0], wires, solver)?[0][0];
+///     assert!((ampere * 10.2e3 - 1.0).abs() < 1e-8);
+/// }
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Solver {
     /// By elimination, to every digit; cells are linear.

@@ -68,6 +68,21 @@ impl LineLoss {
 }
 
 /// A bit line of a tile.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Line, Profile, Session};
+///
+/// let profile = Profile::named("rram_wan_2022", &[])?; // Its weights stand on pairs of devices.
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let tile = session.survey(0)?[0].tile(0, 0).expect("its cells have conductances");
+/// let line = |is_subtracted, column| Line { slice: 0, is_subtracted, column };
+/// assert_eq!(tile.lines[..4], [line(false, 0), line(true, 0), line(false, 1), line(true, 1)]);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The slice of its devices, from the least significant.

@@ -41,6 +41,15 @@ use crate::numeric::{Range, Shape, hex};
 const MEMORY_LIMIT: u64 = 256 << 20;
 
 /// Which half of a data set.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Dataset, Split};
+///
+/// let open = |split| Dataset::open("digits", "".as_ref(), split);
+/// assert_eq!((open(Split::Train)?.len(), open(Split::Test)?.len()), (1437, 360));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// The images to train on.
@@ -50,6 +59,19 @@ pub enum Split {
 }
 
 /// One half of a data set: images or frame series, each with its class.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Dataset, Shape, Split};
+///
+/// let digits = Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20);
+/// assert_eq!((digits.len(), digits.classes()), (20, 10));
+/// // Two images of one's own: values by image, channel, row and column.
+/// let shape = Shape { channels: 1, height: 2, width: 2 };
+/// let own = Dataset::of_values("own", shape, None, vec![0.5; 8], Some(vec![0, 1]))?;
+/// assert_eq!((own.len(), own.labels()), (2, &[0, 1][..]));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Dataset {
     spec: String,

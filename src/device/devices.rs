@@ -35,6 +35,22 @@ impl Place {
 }
 
 /// One slice's devices, conductances in microsiemens.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let profile = Profile::named("rram_wan_2022", &[])?; // It has g_min_us = 1 and mapping = "one_sided".
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let survey = session.survey(0)?[0].devices.clone().expect("its cells have conductances");
+/// let asked = &survey.targets[0];
+/// // One device of a pair holds the weight, and the other is asked to stay at the lowest conductance.
+/// assert!(asked.plus.iter().zip(&asked.minus).all(|(plus, minus)| plus.min(*minus) == 1.0));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Devices {
     /// `[columns, rows]`.

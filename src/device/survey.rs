@@ -16,6 +16,22 @@ pub const STUCK_ON: u8 = 2;
 pub const DEAD_LINE: u8 = 3;
 
 /// A layer's devices, slice by slice, in microsiemens.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let keys = ["rram.drift.time_s=1e4", "rram.drift.nu=0.05"].map(String::from);
+/// let profile = Profile::named("rram_milo_2021", &keys)?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let survey = session.survey(0)?[0].devices.clone().expect("its cells have conductances");
+/// let kept = survey.operating[0].plus[0] / survey.programmed[0].plus[0];
+/// assert!((kept - 10001f64.powf(-0.05)).abs() < 1e-9); // The law of drift, 10⁴ s after programming.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Survey {
     /// What was asked for.
@@ -30,7 +46,25 @@ pub struct Survey {
     pub span: Span,
 }
 
-/// What is wrong with one slice's devices, laid out as they are: [`WORKS`], [`STUCK_OFF`], [`STUCK_ON`] or [`DEAD_LINE`].
+/// What is wrong with one slice's devices, laid out as they are: a device works (0), is stuck at the lowest conductance (1) or at the
+/// highest (2), or is on a dead line (3).
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let profile = Profile::named("rram_wan_2022", &["rram.faults.stuck_on=0.05".into()])?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let survey = session.survey(0)?[1].devices.clone().expect("its cells have conductances");
+/// let (codes, found) = (&survey.faults[0].plus, &survey.programmed[0].plus);
+/// let stuck: Vec<usize> = (0..codes.len()).filter(|device| codes[*device] == 2).collect();
+/// assert!((0.03..0.07).contains(&(stuck.len() as f64 / codes.len() as f64)));
+/// assert!(stuck.iter().all(|device| found[*device] == 39.26)); // They hold g_max_us, whatever was asked for.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faulty {
     /// What is wrong with the devices that add.

@@ -118,6 +118,16 @@ fn temperature(section: &Section) -> Option<Reason> {
     ))
 }
 
+/// The reason of a temperature itself.
+fn degrees(section: &Section) -> Option<Reason> {
+    let of = &section.rram.temperature;
+    let ages = of.activation_ev > 0.0 && section.rram.drift.any();
+    let changes = of.low_per_kelvin != 0.0 || of.high_per_kelvin != 0.0;
+    cell(section)
+        .or(said(!ages && !changes, "nothing depends on temperature: neither conductances nor how fast they drift"))
+        .or(quiet(of.celsius == of.reference_celsius, "chips run at the temperature of the reference"))
+}
+
 /// The reason of a temperature coefficient.
 fn coefficient(section: &Section) -> Option<Reason> {
     let of = &section.rram.temperature;
@@ -283,20 +293,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
             "cells are as they were read back: no time has passed, and no temperature differs",
         ))
     }),
-    ("rram.temperature.celsius", |section| {
-        let of = &section.rram.temperature;
-        let ages = of.activation_ev > 0.0 && section.rram.drift.any();
-        let changes = of.low_per_kelvin != 0.0 || of.high_per_kelvin != 0.0;
-        cell(section)
-            .or(said(!ages && !changes, "nothing depends on temperature: neither conductances nor how fast they drift"))
-    }),
-    ("rram.temperature.reference_celsius", |section| {
-        let of = &section.rram.temperature;
-        let ages = of.activation_ev > 0.0 && section.rram.drift.any();
-        let changes = of.low_per_kelvin != 0.0 || of.high_per_kelvin != 0.0;
-        cell(section)
-            .or(said(!ages && !changes, "nothing depends on temperature: neither conductances nor how fast they drift"))
-    }),
+    ("rram.temperature.celsius", degrees),
+    ("rram.temperature.reference_celsius", degrees),
     ("rram.temperature.low_per_kelvin", coefficient),
     ("rram.temperature.high_per_kelvin", coefficient),
     ("rram.temperature.activation_ev", |section| {

@@ -11,6 +11,15 @@ use crate::error::Error;
 use crate::error::Result;
 
 /// What runs the chips; results are the same bits on each.
+///
+/// # Examples
+/// ```
+/// use crosspike::Backend;
+///
+/// let engine = Backend::Cpu.open(|said| eprintln!("{said}"))?;
+/// assert_eq!(engine.name(), "cpu");
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Backend {

@@ -44,6 +44,21 @@ struct Programming {
 type Prepare<'a> = dyn Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a;
 
 /// What one chip did.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Model, Network, Options, Split};
+/// use crosspike::{Dataset, Profile, Session};
+///
+/// let (profile, data) = (Profile::named("rram_4bit", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let model = Model::named("digits", &[])?;
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let result = session.run(&session.program(7)?, &data)?;
+/// assert_eq!(result.accuracy, 100.0 * result.correct as f64 / 20.0);
+/// assert_eq!(result.logits.dim(), (20, 10)); // Images and classes.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChipResult {
     /// Percent of images classified correctly.

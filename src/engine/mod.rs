@@ -38,6 +38,22 @@ pub struct Outcome {
 }
 
 /// Events of an image, or of several: they add up.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let profile = Profile::named("rram_4bit", &[])?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let counts = session.run(&session.program(0)?, &data)?.counts;
+/// assert_eq!(counts.spikes.len(), 3); // conv1, conv2 and fc1 spike, and the readout does not.
+/// let (of_half, of_all) = (counts.until(4).total_spikes(), counts.total_spikes()); // Of 4 steps, and of all 8.
+/// assert!(0 < of_half && of_half < of_all);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Pulses on the first layer's inputs, per step: spikes, or the sum of digits over planes.
@@ -105,6 +121,17 @@ impl Counts {
 }
 
 /// A backend that chips can be loaded into.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Backend, Engine};
+///
+/// let engine: Box<dyn Engine> = Backend::Cpu.open(|said| eprintln!("{said}"))?;
+/// // A study takes any engine; its results are the same bits on each.
+/// let where_it_ran = |engine: &dyn Engine| format!("run on {}", engine.name());
+/// assert_eq!(where_it_ran(engine.as_ref()), "run on cpu");
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub trait Engine: Send + Sync {
     /// `cpu`, or `gpu` with its adapter: for a result's origin.
     fn name(&self) -> String;

@@ -19,6 +19,7 @@ use crate::profile::VariationKind;
 
 /// A distribution with its constants.
 ///
+/// # Examples
 /// ```
 /// # use crosspike::{Measured, Measurement};
 /// # let read = |i: usize| {
@@ -47,6 +48,7 @@ pub struct Law {
 
 /// A law, and how well it fits.
 ///
+/// # Examples
 /// ```
 /// # use crosspike::{Measured, Measurement};
 /// # let read = |i: usize| {

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 
 /// A read of a device.
 ///
+/// # Examples
 /// ```
 /// let read = crosspike::Measurement { target_us: 20.0, read_us: 18.7, time_s: 1.0, device: 0 };
 /// assert!((read.read_us / read.target_us - 0.935).abs() < 1e-12);
@@ -25,6 +26,7 @@ pub struct Measurement {
 
 /// Reads of devices.
 ///
+/// # Examples
 /// ```
 /// use crosspike::{Measured, Measurement};
 ///

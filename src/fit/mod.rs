@@ -17,6 +17,7 @@ use crate::profile::VariationKind;
 
 /// What reads of the same device at the same time differ by.
 ///
+/// # Examples
 /// ```
 /// use crosspike::{Fit, Measured, Measurement};
 ///
@@ -40,6 +41,7 @@ pub struct Repeated {
 
 /// Measured devices and all that was fitted to them.
 ///
+/// # Examples
 /// ```
 /// use crosspike::{Fit, Measured, Measurement};
 ///

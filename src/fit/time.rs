@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 /// What time does to devices.
 ///
+/// # Examples
 /// ```
 /// use crosspike::{Fit, Measured, Measurement};
 ///

@@ -16,6 +16,20 @@ use crate::numeric::Shape;
 use crate::rng::{Stream, philox4x32, stream_key};
 
 /// The encoder of a run.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Split};
+/// use crosspike::{Encoding, Options, Profile, Session};
+///
+/// # let (profile, model) = (Profile::named("rram_4bit", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// let options = Options { encoding: Some(Encoding::Direct), ..Options::default() };
+/// let session = Session::open(&profile, model, network, &data, options)?;
+/// assert_eq!(session.encoding().to_string(), "direct");
+/// assert_eq!(Encoding::resolve(None, None, 8)?, Encoding::Poisson); // What images get where nothing is asked for.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {

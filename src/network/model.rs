@@ -18,6 +18,18 @@ use crate::error::{Error, Result};
 use crate::numeric::Shape;
 
 /// A network's shape. The readout, a last fully connected layer to `classes`, is implied.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Document, Model};
+///
+/// let text = "name = \"mine\"\nsteps = 4\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\n\
+///             layers = [{ conv = 8 }, { pool = 2 }, { fc = 32 }]";
+/// let model = Model::from_document(&Document::parse_text("mine.toml".as_ref(), text.into())?)?;
+/// let neurons = [("conv1", 512), ("fc1", 32), ("fc2", 0)].map(|(layer, neurons)| (layer.to_owned(), neurons));
+/// assert_eq!(model.neurons(), neurons);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {

@@ -114,6 +114,16 @@ impl From<Reset> for WrittenReset {
 }
 
 /// When a potential is reset.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Model, ResetAt};
+///
+/// let model = Model::named("digits", &["neuron.reset_at=next".into()])?;
+/// assert_eq!(model.neuron.reset_at, ResetAt::Next);
+/// assert_eq!(Model::named("digits", &[])?.neuron.reset_at, ResetAt::Spike);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ResetAt {
@@ -125,6 +135,16 @@ pub enum ResetAt {
 }
 
 /// Where a potential fires.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Fires, Model};
+///
+/// let model = Model::named("digits", &["neuron.fires=reached".into()])?;
+/// assert_eq!(model.neuron.fires, Fires::Reached);
+/// assert_eq!(Model::named("digits", &[])?.neuron.fires, Fires::Above);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fires {

@@ -64,11 +64,44 @@ impl Rule {
 pub type Table = BTreeMap<String, Target>;
 
 /// Reads a table of names.
+///
+/// # Examples
+/// ```
+/// use crosspike::read_names;
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-names-{}.toml", std::process::id()));
+/// std::fs::write(&file, "\"features.0\" = \"conv1\"\n\"head\" = \"fc2\"\n\"teacher\" = \"\"").unwrap();
+/// let names = read_names(&file)?; // What place_state_dict takes.
+/// assert_eq!(names.keys().collect::<Vec<_>>(), ["features.0", "head", "teacher"]);
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn read_table(file: &Path) -> Result<Table> {
     Document::read(file)?.parse()
 }
 
 /// A checkpoint with the names of a model, and where they came from.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Checkpoint, Tensor, Values};
+/// use crosspike::{Model, Network, place_state_dict};
+///
+/// # let tensor = |shape: &[usize]| Tensor { shape: shape.to_vec(), values: Values::F32(vec![0.1; shape.iter().product()]) };
+/// # let of_pytorch = Checkpoint::of_tensors([
+/// #     ("features.0.weight".to_owned(), tensor(&[16, 1, 3, 3])),
+/// #     ("features.3.weight".to_owned(), tensor(&[32, 16, 3, 3])),
+/// #     ("classifier.1.weight".to_owned(), tensor(&[64, 128])),
+/// #     ("classifier.3.weight".to_owned(), tensor(&[10, 64])),
+/// # ]);
+/// let model = Model::named("digits", &["norm=none".into()])?;
+/// let placed = place_state_dict(&model, &of_pytorch, &Default::default())?;
+/// assert_eq!(placed.names[1], ("features.3.weight".into(), "conv2.weight".into()));
+/// assert_eq!(placed.module("fc1", &["weight"]), Some("classifier.1"));
+/// let network = Network::load(&model, &placed.checkpoint)?.network;
+/// # assert_eq!(network.layers[3].rram.len(), 640);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Placed {
     /// The tensors by their new names.
@@ -92,6 +125,20 @@ impl Placed {
 ///
 /// # Errors
 /// Where a tensor finds none, a layer lacks one, or shapes differ: all of them are listed.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Checkpoint, Document, Model, Tensor, Values, place_state_dict};
+///
+/// let text = "name = \"m\"\nsteps = 4\nclasses = 3\ninput = { channels = 2, height = 1, width = 1 }\n\
+///             layers = [{ fc = 5, norm = \"none\" }]";
+/// let model = Model::from_document(&Document::parse_text("m.toml".as_ref(), text.into())?)?;
+/// let matrix = |shape: [usize; 2]| Tensor { shape: shape.to_vec(), values: Values::F32(vec![0.1; shape[0] * shape[1]]) };
+/// let state_dict = [("net.hidden.weight".into(), matrix([5, 2])), ("net.out.weight".into(), matrix([3, 5]))];
+/// let placed = place_state_dict(&model, &Checkpoint::of_tensors(state_dict), &Default::default())?;
+/// assert_eq!(placed.names[0], ("hidden.weight".into(), "fc1.weight".into()));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn place(model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {
     let layers = model.layers();
     let mut placing = Placing::new(&layers, model.graph().reading, checkpoint);

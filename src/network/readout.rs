@@ -36,6 +36,16 @@ pub struct Readout {
 }
 
 /// The quantity that logits are.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Model, ReadoutKind};
+///
+/// let model = Model::named("digits", &["readout.kind=count".into()])?;
+/// assert_eq!(model.readout.kind, ReadoutKind::Count);
+/// assert!(model.readout.kind.fires() && !ReadoutKind::Last.fires());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReadoutKind {

@@ -6,6 +6,19 @@ use crate::config::Document;
 use crate::error::{Error, Result};
 
 /// Names and texts, in the order of the alphabet.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Dataset, MODELS, Model, Split};
+///
+/// let data = Dataset::open("digits", "".as_ref(), Split::Test)?;
+/// let mut fitting = vec![];
+/// for (name, _) in MODELS {
+///     fitting.extend((Model::named(name, &[])?.input == data.shape()).then_some(name));
+/// }
+/// assert_eq!(fitting, ["digits"]);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const MODELS: [(&str, &str); 14] = [
     ("depthwise", include_str!("../../models/depthwise.toml")),
     ("digits", include_str!("../../models/digits.toml")),
@@ -27,6 +40,17 @@ pub const MODELS: [(&str, &str); 14] = [
 ///
 /// # Errors
 /// Where there is neither.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Model, model_document};
+///
+/// let mut document = model_document("vgg9")?;
+/// document.set_model("steps=4")?;
+/// assert_eq!(Model::from_document(&document)?.steps, 4);
+/// assert!(model_document("vgg10").is_err());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn document(name: &str) -> Result<Document> {
     let path = Path::new(name);
     if let Some((name, text)) = MODELS.iter().find(|(shipped, _)| *shipped == name) {

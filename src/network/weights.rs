@@ -27,6 +27,18 @@ pub const NORM_EPSILON: f32 = 1e-4;
 pub const BATCH_EPSILON: f32 = 1e-5;
 
 /// Latent weights and norms of every layer of a model.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Model, Network};
+///
+/// let model = Model::named("digits", &[])?;
+/// let mut network = Network::xavier(&model, 1);
+/// assert_eq!(network.layers[0].rram.len(), 16 * 9); // Columns of nine rows: kernels of 3 x 3.
+/// network.layers[0].rram[0] = 0.25;
+/// assert_ne!(network.hash(), Network::xavier(&model, 1).hash());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// One entry a layer of [`Model::layers`].
@@ -36,6 +48,18 @@ pub struct Network {
 }
 
 /// A network from a file.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Encoding, Model, Network};
+///
+/// let model = Model::named("digits", &[])?;
+/// let checkpoint = Network::xavier(&model, 1).to_checkpoint(&model, Default::default());
+/// let loaded = Network::load(&model, &checkpoint)?; // Of a file: Network::read.
+/// assert_eq!(loaded.hash, checkpoint.hash());
+/// assert!(loaded.notices_with(Encoding::Poisson).is_empty());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The network.

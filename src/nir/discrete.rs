@@ -15,6 +15,25 @@
 use super::node::{Kind, Neurons, Numbers};
 
 /// The way from time to steps.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Fires, Model, Network, NirOptions, Reset, ResetAt, nir_export};
+/// use crosspike::{Discretisation, nir_import};
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-method-{}.nir", std::process::id()));
+/// # let model = Model::named("digits", &["norm=batch".into()])?;
+/// # nir_export(&model, &Network::xavier(&model, 1), 1e-4, &file)?;
+/// # let of = |method| NirOptions {
+/// #     name: "net".into(), dt: 1e-4, method, reset: Reset::Subtract, reset_at: ResetAt::Spike,
+/// #     fires: Fires::Above, readout: None, steps: 8,
+/// # };
+/// // The neurons of the file have a time constant of 20 steps.
+/// assert!(nir_import(&file, &of(Discretisation::Euler))?.text.contains("leak = 0.95,")); // 1 − 1/20
+/// assert!(nir_import(&file, &of(Discretisation::Exact))?.text.contains("leak = 0.9512294")); // exp(−1/20)
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Forward Euler, as the simulators step.

@@ -48,6 +48,18 @@ struct Writer<'a> {
 ///
 /// # Errors
 /// Where a layer has what NIR lacks: it is named.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Model, Network, nir_export};
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-export-{}.nir", std::process::id()));
+/// let model = Model::named("digits", &["norm=batch".into()])?;
+/// let untold = nir_export(&model, &Network::xavier(&model, 1), 1e-4, &file)?;
+/// assert!(untold[0].ends_with("it is imported again with --dt 0.0001 --steps 8 --reset subtract"));
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn export(model: &Model, network: &Network, dt: f64, path: &Path) -> Result<Vec<String>> {
     let graph = model.graph();
     let mut writer = Writer { model, graph, network, dt, nodes: BTreeMap::new(), edges: vec![] };

@@ -21,6 +21,24 @@ use crate::network::{Model, Network};
 use crate::numeric::Shape;
 
 /// The reset of spiking neurons, which NIR files of other tools' networks often do not tell.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Discretisation, Fires, Model, Network, NirOptions, ResetAt, nir_export};
+/// use crosspike::{Reset, nir_import};
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-reset-{}.nir", std::process::id()));
+/// # let model = Model::named("digits", &["norm=batch".into()])?;
+/// # nir_export(&model, &Network::xavier(&model, 1), 1e-4, &file)?;
+/// # let of = |reset| NirOptions {
+/// #     name: "net".into(), dt: 1e-4, method: Discretisation::Euler, reset, reset_at: ResetAt::Spike,
+/// #     fires: Fires::Above, readout: None, steps: 8,
+/// # };
+/// assert!(nir_import(&file, &of(Reset::Value))?.text.contains("reset = \"zero\""));
+/// assert!(nir_import(&file, &of(Reset::None))?.text.contains("reset = \"none\""));
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
     /// To the node's `v_reset`, or 0: as NIR defines it.
@@ -32,6 +50,20 @@ pub enum Reset {
 }
 
 /// What a file does not tell.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Discretisation, Fires, NirOptions, Reset, ResetAt};
+///
+/// // Neurons `Leaky` of snnTorch, which subtract their threshold a step later, and `LIFNode` of SpikingJelly.
+/// let of_snntorch = NirOptions {
+///     name: "net".into(), dt: 1e-4, method: Discretisation::Euler, reset: Reset::Subtract,
+///     reset_at: ResetAt::Next, fires: Fires::Above, readout: None, steps: 25,
+/// };
+/// let (reset, reset_at, fires) = (Reset::Value, ResetAt::Spike, Fires::Reached);
+/// let of_spikingjelly = NirOptions { reset, reset_at, fires, ..of_snntorch.clone() };
+/// assert_eq!((of_spikingjelly.dt, of_spikingjelly.steps), (of_snntorch.dt, 25));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The model's name.
@@ -56,6 +88,26 @@ pub struct Options {
 pub type Names = (String, String, Option<String>);
 
 /// A network that was read.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Discretisation, Fires, NirOptions, Reset, ResetAt, nir_export};
+/// use crosspike::{Model, Network, nir_import};
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-imported-{}.nir", std::process::id()));
+/// # let model = Model::named("digits", &["norm=batch".into()])?;
+/// # nir_export(&model, &Network::xavier(&model, 1), 1e-4, &file)?;
+/// # let options = NirOptions {
+/// #     name: "net".into(), dt: 1e-4, method: Discretisation::Euler, reset: Reset::Subtract,
+/// #     reset_at: ResetAt::Spike, fires: Fires::Above, readout: None, steps: 8,
+/// # };
+/// let imported = nir_import(&file, &options)?;
+/// let network = Network::load(&imported.model, &imported.checkpoint)?.network;
+/// assert_eq!(network.layers.len(), 4);
+/// assert_eq!(imported.names[0], ("conv1".into(), "conv1_w".into(), Some("conv1".into())));
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Imported {
     /// The model file.
@@ -76,6 +128,25 @@ type Of<T> = std::result::Result<T, String>;
 ///
 /// # Errors
 /// Where the file is damaged, or has what no model can run: the node is named.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Discretisation, Fires, NirOptions, Reset, ResetAt, nir_export};
+/// use crosspike::{Model, Network, nir_import};
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-import-{}.nir", std::process::id()));
+/// let model = Model::named("digits", &["norm=batch".into()])?;
+/// let network = Network::xavier(&model, 1);
+/// # nir_export(&model, &network, 1e-4, &file)?;
+/// # let options = NirOptions {
+/// #     name: "net".into(), dt: 1e-4, method: Discretisation::Euler, reset: Reset::Subtract,
+/// #     reset_at: ResetAt::Spike, fires: Fires::Above, readout: None, steps: 8,
+/// # };
+/// let imported = nir_import(&file, &options)?; // Of a file that nir_export wrote of them.
+/// assert_eq!(imported.model.neurons(), model.neurons());
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn import(path: &Path, options: &Options) -> Result<Imported> {
     let at_file = |message: String| Error::file(path, message);
     let parts = Parts::of(file::read(path)?).map_err(at_file)?;

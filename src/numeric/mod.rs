@@ -43,6 +43,14 @@ pub fn largest(values: &[f32]) -> f32 {
 }
 
 /// The shape of one image or feature map, in the order it is stored: channels, rows, columns.
+///
+/// # Examples
+/// ```
+/// use crosspike::Shape;
+///
+/// let picture = Shape { channels: 3, height: 32, width: 32 };
+/// assert_eq!((picture.len(), picture.to_string()), (3072, "3x32x32".to_owned()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {

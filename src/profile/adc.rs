@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 use crate::config::is_default;
 
 /// `[adc]`: the converters; see [`crate::crossbar::adc`] and [`crate::crossbar::transitions`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let keys = ["adc.bits=6", "adc.range=calibrated", "adc.offset_sigma=0.2"].map(String::from);
+/// let profile = Profile::named("rram_4bit", &keys)?;
+/// assert!(profile.adc.errs() && profile.wants_calibration());
+/// assert_eq!(profile.adc.calibration_images, 128);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Adc {
@@ -112,6 +123,7 @@ impl Adc {
 
 /// The circuit of a converter.
 ///
+/// # Examples
 /// ```
 /// use crosspike::{Profile, profile::AdcKind};
 ///
@@ -134,6 +146,16 @@ pub enum AdcKind {
 }
 
 /// What a converter's codes span.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::AdcRange;
+///
+/// let profile = Profile::named("rram_4bit", &["adc.bits=6".into(), "adc.range=calibrated".into()])?;
+/// assert_eq!(profile.adc.range, AdcRange::Calibrated);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AdcRange {
@@ -145,6 +167,16 @@ pub enum AdcRange {
 }
 
 /// How fine a converter's step may be chosen.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::AdcStep;
+///
+/// let profile = Profile::named("rram_4bit", &["adc.bits=6".into(), "adc.step=power_of_two".into()])?;
+/// assert_eq!(profile.adc.step, Some(AdcStep::PowerOfTwo));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AdcStep {

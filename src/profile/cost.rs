@@ -5,6 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Costs of events and parts.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let cost = Profile::named("spikesim_65nm", &[])?.cost;
+/// assert_eq!((cost.adc_model.as_str(), cost.adc_bits), ("SpikeSim, 65 nm", 4));
+/// assert_eq!(cost.conversion(6), 4.0); // Two bits more take four times the energy and area.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cost {
@@ -41,6 +51,15 @@ macro_rules! constants {
 
 constants! {
     /// `[cost.energy_pj]`: picojoule an event.
+    ///
+    /// # Examples
+    /// ```
+    /// use crosspike::Profile;
+    ///
+    /// let energy_pj = Profile::named("spikesim_65nm", &[])?.cost.energy_pj;
+    /// assert_eq!((energy_pj.adc, energy_pj.word_line), (Some(2.03084), None)); // The source leaves drivers out.
+    /// # Ok::<(), crosspike::Error>(())
+    /// ```
     Energy {
         /// A device of a driven row: one for each drive of its word line.
         cell_read,
@@ -75,6 +94,15 @@ constants! {
 
 constants! {
     /// `[cost.area_um2]`: square micrometre a part.
+    ///
+    /// # Examples
+    /// ```
+    /// use crosspike::Profile;
+    ///
+    /// let area_um2 = Profile::named("spikesim_65nm", &[])?.cost.area_um2;
+    /// assert_eq!(area_um2.cell, Some(26.2144 / 4096.0)); // The published crossbar of 64 x 64.
+    /// # Ok::<(), crosspike::Error>(())
+    /// ```
     Area {
         /// A device.
         cell,
@@ -101,6 +129,16 @@ constants! {
 
 constants! {
     /// `[cost.time_ns]`: nanosecond a step.
+    ///
+    /// # Examples
+    /// ```
+    /// use crosspike::Profile;
+    ///
+    /// let time_ns = Profile::named("spikesim_65nm", &[])?.cost.time_ns;
+    /// assert_eq!(time_ns.conversion, Some(26.0 / 0.25 / 8.0)); // 26 clocks of 250 MHz for eight columns.
+    /// assert_eq!(time_ns.drive, None);
+    /// # Ok::<(), crosspike::Error>(())
+    /// ```
     Time {
         /// Driving the lines of a tile until they have settled.
         drive,

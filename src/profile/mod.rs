@@ -31,6 +31,17 @@ use crate::config::{Document, is_default};
 use crate::error::{Error, Result};
 
 /// A chip technology: cells, tiles, converters, wires and the companion SRAM.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let profile = Profile::named("rram_4bit", &["rram.variation.scale=2".into(), "sram.bits=2".into()])?;
+/// assert_eq!((profile.rram.weight_bits, profile.rram.variation.scale), (4, 2.0));
+/// assert!(profile.varies() && profile.has_companions() && !profile.converts());
+/// assert!(!profile.without_variation().varies());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Profile {
@@ -58,6 +69,16 @@ pub struct Profile {
 }
 
 /// `[layer.NAME.rram]` and `[layer.NAME.sram]`: the same keys for one layer; what they leave out is the profile's.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let profile = Profile::named("rram_4bit", &["layer.conv1.rram.weight_bits=8".into()])?;
+/// assert_eq!((profile.rram_of("conv1").weight_bits, profile.rram_of("conv2").weight_bits), (8, 4));
+/// assert_eq!(profile.layer["conv1"].rram.variation, profile.rram.variation); // Inherited.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LayerProfile {
@@ -68,6 +89,15 @@ pub struct LayerProfile {
 }
 
 /// `[tile]`: cells of one crossbar tile.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let profile = Profile::named("rram_4bit", &["tile.rows=64".into()])?;
+/// assert_eq!((profile.tile.rows, profile.tile.cols), (64, 128));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tile {
@@ -105,6 +135,16 @@ impl Tile {
 }
 
 /// How integers drive a word line; a negative one drives it as far below the reference voltage as a positive one above.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::TileInputs;
+///
+/// let profile = Profile::named("rram_4bit", &["tile.inputs=pulses".into()])?;
+/// assert_eq!(profile.tile.inputs, TileInputs::Pulses);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TileInputs {
@@ -116,6 +156,16 @@ pub enum TileInputs {
 }
 
 /// `[wires]`: resistance of one segment of a line, in ohm; see [`crate::crossbar::wires`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let profile = Profile::named("rram_wan_2022", &["wires.word_ohm=1.5".into()])?;
+/// assert!(profile.wires.drop());
+/// assert_eq!((profile.wires.word_ohm, profile.wires.bit_ohm), (1.5, 0.0));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wires {

@@ -4,6 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a product comes to the membrane's unit.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::NeuronRounding;
+///
+/// let profile = Profile::named("rram_4bit", &["neuron.membrane_bits=12".into(), "neuron.round=floor".into()])?;
+/// assert_eq!(profile.neuron.round, NeuronRounding::Floor);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NeuronRounding {
@@ -15,6 +25,17 @@ pub enum NeuronRounding {
 }
 
 /// `[neuron]`: the arithmetic of neurons and norms; see [`crate::network::lif`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// // Potentials in steps of 1/64, from −32 to just below 32.
+/// let keys = ["neuron.membrane_bits=12", "neuron.fraction_bits=6"].map(String::from);
+/// let neuron = Profile::named("rram_4bit", &keys)?.neuron;
+/// assert_eq!((neuron.membrane_bits, neuron.fraction_bits, neuron.leak_bits), (12, 6, 8));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NeuronFormat {
@@ -46,6 +67,16 @@ impl Default for NeuronFormat {
 }
 
 /// What becomes of a potential beyond the membrane's ends.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::Overflow;
+///
+/// let profile = Profile::named("rram_4bit", &["neuron.membrane_bits=12".into(), "neuron.overflow=wrap".into()])?;
+/// assert_eq!(profile.neuron.overflow, Overflow::Wrap);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overflow {

@@ -8,6 +8,16 @@ use crate::config::{Document, is_default};
 use crate::error::Result;
 
 /// `[rram]`: how weights become cells.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let rram = Profile::named("rram_4bit", &["rram.weight_bits=2".into()])?.rram;
+/// assert_eq!((rram.weight_bits, rram.variation.sigma), (2, 0.34597));
+/// assert!(rram.varies());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rram {
@@ -41,6 +51,17 @@ pub struct Rram {
 }
 
 /// A weight quantiser; see [`crate::device::quantise`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::Scheme;
+///
+/// let rram = Profile::named("rram_4bit", &["rram.scheme=dorefa".into()])?.rram;
+/// assert_eq!(rram.effective_scheme(), Scheme::Dorefa);
+/// assert_eq!(Profile::ideal(&[])?.rram.effective_scheme(), Scheme::Float); // It has no weight_bits.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
@@ -58,6 +79,17 @@ pub enum Scheme {
 }
 
 /// The layers that stand on RRAM.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::Layers;
+///
+/// let profile = Profile::named("rram_4bit", &["rram.layers=all".into(), "layer.conv1.rram.layers=none".into()])?;
+/// assert_eq!(profile.rram.layers, Layers::All);
+/// assert_eq!(profile.rram_of("conv1").layers, Layers::None);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Layers {
@@ -71,6 +103,16 @@ pub enum Layers {
 }
 
 /// The level at which a device is modelled.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::DeviceModel;
+///
+/// assert_eq!(Profile::named("rram_4bit", &[])?.rram.model, DeviceModel::Weight);
+/// assert_eq!(Profile::named("rram_wan_2022", &[])?.rram.model, DeviceModel::Cell);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceModel {
@@ -82,6 +124,16 @@ pub enum DeviceModel {
 }
 
 /// `[rram.cell]`: conductances of `model = "cell"`; see [`crate::device::cell`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let cell = Profile::named("pcm_joshi_2020", &[])?.rram.cell;
+/// assert_eq!((cell.g_max_us, cell.on_off_ratio), (25.0, Some(100.0)));
+/// assert_eq!(cell.lowest_us(), 0.25);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cell {
@@ -104,6 +156,16 @@ pub struct Cell {
 }
 
 /// How a signed weight becomes conductances.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::CellMapping;
+///
+/// let profile = Profile::named("rram_wan_2022", &["rram.cell.mapping=offset".into()])?;
+/// assert_eq!(profile.rram.cell.mapping, CellMapping::Offset);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CellMapping {
@@ -118,6 +180,16 @@ pub enum CellMapping {
 
 /// `[rram.variation]`: how far a programmed cell lands from its target; see [`crate::device::variation`] and
 /// [`crate::device::cell`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let variation = Profile::named("rram_4bit", &["rram.variation.scale=2".into()])?.rram.variation;
+/// assert_eq!((variation.sigma, variation.scale), (0.34597, 2.0)); // Twice the published spread of ln(w/q) of 4-bit cells.
+/// assert!(variation.varies());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Variation {
@@ -229,6 +301,16 @@ impl Variation {
 }
 
 /// The distribution of programming variation.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::VariationKind;
+///
+/// assert_eq!(Profile::named("rram_4bit", &[])?.rram.variation.kind, VariationKind::Lognormal);
+/// assert_eq!(Profile::named("spikesim_65nm", &[])?.rram.variation.kind, VariationKind::PerLevel);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VariationKind {
@@ -248,6 +330,23 @@ pub enum VariationKind {
 }
 
 /// `[rram.program]`: write and verify, of `model = "cell"`.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Session, Split};
+/// use crosspike::Profile;
+///
+/// # let pulses = |profile: &Profile| -> crosspike::Result<u64> {
+/// #     let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// #     let network = Network::xavier(&model, 1);
+/// #     Ok(Session::open(profile, model, network, &data, Options::default())?.program(0)?.write_pulses)
+/// # };
+/// let once = Profile::named("rram_milo_2021", &[])?;
+/// let verified = Profile::named("rram_milo_2021", &["rram.program.tolerance_us=2".into()])?;
+/// assert_eq!(verified.rram.program.most_pulses, 20);
+/// assert!(pulses(&verified)? > 2 * pulses(&once)?); // The write_pulses of a chip.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Programming {
@@ -264,6 +363,16 @@ impl Default for Programming {
 }
 
 /// `[rram.faults]`: shares of cells and lines that do not work, of `model = "cell"`.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let faults = Profile::named("rram_wan_2022", &["rram.faults.stuck_on=0.01".into()])?.rram.faults;
+/// assert!(faults.any());
+/// assert_eq!((faults.stuck_on, faults.stuck_off), (0.01, 0.0));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
@@ -285,6 +394,16 @@ impl Faults {
 }
 
 /// `[rram.read]`: a fresh draw for every read, of `model = "cell"`: `G·(1 + N(0, sigma)) + N(0, sigma_us)`.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let read = Profile::named("rram_wan_2022", &["rram.read.sigma=0.02".into()])?.rram.read;
+/// assert!(read.varies());
+/// assert_eq!((read.sigma, read.sigma_us), (0.02, 0.0));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Read {
@@ -302,6 +421,18 @@ impl Read {
 }
 
 /// `[rram.drift]`: time after programming, of `model = "cell"`; see [`crate::device::time`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let keys = ["rram.drift.time_s=86400", "rram.drift.nu=0.05"].map(String::from);
+/// let drift = Profile::named("rram_wan_2022", &keys)?.rram.drift;
+/// assert!(drift.any());
+/// let kept = ((drift.time_s + drift.reference_s) / drift.reference_s).powf(-drift.nu);
+/// assert!((kept - 0.5665).abs() < 1e-4); // What a day leaves of a conductance.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drift {
@@ -329,6 +460,7 @@ pub struct Drift {
 
 /// What is scaled up again by what its devices have lost together.
 ///
+/// # Examples
 /// ```
 /// use crosspike::{Profile, profile::Compensation};
 ///
@@ -350,6 +482,7 @@ pub enum Compensation {
 
 /// `[rram.temperature]`: the temperature that chips run at, of `model = "cell"`; see [`crate::device::time`].
 ///
+/// # Examples
 /// ```
 /// use crosspike::profile::Temperature;
 ///

@@ -10,6 +10,19 @@ macro_rules! profiles {
 }
 
 /// Names and texts, in the order of the alphabet.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::{DeviceModel, shipped::PROFILES};
+///
+/// let mut of_cells = vec![];
+/// for (name, _) in PROFILES {
+///     of_cells.extend((Profile::named(name, &[])?.rram.model == DeviceModel::Cell).then_some(name));
+/// }
+/// assert_eq!(of_cells.len(), 6); // Five published cells, and a whole 65 nm chip.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const PROFILES: [(&str, &str); 12] = profiles![
     "hfox_cmo_loose",
     "hfox_cmo_tight",
@@ -29,6 +42,18 @@ pub const PROFILES: [(&str, &str); 12] = profiles![
 ///
 /// # Errors
 /// Where there is neither.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::shipped;
+///
+/// let mut document = shipped::document("rram_4bit")?;
+/// document.set("sram.bits=2")?;
+/// assert!(Profile::from_document(&document)?.has_companions());
+/// assert!(shipped::document("rram_5bit").is_err());
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn document(name: &str) -> Result<Document> {
     let path = Path::new(name);
     if let Some((name, text)) = PROFILES.iter().find(|(shipped, _)| *shipped == name) {

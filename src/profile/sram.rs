@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::Scheme;
 
 /// `[sram]`: the companion array; see [`crate::crossbar::sram`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let keys = ["sram.bits=2", "sram.shift=-2", "sram.init=residual"].map(String::from);
+/// let sram = Profile::named("rram_4bit", &keys)?.sram;
+/// assert_eq!((sram.bits, sram.shift, sram.budget_bytes), (2, Some(-2), None));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sram {
@@ -35,6 +45,16 @@ pub struct Sram {
 }
 
 /// What becomes of the bits that a shift moves out at the right.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::Rounding;
+///
+/// let keys = ["adc.bits=6", "sram.bits=2", "sram.shift=-2", "sram.round=floor"].map(String::from);
+/// assert_eq!(Profile::named("rram_4bit", &keys)?.sram.round, Rounding::Floor);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rounding {
@@ -46,6 +66,16 @@ pub enum Rounding {
 }
 
 /// How companion arrays are trained and run; in a checkpoint, how they were.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::{Combine, CompanionForm, Scheme};
+///
+/// let sram = Profile::named("rram_4bit", &["sram.bits=2".into(), "sram.init=residual".into()])?.sram;
+/// assert_eq!(sram.form(), CompanionForm { scheme: Scheme::Integer, combine: Combine::Sum });
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CompanionForm {
     /// The quantiser.
@@ -55,6 +85,17 @@ pub struct CompanionForm {
 }
 
 /// How the companion array's products join those of the RRAM.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::Combine;
+///
+/// let sram = Profile::named("rram_4bit", &["sram.bits=2".into(), "sram.combine=sum".into()])?.sram;
+/// assert_eq!(sram.effective_combine(), Combine::Sum);
+/// assert_eq!((Combine::Sum.share(), Combine::Average.share()), (1.0, 0.5));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Combine {
@@ -65,6 +106,17 @@ pub enum Combine {
 }
 
 /// Initial values of the companion array.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::SramInit;
+///
+/// let sram = Profile::named("rram_4bit", &["sram.bits=2".into(), "sram.init=residual".into()])?.sram;
+/// assert_eq!(sram.init, SramInit::Residual);
+/// assert_eq!(String::from(SramInit::Checkpoint("net.safetensors".into())), "checkpoint:net.safetensors");
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum SramInit {

@@ -17,6 +17,7 @@ const MARKS: usize = 400;
 /// The drawing of a fit as an SVG file of two charts: standard deviations by target, and how many deviations devices are from what each law expects
 /// beside how many those of the law would be.
 ///
+/// # Examples
 /// ```
 /// # use crosspike::{Measured, Measurement};
 /// # let read = |i: usize| {

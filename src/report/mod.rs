@@ -37,6 +37,20 @@ use self::plot::Plot;
 use self::summary::Summary;
 
 /// The page.
+///
+/// # Examples
+/// ```
+/// use crosspike::{REPORT_PAGE, write_report};
+///
+/// # let folder = std::env::temp_dir().join(format!("crosspike-page-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let header = "bits,chips,accuracy_mean,accuracy_std,accuracy_ci95,accuracy_min,accuracy_max,spikes_per_image";
+/// # std::fs::write(folder.join("summary.csv"), format!("{header}\n2,5,71.5,2.1,2.6,69,74,410\n4,5,90.2,0.8,1,89,91,395\n")).unwrap();
+/// write_report(&folder)?;
+/// assert!(folder.join(REPORT_PAGE).exists());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const PAGE: &str = "report.html";
 /// Files that it writes.
 pub const FILES: [&str; 6] =
@@ -48,6 +62,21 @@ pub const FILES: [&str; 6] =
 /// # Errors
 /// [`Error::File`] if `summary.csv` is missing or a table does not hold what it should, [`Error::Io`] if the folder
 /// cannot be read or written.
+///
+/// # Examples
+/// ```
+/// use crosspike::write_report;
+///
+/// # let folder = std::env::temp_dir().join(format!("crosspike-report-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// let table = "bits,chips,accuracy_mean,accuracy_std,accuracy_ci95,accuracy_min,accuracy_max,spikes_per_image\n\
+///              2,5,71.5,2.1,2.6,69,74,410\n4,5,90.2,0.8,1,89,91,395\n";
+/// std::fs::write(folder.join("summary.csv"), table).unwrap(); // As a sweep writes it.
+/// let page = write_report(&folder)?;
+/// assert!(std::fs::read_to_string(page).unwrap().contains("90.2"));
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub fn write(dir: &Path) -> Result<PathBuf> {
     let summary = Summary::read(dir)?;
     let origin = read_origin(&dir.join("origin.json"))?;

@@ -1,6 +1,15 @@
 //! A value in a table, and how files have it.
 
 /// A value in a table.
+///
+/// # Examples
+/// ```
+/// use crosspike::Cell;
+///
+/// let cells = [Cell::Whole(20), Cell::Number(82.900001), Cell::Text("conv1".into()), Cell::Nothing];
+/// assert_eq!(cells.map(|cell| cell.text()), ["20", "82.900001", "conv1", ""]);
+/// assert_eq!(Cell::from(Some(0.5)), Cell::Number(0.5));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
     /// What is not known, or does not apply.

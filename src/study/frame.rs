@@ -6,6 +6,17 @@ use super::point::Point;
 use super::table::{Table, is_measured};
 
 /// A table of a study.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Frame, LayerPart, Parts, Point, Table};
+///
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let split = Parts { layers: vec![layer], components: vec![] };
+/// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
+/// let frame = Frame::of(&[point], Table::Layers);
+/// assert_eq!((frame.rows(), frame.columns.len()), (1, 5)); // One setting, and four columns of the table.
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     /// Its columns: settings, then what was measured.
@@ -13,6 +24,17 @@ pub struct Frame {
 }
 
 /// A column, with its name.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Cells, Column, Frame, LayerPart, Parts, Point, Table};
+///
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let split = Parts { layers: vec![layer], components: vec![] };
+/// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
+/// let Column { name, cells } = &Frame::of(&[point], Table::Layers).columns[1];
+/// assert_eq!((name.as_str(), cells), ("layer", &Cells::Text(vec![Some("conv1".into())])));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// The name, as the files have it.
@@ -22,6 +44,18 @@ pub struct Column {
 }
 
 /// The values of a column; none where nothing is known, or a setting does not apply.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Cells, Frame, LayerPart, Parts, Point, Table};
+///
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let split = Parts { layers: vec![layer], components: vec![] };
+/// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
+/// let columns = Frame::of(&[point], Table::Layers).columns;
+/// assert_eq!(columns[0].cells, Cells::Whole(vec![Some(2)])); // sram.bits
+/// assert_eq!(columns[2].cells, Cells::Number(vec![Some(12.5)])); // spikes_per_image
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cells {
     /// Whole numbers.

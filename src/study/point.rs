@@ -8,6 +8,21 @@ use crate::numeric::stats::{Summary, summarise};
 use crate::session::Session;
 
 /// One point of a study: settings as `(key, value)`, and what each chip gave, in chip order.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
+/// use crosspike::Point;
+///
+/// # let (profile, model) = (Profile::named("rram_4bit", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let mut results = vec![];
+/// session.evaluate(&data, 0..3, |chip, result| Ok(results.push((chip, result.clone()))))?;
+/// let accuracy = Point::of_session(&session, &results).accuracy();
+/// assert!(accuracy.min <= accuracy.mean && accuracy.mean <= accuracy.max);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// The settings; every point of a table has the same keys.
@@ -21,6 +36,21 @@ pub struct Point {
 }
 
 /// Spikes and energy of an image by layer and component, on average over the chips.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
+/// use crosspike::Point;
+///
+/// # let (profile, model) = (Profile::named("spikesim_65nm", &["adc.range=full".into()])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let result = session.run(&session.program(0)?, &data)?; // Of a session whose profile has costs.
+/// let parts = Point::of_session(&session, &[(0, result)]).split;
+/// let largest = parts.components.iter().max_by(|one, other| one.1.total_cmp(&other.1));
+/// assert_eq!(largest.expect("there is one").0, "tile_buffer");
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
     /// Layers of which anything is known.
@@ -30,6 +60,22 @@ pub struct Parts {
 }
 
 /// What a layer does for an image.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
+/// use crosspike::Point;
+///
+/// # let (profile, model) = (Profile::named("rram_4bit", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let result = session.run(&session.program(0)?, &data)?;
+/// let layer = &Point::of_session(&session, &[(0, result)]).split.layers[0];
+/// let (spikes, rate) = (layer.spikes.unwrap_or(0.0), layer.rate.unwrap_or(0.0));
+/// assert_eq!(layer.name, "conv1");
+/// assert!((spikes - rate * 1024.0 * 8.0).abs() < 1e-6); // It has 1024 neurons, and an image takes 8 steps.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerPart {
     /// Its name.
@@ -69,6 +115,21 @@ impl Parts {
 }
 
 /// One chip at one point.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
+/// use crosspike::Point;
+///
+/// # let (profile, model) = (Profile::named("rram_4bit", &[])?, Model::named("digits", &[])?);
+/// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let result = session.run(&session.program(7)?, &data)?;
+/// let row = Point::of_session(&session, &[(7, result.clone())]).chips[0];
+/// assert_eq!((row.chip, row.accuracy, row.steps_per_image), (7, result.accuracy, 8.0));
+/// assert_eq!(row.energy_pj_per_image, None); // The profile has no costs.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChipRow {
     /// The chip's index.

@@ -53,6 +53,17 @@ struct Training {
 }
 
 /// Everything that is fixed before training starts.
+///
+/// # Examples
+/// ```no_run
+/// use crosspike::{Backend, Quickstart, Silent};
+///
+/// let engine = Backend::Auto.open(|said| eprintln!("{said}"))?;
+/// let points = Quickstart::new()?.run_into(engine.as_ref(), "runs/quickstart".as_ref(), false, &Silent)?;
+/// let best = points.iter().map(|point| point.accuracy().mean).fold(0.0, f64::max);
+/// assert!(best > 90.0);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub struct Quickstart {
     model: Model,
     profile: Document,

@@ -54,6 +54,18 @@ pub fn is_measured(column: &str) -> bool {
 }
 
 /// The tables of a study.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Cell, LayerPart, Parts, Point, Table};
+///
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let split = Parts { layers: vec![layer], components: vec![] };
+/// let point = Point { settings: vec![], chips: vec![], more: vec![], split };
+/// assert_eq!(Table::Layers.file(), "layers.csv");
+/// let row: Vec<String> = Table::Layers.rows(&point)[0].iter().map(Cell::text).collect();
+/// assert_eq!(row, ["conv1", "12.5", "0.1", ""]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// A row a point and chip.

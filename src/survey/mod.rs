@@ -20,6 +20,22 @@ use crate::error::Result;
 use crate::profile::{DeviceModel, Wires};
 
 /// One layer of a manufactured chip. Matrices are `[columns, rows]`: a column an output channel, rows in published order.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session};
+///
+/// let profile = Profile::named("rram_4bit", &["tile.rows=64".into()])?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let layer = &session.survey(7)?[1];
+/// assert_eq!((layer.name.as_str(), layer.rows, layer.columns), ("conv2", 144, 32));
+/// assert_eq!(layer.tiles(), (3, 1)); // 144 rows on tiles of 64.
+/// assert_eq!(layer.residual[0], layer.target[0] - layer.programmed[0]);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LayerSurvey {
     /// The layer's name.
@@ -51,6 +67,23 @@ pub struct LayerSurvey {
 }
 
 /// One tile of a layer. Matrices are `[word lines, bit lines]`, as `crosspike tile` takes them.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Dataset, Model, Network, Options, Split};
+/// use crosspike::{Profile, Session, Solver, solve_tile};
+///
+/// let profile = Profile::named("rram_wan_2022", &["wires.bit_ohm=2".into()])?;
+/// # let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// # let network = Network::xavier(&model, 1);
+/// let session = Session::open(&profile, model, network, &data, Options::default())?;
+/// let tile = session.survey(0)?[0].tile(0, 0).expect("its cells have conductances");
+/// let currents = solve_tile(&tile.siemens, tile.lines.len(), &[0.2; 9], tile.wires, Solver::Exact)?;
+/// assert_eq!(currents[0].len(), 32); // Pairs of bit lines of 16 columns.
+/// let deck = tile.netlist("conv1", 0.2); // The same for SPICE.
+/// # assert!(deck.contains("Vd0 d0 0 2e-1"));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TileSurvey {
     /// The layer's rows on its word lines.
@@ -61,7 +94,7 @@ pub struct TileSurvey {
     pub siemens: Vec<f64>,
     /// Those that were asked for, in siemens.
     pub target_siemens: Vec<f64>,
-    /// Devices that do not work: the codes of [`crate::device::survey`].
+    /// Devices that do not work, by the codes of [`Faulty`](crate::device::survey::Faulty).
     pub faults: Vec<u8>,
     /// The resistance of its lines.
     pub wires: Wires,

@@ -28,6 +28,16 @@ use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
 /// The first parts of keys that belong to a training file itself.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Overrides, TRAINING_KEYS};
+///
+/// let set = ["train.epochs=3", "rram.variation.scale=2"].map(String::from);
+/// let sorted = Overrides::sort(&set, &TRAINING_KEYS)?; // What Training::read takes.
+/// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const OWN_KEYS: [&str; 8] = ["model", "profile", "data", "test", "init", "encoding", "train", "prune"];
 
 /// A run that is ready to go.
@@ -58,6 +68,21 @@ pub struct Job {
 }
 
 /// What a run ends with.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Document, Overrides, Silent, Training};
+///
+/// # let out = std::env::temp_dir().join(format!("crosspike-trained-{}", std::process::id()));
+/// let text = "model = \"models/digits.toml\"\ndata = \"digits\"\n[train]\nepochs = 1\nlimit = 40";
+/// let document = Document::parse_text("train.toml".as_ref(), text.into())?;
+/// let training = Training::read(&document, &Overrides::default())?;
+/// let (_folder, trained) = training.run_into(&out, false, &Silent)?;
+/// assert!(trained.network.is_finite());
+/// assert!(trained.image.is_none()); // No companion array was trained.
+/// # std::fs::remove_dir_all(&out).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub struct Trained {
     /// The last epoch's network.
     pub network: Network,

@@ -44,8 +44,40 @@ use config::{Prune, Recipe, Stage};
 use run::Run;
 
 /// The file of the last epoch's network.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Document, Overrides, Silent, Training};
+/// use crosspike::{CHECKPOINT_FILE, Model, Network};
+///
+/// # let out = std::env::temp_dir().join(format!("crosspike-checkpoint-file-{}", std::process::id()));
+/// # let text = "model = \"models/digits.toml\"\ndata = \"digits\"\n[train]\nepochs = 1\nlimit = 40";
+/// # let document = Document::parse_text("train.toml".as_ref(), text.into())?;
+/// # let training = Training::read(&document, &Overrides::default())?;
+/// let (folder, trained) = training.run_into(&out, false, &Silent)?;
+/// let read = Network::read(&Model::named("digits", &[])?, &folder.file(CHECKPOINT_FILE))?;
+/// assert_eq!(read.network, trained.network);
+/// # std::fs::remove_dir_all(&out).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The file of the model, with the keys that were set.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Document, Silent, Training};
+/// use crosspike::{MODEL_FILE, Model, Overrides};
+///
+/// # let out = std::env::temp_dir().join(format!("crosspike-model-file-{}", std::process::id()));
+/// # let text = "model = \"models/digits.toml\"\ndata = \"digits\"\n[train]\nepochs = 1\nlimit = 40";
+/// # let document = Document::parse_text("train.toml".as_ref(), text.into())?;
+/// let overrides = Overrides { model: vec!["steps=4".into()], ..Overrides::default() };
+/// # let training = Training::read(&document, &overrides)?;
+/// let (folder, _trained) = training.run_into(&out, false, &Silent)?;
+/// assert_eq!(Model::read(&folder.file(MODEL_FILE), &[])?.steps, 4);
+/// # std::fs::remove_dir_all(&out).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const MODEL: &str = "model.toml";
 /// Files that a training run writes.
 pub const FILES: [&str; 7] =

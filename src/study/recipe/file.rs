@@ -17,6 +17,16 @@ use crate::study::space::grid_points;
 use crate::train::adapt::Sample;
 
 /// Keys of a recipe file that an override may set.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Overrides, RECIPE_KEYS};
+///
+/// let set = ["evaluate.chips=5", "rram.variation.scale=2"].map(String::from);
+/// let sorted = Overrides::sort(&set, &RECIPE_KEYS)?; // What Recipe::read takes.
+/// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const OWN_KEYS: [&str; 14] = [
     "name",
     "question",

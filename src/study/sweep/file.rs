@@ -19,6 +19,16 @@ use crate::study::space::{Drawn, GridPoint, MOST_POINTS, grid_points, listed_poi
 use crate::train::adapt::Sample;
 
 /// Keys of a sweep file that an override may set.
+///
+/// # Examples
+/// ```
+/// use crosspike::{Overrides, SWEEP_KEYS};
+///
+/// let set = ["chips=50", "rram.variation.scale=2"].map(String::from);
+/// let sorted = Overrides::sort(&set, &SWEEP_KEYS)?; // What Sweep::read takes.
+/// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 pub const OWN_KEYS: [&str; 13] = [
     "name",
     "question",

@@ -66,6 +66,30 @@ pub struct Sweep {
 }
 
 /// What becomes of a folder that holds a finished sweep, or another one.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Backend, Document, Model, Network, Overrides, Shard, Silent, Sweep};
+/// use crosspike::There;
+///
+/// # let folder = std::env::temp_dir().join(format!("crosspike-there-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let model = Model::named("digits", &[])?;
+/// # Network::xavier(&model, 1).to_checkpoint(&model, Default::default()).write(&folder.join("net.safetensors"))?;
+/// # std::fs::write(folder.join("model.toml"), crosspike::model_document("digits")?.to_toml()).unwrap();
+/// # let text = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"net.safetensors\"\ndata = \"digits\"\nlimit = 20\nchips = 1\n\
+/// #             [grid]\n\"rram.weight_bits\" = [2, 4]";
+/// # let document = Document::parse_text(&folder.join("sweep.toml"), text.into())?;
+/// # let sweep = Sweep::from_document(document, &Overrides::default())?;
+/// # let engine = Backend::Cpu.open(|_| ())?;
+/// # let results = folder.join("results");
+/// let claim = |there| sweep.claim(engine.as_ref(), &results, there);
+/// sweep.run_into(engine.as_ref(), &claim(There::Refused)?, Shard { index: 1, of: 1 }, &Silent)?;
+/// assert!(claim(There::Refused).is_err()); // The folder holds a finished sweep.
+/// assert!(claim(There::Resumed).is_ok());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum There {
     /// It is refused.
@@ -77,6 +101,30 @@ pub enum There {
 }
 
 /// Part I of N, counted from 1.
+///
+/// # Examples
+/// ```
+/// # use crosspike::{Backend, Document, Model, Network, Overrides, Silent, Sweep, There};
+/// use crosspike::Shard;
+///
+/// # let folder = std::env::temp_dir().join(format!("crosspike-shard-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let model = Model::named("digits", &[])?;
+/// # Network::xavier(&model, 1).to_checkpoint(&model, Default::default()).write(&folder.join("net.safetensors"))?;
+/// # std::fs::write(folder.join("model.toml"), crosspike::model_document("digits")?.to_toml()).unwrap();
+/// # let text = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"net.safetensors\"\ndata = \"digits\"\nlimit = 20\nchips = 1\n\
+/// #             [grid]\n\"rram.weight_bits\" = [2, 4]";
+/// # let document = Document::parse_text(&folder.join("sweep.toml"), text.into())?;
+/// # let sweep = Sweep::from_document(document, &Overrides::default())?;
+/// # let engine = Backend::Cpu.open(|_| ())?;
+/// # let results = folder.join("results");
+/// let claimed = sweep.claim(engine.as_ref(), &results, There::Refused)?;
+/// let run = |index| sweep.run_into(engine.as_ref(), &claimed, Shard { index, of: 2 }, &Silent);
+/// assert!(!run(1)?); // The other half is missing.
+/// assert!(run(2)?); // Whichever is the last writes the tables.
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// Which part.
