@@ -5,7 +5,9 @@ solves each deck's operating point. The largest difference has to be at most 1e-
 """
 
 import re
+import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -44,6 +46,8 @@ def ours(folder, siemens, volts, *options):
 
 
 def main():
+    if not shutil.which("ngspice"):
+        sys.exit("ngspice is not on the path: Debian's package has its name")
     rows, worst = [], 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
