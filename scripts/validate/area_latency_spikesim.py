@@ -97,7 +97,6 @@ def latency():
     planes = [1, 1, 3, 1, 3, 1, 1]  # binary digits of a layer's inputs: counts of a 2x2 window take three
     ms = 1e-6 * STEPS * CYCLE_NS
     convolutions = ms * sum(p * d for p, d in zip(before, planes))
-    dense = 3 * ms + ms * 1024 / 1024
     steps = [
         ("crosspike, `infer`, whole network", whole),
         ("… fc1 (three digits, one pixel) and fc2 left out", whole - ms * (3 + 1)),
