@@ -70,7 +70,7 @@ mod tests {
     /// The noise of a column in many conversions that differ in one thing.
     fn series(of: impl Fn(u32) -> (u32, u32)) -> Vec<f64> {
         let noise = Noise::new([3, 4], 0.5, 1);
-        (0..20_000).map(|i| of(i)).map(|(conversion, block)| f64::from(noise.of(conversion, block)[3])).collect()
+        (0..20_000).map(of).map(|(conversion, block)| f64::from(noise.of(conversion, block)[3])).collect()
     }
 
     fn moments(values: &[f64]) -> [f64; 3] {

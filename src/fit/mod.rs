@@ -364,8 +364,7 @@ mod tests {
                     walk += 0.08 * normal();
                 }
                 let time_s = 10f64.powi(decade + 1);
-                let read_us =
-                    20.0 * (-nu * (time_s / 10.0).ln() + walk + 0.0).exp() * if decade == 0 { 1.0 } else { 1.0 };
+                let read_us = 20.0 * (-nu * (time_s / 10.0).ln() + walk).exp();
                 reads.push(Measurement { target_us: 20.5, read_us, time_s, device });
             }
         }

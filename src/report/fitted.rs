@@ -91,7 +91,11 @@ fn quantiles(svg: &mut Svg, fit: &Fit, laws: &[Fitted]) {
     let (left, right) = (550.0, 900.0);
     let x = Scale::new([-4.0, 4.0], [left, right], 8.0, true);
     let y = Scale::new([-6.0, 6.0], [bottom, top], 12.0, true);
-    svg.axes([left, right, top, bottom], (&x, "Expected deviation (σ)"), (&y, "Deviation of devices (σ)"));
+    // The title of an axis upwards stands at the drawing's left edge, where the other chart's is.
+    svg.axes([left, right, top, bottom], (&x, "Expected deviation (σ)"), (&y, ""));
+    let (at, middle) = (left - 42.0, (top + bottom) / 2.0);
+    let turned = format!("transform=\"rotate(-90 {at:.1} {middle:.1})\"");
+    svg.text([at, middle], "middle", Colour::Text, "Deviation of devices (σ)", &turned);
     svg.line(
         [x.place(-4.0), y.place(-4.0)],
         [x.place(4.0), y.place(4.0)],
