@@ -15,8 +15,8 @@
 //! half, and so on down. Where a sum meets an ideal level exactly, it becomes the even one of both codes, as it does in an ideal converter:
 //! levels of odd codes are the next number above.
 //!
-//! Check values: the mismatch of capacitors makes the level at the middle deviate by ½·σ·√2^b steps and its code by σ·√(2^b − 1)
-//! (R. J. Baker, CMOS: Circuit Design, Layout, and Simulation, 3rd ed., ch. 29; 2010).
+//! Check values: the mismatch of capacitors makes the level at the middle deviate by ½·σ·√2^b steps, for both halves of the array are
+//! 2^(b−1) units, each off by σ·√2^(b−1), and the code below it by σ·√(2^b − 1).
 
 use std::collections::BTreeMap;
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn capacitors_bend_the_middle_as_textbooks_say() {
+    fn capacitors_bend_the_middle_as_both_halves_do() {
         // ½·σ·√2^b steps of the level, σ·√(2^b − 1) of the code's width.
         for (bits, sigma) in [(6, 0.02), (8, 0.01)] {
             let adc = Adc { bits, kind: AdcKind::Sar, capacitor_sigma: sigma, ..Adc::default() };
