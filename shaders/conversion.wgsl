@@ -52,7 +52,7 @@ fn moment(image: u32, step: u32, pixel: u32) -> u32 {
     return mix(mix(mix(0x243F6A88u, indices[image]), step), pixel);
 }
 
-// What four columns of a chip add to their sums in a conversion of a pixel: sixteen columns read numbers in a row. Behind the last
+// The noise that four columns of a chip add to their sums in a conversion of a pixel: sixteen columns read numbers in a row. Behind the last
 // column, where a gain is 0, there is no converter.
 fn noise(moment: u32, conversion: u32, word: u32, chip: u32) -> vec4<f32> {
     let column_word = layer.first_word + word;

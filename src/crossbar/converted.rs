@@ -50,7 +50,7 @@ pub struct Converted {
     pub adder: Adder,
     /// The value of one unit of the total.
     pub unit: f32,
-    /// What every conversion adds to its sum; none without noise.
+    /// The noise that every conversion adds to its sum; none without noise.
     pub noise: Option<Noise>,
 }
 
@@ -282,7 +282,7 @@ impl Errors<'_> {
         }
     }
 
-    /// What a converter draws: keyed by layer, slice, tile, and which of the tile's converters it is.
+    /// The numbers that a converter draws, keyed by layer, slice, tile, and which of the tile's converters it is.
     fn stream(&self, purpose: Purpose, [tile, number]: [usize; 2]) -> Option<Substream> {
         let side = self.slice * 2 + u32::from(self.unit);
         let place = [tile as u32, number as u32, self.layer | side << 20];

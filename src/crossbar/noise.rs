@@ -1,7 +1,7 @@
 //! Noise at the inputs of converters: every conversion adds `N(0, noise_sigma)` codes to its sum.
 //!
-//! A normal number for each conversion would take longer than the sum that is converted. A layer of a chip so has a pool of 2^16 normal
-//! numbers, drawn once, and sixteen columns that are converted together read sixteen of them in a row, at a place that a hash of image, time
+//! Drawing a normal number for each conversion would take longer than the sum that is converted. Every layer of a chip has a pool of 2^16
+//! normal numbers instead, drawn once, and sixteen columns that are converted together read sixteen of them in a row, at a place that a hash of image, time
 //! step, pixel, conversion and columns gives. Numbers are shared by conversions that have nothing else in common; no two of an image's
 //! are the same on purpose. An image has the same noise in any batch, on any thread and backend, and on every other chip another.
 
@@ -35,7 +35,7 @@ impl Noise {
         Noise { pool: pool.into(), steps }
     }
 
-    /// What sixteen columns add to their sums in a conversion.
+    /// The noise that sixteen columns add to their sums in a conversion.
     #[inline(always)]
     pub fn of(&self, conversion: u32, block: u32) -> &[f32; LANES] {
         self.pool[place(mix(conversion, block))..].first_chunk().expect("sixteen stand behind every place")

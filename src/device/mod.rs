@@ -8,6 +8,7 @@ pub mod cell;
 pub mod conductance;
 pub mod devices;
 pub mod faults;
+mod listed;
 mod normal;
 pub mod quantise;
 pub mod survey;

@@ -28,7 +28,7 @@ pub struct Ageing<'a> {
 }
 
 impl<'a> Ageing<'a> {
-    /// Of devices from a least conductance to a greatest, in microsiemens.
+    /// The law of devices from a least conductance to a greatest, in microsiemens.
     pub fn new(rram: &'a Rram, least: f64, most: f64) -> Self {
         let ages =
             (rram.drift.time_s * rram.temperature.acceleration() + rram.drift.reference_s) / rram.drift.reference_s;

@@ -239,8 +239,7 @@ fn least_squares(rows: &[[f64; 3]], degree: usize) -> Option<Vec<f64>> {
         if row[pivot].abs() < 1e-12 * row[count].abs().max(1e-300) {
             return None;
         }
-        for (i, equation) in equations.iter_mut().enumerate().filter(|(i, _)| *i != pivot) {
-            let _ = i;
+        for (_, equation) in equations.iter_mut().enumerate().filter(|(i, _)| *i != pivot) {
             let factor = equation[pivot] / row[pivot];
             equation.iter_mut().zip(&row).for_each(|(x, own)| *x -= factor * own);
         }

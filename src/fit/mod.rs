@@ -15,7 +15,7 @@ use self::time::Aged;
 use crate::error::{Error, Result};
 use crate::profile::VariationKind;
 
-/// What reads of the same device at the same time differ by.
+/// The noise of reads: how far reads of the same device at the same time lie apart.
 ///
 /// # Examples
 /// ```

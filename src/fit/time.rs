@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::measured::Measured;
 use crate::error::{Error, Result};
 
-/// What time does to devices.
+/// Drift and retention as they were fitted.
 ///
 /// # Examples
 /// ```

@@ -56,9 +56,9 @@ pub struct Converters<'a> {
 /// The noise of a block of columns in a conversion of some pixels.
 #[derive(Clone, Copy)]
 pub struct BlockNoise<'a> {
-    /// What is drawn from.
+    /// The pool that is drawn from.
     pub noise: &'a Noise,
-    /// Of each pixel the hash of its image, step and place.
+    /// The hash of each pixel's image, step and place.
     pub moments: &'a [u32],
     /// The conversion's number.
     pub conversion: u32,

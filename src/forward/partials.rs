@@ -41,7 +41,7 @@ pub struct Partials {
     pixels: usize,
     adder: Adder,
     unit: f32,
-    /// What every conversion adds to its sum; none without noise.
+    /// The noise that every conversion adds to its sum; none without noise.
     noise: Option<Noise>,
     /// Whether maps are rows of a fully connected layer's inputs.
     is_connected: bool,
@@ -116,7 +116,7 @@ struct Scratch {
     /// What drives many pixels, for each set.
     cut: Vec<CutPixels>,
     space: TileSpace,
-    /// Of each pixel the hash of its image, step and place, where conversions are noisy.
+    /// The hash of each pixel's image, step and place, where conversions are noisy.
     moments: Vec<u32>,
 }
 

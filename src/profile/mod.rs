@@ -4,6 +4,7 @@
 //! honour, is an error with its line, never ignored.
 
 mod adc;
+mod ageing;
 mod cost;
 mod doubts;
 mod neuron;
@@ -19,11 +20,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use adc::{Adc, AdcKind, AdcRange, AdcStep};
+pub use ageing::{Compensation, Drift, Temperature};
 pub use cost::{Area, Cost, Energy, Time};
 pub use neuron::{NeuronFormat, NeuronRounding, Overflow};
 pub use rram::{
-    Cell, CellMapping, Compensation, DeviceModel, Drift, Faults, Layers, Programming, Read, Rram, Scheme, Temperature,
-    Variation, VariationKind,
+    Cell, CellMapping, DeviceModel, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
 };
 pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
 

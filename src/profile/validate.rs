@@ -1,6 +1,6 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
-use super::rram::ZERO_CELSIUS;
+use super::ageing::ZERO_CELSIUS;
 use super::{
     Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile, Programming,
     Rounding, Rram, Scheme, Sram, SramInit, Temperature, Tile, Variation, VariationKind,
@@ -11,8 +11,6 @@ use crate::error::Result;
 
 /// The most conductances of a list: those of cells of 8 bits.
 const MOST_LEVELS: usize = 256;
-/// The most bits of converters that have levels of their own; shaders/conversion.wgsl finds codes among so many.
-const MOST_BENT_BITS: u32 = 10;
 
 impl Profile {
     pub(super) fn validate(&self, document: &Document) -> Result<()> {
@@ -165,53 +163,6 @@ impl Profile {
         let sliced = self.any(|rram, _| rram.model == DeviceModel::Cell && rram.cell.bits > 0);
         if bits > 0 && step == Some(AdcStep::Free) && sliced {
             return refuse("adc.step", "`free`: codes of slices meet by shifting; expected `power_of_two`".into());
-        }
-        Ok(())
-    }
-}
-
-impl Adc {
-    /// Errors that a converter can have.
-    fn validate(&self, document: &Document) -> Result<()> {
-        let refuse = |key: &str, message: String| Err(document.error(&format!("adc.{key}"), message));
-        for (key, value, most) in [
-            ("gain_sigma", self.gain_sigma, 1.0),
-            ("offset_sigma", self.offset_sigma, 1e3),
-            ("noise_sigma", self.noise_sigma, 1e3),
-            ("capacitor_sigma", self.capacitor_sigma, 1.0),
-            ("comparator_sigma", self.comparator_sigma, 1e3),
-            ("slope_sigma", self.slope_sigma, 1.0),
-        ] {
-            if !(value.is_finite() && (0.0..=most).contains(&value)) {
-                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
-            }
-        }
-        if !(self.bow.is_finite() && self.bow.abs() <= 1e3) {
-            return refuse("bow", format!("{}, expected a number of steps from -1000 to 1000", self.bow));
-        }
-        if self.is_bent() && self.bits > MOST_BENT_BITS {
-            let message = format!(
-                "{}, expected at most {MOST_BENT_BITS} bits beside adc.inl, adc.dnl or a type's errors: every converter has its own levels",
-                self.bits
-            );
-            return refuse("bits", message);
-        }
-        if !self.inl.is_empty() && !self.dnl.is_empty() {
-            let message = "stands beside adc.inl, and both say where codes begin; leave one of them out, or take it away: --set adc.inl=";
-            return refuse("dnl", message.into());
-        }
-        let codes = 1usize << self.bits.min(16);
-        for (key, table, wanted, of) in [
-            ("inl", &self.inl, codes - 1, "one for each code but the lowest"),
-            ("dnl", &self.dnl, codes.saturating_sub(2), "one for each code but the lowest and the highest"),
-        ] {
-            if let Some(bad) = table.iter().find(|steps| !(steps.is_finite() && steps.abs() <= 1e3)) {
-                return refuse(key, format!("{bad}, expected numbers of steps from -1000 to 1000"));
-            }
-            if self.bits > 0 && !table.is_empty() && table.len() != wanted {
-                let message = format!("has {} numbers, expected {wanted} for {} bits: {of}", table.len(), self.bits);
-                return refuse(key, message);
-            }
         }
         Ok(())
     }

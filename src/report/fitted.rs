@@ -45,7 +45,7 @@ fn said(fitted: &Fitted) -> String {
 /// The standard deviation of a law in microsiemens at a target.
 fn sigma_us(fitted: &Fitted, target: f64) -> f64 {
     let [mean, sigma] = fitted.law.moments(target);
-    // Of a lognormal, that of the conductance.
+    // A lognormal's σ is that of ln g: its conductance has this one.
     if fitted.law.is_of_logarithms() {
         (mean + sigma * sigma / 2.0).exp() * ((sigma * sigma).exp() - 1.0).sqrt()
     } else {
