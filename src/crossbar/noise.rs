@@ -38,7 +38,23 @@ impl Noise {
     /// The noise that sixteen columns add to their sums in a conversion.
     #[inline(always)]
     pub fn of(&self, conversion: u32, block: u32) -> &[f32; LANES] {
-        self.pool[place(mix(conversion, block))..].first_chunk().expect("sixteen stand behind every place")
+        self.at(place(mix(conversion, block)))
+    }
+
+    /// The places at which sixteen columns begin to read in sixteen conversions of the same number, at different moments.
+    #[inline(always)]
+    pub fn places(moments: &[u32; LANES], conversion: u32, block: u32) -> [u32; LANES] {
+        let mut places = [0; LANES];
+        for lane in 0..LANES {
+            places[lane] = place(mix(mix(moments[lane], conversion), block));
+        }
+        places
+    }
+
+    /// The sixteen numbers that begin at a place.
+    #[inline(always)]
+    pub fn at(&self, place: u32) -> &[f32; LANES] {
+        self.pool[place as usize..].first_chunk().expect("sixteen stand behind every place")
     }
 }
 
@@ -49,18 +65,18 @@ pub fn mix(hash: u32, word: u32) -> u32 {
     mixed ^ mixed >> 15
 }
 
-/// The hash of a pixel of an image at a step.
+/// The hash of an image at a step; mixed with a pixel, that of a moment of a layer.
 #[inline(always)]
-pub fn moment(image: u32, step: u32, pixel: u32) -> u32 {
-    mix(mix(mix(0x243F_6A88, image), step), pixel)
+pub fn step_of((image, step): (u32, u32)) -> u32 {
+    mix(mix(0x243F_6A88, image), step)
 }
 
 /// Where a hash begins to read.
 #[inline(always)]
-fn place(hash: u32) -> usize {
+fn place(hash: u32) -> u32 {
     let mixed = hash.wrapping_mul(0x85EB_CA6B);
     let mixed = (mixed ^ mixed >> 13).wrapping_mul(0xC2B2_AE35);
-    (mixed >> 18 << 2) as usize
+    mixed >> 18 << 2
 }
 
 #[cfg(test)]
@@ -71,6 +87,10 @@ mod tests {
     fn series(of: impl Fn(u32) -> (u32, u32)) -> Vec<f64> {
         let noise = Noise::new([3, 4], 0.5, 1);
         (0..20_000).map(of).map(|(conversion, block)| f64::from(noise.of(conversion, block)[3])).collect()
+    }
+
+    fn moment(image: u32, step: u32, pixel: u32) -> u32 {
+        mix(step_of((image, step)), pixel)
     }
 
     fn moments(values: &[f64]) -> [f64; 3] {
@@ -107,7 +127,7 @@ mod tests {
     #[test]
     fn every_part_of_the_pool_is_read() {
         let mut seen = vec![false; POOL / 4];
-        (0..200_000).for_each(|i| seen[place(mix(moment(i / 500, i % 500 / 100, i % 100), 1)) / 4] = true);
+        (0..200_000).for_each(|i| seen[place(mix(moment(i / 500, i % 500 / 100, i % 100), 1)) as usize / 4] = true);
         assert!(seen.iter().filter(|seen| **seen).count() > POOL / 4 - 10);
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! Levels that cross leave codes out. A flash converter counts its ones, so its levels stand in the order of their heights. One of
 //! successive approximation tries a bit after the other: a code of its upper half is reached from no lower than the level of that
-//! half, and so on down. Where a sum meets an ideal level exactly, it becomes the even one of both codes, as it does in an ideal converter:
-//! levels of odd codes are the next number above.
+//! half, and so on down. Levels are whole numbers of 1/2048 of a code ([`PARTS`]), far finer than any converter repeats them. Where a sum meets an
+//! ideal level exactly, it becomes the even one of both codes, as it does in an ideal converter: levels of odd codes are one part higher.
 //!
 //! Check values: the mismatch of capacitors makes the level at the middle deviate by ½·σ·√2^b steps, for both halves of the array are
 //! 2^(b−1) units, each off by σ·√2^(b−1), and the code below it by σ·√(2^b − 1).
@@ -27,18 +27,21 @@ use super::adc::Converter;
 use crate::profile::{Adc, AdcKind};
 use crate::rng::Substream;
 
+/// Parts of a code that levels are whole numbers of.
+pub const PARTS: u32 = 1 << 11;
+
+/// Codes from 0 beyond which no level is: twice what a bent converter has, at most.
+const MOST_OFF: f64 = 2040.0;
+
 /// The transition levels of a side's converters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Levels {
-    /// A row for each converter that differs: the levels at which codes begin, rising, in codes. Codes below the second lowest begin at
-    /// −∞ and codes above the highest at +∞: `reach` + 1 of either.
+    /// A row for each converter that differs: the levels at which the codes above the lowest begin, rising, in codes.
     pub values: Vec<f32>,
     /// Where the row of each column's converter begins, `[partial sums, columns]`.
     pub begins: Vec<u32>,
     /// Where the row of an ideal converter begins, for places behind the last column: their code is 0.
     pub ideal: u32,
-    /// Levels are no farther from the ideal ones than half a code and so many codes.
-    pub reach: usize,
     /// The lowest code and the highest.
     pub ends: (i32, i32),
 }
@@ -74,8 +77,9 @@ pub fn levels(adc: &Adc, converter: Converter, mut normal: impl FnMut() -> f64) 
     // Comparators are counted, and a counter runs until its ramp has passed: either way levels are met by height.
     levels.sort_by(f64::total_cmp);
     let nudged = |(code, level): (i32, f64)| {
-        let level = (level + f64::from(lowest)) as f32;
-        if code % 2 == 0 { level } else { level.next_up() }
+        let level = (level + f64::from(lowest)).clamp(-MOST_OFF, MOST_OFF);
+        let parts = libm::rint(level * f64::from(PARTS)) + f64::from(code & 1);
+        (parts / f64::from(PARTS)) as f32
     };
     // Levels that were the same stay in order.
     let mut last = f32::NEG_INFINITY;
@@ -130,22 +134,15 @@ impl Levels {
             });
         }
         let ends = (converter.lowest, converter.highest);
-        let off = |levels: &Vec<f32>| {
-            let ideal = (ends.0 + 1..=ends.1).map(|code| f64::from(code) - 0.5);
-            levels.iter().zip(ideal).map(|(level, ideal)| (f64::from(*level) - ideal).abs()).fold(0.0, f64::max)
-        };
-        let reach = libm::ceil(rows.values().map(off).fold(0.0, f64::max) - 0.5).max(0.0) as usize;
         let (mut values, mut begins) = (vec![], BTreeMap::new());
         let mut push = |levels: &[f32]| {
             let begin = values.len() as u32;
-            values.extend(vec![f32::NEG_INFINITY; reach + 1]);
             values.extend(levels);
-            values.extend(vec![f32::INFINITY; reach + 1]);
             begin
         };
         rows.iter().for_each(|(place, levels)| _ = begins.insert(*place, push(levels)));
         let ideal = push(&levels(&Adc::default(), converter, || 0.0));
-        Levels { values, begins: places.iter().map(|place| begins[place]).collect(), ideal, reach, ends }
+        Levels { values, begins: places.iter().map(|place| begins[place]).collect(), ideal, ends }
     }
 
     /// The levels of codes from the second lowest to the highest, of the converter at a place.
@@ -155,7 +152,12 @@ impl Levels {
 
     /// The levels of codes from the second lowest to the highest, of the row that begins there.
     pub fn row(&self, begin: u32) -> &[f32] {
-        &self.values[begin as usize + self.reach + 1..][..(self.ends.1 - self.ends.0) as usize]
+        &self.values[begin as usize..][..self.row_length()]
+    }
+
+    /// The levels of a converter: one fewer than it has codes.
+    pub fn row_length(&self) -> usize {
+        (self.ends.1 - self.ends.0) as usize
     }
 
     /// The code of a sum, in codes, of the converter at a place.
@@ -186,7 +188,6 @@ mod tests {
                 let adc = Adc { bits, kind, ..Adc::default() };
                 let converter = Converter { step: 1.0, lowest, highest: lowest + (1 << bits) - 1 };
                 let levels = Levels::new(&adc, converter, [7].into_iter(), |_| None);
-                assert_eq!(levels.reach, 0);
                 for quarter in 4 * (lowest - 3)..=4 * (converter.highest + 3) {
                     let sum = f64::from(quarter) / 4.0;
                     assert_eq!(levels.code(0, sum as f32), converter.code(sum), "{kind:?}, {bits} bits, {sum}");

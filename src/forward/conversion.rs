@@ -3,10 +3,10 @@
 //! A code is `round(clip(x·gain + offset + noise))`, a product and sums of f32, rounded each, or what transition levels make of that: the
 //! GPU's bits.
 
+use super::code_table::{BlockTables, ColumnTables};
 use super::tiled::{TileSums, by_digits};
 use crate::crossbar::converted::Adder;
-use crate::crossbar::noise::{Noise, mix};
-use crate::crossbar::transitions::Levels;
+use crate::crossbar::noise::Noise;
 use crate::kernels::digits::LANES;
 use crate::kernels::vectorised;
 
@@ -46,7 +46,7 @@ pub struct Converters<'a> {
     /// Codes that are added to each, by column.
     pub offset: &'a [f32],
     /// Where codes begin; none where that is half-way between them.
-    pub levels: Option<ColumnLevels<'a>>,
+    pub table: Option<ColumnTables<'a>>,
     /// The lowest code and the highest.
     pub ends: [f32; 2],
     /// Places of the total that one code counts, with its sign.
@@ -66,28 +66,14 @@ pub struct BlockNoise<'a> {
     pub block: u32,
 }
 
-impl<'a> BlockNoise<'a> {
+impl BlockNoise<'_> {
+    /// Where the noise of sixteen pixels stands, from one on, or of as many as there are.
     #[inline(always)]
-    fn of(self, pixel: usize) -> &'a [f32; LANES] {
-        self.noise.of(mix(self.moments[pixel], self.conversion), self.block)
-    }
-}
-
-/// The transition levels of the converters of some columns ([`crate::crossbar::transitions`]).
-#[derive(Clone, Copy)]
-pub struct ColumnLevels<'a> {
-    /// A row for each converter.
-    values: &'a [f32],
-    /// Where each column's row begins.
-    begins: &'a [u32],
-    /// Levels are no farther from the ideal ones than half a code and so many codes.
-    reach: i32,
-}
-
-impl<'a> ColumnLevels<'a> {
-    /// The levels of the converters at some places.
-    pub fn new(levels: &'a Levels, begins: &'a [u32]) -> Self {
-        ColumnLevels { values: &levels.values, begins, reach: levels.reach as i32 }
+    fn places(&self, pixel: usize) -> [u32; LANES] {
+        let (mut moments, left) = ([0; LANES], &self.moments[pixel..]);
+        let here = left.len().min(LANES);
+        moments[..here].copy_from_slice(&left[..here]);
+        Noise::places(&moments, self.conversion, self.block)
     }
 }
 
@@ -96,7 +82,7 @@ impl<'a> ColumnLevels<'a> {
 struct Conversion<'a> {
     gain: &'a [f32; LANES],
     offset: &'a [f32; LANES],
-    levels: Option<(&'a [f32], &'a [u32; LANES], i32)>,
+    table: Option<BlockTables<'a>>,
     ends: [f32; 2],
     factor: i32,
 }
@@ -105,11 +91,11 @@ impl<'a> Converters<'a> {
     /// The converters of each block.
     #[inline(always)]
     fn blocks(self) -> impl Iterator<Item = Conversion<'a>> {
-        let Converters { gain, offset, levels, ends, factor } = self;
+        let Converters { gain, offset, table, ends, factor } = self;
         let errors = gain.as_chunks().0.iter().zip(offset.as_chunks().0);
         errors.enumerate().map(move |(block, (gain, offset))| {
-            let of_block = |of: ColumnLevels<'a>| (of.values, &of.begins.as_chunks().0[block], of.reach);
-            Conversion { gain, offset, levels: levels.map(of_block), ends, factor }
+            let table = table.map(|table| table.of(block));
+            Conversion { gain, offset, table, ends, factor }
         })
     }
 }
@@ -130,14 +116,15 @@ impl Conversion<'_> {
         if let Some(noise) = noise {
             // Behind the last column there is no converter.
             for lane in 0..LANES {
-                exact[lane] += if self.gain[lane] == 0.0 { 0.0 } else { noise[lane] };
+                let is_there = u32::from(self.gain[lane] != 0.0).wrapping_neg();
+                exact[lane] += f32::from_bits(noise[lane].to_bits() & is_there);
             }
         }
         for lane in 0..LANES {
             clipped[lane] += u32::from(exact[lane] < lowest - 0.5 || exact[lane] > highest + 0.5);
         }
-        if let Some((values, begins, reach)) = self.levels {
-            let found = between_levels(&exact, self.ends, values, begins, reach);
+        if let Some(table) = self.table {
+            let found = table.codes(&exact);
             codes.iter_mut().zip(found).for_each(|(codes, code)| *codes += code * self.factor);
             return;
         }
@@ -149,34 +136,8 @@ impl Conversion<'_> {
 
 /// The whole number that is nearest to one below 2^22 in magnitude, half to even.
 #[inline(always)]
-fn nearest(x: f32) -> i32 {
+pub(super) fn nearest(x: f32) -> i32 {
     (x + NO_FRACTION).to_bits() as i32 - NO_FRACTION.to_bits() as i32
-}
-
-/// The codes of sums, in codes, behind converters with these levels. Of the levels up to the code below a sum, all but the last `reach`
-/// are known to be met, and of those above only the first `reach` and one may be.
-#[inline(always)]
-fn between_levels(
-    exact: &[f32; LANES],
-    [lowest, highest]: [f32; 2],
-    values: &[f32],
-    begins: &[u32; LANES],
-    reach: i32,
-) -> [i32; LANES] {
-    let (lowest_code, highest_code) = (lowest as i32, highest as i32);
-    let below: [i32; LANES] = std::array::from_fn(|lane| {
-        let held = exact[lane].clamp(lowest - 1.0, highest);
-        let near = nearest(held);
-        (near - i32::from(near as f32 > held)).clamp(lowest_code - 1, highest_code)
-    });
-    let mut codes: [i32; LANES] = std::array::from_fn(|lane| below[lane] - reach);
-    for more in 0..=2 * reach {
-        for lane in 0..LANES {
-            let at = begins[lane] as usize + (below[lane] - (lowest_code - 1) + more) as usize;
-            codes[lane] += i32::from(exact[lane] >= values[at]);
-        }
-    }
-    codes
 }
 
 vectorised! {
@@ -208,10 +169,17 @@ fn convert_digits<const D: usize>(
     codes: &mut [i32],
 ) -> u64 {
     let mut clipped = [0u32; LANES];
-    for (pixel, codes) in codes.as_chunks_mut().0.iter_mut().enumerate() {
-        let mut exact = [0.0; LANES];
-        exact.iter_mut().zip(sums.at::<D>(pixel)).for_each(|(exact, sum)| *exact = sum as f32 * sums.unit);
-        conversion.convert(&exact, noise.map(|noise| noise.of(pixel)), codes, &mut clipped);
+    for (sixteen, codes) in codes.as_chunks_mut().0.chunks_mut(LANES).enumerate() {
+        let first = sixteen * LANES;
+        let places = if let Some(noise) = &noise { noise.places(first) } else { [0; LANES] };
+        for (i, codes) in codes.iter_mut().enumerate() {
+            let noise = if let Some(noise) = &noise { Some(noise.noise.at(places[i])) } else { None };
+            let (whole, mut exact) = (sums.at::<D>(first + i), [0.0; LANES]);
+            for lane in 0..LANES {
+                exact[lane] = whole[lane] as f32 * sums.unit;
+            }
+            conversion.convert(&exact, noise, codes, &mut clipped);
+        }
     }
     clipped.iter().map(|clipped| u64::from(*clipped)).sum()
 }

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::conversion::{BlockNoise, ColumnLevels, Converters, add_all, convert, convert_all, join};
+use super::code_table::CodeTables;
+use super::conversion::{BlockNoise, Converters, add_all, convert, convert_all, join};
 use super::cut::CutPixels;
 use super::driven::{Driven, Driving, Set};
 use super::events;
@@ -20,7 +21,7 @@ use super::tiled::{TileSpace, Tiled};
 use super::ways::Kernel;
 use crate::crossbar::adc::Histogram;
 use crate::crossbar::converted::{self, Adder, Converted, Macro};
-use crate::crossbar::noise::{Noise, mix, moment};
+use crate::crossbar::noise::{Noise, mix, step_of};
 use crate::crossbar::transitions::Levels;
 use crate::kernels::digits::LANES;
 use crate::kernels::lookup;
@@ -75,8 +76,8 @@ struct Side {
     gain: Vec<f32>,
     /// The offset in codes, likewise.
     offset: Vec<f32>,
-    /// Where codes begin, with the places of whole blocks.
-    levels: Option<Levels>,
+    /// The codes of bent converters, with the places of whole blocks.
+    table: Option<CodeTables>,
     /// Whether a column without events has a code other than 0.
     idles: bool,
 }
@@ -89,8 +90,8 @@ impl Slice {
 
     /// The converters at some places of a side, whose codes count `factor`.
     fn converters<'a>(&self, side: &'a Side, places: Range<usize>, factor: i32) -> Converters<'a> {
-        let levels = side.levels.as_ref().map(|levels| ColumnLevels::new(levels, &levels.begins[places.clone()]));
-        Converters { gain: &side.gain[places.clone()], offset: &side.offset[places], levels, ends: self.ends, factor }
+        let table = side.table.as_ref().map(|table| table.columns(places.clone()));
+        Converters { gain: &side.gain[places.clone()], offset: &side.offset[places], table, ends: self.ends, factor }
     }
 }
 
@@ -177,9 +178,9 @@ impl Partials {
                     Some(levels) => levels.code(place, *offset) != 0,
                     None => offset.abs() >= 0.5,
                 }),
-            levels: side.levels.clone().map(|levels| Levels {
-                begins: padded(&levels.begins, plan.columns(), (columns, levels.ideal)),
-                ..levels
+            table: side.levels.clone().map(|levels| {
+                let begins = padded(&levels.begins, plan.columns(), (columns, levels.ideal));
+                CodeTables::new(&Levels { begins, ..levels })
             }),
         };
         let slice = |slice: &converted::Slice| Slice {
@@ -219,11 +220,12 @@ impl Partials {
         self.noise.as_ref().map_or(1, |noise| noise.steps)
     }
 
-    /// The hash of what noise is drawn by before a conversion of a pixel of a map; of a fully connected layer, of a row of its inputs.
-    fn moment(&self, laid: &Laid, map: usize, (y, x): (usize, usize)) -> u32 {
-        let (map, pixel) = if self.is_connected { (y, 0) } else { (map, y * self.driving.patches.width() + x) };
-        let (image, step) = laid.time(map);
-        moment(image, step, pixel as u32)
+    /// Adds the hashes of what noise is drawn by before a conversion of some pixels of a row of a map; of a fully connected layer, of a row
+    /// of its inputs.
+    fn moments(&self, laid: &Laid, map: usize, (y, x): (usize, Range<usize>), moments: &mut Vec<u32>) {
+        let (map, first) = if self.is_connected { (y, 0) } else { (map, y * self.driving.patches.width() + x.start) };
+        let of_map = step_of(laid.time(map));
+        moments.extend((first..first + x.len()).map(|pixel| mix(of_map, pixel as u32)));
     }
 
     /// The number of a conversion of a pixel: of what drives lines in a plane, of a slice's side, on a tile.
@@ -369,7 +371,7 @@ impl Partials {
                 }
                 if self.noise.is_some() {
                     scratch.moments.clear();
-                    scratch.moments.push(self.moment(laid, band.map, (band.y + y, x)));
+                    self.moments(laid, band.map, (band.y + y, x..x + 1), &mut scratch.moments);
                 }
                 for plane in (0..driving.drive.planes).rev() {
                     driving.find(laid, band, (y, x), plane, &mut scratch.driven);
@@ -410,10 +412,15 @@ impl Partials {
                 let places: Vec<usize> = pixels.clone().map(place).collect();
                 if self.noise.is_some() {
                     let width = driving.patches.width();
-                    let at = |pixel: usize| (band.y + pixel % of_map / width, pixel % width);
-                    let moments = pixels.map(|pixel| self.moment(laid, band.map + pixel / of_map, at(pixel)));
                     scratch.moments.clear();
-                    scratch.moments.extend(moments);
+                    let mut pixel = pixels.start;
+                    while pixel < pixels.end {
+                        // A row, or what of it is here.
+                        let (y, x) = (band.y + pixel % of_map / width, pixel % width);
+                        let here = (width - x).min(pixels.end - pixel);
+                        self.moments(laid, band.map + pixel / of_map, (y, x..x + here), &mut scratch.moments);
+                        pixel += here;
+                    }
                 }
                 let size = places.len() * LANES;
                 for (block, here) in lookup::groups(0..self.blocks()) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::config::Document;
 use crate::crossbar::arrays::Arrays;
-use crate::crossbar::noise::{mix, moment};
+use crate::crossbar::noise::{mix, step_of};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
 use crate::crossbar::sram::Source;
@@ -56,7 +56,7 @@ fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32], time: (u32, u
                             let number = (driven * 2 * converted.slices.len() as u32 + number)
                                 * plan.site.partial_sums() as u32
                                 + partition as u32;
-                            let moment = moment(time.0, time.1, (y * wide + x) as u32);
+                            let moment = mix(step_of(time), (y * wide + x) as u32);
                             exact += noise.of(mix(moment, number), (column / LANES) as u32)[column % LANES];
                         }
                         let code = f64::from(exact).round_ties_even() as i32;
