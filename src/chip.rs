@@ -15,7 +15,6 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::kept::{KeptCells, Shelf, Side};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
-use crate::crossbar::site::Site;
 use crate::crossbar::{budget, sram};
 use crate::device::Draw;
 use crate::effect::{self, Beside, Idle};
@@ -26,7 +25,7 @@ use crate::network::weights::{Loaded, xavier};
 use crate::network::{Graph, InputCode, LayerKind, Model, Network};
 use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
-use crate::profile::{Profile, Scheme, SramInit, TileInputs};
+use crate::profile::{Profile, SramInit, TileInputs};
 use crate::rng::Stream;
 
 /// A chip with a network programmed onto it.
@@ -338,13 +337,8 @@ impl<'a> Blueprint<'a> {
 
     /// Cells of its RRAM layers and their weights as bytes: what a companion array's size is compared with.
     pub fn rram_bytes(&self) -> f64 {
-        let bits = |site: &Site| match &site.rram {
-            rram if rram.effective_scheme() == Scheme::Ternary => 2,
-            rram if rram.effective_scheme() == Scheme::Float => 32,
-            rram => rram.weight_bits,
-        };
         let on_rram = self.plan.sites().filter(|site| site.is_on_rram());
-        on_rram.map(|site| site.weights() as f64 * f64::from(bits(site)) / 8.0).sum()
+        on_rram.map(|site| site.weights() as f64 * f64::from(site.weight_bits()) / 8.0).sum()
     }
 
     /// The draws of chip `index`; an error where chips cannot be programmed yet.

@@ -53,8 +53,8 @@
 //! | way in | `session`: files joined to chips that run |
 //! | inference | `engine`: on the CPU and the GPU, evaluation, calibration |
 //! | forward | `forward`: the CPU's execution, operands, products, converters, neurons: one walk for inference, calibration and training |
-//! | chip | `plan`: profile and model resolved, layer by layer · `chip`: programs a plan · `survey`: a chip to look at · `programmer`: weights onto arrays, for other frameworks · `effect`: which keys change anything |
-//! | crossbar | `crossbar`: tiles, lines, converters, companion SRAM, what it costs: hardware and nothing else |
+//! | chip | `plan`: profile and model resolved, layer by layer · `chip`: programs a plan · `system`: what layers on a chip take of time, energy and area · `survey`: a chip to look at · `programmer`: weights onto arrays, for other frameworks · `effect`: which keys change anything |
+//! | crossbar | `crossbar`: tiles, lines, converters, companion SRAM: hardware and nothing else |
 //! | parts | `device`: one cell's physics · `fit`: a profile's cells from measured devices · [`profile`]: the hardware's TOML · `network`: a graph of matrices, neurons, pools and joins; norms, encoders · `nir`: networks of other simulators · `checkpoint`: weights in and out · `data`: data sets |
 //! | ground | `kernels`: products by instruction set · `rng` · `numeric` · `config` · `output` · `monitor` · `memory` · `lock` · `error` |
 //!
@@ -193,6 +193,10 @@ pub mod study;
 mod survey;
 #[cfg(feature = "internals")]
 pub mod survey;
+#[cfg(not(feature = "internals"))]
+mod system;
+#[cfg(feature = "internals")]
+pub mod system;
 mod target;
 #[cfg(not(feature = "internals"))]
 mod train;
@@ -205,7 +209,6 @@ pub use chip::Chip;
 pub use cli::{main, run};
 pub use config::{Document, Overrides};
 pub use crossbar::adc::Converter;
-pub use crossbar::cost::Spent;
 pub use crossbar::relaxation::Conduction;
 pub use crossbar::site::Place;
 pub use crossbar::sram::Companion;
@@ -240,11 +243,12 @@ pub use report::{PAGE as REPORT_PAGE, write as write_report};
 pub use session::{Options, Session};
 pub use study::cell::Cell;
 pub use study::frame::{Cells, Column, Frame};
-pub use study::point::{ChipRow, LayerPart, Parts, Point};
+pub use study::point::{ChipRow, ComponentPart, LayerPart, Parts, Point};
 pub use study::quickstart::Quickstart;
 pub use study::recipe::{OWN_KEYS as RECIPE_KEYS, Recipe};
 pub use study::sweep::{OWN_KEYS as SWEEP_KEYS, Shard, Sweep, There};
 pub use study::table::Table;
 pub use survey::{LayerSurvey, TileSurvey};
+pub use system::Spent;
 pub use train::job::{Job as Training, OWN_KEYS as TRAINING_KEYS, Trained};
 pub use train::{CHECKPOINT as CHECKPOINT_FILE, MODEL as MODEL_FILE};

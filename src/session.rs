@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::chip::{Blueprint, Chip};
-use crate::crossbar::cost::Spent;
 use crate::data::Dataset;
 use crate::engine::Engine;
 use crate::engine::backend::Backend;
@@ -20,6 +19,7 @@ use crate::network::{Encoder, Encoding, InputCode, Model};
 use crate::numeric::Range;
 use crate::profile::Profile;
 use crate::survey::{LayerSurvey, survey};
+use crate::system::Spent;
 
 /// How a session is opened, beside its profile, model and network.
 ///
@@ -215,7 +215,7 @@ impl Session {
 
     /// What an image took of a chip on average, by layer and component; none where the profile has no costs.
     pub fn spent(&self, result: &ChipResult) -> Option<Spent> {
-        Price::of(&self.blueprint).of_result(result, self.blueprint.steps())
+        Price::of(&self.blueprint).of_result(result, self.blueprint.steps()).map(|(spent, _)| spent)
     }
 
     fn evaluation<'a>(&'a self, data: &'a Dataset) -> Result<Evaluation<'a>> {

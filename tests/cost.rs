@@ -7,7 +7,6 @@ use crosspike::chip::{Blueprint, Chip};
 use std::path::Path;
 
 use crosspike::config::Document;
-use crosspike::crossbar::cost::{Run, Spent, area};
 use crosspike::crossbar::mapping::map;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::calibrate::with_ranges;
@@ -17,6 +16,8 @@ use crosspike::engine::exit::Exit;
 use crosspike::engine::price::Price;
 use crosspike::network::{Encoder, Encoding, Model};
 use crosspike::plan::ChipPlan;
+use crosspike::system::area::area;
+use crosspike::system::{Activity, Architecture, Spent};
 
 /// Constants of one picojoule, square micrometre and nanosecond each, on cells behind 6-bit converters.
 const PRICED: [&str; 25] = [
@@ -65,7 +66,7 @@ fn chip(more: &[&str], limit: usize) -> (ChipResult, Option<Spent>) {
         .unwrap();
     let result = found.unwrap();
     let spent = price.spent(&result.counts, limit, model.steps as f64, &result.sram_elements);
-    assert_eq!(price.of_result(&result, model.steps), spent);
+    assert_eq!(price.of_result(&result, model.steps).map(|(spent, _)| spent), spent);
     (result, spent)
 }
 
@@ -104,8 +105,9 @@ fn joins_cost_an_addition_a_neuron_and_term() {
     let (model, profile) = (Model::from_document(&document).unwrap(), hardware(&PRICED));
     let plan = ChipPlan::new(&profile, &model, Encoding::Direct).unwrap();
     let (sites, maps): (Vec<_>, _) = (plan.sites().collect(), plan.maps());
-    let run = Run { profile: &profile, sites: &sites, maps: &maps, steps: 3.0 };
-    let spent = run.spent(&vec![0.0; sites.len()], &vec![0; sites.len()]).unwrap();
+    let none = (vec![0.0; sites.len()], vec![0; sites.len()]);
+    let still = Activity { steps: 3.0, input: 0.0, spikes: &none.0, drives: &none.0, elements: &none.1 };
+    let spent = Architecture::of(&plan).spent(&still).unwrap();
     // Of 5 x 36 neurons: b has a skip, a current and a second matrix; c sends two others' pulses beside its own; r's own come back.
     let (neurons, expected) = (5.0 * 36.0, [("a", None), ("b", Some(3.0)), ("c", Some(2.0)), ("s", None)]);
     for (i, (layer, terms)) in [(0, expected[0]), (1, expected[1]), (3, expected[2]), (2, expected[3])] {
@@ -116,8 +118,9 @@ fn joins_cost_an_addition_a_neuron_and_term() {
     }
     assert_eq!((spent.layers["r"]["join"], spent.layers["r_rec"].get("join")), (3.0 * 7.0, None));
     let unpriced = hardware(&PRICED.into_iter().filter(|key| !key.contains("join")).collect::<Vec<_>>());
-    let of = |run: Run| run.spent(&vec![0.0; sites.len()], &vec![0; sites.len()]).unwrap().left_out;
-    assert!(of(Run { profile: &unpriced, ..run }).contains(&"cost.energy_pj.join".to_owned()));
+    let unpriced = ChipPlan::new(&unpriced, &model, Encoding::Direct).unwrap();
+    let left_out = Architecture::of(&unpriced).spent(&still).unwrap().left_out;
+    assert!(left_out.contains(&"cost.energy_pj.join".to_owned()));
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn early_exit_spends_what_each_image_does_up_to_its_own_step() {
     };
     let each: Vec<Spent> = steps.iter().enumerate().map(one).collect();
     let mean = |value: fn(&Spent) -> f64| each.iter().map(value).sum::<f64>() / 30.0;
-    let together = price.of_result(&confident, model.steps).unwrap();
+    let together = price.of_result(&confident, model.steps).unwrap().0;
     for (found, expected) in [
         (together.total_pj, mean(|spent| spent.total_pj)),
         (together.spike_driven_pj, mean(|spent| spent.spike_driven_pj)),

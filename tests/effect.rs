@@ -9,7 +9,6 @@ use std::path::Path;
 use common::golden;
 use crosspike::chip::Blueprint;
 use crosspike::config::Document;
-use crosspike::crossbar::cost::chip_area_mm2;
 use crosspike::crossbar::site::Place;
 use crosspike::data::{Dataset, Split};
 use crosspike::effect;
@@ -22,6 +21,7 @@ use crosspike::network::companion::CompanionWeights;
 use crosspike::network::{Encoder, Encoding, InputCode, Model, Network};
 use crosspike::plan::place;
 use crosspike::profile::Profile;
+use crosspike::system::Architecture;
 
 /// Two values of every key, and one word for those that are names.
 const VALUES: &[(&str, [&str; 2])] = &[
@@ -108,6 +108,14 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("neuron.round", ["\"nearest\"", "\"floor\""]),
     ("neuron.overflow", ["\"saturate\"", "\"wrap\""]),
     ("cost.adc_bits", ["4", "6"]),
+    ("cost.node.from_nm", ["65", "130"]),
+    ("cost.node.from_v", ["1.0", "1.2"]),
+    ("cost.node.to_nm", ["65", "32"]),
+    ("cost.node.to_v", ["1.0", "0.8"]),
+    ("system.interconnect", ["\"bus\"", "\"mesh\""]),
+    ("system.buffer_bytes", ["0", "1024"]),
+    ("system.pipelined", ["false", "true"]),
+    ("system.area_mm2", ["0.0", "1.0"]),
     ("model.steps", ["1", "2"]),
     ("model.neuron.leak", ["0.5", "0.9"]),
     ("model.neuron.threshold", ["0.5", "1.5"]),
@@ -282,6 +290,30 @@ const BASES: &[&[&str]] = &[
         "cost.energy_pj.adc=2",
         "cost.area_um2.adc=3",
     ],
+    &[
+        "rram.layers=all",
+        "cost.energy_pj.fetch=2",
+        "cost.energy_pj.interconnect_byte=3",
+        "cost.energy_pj.buffer_byte=2",
+        "cost.time_ns.drive=1",
+        "cost.time_ns.interconnect_byte=1",
+        "cost.area_um2.cell=1",
+        "cost.area_um2.buffer_byte=1",
+        "cost.power_uw.tile=1",
+        "cost.power_uw.buffer_byte=1",
+        "system.interconnect=bus",
+        "system.buffer_bytes=512",
+    ],
+    &[
+        "cost.energy_pj.interconnect_byte=3",
+        "cost.time_ns.drive=1",
+        "cost.area_um2.cell=1",
+        "cost.power_uw.clock=1",
+        "sram.bits=2",
+        "adc.bits=5",
+        "system.interconnect=mesh",
+        "system.pipelined=true",
+    ],
 ];
 const MODEL: &str = "name = \"m\"\nsteps = 2\nclasses = 5\ninput = { channels = 2, height = 12, width = 12 }\n\
                      layers = [{conv=4}, {pool=2}, {fc=8}]\n";
@@ -339,7 +371,7 @@ impl Trial<'_> {
         let engine = CpuEngine::default();
         let evaluation = Evaluation::on(&engine, self.data, Encoder::new(inputs, model.input, 7, 0), model.steps);
         let price = Price::of(&blueprint);
-        let mut result = format!("{:?} mm² ", chip_area_mm2(blueprint.profile(), blueprint.plan().sites()));
+        let mut result = format!("{:?} mm² ", Architecture::of(blueprint.plan()).areas().total_mm2());
         evaluation
             .series(&blueprint, 0..2, |_, chip| {
                 let programming = profile.cost.energy_pj.write_pulse.map(|pj| pj * chip.write_pulses as f64);

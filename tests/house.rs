@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 10] = [
     ],
     &["device", "fit", "profile", "checkpoint", "data", "network", "nir"],
     &["crossbar"],
-    &["plan", "effect", "chip", "survey", "programmer"],
+    &["plan", "effect", "chip", "survey", "programmer", "system"],
     &["forward"],
     &["engine"],
     &["session"],

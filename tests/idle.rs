@@ -32,7 +32,7 @@ fn an_axis_that_cannot_matter_is_refused() {
         ("[grid]\n\"name\" = [\"a\", \"b\"]\n", "it is a name"),
         ("[grid]\n\"model.neuron.leak\" = [0.5, 0.9]\n\"model.steps\" = [2]\n", ""),
         ("[grid]\n\"tile.rows\" = [32, 64]\n", "it shows in floor plans alone"),
-        ("[grid]\n\"cost.time_ns.drive\" = [1.0, 2.0]\n", "no table of a sweep has it"),
+        (&format!("[grid]\n\"cost.energy_pj.write_pulse\" = [1.0, 2.0]\n{CELLS}"), "no table of a sweep has it"),
         ("[grid]\n\"adapt.images\" = [16, 32]\n\"adapt.batches\" = [0]\n", "its values give the same trials"),
         ("[[point]]\n\"rram.drift.nu\" = 0.0\n[[point]]\n\"rram.drift.nu\" = 0.1\n", ""),
         ("[[point]]\n\"sram.shift\" = 0\n[[point]]\n\"sram.shift\" = 2\n", "sram.bits = 0"),

@@ -209,7 +209,7 @@ fn points_adapt_norms_stop_early_and_prune() {
     let rates = |exit: &str| -> Vec<bool> {
         let of =
             layers.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>()).filter(|row| row.contains(&exit));
-        of.map(|row| row[row.len() - 2].parse::<f64>().is_ok_and(|rate| rate > 0.0 && rate <= 1.0)).collect()
+        of.map(|row| row[row.len() - 3].parse::<f64>().is_ok_and(|rate| rate > 0.0 && rate <= 1.0)).collect()
     };
     assert!(["none", "confidence:0.9"].iter().all(|exit| rates(exit).contains(&true)), "{layers}");
     // The file's own may be taken back, and half of it left to the points.

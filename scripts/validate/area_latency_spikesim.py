@@ -70,7 +70,7 @@ def area():
     rest = 1e-6 * sum(sum(parts.values()) for layer, parts in found.items() if layer not in convolutions)
     rows.append(("fc1 and fc2", "not counted", f"{rest:.3f}", ""))
     table(("mm²", "SpikeSim", "crosspike", "difference"), rows)
-    same = ("adc", "mux", "htree", "tile_buffer", "temporary_buffer")
+    same = ("adc", "mux", "code", "htree", "tile_buffer", "temporary_buffer")
     agree = all(math.isclose(ours[key], theirs[key], rel_tol=1e-4) for key in same)
     return agree and abs(published / 8.43 - 1) < 1e-3
 

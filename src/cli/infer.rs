@@ -13,7 +13,6 @@ use super::chips::{ChipArgs, MadeFrom, Setup};
 use super::{said::Said, terminal::Terminal};
 use crate::announced;
 use crate::atomic;
-use crate::crossbar::cost::{Spent, SpikeSim};
 use crate::data::Dataset;
 use crate::engine::Counts;
 use crate::engine::evaluate::Evaluation;
@@ -24,6 +23,8 @@ use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
 use crate::network::{Encoder, Layer, LayerKind, Model};
 use crate::numeric::stats::summarise;
+use crate::system::Spent;
+use crate::system::spikesim::SpikeSim;
 use crate::train::adapt::{Adaptation, Sample};
 
 /// Evaluate a checkpoint on manufactured chips.
@@ -150,6 +151,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let elements: Vec<usize> = elements.iter().map(|sum: &usize| (sum + chips as usize / 2) / chips as usize).collect();
     let spent = |counts, steps| price.spent(counts, chips as usize * data.len(), steps, &elements);
     let energy = spent(&counts, model.steps as f64);
+    let workload = price.workload(&counts, chips as usize * data.len(), model.steps as f64, &elements);
     let stats = summarise(&accuracies);
     let sram_bytes = sram_bytes as f64 / chips as f64;
     let write_pulses = write_pulses as f64 / chips as f64;
@@ -174,6 +176,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "energy": energy.as_ref().map(|energy| json!({
             "pj_per_image": energy, "spikesim_dense": of_convolutions(model).then(|| SpikeSim::of(model, 64)),
         })),
+        "neurobench": workload,
         "sram_bytes": sram_bytes,
         "write_pulses": write_pulses,
         "programming_pj": programming_pj,
@@ -185,6 +188,8 @@ pub fn run(args: &Args) -> Result<Said> {
             "events.adc_clipped": "partial sums beyond a converter's range, of each layer, summed over steps, images and chips",
             "events.adder_saturated": "sums beyond an adder's width, of each layer, summed over steps, images and chips",
             "energy.pj_per_image": "picojoule, and nanoseconds where a key ends in _ns, of an image, on average over images and chips",
+            "energy.pj_per_image.tops_per_w": "tera-operations a second and watt, were all inputs active; a multiplication and an addition a weight",
+            "neurobench": "footprint in bytes, sparsity from 0 to 1, operations and updates of an image, on average over images and chips",
             "sram_bytes": "bytes of the companion arrays of a chip, on average",
             "write_pulses": "pulses that program a chip, on average",
             "programming_pj": "picojoule a chip",
@@ -274,9 +279,19 @@ fn described(energy: &Spent) -> String {
         _ => ("µJ", 1e-6),
     };
     let joule = |pj: f64| format!("{:.3} {unit}", pj * factor);
-    let latency = energy.latency_ns.map_or(String::new(), |ns| format!(", {:.3} ms layer after layer", ns * 1e-6));
+    let ms = |ns: f64| format!("{:.3} ms", ns * 1e-6);
+    let time = match (energy.latency_ns, energy.interval_ns) {
+        (Some(latency), Some(interval)) if interval < latency => {
+            format!(", {} through the pipeline and one every {}", ms(latency), ms(interval))
+        }
+        (latency, _) => latency.map_or(String::new(), |latency| format!(", {} layer after layer", ms(latency))),
+    };
+    let efficiency = energy
+        .images_per_j
+        .zip(energy.tops_per_w)
+        .map_or(String::new(), |(images, tops)| format!("; {images:.0} images a joule, {tops:.2} TOPS/W dense"));
     format!(
-        "an image: {}, {} of it by spikes and {} whatever comes in{latency}; ADC model: {}",
+        "an image: {}, {} of it by spikes and {} whatever comes in{time}{efficiency}; ADC model: {}",
         joule(energy.total_pj),
         joule(energy.spike_driven_pj),
         joule(energy.static_pj),

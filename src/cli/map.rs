@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::said::Said;
 use crate::config::Overrides;
-use crate::crossbar::cost::{area, tile_efficiency};
 use crate::crossbar::mapping::LayerMap;
 use crate::error::Result;
 use crate::network::graph::{Node, Population, Work};
@@ -16,9 +15,12 @@ use crate::numeric::Shape;
 use crate::output::origin;
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
+use crate::system::area::{area, around};
+use crate::system::tile::tile_efficiency;
+use crate::system::{Architecture, Schedule};
 
-/// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, and what the end of a word line
-/// loses of its voltage when all of its cells conduct most.
+/// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, copies and the time of a step, and what
+/// the end of a word line loses of its voltage when all of its cells conduct most.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml --set tile.rows=256"
@@ -41,10 +43,11 @@ pub fn run(args: &Args) -> Result<Said> {
     let model = Model::read(&args.model, &overrides.model)?;
     let profile = Profile::read(&args.profile, &overrides.profile)?;
     let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
-    let layers = plan.maps();
+    let architecture = Architecture::of(&plan);
+    let (layers, schedule) = (architecture.maps(), architecture.schedule());
     let tiles: usize = layers.iter().map(|l| l.tiles).sum();
     let weights: usize = layers.iter().map(|l| l.rows * l.columns / l.groups).sum();
-    let areas: Vec<_> = plan.sites().zip(&layers).map(|(site, map)| area(&profile, site, map)).collect();
+    let areas: Vec<_> = plan.sites().zip(layers).map(|(site, map)| area(&plan.profile, site, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
     let origin = origin("map", json!({ "model": model, "profile": profile }));
     let units = json!({
@@ -54,7 +57,11 @@ pub fn run(args: &Args) -> Result<Said> {
         "layers.utilisation": "share of the tiles' cells, from 0 to 1",
         "layers.worst_drop": "share of a word line's voltage, from 0 to 1",
         "layers.sram_bytes": "bytes",
-        "area_um2": "square micrometres",
+        "area_um2": "square micrometres of one copy",
+        "around_um2": "square micrometres of what stands around the tiles, by component",
+        "area_mm2": "square millimetres of the chip, all copies",
+        "copies": "times that each layer stands on the chip",
+        "step_ns": "nanoseconds of a step of each layer, its traffic aside",
         "tile_tops_per_w": "tera-operations a second and watt of a full tile, at activity 1 and 1-bit inputs",
     });
     let nodes: BTreeMap<&str, Value> = plan.graph.nodes[1..]
@@ -64,21 +71,31 @@ pub fn run(args: &Args) -> Result<Said> {
             (&*node.name, json!({ "sends": [channels, height, width], "takes": taken(&plan.graph, node) }))
         })
         .collect();
+    let by_layer = |values: &mut dyn Iterator<Item = Value>| -> BTreeMap<&str, Value> {
+        layers.iter().map(|layer| layer.layer.as_str()).zip(values).collect()
+    };
+    let timed = schedule.step_ns.iter().any(|ns| *ns > 0.0);
+    let step_ns = timed.then(|| by_layer(&mut schedule.step_ns.iter().map(|ns| json!(ns))));
+    let area_mm2 = architecture.areas().total_mm2();
     let said = json!({
+        "copies": by_layer(&mut schedule.copies.iter().map(|copies| json!(copies))), "step_ns": step_ns, "area_mm2": area_mm2,
+        "around_um2": around(&plan.profile, architecture.tiles()),
         "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer,
-        "tile_tops_per_w": tile_efficiency(&profile), "units": units, "origin": origin,
+        "tile_tops_per_w": tile_efficiency(&plan.profile), "units": units, "origin": origin,
     });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
-    text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop\n";
-    text += &layers.iter().zip(&areas).map(|(layer, area)| line(layer, area)).collect::<String>();
+    text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop copies    step\n";
+    let lines = layers.iter().zip(&areas).enumerate();
+    text += &lines.map(|(i, (layer, area))| line(layer, area) + &timing(layer, schedule, i)).collect::<String>();
     let adcs: usize = layers.iter().map(|l| l.adcs).sum();
     text += &format!("\n{tiles} tiles, {weights} weights, {adcs} converters");
-    let total: f64 = areas.iter().flat_map(BTreeMap::values).sum();
-    if total > 0.0 {
-        text += &format!(", {:.3} mm² (ADC model: {})", total * 1e-6, profile.cost.adc_model(profile.adc.bits));
+    if let Some(mm2) = area_mm2 {
+        let copied = schedule.copies.iter().any(|copies| *copies > 1);
+        let all = if copied { " with all copies" } else { "" };
+        text += &format!(", {mm2:.3} mm²{all} (ADC model: {})", plan.profile.cost.adc_model(profile.adc.bits));
     }
-    if let Some(efficiency) = tile_efficiency(&profile) {
+    if let Some(efficiency) = tile_efficiency(&plan.profile) {
         text += &format!(
             "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs, 40.33 with 2-bit inputs and 4-bit outputs)"
         );
@@ -128,6 +145,19 @@ fn taken(graph: &Graph, node: &Node) -> Vec<String> {
     }
 }
 
+/// The end of a layer's line: its copies, and the time of a step.
+fn timing(layer: &LayerMap, schedule: &Schedule, i: usize) -> String {
+    let (copies, ns) = (schedule.copies[i], schedule.step_ns[i]);
+    let step = match ns {
+        0.0 => "–".into(),
+        short if short < 1e3 => format!("{short:.0} ns"),
+        middle if middle < 1e6 => format!("{:.1} µs", middle * 1e-3),
+        long => format!("{:.2} ms", long * 1e-6),
+    };
+    let copies = if layer.tiles == 0 { "–".into() } else { copies.to_string() };
+    format!(" {copies:>6} {step:>8}\n")
+}
+
 fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {
     let place = serde_json::to_value(layer.place).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
     let on_tiles = |text: String| if layer.tiles == 0 { "–".into() } else { text };
@@ -138,7 +168,7 @@ fn line(layer: &LayerMap, area: &BTreeMap<&str, f64>) -> String {
     let area = if total > 0.0 { format!("{:.3}", total * 1e-6) } else { "–".into() };
     let drop = layer.worst_drop.map_or("–".into(), |drop| format!("{:.1} %", 100.0 * drop));
     format!(
-        "{:<10} {place:<8} {:>5} {:>8} {lines:>6}   {splits:<8} {:>6} {used:>8} {:>9} {:>6} {:>10} {area:>6} {drop:>6}\n",
+        "{:<10} {place:<8} {:>5} {:>8} {lines:>6}   {splits:<8} {:>6} {used:>8} {:>9} {:>6} {:>10} {area:>6} {drop:>6}",
         layer.layer, layer.rows, layer.columns, layer.tiles, layer.cells, layer.adcs, layer.sram_bytes
     )
 }

@@ -1,14 +1,13 @@
 //! A layer's matrix on its hardware ([`site`]): how it stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines
 //! leave of it ([`wires`], solved by [`nodal`], or by iteration in [`relaxation`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it
 //! ([`sram`]), within a budget ([`budget`]), and how that is stored ([`stored`], [`image`]); converters ([`adc`], [`calibration`]) and the integers behind them
-//! ([`converted`]); what of all that an engine sees ([`programmed`], read with [`reading`]); and what it costs ([`cost`]).
+//! ([`converted`]); and what of all that an engine sees ([`programmed`], read with [`reading`]).
 
 pub mod adc;
 pub mod arrays;
 pub mod budget;
 pub mod calibration;
 pub mod converted;
-pub mod cost;
 pub mod image;
 pub mod kept;
 pub mod mapping;

@@ -6,7 +6,7 @@ use super::stored::Code;
 use crate::device::cell::Columns;
 use crate::network::Drive;
 use crate::numeric::grid::round_to_bits;
-use crate::profile::{Adc, Rram, Sram, Tile, Wires};
+use crate::profile::{Adc, Rram, Scheme, Sram, Tile, Wires};
 
 /// The hardware that holds a layer's weights.
 ///
@@ -124,6 +124,16 @@ impl Site {
     /// Weights of the matrix.
     pub fn weights(&self) -> usize {
         self.rows * self.columns
+    }
+
+    /// Bits of a weight, quantised on RRAM and a float elsewhere.
+    pub fn weight_bits(&self) -> u32 {
+        match self.rram.effective_scheme() {
+            Scheme::Float => 32,
+            _ if !self.is_on_rram() => 32,
+            Scheme::Ternary => 2,
+            _ => self.rram.weight_bits,
+        }
     }
 
     /// The code of a weight of its companion array.

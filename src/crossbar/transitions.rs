@@ -170,6 +170,8 @@ impl Levels {
 mod tests {
     use super::*;
 
+    const PART: f64 = 1.0 / PARTS as f64;
+
     fn made(adc: &Adc, index: u32) -> Vec<f32> {
         let converter = Converter { step: 1.0, lowest: -(1 << (adc.bits - 1)), highest: (1 << (adc.bits - 1)) - 1 };
         let mut stream = Substream::new([1, 2], [index, 0, 0]);
@@ -225,6 +227,10 @@ mod tests {
             let levels = made(&adc, index);
             for eighth in -8..=8 * 33 {
                 let sum = f64::from(eighth) / 8.0 + 0.01;
+                // Levels are rounded to parts; beside one, either code is right.
+                if levels.iter().any(|level| (f64::from(*level) + 16.0 - sum).abs() < 2.0 * PART) {
+                    continue;
+                }
                 // Bit by bit from the greatest, as the circuit does.
                 let (mut code, mut held) = (0, 0.0);
                 for bit in (0..5).rev() {
@@ -235,7 +241,7 @@ mod tests {
                 let found = levels.iter().filter(|level| sum as f32 - 16.0 >= **level).count();
                 assert_eq!(found, code, "converter {index}, {sum}");
             }
-            left_out += levels.windows(2).filter(|pair| pair[1] - pair[0] < 1e-5).count();
+            left_out += levels.windows(2).filter(|pair| f64::from(pair[1] - pair[0]) < 1.5 * PART).count();
         }
         assert!(left_out > 0, "capacitors so bad leave codes out");
     }
@@ -248,13 +254,14 @@ mod tests {
         let inl: Vec<f64> = (1..16).map(|k| if k > 5 { 0.25 } else { 0.0 }).collect();
         let (by_width, by_level) = (Adc { dnl, ..ideal.clone() }, Adc { inl, ..ideal.clone() });
         assert_eq!(made(&by_width, 0), made(&by_level, 0));
-        assert!(level(&by_width, 5) < 1e-5 && (level(&by_width, 6) - 0.25).abs() < 1e-5);
+        let is = |found: f64, expected: f64| (found - expected).abs() < 1.5 * PART;
+        assert!(is(level(&by_width, 5), 0.0) && is(level(&by_width, 6), 0.25));
         // 4·bow·t·(1 − t): all of it at the middle.
         let bowed = Adc { kind: AdcKind::Ramp, bow: 0.5, ..ideal.clone() };
-        assert!((level(&bowed, 8) - 0.5).abs() < 1e-5 && level(&bowed, 1) < 0.12);
+        assert!(is(level(&bowed, 8), 0.5) && level(&bowed, 1) < 0.12);
         // A slope's error grows from the lower end, where the ramp starts.
         let sloped = Adc { kind: AdcKind::Ramp, slope_sigma: 0.1, ..ideal.clone() };
-        assert!((level(&sloped, 15) / level(&sloped, 8) - 14.5 / 7.5).abs() < 1e-3);
+        assert!((level(&sloped, 15) / level(&sloped, 8) - 14.5 / 7.5).abs() < 0.01);
         let flash = Adc { kind: AdcKind::Flash, comparator_sigma: 0.4, ..ideal };
         let off: Vec<f64> = (0..3000).map(|index| f64::from(made(&flash, index)[0]) + 7.5).collect();
         assert!((deviation(&off) - 0.4).abs() < 0.04, "{}", deviation(&off));

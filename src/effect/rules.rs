@@ -6,8 +6,8 @@ use crate::network::graph::Node;
 use crate::network::neuron::Reset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
-    AdcKind, AdcRange, CellMapping, DeviceModel, Profile, Rounding, Rram, Scheme, Sram, SramInit, Variation,
-    VariationKind,
+    AdcKind, AdcRange, CellMapping, DeviceModel, Interconnect, Profile, Rounding, Rram, Scheme, Sram, SramInit,
+    Variation, VariationKind,
 };
 
 /// Why a key has no effect.
@@ -210,6 +210,31 @@ fn price_of_joins(section: &Section) -> Option<Reason> {
     price(section).or(quiet(section.model.is_some_and(|model| !joins(model)), "nothing joins neurons of the model"))
 }
 
+/// The reason of what costs alone show.
+fn unpriced(section: &Section) -> Option<Reason> {
+    said(!section.profile.cost.any(), "nothing has a cost")
+}
+
+/// The reason of what waits for times of tiles.
+fn untimed(section: &Section) -> Option<Reason> {
+    let time = &section.profile.cost.time_ns;
+    said(time.drive.is_none() && time.conversion.is_none(), "cost.time_ns has no times of tiles")
+}
+
+fn price_of_moving(section: &Section) -> Option<Reason> {
+    let still = section.profile.system.interconnect == Interconnect::None;
+    price(section).or(quiet(still, "system.interconnect = \"none\": nothing moves pulses"))
+}
+
+fn price_of_routers(section: &Section) -> Option<Reason> {
+    let meshed = section.profile.system.interconnect == Interconnect::Mesh;
+    price(section).or(quiet(!meshed, "system.interconnect is no mesh"))
+}
+
+fn price_of_buffer(section: &Section) -> Option<Reason> {
+    quiet(section.profile.system.buffer_bytes == 0, "system.buffer_bytes = 0: there is no global buffer")
+}
+
 fn price_of_pulses(section: &Section) -> Option<Reason> {
     let cells = section.profile.any(|rram, _| rram.model == DeviceModel::Cell);
     price(section).or(quiet(!cells, "rram.model = \"weight\" counts no pulses"))
@@ -378,6 +403,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.energy_pj.sram_read_bit", price_of_companions),
     ("cost.energy_pj.sram_add", price_of_companions),
     ("cost.energy_pj.write_pulse", price_of_pulses),
+    ("cost.energy_pj.interconnect_byte", price_of_moving),
+    ("cost.energy_pj.buffer_byte", price_of_moving),
     ("cost.area_um2.cell", price),
     ("cost.area_um2.adc", price_of_converters),
     ("cost.area_um2.mux", price_of_converters),
@@ -388,8 +415,28 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.area_um2.neuron", price),
     ("cost.area_um2.join", |section| price_of_joins(section).or(price_of_converters(section))),
     ("cost.area_um2.sram_bit", price_of_companions),
+    ("cost.area_um2.router", price_of_routers),
+    ("cost.area_um2.buffer_byte", price_of_buffer),
+    ("cost.area_um2.control", always),
     ("cost.time_ns.drive", price),
     ("cost.time_ns.conversion", price_of_converters),
+    ("cost.time_ns.interconnect_byte", |section| price_of_moving(section).or(untimed(section))),
+    ("cost.node.from_nm", unpriced),
+    ("cost.node.from_v", unpriced),
+    ("cost.node.to_nm", unpriced),
+    ("cost.node.to_v", unpriced),
+    ("cost.power_uw.cell", price),
+    ("cost.power_uw.adc", price_of_converters),
+    ("cost.power_uw.tile", price),
+    ("cost.power_uw.neuron", price),
+    ("cost.power_uw.sram_bit", price_of_companions),
+    ("cost.power_uw.buffer_byte", |section| price(section).or(price_of_buffer(section))),
+    ("cost.power_uw.clock", price),
+    ("cost.power_uw.control", price),
+    ("system.interconnect", |section| price(section).or(unpriced(section))),
+    ("system.buffer_bytes", unpriced),
+    ("system.pipelined", |section| price(section).or(untimed(section))),
+    ("system.area_mm2", |section| price(section).or(untimed(section))),
     ("model.name", name),
     ("model.steps", always),
     ("model.classes", always),

@@ -1,47 +1,55 @@
-//! What counted events cost: energy and latency of a chip's images, by its profile.
+//! What a chip's images cost: counted events on an architecture.
 
 use super::Counts;
 use super::evaluate::ChipResult;
 use crate::chip::Blueprint;
-use crate::crossbar::cost::{Run, Spent};
-use crate::crossbar::mapping::LayerMap;
-use crate::crossbar::site::Site;
-use crate::plan::ChipPlan;
+use crate::system::{Activity, Architecture, Spent, Workload};
 
 /// A blueprint's prices.
 pub struct Price {
-    plan: ChipPlan,
-    maps: Vec<LayerMap>,
+    architecture: Architecture,
 }
 
 impl Price {
-    /// Of a blueprint's hardware and layers.
+    /// The prices of a blueprint's hardware and layers.
     pub fn of(blueprint: &Blueprint) -> Self {
-        Price { plan: blueprint.plan().clone(), maps: blueprint.plan().maps() }
+        Price { architecture: Architecture::of(blueprint.plan()) }
     }
 
     /// The layers' names.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
-        self.plan.layers.iter().map(|plan| plan.name.as_str())
+        self.architecture.plan().layers.iter().map(|plan| plan.name.as_str())
     }
 
     /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none where the
     /// profile has no costs.
     pub fn spent(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Option<Spent> {
-        let sites: Vec<&Site> = self.plan.sites().collect();
-        let run = Run { profile: &self.plan.profile, sites: &sites, maps: &self.maps, steps };
-        let drives: Vec<f64> =
-            counts.drives.iter().map(|steps| steps.iter().sum::<u64>() as f64 / images as f64).collect();
-        run.spent(&drives, elements)
+        of_image(counts, images, steps, elements, |activity| self.architecture.spent(activity))
     }
 
-    /// What an image took of a chip, of all steps, or up to its early answer; none where the profile has no costs.
-    pub fn of_result(&self, result: &ChipResult, steps: usize) -> Option<Spent> {
+    /// What the network does for an image, on average, of the same.
+    pub fn workload(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Workload {
+        of_image(counts, images, steps, elements, |activity| Workload::of(self.architecture.plan(), activity))
+    }
+
+    /// What an image took of a chip, of all steps, or up to its early answer, and what the network did for it; none where the profile has
+    /// no costs.
+    pub fn of_result(&self, result: &ChipResult, steps: usize) -> Option<(Spent, Workload)> {
         let images = result.logits.nrows();
         let (counts, steps) = match &result.exit {
             Some(exit) => (&exit.counts, exit.mean_steps()),
             None => (&result.counts, steps as f64),
         };
-        self.spent(counts, images, steps, &result.sram_elements)
+        let elements = &result.sram_elements;
+        let spent = self.spent(counts, images, steps, elements)?;
+        Some((spent, self.workload(counts, images, steps, elements)))
     }
+}
+
+/// Hands over what an image did on average, of counts of so many.
+fn of_image<T>(counts: &Counts, images: usize, steps: f64, elements: &[usize], then: impl FnOnce(&Activity) -> T) -> T {
+    let mean = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / images as f64;
+    let of_layers = |layers: &[Vec<u64>]| -> Vec<f64> { layers.iter().map(|steps| mean(steps)).collect() };
+    let (spikes, drives) = (of_layers(&counts.spikes), of_layers(&counts.drives));
+    then(&Activity { steps, input: mean(&counts.input), spikes: &spikes, drives: &drives, elements })
 }

@@ -13,9 +13,9 @@
 //! begin is met by all of the cell, so it counts among the codes up to it. Converters so bad that more than two levels meet in a cell have further
 //! tables for those, without codes.
 
-use super::conversion::nearest;
 use crate::crossbar::transitions::{Levels, PARTS};
 use crate::kernels::digits::LANES;
+use crate::kernels::nearest::nearest;
 use crate::kernels::table::read;
 
 /// Binary digits of a part's number.

@@ -8,6 +8,7 @@ use super::tiled::{TileSums, by_digits};
 use crate::crossbar::converted::Adder;
 use crate::crossbar::noise::Noise;
 use crate::kernels::digits::LANES;
+use crate::kernels::nearest::nearest;
 use crate::kernels::vectorised;
 
 vectorised! {
@@ -34,9 +35,6 @@ vectorised! {
         saturated.iter().map(|saturated| u64::from(*saturated)).sum()
     }
 }
-
-/// Sums below 2^22 to which 1.5·2^23 is added have no room for a fraction: their last bits are the integer, half to even.
-const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
 
 /// The converters of some columns of a tile.
 #[derive(Clone, Copy)]
@@ -134,12 +132,6 @@ impl Conversion<'_> {
     }
 }
 
-/// The whole number that is nearest to one below 2^22 in magnitude, half to even.
-#[inline(always)]
-pub(super) fn nearest(x: f32) -> i32 {
-    (x + NO_FRACTION).to_bits() as i32 - NO_FRACTION.to_bits() as i32
-}
-
 vectorised! {
     /// Converts a pixel's sums on a tile and adds their codes times a factor; gives how many sums lay beyond the ends.
     pub fn convert(sums: &[f32], converters: Converters, noise: Option<(&Noise, u32)>, codes: &mut [i32]) -> u64 {
@@ -173,7 +165,7 @@ fn convert_digits<const D: usize>(
         let first = sixteen * LANES;
         let places = if let Some(noise) = &noise { noise.places(first) } else { [0; LANES] };
         for (i, codes) in codes.iter_mut().enumerate() {
-            let noise = if let Some(noise) = &noise { Some(noise.noise.at(places[i])) } else { None };
+            let noise = noise.as_ref().map(|noise| noise.noise.at(places[i]));
             let (whole, mut exact) = (sums.at::<D>(first + i), [0.0; LANES]);
             for lane in 0..LANES {
                 exact[lane] = whole[lane] as f32 * sums.unit;

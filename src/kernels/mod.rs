@@ -25,6 +25,7 @@ pub mod digits;
 pub mod gather;
 mod instructions;
 pub mod lookup;
+pub mod nearest;
 mod operand;
 mod portable;
 pub mod table;

@@ -138,7 +138,8 @@ impl ChipPlan {
             Arc::new(plan)
         };
         let layers = layers.iter().enumerate().map(plan).collect();
-        Ok(ChipPlan { layers, graph, profile: profile.clone(), model: model.clone(), code })
+        let profile = Profile { cost: profile.cost.at_node(), ..profile.clone() };
+        Ok(ChipPlan { layers, graph, profile, model: model.clone(), code })
     }
 
     /// Puts the network on other hardware.

@@ -4,6 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::node::TechnologyNode;
+use crate::config::is_default;
+
 /// Costs of events and parts.
 ///
 /// # Examples
@@ -28,6 +31,12 @@ pub struct Cost {
     pub area_um2: Area,
     /// Time of steps.
     pub time_ns: Time,
+    /// Power that parts take all the time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub power_uw: Power,
+    /// The technology nodes of the constants and of the chip.
+    #[serde(skip_serializing_if = "is_default")]
+    pub node: TechnologyNode,
 }
 
 /// A section of optional numbers, their keys, and what each is of.
@@ -44,6 +53,12 @@ macro_rules! constants {
             /// Every key with its value.
             pub fn all(&self) -> Vec<(&'static str, Option<f64>)> {
                 vec![$((stringify!($field), self.$field)),*]
+            }
+
+            /// Every value, to be changed; times never are.
+            #[allow(dead_code)]
+            pub(super) fn all_mut(&mut self) -> Vec<&mut Option<f64>> {
+                vec![$(&mut self.$field),*]
             }
         }
     };
@@ -89,6 +104,10 @@ constants! {
         sram_add,
         /// A pulse that programs a device.
         write_pulse,
+        /// A byte on the bus, or over one hop of the mesh.
+        interconnect_byte,
+        /// A byte written to the global buffer, or read from it.
+        buffer_byte,
     }
 }
 
@@ -124,6 +143,12 @@ constants! {
         join,
         /// A bit of the companion array.
         sram_bit,
+        /// A router of the mesh, a tile.
+        router,
+        /// A byte of the global buffer.
+        buffer_byte,
+        /// Control, clock generation, references and pads, a chip.
+        control,
     }
 }
 
@@ -144,6 +169,39 @@ constants! {
         drive,
         /// A conversion; converters that serve several columns take them one after the other.
         conversion,
+        /// A byte on the bus, or into the mesh; a layer's bytes one after the other.
+        interconnect_byte,
+    }
+}
+
+constants! {
+    /// `[cost.power_uw]`: microwatt a part, as long as an image takes, whatever comes in.
+    ///
+    /// # Examples
+    /// ```
+    /// use crosspike::Profile;
+    ///
+    /// let power_uw = Profile::named("spikesim_65nm", &["cost.power_uw.tile=20".into(), "adc.range=full".into()])?.cost.power_uw;
+    /// assert_eq!((power_uw.tile, power_uw.clock), (Some(20.0), None));
+    /// # Ok::<(), crosspike::Error>(())
+    /// ```
+    Power {
+        /// Leakage of a device.
+        cell,
+        /// Leakage of a converter, and its standing current.
+        adc,
+        /// Leakage of what else a tile has: drivers, buffers, adders.
+        tile,
+        /// Leakage of a neuron with its membrane.
+        neuron,
+        /// Leakage of a bit of the companion array.
+        sram_bit,
+        /// Leakage of a byte of the global buffer.
+        buffer_byte,
+        /// The clock of a tile.
+        clock,
+        /// Control, clock generation and references of a chip.
+        control,
     }
 }
 
@@ -151,6 +209,42 @@ impl Cost {
     /// Whether anything costs anything.
     pub fn any(&self) -> bool {
         *self != Cost::default()
+    }
+
+    /// The constants at the chip's node.
+    pub fn at_node(&self) -> Cost {
+        let Some([area, energy]) = self.node.factors().filter(|_| self.node != TechnologyNode::default()) else {
+            return self.clone();
+        };
+        let mut cost = self.clone();
+        let (e, a) = (&mut cost.energy_pj, &mut cost.area_um2);
+        let scaled =
+            |values: Vec<&mut Option<f64>>, factor: f64| values.into_iter().flatten().for_each(|x| *x *= factor);
+        let (read, write, cell) = (e.cell_read, e.write_pulse, a.cell);
+        scaled(e.all_mut(), energy);
+        scaled(a.all_mut(), area);
+        scaled(cost.power_uw.all_mut(), energy);
+        (cost.energy_pj.cell_read, cost.energy_pj.write_pulse, cost.area_um2.cell) = (read, write, cell);
+        cost.power_uw.cell = self.power_uw.cell;
+        if !cost.adc_model.is_empty() {
+            cost.adc_model += &format!(", scaled from {} to {} nm", self.node.from_nm, self.node.to_nm);
+        }
+        cost.node = TechnologyNode::default();
+        cost
+    }
+
+    /// Every constant: its section, its key and its value.
+    pub fn constants(&self) -> Vec<(&'static str, &'static str, Option<f64>)> {
+        let Cost { energy_pj, area_um2, time_ns, power_uw, .. } = self;
+        let sections = [
+            ("energy_pj", energy_pj.all()),
+            ("area_um2", area_um2.all()),
+            ("time_ns", time_ns.all()),
+            ("power_uw", power_uw.all()),
+        ];
+        let of =
+            |(section, keys): (&'static str, Vec<_>)| keys.into_iter().map(move |(key, value)| (section, key, value));
+        sections.into_iter().flat_map(of).collect()
     }
 
     /// What converters of so many bits cost, over those that the constants are of: energy and area twice with every bit, as at
@@ -172,5 +266,26 @@ impl Cost {
             _ if bits == self.adc_bits => self.adc_model.clone(),
             _ => format!("{}, from {} to {bits} bits at one figure of merit", self.adc_model, self.adc_bits),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_and_times_stay() {
+        let mut cost = Cost::default();
+        (cost.energy_pj.cell_read, cost.energy_pj.adc) = (Some(2.0), Some(2.0));
+        (cost.area_um2.cell, cost.area_um2.adc, cost.time_ns.drive) = (Some(3.0), Some(3.0), Some(4.0));
+        assert_eq!(cost.at_node(), cost);
+        cost.node = TechnologyNode { from_nm: 65, from_v: 1.0, to_nm: 7, to_v: 0.7 };
+        let scaled = cost.at_node();
+        assert_eq!(
+            (scaled.energy_pj.cell_read, scaled.area_um2.cell, scaled.time_ns.drive),
+            (Some(2.0), Some(3.0), Some(4.0))
+        );
+        assert_eq!(scaled.area_um2.adc, Some(3.0 * 0.039));
+        assert_eq!(scaled.at_node(), scaled, "once");
     }
 }

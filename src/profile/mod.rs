@@ -8,9 +8,11 @@ mod ageing;
 mod cost;
 mod doubts;
 mod neuron;
+mod node;
 mod rram;
 pub mod shipped;
 mod sram;
+mod system;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -21,12 +23,14 @@ use serde::{Deserialize, Serialize};
 
 pub use adc::{Adc, AdcKind, AdcRange, AdcStep};
 pub use ageing::{Compensation, Drift, Temperature};
-pub use cost::{Area, Cost, Energy, Time};
+pub use cost::{Area, Cost, Energy, Power, Time};
 pub use neuron::{NeuronFormat, NeuronRounding, Overflow};
+pub use node::TechnologyNode;
 pub use rram::{
     Cell, CellMapping, DeviceModel, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
 };
 pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
+pub use system::{Interconnect, System};
 
 use crate::config::{Document, is_default};
 use crate::error::{Error, Result};
@@ -62,6 +66,9 @@ pub struct Profile {
     pub sram: Sram,
     /// The neurons' arithmetic.
     pub neuron: NeuronFormat,
+    /// What stands around the tiles, and how layers share the time.
+    #[serde(skip_serializing_if = "is_default")]
+    pub system: System,
     /// What events and parts cost.
     pub cost: Cost,
     /// Layers that differ, by name.

@@ -20,13 +20,14 @@ macro_rules! profiles {
 /// for (name, _) in PROFILES {
 ///     of_cells.extend((Profile::named(name, &[])?.rram.model == DeviceModel::Cell).then_some(name));
 /// }
-/// assert_eq!(of_cells.len(), 6); // Five published cells, and a whole 65 nm chip.
+/// assert_eq!(of_cells.len(), 7); // Five published cells, and two whole chips.
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const PROFILES: [(&str, &str); 12] = profiles![
+pub const PROFILES: [(&str, &str); 13] = profiles![
     "hfox_cmo_loose",
     "hfox_cmo_tight",
     "ideal",
+    "isaac_32nm",
     "pcm_joshi_2020",
     "rram_1bit",
     "rram_2bit",

@@ -1,9 +1,10 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
 use super::ageing::ZERO_CELSIUS;
+use super::node::NODES;
 use super::{
-    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile, Programming,
-    Rounding, Rram, Scheme, Sram, SramInit, Temperature, Tile, Variation, VariationKind,
+    Adc, AdcStep, Area, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile,
+    Programming, Rounding, Rram, Scheme, Sram, SramInit, System, Temperature, Tile, Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
@@ -100,15 +101,10 @@ impl Profile {
     }
 
     fn validate_cost(&self, document: &Document) -> Result<()> {
-        let Cost { adc_model, adc_bits, energy_pj, area_um2, time_ns } = &self.cost;
-        for (section, keys) in
-            [("energy_pj", energy_pj.all()), ("area_um2", area_um2.all()), ("time_ns", time_ns.all())]
-        {
-            for (key, value) in keys {
-                if value.is_some_and(|value| !(value.is_finite() && (0.0..=1e12).contains(&value))) {
-                    let key = format!("cost.{section}.{key}");
-                    return Err(document.error(&key, "expected a number from 0 to 1e12"));
-                }
+        let Cost { adc_model, adc_bits, energy_pj, area_um2, .. } = &self.cost;
+        for (section, key, value) in self.cost.constants() {
+            if value.is_some_and(|value| !(value.is_finite() && (0.0..=1e12).contains(&value))) {
+                return Err(document.error(&format!("cost.{section}.{key}"), "expected a number from 0 to 1e12"));
             }
         }
         let priced = energy_pj.adc.is_some() || area_um2.adc.is_some();
@@ -121,7 +117,44 @@ impl Profile {
                            the name of the one that the constants are of";
             return Err(document.error("cost.adc_model", message));
         }
+        self.validate_node(document)?;
+        self.validate_system(document)
+    }
+
+    fn validate_node(&self, document: &Document) -> Result<()> {
+        let node = self.cost.node;
+        for (key, nm) in [("from_nm", node.from_nm), ("to_nm", node.to_nm)] {
+            if !NODES.contains(&nm) {
+                let message = format!("{nm}, expected one of the nodes of the published table, {NODES:?} nm");
+                return Err(document.error(&format!("cost.node.{key}"), message));
+            }
+        }
+        for (key, volt) in [("from_v", node.from_v), ("to_v", node.to_v)] {
+            if !(0.4..=1.8).contains(&volt) {
+                return Err(document.error(&format!("cost.node.{key}"), format!("{volt}, expected 0.4 to 1.8 V")));
+            }
+        }
         Ok(())
+    }
+
+    fn validate_system(&self, document: &Document) -> Result<()> {
+        let (System { area_mm2, pipelined, .. }, cost) = (self.system, &self.cost);
+        let refuse = |key: &str, message: String| Err(document.error(key, message));
+        if !(area_mm2.is_finite() && (0.0..=1e6).contains(&area_mm2)) {
+            return refuse("system.area_mm2", format!("{area_mm2}, expected 0 (no copies) to 1e6 mm²"));
+        }
+        let timed = cost.time_ns.drive.is_some() || cost.time_ns.conversion.is_some();
+        let needs = "needs the times of a chip; expected cost.time_ns.drive or cost.time_ns.conversion";
+        if area_mm2 > 0.0 && (!timed || cost.area_um2 == Area::default()) {
+            return refuse("system.area_mm2", format!("{needs}, and areas in cost.area_um2"));
+        }
+        if pipelined && !timed {
+            return refuse("system.pipelined", needs.into());
+        }
+        match cost.power_uw.all().into_iter().find(|(_, value)| value.is_some()) {
+            Some((key, _)) if !timed => refuse(&format!("cost.power_uw.{key}"), needs.into()),
+            _ => Ok(()),
+        }
     }
 
     fn validate_adc(&self, document: &Document) -> Result<()> {

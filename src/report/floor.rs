@@ -4,12 +4,12 @@ use serde_json::{Map, Value};
 
 use super::figure::Figure;
 use super::svg::{Colour, Svg};
-use crate::crossbar::cost::area;
 use crate::crossbar::mapping::LayerMap;
 use crate::crossbar::site::Site;
 use crate::network::{Encoding, Model};
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
+use crate::system::area::area;
 
 const WIDTH: f64 = 920.0;
 /// Where tiles begin, from the left.
@@ -44,7 +44,7 @@ pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
         let mut svg = Svg::new(ink, WIDTH, heights.iter().sum::<f64>() + 8.0);
         let mut top = 8.0;
         for ((site, map), height) in plan.sites().zip(&maps).zip(&heights) {
-            let [head, below] = words(&profile, site, map);
+            let [head, below] = words(&plan.profile, site, map);
             svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
             svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
             let [rows, columns] = splits(map);

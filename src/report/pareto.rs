@@ -7,7 +7,7 @@ use super::plot::{comparable, label, varying};
 use super::scale::Scale;
 use super::summary::{Point, Summary};
 use super::svg::{Colour, Ink, Svg, escape};
-use crate::study::table::AREA;
+use crate::study::columns::AREA;
 
 const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 400.0;

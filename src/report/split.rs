@@ -1,4 +1,4 @@
-//! Where the best point's spikes and energy are: bars by layer and by component.
+//! Where the best point's spikes, energy and area are: bars by layer and by component.
 
 use std::path::Path;
 
@@ -7,7 +7,8 @@ use super::plot::{comparable, label, varying};
 use super::summary::{Point, Summary, Table};
 use super::svg::{Colour, Ink, Svg};
 use crate::error::Result;
-use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RATE};
+use crate::study::columns::{AREA, RATE};
+use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
 
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 170.0;
@@ -53,8 +54,14 @@ pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
         Ok(bars)
     };
     let energy = |pj: f64| format!("{:.4} µJ", pj * 1e-6);
-    let mut components = read(COMPONENTS_CSV, "component", "energy_pj_per_image")?;
-    components.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let area = |mm2: f64| format!("{mm2:.4} mm²");
+    let sorted = |mut bars: Vec<(String, f64)>| {
+        bars.retain(|(_, number)| *number > 0.0);
+        bars.sort_by(|a, b| b.1.total_cmp(&a.1));
+        bars
+    };
+    let components = sorted(read(COMPONENTS_CSV, "component", "energy_pj_per_image")?);
+    let areas = sorted(read(COMPONENTS_CSV, "component", AREA)?);
     let groups = [
         Bars {
             title: "Spikes of an image, by layer",
@@ -75,6 +82,8 @@ pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
             whole: true,
         },
         Bars { title: "Energy of an image, by component", bars: components, show: energy, whole: true },
+        Bars { title: "Area of a chip, by layer", bars: read(LAYERS_CSV, "layer", AREA)?, show: area, whole: true },
+        Bars { title: "Area of a chip, by component", bars: areas, show: area, whole: true },
     ];
     let groups: Vec<Bars> = groups.into_iter().filter(|group| group.bars.iter().any(|(_, n)| *n > 0.0)).collect();
     Ok((!groups.is_empty()).then(|| Split { label: label(summary, &varying(summary, &all), best), groups }))
@@ -102,16 +111,17 @@ impl Split {
             }
         }
         let groups = self.groups.iter().map(|group| group.title.to_lowercase()).collect::<Vec<_>>().join("; ");
-        svg.finish_as("split", "Spikes and energy of the best point", &groups)
+        svg.finish_as("split", "Spikes, energy and area of the best point", &groups)
     }
 
     /// The bars with what they are of.
     pub fn figure(&self) -> Figure {
         let of = if self.label.is_empty() { String::new() } else { format!(", {}", self.label) };
-        let energy = self.groups.iter().any(|group| group.title.starts_with("Energy"));
-        let (what, files) = match energy {
-            true => ("spikes and energy are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
-            false => ("spikes are", format!("{LAYERS_CSV}; the profile has no energies")),
+        let has = |what: &str| self.groups.iter().any(|group| group.title.starts_with(what));
+        let (what, files) = match (has("Energy"), has("Area")) {
+            (true, true) => ("spikes, energy and area are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
+            (true, false) => ("spikes and energy are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
+            (false, _) => ("spikes are", format!("{LAYERS_CSV}; the profile has no energies")),
         };
         let caption = format!("Where {what} at the best point{of}. All points are in {files}.");
         Figure::of("split", |ink| self.draw(ink), caption)

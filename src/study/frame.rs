@@ -11,11 +11,11 @@ use super::table::{Table, is_measured};
 /// ```
 /// use crosspike::{Frame, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
 /// let frame = Frame::of(&[point], Table::Layers);
-/// assert_eq!((frame.rows(), frame.columns.len()), (1, 5)); // One setting, and four columns of the table.
+/// assert_eq!((frame.rows(), frame.columns.len()), (1, 6)); // One setting, and five columns of the table.
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
@@ -29,7 +29,7 @@ pub struct Frame {
 /// ```
 /// use crosspike::{Cells, Column, Frame, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
 /// let Column { name, cells } = &Frame::of(&[point], Table::Layers).columns[1];
@@ -49,7 +49,7 @@ pub struct Column {
 /// ```
 /// use crosspike::{Cells, Frame, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
 /// let columns = Frame::of(&[point], Table::Layers).columns;

@@ -2,6 +2,7 @@
 
 mod case;
 pub mod cell;
+pub mod columns;
 pub mod export;
 pub mod frame;
 pub mod point;

@@ -1,11 +1,13 @@
 //! One point of a study: what its chips gave, and where spikes and energy are.
 
 use super::cell::Cell;
-use super::trial::{Key, Split, Trial, components};
+use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, TOPS_PER_W};
+use super::trial::{Figure, Key, Split, Trial, components};
 use crate::engine::evaluate::ChipResult;
 use crate::engine::price::Price;
 use crate::numeric::stats::{Summary, summarise};
 use crate::session::Session;
+use crate::system::{Architecture, Areas};
 
 /// One point of a study: settings as `(key, value)`, and what each chip gave, in chip order.
 ///
@@ -47,16 +49,37 @@ pub struct Point {
 /// # let session = Session::open(&profile, model, network, &data, Options::default())?;
 /// let result = session.run(&session.program(0)?, &data)?; // Of a session whose profile has costs.
 /// let parts = Point::of_session(&session, &[(0, result)]).split;
-/// let largest = parts.components.iter().max_by(|one, other| one.1.total_cmp(&other.1));
-/// assert_eq!(largest.expect("there is one").0, "tile_buffer");
+/// let largest = parts.components.iter().max_by(|one, other| one.energy_pj.partial_cmp(&other.energy_pj).expect("numbers"));
+/// assert_eq!(largest.expect("there is one").name, "tile_buffer");
 /// # Ok::<(), crosspike::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
     /// Layers of which anything is known.
     pub layers: Vec<LayerPart>,
-    /// Components with their picojoules.
-    pub components: Vec<(&'static str, f64)>,
+    /// Components that take energy, or area.
+    pub components: Vec<ComponentPart>,
+}
+
+/// What a component of all layers takes.
+///
+/// # Examples
+/// ```
+/// use crosspike::{ComponentPart, Parts, Point, Table};
+///
+/// let adc = ComponentPart { name: "adc".into(), energy_pj: Some(12.5), area_um2: None };
+/// let split = Parts { layers: vec![], components: vec![adc] };
+/// let point = Point { settings: vec![], chips: vec![], more: vec![], split };
+/// assert_eq!(Table::Components.rows(&point)[0][1].text(), "12.5");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComponentPart {
+    /// Its name: a key of `[cost]`, or what all keys of `cost.power_uw` make together.
+    pub name: String,
+    /// Picojoules of an image.
+    pub energy_pj: Option<f64>,
+    /// Square micrometre of a chip.
+    pub area_um2: Option<f64>,
 }
 
 /// What a layer does for an image.
@@ -86,11 +109,13 @@ pub struct LayerPart {
     pub rate: Option<f64>,
     /// Picojoules.
     pub energy_pj: Option<f64>,
+    /// Square micrometre of all its copies.
+    pub area_um2: Option<f64>,
 }
 
 impl Parts {
-    /// Of trials of a network with these layers, by name and number of neurons.
-    pub fn of(trials: &[&Trial], layers: &[(String, usize)]) -> Self {
+    /// The parts of trials of a network with these layers, by name and number of neurons, on chips of these areas.
+    pub fn of(trials: &[&Trial], layers: &[(String, usize)], areas: &Areas) -> Self {
         let images: u64 = trials.iter().map(|trial| trial.images).sum();
         let steps: u64 = trials.iter().map(|trial| trial.steps).sum();
         let mean = |numbers: fn(&Split) -> &[u64], place: usize| -> Option<f64> {
@@ -105,12 +130,23 @@ impl Parts {
                 spikes,
                 rate: spikes.map(|spikes| spikes / neurons_steps),
                 energy_pj: mean(|split| &split.layer_fj, place).map(|fj| fj / 1000.0),
+                area_um2: areas.layers.get(place).copied().filter(|um2| *um2 > 0.0),
             }
         });
-        let layers = layers.filter(|layer| layer.spikes.is_some() || layer.energy_pj.is_some()).collect();
-        let component =
+        let layers =
+            layers.filter(|layer| layer.spikes.is_some() || layer.energy_pj.is_some() || layer.area_um2.is_some());
+        let energy =
             |(place, name)| Some((name, mean(|split| &split.component_fj, place).filter(|fj| *fj > 0.0)? / 1000.0));
-        Parts { layers, components: components().enumerate().filter_map(component).collect() }
+        let energies: Vec<(&str, f64)> = components().enumerate().filter_map(energy).collect();
+        let others =
+            areas.components.keys().map(String::as_str).filter(|name| energies.iter().all(|(known, _)| known != name));
+        let names = energies.iter().map(|(name, _)| *name).chain(others);
+        let component = |name: &str| ComponentPart {
+            name: name.into(),
+            energy_pj: energies.iter().find(|(known, _)| *known == name).map(|(_, pj)| *pj),
+            area_um2: areas.components.get(name).copied(),
+        };
+        Parts { layers: layers.collect(), components: names.map(component).collect() }
     }
 }
 
@@ -173,8 +209,36 @@ impl Point {
         let price = Price::of(blueprint);
         let of = |(chip, result): &(u64, ChipResult)| Trial::of(Key::default(), *chip, result, steps, &price);
         let trials: Vec<Trial> = results.iter().map(of).collect();
-        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &blueprint.model().neurons());
-        Point { settings: vec![], chips: trials.iter().map(ChipRow::from).collect(), more: vec![], split }
+        let (trials, areas) = (trials.iter().collect::<Vec<_>>(), Architecture::of(blueprint.plan()).areas());
+        Self::of_trials(vec![], &trials, &blueprint.model().neurons(), &areas)
+    }
+
+    /// Makes a point of the trials of a network with these layers, by name and number of neurons, on chips of these areas.
+    pub(crate) fn of_trials(
+        settings: Vec<(String, String)>,
+        trials: &[&Trial],
+        layers: &[(String, usize)],
+        areas: &Areas,
+    ) -> Self {
+        let chips = trials.iter().map(|trial| ChipRow::from(*trial)).collect();
+        let mut point = Point { settings, chips, more: vec![], split: Parts::of(trials, layers, areas) };
+        let images = trials.iter().map(|trial| trial.images).sum::<u64>() as f64;
+        let mean = |figure: Figure| {
+            let known = trials.iter().map(|trial| trial.split.figures.get(figure as usize).map(|sum| *sum as f64));
+            known.sum::<Option<f64>>().map(|sum| sum / images)
+        };
+        let ns = |figure| mean(figure).map(|ps| ps / 1000.0);
+        let energy = point.energy_pj().filter(|pj| *pj > 0.0);
+        let per_energy = |what: Option<f64>| what.zip(energy).map(|(what, pj)| what / pj);
+        point.more = vec![
+            (AREA, areas.total_mm2().into()),
+            (LATENCY, ns(Figure::LatencyPs).into()),
+            (INTERVAL, ns(Figure::IntervalPs).into()),
+            (PER_JOULE, per_energy(Some(1e12)).into()),
+            (TOPS_PER_W, per_energy(mean(Figure::DenseOperations).map(|dense| 2.0 * dense)).into()),
+            (OPERATIONS, mean(Figure::SynapticOperations).into()),
+        ];
+        point
     }
 
     /// Accuracy in percent over the chips.

@@ -21,6 +21,7 @@ use crate::monitor::Monitor;
 use crate::network::{Encoder, Encoding, Model, Network};
 use crate::output::{OutputFolder, origin};
 use crate::profile::Profile;
+use crate::system::Areas;
 use crate::train::config::Recipe;
 use crate::train::{Trainer, checkpoint};
 
@@ -237,7 +238,7 @@ impl Quickstart {
         })?;
         let scale = scale.map_or(String::new(), |s| format!("{s:?}"));
         let settings = vec![("stage".into(), stage.name.into()), ("rram.variation.scale".into(), scale)];
-        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.neurons());
+        let split = Parts::of(&trials.iter().collect::<Vec<_>>(), &self.model.neurons(), &Areas::default());
         Ok(Point { settings, chips: trials.iter().map(ChipRow::from).collect(), more: vec![], split })
     }
 }

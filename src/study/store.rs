@@ -222,6 +222,7 @@ mod tests {
                 layer_spikes: vec![90, 10],
                 layer_fj: if chip > 0 { vec![4, 0, 5] } else { vec![] },
                 component_fj: vec![],
+                figures: vec![7, 8],
             },
         }
     }

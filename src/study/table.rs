@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::cell::Cell;
-use super::point::{ChipRow, LayerPart, Point};
+use super::columns::{
+    AREA, CLIPPED, ENERGY, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, RATE, SATURATED, STEPS, TOPS_PER_W,
+};
+use super::point::{ChipRow, ComponentPart, LayerPart, Point};
 use crate::atomic::Output;
 use crate::error::{Error, Result};
 use crate::output::OutputFolder;
@@ -16,19 +19,6 @@ pub const SUMMARY_CSV: &str = "summary.csv";
 pub const LAYERS_CSV: &str = "layers.csv";
 /// Where energy is, a row a point and component.
 pub const COMPONENTS_CSV: &str = "components.csv";
-/// What images run.
-const STEPS: &str = "steps_per_image";
-/// What converters cut.
-const CLIPPED: &str = "adc_clipped_per_image";
-/// What adders cut.
-const SATURATED: &str = "adder_saturated_per_image";
-/// Spikes of a neuron and step.
-pub const RATE: &str = "spikes_per_neuron_step";
-/// What a chip takes, where the profile says; a column after those of every study.
-pub const AREA: &str = "area_mm2";
-/// What an image takes.
-const ENERGY: &str = "energy_pj_per_image";
-
 /// Columns of a chip.
 const RESULTS: [&str; 8] = ["chip", "accuracy", "spikes_per_image", STEPS, "sram_bytes", CLIPPED, SATURATED, ENERGY];
 /// Columns of a point.
@@ -49,7 +39,11 @@ const SUMMARY: [&str; 12] = [
 
 /// Whether a column holds numbers that need not be whole, whatever those of one study are.
 pub fn is_measured(column: &str) -> bool {
-    let measured = RESULTS.iter().chain(&SUMMARY).chain(&[RATE, AREA]).any(|known| *known == column);
+    let measured = RESULTS
+        .iter()
+        .chain(&SUMMARY)
+        .chain(&[RATE, AREA, LATENCY, INTERVAL, PER_JOULE, TOPS_PER_W, OPERATIONS])
+        .any(|known| *known == column);
     (measured && !["chip", "chips"].contains(&column)) || column.ends_with("_percent") || column.starts_with("points_")
 }
 
@@ -59,12 +53,12 @@ pub fn is_measured(column: &str) -> bool {
 /// ```
 /// use crosspike::{Cell, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None };
+/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![], chips: vec![], more: vec![], split };
 /// assert_eq!(Table::Layers.file(), "layers.csv");
 /// let row: Vec<String> = Table::Layers.rows(&point)[0].iter().map(Cell::text).collect();
-/// assert_eq!(row, ["conv1", "12.5", "0.1", ""]);
+/// assert_eq!(row, ["conv1", "12.5", "0.1", "", ""]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
@@ -97,8 +91,8 @@ impl Table {
         match self {
             Table::Results => RESULTS.to_vec(),
             Table::Summary => SUMMARY.into_iter().chain(point.more.iter().map(|(key, _)| *key)).collect(),
-            Table::Layers => vec!["layer", "spikes_per_image", RATE, ENERGY],
-            Table::Components => vec!["component", ENERGY],
+            Table::Layers => vec!["layer", "spikes_per_image", RATE, ENERGY, AREA],
+            Table::Components => vec!["component", ENERGY, AREA],
         }
     }
 
@@ -108,17 +102,23 @@ impl Table {
             Table::Results => point.chips.iter().map(of_chip).collect(),
             Table::Summary => vec![of_point(point)],
             Table::Layers => point.split.layers.iter().map(of_layer).collect(),
-            Table::Components => {
-                let row = |(name, pj): &(&str, f64)| vec![Cell::Text((*name).into()), Cell::Number(*pj)];
-                point.split.components.iter().map(row).collect()
-            }
+            Table::Components => point.split.components.iter().map(of_component).collect(),
         }
     }
 }
 
 fn of_layer(layer: &LayerPart) -> Vec<Cell> {
-    let LayerPart { name, spikes, rate, energy_pj } = layer;
-    vec![Cell::Text(name.clone()), (*spikes).into(), (*rate).into(), (*energy_pj).into()]
+    let LayerPart { name, spikes, rate, energy_pj, area_um2 } = layer;
+    vec![Cell::Text(name.clone()), (*spikes).into(), (*rate).into(), (*energy_pj).into(), mm2(*area_um2)]
+}
+
+fn of_component(component: &ComponentPart) -> Vec<Cell> {
+    let ComponentPart { name, energy_pj, area_um2 } = component;
+    vec![Cell::Text(name.clone()), (*energy_pj).into(), mm2(*area_um2)]
+}
+
+fn mm2(um2: Option<f64>) -> Cell {
+    um2.map(|um2| um2 * 1e-6).into()
 }
 
 fn of_chip(row: &ChipRow) -> Vec<Cell> {

@@ -5,12 +5,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::attack::Judged;
-use crate::crossbar::cost::Spent;
 use crate::engine::Counts;
 use crate::engine::evaluate::ChipResult;
 use crate::engine::price::Price;
 use crate::output::canonical;
 use crate::profile::Energy;
+use crate::system::workload::SynapticOperations;
+use crate::system::{Spent, Workload};
 
 /// The hash of everything that determines some trials but the chip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,24 +87,47 @@ pub struct Split {
     pub layer_fj: Vec<u64>,
     /// Femtojoule of each component of [`components`], all images.
     pub component_fj: Vec<u64>,
+    /// The sums of all images, in the order of [`Figure`]: times only where they are known.
+    pub figures: Vec<u64>,
 }
 
 /// The components of an image's energy.
 pub fn components() -> impl Iterator<Item = &'static str> {
-    Energy::default().all().into_iter().map(|(name, _)| name).filter(|name| *name != "write_pulse")
+    let of_events = Energy::default().all().into_iter().map(|(name, _)| name).filter(|name| *name != "write_pulse");
+    of_events.chain(["leakage", "clock", "control"])
+}
+
+/// A sum over a trial's images, by its place in [`Split::figures`].
+#[derive(Clone, Copy, Debug)]
+pub enum Figure {
+    /// Weights that active inputs met.
+    SynapticOperations,
+    /// Weights that all inputs would have met.
+    DenseOperations,
+    /// Picoseconds from each image's first step to its answer.
+    LatencyPs,
+    /// Picoseconds from each image to the next.
+    IntervalPs,
 }
 
 impl Split {
-    fn of(counts: &Counts, spent: Option<&Spent>, price: &Price, images: usize) -> Self {
+    fn of(counts: &Counts, found: Option<&(Spent, Workload)>, price: &Price, images: usize) -> Self {
         let layer_spikes = counts.spikes.iter().map(|steps| steps.iter().sum()).collect();
-        let Some(spent) = spent else { return Split { layer_spikes, ..Split::default() } };
+        let Some((spent, workload)) = found else { return Split { layer_spikes, ..Split::default() } };
+        let of_all = |of_image: f64| (of_image * images as f64).round() as u64;
+        let SynapticOperations { effective, dense } = workload.synaptic_operations;
+        let times = spent.latency_ns.zip(spent.interval_ns);
+        let times = times.into_iter().flat_map(|(latency, interval)| [latency, interval]);
+        let figures = [effective, dense].into_iter().chain(times.map(|ns| 1000.0 * ns)).map(of_all).collect();
         let femtojoule = |pj: f64| (pj * 1000.0 * images as f64).round() as u64;
         let layer = |name: &str| spent.layers.get(name).map_or(0.0, |parts| parts.values().sum());
-        let component = |name: &str| spent.layers.values().filter_map(|parts| parts.get(name)).sum();
+        let parts = || spent.layers.values().chain([&spent.chip]);
+        let component = |name: &str| parts().filter_map(|parts| parts.get(name)).sum();
         Split {
             layer_spikes,
             layer_fj: price.layers().map(|name| femtojoule(layer(name))).collect(),
             component_fj: components().map(|name| femtojoule(component(name))).collect(),
+            figures,
         }
     }
 }
@@ -116,7 +140,7 @@ impl Trial {
             Some(early) => (early.correct, &early.counts, early.steps.iter().sum()),
             None => (result.correct, &result.counts, result.logits.nrows() * steps),
         };
-        let (images, spent) = (result.logits.nrows(), price.of_result(result, steps));
+        let (images, found) = (result.logits.nrows(), price.of_result(result, steps));
         Trial {
             key,
             chip,
@@ -127,8 +151,8 @@ impl Trial {
             steps: ran as u64,
             clipped: result.counts.clipped.iter().sum(),
             saturated: result.counts.saturated.iter().sum(),
-            energy_fj: spent.as_ref().map(|spent| (spent.total_pj * 1000.0 * images as f64).round() as u64),
-            split: Split::of(counts, spent.as_ref(), price, images),
+            energy_fj: found.as_ref().map(|(spent, _)| (spent.total_pj * 1000.0 * images as f64).round() as u64),
+            split: Split::of(counts, found.as_ref(), price, images),
         }
     }
 
@@ -160,8 +184,8 @@ impl Trial {
             self;
         let energy = energy_fj.map_or(String::new(), |fj| fj.to_string());
         let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(";");
-        let Split { layer_spikes, layer_fj, component_fj } = split;
-        let split = [layer_spikes, layer_fj, component_fj].map(|numbers| list(numbers)).join(",");
+        let Split { layer_spikes, layer_fj, component_fj, figures } = split;
+        let split = [layer_spikes, layer_fj, component_fj, figures].map(|numbers| list(numbers)).join(",");
         let backend = backend.replace([',', ';', '"', '\n', '\r'], " ");
         let text = format!(
             "{key},{chip},{correct},{images},{spikes},{sram_bytes},{steps},{clipped},{saturated},{energy},{split},{backend}"
@@ -194,7 +218,7 @@ impl Trial {
                     let numbers = fields.next()?.split(';').filter(|number| !number.is_empty());
                     numbers.map(|number| number.parse::<u64>().ok()).collect::<Option<Vec<u64>>>()
                 };
-                Split { layer_spikes: list()?, layer_fj: list()?, component_fj: list()? }
+                Split { layer_spikes: list()?, layer_fj: list()?, component_fj: list()?, figures: list()? }
             },
         })
     }
@@ -202,7 +226,7 @@ impl Trial {
 
 /// The first line of a file.
 pub(super) const HEADER: &str = "key,chip,correct,images,spikes,sram_bytes,steps,clipped,saturated,energy_fj,\
-                      layer_spikes,layer_fj,component_fj,backend,check\n";
+                      layer_spikes,layer_fj,component_fj,figures,backend,check\n";
 
 /// Digits that tell a line as it was written from one that a disk has made.
 fn check(text: &str) -> String {

@@ -3,7 +3,6 @@
 use super::Recipe;
 use super::cache::Cache;
 use crate::attack::{Judged, Plan};
-use crate::crossbar::cost::chip_area_mm2;
 use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
 use crate::engine::exit::ExitRule;
@@ -15,6 +14,7 @@ use crate::profile::Profile;
 use crate::study::case::Case;
 use crate::study::sets::Sets;
 use crate::study::trial::{Key, Trial};
+use crate::system::{Architecture, Areas};
 use std::ops::Range;
 
 /// Images that an attack's gradients are taken of at once; never changes a result.
@@ -56,8 +56,8 @@ pub(super) struct Found {
     pub trials: Vec<Trial>,
     /// Bytes of the RRAM's weights.
     pub rram_bytes: f64,
-    /// Area in square millimetre, where the profile says.
-    pub area_mm2: Option<f64>,
+    /// The areas of its layers and components.
+    pub areas: Areas,
 }
 
 impl<'a> Judge<'a> {
@@ -103,8 +103,8 @@ impl<'a> Judge<'a> {
                 Ok(())
             })?;
         }
-        let area_mm2 = chip_area_mm2(blueprint.profile(), blueprint.plan().sites());
-        Ok(Found { trials: trials.into_values().collect(), rram_bytes: blueprint.rram_bytes(), area_mm2 })
+        let areas = Architecture::of(blueprint.plan()).areas();
+        Ok(Found { trials: trials.into_values().collect(), rram_bytes: blueprint.rram_bytes(), areas })
     }
 
     /// Runs some chips.

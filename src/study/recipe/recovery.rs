@@ -8,8 +8,7 @@ use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
 use crate::study::cell::Cell;
-use crate::study::point::{ChipRow, Parts, Point};
-use crate::study::table::AREA;
+use crate::study::point::Point;
 use crate::study::trial::Trial;
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
@@ -58,8 +57,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
     let layers = model.neurons();
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
-        let chips = m.trials.iter().map(ChipRow::from).collect();
-        let mut point = Point { settings, chips, more: vec![], split: Parts::of(&trials, &layers) };
+        let mut point = Point::of_trials(settings, &trials, &layers, &m.areas);
         let base = measured
             .iter()
             .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));
@@ -74,8 +72,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
         let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
         let there = |cell: Cell| if sram.bits > 0 { cell } else { Cell::Nothing };
-        point.more = vec![
-            (AREA, m.area_mm2.into()),
+        point.more.extend([
             ("sram_bits", there(Cell::Whole(sram.bits.into()))),
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", m.sparsity.into()),
@@ -83,7 +80,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
             ("points_regained", gain.map(|gain| gain.mean).into()),
             ("points_regained_ci95", gain.and_then(|gain| gain.ci95).into()),
             ("points_below_reference_without_variation", below.into()),
-        ];
+        ]);
         point
     };
     measured.iter().zip(settings(measured)).map(one).collect()

@@ -14,6 +14,7 @@ use crate::network::Network;
 use crate::profile::Profile;
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Trial;
+use crate::system::Areas;
 use crate::train::config::TrainFile;
 use crate::train::job::Job;
 use crate::train::prune::Sparsity;
@@ -48,7 +49,7 @@ pub(super) struct Measured {
     pub profile: Profile,
     pub trials: Vec<Trial>,
     pub rram_bytes: f64,
-    pub area_mm2: Option<f64>,
+    pub areas: Areas,
     pub sparsity: Option<f64>,
 }
 
@@ -143,7 +144,7 @@ impl<'a> Run<'a> {
                     profile: profile.clone(),
                     trials: vec![],
                     rram_bytes: 0.0,
-                    area_mm2: None,
+                    areas: Areas::default(),
                     sparsity: None,
                 };
                 point.at.extend(attack.iter().map(|plan| ("attack.epsilon".into(), plan.epsilon[0].to_string())));
@@ -185,7 +186,7 @@ impl<'a> Run<'a> {
         let found = self.judge.trials(&mut self.cache, &question, chips)?;
         point.images = found.trials.first().map_or(0, |trial| trial.images);
         point.trials.extend(found.trials);
-        (point.rram_bytes, point.area_mm2) = (found.rram_bytes, found.area_mm2);
+        (point.rram_bytes, point.areas) = (found.rram_bytes, found.areas);
         Ok(())
     }
 

@@ -24,9 +24,9 @@ use self::reader::Reader;
 use self::run::Run;
 use self::setting::{Setting, Subject};
 use super::files;
-use super::point::{Parts, Point};
+use super::point::Point;
 use super::store::{self, OfKey};
-use super::table::{AREA, Tables};
+use super::table::Tables;
 use super::trial::{Key, Trial};
 use crate::config::{Document, Overrides};
 use crate::engine::Engine;
@@ -35,6 +35,7 @@ use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::output::{DERIVED, ORIGIN, OVERWRITE, OutputFolder, origin};
 use crate::report;
+use crate::system::Areas;
 
 /// Files that a sweep writes, beside tables and report.
 pub const FILES: [&str; 2] = ["timing.csv", "trials-*"];
@@ -309,10 +310,12 @@ fn first_ones(trials: &OfKey) -> Vec<f64> {
 type Listed = (Key, Vec<(String, String)>);
 
 /// What follows from profiles and models that a folder does not hold, so that its tables can be made without them.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Derived {
-    /// Area of each point's chips in square millimetre, where the profile says.
-    areas_mm2: Vec<Option<f64>>,
+    /// The areas of chips.
+    areas: Vec<Areas>,
+    /// Which of them each point has.
+    areas_of: Vec<usize>,
     /// The layers of each network: names and neurons.
     networks: Vec<Vec<(String, usize)>>,
     /// Which of them each point has.
@@ -321,22 +324,27 @@ struct Derived {
 
 impl Derived {
     fn of(points: &[Setting]) -> Self {
-        let (mut networks, mut network_of): (Vec<Vec<(String, usize)>>, Vec<usize>) = (vec![], vec![]);
+        let mut derived = Derived::default();
         for point in points {
-            let layers = point.subject.model.neurons();
-            network_of.push(networks.iter().position(|known| *known == layers).unwrap_or_else(|| {
-                networks.push(layers);
-                networks.len() - 1
-            }));
+            derived.network_of.push(numbered(&mut derived.networks, point.subject.model.neurons()));
+            derived.areas_of.push(numbered(&mut derived.areas, point.areas.clone()));
         }
-        Derived { areas_mm2: points.iter().map(|point| point.area_mm2).collect(), networks, network_of }
+        derived
     }
 
     fn fits(&self, points: usize) -> bool {
-        self.areas_mm2.len() == points
-            && self.network_of.len() == points
-            && self.network_of.iter().all(|network| *network < self.networks.len())
+        let numbers =
+            |numbers: &[usize], of: usize| numbers.len() == points && numbers.iter().all(|number| *number < of);
+        numbers(&self.areas_of, self.areas.len()) && numbers(&self.network_of, self.networks.len())
     }
+}
+
+/// The number of a value among those that are known, where it is put if it is not one of them.
+fn numbered<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
+    known.iter().position(|other| *other == value).unwrap_or_else(|| {
+        known.push(value);
+        known.len() - 1
+    })
 }
 
 /// Merges all shards' trials into the tables when none is missing.
@@ -364,13 +372,9 @@ fn each_point(
             let trials = &trials[key];
             let Some(count) = chips.enough(&first_ones(trials)) else { return Ok(false) };
             let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
-            let rows = counted.iter().map(|trial| (*trial).into()).collect();
-            each(Point {
-                settings: settings.clone(),
-                chips: rows,
-                more: vec![(AREA, derived.areas_mm2[point].into())],
-                split: Parts::of(&counted, &derived.networks[derived.network_of[point]]),
-            })?;
+            let (layers, areas) =
+                (&derived.networks[derived.network_of[point]], &derived.areas[derived.areas_of[point]]);
+            each(Point::of_trials(settings.clone(), &counted, layers, areas))?;
         }
     }
     Ok(true)

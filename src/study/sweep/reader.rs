@@ -13,7 +13,6 @@ use super::setting::{Setting, Subject};
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
-use crate::crossbar::cost::chip_area_mm2;
 use crate::data::Dataset;
 use crate::effect::{self, Idle};
 use crate::engine::calibrate;
@@ -28,6 +27,7 @@ use crate::study::sets::{Named, Sets, names};
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Key;
 use crate::study::watch::Watch;
+use crate::system::{Architecture, Areas};
 use crate::train::adapt::Sample;
 
 /// The documents of a sweep, and what was read so far of the files that its points name.
@@ -104,13 +104,13 @@ impl<'a> Reader<'a> {
         let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
         exit.map_or(Ok(()), |rule| rule.check(&subject.model)).map_err(self.document.locate("exit"))?;
         let key = Key::default();
-        let mut setting = Setting { shown: vec![], profile, subject, profiled, adapt, exit, area_mm2: None, key };
+        let mut setting =
+            Setting { shown: vec![], profile, subject, profiled, adapt, exit, areas: Areas::default(), key };
         setting.shown = self.shown(point, &setting);
         let case = setting.case(self.file.seed);
         let blueprint = case.blueprint()?;
         self.note(&blueprint);
-        (setting.area_mm2, setting.key) =
-            (chip_area_mm2(blueprint.profile(), blueprint.plan().sites()), case.key(&blueprint)?);
+        (setting.areas, setting.key) = (Architecture::of(blueprint.plan()).areas(), case.key(&blueprint)?);
         Ok(setting)
     }
 
@@ -363,7 +363,7 @@ const LABELS: [&str; 3] = ["name", "source", "cost.adc_model"];
 /// Keys of a point that name files: two may hold the same.
 const FILES: [&str; 3] = ["checkpoint", "profile", "data"];
 /// What begins keys of the profile that change no number of a sweep's tables.
-const NOT_IN_TABLES: [&str; 2] = ["cost.time_ns.", "cost.energy_pj.write_pulse"];
+const NOT_IN_TABLES: [&str; 1] = ["cost.energy_pj.write_pulse"];
 
 /// Whether a key has several values.
 fn is_axis(key: &str, points: &[Setting]) -> bool {
@@ -376,7 +376,7 @@ fn tells_apart(key: &str, points: &[Setting]) -> bool {
     let mut groups: HashMap<Vec<&str>, (Key, Option<u64>)> = HashMap::new();
     points.iter().any(|point| {
         let others = point.shown.iter().filter(|(other, _)| other != key).map(|(_, value)| value.as_str());
-        let own = (point.key, point.area_mm2.map(f64::to_bits));
+        let own = (point.key, point.areas.total_mm2().map(f64::to_bits));
         *groups.entry(others.collect()).or_insert(own) != own
     })
 }

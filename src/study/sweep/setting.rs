@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use crate::study::case::Case;
 use crate::study::sets::Named;
 use crate::study::trial::Key;
+use crate::system::Areas;
 use crate::train::adapt::Sample;
 
 /// A network and the images that it is judged on, which some points share.
@@ -38,8 +39,8 @@ pub(super) struct Setting {
     /// The images that every chip's norms are adapted on.
     pub adapt: Option<(Sample, Arc<Dataset>)>,
     pub exit: Option<ExitRule>,
-    /// Area of a chip in square millimetre, where the profile says.
-    pub area_mm2: Option<f64>,
+    /// The areas of a chip's layers and components.
+    pub areas: Areas,
     pub key: Key,
 }
 
