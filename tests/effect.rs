@@ -90,6 +90,8 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("adc.dnl", ["[]", "[-0.5, -0.5, -0.5, 0.5, 0.5, 0.5]"]),
     ("wires.word_ohm", ["0.0", "50.0"]),
     ("wires.bit_ohm", ["0.0", "50.0"]),
+    ("wires.driver_ohm", ["0.0", "500.0"]),
+    ("wires.sense_ohm", ["0.0", "500.0"]),
     ("sram.bits", ["2", "4"]),
     ("sram.shift", ["0", "-1"]),
     ("sram.scheme", ["\"integer\"", "\"uniform\""]),

@@ -36,7 +36,8 @@ fn currents(transfer: &[f64], voltages: &[f64]) -> Vec<f64> {
 
 #[test]
 fn the_golden_tile_has_the_currents_of_spice() {
-    let (conductances, wires) = (read("conductances.csv").concat(), Wires { word_ohm: 2.0, bit_ohm: 3.0 });
+    let (conductances, wires) =
+        (read("conductances.csv").concat(), Wires { word_ohm: 2.0, bit_ohm: 3.0, ..Wires::default() });
     let solved = transfer(&conductances, 12, wires).unwrap();
     for (voltages, expected) in read("voltages.csv").iter().zip(read("currents.csv")) {
         let iterated = iterate(&conductances, voltages, wires, Conduction::Linear, 1e-6).unwrap();

@@ -315,7 +315,7 @@ impl Tile {
     /// Resistance of a segment of a word line and of a bit line, in ohm.
     #[getter]
     fn ohm(&self) -> (f64, f64) {
-        let Wires { word_ohm, bit_ohm } = self.of.wires;
+        let Wires { word_ohm, bit_ohm, .. } = self.of.wires;
         (word_ohm, bit_ohm)
     }
 

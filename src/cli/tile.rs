@@ -33,6 +33,12 @@ pub struct Args {
     /// Resistance of a segment of a bit line, in ohm.
     #[arg(long, value_name = "R")]
     bit_ohm: f64,
+    /// Resistance of a word line's driver, in ohm.
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    driver_ohm: f64,
+    /// Resistance of a bit line's sense node, in ohm.
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    sense_ohm: f64,
     /// How it is solved.
     #[arg(long, default_value = "exact")]
     method: Method,
@@ -55,7 +61,8 @@ enum Method {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    let wires = Wires { word_ohm: args.word_ohm, bit_ohm: args.bit_ohm };
+    let Args { word_ohm, bit_ohm, driver_ohm, sense_ohm, .. } = *args;
+    let wires = Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm };
     let conduction = args.sinh_volt.map_or(Conduction::Linear, Conduction::Sinh);
     let solver = match args.method {
         Method::Iterative => Solver::Iterative { conduction, tolerance: args.tolerance.unwrap_or(TOLERANCE) },

@@ -75,7 +75,7 @@ pub fn map(site: &Site) -> LayerMap {
         slices * held.div_ceil(adc.columns_shared) + units
     };
     let used = per_tile.per_tile.min(columns) * lines_per_column + units;
-    let drops = wires.word_ohm > 0.0 && site.is_on_rram();
+    let drops = (wires.word_ohm > 0.0 || wires.driver_ohm > 0.0) && site.is_on_rram();
     let cells = (tiles * tile_rows * tile_cols) as f64;
     LayerMap {
         layer: site.name.clone(),
@@ -92,7 +92,7 @@ pub fn map(site: &Site) -> LayerMap {
         utilisation: (tiles > 0).then(|| (rows * lines) as f64 / cells),
         cells: rows * lines * on_rram,
         adcs: if site.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 },
-        worst_drop: drops.then(|| worst_drop(rram.cell.highest_us() * 1e-6, used, wires.word_ohm)),
+        worst_drop: drops.then(|| worst_drop(rram.cell.highest_us() * 1e-6, used, *wires)),
         sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8),
     }
 }

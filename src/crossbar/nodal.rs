@@ -1,7 +1,8 @@
 //! One tile of cells between lines with resistance: what its bit lines carry.
 //!
 //! Nodal analysis of m word lines, driven at the left through one segment (g_w = 1/R_word), and n bit lines, grounded at the
-//! bottom through one segment (g_b = 1/R_bit); W and B are the potentials of a cell's two nodes:
+//! bottom through one segment (g_b = 1/R_bit); W and B are the potentials of a cell's two nodes. The first segment of a word line and the last
+//! of a bit line have the resistance of driver and sense node with their own:
 //!
 //! ```text
 //! (g + g_w·(1 + [j < n−1]))·W_ij − g_w·W_i,j−1 − g_w·W_i,j+1 − g·B_ij = g_w·V_i·[j = 0]
@@ -35,6 +36,9 @@ use crate::profile::Wires;
 
 /// The least resistance of a segment, in ohm, that is not 0: its conductance leaves room for sums.
 pub const LEAST_OHM: f64 = 1e-300;
+/// The resistance of a segment between nodes that are one, in ohm: between cells and terminals of any use it leaves every digit, and
+/// what two nodes have in common, a conductance over the square of the segment's, is still a number.
+const MERGED_OHM: f64 = 1e-100;
 /// The largest conductance of a cell, in siemens.
 pub const MOST_SIEMENS: f64 = 1e300;
 /// How far a node may be from 1 V where every terminal is at 1 V.
@@ -46,26 +50,47 @@ const TOLERANCE: f64 = 1e-9;
 /// [`Error::Mismatch`] where the potentials of a unit voltage do not come out: conductances beyond what floats hold.
 pub fn transfer(conductances: &[f64], n: usize, wires: Wires) -> Result<Vec<f64>> {
     let m = conductances.len() / n;
-    match (wires.word_ohm > 0.0, wires.bit_ohm > 0.0) {
-        (false, false) => Ok(conductances.to_vec()),
-        (true, false) => word_lines(conductances, n, 1.0 / wires.word_ohm),
-        (false, true) => bit_lines(conductances, n, 1.0 / wires.bit_ohm),
-        (true, true) => both(conductances, m, n, 1.0 / wires.word_ohm, 1.0 / wires.bit_ohm),
+    let (word, bit) = (Segments::of(wires.word_ohm, wires.driver_ohm), Segments::of(wires.bit_ohm, wires.sense_ohm));
+    match (word, bit) {
+        (None, None) => Ok(conductances.to_vec()),
+        (Some(word), None) => word_lines(conductances, n, word),
+        (None, Some(bit)) => bit_lines(conductances, n, bit),
+        (Some(word), Some(bit)) => both(conductances, (m, n), word, bit),
+    }
+}
+
+/// The conductances of a line's segments in siemens.
+#[derive(Clone, Copy, Debug)]
+struct Segments {
+    /// The segment at the line's terminal, with what it has in series.
+    end: f64,
+    /// Every other.
+    each: f64,
+}
+
+impl Segments {
+    /// The segments of a line with something in series at its terminal; none where both are ideal. An ideal line behind such a terminal has
+    /// segments of so little resistance that its nodes are one to the last digit.
+    fn of(ohm: f64, end_ohm: f64) -> Option<Self> {
+        let drops = ohm > 0.0 || end_ohm > 0.0;
+        let ohm_of_each = if end_ohm > 0.0 { ohm.max(MERGED_OHM) } else { ohm };
+        drops.then(|| Segments { end: 1.0 / (ohm + end_ohm), each: 1.0 / ohm_of_each })
     }
 }
 
 /// What the end of a word line of `n` cells of this conductance, in siemens, loses of its voltage; bit lines ideal.
-pub fn worst_drop(siemens: f64, n: usize, word_ohm: f64) -> f64 {
-    let ladder = Ladder::new(&vec![siemens; n], 1.0 / word_ohm);
+pub fn worst_drop(siemens: f64, n: usize, wires: Wires) -> f64 {
+    let Some(word) = Segments::of(wires.word_ohm, wires.driver_ohm) else { return 0.0 };
+    let ladder = Ladder::new(&vec![siemens; n], word);
     1.0 - ladder.driven.last().copied().unwrap_or(1.0)
 }
 
 /// Ideal bit lines: every word line is a ladder to ground.
-fn word_lines(conductances: &[f64], n: usize, g_w: f64) -> Result<Vec<f64>> {
+fn word_lines(conductances: &[f64], n: usize, word: Segments) -> Result<Vec<f64>> {
     let mut currents = Vec::with_capacity(conductances.len());
     for cells in conductances.chunks(n) {
         checkpoint();
-        let ladder = Ladder::new(cells, g_w);
+        let ladder = Ladder::new(cells, word);
         ladder.check(cells)?;
         currents.extend(cells.iter().zip(&ladder.driven).map(|(g, w)| g * w));
     }
@@ -74,13 +99,13 @@ fn word_lines(conductances: &[f64], n: usize, g_w: f64) -> Result<Vec<f64>> {
 
 /// Ideal word lines: every bit line is a ladder from the drivers, and by reciprocity what 1 V at its foot would put on a cell is
 /// the share of the cell's current that reaches the foot.
-fn bit_lines(conductances: &[f64], n: usize, g_b: f64) -> Result<Vec<f64>> {
+fn bit_lines(conductances: &[f64], n: usize, bit: Segments) -> Result<Vec<f64>> {
     let m = conductances.len() / n;
     let mut currents = vec![0.0; m * n];
     for j in 0..n {
         checkpoint();
         let from_the_foot: Vec<f64> = (0..m).rev().map(|i| conductances[i * n + j]).collect();
-        let ladder = Ladder::new(&from_the_foot, g_b);
+        let ladder = Ladder::new(&from_the_foot, bit);
         ladder.check(&from_the_foot)?;
         for (i, share) in (0..m).rev().zip(&ladder.driven) {
             currents[i * n + j] = share * conductances[i * n + j];
@@ -90,17 +115,17 @@ fn bit_lines(conductances: &[f64], n: usize, g_b: f64) -> Result<Vec<f64>> {
 }
 
 /// Both lines drop voltage.
-fn both(conductances: &[f64], m: usize, n: usize, g_w: f64, g_b: f64) -> Result<Vec<f64>> {
+fn both(conductances: &[f64], (m, n): (usize, usize), word: Segments, bit: Segments) -> Result<Vec<f64>> {
     let mut front = Front { coupling: vec![0.0; n * n], excess: vec![0.0; n], drivers: vec![0.0; n * m], n, m };
     for (i, cells) in conductances.chunks(n).enumerate() {
         checkpoint();
-        front.add_row(i, cells, g_w)?;
-        front.lead_down(i + 1, g_b)?;
+        front.add_row(i, cells, word)?;
+        front.lead_down(i + 1, if i + 1 == m { bit.end } else { bit.each })?;
     }
     Ok((0..m * n).map(|at| front.drivers[at % n * m + at / n]).collect())
 }
 
-/// A line of segments of one conductance with a cell to ground at each node, driven at its first segment.
+/// A line of segments with a cell to ground at each node, driven at its first segment.
 struct Ladder {
     /// Potentials for 1 V at the driver.
     driven: Vec<f64>,
@@ -112,7 +137,7 @@ struct Ladder {
 }
 
 impl Ladder {
-    fn new(cells: &[f64], g: f64) -> Self {
+    fn new(cells: &[f64], line: Segments) -> Self {
         let n = cells.len();
         let mut ladder = Ladder { driven: vec![0.0; n], onward: vec![0.0; n], back: vec![0.0; n], total: vec![0.0; n] };
         // What is behind a node, the node's own cell with it, seen from the segment in front of it.
@@ -120,16 +145,16 @@ impl Ladder {
         for (j, cell) in cells.iter().enumerate().rev() {
             ladder.total[j] = behind;
             let here = cell + behind;
-            ladder.onward[j] = share(g, here);
+            ladder.onward[j] = share(if j == 0 { line.end } else { line.each }, here);
             behind = here * ladder.onward[j];
         }
-        let (mut before, mut potential) = (g, 1.0);
+        let (mut before, mut potential) = (line.end, 1.0);
         for (j, cell) in cells.iter().enumerate() {
             potential *= ladder.onward[j];
             ladder.driven[j] = potential;
             ladder.total[j] += cell + before;
             let here = cell + before;
-            ladder.back[j] = share(g, here);
+            ladder.back[j] = share(line.each, here);
             before = here * ladder.back[j];
         }
         ladder
@@ -190,9 +215,9 @@ struct Front {
 
 impl Front {
     /// Adds row `i`: its word line, eliminated, connects the bit lines with each other and with its driver.
-    fn add_row(&mut self, i: usize, cells: &[f64], g_w: f64) -> Result<()> {
+    fn add_row(&mut self, i: usize, cells: &[f64], word: Segments) -> Result<()> {
         let Front { n, m, .. } = *self;
-        let ladder = Ladder::new(cells, g_w);
+        let ladder = Ladder::new(cells, word);
         let mut potentials = vec![0.0; n];
         for (k, into) in cells.iter().enumerate() {
             ladder.injected(k, &mut potentials);
@@ -370,7 +395,7 @@ mod tests {
     use crate::crossbar::relaxation::{Conduction, iterate};
 
     fn wires(word_ohm: f64, bit_ohm: f64) -> Wires {
-        Wires { word_ohm, bit_ohm }
+        Wires { word_ohm, bit_ohm, ..Wires::default() }
     }
 
     fn currents(transfer: &[f64], voltages: &[f64]) -> Vec<f64> {
@@ -480,6 +505,32 @@ mod tests {
             let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|x| x.to_bits()).collect() };
             assert_eq!(bits(&together), bits(&one_by_one), "{n}");
         }
+    }
+
+    #[test]
+    fn drivers_and_sense_nodes_divide_voltage_and_current() {
+        let conductances: Vec<f64> = (0..12).map(|k| 1e-4 * (1.0 + (k as f64 * 1.3).cos())).collect();
+        let row = |i: usize| conductances[i * 4..][..4].iter().sum::<f64>();
+        let column = |j: usize| (0..3).map(|i| conductances[i * 4 + j]).sum::<f64>();
+        // A row between ideal lines loads its driver with all of its cells, and a column its sense node.
+        let driven = transfer(&conductances, 4, Wires { driver_ohm: 500.0, ..Wires::default() }).unwrap();
+        let sensed = transfer(&conductances, 4, Wires { sense_ohm: 500.0, ..Wires::default() }).unwrap();
+        for (k, g) in conductances.iter().enumerate() {
+            for (found, load) in [(driven[k], row(k / 4)), (sensed[k], column(k % 4))] {
+                let expected = g / (1.0 + 500.0 * load);
+                assert!((found - expected).abs() <= 1e-14 * expected, "{k}: {found}, expected {expected}");
+            }
+        }
+        // Both at once, between ideal lines: each row and each column is one node.
+        let both = Wires { driver_ohm: 300.0, sense_ohm: 200.0, ..Wires::default() };
+        let lines = Wires { word_ohm: 1e-9, bit_ohm: 1e-9, ..both };
+        let [merged, near] = [both, lines].map(|wires| transfer(&conductances, 4, wires).unwrap());
+        for (merged, near) in merged.iter().zip(&near) {
+            assert!((merged - near).abs() <= 1e-11 * near, "{merged} {near}");
+        }
+        // At the end of a line of one cell, a terminal's resistance is one more of the segment's.
+        let at_the_end = Wires { word_ohm: 2.0, bit_ohm: 3.0, driver_ohm: 40.0, sense_ohm: 50.0 };
+        assert_eq!(transfer(&[1e-3], 1, at_the_end).unwrap(), transfer(&[1e-3], 1, wires(42.0, 53.0)).unwrap());
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub fn iterate(
         // What the word lines leave at each cell: a segment carries the currents of all cells behind it.
         for ((left, currents), v) in left.chunks_mut(n).zip(currents.chunks(n)).zip(voltages) {
             let mut carried: f64 = currents.iter().sum();
-            let mut potential = *v;
+            let mut potential = *v - wires.driver_ohm * carried;
             for (left, current) in left.iter_mut().zip(currents) {
                 potential -= wires.word_ohm * carried;
                 carried -= current;
@@ -75,7 +75,7 @@ pub fn iterate(
         // Less what the bit lines raise it by: a segment carries the currents of all cells above it.
         for j in 0..n {
             let mut carried: f64 = (0..m).map(|i| currents[i * n + j]).sum();
-            let mut potential = 0.0;
+            let mut potential = wires.sense_ohm * carried;
             for i in (0..m).rev() {
                 potential += wires.bit_ohm * carried;
                 carried -= currents[i * n + j];

@@ -12,7 +12,7 @@ use crate::profile::Wires;
 /// use crosspike::profile::Wires;
 /// use crosspike::{Conduction, Solver, TILE_TOLERANCE, solve_tile};
 ///
-/// let (siemens, wires) = ([50e-6; 64], Wires { word_ohm: 5.0, bit_ohm: 5.0 });
+/// let (siemens, wires) = ([50e-6; 64], Wires { word_ohm: 5.0, bit_ohm: 5.0, ..Wires::default() });
 /// let solver = Solver::Iterative { conduction: Conduction::Linear, tolerance: TILE_TOLERANCE };
 /// let found = solve_tile(&siemens, 8, &[0.2; 8], wires, solver)?[0][0];
 /// let exact = solve_tile(&siemens, 8, &[0.2; 8], wires, Solver::Exact)?[0][0];
@@ -29,7 +29,7 @@ pub const TOLERANCE: f64 = 1e-6;
 /// use crosspike::{Conduction, Solver, solve_tile};
 ///
 /// // One cell of 100 µS between two segments of 100 Ω: 1 V drives 1 V/(10 kΩ + 200 Ω).
-/// let wires = Wires { word_ohm: 100.0, bit_ohm: 100.0 };
+/// let wires = Wires { word_ohm: 100.0, bit_ohm: 100.0, ..Wires::default() };
 /// for solver in [Solver::Exact, Solver::Iterative { conduction: Conduction::Linear, tolerance: 1e-9 }] {
 ///     let ampere = solve_tile(&[100e-6], 1, &[1.0], wires, solver)?[0][0];
 ///     assert!((ampere * 10.2e3 - 1.0).abs() < 1e-8);
@@ -51,7 +51,7 @@ pub enum Solver {
 
 /// What is wrong with lines and solver: the name of the argument, and why; none where they can be.
 pub fn fault(wires: Wires, solver: Solver) -> Option<(&'static str, String)> {
-    for (name, value) in [("word_ohm", wires.word_ohm), ("bit_ohm", wires.bit_ohm)] {
+    for (name, value) in wires.all() {
         if !(value == 0.0 || (value.is_finite() && value >= LEAST_OHM)) {
             return Some((name, format!("{value:e}: expected a resistance of 0 or at least {LEAST_OHM:e} ohm")));
         }
@@ -78,7 +78,8 @@ pub fn expected_conductance() -> String {
 }
 
 /// The currents in ampere of a tile's bit lines, a row for each set of voltages. Conductances, in siemens, are `[word lines, bit lines]`,
-/// voltages `[sets, word lines]`; word lines are driven at the left through one segment, bit lines grounded at the bottom through one.
+/// voltages `[sets, word lines]`; word lines are driven at the left through a driver and one segment, bit lines grounded at the bottom through one
+/// segment and a sense node.
 ///
 /// # Errors
 /// Where an argument is beyond what can be solved, sizes differ, or the iteration does not settle.
@@ -91,7 +92,7 @@ pub fn expected_conductance() -> String {
 /// // Two word lines, one driven by 0.5 V, and two bit lines.
 /// let siemens = [10e-6, 20e-6, 30e-6, 40e-6];
 /// let ideal = solve_tile(&siemens, 2, &[0.5, 0.0], Wires::default(), Solver::Exact)?;
-/// let wires = Wires { word_ohm: 100.0, bit_ohm: 100.0 };
+/// let wires = Wires { word_ohm: 100.0, bit_ohm: 100.0, ..Wires::default() };
 /// let dropped = solve_tile(&siemens, 2, &[0.5, 0.0], wires, Solver::Exact)?;
 /// assert_eq!(ideal[0], [5e-6, 10e-6]);
 /// assert!(dropped[0][0] < ideal[0][0] && dropped[0][0] > 0.98 * ideal[0][0]);

@@ -175,7 +175,7 @@ mod tests {
         let g = |k: usize| 20.0 + 10.0 * (k as f64).sin();
         let before = Devices { plus: (0..15).map(g).collect(), minus: (20..35).map(g).collect() };
         let mut after = [before.clone()];
-        let wires = Wires { word_ohm: 10.0, bit_ohm: 20.0 };
+        let wires = Wires { word_ohm: 10.0, bit_ohm: 20.0, ..Wires::default() };
         layout.apply(&mut after, wires).unwrap();
         // The second tile of the second column: rows 3 and 4, weight 2.
         let tile: Vec<f64> =

@@ -366,6 +366,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("adc.dnl", converter),
     ("wires.word_ohm", on_rram),
     ("wires.bit_ohm", on_rram),
+    ("wires.driver_ohm", on_rram),
+    ("wires.sense_ohm", on_rram),
     ("sram.bits", on_rram),
     ("sram.shift", companion),
     ("sram.scheme", companion),

@@ -163,7 +163,7 @@ pub enum TileInputs {
     Pulses,
 }
 
-/// `[wires]`: resistance of one segment of a line, in ohm; see [`crate::crossbar::wires`].
+/// `[wires]`: resistance of lines and at their ends, in ohm; see [`crate::crossbar::wires`].
 ///
 /// # Examples
 /// ```
@@ -181,12 +181,24 @@ pub struct Wires {
     pub word_ohm: f64,
     /// Bit-line segment in ohm; 0 is ideal.
     pub bit_ohm: f64,
+    /// Driver of a word line, in front of its first segment, in ohm; 0 is ideal.
+    #[serde(skip_serializing_if = "is_default")]
+    pub driver_ohm: f64,
+    /// Sense node of a bit line, its multiplexer included, behind its last segment, in ohm; 0 is a virtual ground.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sense_ohm: f64,
 }
 
 impl Wires {
     /// Whether lines drop any voltage.
     pub fn drop(&self) -> bool {
-        self.word_ohm > 0.0 || self.bit_ohm > 0.0
+        self.all().iter().any(|(_, ohm)| *ohm > 0.0)
+    }
+
+    /// Every resistance with its key.
+    pub fn all(&self) -> [(&'static str, f64); 4] {
+        let Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm } = *self;
+        [("word_ohm", word_ohm), ("bit_ohm", bit_ohm), ("driver_ohm", driver_ohm), ("sense_ohm", sense_ohm)]
     }
 }
 

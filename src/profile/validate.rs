@@ -65,7 +65,8 @@ impl Profile {
                 return refuse(&format!("{section}.cell.bits"), message);
             }
         }
-        for (key, value) in [("wires.word_ohm", self.wires.word_ohm), ("wires.bit_ohm", self.wires.bit_ohm)] {
+        for (key, value) in self.wires.all() {
+            let key = &format!("wires.{key}");
             if !(value.is_finite() && (0.0..=1e6).contains(&value)) {
                 return refuse(key, format!("{value}, expected 0 to 1000000 ohm"));
             }

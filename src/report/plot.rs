@@ -235,6 +235,8 @@ pub(super) fn title(key: &str) -> &str {
         "tile.cols" => "Tile width (bit lines)",
         "wires.word_ohm" => "Word-line resistance per cell (Ω)",
         "wires.bit_ohm" => "Bit-line resistance per cell (Ω)",
+        "wires.driver_ohm" => "Resistance of a word line's driver (Ω)",
+        "wires.sense_ohm" => "Resistance of a bit line's sense node (Ω)",
         _ => key,
     }
 }

@@ -184,14 +184,19 @@ impl TileSurvey {
     /// bottom through `Vf0`, `Vf1`, …, whose currents are the answer; a line without resistance is one node.
     pub fn netlist(&self, title: &str, volt: f64) -> String {
         let (m, n) = (self.rows.len(), self.lines.len());
-        let Wires { word_ohm, bit_ohm } = self.wires;
-        let word = |i: usize, j: usize| if word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("d{i}") };
-        let bit = |i: usize, j: usize| if bit_ohm > 0.0 { format!("b{i}_{j}") } else { format!("f{j}") };
+        let Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm } = self.wires;
+        // What stands between a source and the line that it drives.
+        let (driver, sense) = (if driver_ohm > 0.0 { "e" } else { "d" }, if sense_ohm > 0.0 { "g" } else { "f" });
+        let word = |i: usize, j: usize| if word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("{driver}{i}") };
+        let bit = |i: usize, j: usize| if bit_ohm > 0.0 { format!("b{i}_{j}") } else { format!("{sense}{j}") };
         let mut deck = format!("* {title}\n");
         for i in 0..m {
             deck += &format!("Vd{i} d{i} 0 {volt:e}\n");
+            if driver_ohm > 0.0 {
+                deck += &format!("Re{i} d{i} e{i} {driver_ohm:e}\n");
+            }
             for j in (0..n).filter(|_| word_ohm > 0.0) {
-                let before = if j == 0 { format!("d{i}") } else { word(i, j - 1) };
+                let before = if j == 0 { format!("{driver}{i}") } else { word(i, j - 1) };
                 deck += &format!("Rw{i}_{j} {before} {} {word_ohm:e}\n", word(i, j));
             }
             for j in 0..n {
@@ -200,12 +205,17 @@ impl TileSurvey {
                     deck += &format!("Rc{i}_{j} {} {} {:e}\n", word(i, j), bit(i, j), 1.0 / g);
                 }
                 if bit_ohm > 0.0 {
-                    let below = if i + 1 == m { format!("f{j}") } else { bit(i + 1, j) };
+                    let below = if i + 1 == m { format!("{sense}{j}") } else { bit(i + 1, j) };
                     deck += &format!("Rb{i}_{j} {} {below} {bit_ohm:e}\n", bit(i, j));
                 }
             }
         }
-        (0..n).for_each(|j| deck += &format!("Vf{j} f{j} 0 0\n"));
+        for j in 0..n {
+            if sense_ohm > 0.0 {
+                deck += &format!("Rg{j} g{j} f{j} {sense_ohm:e}\n");
+            }
+            deck += &format!("Vf{j} f{j} 0 0\n");
+        }
         deck += ".options reltol=1e-10 abstol=1e-18 gmin=1e-30\n.control\nset numdgt=14\nop\n";
         (0..n).for_each(|j| deck += &format!("print i(vf{j})\n"));
         deck + ".endc\n.end\n"

@@ -8,6 +8,7 @@ mod fashion;
 mod gpu;
 mod page;
 mod spice;
+mod support;
 
 use std::process::ExitCode;
 
@@ -32,10 +33,17 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         module: "gpu",
         tests: gpu::TESTS,
+        missing: gpu::missing,
+        variable: "CROSSPIKE_REQUIRE_GPU",
+        package: "mesa-vulkan-drivers",
+    },
+    Tool {
+        module: "support",
+        tests: support::TESTS,
         missing: gpu::missing,
         variable: "CROSSPIKE_REQUIRE_GPU",
         package: "mesa-vulkan-drivers",

@@ -36,13 +36,18 @@ fn currents(transfer: &[f64], voltages: &[f64]) -> Vec<f64> {
 fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Conduction) -> Vec<f64> {
     let m = voltages.len();
     let n = conductances.len() / m;
-    let word = |i: usize, j: usize| if wires.word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("d{i}") };
-    let bit = |i: usize, j: usize| if wires.bit_ohm > 0.0 { format!("b{i}_{j}") } else { format!("f{j}") };
+    let Wires { driver_ohm, sense_ohm, .. } = wires;
+    let (driver, sense) = (if driver_ohm > 0.0 { "e" } else { "d" }, if sense_ohm > 0.0 { "g" } else { "f" });
+    let word = |i: usize, j: usize| if wires.word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("{driver}{i}") };
+    let bit = |i: usize, j: usize| if wires.bit_ohm > 0.0 { format!("b{i}_{j}") } else { format!("{sense}{j}") };
     let mut deck = "a tile\n".to_string();
     for (i, v) in voltages.iter().enumerate() {
         deck += &format!("Vd{i} d{i} 0 {v:e}\n");
+        if driver_ohm > 0.0 {
+            deck += &format!("Re{i} d{i} e{i} {driver_ohm:e}\n");
+        }
         for j in (0..n).filter(|_| wires.word_ohm > 0.0) {
-            let before = if j == 0 { format!("d{i}") } else { word(i, j - 1) };
+            let before = if j == 0 { format!("{driver}{i}") } else { word(i, j - 1) };
             deck += &format!("Rw{i}_{j} {before} {} {:e}\n", word(i, j), wires.word_ohm);
         }
         for j in 0..n {
@@ -57,12 +62,17 @@ fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Condu
                 };
             }
             if wires.bit_ohm > 0.0 {
-                let below = if i + 1 == m { format!("f{j}") } else { bit(i + 1, j) };
+                let below = if i + 1 == m { format!("{sense}{j}") } else { bit(i + 1, j) };
                 deck += &format!("Rb{i}_{j} {} {below} {:e}\n", bit(i, j), wires.bit_ohm);
             }
         }
     }
-    (0..n).for_each(|j| deck += &format!("Vf{j} f{j} 0 0\n"));
+    for j in 0..n {
+        if sense_ohm > 0.0 {
+            deck += &format!("Rg{j} g{j} f{j} {sense_ohm:e}\n");
+        }
+        deck += &format!("Vf{j} f{j} 0 0\n");
+    }
     deck += ".options reltol=1e-10 abstol=1e-18 gmin=1e-30\n.control\nset numdgt=14\nop\n";
     (0..n).for_each(|j| deck += &format!("print i(vf{j})\n"));
     deck += ".endc\n.end\n";
@@ -91,6 +101,7 @@ fn a_deck_of_a_chips_tile_has_the_currents_of_the_solver() {
         &["rram.cell.mapping=one_sided", "wires.word_ohm=3", "wires.bit_ohm=2", "rram.faults.dead_bit_lines=0.1"][..],
         &["rram.cell.mapping=offset", "wires.word_ohm=5"],
         &["rram.cell.mapping=two_sided", "wires.bit_ohm=4"],
+        &["rram.cell.mapping=one_sided", "wires.bit_ohm=4", "wires.driver_ohm=200", "wires.sense_ohm=150"],
         &["rram.cell.mapping=one_sided", "rram.cell.bits=2"],
     ] {
         let cells = ["rram.model=cell", "rram.weight_bits=4", "rram.cell.g_max_us=50", "tile.rows=24", "tile.cols=16"];
@@ -123,15 +134,21 @@ impl Random {
 
 fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
     let cases = [
-        (9, 4, 2.5, 4.0),
-        (7, 5, 0.0, 6.0),
-        (12, 3, 8.0, 0.0),
-        (1, 6, 3.0, 1.0),
-        (16, 1, 1.0, 2.0),
-        (10, 6, 150.0, 90.0),
+        (9, 4, [2.5, 4.0, 0.0, 0.0]),
+        (7, 5, [0.0, 6.0, 0.0, 0.0]),
+        (12, 3, [8.0, 0.0, 0.0, 0.0]),
+        (1, 6, [3.0, 1.0, 0.0, 0.0]),
+        (16, 1, [1.0, 2.0, 0.0, 0.0]),
+        (10, 6, [150.0, 90.0, 0.0, 0.0]),
+        // Drivers and sense nodes, with lines and without.
+        (9, 4, [2.5, 4.0, 300.0, 200.0]),
+        (9, 4, [0.0, 0.0, 300.0, 200.0]),
+        (9, 4, [0.0, 0.0, 0.0, 500.0]),
+        (9, 4, [0.0, 3.0, 700.0, 0.0]),
+        (9, 4, [4.0, 0.0, 50.0, 90.0]),
     ];
-    for (case, (rows, columns, word_ohm, bit_ohm)) in cases.into_iter().enumerate() {
-        let (mut random, wires) = (Random::new(case as u64), Wires { word_ohm, bit_ohm });
+    for (case, (rows, columns, [word_ohm, bit_ohm, driver_ohm, sense_ohm])) in cases.into_iter().enumerate() {
+        let (mut random, wires) = (Random::new(case as u64), Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm });
         // Devices of 1 to 100 µS in pairs; some are stuck at either end, a word line is dead, and so is a bit line.
         let mut device = |_| match random.uniform() {
             u if u < 0.1 => 1.0,
@@ -174,12 +191,18 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
 }
 
 fn non_linear_cells_have_the_currents_of_spice() {
-    for (case, (m, n, word_ohm, bit_ohm, v0)) in
-        [(8, 6, 20.0, 30.0, 0.1), (5, 9, 0.0, 200.0, 0.1), (12, 4, 100.0, 0.0, 0.07), (8, 6, 5.0, 3.0, 0.04)]
-            .into_iter()
-            .enumerate()
+    for (case, (m, n, [word_ohm, bit_ohm, driver_ohm, sense_ohm], v0)) in [
+        (8, 6, [20.0, 30.0, 0.0, 0.0], 0.1),
+        (5, 9, [0.0, 200.0, 0.0, 0.0], 0.1),
+        (12, 4, [100.0, 0.0, 0.0, 0.0], 0.07),
+        (8, 6, [5.0, 3.0, 0.0, 0.0], 0.04),
+        (8, 6, [5.0, 3.0, 400.0, 250.0], 0.1),
+        (8, 6, [0.0, 0.0, 400.0, 250.0], 0.1),
+    ]
+    .into_iter()
+    .enumerate()
     {
-        let (mut random, wires) = (Random::new(100 + case as u64), Wires { word_ohm, bit_ohm });
+        let (mut random, wires) = (Random::new(100 + case as u64), Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm });
         let tile: Vec<f64> = (0..m * n).map(|_| 1e-6 * (1.0 + 99.0 * random.uniform())).collect();
         let voltages: Vec<f64> = (0..m).map(|_| 0.3 * random.uniform()).collect();
         let expected = spice(&tile, &voltages, wires, Conduction::Sinh(v0));
