@@ -75,6 +75,21 @@ fn a_map_goes_once_to_the_buffer_and_once_to_each_layer_that_takes_it() {
 }
 
 #[test]
+fn parts_are_the_whole_with_layers_in_digital_logic_too() {
+    let keys = ["system.interconnect=bus", "cost.energy_pj.fetch=1", "cost.power_uw.control=1", "cost.power_uw.tile=2"];
+    // What digital logic takes is not known.
+    let digital = ["rram.layers=none", "system.interconnect=bus", "cost.time_ns.drive=1"];
+    assert!(architecture(MODEL, &digital).spent(&ACTIVITY).is_none());
+    for layers in ["rram.layers=all", "rram.layers=conv"] {
+        let spent = spent(&[&MOVED[..], &keys, &[layers]].concat());
+        let parts: f64 = spent.layers.values().chain([&spent.chip]).flat_map(|parts| parts.values()).sum();
+        assert!((parts - spent.total_pj).abs() <= 1e-12 * parts, "{layers}: {spent:?}");
+        // fc1 sends from digital logic.
+        assert_eq!(spent.layers.contains_key("fc1"), layers == "rram.layers=all");
+    }
+}
+
+#[test]
 fn layers_take_turns_or_work_at_the_same_time() {
     let times = |more: &[&str]| {
         let spent = spent(more);
@@ -177,6 +192,10 @@ fn what_needs_times_or_areas_is_refused_without_them() {
         (&["cost.time_ns={}", "system.pipelined=true"][..], "system.pipelined"),
         (&["cost.time_ns={}", "cost.power_uw.tile=1"], "cost.power_uw.tile"),
         (&["cost.area_um2={}", "system.area_mm2=1"], "system.area_mm2"),
+        (&["adc.bits=0", "system.pipelined=true"], "system.pipelined"),
+        (&["cost.area_um2={}", "cost.area_um2.control=1", "system.area_mm2=1"], "system.area_mm2"),
+        (&["cost.node.to_nm=32"], "cost.node.from_nm"),
+        (&["cost.node={from_nm=65, from_v=0.5, to_nm=32, to_v=0.9}"], "cost.node.from_v"),
         (&["system.area_mm2=-1"], "system.area_mm2"),
         (&["cost.power_uw.tile=-1"], "cost.power_uw.tile"),
     ] {

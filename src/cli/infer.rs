@@ -189,9 +189,9 @@ pub fn run(args: &Args) -> Result<Said> {
             "events.adder_saturated": "sums beyond an adder's width, of each layer, summed over steps, images and chips",
             "energy.pj_per_image": "picojoule, and nanoseconds where a key ends in _ns, of an image, on average over images and chips",
             "energy.pj_per_image.tops_per_w": "tera-operations a second and watt, were all inputs active; a multiplication and an addition a weight",
-            "neurobench": "footprint in bytes, sparsity from 0 to 1, operations and updates of an image, on average over images and chips",
-            "sram_bytes": "bytes of the companion arrays of a chip, on average",
-            "write_pulses": "pulses that program a chip, on average",
+            "neurobench": "footprint in bytes, of one copy of each layer; sparsity from 0 to 1; operations and updates of an image, on average over images and chips",
+            "sram_bytes": "bytes of the companion arrays of a chip, one copy of each layer, on average",
+            "write_pulses": "pulses that program a chip, one copy of each layer, on average",
             "programming_pj": "picojoule a chip",
             "early_exit.steps": "steps of an image, on average",
         },
@@ -242,7 +242,13 @@ pub fn run(args: &Args) -> Result<Said> {
         }
     } else {
         text.push(
-            "no energy: the profile has no constants (its section [cost], as in hw_profiles/spikesim_65nm.toml)".into(),
+            match setup.profile.cost.any() {
+                true => "no energy: no layer stands on RRAM, and what digital logic takes is not known",
+                false => {
+                    "no energy: the profile has no constants (its section [cost], as in hw_profiles/spikesim_65nm.toml)"
+                }
+            }
+            .into(),
         );
     }
     if let Some(pj) = programming_pj {
@@ -279,7 +285,7 @@ fn described(energy: &Spent) -> String {
         _ => ("µJ", 1e-6),
     };
     let joule = |pj: f64| format!("{:.3} {unit}", pj * factor);
-    let ms = |ns: f64| format!("{:.3} ms", ns * 1e-6);
+    let ms = |ns: f64| if ns < 1e5 { format!("{:.3} µs", ns * 1e-3) } else { format!("{:.3} ms", ns * 1e-6) };
     let time = match (energy.latency_ns, energy.interval_ns) {
         (Some(latency), Some(interval)) if interval < latency => {
             format!(", {} through the pipeline and one every {}", ms(latency), ms(interval))

@@ -217,8 +217,7 @@ fn unpriced(section: &Section) -> Option<Reason> {
 
 /// The reason of what waits for times of tiles.
 fn untimed(section: &Section) -> Option<Reason> {
-    let time = &section.profile.cost.time_ns;
-    said(time.drive.is_none() && time.conversion.is_none(), "cost.time_ns has no times of tiles")
+    said(!section.profile.is_timed(), "cost.time_ns has no times of tiles")
 }
 
 fn price_of_moving(section: &Section) -> Option<Reason> {

@@ -175,7 +175,7 @@ constants! {
 }
 
 constants! {
-    /// `[cost.power_uw]`: microwatt a part, as long as an image takes, whatever comes in.
+    /// `[cost.power_uw]`: microwatt a part, whatever comes in: from each image to the next.
     ///
     /// # Examples
     /// ```
@@ -208,14 +208,13 @@ constants! {
 impl Cost {
     /// Whether anything costs anything.
     pub fn any(&self) -> bool {
-        *self != Cost::default()
+        self.constants().iter().any(|(_, _, value)| value.is_some())
     }
 
     /// The constants at the chip's node.
     pub fn at_node(&self) -> Cost {
-        let Some([area, energy]) = self.node.factors().filter(|_| self.node != TechnologyNode::default()) else {
-            return self.clone();
-        };
+        let (node, same) = (self.node, [self.node.from_nm, self.node.to_nm]);
+        let Some([area, energy]) = node.factors() else { return self.clone() };
         let mut cost = self.clone();
         let (e, a) = (&mut cost.energy_pj, &mut cost.area_um2);
         let scaled =
@@ -226,7 +225,7 @@ impl Cost {
         scaled(cost.power_uw.all_mut(), energy);
         (cost.energy_pj.cell_read, cost.energy_pj.write_pulse, cost.area_um2.cell) = (read, write, cell);
         cost.power_uw.cell = self.power_uw.cell;
-        if !cost.adc_model.is_empty() {
+        if !cost.adc_model.is_empty() && same[0] != same[1] {
             cost.adc_model += &format!(", scaled from {} to {} nm", self.node.from_nm, self.node.to_nm);
         }
         cost.node = TechnologyNode::default();

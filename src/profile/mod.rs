@@ -268,6 +268,12 @@ impl Profile {
         profile
     }
 
+    /// Whether steps of tiles take a time that is known: that of drives, or of conversions where there are any.
+    pub fn is_timed(&self) -> bool {
+        let time = &self.cost.time_ns;
+        time.drive.is_some() || (time.conversion.is_some() && self.converts())
+    }
+
     /// Whether sums pass converters of finite resolution.
     pub fn converts(&self) -> bool {
         self.adc.bits > 0

@@ -44,13 +44,13 @@ const ENERGIES: [[f64; 3]; 10] = [
     [0.1776, -0.09097, 0.02447],
 ];
 
-/// The node that the constants of `[cost]` are of, and the one that chips are made at. Equal ones change nothing.
+/// The node that the constants of `[cost]` are of, and the one that chips are made at: all four keys, or none.
 ///
 /// # Examples
 /// ```
 /// use crosspike::Profile;
 ///
-/// let keys = ["adc.range=full", "cost.node.from_nm=65", "cost.node.to_nm=32", "cost.node.to_v=0.9"].map(String::from);
+/// let keys = ["adc.range=full", "cost.node={from_nm=65, from_v=1.0, to_nm=32, to_v=0.9}"].map(String::from);
 /// let cost = Profile::named("spikesim_65nm", &keys)?.cost;
 /// let scaled = cost.at_node();
 /// // 0.31 times the area, and (0.9559·0.9² − 0.7823·0.9 + 0.471) / (3.755 − 4.398 + 1.975) of the energy at 1 V.
@@ -58,7 +58,7 @@ const ENERGIES: [[f64; 3]; 10] = [
 /// assert!((scaled.energy_pj.mux.unwrap() / cost.energy_pj.mux.unwrap() - 0.40631).abs() < 1e-5);
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TechnologyNode {
     /// Nanometre of the constants' node: 130, 90, 65, 45, 32, 20, 16, 14, 10 or 7.
@@ -71,13 +71,14 @@ pub struct TechnologyNode {
     pub to_v: f64,
 }
 
-impl Default for TechnologyNode {
-    fn default() -> Self {
-        TechnologyNode { from_nm: 65, from_v: 1.0, to_nm: 65, to_v: 1.0 }
-    }
-}
-
 impl TechnologyNode {
+    /// The supply in volt from which on the energies of a node rise with it, as its polynomial has them; none of a node that is not in the
+    /// tables.
+    pub(super) fn least_volt(nm: u32) -> Option<f64> {
+        let [a, b, _] = ENERGIES[NODES.iter().position(|node| *node == nm)?];
+        Some(-b / (2.0 * a))
+    }
+
     /// The factors of area and of energy; none where a node is not in the tables.
     pub(super) fn factors(&self) -> Option<[f64; 2]> {
         let place = |nm: u32| NODES.iter().position(|node| *node == nm);

@@ -1,10 +1,10 @@
 //! What a profile may say: ranges, combinations, and what this version cannot honour.
 
 use super::ageing::ZERO_CELSIUS;
-use super::node::NODES;
+use super::node::{NODES, TechnologyNode};
 use super::{
-    Adc, AdcStep, Area, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile,
-    Programming, Rounding, Rram, Scheme, Sram, SramInit, System, Temperature, Tile, Variation, VariationKind,
+    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile, Programming,
+    Rounding, Rram, Scheme, Sram, SramInit, System, Temperature, Tile, Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
@@ -124,15 +124,24 @@ impl Profile {
 
     fn validate_node(&self, document: &Document) -> Result<()> {
         let node = self.cost.node;
-        for (key, nm) in [("from_nm", node.from_nm), ("to_nm", node.to_nm)] {
-            if !NODES.contains(&nm) {
-                let message = format!("{nm}, expected one of the nodes of the published table, {NODES:?} nm");
-                return Err(document.error(&format!("cost.node.{key}"), message));
-            }
+        if node == TechnologyNode::default() {
+            return Ok(());
         }
-        for (key, volt) in [("from_v", node.from_v), ("to_v", node.to_v)] {
-            if !(0.4..=1.8).contains(&volt) {
-                return Err(document.error(&format!("cost.node.{key}"), format!("{volt}, expected 0.4 to 1.8 V")));
+        let refuse = |key: &str, message: String| Err(document.error(&format!("cost.node.{key}"), message));
+        for (key, nm, volt_key, volt) in
+            [("from_nm", node.from_nm, "from_v", node.from_v), ("to_nm", node.to_nm, "to_v", node.to_v)]
+        {
+            let Some(least) = TechnologyNode::least_volt(nm) else {
+                let message = format!(
+                    "{nm}, expected one of the nodes of the published table, {NODES:?} nm; all four keys or none"
+                );
+                return refuse(key, message);
+            };
+            if !(volt.is_finite() && volt > least && volt <= 1.8) {
+                let message = format!(
+                    "{volt}, expected {least:.2} to 1.8 V, where energy rises with the supply; all four keys or none"
+                );
+                return refuse(volt_key, message);
             }
         }
         Ok(())
@@ -144,10 +153,13 @@ impl Profile {
         if !(area_mm2.is_finite() && (0.0..=1e6).contains(&area_mm2)) {
             return refuse("system.area_mm2", format!("{area_mm2}, expected 0 (no copies) to 1e6 mm²"));
         }
-        let timed = cost.time_ns.drive.is_some() || cost.time_ns.conversion.is_some();
-        let needs = "needs the times of a chip; expected cost.time_ns.drive or cost.time_ns.conversion";
-        if area_mm2 > 0.0 && (!timed || cost.area_um2 == Area::default()) {
-            return refuse("system.area_mm2", format!("{needs}, and areas in cost.area_um2"));
+        let timed = self.is_timed();
+        let needs =
+            "needs the times of a chip; expected cost.time_ns.drive, or cost.time_ns.conversion with converters";
+        let a = &cost.area_um2;
+        let of_tiles = [a.cell, a.adc, a.mux, a.code, a.htree, a.tile_buffer, a.temporary_buffer];
+        if area_mm2 > 0.0 && !(timed && of_tiles.iter().flatten().any(|um2| *um2 > 0.0)) {
+            return refuse("system.area_mm2", format!("{needs}, and areas of tiles in cost.area_um2"));
         }
         if pipelined && !timed {
             return refuse("system.pipelined", needs.into());

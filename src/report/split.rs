@@ -121,7 +121,10 @@ impl Split {
         let (what, files) = match (has("Energy"), has("Area")) {
             (true, true) => ("spikes, energy and area are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
             (true, false) => ("spikes and energy are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
-            (false, _) => ("spikes are", format!("{LAYERS_CSV}; the profile has no energies")),
+            (false, true) => {
+                ("spikes and area are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}; the profile has no energies"))
+            }
+            (false, false) => ("spikes are", format!("{LAYERS_CSV}; the profile has no energies")),
         };
         let caption = format!("Where {what} at the best point{of}. All points are in {files}.");
         Figure::of("split", |ink| self.draw(ink), caption)

@@ -36,7 +36,7 @@ pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static
         .collect()
 }
 
-/// Whether each copy of a layer has a component of its own: all but neurons.
+/// Whether each copy of a layer has a component of its own: all but neurons and the adders that join terms of their current.
 pub fn is_copied(component: &str) -> bool {
     !["neuron", "join"].contains(&component)
 }

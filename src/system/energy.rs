@@ -2,7 +2,7 @@
 //!
 //! Events are those of [`super::events`], bytes those of [`super::traffic`], times those of [`super::schedule`]. Power that parts take all
 //! the time is spent for an image's interval, the time until the next one comes: `µW · ns = fJ`. A layer has what its own parts, events and map
-//! take; what belongs to no layer (the input's way, global buffer and control) is the chip's.
+//! take; what belongs to no layer there (the ways of the input and of layers in digital logic, global buffer and control) is the chip's.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ pub struct Spent {
     pub interval_ns: Option<f64>,
     /// Images a joule.
     pub images_per_j: Option<f64>,
-    /// Tera-operations a second and watt: a multiplication and an addition for every weight that every digit of an input would meet, were
-    /// all active.
+    /// Tera-operations a second and watt: a multiplication and an addition for every weight on RRAM that every digit of an input would meet,
+    /// were all active.
     pub tops_per_w: Option<f64>,
     /// Constants that the profile leaves out: their components are not in the sums.
     pub left_out: Vec<String>,
@@ -64,10 +64,10 @@ pub struct Spent {
 const SPIKE_DRIVEN: [&str; 4] = ["cell_read", "word_line", "sram_read_bit", "sram_add"];
 
 impl Architecture {
-    /// Energy and time of an image; none where the profile has no costs.
+    /// Energy and time of an image; none where the profile has no costs, or no layer stands on tiles: what digital logic takes is not known.
     pub fn spent(&self, activity: &Activity) -> Option<Spent> {
         let cost = &self.profile().cost;
-        if !cost.any() {
+        if !cost.any() || self.maps.iter().all(|map| map.tiles == 0) {
             return None;
         }
         let bytes = self.bytes(activity);
@@ -78,14 +78,16 @@ impl Architecture {
             let standing = self.standing_uw(i, site).into_iter();
             parts[i].extend(standing.filter_map(|(name, uw)| Some((name, uw? * times?.interval_ns * 1e-3))));
         }
-        let chip = self.maps.len();
+        let (chip, on_tiles) = (self.maps.len(), |layer: &usize| self.maps[*layer].tiles > 0);
         for (route, bytes) in self.routes.iter().zip(&bytes) {
             let moved = [
                 ("interconnect_byte", cost.energy_pj.interconnect_byte, route.transfers),
                 ("buffer_byte", cost.energy_pj.buffer_byte, route.accesses),
             ];
             let spent = moved.into_iter().filter_map(|(name, each, times)| Some((name, each? * times * bytes)));
-            parts[route.layer.unwrap_or(chip)].extend(spent.filter(|(_, pj)| *pj > 0.0));
+            // A layer in digital logic has no prices of its own.
+            let parts = &mut parts[route.layer.filter(on_tiles).unwrap_or(chip)];
+            spent.filter(|(_, pj)| *pj > 0.0).for_each(|(name, pj)| *parts.entry(name).or_insert(0.0) += pj);
         }
         let standing = self.standing_chip_uw().into_iter();
         parts[chip].extend(standing.filter_map(|(name, uw)| Some((name, uw? * times?.interval_ns * 1e-3))));
@@ -150,7 +152,7 @@ impl Architecture {
     /// Times of an image; none where the profile has no times of tiles.
     fn times(&self, activity: &Activity, bytes: &[f64]) -> Option<Times> {
         let time = &self.profile().cost.time_ns;
-        if time.drive.is_none() && time.conversion.is_none() {
+        if !self.profile().is_timed() {
             return None;
         }
         let (mut layers, mut input) = (vec![0.0; self.maps.len()], 0.0);
@@ -183,8 +185,8 @@ impl Architecture {
             interval_ns: times.map(|times| times.interval_ns),
             // Picojoules, so 1e12 of them a joule, and one operation each is a tera-operation.
             images_per_j: per(1e12),
-            tops_per_w: per(2.0 * Workload::of(self.plan(), activity).synaptic_operations.dense),
-            left_out: left_out(profile, self.sites().any(|site| site.is_on_rram() && site.joins > 0)),
+            tops_per_w: per(2.0 * Workload::of(self.plan(), activity).on_tiles),
+            left_out: left_out(profile, self.sites()),
         }
     }
 }
@@ -196,8 +198,9 @@ fn summed(parts: &[(Option<f64>, f64)]) -> Option<f64> {
 }
 
 /// Constants that the profile does not have and its chips would need.
-fn left_out(profile: &Profile, joins: bool) -> Vec<String> {
+fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>) -> Vec<String> {
     let (system, cost) = (&profile.system, &profile.cost);
+    let joins = sites.any(|site| site.is_on_rram() && site.joins > 0);
     let moves = system.interconnect != Interconnect::None;
     let needed = |section: &str, key: &str| match (section, key) {
         // Leakage counts where the profile says anything of it.

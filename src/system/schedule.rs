@@ -17,9 +17,9 @@
 //! where the interval is the time from one image to the next. Layers of a cycle wait for each other, so they are one stage of a pipeline,
 //! and a bus that all layers share is a stage too.
 //!
-//! Copies are added one at a time, each to the layer where it makes the chip faster by most for its area (to the slowest stage alone,
-//! where layers are pipelined), as long as the chip's area stays within `system.area_mm2`. A copy has the tiles of its layer, converters
-//! and companion array included, but no neurons.
+//! Copies are added one at a time, each to the layer where it saves most time for its area (to the slowest stage alone,
+//! where layers are pipelined), by the times of tiles, traffic aside, as long as the chip's area stays within `system.area_mm2`. A copy has the tiles of its layer, converters
+//! and companion array included, but no neurons and no adders that join terms of theirs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -104,7 +104,8 @@ impl Schedule {
                 let copies = next(layer)?;
                 let area = (copies - self.copies[layer]) as f64 * of_copy[layer];
                 let saved = self.step_ns[layer] - step_ns(sites[layer], time, copies);
-                let counts = (!self.pipelined || self.stages[layer] == slowest) && saved > 0.0 && area <= left;
+                let counts =
+                    (!self.pipelined || self.stages[layer] == slowest) && saved > 0.0 && area > 0.0 && area <= left;
                 counts.then_some((saved / area, layer, copies, area))
             };
             let best =

@@ -8,7 +8,7 @@
 //! bytes = min(T·neurons·bits, spikes·⌈log2 neurons⌉) / 8
 //! ```
 //!
-//! Spikes are counted as they are fired, before a pool; signed ones have a bit more each way. Neurons that send others' pulses along with theirs, and inputs in digits, send maps
+//! A current that one population lends to another is no map, and goes for nothing. Spikes are counted as they are fired, before a pool; signed ones have a bit more each way. Neurons that send others' pulses along with theirs, and inputs in digits, send maps
 //! of as many bits a value as the largest one needs.
 //!
 //! On a bus a map goes to the global buffer and from there to each layer that takes it, 1 + takers transfers of every byte, each with an access of

@@ -2,7 +2,7 @@
 //!
 //! | figure | here |
 //! |---|---|
-//! | `footprint` | bytes of all weights as the chip holds them: `rram.weight_bits` on RRAM, 32 in digital logic and where weights are not quantised, and the companion arrays |
+//! | `footprint` | bytes of all weights, of one copy: `rram.weight_bits` on RRAM, 32 in digital logic and where weights are not quantised, and the companion arrays |
 //! | `activation_sparsity` | share of neurons and steps without a spike |
 //! | `synaptic_operations.effective` | weights that driven rows meet: each binary digit or pulse of an input, at each output pixel, times the columns |
 //! | `synaptic_operations.dense` | the same were all inputs active |
@@ -14,8 +14,9 @@
 use serde::Serialize;
 
 use super::architecture::Activity;
-use super::events::drives_a_step;
+use crate::crossbar::site::Site;
 use crate::plan::ChipPlan;
+use crate::profile::TileInputs;
 
 /// What a network does for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -28,6 +29,17 @@ pub struct Workload {
     pub synaptic_operations: SynapticOperations,
     /// Neurons times steps.
     pub membrane_updates: f64,
+    /// Those of all inputs of layers on tiles, which is what energy is known of.
+    #[serde(skip)]
+    pub on_tiles: f64,
+}
+
+/// How often an input drives its row at a step at most: once for each binary digit, or each pulse of its largest value.
+fn largest_drives(site: &Site) -> f64 {
+    match site.tile.inputs {
+        TileInputs::BitPlanes => f64::from(site.drive.bits),
+        TileInputs::Pulses => f64::from(site.drive.planes) * f64::from(site.drive.largest),
+    }
 }
 
 /// Weights that inputs meet.
@@ -42,12 +54,13 @@ pub struct SynapticOperations {
 impl Workload {
     /// What an image takes of a network on its hardware.
     pub fn of(plan: &ChipPlan, activity: &Activity) -> Self {
-        let (mut effective, mut dense, mut bits, mut neurons) = (0.0, 0.0, 0.0, 0.0);
+        let (mut effective, mut dense, mut on_tiles, mut bits, mut neurons) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (i, site) in plan.sites().enumerate() {
             let columns = (site.columns / site.groups) as f64;
             effective += activity.drives[i] * columns;
-            let drives = activity.steps * f64::from(drives_a_step(site));
-            dense += drives * (site.pixels * site.rows * site.columns) as f64;
+            let all = activity.steps * largest_drives(site) * (site.pixels * site.rows * site.columns) as f64;
+            dense += all;
+            on_tiles += if site.is_on_rram() { all } else { 0.0 };
             bits += site.weights() as f64 * f64::from(site.weight_bits())
                 + (activity.elements[i] * site.companion_bits()) as f64;
             neurons += site.neurons as f64;
@@ -59,6 +72,7 @@ impl Workload {
             activation_sparsity: (updates > 0.0).then(|| 1.0 - spikes / updates),
             synaptic_operations: SynapticOperations { effective, dense },
             membrane_updates: updates,
+            on_tiles,
         }
     }
 }
