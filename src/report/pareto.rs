@@ -7,7 +7,7 @@ use super::plot::{comparable, label, varying};
 use super::scale::Scale;
 use super::summary::{Point, Summary};
 use super::svg::{Colour, Ink, Svg, escape};
-use crate::study::columns::AREA;
+use crate::study::columns::{AREA, INTERVAL};
 
 const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 400.0;
@@ -34,7 +34,7 @@ struct Cost {
     digits: usize,
 }
 
-const COSTS: [Cost; 3] = [
+const COSTS: [Cost; 4] = [
     Cost {
         column: "energy_pj_per_image",
         title: "Energy of an image",
@@ -44,6 +44,7 @@ const COSTS: [Cost; 3] = [
         digits: 2,
     },
     Cost { column: "sram_bytes", title: "SRAM of a chip", word: "SRAM", unit: "bytes", scale: 1.0, digits: 0 },
+    Cost { column: INTERVAL, title: "Time from image to image", word: "interval", unit: "µs", scale: 1e3, digits: 2 },
     Cost { column: AREA, title: "Area of a chip", word: "area", unit: "mm²", scale: 1.0, digits: 3 },
 ];
 

@@ -250,8 +250,9 @@ fn what_accuracy_costs_is_said_and_drawn() {
 fn drawings_are_files_too_and_those_of_an_earlier_report_go() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    let head = format!("adc.bits,tile.rows,{METRICS},sram_bytes,area_mm2\n");
-    let row = |bits: u32, rows: u32| format!("{bits},{rows},2,{},1,1,80,90,7,0,{}\n", 80 + bits, bits * rows);
+    let head = format!("adc.bits,tile.rows,{METRICS},sram_bytes,area_mm2,interval_ns\n");
+    let row =
+        |bits: u32, rows: u32| format!("{bits},{rows},2,{},1,1,80,90,7,0,{},{}\n", 80 + bits, bits * rows, bits * 1500);
     let all: String = (2..5).flat_map(|bits| [64, 128].map(|rows| row(bits, rows))).collect();
     fs::write(at.join("summary.csv"), head + &all).unwrap();
     let layers: String =
@@ -261,15 +262,21 @@ fn drawings_are_files_too_and_those_of_an_earlier_report_go() {
     fs::write(at.join("figure-heat-1.svg"), "of an earlier report").unwrap();
     fs::write(at.join("figure-notes.txt"), "not ours").unwrap();
     let page = fs::read_to_string(write(at).unwrap()).unwrap();
-    assert!(page.contains("own: 256.000 mm²"), "{page}");
+    assert!(page.contains("own: 256.000 mm²") && page.contains("own: 6.00 µs"), "{page}");
     assert!(page.contains("Spikes of a neuron and step, by layer") && page.contains(">0.2500</text>"));
     assert!(page.contains("Where spikes are at the best point") && page.contains("the profile has no energies"));
     let mut names: Vec<String> =
         fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let expected =
-        ["accuracy.svg", "figure-heat-0.svg", "figure-notes.txt", "figure-pareto-area.svg", "figure-split.svg"];
-    assert_eq!(names[..5], expected);
+    let expected = [
+        "accuracy.svg",
+        "figure-heat-0.svg",
+        "figure-notes.txt",
+        "figure-pareto-area.svg",
+        "figure-pareto-interval.svg",
+        "figure-split.svg",
+    ];
+    assert_eq!(names[..6], expected);
     for name in expected.iter().filter(|name| name.ends_with("svg")) {
         let drawn = fs::read_to_string(at.join(name)).unwrap();
         assert!(drawn.starts_with("<svg xmlns") && !drawn.contains("var("), "{name}: colours of its own");
