@@ -311,6 +311,8 @@ def solve_tile(
     method: Literal["exact", "iterative"] = "exact",
     tolerance: Optional[float] = None,
     sinh_volt: Optional[float] = None,
+    driver_ohm: float = 0.0,
+    sense_ohm: float = 0.0,
 ) -> NDArray[np.float64]: ...
 def quickstart(out: Optional[_Path] = None, force: bool = False, progress: _Shown = None) -> Study: ...
 def train(
