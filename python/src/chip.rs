@@ -312,6 +312,13 @@ impl Tile {
         self.of.lines.iter().map(|Line { slice, is_subtracted, column }| (*slice, *is_subtracted, *column)).collect()
     }
 
+    /// Resistance of a word line's driver and of a bit line's sense node, in ohm.
+    #[getter]
+    fn terminal_ohm(&self) -> (f64, f64) {
+        let Wires { driver_ohm, sense_ohm, .. } = self.of.wires;
+        (driver_ohm, sense_ohm)
+    }
+
     /// Resistance of a segment of a word line and of a bit line, in ohm.
     #[getter]
     fn ohm(&self) -> (f64, f64) {

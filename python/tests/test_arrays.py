@@ -123,6 +123,10 @@ def test_tiles_carry_what_lines_leave(session):
     layer = session.program(7)["conv2"]
     tile = layer.tile(1, 1)
     assert tile.rows == (32, 64) and tile.lines[:2] == [(0, False, 16), (0, True, 16)] and tile.ohm == (2.0, 3.0)
+    assert tile.terminal_ohm == (0.0, 0.0)
+    # A cell of 10 kilohm behind a driver of 1 and in front of a sense node of 2.
+    behind = crosspike.solve_tile(np.array([[1e-4]]), np.array([1.3]), driver_ohm=1e3, sense_ohm=2e3)
+    assert np.allclose(behind, [1e-4], rtol=1e-12)
     assert tile.conductances[5, 1] == layer.conductances_subtracted[0, 16, 37] * 1e-6
     volts = np.random.default_rng(2).uniform(0, 0.2, size=(3, 32))
     currents = tile.solve(volts)

@@ -241,6 +241,17 @@ impl Document {
         })
     }
 
+    /// Holds numbers of a section, each a key and its value, to 0 and their largest value.
+    ///
+    /// # Errors
+    /// An error with the place of the first that is beyond them.
+    pub fn within(&self, section: &str, numbers: &[(&str, f64, f64)]) -> Result<()> {
+        let is_wrong = |(_, value, most): &&(&str, f64, f64)| !(value.is_finite() && (0.0..=*most).contains(value));
+        numbers.iter().find(is_wrong).map_or(Ok(()), |(key, value, most)| {
+            Err(self.error(&format!("{section}.{key}"), format!("{value}, expected a number from 0 to {most}")))
+        })
+    }
+
     /// An error about `key`, with the place where it stands or the override that set it.
     pub fn error(&self, key: &str, message: impl Into<String>) -> Error {
         let is_about = |set: &&Override| is_within(key, &set.key) || is_within(&set.key, key);

@@ -1,4 +1,4 @@
-//! What a chip's images cost: counted events on an architecture.
+//! The price of a chip's images: counted events on an architecture.
 
 use super::Counts;
 use super::evaluate::ChipResult;
@@ -27,7 +27,7 @@ impl Price {
         of_image(counts, images, steps, elements, |activity| self.architecture.spent(activity))
     }
 
-    /// What the network does for an image, on average, of the same.
+    /// The work of the network for an image, on average, of the same events.
     pub fn workload(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Workload {
         of_image(counts, images, steps, elements, |activity| Workload::of(self.architecture.plan(), activity))
     }

@@ -194,18 +194,15 @@ impl Adc {
     /// Errors that a converter can have.
     pub(super) fn validate(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("adc.{key}"), message));
-        for (key, value, most) in [
+        let sigmas = [
             ("gain_sigma", self.gain_sigma, 1.0),
             ("offset_sigma", self.offset_sigma, 1e3),
             ("noise_sigma", self.noise_sigma, 1e3),
             ("capacitor_sigma", self.capacitor_sigma, 1.0),
             ("comparator_sigma", self.comparator_sigma, 1e3),
             ("slope_sigma", self.slope_sigma, 1.0),
-        ] {
-            if !(value.is_finite() && (0.0..=most).contains(&value)) {
-                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
-            }
-        }
+        ];
+        document.within("adc", &sigmas)?;
         if !(self.bow.is_finite() && self.bow.abs() <= 1e3) {
             return refuse("bow", format!("{}, expected a number of steps from -1000 to 1000", self.bow));
         }

@@ -313,7 +313,7 @@ impl Rram {
                 "cuts levels, and floats have none; expected weight_bits above 0 with it".into(),
             );
         }
-        for (key, value, most) in [
+        let numbers = [
             ("program.tolerance_us", program.tolerance_us, 1e9),
             ("faults.stuck_off", faults.stuck_off, 1.0),
             ("faults.stuck_on", faults.stuck_on, 1.0),
@@ -329,11 +329,8 @@ impl Rram {
             ("variation.lot_sigma", variation.lot_sigma, 10.0),
             ("variation.die_sigma", variation.die_sigma, 10.0),
             ("variation.tile_sigma", variation.tile_sigma, 10.0),
-        ] {
-            if !(value.is_finite() && (0.0..=most).contains(&value)) {
-                return refuse(key, format!("{value}, expected a number from 0 to {most}"));
-            }
-        }
+        ];
+        document.within(section, &numbers)?;
         if faults.stuck_off + faults.stuck_on > 1.0 {
             return refuse("faults.stuck_on", "together with stuck_off more than all cells; expected at most 1".into());
         }

@@ -61,7 +61,7 @@ pub struct Parts {
     pub components: Vec<ComponentPart>,
 }
 
-/// What a component of all layers takes.
+/// The energy and area of a component, of all layers together.
 ///
 /// # Examples
 /// ```

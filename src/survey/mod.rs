@@ -185,7 +185,7 @@ impl TileSurvey {
     pub fn netlist(&self, title: &str, volt: f64) -> String {
         let (m, n) = (self.rows.len(), self.lines.len());
         let Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm } = self.wires;
-        // What stands between a source and the line that it drives.
+        // A driver or sense node stands between a source and its line.
         let (driver, sense) = (if driver_ohm > 0.0 { "e" } else { "d" }, if sense_ohm > 0.0 { "g" } else { "f" });
         let word = |i: usize, j: usize| if word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("{driver}{i}") };
         let bit = |i: usize, j: usize| if bit_ohm > 0.0 { format!("b{i}_{j}") } else { format!("{sense}{j}") };

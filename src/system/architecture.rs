@@ -17,7 +17,7 @@ pub struct Architecture {
     pub(super) schedule: Schedule,
 }
 
-/// What images did on a chip, on average.
+/// The activity of images on a chip, on average.
 #[derive(Clone, Copy, Debug)]
 pub struct Activity<'a> {
     /// Steps that an image ran.

@@ -36,7 +36,7 @@ pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static
         .collect()
 }
 
-/// Whether each copy of a layer has a component of its own: all but neurons and the adders that join terms of their current.
+/// Tells whether each copy of a layer has a component of its own: neurons, and the adders that join terms of their current, stand once.
 pub fn is_copied(component: &str) -> bool {
     !["neuron", "join"].contains(&component)
 }
@@ -63,9 +63,9 @@ pub fn routers(profile: &Profile, tiles: usize) -> f64 {
 /// Area of a chip in square micrometre by layer, in their order, each with all of its copies, and by component.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Areas {
-    /// Of each layer.
+    /// Square micrometre of each layer.
     pub layers: Vec<f64>,
-    /// Of each component.
+    /// Square micrometre of each component.
     pub components: BTreeMap<String, f64>,
 }
 

@@ -38,9 +38,9 @@ pub struct Spent {
     pub adc_model: String,
     /// Picojoule of an image, all layers.
     pub total_pj: f64,
-    /// What follows the spikes of that.
+    /// Picojoule of that which follow the spikes.
     pub spike_driven_pj: f64,
-    /// What is spent whatever comes in.
+    /// Picojoule of it which are spent whatever comes in.
     pub static_pj: f64,
     /// Picojoule of an image, by layer and component.
     pub layers: BTreeMap<String, BTreeMap<&'static str, f64>>,
@@ -94,7 +94,7 @@ impl Architecture {
         Some(self.summed(parts, times, activity))
     }
 
-    /// What the events of a layer spend, by component.
+    /// Picojoule of the events of a layer, by component.
     fn of_events(&self, i: usize, site: &Site, activity: &Activity) -> BTreeMap<&'static str, f64> {
         let (profile, cost) = (self.profile(), &self.profile().cost);
         let events = Events::of(site, &self.maps[i], activity.steps, activity.drives[i], activity.elements[i]);

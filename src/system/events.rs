@@ -42,7 +42,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Of a layer over all steps of an image, with so many row drives and, of its companion array, elements that are stored.
+    /// Counts the events of a layer over all steps of an image, with so many row drives and so many stored elements of its companion array.
     pub fn of(site: &Site, map: &LayerMap, steps: f64, drives: f64, elements: usize) -> Self {
         if !site.is_on_rram() {
             return Events::default();
@@ -65,12 +65,12 @@ impl Events {
     }
 }
 
-/// How often a tile is driven a step: binary digits of its inputs in all planes, or planes of pulses.
+/// Drives of a tile in a step: one for each binary digit of its inputs in all planes, or for each plane of pulses.
 pub(super) fn drives_a_step(site: &Site) -> u32 {
     if site.tile.inputs == TileInputs::Pulses { site.drive.planes } else { site.drive.bits }
 }
 
-/// How often tiles are driven until each has driven all of its rows once.
+/// Drives of tiles until each has driven all of its rows once.
 fn drives_of_tiles(site: &Site, map: &LayerMap) -> usize {
     if site.groups > 1 { map.tiles * site.turns() } else { site.partial_sums() * map.column_splits }
 }

@@ -41,7 +41,7 @@ pub struct Schedule {
     /// The stage of each layer.
     stages: Vec<usize>,
     pipelined: bool,
-    /// Whether all layers' bytes take the same bus.
+    /// All layers' bytes take the same bus.
     shared: bool,
 }
 

@@ -17,7 +17,7 @@ pub struct SpikeSim {
 }
 
 impl SpikeSim {
-    /// Of a model's convolutions on crossbars of X x X.
+    /// The estimate of a model's convolutions on crossbars of X x X.
     pub fn of(model: &Model, x: usize) -> Self {
         const CROSSBAR: f64 = 1.76423;
         const ADC: f64 = 2.03084;

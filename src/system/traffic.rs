@@ -8,8 +8,9 @@
 //! bytes = min(T·neurons·bits, spikes·⌈log2 neurons⌉) / 8
 //! ```
 //!
-//! A current that one population lends to another is no map, and goes for nothing. Spikes are counted as they are fired, before a pool; signed ones have a bit more each way. Neurons that send others' pulses along with theirs, and inputs in digits, send maps
-//! of as many bits a value as the largest one needs.
+//! Spikes are counted as they are fired, before a pool; signed ones have a bit more each way. Neurons that send others' pulses along with
+//! theirs, and inputs in digits, send maps of as many bits a value as the largest one needs. A current that one population lends to another
+//! moves at no cost.
 //!
 //! On a bus a map goes to the global buffer and from there to each layer that takes it, 1 + takers transfers of every byte, each with an access of
 //! the buffer; the input is in the buffer already. On a mesh, tiles stand row by row in a square, layer after layer; a map goes from the
@@ -30,7 +31,7 @@ pub struct Route {
     values: f64,
     /// Bits of a value.
     bits: f64,
-    /// Whether spikes may go by their addresses: those of the input that are no digits, and of neurons that send no others' along.
+    /// Spikes may go by their addresses: inputs that are no digits, and neurons that send no others' pulses along.
     spikes: bool,
     /// Times that a byte is moved, or hops.
     pub transfers: f64,
@@ -68,7 +69,7 @@ pub(super) fn routes(plan: &ChipPlan, maps: &[LayerMap]) -> Vec<Route> {
         let takers = takers(graph, node);
         let bits = match layer {
             None => plan.layers[0].site.drive.bits + u32::from(plan.layers[0].site.drive.signed),
-            // What it fires itself is a spike or none.
+            // A neuron fires a spike or none.
             Some(_) if alone => 1,
             Some(_) => (sender.largest + 1).next_power_of_two().ilog2(),
         };
@@ -93,7 +94,7 @@ pub(super) fn routes(plan: &ChipPlan, maps: &[LayerMap]) -> Vec<Route> {
 fn takers(graph: &Graph, sender: usize) -> Vec<usize> {
     let mut same = vec![false; graph.nodes.len()];
     same[sender] = true;
-    // What a delay leads back stands before its sender: a few rounds find all.
+    // A node that a delay leads back to stands before its sender: a few rounds find all.
     for _ in 0..graph.nodes.len() {
         let before = same.clone();
         for (node, of) in graph.nodes.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! What a network does for an image, whatever the chip, under the names of NeuroBench.
+//! The work of a network for an image, under the names of NeuroBench: operations by the digits or pulses that drive rows, bytes by the
+//! bits of the chip's weights.
 //!
 //! | figure | here |
 //! |---|---|
@@ -18,7 +19,7 @@ use crate::crossbar::site::Site;
 use crate::plan::ChipPlan;
 use crate::profile::TileInputs;
 
-/// What a network does for an image.
+/// The work of a network for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Workload {
     /// Bytes of all weights.
@@ -29,12 +30,12 @@ pub struct Workload {
     pub synaptic_operations: SynapticOperations,
     /// Neurons times steps.
     pub membrane_updates: f64,
-    /// Those of all inputs of layers on tiles, which is what energy is known of.
+    /// Dense synaptic operations of the layers on tiles alone, whose energy is known.
     #[serde(skip)]
     pub on_tiles: f64,
 }
 
-/// How often an input drives its row at a step at most: once for each binary digit, or each pulse of its largest value.
+/// The most drives of a row that an input makes in a step: one for each binary digit, or for each pulse of the largest value.
 fn largest_drives(site: &Site) -> f64 {
     match site.tile.inputs {
         TileInputs::BitPlanes => f64::from(site.drive.bits),
@@ -45,14 +46,14 @@ fn largest_drives(site: &Site) -> f64 {
 /// Weights that inputs meet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SynapticOperations {
-    /// Those of active inputs.
+    /// Operations of active inputs.
     pub effective: f64,
-    /// Those of all inputs.
+    /// Operations, were all inputs active.
     pub dense: f64,
 }
 
 impl Workload {
-    /// What an image takes of a network on its hardware.
+    /// Counts the work for an image of a network on its hardware.
     pub fn of(plan: &ChipPlan, activity: &Activity) -> Self {
         let (mut effective, mut dense, mut on_tiles, mut bits, mut neurons) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (i, site) in plan.sites().enumerate() {
