@@ -125,7 +125,7 @@ fn main(
                 // repeat q QUADS
                 // repeat i 4
                 {
-                    var exact = rounded(total{q}{i}{w} * gain) + offset;
+                    var exact = rounded(held_current(total{q}{i}{w}) * gain) + offset;
                     if (layer.noise_words > 0u) {
                         let row = first + 4u * (down * QUADS + {q}u) + {i}u;
                         let map = row / pixels();
@@ -135,7 +135,7 @@ fn main(
                         let driven = select(number % digits, 0u, layer.as_pulses == 1u);
                         let number_here = conversion(plane - 1u, driven, slice, side, tile);
                         let drawn = noise(moment_here, number_here, part_word + across + {w}u * ACROSS, chip);
-                        exact = rounded(exact) + select(vec4<f32>(), drawn, gain != vec4<f32>());
+                        exact = noisy(exact, drawn, gain, ends, chip);
                     }
                     let beyond = ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
                     let counts_here = first + 4u * (down * QUADS + {q}u) + {i}u < all && part_word + across + {w}u * ACROSS < layer.part_words;

@@ -62,6 +62,30 @@ fn noise(moment: u32, conversion: u32, word: u32, chip: u32) -> vec4<f32> {
     return arrays[pools + chip * layer.noise_words + place + column_word % 4u];
 }
 
+// Vectors of a pool: 65,536 numbers, and the first sixteen again.
+const POOL = 16388u;
+
+// The factor of a sum's noise: by the code, from the lowest, that the sum is nearest to.
+fn factor(code: u32, chip: u32) -> f32 {
+    let pools = layer.chips * layer.reads * layer.chip_words * layer.part_words;
+    return arrays[pools + chip * layer.noise_words + POOL + code / 4u][code % 4u];
+}
+
+// Four columns' sums, in codes between these ends, with what was drawn for them; one of a gain of 0 is no converter's.
+fn noisy(exact: vec4<f32>, drawn: vec4<f32>, gain: vec4<f32>, ends: vec4<f32>, chip: u32) -> vec4<f32> {
+    var more = drawn;
+    if (layer.noise_by_code == 1u) {
+        let code = vec4<u32>(vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y)))) - vec4(i32(ends.x)));
+        more = rounded(drawn * vec4(factor(code.x, chip), factor(code.y, chip), factor(code.z, chip), factor(code.w, chip)));
+    }
+    return rounded(exact) + select(vec4<f32>(), more, gain != vec4<f32>());
+}
+
+// Sums as converters take them.
+fn held_current(sums: vec4<f32>) -> vec4<f32> {
+    return clamp(sums, vec4(-layer.limit), vec4(layer.limit));
+}
+
 // The number of a conversion of a pixel: of a binary digit of a plane, of a slice's side, on a tile.
 fn conversion(plane: u32, digit: u32, slice: u32, side: u32, tile: u32) -> u32 {
     return (((plane * 16u + digit) * layer.slices + slice) * 2u + side) * layer.partial_sums + tile;

@@ -93,10 +93,10 @@ fn main(
                         let gain = arrays[converter];
                         let offset = arrays[converter + layer.part_words];
                         for (var drive = 0u; drive < drives; drive++) {
-                            var exact = rounded(partial[drive] * gain) + offset;
+                            var exact = rounded(held_current(partial[drive]) * gain) + offset;
                             if (layer.noise_words > 0u) {
                                 let number = conversion(plane - 1u, drive, slice, side, tile);
-                                exact = rounded(exact) + select(vec4<f32>(), noise(moment_here, number, word, chip), gain != vec4<f32>());
+                                exact = noisy(exact, noise(moment_here, number, word, chip), gain, ends, chip);
                             }
                             cut += ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
                             codes += (signed * code(exact, ends, converter)) << vec4(u32(ends.z) + drive);

@@ -217,9 +217,13 @@ impl<'a> Blueprint<'a> {
         Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None, shelf: None })
     }
 
-    /// The same with converters of these ranges.
+    /// The same with converters of these ranges, and cells that had these reads. Cells that were kept had others.
     pub fn calibrated(self, calibration: Calibration) -> Self {
-        Blueprint { calibration: Some(calibration), ..self }
+        let (plan, shelf) = match calibration.reads.is_empty() {
+            true => (self.plan, self.shelf),
+            false => (self.plan.read(&calibration.reads), None),
+        };
+        Blueprint { calibration: Some(calibration), plan, shelf, ..self }
     }
 
     /// This blueprint with cells that are kept for others, and taken from them where they have the same ones.
@@ -345,7 +349,7 @@ impl<'a> Blueprint<'a> {
     pub(crate) fn draw(&self, index: u64) -> Result<Draw> {
         if self.profile().wants_calibration() && self.calibration.is_none() {
             return Err(Error::Mismatch(
-                "adc.range = \"calibrated\" needs ranges that were profiled on training images; expected a calibration"
+                "adc.range = \"calibrated\" and rram.disturb need ranges and reads that were profiled on training images; expected a calibration"
                     .into(),
             ));
         }

@@ -72,6 +72,11 @@ impl Programmer {
                 "rram.read: reads that vary from step to step are not in a layer's weights; expected none, and reads at evaluation".into(),
             ));
         }
+        if profile.any(|rram, _| rram.disturb.any()) {
+            return Err(Error::Usage(
+                "rram.disturb: what reads take follows from a network's spikes, which a layer's weights do not say; expected no images, and a life of reads at evaluation".into(),
+            ));
+        }
         let mut profile = profile.clone();
         profile.amend(|_, sram| sram.bits = 0);
         Ok(Programmer { plan: ChipPlan::new(&profile, model, inputs)?, seed })
@@ -161,8 +166,12 @@ mod tests {
     #[test]
     fn what_weights_do_not_say_is_refused() {
         let model = Model::named("digits", &[]).unwrap();
-        for (key, expected) in [("adc.bits=6", "adc.bits"), ("rram.read.sigma=0.1", "rram.read")] {
-            let keys = ["rram.model=cell", "rram.weight_bits=4", "rram.cell.g_max_us=50", key].map(String::from);
+        let life = "rram.read.pulse_ns=10; rram.disturb.time_s=1; rram.disturb.exponent=0.1; rram.disturb.images=5";
+        for (key, expected) in
+            [("adc.bits=6", "adc.bits"), ("rram.read.sigma=0.1", "rram.read"), (life, "rram.disturb")]
+        {
+            let cells = ["rram.model=cell", "rram.weight_bits=4", "rram.cell.g_max_us=50"];
+            let keys: Vec<String> = cells.into_iter().chain(key.split("; ")).map(String::from).collect();
             let profile = Profile::ideal(&keys).unwrap();
             let error = Programmer::new(&profile, &model, Encoding::Poisson, 1).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

@@ -9,7 +9,7 @@ use common::trained::{accuracies, baseline, hardware, mean, model};
 use common::{QUANTISERS, batch, network, profile, run};
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::crossbar::kept::KeptCells;
-use crosspike::device::{self, Draw, ProgrammedCells};
+use crosspike::device::{self, Draw, Matrix, ProgrammedCells};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::Encoding;
 use crosspike::profile::{Profile, Rram};
@@ -57,10 +57,15 @@ fn rram(more: &[&str]) -> Rram {
     Profile::ideal(&keys.iter().map(|key| key.to_string()).collect::<Vec<_>>()).unwrap().rram
 }
 
+/// A layer's matrix on tiles of the default size.
+fn matrix(rows: usize, number: u32, rram: &Rram) -> Matrix<'_> {
+    Matrix::new(rows, number, rram, Default::default())
+}
+
 /// One row of weights of every level, many times over, programmed.
 fn programmed(more: &[&str], draw: Option<Draw>) -> ProgrammedCells {
     let latent: Vec<f32> = (0..16_000).map(|i| (i % 16) as f32 / 7.5 - 1.0).collect();
-    device::program(&latent, 40, 2, &rram(more), Default::default(), draw, None).unwrap()
+    device::program(&latent, matrix(40, 2, &rram(more)), draw, None).unwrap()
 }
 
 /// Root mean square distance of the weights in operation from their targets.
@@ -76,7 +81,7 @@ fn slices_hold_weights_above_1_as_far_as_they_can() {
     // 4 bits are magnitudes of 0 to 8, so two slices of 2 bits hold 15/8.
     let held = |latent: &[f32], mapping: &str| {
         let rram = rram(&["rram.cell.bits=2", &format!("rram.cell.mapping={mapping}")]);
-        let cells = device::program(latent, 2, 0, &rram, Default::default(), None, None).unwrap();
+        let cells = device::program(latent, matrix(2, 0, &rram), None, None).unwrap();
         assert_eq!(cells.slices().len(), device::cell::slices(&rram));
         cells.folded().into_owned()
     };

@@ -7,6 +7,7 @@ use super::site::{Place, Site};
 use super::sram::{self, Companion};
 use super::stored::{self, Code};
 use super::wires::{Layout, LineLoss};
+use crate::device::access::Circuit;
 use crate::device::cell::{Devices, Lines};
 use crate::device::{self, Draw, ProgrammedCells};
 use crate::error::Result;
@@ -60,10 +61,10 @@ impl Arrays {
                         loss.apply(devices);
                         Ok(())
                     }
-                    None => Layout::of(site).apply(devices, site.wires),
+                    None => Layout::of(site).apply(devices, site.wires, Circuit::new(&site.rram).as_ref()),
                 };
                 let lines: Option<Lines> = if site.drops() { Some(&lines) } else { None };
-                device::program(latent, site.rows, site.index, &site.rram, site.tile, draw, lines)
+                device::program(latent, site.matrix(), draw, lines)
             }
         }
     }

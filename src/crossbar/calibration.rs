@@ -1,13 +1,16 @@
-//! The converters' ranges as an input of a chip: profiled once on the nominal chip and training images, never on the images
-//! that are judged ([`crate::engine::calibrate`]).
+//! What training images tell of a network on the nominal chip, as an input of its chips: the ranges that converters need, and how often
+//! word lines are driven; never of the images that are judged ([`crate::engine::calibrate`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::adc::Converter;
 
-/// One converter a layer and slice, the same for all tiles and all chips; none for digital layers.
+/// What was profiled, in the order of the layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// In the order of the layers.
+    /// One converter a layer and slice, the same for all tiles and all chips; none for digital layers, and where ranges are the full ones.
     pub layers: Vec<Vec<Converter>>,
+    /// Reads of each row in an image, on average; none where nothing depends on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<Vec<f64>>,
 }

@@ -25,7 +25,7 @@ use super::reading::Reading;
 use super::site::Site;
 use super::sram::Companion;
 use super::transitions::Levels;
-use crate::device::cell::Columns;
+use crate::device::cell::{self, Columns};
 use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::Drive;
@@ -52,6 +52,8 @@ pub struct Converted {
     pub unit: f32,
     /// The noise that every conversion adds to its sum; none without noise.
     pub noise: Option<Noise>,
+    /// The magnitude that sums are held to before they are converted, in weights times pulses; none: any.
+    pub limit: Option<f32>,
 }
 
 /// One slice of the cells and its converters.
@@ -198,7 +200,11 @@ impl Converted {
             unit: (share * unit) as f32,
             noise: draw
                 .filter(|_| site.adc.is_noisy())
-                .map(|draw| Noise::new(draw.noise_key(site.index), site.adc.noise_sigma, reading.steps)),
+                .map(|draw| Noise::of_converters(draw.noise_key(site.index), adc, reading.steps)),
+            limit: (adc.limit_ua > 0.0).then(|| {
+                let per_us = cell::Code::new(&site.rram, &arrays.cells.target).per_us();
+                (adc.limit_ua / site.rram.read.volt * per_us) as f32
+            }),
         };
         converted.check(site)?;
         Ok(converted)

@@ -37,6 +37,7 @@ struct Layer {
     rram: Rram,
     tile: Tile,
     wires: Wires,
+    reads: Arc<[f64]>,
 }
 
 impl Side {
@@ -51,6 +52,7 @@ impl Side {
             rram: Rram { resolution_bits: 0, ..site.rram.clone() },
             tile: site.tile,
             wires: site.wires,
+            reads: site.reads.clone(),
         };
         Side { layers: on_rram.map(layer).collect() }
     }
@@ -158,6 +160,7 @@ mod tests {
             rram: Rram::default(),
             tile: Tile::default(),
             wires: Wires::default(),
+            reads: Arc::default(),
         };
         Side { layers: vec![layer] }
     }

@@ -11,6 +11,7 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
 use crate::kernels::digits::LANES;
+use crate::profile::Adc;
 use crate::rng::Substream;
 
 /// Numbers of a pool; sixteen columns begin to read at any fourth of them.
@@ -23,16 +24,26 @@ pub struct Noise {
     pub pool: Arc<[f32]>,
     /// Time steps of an image, each of which is converted by itself.
     pub steps: usize,
+    /// By what they are multiplied for each code, from the lowest, that a sum is nearest to, filled up to a multiple of four; empty: by 1.
+    pub by_code: Arc<[f32]>,
 }
 
 impl Noise {
+    /// The noise of some converters over so many steps, drawn by a key of the chip and the layer.
+    pub fn of_converters(key: [u32; 2], adc: &Adc, steps: usize) -> Self {
+        let mut by_code: Vec<f32> = adc.noise_by_code.iter().map(|sigma| *sigma as f32).collect();
+        by_code.resize(by_code.len().next_multiple_of(4), 0.0);
+        let sigma = if by_code.is_empty() { adc.noise_sigma } else { 1.0 };
+        Noise { by_code: by_code.into(), ..Noise::new(key, sigma, steps) }
+    }
+
     /// Noise of so many codes over so many steps, drawn by a key of the chip and the layer.
-    pub fn new(key: [u32; 2], sigma: f64, steps: usize) -> Self {
+    fn new(key: [u32; 2], sigma: f64, steps: usize) -> Self {
         let mut stream = Substream::new(key, [0; 3]);
         let mut normal = || -> f64 { StandardNormal.sample(&mut stream) };
         let mut pool: Vec<f32> = (0..POOL).map(|_| (sigma * normal()) as f32).collect();
         pool.extend_from_within(..LANES);
-        Noise { pool: pool.into(), steps }
+        Noise { pool: pool.into(), steps, by_code: Arc::default() }
     }
 
     /// The noise that sixteen columns add to their sums in a conversion.

@@ -52,8 +52,31 @@ pub fn iterate(
     conduction: Conduction,
     tolerance: f64,
 ) -> Result<Vec<f64>> {
-    let m = voltages.len();
-    let n = conductances.len() / m;
+    let (m, n) = (voltages.len(), conductances.len() / voltages.len());
+    let current = |cell: usize, v: f64| conduction.current(conductances[cell], v);
+    let Settled { currents, .. } = settle((m, n), voltages, wires, current, tolerance)?;
+    Ok((0..n).map(|j| (0..m).map(|i| currents[i * n + j]).sum()).collect())
+}
+
+/// The operating point of a tile, `[word lines, bit lines]`.
+pub struct Settled {
+    /// Volts across each cell.
+    pub voltages: Vec<f64>,
+    /// Ampere that it carries.
+    pub currents: Vec<f64>,
+}
+
+/// The operating point of `m` x `n` cells that carry `current(cell, volt)`, by iteration.
+///
+/// # Errors
+/// Where the voltages do not settle.
+pub fn settle(
+    (m, n): (usize, usize),
+    voltages: &[f64],
+    wires: Wires,
+    current: impl Fn(usize, f64) -> f64,
+    tolerance: f64,
+) -> Result<Settled> {
     let largest = voltages.iter().fold(0.0f64, |top, v| top.max(v.abs()));
     // Begins without voltages, and goes half as fast wherever an error grows: steep lines and cells overshoot. From far beyond it
     // goes back.
@@ -61,7 +84,7 @@ pub fn iterate(
     let (mut rate, mut before, mut last) = (0.9, f64::INFINITY, (dv.clone(), left.clone()));
     for _ in 0..ROUNDS {
         checkpoint();
-        currents.iter_mut().zip(&dv).zip(conductances).for_each(|((i, v), g)| *i = conduction.current(*g, *v));
+        currents.iter_mut().zip(&dv).enumerate().for_each(|(cell, (i, v))| *i = current(cell, *v));
         // What the word lines leave at each cell: a segment carries the currents of all cells behind it.
         for ((left, currents), v) in left.chunks_mut(n).zip(currents.chunks(n)).zip(voltages) {
             let mut carried: f64 = currents.iter().sum();
@@ -86,7 +109,7 @@ pub fn iterate(
         let errors = left.iter().zip(&dv).map(|(left, v)| (left - v).abs());
         let error = errors.fold(0.0f64, |top, error| if top.is_nan() || error <= top { top } else { error });
         if error <= tolerance * largest {
-            return Ok((0..n).map(|j| (0..m).map(|i| currents[i * n + j]).sum()).collect());
+            return Ok(Settled { voltages: dv, currents });
         }
         if error > before || !error.is_finite() {
             rate *= 0.5;

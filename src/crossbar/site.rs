@@ -1,8 +1,11 @@
 //! Where a layer's matrix stands, and on what: all that programming it, reading it and pricing it depends on.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::stored::Code;
+use crate::device::Matrix;
 use crate::device::cell::Columns;
 use crate::network::Drive;
 use crate::numeric::grid::round_to_bits;
@@ -65,9 +68,22 @@ pub struct Site {
     pub wires: Wires,
     /// The drive of the word lines.
     pub drive: Drive,
+    /// Reads of each row in an image, group after group, as training images were counted; none where they were not.
+    pub reads: Arc<[f64]>,
 }
 
 impl Site {
+    /// Its matrix on cells.
+    pub fn matrix(&self) -> Matrix<'_> {
+        let Site { rows, index, rram, tile, reads, .. } = self;
+        Matrix { rows: *rows, number: *index, rram, tile: *tile, reads: reads.clone() }
+    }
+
+    /// Whether reads take something from its cells, so that they have to be counted.
+    pub fn counts_reads(&self) -> bool {
+        self.is_on_rram() && self.rram.disturb.any()
+    }
+
     /// Whether its weights stand on RRAM.
     pub fn is_on_rram(&self) -> bool {
         self.place == Place::Rram
@@ -90,7 +106,7 @@ impl Site {
 
     /// Whether it differs from chip to chip.
     pub fn varies(&self) -> bool {
-        self.is_on_rram() && (self.rram.varies() || self.adc.errs())
+        self.is_on_rram() && (self.rram.varies() || self.adc.errs() || self.tile.driver_sigma > 0.0)
     }
 
     /// Rounds programmed weights `[columns, rows]` to the bits that they are resolved to.

@@ -6,12 +6,16 @@
 use rayon::prelude::*;
 
 use super::nodal::transfer;
+use super::relaxation::{Settled, settle};
 use super::site::Site;
+use crate::device::access::Circuit;
 use crate::device::cell::{self, Columns, Devices};
 use crate::device::quantise::quantise;
 use crate::error::Result;
 use crate::profile::{Tile, Wires};
 
+/// How near a cell's voltage comes to where it settles, of the voltage of a read.
+const SETTLED: f64 = 1e-10;
 /// Siemens in a microsiemens.
 const MICRO: f64 = 1e-6;
 
@@ -26,7 +30,7 @@ pub struct Layout {
     pub columns: Columns,
 }
 
-/// What lines leave of each device of a layer on the nominal chip: conductance seen from outside over its own, slice by slice.
+/// What lines and access devices leave of each device of a layer on the nominal chip: conductance seen from outside over its own, slice by slice.
 /// Training takes it for every pass in place of solving tiles anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineLoss {
@@ -44,9 +48,9 @@ impl LineLoss {
             return Ok(None);
         }
         let target = quantise(site.rram.effective_scheme(), site.rram.weight_bits, latent);
-        let own = cell::nominal(&target, site.rows, &site.rram, site.tile);
+        let own = cell::nominal(&target, site.matrix());
         let mut slices = own.clone();
-        Layout::of(site).apply(&mut slices, site.wires)?;
+        Layout::of(site).apply(&mut slices, site.wires, Circuit::new(&site.rram).as_ref())?;
         for (seen, own) in slices.iter_mut().zip(&own) {
             for (seen, own) in [(&mut seen.plus, &own.plus), (&mut seen.minus, &own.minus)] {
                 // As they are stored: a run that goes on takes the same.
@@ -99,11 +103,12 @@ impl Layout {
         Layout { rows: site.rows, tile: site.tile, columns: site.on_tiles() }
     }
 
-    /// Replaces every device's conductance by what its tile's lines leave of it.
+    /// Replaces every device's conductance by what its access device and its tile's lines leave of it. Currents that are not proportional to
+    /// voltages are so to the voltage that a cell has where every word line is driven by that of a read.
     ///
     /// # Errors
-    /// Those of [`transfer`].
-    pub fn apply(&self, devices: &mut [Devices], wires: Wires) -> Result<()> {
+    /// Those of [`transfer`], and where the voltages of such cells do not settle.
+    pub fn apply(&self, devices: &mut [Devices], wires: Wires, circuit: Option<&Circuit>) -> Result<()> {
         let count = devices[0].plus.len() / self.rows;
         let (rows, columns) = self.tiles(count);
         let tiles: Vec<(usize, usize)> =
@@ -115,12 +120,13 @@ impl Layout {
                 let cell = |row: usize, line: &Line| {
                     let Line { slice, is_subtracted, column } = *line;
                     let side = if is_subtracted { &devices[slice].minus } else { &devices[slice].plus };
-                    side[column * self.rows + row] * MICRO
+                    side[column * self.rows + row]
                 };
                 let rows = self.tile_rows(at.0);
-                let conductances: Vec<f64> =
-                    rows.flat_map(|row| lines.iter().map(move |line| cell(row, line))).collect();
-                transfer(&conductances, lines.len(), wires)
+                let own: Vec<f64> = rows.flat_map(|row| lines.iter().map(move |line| cell(row, line))).collect();
+                let seen = seen(own, lines.len(), circuit, wires)?;
+                let siemens: Vec<f64> = seen.iter().map(|us| us * MICRO).collect();
+                transfer(&siemens, lines.len(), wires)
             })
             .collect::<Result<_>>()?;
         for (at, solved) in tiles.iter().zip(solved) {
@@ -163,6 +169,20 @@ impl Layout {
     }
 }
 
+/// The chord conductances of a tile's cells `[word lines, n]`, in microsiemens, behind their access devices.
+fn seen(mut own: Vec<f64>, n: usize, circuit: Option<&Circuit>, wires: Wires) -> Result<Vec<f64>> {
+    let Some(circuit) = circuit else { return Ok(own) };
+    if !circuit.is_curved() {
+        own.iter_mut().for_each(|g| *g = circuit.seen(*g));
+        return Ok(own);
+    }
+    let m = own.len() / n;
+    let current = |cell: usize, volt: f64| circuit.current(own[cell], volt) * MICRO;
+    let Settled { voltages, currents } = settle((m, n), &vec![circuit.volt(); m], wires, current, SETTLED)?;
+    let chords = own.iter().zip(voltages.iter().zip(&currents));
+    Ok(chords.map(|(g, (v, i))| if *v > 0.0 { i / MICRO / v } else { circuit.seen(*g) }).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,7 +196,7 @@ mod tests {
         let before = Devices { plus: (0..15).map(g).collect(), minus: (20..35).map(g).collect() };
         let mut after = [before.clone()];
         let wires = Wires { word_ohm: 10.0, bit_ohm: 20.0, ..Wires::default() };
-        layout.apply(&mut after, wires).unwrap();
+        layout.apply(&mut after, wires, None).unwrap();
         // The second tile of the second column: rows 3 and 4, weight 2.
         let tile: Vec<f64> =
             [3, 4].iter().flat_map(|r| [before.plus[10 + r] * 1e-6, before.minus[10 + r] * 1e-6]).collect();

@@ -15,8 +15,9 @@
 //! conductance between. Where the conductances that a cell can have are listed, a digit d is the d-th of them; without `bits` a device
 //! is programmed to the nearest one, and a pair to those two whose difference is nearest to the weight's.
 //!
-//! Order, always: target, programming variation (with lot, die and tile, and write-verify), read-back, drift and retention
-//! ([`super::time`]), faults ([`super::faults`]), lines, reads ([`Reads`]). All conductances are in microsiemens. Each device draws from Philox substreams
+//! Order, always: target, programming variation (with lot, die, tile and neighbours, and write-verify), read-back, drift, retention and
+//! temperature ([`super::time`]), read disturb, faults ([`super::faults`]) and worn cells ([`super::wear`]), access devices
+//! ([`super::access`]), lines, drivers, reads ([`Reads`]). All conductances are in microsiemens. Each device draws from Philox substreams
 //! of its own, named by row, column, layer, slice and polarity: a chip stays itself when tiles, batches or scales change.
 
 use std::borrow::Cow;
@@ -26,16 +27,20 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
+use super::access::Circuit;
 use super::conductance::Law;
 pub use super::devices::{Columns, Devices, Place, Polarity};
+use super::field::{Field, Stand};
 use super::listed::{Pair, nearest, pairs};
 use super::normal::streams;
 use super::quantise::{full_scale, unit};
 use super::time::Ageing;
-use super::{CellSlice, Draw, ProgrammedCells, Span, faults};
+use super::wear::{ReadLoss, has_failed};
+use super::{CellSlice, Draw, Matrix, ProgrammedCells, Purpose, Span, faults};
 use crate::error::Result;
 use crate::monitor::checkpoint;
-use crate::profile::{CellMapping, Compensation, DeviceModel, Rram, Scheme, Tile};
+use crate::profile::{CellMapping, Compensation, DeviceModel, Fails, Rram, Scheme, Tile};
+use crate::rng::Substream;
 
 impl Columns {
     /// Of weights of magnitude up to 1, on tiles of so many bit lines.
@@ -74,6 +79,8 @@ pub struct Code<'a> {
     levels: f64,
     g_min: f64,
     g_max: f64,
+    /// The conductances that columns see of the lowest and the highest.
+    seen: [f64; 2],
     /// The pairs that a weight's devices can be, where conductances are listed and a device holds every level.
     pairs: Arc<[Pair]>,
 }
@@ -91,7 +98,9 @@ impl<'a> Code<'a> {
         let unit = if floats { full } else { unit(scheme, rram.weight_bits, target) };
         let levels = if floats { 1.0 } else { libm::rint(full / unit) };
         let (g_min, g_max) = (rram.cell.lowest_us(), rram.cell.highest_us());
-        Code { rram: Cow::Borrowed(rram), unit, levels, g_min, g_max, pairs: pairs(&rram.cell) }
+        let circuit = Circuit::new(rram);
+        let seen = [g_min, g_max].map(|g| circuit.as_ref().map_or(g, |circuit| circuit.seen(g)));
+        Code { rram: Cow::Borrowed(rram), unit, levels, g_min, g_max, seen, pairs: pairs(&rram.cell) }
     }
 
     /// The largest magnitude that a weight's devices hold together.
@@ -125,7 +134,8 @@ impl<'a> Code<'a> {
     pub fn span(&self) -> Span {
         match self.rram.cell.mapping {
             CellMapping::Offset => {
-                let highest = self.range() * self.g_max / (self.g_max - self.g_min);
+                let [lowest, highest] = self.seen;
+                let highest = self.range() * highest / (highest - lowest);
                 Span { lowest: 0.0, highest, unit: self.unit }
             }
             _ => Span { lowest: -self.range(), highest: self.range(), unit: self.unit },
@@ -177,9 +187,14 @@ impl<'a> Code<'a> {
         listed.partition_point(|level| *level < target) as f64
     }
 
-    /// The weights that devices stand for; `columns` says which tile's unit column a column has.
+    /// What a microsiemens that columns see counts in a slice's own units.
+    pub fn per_us(&self) -> f64 {
+        self.range() / (self.seen[1] - self.seen[0])
+    }
+
+    /// The weights that devices stand for, of which columns see these conductances; `columns` says which tile's unit column a column has.
     pub fn weights(&self, slice: u32, devices: &Devices, rows: usize, columns: Columns) -> CellSlice {
-        let scale = self.range() / (self.g_max - self.g_min);
+        let scale = self.per_us();
         let places = slice * self.rram.cell.bits;
         if self.rram.cell.mapping != CellMapping::Offset {
             let pairs = devices.plus.par_iter().zip(&devices.minus);
@@ -238,56 +253,64 @@ pub(super) struct Layer<'a> {
     tile: Tile,
     columns: Columns,
     draw: Option<Draw>,
+    /// Reads of each row in an image.
+    reads: Arc<[f64]>,
+    /// Devices that have failed, slice by slice, laid out as they are; empty where none has.
+    worn: Arc<[[Vec<bool>; 2]]>,
     /// By what converters scale each column's currents in operation; empty: by 1.
     gains: Arc<[f64]>,
+}
+
+/// A layer's devices as they were written.
+pub(super) struct Written {
+    /// Where they landed.
+    pub devices: Vec<Devices>,
+    /// Those that failed.
+    pub worn: Arc<[[Vec<bool>; 2]]>,
+    /// The pulses that all of them took.
+    pub pulses: u64,
 }
 
 /// What lines do to a layer's devices, slice by slice.
 pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 
 /// Programs a layer's targets `[columns, rows]`; without a draw, devices land on their targets and only what is the same for
-/// all of them happens. Columns see what `lines` leave of the devices; reading them back, one by one, does not.
-pub fn program(
-    target: Vec<f32>,
-    rows: usize,
-    number: u32,
-    rram: &Rram,
-    tile: Tile,
-    draw: Option<Draw>,
-    lines: Option<Lines>,
-) -> Result<ProgrammedCells> {
-    let layer = Layer::new(&target, rows, number, rram, tile, draw);
-    let (written, pulses) = layer.write(&target);
+/// all of them happens. Columns see what `lines` leave of the devices and of their access; reading them back, one by one, does not.
+pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Option<Lines>) -> Result<ProgrammedCells> {
+    let rram = matrix.rram;
+    let (layer, written, pulses) = Layer::new(&target, matrix, draw).written(&target);
     let fresh = layer.faulty(written.clone());
-    let read_back = layer.weights(&fresh);
+    let through = layer.through_access(fresh.clone());
+    let read_back = layer.weights(&through);
     let (layer, mut devices) = if rram.changes() {
         let now = layer.faulty(layer.aged(written));
-        (layer.compensated(&fresh, &now), now)
+        let later = layer.through_access(now.clone());
+        (layer.compensated(&through, &later), now)
     } else {
         (layer, fresh)
     };
-    let operation = match lines {
-        Some(lines) => {
-            lines(&mut devices)?;
-            layer.weights(&devices)
-        }
-        None if rram.changes() => layer.weights(&devices),
-        None => read_back.clone(),
-    };
+    match lines {
+        Some(lines) => lines(&mut devices)?,
+        None => devices = layer.through_access(devices),
+    }
+    layer.driven(&mut devices);
+    let operation = layer.weights(&devices);
     let reads = draw.filter(|_| rram.read.varies()).map(|draw| Reads { layer: layer.owned(), devices, draw });
     Ok(ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads })
 }
 
-/// A layer's devices without variation or faults, slice by slice.
-pub fn nominal(target: &[f32], rows: usize, rram: &Rram, tile: Tile) -> Vec<Devices> {
-    let layer = Layer::new(target, rows, 0, rram, tile, None);
-    let (written, _) = layer.write(target);
-    if rram.changes() { layer.aged(written) } else { written }
+/// A layer's devices without variation or faults, slice by slice, as they stand behind their access.
+pub fn nominal(target: &[f32], matrix: Matrix) -> Vec<Devices> {
+    let changes = matrix.rram.changes();
+    let layer = Layer::new(target, Matrix { number: 0, ..matrix }, None);
+    let written = layer.write(target).devices;
+    if changes { layer.aged(written) } else { written }
 }
 
 impl<'a> Layer<'a> {
-    /// Layer `number` of quantised weights.
-    pub fn new(target: &[f32], rows: usize, number: u32, rram: &'a Rram, tile: Tile, draw: Option<Draw>) -> Self {
+    /// A layer of quantised weights.
+    pub fn new(target: &[f32], matrix: Matrix<'a>, draw: Option<Draw>) -> Self {
+        let Matrix { rows, number, rram, tile, reads } = matrix;
         Layer {
             code: Code::new(rram, target),
             rows,
@@ -295,8 +318,16 @@ impl<'a> Layer<'a> {
             tile,
             columns: Columns::of(rram, tile),
             draw,
+            reads,
+            worn: Arc::default(),
             gains: Arc::default(),
         }
+    }
+
+    /// The layer with the devices that have failed once it is written, where they landed, and the pulses that they took.
+    pub fn written(self, target: &[f32]) -> (Self, Vec<Devices>, u64) {
+        let Written { devices, worn, pulses } = self.write(target);
+        (Layer { worn, ..self }, devices, pulses)
     }
 }
 
@@ -304,41 +335,64 @@ impl Layer<'_> {
     fn owned(&self) -> Layer<'static> {
         let Code { rram, pairs, .. } = &self.code;
         let code = Code { rram: Cow::Owned(rram.clone().into_owned()), pairs: pairs.clone(), ..self.code };
-        Layer { code, gains: self.gains.clone(), ..*self }
+        let (reads, worn, gains) = (self.reads.clone(), self.worn.clone(), self.gains.clone());
+        Layer { code, reads, worn, gains, ..*self }
     }
 
     /// What is asked of each device.
     pub fn targets(&self, target: &[f32]) -> Vec<Devices> {
         let nominal = Layer { draw: None, ..self.clone() };
-        nominal.write(target).0
+        nominal.write(target).devices
     }
 
-    /// The devices as they land, and the pulses that they took.
-    pub fn write(&self, target: &[f32]) -> (Vec<Devices>, u64) {
-        let Layer { code, rows, columns, .. } = self;
-        let law = Law::new(&code.rram, self.draw, self.tile, *columns);
+    /// The devices as they land, those of them that have failed, and the pulses that they took.
+    pub fn write(&self, target: &[f32]) -> Written {
+        let Layer { code, rows, columns, draw, .. } = self;
+        let stand = Stand {
+            rows: *rows,
+            columns: target.len() / rows,
+            layer: self.number,
+            slices: code.slices() as usize,
+            tile: self.tile,
+            on_tiles: *columns,
+        };
+        let law = Law::new(&code.rram, *draw, self.tile, *columns).among(Field::new(&code.rram, stand, *draw));
+        let endurance = &code.rram.endurance;
+        let wearing = draw.filter(|_| endurance.any());
         let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
-            let mut devices = vec![0.0; count];
-            let parts = devices.par_chunks_mut(CELLS_AT_ONCE).enumerate().map(|(part, devices)| {
-                checkpoint();
-                let first = part * CELLS_AT_ONCE;
-                let targets = (first..).map(|i| code.target(q(i), slice, polarity));
-                devices.iter_mut().zip(targets).for_each(|(device, target)| *device = target);
-                law.program(devices, |target| code.level(target), |i| self.place(first + i, slice, polarity))
-            });
-            let pulses: u64 = parts.sum();
-            (devices, pulses)
+            let (mut devices, mut worn) = (vec![0.0; count], vec![false; if wearing.is_some() { count } else { 0 }]);
+            let mut failed: Vec<&mut [bool]> = worn.chunks_mut(CELLS_AT_ONCE).collect();
+            failed.resize_with(count.div_ceil(CELLS_AT_ONCE), Default::default);
+            let parts = devices.par_chunks_mut(CELLS_AT_ONCE).zip(failed).enumerate();
+            let pulses: u64 = parts
+                .map(|(part, (devices, failed))| {
+                    checkpoint();
+                    let first = part * CELLS_AT_ONCE;
+                    let targets = (first..).map(|i| code.target(q(i), slice, polarity));
+                    devices.iter_mut().zip(targets).for_each(|(device, target)| *device = target);
+                    let place = |i| self.place(first + i, slice, polarity);
+                    let tell = |i, pulses| {
+                        if let Some(draw) = wearing {
+                            failed[i] = has_failed(endurance, pulses, place(i), draw);
+                        }
+                    };
+                    law.program(devices, |target| code.level(target), place, tell)
+                })
+                .sum();
+            (devices, worn, pulses)
         };
         let slice = |slice: u32| {
-            let (plus, pulses) = side(slice, Polarity::Plus, &|i| target[i], target.len());
-            let (minus, more) = match code.other() {
+            let (plus, worn, pulses) = side(slice, Polarity::Plus, &|i| target[i], target.len());
+            let (minus, also_worn, more) = match code.other() {
                 Polarity::Unit => side(slice, Polarity::Unit, &|_| 0.0, columns.tiles(target.len() / rows) * rows),
                 other => side(slice, other, &|i| target[i], target.len()),
             };
-            (Devices { plus, minus }, pulses + more)
+            ((Devices { plus, minus }, [worn, also_worn]), pulses + more)
         };
-        let (devices, pulses): (Vec<_>, Vec<u64>) = (0..code.slices()).map(slice).unzip();
-        (devices, pulses.into_iter().sum())
+        let (slices, pulses): (Vec<_>, Vec<u64>) = (0..code.slices()).map(slice).unzip();
+        let (devices, worn): (Vec<_>, Vec<_>) = slices.into_iter().unzip();
+        let worn = if wearing.is_some() { worn.into() } else { Arc::default() };
+        Written { devices, worn, pulses: pulses.into_iter().sum() }
     }
 
     fn place(&self, i: usize, slice: u32, polarity: Polarity) -> Place {
@@ -358,12 +412,58 @@ impl Layer<'_> {
         }
     }
 
+    /// The devices after their time, at their temperature, and after the reads that they had.
     pub fn aged(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+        let Code { rram, g_min, g_max, .. } = &self.code;
+        let loss = ReadLoss::new(rram, *g_min).filter(|_| !self.reads.is_empty());
+        // Rows are counted group by group, and a group has as many columns as any other.
+        let groups = self.reads.len() / self.rows;
+        let columns = devices.first().map_or(0, |slice| slice.plus.len() / self.rows);
+        let reads = |place: &Place| {
+            let group = if place.polarity == Polarity::Unit { 0 } else { place.column * groups / columns };
+            self.reads[group * self.rows + place.row]
+        };
         self.each(&mut devices, |devices, place| {
-            let ageing = Ageing::new(&self.code.rram, self.code.g_min, self.code.g_max);
-            devices.iter_mut().enumerate().for_each(|(i, g)| *g = ageing.after(*g, place(i), self.draw));
+            let ageing = Ageing::new(rram, *g_min, *g_max);
+            for (i, g) in devices.iter_mut().enumerate() {
+                let place = place(i);
+                *g = ageing.after(*g, place, self.draw);
+                if let Some(loss) = &loss {
+                    *g = loss.after(*g, reads(&place), place, self.draw);
+                }
+            }
         });
         devices
+    }
+
+    /// What columns see of devices behind their access, where lines drop nothing.
+    pub fn through_access(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+        if let Some(circuit) = Circuit::new(&self.code.rram) {
+            self.each(&mut devices, |devices, _| devices.iter_mut().for_each(|g| *g = circuit.seen(*g)));
+        }
+        devices
+    }
+
+    /// Scales what devices carry by what the drivers of their word lines put on them.
+    fn driven(&self, devices: &mut [Devices]) {
+        let sigma = self.tile.driver_sigma;
+        let Some(draw) = self.draw.filter(|_| sigma > 0.0) else { return };
+        let key = draw.key(Purpose::Drivers);
+        let across = self.columns.tiles(devices.first().map_or(0, |slice| slice.plus.len() / self.rows));
+        let voltage = |line: usize| {
+            let place = [(line / across) as u32, (line % across) as u32, self.number];
+            let normal: f64 = StandardNormal.sample(&mut Substream::new(key, place));
+            (1.0 + sigma * normal).max(0.0)
+        };
+        // By row and tile along the columns.
+        let voltages: Vec<f64> = (0..self.rows * across).map(voltage).collect();
+        self.each(devices, |devices, place| {
+            for (i, g) in devices.iter_mut().enumerate() {
+                let Place { row, column, polarity, .. } = place(i);
+                let tile = if polarity == Polarity::Unit { column } else { self.columns.tile(column) };
+                *g *= voltages[row * across + tile];
+            }
+        });
     }
 
     /// The layer with the gains that make up for what its devices have lost since they were read back: the currents of all rows together
@@ -401,8 +501,14 @@ impl Layer<'_> {
         devices
     }
 
-    /// The devices with those that are stuck at an end of their range.
+    /// The devices with those that are stuck at an end of their range, from the beginning or since they failed.
     pub fn stuck(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+        let end = if self.code.rram.endurance.fails == Fails::On { self.code.g_max } else { self.code.g_min };
+        for (devices, [plus, minus]) in devices.iter_mut().zip(&*self.worn) {
+            for (devices, worn) in [(&mut devices.plus, plus), (&mut devices.minus, minus)] {
+                devices.iter_mut().zip(worn).filter(|(_, has_failed)| **has_failed).for_each(|(g, _)| *g = end);
+            }
+        }
         let Some(draw) = self.draw.filter(|_| self.code.rram.faults.any()) else { return devices };
         let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
         self.each(&mut devices, |devices, place| {

@@ -7,7 +7,8 @@
 //! | `polynomial` | target + N(0, scale·max(Σ cᵢ·targetⁱ, 0)) |
 //! | `table` | target + scale·(mean − target) + N(0, scale·σ), mean and σ between the rows of the table |
 //!
-//! times `exp(N(0, scale·σ_lot) + N(0, scale·σ_die) + N(0, scale·σ_tile))`, one draw a lot (all chips of a seed), chip and tile.
+//! times `exp(N(0, scale·σ_lot) + N(0, scale·σ_die) + N(0, scale·σ_tile))`, one draw a lot (all chips of a seed), chip and tile, and what
+//! neighbours share ([`super::field`]).
 //! Nothing is below 0 µS. With write-verify a device is programmed again, each time anew, until it is within the tolerance of
 //! its target or has had its pulses; it keeps where it landed last.
 
@@ -15,6 +16,7 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
 use super::devices::{Columns, Place, Polarity};
+use super::field::Field;
 use super::normal::{BATCH, normals};
 use super::{Draw, Purpose};
 use crate::numeric::exponential::exp_all;
@@ -29,29 +31,49 @@ pub struct Law<'a> {
     shared: f64,
     tile: Tile,
     columns: Columns,
+    /// What neighbours share.
+    field: Option<Field>,
 }
 
 impl<'a> Law<'a> {
     /// For a draw; without one, devices land on their targets.
     pub fn new(rram: &'a Rram, draw: Option<Draw>, tile: Tile, columns: Columns) -> Self {
-        let [lot, die, _] = rram.variation.components().map(|sigma| sigma * rram.variation.scale);
+        let [lot, die, ..] = rram.variation.components().map(|sigma| sigma * rram.variation.scale);
         let shared = draw.map_or(0.0, |draw| {
             let one = |sigma: f64, key: [u32; 2]| if sigma == 0.0 { 0.0 } else { sigma * normal(key, [0; 3]) };
             one(lot, draw.lot_key()) + one(die, draw.key(Purpose::Die))
         });
-        Law { rram, draw, shared: libm::exp(shared), tile, columns }
+        Law { rram, draw, shared: libm::exp(shared), tile, columns, field: None }
     }
 
-    /// Programs devices, conductances that are their targets before and where they landed after; gives the pulses that they took. `level` is
-    /// the level of a target, `place` says where a device stands.
-    pub fn program(&self, devices: &mut [f64], level: impl Fn(f64) -> f64, place: impl Fn(usize) -> Place) -> u64 {
+    /// The same of devices whose neighbours share something.
+    pub fn among(self, field: Option<Field>) -> Self {
+        Law { field, ..self }
+    }
+
+    /// Programs devices, conductances that are their targets before and where they landed after; gives the pulses that they took, and tells
+    /// those of each. `level` is the level of a target, `place` says where a device stands.
+    pub fn program(
+        &self,
+        devices: &mut [f64],
+        level: impl Fn(f64) -> f64,
+        place: impl Fn(usize) -> Place,
+        mut tell: impl FnMut(usize, u64),
+    ) -> u64 {
         let variation = &self.rram.variation;
-        let Some(draw) = self.draw.filter(|_| variation.varies()) else { return devices.len() as u64 };
-        let key = draw.cell_key();
-        if self.rram.program.tolerance_us != 0.0 {
-            let devices = devices.iter_mut().enumerate();
-            return devices.map(|(i, g)| self.verify(g, level(*g), place(i), (draw, key))).sum();
+        let draw = self.draw.filter(|_| variation.varies());
+        if let Some(draw) = draw.filter(|_| self.rram.program.tolerance_us != 0.0) {
+            let key = draw.cell_key();
+            let verified = |(i, g): (usize, &mut f64)| {
+                let pulses = self.verify(g, level(*g), place(i), (draw, key));
+                tell(i, pulses);
+                pulses
+            };
+            return devices.iter_mut().enumerate().map(verified).sum();
         }
+        (0..devices.len()).for_each(|i| tell(i, 1));
+        let Some(draw) = draw else { return devices.len() as u64 };
+        let key = draw.cell_key();
         let mut drawn = [0.0; BATCH];
         for (part, devices) in devices.chunks_mut(BATCH).enumerate() {
             let place = |i: usize| place(part * BATCH + i);
@@ -59,7 +81,7 @@ impl<'a> Law<'a> {
             normals(key, |i| place(i).words(), drawn);
             land_all(variation, devices, &level, drawn);
             for (i, g) in devices.iter_mut().enumerate() {
-                *g = (*g * (self.shared * self.tile_factor(|| place(i), draw))).max(0.0);
+                *g = (*g * (self.shared * self.place_factor(|| place(i), draw))).max(0.0);
             }
         }
         devices.len() as u64
@@ -68,7 +90,7 @@ impl<'a> Law<'a> {
     /// Programs a device again and again until it is near its target or has had its pulses; gives how many it took.
     fn verify(&self, device: &mut f64, level: f64, place: Place, (draw, key): (Draw, [u32; 2])) -> u64 {
         let (target, program) = (*device, &self.rram.program);
-        let factor = self.shared * self.tile_factor(|| place, draw);
+        let factor = self.shared * self.place_factor(|| place, draw);
         let mut stream = Substream::new(key, place.words());
         let mut pulses = 0;
         loop {
@@ -81,15 +103,17 @@ impl<'a> Law<'a> {
         }
     }
 
-    fn tile_factor(&self, place: impl Fn() -> Place, draw: Draw) -> f64 {
+    /// What a device's tile and its neighbours on it multiply its conductance with.
+    fn place_factor(&self, place: impl Fn() -> Place, draw: Draw) -> f64 {
         let sigma = self.rram.variation.tile_sigma * self.rram.variation.scale;
+        let of_neighbours = self.field.as_ref().map_or(1.0, |field| field.factor(place()));
         if sigma == 0.0 {
-            return 1.0;
+            return of_neighbours;
         }
         let place = place();
         let column = if place.polarity == Polarity::Unit { place.column } else { self.columns.tile(place.column) };
         let tile = [(place.row / self.tile.rows) as u32, column as u32, place.layer];
-        libm::exp(sigma * normal(draw.key(Purpose::Tiles), tile))
+        of_neighbours * libm::exp(sigma * normal(draw.key(Purpose::Tiles), tile))
     }
 }
 
@@ -207,7 +231,7 @@ mod tests {
             let landed = |rram: &Rram| {
                 let mut devices: Vec<f64> = (0..150).map(|i| f64::from(i % 16) * 3.0).collect();
                 let law = Law::new(rram, Some(Draw::chip(4, 7)), tile, Columns { per_tile: 2 });
-                assert_eq!(law.program(&mut devices, |target| target / 3.0, place), 150);
+                assert_eq!(law.program(&mut devices, |target| target / 3.0, place, |_, _| {}), 150);
                 devices
             };
             let together = landed(&rram);

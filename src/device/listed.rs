@@ -43,6 +43,7 @@ pub(super) fn nearest<T: Copy>(rising: &[T], wanted: f64, of: impl Fn(&T) -> f64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Matrix;
     use crate::device::cell::{magnitudes, nominal};
     use crate::device::devices::Devices;
     use crate::profile::{DeviceModel, Rram, Scheme, Tile};
@@ -54,7 +55,7 @@ mod tests {
     }
 
     fn devices(rram: &Rram, weights: &[f32]) -> Vec<(Vec<f64>, Vec<f64>)> {
-        let devices = nominal(weights, 1, rram, Tile::default());
+        let devices = nominal(weights, Matrix::new(1, 0, rram, Tile::default()));
         devices.into_iter().map(|Devices { plus, minus }| (plus, minus)).collect()
     }
 

@@ -4,18 +4,22 @@
 //! `cell` has conductances ([`cell`], [`conductance`], [`time`], [`faults`]). Training, both engines and every tool call this
 //! code.
 
+pub mod access;
 pub mod cell;
 pub mod conductance;
 pub mod devices;
 pub mod faults;
+mod field;
 mod listed;
 mod normal;
 pub mod quantise;
 pub mod survey;
 pub mod time;
 pub mod variation;
+pub mod wear;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::profile::{DeviceModel, Rram, Tile};
@@ -53,6 +57,14 @@ pub enum Purpose {
     Levels = 8,
     /// Noise of converters.
     Noise = 9,
+    /// What neighbours on a tile share.
+    Neighbours = 10,
+    /// What reads take.
+    Disturb = 11,
+    /// Pulses that cells endure.
+    Endurance = 12,
+    /// Drivers of word lines.
+    Drivers = 13,
 }
 
 impl Draw {
@@ -200,24 +212,44 @@ impl Span {
     }
 }
 
-/// Programs the latent weights `[columns, rows]` of layer number `layer`; without a draw, cells hold their target. `lines` is what
-/// the resistance of lines does to conductances, and its errors are this function's.
+/// A layer's matrix on its cells: all that programming it depends on, beside its weights and the draw.
+#[derive(Clone, Debug)]
+pub struct Matrix<'a> {
+    /// Rows that a column meets.
+    pub rows: usize,
+    /// The layer's number.
+    pub number: u32,
+    /// The cells.
+    pub rram: &'a Rram,
+    /// The tiles that they stand on.
+    pub tile: Tile,
+    /// Reads of each row in an image, group after group; none where they were not counted.
+    pub reads: Arc<[f64]>,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix whose reads were not counted.
+    pub fn new(rows: usize, number: u32, rram: &'a Rram, tile: Tile) -> Self {
+        Matrix { rows, number, rram, tile, reads: Arc::default() }
+    }
+}
+
+/// Programs the latent weights `[columns, rows]` of a matrix; without a draw, cells hold their target. `lines` is what the resistance of
+/// lines does to conductances, and its errors are this function's.
 pub fn program(
     latent: &[f32],
-    rows: usize,
-    layer: u32,
-    rram: &Rram,
-    tile: Tile,
+    matrix: Matrix,
     draw: Option<Draw>,
     lines: Option<cell::Lines>,
 ) -> Result<ProgrammedCells> {
+    let Matrix { rows, number, rram, .. } = matrix;
     let target = quantise::quantise(rram.effective_scheme(), rram.weight_bits, latent);
     if rram.model == DeviceModel::Cell {
-        return cell::program(target, rows, layer, rram, tile, draw, lines);
+        return cell::program(target, matrix, draw, lines);
     }
     let mut programmed = target.clone();
     if let Some(draw) = draw {
-        variation::vary(&mut programmed, rows, layer, rram, draw.cell_key());
+        variation::vary(&mut programmed, rows, number, rram, draw.cell_key());
     }
     Ok(ProgrammedCells::holding(target, programmed))
 }

@@ -1,10 +1,9 @@
 //! A layer's devices as a designer would measure them: what was asked of each, where it landed, what it holds in operation, and which
-//! do not work. Lines are not seen: each device is measured by itself.
+//! do not work. Lines and access devices are not seen: each device is measured by itself.
 
 use super::cell::Layer;
 use super::devices::Devices;
-use super::{Draw, Span};
-use crate::profile::{Rram, Tile};
+use super::{Draw, Matrix, Span};
 
 /// A device works.
 pub const WORKS: u8 = 0;
@@ -38,7 +37,7 @@ pub struct Survey {
     pub targets: Vec<Devices>,
     /// Where they landed, faults included: what is read back.
     pub programmed: Vec<Devices>,
-    /// What they hold in operation, after drift and retention, faults included.
+    /// What they hold in operation, after drift, retention and reads, faults included.
     pub operating: Vec<Devices>,
     /// Those that do not work.
     pub faults: Vec<Faulty>,
@@ -74,9 +73,10 @@ pub struct Faulty {
 }
 
 /// Surveys the devices of a layer of quantised weights `[columns, rows]`.
-pub fn survey(target: &[f32], rows: usize, number: u32, rram: &Rram, tile: Tile, draw: Option<Draw>) -> Survey {
-    let layer = Layer::new(target, rows, number, rram, tile, draw);
-    let (targets, (written, _)) = (layer.targets(target), layer.write(target));
+pub fn survey(target: &[f32], matrix: Matrix, draw: Option<Draw>) -> Survey {
+    let rram = matrix.rram;
+    let (layer, written, _) = Layer::new(target, matrix, draw).written(target);
+    let targets = layer.targets(target);
     let programmed = layer.faulty(written.clone());
     let operating = if rram.changes() { layer.faulty(layer.aged(written)) } else { programmed.clone() };
     let faults = faults(&layer, &targets, rram.cell.highest_us());
@@ -136,9 +136,10 @@ mod tests {
             let (rram, tile, rows) = (&profile.rram, profile.tile, 12);
             let latent: Vec<f32> = (0..rows * 5).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
             let draw = Some(Draw::chip(3, 1));
-            let cells = device::program(&latent, rows, 2, rram, tile, draw, None).unwrap();
-            let found = survey(&cells.target, rows, 2, rram, tile, draw);
-            let layer = Layer::new(&cells.target, rows, 2, rram, tile, draw);
+            let matrix = Matrix::new(rows, 2, rram, tile);
+            let cells = device::program(&latent, matrix.clone(), draw, None).unwrap();
+            let found = survey(&cells.target, matrix.clone(), draw);
+            let layer = Layer::new(&cells.target, matrix, draw);
             assert_eq!(device::fold(&layer.weights(&found.programmed)), cells.programmed, "{mapping}");
             assert_eq!(device::fold(&layer.weights(&found.operating)), cells.folded().into_owned(), "{mapping}");
             assert_eq!(device::fold(&layer.weights(&found.targets)).len(), cells.target.len());

@@ -96,7 +96,8 @@ fn variation(section: &Section) -> Option<Reason> {
 
 /// Whether the distribution of each cell has a width.
 fn spreads(variation: &Variation) -> bool {
-    let alone = Variation { scale: 1.0, lot_sigma: 0.0, die_sigma: 0.0, tile_sigma: 0.0, ..variation.clone() };
+    let mut alone = Variation { scale: 1.0, lot_sigma: 0.0, die_sigma: 0.0, ..variation.clone() };
+    (alone.tile_sigma, alone.neighbour_sigma) = (0.0, 0.0);
     alone.varies()
 }
 
@@ -140,16 +141,37 @@ fn drift(section: &Section) -> Option<Reason> {
     cell(section).or(said(drift.time_s == 0.0, "rram.drift.time_s = 0")).or(quiet(!drift.any(), "nothing drifts"))
 }
 
+/// The reason of a constant of read disturb.
+fn undisturbed(section: &Section) -> Option<Reason> {
+    said(!section.rram.disturb.any(), "reads take nothing (rram.disturb.images, rram.disturb.exponent)")
+}
+
+/// The reason of a constant of endurance.
+fn unworn(section: &Section) -> Option<Reason> {
+    said(!section.rram.endurance.any(), "no cell fails (rram.endurance.writes, rram.endurance.pulses)")
+}
+
+/// Whether nothing but a cell drops voltage between its word line and its bit line.
+fn curve_is_alone(section: &Section) -> bool {
+    let access = &section.rram.access;
+    access.ohm == 0.0 && access.selector_iv.is_empty() && !section.profile.wires.drop()
+}
+
 /// The reason of what shows in partial sums, by line or by tile alone.
 fn tile(section: &Section) -> Option<Reason> {
     let Section { profile, .. } = section;
     let by_tile = |rram: &Rram| {
         let (faults, variation) = (&rram.faults, &rram.variation);
         let lines = faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0;
-        lines || variation.tile_sigma * variation.scale != 0.0 || rram.cell.mapping == CellMapping::Offset
+        let shared = (variation.tile_sigma + variation.neighbour_sigma) * variation.scale;
+        lines || shared != 0.0 || rram.cell.mapping == CellMapping::Offset
     };
-    let shows =
-        profile.converts() || profile.wires.drop() || profile.cost.any() || profile.any(|rram, _| by_tile(rram));
+    let drivers = profile.tile.driver_sigma > 0.0;
+    let shows = drivers
+        || profile.converts()
+        || profile.wires.drop()
+        || profile.cost.any()
+        || profile.any(|rram, _| by_tile(rram));
     let why =
         "it shows in floor plans alone: converters and lines are ideal, nothing varies by tile, and nothing has a cost";
     on_rram(section).or(quiet(!shows, why))
@@ -271,6 +293,11 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("rram.variation.lot_sigma", component),
     ("rram.variation.die_sigma", component),
     ("rram.variation.tile_sigma", component),
+    ("rram.variation.neighbour_sigma", component),
+    ("rram.variation.neighbour_cells", |section| {
+        let alone = section.rram.variation.neighbour_sigma == 0.0;
+        component(section).or(said(alone, "rram.variation.neighbour_sigma = 0: neighbours share nothing"))
+    }),
     ("rram.variation.scale", |section| {
         let mut scaled = section.rram.variation.clone();
         scaled.scale = 1.0;
@@ -328,10 +355,58 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     }),
     ("rram.read.sigma", cell),
     ("rram.read.sigma_us", cell),
+    ("rram.read.volt", |section| {
+        let rram = section.rram;
+        let disturbs = rram.disturb.any() && rram.disturb.volt > 0.0;
+        let limits = section.profile.adc.limit_ua > 0.0 && section.profile.converts();
+        let why =
+            "nothing depends on the voltage of a read: no curve of rram.access, no rram.disturb.volt, no adc.limit_ua";
+        cell(section).or(said(!limits && !disturbs && !rram.access.is_curved(), why)).or(said(
+            !limits && !disturbs && rram.access.selector_iv.is_empty() && curve_is_alone(section),
+            "a cell's curve is scaled to its conductance at any voltage of a read, and nothing else drops any",
+        ))
+    }),
+    ("rram.read.pulse_ns", |section| cell(section).or(undisturbed(section))),
+    ("rram.access.ohm", |section| cell(section).or(quiet(section.rram.access.ohm == 0.0, "it is ideal"))),
+    ("rram.access.cell_iv", |section| {
+        let why = "lines are ideal and there is no access device: every cell has the voltage of a read, where its curve is its conductance";
+        cell(section).or(said(curve_is_alone(section), why))
+    }),
+    ("rram.access.selector_iv", cell),
+    ("rram.disturb.images", |section| {
+        cell(section)
+            .or(said(section.rram.disturb.exponent == 0.0, "rram.disturb.exponent = 0: reads take nothing"))
+            .or(quiet(section.rram.disturb.images == 0.0, "nothing was read yet"))
+    }),
+    ("rram.disturb.exponent", |section| {
+        cell(section)
+            .or(said(section.rram.disturb.images == 0.0, "rram.disturb.images = 0: nothing was read yet"))
+            .or(quiet(section.rram.disturb.exponent == 0.0, "reads take nothing"))
+    }),
+    ("rram.disturb.volt", |section| cell(section).or(undisturbed(section))),
+    ("rram.disturb.time_s", |section| cell(section).or(undisturbed(section))),
+    ("rram.disturb.base", |section| cell(section).or(undisturbed(section))),
+    ("rram.disturb.transition_sigma", |section| cell(section).or(undisturbed(section))),
+    ("rram.endurance.writes", |section| {
+        cell(section)
+            .or(said(section.rram.endurance.pulses == 0.0, "rram.endurance.pulses = 0: no cell ever fails"))
+            .or(quiet(section.rram.endurance.writes == 0.0, "nothing was written before"))
+    }),
+    ("rram.endurance.pulses", |section| {
+        cell(section)
+            .or(said(section.rram.endurance.writes == 0.0, "rram.endurance.writes = 0: nothing was written before"))
+            .or(quiet(section.rram.endurance.pulses == 0.0, "no cell ever fails"))
+    }),
+    ("rram.endurance.shape", |section| cell(section).or(unworn(section))),
+    ("rram.endurance.fails", |section| cell(section).or(unworn(section))),
     ("tile.rows", tile),
     ("tile.cols", tile),
     ("tile.rows_at_once", conversions),
-    ("tile.inputs", conversions),
+    ("tile.inputs", |section| {
+        let counts = section.on_rram && section.profile.any(|rram, _| rram.disturb.any());
+        conversions(section).filter(|_| !counts)
+    }),
+    ("tile.driver_sigma", cell),
     ("tile.input_bits", |section| {
         let inputs = section.inputs?;
         said(inputs.encoding == Encoding::Poisson, "poisson inputs are spikes")
@@ -341,8 +416,11 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("adc.range", converter),
     ("adc.step", converter),
     ("adc.calibration_images", |section| {
-        converter(section)
-            .or(said(section.profile.adc.range == AdcRange::Full, "adc.range = \"full\" profiles no images"))
+        let profile = section.profile;
+        let counts = section.on_rram && profile.any(|rram, _| rram.disturb.any());
+        let idle =
+            converter(section).or(said(profile.adc.range == AdcRange::Full, "adc.range = \"full\" profiles no images"));
+        idle.filter(|_| !counts)
     }),
     ("adc.columns_shared", |section| {
         let shows = section.profile.adc.errs() || section.profile.cost.any();
@@ -352,6 +430,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("adc.gain_sigma", converter),
     ("adc.offset_sigma", converter),
     ("adc.noise_sigma", converter),
+    ("adc.noise_by_code", converter),
+    ("adc.limit_ua", converter),
     ("adc.type", |section| {
         let adc = &section.profile.adc;
         let bends = adc.mismatch() > 0.0 || (adc.kind == AdcKind::Ramp && adc.bow != 0.0);

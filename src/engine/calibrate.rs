@@ -1,5 +1,6 @@
-//! Profiles converters' ranges: training images run on the nominal chip, behind ideal converters, and every partial sum that
-//! a converter would see is counted; each layer then takes the range that suits its sums best ([`crate::crossbar::adc`]).
+//! Profiles a network: training images run on the nominal chip, behind ideal converters. Every partial sum that a converter would see is
+//! counted, and each layer then takes the range that suits its sums best ([`crate::crossbar::adc`]); so is every pulse on a word line, where
+//! reads disturb cells.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::converted::Wanted;
 use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
+use crate::forward::driven::{Driven, Driving, Set};
 use crate::forward::laid::{Band, Laid};
 use crate::forward::partials::Partials;
 use crate::forward::ready::Ready;
@@ -31,7 +33,7 @@ use crate::profile::Profile;
 /// adapted norms.
 const EPOCH: u64 = u64::MAX - 1;
 
-/// The blueprint with the ranges that it asks for, from as many training images as its profile says, taken at random by
+/// The blueprint with the ranges and counts that it asks for, from as many training images as its profile says, taken at random by
 /// `seed`; `training` opens them, where they are needed.
 ///
 /// # Errors
@@ -76,7 +78,7 @@ pub fn check(profile: &Profile, model: &Model, training: &Dataset, images: usize
     Ok(())
 }
 
-/// The ranges of a blueprint's converters.
+/// The ranges of a blueprint's converters, and the reads of its rows.
 fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: u64) -> Result<Calibration> {
     let (profile, model) = (blueprint.profile(), blueprint.model());
     check(profile, model, training, images.len())?;
@@ -86,15 +88,20 @@ fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: 
         order.into_iter().take(profile.adc.calibration_images).map(|place| images[place]).collect();
     let (batch, _) = read_batch(training, &chosen, None)?;
     batch.check(blueprint.inputs())?;
-    interruptible(|| ranges(blueprint, &Inputs::new(encoder, batch, model.steps)))
+    interruptible(|| profiled(blueprint, &Inputs::new(encoder, batch, model.steps)))
 }
 
-/// The ranges for some inputs.
-fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
+/// What some inputs tell.
+fn profiled(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let arrays = blueprint.all_arrays(None)?;
     let [ideal, converting] = [false, true].map(|converters| Chip::nominal(blueprint, &arrays, converters));
     let (ideal, converting) = (ideal?, converting?);
-    let sensors = converting.layers.iter().zip(&arrays).map(|(layer, arrays)| Sensor::new(layer, arrays)).collect();
+    let wants_ranges = blueprint.profile().wants_ranges();
+    let sensors = converting.layers.iter().zip(&arrays).map(|(layer, arrays)| Sensors {
+        sums: wants_ranges.then(|| Sensor::new(layer, arrays)).flatten(),
+        reads: layer.plan.site.counts_reads().then(|| Counter::new(&layer.plan)),
+    });
+    let sensors = sensors.collect();
     // The cells are not needed any more.
     drop((arrays, converting));
     let ready = Ready::new(&ideal, Kernel::default());
@@ -102,16 +109,25 @@ fn ranges(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let (graph, mut signals) = (&ideal.graph, Signals::of(&ideal.graph, Signal::of(inputs)));
     walk(&mut sensing, graph, 1..graph.nodes.len(), &mut signals)?;
     let readout = graph.readout();
-    if let Some(sensor) = &sensing.sensors[readout] {
-        sensor.see(&signals.at(graph.layers[readout].from).lay_out_all(&sensing.ready.layers[readout].columns));
+    if sensing.sensors[readout].any() {
+        let columns = &sensing.ready.layers[readout].columns;
+        sensing.sensors[readout].see(&signals.at(graph.layers[readout].from).lay_out_all(columns));
     }
-    Ok(Calibration { layers: sensing.sensors.iter().map(|s| s.as_ref().map_or(vec![], Sensor::converters)).collect() })
+    let sensors = &sensing.sensors;
+    let converters = |sensors: &Sensors| sensors.sums.as_ref().map_or(vec![], Sensor::converters);
+    let reads = |sensors: &Sensors| sensors.reads.as_ref().map_or(vec![], |counter| counter.per_image(ideal.steps));
+    let counts = sensors.iter().any(|sensors| sensors.reads.is_some());
+    Ok(Calibration {
+        layers: sensors.iter().map(converters).collect(),
+        reads: if counts { sensors.iter().map(reads).collect() } else { vec![] },
+    })
 }
 
-/// A walk on which sensors count partial sums.
+/// A walk on which sensors count partial sums and pulses on word lines.
 struct Sensing<'a> {
     ready: Ready<'a>,
-    sensors: Vec<Option<Sensor>>,
+    /// Those of each layer.
+    sensors: Vec<Sensors>,
     images: usize,
     /// The populations that run step by step.
     stepping: BTreeMap<usize, Stepping<'a>>,
@@ -119,25 +135,102 @@ struct Sensing<'a> {
 
 impl<'a> Walker<'a> for Sensing<'_> {
     fn fire(&mut self, node: usize, taken: Taken<'a>) -> Result<Given> {
-        let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        let see = |l: usize, laid: &Laid| self.sensors[l].see(laid);
         Ok(Given::of_images(self.ready.fire(node, &taken, self.images, see), |_, _| {}))
     }
 
     fn enter(&mut self, node: usize, taken: Taken<'a>) -> Result<()> {
-        let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        let see = |l: usize, laid: &Laid| self.sensors[l].see(laid);
         let stepping = self.ready.enter(node, &taken, self.images, see);
         self.stepping.insert(node, stepping);
         Ok(())
     }
 
     fn step(&mut self, node: usize, t: usize, taken: Taken<'a>) -> Result<Given> {
-        let see = |l: usize, laid: &Laid| self.sensors[l].iter().for_each(|sensor| sensor.see(laid));
+        let see = |l: usize, laid: &Laid| self.sensors[l].see(laid);
         let stepping = self.stepping.get_mut(&node).expect("a population steps that was entered");
         Ok(Given::of_images(self.ready.step(node, t, stepping, &taken, see), |_, _| {}))
     }
 
     fn sizes(&self) -> (usize, usize) {
         (self.images, self.ready.chip.steps)
+    }
+}
+
+/// The sensors of a layer.
+struct Sensors {
+    sums: Option<Sensor>,
+    reads: Option<Counter>,
+}
+
+impl Sensors {
+    fn any(&self) -> bool {
+        self.sums.is_some() || self.reads.is_some()
+    }
+
+    /// Counts what some inputs give: of a convolution an image's, on the thread that has it, of a fully connected layer a batch's.
+    fn see(&self, laid: &Laid) {
+        self.sums.iter().for_each(|sensor| sensor.see(laid));
+        self.reads.iter().for_each(|counter| counter.see(laid));
+    }
+}
+
+/// What counts the pulses on a layer's word lines.
+struct Counter {
+    plan: Arc<LayerPlan>,
+    driving: Driving,
+    counted: Mutex<Counted>,
+}
+
+/// Pulses on each row, and the maps that they are of.
+#[derive(Default)]
+struct Counted {
+    rows: Vec<f64>,
+    maps: usize,
+}
+
+impl Counter {
+    fn new(plan: &Arc<LayerPlan>) -> Self {
+        // All rows together, a place a row.
+        let driving = Driving::new(plan, (plan.rows(), 1), (plan.site.tile.inputs, false));
+        Counter { plan: plan.clone(), driving, counted: Mutex::default() }
+    }
+
+    fn see(&self, laid: &Laid) {
+        let mut rows = vec![0.0; self.plan.rows()];
+        let mut driven = Driven::default();
+        for map in 0..laid.maps() {
+            let (band, width) = match self.plan.kind {
+                LayerKind::Conv => {
+                    let output = self.plan.output;
+                    (Band { map, y: 0, rows: output.height, maps: 1 }, output.width)
+                }
+                _ => (Band { map: 0, y: map, rows: 1, maps: 1 }, 1),
+            };
+            let pixels = (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x)));
+            for (at, plane) in pixels.flat_map(|at| (0..self.driving.drive.planes).map(move |plane| (at, plane))) {
+                self.driving.find(laid, band, at, plane, &mut driven);
+                for (set, _) in self.driving.sets(plane) {
+                    let events = self.driving.of(&driven, set, 0);
+                    for (i, row) in events.places.iter().enumerate() {
+                        // A binary digit is one pulse, of either sign.
+                        let pulses =
+                            if matches!(set, Set::Pulses) { events.pulses.map_or(1.0, |of| of[i].abs()) } else { 1.0 };
+                        rows[*row as usize] += f64::from(pulses);
+                    }
+                }
+            }
+        }
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.rows.resize(rows.len(), 0.0);
+        counted.rows.iter_mut().zip(rows).for_each(|(all, more)| *all += more);
+        counted.maps += laid.maps();
+    }
+
+    /// Reads of each row in an image of so many steps: a map is that of a step, or stands for every one.
+    fn per_image(&self, steps: usize) -> Vec<f64> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.rows.iter().map(|pulses| pulses / counted.maps.max(1) as f64 * steps as f64).collect()
     }
 }
 
@@ -167,7 +260,6 @@ impl Sensor {
         vec![Histogram::new(self.wanted.reached, self.wanted.full); self.slices]
     }
 
-    /// Counts what some inputs give: of a convolution an image's, on the thread that has it, of a fully connected layer a batch's.
     fn see(&self, laid: &Laid) {
         let count = |maps: Range<usize>| {
             let mut counted = self.none();

@@ -253,7 +253,7 @@ mod tests {
     use crate::config::Document;
     use crate::device::cell::Devices;
     use crate::device::survey::survey;
-    use crate::device::{Draw, quantise};
+    use crate::device::{Draw, Matrix, quantise};
     use crate::profile::{Profile, Scheme, Tile};
 
     /// Devices that a profile's own chip has: what was fitted must be what they were made with.
@@ -269,7 +269,7 @@ mod tests {
         let profile = Profile::ideal(&keys).unwrap();
         let latent: Vec<f32> = (0..6000).map(|i| (i % 9) as f32 / 4.0 - 1.0).collect();
         let target = quantise::quantise(Scheme::Integer, 3, &latent);
-        let found = survey(&target, 60, 0, &profile.rram, Tile::default(), Some(Draw::chip(5, 2)));
+        let found = survey(&target, Matrix::new(60, 0, &profile.rram, Tile::default()), Some(Draw::chip(5, 2)));
         let reads = |slices: &[Devices], time_s: f64| -> Vec<Measurement> {
             let pairs = found.targets[0].plus.iter().zip(&slices[0].plus);
             pairs

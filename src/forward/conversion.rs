@@ -1,6 +1,6 @@
 //! The arithmetic behind a tile's bit lines on the CPU: sums become codes, codes and the companion array's products a total.
 //!
-//! A code is `round(clip(x·gain + offset + noise))`, a product and sums of f32, rounded each, or what transition levels make of that: the
+//! A code is `round(clip(x·gain + offset + noise))`, x held to a limit of the current where there is one, a product and sums of f32, rounded each, or what transition levels make of that: the
 //! GPU's bits.
 
 use super::code_table::{BlockTables, ColumnTables};
@@ -49,6 +49,10 @@ pub struct Converters<'a> {
     pub ends: [f32; 2],
     /// Places of the total that one code counts, with its sign.
     pub factor: i32,
+    /// The magnitude that sums are held to; none: any.
+    pub limit: Option<f32>,
+    /// By what noise is multiplied for each code, from the lowest; empty: by 1.
+    pub by_code: &'a [f32],
 }
 
 /// The noise of a block of columns in a conversion of some pixels.
@@ -83,17 +87,19 @@ struct Conversion<'a> {
     table: Option<BlockTables<'a>>,
     ends: [f32; 2],
     factor: i32,
+    limit: Option<f32>,
+    by_code: &'a [f32],
 }
 
 impl<'a> Converters<'a> {
     /// The converters of each block.
     #[inline(always)]
     fn blocks(self) -> impl Iterator<Item = Conversion<'a>> {
-        let Converters { gain, offset, table, ends, factor } = self;
+        let Converters { gain, offset, table, ends, factor, limit, by_code } = self;
         let errors = gain.as_chunks().0.iter().zip(offset.as_chunks().0);
         errors.enumerate().map(move |(block, (gain, offset))| {
             let table = table.map(|table| table.of(block));
-            Conversion { gain, offset, table, ends, factor }
+            Conversion { gain, offset, table, ends, factor, limit, by_code }
         })
     }
 }
@@ -110,7 +116,24 @@ impl Conversion<'_> {
         clipped: &mut [u32; LANES],
     ) {
         let [lowest, highest] = self.ends;
-        let mut exact: [f32; LANES] = std::array::from_fn(|lane| sums[lane] * self.gain[lane] + self.offset[lane]);
+        let mut held = *sums;
+        if let Some(limit) = self.limit {
+            for sum in &mut held {
+                *sum = sum.min(limit).max(-limit);
+            }
+        }
+        let mut exact: [f32; LANES] = std::array::from_fn(|lane| held[lane] * self.gain[lane] + self.offset[lane]);
+        let mut scaled = [0.0; LANES];
+        let noise = match noise {
+            Some(noise) if !self.by_code.is_empty() => {
+                for lane in 0..LANES {
+                    let code = nearest(exact[lane].clamp(lowest, highest)) - lowest as i32;
+                    scaled[lane] = noise[lane] * self.by_code[code as usize];
+                }
+                Some(&scaled)
+            }
+            noise => noise,
+        };
         if let Some(noise) = noise {
             // Behind the last column there is no converter.
             for lane in 0..LANES {

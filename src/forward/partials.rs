@@ -44,6 +44,8 @@ pub struct Partials {
     unit: f32,
     /// The noise that every conversion adds to its sum; none without noise.
     noise: Option<Noise>,
+    /// The magnitude that sums are held to before they are converted; none: any.
+    limit: Option<f32>,
     /// Whether maps are rows of a fully connected layer's inputs.
     is_connected: bool,
     tally: Tally,
@@ -86,12 +88,6 @@ impl Slice {
     /// Both sides, with the sign of their codes.
     fn sides(&self) -> impl Iterator<Item = (i32, &Side)> {
         std::iter::once((1, &self.columns)).chain(self.reference.as_ref().map(|side| (-1, side)))
-    }
-
-    /// The converters at some places of a side, whose codes count `factor`.
-    fn converters<'a>(&self, side: &'a Side, places: Range<usize>, factor: i32) -> Converters<'a> {
-        let table = side.table.as_ref().map(|table| table.columns(places.clone()));
-        Converters { gain: &side.gain[places.clone()], offset: &side.offset[places], table, ends: self.ends, factor }
     }
 }
 
@@ -205,9 +201,18 @@ impl Partials {
             adder: converted.adder,
             unit: converted.unit,
             noise: converted.noise.clone(),
+            limit: converted.limit,
             is_connected: !plan.convolves(),
             tally: Tally::default(),
         }
+    }
+
+    /// The converters at some places of a slice's side, whose codes count `factor`.
+    fn converters<'a>(&'a self, slice: &Slice, side: &'a Side, places: Range<usize>, factor: i32) -> Converters<'a> {
+        let table = side.table.as_ref().map(|table| table.columns(places.clone()));
+        let by_code = self.noise.as_ref().map_or(&[][..], |noise| &noise.by_code);
+        let (gain, offset) = (&side.gain[places.clone()], &side.offset[places]);
+        Converters { gain, offset, table, ends: slice.ends, factor, limit: self.limit, by_code }
     }
 
     /// Blocks of 16 columns.
@@ -304,7 +309,8 @@ impl Partials {
             for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
                 for ((_, side), tile) in self.on_tiles(slice) {
                     self.partial(side, set, tile, scratch);
-                    scratch.partial[..columns].iter().for_each(|sum| histogram.add(*sum));
+                    let limit = self.limit.unwrap_or(f32::INFINITY);
+                    scratch.partial[..columns].iter().for_each(|sum| histogram.add(sum.clamp(-limit, limit)));
                 }
             }
         };
@@ -334,7 +340,7 @@ impl Partials {
                     }
                     self.partial(side, set, tile, scratch);
                     let columns = tile * self.columns..(tile + 1) * self.columns;
-                    let converters = slice.converters(side, columns, sign << (slice.left + places));
+                    let converters = self.converters(slice, side, columns, sign << (slice.left + places));
                     let noise = self
                         .noise
                         .as_ref()
@@ -453,7 +459,7 @@ impl Partials {
                     let sums = tiled.sums(cut, tile, columns, space);
                     for (b, codes) in codes.chunks_mut(size).enumerate() {
                         let at = tile * self.columns + (first + b) * LANES;
-                        let converters = slice.converters(side, at..at + LANES, sign << (slice.left + places));
+                        let converters = self.converters(slice, side, at..at + LANES, sign << (slice.left + places));
                         let noise = self.noise.as_ref().map(|noise| BlockNoise {
                             noise,
                             moments,

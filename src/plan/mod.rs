@@ -103,6 +103,8 @@ pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
             ("wires", profile.wires.drop()),
             ("rram.cell.mapping = \"offset\"", rram.cell.mapping == CellMapping::Offset),
             ("rram.variation.tile_sigma", rram.variation.tile_sigma > 0.0),
+            ("rram.variation.neighbour_sigma", rram.variation.neighbour_sigma > 0.0),
+            ("tile.driver_sigma", profile.tile.driver_sigma > 0.0),
             ("rram.faults.dead_word_lines", rram.faults.dead_word_lines > 0.0),
         ];
         if let Some((key, _)) = shared.into_iter().find(|(_, set)| *set) {
@@ -145,6 +147,19 @@ impl ChipPlan {
     /// Puts the network on other hardware.
     pub fn on(&self, profile: &Profile) -> Result<Self> {
         Self::new(profile, &self.model, self.code)
+    }
+
+    /// The plan of chips whose layers have had so many reads a row in an image; empty: as many as they had.
+    pub fn read(&self, reads: &[Vec<f64>]) -> Self {
+        let counted = |(layer, reads): (&Arc<LayerPlan>, &Vec<f64>)| {
+            let mut layer = LayerPlan::clone(layer);
+            layer.site.reads = reads.as_slice().into();
+            Arc::new(layer)
+        };
+        if reads.iter().all(Vec::is_empty) {
+            return self.clone();
+        }
+        ChipPlan { layers: self.layers.iter().zip(reads).map(counted).collect(), ..self.clone() }
     }
 
     /// The layers' matrices on their hardware.
@@ -192,6 +207,7 @@ impl LayerPlan {
             adc: profile.adc.clone(),
             wires: profile.wires,
             drive: layer.drive(code),
+            reads: Arc::default(),
         };
         let input_unit = code.map_or(layer.input_unit(), |code| code.unit);
         LayerPlan {

@@ -39,6 +39,13 @@ pub struct Adc {
     /// Standard deviation of the noise that every conversion adds to its sum anew, in steps.
     #[serde(skip_serializing_if = "is_default")]
     pub noise_sigma: f64,
+    /// Standard deviation of that noise for each code, from the lowest to the highest, in steps, in place of `noise_sigma`: that of the code
+    /// that a sum is nearest to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub noise_by_code: Vec<f64>,
+    /// The most current, of either sign, that a converter takes from a column, in microampere; of a pair, from the difference. 0: any.
+    #[serde(skip_serializing_if = "is_default")]
+    pub limit_ua: f64,
     /// The circuit, which decides where the codes of a converter that was made change.
     #[serde(rename = "type", skip_serializing_if = "is_default")]
     pub kind: AdcKind,
@@ -75,6 +82,8 @@ impl Default for Adc {
             gain_sigma: 0.0,
             offset_sigma: 0.0,
             noise_sigma: 0.0,
+            noise_by_code: vec![],
+            limit_ua: 0.0,
             kind: AdcKind::default(),
             capacitor_sigma: 0.0,
             comparator_sigma: 0.0,
@@ -95,7 +104,7 @@ impl Adc {
 
     /// Whether every conversion adds noise of its own.
     pub fn is_noisy(&self) -> bool {
-        self.bits > 0 && self.noise_sigma > 0.0
+        self.bits > 0 && (self.noise_sigma > 0.0 || self.noise_by_code.iter().any(|sigma| *sigma > 0.0))
     }
 
     /// The standard deviation of what the circuit's parts differ by, in the unit of its key; 0 for an ideal circuit.
@@ -118,7 +127,17 @@ impl Adc {
     pub fn without_variation(self) -> Self {
         let (gain_sigma, offset_sigma, noise_sigma) = (0.0, 0.0, 0.0);
         let (capacitor_sigma, comparator_sigma, slope_sigma) = (0.0, 0.0, 0.0);
-        Adc { gain_sigma, offset_sigma, noise_sigma, capacitor_sigma, comparator_sigma, slope_sigma, ..self }
+        let noise_by_code = vec![];
+        Adc {
+            gain_sigma,
+            offset_sigma,
+            noise_sigma,
+            noise_by_code,
+            capacitor_sigma,
+            comparator_sigma,
+            slope_sigma,
+            ..self
+        }
     }
 }
 
@@ -201,8 +220,16 @@ impl Adc {
             ("capacitor_sigma", self.capacitor_sigma, 1.0),
             ("comparator_sigma", self.comparator_sigma, 1e3),
             ("slope_sigma", self.slope_sigma, 1.0),
+            ("limit_ua", self.limit_ua, 1e9),
         ];
         document.within("adc", &sigmas)?;
+        if let Some(bad) = self.noise_by_code.iter().find(|sigma| !(0.0..=1e3).contains(*sigma)) {
+            return refuse("noise_by_code", format!("{bad}, expected standard deviations from 0 to 1000 steps"));
+        }
+        if !self.noise_by_code.is_empty() && self.noise_sigma > 0.0 {
+            let message = "stands beside adc.noise_sigma, and both say how noisy a conversion is; leave one of them out, or take it away: --set adc.noise_sigma=";
+            return refuse("noise_by_code", message.into());
+        }
         if !(self.bow.is_finite() && self.bow.abs() <= 1e3) {
             return refuse("bow", format!("{}, expected a number of steps from -1000 to 1000", self.bow));
         }
@@ -219,6 +246,7 @@ impl Adc {
         }
         let codes = 1usize << self.bits.min(16);
         for (key, table, wanted, of) in [
+            ("noise_by_code", &self.noise_by_code, codes, "one for each code"),
             ("inl", &self.inl, codes - 1, "one for each code but the lowest"),
             ("dnl", &self.dnl, codes.saturating_sub(2), "one for each code but the lowest and the highest"),
         ] {

@@ -3,6 +3,7 @@
 //! Every section is optional and every default is the ideal one. A key that is unknown, or that this version cannot
 //! honour, is an error with its line, never ignored.
 
+mod access;
 mod adc;
 mod ageing;
 mod cost;
@@ -14,6 +15,7 @@ pub mod shipped;
 mod sram;
 mod system;
 mod validate;
+mod wear;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +23,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
 pub use adc::{Adc, AdcKind, AdcRange, AdcStep};
 pub use ageing::{Compensation, Drift, Temperature};
 pub use cost::{Area, Cost, Energy, Power, Time};
@@ -31,6 +34,7 @@ pub use rram::{
 };
 pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
 pub use system::{Interconnect, System};
+pub use wear::{Disturb, Endurance, Fails};
 
 use crate::config::{Document, is_default};
 use crate::error::{Error, Result};
@@ -106,7 +110,7 @@ pub struct LayerProfile {
 /// assert_eq!((profile.tile.rows, profile.tile.cols), (64, 128));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tile {
     /// Word lines.
@@ -122,11 +126,14 @@ pub struct Tile {
     /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
     /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
     pub input_bits: u32,
+    /// Standard deviation of the voltage that a word line's driver puts on it, relative to 1, where cells have conductances.
+    #[serde(skip_serializing_if = "is_default")]
+    pub driver_sigma: f64,
 }
 
 impl Default for Tile {
     fn default() -> Self {
-        Tile { rows: 128, cols: 128, rows_at_once: 0, inputs: TileInputs::default(), input_bits: 0 }
+        Tile { rows: 128, cols: 128, rows_at_once: 0, inputs: TileInputs::default(), input_bits: 0, driver_sigma: 0.0 }
     }
 }
 
@@ -254,16 +261,18 @@ impl Profile {
 
     /// Whether chips can differ at all.
     pub fn varies(&self) -> bool {
-        self.any(|rram, _| rram.varies()) || self.adc.errs()
+        self.any(|rram, _| rram.varies()) || self.adc.errs() || self.tile.driver_sigma > 0.0
     }
 
-    /// The same of chips that do not differ: nothing varies, nothing is broken, and drift is the mean one.
+    /// The same of chips that do not differ: nothing varies, nothing is broken, and what time and reads take is the mean.
     pub fn without_variation(&self) -> Profile {
         let mut profile = self.clone();
         profile.amend(|rram, _| {
-            (rram.variation, rram.faults, rram.read) = Default::default();
-            (rram.drift.nu_sigma, rram.drift.retention_sigma) = (0.0, 0.0);
+            (rram.variation, rram.faults, rram.endurance) = Default::default();
+            rram.read = rram.read.exact();
+            (rram.drift.nu_sigma, rram.drift.retention_sigma, rram.disturb.transition_sigma) = (0.0, 0.0, 0.0);
         });
+        profile.tile.driver_sigma = 0.0;
         profile.adc = profile.adc.without_variation();
         profile
     }
@@ -279,8 +288,13 @@ impl Profile {
         self.adc.bits > 0
     }
 
-    /// Whether the converters' ranges are profiled before a chip can be programmed.
+    /// Whether converters' ranges are profiled, or reads counted, on training images before a chip can be programmed.
     pub fn wants_calibration(&self) -> bool {
+        self.wants_ranges() || self.any(|rram, _| rram.disturb.any())
+    }
+
+    /// Whether the converters' ranges are profiled.
+    pub fn wants_ranges(&self) -> bool {
         self.converts() && self.adc.range == AdcRange::Calibrated
     }
 

@@ -1,6 +1,6 @@
 //! `[rram]`: how weights become cells, and what makes a cell differ from its target.
 
-use super::{Drift, Temperature};
+use super::{Access, Disturb, Drift, Endurance, Temperature};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,17 @@ pub struct Rram {
     /// The temperature that chips run at.
     #[serde(skip_serializing_if = "is_default")]
     pub temperature: Temperature,
-    /// How far a read lands from a cell's conductance.
+    /// Reads: their voltage and length, and how far one lands from a cell's conductance.
     pub read: Read,
+    /// What stands in series with a cell, and how its current depends on the voltage.
+    #[serde(skip_serializing_if = "is_default")]
+    pub access: Access,
+    /// What reads do to cells over a life of images.
+    #[serde(skip_serializing_if = "is_default")]
+    pub disturb: Disturb,
+    /// What writing does to cells over a life of programmings.
+    #[serde(skip_serializing_if = "is_default")]
+    pub endurance: Endurance,
 }
 
 /// A weight quantiser; see [`crate::device::quantise`].
@@ -218,6 +227,12 @@ pub struct Variation {
     pub die_sigma: f64,
     /// Standard deviation of ln G that all cells of a tile share.
     pub tile_sigma: f64,
+    /// Standard deviation of ln G that neighbours on a tile share, the less the farther they are from each other.
+    #[serde(skip_serializing_if = "is_default")]
+    pub neighbour_sigma: f64,
+    /// The distance, in cells along a word line or a bit line, over which what neighbours share falls to 1/e.
+    #[serde(skip_serializing_if = "is_default")]
+    pub neighbour_cells: f64,
     /// Multiplies all of them; what designers sweep.
     pub scale: f64,
 }
@@ -236,6 +251,8 @@ impl Default for Variation {
             lot_sigma: 0.0,
             die_sigma: 0.0,
             tile_sigma: 0.0,
+            neighbour_sigma: 0.0,
+            neighbour_cells: 0.0,
             scale: 1.0,
         }
     }
@@ -295,9 +312,9 @@ impl Variation {
         Ok(())
     }
 
-    /// What lot, die and tile share: standard deviations of ln G, before they are scaled.
-    pub fn components(&self) -> [f64; 3] {
-        [self.lot_sigma, self.die_sigma, self.tile_sigma]
+    /// What lot, die, tile and neighbours share: standard deviations of ln G, before they are scaled.
+    pub fn components(&self) -> [f64; 4] {
+        [self.lot_sigma, self.die_sigma, self.tile_sigma, self.neighbour_sigma]
     }
 }
 
@@ -394,7 +411,7 @@ impl Faults {
     }
 }
 
-/// `[rram.read]`: a fresh draw for every read, of `model = "cell"`: `G·(1 + N(0, sigma)) + N(0, sigma_us)`.
+/// `[rram.read]`: the reads of `model = "cell"`, and a fresh draw for each: `G·(1 + N(0, sigma)) + N(0, sigma_us)`.
 ///
 /// # Examples
 /// ```
@@ -412,12 +429,23 @@ pub struct Read {
     pub sigma: f64,
     /// Standard deviation of G in microsiemens.
     pub sigma_us: f64,
+    /// Volts of a pulse on a word line; 0: not known, and not needed where cells are linear.
+    #[serde(skip_serializing_if = "is_default")]
+    pub volt: f64,
+    /// Nanoseconds of a pulse.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pulse_ns: f64,
 }
 
 impl Read {
     /// Whether reads vary.
     pub fn varies(&self) -> bool {
-        *self != Read::default()
+        self.sigma != 0.0 || self.sigma_us != 0.0
+    }
+
+    /// The same reads without what varies.
+    pub fn exact(&self) -> Self {
+        Read { sigma: 0.0, sigma_us: 0.0, ..self.clone() }
     }
 }
 
@@ -429,7 +457,7 @@ impl Rram {
 
     /// Whether cells are others in operation than they were read back.
     pub fn changes(&self) -> bool {
-        self.drift.any() || self.temperature.any()
+        self.drift.any() || self.temperature.any() || self.disturb.any()
     }
 
     /// Whether chips differ from each other.
@@ -437,6 +465,8 @@ impl Rram {
         self.variation.varies()
             || self.read.varies()
             || self.faults.any()
+            || self.endurance.any()
+            || (self.disturb.any() && self.disturb.transition_sigma != 0.0)
             || (self.drift.any() && (self.drift.nu_sigma != 0.0 || self.drift.retention_sigma != 0.0))
     }
 }

@@ -3,8 +3,9 @@
 use super::ageing::ZERO_CELSIUS;
 use super::node::{NODES, TechnologyNode};
 use super::{
-    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Drift, Faults, Layers, NeuronFormat, Profile, Programming,
-    Rounding, Rram, Scheme, Sram, SramInit, System, Temperature, Tile, Variation, VariationKind,
+    Adc, AdcStep, Cell, CellMapping, Cost, DeviceModel, Disturb, Drift, Endurance, Faults, Layers, NeuronFormat,
+    Profile, Programming, Read, Rounding, Rram, Scheme, Sram, SramInit, System, Temperature, Tile, TileInputs,
+    Variation, VariationKind,
 };
 use crate::config::Document;
 use crate::device::cell::bit_lines;
@@ -48,6 +49,13 @@ impl Profile {
         if self.tile.input_bits > 16 {
             let message = format!("{}, expected 1 to 16 bits, or 0 (as many as the data take)", self.tile.input_bits);
             return refuse("tile.input_bits", message);
+        }
+        document.within("tile", &[("driver_sigma", self.tile.driver_sigma, 1.0)])?;
+        let weights = |rram: &Rram| rram.model == DeviceModel::Weight && rram.layers != Layers::None;
+        if self.tile.driver_sigma > 0.0 && self.any(|rram, _| weights(rram)) {
+            let message =
+                "varies voltages across conductances, and the model is `weight`; expected rram.model = \"cell\"";
+            return refuse("tile.driver_sigma", message.into());
         }
         self.validate_adc(document)?;
         self.validate_cost(document)?;
@@ -170,6 +178,32 @@ impl Profile {
         }
     }
 
+    /// A limit of currents needs currents.
+    fn validate_limit(&self, document: &Document) -> Result<()> {
+        let refuse = |message: &str| Err(document.error("adc.limit_ua", message));
+        let on_rram = |rram: &Rram| rram.layers != Layers::None;
+        if self.adc.limit_ua == 0.0 {
+            return Ok(());
+        }
+        if self.adc.bits == 0 {
+            return refuse(
+                "limits what a converter takes, and an ideal one takes any; expected adc.bits above 0 with it",
+            );
+        }
+        if self.any(|rram, _| on_rram(rram) && rram.model == DeviceModel::Weight) {
+            return refuse("is of currents, and the model is `weight`; expected rram.model = \"cell\" with it");
+        }
+        if self.any(|rram, _| on_rram(rram) && rram.read.volt == 0.0) {
+            return refuse(
+                "is of currents, and the voltage of a read is not known; expected rram.read.volt above 0 with it",
+            );
+        }
+        if self.tile.inputs == TileInputs::Pulses {
+            return refuse("is of currents, and pulses add up charge; expected tile.inputs = \"bit_planes\" with it");
+        }
+        Ok(())
+    }
+
     fn validate_adc(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(key, message));
         let Adc { bits, step, calibration_images, columns_shared, .. } = self.adc;
@@ -183,6 +217,7 @@ impl Profile {
             return refuse("adc.calibration_images", format!("{calibration_images}, expected 1 to 1048576 images"));
         }
         self.adc.validate(document)?;
+        self.validate_limit(document)?;
         let sections = || {
             let own = self.layer.iter().map(|(name, own)| (format!("layer.{name}.sram"), &own.sram));
             std::iter::once(("sram".to_string(), &self.sram)).chain(own)
@@ -252,7 +287,7 @@ impl Rram {
     /// What belongs to conductances is refused with the statistical model.
     fn validate_weight(&self, document: &Document, section: &str) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("{section}.{key}"), message));
-        let Rram { cell, program, faults, drift, temperature, read, variation, .. } = self;
+        let Rram { cell, program, faults, drift, temperature, read, access, disturb, endurance, variation, .. } = self;
         let needs = "is of conductances, and the model is `weight`; expected rram.model = \"cell\" with it";
         for (key, there) in [
             ("cell", *cell != Cell::default()),
@@ -260,12 +295,17 @@ impl Rram {
             ("faults", *faults != Faults::default()),
             ("drift", *drift != Drift::default()),
             ("temperature", *temperature != Temperature::default()),
-            ("read", read.varies()),
+            ("read", *read != Read::default()),
+            ("access", access.any()),
+            ("disturb", *disturb != Disturb::default()),
+            ("endurance", *endurance != Endurance::default()),
             ("variation.kind", matches!(variation.kind, VariationKind::Polynomial | VariationKind::Table)),
             ("variation.sigma_us", variation.sigma_us != 0.0),
             ("variation.lot_sigma", variation.lot_sigma != 0.0),
             ("variation.die_sigma", variation.die_sigma != 0.0),
             ("variation.tile_sigma", variation.tile_sigma != 0.0),
+            ("variation.neighbour_sigma", variation.neighbour_sigma != 0.0),
+            ("variation.neighbour_cells", variation.neighbour_cells != 0.0),
         ] {
             if there {
                 return refuse(key, needs.into());
@@ -329,8 +369,20 @@ impl Rram {
             ("variation.lot_sigma", variation.lot_sigma, 10.0),
             ("variation.die_sigma", variation.die_sigma, 10.0),
             ("variation.tile_sigma", variation.tile_sigma, 10.0),
+            ("variation.neighbour_sigma", variation.neighbour_sigma, 10.0),
+            ("variation.neighbour_cells", variation.neighbour_cells, 1e6),
+            ("read.volt", self.read.volt, 1e3),
+            ("read.pulse_ns", self.read.pulse_ns, 1e12),
         ];
         document.within(section, &numbers)?;
+        if variation.neighbour_sigma > 0.0 && variation.neighbour_cells == 0.0 {
+            let message =
+                "0, expected the cells over which what neighbours share falls to 1/e, beside variation.neighbour_sigma";
+            return refuse("variation.neighbour_cells", message.into());
+        }
+        self.access.validate(document, section, self.read.volt)?;
+        self.disturb.validate(document, section, &self.read)?;
+        self.endurance.validate(document, section)?;
         if faults.stuck_off + faults.stuck_on > 1.0 {
             return refuse("faults.stuck_on", "together with stuck_off more than all cells; expected at most 1".into());
         }

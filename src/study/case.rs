@@ -108,7 +108,8 @@ impl<'a> Case<'a> {
     pub fn calibrated(&self, kept: &KeptCells) -> Result<Blueprint<'a>> {
         let blueprint = self.blueprint()?.keeping(kept);
         match self.profiled {
-            Some(training) => with_ranges(blueprint, self.seed, || Ok(training)),
+            // Cells depend on the reads that are counted then.
+            Some(training) => Ok(with_ranges(blueprint, self.seed, || Ok(training))?.keeping(kept)),
             None => Ok(blueprint),
         }
     }

@@ -120,8 +120,7 @@ impl LayerSurvey {
         let programmed =
             Programmed::new(site, &arrays, Reading { converters, draw: Some(draw), steps: blueprint.steps() })?;
         let has_cells = site.is_on_rram() && site.rram.model == DeviceModel::Cell;
-        let devices = has_cells
-            .then(|| survey::survey(&arrays.cells.target, site.rows, site.index, &site.rram, site.tile, Some(draw)));
+        let devices = has_cells.then(|| survey::survey(&arrays.cells.target, site.matrix(), Some(draw)));
         Ok(LayerSurvey {
             name: site.name.clone(),
             place: site.place,

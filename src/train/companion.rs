@@ -48,7 +48,7 @@ pub fn attach(
             ));
         };
         let latent = &network.layers[index].rram;
-        let cells = device::program(latent, site.rows, site.index, &site.rram, site.tile, Some(draw), None)?;
+        let cells = device::program(latent, site.matrix(), Some(draw), None)?;
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))
     };
     let companions: Vec<_> = blueprint.plan().sites().map(one).collect::<Result<_>>()?;

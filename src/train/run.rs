@@ -100,7 +100,8 @@ impl Run<'_> {
             if state.position.calibration.is_none() {
                 state.position.calibration = self.ranges(&state.network)?;
             }
-            let layers = self.plan.sites().zip(&state.network.layers);
+            let plan = self.read(state);
+            let layers = plan.sites().zip(&state.network.layers);
             state.losses = layers.map(|(site, layer)| LineLoss::of(site, &layer.rram)).collect::<Result<_>>()?;
         }
         let order = epoch_order(self.training.len(), seed, epoch as u64, shuffle);
@@ -159,6 +160,14 @@ impl Run<'_> {
         Ok(self.blueprint(network)?.calibration().cloned())
     }
 
+    /// The plan of chips that have had the reads which were counted at the start of the epoch.
+    fn read(&self, state: &State) -> Cow<'_, ChipPlan> {
+        match &state.position.calibration {
+            Some(calibration) if !calibration.reads.is_empty() => Cow::Owned(self.plan.read(&calibration.reads)),
+            _ => Cow::Borrowed(&self.plan),
+        }
+    }
+
     /// The chips that are trained for.
     fn blueprint<'n>(&'n self, network: &'n Network) -> Result<Blueprint<'n>> {
         let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
@@ -173,11 +182,12 @@ impl Run<'_> {
             Some(chip) => Some(Draw::chip(recipe.seed, chip)),
             None => recipe.variation.then(|| Draw::training_pass(recipe.seed, iteration)),
         };
-        let mut plan = Cow::Borrowed(&self.plan);
+        let mut plan = self.read(state);
         if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
             let mut profile = self.plan.profile.clone();
             profile.amend(|_, sram| sram.shift = Some(*shift));
-            plan = Cow::Owned(self.plan.on(&profile)?);
+            let reads = state.position.calibration.as_ref().map_or(&[][..], |calibration| &calibration.reads);
+            plan = Cow::Owned(self.plan.on(&profile)?.read(reads));
         }
         if let Some(prune) = prune {
             prune.mask(&mut state.network);

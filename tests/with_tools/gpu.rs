@@ -336,6 +336,27 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         "sram.bits=3",
         "sram.adder_bits=10",
     ];
+    // A life of writing, access devices, neighbours, drivers, limited currents, and noise by code.
+    let lived = [
+        "rram.layers=all",
+        "rram.model=cell",
+        "rram.cell.g_max_us=40",
+        "rram.cell.g_min_us=2",
+        "rram.variation.neighbour_sigma=0.1",
+        "rram.variation.neighbour_cells=5",
+        "rram.read.volt=0.3",
+        "rram.access.ohm=3000",
+        "rram.access.selector_iv=[[0.1, 0.5], [0.3, 20.0]]",
+        "rram.endurance.writes=1e4",
+        "rram.endurance.pulses=1e5",
+        "wires.word_ohm=5",
+        "adc.bits=3",
+        "adc.limit_ua=30",
+        "adc.noise_by_code=[0.1, 0.3, 0.5, 0.9, 0.9, 0.5, 0.3, 0.1]",
+        "tile.rows=24",
+        "tile.driver_sigma=0.1",
+        "sram.bits=3",
+    ];
     let noisy = [&converted[..], &["adc.noise_sigma=1.2", "adc.type=flash", "adc.comparator_sigma=0.3"]].concat();
     let settings: [&[&str]; 15] = [
         &all,
@@ -391,8 +412,8 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         (gpu().posing_as_card(true, true), &[0], some(7)),
         (gpu().posing_as_card(true, false).limited(400_000, 4), &[1], some(4)),
         (gpu().limited(400_000, 4), &[0, 1], some(1)),
-        (other_card, &[1, 7], drawn.clone()),
-        (other_driver, &[0, 1, 6], drawn.clone()),
+        (other_card, &[1, 7], [&drawn[..], &[&lived]].concat()),
+        (other_driver, &[0, 1, 6], [&drawn[..], &[&lived]].concat()),
         (gpu().posing_as_card(true, false).limited(400_000 + 262_208, 4), &[1], drawn.clone()),
         (gpu().limited(400_000 + 262_208, 4), &[0], drawn),
     ];

@@ -7,9 +7,10 @@ use crosspike::crossbar::nodal::transfer;
 use crosspike::crossbar::relaxation::{Conduction, iterate};
 use crosspike::crossbar::tile::{Solver, solve};
 use crosspike::crossbar::wires::Layout;
+use crosspike::device::access::Circuit;
 use crosspike::device::cell::{Columns, Devices};
 use crosspike::network::{Encoding, Model, Network};
-use crosspike::profile::{Profile, Tile, Wires};
+use crosspike::profile::{Access, Profile, Read, Rram, Tile, Wires};
 use crosspike::rng::{Stream, Substream, stream_key};
 use crosspike::survey::survey;
 use ndarray_rand::rand::RngCore;
@@ -18,6 +19,7 @@ use ndarray_rand::rand::RngCore;
 pub const TESTS: &[crate::Test] = &crate::tests![
     random_tiles_of_pairs_with_faults_have_the_currents_of_spice,
     non_linear_cells_have_the_currents_of_spice,
+    cells_behind_access_devices_have_the_currents_of_spice,
     a_deck_of_a_chips_tile_has_the_currents_of_the_solver
 ];
 
@@ -34,8 +36,24 @@ fn currents(transfer: &[f64], voltages: &[f64]) -> Vec<f64> {
 
 /// The bit lines' currents of a tile `[m, n]` in siemens, as ngspice computes them: ideal lines are its nodes, merged.
 fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Conduction) -> Vec<f64> {
+    let n = conductances.len() / voltages.len();
+    spice_of((voltages, n), wires, |i, j, word, bit| {
+        let g = conductances[i * n + j];
+        match conduction {
+            _ if g <= 0.0 => String::new(),
+            Conduction::Linear => format!("Rc{i}_{j} {word} {bit} {:e}\n", 1.0 / g),
+            Conduction::Sinh(v0) => format!("Bc{i}_{j} {word} {bit} i={:e}*sinh(v({word},{bit})/{v0:e})\n", g * v0),
+        }
+    })
+}
+
+/// The same of cells that a deck says between their word line's node and their bit line's.
+fn spice_of(
+    (voltages, n): (&[f64], usize),
+    wires: Wires,
+    cell: impl Fn(usize, usize, &str, &str) -> String,
+) -> Vec<f64> {
     let m = voltages.len();
-    let n = conductances.len() / m;
     let Wires { driver_ohm, sense_ohm, .. } = wires;
     let (driver, sense) = (if driver_ohm > 0.0 { "e" } else { "d" }, if sense_ohm > 0.0 { "g" } else { "f" });
     let word = |i: usize, j: usize| if wires.word_ohm > 0.0 { format!("w{i}_{j}") } else { format!("{driver}{i}") };
@@ -51,16 +69,7 @@ fn spice(conductances: &[f64], voltages: &[f64], wires: Wires, conduction: Condu
             deck += &format!("Rw{i}_{j} {before} {} {:e}\n", word(i, j), wires.word_ohm);
         }
         for j in 0..n {
-            let g = conductances[i * n + j];
-            if g > 0.0 {
-                let (word, bit) = (word(i, j), bit(i, j));
-                deck += &match conduction {
-                    Conduction::Linear => format!("Rc{i}_{j} {word} {bit} {:e}\n", 1.0 / g),
-                    Conduction::Sinh(v0) => {
-                        format!("Bc{i}_{j} {word} {bit} i={:e}*sinh(v({word},{bit})/{v0:e})\n", g * v0)
-                    }
-                };
-            }
+            deck += &cell(i, j, &word(i, j), &bit(i, j));
             if wires.bit_ohm > 0.0 {
                 let below = if i + 1 == m { format!("{sense}{j}") } else { bit(i + 1, j) };
                 deck += &format!("Rb{i}_{j} {} {below} {:e}\n", bit(i, j), wires.bit_ohm);
@@ -175,7 +184,7 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
             columns: Columns { per_tile: columns },
         };
         let mut seen = [devices];
-        layout.apply(&mut seen, wires).unwrap();
+        layout.apply(&mut seen, wires, None).unwrap();
         let scale = expected.iter().fold(0.0f64, |top, i| top.max(i.abs()));
         for c in 0..columns {
             let sum = |g: &[f64]| (0..rows).map(|r| voltages[r] * g[c * rows + r] * 1e-6).sum::<f64>();
@@ -185,6 +194,95 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
                     (found - expected).abs() <= 1e-6 * scale,
                     "case {case}, column {c}: {found}, expected {expected}"
                 );
+            }
+        }
+    }
+}
+
+/// A curve of straight pieces for SPICE, odd and beyond its ends as straight as before them.
+fn pwl(volt: &str, points: &[[f64; 2]], scale: f64) -> String {
+    let [first, last] = [points.len().saturating_sub(2), points.len() - 1].map(|i| points[i]);
+    let far = [10.0 * last[0], last[1] + 9.0 * last[0] * (last[1] - first[1]) / (last[0] - first[0])];
+    let positive: Vec<[f64; 2]> = points.iter().copied().chain([far]).collect();
+    let negative = positive.iter().rev().map(|[v, i]| [-v, -i]);
+    let all = negative.chain([[0.0; 2]]).chain(positive.iter().copied());
+    let numbers: Vec<String> = all.map(|[v, i]| format!("{v:e},{:e}", i * scale)).collect();
+    format!("pwl({volt},{})", numbers.join(","))
+}
+
+fn cells_behind_access_devices_have_the_currents_of_spice() {
+    const VOLT: f64 = 0.3;
+    let curve = vec![[0.1, 1.0], [0.2, 2.6], [0.3, 6.0], [0.4, 12.0]];
+    let selector = vec![[0.05, 0.4], [0.15, 6.0], [0.3, 60.0]];
+    for (case, (m, n, [word_ohm, bit_ohm, driver_ohm, sense_ohm], ohm, curved, selects)) in [
+        (8, 6, [20.0, 30.0, 0.0, 0.0], 4e3, false, false),
+        (8, 6, [20.0, 30.0, 0.0, 0.0], 4e3, true, true),
+        (6, 10, [0.0, 0.0, 300.0, 0.0], 0.0, false, true),
+        (12, 4, [100.0, 40.0, 100.0, 50.0], 1e3, true, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut random, wires) = (Random::new(200 + case as u64), Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm });
+        let access = Access {
+            ohm,
+            cell_iv: if curved { curve.clone() } else { vec![] },
+            selector_iv: if selects { selector.clone() } else { vec![] },
+        };
+        let rram = Rram { access, read: Read { volt: VOLT, ..Read::default() }, ..Rram::default() };
+        let circuit = Circuit::new(&rram).unwrap();
+        // Columns of pairs; currents are those of a tile whose word lines are all driven by the voltage of a read.
+        let g = |random: &mut Random| 1.0 + 99.0 * random.uniform();
+        let mut devices = Devices {
+            plus: (0..m * n / 2).map(|_| g(&mut random)).collect(),
+            minus: (0..m * n / 2).map(|_| g(&mut random)).collect(),
+        };
+        devices.plus[1] = 0.0;
+        let own =
+            |i: usize, j: usize| if j % 2 == 1 { devices.minus[j / 2 * m + i] } else { devices.plus[j / 2 * m + i] };
+        let cell = |i: usize, j: usize, word: &str, bit: &str| {
+            let g = own(i, j);
+            if g == 0.0 {
+                return String::new();
+            }
+            let (after_ohm, after_cell) = (format!("x{i}_{j}"), format!("y{i}_{j}"));
+            let begin = if ohm > 0.0 { after_ohm.as_str() } else { word };
+            let end = if selects { after_cell.as_str() } else { bit };
+            let mut deck = if ohm > 0.0 { format!("Rx{i}_{j} {word} {begin} {ohm:e}\n") } else { String::new() };
+            // The cell's curve at 0.3 V is 6, which stands for 0.3 times its conductance.
+            deck += &match curved {
+                true => format!(
+                    "Bc{i}_{j} {begin} {end} i={}\n",
+                    pwl(&format!("v({begin},{end})"), &curve, g * 1e-6 * VOLT / 6.0)
+                ),
+                false => format!("Rc{i}_{j} {begin} {end} {:e}\n", 1e6 / g),
+            };
+            if selects {
+                deck += &format!("Bs{i}_{j} {end} {bit} i={}\n", pwl(&format!("v({end},{bit})"), &selector, 1e-6));
+            }
+            deck
+        };
+        let expected = spice_of((&vec![VOLT; m], n), wires, cell);
+        let layout = Layout {
+            rows: m,
+            tile: Tile { rows: m, cols: n, ..Tile::default() },
+            columns: Columns { per_tile: n / 2 },
+        };
+        let mut seen = [devices.clone()];
+        layout.apply(&mut seen, wires, Some(&circuit)).unwrap();
+        let mut without = [devices.clone()];
+        layout.apply(&mut without, wires, None).unwrap();
+        for c in 0..n / 2 {
+            let sum = |g: &[f64]| g[c * m..][..m].iter().sum::<f64>() * VOLT * 1e-6;
+            for (found, alone, expected) in [
+                (sum(&seen[0].plus), sum(&without[0].plus), expected[2 * c]),
+                (sum(&seen[0].minus), sum(&without[0].minus), expected[2 * c + 1]),
+            ] {
+                assert!(
+                    (found - expected).abs() <= 1e-6 * expected,
+                    "case {case}, column {c}: {found}, expected {expected}"
+                );
+                assert!((found - alone).abs() > 1e-3 * expected, "case {case}: {found}, {alone} without access");
             }
         }
     }

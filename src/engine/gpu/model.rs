@@ -117,7 +117,7 @@ fn noise(layer: &ProgrammedLayer) -> Option<&Noise> {
 
 /// Bytes of the numbers that a layer's noise is read from.
 pub fn noise_bytes(layer: &ProgrammedLayer) -> u64 {
-    noise(layer).map_or(0, |noise| size_of_val(&*noise.pool) as u64)
+    noise(layer).map_or(0, |noise| (size_of_val(&*noise.pool) + size_of_val(&*noise.by_code)) as u64)
 }
 
 /// Bytes of a layer's norms.
@@ -263,7 +263,7 @@ fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) ->
         let layer = &chips[0].layers[index];
         assert_eq!(weights.len(), chips.len() * layer.arrays.each().len() * vectors(layer) * part.len() * LANES);
         let noise = chips.iter().filter_map(|chip| noise(&chip.layers[index]));
-        noise.for_each(|noise| weights.extend_from_slice(&noise.pool));
+        noise.for_each(|noise| weights.extend(noise.pool.iter().chain(&*noise.by_code)));
         Part { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
     Ok(LoadedLayer {
@@ -404,6 +404,8 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
         partial_sums: layer.plan.site.partial_sums() as u32,
         converter_words: converter_vectors(converted) as u32,
         noise_words: (noise_bytes(layer) / 16) as u32,
+        noise_by_code: u32::from(converted.noise.as_ref().is_some_and(|noise| !noise.by_code.is_empty())),
+        limit: converted.limit.unwrap_or(f32::MAX),
         bits: layer.plan.site.drive.bits,
         slices: converted.slices.len() as u32,
         slice_words: slice_vectors(layer, converted) as u32,

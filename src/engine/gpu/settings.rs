@@ -203,6 +203,10 @@ uniform! {
         converter_words: u32,
         /// Vectors of normal numbers of each chip, behind all chips' arrays, that conversions add to their sums; 0 without noise.
         noise_words: u32,
+        /// 1 where factors of the normal numbers stand behind them, one a code.
+        noise_by_code: u32,
+        /// The magnitude that sums are held to before they are converted.
+        limit: f32,
         /// Vectors of a chip's arrays for each word of columns.
         chip_words: u32,
         /// Binary digits of the inputs, all planes together.

@@ -50,14 +50,20 @@ fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32], time: (u32, u
                     let mut convert = |drive: &dyn Fn(i32) -> i32, places: u32| {
                         let driven = rows.clone().map(|row| f64::from(weights[row]) * f64::from(drive(digits[row])));
                         let place = partition * columns + column;
-                        let mut exact = driven.sum::<f64>() as f32 * side.gain[place] + side.offset[place];
+                        let limit = converted.limit.unwrap_or(f32::INFINITY);
+                        let held = (driven.sum::<f64>() as f32).clamp(-limit, limit);
+                        let mut exact = held * side.gain[place] + side.offset[place];
                         if let Some(noise) = &converted.noise {
                             let driven = plane * 16 + places;
                             let number = (driven * 2 * converted.slices.len() as u32 + number)
                                 * plan.site.partial_sums() as u32
                                 + partition as u32;
                             let moment = mix(step_of(time), (y * wide + x) as u32);
-                            exact += noise.of(mix(moment, number), (column / LANES) as u32)[column % LANES];
+                            let drawn = noise.of(mix(moment, number), (column / LANES) as u32)[column % LANES];
+                            let (lowest, highest) = (slice.converter.lowest, slice.converter.highest);
+                            let near = f64::from(exact).round_ties_even().clamp(lowest.into(), highest.into());
+                            let factor = noise.by_code.get((near as i32 - lowest) as usize);
+                            exact += drawn * factor.copied().unwrap_or(1.0);
                         }
                         let code = f64::from(exact).round_ties_even() as i32;
                         let ideal = code.clamp(slice.converter.lowest, slice.converter.highest);
@@ -177,7 +183,7 @@ fn found(partials: &Partials, plan: &LayerPlan, laid: &Laid, (first, maps): (usi
 
 #[test]
 fn sums_are_those_that_are_written_down() {
-    let settings: [&[&str]; 21] = [
+    let settings: [&[&str]; 22] = [
         &["adc.bits=7", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=1", "tile.rows=11"],
         &["adc.bits=5", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.mapping=offset", "tile.cols=3"],
         &[
@@ -226,6 +232,15 @@ fn sums_are_those_that_are_written_down() {
         ],
         &["adc.bits=4", "tile.rows=7"],
         &["adc.bits=5", "tile.rows=20", "adc.noise_sigma=0.8", "tile.inputs=pulses"],
+        &[
+            "adc.bits=3",
+            "adc.noise_by_code=[0.1, 0.2, 0.4, 0.8, 0.7, 0.5, 0.3, 0.2]",
+            "adc.limit_ua=12",
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.read.volt=0.2",
+            "tile.rows=20",
+        ],
         &[
             "adc.bits=5",
             "adc.noise_sigma=0.5",
