@@ -204,3 +204,91 @@ fn what_needs_times_or_areas_is_refused_without_them() {
         assert!(error.contains(expected), "{keys:?}: {error}");
     }
 }
+
+#[test]
+fn layers_that_a_chip_has_no_room_for_are_loaded_for_each_image() {
+    let priced = ["cost.energy_pj.offchip_byte=10", "cost.time_ns.offchip_byte=2", "cost.energy_pj.write_pulse=3"];
+    let cells = ["rram.model=cell", "rram.cell.g_max_us=50", "tile.cols=16"];
+    let on = |tiles: &'static str| [&priced[..], &cells, &[tiles]].concat();
+    // Pairs on tiles of 16 lines are eight columns: two tiles for `conv1`, four for `fc1`, one for the readout. Six hold `conv1`, and the others
+    // in turn.
+    let (whole, few) = (architecture(MODEL, &on("system.tiles=7")), architecture(MODEL, &on("system.tiles=6")));
+    assert_eq!((whole.tiles(), few.tiles()), (7, 6));
+    assert_eq!(few.schedule().copies, [1, 1, 0]);
+    let (stays, loads) = (whole.spent(&ACTIVITY).unwrap(), few.spent(&ACTIVITY).unwrap());
+    // 64 rows of 8 columns and 8 of 3, four bits each, and a pulse for each of two devices.
+    for (layer, weights) in [("fc1", 64.0 * 8.0), ("fc2", 8.0 * 3.0)] {
+        assert_eq!(loads.layers[layer]["offchip_byte"], 10.0 * weights / 2.0, "{layer}");
+        assert_eq!(loads.layers[layer]["offchip_write"], 3.0 * 2.0 * weights, "{layer}");
+    }
+    assert!(!loads.layers["conv1"].contains_key("offchip_byte") && !stays.layers["fc1"].contains_key("offchip_byte"));
+    let longer = loads.latency_ns.unwrap() - stays.latency_ns.unwrap();
+    assert!((longer - 2.0 * (256.0 + 12.0)).abs() < 1e-9, "{longer}");
+    let [more, less] = [&whole, &few].map(|chip| chip.areas().total_mm2().unwrap());
+    assert!((more / less - 7.0 / 6.0).abs() < 1e-9, "{more} {less}");
+    // What takes turns is neither copied nor pipelined, and a chip has to have room for the largest.
+    let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), MODEL.into()).unwrap()).unwrap();
+    for (more, expected) in [
+        (&["system.tiles=3"][..], "its largest layer alone 4; expected at least 4"),
+        (&["system.tiles=6", "system.pipelined=true"], "neither pipelined nor copied"),
+        (&["system.tiles=6", "system.area_mm2=1"], "neither pipelined nor copied"),
+        (&["system.tiles=6", "system.interconnect=mesh"], "neither pipelined nor copied"),
+    ] {
+        let keys: Vec<String> = CHIP.iter().chain(&cells).chain(more).map(|key| key.to_string()).collect();
+        let error = ChipPlan::new(&Profile::ideal(&keys).unwrap(), &model, Encoding::Poisson).unwrap_err().to_string();
+        assert!(error.contains(expected), "{more:?}: {error}");
+    }
+}
+
+#[test]
+fn compensation_costs_a_drive_of_every_row_and_a_conversion_of_every_line() {
+    let drifts = ["rram.drift.time_s=100", "rram.drift.nu=0.05", "rram.drift.compensation=column"];
+    let priced = [
+        "cost.energy_pj.cell_read=1",
+        "cost.energy_pj.mux=100",
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "tile.cols=16",
+    ];
+    let of = |more: &[&str]| {
+        let spent = spent(&[&drifts[..], &priced, more].concat());
+        ["conv1", "fc1", "fc2"].map(|layer| spent.layers[layer].get("compensation").copied())
+    };
+    assert_eq!(of(&[]), [None; 3]);
+    // Rows and columns: 18 by 4, 64 by 8 and 8 by 3; two devices a weight, two lines a column, and 2, 4 and 1 tiles along the rows.
+    let each =
+        |rows: f64, columns: f64, tiles: f64| Some((2.0 * rows * columns + 100.0 * tiles * 2.0 * columns) / 50.0);
+    let every = ["rram.drift.compensation_images=50"];
+    assert_eq!(of(&every), [each(18.0, 4.0, 2.0), each(64.0, 8.0, 4.0), each(8.0, 3.0, 1.0)]);
+    assert_eq!(
+        of(&[&every[..], &["rram.drift.time_s=0"]].concat()),
+        [None; 3],
+        "nothing is lost that would be compensated"
+    );
+}
+
+#[test]
+fn profiles_of_measured_chips_give_their_figures_back() {
+    for (name, rows, columns, converted, expected, mm2) in
+        [("neurram_130nm", 128, 256, 3, 43.08, 1.161), ("yao_28nm", 512, 512, 8, 25.5, 0.56)]
+    {
+        // A layer that fills a tile, every row driven.
+        let text = format!(
+            "name = \"m\"\nsteps = 1\nclasses = 2\nnorm = \"none\"\ninput = {{ channels = {rows}, height = 1, width = 1 }}\n\
+             layers = [{{ fc = {columns} }}]"
+        );
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
+        let keys = ["adc.range=full", "layer.fc2.rram.layers=none", &format!("adc.bits={converted}")].map(String::from);
+        let profile = Profile::named(name, &keys).unwrap();
+        let chip = Architecture::of(&ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap());
+        assert_eq!(chip.tiles(), 1, "{name}");
+        let drives = [f64::from(rows), 0.0];
+        let activity =
+            Activity { steps: 1.0, input: f64::from(rows), spikes: &[0.0], drives: &drives, elements: &[0; 2] };
+        let spent = chip.spent(&activity).unwrap();
+        let found = spent.tops_per_w.unwrap();
+        assert!((found / expected - 1.0).abs() < 0.01, "{name}: {found} TOPS/W, expected {expected}");
+        let area = chip.areas().total_mm2().unwrap();
+        assert!((area / mm2 - 1.0).abs() < 0.001, "{name}: {area} mm²");
+    }
+}

@@ -96,3 +96,42 @@ pub fn map(site: &Site) -> LayerMap {
         sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8),
     }
 }
+
+/// The layers that do not stand on a chip for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OffChip {
+    /// The layers whose weights come from off-chip memory for each image.
+    pub loaded: std::ops::Range<usize>,
+    /// The one of them that needs most tiles, on which all of them take turns.
+    pub largest: usize,
+}
+
+/// The layers from the last on that a chip of so many tiles has no room for, of layers that need so many each; none where all have room. The
+/// error is how many tiles the largest needs, where these are more than there are.
+pub fn off_chip(needed: &[usize], tiles: usize) -> Result<Option<OffChip>, usize> {
+    if tiles == 0 || needed.iter().sum::<usize>() <= tiles {
+        return Ok(None);
+    }
+    let largest = |first: usize| (first..needed.len()).rev().max_by_key(|layer| needed[*layer]).unwrap_or(first);
+    let fits = |first: &usize| needed[..*first].iter().sum::<usize>() + needed[largest(*first)] <= tiles;
+    match (0..needed.len()).rev().find(fits) {
+        Some(first) => Ok(Some(OffChip { loaded: first..needed.len(), largest: largest(first) })),
+        None => Err(needed[largest(0)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_layers_stay_and_the_others_take_turns() {
+        let found = |tiles| off_chip(&[2, 3, 6, 1], tiles);
+        assert_eq!((found(0), found(12)), (Ok(None), Ok(None)));
+        // Beside 2 and 3 tiles the largest of the others needs 6.
+        assert_eq!(found(11), Ok(Some(OffChip { loaded: 2..4, largest: 2 })));
+        assert_eq!(found(10), Ok(Some(OffChip { loaded: 1..4, largest: 2 })));
+        assert_eq!(found(6), Ok(Some(OffChip { loaded: 0..4, largest: 2 })));
+        assert_eq!(found(5), Err(6));
+    }
+}

@@ -169,8 +169,12 @@ impl Layout {
     }
 }
 
-/// The chord conductances of a tile's cells `[word lines, n]`, in microsiemens, behind their access devices.
-fn seen(mut own: Vec<f64>, n: usize, circuit: Option<&Circuit>, wires: Wires) -> Result<Vec<f64>> {
+/// The chord conductances of a tile's cells `[word lines, n]`, in microsiemens, behind their access devices, where every word line is driven by
+/// the voltage of a read.
+///
+/// # Errors
+/// Where the voltages of cells that are not linear do not settle.
+pub fn seen(mut own: Vec<f64>, n: usize, circuit: Option<&Circuit>, wires: Wires) -> Result<Vec<f64>> {
     let Some(circuit) = circuit else { return Ok(own) };
     if !circuit.is_curved() {
         own.iter_mut().for_each(|g| *g = circuit.seen(*g));

@@ -6,8 +6,8 @@ use crate::network::graph::Node;
 use crate::network::neuron::Reset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
-    AdcKind, AdcRange, CellMapping, DeviceModel, Interconnect, Profile, Rounding, Rram, Scheme, Sram, SramInit,
-    Variation, VariationKind,
+    AdcKind, AdcRange, CellMapping, Compensation, DeviceModel, Interconnect, Profile, Rounding, Rram, Scheme, Sram,
+    SramInit, Variation, VariationKind,
 };
 
 /// Why a key has no effect.
@@ -247,6 +247,10 @@ fn price_of_moving(section: &Section) -> Option<Reason> {
     price(section).or(quiet(still, "system.interconnect = \"none\": nothing moves pulses"))
 }
 
+fn price_of_loading(section: &Section) -> Option<Reason> {
+    price(section).or(quiet(section.profile.system.tiles == 0, "system.tiles = 0: every layer has room on the chip"))
+}
+
 fn price_of_routers(section: &Section) -> Option<Reason> {
     let meshed = section.profile.system.interconnect == Interconnect::Mesh;
     price(section).or(quiet(!meshed, "system.interconnect is no mesh"))
@@ -343,6 +347,14 @@ pub(super) const RULES: &[(&str, Rule)] = &[
             !section.rram.changes(),
             "cells are as they were read back: no time has passed, and no temperature differs",
         ))
+    }),
+    ("rram.drift.compensation_images", |section| {
+        let drift = &section.rram.drift;
+        let idle = drift.compensation == Compensation::None || !section.rram.changes();
+        price(section)
+            .or(said(idle, "nothing is compensated (rram.drift.compensation)"))
+            .or(said(!section.profile.cost.any(), "nothing has a cost"))
+            .or(quiet(drift.compensation_images == 0.0, "compensation costs nothing"))
     }),
     ("rram.temperature.celsius", degrees),
     ("rram.temperature.reference_celsius", degrees),
@@ -496,12 +508,14 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.area_um2.neuron", price),
     ("cost.area_um2.join", |section| price_of_joins(section).or(price_of_converters(section))),
     ("cost.area_um2.sram_bit", price_of_companions),
+    ("cost.energy_pj.offchip_byte", price_of_loading),
     ("cost.area_um2.router", price_of_routers),
     ("cost.area_um2.buffer_byte", price_of_buffer),
     ("cost.area_um2.control", always),
     ("cost.time_ns.drive", price),
     ("cost.time_ns.conversion", price_of_converters),
     ("cost.time_ns.interconnect_byte", |section| price_of_moving(section).or(untimed(section))),
+    ("cost.time_ns.offchip_byte", |section| price_of_loading(section).or(untimed(section))),
     ("cost.node.from_nm", unpriced),
     ("cost.node.from_v", unpriced),
     ("cost.node.to_nm", unpriced),
@@ -517,6 +531,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("system.interconnect", |section| price(section).or(unpriced(section))),
     ("system.buffer_bytes", unpriced),
     ("system.pipelined", |section| price(section).or(untimed(section))),
+    ("system.tiles", |section| price(section).or(unpriced(section))),
     ("system.area_mm2", |section| price(section).or(untimed(section))),
     ("model.name", name),
     ("model.steps", always),

@@ -4,7 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::crossbar::mapping::{LayerMap, map};
+use crate::crossbar::mapping::{LayerMap, map, off_chip};
 use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
 use crate::network::constants::{Constant, Constants};
@@ -13,7 +13,7 @@ use crate::network::readout::ReadoutKind;
 use crate::network::varied::Varied;
 use crate::network::{Graph, Input, InputCode, Layer, LayerKind, Lif, Model};
 use crate::numeric::Shape;
-use crate::profile::{CellMapping, Layers, NeuronFormat, Profile};
+use crate::profile::{CellMapping, Interconnect, Layers, NeuronFormat, Profile};
 
 /// A network on a chip's hardware.
 #[derive(Clone, Debug)]
@@ -92,6 +92,30 @@ pub fn check_modelled(profile: &Profile, graph: &Graph) -> Result<()> {
     check_neurons(profile, graph)
 }
 
+/// An error where a chip of `system.tiles` has no room for the largest layer, or layers take turns in a way that is not modelled.
+fn check_room(profile: &Profile, graph: &Graph, layers: &[Arc<LayerPlan>]) -> Result<()> {
+    let system = &profile.system;
+    let needed: Vec<usize> = layers.iter().map(|layer| map(&layer.site).tiles).collect();
+    let all: usize = needed.iter().sum();
+    let refuse = |what: String| Err(Error::Mismatch(format!("system.tiles = {}: {what}", system.tiles)));
+    match off_chip(&needed, system.tiles as usize) {
+        Ok(None) => Ok(()),
+        Err(largest) => refuse(format!(
+            "the network needs {all} tiles, and its largest layer alone {largest}; expected at least {largest}"
+        )),
+        Ok(Some(_)) if system.pipelined || system.area_mm2 > 0.0 || system.interconnect == Interconnect::Mesh => {
+            refuse(format!(
+                "the network needs {all} tiles, and layers that take turns on the same ones are neither pipelined nor copied, nor have they a place \
+             on a mesh; expected system.pipelined = false, system.area_mm2 = 0 and a bus or none, or {all} tiles"
+            ))
+        }
+        Ok(Some(_)) if !graph.cycles.is_empty() => refuse(format!(
+            "the network needs {all} tiles, and layers of a cycle cannot take turns: each waits for the others at every step; expected {all} tiles"
+        )),
+        Ok(Some(_)) => Ok(()),
+    }
+}
+
 /// An error where a profile has effects on RRAM that are not modelled on the diagonal blocks of groups.
 pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
     let grouped = layers.iter().filter(|layer| layer.groups > 1 && place(profile, layer) == Place::Rram);
@@ -139,7 +163,8 @@ impl ChipPlan {
             plan.site.joins = population.filter(|_| layer.leads).map_or(0, Population::additions);
             Arc::new(plan)
         };
-        let layers = layers.iter().enumerate().map(plan).collect();
+        let layers: Vec<Arc<LayerPlan>> = layers.iter().enumerate().map(plan).collect();
+        check_room(profile, &graph, &layers)?;
         let profile = Profile { cost: profile.cost.at_node(), ..profile.clone() };
         Ok(ChipPlan { layers, graph, profile, model: model.clone(), code })
     }

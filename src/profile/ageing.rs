@@ -41,6 +41,9 @@ pub struct Drift {
     /// How converters make up for what cells have lost, by a read of all rows after programming and one now.
     #[serde(skip_serializing_if = "is_default")]
     pub compensation: Compensation,
+    /// Images between one compensation and the next, which share what it costs; 0: it costs nothing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compensation_images: f64,
 }
 
 /// The columns that converters scale up again by what their devices have lost together.
@@ -126,6 +129,7 @@ impl Default for Drift {
             nu_sigma: 0.0,
             retention_sigma: 0.0,
             compensation: Compensation::None,
+            compensation_images: 0.0,
         }
     }
 }

@@ -108,6 +108,8 @@ constants! {
         interconnect_byte,
         /// A byte written to the global buffer, or read from it.
         buffer_byte,
+        /// A byte of weights that comes from off-chip memory.
+        offchip_byte,
     }
 }
 
@@ -171,6 +173,8 @@ constants! {
         conversion,
         /// A byte on the bus, or into the mesh; a layer's bytes one after the other.
         interconnect_byte,
+        /// A byte of weights from off-chip memory until it is written.
+        offchip_byte,
     }
 }
 

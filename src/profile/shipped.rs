@@ -20,14 +20,15 @@ macro_rules! profiles {
 /// for (name, _) in PROFILES {
 ///     of_cells.extend((Profile::named(name, &[])?.rram.model == DeviceModel::Cell).then_some(name));
 /// }
-/// assert_eq!(of_cells.len(), 7); // Five published cells, and two whole chips.
+/// assert_eq!(of_cells.len(), 8); // Five published cells, and three whole chips.
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const PROFILES: [(&str, &str); 13] = profiles![
+pub const PROFILES: [(&str, &str); 15] = profiles![
     "hfox_cmo_loose",
     "hfox_cmo_tight",
     "ideal",
     "isaac_32nm",
+    "neurram_130nm",
     "pcm_joshi_2020",
     "rram_1bit",
     "rram_2bit",
@@ -37,6 +38,7 @@ pub const PROFILES: [(&str, &str); 13] = profiles![
     "rram_milo_2021",
     "rram_wan_2022",
     "spikesim_65nm",
+    "yao_28nm",
 ];
 
 /// A shipped profile by its name, or the profile file of a path.

@@ -161,6 +161,11 @@ impl Profile {
         if !(area_mm2.is_finite() && (0.0..=1e6).contains(&area_mm2)) {
             return refuse("system.area_mm2", format!("{area_mm2}, expected 0 (no copies) to 1e6 mm²"));
         }
+        if self.system.tiles > 1 << 30 {
+            let message =
+                format!("{}, expected 0 (as many as the network takes) to 1073741824 tiles", self.system.tiles);
+            return refuse("system.tiles", message);
+        }
         let timed = self.is_timed();
         let needs =
             "needs the times of a chip; expected cost.time_ns.drive, or cost.time_ns.conversion with converters";
@@ -365,6 +370,7 @@ impl Rram {
             ("drift.nu", drift.nu, 10.0),
             ("drift.nu_sigma", drift.nu_sigma, 10.0),
             ("drift.retention_sigma", drift.retention_sigma, 10.0),
+            ("drift.compensation_images", drift.compensation_images, 1e18),
             ("variation.sigma_us", variation.sigma_us, 1e9),
             ("variation.lot_sigma", variation.lot_sigma, 10.0),
             ("variation.die_sigma", variation.die_sigma, 10.0),

@@ -232,6 +232,12 @@ mod tests {
     }
 
     #[test]
+    fn the_header_says_how_many_components_there_are() {
+        let count = crate::study::trial::components().count();
+        assert!(HEADER.contains(&format!(",component_fj_of_{count},")), "{count}");
+    }
+
+    #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(&folder.path().join(shard_name(1, 1))).unwrap();

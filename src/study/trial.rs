@@ -94,7 +94,7 @@ pub struct Split {
 /// The components of an image's energy.
 pub fn components() -> impl Iterator<Item = &'static str> {
     let of_events = Energy::default().all().into_iter().map(|(name, _)| name).filter(|name| *name != "write_pulse");
-    of_events.chain(["leakage", "clock", "control"])
+    of_events.chain(["leakage", "clock", "control", "compensation", "offchip_write"])
 }
 
 /// A sum over a trial's images, by its place in [`Split::figures`].
@@ -224,9 +224,9 @@ impl Trial {
     }
 }
 
-/// The first line of a file.
+/// The first line of a file. It says how many components there are: trials of other ones are of another version.
 pub(super) const HEADER: &str = "key,chip,correct,images,spikes,sram_bytes,steps,clipped,saturated,energy_fj,\
-                      layer_spikes,layer_fj,component_fj,figures,backend,check\n";
+                      layer_spikes,layer_fj,component_fj_of_21,figures,backend,check\n";
 
 /// Digits that tell a line as it was written from one that a disk has made.
 fn check(text: &str) -> String {

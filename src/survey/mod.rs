@@ -13,8 +13,9 @@ use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
 use crate::crossbar::site::{Place, Site};
 use crate::crossbar::sram::{Companion, missing};
-use crate::crossbar::wires::{Layout, Line};
+use crate::crossbar::wires::{Layout, Line, seen};
 use crate::device::Draw;
+use crate::device::access::Circuit;
 use crate::device::survey::{self, Survey};
 use crate::error::Result;
 use crate::profile::{DeviceModel, Wires};
@@ -64,6 +65,8 @@ pub struct LayerSurvey {
     pub devices: Option<Survey>,
     layout: Layout,
     wires: Wires,
+    /// The access devices of its cells.
+    circuit: Option<Circuit>,
 }
 
 /// One tile of a layer. Matrices are `[word lines, bit lines]`, as `crosspike tile` takes them.
@@ -90,7 +93,8 @@ pub struct TileSurvey {
     pub rows: Range<usize>,
     /// What stands on its bit lines, from the drivers.
     pub lines: Vec<Line>,
-    /// Conductances in operation, in siemens.
+    /// Conductances in operation, in siemens; of a cell behind an access device, its current over the voltage across both, where every word
+    /// line is driven by the voltage of a read.
     pub siemens: Vec<f64>,
     /// Those that were asked for, in siemens.
     pub target_siemens: Vec<f64>,
@@ -138,6 +142,7 @@ impl LayerSurvey {
             devices,
             layout: Layout::of(site),
             wires: site.wires,
+            circuit: Circuit::new(&site.rram).filter(|_| has_cells),
         })
     }
 
@@ -173,7 +178,13 @@ impl LayerSurvey {
             side[at(line, row)]
         };
         let faults = rows.clone().flat_map(|row| lines.iter().map(move |line| fault(row, line))).collect();
-        let (siemens, target_siemens) = (matrix(&devices.operating), matrix(&devices.targets));
+        let (mut siemens, target_siemens) = (matrix(&devices.operating), matrix(&devices.targets));
+        if let Some(circuit) = &self.circuit {
+            let own = siemens.iter().map(|g| g * 1e6).collect();
+            // The voltages of a tile of a chip that was programmed have settled before.
+            let seen = seen(own, lines.len(), Some(circuit), self.wires).ok()?;
+            siemens = seen.into_iter().map(|g| g * 1e-6).collect();
+        }
         Some(TileSurvey { rows, siemens, target_siemens, faults, lines, wires: self.wires })
     }
 }

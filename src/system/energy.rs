@@ -13,7 +13,7 @@ use super::events::Events;
 use super::schedule::Times;
 use super::workload::Workload;
 use crate::crossbar::site::Site;
-use crate::profile::{DeviceModel, Interconnect, Profile};
+use crate::profile::{Compensation, DeviceModel, Interconnect, Profile};
 
 /// Energy and time of an image.
 ///
@@ -75,6 +75,8 @@ impl Architecture {
         let mut parts: Vec<BTreeMap<&str, f64>> = vec![BTreeMap::new(); self.maps.len() + 1];
         for (i, site) in self.sites().enumerate().filter(|(_, site)| site.is_on_rram()) {
             parts[i] = self.of_events(i, site, activity);
+            parts[i].extend(self.of_compensation(i, site).map(|pj| ("compensation", pj)));
+            parts[i].extend(self.of_loading(i, site));
             let standing = self.standing_uw(i, site).into_iter();
             parts[i].extend(standing.filter_map(|(name, uw)| Some((name, uw? * times?.interval_ns * 1e-3))));
         }
@@ -120,6 +122,51 @@ impl Architecture {
         components.iter().filter_map(|(name, each, events)| Some((*name, (*each)? * events))).collect()
     }
 
+    /// An image's share of the picojoule of compensating a layer and its copies; none where nothing is, or the profile has no price of it. All
+    /// rows are driven once, and every bit line is converted by itself.
+    fn of_compensation(&self, i: usize, site: &Site) -> Option<f64> {
+        let (drift, profile, map) = (&site.rram.drift, self.profile(), &self.maps[i]);
+        let is_paid =
+            drift.compensation != Compensation::None && drift.compensation_images > 0.0 && site.rram.changes();
+        if !is_paid {
+            return None;
+        }
+        let (e, cost) = (&profile.cost.energy_pj, &profile.cost);
+        let lines = (map.columns * map.lines_per_column + map.unit_lines) as f64;
+        let conversions = if profile.converts() { site.partial_sums() as f64 * lines } else { 0.0 };
+        let width = cost.width(profile.adc.bits);
+        let parts = [
+            (e.cell_read, map.cells as f64),
+            (e.word_line, (map.rows * map.column_splits) as f64),
+            (e.fetch, (map.tiles * site.turns()) as f64),
+            (e.adc, conversions * cost.conversion(profile.adc.bits)),
+            (e.mux, conversions),
+            (e.code, conversions * width),
+        ];
+        summed(&parts).map(|pj| pj * self.schedule.copies[i] as f64 / drift.compensation_images)
+    }
+
+    /// Picojoule of bringing a layer's weights for an image, and of writing them, a pulse a device; nothing where they stand for good.
+    fn of_loading(&self, i: usize, site: &Site) -> Vec<(&'static str, f64)> {
+        let e = &self.profile().cost.energy_pj;
+        let parts = [
+            ("offchip_byte", e.offchip_byte, self.loaded_bytes(i, site)),
+            (
+                "offchip_write",
+                e.write_pulse.filter(|_| site.rram.model == DeviceModel::Cell),
+                self.maps[i].cells as f64,
+            ),
+        ];
+        let is_loaded = self.schedule.loaded.contains(&i);
+        parts.into_iter().filter(|_| is_loaded).filter_map(|(name, each, count)| Some((name, each? * count))).collect()
+    }
+
+    /// Bytes of a layer's weights and of its companion array that come from off-chip memory for an image.
+    fn loaded_bytes(&self, i: usize, site: &Site) -> f64 {
+        let bytes = site.weights() as f64 * f64::from(site.weight_bits()) / 8.0 + self.maps[i].sram_bytes as f64;
+        if self.schedule.loaded.contains(&i) && site.is_on_rram() { bytes } else { 0.0 }
+    }
+
     /// Microwatt that a layer and its copies take all the time, by component; none where the profile has no power of its kind.
     fn standing_uw(&self, i: usize, site: &Site) -> [(&'static str, Option<f64>); 2] {
         let (profile, map, copies) = (self.profile(), &self.maps[i], self.schedule.copies[i] as f64);
@@ -160,6 +207,9 @@ impl Architecture {
             let ns = time.interconnect_byte.unwrap_or(0.0) * route.turns * bytes / activity.steps;
             *route.layer.map_or(&mut input, |layer| &mut layers[layer]) += ns;
         }
+        for (i, site) in self.sites().enumerate() {
+            layers[i] += time.offchip_byte.unwrap_or(0.0) * self.loaded_bytes(i, site) / activity.steps;
+        }
         Some(self.schedule.times(activity.steps, &layers, input))
     }
 
@@ -186,7 +236,7 @@ impl Architecture {
             // Picojoules, so 1e12 of them a joule, and one operation each is a tera-operation.
             images_per_j: per(1e12),
             tops_per_w: per(2.0 * Workload::of(self.plan(), activity).on_tiles),
-            left_out: left_out(profile, self.sites()),
+            left_out: left_out(profile, self.sites(), !self.schedule.loaded.is_empty()),
         }
     }
 }
@@ -198,7 +248,7 @@ fn summed(parts: &[(Option<f64>, f64)]) -> Option<f64> {
 }
 
 /// Constants that the profile does not have and its chips would need.
-fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>) -> Vec<String> {
+fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>, loads: bool) -> Vec<String> {
     let (system, cost) = (&profile.system, &profile.cost);
     let joins = sites.any(|site| site.is_on_rram() && site.joins > 0);
     let moves = system.interconnect != Interconnect::None;
@@ -211,6 +261,7 @@ fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>) ->
         ("area_um2", "control") => moves || cost.power_uw.control.is_some(),
         (_, "adc" | "mux" | "code" | "conversion") => profile.converts(),
         (_, "join") => joins,
+        (_, "offchip_byte") => loads,
         (_, "write_pulse") => profile.any(|rram, _| rram.model == DeviceModel::Cell),
         (_, key) => !key.starts_with("sram") || profile.has_companions(),
     };

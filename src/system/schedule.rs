@@ -26,7 +26,7 @@ use std::ops::Range;
 
 use super::area::{Areas, area, is_copied, routers};
 use super::events::drives_a_step;
-use crate::crossbar::mapping::LayerMap;
+use crate::crossbar::mapping::{LayerMap, off_chip};
 use crate::crossbar::site::Site;
 use crate::plan::ChipPlan;
 use crate::profile::{Interconnect, Profile, Time};
@@ -34,8 +34,10 @@ use crate::profile::{Interconnect, Profile, Time};
 /// The copies of layers, and the time that each takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Times that each layer stands on the chip.
+    /// Times that each layer stands on the chip; 0: on another one's tiles, when its turn comes.
     pub copies: Vec<usize>,
+    /// Layers whose weights come from off-chip memory for each image.
+    pub loaded: Range<usize>,
     /// Nanoseconds of a step of each layer, its traffic aside.
     pub step_ns: Vec<f64>,
     /// The stage of each layer.
@@ -71,8 +73,17 @@ impl Schedule {
     /// The schedule of a network on its hardware.
     pub fn of(plan: &ChipPlan, maps: &[LayerMap]) -> Self {
         let (system, time) = (plan.profile.system, &plan.profile.cost.time_ns);
+        let needed: Vec<usize> = maps.iter().map(|map| map.tiles).collect();
+        // A plan has room for its largest layer.
+        let off_chip = off_chip(&needed, system.tiles as usize).ok().flatten();
+        let stands = |layer: usize| {
+            off_chip
+                .as_ref()
+                .is_none_or(|off| !off.loaded.contains(&layer) || layer == off.largest || needed[layer] == 0)
+        };
         let mut schedule = Schedule {
-            copies: vec![1; plan.layers.len()],
+            copies: (0..plan.layers.len()).map(|layer| usize::from(stands(layer))).collect(),
+            loaded: off_chip.as_ref().map_or(0..0, |off| off.loaded.clone()),
             step_ns: plan.sites().map(|site| step_ns(site, time, 1)).collect(),
             stages: stages(plan),
             pipelined: system.pipelined,

@@ -112,6 +112,20 @@ fn a_deck_of_a_chips_tile_has_the_currents_of_the_solver() {
         &["rram.cell.mapping=two_sided", "wires.bit_ohm=4"],
         &["rram.cell.mapping=one_sided", "wires.bit_ohm=4", "wires.driver_ohm=200", "wires.sense_ohm=150"],
         &["rram.cell.mapping=one_sided", "rram.cell.bits=2"],
+        // What an access device leaves of each cell is its conductance where all word lines are driven by the voltage of a read.
+        &[
+            "rram.cell.mapping=one_sided",
+            "rram.access.ohm=4000",
+            "wires.bit_ohm=4",
+            "rram.endurance.writes=1",
+            "rram.endurance.pulses=9",
+        ],
+        &[
+            "rram.read.volt=0.15",
+            "rram.access.selector_iv=[[0.05, 0.3], [0.15, 9.0]]",
+            "wires.word_ohm=5",
+            "wires.bit_ohm=4",
+        ],
     ] {
         let cells = ["rram.model=cell", "rram.weight_bits=4", "rram.cell.g_max_us=50", "tile.rows=24", "tile.cols=16"];
         let keys: Vec<String> = cells.iter().chain(keys).map(|key| key.to_string()).collect();

@@ -45,10 +45,11 @@ const COMPANION: &[&str] = &["adc.bits=5", "tile.rows=16", "sram.bits=3", "sram.
 const VARIED: &[&str] = &["rram.variation.kind=lognormal", "rram.variation.sigma=0.4"];
 const PRICED: &[&str] = &["cost.energy_pj.fetch=1", "cost.time_ns.drive=1", "cost.area_um2.cell=1"];
 
-const EFFECTS: [Effect; 35] = [
+const EFFECTS: [Effect; 46] = [
     effect("programming variation (`rram.variation`)", VARIED),
     effect("the same by lot, die and tile (`lot_sigma`, `die_sigma`, `tile_sigma`)", &["rram.variation.tile_sigma=1"]),
     effect("variation in microsiemens (`sigma_us`)", &["rram.variation.kind=gaussian", "rram.variation.sigma_us=6"]),
+    effect("neighbours (`neighbour_sigma`)", &["rram.variation.neighbour_sigma=1", "rram.variation.neighbour_cells=5"]),
     effect(
         "listed levels (`rram.cell.levels_us`)",
         &[
@@ -71,12 +72,35 @@ const EFFECTS: [Effect; 35] = [
         "temperature (`rram.temperature`)",
         &["rram.temperature.celsius=85", "rram.temperature.low_per_kelvin=0.04"],
     ),
+    effect(
+        "read disturb (`rram.disturb`)",
+        &[
+            "rram.read.pulse_ns=100",
+            "rram.disturb.images=1e9",
+            "rram.disturb.exponent=0.1",
+            "rram.disturb.time_s=1e-3",
+            "adc.calibration_images=2",
+        ],
+    ),
+    effect("worn cells (`rram.endurance`)", &["rram.endurance.writes=1e5", "rram.endurance.pulses=2e5"]),
+    effect("access transistors (`rram.access.ohm`)", &["rram.access.ohm=40000"]),
+    beside(
+        &["rram.read.volt=0.2"],
+        "selectors (`rram.access.selector_iv`)",
+        &["rram.access.selector_iv=[[0.1, 0.1], [0.2, 5.0]]"],
+    ),
+    beside(
+        &["rram.read.volt=0.2", "wires.word_ohm=300"],
+        "curves of cells between lines (`rram.access.cell_iv`)",
+        &["rram.access.cell_iv=[[0.1, 0.1], [0.2, 1.0]]"],
+    ),
     effect("reads that vary (`rram.read.sigma`)", &["rram.read.sigma=0.3"]),
     effect("lines (`wires.word_ohm`, `wires.bit_ohm`)", &["wires.word_ohm=300", "wires.bit_ohm=300"]),
     effect(
         "drivers and sense nodes (`wires.driver_ohm`, `wires.sense_ohm`)",
         &["wires.driver_ohm=2000", "wires.sense_ohm=2000"],
     ),
+    effect("drivers that differ (`tile.driver_sigma`)", &["tile.driver_sigma=0.5"]),
     effect("converters (`adc.bits`)", &["adc.bits=3", "tile.rows=16"]),
     beside(CONVERTED, "calibrated ranges (`adc.range`)", &["adc.range=calibrated", "adc.calibration_images=2"]),
     beside(
@@ -85,6 +109,16 @@ const EFFECTS: [Effect; 35] = [
         &["adc.gain_sigma=0.3", "adc.offset_sigma=2"],
     ),
     beside(CONVERTED, "noise of conversions (`adc.noise_sigma`)", &["adc.noise_sigma=2"]),
+    beside(
+        CONVERTED,
+        "noise by code (`adc.noise_by_code`)",
+        &["adc.bits=3", "adc.noise_by_code=[1, 2, 3, 3, 3, 3, 2, 1]"],
+    ),
+    beside(
+        &["adc.bits=5", "tile.rows=16", "rram.read.volt=0.2"],
+        "a limit of currents (`adc.limit_ua`)",
+        &["adc.limit_ua=3"],
+    ),
     beside(CONVERTED, "successive approximation (`adc.type = \"sar\"`)", &["adc.type=sar", "adc.capacitor_sigma=0.6"]),
     beside(CONVERTED, "flash (`adc.type = \"flash\"`)", &["adc.type=flash", "adc.comparator_sigma=2"]),
     beside(CONVERTED, "ramp (`adc.type = \"ramp\"`)", &["adc.type=ramp", "adc.slope_sigma=0.5"]),
@@ -104,6 +138,21 @@ const EFFECTS: [Effect; 35] = [
     effect("neurons in fixed point (`neuron.membrane_bits`)", &["neuron.membrane_bits=7", "neuron.fraction_bits=3"]),
     beside(PRICED, "energy of reads (`cost.energy_pj.cell_read`)", &["cost.energy_pj.cell_read=1"]),
     beside(PRICED, "standing power (`cost.power_uw`)", &["cost.power_uw.tile=1"]),
+    beside(
+        &[
+            "cost.energy_pj.cell_read=1",
+            "rram.drift.nu=0.05",
+            "rram.drift.time_s=1e6",
+            "rram.drift.compensation=column",
+        ],
+        "cost of compensation (`rram.drift.compensation_images`)",
+        &["rram.drift.compensation_images=10"],
+    ),
+    beside(
+        PRICED,
+        "weights from outside (`system.tiles`)",
+        &["system.tiles=4", "tile.rows=64", "cost.energy_pj.offchip_byte=1"],
+    ),
     beside(
         PRICED,
         "bus and mesh (`system.interconnect`)",
