@@ -61,6 +61,7 @@ fn main(
         // repeat w EACH
         var total{q}{i}{w} = vec4<f32>();
         var codes{q}{i}{w} = vec4<i32>();
+        var level{q}{i}{w} = vec4<f32>();
         // end
         // end
         // end
@@ -120,27 +121,34 @@ fn main(
                 let converter = side_from + (layer.rows + layer.converter_words * tile) * layer.part_words + column;
                 let gain = arrays[converter];
                 let offset = arrays[converter + layer.part_words];
-                let left = vec4(u32(ends.z) + number % digits);
+                let left = vec4(u32(ends.z) + select(number % digits, 0u, layer.as_levels == 1u));
                 let signed = select(1, -1, side == 1u);
+                let is_last = layer.as_levels == 0u || number % digits + 1u == digits;
                 // repeat q QUADS
                 // repeat i 4
                 {
-                    var exact = rounded(held_current(total{q}{i}{w}) * gain) + offset;
+                    if (layer.as_levels == 1u) {
+                        let before = select(level{q}{i}{w}, vec4<f32>(), number % digits == 0u);
+                        level{q}{i}{w} = before + rounded(total{q}{i}{w} * level_weight(number % digits));
+                    }
+                    let whole = select(total{q}{i}{w}, level{q}{i}{w}, layer.as_levels == 1u);
+                    let held_sum = held_current(whole);
+                    var exact = rounded(held_sum * gain) + offset;
                     if (layer.noise_words > 0u) {
                         let row = first + 4u * (down * QUADS + {q}u) + {i}u;
                         let map = row / pixels();
                         let image = select(map / given, map, layer.reads > 1u);
                         let step = select(map % given, read, layer.reads > 1u);
                         let moment_here = moment(min(image, run.images - 1u), step, row % pixels());
-                        let driven = select(number % digits, 0u, layer.as_pulses == 1u);
+                        let driven = select(number % digits, 0u, layer.as_pulses == 1u || layer.as_levels == 1u);
                         let number_here = conversion(plane - 1u, driven, slice, side, tile);
                         let drawn = noise(moment_here, number_here, part_word + across + {w}u * ACROSS, chip);
                         exact = noisy(exact, drawn, gain, ends, chip);
                     }
-                    let beyond = ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
+                    let beyond = ones((held_sum != whole) | (exact < vec4(ends.x - 0.5)) | (exact > vec4(ends.y + 0.5)));
                     let counts_here = first + 4u * (down * QUADS + {q}u) + {i}u < all && part_word + across + {w}u * ACROSS < layer.part_words;
-                    cut += select(0u, beyond, counts_here);
-                    codes{q}{i}{w} += (signed * code(exact, ends, converter)) << left;
+                    cut += select(0u, beyond, counts_here && is_last);
+                    codes{q}{i}{w} += select(vec4<i32>(), (signed * code(exact, ends, converter)) << left, is_last);
                 }
                 // end
                 // end

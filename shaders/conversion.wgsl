@@ -81,6 +81,11 @@ fn noisy(exact: vec4<f32>, drawn: vec4<f32>, gain: vec4<f32>, ends: vec4<f32>, c
     return rounded(exact) + select(vec4<f32>(), more, gain != vec4<f32>());
 }
 
+// What a binary digit of levels counts in a sum.
+fn level_weight(digit: u32) -> f32 {
+    return vec4(layer.level_0, layer.level_1, layer.level_2, layer.level_3)[digit % 4u];
+}
+
 // Sums as converters take them.
 fn held_current(sums: vec4<f32>) -> vec4<f32> {
     return clamp(sums, vec4(-layer.limit), vec4(layer.limit));

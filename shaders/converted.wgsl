@@ -51,7 +51,7 @@ fn main(
         for (var plane = layer.planes; plane > 0u; plane--) {
             let plane_from = (map + (plane - 1u) * input_pixels()) * layer.words;
             let bits = select(layer.bits, min(layer.bits - (plane - 1u) * DIGIT_BITS, DIGIT_BITS), layer.planes > 1u);
-            let drives = select(bits, 1u, layer.as_pulses == 1u);
+            let drives = select(bits, 1u, layer.as_pulses == 1u || layer.as_levels == 1u);
             if (layer.exact == 1u) {
                 var total = vec4<f32>();
                 for (var row = 0u; row < layer.rows; row++) {
@@ -92,13 +92,21 @@ fn main(
                         let converter = from_side + (layer.rows + layer.converter_words * tile) * layer.part_words;
                         let gain = arrays[converter];
                         let offset = arrays[converter + layer.part_words];
+                        if (layer.as_levels == 1u) {
+                            var level = vec4<f32>();
+                            for (var bit = 0u; bit < bits; bit++) {
+                                level += rounded(partial[bit] * level_weight(bit));
+                            }
+                            partial[0] = level;
+                        }
                         for (var drive = 0u; drive < drives; drive++) {
-                            var exact = rounded(held_current(partial[drive]) * gain) + offset;
+                            let held_sum = held_current(partial[drive]);
+                            var exact = rounded(held_sum * gain) + offset;
                             if (layer.noise_words > 0u) {
                                 let number = conversion(plane - 1u, drive, slice, side, tile);
                                 exact = noisy(exact, noise(moment_here, number, word, chip), gain, ends, chip);
                             }
-                            cut += ones(exact < vec4(ends.x - 0.5)) + ones(exact > vec4(ends.y + 0.5));
+                            cut += ones((held_sum != partial[drive]) | (exact < vec4(ends.x - 0.5)) | (exact > vec4(ends.y + 0.5)));
                             codes += (signed * code(exact, ends, converter)) << vec4(u32(ends.z) + drive);
                         }
                     }

@@ -195,6 +195,21 @@ impl<'a> Blueprint<'a> {
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
         }
+        let loaded: Vec<String> = plan.loaded().map(|layer| format!("`{}`", plan.layers[layer].name)).collect();
+        if !loaded.is_empty() {
+            let cost = &plan.profile.cost;
+            let is_free = cost.any() && cost.energy_pj.offchip_byte.is_none() && cost.time_ns.offchip_byte.is_none();
+            let free = if is_free {
+                ", at no cost: cost.energy_pj.offchip_byte and cost.time_ns.offchip_byte are missing"
+            } else {
+                ""
+            };
+            let tiles = plan.profile.system.tiles;
+            remarks.push(format!(
+                "system.tiles = {tiles}: the weights of {} come from outside for each image{free}",
+                loaded.join(", ")
+            ));
+        }
         if plan.layers.iter().any(|layer| layer.from == 0 && layer.site.converts()) && inputs.is_fixed_point() {
             remarks.push(format!(
                 "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a converter (DAC)",

@@ -4,13 +4,15 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use common::trained::{accuracies, baseline, hardware, mean, model, results, train};
 use common::{QUANTISERS, batch, network, profile, run};
 use crosspike::chip::{Blueprint, Chip};
+use crosspike::config::Document;
 use crosspike::crossbar::mapping::map;
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::network::{Batch, Encoding, Network};
+use crosspike::network::{Batch, Encoding, Model, Network};
 use crosspike::train::config::Recipe;
 
 /// Accuracy of the nominal chip behind converters.
@@ -277,4 +279,39 @@ fn training_goes_through_the_converters() {
     let (through, past) = (trained(&coarse), trained(&coarse[..1]));
     let (through, past) = (accuracies(&through, &coarse, 0..1)[0], accuracies(&past, &coarse, 0..1)[0]);
     assert!(through > past, "trained through 3-bit converters: {through}, past them: {past}");
+}
+
+#[test]
+fn levels_are_converted_once_and_show_their_drivers_errors() {
+    let (images, network) = (batch("images:images.npz").0, network("checkpoint.safetensors"));
+    let base = ["rram.weight_bits=4", "rram.layers=all", "tile.rows=36", "tile.input_bits=4"];
+    let logits = |more: &[&str]| {
+        let profile = profile(&[&base[..], more].concat());
+        run(&CpuEngine::default(), &network, &profile, Encoding::Direct, &images).logits
+    };
+    let far = |one: &ndarray::Array2<f32>, other: &ndarray::Array2<f32>| {
+        one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0f32, f32::max)
+    };
+    // Converters that resolve everything see what pulses give, in one conversion as those.
+    let fine = ["adc.bits=16"];
+    let (pulses, levels) = (
+        logits(&[&fine[..], &["tile.inputs=pulses"]].concat()),
+        logits(&[&fine[..], &["tile.inputs=levels"]].concat()),
+    );
+    assert!(far(&pulses, &levels) < 0.05, "{}", far(&pulses, &levels));
+    let bent = |weights: &str| {
+        let key = format!("tile.level_weights={weights}");
+        far(&levels, &logits(&[&fine[..], &["tile.inputs=levels", &key]].concat()))
+    };
+    let [little, much] = ["[1.0, 2.0, 4.0, 8.1]", "[1.0, 2.0, 4.0, 12.0]"].map(bent);
+    assert!(little > 0.0 && much > little, "{little} {much}");
+    // Counts of a window of more than fifteen pixels do not fit four digits.
+    let text = "name = \"m\"\nsteps = 1\nclasses = 2\nnorm = \"none\"\ninput = { channels = 1, height = 8, width = 8 }\n\
+                layers = [{ conv = 4 }, { pool = 4 }, { fc = 4 }]";
+    let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
+    let profile = profile(&[&base[..], &["tile.inputs=levels", "adc.bits=6"]].concat());
+    let network = Network::xavier(&model, 1);
+    let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
+    let error = Chip::program(&blueprint, 0).unwrap_err().to_string();
+    assert!(error.contains("`fc1`") && error.contains("5 binary digits"), "{error}");
 }

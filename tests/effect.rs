@@ -88,6 +88,7 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("rram.endurance.fails", ["\"off\"", "\"on\""]),
     ("tile.rows", ["16", "64"]),
     ("tile.driver_sigma", ["0.0", "0.3"]),
+    ("tile.level_weights", ["[1.0, 2.0, 4.0, 8.0]", "[1.0, 2.5, 3.0, 9.0]"]),
     ("tile.cols", ["8", "64"]),
     ("tile.rows_at_once", ["0", "8"]),
     ("tile.inputs", ["\"bit_planes\"", "\"pulses\""]),
@@ -221,6 +222,13 @@ const BASES: &[&[&str]] = &[
     ],
     &["neuron.membrane_bits=10", "neuron.fraction_bits=6", "rram.weight_bits=4", "model.neuron.threshold=0.5"],
     &["rram.weight_bits=4", "adc.bits=3", "tile.rows=32"],
+    &[
+        "rram.weight_bits=4",
+        "adc.bits=8",
+        "tile.rows=32",
+        "tile.inputs=levels",
+        "tile.level_weights=[1.0, 2.2, 4.1, 7.5]",
+    ],
     &["rram.weight_bits=4", "adc.bits=5", "adc.type=sar", "adc.capacitor_sigma=0.2", "adc.columns_shared=2"],
     &["rram.weight_bits=4", "adc.bits=4", "adc.type=flash", "adc.range=calibrated", "adc.calibration_images=4"],
     &["rram.weight_bits=4", "adc.bits=4", "adc.type=ramp", "adc.slope_sigma=0.1", "tile.rows=16"],
@@ -370,9 +378,7 @@ const BASES: &[&[&str]] = &[
         "system.interconnect=mesh",
         "system.pipelined=true",
     ],
-    // Layers that take turns on tiles, and are compensated.
     &[
-        "rram.layers=all",
         "rram.model=cell",
         "rram.weight_bits=4",
         "rram.cell.g_max_us=50",
@@ -380,6 +386,14 @@ const BASES: &[&[&str]] = &[
         "rram.drift.nu=0.05",
         "rram.drift.compensation=layer",
         "rram.drift.compensation_images=10",
+        "cost.energy_pj.cell_read=1",
+    ],
+    // Layers that take turns on tiles.
+    &[
+        "rram.layers=all",
+        "rram.model=cell",
+        "rram.weight_bits=4",
+        "rram.cell.g_max_us=50",
         "cost.energy_pj.cell_read=1",
         "cost.energy_pj.offchip_byte=3",
         "cost.time_ns.drive=1",

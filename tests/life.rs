@@ -114,7 +114,9 @@ fn neighbours_vary_together_where_drivers_vary_by_row() {
 #[test]
 fn reads_are_counted_row_by_row_as_they_drive() {
     let model = model();
-    for (encoding, inputs) in [(Encoding::Direct, "bit_planes"), (Encoding::Direct, "pulses")] {
+    for (encoding, inputs) in
+        [(Encoding::Direct, "bit_planes"), (Encoding::Direct, "pulses"), (Encoding::Direct, "levels")]
+    {
         let keys = [
             &CELLS[..],
             &DISTURB,
@@ -140,14 +142,10 @@ fn reads_are_counted_row_by_row_as_they_drive() {
             })
             .unwrap();
         // Every read of a row is a drive of it; inputs of several digits drive a row once for each that is set, or pulse by pulse.
-        for (layer, reads) in calibration.reads.iter().enumerate().skip(1) {
+        for (layer, reads) in calibration.reads.iter().enumerate() {
             let (counted, driven): (f64, f64) =
                 (reads.iter().sum::<f64>() * 40.0, drives[layer].iter().sum::<u64>() as f64);
-            let planes = layer == 2 && inputs == "pulses";
-            assert!(
-                planes || (counted / driven - 1.0).abs() < 1e-9,
-                "{inputs}, layer {layer}: {counted} reads, {driven} drives"
-            );
+            assert!((counted / driven - 1.0).abs() < 1e-9, "{inputs}, layer {layer}: {counted} reads, {driven} drives");
         }
         assert!(calibration.reads[0].iter().any(|reads| *reads != calibration.reads[0][0]), "rows differ");
     }
@@ -204,15 +202,28 @@ fn a_limit_of_currents_cuts_sums_and_noise_may_depend_on_the_code() {
     let at = |limit: &str| accuracy(&[&keys, &[&format!("adc.limit_ua={limit}")]]);
     let [any, wide, narrow] = ["0", "1000", "3"].map(at);
     assert!((any - wide).abs() < 1e-9 && narrow < any - 5.0, "{any} {wide} {narrow}");
+    // Cells that have lost most of their conductance seldom reach the limit, and compensation comes behind it.
+    let aged = ["rram.drift.time_s=1e9", "rram.drift.nu=0.1", "rram.drift.compensation=layer"];
+    let [unlimited, limited] = ["0", "5"].map(|limit| accuracy(&[&keys, &aged, &[&format!("adc.limit_ua={limit}")]]));
+    assert!(
+        limited > at("5") + 5.0 && unlimited >= limited - 3.0,
+        "{limited} of {unlimited}, {} as programmed",
+        at("5")
+    );
     // The same noise of every code is that of none in particular.
     let noisy = |more: &str| results(baseline(), &[&CELLS[..], &keys, &[more]].concat(), 0..2);
     let (all, each) = (noisy("adc.noise_sigma=1"), noisy(&format!("adc.noise_by_code=[{}]", ["1.0"; 16].join(","))));
     assert!(all.iter().zip(&each).all(|(one, other)| one.logits == other.logits), "a table of ones");
-    // Noise at codes that no sum comes near to changes nothing.
-    let far: Vec<&str> = (0..16).map(|code| if code == 0 { "0.0" } else { "2.0" }).collect();
-    let ideal = noisy("adc.noise_sigma=0");
-    let found = noisy(&format!("adc.noise_by_code=[{}]", far.join(",")));
-    assert!(found[0].accuracy < ideal[0].accuracy, "{} {}", found[0].accuracy, ideal[0].accuracy);
+    // Noise at codes that no sum comes near to changes nothing: the ends of a range that is four times as wide as the sums'.
+    let wide = ["rram.variation.kind=none", "adc.bits=4", "tile.rows=144"];
+    let behind = |more: &str| results(baseline(), &[&CELLS[..], &wide, &[more]].concat(), 0..1)[0].logits.clone();
+    let at = |noisy: &dyn Fn(usize) -> bool| {
+        let sigmas: Vec<&str> = (0..16).map(|code| if noisy(code) { "0.4" } else { "0.0" }).collect();
+        behind(&format!("adc.noise_by_code=[{}]", sigmas.join(",")))
+    };
+    let ideal = behind("adc.noise_sigma=0");
+    assert_eq!(at(&|code| code == 0 || code == 15), ideal);
+    assert_ne!(at(&|code| (6..10).contains(&code)), ideal);
 }
 
 #[test]

@@ -162,6 +162,9 @@ pub fn run(args: &Args) -> Result<Said> {
     if early.is_some() {
         early_exit["pj_per_image"] = json!(early_energy);
     }
+    // The dense formula beside the counted figure is one of SpikeSim's own constants.
+    let is_of_spikesim = setup.profile.cost.adc_model.starts_with("SpikeSim");
+    let area_mm2 = price.area_mm2();
     let kernels = engine.kernel_times();
     let mut report = json!({
         "accuracy": { "mean": stats.mean, "std": stats.std, "ci95": stats.ci95 },
@@ -174,9 +177,11 @@ pub fn run(args: &Args) -> Result<Said> {
             "adder_saturated": by_layer(model, &counts.saturated, |_| true),
         },
         "energy": energy.as_ref().map(|energy| json!({
-            "pj_per_image": energy, "spikesim_dense": of_convolutions(model).then(|| SpikeSim::of(model, 64)),
+            "pj_per_image": energy,
+            "spikesim_dense": (is_of_spikesim && of_convolutions(model)).then(|| SpikeSim::of(model, 64)),
         })),
         "neurobench": workload,
+        "area_mm2": area_mm2,
         "sram_bytes": sram_bytes,
         "write_pulses": write_pulses,
         "programming_pj": programming_pj,
@@ -190,6 +195,7 @@ pub fn run(args: &Args) -> Result<Said> {
             "energy.pj_per_image": "picojoule, and nanoseconds where a key ends in _ns, of an image, on average over images and chips",
             "energy.pj_per_image.tops_per_w": "tera-operations a second and watt, were all inputs active; a multiplication and an addition a weight",
             "neurobench": "footprint in bytes, of one copy of each layer; sparsity from 0 to 1; operations and updates of an image, on average over images and chips",
+            "area_mm2": "square millimetres of the chip, all copies of its layers; null where the profile has no areas",
             "sram_bytes": "bytes of the companion arrays of a chip, one copy of each layer, on average",
             "write_pulses": "pulses that program a chip, one copy of each layer, on average",
             "programming_pj": "picojoule a chip",

@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
     let architecture = Architecture::of(&plan);
     let (layers, schedule) = (architecture.maps(), architecture.schedule());
-    let tiles: usize = layers.iter().map(|l| l.tiles).sum();
+    let tiles = architecture.tiles();
     let weights: usize = layers.iter().map(|l| l.rows * l.columns / l.groups).sum();
     let areas: Vec<_> = plan.sites().zip(layers).map(|(site, map)| area(&plan.profile, site, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
@@ -60,7 +60,9 @@ pub fn run(args: &Args) -> Result<Said> {
         "area_um2": "square micrometres of one copy",
         "around_um2": "square micrometres of what stands around the tiles, by component",
         "area_mm2": "square millimetres of the chip, all copies",
-        "copies": "times that each layer stands on the chip",
+        "copies": "times that each layer stands on the chip; 0: on another one's tiles, when its turn comes",
+        "tiles": "of the chip, all copies",
+        "loaded": "layers whose weights come from outside for each image",
         "step_ns": "nanoseconds of a step of each layer, its traffic aside",
         "tile_tops_per_w": "tera-operations a second and watt of a full tile, at activity 1 and 1-bit inputs",
     });
@@ -80,6 +82,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let said = json!({
         "copies": by_layer(&mut schedule.copies.iter().map(|copies| json!(copies))), "step_ns": step_ns, "area_mm2": area_mm2,
         "around_um2": around(&plan.profile, architecture.tiles()),
+        "loaded": layers[schedule.loaded.clone()].iter().map(|layer| &layer.layer).collect::<Vec<_>>(),
         "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer,
         "tile_tops_per_w": tile_efficiency(&plan.profile), "units": units, "origin": origin,
     });
@@ -88,12 +91,12 @@ pub fn run(args: &Args) -> Result<Said> {
     text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop copies    step\n";
     let lines = layers.iter().zip(&areas).enumerate();
     text += &lines.map(|(i, (layer, area))| line(layer, area) + &timing(layer, schedule, i)).collect::<String>();
-    let adcs: usize = layers.iter().map(|l| l.adcs).sum();
-    text += &format!("\n{tiles} tiles, {weights} weights, {adcs} converters");
+    let adcs: usize = (0..layers.len()).map(|layer| schedule.copies[layer] * architecture.standing(layer).adcs).sum();
+    let copied = schedule.copies.iter().any(|copies| *copies > 1);
+    let all = if copied { " with all copies" } else { "" };
+    text += &format!("\n{tiles} tiles, {weights} weights, {adcs} converters{all}");
     if let Some(mm2) = area_mm2 {
-        let copied = schedule.copies.iter().any(|copies| *copies > 1);
-        let all = if copied { " with all copies" } else { "" };
-        text += &format!(", {mm2:.3} mm²{all} (ADC model: {})", plan.profile.cost.adc_model(profile.adc.bits));
+        text += &format!(", {mm2:.3} mm² (ADC model: {})", plan.profile.cost.adc_model(profile.adc.bits));
     }
     if let Some(efficiency) = tile_efficiency(&plan.profile) {
         text += &format!(
@@ -148,13 +151,18 @@ fn taken(graph: &Graph, node: &Node) -> Vec<String> {
 /// The end of a layer's line: its copies, and the time of a step.
 fn timing(layer: &LayerMap, schedule: &Schedule, i: usize) -> String {
     let (copies, ns) = (schedule.copies[i], schedule.step_ns[i]);
+    let is_loaded = schedule.loaded.contains(&i);
     let step = match ns {
         0.0 => "–".into(),
         short if short < 1e3 => format!("{short:.0} ns"),
         middle if middle < 1e6 => format!("{:.1} µs", middle * 1e-3),
         long => format!("{:.2} ms", long * 1e-6),
     };
-    let copies = if layer.tiles == 0 { "–".into() } else { copies.to_string() };
+    let copies = match layer.tiles {
+        0 => "–".into(),
+        _ if is_loaded => "loaded".into(),
+        _ => copies.to_string(),
+    };
     format!(" {copies:>6} {step:>8}\n")
 }
 

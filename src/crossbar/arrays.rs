@@ -10,7 +10,7 @@ use super::wires::{Layout, LineLoss};
 use crate::device::access::Circuit;
 use crate::device::cell::{Devices, Lines};
 use crate::device::{self, Draw, ProgrammedCells};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::profile::Combine;
 
 /// One layer's arrays before they fold into one matrix.
@@ -56,12 +56,20 @@ impl Arrays {
         match site.place {
             Place::Digital => Ok(ProgrammedCells::holding(vec![], crate::numeric::copy(latent))),
             Place::Rram => {
+                let of_layer = |error| match error {
+                    Error::Mismatch(message) => {
+                        Error::Mismatch(format!("`{}`, rram.access between wires: {message}", site.name))
+                    }
+                    other => other,
+                };
                 let lines = |devices: &mut [Devices]| match loss {
                     Some(loss) => {
                         loss.apply(devices);
                         Ok(())
                     }
-                    None => Layout::of(site).apply(devices, site.wires, Circuit::new(&site.rram).as_ref()),
+                    None => {
+                        Layout::of(site).apply(devices, site.wires, Circuit::new(&site.rram).as_ref()).map_err(of_layer)
+                    }
                 };
                 let lines: Option<Lines> = if site.drops() { Some(&lines) } else { None };
                 device::program(latent, site.matrix(), draw, lines)

@@ -2,7 +2,8 @@
 //!
 //! Rows that are driven together (a tile's, or `tile.rows_at_once` of them) give one partial sum a column and one code
 //! ([`super::adc`]); codes add up digitally. Inputs above 1 go a binary digit at a time, each converted and shifted
-//! ([`TileInputs::BitPlanes`]), or as pulses whose charge is converted once ([`TileInputs::Pulses`]). Inputs of several
+//! ([`TileInputs::BitPlanes`]), as pulses whose charge is converted once ([`TileInputs::Pulses`]), or at voltages of which each digit of a
+//! converter adds its share ([`TileInputs::Levels`]). Inputs of several
 //! digit planes ([`Drive`]) pass all of this plane by plane, and what leaves the adder is shifted and added up without limit.
 //!
 //! Weights wider than a cell stand on several slices, each with converters of its own, whose codes are shifted to their place; a
@@ -18,6 +19,8 @@
 //! `round = "floor"` a negative shift first cuts the bits of S below the array's own unit. The converter's step is a power of
 //! two times the array's unit ([`super::adc::Resolution`]). What `average` halves is the unit.
 
+use std::sync::Arc;
+
 use super::adc::{Converter, Resolution};
 use super::arrays::Arrays;
 use super::noise::Noise;
@@ -30,7 +33,7 @@ use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::Drive;
 use crate::numeric::grid::round_to_exact_grid;
-use crate::profile::{Adc, AdcKind, Rounding, Sram, TileInputs};
+use crate::profile::{Adc, AdcKind, LEVEL_BITS, Rounding, Sram, TileInputs};
 use crate::rng::Substream;
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -44,6 +47,8 @@ pub struct Converted {
     pub rows_at_once: usize,
     /// How inputs drive the word lines.
     pub inputs: TileInputs,
+    /// What each binary digit of levels puts on a word line.
+    pub level_weights: [f32; LEVEL_BITS],
     /// The companion array's integers.
     pub companion: Option<Macro>,
     /// Shifters and adder.
@@ -69,6 +74,8 @@ pub struct Slice {
     pub left: u32,
     /// What one unit of its weights counts in the layer's.
     value: f64,
+    /// By what its converters scale each column's sums; none: by 1.
+    pub gains: Arc<[f64]>,
 }
 
 /// Columns and their converters.
@@ -110,9 +117,14 @@ pub struct Adder {
     pub most: i32,
 }
 
-/// The largest magnitude that drives a line at once.
+/// The largest magnitude of which a sum is made at once: the digits of levels are summed one by one.
 fn at_once(drive: Drive, inputs: TileInputs) -> u32 {
     if inputs == TileInputs::Pulses { drive.largest } else { 1 }
+}
+
+/// The largest magnitude that drives a line before a sum is converted.
+fn converted_at_once(drive: Drive, inputs: TileInputs) -> u32 {
+    if inputs == TileInputs::BitPlanes { 1 } else { drive.largest }
 }
 
 /// What the converters of a layer have to span, and what their steps may be.
@@ -134,7 +146,7 @@ impl Wanted {
         let span = Span::of(rram, &arrays.cells.target);
         let lowest = if drive.signed { span.lowest.min(-span.highest) } else { span.lowest };
         let of_rows = |rows: usize| {
-            let rows = rows as f64 * f64::from(at_once(*drive, tile.inputs));
+            let rows = rows as f64 * f64::from(converted_at_once(*drive, tile.inputs));
             (lowest * rows, span.highest * rows)
         };
         let sliced = arrays.cells.slices().len() > 1;
@@ -173,13 +185,15 @@ impl Converted {
                 let grid = round_to_exact_grid(&mut weights, *rows, largest_drive);
                 let grid = grid.ok_or_else(|| too_large(&site.name))?;
                 let of_side = Errors { slice: s as u32, unit, ..errors };
-                let (gain, offset) = of_side.drawn(converter);
+                let (mut gain, offset) = of_side.drawn(converter);
+                let scaled = gain.iter_mut().zip(cells.gains.iter().cycle());
+                scaled.for_each(|(gain, by)| *gain = (f64::from(*gain) * by) as f32);
                 Ok(Side { weights, grid, gain, offset, levels: of_side.levels(converter) })
             };
             let columns = side(&cells.weights, false)?;
             let reference = cells.reference.as_ref().map(|weights| side(weights, true)).transpose()?;
             let value = share * libm::exp2(f64::from(cells.places));
-            slices.push(Slice { columns, reference, converter, left: 0, value });
+            slices.push(Slice { columns, reference, converter, left: 0, value, gains: cells.gains.clone() });
         }
         let companion = arrays.companion.as_ref().map(|companion| {
             let unit = companion_unit(sram, companion);
@@ -195,6 +209,7 @@ impl Converted {
             slices,
             rows_at_once: tile.driven_rows(),
             inputs: tile.inputs,
+            level_weights: tile.level_weights.map(|weight| weight as f32),
             companion,
             adder,
             unit: (share * unit) as f32,
@@ -213,17 +228,22 @@ impl Converted {
     /// The effective matrix `[columns, rows]` that an ideal converter would leave: what gradients go through.
     pub fn effective(&self) -> Vec<f32> {
         let mut sums = vec![0.0f64; self.slices.first().map_or(0, |slice| slice.columns.weights.len())];
-        let mut add = |weights: &mut dyn Iterator<Item = f64>, value: f64| {
-            sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += w * value);
+        let mut add = |weights: &mut dyn Iterator<Item = f64>, value: f64, gains: &[f64]| {
+            if gains.is_empty() {
+                return sums.iter_mut().zip(weights).for_each(|(sum, w)| *sum += w * value);
+            }
+            let rows = sums.len() / gains.len();
+            let gains = gains.iter().flat_map(|gain| std::iter::repeat_n(gain, rows));
+            sums.iter_mut().zip(weights).zip(gains).for_each(|((sum, w), gain)| *sum += w * value * gain);
         };
-        for Slice { columns, reference, value, .. } in &self.slices {
-            add(&mut columns.weights.iter().map(|w| f64::from(*w)), *value);
+        for Slice { columns, reference, value, gains, .. } in &self.slices {
+            add(&mut columns.weights.iter().map(|w| f64::from(*w)), *value, gains);
             if let Some(reference) = reference {
-                add(&mut reference.weights.iter().map(|w| f64::from(*w)), -value);
+                add(&mut reference.weights.iter().map(|w| f64::from(*w)), -value, gains);
             }
         }
         if let Some(Macro { weights, value }) = &self.companion {
-            add(&mut weights.iter().map(|w| f64::from(*w)), *value);
+            add(&mut weights.iter().map(|w| f64::from(*w)), *value, &[]);
         }
         sums.into_iter().map(|sum| sum as f32).collect()
     }
@@ -233,7 +253,7 @@ impl Converted {
         let drive = site.drive;
         let shifted = |value: f64, left: u32| value * libm::exp2(f64::from(left));
         let refuse = |what: &str| Err(Error::Mismatch(format!("`{}`: {what}", site.name)));
-        let drives = if self.inputs == TileInputs::Pulses { 1 } else { (1 << drive.bits_of(0)) - 1 };
+        let drives = if self.inputs == TileInputs::BitPlanes { (1 << drive.bits_of(0)) - 1 } else { 1 };
         let codes = |slice: &Slice| {
             let sides = if slice.reference.is_some() { 2.0 } else { 1.0 };
             shifted(sides * f64::from(slice.converter.highest.max(-slice.converter.lowest)), slice.left)
@@ -243,6 +263,13 @@ impl Converted {
             let column = |column: &[i32]| column.iter().map(|w| f64::from(w.abs())).sum::<f64>();
             weights.chunks(site.rows).map(column).fold(0.0, f64::max) * f64::from(drive.largest)
         });
+        if self.inputs == TileInputs::Levels && drive.bits_of(0) as usize > LEVEL_BITS {
+            return refuse(&format!(
+                "tile.inputs = \"levels\": its inputs have {} binary digits, and a driver's converter {LEVEL_BITS}; expected a smaller pooling window, or \
+                 other inputs",
+                drive.bits_of(0)
+            ));
+        }
         if sums > f64::from(1 << 24) {
             return refuse("the companion array's sums need more than 24 bits; expected fewer sram.bits");
         }

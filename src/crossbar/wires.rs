@@ -176,7 +176,7 @@ impl Layout {
 /// Where the voltages of cells that are not linear do not settle.
 pub fn seen(mut own: Vec<f64>, n: usize, circuit: Option<&Circuit>, wires: Wires) -> Result<Vec<f64>> {
     let Some(circuit) = circuit else { return Ok(own) };
-    if !circuit.is_curved() {
+    if !circuit.is_curved() || !wires.drop() {
         own.iter_mut().for_each(|g| *g = circuit.seen(*g));
         return Ok(own);
     }

@@ -199,7 +199,7 @@ impl<'a> Code<'a> {
         if self.rram.cell.mapping != CellMapping::Offset {
             let pairs = devices.plus.par_iter().zip(&devices.minus);
             let weights = pairs.map(|(plus, minus)| (plus - minus) * scale).collect();
-            return CellSlice { weights, reference: None, places };
+            return CellSlice { weights, reference: None, places, gains: Arc::default() };
         }
         let raised = |g: &f64| g * scale;
         let units = devices
@@ -207,7 +207,8 @@ impl<'a> Code<'a> {
             .par_chunks(rows)
             .enumerate()
             .flat_map_iter(|(column, _)| devices.minus[columns.tile(column) * rows..][..rows].iter().map(raised));
-        CellSlice { weights: devices.plus.par_iter().map(raised).collect(), reference: Some(units.collect()), places }
+        let weights = devices.plus.par_iter().map(raised).collect();
+        CellSlice { weights, reference: Some(units.collect()), places, gains: Arc::default() }
     }
 }
 
@@ -278,23 +279,25 @@ pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 /// all of them happens. Columns see what `lines` leave of the devices and of their access; reading them back, one by one, does not.
 pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Option<Lines>) -> Result<ProgrammedCells> {
     let rram = matrix.rram;
-    let (layer, written, pulses) = Layer::new(&target, matrix, draw).written(&target);
-    let fresh = layer.faulty(written.clone());
-    let through = layer.through_access(fresh.clone());
+    let (layer, mut written, pulses) = Layer::new(&target, matrix, draw).written(&target);
+    let fresh = layer.faulty(if rram.changes() { written.clone() } else { std::mem::take(&mut written) });
+    let through = layer.through_access(Cow::Borrowed(&fresh));
     let read_back = layer.weights(&through);
     let (layer, mut devices) = if rram.changes() {
         let now = layer.faulty(layer.aged(written));
-        let later = layer.through_access(now.clone());
+        let later = layer.through_access(Cow::Borrowed(&now));
         (layer.compensated(&through, &later), now)
     } else {
+        drop(through);
         (layer, fresh)
     };
     match lines {
         Some(lines) => lines(&mut devices)?,
-        None => devices = layer.through_access(devices),
+        None => devices = layer.through_access(Cow::Owned(devices)).into_owned(),
     }
     layer.driven(&mut devices);
-    let operation = layer.weights(&devices);
+    let is_read_back = lines.is_none() && !rram.changes() && !layer.drivers_differ();
+    let operation = if is_read_back { read_back.clone() } else { layer.weights(&devices) };
     let reads = draw.filter(|_| rram.read.varies()).map(|draw| Reads { layer: layer.owned(), devices, draw });
     Ok(ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads })
 }
@@ -335,8 +338,8 @@ impl Layer<'_> {
     fn owned(&self) -> Layer<'static> {
         let Code { rram, pairs, .. } = &self.code;
         let code = Code { rram: Cow::Owned(rram.clone().into_owned()), pairs: pairs.clone(), ..self.code };
-        let (reads, worn, gains) = (self.reads.clone(), self.worn.clone(), self.gains.clone());
-        Layer { code, reads, worn, gains, ..*self }
+        // Devices have aged and failed by then.
+        Layer { code, reads: Arc::default(), worn: Arc::default(), gains: self.gains.clone(), ..*self }
     }
 
     /// What is asked of each device.
@@ -437,11 +440,16 @@ impl Layer<'_> {
     }
 
     /// What columns see of devices behind their access, where lines drop nothing.
-    pub fn through_access(&self, mut devices: Vec<Devices>) -> Vec<Devices> {
+    fn through_access<'d>(&self, mut devices: Cow<'d, [Devices]>) -> Cow<'d, [Devices]> {
         if let Some(circuit) = Circuit::new(&self.code.rram) {
-            self.each(&mut devices, |devices, _| devices.iter_mut().for_each(|g| *g = circuit.seen(*g)));
+            self.each(devices.to_mut(), |devices, _| devices.iter_mut().for_each(|g| *g = circuit.seen(*g)));
         }
         devices
+    }
+
+    /// Whether the drivers of its word lines put different voltages on them.
+    fn drivers_differ(&self) -> bool {
+        self.draw.is_some() && self.tile.driver_sigma > 0.0
     }
 
     /// Scales what devices carry by what the drivers of their word lines put on them.
@@ -532,12 +540,8 @@ impl Layer<'_> {
     /// What columns hold, slice by slice.
     pub fn weights(&self, devices: &[Devices]) -> Vec<CellSlice> {
         let weights = |(slice, devices)| {
-            let mut of_slice = self.code.weights(slice, devices, self.rows, self.columns);
-            for side in std::iter::once(&mut of_slice.weights).chain(&mut of_slice.reference) {
-                let columns = side.chunks_mut(self.rows).zip(&*self.gains);
-                columns.for_each(|(column, gain)| column.iter_mut().for_each(|weight| *weight *= gain));
-            }
-            of_slice
+            let of_slice = self.code.weights(slice, devices, self.rows, self.columns);
+            CellSlice { gains: self.gains.clone(), ..of_slice }
         };
         (0..).zip(devices).map(weights).collect()
     }

@@ -139,6 +139,8 @@ pub struct CellSlice {
     pub reference: Option<Vec<f64>>,
     /// How many places it counts above the lowest slice.
     pub places: u32,
+    /// By what converters scale each column's sums, its unit column's too; none: by 1.
+    pub gains: Arc<[f64]>,
 }
 
 impl CellSlice {
@@ -166,7 +168,7 @@ impl ProgrammedCells {
             Some(slices) => slices.into(),
             None => {
                 let weights = self.programmed.iter().map(|w| f64::from(*w)).collect();
-                vec![CellSlice { weights, reference: None, places: 0 }].into()
+                vec![CellSlice { weights, reference: None, places: 0, gains: Arc::default() }].into()
             }
         }
     }
@@ -180,11 +182,20 @@ impl ProgrammedCells {
 /// All slices together.
 pub fn fold(slices: &[CellSlice]) -> Vec<f32> {
     let mut folded = vec![0.0f64; slices.first().map_or(0, |slice| slice.weights.len())];
-    for CellSlice { weights, reference, places } in slices {
+    for CellSlice { weights, reference, places, gains } in slices {
         let count = libm::exp2(f64::from(*places));
-        folded.iter_mut().zip(weights).for_each(|(w, more)| *w += more * count);
-        let units = reference.iter().flatten();
-        folded.iter_mut().zip(units).for_each(|(w, less)| *w -= less * count);
+        let sides = [(weights, count)].into_iter().chain(reference.iter().map(|units| (units, -count)));
+        for (weights, count) in sides {
+            if gains.is_empty() {
+                folded.iter_mut().zip(weights).for_each(|(w, more)| *w += more * count);
+                continue;
+            }
+            let rows = weights.len() / gains.len();
+            let columns = folded.chunks_mut(rows).zip(weights.chunks(rows)).zip(&**gains);
+            for ((folded, weights), gain) in columns {
+                folded.iter_mut().zip(weights).for_each(|(w, more)| *w += more * gain * count);
+            }
+        }
     }
     folded.into_iter().map(|w| w as f32).collect()
 }

@@ -10,7 +10,8 @@
 //! Reads that reset a cell take conductance from it and leave G_min as it is. The law is that of C.-M. Jiang et al., "An analytical model of
 //! read-disturb failure time in a post-cycling resistive switching memory" (IEEE, document 9580480), as the simulator analog-cim-sim
 //! (github.com/rpelke/analog-cim-sim, cpp/src/xbar/read_disturb.cpp) has it, with exponent 0.0068, volt kT/(0.11 e) = 0.23502 at 300 K, time
-//! 15.5 ns, and base `1.43339·(1 − 0.003·N^0.41)` after N cycles of setting and resetting; above some 70,000 the base is below 1 and the law ends.
+//! 15.5 ns, and base `1.43339·(1 − 0.003·N^0.41)` after N cycles of setting and resetting. Beyond some 77,000 cycles that base is below 1, and lower
+//! voltages would disturb sooner: a profile with such a base is refused here. The temperature is that of the constants alone.
 //!
 //! **Endurance.** A device that takes n pulses a programming has failed after w programmings if `n·w` is more than the pulses that it
 //! endures, which follow Weibull's distribution: `P = 1 − exp(−(n·w/pulses)^shape)`. Whatever is written, it then stays at one end of its range.

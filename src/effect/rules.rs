@@ -7,7 +7,7 @@ use crate::network::neuron::Reset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
     AdcKind, AdcRange, CellMapping, Compensation, DeviceModel, Interconnect, Profile, Rounding, Rram, Scheme, Sram,
-    SramInit, Variation, VariationKind,
+    SramInit, TileInputs, Variation, VariationKind,
 };
 
 /// Why a key has no effect.
@@ -343,16 +343,17 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         drift(section).or(quiet(section.rram.drift.nu == 0.0 && section.rram.drift.nu_per_ln == 0.0, "ν has no mean"))
     }),
     ("rram.drift.compensation", |section| {
+        let is_paid = section.rram.drift.compensation_images > 0.0 && section.profile.cost.any();
         cell(section).or(said(
-            !section.rram.changes(),
-            "cells are as they were read back: no time has passed, and no temperature differs",
+            !section.rram.changes() && !is_paid,
+            "cells are as they were read back: no time has passed, no read has taken anything, and no temperature differs",
         ))
     }),
     ("rram.drift.compensation_images", |section| {
         let drift = &section.rram.drift;
-        let idle = drift.compensation == Compensation::None || !section.rram.changes();
         price(section)
-            .or(said(idle, "nothing is compensated (rram.drift.compensation)"))
+            .or(cell(section))
+            .or(said(drift.compensation == Compensation::None, "nothing is compensated (rram.drift.compensation)"))
             .or(said(!section.profile.cost.any(), "nothing has a cost"))
             .or(quiet(drift.compensation_images == 0.0, "compensation costs nothing"))
     }),
@@ -368,15 +369,12 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("rram.read.sigma", cell),
     ("rram.read.sigma_us", cell),
     ("rram.read.volt", |section| {
-        let rram = section.rram;
-        let disturbs = rram.disturb.any() && rram.disturb.volt > 0.0;
-        let limits = section.profile.adc.limit_ua > 0.0 && section.profile.converts();
-        let why =
-            "nothing depends on the voltage of a read: no curve of rram.access, no rram.disturb.volt, no adc.limit_ua";
-        cell(section).or(said(!limits && !disturbs && !rram.access.is_curved(), why)).or(said(
-            !limits && !disturbs && rram.access.selector_iv.is_empty() && curve_is_alone(section),
-            "a cell's curve is scaled to its conductance at any voltage of a read, and nothing else drops any",
-        ))
+        let (rram, profile) = (section.rram, section.profile);
+        let matters =
+            (rram.disturb.any() && rram.disturb.volt > 0.0) || (profile.adc.limit_ua > 0.0 && profile.converts());
+        let bends = !rram.access.selector_iv.is_empty() || (rram.access.is_curved() && !curve_is_alone(section));
+        // It is a figure of the chip, whether anything depends on it or not.
+        cell(section).or(quiet(!matters && !bends, "nothing here depends on the voltage of a read"))
     }),
     ("rram.read.pulse_ns", |section| cell(section).or(undisturbed(section))),
     ("rram.access.ohm", |section| cell(section).or(quiet(section.rram.access.ohm == 0.0, "it is ideal"))),
@@ -419,6 +417,9 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         conversions(section).filter(|_| !counts)
     }),
     ("tile.driver_sigma", cell),
+    ("tile.level_weights", |section| {
+        converter(section).or(said(section.profile.tile.inputs != TileInputs::Levels, "tile.inputs is not \"levels\""))
+    }),
     ("tile.input_bits", |section| {
         let inputs = section.inputs?;
         said(inputs.encoding == Encoding::Poisson, "poisson inputs are spikes")

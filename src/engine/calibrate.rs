@@ -197,9 +197,20 @@ impl Counter {
     }
 
     fn see(&self, laid: &Laid) {
+        if self.plan.kind == LayerKind::Conv {
+            return self.count(laid, 0..laid.maps());
+        }
+        // Whole numbers add up to the same in any order.
+        let group = laid.maps().div_ceil(rayon::current_num_threads());
+        let groups = (0..laid.maps()).into_par_iter().step_by(group.max(1));
+        groups.for_each(|first| self.count(laid, first..laid.maps().min(first + group)));
+    }
+
+    /// Counts the pulses of some maps.
+    fn count(&self, laid: &Laid, maps: Range<usize>) {
         let mut rows = vec![0.0; self.plan.rows()];
         let mut driven = Driven::default();
-        for map in 0..laid.maps() {
+        for map in maps.clone() {
             let (band, width) = match self.plan.kind {
                 LayerKind::Conv => {
                     let output = self.plan.output;
@@ -210,7 +221,7 @@ impl Counter {
             let pixels = (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x)));
             for (at, plane) in pixels.flat_map(|at| (0..self.driving.drive.planes).map(move |plane| (at, plane))) {
                 self.driving.find(laid, band, at, plane, &mut driven);
-                for (set, _) in self.driving.sets(plane) {
+                for (set, _) in self.driving.sets(plane).filter(|(set, _)| !matches!(set, Set::Levels)) {
                     let events = self.driving.of(&driven, set, 0);
                     for (i, row) in events.places.iter().enumerate() {
                         // A binary digit is one pulse, of either sign.
@@ -224,7 +235,7 @@ impl Counter {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.rows.resize(rows.len(), 0.0);
         counted.rows.iter_mut().zip(rows).for_each(|(all, more)| *all += more);
-        counted.maps += laid.maps();
+        counted.maps += maps.len();
     }
 
     /// Reads of each row in an image of so many steps: a map is that of a step, or stands for every one.

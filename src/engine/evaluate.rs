@@ -143,6 +143,13 @@ impl<'a> Evaluation<'a> {
     ) -> Result<()> {
         let mut indices = indices.into_iter().peekable();
         let Some(&first) = indices.peek() else { return Ok(()) };
+        if self.exit.is_some() && !blueprint.plan().loaded().is_empty() {
+            return Err(Error::Mismatch(
+                "an early exit answers before all steps have run, and layers that take turns on a chip of system.tiles run all of theirs, one layer \
+                 after the other; expected none, or as many tiles as the network needs"
+                    .into(),
+            ));
+        }
         needs::check(blueprint, 1)?;
         let images = self.batch.min(self.images.len());
         needs::check_images(blueprint, images, (images * Inputs::image_bytes(&self.encoder, self.steps)) as u64)?;

@@ -16,6 +16,11 @@ impl Price {
         Price { architecture: Architecture::of(blueprint.plan()) }
     }
 
+    /// The chip's area in square millimetre; none where the profile has no areas.
+    pub fn area_mm2(&self) -> Option<f64> {
+        self.architecture.areas().total_mm2()
+    }
+
     /// The layers' names.
     pub fn layers(&self) -> impl Iterator<Item = &str> {
         self.architecture.plan().layers.iter().map(|plan| plan.name.as_str())

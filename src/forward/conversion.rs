@@ -116,10 +116,11 @@ impl Conversion<'_> {
         clipped: &mut [u32; LANES],
     ) {
         let [lowest, highest] = self.ends;
-        let mut held = *sums;
+        let (mut held, mut was_held) = (*sums, [0u32; LANES]);
         if let Some(limit) = self.limit {
-            for sum in &mut held {
-                *sum = sum.min(limit).max(-limit);
+            for lane in 0..LANES {
+                held[lane] = sums[lane].min(limit).max(-limit);
+                was_held[lane] = u32::from(held[lane] != sums[lane]);
             }
         }
         let mut exact: [f32; LANES] = std::array::from_fn(|lane| held[lane] * self.gain[lane] + self.offset[lane]);
@@ -142,7 +143,7 @@ impl Conversion<'_> {
             }
         }
         for lane in 0..LANES {
-            clipped[lane] += u32::from(exact[lane] < lowest - 0.5 || exact[lane] > highest + 0.5);
+            clipped[lane] += was_held[lane] | u32::from(exact[lane] < lowest - 0.5 || exact[lane] > highest + 0.5);
         }
         if let Some(table) = self.table {
             let found = table.codes(&exact);
@@ -197,6 +198,38 @@ fn convert_digits<const D: usize>(
         }
     }
     clipped.iter().map(|clipped| u64::from(*clipped)).sum()
+}
+
+vectorised! {
+    /// Converts many pixels' sums of a block on a tile that are numbers already, `[pixels][16]`, as [`convert`] does a pixel's.
+    pub fn convert_sums(sums: &[f32], converters: Converters, noise: Option<BlockNoise>, codes: &mut [i32]) -> u64 {
+        let conversion = converters.blocks().next().expect("a block");
+        let mut clipped = [0u32; LANES];
+        let pixels = sums.as_chunks::<LANES>().0.iter().zip(codes.as_chunks_mut().0);
+        for (pixel, (sums, codes)) in pixels.enumerate() {
+            let first = pixel / LANES * LANES;
+            let place = noise.as_ref().map(|noise| noise.noise.at(noise.places(first)[pixel - first]));
+            conversion.convert(sums, place, codes, &mut clipped);
+        }
+        clipped.iter().map(|clipped| u64::from(*clipped)).sum()
+    }
+}
+
+vectorised! {
+    /// Adds a block's sums for many pixels, each times a weight, to numbers `[pixels][16]`.
+    pub fn add_weighted(sums: TileSums, weight: f32, into: &mut [f32]) {
+        by_digits!(sums, add_digits_weighted(weight, into))
+    }
+}
+
+#[inline(always)]
+fn add_digits_weighted<const D: usize>(sums: TileSums, weight: f32, into: &mut [f32]) {
+    for (pixel, into) in into.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let whole = sums.at::<D>(pixel);
+        for lane in 0..LANES {
+            into[lane] += weight * (whole[lane] as f32 * sums.unit);
+        }
+    }
 }
 
 vectorised! {

@@ -25,6 +25,8 @@ pub struct Driving {
     /// Whether lines are driven by whole digits of a plane, and whether by their binary digits, one after the other.
     pulses: bool,
     bits: bool,
+    /// Whether the binary digits of an input drive its line together.
+    levels: bool,
     rest: u8,
     /// Where each byte of a patch drives; none beyond the last row.
     places: Vec<Option<Place>>,
@@ -44,6 +46,8 @@ pub enum Set {
     Bit(u32),
     /// Every input as it is.
     Pulses,
+    /// All binary digits of every input together, each with its share.
+    Levels,
 }
 
 /// Active inputs, a list for each set and tile; kept from pixel to pixel.
@@ -74,7 +78,8 @@ impl Driving {
             drive: plan.site.drive,
             partitions,
             pulses: inputs == TileInputs::Pulses,
-            bits: inputs == TileInputs::BitPlanes || companion,
+            bits: inputs != TileInputs::Pulses || companion,
+            levels: inputs == TileInputs::Levels,
             rest: if plan.source == Input::Encoded { BIAS } else { 0 },
             chunks: (0..partitions as u32).map(|tile| chunks(&places, run, tile)).collect(),
             cut: Cut::new(&places, run, partitions),
@@ -89,12 +94,24 @@ impl Driving {
     pub fn sets(&self, plane: u32) -> impl Iterator<Item = (Set, u32)> + use<> {
         let bits = if self.bits { self.drive.bits_of(plane) } else { 0 };
         let pulses = self.pulses.then_some((Set::Pulses, 0));
-        pulses.into_iter().chain((0..bits).map(|bit| (Set::Bit(bit), bit)))
+        // Levels come behind the digits that they are made of.
+        let levels = self.levels.then_some((Set::Levels, 0));
+        pulses.into_iter().chain((0..bits).map(|bit| (Set::Bit(bit), bit))).chain(levels)
     }
 
     /// Whether a set drives the RRAM, and not the companion array alone.
     pub fn drives(&self, set: Set) -> bool {
-        matches!(set, Set::Pulses) == self.pulses
+        match set {
+            Set::Bit(_) => !self.pulses && !self.levels,
+            Set::Pulses | Set::Levels => true,
+        }
+    }
+
+    /// The sets of a plane of which a sum that is converted is made.
+    pub fn parts(&self, set: Set, plane: u32) -> impl Iterator<Item = Set> + use<> {
+        let digits = if let Set::Levels = set { self.drive.bits_of(plane) } else { 0 };
+        let alone = (digits == 0).then_some(set);
+        alone.into_iter().chain((0..digits).map(Set::Bit))
     }
 
     /// Finds the active inputs of a pixel in a plane.
@@ -157,6 +174,7 @@ impl Driving {
             Set::Bit(bit) if self.is_encoded() => Driver::SignedBit(bit),
             Set::Pulses if self.is_encoded() => Driver::Signed { bits: self.drive.bits_of(plane) },
             Set::Bit(bit) => Driver::Count { lowest: self.lowest(plane) + bit, bits: 1 },
+            Set::Levels => unreachable!("levels are laid out digit by digit"),
             Set::Pulses => Driver::Count { lowest: self.lowest(plane), bits: self.drive.bits_of(plane) },
         }
     }
@@ -193,7 +211,7 @@ impl Driving {
     fn list(&self, set: Set, tile: usize) -> usize {
         let set = match set {
             Set::Bit(bit) => bit,
-            Set::Pulses => self.drive.bits_of(0),
+            Set::Pulses | Set::Levels => self.drive.bits_of(0),
         };
         set as usize * self.partitions + tile
     }

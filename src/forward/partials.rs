@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::code_table::CodeTables;
-use super::conversion::{BlockNoise, Converters, add_all, convert, convert_all, join};
+use super::conversion::{BlockNoise, Converters, add_all, add_weighted, convert, convert_all, convert_sums, join};
 use super::cut::CutPixels;
 use super::driven::{Driven, Driving, Set};
 use super::events;
@@ -27,6 +27,7 @@ use crate::kernels::digits::LANES;
 use crate::kernels::lookup;
 use crate::monitor::checkpoint;
 use crate::plan::LayerPlan;
+use crate::profile::LEVEL_BITS;
 
 /// A layer behind converters, ready to run.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Partials {
     noise: Option<Noise>,
     /// The magnitude that sums are held to before they are converted; none: any.
     limit: Option<f32>,
+    /// What each binary digit of levels counts in a sum.
+    level_weights: [f32; LEVEL_BITS],
     /// Whether maps are rows of a fully connected layer's inputs.
     is_connected: bool,
     tally: Tally,
@@ -59,6 +62,8 @@ struct Slice {
     reference: Option<Side>,
     ends: [f32; 2],
     left: u32,
+    /// By what converters scale each column's sums; none: by 1.
+    gains: Vec<f32>,
 }
 
 /// Weights, ready to be summed.
@@ -108,6 +113,10 @@ struct Tally {
 struct Scratch {
     driven: Driven,
     partial: Vec<f32>,
+    /// The sums of one digit of levels.
+    of_digit: Vec<f32>,
+    /// Sums of levels for many pixels, `[blocks][pixels][16]`.
+    of_levels: Vec<f32>,
     codes: Vec<i32>,
     products: Vec<i32>,
     /// What drives many pixels, for each set.
@@ -184,6 +193,7 @@ impl Partials {
             reference: slice.reference.as_ref().map(side),
             ends: [slice.converter.lowest as f32, slice.converter.highest as f32],
             left: slice.left,
+            gains: slice.gains.iter().map(|gain| *gain as f32).collect(),
         };
         let companion = converted.companion.as_ref();
         let integer = |of: &Macro, row, c: usize| of.weights[c * plan.rows() + row] as f32;
@@ -202,6 +212,7 @@ impl Partials {
             unit: converted.unit,
             noise: converted.noise.clone(),
             limit: converted.limit,
+            level_weights: converted.level_weights,
             is_connected: !plan.convolves(),
             tally: Tally::default(),
         }
@@ -303,14 +314,19 @@ impl Partials {
         self.tally.saturated.fetch_add(saturated, Ordering::Relaxed);
     }
 
-    /// Counts every partial sum of a band in its slice's histogram, before it is converted.
+    /// Counts every partial sum of a band in its slice's histogram, as its converter scales it, before it is converted.
     pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histograms: &mut [Histogram]) {
-        let count = |scratch: &mut Scratch, _, set, _| {
+        let count = |scratch: &mut Scratch, plane, set, _| {
             for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
                 for ((_, side), tile) in self.on_tiles(slice) {
-                    self.partial(side, set, tile, scratch);
+                    self.partial(side, (plane, set), tile, scratch);
                     let limit = self.limit.unwrap_or(f32::INFINITY);
-                    scratch.partial[..columns].iter().for_each(|sum| histogram.add(sum.clamp(-limit, limit)));
+                    let held = scratch.partial[..columns].iter().map(|sum| sum.clamp(-limit, limit));
+                    if slice.gains.is_empty() {
+                        held.for_each(|sum| histogram.add(sum));
+                    } else {
+                        held.zip(&slice.gains).for_each(|(sum, gain)| histogram.add(sum * gain));
+                    }
                 }
             }
         };
@@ -335,10 +351,11 @@ impl Partials {
         let drive = |scratch: &mut Scratch, plane, set, places: u32| {
             for (s, slice) in self.slices.iter().enumerate() {
                 for ((sign, side), tile) in self.on_tiles(slice) {
-                    if self.driving.of(&scratch.driven, set, tile).places.is_empty() && !side.idles {
+                    let mut parts = self.driving.parts(set, plane);
+                    if parts.all(|set| self.driving.of(&scratch.driven, set, tile).places.is_empty()) && !side.idles {
                         continue;
                     }
-                    self.partial(side, set, tile, scratch);
+                    self.partial(side, (plane, set), tile, scratch);
                     let columns = tile * self.columns..(tile + 1) * self.columns;
                     let converters = self.converters(slice, side, columns, sign << (slice.left + places));
                     let noise = self
@@ -369,6 +386,7 @@ impl Partials {
         let (driving, width) = (&self.driving, self.driving.patches.width());
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.partial.resize(self.columns, 0.0);
+            scratch.of_digit.resize(self.columns, 0.0);
             scratch.codes.resize(self.columns, 0);
             scratch.products.resize(self.columns, 0);
             for (y, x) in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
@@ -411,7 +429,8 @@ impl Partials {
                 let pixels = from..all.min(from + at_once);
                 let sets: Vec<(Set, u32)> = driving.sets(plane).collect();
                 scratch.cut.resize_with(sets.len().max(scratch.cut.len()), CutPixels::default);
-                for ((set, _), cut) in sets.iter().zip(&mut scratch.cut) {
+                let laid_out = sets.iter().zip(&mut scratch.cut).filter(|((set, _), _)| !matches!(set, Set::Levels));
+                for ((set, _), cut) in laid_out {
                     driving.lay_out(laid, (band, pixels.clone()), (plane, *set), cut);
                 }
                 let place = |pixel: usize| pixel / of_map * standing.map + pixel % of_map * standing.pixel;
@@ -444,7 +463,7 @@ impl Partials {
     /// Codes and products `[here][pixels][16]` of `here` blocks of columns from `first` on, of what is laid out for each set; gives how
     /// many sums were clipped.
     fn codes(&self, (plane, sets): (u32, &[(Set, u32)]), (first, here): (usize, usize), scratch: &mut Scratch) -> u64 {
-        let Scratch { codes, products, cut, space, moments, .. } = scratch;
+        let Scratch { codes, products, cut, space, moments, of_levels, .. } = scratch;
         let size = cut[0].pixels * LANES;
         let mut clipped = 0;
         for sums in [&mut *codes, &mut *products] {
@@ -452,11 +471,20 @@ impl Partials {
             sums.resize(here * size, 0);
         }
         let columns = (first, here, self.blocks());
-        for ((set, places), cut) in sets.iter().zip(cut) {
+        for (at, (set, places)) in sets.iter().enumerate() {
             for (s, slice) in self.slices.iter().enumerate().filter(|_| self.driving.drives(*set)) {
                 for ((sign, side), tile) in self.on_tiles(slice) {
                     let Some(tiled) = &side.summed.tiled else { continue };
-                    let sums = tiled.sums(cut, tile, columns, space);
+                    if let Set::Levels = set {
+                        of_levels.clear();
+                        of_levels.resize(here * size, 0.0);
+                        for (digit, weight) in cut[..at].iter_mut().zip(self.level_weights) {
+                            let sums = tiled.sums(digit, tile, columns, space);
+                            let blocks = of_levels.chunks_mut(size).enumerate();
+                            blocks.for_each(|(b, into)| add_weighted(sums.of(b), weight, into));
+                        }
+                    }
+                    let sums = tiled.sums(&mut cut[if let Set::Levels = set { 0 } else { at }], tile, columns, space);
                     for (b, codes) in codes.chunks_mut(size).enumerate() {
                         let at = tile * self.columns + (first + b) * LANES;
                         let converters = self.converters(slice, side, at..at + LANES, sign << (slice.left + places));
@@ -466,14 +494,17 @@ impl Partials {
                             conversion: self.conversion((plane, *set), s, sign, tile),
                             block: (first + b) as u32,
                         });
-                        clipped += convert_all(sums.of(b), converters, noise, codes);
+                        clipped += match set {
+                            Set::Levels => convert_sums(&of_levels[b * size..][..size], converters, noise, codes),
+                            _ => convert_all(sums.of(b), converters, noise, codes),
+                        };
                     }
                 }
             }
             let companion = self.companion.as_ref().and_then(|companion| companion.tiled.as_ref());
             if let (Set::Bit(bit), Some(tiled)) = (set, companion) {
                 for tile in 0..self.driving.partitions {
-                    let sums = tiled.sums(cut, tile, columns, space);
+                    let sums = tiled.sums(&mut cut[at], tile, columns, space);
                     for (b, products) in products.chunks_mut(size).enumerate() {
                         add_all(sums.of(b), *bit, products);
                     }
@@ -483,10 +514,18 @@ impl Partials {
         clipped
     }
 
-    /// The partial sums of a tile's columns.
-    fn partial(&self, side: &Side, set: Set, tile: usize, scratch: &mut Scratch) {
-        let driven = self.driving.of(&scratch.driven, set, tile);
-        events::add_rows(driven, &side.summed.weights, &mut scratch.partial, LANES);
+    /// The partial sums of a tile's columns in a plane.
+    fn partial(&self, side: &Side, (plane, set): (u32, Set), tile: usize, scratch: &mut Scratch) {
+        let Scratch { driven, partial, of_digit, .. } = scratch;
+        let weights = &side.summed.weights;
+        if !matches!(set, Set::Levels) {
+            return events::add_rows(self.driving.of(driven, set, tile), weights, partial, LANES);
+        }
+        partial.fill(0.0);
+        for (digit, weight) in self.driving.parts(set, plane).zip(self.level_weights) {
+            events::add_rows(self.driving.of(driven, digit, tile), weights, of_digit, LANES);
+            partial.iter_mut().zip(&*of_digit).for_each(|(sum, more)| *sum += weight * more);
+        }
     }
 
     /// Adds the companion array's products with a binary digit of the inputs.

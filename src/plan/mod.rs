@@ -112,7 +112,19 @@ fn check_room(profile: &Profile, graph: &Graph, layers: &[Arc<LayerPlan>]) -> Re
         Ok(Some(_)) if !graph.cycles.is_empty() => refuse(format!(
             "the network needs {all} tiles, and layers of a cycle cannot take turns: each waits for the others at every step; expected {all} tiles"
         )),
-        Ok(Some(_)) => Ok(()),
+        Ok(Some(off)) => {
+            let ages = |layer: &&Arc<LayerPlan>| {
+                let rram = &layer.site.rram;
+                layer.site.is_on_rram() && (rram.drift.any() || rram.disturb.any())
+            };
+            layers[off.loaded].iter().find(ages).map_or(Ok(()), |layer| {
+                refuse(format!(
+                    "the network needs {all} tiles, and `{}` is written anew for each image, so it has neither drifted nor been read for long; expected \
+                     {all} tiles, or no rram.drift and rram.disturb of that layer",
+                    layer.name
+                ))
+            })
+        }
     }
 }
 
@@ -185,6 +197,13 @@ impl ChipPlan {
             return self.clone();
         }
         ChipPlan { layers: self.layers.iter().zip(reads).map(counted).collect(), ..self.clone() }
+    }
+
+    /// The layers whose weights come from outside of the chip for each image.
+    pub fn loaded(&self) -> std::ops::Range<usize> {
+        let needed: Vec<usize> = self.sites().map(|site| map(site).tiles).collect();
+        // A plan has room for its largest layer.
+        off_chip(&needed, self.profile.system.tiles as usize).ok().flatten().map_or(0..0, |off| off.loaded)
     }
 
     /// The layers' matrices on their hardware.

@@ -39,8 +39,8 @@ pub struct Adc {
     /// Standard deviation of the noise that every conversion adds to its sum anew, in steps.
     #[serde(skip_serializing_if = "is_default")]
     pub noise_sigma: f64,
-    /// Standard deviation of that noise for each code, from the lowest to the highest, in steps, in place of `noise_sigma`: that of the code
-    /// that a sum is nearest to.
+    /// Standard deviations of the noise of a conversion by the code that its sum is nearest to, from the lowest code to the highest, in steps, in
+    /// place of `noise_sigma`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub noise_by_code: Vec<f64>,
     /// The most current, of either sign, that a converter takes from a column, in microampere; of a pair, from the difference. 0: any.

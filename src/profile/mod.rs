@@ -126,6 +126,10 @@ pub struct Tile {
     /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
     /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
     pub input_bits: u32,
+    /// Of inputs as `levels`: what each binary digit of a driver's converter (DAC) puts on a word line, from the least significant, in steps;
+    /// whole powers of two are ideal.
+    #[serde(skip_serializing_if = "are_ideal")]
+    pub level_weights: [f64; LEVEL_BITS],
     /// Standard deviation of the voltage that a word line's driver puts on it, relative to 1, where cells have conductances.
     #[serde(skip_serializing_if = "is_default")]
     pub driver_sigma: f64,
@@ -133,8 +137,18 @@ pub struct Tile {
 
 impl Default for Tile {
     fn default() -> Self {
-        Tile { rows: 128, cols: 128, rows_at_once: 0, inputs: TileInputs::default(), input_bits: 0, driver_sigma: 0.0 }
+        let (inputs, level_weights) = (TileInputs::default(), IDEAL_LEVELS);
+        Tile { rows: 128, cols: 128, rows_at_once: 0, inputs, input_bits: 0, level_weights, driver_sigma: 0.0 }
     }
+}
+
+/// Binary digits of a driver's converter.
+pub const LEVEL_BITS: usize = 4;
+/// What they put on a word line, in steps.
+const IDEAL_LEVELS: [f64; LEVEL_BITS] = [1.0, 2.0, 4.0, 8.0];
+
+fn are_ideal(weights: &[f64; LEVEL_BITS]) -> bool {
+    *weights == IDEAL_LEVELS
 }
 
 impl Tile {
@@ -168,6 +182,8 @@ pub enum TileInputs {
     BitPlanes,
     /// As so many pulses, whose charge adds up on the bit line and is converted once.
     Pulses,
+    /// At one of several voltages, by a converter (DAC) at each word line; the sum is converted once.
+    Levels,
 }
 
 /// `[wires]`: resistance of lines and at their ends, in ohm; see [`crate::crossbar::wires`].
@@ -264,7 +280,8 @@ impl Profile {
         self.any(|rram, _| rram.varies()) || self.adc.errs() || self.tile.driver_sigma > 0.0
     }
 
-    /// The same of chips that do not differ: nothing varies, nothing is broken, and what time and reads take is the mean.
+    /// The same of chips that do not differ: nothing varies, nothing is broken, drift is the mean one, and reads begin to take something at the
+    /// median time.
     pub fn without_variation(&self) -> Profile {
         let mut profile = self.clone();
         profile.amend(|rram, _| {

@@ -51,6 +51,19 @@ impl Profile {
             return refuse("tile.input_bits", message);
         }
         document.within("tile", &[("driver_sigma", self.tile.driver_sigma, 1.0)])?;
+        let (levels, ideal) = (self.tile.level_weights, Tile::default().level_weights);
+        if let Some(bad) = levels.iter().find(|weight| !(0.0..=64.0).contains(*weight)) {
+            return refuse("tile.level_weights", format!("{bad}, expected numbers of steps from 0 to 64"));
+        }
+        if levels != ideal && self.tile.inputs != TileInputs::Levels {
+            let message = "is of drivers with several voltages; expected tile.inputs = \"levels\" with it";
+            return refuse("tile.level_weights", message.into());
+        }
+        if levels != ideal && !self.converts() {
+            let message =
+                "shows in sums that are converted, and an ideal converter sees none; expected adc.bits above 0 with it";
+            return refuse("tile.level_weights", message.into());
+        }
         let weights = |rram: &Rram| rram.model == DeviceModel::Weight && rram.layers != Layers::None;
         if self.tile.driver_sigma > 0.0 && self.any(|rram, _| weights(rram)) {
             let message =
@@ -382,9 +395,8 @@ impl Rram {
         ];
         document.within(section, &numbers)?;
         if variation.neighbour_sigma > 0.0 && variation.neighbour_cells == 0.0 {
-            let message =
-                "0, expected the cells over which what neighbours share falls to 1/e, beside variation.neighbour_sigma";
-            return refuse("variation.neighbour_cells", message.into());
+            let message = "wants the cells over which what neighbours share falls to 1/e; expected variation.neighbour_cells above 0 with it";
+            return refuse("variation.neighbour_sigma", message.into());
         }
         self.access.validate(document, section, self.read.volt)?;
         self.disturb.validate(document, section, &self.read)?;

@@ -27,9 +27,9 @@ pub struct Disturb {
     /// Volts over which the exponent grows by e; 0: it does not depend on the voltage of a read.
     #[serde(skip_serializing_if = "is_default")]
     pub volt: f64,
-    /// Seconds of reads after which cells begin to lose, where `base` is 1.
+    /// Seconds of reads after which cells begin to lose conductance, where `base` is 1.
     pub time_s: f64,
-    /// That time is longer by this to the power of one over the exponent at the voltage of a read.
+    /// The factor by which `time_s` is longer, to the power of one over the exponent at the voltage of a read; 0 stands for 1.
     #[serde(skip_serializing_if = "is_default")]
     pub base: f64,
     /// Standard deviation of the logarithm of that time between cells.
@@ -73,7 +73,16 @@ impl Disturb {
             return refuse("time_s", "is missing; expected the seconds of reads after which cells begin to lose");
         }
         if self.base != 0.0 && self.base < 1.0 {
-            return refuse("base", "is below 1; expected a number by which the time is longer");
+            return refuse(
+                "base",
+                "is below 1, where lower voltages would disturb cells sooner; expected a number by which the time is longer",
+            );
+        }
+        if !self.transition_s(read.volt).is_finite() {
+            return refuse(
+                "exponent",
+                "is so small that cells never begin to lose; expected a larger one, or 0: reads take nothing",
+            );
         }
         if self.volt > 0.0 && read.volt == 0.0 {
             return refuse(
@@ -91,8 +100,7 @@ impl Disturb {
     }
 }
 
-/// `[rram.endurance]`: a life of programmings, after which cells stay at an end of their range, of `model = "cell"`; see
-/// [`crate::device::wear`].
+/// `[rram.endurance]`: a life of programmings, after which cells stay at an end, of `model = "cell"`; see [`crate::device::wear`].
 ///
 /// # Examples
 /// ```

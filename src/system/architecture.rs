@@ -63,7 +63,19 @@ impl Architecture {
     /// The area of all layers with their copies, and of what stands around them.
     pub fn areas(&self) -> Areas {
         let sites: Vec<&Site> = self.sites().collect();
-        Areas::of(self.profile(), &sites, &self.maps, &self.schedule.copies)
+        let maps: Vec<LayerMap> = (0..sites.len()).map(|layer| self.standing(layer)).collect();
+        Areas::of(self.profile(), &sites, &maps, &self.schedule.copies)
+    }
+
+    /// A layer's map with what has to stand there for it: where layers take turns on its tiles, what any of them needs.
+    pub fn standing(&self, layer: usize) -> LayerMap {
+        let (mut map, loaded) = (self.maps[layer].clone(), &self.schedule.loaded);
+        if loaded.contains(&layer) && self.schedule.copies[layer] > 0 && map.tiles > 0 {
+            let others = &self.maps[loaded.clone()];
+            map.adcs = others.iter().map(|other| other.adcs).max().unwrap_or(0);
+            map.sram_bytes = others.iter().map(|other| other.sram_bytes).max().unwrap_or(0);
+        }
+        map
     }
 
     pub(super) fn profile(&self) -> &Profile {

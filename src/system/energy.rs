@@ -126,9 +126,7 @@ impl Architecture {
     /// rows are driven once, and every bit line is converted by itself.
     fn of_compensation(&self, i: usize, site: &Site) -> Option<f64> {
         let (drift, profile, map) = (&site.rram.drift, self.profile(), &self.maps[i]);
-        let is_paid =
-            drift.compensation != Compensation::None && drift.compensation_images > 0.0 && site.rram.changes();
-        if !is_paid {
+        if drift.compensation == Compensation::None || drift.compensation_images == 0.0 {
             return None;
         }
         let (e, cost) = (&profile.cost.energy_pj, &profile.cost);
@@ -169,7 +167,7 @@ impl Architecture {
 
     /// Microwatt that a layer and its copies take all the time, by component; none where the profile has no power of its kind.
     fn standing_uw(&self, i: usize, site: &Site) -> [(&'static str, Option<f64>); 2] {
-        let (profile, map, copies) = (self.profile(), &self.maps[i], self.schedule.copies[i] as f64);
+        let (profile, map, copies) = (self.profile(), self.standing(i), self.schedule.copies[i] as f64);
         let p = &profile.cost.power_uw;
         let tiles = copies * map.tiles as f64;
         let adcs = if profile.converts() { copies * map.adcs as f64 } else { 0.0 };

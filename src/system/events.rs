@@ -65,9 +65,9 @@ impl Events {
     }
 }
 
-/// Drives of a tile in a step: one for each binary digit of its inputs in all planes, or for each plane of pulses.
+/// Drives of a tile in a step: one for each binary digit of its inputs in all planes, or for each plane of pulses or levels.
 pub(super) fn drives_a_step(site: &Site) -> u32 {
-    if site.tile.inputs == TileInputs::Pulses { site.drive.planes } else { site.drive.bits }
+    if site.tile.inputs == TileInputs::BitPlanes { site.drive.bits } else { site.drive.planes }
 }
 
 /// Drives of tiles until each has driven all of its rows once.

@@ -38,7 +38,7 @@ pub struct Workload {
 /// The most drives of a row that an input makes in a step: one for each binary digit, or for each pulse of the largest value.
 fn largest_drives(site: &Site) -> f64 {
     match site.tile.inputs {
-        TileInputs::BitPlanes => f64::from(site.drive.bits),
+        TileInputs::BitPlanes | TileInputs::Levels => f64::from(site.drive.bits),
         TileInputs::Pulses => f64::from(site.drive.planes) * f64::from(site.drive.largest),
     }
 }

@@ -82,7 +82,8 @@ impl Run<'_> {
         }
         let tiles: usize = self.plan.sites().filter(|site| site.drops()).map(|site| mapping::map(site).tiles).sum();
         if tiles > 0 {
-            let ranges = if self.plan.profile.wants_calibration() { ", again for the converters' ranges" } else { "" };
+            let ranges =
+                if self.plan.profile.wants_calibration() { ", again where training images are profiled" } else { "" };
             let validated = if self.validation.is_empty() { "" } else { ", again as it is validated" };
             costs.push(format!(
                 "lines take what they take of the nominal chip: its {tiles} tiles are solved at the start of every epoch{ranges}{validated}"

@@ -402,6 +402,15 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
     ];
     let mut limited = [0, 0];
     let some = |one_in: usize| settings.iter().copied().step_by(one_in).collect::<Vec<_>>();
+    let levels = [
+        "rram.layers=all",
+        "adc.bits=5",
+        "adc.noise_sigma=0.5",
+        "tile.inputs=levels",
+        "tile.level_weights=[0.9, 2.2, 3.7, 8.4]",
+        "tile.rows=20",
+        "sram.bits=3",
+    ];
     let drawn: Vec<&[&str]> = vec![&noisy, &bent];
     let ([card, driver], [other_card, other_driver]) = (both(), both());
     // Models, and of the settings one in so many: shaders made for a layer are many. Where conversions are noisy, buffers hold a pool of
@@ -412,8 +421,8 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
         (gpu().posing_as_card(true, true), &[0], some(7)),
         (gpu().posing_as_card(true, false).limited(400_000, 4), &[1], some(4)),
         (gpu().limited(400_000, 4), &[0, 1], some(1)),
-        (other_card, &[1, 7], [&drawn[..], &[&lived]].concat()),
-        (other_driver, &[0, 1, 6], [&drawn[..], &[&lived]].concat()),
+        (other_card, &[1, 7], [&drawn[..], &[&lived, &levels]].concat()),
+        (other_driver, &[0, 1, 6], [&drawn[..], &[&lived, &levels]].concat()),
         (gpu().posing_as_card(true, false).limited(400_000 + 262_208, 4), &[1], drawn.clone()),
         (gpu().limited(400_000 + 262_208, 4), &[0], drawn),
     ];

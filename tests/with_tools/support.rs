@@ -171,7 +171,7 @@ const MAPPINGS: [(&str, &[&str]); 5] = [
     ("pairs, one-sided", &["rram.cell.mapping=one_sided"]),
     ("pairs, two-sided", &["rram.cell.mapping=two_sided"]),
     ("raised, unit column", &["rram.cell.mapping=offset"]),
-    ("slices", &["rram.cell.bits=1"]),
+    ("slices of one bit", &["rram.cell.bits=1"]),
 ];
 /// A kind of layer: the model's layers, and the one of them that stands on RRAM.
 const LAYERS: [(&str, &str, &str); 5] = [

@@ -328,6 +328,7 @@ fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) ->
         own_from: (chips.len() * chip.steps * column_words(plan) * 2) as u32,
         own_places: chip.layers[index].varied.as_ref().map_or(0, |varied| varied.places) as u32,
         as_pulses: u32::from(chip.inputs == TileInputs::Pulses),
+        as_levels: u32::from(chip.inputs == TileInputs::Levels),
         chip_words: vectors(&chip.layers[index]) as u32,
         ..next_window(chip, next, neurons(plan.lif, converters(&chip.layers[index])))
     };
@@ -406,6 +407,10 @@ fn converters(layer: &ProgrammedLayer) -> Layer {
         noise_words: (noise_bytes(layer) / 16) as u32,
         noise_by_code: u32::from(converted.noise.as_ref().is_some_and(|noise| !noise.by_code.is_empty())),
         limit: converted.limit.unwrap_or(f32::MAX),
+        level_0: converted.level_weights[0],
+        level_1: converted.level_weights[1],
+        level_2: converted.level_weights[2],
+        level_3: converted.level_weights[3],
         bits: layer.plan.site.drive.bits,
         slices: converted.slices.len() as u32,
         slice_words: slice_vectors(layer, converted) as u32,

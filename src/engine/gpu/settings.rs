@@ -191,6 +191,13 @@ uniform! {
         next_width: u32,
         /// 1 where inputs drive the lines as pulses.
         as_pulses: u32,
+        /// 1 where they drive them at voltages that their binary digits make up.
+        as_levels: u32,
+        /// What each of those digits counts, from here on.
+        level_0: f32,
+        level_1: f32,
+        level_2: f32,
+        level_3: f32,
         /// Arrays of a chip: one, or one a step where cells are read afresh.
         reads: u32,
         /// 1 where they have ideal converters.

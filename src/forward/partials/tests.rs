@@ -47,11 +47,14 @@ fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32], time: (u32, u
                     let weights = &side.weights[column * plan.rows()..][..plan.rows()];
                     let first = partition * converted.rows_at_once;
                     let rows = first..plan.rows().min(first + converted.rows_at_once);
-                    let mut convert = |drive: &dyn Fn(i32) -> i32, places: u32| {
+                    let sum_of = |drive: &dyn Fn(i32) -> i32| {
                         let driven = rows.clone().map(|row| f64::from(weights[row]) * f64::from(drive(digits[row])));
+                        driven.sum::<f64>() as f32
+                    };
+                    let mut convert = |sum: f32, places: u32| {
                         let place = partition * columns + column;
                         let limit = converted.limit.unwrap_or(f32::INFINITY);
-                        let held = (driven.sum::<f64>() as f32).clamp(-limit, limit);
+                        let held = sum.clamp(-limit, limit);
                         let mut exact = held * side.gain[place] + side.offset[place];
                         if let Some(noise) = &converted.noise {
                             let driven = plane * 16 + places;
@@ -67,15 +70,22 @@ fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32], time: (u32, u
                         }
                         let code = f64::from(exact).round_ties_even() as i32;
                         let ideal = code.clamp(slice.converter.lowest, slice.converter.highest);
-                        clipped += u64::from(ideal != code);
+                        clipped += u64::from(ideal != code || held != sum);
                         let kept = side.levels.as_ref().map_or(ideal, |levels| levels.code(place, exact));
                         codes += (sign * kept) << (slice.left + places);
                     };
                     match converted.inputs {
-                        TileInputs::Pulses => convert(&|n| n, 0),
+                        TileInputs::Pulses => convert(sum_of(&|n| n), 0),
                         TileInputs::BitPlanes => {
                             (0..drive.bits_of(plane))
-                                .for_each(|bit| convert(&|n| (n.abs() >> bit & 1) * n.signum(), bit));
+                                .for_each(|bit| convert(sum_of(&|n| (n.abs() >> bit & 1) * n.signum()), bit));
+                        }
+                        TileInputs::Levels => {
+                            let digits = (0..drive.bits_of(plane)).zip(converted.level_weights);
+                            let sum = digits.fold(0.0f32, |sum, (bit, weight)| {
+                                sum + weight * sum_of(&|n| (n.abs() >> bit & 1) * n.signum())
+                            });
+                            convert(sum, 0);
                         }
                     }
                 }
@@ -183,7 +193,7 @@ fn found(partials: &Partials, plan: &LayerPlan, laid: &Laid, (first, maps): (usi
 
 #[test]
 fn sums_are_those_that_are_written_down() {
-    let settings: [&[&str]; 22] = [
+    let settings: [&[&str]; 24] = [
         &["adc.bits=7", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.bits=1", "tile.rows=11"],
         &["adc.bits=5", "rram.model=cell", "rram.cell.g_max_us=50", "rram.cell.mapping=offset", "tile.cols=3"],
         &[
@@ -232,6 +242,17 @@ fn sums_are_those_that_are_written_down() {
         ],
         &["adc.bits=4", "tile.rows=7"],
         &["adc.bits=5", "tile.rows=20", "adc.noise_sigma=0.8", "tile.inputs=pulses"],
+        &["adc.bits=5", "tile.rows=20", "tile.inputs=levels", "tile.level_weights=[0.9, 2.1, 4.3, 7.0]", "sram.bits=3"],
+        &[
+            "adc.bits=5",
+            "adc.noise_sigma=0.5",
+            "tile.inputs=levels",
+            "tile.level_weights=[1.1, 2.0, 3.7, 8.5]",
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.cell.mapping=offset",
+            "tile.rows=24",
+        ],
         &[
             "adc.bits=3",
             "adc.noise_by_code=[0.1, 0.2, 0.4, 0.8, 0.7, 0.5, 0.3, 0.2]",
