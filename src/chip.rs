@@ -27,6 +27,7 @@ use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
 use crate::profile::{Profile, SramInit, TileInputs};
 use crate::rng::Stream;
+use crate::system::Architecture;
 
 /// A chip with a network programmed onto it.
 ///
@@ -194,6 +195,12 @@ impl<'a> Blueprint<'a> {
         let (idle, mut remarks) = (effect::idle(profile, beside), profile.doubts());
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
+        }
+        let budget_mm2 = plan.profile.system.area_mm2;
+        if budget_mm2 > 0.0 && Architecture::of(&plan).schedule().copies.iter().all(|copies| *copies < 2) {
+            remarks.push(format!(
+                "system.area_mm2 = {budget_mm2} leaves no room for a copy of any layer: each stands once"
+            ));
         }
         let loaded: Vec<String> = plan.loaded().map(|layer| format!("`{}`", plan.layers[layer].name)).collect();
         if !loaded.is_empty() {

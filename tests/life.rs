@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::command::{crosspike, succeeds, trained};
+use common::command::{crosspike, root, succeeds, trained};
 use common::trained::{accuracies, baseline, mean, model, results};
 use common::{batch, network, profile, run};
 use crosspike::chip::Blueprint;
@@ -239,27 +239,11 @@ fn cells_behind_a_selector_run_and_lines_bring_out_curves() {
     assert_ne!(logits(&[&lines[..], &[curve]].concat()), logits(&lines));
 }
 
-/// All of them at once, beside what was there before.
-const LIVED: &str = "[rram]\nweight_bits = 4\nmodel = \"cell\"\n[rram.cell]\ng_max_us = 50.0\non_off_ratio = 20.0\n\
-    [rram.variation]\nkind = \"lognormal\"\nsigma = 0.1\nneighbour_sigma = 0.1\nneighbour_cells = 6.0\n\
-    [rram.program]\ntolerance_us = 4.0\n[rram.faults]\nstuck_off = 0.01\n\
-    [rram.drift]\ntime_s = 1e4\nnu = 0.02\nnu_sigma = 0.01\ncompensation = \"column\"\n\
-    [rram.temperature]\ncelsius = 60.0\nhigh_per_kelvin = -0.0005\nactivation_ev = 0.3\n\
-    [rram.read]\nvolt = 0.3\npulse_ns = 100.0\nsigma = 0.02\n\
-    [rram.access]\nohm = 2000.0\ncell_iv = [[0.1, 1.0], [0.3, 5.0]]\nselector_iv = [[0.1, 2.0], [0.3, 40.0]]\n\
-    [rram.disturb]\nimages = 1e6\nexponent = 0.0068\nvolt = 0.23502\ntime_s = 1.55e-8\nbase = 1.43339\ntransition_sigma = 0.5\n\
-    [rram.endurance]\nwrites = 1e4\npulses = 1e7\n\
-    [tile]\nrows = 36\ncols = 64\nrows_at_once = 18\ndriver_sigma = 0.02\n\
-    [wires]\nword_ohm = 1.0\nbit_ohm = 1.0\ndriver_ohm = 50.0\nsense_ohm = 20.0\n\
-    [adc]\nbits = 4\nrange = \"calibrated\"\ncalibration_images = 20\ntype = \"sar\"\ncapacitor_sigma = 0.05\noffset_sigma = 0.2\n\
-    noise_by_code = [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.4, 0.4, 0.3, 0.3, 0.2, 0.2, 0.1, 0.1]\nlimit_ua = 60.0\n\
-    [sram]\nbits = 3\ninit = \"residual\"\nround = \"floor\"\n[neuron]\nmembrane_bits = 10\n";
-
 #[test]
 fn all_of_them_run_in_a_sweep_and_a_recipe_and_go_on() {
     let folder = trained();
     let folder = folder.path();
-    fs::write(folder.join("lived.toml"), LIVED).unwrap();
+    fs::copy(root("tests/golden/lived.toml"), folder.join("lived.toml")).unwrap();
     let sweep = |grid: &str| {
         format!(
             "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"lived.toml\"\ndata = \"digits\"\n\

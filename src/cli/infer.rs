@@ -257,6 +257,9 @@ pub fn run(args: &Args) -> Result<Said> {
             .into(),
         );
     }
+    if let Some(mm2) = area_mm2 {
+        text.push(format!("the chip takes {mm2:.3} mm²"));
+    }
     if let Some(pj) = programming_pj {
         text.push(format!("programming a chip: {write_pulses:.0} pulses, {:.3} µJ", pj * 1e-6));
     }

@@ -28,10 +28,10 @@ pub struct Args {
     #[arg(long, value_name = "V.csv")]
     voltages: PathBuf,
     /// Resistance of a segment of a word line, in ohm.
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
     word_ohm: f64,
     /// Resistance of a segment of a bit line, in ohm.
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
     bit_ohm: f64,
     /// Resistance of a word line's driver, in ohm.
     #[arg(long, value_name = "R", default_value_t = 0.0)]

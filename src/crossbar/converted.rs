@@ -163,13 +163,35 @@ fn companion_unit(sram: &Sram, companion: &Companion) -> f64 {
     quantise::unit(sram.effective_scheme(), sram.bits, &companion.weights)
 }
 
+/// The magnitude of a sum, in weights times pulses, whose current is the most that a converter takes; none: any.
+fn limit(site: &Site, arrays: &Arrays) -> Option<f32> {
+    let Site { adc, rram, .. } = site;
+    (adc.limit_ua > 0.0).then(|| {
+        let per_us = cell::Code::new(rram, &arrays.cells.target).per_us();
+        (adc.limit_ua / rram.read.volt * per_us) as f32
+    })
+}
+
+impl Side {
+    /// Columns of weights behind converters of a layer, whose references are scaled by a gain for each column, if any.
+    fn new(site: &Site, weights: &[f64], errors: Errors, converter: Converter, gains: &[f64]) -> Result<Self> {
+        let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
+        site.resolve(&mut weights);
+        let grid = round_to_exact_grid(&mut weights, site.rows, at_once(site.drive, site.tile.inputs));
+        let grid = grid.ok_or_else(|| too_large(&site.name))?;
+        let (mut gain, offset) = errors.drawn(converter);
+        let scaled = gain.iter_mut().zip(gains.iter().cycle());
+        scaled.for_each(|(gain, by)| *gain = (f64::from(*gain) * by) as f32);
+        Ok(Side { weights, grid, gain, offset, levels: errors.levels(converter) })
+    }
+}
+
 impl Converted {
     /// Puts slices of cells and a companion array behind converters: one a slice, those that were calibrated, else of the full
     /// range. The draw has each converter's errors; without one there are none.
     pub fn new(site: &Site, arrays: &Arrays, cells: &[CellSlice], reading: Reading) -> Result<Converted> {
-        let Site { rows, columns, tile, sram, .. } = site;
+        let Site { columns, tile, sram, .. } = site;
         let Reading { converters: calibrated, draw, .. } = reading;
-        let largest_drive = at_once(site.drive, tile.inputs);
         let Wanted { full: (lo, hi), resolution, .. } = Wanted::of(site, arrays);
         let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
@@ -179,16 +201,9 @@ impl Converted {
         let mut slices = Vec::new();
         for (s, cells) in cells.iter().enumerate() {
             let converter = calibrated.get(s).map_or(full, |converter| resolution.aligned(*converter));
-            let side = |weights: &[f64], unit: bool| -> Result<Side> {
-                let mut weights: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-                site.resolve(&mut weights);
-                let grid = round_to_exact_grid(&mut weights, *rows, largest_drive);
-                let grid = grid.ok_or_else(|| too_large(&site.name))?;
-                let of_side = Errors { slice: s as u32, unit, ..errors };
-                let (mut gain, offset) = of_side.drawn(converter);
-                let scaled = gain.iter_mut().zip(cells.gains.iter().cycle());
-                scaled.for_each(|(gain, by)| *gain = (f64::from(*gain) * by) as f32);
-                Ok(Side { weights, grid, gain, offset, levels: of_side.levels(converter) })
+            let errors = Errors { slice: s as u32, ..errors };
+            let side = |weights: &[f64], unit: bool| {
+                Side::new(site, weights, Errors { unit, ..errors }, converter, &cells.gains)
             };
             let columns = side(&cells.weights, false)?;
             let reference = cells.reference.as_ref().map(|weights| side(weights, true)).transpose()?;
@@ -216,10 +231,7 @@ impl Converted {
             noise: draw
                 .filter(|_| site.adc.is_noisy())
                 .map(|draw| Noise::of_converters(draw.noise_key(site.index), adc, reading.steps)),
-            limit: (adc.limit_ua > 0.0).then(|| {
-                let per_us = cell::Code::new(&site.rram, &arrays.cells.target).per_us();
-                (adc.limit_ua / site.rram.read.volt * per_us) as f32
-            }),
+            limit: limit(site, arrays),
         };
         converted.check(site)?;
         Ok(converted)

@@ -16,6 +16,8 @@ use crate::rng::Substream;
 
 /// Numbers of a pool; sixteen columns begin to read at any fourth of them.
 const POOL: usize = 1 << 16;
+/// Bytes of a pool, with the first sixteen of its numbers once more.
+pub const POOL_BYTES: u64 = ((POOL + LANES) * size_of::<f32>()) as u64;
 
 /// The noise of a layer's converters.
 #[derive(Clone, Debug, PartialEq)]

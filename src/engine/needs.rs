@@ -3,12 +3,15 @@
 //!
 //! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T + 1 arrays where
 //! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
-//! 16·S·N more where it is read; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
+//! 16·S·N more where it is read, 16·S·n where neighbours vary together, 2·S·n where cells wear out; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
 //! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that share was not
-//! measured. The folded arrays of a convolution with nine rows a channel take a third of 16 bytes a weight more,
+//! measured. Beside them a layer's noise takes its pool, and each bent converter 8 bytes a code. The folded arrays of a convolution with nine rows a channel take a third of 16 bytes a weight more,
 //! for transformed squares of three digits.
 
 use crate::chip::Blueprint;
+use crate::crossbar::mapping::map;
+use crate::crossbar::noise::POOL_BYTES;
+use crate::crossbar::site::Site;
 use crate::device::cell::slices;
 use crate::error::Result;
 use crate::memory;
@@ -31,12 +34,23 @@ pub fn bytes(blueprint: &Blueprint, at_once: usize) -> u64 {
         let array = 4 * matrices * weights * times;
         let squares = if site.pixels > 1 && site.rows.is_multiple_of(9) { 16 * weights / 3 * times } else { 0 };
         arrays += array;
-        kernels += if site.converts() { 2 * array } else { array + squares };
+        kernels += if site.converts() { 2 * array } else { array + squares } + of_converters(site);
         programming += (8 + 8 * slices + if reads { 16 * slices } else { 0 }) * weights;
-        largest = largest.max(if is_cell { 32 * slices * weights } else { 8 * weights });
+        let shared = u64::from(rram.variation.neighbour_sigma > 0.0) * 16 + u64::from(rram.endurance.any()) * 2;
+        largest = largest.max(if is_cell { (32 + shared) * slices * weights } else { 8 * weights });
     }
     let together = if blueprint.varies() { at_once as u64 } else { 1 };
     network + programming + largest + (arrays + kernels) * together
+}
+
+/// Bytes that the errors of a layer's converters take.
+fn of_converters(site: &Site) -> u64 {
+    if !site.converts() {
+        return 0;
+    }
+    let pool = if site.adc.is_noisy() { POOL_BYTES } else { 0 };
+    let bent = if site.adc.is_bent() { (8 * map(site).adcs as u64) << site.adc.bits } else { 0 };
+    pool + bent
 }
 
 /// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, the pulses of the last
@@ -100,6 +114,10 @@ mod tests {
         let (convolution, readout) = (8 * 9 * 64, 64 * 64 * 10);
         assert_eq!(of(8, &cells), of(80, &cells), "without reads, steps take nothing");
         assert_eq!(of(80, &read) - of(8, &read), 72 * (2 * 4 * (convolution + readout) + 16 * convolution / 3));
+        // A pool of noise for each of the two layers.
+        let converted = [&cells[..], &["adc.bits=5"]].concat();
+        let more = |key: &str| of(8, &[&converted[..], &[key]].concat()) - of(8, &converted);
+        assert_eq!(more("adc.noise_sigma=1"), 2 * 262_208);
         let sliced = [&cells[..], &["rram.cell.bits=1"]].concat();
         assert!(of(8, &sliced) > of(8, &cells) && of(8, &[&cells[..], &["sram.bits=2"]].concat()) > of(8, &cells));
     }

@@ -9,6 +9,7 @@ use crate::crossbar::converted::Adder;
 use crate::crossbar::noise::Noise;
 use crate::kernels::digits::LANES;
 use crate::kernels::nearest::nearest;
+use crate::kernels::table::read;
 use crate::kernels::vectorised;
 
 vectorised! {
@@ -127,9 +128,16 @@ impl Conversion<'_> {
         let mut scaled = [0.0; LANES];
         let noise = match noise {
             Some(noise) if !self.by_code.is_empty() => {
+                let mut places = [0; LANES];
                 for lane in 0..LANES {
-                    let code = nearest(exact[lane].clamp(lowest, highest)) - lowest as i32;
-                    scaled[lane] = noise[lane] * self.by_code[code as usize];
+                    // Held between both ends by comparisons that are vectors, as `clamp` with its check is not.
+                    let held = if exact[lane] > lowest { exact[lane] } else { lowest };
+                    let held = if held < highest { held } else { highest };
+                    places[lane] = (nearest(held) - lowest as i32) as u32;
+                }
+                let factors = read(bytemuck::cast_slice(self.by_code), &places);
+                for lane in 0..LANES {
+                    scaled[lane] = noise[lane] * f32::from_bits(factors[lane]);
                 }
                 Some(&scaled)
             }

@@ -14,7 +14,9 @@ mod rram;
 pub mod shipped;
 mod sram;
 mod system;
+mod tile;
 mod validate;
+mod validate_rram;
 mod wear;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ pub use rram::{
 };
 pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
 pub use system::{Interconnect, System};
+pub use tile::{LEVEL_BITS, Tile, TileInputs, Wires};
 pub use wear::{Disturb, Endurance, Fails};
 
 use crate::config::{Document, is_default};
@@ -98,131 +101,6 @@ pub struct LayerProfile {
     pub rram: Rram,
     /// The layer's companion array.
     pub sram: Sram,
-}
-
-/// `[tile]`: cells of one crossbar tile.
-///
-/// # Examples
-/// ```
-/// use crosspike::Profile;
-///
-/// let profile = Profile::named("rram_4bit", &["tile.rows=64".into()])?;
-/// assert_eq!((profile.tile.rows, profile.tile.cols), (64, 128));
-/// # Ok::<(), crosspike::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tile {
-    /// Word lines.
-    pub rows: usize,
-    /// Bit lines.
-    pub cols: usize,
-    /// Word lines that are driven together, a whole part of the tile's; the others wait at 0 V for their turn, and every turn is
-    /// converted by itself. 0: all.
-    #[serde(skip_serializing_if = "is_default")]
-    pub rows_at_once: usize,
-    /// How an input above 1, such as a pooled count, drives a word line.
-    pub inputs: TileInputs,
-    /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
-    /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
-    pub input_bits: u32,
-    /// Of inputs as `levels`: what each binary digit of a driver's converter (DAC) puts on a word line, from the least significant, in steps;
-    /// whole powers of two are ideal.
-    #[serde(skip_serializing_if = "are_ideal")]
-    pub level_weights: [f64; LEVEL_BITS],
-    /// Standard deviation of the voltage that a word line's driver puts on it, relative to 1, where cells have conductances.
-    #[serde(skip_serializing_if = "is_default")]
-    pub driver_sigma: f64,
-}
-
-impl Default for Tile {
-    fn default() -> Self {
-        let (inputs, level_weights) = (TileInputs::default(), IDEAL_LEVELS);
-        Tile { rows: 128, cols: 128, rows_at_once: 0, inputs, input_bits: 0, level_weights, driver_sigma: 0.0 }
-    }
-}
-
-/// Binary digits of a driver's converter.
-pub const LEVEL_BITS: usize = 4;
-/// What they put on a word line, in steps.
-const IDEAL_LEVELS: [f64; LEVEL_BITS] = [1.0, 2.0, 4.0, 8.0];
-
-fn are_ideal(weights: &[f64; LEVEL_BITS]) -> bool {
-    *weights == IDEAL_LEVELS
-}
-
-impl Tile {
-    /// Word lines that are driven together.
-    pub fn driven_rows(&self) -> usize {
-        if self.rows_at_once == 0 { self.rows } else { self.rows_at_once }
-    }
-
-    /// Turns that the word lines of a tile take.
-    pub fn turns(&self) -> usize {
-        self.rows.div_ceil(self.driven_rows())
-    }
-}
-
-/// How integers drive a word line; a negative one drives it as far below the reference voltage as a positive one above.
-///
-/// # Examples
-/// ```
-/// use crosspike::Profile;
-/// use crosspike::profile::TileInputs;
-///
-/// let profile = Profile::named("rram_4bit", &["tile.inputs=pulses".into()])?;
-/// assert_eq!(profile.tile.inputs, TileInputs::Pulses);
-/// # Ok::<(), crosspike::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TileInputs {
-    /// A binary digit at a time: each plane is converted, and codes are shifted and added.
-    #[default]
-    BitPlanes,
-    /// As so many pulses, whose charge adds up on the bit line and is converted once.
-    Pulses,
-    /// At one of several voltages, by a converter (DAC) at each word line; the sum is converted once.
-    Levels,
-}
-
-/// `[wires]`: resistance of lines and at their ends, in ohm; see [`crate::crossbar::wires`].
-///
-/// # Examples
-/// ```
-/// use crosspike::Profile;
-///
-/// let profile = Profile::named("rram_wan_2022", &["wires.word_ohm=1.5".into()])?;
-/// assert!(profile.wires.drop());
-/// assert_eq!((profile.wires.word_ohm, profile.wires.bit_ohm), (1.5, 0.0));
-/// # Ok::<(), crosspike::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Wires {
-    /// Word-line segment in ohm; 0 is ideal.
-    pub word_ohm: f64,
-    /// Bit-line segment in ohm; 0 is ideal.
-    pub bit_ohm: f64,
-    /// Driver of a word line, in front of its first segment, in ohm; 0 is ideal.
-    #[serde(skip_serializing_if = "is_default")]
-    pub driver_ohm: f64,
-    /// Sense node of a bit line, its multiplexer included, behind its last segment, in ohm; 0 is a virtual ground.
-    #[serde(skip_serializing_if = "is_default")]
-    pub sense_ohm: f64,
-}
-
-impl Wires {
-    /// Whether lines drop any voltage.
-    pub fn drop(&self) -> bool {
-        self.all().iter().any(|(_, ohm)| *ohm > 0.0)
-    }
-
-    /// Every resistance with its key.
-    pub fn all(&self) -> [(&'static str, f64); 4] {
-        let Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm } = *self;
-        [("word_ohm", word_ohm), ("bit_ohm", bit_ohm), ("driver_ohm", driver_ohm), ("sense_ohm", sense_ohm)]
-    }
 }
 
 impl Profile {

@@ -10,6 +10,7 @@ use crate::common::{meets_the_goldens, profile};
 use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
 use crosspike::data::{Dataset, Recorded, Split};
+use crosspike::engine::calibrate::with_ranges;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::{ChipResult, Evaluation, read_batch};
 use crosspike::engine::fallback::WithFallback;
@@ -22,6 +23,7 @@ use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::nir::discrete::Method;
 use crosspike::nir::import::{Options, Reset, import};
+use crosspike::profile::Profile;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
 
@@ -47,6 +49,7 @@ pub const TESTS: &[crate::Test] = &crate::tests![
     chips_in_one_load_do_what_each_does_alone,
     behind_converters_every_chip_does_what_it_does_on_the_cpu,
     a_series_of_more_chips_than_a_load_takes_is_the_cpus,
+    every_effect_at_once_is_the_cpus,
     an_input_without_a_pulse_is_the_cpus,
     golden_networks_do_what_they_do_on_the_cpu,
     imported_networks_do_what_they_do_on_the_cpu,
@@ -471,6 +474,32 @@ fn a_series_of_more_chips_than_a_load_takes_is_the_cpus() {
     };
     assert!((2..21).contains(&gpu.chips_at_once(&Chip::program(&blueprint, 0).unwrap())));
     assert_eq!(series(&gpu), series(&CpuEngine::default()));
+}
+
+fn every_effect_at_once_is_the_cpus() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let model = Model::read(&root.join("models/digits.toml"), &["steps=3".into()]).unwrap();
+    let profile = Profile::read(&root.join("tests/golden/lived.toml"), &[]).unwrap();
+    let data = Dataset::open("digits", Path::new(""), Split::Train).unwrap().limit(24);
+    let network = Network::xavier(&model, 5);
+    let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+    let blueprint = with_ranges(blueprint, 7, || Ok(&data)).unwrap();
+    let series = |engine: &dyn Engine| {
+        let mut results = Vec::new();
+        let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
+        Evaluation::on(engine, &data, encoder, model.steps)
+            .batches_of(8)
+            .series(&blueprint, 0..3, |_, result: &ChipResult| {
+                results.push(result.clone());
+                Ok(())
+            })
+            .unwrap();
+        results
+    };
+    let expected = series(&CpuEngine::default());
+    assert!(expected[0].logits != expected[1].logits, "chips differ");
+    assert_eq!(series(&gpu()), expected);
+    assert_eq!(series(&gpu().posing_as_card(true, false)), expected);
 }
 
 fn an_input_without_a_pulse_is_the_cpus() {
