@@ -239,7 +239,7 @@ impl<'a> Blueprint<'a> {
         Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None, shelf: None })
     }
 
-    /// The same with converters of these ranges, and cells that had these reads. Cells that were kept had others.
+    /// The blueprint of chips whose converters have these ranges and whose cells had these reads; cells that were kept before had others.
     pub fn calibrated(self, calibration: Calibration) -> Self {
         let (plan, shelf) = match calibration.reads.is_empty() {
             true => (self.plan, self.shelf),

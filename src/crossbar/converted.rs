@@ -74,7 +74,7 @@ pub struct Slice {
     pub left: u32,
     /// What one unit of its weights counts in the layer's.
     value: f64,
-    /// By what its converters scale each column's sums; none: by 1.
+    /// The factors by which converters scale each column's sums; none: 1.
     pub gains: Arc<[f64]>,
 }
 

@@ -102,12 +102,12 @@ pub fn map(site: &Site) -> LayerMap {
 pub struct OffChip {
     /// The layers whose weights come from off-chip memory for each image.
     pub loaded: std::ops::Range<usize>,
-    /// The one of them that needs most tiles, on which all of them take turns.
+    /// The layer among them that needs most tiles, on which all of them take turns.
     pub largest: usize,
 }
 
-/// The layers from the last on that a chip of so many tiles has no room for, of layers that need so many each; none where all have room. The
-/// error is how many tiles the largest needs, where these are more than there are.
+/// The last layers that a chip of so many tiles has no room for, of layers that need so many tiles each; none where all have room. The error
+/// is the number of tiles that the largest layer needs, where the chip has fewer.
 pub fn off_chip(needed: &[usize], tiles: usize) -> Result<Option<OffChip>, usize> {
     if tiles == 0 || needed.iter().sum::<usize>() <= tiles {
         return Ok(None);

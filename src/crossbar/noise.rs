@@ -26,7 +26,7 @@ pub struct Noise {
     pub pool: Arc<[f32]>,
     /// Time steps of an image, each of which is converted by itself.
     pub steps: usize,
-    /// By what they are multiplied for each code, from the lowest, that a sum is nearest to, filled up to a multiple of four; empty: by 1.
+    /// The factors of those numbers for each code that a sum may be nearest to, from the lowest, filled up to a multiple of four; empty: 1.
     pub by_code: Arc<[f32]>,
 }
 

@@ -7,8 +7,8 @@
 //! s⁻¹(i/G) + R·i + f⁻¹(i) = V
 //! ```
 //!
-//! Curves are straight between their points, from 0 on, and beyond the last. So is the voltage as a function of the current, and the current
-//! is found exactly, without iteration. What columns and lines see of the cell is its chord conductance i/V; between ideal lines V is that of
+//! Curves are straight between their points, from 0 on, and beyond the last. The voltage as a function of the current is straight by pieces
+//! likewise, so the current is found exactly, without iteration. What columns and lines see of the cell is its chord conductance i/V; between ideal lines V is that of
 //! a read, so that with a straight curve and no selector `G/(1 + R·G)` is left.
 
 use crate::profile::Rram;

@@ -258,17 +258,17 @@ pub(super) struct Layer<'a> {
     reads: Arc<[f64]>,
     /// Devices that have failed, slice by slice, laid out as they are; empty where none has.
     worn: Arc<[[Vec<bool>; 2]]>,
-    /// By what converters scale each column's currents in operation; empty: by 1.
+    /// The factors by which converters scale each column's currents in operation; empty: 1.
     gains: Arc<[f64]>,
 }
 
 /// A layer's devices as they were written.
 pub(super) struct Written {
-    /// Where they landed.
+    /// The conductances where the devices landed.
     pub devices: Vec<Devices>,
-    /// Those that failed.
+    /// The devices that have failed, as [`Layer`] has them.
     pub worn: Arc<[[Vec<bool>; 2]]>,
-    /// The pulses that all of them took.
+    /// The pulses that all devices took.
     pub pulses: u64,
 }
 
@@ -302,7 +302,7 @@ pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Opti
     Ok(ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads })
 }
 
-/// A layer's devices without variation or faults, slice by slice, as they stand behind their access.
+/// A layer's devices without variation or faults, slice by slice, before access devices and lines take anything of them.
 pub fn nominal(target: &[f32], matrix: Matrix) -> Vec<Devices> {
     let changes = matrix.rram.changes();
     let layer = Layer::new(target, Matrix { number: 0, ..matrix }, None);

@@ -46,7 +46,7 @@ impl<'a> Law<'a> {
         Law { rram, draw, shared: libm::exp(shared), tile, columns, field: None }
     }
 
-    /// The same of devices whose neighbours share something.
+    /// The law of devices whose neighbours share a field, if there is one.
     pub fn among(self, field: Option<Field>) -> Self {
         Law { field, ..self }
     }

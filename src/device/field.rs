@@ -72,7 +72,7 @@ impl Field {
         self.stand.slices * (self.columns_on(tile) * sides + units)
     }
 
-    /// By what a device's conductance is multiplied.
+    /// The factor of a device's conductance.
     pub fn factor(&self, place: Place) -> f64 {
         let Stand { rows, tile, on_tiles, slices, columns, .. } = self.stand;
         let (word, slice) = ((place.row / tile.rows, place.row % tile.rows), place.slice as usize);

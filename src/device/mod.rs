@@ -139,7 +139,7 @@ pub struct CellSlice {
     pub reference: Option<Vec<f64>>,
     /// How many places it counts above the lowest slice.
     pub places: u32,
-    /// By what converters scale each column's sums, its unit column's too; none: by 1.
+    /// The factors by which converters scale each column's sums, and those of its unit column; none: 1.
     pub gains: Arc<[f64]>,
 }
 

@@ -91,7 +91,7 @@ fn calibrate(blueprint: &Blueprint, training: &Dataset, images: &[usize], seed: 
     interruptible(|| profiled(blueprint, &Inputs::new(encoder, batch, model.steps)))
 }
 
-/// What some inputs tell.
+/// Profiles a network on some inputs.
 fn profiled(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let arrays = blueprint.all_arrays(None)?;
     let [ideal, converting] = [false, true].map(|converters| Chip::nominal(blueprint, &arrays, converters));
@@ -126,7 +126,7 @@ fn profiled(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
 /// A walk on which sensors count partial sums and pulses on word lines.
 struct Sensing<'a> {
     ready: Ready<'a>,
-    /// Those of each layer.
+    /// The sensors of each layer.
     sensors: Vec<Sensors>,
     images: usize,
     /// The populations that run step by step.
@@ -175,7 +175,7 @@ impl Sensors {
     }
 }
 
-/// What counts the pulses on a layer's word lines.
+/// A counter of the pulses on a layer's word lines.
 struct Counter {
     plan: Arc<LayerPlan>,
     driving: Driving,
@@ -191,7 +191,7 @@ struct Counted {
 
 impl Counter {
     fn new(plan: &Arc<LayerPlan>) -> Self {
-        // All rows together, a place a row.
+        // The rows stand on one tile, each at a place of its own.
         let driving = Driving::new(plan, (plan.rows(), 1), (plan.site.tile.inputs, false));
         Counter { plan: plan.clone(), driving, counted: Mutex::default() }
     }

@@ -52,7 +52,7 @@ pub struct Converters<'a> {
     pub factor: i32,
     /// The magnitude that sums are held to; none: any.
     pub limit: Option<f32>,
-    /// By what noise is multiplied for each code, from the lowest; empty: by 1.
+    /// The factor of the noise for each code, from the lowest; empty: 1.
     pub by_code: &'a [f32],
 }
 

@@ -62,7 +62,7 @@ struct Slice {
     reference: Option<Side>,
     ends: [f32; 2],
     left: u32,
-    /// By what converters scale each column's sums; none: by 1.
+    /// The factors by which converters scale each column's sums; none: 1.
     gains: Vec<f32>,
 }
 

@@ -227,10 +227,10 @@ pub struct Variation {
     pub die_sigma: f64,
     /// Standard deviation of ln G that all cells of a tile share.
     pub tile_sigma: f64,
-    /// Standard deviation of ln G that neighbours on a tile share, the less the farther they are from each other.
+    /// Standard deviation of ln G that is correlated between neighbours on a tile, the less the farther they are from each other.
     #[serde(skip_serializing_if = "is_default")]
     pub neighbour_sigma: f64,
-    /// The distance, in cells along a word line or a bit line, over which what neighbours share falls to 1/e.
+    /// The distance, in cells along a word line or a bit line, over which the correlation of neighbours falls to 1/e.
     #[serde(skip_serializing_if = "is_default")]
     pub neighbour_cells: f64,
     /// Multiplies all of them; what designers sweep.
@@ -443,7 +443,7 @@ impl Read {
         self.sigma != 0.0 || self.sigma_us != 0.0
     }
 
-    /// The same reads without what varies.
+    /// These reads without noise.
     pub fn exact(&self) -> Self {
         Read { sigma: 0.0, sigma_us: 0.0, ..self.clone() }
     }

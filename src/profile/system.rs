@@ -56,8 +56,9 @@ pub struct System {
     /// chip faster would take more. 0: no copies.
     #[serde(skip_serializing_if = "is_default")]
     pub area_mm2: f64,
-    /// Tiles that a chip has at most; those that nothing stands on count nothing. Where a network needs more, its first layers stand there for good, and the weights of the others come from
-    /// off-chip memory for each image, one layer after the other. 0: as many as the network takes.
+    /// Tiles that a chip has at most; those that nothing stands on count nothing. Where a network needs more, its first layers stand there
+    /// for good, and the weights of the others come from off-chip memory for each image, one layer after the other. 0: as many as the network
+    /// takes.
     #[serde(skip_serializing_if = "is_default")]
     pub tiles: u64,
 }

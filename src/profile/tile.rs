@@ -34,8 +34,8 @@ pub struct Tile {
     /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
     /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
     pub input_bits: u32,
-    /// Of inputs as `levels`: what each binary digit of a driver's converter (DAC) puts on a word line, from the least significant, in steps;
-    /// whole powers of two are ideal.
+    /// The share of each binary digit of a driver's converter (DAC) in a word line's voltage, where inputs are `levels`, from the least significant
+    /// digit, in steps; powers of two are ideal.
     #[serde(skip_serializing_if = "are_ideal")]
     pub level_weights: [f64; LEVEL_BITS],
     /// Standard deviation of the voltage that a word line's driver puts on it, relative to 1, where cells have conductances.
@@ -52,7 +52,7 @@ impl Default for Tile {
 
 /// Binary digits of a driver's converter.
 pub const LEVEL_BITS: usize = 4;
-/// What they put on a word line, in steps.
+/// The shares of those digits in a word line's voltage, in steps, where the converter is ideal.
 const IDEAL_LEVELS: [f64; LEVEL_BITS] = [1.0, 2.0, 4.0, 8.0];
 
 fn are_ideal(weights: &[f64; LEVEL_BITS]) -> bool {
