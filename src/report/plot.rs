@@ -1,6 +1,8 @@
 //! What a chart shows: which setting is the horizontal axis, which combinations of the others are series, and which
 //! points are references without a place on that axis.
 
+use std::collections::HashSet;
+
 use super::summary::{Point, Summary};
 
 /// The first setting of a pipeline, whose stages are many and stand one below the other.
@@ -202,9 +204,23 @@ pub(super) fn varying(summary: &Summary, points: &[&Point]) -> Vec<usize> {
     (0..summary.settings.len()).filter(differs).collect()
 }
 
-/// What a point has in each of the columns: `sram.shift = 1`, or the value alone where it is a word in a column that is
-/// no configuration key (`float` in `stage`).
+/// Letters of a label with whole keys, at most.
+const LONGEST: usize = 64;
+
+/// The label of a point: what it has in each of the columns, `sram.shift = 1`, or the value alone where it is a word in a column that is
+/// no configuration key (`float` in `stage`). Where that is long, keys stand by their last parts, unless two of them have the same.
 pub(super) fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
+    let whole = labelled(summary, columns, point, |name| name);
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let parts: HashSet<String> = columns.iter().map(|&column| last(&summary.settings[column])).collect();
+    if whole.chars().count() <= LONGEST || parts.len() < columns.len() {
+        return whole;
+    }
+    labelled(summary, columns, point, |name| name.rsplit('.').next().unwrap_or(name))
+}
+
+/// A label whose keys are written like this.
+fn labelled(summary: &Summary, columns: &[usize], point: &Point, written: impl Fn(&str) -> &str) -> String {
     let cells = columns.iter().map(|&column| (summary.settings[column].as_str(), point.cells[column].as_str()));
     let present: Vec<String> = (cells.clone().filter(|(_, cell)| !cell.is_empty()))
         .map(|(name, cell)| match cell.parse::<f64>() {
@@ -212,7 +228,7 @@ pub(super) fn label(summary: &Summary, columns: &[usize], point: &Point) -> Stri
             Ok(_) if name == "sram.bits" => format!("{cell}-bit SRAM"),
             Ok(_) if name == "images" => format!("{cell} images"),
             Err(_) if !name.contains('.') => cell.to_owned(),
-            _ => format!("{name} = {cell}"),
+            _ => format!("{} = {cell}", written(name)),
         })
         .collect();
     if !present.is_empty() || columns.is_empty() {

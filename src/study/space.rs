@@ -236,15 +236,25 @@ fn in_order(a: &Value, b: &Value) -> std::cmp::Ordering {
     }
 }
 
-/// A value as it stands in a table: strings bare.
+/// A value as it stands in a table: strings bare, and long numbers by their exponent.
 pub fn cell(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), String::from)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Float(number) if number.is_finite() && number.abs() >= 1e7 => format!("{number:e}"),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
+
+    #[test]
+    fn long_numbers_stand_in_tables_by_their_exponent() {
+        let cells = [1e6, 1.25e9, -1e15, 0.5].map(|number| cell(&Value::Float(number)));
+        assert_eq!(cells, ["1000000.0", "1.25e9", "-1e15", "0.5"]);
+    }
 
     fn document(text: &str) -> Document {
         Document::parse_text(Path::new("s.toml"), text.into()).unwrap()
