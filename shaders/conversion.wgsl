@@ -62,13 +62,10 @@ fn noise(moment: u32, conversion: u32, word: u32, chip: u32) -> vec4<f32> {
     return arrays[pools + chip * layer.noise_words + place + column_word % 4u];
 }
 
-// Vectors of a pool: 65,536 numbers, and the first sixteen again.
-const POOL = 16388u;
-
 // The factor of a sum's noise: by the code, from the lowest, that the sum is nearest to.
 fn factor(code: u32, chip: u32) -> f32 {
     let pools = layer.chips * layer.reads * layer.chip_words * layer.part_words;
-    return arrays[pools + chip * layer.noise_words + POOL + code / 4u][code % 4u];
+    return arrays[pools + chip * layer.noise_words + POOL_WORDS + code / 4u][code % 4u];
 }
 
 // Four columns' sums, in codes between these ends, with what was drawn for them; one of a gain of 0 is no converter's.
@@ -81,7 +78,7 @@ fn noisy(exact: vec4<f32>, drawn: vec4<f32>, gain: vec4<f32>, ends: vec4<f32>, c
     return rounded(exact) + select(vec4<f32>(), more, gain != vec4<f32>());
 }
 
-// What a binary digit of levels counts in a sum.
+// The share of a binary digit of levels in a sum.
 fn level_weight(digit: u32) -> f32 {
     return vec4(layer.level_0, layer.level_1, layer.level_2, layer.level_3)[digit % 4u];
 }

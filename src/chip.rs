@@ -202,7 +202,8 @@ impl<'a> Blueprint<'a> {
                 "system.area_mm2 = {budget_mm2} leaves no room for a copy of any layer: each stands once"
             ));
         }
-        let loaded: Vec<String> = plan.loaded().map(|layer| format!("`{}`", plan.layers[layer].name)).collect();
+        let loaded = plan.layers[plan.loaded()].iter().filter(|layer| layer.site.is_on_rram());
+        let loaded: Vec<String> = loaded.map(|layer| format!("`{}`", layer.name)).collect();
         if !loaded.is_empty() {
             let cost = &plan.profile.cost;
             let is_free = cost.any() && cost.energy_pj.offchip_byte.is_none() && cost.time_ns.offchip_byte.is_none();
@@ -243,7 +244,7 @@ impl<'a> Blueprint<'a> {
     pub fn calibrated(self, calibration: Calibration) -> Self {
         let (plan, shelf) = match calibration.reads.is_empty() {
             true => (self.plan, self.shelf),
-            false => (self.plan.read(&calibration.reads), None),
+            false => (self.plan.with_reads(&calibration.reads), None),
         };
         Blueprint { calibration: Some(calibration), plan, shelf, ..self }
     }

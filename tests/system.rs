@@ -242,6 +242,17 @@ fn layers_that_a_chip_has_no_room_for_are_loaded_for_each_image() {
 }
 
 #[test]
+fn layers_in_digital_logic_are_not_said_to_be_loaded() {
+    let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), MODEL.into()).unwrap()).unwrap();
+    let keys = [&CHIP[..], &["layer.fc2.rram.layers=none", "system.tiles=5"]].concat();
+    let profile = Profile::ideal(&keys.iter().map(|key| key.to_string()).collect::<Vec<_>>()).unwrap();
+    let network = crosspike::Network::xavier(&model, 1);
+    let blueprint = crosspike::chip::Blueprint::new(&profile, &model, &network, Encoding::Poisson, 1).unwrap();
+    let said = blueprint.remarks().iter().find(|remark| remark.starts_with("system.tiles = 5")).unwrap();
+    assert!(said.contains("`fc1`") && !said.contains("`fc2`"), "{said}");
+}
+
+#[test]
 fn compensation_costs_a_drive_of_every_row_and_a_conversion_of_every_line() {
     let drifts = ["rram.drift.time_s=100", "rram.drift.nu=0.05", "rram.drift.compensation=column"];
     let priced = [

@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let said = json!({
         "copies": by_layer(&mut schedule.copies.iter().map(|copies| json!(copies))), "step_ns": step_ns, "area_mm2": area_mm2,
         "around_um2": around(&plan.profile, architecture.tiles()),
-        "loaded": layers[schedule.loaded.clone()].iter().map(|layer| &layer.layer).collect::<Vec<_>>(),
+        "loaded": layers[schedule.loaded.clone()].iter().filter(|layer| layer.tiles > 0).map(|layer| &layer.layer).collect::<Vec<_>>(),
         "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer,
         "tile_tops_per_w": tile_efficiency(&plan.profile), "units": units, "origin": origin,
     });

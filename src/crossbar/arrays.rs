@@ -57,9 +57,7 @@ impl Arrays {
             Place::Digital => Ok(ProgrammedCells::holding(vec![], crate::numeric::copy(latent))),
             Place::Rram => {
                 let of_layer = |error| match error {
-                    Error::Mismatch(message) => {
-                        Error::Mismatch(format!("`{}`, rram.access between wires: {message}", site.name))
-                    }
+                    Error::Mismatch(message) => Error::Mismatch(format!("`{}`: {message}", site.name)),
                     other => other,
                 };
                 let lines = |devices: &mut [Devices]| match loss {

@@ -1,11 +1,11 @@
-//! What training images tell of a network on the nominal chip, as an input of its chips: the ranges that converters need, and how often
-//! word lines are driven; never of the images that are judged ([`crate::engine::calibrate`]).
+//! The profile of a network on the nominal chip, taken on training images, as an input of its chips: the ranges that converters need, and the
+//! reads of word lines; never of the images that are judged ([`crate::engine::calibrate`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::adc::Converter;
 
-/// What was profiled, in the order of the layers.
+/// The ranges of converters and the reads of rows, in the order of the layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// One converter a layer and slice, the same for all tiles and all chips; none for digital layers, and where ranges are the full ones.

@@ -47,7 +47,7 @@ pub struct Converted {
     pub rows_at_once: usize,
     /// How inputs drive the word lines.
     pub inputs: TileInputs,
-    /// What each binary digit of levels puts on a word line.
+    /// The share of each binary digit of levels in a word line's voltage.
     pub level_weights: [f32; LEVEL_BITS],
     /// The companion array's integers.
     pub companion: Option<Macro>,

@@ -14,7 +14,7 @@ use crate::device::quantise::quantise;
 use crate::error::Result;
 use crate::profile::{Tile, Wires};
 
-/// How near a cell's voltage comes to where it settles, of the voltage of a read.
+/// The largest change of a cell's voltage at which it has settled, as a share of the voltage of a read.
 const SETTLED: f64 = 1e-10;
 /// Siemens in a microsiemens.
 const MICRO: f64 = 1e-6;
@@ -30,7 +30,7 @@ pub struct Layout {
     pub columns: Columns,
 }
 
-/// What lines and access devices leave of each device of a layer on the nominal chip: conductance seen from outside over its own, slice by slice.
+/// The share of each device's conductance that lines and access devices leave of it on the nominal chip of a layer, slice by slice.
 /// Training takes it for every pass in place of solving tiles anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineLoss {

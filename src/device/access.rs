@@ -20,13 +20,13 @@ const MICRO: f64 = 1e-6;
 #[derive(Clone, Debug, PartialEq)]
 struct Curve(Vec<[f64; 2]>);
 
-/// What a cell stands in series with, and the shape of its own curve.
+/// The access device in series with a cell, and the shape of the cell's own curve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Circuit {
     ohm: f64,
     /// The volt of a read; 0 where all is straight.
     volt: f64,
-    /// Of a cell of 1 µS, in microampere; none where it is straight.
+    /// The curve of a cell of 1 µS, in microampere; none where it is straight.
     cell: Option<Curve>,
     selector: Option<Curve>,
 }
@@ -76,7 +76,7 @@ impl Circuit {
         self.volt
     }
 
-    /// What is left of a conductance in microsiemens where nothing but it and its access device drops voltage.
+    /// The conductance in microsiemens that is left of a cell's behind its access device, where nothing else drops voltage.
     pub fn seen(&self, g_us: f64) -> f64 {
         match (&self.selector, &self.cell) {
             // At the volt of a read a cell's own curve is its conductance.

@@ -31,7 +31,7 @@ pub struct Law<'a> {
     shared: f64,
     tile: Tile,
     columns: Columns,
-    /// What neighbours share.
+    /// The factors that neighbours share.
     field: Option<Field>,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Law<'a> {
         }
     }
 
-    /// What a device's tile and its neighbours on it multiply its conductance with.
+    /// The factor of a device's conductance that its tile and its neighbours give.
     fn place_factor(&self, place: impl Fn() -> Place, draw: Draw) -> f64 {
         let sigma = self.rram.variation.tile_sigma * self.rram.variation.scale;
         let of_neighbours = self.field.as_ref().map_or(1.0, |field| field.factor(place()));

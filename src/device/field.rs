@@ -1,4 +1,4 @@
-//! What neighbours on a tile share of their variation: a field that changes slowly from cell to cell.
+//! Variation that neighbours on a tile share: a field that changes slowly from cell to cell.
 //!
 //! On every tile a standard normal number stands at each crossing of a word line and a bit line. Two of them are correlated by
 //! `exp(−(|Δword| + |Δbit|)/L)`, L cells; along each of the lines it is an autoregressive process of first order, which begins in its stationary
@@ -13,7 +13,7 @@ use super::{Draw, Purpose};
 use crate::profile::{CellMapping, Rram, Tile};
 use crate::rng::Substream;
 
-/// How a layer's devices stand on tiles.
+/// The place of a layer's devices on tiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Stand {
     /// Rows of the layer.
@@ -26,7 +26,7 @@ pub struct Stand {
     pub slices: usize,
     /// The size of a tile.
     pub tile: Tile,
-    /// How columns stand on tiles.
+    /// The columns that each tile holds.
     pub on_tiles: Columns,
 }
 

@@ -1,4 +1,4 @@
-//! What a life of reads and of writing does to devices.
+//! A device's life: the loss of conductance by reads, and failure by writing.
 //!
 //! **Read disturb.** The pulses on a device's word line add up to a time of stress, `t = images · reads of its row in an image · pulse`; from
 //! the transition time on
@@ -52,8 +52,8 @@ impl ReadLoss {
         })
     }
 
-    /// What is left of a device's conductance whose row is read so often in an image; without a draw, of a device that begins to lose at the
-    /// median time.
+    /// The conductance that is left of a device whose row is read so often in an image; without a draw, the device begins to lose at the median
+    /// time.
     pub fn after(&self, g: f64, reads: f64, place: Place, draw: Option<Draw>) -> f64 {
         let mut transition_s = self.transition_s;
         if let Some(draw) = draw.filter(|_| self.transition_sigma > 0.0) {

@@ -3,8 +3,8 @@
 //!
 //! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T + 1 arrays where
 //! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
-//! 16·S·N more where it is read, 16·S·n where neighbours vary together, 2·S·n where cells wear out; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
-//! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that share was not
+//! 16·S·N more where it is read, 16·S·n where neighbours vary together, 2·S·n where cells wear out; its arrays 4·(S + companion)·R·N, twice,
+//! for one runs, in its kernels' form too, while the next is programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that share was not
 //! measured. Beside them a layer's noise takes its pool, and each bent converter 8 bytes a code. The folded arrays of a convolution with nine rows a channel take a third of 16 bytes a weight more,
 //! for transformed squares of three digits.
 

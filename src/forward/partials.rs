@@ -47,7 +47,7 @@ pub struct Partials {
     noise: Option<Noise>,
     /// The magnitude that sums are held to before they are converted; none: any.
     limit: Option<f32>,
-    /// What each binary digit of levels counts in a sum.
+    /// The share of each binary digit of levels in a sum.
     level_weights: [f32; LEVEL_BITS],
     /// Whether maps are rows of a fully connected layer's inputs.
     is_connected: bool,

@@ -186,8 +186,8 @@ impl ChipPlan {
         Self::new(profile, &self.model, self.code)
     }
 
-    /// The plan of chips whose layers have had so many reads a row in an image; empty: as many as they had.
-    pub fn read(&self, reads: &[Vec<f64>]) -> Self {
+    /// The plan of chips whose rows are read so often in an image, layer by layer; none: reads were not counted.
+    pub fn with_reads(&self, reads: &[Vec<f64>]) -> Self {
         let counted = |(layer, reads): (&Arc<LayerPlan>, &Vec<f64>)| {
             let mut layer = LayerPlan::clone(layer);
             layer.site.reads = reads.as_slice().into();
@@ -199,7 +199,7 @@ impl ChipPlan {
         ChipPlan { layers: self.layers.iter().zip(reads).map(counted).collect(), ..self.clone() }
     }
 
-    /// The layers whose weights come from outside of the chip for each image.
+    /// The layers that take turns on a chip, from the first to the last, those in digital logic between them too.
     pub fn loaded(&self) -> std::ops::Range<usize> {
         let needed: Vec<usize> = self.sites().map(|site| map(site).tiles).collect();
         // A plan has room for its largest layer.

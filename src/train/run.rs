@@ -83,7 +83,7 @@ impl Run<'_> {
         let tiles: usize = self.plan.sites().filter(|site| site.drops()).map(|site| mapping::map(site).tiles).sum();
         if tiles > 0 {
             let ranges =
-                if self.plan.profile.wants_calibration() { ", again where training images are profiled" } else { "" };
+                if self.plan.profile.wants_calibration() { ", again as training images are profiled" } else { "" };
             let validated = if self.validation.is_empty() { "" } else { ", again as it is validated" };
             costs.push(format!(
                 "lines take what they take of the nominal chip: its {tiles} tiles are solved at the start of every epoch{ranges}{validated}"
@@ -101,7 +101,7 @@ impl Run<'_> {
             if state.position.calibration.is_none() {
                 state.position.calibration = self.ranges(&state.network)?;
             }
-            let plan = self.read(state);
+            let plan = self.with_reads(state);
             let layers = plan.sites().zip(&state.network.layers);
             state.losses = layers.map(|(site, layer)| LineLoss::of(site, &layer.rram)).collect::<Result<_>>()?;
         }
@@ -162,9 +162,9 @@ impl Run<'_> {
     }
 
     /// The plan of chips that have had the reads which were counted at the start of the epoch.
-    fn read(&self, state: &State) -> Cow<'_, ChipPlan> {
+    fn with_reads(&self, state: &State) -> Cow<'_, ChipPlan> {
         match &state.position.calibration {
-            Some(calibration) if !calibration.reads.is_empty() => Cow::Owned(self.plan.read(&calibration.reads)),
+            Some(calibration) if !calibration.reads.is_empty() => Cow::Owned(self.plan.with_reads(&calibration.reads)),
             _ => Cow::Borrowed(&self.plan),
         }
     }
@@ -183,12 +183,12 @@ impl Run<'_> {
             Some(chip) => Some(Draw::chip(recipe.seed, chip)),
             None => recipe.variation.then(|| Draw::training_pass(recipe.seed, iteration)),
         };
-        let mut plan = self.read(state);
+        let mut plan = self.with_reads(state);
         if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
             let mut profile = self.plan.profile.clone();
             profile.amend(|_, sram| sram.shift = Some(*shift));
             let reads = state.position.calibration.as_ref().map_or(&[][..], |calibration| &calibration.reads);
-            plan = Cow::Owned(self.plan.on(&profile)?.read(reads));
+            plan = Cow::Owned(self.plan.on(&profile)?.with_reads(reads));
         }
         if let Some(prune) = prune {
             prune.mask(&mut state.network);

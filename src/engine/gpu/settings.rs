@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::crossbar::noise::POOL_BYTES;
 use crate::network::code::DIGIT_BITS;
 use crate::network::lif::PRODUCT;
 
@@ -193,7 +194,7 @@ uniform! {
         as_pulses: u32,
         /// 1 where they drive them at voltages that their binary digits make up.
         as_levels: u32,
-        /// What each of those digits counts, from here on.
+        /// The share of each of those digits, from here on.
         level_0: f32,
         level_1: f32,
         level_2: f32,
@@ -265,6 +266,8 @@ pub fn prelude(layer: Option<&Layer>) -> String {
         ("MOST_WINDOW", MOST_WINDOW),
         ("DIGIT_BITS", DIGIT_BITS),
         ("PRODUCT", PRODUCT as u32),
+        // Vectors of a pool of noise, behind which factors by code stand.
+        ("POOL_WORDS", (POOL_BYTES / 16) as u32),
     ];
     let constants = constants.map(|(name, value)| format!("const {name} = {value}u;\n"));
     constants.concat() + Layer::WGSL + Run::WGSL + &layer
