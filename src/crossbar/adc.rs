@@ -14,6 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::nearest::nearest_f64;
 use crate::profile::{Adc, AdcStep};
 
 /// One converter's step and codes.
@@ -114,7 +115,7 @@ impl Histogram {
     pub fn add(&mut self, sum: f32) {
         let middle = (BINS / 2) as f64;
         // The bound is that of nominal devices.
-        let place = libm::rint((f64::from(sum) / self.bound).clamp(-1.0, 1.0) * middle) + middle;
+        let place = nearest_f64((f64::from(sum) / self.bound).clamp(-1.0, 1.0) * middle) + middle;
         self.bins[place as usize] += 1;
     }
 

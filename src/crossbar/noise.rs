@@ -11,6 +11,7 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
 use crate::kernels::digits::LANES;
+use crate::kernels::table::HELD;
 use crate::profile::Adc;
 use crate::rng::Substream;
 
@@ -26,7 +27,7 @@ pub struct Noise {
     pub pool: Arc<[f32]>,
     /// Time steps of an image, each of which is converted by itself.
     pub steps: usize,
-    /// The factors of those numbers for each code that a sum may be nearest to, from the lowest, filled up to a multiple of four; empty: 1.
+    /// The factors of those numbers for each code that a sum may be nearest to, from the lowest, filled up to a multiple of [`HELD`]; empty: 1.
     pub by_code: Arc<[f32]>,
 }
 
@@ -34,7 +35,7 @@ impl Noise {
     /// The noise of some converters over so many steps, drawn by a key of the chip and the layer.
     pub fn of_converters(key: [u32; 2], adc: &Adc, steps: usize) -> Self {
         let mut by_code: Vec<f32> = adc.noise_by_code.iter().map(|sigma| *sigma as f32).collect();
-        by_code.resize(by_code.len().next_multiple_of(4), 0.0);
+        by_code.resize(by_code.len().next_multiple_of(HELD), 0.0);
         let sigma = if by_code.is_empty() { adc.noise_sigma } else { 1.0 };
         Noise { by_code: by_code.into(), ..Noise::new(key, sigma, steps) }
     }

@@ -16,7 +16,8 @@
 use crate::crossbar::transitions::{Levels, PARTS};
 use crate::kernels::digits::LANES;
 use crate::kernels::nearest::nearest;
-use crate::kernels::table::read;
+use crate::kernels::one_by_one;
+use crate::kernels::table::{HELD, read, read_square};
 
 /// Binary digits of a part's number.
 const DIGITS: u32 = PARTS.ilog2();
@@ -24,13 +25,13 @@ const DIGITS: u32 = PARTS.ilog2();
 /// The cells of a side's converters.
 #[derive(Debug)]
 pub struct CodeTables {
-    /// An entry for each cell, `[tables][converters, cells]`.
+    /// An entry for each cell, `[tables][converters, cells]`, and behind each table as many as squares read beyond it.
     entries: Vec<u32>,
-    /// Converters times cells.
+    /// Converters times cells, and those behind.
     size: usize,
     /// Where the cells of each column's converter begin, `[partial sums, columns]`.
     begins: Vec<u32>,
-    /// The whole numbers at which the first cell and the last begin: no level lies outside of them.
+    /// The whole numbers at which the first cell and the last begin: all levels lie within.
     ends: [i32; 2],
     /// The lowest code.
     lowest: i32,
@@ -57,10 +58,11 @@ impl CodeTables {
         let rows: Vec<Vec<i32>> =
             levels.values.chunks(levels.row_length()).map(|row| row.iter().copied().map(parts).collect()).collect();
         let all = || rows.iter().flatten().copied();
-        let first = (all().min().unwrap_or(0) >> DIGITS) - 1;
-        let last = (all().max().unwrap_or(0) >> DIGITS) + 1;
+        // A sum below every level is held to the first cell's begin, where no level may lie; one above to the last cell's end.
+        let first = (all().min().unwrap_or(0) - 1) >> DIGITS;
+        let last = all().max().unwrap_or(0) >> DIGITS;
         let cells = (last - first + 1) as usize;
-        let size = rows.len() * cells;
+        let size = rows.len() * cells + HELD;
         let mut entries = vec![0u32; size];
         for (r, row) in rows.iter().enumerate() {
             for here in 0..cells {
@@ -77,6 +79,18 @@ impl CodeTables {
         }
         let begins = levels.begins.iter().map(|begin| *begin / levels.row_length() as u32 * cells as u32).collect();
         CodeTables { entries, size, begins, ends: [first, last], lowest: levels.ends.0 }
+    }
+
+    /// Cells of a converter.
+    #[inline(always)]
+    fn cells(&self) -> usize {
+        (self.ends[1] - self.ends[0] + 1) as usize
+    }
+
+    /// Each table.
+    #[inline(always)]
+    fn each(&self) -> impl Iterator<Item = &[u32]> {
+        self.entries.chunks_exact(self.size)
     }
 
     /// The tables of the columns at some places.
@@ -97,9 +111,42 @@ impl BlockTables<'_> {
     /// The codes of sums, in codes.
     #[inline(always)]
     pub fn codes(&self, sums: &[f32; LANES]) -> [i32; LANES] {
-        let CodeTables { entries, size, ends: [first, last], lowest, .. } = self.tables;
-        let (mut places, mut at) = ([0u32; LANES], [0u32; LANES]);
-        let [least, most] = [*first as f32, *last as f32];
+        let (mut cells, at) = self.cells(sums);
+        for (cell, begin) in cells.iter_mut().zip(self.begins) {
+            *cell = cell.wrapping_add(*begin);
+        }
+        let mut codes = [self.tables.lowest; LANES];
+        for entries in self.tables.each() {
+            add(&read(entries, &cells), &at, &mut codes);
+        }
+        codes
+    }
+
+    /// Adds the codes of sums, in codes, times a factor, for sixteen pixels or the first of them.
+    #[inline(always)]
+    pub fn add_square(&self, sums: &[[f32; LANES]; LANES], factor: i32, codes: &mut [[i32; LANES]]) {
+        let (mut cells, mut at, mut numbers) = ([[0; LANES]; LANES], [[0; LANES]; LANES], [[0; LANES]; LANES]);
+        for ((cells, at), sums) in one_by_one(cells.iter_mut().zip(&mut at).zip(sums)) {
+            (*cells, *at) = self.cells(sums);
+        }
+        for (table, entries) in self.tables.each().enumerate() {
+            read_square(entries, self.begins, self.tables.cells(), &cells, &mut numbers);
+            for ((codes, numbers), at) in one_by_one(codes.iter_mut().zip(&numbers).zip(&at)) {
+                let mut found = if table == 0 { [self.tables.lowest; LANES] } else { [0; LANES] };
+                add(numbers, at, &mut found);
+                for lane in 0..LANES {
+                    codes[lane] += found[lane] * factor;
+                }
+            }
+        }
+    }
+
+    /// In which of its converter's cells each sum lies, and at which part of it.
+    #[inline(always)]
+    fn cells(&self, sums: &[f32; LANES]) -> ([u32; LANES], [u32; LANES]) {
+        let [first, last] = self.tables.ends;
+        let [least, most] = [first as f32, last as f32 + (1.0 - 1.0 / PARTS as f32)];
+        let (mut cells, mut at) = ([0u32; LANES], [0u32; LANES]);
         for lane in 0..LANES {
             // Held between both ends by comparisons that are vectors, as `clamp` with its check is not.
             let held = if sums[lane] > least { sums[lane] } else { least };
@@ -108,19 +155,20 @@ impl BlockTables<'_> {
             let scaled = held * PARTS as f32;
             let near = nearest(scaled);
             let parts = near - i32::from(near as f32 > scaled);
-            places[lane] = self.begins[lane].wrapping_add(((parts >> DIGITS) - first) as u32);
+            cells[lane] = ((parts >> DIGITS) - first) as u32;
             at[lane] = parts as u32 & (PARTS - 1);
         }
-        let mut codes = [*lowest; LANES];
-        for entries in entries.chunks_exact(*size) {
-            let entries = read(entries, &places);
-            for lane in 0..LANES {
-                let one = at[lane] + (entries[lane] >> DIGITS & (PARTS - 1));
-                let other = at[lane] + (entries[lane] & (PARTS - 1));
-                codes[lane] += ((entries[lane] >> (2 * DIGITS)) + (one >> DIGITS) + (other >> DIGITS)) as i32;
-            }
-        }
-        codes
+        (cells, at)
+    }
+}
+
+/// Adds the codes that entries count up to some parts of their cells.
+#[inline(always)]
+fn add(entries: &[u32; LANES], at: &[u32; LANES], codes: &mut [i32; LANES]) {
+    for lane in 0..LANES {
+        let one = at[lane] + (entries[lane] >> DIGITS & (PARTS - 1));
+        let other = at[lane] + (entries[lane] & (PARTS - 1));
+        codes[lane] += ((entries[lane] >> (2 * DIGITS)) + (one >> DIGITS) + (other >> DIGITS)) as i32;
     }
 }
 

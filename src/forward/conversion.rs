@@ -9,8 +9,8 @@ use crate::crossbar::converted::Adder;
 use crate::crossbar::noise::Noise;
 use crate::kernels::digits::LANES;
 use crate::kernels::nearest::nearest;
-use crate::kernels::table::read;
-use crate::kernels::vectorised;
+use crate::kernels::table::{Square, read, read_shared};
+use crate::kernels::{one_by_one, vectorised};
 
 vectorised! {
     /// Joins codes and products of a pixel, or of a block's pixels, `[..][16]`, and adds them, times their unit, behind the planes above, which
@@ -106,8 +106,8 @@ impl<'a> Converters<'a> {
 }
 
 impl Conversion<'_> {
-    /// Adds the codes of sums, and counts those that lie beyond the ends: for each lane, since adding lanes up takes longer than all the
-    /// rest.
+    /// Adds the codes of a pixel's sums, and counts those that lie beyond the ends: for each lane, since adding lanes up takes longer than
+    /// all the rest.
     #[inline(always)]
     fn convert(
         &self,
@@ -116,26 +116,10 @@ impl Conversion<'_> {
         codes: &mut [i32; LANES],
         clipped: &mut [u32; LANES],
     ) {
-        let [lowest, highest] = self.ends;
-        let (mut held, mut was_held) = (*sums, [0u32; LANES]);
-        if let Some(limit) = self.limit {
-            for lane in 0..LANES {
-                held[lane] = sums[lane].min(limit).max(-limit);
-                was_held[lane] = u32::from(held[lane] != sums[lane]);
-            }
-        }
-        let mut exact: [f32; LANES] = std::array::from_fn(|lane| held[lane] * self.gain[lane] + self.offset[lane]);
         let mut scaled = [0.0; LANES];
         let noise = match noise {
             Some(noise) if !self.by_code.is_empty() => {
-                let mut places = [0; LANES];
-                for lane in 0..LANES {
-                    // Held between both ends by comparisons that are vectors, as `clamp` with its check is not.
-                    let held = if exact[lane] > lowest { exact[lane] } else { lowest };
-                    let held = if held < highest { held } else { highest };
-                    places[lane] = (nearest(held) - lowest as i32) as u32;
-                }
-                let factors = read(bytemuck::cast_slice(self.by_code), &places);
+                let factors = read(bytemuck::cast_slice(self.by_code), &self.nearest_codes(sums));
                 for lane in 0..LANES {
                     scaled[lane] = noise[lane] * f32::from_bits(factors[lane]);
                 }
@@ -143,6 +127,108 @@ impl Conversion<'_> {
             }
             noise => noise,
         };
+        let exact = self.exact(sums, noise, clipped);
+        if let Some(table) = self.table {
+            return self.add(&table.codes(&exact), codes);
+        }
+        self.add_nearest(&exact, codes);
+    }
+
+    /// Whether codes, or the noise's factors, are read from tables.
+    #[inline(always)]
+    fn looks_up(&self, is_noisy: bool) -> bool {
+        self.table.is_some() || is_noisy && !self.by_code.is_empty()
+    }
+
+    /// Adds the codes of the sums of sixteen pixels, or of the first of them, whose noise stands at those places of a pool; counts as
+    /// [`Self::convert`] does.
+    #[inline(always)]
+    fn convert_square(
+        &self,
+        sums: &[[f32; LANES]; LANES],
+        noise: Option<(&Noise, &[u32; LANES])>,
+        codes: &mut [[i32; LANES]],
+        clipped: &mut [u32; LANES],
+    ) {
+        let mut factors: Option<Square> = None;
+        if noise.is_some() && !self.by_code.is_empty() {
+            let mut nearest: Square = [[0; LANES]; LANES];
+            for (nearest, sums) in one_by_one(nearest.iter_mut().zip(sums)) {
+                *nearest = self.nearest_codes(sums);
+            }
+            read_shared(bytemuck::cast_slice(self.by_code), &nearest, factors.insert([[0; LANES]; LANES]));
+        }
+        let mut all = [[0.0; LANES]; LANES];
+        for (i, exact) in one_by_one(all[..codes.len()].iter_mut().enumerate()) {
+            let mut scaled = [0.0; LANES];
+            let noise = match (noise, &factors) {
+                (Some((noise, places)), Some(factors)) => {
+                    let noise = noise.at(places[i]);
+                    for lane in 0..LANES {
+                        scaled[lane] = noise[lane] * f32::from_bits(factors[i][lane]);
+                    }
+                    Some(&scaled)
+                }
+                (noise, _) => noise.map(|(noise, places)| noise.at(places[i])),
+            };
+            *exact = self.exact(&sums[i], noise, clipped);
+        }
+        if let Some(table) = self.table {
+            return table.add_square(&all, self.factor, codes);
+        }
+        for (codes, exact) in one_by_one(codes.iter_mut().zip(&all)) {
+            self.add_nearest(exact, codes);
+        }
+    }
+
+    /// Adds the codes of converters that are not bent.
+    #[inline(always)]
+    fn add_nearest(&self, exact: &[f32; LANES], codes: &mut [i32; LANES]) {
+        let [lowest, highest] = self.ends;
+        for lane in 0..LANES {
+            codes[lane] += nearest(exact[lane].clamp(lowest, highest)) * self.factor;
+        }
+    }
+
+    /// Adds codes times their factor.
+    #[inline(always)]
+    fn add(&self, found: &[i32; LANES], codes: &mut [i32; LANES]) {
+        for lane in 0..LANES {
+            codes[lane] += found[lane] * self.factor;
+        }
+    }
+
+    /// The number, from the lowest, of the code that each sum is nearest to before noise.
+    #[inline(always)]
+    fn nearest_codes(&self, sums: &[f32; LANES]) -> [u32; LANES] {
+        let ([lowest, highest], exact) = (self.ends, self.noiseless(sums).0);
+        let mut codes = [0; LANES];
+        for lane in 0..LANES {
+            // Held between both ends by comparisons that are vectors, as `clamp` with its check is not.
+            let held = if exact[lane] > lowest { exact[lane] } else { lowest };
+            let held = if held < highest { held } else { highest };
+            codes[lane] = (nearest(held) - lowest as i32) as u32;
+        }
+        codes
+    }
+
+    /// Sums in codes, and whether each was held to the limit.
+    #[inline(always)]
+    fn noiseless(&self, sums: &[f32; LANES]) -> ([f32; LANES], [u32; LANES]) {
+        let (mut held, mut was_held) = (*sums, [0u32; LANES]);
+        if let Some(limit) = self.limit {
+            for lane in 0..LANES {
+                held[lane] = sums[lane].min(limit).max(-limit);
+                was_held[lane] = u32::from(held[lane] != sums[lane]);
+            }
+        }
+        (std::array::from_fn(|lane| held[lane] * self.gain[lane] + self.offset[lane]), was_held)
+    }
+
+    /// What is rounded to a code: sums in codes, with their noise. Counts those beyond the ends.
+    #[inline(always)]
+    fn exact(&self, sums: &[f32; LANES], noise: Option<&[f32; LANES]>, clipped: &mut [u32; LANES]) -> [f32; LANES] {
+        let ([lowest, highest], (mut exact, was_held)) = (self.ends, self.noiseless(sums));
         if let Some(noise) = noise {
             // Behind the last column there is no converter.
             for lane in 0..LANES {
@@ -153,14 +239,7 @@ impl Conversion<'_> {
         for lane in 0..LANES {
             clipped[lane] += was_held[lane] | u32::from(exact[lane] < lowest - 0.5 || exact[lane] > highest + 0.5);
         }
-        if let Some(table) = self.table {
-            let found = table.codes(&exact);
-            codes.iter_mut().zip(found).for_each(|(codes, code)| *codes += code * self.factor);
-            return;
-        }
-        for lane in 0..LANES {
-            codes[lane] += nearest(exact[lane].clamp(lowest, highest)) * self.factor;
-        }
+        exact
     }
 }
 
@@ -196,13 +275,17 @@ fn convert_digits<const D: usize>(
     for (sixteen, codes) in codes.as_chunks_mut().0.chunks_mut(LANES).enumerate() {
         let first = sixteen * LANES;
         let places = if let Some(noise) = &noise { noise.places(first) } else { [0; LANES] };
+        if conversion.looks_up(noise.is_some()) {
+            let mut all = [[0.0; LANES]; LANES];
+            for (i, all) in one_by_one(all[..codes.len()].iter_mut().enumerate()) {
+                *all = sums.scaled::<D>(first + i);
+            }
+            conversion.convert_square(&all, noise.as_ref().map(|noise| (noise.noise, &places)), codes, &mut clipped);
+            continue;
+        }
         for (i, codes) in codes.iter_mut().enumerate() {
             let noise = noise.as_ref().map(|noise| noise.noise.at(places[i]));
-            let (whole, mut exact) = (sums.at::<D>(first + i), [0.0; LANES]);
-            for lane in 0..LANES {
-                exact[lane] = whole[lane] as f32 * sums.unit;
-            }
-            conversion.convert(&exact, noise, codes, &mut clipped);
+            conversion.convert(&sums.scaled::<D>(first + i), noise, codes, &mut clipped);
         }
     }
     clipped.iter().map(|clipped| u64::from(*clipped)).sum()
@@ -213,11 +296,12 @@ vectorised! {
     pub fn convert_sums(sums: &[f32], converters: Converters, noise: Option<BlockNoise>, codes: &mut [i32]) -> u64 {
         let conversion = converters.blocks().next().expect("a block");
         let mut clipped = [0u32; LANES];
-        let pixels = sums.as_chunks::<LANES>().0.iter().zip(codes.as_chunks_mut().0);
-        for (pixel, (sums, codes)) in pixels.enumerate() {
-            let first = pixel / LANES * LANES;
-            let place = noise.as_ref().map(|noise| noise.noise.at(noise.places(first)[pixel - first]));
-            conversion.convert(sums, place, codes, &mut clipped);
+        let pixels = sums.as_chunks::<LANES>().0.chunks(LANES).zip(codes.as_chunks_mut().0.chunks_mut(LANES));
+        for (sixteen, (sums, codes)) in pixels.enumerate() {
+            let mut all = [[0.0; LANES]; LANES];
+            all[..sums.len()].copy_from_slice(sums);
+            let places = noise.as_ref().map(|noise| (noise.noise, noise.places(sixteen * LANES)));
+            conversion.convert_square(&all, places.as_ref().map(|(noise, places)| (*noise, places)), codes, &mut clipped);
         }
         clipped.iter().map(|clipped| u64::from(*clipped)).sum()
     }

@@ -160,11 +160,13 @@ impl Cut {
                 self.copy(bytes, pixels, cut, |chunk| (u128::from_le_bytes(*chunk) >> lowest & kept).to_le_bytes());
             }
             Driver::SignedBit(bit) => self.copy(bytes, pixels, cut, |chunk| {
-                chunk.map(|byte| {
+                let mut driven = [0; CHUNK];
+                for (driven, byte) in driven.iter_mut().zip(chunk) {
                     let n = (byte ^ BIAS) as i8;
-                    let digit = n.unsigned_abs() >> bit & 1;
-                    if n < 0 { 1 - digit } else { 1 + digit }
-                })
+                    let (digit, sign) = ((n.unsigned_abs() >> bit & 1) as i8, n >> 7);
+                    *driven = (1 + (digit ^ sign) - sign) as u8;
+                }
+                driven
             }),
             Driver::Signed { bits } => {
                 self.copy(bytes, pixels, cut, |chunk| chunk.map(|byte| byte.wrapping_sub(BIAS - (1 << bits))));

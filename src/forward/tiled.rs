@@ -67,6 +67,18 @@ impl<'a> TileSums<'a> {
     }
 }
 
+impl TileSums<'_> {
+    /// The sums of a pixel of a block in units of a weight times a pulse.
+    #[inline(always)]
+    pub fn scaled<const D: usize>(&self, pixel: usize) -> [f32; LANES] {
+        let (whole, mut sums) = (self.at::<D>(pixel), [0.0; LANES]);
+        for lane in 0..LANES {
+            sums[lane] = whole[lane] as f32 * self.unit;
+        }
+        sums
+    }
+}
+
 /// Calls a function of so many digits as sums have.
 macro_rules! by_digits {
     ($sums:ident, $function:ident($($argument:expr),*)) => {

@@ -43,8 +43,8 @@ fn number(place: usize) -> u64 {
 
 pub use buffer::Buffer;
 pub use instructions::{Instructions, VARIABLE};
-pub use vectors::Vectors;
 #[cfg(feature = "internals")]
 pub use vectors::vectorised;
 #[cfg(not(feature = "internals"))]
 pub(crate) use vectors::vectorised;
+pub use vectors::{Vectors, one_by_one};

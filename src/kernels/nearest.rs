@@ -9,6 +9,13 @@ pub fn nearest(x: f32) -> i32 {
     (x + NO_FRACTION).to_bits() as i32 - NO_FRACTION.to_bits() as i32
 }
 
+/// The whole number that is nearest to one below 2^51 in magnitude, half to even: that of `libm::rint`, which is no instruction of every processor.
+#[inline(always)]
+pub fn nearest_f64(x: f64) -> f64 {
+    const NO_FRACTION: f64 = 1.5 * (1u64 << 52) as f64;
+    x + NO_FRACTION - NO_FRACTION
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +32,7 @@ mod tests {
             (2_000_000.8, 2_000_001),
         ] {
             assert_eq!(nearest(x), expected, "{x}");
+            assert_eq!(nearest_f64(x.into()), f64::from(expected), "{x}");
         }
     }
 }

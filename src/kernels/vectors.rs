@@ -48,6 +48,13 @@ fn detect() -> Vectors {
     Vectors::Narrow
 }
 
+/// Items one after another. Where each is a row of sixteen lanes, vectors are of a row's lanes: of a loop over rows that it sees through, the compiler makes
+/// vectors of one lane of many rows, which are gathered and scattered.
+#[inline(always)]
+pub fn one_by_one<I: Iterator>(items: I) -> impl Iterator<Item = I::Item> {
+    items.inspect(|_| _ = std::hint::black_box(0u8))
+}
+
 /// Compiles a function of plain loops once for each width of vectors and runs that of [`Vectors::best`]. No width may
 /// change a result: Rust neither reorders additions nor joins them with multiplications. `up to avx2` leaves out AVX-512,
 /// for loops that are shorter than its vectors or that compilers make too much of. Arguments are plain names.
