@@ -246,6 +246,8 @@ pub use study::frame::{Cells, Column, Frame};
 pub use study::point::{ChipRow, ComponentPart, LayerPart, Parts, Point};
 pub use study::quickstart::Quickstart;
 pub use study::recipe::{OWN_KEYS as RECIPE_KEYS, Recipe};
+pub use study::search::{Answer as SearchAnswer, OWN_KEYS as SEARCH_KEYS, Search};
+pub use study::sensitivity::{OWN_KEYS as SENSITIVITY_KEYS, Sensitivity};
 pub use study::sweep::{OWN_KEYS as SWEEP_KEYS, Shard, Sweep, There};
 pub use study::table::Table;
 pub use survey::{LayerSurvey, TileSurvey};

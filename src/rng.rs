@@ -36,6 +36,8 @@ pub enum Stream {
     Lot = 9,
     /// Points of a study; the index is the key's.
     Sample = 10,
+    /// Candidates of a search; the index is the generation.
+    Search = 11,
 }
 
 /// Ten rounds of Philox4x32.

@@ -6,6 +6,8 @@ use crosspike::config::{Document, Overrides};
 use crosspike::network::Model;
 use crosspike::profile::{Profile, Scheme, VariationKind};
 use crosspike::study::recipe::{Recipe, RecipeFile};
+use crosspike::study::search::SearchFile;
+use crosspike::study::sensitivity::SensitivityFile;
 use crosspike::study::sweep::{Chips, SweepFile};
 use crosspike::train::config::TrainFile;
 
@@ -146,7 +148,9 @@ fn pipelines_are_whole() {
 
 #[test]
 fn sweeps_have_chips_at_every_point() {
-    let names = with("checkpoint");
+    let (searches, probes) = (with("space"), with("probe"));
+    let names: Vec<String> =
+        with("checkpoint").into_iter().filter(|name| !searches.contains(name) && !probes.contains(name)).collect();
     assert!(names.len() >= 7, "{names:?}");
     for name in names {
         let (file, points) = SweepFile::from_document(&read(&name)).unwrap();
@@ -156,6 +160,20 @@ fn sweeps_have_chips_at_every_point() {
             Profile::read(&profile, &keys).unwrap_or_else(|error| panic!("{name}: {error}"));
         }
         assert!(file.chips == Chips::Fixed(20) && file.model.exists(), "{name}");
+    }
+}
+
+#[test]
+fn searches_and_studies_of_sensitivity_are_whole() {
+    let (searches, probes) = (with("space"), with("probe"));
+    assert!(searches.len() >= 2 && !probes.is_empty(), "{searches:?} {probes:?}");
+    for name in searches {
+        let file = SearchFile::from_document(&read(&name)).unwrap();
+        assert!(file.model.exists() && file.profile.unwrap().exists(), "{name}");
+    }
+    for name in probes {
+        let file = SensitivityFile::from_document(&read(&name)).unwrap();
+        assert!(file.model.exists() && file.profile.unwrap().exists(), "{name}");
     }
 }
 
@@ -207,7 +225,7 @@ fn cell_profiles_have_their_published_spread() {
 #[test]
 fn schemas_are_those_of_this_version() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for kind in ["profile", "model", "train", "sweep", "recipe"] {
+    for kind in ["profile", "model", "train", "sweep", "recipe", "search", "sensitivity"] {
         for (option, file) in
             [(None, format!("schemas/{kind}.json")), (Some("--markdown"), format!("docs/keys/{kind}.md"))]
         {

@@ -37,11 +37,14 @@ fn _crosspike(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<programmer::Programmer>()?;
     module.add_class::<frame::Frame>()?;
     module.add_class::<study::Study>()?;
+    module.add_class::<study::Found>()?;
     module.add_class::<fit::Fit>()?;
     module.add_function(wrap_pyfunction!(tile::solve_tile, module)?)?;
     module.add_function(wrap_pyfunction!(study::quickstart, module)?)?;
     module.add_function(wrap_pyfunction!(study::train, module)?)?;
     module.add_function(wrap_pyfunction!(study::sweep, module)?)?;
+    module.add_function(wrap_pyfunction!(study::search, module)?)?;
+    module.add_function(wrap_pyfunction!(study::sensitivity, module)?)?;
     module.add_function(wrap_pyfunction!(study::recipe, module)?)?;
     module.add_function(wrap_pyfunction!(work::command, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

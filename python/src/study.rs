@@ -1,15 +1,17 @@
 //! Long work from files: trainings, sweeps, pipelines, the quickstart.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crosspike::profile::shipped::{PROFILES, document as profile_document};
 use crosspike::{
     Backend, CHECKPOINT_FILE, Checkpoint, Document, Frame as Rows, MODEL_FILE, MODELS, Overrides, Point, Quickstart,
-    RECIPE_KEYS, REPORT_PAGE, Recipe, SWEEP_KEYS, Shard, Sweep, TRAINING_KEYS, Table, There, Training,
+    RECIPE_KEYS, REPORT_PAGE, Recipe, SEARCH_KEYS, SENSITIVITY_KEYS, SWEEP_KEYS, Search, SearchAnswer, Sensitivity,
+    Shard, Sweep, TRAINING_KEYS, Table, There, Training,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use crate::convert::{assignments, document, mapping, text_of};
 use crate::errors::raise;
@@ -80,6 +82,16 @@ impl Study {
 
     fn __repr__(&self) -> String {
         format!("Study({} points, {})", self.points.len(), self.out.display())
+    }
+}
+
+/// What becomes of what is there.
+fn there(resume: bool, force: bool) -> PyResult<There> {
+    match (resume, force) {
+        (true, true) => Err(PyValueError::new_err("resume and force: expected one of the two")),
+        (true, _) => Ok(There::Resumed),
+        (_, true) => Ok(There::Replaced),
+        _ => Ok(There::Refused),
     }
 }
 
@@ -226,12 +238,7 @@ pub fn sweep(
     backend: &str,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Option<Study>> {
-    let there = match (resume, force) {
-        (true, true) => return Err(PyValueError::new_err("resume and force: expected one of the two")),
-        (true, _) => There::Resumed,
-        (_, true) => There::Replaced,
-        _ => There::Refused,
-    };
+    let there = there(resume, force)?;
     let (index, of) = shard.unwrap_or((1, 1));
     if !(1..=of).contains(&index) {
         return Err(PyValueError::new_err(format!("shard=({index}, {of}): expected (i, n) with i from 1 to n")));
@@ -254,6 +261,140 @@ pub fn sweep(
         }
     })?;
     Ok(points.map(|points| Study { points, out, _folder: folder }))
+}
+
+/// search(file, out=None, set=None, budget=None, resume=False, force=False, backend="auto", progress=None) -> Found
+///
+/// Finds the cheapest chip that is good enough, or the front of several goals, as a search file says, a path or a dict of its keys
+/// (docs/keys/search.md). budget ends it after so many trials (an int) or after so many seconds (a float), which then depends on the machine.
+/// out is the folder for results, where trials are stored as they come: after Ctrl-C or a kill the same call goes on. resume goes on in a
+/// folder of a finished or different search with the trials that still count, force deletes them.
+#[pyfunction]
+#[pyo3(signature = (file, out=None, set=None, budget=None, resume=false, force=false, backend="auto", progress=None))]
+#[expect(clippy::too_many_arguments, reason = "the options of the command")]
+pub fn search(
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    out: Option<PathBuf>,
+    set: Option<&Bound<'_, PyAny>>,
+    budget: Option<&Bound<'_, PyAny>>,
+    resume: bool,
+    force: bool,
+    backend: &str,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Found> {
+    let there = there(resume, force)?;
+    let ((document, _files), backend) = (read("search", file)?, backend_of(backend)?);
+    let mut overrides = Overrides::sort(&assignments(set)?, &SEARCH_KEYS).map_err(raise)?;
+    let time = match budget {
+        None => None,
+        Some(budget) if budget.is_instance_of::<PyBool>() => {
+            return Err(PyValueError::new_err("budget: expected a whole number of trials, or seconds from 0"));
+        }
+        Some(budget) => match budget.extract::<u64>() {
+            Ok(trials) => {
+                overrides.own.push(format!("trials={trials}"));
+                None
+            }
+            Err(_) => {
+                let seconds =
+                    budget.extract::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let expected = "budget: expected a whole number of trials, or seconds from 0";
+                Some(seconds.ok_or_else(|| PyValueError::new_err(expected))?)
+            }
+        },
+    };
+    let (out, folder) = folder(out)?;
+    let progress = shown(py, progress)?;
+    let answer = work(py, progress.as_ref(), |watcher| {
+        let (search, engine) = (Search::from_document(document, &overrides)?, backend.open(tell)?);
+        let claimed = search.claim(engine.as_ref(), &out, there)?;
+        search.run_into(engine.as_ref(), &claimed, Shard { index: 1, of: 1 }, time, watcher)
+    })?;
+    let study = Study { points: answer.points.clone(), out, _folder: folder };
+    Ok(Found { study: Py::new(py, study)?, answer })
+}
+
+/// sensitivity(file, out=None, set=None, force=False, backend="auto", progress=None) -> Study
+///
+/// Ranks what one key at a time, layer by layer, costs or wins, as a file says, a path or a dict of its keys (docs/keys/sensitivity.md): the
+/// summary's points_won over the conditions as they are, on the same chips and images. After Ctrl-C or a kill the same call goes on where out
+/// is given; force replaces a finished or different study.
+#[pyfunction]
+#[pyo3(signature = (file, out=None, set=None, force=false, backend="auto", progress=None))]
+pub fn sensitivity(
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    out: Option<PathBuf>,
+    set: Option<&Bound<'_, PyAny>>,
+    force: bool,
+    backend: &str,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Study> {
+    let ((document, _files), backend) = (read("sensitivity", file)?, backend_of(backend)?);
+    let overrides = Overrides::sort(&assignments(set)?, &SENSITIVITY_KEYS).map_err(raise)?;
+    let (out, folder) = folder(out)?;
+    let progress = shown(py, progress)?;
+    let points = work(py, progress.as_ref(), |watcher| {
+        let study = Sensitivity::from_document(document, &overrides)?;
+        study.run_into(backend.open(tell)?.as_ref(), &out, force, watcher)
+    })?;
+    Ok(Study { points, out, _folder: folder })
+}
+
+/// What a search found.
+#[pyclass(module = "crosspike", frozen)]
+pub struct Found {
+    study: Py<Study>,
+    answer: SearchAnswer,
+}
+
+#[pymethods]
+impl Found {
+    /// Whether a candidate surely keeps to every constraint, on the chips and images of the search.
+    #[getter]
+    fn is_met(&self) -> bool {
+        self.answer.is_met
+    }
+
+    /// The answer in words: a sentence, and what else there is to say.
+    #[getter]
+    fn answer(&self) -> String {
+        std::iter::once(&self.answer.lead).chain(&self.answer.details).cloned().collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the best sets, by key.
+    #[getter]
+    fn best<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let best = PyDict::new(py);
+        self.answer.best.iter().try_for_each(|(key, value)| best.set_item(key, value))?;
+        Ok(best)
+    }
+
+    /// The profile of the best, or of the first of a front.
+    #[getter]
+    fn profile(&self, py: Python<'_>) -> PyResult<Profile> {
+        let out = &self.study.get().out;
+        let file = ["best.toml", "front_1.toml"].map(|name| out.join(name)).into_iter().find(|file| file.is_file());
+        let file = file.ok_or_else(|| PyValueError::new_err(format!("{}: the folder is gone", out.display())))?;
+        Profile::from_python(Some(file.into_pyobject(py)?.as_any()))
+    }
+
+    /// Trials that the search took.
+    #[getter]
+    fn trials(&self) -> u64 {
+        self.answer.trials
+    }
+
+    /// The tables and the report: what was judged on chips and images that the search has not seen.
+    #[getter]
+    fn study(&self, py: Python<'_>) -> Py<Study> {
+        self.study.clone_ref(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Found({:?})", self.answer.lead)
+    }
 }
 
 /// recipe(file, out=None, set=None, force=False, backend="auto", progress=None) -> Study

@@ -164,3 +164,36 @@ def test_series_and_chips_of_a_range(digits):
     assert series.accuracy.shape == (3,) and series.logits.shape == (3, 50, 10)
     assert series.results.to_dict()["accuracy"] == list(series.accuracy)
     assert np.array_equal(series[-1].logits, series.logits[2])
+
+
+def test_search(tmp_path, digits):
+    _, out = digits
+    file = tmp_path / "search.toml"
+    file.write_text(
+        f"""name = "cheap"
+model = "{out}/model.toml"
+checkpoint = "{out}/checkpoint.safetensors"
+profile = "{profile_file(tmp_path, "spikesim_65nm")}"
+data = "digits"
+limit = 60
+chips = 4
+minimise = "energy_pj_per_image"
+[constraint]
+accuracy = {{ least = 20.0 }}
+[space]
+"adc.bits" = [3, 4, 5]
+"layer.*.sram.bits" = [0, 2]
+[validate]
+chips = 3
+limit = 60
+"""
+    )
+    binary("search", file, "--out", tmp_path / "binary", "--backend", "cpu", "--budget", "60", "--set", "sram.init=residual")
+    found = crosspike.search(file, out=tmp_path / "python", set={"sram.init": "residual"}, budget=60, backend="cpu")
+    for name in ("summary.csv", "tried.csv", "answer.json", "best.toml"):
+        assert (tmp_path / "binary" / name).read_bytes() == (tmp_path / "python" / name).read_bytes(), name
+    assert found.is_met and found.trials <= 80 and found.best["adc.bits"] in ("3", "4", "5")
+    assert found.profile.to_toml().count("bits =") and len(found.study.summary) >= 1
+    assert found.answer.splitlines()[0] in repr(found).replace("\\n", "\n")
+    with pytest.raises(ValueError, match="budget"):
+        crosspike.search(file, out=tmp_path / "other", budget="long")

@@ -16,6 +16,8 @@ use crate::network::{Layer, Model};
 use crate::plan::check_modelled;
 use crate::profile::Profile;
 use crate::study::recipe::Recipe;
+use crate::study::search::Search;
+use crate::study::sensitivity::Sensitivity;
 use crate::study::sweep::Sweep;
 use crate::train::job::Job;
 
@@ -93,6 +95,14 @@ fn check(file: &Path, models: &[Model]) -> Result<Checked> {
         Kind::Sweep => {
             let sweep = Sweep::read(file, &none)?;
             (format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points()), sweep.notices().to_vec())
+        }
+        Kind::Search => {
+            let search = Search::read(file, &none)?;
+            (format!("a search, `{}`", search.name()), search.notices().to_vec())
+        }
+        Kind::Sensitivity => {
+            let study = Sensitivity::read(file, &none)?;
+            (format!("a study of sensitivity, `{}`", study.name()), study.notices().to_vec())
         }
         Kind::Model => {
             let model = Model::from_document(&document)?;

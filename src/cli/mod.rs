@@ -24,6 +24,8 @@ mod recipe;
 mod report;
 mod said;
 mod schema;
+mod search;
+mod sensitivity;
 mod slurm;
 mod sweep;
 mod terminal;
@@ -76,6 +78,8 @@ enum Command {
     Infer(infer::Args),
     Attack(attack::Args),
     Sweep(sweep::Args),
+    Search(search::Args),
+    Sensitivity(sensitivity::Args),
     Recipe(recipe::Args),
     Report(report::Args),
     Export(export::Args),
@@ -144,6 +148,8 @@ impl Command {
             Command::Infer(args) => infer::run(&args),
             Command::Attack(args) => attack::run(&args),
             Command::Sweep(args) => sweep::run(&args),
+            Command::Search(args) => search::run(&args),
+            Command::Sensitivity(args) => sensitivity::run(&args),
             Command::Recipe(args) => recipe::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Export(args) => export::run(&args),

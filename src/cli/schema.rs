@@ -12,6 +12,8 @@ use crate::network::Model;
 use crate::output::canonical;
 use crate::profile::Profile;
 use crate::study::recipe::RecipeFile;
+use crate::study::search::SearchFile;
+use crate::study::sensitivity::SensitivityFile;
 use crate::study::sweep::SweepFile;
 use crate::train::config::TrainFile;
 
@@ -42,6 +44,10 @@ pub enum Kind {
     Sweep,
     /// Pipelines of stages.
     Recipe,
+    /// Searches.
+    Search,
+    /// Studies of sensitivity.
+    Sensitivity,
 }
 
 /// Runs the command.
@@ -63,6 +69,8 @@ impl Kind {
             Kind::Train => ("a training file", of::<TrainFile>()),
             Kind::Sweep => ("a sweep", of::<SweepFile>()),
             Kind::Recipe => ("a recipe", of::<RecipeFile>()),
+            Kind::Search => ("a search", of::<SearchFile>()),
+            Kind::Sensitivity => ("a study of sensitivity", of::<SensitivityFile>()),
         }
     }
 

@@ -70,7 +70,7 @@ pub struct Args {
     backend: Backend,
 }
 
-fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
+pub(super) fn parse_shard(text: &str) -> std::result::Result<Shard, String> {
     let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     match parts {
         Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),

@@ -307,7 +307,7 @@ impl Document {
 /// assert_eq!(sorted.own, ["train.epochs=3"]);
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Keys of the profile.
     pub profile: Vec<String>,

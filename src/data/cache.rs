@@ -65,7 +65,7 @@ pub(super) fn records(
             result = output.write_all(bytes);
         }
     };
-    made.each(count, &mut put)?;
+    made.each(0..count, &mut put)?;
     put(text.as_bytes());
     put(&(text.len() as u64).to_le_bytes());
     result.and_then(|()| output.write_all(&hash.finalize())).map_err(Error::io(file))?;

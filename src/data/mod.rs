@@ -76,6 +76,8 @@ pub enum Split {
 pub struct Dataset {
     spec: String,
     contents: Contents,
+    /// Images of the contents' values before the first one.
+    before: usize,
     /// Its [`Dataset::fingerprint`], once it was asked for.
     fingerprint: OnceLock<String>,
 }
@@ -105,7 +107,7 @@ impl Dataset {
             (kind, _) if events::KINDS.contains(&kind) => events::open(named, base, split, memory_limit)?,
             _ => return Err(unknown(spec)),
         };
-        Ok(Dataset { spec: spec.to_owned(), contents, fingerprint: OnceLock::new() })
+        Ok(Dataset { spec: spec.to_owned(), contents, before: 0, fingerprint: OnceLock::new() })
     }
 
     /// A set of values in memory, `[N, C, H, W]`, or with steps `[N, T, C, H, W]`; they are taken as they are, and `name` is theirs in
@@ -121,7 +123,7 @@ impl Dataset {
         labels: Option<Vec<u32>>,
     ) -> Result<Dataset> {
         let contents = npz::of_values(name, shape, frame_steps, values, labels)?;
-        Ok(Dataset { spec: name.to_owned(), contents, fingerprint: OnceLock::new() })
+        Ok(Dataset { spec: name.to_owned(), contents, before: 0, fingerprint: OnceLock::new() })
     }
 
     /// What the set was opened as.
@@ -225,6 +227,15 @@ impl Dataset {
         }
     }
 
+    /// Leaves out the first `n` images, or all where there are fewer.
+    pub fn after(mut self, n: usize) -> Dataset {
+        let left_out = n.min(self.len());
+        self.contents.labels.drain(..left_out);
+        self.before += left_out;
+        self.fingerprint = OnceLock::new();
+        self
+    }
+
     /// Keeps the first `n` images, or all where there are fewer.
     pub fn limit(mut self, n: usize) -> Dataset {
         self.contents.labels.truncate(n);
@@ -242,7 +253,7 @@ impl Dataset {
         let Contents { shape, frame_steps, values, .. } = &self.contents;
         assert!(index < self.len(), "image {index} of a data set of {}", self.len());
         assert_eq!(out.len(), frame_steps.unwrap_or(1) * shape.len(), "length of the output of Dataset::read");
-        values.read(index, out)?;
+        values.read(self.before + index, out)?;
         if let Some(augmentation) = augmentation {
             augmentation.apply(index, *shape, |channel| values.black(channel), out);
         }
@@ -293,7 +304,7 @@ impl Dataset {
         for label in labels {
             hash.update(label.to_le_bytes());
         }
-        values.hash(labels.len(), frame_steps.unwrap_or(1) * shape.len(), &mut hash)?;
+        values.hash(self.before..self.before + labels.len(), frame_steps.unwrap_or(1) * shape.len(), &mut hash)?;
         Ok(hex(&hash.finalize()[..8]))
     }
 }

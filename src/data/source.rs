@@ -50,7 +50,7 @@ impl Contents {
         notices: Vec<String>,
     ) -> Result<Self> {
         let mut greatest = 0;
-        records.each(labels.len(), |record| greatest = counts(record).fold(greatest, u16::max))?;
+        records.each(0..labels.len(), |record| greatest = counts(record).fold(greatest, u16::max))?;
         let values = Values::Counts(records, greatest);
         Ok(Contents {
             shape,
@@ -119,23 +119,23 @@ impl Values {
         }
     }
 
-    /// Hashes the first `count` images of `len` values.
-    pub fn hash(&self, count: usize, len: usize, hash: &mut Sha256) -> Result<()> {
+    /// Hashes some images of `len` values.
+    pub fn hash(&self, images: std::ops::Range<usize>, len: usize, hash: &mut Sha256) -> Result<()> {
         match self {
             Values::Bytes(records, normalisation) => {
                 for value in normalisation.tables.iter().flatten() {
                     hash.update(value.to_le_bytes());
                 }
-                records.each(count, |record| hash.update(record))?;
+                records.each(images, |record| hash.update(record))?;
             }
             Values::Counts(records, _) => {
                 // Counts hash as the numbers that they are read as.
                 let numbers =
                     |record: &[u8]| counts(record).flat_map(|count| f32::from(count).to_le_bytes()).collect::<Vec<_>>();
-                records.each(count, |record| hash.update(numbers(record)))?;
+                records.each(images, |record| hash.update(numbers(record)))?;
             }
             Values::Floats(values, _) => {
-                for value in &values[..count * len] {
+                for value in &values[images.start * len..images.end * len] {
                     hash.update(value.to_le_bytes());
                 }
             }
@@ -271,7 +271,7 @@ impl Records {
     pub fn histograms(&self, channels: usize) -> Result<Histograms> {
         let mut histograms = Histograms::new(channels);
         let all = self.0.iter().map(|part| part.count).sum();
-        self.each(all, |record| histograms.add(record))?;
+        self.each(0..all, |record| histograms.add(record))?;
         Ok(histograms)
     }
 
@@ -281,15 +281,11 @@ impl Records {
         Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
     }
 
-    /// Shows the first `count` records.
-    pub fn each(&self, count: usize, mut show: impl FnMut(&[u8])) -> Result<()> {
-        let mut left = count;
-        for part in &self.0 {
-            (0..part.count.min(left)).try_for_each(|index| {
-                checkpoint();
-                part.read(index).map(|record| show(&record))
-            })?;
-            left = left.saturating_sub(part.count);
+    /// Shows some records.
+    pub fn each(&self, records: std::ops::Range<usize>, mut show: impl FnMut(&[u8])) -> Result<()> {
+        for index in records {
+            checkpoint();
+            show(&self.read(index)?);
         }
         Ok(())
     }

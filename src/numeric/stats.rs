@@ -30,14 +30,35 @@ pub fn summarise(values: &[f64]) -> Summary {
     Summary { mean: short(mean), std: std.map(short), ci95: ci95.map(short), min: short(min), max: short(max) }
 }
 
-/// The 97.5 % quantile of Student's t with `freedom` degrees of freedom, by bisection.
-fn student_t_975(freedom: usize) -> f64 {
+/// The mean of a sample, and half the width of its interval: the true mean lies below the upper end, and likewise above the lower one, with a
+/// confidence above one half and below 1 (Student t). Of one value nothing is known but itself.
+pub fn mean_within(values: &[f64], confidence: f64) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let half = match values.len() {
+        0 | 1 => f64::INFINITY,
+        count => student_t(2.0 * confidence - 1.0, count - 1) * (squares / (n - 1.0) / n).sqrt(),
+    };
+    (mean, half)
+}
+
+/// The value that |T| is at most with a probability, of Student's t with `freedom` degrees of freedom, by bisection.
+fn student_t(probability: f64, freedom: usize) -> f64 {
     let (mut low, mut high) = (0.0, 13.0);
+    while within(high, freedom) < probability {
+        (low, high) = (high, 2.0 * high);
+    }
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        if within(middle, freedom) < 0.95 { low = middle } else { high = middle }
+        if within(middle, freedom) < probability { low = middle } else { high = middle }
     }
     (low + high) / 2.0
+}
+
+/// Its 97.5 % quantile.
+fn student_t_975(freedom: usize) -> f64 {
+    student_t(0.95, freedom)
 }
 
 /// The probability that |T| is below `t` (Abramowitz & Stegun 26.7.3 and 26.7.4).
@@ -72,6 +93,18 @@ mod tests {
         ] {
             assert!((student_t_975(freedom) - expected).abs() < 1e-9, "{freedom}: {}", student_t_975(freedom));
         }
+    }
+
+    #[test]
+    fn an_interval_to_one_side_is_that_of_its_confidence() {
+        let values = [1.0, 2.0, 4.0, 5.0, 8.0];
+        let (mean, half) = mean_within(&values, 0.975);
+        let both = summarise(&values);
+        assert!((mean - both.mean).abs() < 1e-6 && (half - both.ci95.unwrap()).abs() < 1e-6);
+        // scipy.stats.t.ppf([0.95, 0.999], 4) times the standard error, 1.2247448713915892.
+        assert!((mean_within(&values, 0.95).1 - 2.131846786326649 * 1.2247448713915892).abs() < 1e-9);
+        assert!((mean_within(&values, 0.999).1 - 7.173182219782308 * 1.2247448713915892).abs() < 1e-8);
+        assert_eq!(mean_within(&[3.0], 0.95), (3.0, f64::INFINITY));
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! What the numbers say, in words.
 
+use std::path::Path;
+
+use serde::Deserialize;
+
 use super::plot::{Lines, Plot, Rows, on_most_images, title};
+use super::read_if_there;
 use super::summary::{Point, Summary};
+use crate::error::{Error, Result};
 
 /// The answer to a study's question.
+#[derive(Deserialize)]
 pub(super) struct Answer {
     /// The main finding, a sentence.
     pub lead: String,
@@ -24,6 +31,12 @@ impl Answer {
         }
         text
     }
+}
+
+/// The answer that a search has given, where its file is there.
+pub(super) fn of_search(file: &Path) -> Result<Option<Answer>> {
+    let said = read_if_there(file)?.map(|text| serde_json::from_str(&text));
+    said.transpose().map_err(|error| Error::file(file, format!("expected a search's answer: {error}")))
 }
 
 /// The answer that an arrangement of points gives.

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::output;
+use crate::study::search::ANSWER;
 
 /// The table of a pipeline, beside those of its points.
 pub const RECOVERY: &str = "recovery.md";
@@ -85,6 +86,12 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let fronts = pareto::of(&summary);
     let found: Vec<String> = fronts.iter().filter_map(pareto::Front::answer).collect();
     answer.details.splice(0..0, found);
+    if origin.as_ref().is_some_and(|origin| {
+        origin.get("command").is_some_and(|command| command == "search" || command == "sensitivity")
+    }) && let Some(said) = answer::of_search(&dir.join(ANSWER))?
+    {
+        answer = said;
+    }
     let dots = summary.listed_chips() <= svg::DOTS;
     let draw = |ink| match &plot {
         Plot::Lines(lines) => lines::draw(lines, &answer, ink, dots),

@@ -11,6 +11,7 @@ use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::{Point, Summary};
 use super::svg::{DOTS, escape};
 use crate::error::{Error, Result};
+use crate::study::search::TRIED_CSV;
 use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RESULTS_CSV, SUMMARY_CSV};
 
 /// What the page shows beside its words; HTML may be empty.
@@ -27,7 +28,7 @@ const DOWNLOAD: u64 = 1 << 20;
 /// Links that give the tables of a folder, which are within the page.
 pub(super) fn downloads(dir: &Path) -> Result<String> {
     let mut links = Vec::new();
-    for name in [SUMMARY_CSV, RESULTS_CSV, LAYERS_CSV, COMPONENTS_CSV] {
+    for name in [SUMMARY_CSV, RESULTS_CSV, LAYERS_CSV, COMPONENTS_CSV, TRIED_CSV] {
         let path = dir.join(name);
         match std::fs::metadata(&path) {
             Ok(file) if file.len() <= DOWNLOAD => {}

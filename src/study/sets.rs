@@ -36,25 +36,41 @@ pub(super) fn names(data: &str, test: Option<&str>) -> [Named; 2] {
     [test.map_or(data.clone(), |test| Named::new("test", test)), data]
 }
 
+/// Which of a set's images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Images {
+    /// Those after the first so many.
+    pub after: usize,
+    /// So many of them; none: all.
+    pub limit: Option<usize>,
+}
+
+impl Images {
+    /// The first images, or all.
+    pub fn first(limit: Option<usize>) -> Self {
+        Images { after: 0, limit }
+    }
+}
+
 /// What a study has opened.
 #[derive(Debug, Default)]
 pub(super) struct Sets {
-    tests: HashMap<(Place, Option<usize>), Arc<Dataset>>,
+    tests: HashMap<(Place, Images), Arc<Dataset>>,
     /// By the test set that they stand beside; gone when nobody uses them, but for the last.
     training: HashMap<[Place; 2], Weak<Dataset>>,
     last: Option<Arc<Dataset>>,
 }
 
 impl Sets {
-    /// The test images of a set: the first ones, or all.
-    pub fn test(&mut self, document: &Document, named: &Named, limit: Option<usize>) -> Result<Arc<Dataset>> {
-        let place = (named.place(document), limit);
+    /// Some test images of a set.
+    pub fn test(&mut self, document: &Document, named: &Named, images: Images) -> Result<Arc<Dataset>> {
+        let place = (named.place(document), images);
         if let Some(there) = self.tests.get(&place) {
             return Ok(there.clone());
         }
         let opened = Dataset::open(&named.spec, document.base(&named.key), Split::Test);
         let opened = opened.map_err(document.locate(&named.key))?;
-        let opened = Arc::new(opened.limit(limit.unwrap_or(usize::MAX)));
+        let opened = Arc::new(opened.after(images.after).limit(images.limit.unwrap_or(usize::MAX)));
         self.tests.insert(place, opened.clone());
         Ok(opened)
     }
@@ -66,7 +82,7 @@ impl Sets {
             self.last = Some(there.clone());
             return Ok(there);
         }
-        let whole = self.test(document, tested, None)?;
+        let whole = self.test(document, tested, Images::default())?;
         let opened = whole.training_beside(Some(&named.spec), document.base(&named.key));
         let in_halves = |error| match error {
             Error::Mismatch(message) if named.spec == tested.spec => {

@@ -131,25 +131,39 @@ fn values(document: &Document, place: &str, written: &Value) -> Result<Values> {
     Ok(Values::Range(Range { from, to, log, whole }, count))
 }
 
+/// The values of a key, sorted: those of a list, or of a range, `unless_said` of them where no count is given.
+pub fn levels(document: &Document, place: &str, written: &Value, unless_said: Option<u64>) -> Result<Vec<Value>> {
+    let refuse = |message: &str| Err(document.error(place, message));
+    let mut levels = match values(document, place, written)? {
+        Values::List(list) => list,
+        Values::Range(range, count) => {
+            // Whole numbers have no more values than there are.
+            let most = if range.whole { (range.to - range.from) as u64 + 1 } else { u64::MAX };
+            let count = count.or(unless_said.map(|count| count.min(most)));
+            let Some(count) = count.filter(|count| (2..=MOST_POINTS).contains(count)) else {
+                return refuse(&format!("expected a `count` of 2 to {MOST_POINTS} values for a range"));
+            };
+            (0..count).map(|i| range.value(range.at(i as f64 / (count - 1) as f64))).collect()
+        }
+    };
+    levels.sort_by(in_order);
+    if unless_said.is_some() && written.get("count").is_none() && written.is_table() {
+        // So many values were not asked for.
+        levels.dedup_by(|a, b| in_order(a, b).is_eq());
+    }
+    if levels.windows(2).any(|pair| in_order(&pair[0], &pair[1]).is_eq()) {
+        return refuse("holds the same value twice; expected each once");
+    }
+    Ok(levels)
+}
+
 /// The product of the values of a grid, the section of that name: keys and values sorted, the last key running fastest.
 pub fn grid_points(document: &Document, section: &str, grid: &Table) -> Result<Vec<GridPoint>> {
     let mut points: Vec<GridPoint> = vec![vec![]];
     for (key, written) in grid {
         let place = format!("{section}.{key}");
         let refuse = |message: &str| Err(document.error(&place, message));
-        let mut values = match values(document, &place, written)? {
-            Values::List(list) => list,
-            Values::Range(range, count) => {
-                let Some(count) = count.filter(|count| (2..=MOST_POINTS).contains(count)) else {
-                    return refuse(&format!("expected a `count` of 2 to {MOST_POINTS} values for a range in a grid"));
-                };
-                (0..count).map(|i| range.value(range.at(i as f64 / (count - 1) as f64))).collect()
-            }
-        };
-        values.sort_by(in_order);
-        if values.windows(2).any(|pair| in_order(&pair[0], &pair[1]).is_eq()) {
-            return refuse("holds the same value twice; expected each once");
-        }
+        let values = levels(document, &place, written, None)?;
         points = product(&points, &values.into_iter().map(|value| vec![(key.clone(), value)]).collect::<Vec<_>>());
         if points.len() as u64 > MOST_POINTS {
             return refuse("makes a grid of too many points");

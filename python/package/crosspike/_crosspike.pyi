@@ -305,6 +305,20 @@ class Study:
     @property
     def report(self) -> str: ...
 
+class Found:
+    @property
+    def is_met(self) -> bool: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def best(self) -> Dict[str, str]: ...
+    @property
+    def profile(self) -> Profile: ...
+    @property
+    def trials(self) -> int: ...
+    @property
+    def study(self) -> Study: ...
+
 def solve_tile(
     conductances: ArrayLike,
     voltages: ArrayLike,
@@ -330,6 +344,24 @@ def sweep(
     backend: _Backend = "auto",
     progress: _Shown = None,
 ) -> Optional[Study]: ...
+def search(
+    file: Union[_Path, _Keys],
+    out: Optional[_Path] = None,
+    set: Optional[_Keys] = None,
+    budget: Union[int, float, None] = None,
+    resume: bool = False,
+    force: bool = False,
+    backend: _Backend = "auto",
+    progress: _Shown = None,
+) -> Found: ...
+def sensitivity(
+    file: Union[_Path, _Keys],
+    out: Optional[_Path] = None,
+    set: Optional[_Keys] = None,
+    force: bool = False,
+    backend: _Backend = "auto",
+    progress: _Shown = None,
+) -> Study: ...
 def recipe(
     file: Union[_Path, _Keys],
     out: Optional[_Path] = None,

@@ -12,7 +12,7 @@ use crate::monitor::Monitor;
 use crate::network::Network;
 use crate::profile::Profile;
 use crate::study::case::Case;
-use crate::study::sets::Sets;
+use crate::study::sets::{Images, Sets};
 use crate::study::trial::{Key, Trial};
 use crate::system::{Architecture, Areas};
 use std::ops::Range;
@@ -69,7 +69,7 @@ impl<'a> Judge<'a> {
     pub fn trials(&mut self, cache: &mut Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
         let Recipe { model, encoding, file, document, .. } = self.recipe;
         let [tested, _] = file.names();
-        let data = self.sets.test(document, &tested, question.limit)?;
+        let data = self.sets.test(document, &tested, Images::first(question.limit))?;
         let profiled = self.recipe.profiled(&mut self.sets, question.profile)?;
         let adapt = question.adapted.map(|stage| self.recipe.adapted(&mut self.sets, stage)).transpose()?.flatten();
         let case = Case {

@@ -22,7 +22,7 @@ use self::effects::Effects;
 use self::run::Run;
 use super::case::check_hardware;
 use super::point::Point;
-use super::sets::{Named, Sets};
+use super::sets::{Images, Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
 use super::{run_into, table};
 use crate::attack::Plan;
@@ -102,7 +102,7 @@ impl Recipe {
             hardware.push(profile);
         }
         let (tested, mut sets) = (file.names()[0].clone(), Sets::default());
-        let data = sets.test(&document, &tested, None)?;
+        let data = sets.test(&document, &tested, Images::default())?;
         check_fit(&data, &model).map_err(document.locate(&tested.key))?;
         let encoding = Encoding::resolve(file.encoding, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(document.locate("encoding"))?;

@@ -10,11 +10,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 
-use crate::config::Document;
+use crate::config::{Document, Overrides};
 use crate::engine::exit::{ExitRule, rule_or_none};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::Encoding;
 use crate::numeric::stats::summarise;
+use crate::study::reader::{Common, Written};
+use crate::study::sets::Images;
 use crate::study::space::{Drawn, GridPoint, MOST_POINTS, grid_points, listed_points, product, sampled_points};
 use crate::train::adapt::Sample;
 
@@ -44,11 +46,6 @@ pub const OWN_KEYS: [&str; 13] = [
     "chips",
     "seed",
 ];
-/// Those that points may set, beside keys of the profile and, under `model.`, of the model: strings.
-pub const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "encoding", "exit"];
-/// Before keys of the sweep's `adapt`, which points may set too.
-pub const ADAPT: &str = "adapt.";
-
 /// A sweep file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -227,6 +224,39 @@ impl SweepFile {
         Ok((file, points))
     }
 
+    /// What it says of all its points.
+    pub(super) fn common(&self) -> Common {
+        Common {
+            model: self.model.clone(),
+            checkpoint: self.checkpoint.clone(),
+            profile: self.profile.clone(),
+            data: self.data.clone(),
+            test: self.test.clone(),
+            images: Images::first(self.limit),
+            encoding: self.encoding,
+            adapt: self.adapt.clone(),
+            exit: self.exit,
+            seed: self.seed,
+        }
+    }
+
+    /// An error where an override sets what every point sets too.
+    pub(super) fn check_overrides(&self, overrides: &Overrides) -> Result<()> {
+        let model = overrides.model.iter().map(|assignment| format!("model.{assignment}"));
+        for assignment in overrides.own.iter().chain(&overrides.profile).cloned().chain(model) {
+            let key = assignment.split('=').next().unwrap_or_default().trim();
+            let listed = !self.point.is_empty() && self.point.iter().all(|point| point.contains_key(key));
+            let drawn = self.sample.as_ref().is_some_and(|sample| sample.keys.contains_key(key));
+            if self.grid.contains_key(key) || listed || drawn {
+                let message = format!(
+                    "the study sets {key} at every point, so this would change nothing; change the study, or set another key"
+                );
+                return Err(Error::Usage(format!("--set {assignment}: {message}")));
+            }
+        }
+        Ok(())
+    }
+
     fn points(&self, document: &Document) -> Result<Vec<GridPoint>> {
         let sampled = match &self.sample {
             Some(sample) => sampled_points(document, "sample", sample, self.seed)?,
@@ -258,6 +288,33 @@ impl SweepFile {
             }
             None => Ok(points),
         }
+    }
+}
+
+impl Written for SweepFile {
+    fn keys(&self) -> Vec<String> {
+        let sampled = self.sample.iter().flat_map(|sample| sample.keys.keys());
+        let listed = self.point.iter().flat_map(|point| point.keys());
+        let mut keys: Vec<String> = self.grid.keys().chain(listed).chain(sampled).cloned().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn section(&self, key: &str, value: &Value) -> String {
+        let is_sampled = self.sample.as_ref().is_some_and(|sample| sample.keys.contains_key(key));
+        if self.grid.contains_key(key) {
+            format!("grid.{key}")
+        } else if is_sampled {
+            format!("sample.keys.{key}")
+        } else {
+            let listed = self.point.iter().position(|point| point.get(key) == Some(value)).unwrap_or(0);
+            format!("point[{listed}].{key}")
+        }
+    }
+
+    fn compares(&self, key: &str) -> bool {
+        self.grid.contains_key(key)
     }
 }
 

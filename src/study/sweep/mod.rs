@@ -1,15 +1,11 @@
 //! A sweep: points of settings x chips. Every trial is a pure function of its inputs, so results are the same bytes for
 //! any threads, shards, order and number of kills.
 //!
-//! `file` is the schema and the points that it asks for, `reader` what they name, `force` what one has that it does not name, `run` a shard under way, `plan` what it would
-//! do.
+//! `file` is the schema and the points that it asks for, `run` a shard under way, `plan` what it would do.
 
 mod file;
-mod force;
 mod plan;
-mod reader;
 mod run;
-mod setting;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,11 +16,11 @@ use serde_json::{Value, json};
 pub use file::{Chips, OWN_KEYS, SweepFile, Until};
 pub use plan::Plan;
 
-use self::reader::Reader;
 use self::run::Run;
-use self::setting::{Setting, Subject};
 use super::files;
 use super::point::Point;
+use super::reader::Reader;
+use super::setting::{Setting, Subject};
 use super::store::{self, OfKey};
 use super::table::Tables;
 use super::trial::{Key, Trial};
@@ -155,7 +151,8 @@ impl Sweep {
     pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let (file, grid) = SweepFile::from_document(&document)?;
-        let mut reader = Reader::new(&file, &document, overrides)?;
+        file.check_overrides(overrides)?;
+        let mut reader = Reader::new(file.common(), &file, &document, overrides)?;
         let points = grid.iter().map(|point| reader.setting(point)).collect::<Result<Vec<_>>>()?;
         // The part that points have in common need not be a chip by itself: they may set what it lacks.
         let (profile, notices) = (reader.common_profile()?, reader.notices(&points)?);
@@ -415,7 +412,7 @@ pub fn merge_folder(path: &Path) -> Result<()> {
 }
 
 /// Says how finished trials are kept, where a folder is refused.
-fn keep_what_is_there(error: Error) -> Error {
+pub(super) fn keep_what_is_there(error: Error) -> Error {
     match error {
         Error::Usage(message) => Error::Usage(
             message

@@ -1,20 +1,16 @@
 //! What a sweep would do: its trials, how many are there, and how long the others may take.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::setting::Setting;
 use super::{Chips, Shard, Sweep, first_ones};
-use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::study::runner::timed;
 use crate::study::store::{self, OfKey};
 
 /// Points that are timed.
 const TIMED: usize = 3;
-/// Images that a timed chip runs.
-const IMAGES: usize = 64;
-
 /// What a sweep would do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
@@ -71,30 +67,14 @@ impl Sweep {
             }
         }
         let step = first_missing.len().div_ceil(TIMED).max(1);
-        let timed: Vec<Duration> =
-            first_missing.iter().step_by(step).map(|p| self.timed(&self.points[*p], engine)).collect::<Result<_>>()?;
+        let timed: Vec<Duration> = first_missing
+            .iter()
+            .step_by(step)
+            .map(|p| timed(engine, &self.points[*p], self.file.seed, chips.most()))
+            .collect::<Result<_>>()?;
         let each = timed.iter().sum::<Duration>() / timed.len().max(1) as u32;
         let points = self.points.len() as u64;
         let until = matches!(chips, Chips::Until(_));
         Ok(Plan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
-    }
-
-    /// The time of a trial at a point whose cells no other point has, in the time of some images, on as many chips as the engine runs
-    /// together.
-    fn timed(&self, setting: &Setting, engine: &dyn Engine) -> Result<Duration> {
-        let case = setting.case(self.file.seed);
-        let (images, blueprint) = (case.data.len(), case.calibrated(&KeptCells::default())?);
-        let some = images.min(IMAGES);
-        let evaluation = case.evaluation(engine, None)?.of_images((0..some).collect());
-        let began = Instant::now();
-        let chip = evaluation.program(&blueprint, 0)?;
-        let programmed = began.elapsed();
-        let together = engine.chips_at_once(&chip).clamp(1, self.file.chips.most() as usize);
-        let chips = vec![chip; together];
-        // The first run also encodes, and brings kernels to a graphics card.
-        evaluation.run_together(&chips)?;
-        let began = Instant::now();
-        evaluation.run_together(&chips)?;
-        Ok(programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64))
     }
 }

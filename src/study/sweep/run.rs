@@ -1,33 +1,24 @@
 //! A shard under way: what is missing of its points is run, point by point, and stored trial by trial.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::setting::Setting;
 use super::{Shard, Sweep, first_ones};
-use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
-use crate::engine::evaluate::Evaluation;
-use crate::engine::price::Price;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::summarise;
 use crate::output::OutputFolder;
+use crate::study::runner::Runner;
+use crate::study::setting::Setting;
 use crate::study::store::{self, OfKey, Store, shard_name};
-use crate::study::trial::Trial;
 
 /// A shard under way.
 pub(super) struct Run<'a> {
     sweep: &'a Sweep,
-    engine: &'a dyn Engine,
     folder: &'a OutputFolder,
     shard: Shard,
-    monitor: &'a dyn Monitor,
+    runner: Runner<'a>,
     store: Store,
-    /// The cells of points that differ only behind them.
-    kept: KeptCells,
-    /// The point that ran last: others of its network see the same inputs.
-    last: Option<(&'a Setting, Evaluation<'a>)>,
     began: Instant,
     /// Trials that were run, and trials that are done.
     ran: u64,
@@ -45,8 +36,8 @@ impl<'a> Run<'a> {
         monitor: &'a dyn Monitor,
     ) -> Result<Self> {
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
-        let (kept, last, began) = (KeptCells::default(), None, Instant::now());
-        Ok(Run { sweep, engine, folder, shard, monitor, store, kept, last, began, ran: 0, done: 0, best: None })
+        let runner = Runner::new(engine, monitor, sweep.file.seed);
+        Ok(Run { sweep, folder, shard, runner, store, began: Instant::now(), ran: 0, done: 0, best: None })
     }
 
     /// Runs what is missing of some points.
@@ -68,7 +59,7 @@ impl<'a> Run<'a> {
         let before = self.done;
         let found = mine.iter().filter(|chip| there.contains_key(chip)).count() as u64;
         self.done += found;
-        self.monitor.skip(found);
+        self.runner.monitor.skip(found);
         loop {
             let accuracies = first_ones(there);
             if chips.enough(&accuracies).is_some() {
@@ -83,7 +74,7 @@ impl<'a> Run<'a> {
             self.chips(setting, missing, there)?;
         }
         // Of chips until the mean is known, the last ones are not asked for.
-        self.monitor.skip(before + mine.len() as u64 - self.done);
+        self.runner.monitor.skip(before + mine.len() as u64 - self.done);
         self.done = before + mine.len() as u64;
         let count = chips.enough(&first_ones(there)).unwrap_or(chips.most());
         let accuracies: Vec<f64> = there.range(..count).map(|(_, trial)| trial.accuracy()).collect();
@@ -97,7 +88,7 @@ impl<'a> Run<'a> {
                 self.best = Some((mean, shown.collect::<Vec<_>>().join(", ")));
             }
         }
-        self.monitor.progress(self.done, &self.note());
+        self.runner.monitor.progress(self.done, &self.note());
         Ok(())
     }
 
@@ -108,31 +99,14 @@ impl<'a> Run<'a> {
 
     /// Runs some chips of a point and adds them to those that are there.
     fn chips(&mut self, setting: &'a Setting, missing: Vec<u64>, there: &mut OfKey) -> Result<()> {
-        let Setting { subject, key, .. } = setting;
-        let seed = self.sweep.file.seed;
-        let case = setting.case(seed);
-        let blueprint = case.calibrated(&self.kept)?;
-        let price = Price::of(&blueprint);
-        let evaluation = match self.last.take() {
-            Some((same, evaluation)) if std::ptr::eq(same, setting) => evaluation,
-            Some((same, earlier)) if Arc::ptr_eq(&same.subject, subject) => {
-                case.evaluation(self.engine, Some(earlier))?
-            }
-            _ => case.evaluation(self.engine, None)?,
-        };
-        let note = self.note();
-        let series = evaluation.series(&blueprint, missing, |chip, result| {
-            let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
-            self.store.push(&trial, &self.engine.name())?;
-            there.insert(chip, trial);
-            self.ran += 1;
-            self.done += 1;
-            self.monitor.progress(self.done, &note);
-            if self.monitor.stop() { Err(Error::Interrupted(String::new())) } else { Ok(()) }
-        });
-        series?;
-        self.last = Some((setting, evaluation));
-        Ok(())
+        let (note, monitor) = (self.note(), self.runner.monitor);
+        let Run { runner, store, ran, done, .. } = self;
+        runner.run(setting, missing, store, |trial| {
+            there.insert(trial.chip, trial);
+            *ran += 1;
+            *done += 1;
+            monitor.progress(*done, &note);
+        })
     }
 
     pub fn close(self) -> Result<()> {

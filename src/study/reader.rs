@@ -1,15 +1,19 @@
-//! What the points of a sweep name: profiles, models, checkpoints and data sets, each read once.
+//! What the points of a study name: profiles, models, checkpoints and data sets, each read once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use toml::Table;
 
-use super::SweepFile;
-use super::file::{ADAPT, POINT_KEYS};
+use super::case::check_hardware;
 use super::force::in_force;
+use super::sets::{Images, Named, Sets, names};
 use super::setting::{Setting, Subject};
+use super::space::{GridPoint, cell};
+use super::trial::Key;
+use super::watch::Watch;
 use crate::checkpoint::Checkpoint;
 use crate::chip::Blueprint;
 use crate::config::{Document, Overrides};
@@ -22,17 +26,52 @@ use crate::error::{Error, Result};
 use crate::network::weights::Loaded;
 use crate::network::{Encoding, Model, Network};
 use crate::profile::Profile;
-use crate::study::case::check_hardware;
-use crate::study::sets::{Named, Sets, names};
-use crate::study::space::{GridPoint, cell};
-use crate::study::trial::Key;
-use crate::study::watch::Watch;
 use crate::system::{Architecture, Areas};
 use crate::train::adapt::Sample;
 
-/// The documents of a sweep, and what was read so far of the files that its points name.
+/// Keys that points may set, beside keys of the profile and, under `model.`, of the model: strings.
+pub(super) const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "encoding", "exit"];
+/// Before keys of the study's `adapt`, which points may set too.
+pub(super) const ADAPT: &str = "adapt.";
+
+/// What a study's file says of all its points.
+pub(super) struct Common {
+    /// The model file.
+    pub model: PathBuf,
+    /// The checkpoint to program.
+    pub checkpoint: PathBuf,
+    /// The profile file; none: the ideal chip.
+    pub profile: Option<PathBuf>,
+    /// The data set.
+    pub data: String,
+    /// The data set that is evaluated in its place.
+    pub test: Option<String>,
+    /// Which of its images are.
+    pub images: Images,
+    /// The encoder.
+    pub encoding: Option<Encoding>,
+    /// What norms are adapted on.
+    pub adapt: Table,
+    /// When images stop.
+    pub exit: Option<ExitRule>,
+    /// The seed of chips and encoding.
+    pub seed: u64,
+}
+
+/// How the points of a study are written in its file.
+pub(super) trait Written {
+    /// Every key that a point sets.
+    fn keys(&self) -> Vec<String>;
+    /// Where a value of a point is written, as a key of the file.
+    fn section(&self, key: &str, value: &toml::Value) -> String;
+    /// Whether a key's values are each by itself a thing to compare.
+    fn compares(&self, key: &str) -> bool;
+}
+
+/// The documents of a study, and what was read so far of the files that its points name.
 pub(super) struct Reader<'a> {
-    file: &'a SweepFile,
+    common: Common,
+    written: &'a dyn Written,
     document: &'a Document,
     overrides: &'a Overrides,
     /// Every key that a point sets.
@@ -53,31 +92,20 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(file: &'a SweepFile, document: &'a Document, overrides: &'a Overrides) -> Result<Self> {
-        let mut models = Document::read(&file.model).map_err(document.locate("model"))?;
+    pub fn new(
+        common: Common,
+        written: &'a dyn Written,
+        document: &'a Document,
+        overrides: &'a Overrides,
+    ) -> Result<Self> {
+        let mut models = Document::read(&common.model).map_err(document.locate("model"))?;
         overrides.model.iter().try_for_each(|assignment| models.set_model(assignment))?;
-        let sampled = file.sample.iter().flat_map(|sample| sample.keys.keys());
-        let mut keys: Vec<String> =
-            file.grid.keys().chain(file.point.iter().flat_map(|point| point.keys())).chain(sampled).cloned().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let model = overrides.model.iter().map(|assignment| format!("model.{assignment}"));
-        for assignment in overrides.own.iter().chain(&overrides.profile).cloned().chain(model) {
-            let key = assignment.split('=').next().unwrap_or_default().trim();
-            let listed = !file.point.is_empty() && file.point.iter().all(|point| point.contains_key(key));
-            let drawn = file.sample.as_ref().is_some_and(|sample| sample.keys.contains_key(key));
-            if file.grid.contains_key(key) || listed || drawn {
-                let message = format!(
-                    "the study sets {key} at every point, so this would change nothing; change the study, or set another key"
-                );
-                return Err(Error::Usage(format!("--set {assignment}: {message}")));
-            }
-        }
         Ok(Reader {
-            file,
+            common,
+            written,
             document,
             overrides,
-            keys,
+            keys: written.keys(),
             places: BTreeMap::new(),
             profiles: HashMap::new(),
             models,
@@ -90,13 +118,18 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The same files, for other images of the test set.
+    pub fn of_images(&mut self, images: Images) {
+        self.common.images = images;
+    }
+
     /// A point with all that it names.
     pub fn setting(&mut self, point: &GridPoint) -> Result<Setting> {
         if let Some((key, value)) =
             point.iter().find(|(key, value)| POINT_KEYS.contains(&key.as_str()) && !value.is_str())
         {
             let message = format!("{value}, expected a string");
-            return Err(self.document.error(&self.section(key, value), message));
+            return Err(self.document.error(&self.written.section(key, value), message));
         }
         let ((profile, hardware), subject) = (self.profile(point)?, self.subject(point)?);
         check_hardware(&hardware, &profile, &subject.model)?;
@@ -107,7 +140,7 @@ impl<'a> Reader<'a> {
         let mut setting =
             Setting { shown: vec![], profile, subject, profiled, adapt, exit, areas: Areas::default(), key };
         setting.shown = self.shown(point, &setting);
-        let case = setting.case(self.file.seed);
+        let case = setting.case(self.common.seed);
         let blueprint = case.blueprint()?;
         self.note(&blueprint);
         (setting.areas, setting.key) = (Architecture::of(blueprint.plan()).areas(), case.key(&blueprint)?);
@@ -137,6 +170,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Why a key that points set had no effect at any of those that were read.
+    pub fn why_idle(&self, key: &str) -> Option<&'static str> {
+        self.axes.idle(key)
+    }
+
+    /// Keys that no point sets and that had no effect at any.
+    pub fn idle(&self) -> Idle {
+        let mut idle = self.idle.clone().unwrap_or_default();
+        idle.retain(|key, _| !self.keys.contains(key));
+        idle
+    }
+
+    /// What else the user should know of some point.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
     /// What the user should know of the whole sweep; an error where one of its axes has no effect at any point.
     pub fn notices(&self, points: &[Setting]) -> Result<Vec<String>> {
         let mut notices = Vec::new();
@@ -144,21 +194,19 @@ impl<'a> Reader<'a> {
             let refuse = |why: &str| {
                 let message = format!("has no effect at any point: {why}; set what it needs, or leave it out");
                 let value = toml::Value::Boolean(false);
-                Err(self.document.error(&self.section(key, &value), message))
+                Err(self.document.error(&self.written.section(key, &value), message))
             };
             if let Some(why) = self.axes.idle(key) {
                 return refuse(why);
             }
-            if self.file.grid.contains_key(key) && !tells_apart(key, points) {
+            if self.written.compares(key) && !tells_apart(key, points) {
                 match FILES.contains(&key.as_str()) {
                     true => notices.push(format!("{key}: what its values name is the same, and so are the trials")),
                     false => return refuse("its values give the same trials"),
                 }
             }
         }
-        let mut idle = self.idle.clone().unwrap_or_default();
-        idle.retain(|key, _| !self.keys.contains(key));
-        notices.extend(effect::sentences(&idle));
+        notices.extend(effect::sentences(&self.idle()));
         notices.extend(self.remarks.iter().cloned());
         let mut seen = HashSet::new();
         let twice = points.iter().filter(|point| !seen.insert(point.key)).count();
@@ -171,7 +219,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a key names what listed points are, and no more.
     fn is_label(&self, key: &str) -> bool {
-        LABELS.contains(&key) && !self.file.grid.contains_key(key)
+        LABELS.contains(&key) && !self.written.compares(key)
     }
 
     /// What converters' ranges of some hardware are profiled on.
@@ -185,11 +233,11 @@ impl<'a> Reader<'a> {
 
     /// What a point's chips are adapted on.
     fn adapt(&mut self, point: &GridPoint, subject: &Subject) -> Result<Option<(Sample, Arc<Dataset>)>> {
-        let mut table = self.file.adapt.clone();
+        let mut table = self.common.adapt.clone();
         let (mut place, mut data) = ("adapt".to_string(), "adapt.data".to_string());
         for (key, value) in point {
             let Some(name) = key.strip_prefix(ADAPT) else { continue };
-            place = self.section(key, value);
+            place = self.written.section(key, value);
             if name == "data" {
                 data = place.clone();
             }
@@ -214,8 +262,9 @@ impl<'a> Reader<'a> {
 
     /// When a point's images stop.
     fn exit(&self, point: &GridPoint) -> Result<Option<ExitRule>> {
-        let Some((key, value)) = point.iter().find(|(key, _)| key == "exit") else { return Ok(self.file.exit) };
-        rule_or_none(value.as_str().unwrap_or_default()).map_err(self.document.locate(&self.section(key, value)))
+        let Some((key, value)) = point.iter().find(|(key, _)| key == "exit") else { return Ok(self.common.exit) };
+        rule_or_none(value.as_str().unwrap_or_default())
+            .map_err(self.document.locate(&self.written.section(key, value)))
     }
 
     /// What a point gives a key of the sweep's own.
@@ -223,29 +272,16 @@ impl<'a> Reader<'a> {
         point.iter().find(|(k, _)| k == key).and_then(|(_, value)| value.as_str())
     }
 
-    /// Where a value of a point is written, as a key of the sweep's file.
-    fn section(&self, key: &str, value: &toml::Value) -> String {
-        let sampled = |section: &str| {
-            self.file.sample.as_ref().filter(|s| s.keys.contains_key(key)).map(|_| format!("{section}.{key}"))
-        };
-        if self.file.grid.contains_key(key) {
-            return format!("grid.{key}");
-        }
-        sampled("sample.keys").unwrap_or_else(|| {
-            let listed = self.file.point.iter().position(|point| point.get(key) == Some(value)).unwrap_or(0);
-            format!("point[{listed}].{key}")
-        })
-    }
-
     /// The place of a point's value in the sweep's file.
     fn place(&mut self, key: &str, value: &toml::Value) -> String {
-        let section = self.section(key, value);
+        let section = self.written.section(key, value);
         self.places.entry(section).or_insert_with_key(|section| self.document.place(section)).clone()
     }
 
     /// A file that a point names, or the sweep's own.
     fn path(&self, point: &GridPoint, key: &str, own: &Path) -> PathBuf {
-        self.own(point, key).map_or(own.to_path_buf(), |file| self.document.base("grid").join(file))
+        self.own(point, key)
+            .map_or(own.to_path_buf(), |file| self.document.base(&self.written.section(key, &file.into())).join(file))
     }
 
     /// The hardware of a point, and the document that says so.
@@ -256,7 +292,7 @@ impl<'a> Reader<'a> {
 
     fn profile_document(&mut self, point: &GridPoint) -> Result<Document> {
         // No file: the ideal chip.
-        let path = self.path(point, "profile", self.file.profile.as_deref().unwrap_or(Path::new("")));
+        let path = self.path(point, "profile", self.common.profile.as_deref().unwrap_or(Path::new("")));
         if !self.profiles.contains_key(&path) {
             let mut profile = match path.as_os_str().is_empty() {
                 false => Document::read(&path).map_err(self.locate(point, "profile"))?,
@@ -267,7 +303,8 @@ impl<'a> Reader<'a> {
         }
         let mut profile = self.profiles[&path].clone();
         for (key, value) in point.iter().filter(|(key, _)| !is_own(key) && !key.starts_with("model.")) {
-            profile.set_value(key, value.clone(), self.place(key, value), self.document.base("grid"))?;
+            let base = self.document.base(&self.written.section(key, value)).to_path_buf();
+            profile.set_value(key, value.clone(), self.place(key, value), &base)?;
         }
         Ok(profile)
     }
@@ -282,33 +319,41 @@ impl<'a> Reader<'a> {
     /// Gives an error the place where a point, or the sweep, names a file.
     fn locate(&self, point: &GridPoint, key: &str) -> impl Fn(Error) -> Error {
         let value = point.iter().find(|(k, _)| k == key);
-        self.document.locate(&value.map_or(key.to_string(), |(key, value)| self.section(key, value)))
+        self.document.locate(&value.map_or(key.to_string(), |(key, value)| self.written.section(key, value)))
     }
 
     fn model(&mut self, point: &GridPoint) -> Result<Model> {
+        Model::from_document(&self.model_document(point)?)
+    }
+
+    /// The document that a point's model is.
+    pub fn model_document(&mut self, point: &GridPoint) -> Result<Document> {
         let mut model = self.models.clone();
         for (key, value) in point {
             if let Some(name) = key.strip_prefix("model.") {
-                model.set_value(name, value.clone(), self.place(key, value), self.document.base("grid"))?;
+                let base = self.document.base(&self.written.section(key, value)).to_path_buf();
+                model.set_value(name, value.clone(), self.place(key, value), &base)?;
             }
         }
-        Model::from_document(&model)
+        Ok(model)
     }
 
     /// What names a point's test images, and the training images beside them.
     fn names(&self, point: &GridPoint) -> [Named; 2] {
         if let Some((key, value)) = point.iter().find(|(key, _)| key == "data") {
-            let named = Named::new(&self.section(key, value), value.as_str().unwrap_or_default());
+            let named = Named::new(&self.written.section(key, value), value.as_str().unwrap_or_default());
             return [named.clone(), named];
         }
-        names(&self.file.data, self.file.test.as_deref())
+        names(&self.common.data, self.common.test.as_deref())
     }
 
     fn encoding(&self, point: &GridPoint) -> Result<Option<Encoding>> {
-        let Some((key, value)) = point.iter().find(|(key, _)| key == "encoding") else { return Ok(self.file.encoding) };
+        let Some((key, value)) = point.iter().find(|(key, _)| key == "encoding") else {
+            return Ok(self.common.encoding);
+        };
         let refuse = |_| {
             let message = format!("{value}, expected poisson, direct or frames");
-            self.document.error(&self.section(key, value), message)
+            self.document.error(&self.written.section(key, value), message)
         };
         value.clone().try_into().map(Some).map_err(refuse)
     }
@@ -316,11 +361,11 @@ impl<'a> Reader<'a> {
     /// The network of a point, shared with the point before where it is the same.
     fn subject(&mut self, point: &GridPoint) -> Result<Arc<Subject>> {
         let (model, names) = (self.model(point)?, self.names(point));
-        let data = self.sets.test(self.document, &names[0], self.file.limit)?;
+        let data = self.sets.test(self.document, &names[0], self.common.images)?;
         check_fit(&data, &model).map_err(self.document.locate(&names[0].key))?;
         let encoding = Encoding::resolve(self.encoding(point)?, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(self.document.locate("encoding"))?;
-        let path = self.path(point, "checkpoint", &self.file.checkpoint);
+        let path = self.path(point, "checkpoint", &self.common.checkpoint);
         if !self.checkpoints.contains_key(&path) {
             let checkpoint = Checkpoint::read(&path).map_err(self.locate(point, "checkpoint"))?;
             self.checkpoints.insert(path.clone(), checkpoint);
@@ -381,7 +426,7 @@ fn tells_apart(key: &str, points: &[Setting]) -> bool {
     })
 }
 
-/// Whether a key of a point is the sweep's own.
-fn is_own(key: &str) -> bool {
+/// Whether a key of a point is the study's own.
+pub(super) fn is_own(key: &str) -> bool {
     POINT_KEYS.contains(&key) || key.starts_with(ADAPT)
 }

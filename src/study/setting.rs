@@ -30,6 +30,7 @@ pub(super) struct Subject {
 }
 
 /// One point: what is set, and the hardware and network that come of it.
+#[derive(Clone)]
 pub(super) struct Setting {
     pub shown: Vec<(String, String)>,
     pub profile: Profile,

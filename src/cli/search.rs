@@ -1,0 +1,160 @@
+//! `crosspike search`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::said::Said;
+use super::sweep::parse_shard;
+use super::terminal::{Terminal, note};
+use crate::config::Overrides;
+use crate::engine::backend::Backend;
+use crate::error::{Error, Result};
+use crate::report::PAGE;
+use crate::study::export::rows;
+use crate::study::search::{OWN_KEYS, Search};
+use crate::study::sweep::{Shard, There};
+use crate::study::table::SUMMARY_CSV;
+
+/// Find the cheapest chip that is good enough, or a front of several goals; resumes an unfinished search of the same configuration.
+#[derive(clap::Args)]
+#[command(after_help = r#"A search file names network, profile and data as a sweep does, and then what is asked:
+  minimise = "energy_pj_per_image"      # sram_bytes, area_mm2, latency_ns, interval_ns; a list makes a front
+  limit = 500                           # test images to search on; others judge the answer
+  chips = 16                            # a candidate, at most
+  set = { "rram.variation.scale" = 2.0 }            # conditions
+  reference = { "rram.variation.scale" = 0.0 }      # the chip that accuracy is compared to
+  [constraint]
+  accuracy = { within = 1.0, confidence = 0.95 }    # or least = 86.0
+  [space]
+  "adc.bits" = [3, 4, 5, 6]
+  "layer.*.sram.bits" = [0, 1, 2, 3]                # of each layer on RRAM by itself
+  "tile.rows" = { from = 64, to = 512, count = 4, scale = "log" }
+  [validate]
+  chips = 50
+Candidates race: all are judged on the same first chips and images, the good ones on more. Writes OUT/best.toml (or front_1.toml, ...), a
+profile that runs as it is, OUT/answer.json, OUT/summary.csv (what was judged on chips and images that the search did not see),
+OUT/tried.csv (all candidates) and OUT/report.html. For one seed the same bytes, after any kill and with any number of shards, but with a
+--budget in time.
+
+Examples:
+  crosspike search recipes/digits_search.toml --out runs/search
+  crosspike search recipes/digits_search.toml --out runs/search --set minimise=sram_bytes --budget 10min
+  crosspike search recipes/digits_search.toml --out runs/search --dry-run"#)]
+pub struct Args {
+    /// The search file.
+    search: PathBuf,
+    /// The folder for results.
+    #[arg(long)]
+    out: PathBuf,
+    /// Override a key: the file's own (chips=5, minimise=sram_bytes), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Run part I of N of the trials, I from 1: all parts search together, each waits for what the others run, and the first writes the answer.
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_shard)]
+    shard: Shard,
+    /// End the search after so many trials, or after so long, such as 90s, 10min or 2h; what has begun is finished, and the answer is judged after it.
+    #[arg(long, value_name = "TRIALS|TIME", value_parser = parse_budget)]
+    budget: Option<Budget>,
+    /// Go on in a folder whose search is finished, or was another: trials that are there count wherever nothing that determines them has
+    /// changed. (An unfinished search of the same configuration goes on by itself.)
+    #[arg(long)]
+    resume: bool,
+    /// Print what would run and an estimate of its time, from a few chips; write nothing.
+    #[arg(long, conflicts_with_all = ["resume", "force"])]
+    dry_run: bool,
+    /// Overwrite a finished or different search.
+    #[arg(long, conflicts_with = "resume")]
+    force: bool,
+    /// What runs the chips.
+    #[arg(long, default_value = "auto")]
+    backend: Backend,
+}
+
+/// What ends a search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Budget {
+    Trials(u64),
+    Time(Duration),
+}
+
+fn parse_budget(text: &str) -> std::result::Result<Budget, String> {
+    let expected = || "expected a number of trials, such as 500, or a time, such as 90s, 10min or 2h".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" => return digits.parse().ok().filter(|trials| *trials > 0).map(Budget::Trials).ok_or_else(expected),
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(expected()),
+    };
+    let number = digits.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0 && *number < 1e9);
+    number.map(|number| Budget::Time(Duration::from_secs_f64(unit * number))).ok_or_else(expected)
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Said> {
+    let mut overrides = Overrides::sort(&args.set, &OWN_KEYS)?;
+    let time = match args.budget {
+        Some(Budget::Trials(trials)) => {
+            overrides.own.push(format!("trials={trials}"));
+            None
+        }
+        Some(Budget::Time(time)) => Some(time),
+        None => None,
+    };
+    if time.is_some() && args.shard.of > 1 {
+        return Err(Error::Usage(
+            "--budget: shards decide the same only where no time ends them; expected a number of trials".into(),
+        ));
+    }
+    if args.force && args.shard.of > 1 {
+        return Err(Error::Usage("--force would delete what other shards have done; remove the folder first".into()));
+    }
+    let search = Search::read(&args.search, &overrides)?;
+    let engine = args.backend.open(note)?;
+    if args.dry_run {
+        search.notices().iter().for_each(|notice| note(notice));
+        let each = search.timed(engine.as_ref())?;
+        let trials = search.trials();
+        let all = each.mul_f64(trials as f64);
+        let most = time.map_or(all, |time| time.min(all) + each.mul_f64((trials - search.searched()) as f64));
+        let size = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());
+        let text = format!(
+            "{size} candidates; about {trials} trials, some {each:.1?} each: about {}",
+            indicatif::HumanDuration(most)
+        );
+        let json = json!({ "candidates": search.candidates(), "trials": trials, "seconds_each": each.as_secs_f64(), "seconds": most.as_secs_f64() });
+        return Ok(Said::new(text, json));
+    }
+    let there = match (args.resume, args.force) {
+        (true, _) => There::Resumed,
+        (_, true) => There::Replaced,
+        _ => There::Refused,
+    };
+    let folder = search.claim(engine.as_ref(), &args.out, there)?;
+    let answer = search.run_into(engine.as_ref(), &folder, args.shard, time, &Terminal::default())?;
+    if args.shard.index > 1 {
+        let text = format!("{}\nshard 1 writes tables and report", answer.lead);
+        return Ok(Said::new(text, json!({ "answer": answer })));
+    }
+    let (page, table) = (folder.file(PAGE), folder.file(SUMMARY_CSV));
+    let text = format!("{}\n{}\nwrote {}", answer.lead, answer.details.join("\n"), page.display());
+    Ok(Said::with(text, move || Ok(json!({ "answer": answer, "points": rows(&table)?, "wrote": page }))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_trials_or_a_time() {
+        assert_eq!(parse_budget("500"), Ok(Budget::Trials(500)));
+        assert_eq!(parse_budget("1.5h"), Ok(Budget::Time(Duration::from_secs(5400))));
+        assert_eq!(parse_budget("10min"), Ok(Budget::Time(Duration::from_secs(600))));
+        for bad in ["", "0", "-3", "10m", "x", "s", "infs", "0s", "1e30h"] {
+            assert!(parse_budget(bad).is_err(), "{bad}");
+        }
+    }
+}

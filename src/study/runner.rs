@@ -1,0 +1,109 @@
+//! Runs chips of a study's points, one after the other, and stores each as a trial when it ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::setting::Setting;
+use super::store::Store;
+use super::trial::{Key, Trial};
+use crate::crossbar::calibration::Calibration;
+use crate::crossbar::kept::KeptCells;
+use crate::engine::Engine;
+use crate::engine::evaluate::Evaluation;
+use crate::engine::price::Price;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+
+/// Images that a timed chip runs.
+const IMAGES: usize = 64;
+
+/// What runs the chips of some points.
+pub(super) struct Runner<'a> {
+    /// What runs them.
+    pub engine: &'a dyn Engine,
+    /// May ask to stop.
+    pub monitor: &'a dyn Monitor,
+    /// The seed of chips and encoding.
+    pub seed: u64,
+    /// What was made for other points, or for the same.
+    pub kept: Kept,
+    /// The point that ran last: others of its network see the same inputs.
+    last: Option<(&'a Setting, Evaluation<'a>)>,
+}
+
+/// Points whose calibration is kept, at most.
+const MOST_KEPT: usize = 1 << 10;
+
+/// What is kept from one point to the next.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// The cells of points that differ only behind them.
+    cells: KeptCells,
+    /// The ranges of converters and the reads of rows, of points that are run again.
+    calibrations: HashMap<Key, Calibration>,
+}
+
+impl<'a> Runner<'a> {
+    pub fn new(engine: &'a dyn Engine, monitor: &'a dyn Monitor, seed: u64) -> Self {
+        Runner { engine, monitor, seed, kept: Kept::default(), last: None }
+    }
+
+    /// Runs some chips of a point and hands over each trial, which is stored then.
+    pub fn run(
+        &mut self,
+        setting: &'a Setting,
+        chips: Vec<u64>,
+        store: &mut Store,
+        mut each: impl FnMut(Trial),
+    ) -> Result<()> {
+        let Setting { subject, key, .. } = setting;
+        let case = setting.case(self.seed);
+        let blueprint = match self.kept.calibrations.get(key) {
+            Some(calibration) => case.blueprint()?.calibrated(calibration.clone()).keeping(&self.kept.cells),
+            None => case.calibrated(&self.kept.cells)?,
+        };
+        if self.kept.calibrations.len() >= MOST_KEPT {
+            self.kept.calibrations.clear();
+        }
+        if let Some(calibration) = blueprint.calibration() {
+            self.kept.calibrations.entry(*key).or_insert_with(|| calibration.clone());
+        }
+        let price = Price::of(&blueprint);
+        let evaluation = match self.last.take() {
+            Some((same, evaluation)) if std::ptr::eq(same, setting) => evaluation,
+            Some((same, earlier)) if Arc::ptr_eq(&same.subject, subject) => {
+                case.evaluation(self.engine, Some(earlier))?
+            }
+            _ => case.evaluation(self.engine, None)?,
+        };
+        let (engine, monitor) = (self.engine.name(), self.monitor);
+        evaluation.series(&blueprint, chips, |chip, result| {
+            let trial = Trial::of(*key, chip, result, subject.model.steps, &price);
+            store.push(&trial, &engine)?;
+            each(trial);
+            if monitor.stop() { Err(Error::Interrupted(String::new())) } else { Ok(()) }
+        })?;
+        self.last = Some((setting, evaluation));
+        Ok(())
+    }
+}
+
+/// The time of a trial at a point whose cells no other point has, in the time of some images, on as many chips as the engine runs together, of so
+/// many at most.
+pub(super) fn timed(engine: &dyn Engine, setting: &Setting, seed: u64, most: u64) -> Result<Duration> {
+    let case = setting.case(seed);
+    let (images, blueprint) = (case.data.len(), case.calibrated(&KeptCells::default())?);
+    let some = images.min(IMAGES);
+    let evaluation = case.evaluation(engine, None)?.of_images((0..some).collect());
+    let began = Instant::now();
+    let chip = evaluation.program(&blueprint, 0)?;
+    let programmed = began.elapsed();
+    let together = engine.chips_at_once(&chip).clamp(1, most as usize);
+    let chips = vec![chip; together];
+    // The first run also encodes, and brings kernels to a graphics card.
+    evaluation.run_together(&chips)?;
+    let began = Instant::now();
+    evaluation.run_together(&chips)?;
+    Ok(programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64))
+}

@@ -1,0 +1,205 @@
+//! What a search asks for, and how a candidate stands to it after some chips.
+
+use super::evolve::Fitness;
+use super::file::SearchFile;
+use crate::config::Document;
+use crate::error::{Error, Result};
+use crate::numeric::stats::mean_within;
+use crate::study::columns::{AREA, ENERGY, INTERVAL, LATENCY};
+use crate::study::point::Point;
+use crate::study::setting::Setting;
+use crate::study::trial::Trial;
+
+/// What may be minimised or limited.
+const COSTS: [&str; 5] = [ENERGY, SRAM_BYTES, AREA, LATENCY, INTERVAL];
+/// Bytes of the companion arrays.
+const SRAM_BYTES: &str = "sram_bytes";
+/// What may be maximised.
+const ACCURACY: &str = "accuracy";
+/// How sure one candidate's accuracy must be above another's to pass for better.
+const SURELY: f64 = 0.95;
+
+/// Points of violation for each point that accuracy is not sure to: of two candidates that miss by as much, the surer one is nearer.
+const UNSURE: f64 = 0.05;
+
+/// What a search asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Goals {
+    /// What is minimised.
+    pub costs: Vec<&'static str>,
+    /// Whether accuracy is maximised beside.
+    pub of_accuracy: bool,
+    /// Limits of costs.
+    limits: Vec<(&'static str, f64)>,
+    /// Points below the reference, or percent; and how sure.
+    accuracy: Option<(Bound, f64)>,
+}
+
+/// What accuracy must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// So many points below the reference, at most.
+    Within(f64),
+    /// So many percent, at least.
+    Least(f64),
+}
+
+/// How a candidate stands after some chips.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// How it compares to others.
+    pub fitness: Fitness,
+    /// Whether it surely keeps to every constraint.
+    pub is_met: bool,
+    /// Whether it surely does not keep to one.
+    pub is_missed: bool,
+    /// Whether its costs are within their limits.
+    pub is_within_limits: bool,
+    /// Percent of images, by chip.
+    pub accuracies: Vec<f64>,
+}
+
+impl Goals {
+    /// Reads them.
+    pub fn read(file: &SearchFile, document: &Document) -> Result<Self> {
+        let mut costs = vec![];
+        for name in file.minimise.all() {
+            let known = COSTS.iter().find(|known| **known == name).ok_or_else(|| {
+                document.error("minimise", format!("`{name}`, expected one of {}, or a list of them", COSTS.join(", ")))
+            })?;
+            if costs.contains(known) {
+                return Err(document.error("minimise", format!("`{name}` stands twice; expected it once")));
+            }
+            costs.push(*known);
+        }
+        let most = file.maximise.all();
+        if let Some(name) = most.iter().find(|name| **name != ACCURACY) {
+            return Err(document.error("maximise", format!("`{name}`, expected \"{ACCURACY}\"")));
+        }
+        if costs.is_empty() && most.is_empty() {
+            return Err(document.error(
+                "minimise",
+                format!("names nothing, and neither does `maximise`; expected one of {}", COSTS.join(", ")),
+            ));
+        }
+        let accuracy = file.constraint.accuracy.map(|asked| {
+            let bound = asked.within.map_or_else(|| Bound::Least(asked.least.unwrap_or_default()), Bound::Within);
+            (bound, asked.confidence)
+        });
+        Ok(Goals { costs, of_accuracy: !most.is_empty(), limits: file.limits(), accuracy })
+    }
+
+    /// What accuracy must be, where anything is asked of it.
+    pub fn bound(&self) -> Option<Bound> {
+        self.accuracy.map(|(bound, _)| bound)
+    }
+
+    /// Whether a point keeps to what is asked, on average over its chips, the reference's on the same chips beside them.
+    pub fn keeps(&self, point: &Point, reference: Option<&Point>) -> bool {
+        let within = self.limits.iter().all(|(name, most)| cost(point, name).is_some_and(|cost| cost <= *most));
+        let mean = point.accuracy().mean;
+        within
+            && match self.bound() {
+                Some(Bound::Least(least)) => mean >= least,
+                Some(Bound::Within(within)) => reference.is_none_or(|other| other.accuracy().mean - mean <= within),
+                None => true,
+            }
+    }
+
+    /// How a point compares to others by its means, whatever it keeps to.
+    pub fn fitness(&self, point: &Point) -> Fitness {
+        let costs = self.costs.iter().map(|name| cost(point, name).unwrap_or(f64::INFINITY));
+        let accuracy = self.of_accuracy.then(|| -point.accuracy().mean);
+        Fitness { violation: 0.0, objectives: costs.chain(accuracy).collect() }
+    }
+
+    /// Whether anything is asked beside what is best.
+    pub fn asks(&self) -> bool {
+        self.accuracy.is_some() || !self.limits.is_empty()
+    }
+
+    /// How many things are to be best at once.
+    pub fn count(&self) -> usize {
+        self.costs.len() + usize::from(self.of_accuracy)
+    }
+
+    /// How a candidate stands after the chips of some trials, the reference's on the same chips beside them.
+    ///
+    /// # Errors
+    /// Where what is minimised or limited is not known on its chips.
+    pub fn standing(&self, setting: &Setting, trials: &[&Trial], reference: &[&Trial]) -> Result<Standing> {
+        let point = Point::of_trials(vec![], trials, &setting.subject.model.neurons(), &setting.areas);
+        let known = |name: &str| cost(&point, name).ok_or_else(|| unknown(name));
+        let mut objectives = self.costs.iter().map(|name| known(name)).collect::<Result<Vec<f64>>>()?;
+        let accuracies: Vec<f64> = trials.iter().map(|trial| trial.accuracy()).collect();
+        if self.of_accuracy {
+            objectives.push(-point.accuracy().mean);
+        }
+        let (mut violation, mut is_within_limits) = (0.0, true);
+        for (name, most) in &self.limits {
+            let over = known(name)? - most;
+            if over > 0.0 {
+                is_within_limits = false;
+                violation += 100.0 * over / most.abs().max(f64::MIN_POSITIVE);
+            }
+        }
+        let mut is_missed = !is_within_limits;
+        if let Some((bound, confidence)) = self.accuracy {
+            let margins: Vec<f64> = match bound {
+                Bound::Least(least) => accuracies.iter().map(|accuracy| accuracy - least).collect(),
+                Bound::Within(within) => {
+                    let pairs = accuracies.iter().zip(reference);
+                    pairs.map(|(accuracy, reference)| accuracy - reference.accuracy() + within).collect()
+                }
+            };
+            let (mean, half) = mean_within(&margins, confidence);
+            // Chips that happen to classify as many images alike are not known better than an image's share.
+            let image = 100.0 / trials.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
+            let half = half.max(image / (margins.len() as f64).sqrt());
+            is_missed |= mean + half < 0.0;
+            if mean - half < 0.0 {
+                violation += (-mean).max(0.0) + UNSURE * half.min(100.0);
+            }
+        }
+        let is_met = violation == 0.0;
+        Ok(Standing { fitness: Fitness { violation, objectives }, is_met, is_missed, is_within_limits, accuracies })
+    }
+
+    /// Whether a candidate is surely worse than one that keeps to all constraints.
+    pub fn is_beaten(&self, standing: &Standing, by: &Standing) -> bool {
+        let costs = self.costs.len();
+        let (own, others) = (&standing.fitness.objectives[..costs], &by.fitness.objectives[..costs]);
+        let no_cheaper = own.iter().zip(others).all(|(own, other)| other <= own);
+        let dearer = own.iter().zip(others).any(|(own, other)| other < own);
+        if !self.of_accuracy {
+            return by.is_met && no_cheaper && dearer;
+        }
+        let pairs = standing.accuracies.iter().zip(&by.accuracies);
+        let better: Vec<f64> = pairs.map(|(own, other)| other - own).collect();
+        let (mean, half) = mean_within(&better, SURELY);
+        by.is_met && no_cheaper && mean - half > 0.0
+    }
+
+    /// Whether more chips would tell nothing more of a candidate.
+    pub fn is_known(&self, standing: &Standing) -> bool {
+        standing.is_missed || standing.is_met && !self.of_accuracy
+    }
+}
+
+/// What a point costs; none where that is not known.
+pub fn cost(point: &Point, name: &str) -> Option<f64> {
+    match name {
+        ENERGY => point.energy_pj(),
+        SRAM_BYTES => Some(point.sram_bytes()),
+        _ => point.further(name).parse().ok(),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let needs = match name {
+        AREA => "[cost.area_um2]",
+        LATENCY | INTERVAL => "[cost.time_ns]",
+        _ => "[cost.energy_pj]",
+    };
+    Error::Mismatch(format!("{name} is not known on these chips; expected a profile with {needs}"))
+}

@@ -1,0 +1,282 @@
+//! A search: the cheapest chip that is good enough, or the front of several goals.
+//!
+//! `file` is the schema, `space` the keys and their values, `goals` what is asked for, `evolve` which candidates come next, `run` how they are
+//! judged, `answer` what is found, validated and written.
+
+mod answer;
+mod evolve;
+mod file;
+mod goals;
+mod run;
+pub(super) mod space;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub use answer::Answer;
+pub use file::{OWN_KEYS, SearchFile};
+
+use self::evolve::Draws;
+use self::goals::{Bound, Goals};
+use self::run::Run;
+use self::space::{Genes, Space};
+use super::files;
+use super::reader::Reader;
+use super::runner::timed;
+use super::sets::Images;
+use super::setting::Setting;
+use super::space::GridPoint;
+use super::sweep::{Shard, There, keep_what_is_there};
+use crate::config::{Document, Overrides};
+use crate::effect::sentences;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::lock::Access;
+use crate::monitor::Monitor;
+use crate::output::{OutputFolder, origin};
+
+/// All candidates, a row each.
+pub const TRIED_CSV: &str = "tried.csv";
+/// What was found, in words.
+pub const ANSWER: &str = "answer.json";
+/// Files that a search writes, beside tables and report.
+pub const FILES: [&str; 8] =
+    ["trials-*", TRIED_CSV, ANSWER, "best.toml", "best_model.toml", "next.toml", "next_model.toml", "front_*"];
+
+/// Candidates that are timed.
+const TIMED: usize = 4;
+
+/// A search with everything read and checked.
+///
+/// # Examples
+/// ```no_run
+/// use crosspike::{Backend, Overrides, Search, Shard, Silent, There};
+///
+/// let search = Search::read("recipes/fashion_search.toml".as_ref(), &Overrides::default())?;
+/// let engine = Backend::Auto.open(|said| eprintln!("{said}"))?;
+/// let folder = search.claim(engine.as_ref(), "runs/search".as_ref(), There::Refused)?;
+/// let answer = search.run_into(engine.as_ref(), &folder, Shard { index: 1, of: 1 }, None, &Silent)?;
+/// println!("{}", answer.lead);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+pub struct Search {
+    document: Document,
+    overrides: Overrides,
+    file: SearchFile,
+    space: Space,
+    goals: Goals,
+    origin: Value,
+    notices: Vec<String>,
+}
+
+impl Search {
+    /// Reads the search file and everything it names; its first candidates are validated before anything runs.
+    ///
+    /// # Errors
+    /// Where a file is not what it should be, no candidate is a chip, or a key of the space has no effect at any of the first candidates.
+    pub fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
+        Self::from_document(Document::read(path)?, overrides)
+    }
+
+    /// Reads everything that a search file names, which is read itself already.
+    ///
+    /// # Errors
+    /// Those of [`Search::read`].
+    pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
+        overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
+        let file = SearchFile::from_document(&document)?;
+        let (space, goals) = (Space::read(&file.asked(), &document, overrides)?, Goals::read(&file, &document)?);
+        let (origin, notices) = (Value::Null, vec![]);
+        let overrides = overrides.clone();
+        let mut search = Search { document, overrides, file, space, goals, origin, notices };
+        (search.origin, search.notices) = search.look()?;
+        Ok(search)
+    }
+
+    /// What the results depend on, and what the user should know: from the first candidates, the reference, and the images.
+    fn look(&self) -> Result<(Value, Vec<String>)> {
+        let mut reader = self.reader(self.file.seen())?;
+        let (mut first, mut refused) = (vec![], None);
+        for genes in Draws::new(self.file.seed, 0).first(&self.space) {
+            match reader.setting(&self.candidate_point(&genes)) {
+                Ok(setting) => first.push(setting),
+                Err(error @ Error::Config { .. }) => _ = refused.get_or_insert(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if first.is_empty() {
+            return Err(refused.unwrap_or_else(|| self.nothing()));
+        }
+        for axis in &self.space.axes {
+            if let Some(why) = reader.why_idle(&axis.key) {
+                let message =
+                    format!("{}: has no effect in any candidate: {why}; set what it needs, or leave it out", axis.key);
+                return Err(self.document.error(&format!("space.{}", axis.written), message));
+            }
+        }
+        let reference = self.reference_point().map(|point| reader.setting(&point)).transpose()?;
+        let notices = sentences(&reader.idle()).into_iter().chain(reader.remarks().iter().cloned()).collect();
+        let valid = self.candidate_point(&self.first_valid(&mut reader)?);
+        reader.of_images(Images::default());
+        let all = reader.setting(&valid)?.subject.data.len();
+        if all <= self.file.limit {
+            let limit = self.file.limit;
+            let message = format!(
+                "{limit}, expected fewer than the {all} test images that there are, so that the answer can be judged on others"
+            );
+            return Err(self.document.error("limit", message));
+        }
+        if let Some(limit) = self.file.validate.limit.filter(|limit| *limit > all - self.file.limit) {
+            let message = format!("{limit}, expected at most the {} test images behind `limit`", all - self.file.limit);
+            return Err(self.document.error("validate.limit", message));
+        }
+        reader.of_images(self.file.unseen());
+        let unseen = reader.setting(&valid)?;
+        let shown = |setting: &Setting| setting.key.to_string();
+        let mut of_file = json!(self.file);
+        if let Some(keys) = of_file.as_object_mut() {
+            // What files hold is in the names of trials; where they are determines nothing, nor do names. A search of more trials goes on with
+            // those of one of fewer.
+            let others = ["model", "checkpoint", "profile", "data", "test", "name", "question", "trials"];
+            others.iter().for_each(|key| _ = keys.remove(*key));
+        }
+        let mut origin = origin(
+            "search",
+            json!({
+                "study": of_file,
+                "set": { "profile": self.overrides.profile, "model": self.overrides.model },
+                "first": first.iter().map(shown).collect::<Vec<_>>(),
+                "reference": reference.as_ref().map(shown),
+                "unseen": unseen.subject.data.fingerprint()?,
+            }),
+        );
+        origin["title"] = self.file.name.clone().into();
+        if let Some(question) = &self.file.question {
+            origin["question"] = question.clone().into();
+        }
+        Ok((origin, notices))
+    }
+
+    /// The first candidate that is a chip.
+    fn first_valid(&self, reader: &mut Reader) -> Result<Genes> {
+        let mut all = Draws::new(self.file.seed, 0).first(&self.space).into_iter();
+        all.find(|genes| reader.setting(&self.candidate_point(genes)).is_ok()).ok_or_else(|| self.nothing())
+    }
+
+    fn nothing(&self) -> Error {
+        self.document.error("space", "holds no candidate that is a chip")
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.file.name
+    }
+
+    /// What the user should know of it.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// How many candidates its space has; none where they are more than can be counted.
+    pub fn candidates(&self) -> Option<u64> {
+        self.space.size()
+    }
+
+    /// Trials that it takes, about: a generation that has begun is finished, and those that judge the answer are among them.
+    pub fn trials(&self) -> u64 {
+        let judged = if self.goals.count() == 1 { 3 } else { 1 + answer::SHOWN as u64 };
+        self.file.trials + judged * self.file.validate.chips
+    }
+
+    /// Those of them that look for the answer.
+    pub fn searched(&self) -> u64 {
+        self.file.trials
+    }
+
+    /// What a trial may take: programming a chip and running images, timed at a few of the first candidates.
+    ///
+    /// # Errors
+    /// Those of [`Search::run_into`].
+    pub fn timed(&self, engine: &dyn Engine) -> Result<Duration> {
+        let mut reader = self.reader(self.file.seen())?;
+        let first = Draws::new(self.file.seed, 0).first(&self.space);
+        let settings: Vec<Setting> =
+            first.iter().filter_map(|genes| reader.setting(&self.candidate_point(genes)).ok()).take(TIMED).collect();
+        let times = settings.iter().map(|setting| timed(engine, setting, self.file.seed, self.file.chips));
+        let times = times.collect::<Result<Vec<Duration>>>()?;
+        Ok(times.iter().sum::<Duration>() / times.len().max(1) as u32)
+    }
+
+    /// Claims a folder for it, which other shards may share.
+    ///
+    /// # Errors
+    /// Where the folder holds what [`There`] does not provide for, or another process works in it.
+    pub fn claim(&self, engine: &dyn Engine, out: &Path, there: There) -> Result<OutputFolder> {
+        let mut origin = self.origin.clone();
+        origin["backend"] = engine.name().into();
+        if there == There::Resumed {
+            return match OutputFolder::finished(out, &origin)? {
+                Some(finished) => Ok(finished),
+                None => OutputFolder::take_over(out, &origin),
+            };
+        }
+        let claimed = OutputFolder::claim(out, &origin, there == There::Replaced, &files(&FILES), Access::Shared);
+        claimed.map_err(keep_what_is_there)
+    }
+
+    /// Searches, judges what is found on chips and images that were not seen, and writes tables, profiles and report; with other shards of
+    /// the same folder, this one runs its part of the trials and waits for theirs. After `time`, where it is given, no new candidate is tried:
+    /// what is found then depends on the machine.
+    ///
+    /// # Errors
+    /// Where a chip cannot be made or run, what is asked for is not known on it, or the folder cannot be written.
+    pub fn run_into(
+        &self,
+        engine: &dyn Engine,
+        folder: &OutputFolder,
+        shard: Shard,
+        time: Option<Duration>,
+        monitor: &dyn Monitor,
+    ) -> Result<Answer> {
+        if time.is_some() && shard.of > 1 {
+            return Err(Error::Usage("a search that a time ends: shards decide the same only where none does".into()));
+        }
+        let mut run = Run::new(self, engine, folder, (shard, time), monitor)?;
+        self.notices.iter().for_each(|notice| monitor.notice(notice));
+        monitor.begin(&self.file.name, self.trials());
+        let found = run.search().and_then(|()| Answer::find(self, &mut run));
+        monitor.end();
+        let answer =
+            found.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
+        if shard.index == 1 {
+            answer.write(self, &run, folder)?;
+            crate::report::write(folder.path())?;
+            folder.finish()?;
+        }
+        run.close()?;
+        Ok(answer)
+    }
+
+    /// What reads its points, judged on some images.
+    fn reader(&self, images: Images) -> Result<Reader<'_>> {
+        Reader::new(self.file.common(images), &self.space, &self.document, &self.overrides)
+    }
+
+    /// What a candidate sets, conditions among it.
+    fn candidate_point(&self, genes: &[usize]) -> GridPoint {
+        let own = self.space.point(genes);
+        self.file.conditions(own.iter().map(|(key, value)| (key, value)))
+    }
+
+    /// What the reference sets, where accuracy is bound to it.
+    fn reference_point(&self) -> Option<GridPoint> {
+        matches!(self.goals.bound(), Some(Bound::Within(_))).then(|| self.file.conditions(&self.file.reference))
+    }
+
+    /// The chips that judge the answer: those behind the search's.
+    fn validation_chips(&self) -> std::ops::Range<u64> {
+        self.file.chips..self.file.chips + self.file.validate.chips
+    }
+}

@@ -1,0 +1,356 @@
+//! A search under way: generations of candidates, each judged on as many chips as it takes.
+//!
+//! All candidates of a generation are judged on the same first chips, then those that may still be good enough on twice as many, and so on:
+//! a race, in which chips and images are the same for all, so that differences are of candidates and not of chips. Whatever a decision
+//! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Search;
+use super::evolve::{Draws, Fitness, GENERATION, front, ranked, unseen};
+use super::goals::Standing;
+use super::space::Genes;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::output::OutputFolder;
+use crate::study::reader::Reader;
+use crate::study::runner::{Kept, Runner};
+use crate::study::setting::Setting;
+use crate::study::store::{self, OfKey, Store, shard_name};
+use crate::study::sweep::Shard;
+use crate::study::trial::{Key, Trial};
+
+/// Chips that every candidate is judged on.
+const FIRST: u64 = 3;
+/// Generations without anything better after which the neighbours of the best are tried, and then candidates from anywhere.
+const PATIENCE: u32 = 3;
+/// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search ends.
+const BARREN: u32 = 50;
+/// Looks after which a process that waits says so.
+const PATIENT_LOOKS: u32 = 20;
+/// How often a process looks for the trials of others.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// One candidate.
+pub(super) struct Candidate {
+    pub genes: Genes,
+    pub setting: Arc<Setting>,
+    /// Chips that it was judged on.
+    pub chips: u64,
+    pub standing: Option<Standing>,
+}
+
+/// A search under way.
+pub(super) struct Run<'a> {
+    search: &'a Search,
+    engine: &'a dyn Engine,
+    folder: &'a OutputFolder,
+    monitor: &'a dyn Monitor,
+    shard: Shard,
+    store: Store,
+    reader: Reader<'a>,
+    reference: Option<Arc<Setting>>,
+    /// All that is known, from this process and from others.
+    trials: HashMap<Key, OfKey>,
+    /// Trials that were asked for.
+    asked: HashSet<(Key, u64)>,
+    pub candidates: Vec<Candidate>,
+    /// Candidates that are no chips, and why the first one is none.
+    pub refused: (HashSet<Genes>, Option<Error>),
+    until: Option<Instant>,
+    /// Cells and ranges of candidates that go on.
+    kept: Kept,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(
+        search: &'a Search,
+        engine: &'a dyn Engine,
+        folder: &'a OutputFolder,
+        (shard, time): (Shard, Option<Duration>),
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self> {
+        let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
+        let mut reader = search.reader(search.file.seen())?;
+        let reference = search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new);
+        Ok(Run {
+            search,
+            engine,
+            folder,
+            monitor,
+            shard,
+            store,
+            reader,
+            reference,
+            trials: store::read_all(folder.path())?,
+            asked: HashSet::new(),
+            candidates: vec![],
+            refused: Default::default(),
+            until: time.and_then(|time| Instant::now().checked_add(time)),
+            kept: Kept::default(),
+        })
+    }
+
+    /// Searches until every candidate was tried, or trials or time are spent.
+    pub fn search(&mut self) -> Result<()> {
+        let (space, seed) = (&self.search.space, self.search.file.seed);
+        if let Some(reference) = self.reference.clone() {
+            self.trials_of(&[reference], 0..self.search.file.chips)?;
+        }
+        self.judge(Draws::new(seed, 0).first(space))?;
+        let (mut idle, mut generation, mut barren) = (0, 0, 0);
+        while !self.is_spent() && barren < BARREN {
+            generation += 1;
+            if self.monitor.stop() {
+                return Err(Error::Interrupted(String::new()));
+            }
+            let asked = self.asked.len();
+            let (fitness, draws) = (self.fitness(), &mut Draws::new(seed, generation));
+            let best = self.signature(&fitness);
+            let next = match idle {
+                0..PATIENCE => self.children(&fitness, draws),
+                PATIENCE => self.around(&fitness),
+                _ => vec![],
+            };
+            let next = if next.is_empty() { draws.anywhere(space, |genes| self.is_new(genes)) } else { next };
+            if next.is_empty() {
+                break;
+            }
+            self.judge(next)?;
+            barren = if self.asked.len() > asked { 0 } else { barren + 1 };
+            idle = if self.signature(&self.fitness()) != best || idle > PATIENCE { 0 } else { idle + 1 };
+        }
+        Ok(())
+    }
+
+    /// The children of the best so far.
+    fn children(&self, fitness: &[Fitness], draws: &mut Draws) -> Vec<Genes> {
+        let best = ranked(fitness).into_iter().take(GENERATION);
+        let parents: Vec<Genes> = best.map(|one| self.candidates[one].genes.clone()).collect();
+        draws.next(&self.search.space, &parents, |genes| self.is_new(genes))
+    }
+
+    /// What differs from the best by one step of one key, and was not tried.
+    fn around(&self, fitness: &[Fitness]) -> Vec<Genes> {
+        let best = front(fitness).into_iter();
+        let around = best.flat_map(|one| self.search.space.neighbours(&self.candidates[one].genes));
+        let mut around = unseen(around, |genes| self.is_new(genes));
+        around.truncate(2 * GENERATION);
+        around
+    }
+
+    /// How each candidate compares to others.
+    pub fn fitness(&self) -> Vec<Fitness> {
+        let of = |candidate: &Candidate| match &candidate.standing {
+            Some(standing) => standing.fitness.clone(),
+            None => Fitness { violation: f64::INFINITY, objectives: vec![f64::INFINITY; self.search.goals.count()] },
+        };
+        self.candidates.iter().map(of).collect()
+    }
+
+    /// What is best so far: trials and objectives.
+    fn signature(&self, fitness: &[Fitness]) -> Vec<(Key, Vec<u64>)> {
+        let of = |one: usize| {
+            let objectives = fitness[one].objectives.iter().map(|objective| objective.to_bits()).collect();
+            (self.candidates[one].setting.key, objectives)
+        };
+        let mut best: Vec<(Key, Vec<u64>)> = front(fitness).into_iter().map(of).collect();
+        best.sort();
+        best.dedup();
+        best
+    }
+
+    fn is_new(&self, genes: &Genes) -> bool {
+        !self.refused.0.contains(genes) && self.candidates.iter().all(|candidate| candidate.genes != *genes)
+    }
+
+    /// Whether trials or time are spent.
+    fn is_spent(&self) -> bool {
+        self.asked.len() as u64 >= self.search.file.trials || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Judges new candidates.
+    fn judge(&mut self, genes: Vec<Genes>) -> Result<()> {
+        let first = self.candidates.len();
+        for genes in genes {
+            match self.reader.setting(&self.search.candidate_point(&genes)) {
+                Ok(setting) => {
+                    let setting = Arc::new(setting);
+                    self.candidates.push(Candidate { genes, setting, chips: 0, standing: None });
+                }
+                // Values of two keys may not go together.
+                Err(error @ Error::Config { .. }) => {
+                    self.refused.0.insert(genes);
+                    self.refused.1.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
+        if racing.is_empty() {
+            return Ok(());
+        }
+        let (most, mut chips) = (self.search.file.chips, FIRST.min(self.search.file.chips));
+        loop {
+            let settings: Vec<Arc<Setting>> = racing.iter().map(|one| self.candidates[*one].setting.clone()).collect();
+            self.trials_of(&settings, 0..chips)?;
+            for one in &racing {
+                self.candidates[*one].chips = chips;
+                let standing = self.standing(&self.candidates[*one].setting, chips)?;
+                self.candidates[*one].standing = Some(standing);
+            }
+            let goals = &self.search.goals;
+            let met: Vec<&Standing> = self.candidates.iter().filter_map(|other| other.standing.as_ref()).collect();
+            let goes_on = |one: &usize| {
+                let standing = self.candidates[*one].standing.as_ref();
+                standing.is_some_and(|standing| {
+                    !goals.is_known(standing) && !met.iter().any(|other| goals.is_beaten(standing, other))
+                })
+            };
+            let left: Vec<usize> = racing.iter().copied().filter(goes_on).collect();
+            racing = left;
+            if racing.is_empty() || chips == most || self.is_spent() {
+                return Ok(());
+            }
+            chips = (2 * chips).min(most);
+        }
+    }
+
+    /// Judges candidates on all chips that a candidate is judged on.
+    pub fn confirm(&mut self, numbers: &[usize]) -> Result<()> {
+        let most = self.search.file.chips;
+        let left: Vec<usize> = numbers.iter().copied().filter(|one| self.candidates[*one].chips < most).collect();
+        let settings: Vec<Arc<Setting>> = left.iter().map(|one| self.candidates[*one].setting.clone()).collect();
+        self.trials_of(&settings, 0..most)?;
+        for one in left {
+            let standing = self.standing(&self.candidates[one].setting, most)?;
+            let candidate = &mut self.candidates[one];
+            (candidate.chips, candidate.standing) = (most, Some(standing));
+        }
+        Ok(())
+    }
+
+    /// Whether a candidate was judged on all chips.
+    pub fn is_confirmed(&self, one: usize) -> bool {
+        self.candidates[one].chips >= self.search.file.chips
+    }
+
+    /// How a candidate stands after its first chips.
+    fn standing(&self, setting: &Setting, chips: u64) -> Result<Standing> {
+        let reference = self.reference.as_ref().map_or(vec![], |reference| self.known(reference.key, 0..chips));
+        let standing = self.search.goals.standing(setting, &self.known(setting.key, 0..chips), &reference);
+        standing.map_err(self.search.document.locate(if self.search.file.minimise.all().is_empty() {
+            "constraint"
+        } else {
+            "minimise"
+        }))
+    }
+
+    /// The trials of some chips.
+    pub fn known(&self, key: Key, chips: std::ops::Range<u64>) -> Vec<&Trial> {
+        self.trials.get(&key).map_or(vec![], |of_key| of_key.range(chips).map(|(_, trial)| trial).collect())
+    }
+
+    /// How many images the validation has.
+    pub fn known_images(&self, search: &Search) -> u64 {
+        let chips = search.validation_chips();
+        let count = |of_key: &OfKey| of_key.get(&chips.start).map(|trial| trial.images);
+        self.trials.values().find_map(count).unwrap_or(0)
+    }
+
+    /// Points judged on images and chips that the search has not seen, each as the search's point gives it.
+    pub fn validate(&mut self, points: &[crate::study::space::GridPoint]) -> Result<Vec<Arc<Setting>>> {
+        self.reader.of_images(self.search.file.unseen());
+        let settings: Vec<Arc<Setting>> =
+            points.iter().map(|point| self.reader.setting(point).map(Arc::new)).collect::<Result<_>>()?;
+        self.until = None;
+        self.trials_of(&settings, self.search.validation_chips())?;
+        Ok(settings)
+    }
+
+    /// Runs what is missing of some chips of some points; where other processes share the work, waits for theirs.
+    fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>) -> Result<()> {
+        let mut wanted: Vec<(usize, u64)> = vec![];
+        let mut seen = HashSet::new();
+        for (number, setting) in settings.iter().enumerate() {
+            for chip in chips.clone() {
+                if seen.insert((setting.key, chip)) {
+                    wanted.push((number, chip));
+                }
+                self.asked.insert((setting.key, chip));
+            }
+        }
+        let is_mine = |place: usize| place % self.shard.of == self.shard.index - 1;
+        let mut mine: Vec<Vec<u64>> = vec![vec![]; settings.len()];
+        for (place, (number, chip)) in wanted.iter().enumerate() {
+            let is_there = self.trials.get(&settings[*number].key).is_some_and(|of_key| of_key.contains_key(chip));
+            if is_mine(place) && !is_there {
+                mine[*number].push(*chip);
+            }
+        }
+        let note = self.note();
+        let mut runner = Runner::new(self.engine, self.monitor, self.search.file.seed);
+        runner.kept = std::mem::take(&mut self.kept);
+        for (setting, missing) in settings.iter().zip(mine) {
+            if missing.is_empty() {
+                continue;
+            }
+            let (trials, monitor) = (&mut self.trials, self.monitor);
+            runner.run(setting, missing, &mut self.store, |trial| {
+                trials.entry(trial.key).or_default().insert(trial.chip, trial);
+                monitor.progress(trials.values().map(|of_key| of_key.len() as u64).sum(), &note);
+            })?;
+        }
+        self.kept = runner.kept;
+        self.wait(settings, &wanted)
+    }
+
+    /// Waits until other processes have run what is theirs.
+    fn wait(&mut self, settings: &[Arc<Setting>], wanted: &[(usize, u64)]) -> Result<()> {
+        let is_there = |trials: &HashMap<Key, OfKey>, (number, chip): &(usize, u64)| {
+            trials.get(&settings[*number].key).is_some_and(|of_key| of_key.contains_key(chip))
+        };
+        let mut looks = 0;
+        while !wanted.iter().all(|one| is_there(&self.trials, one)) {
+            looks += 1;
+            if looks == PATIENT_LOOKS {
+                let Shard { index, of } = self.shard;
+                self.monitor
+                    .notice(&format!("shard {index} of {of} waits for trials of the others; they have to run too"));
+            }
+            if self.monitor.stop() {
+                return Err(Error::Interrupted(String::new()));
+            }
+            std::thread::sleep(LOOK);
+            let found = store::read(self.folder.path(), settings.iter().map(|setting| setting.key))?;
+            found.into_iter().for_each(|(key, of_key)| self.trials.entry(key).or_default().extend(of_key));
+        }
+        Ok(())
+    }
+
+    /// What progress says: the best so far.
+    fn note(&self) -> String {
+        let fitness = self.fitness();
+        let Some(first) = front(&fitness).into_iter().find(|one| fitness[*one].violation == 0.0) else {
+            return "none is good enough yet".into();
+        };
+        let costs = self.search.goals.costs.iter().zip(&fitness[first].objectives);
+        let costs: Vec<String> = costs.map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let of = front(&fitness).len();
+        let beside = if self.search.goals.count() > 1 { format!(" on a front of {of}") } else { String::new() };
+        format!("best {}{beside}", costs.join(", "))
+    }
+
+    /// Trials that were asked for so far.
+    pub fn asked(&self) -> u64 {
+        self.asked.len() as u64
+    }
+
+    /// Brings everything to the disk.
+    pub fn close(self) -> Result<()> {
+        self.store.close()
+    }
+}

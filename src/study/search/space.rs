@@ -1,0 +1,218 @@
+//! The space of a search: its keys, each with the values that it may take. A candidate is a number of a value for each key.
+
+use std::path::Path;
+
+use toml::Value;
+
+use crate::config::{Document, Overrides};
+use crate::crossbar::site::Place;
+use crate::error::{Error, Result};
+use crate::network::Model;
+use crate::plan::place;
+use crate::profile::Profile;
+use crate::study::reader::{Written, is_own};
+use crate::study::space::{GridPoint, levels};
+
+/// The values of a range that does not say how many.
+const LEVELS: u64 = 17;
+/// What stands for each layer on RRAM in a key.
+const EACH_LAYER: &str = "layer.*.";
+
+/// One key.
+#[derive(Debug)]
+pub struct Axis {
+    /// The key, of one layer where it was written for each.
+    pub key: String,
+    /// As it is written in the file, the same for all layers that it stands for.
+    pub written: String,
+    /// What it may be, numbers in their order.
+    pub values: Vec<Value>,
+    /// Whether neighbours in that order are alike.
+    pub is_ordered: bool,
+}
+
+/// All keys, and where a search's other keys are written.
+#[derive(Debug)]
+pub struct Space {
+    /// The section of the file that holds them.
+    section: &'static str,
+    /// The keys that are searched.
+    pub axes: Vec<Axis>,
+    set: Vec<String>,
+}
+
+/// What a study's file says of its keys.
+pub struct Asked<'a> {
+    /// The section that holds them.
+    pub section: &'static str,
+    /// Keys, and values as they are written.
+    pub keys: &'a toml::Table,
+    /// What is set beside them.
+    pub set: &'a toml::Table,
+    /// The profile file; none: the ideal chip.
+    pub profile: Option<&'a Path>,
+    /// The model file.
+    pub model: &'a Path,
+    /// Whether what is set may be one of the keys, which then take its place.
+    pub over_set: bool,
+}
+
+/// A number of a value for each key.
+pub type Genes = Vec<usize>;
+
+#[cfg(test)]
+impl Axis {
+    pub fn of(key: &str, values: Vec<Value>) -> Self {
+        let is_ordered = values.iter().all(|value| value.is_integer() || value.is_float());
+        Axis { key: key.into(), written: key.into(), values, is_ordered }
+    }
+}
+
+impl Space {
+    #[cfg(test)]
+    pub fn of(axes: Vec<Axis>) -> Self {
+        Space { section: "space", axes, set: vec![] }
+    }
+
+    /// Reads the keys of a study.
+    pub fn read(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Self> {
+        for (section, table) in [(asked.section, asked.keys), ("set", asked.set)] {
+            if table.contains_key("data") {
+                let message = "is the same for all, so that they are judged on the same images; expected other keys";
+                return Err(document.error(&format!("{section}.data"), message));
+            }
+        }
+        let set_before = |key: &str| !asked.over_set && asked.set.contains_key(key);
+        if let Some(key) = asked
+            .set
+            .keys()
+            .filter(|key| set_before(key))
+            .find(|key| asked.keys.contains_key(&format!("{EACH_LAYER}{key}")))
+        {
+            let message = format!("is set for each layer by `{}`; expected it in one of them", asked.section);
+            return Err(document.error(&format!("set.{key}"), message));
+        }
+        let layers = layers_on_rram(asked, document, overrides)?;
+        let mut axes: Vec<Axis> = vec![];
+        for (written, list) in asked.keys {
+            let place = format!("{}.{written}", asked.section);
+            let values = levels(document, &place, list, Some(LEVELS))?;
+            let is_ordered = values.iter().all(|value| value.is_integer() || value.is_float());
+            let keys = match written.strip_prefix(EACH_LAYER) {
+                Some(rest) => layers.iter().map(|layer| format!("layer.{layer}.{rest}")).collect(),
+                None => vec![written.clone()],
+            };
+            if keys.is_empty() {
+                return Err(document.error(&place, "no layer stands on RRAM; expected one that does, or another key"));
+            }
+            for key in keys {
+                if set_before(&key) {
+                    let message = format!("is a key of `{}` too; expected it in one of them", asked.section);
+                    return Err(document.error(&format!("set.{key}"), message));
+                }
+                if axes.iter().any(|axis| axis.key == key) {
+                    return Err(document
+                        .error(&place, format!("sets {key}, which another key of `{}` sets too", asked.section)));
+                }
+                axes.push(Axis { key, written: written.clone(), values: values.clone(), is_ordered });
+            }
+        }
+        let sets = overrides.profile.iter().cloned().chain(overrides.model.iter().map(|set| format!("model.{set}")));
+        for assignment in sets {
+            let key = assignment.split('=').next().unwrap_or_default().trim();
+            let of_each = asked.keys.contains_key(&format!("{EACH_LAYER}{key}"));
+            let is_searched = !asked.over_set && (of_each || axes.iter().any(|axis| axis.key == key));
+            if is_searched || asked.set.contains_key(key) {
+                return Err(Error::Usage(format!(
+                    "--set {assignment}: the study sets {key} itself, so this would change nothing; change the file, or set another key"
+                )));
+            }
+        }
+        Ok(Space { section: asked.section, axes, set: asked.set.keys().cloned().collect() })
+    }
+
+    /// How many candidates there are; none where they are more than can be counted.
+    pub fn size(&self) -> Option<u64> {
+        self.axes.iter().try_fold(1u64, |size, axis| size.checked_mul(axis.values.len() as u64))
+    }
+
+    /// All candidates, the last key running fastest; of a space whose size is known.
+    pub fn all(&self) -> impl Iterator<Item = Genes> {
+        (0..self.size().unwrap_or(0)).map(|number| {
+            let mut left = number as usize;
+            let mut genes: Genes = vec![0; self.axes.len()];
+            for (gene, axis) in genes.iter_mut().zip(&self.axes).rev() {
+                *gene = left % axis.values.len();
+                left /= axis.values.len();
+            }
+            genes
+        })
+    }
+
+    /// What a candidate sets.
+    pub fn point(&self, genes: &[usize]) -> GridPoint {
+        self.axes.iter().zip(genes).map(|(axis, gene)| (axis.key.clone(), axis.values[*gene].clone())).collect()
+    }
+
+    /// Those that differ from a candidate by one step of one key.
+    pub fn neighbours(&self, genes: &[usize]) -> Vec<Genes> {
+        let mut found = vec![];
+        for (at, axis) in self.axes.iter().enumerate() {
+            let others: Vec<usize> = match axis.is_ordered {
+                true => [genes[at].checked_sub(1), Some(genes[at] + 1)].into_iter().flatten().collect(),
+                false => (0..axis.values.len()).filter(|gene| *gene != genes[at]).collect(),
+            };
+            for other in others.into_iter().filter(|gene| *gene < axis.values.len()) {
+                let mut neighbour = genes.to_vec();
+                neighbour[at] = other;
+                found.push(neighbour);
+            }
+        }
+        found
+    }
+}
+
+impl Written for Space {
+    fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.axes.iter().map(|axis| axis.key.clone()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn section(&self, key: &str, _: &Value) -> String {
+        match self.axes.iter().find(|axis| axis.key == key) {
+            Some(axis) => format!("{}.{}", self.section, axis.written),
+            None if self.set.iter().any(|set| set == key) => format!("set.{key}"),
+            None => format!("reference.{key}"),
+        }
+    }
+
+    fn compares(&self, key: &str) -> bool {
+        self.axes.iter().any(|axis| axis.key == key)
+    }
+}
+
+/// The layers that a chip under a study's conditions has on RRAM.
+fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Vec<String>> {
+    if !asked.keys.keys().any(|key| key.starts_with(EACH_LAYER)) {
+        return Ok(vec![]);
+    }
+    let mut hardware = match &asked.profile {
+        Some(path) => Document::read(path).map_err(document.locate("profile"))?,
+        None => Document::parse_text("ideal profile".as_ref(), "name = \"ideal\"".into())?,
+    };
+    let mut network = Document::read(asked.model).map_err(document.locate("model"))?;
+    overrides.profile.iter().try_for_each(|assignment| hardware.set(assignment))?;
+    overrides.model.iter().try_for_each(|assignment| network.set_model(assignment))?;
+    for (key, value) in asked.set {
+        let place = document.place(&format!("set.{key}"));
+        match key.strip_prefix("model.") {
+            Some(key) => network.set_value(key, value.clone(), place, document.base("set"))?,
+            None if !is_own(key) => hardware.set_value(key, value.clone(), place, document.base("set"))?,
+            None => {}
+        }
+    }
+    let (profile, model) = (Profile::from_document(&hardware)?, Model::from_document(&network)?);
+    let layers = model.layers();
+    Ok(layers.iter().filter(|layer| place(&profile, layer) == Place::Rram).map(|layer| layer.name.clone()).collect())
+}

@@ -1,0 +1,293 @@
+//! Searches: the cheapest chip that is good enough, the same for any kills and shards, judged on what the search has not seen.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::command::{crosspike, json, start, succeeds, trained};
+use crosspike::profile::Profile;
+
+/// What a search answers and writes.
+const WRITTEN: [&str; 6] = ["answer.json", "best.toml", "results.csv", "summary.csv", "tried.csv", "components.csv"];
+
+/// A search's file: what is the same for all, and more.
+fn write(folder: &Path, name: &str, more: &str) {
+    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"chip.toml\"\ndata = \"digits\"\nlimit = 60\n";
+    fs::write(folder.join(name), format!("{head}{more}")).unwrap();
+}
+
+/// A folder with a network and a chip that has costs.
+fn folder() -> tempfile::TempDir {
+    let folder = trained();
+    // One that knows seven digits of ten.
+    succeeds(folder.path(), "train train.toml --out good --set train.epochs=8 --set train.limit=1200");
+    fs::copy(folder.path().join("good/checkpoint.safetensors"), folder.path().join("c.safetensors")).unwrap();
+    let chip = fs::read_to_string(common::command::root("hw_profiles/spikesim_65nm.toml")).unwrap();
+    fs::write(folder.path().join("chip.toml"), chip).unwrap();
+    folder
+}
+
+const SEARCH: &str = "minimise = \"energy_pj_per_image\"\nchips = 6\ntrials = 120\n\
+    set = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n\
+    reference = { \"rram.variation.scale\" = 0.0, \"sram.bits\" = 0 }\n\
+    [constraint]\naccuracy = { within = 25.0 }\n\
+    [space]\n\"adc.bits\" = [2, 3, 4, 5]\n\"tile.rows\" = [64, 256]\n\"layer.*.sram.bits\" = [0, 2, 3]\n\
+    [validate]\nchips = 4\nlimit = 80\n";
+
+fn same(folder: &Path, one: &str, other: &str) {
+    let read = |run: &str, file: &str| fs::read_to_string(folder.join(run).join(file)).unwrap();
+    for file in WRITTEN {
+        assert_eq!(read(one, file), read(other, file), "{file} of {one} and {other}");
+    }
+}
+
+#[test]
+fn kills_and_shards_do_not_show_in_what_is_found() {
+    let folder = folder();
+    let folder = folder.path();
+    write(folder, "s.toml", SEARCH);
+    succeeds(folder, "search s.toml --out whole --backend cpu");
+    let trials = || fs::read_to_string(folder.join("killed/trials-1-of-1.csv")).map_or(0, |text| text.lines().count());
+    let mut kills = 0;
+    while !folder.join("killed/finished").exists() {
+        let (before, mut child) = (trials(), start(folder, "search s.toml --out killed --backend cpu"));
+        while child.try_wait().unwrap().is_none() && trials() <= before + 30 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills > 0);
+    same(folder, "whole", "killed");
+    let shard = |index: usize| start(folder, &format!("search s.toml --out shards --backend cpu --shard {index}/2"));
+    let both = [shard(1), shard(2)];
+    both.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success()));
+    same(folder, "whole", "shards");
+    let shares =
+        [1, 2].map(|i| fs::read_to_string(folder.join(format!("shards/trials-{i}-of-2.csv"))).unwrap().lines().count());
+    assert!(shares.iter().all(|lines| *lines > 20), "{shares:?}");
+    // A finished one is not begun again.
+    let again = crosspike(folder, "search s.toml --out whole");
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("holds a finished run"));
+}
+
+#[test]
+fn what_is_found_is_the_best_of_all_and_runs_as_it_is() {
+    let folder = folder();
+    let folder = folder.path();
+    let space = "[space]\n\"sram.bits\" = [0, 2, 3]\n\"adc.bits\" = [3, 5]\n\"tile.rows\" = [64, 128, 576]\n";
+    let goals = "chips = 12\ntrials = 1000\nset = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n";
+    write(
+        folder,
+        "s.toml",
+        &format!(
+            "minimise = \"energy_pj_per_image\"\n{goals}[constraint]\naccuracy = {{ least = 50.0 }}\n{space}[validate]\nchips = 3\n"
+        ),
+    );
+    succeeds(folder, "search s.toml --out found --backend cpu");
+    // All of the space, the same chips and images.
+    let head = "name = \"all\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"chip.toml\"\ndata = \"digits\"\nlimit = 60\nchips = 12\n";
+    fs::write(folder.join("all.toml"), format!("{head}{}", space.replace("[space]", "[grid]"))).unwrap();
+    succeeds(
+        folder,
+        "sweep all.toml --out all --backend cpu --set rram.variation.scale=3 --set sram.init=residual --set sram.adder_bits=16",
+    );
+    let mut reader = csv::Reader::from_path(folder.join("all/summary.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let number = |row: &csv::StringRecord, name: &str| row[column(name)].parse::<f64>().unwrap();
+    // The lower end of the one-sided interval of twelve chips (Student's t of 11 degrees of freedom: 1.7959).
+    let sure = |row: &&csv::StringRecord| {
+        number(row, "accuracy_mean") - 1.7958848 * number(row, "accuracy_std") / 12.0f64.sqrt() > 50.0
+    };
+    let best = rows
+        .iter()
+        .filter(sure)
+        .min_by(|a, b| number(a, "energy_pj_per_image").total_cmp(&number(b, "energy_pj_per_image")));
+    let best = best.expect("one is good enough");
+    let answer = json(folder.join("found/answer.json"));
+    assert_eq!(answer["is_met"], true);
+    for key in ["sram.bits", "adc.bits", "tile.rows"] {
+        let found = answer["best"].as_array().unwrap().iter().find(|pair| pair[0] == key).unwrap();
+        assert_eq!(found[1], best[column(key)], "{key} of {answer}");
+    }
+    let profile = Profile::read(&folder.join("found/best.toml"), &[]).unwrap();
+    assert_eq!(profile.sram.bits.to_string(), best[column("sram.bits")]);
+    succeeds(
+        folder,
+        "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --profile found/best.toml --chips 2",
+    );
+    assert!(fs::read_to_string(folder.join("found/report.html")).unwrap().contains("energy_pj_per_image"));
+}
+
+#[test]
+fn a_front_is_of_chips_of_which_none_beats_another() {
+    let folder = folder();
+    let folder = folder.path();
+    let more = "minimise = \"sram_bytes\"\nmaximise = \"accuracy\"\nchips = 5\ntrials = 200\n\
+                set = { \"rram.variation.scale\" = 4.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16, \"adc.bits\" = 6 }\n\
+                [space]\n\"layer.*.sram.bits\" = [0, 2, 4]\n[validate]\nchips = 4\n";
+    write(folder, "s.toml", more);
+    succeeds(folder, "search s.toml --out front --backend cpu");
+    let mut reader = csv::Reader::from_path(folder.join("front/summary.csv")).unwrap();
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert!(rows.len() > 2, "{rows:?}");
+    let bytes: Vec<f64> = rows.iter().map(|row| row[column("sram_bytes")].parse().unwrap()).collect();
+    // Bytes of residuals differ a little from chip to chip.
+    assert!(bytes[0] == 0.0 && bytes.windows(2).all(|pair| pair[0] < pair[1] + 100.0), "{bytes:?}");
+    assert!(bytes[bytes.len() - 1] > 2000.0, "{bytes:?}");
+    // On the search's own chips none is beaten, and all ran on all chips.
+    let mut tried = csv::Reader::from_path(folder.join("front/tried.csv")).unwrap();
+    let names = tried.headers().unwrap().clone();
+    let of =
+        |row: &csv::StringRecord, name: &str| row[names.iter().position(|other| other == name).unwrap()].to_owned();
+    let all: Vec<csv::StringRecord> = tried.records().map(Result::unwrap).collect();
+    let number = |row: &csv::StringRecord, name: &str| of(row, name).parse::<f64>().unwrap();
+    for row in &rows {
+        let layers: Vec<&str> = header.iter().filter(|name| name.starts_with("layer.")).collect();
+        let same = |other: &&csv::StringRecord| layers.iter().all(|name| of(other, name) == row[column(name)]);
+        let own = all.iter().find(same).unwrap();
+        assert_eq!(of(own, "chips"), "5");
+        let beats = |other: &&csv::StringRecord| {
+            number(other, "sram_bytes") <= number(own, "sram_bytes")
+                && number(other, "accuracy_mean") > number(own, "accuracy_mean")
+                && of(other, "chips") == "5"
+        };
+        assert!(!all.iter().any(|other| beats(&other)), "{own:?}");
+    }
+    assert!(folder.join("front/front_2.toml").is_file() && !folder.join("front/best.toml").exists());
+}
+
+#[test]
+fn what_cannot_be_met_is_said_with_the_nearest_miss() {
+    let folder = folder();
+    let folder = folder.path();
+    let more = "minimise = \"sram_bytes\"\nchips = 4\ntrials = 60\nset = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\" }\n\
+                [constraint]\naccuracy = { least = 100.0 }\n[space]\n\"sram.bits\" = [2, 3, 4]\n[validate]\nchips = 2\n";
+    write(folder, "s.toml", more);
+    let said = succeeds(folder, "search s.toml --out none --backend cpu");
+    assert!(said.contains("No candidate surely keeps to what is asked (accuracy of 100 % or more"), "{said}");
+    assert_eq!(json(folder.join("none/answer.json"))["is_met"], false);
+    assert!(fs::read_to_string(folder.join("none/best.toml")).unwrap().starts_with("# s: nearest of a search"));
+}
+
+#[test]
+fn a_time_ends_a_search_and_a_dry_run_writes_nothing() {
+    let folder = folder();
+    let folder = folder.path();
+    write(folder, "s.toml", &SEARCH.replace("trials = 120", "trials = 1000000"));
+    let said = succeeds(folder, "search s.toml --out dry --dry-run");
+    assert!(said.contains("648 candidates; about 1000012 trials"), "{said}");
+    assert!(!folder.join("dry").exists());
+    succeeds(folder, "search s.toml --out timed --budget 0.2s");
+    let fewer = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
+        .current_dir(folder)
+        .args("search s.toml --out few --budget 40".split_whitespace())
+        .output()
+        .unwrap();
+    assert!(fewer.status.success());
+    // A generation that has begun is finished.
+    let few = json(folder.join("few/answer.json"))["trials"].as_u64().unwrap();
+    assert!((40..40 + 24 * 6 + 6).contains(&few), "{few}");
+    // More trials go on from there.
+    let before = fs::read_to_string(folder.join("few/trials-1-of-1.csv")).unwrap();
+    succeeds(folder, "search s.toml --out few --budget 200 --resume");
+    let after = fs::read_to_string(folder.join("few/trials-1-of-1.csv")).unwrap();
+    assert!(after.starts_with(&before) && after.len() > before.len());
+    succeeds(folder, "search s.toml --out whole --budget 200");
+    same(folder, "few", "whole");
+}
+
+#[test]
+fn what_is_wrong_or_without_effect_is_said_with_its_line() {
+    let folder = folder();
+    let folder = folder.path();
+    let good = "minimise = \"sram_bytes\"\n[space]\n\"sram.bits\" = [2, 3]\n";
+    for (more, expected) in [
+        ("[space]\n\"sram.bits\" = [2, 3]\n", "minimise: names nothing"),
+        (
+            "minimise = \"watts\"\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "s.toml:7:1: minimise: `watts`, expected one of energy_pj_per_image",
+        ),
+        (
+            "maximise = \"speed\"\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "s.toml:7:1: maximise: `speed`, expected \"accuracy\"",
+        ),
+        ("minimise = \"sram_bytes\"\n[space]\n", "s.toml:8:2: space: is empty"),
+        ("minimise = \"sram_bytes\"\n[space]\n\"sram.bitz\" = [2, 3]\n", "sram.bitz"),
+        (
+            "minimise = \"sram_bytes\"\n[space]\n\"sram.bits\" = [2, 2]\n",
+            "s.toml:9:1: space.sram.bits: holds the same value twice",
+        ),
+        (
+            "minimise = \"sram_bytes\"\n[space]\n\"sram.bits\" = [2, 3]\n\"neuron.leak_bits\" = [3, 4]\n",
+            "s.toml:10:1: space.neuron.leak_bits",
+        ),
+        (
+            "minimise = \"sram_bytes\"\nset = { \"sram.bits\" = 2 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "is a key of `space` too",
+        ),
+        (
+            "minimise = \"sram_bytes\"\nreference = { \"adc.bits\" = 0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "is for `constraint.accuracy.within`",
+        ),
+        (
+            "minimise = \"sram_bytes\"\nchips = 1\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "s.toml:8:1: chips: 1, expected 2 chips",
+        ),
+        (
+            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { within = 1.0, least = 2.0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "expected one of `within` and `least`",
+        ),
+        (
+            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { least = 2.0, confidence = 1.0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "between 0.5 and 1",
+        ),
+        (
+            "minimise = \"latency_ns\"\nset = { \"adc.bits\" = 0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "latency_ns is not known on these chips",
+        ),
+    ] {
+        write(folder, "s.toml", more);
+        let output = crosspike(folder, "search s.toml --out out --force");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{more}: {said}");
+    }
+    for (more, expected) in [
+        ("set = { \"rram.layers\" = \"none\" }\n[space]\n\"layer.*.sram.bits\" = [0, 2]\n", "no layer stands on RRAM"),
+        (
+            "set = { \"sram.bits\" = 2 }\n[space]\n\"layer.*.sram.bits\" = [0, 2]\n",
+            "set.sram.bits: is set for each layer by `space`",
+        ),
+        (
+            "set = { \"layer.conv1.sram.bits\" = 2 }\n[space]\n\"layer.*.sram.bits\" = [0, 2]\n",
+            "set.layer.conv1.sram.bits: is a key of `space` too",
+        ),
+        ("[space]\n\"data\" = [\"digits\"]\n", "space.data: is the same for all"),
+    ] {
+        write(folder, "s.toml", &format!("minimise = \"sram_bytes\"\n{more}"));
+        let output = crosspike(folder, "search s.toml --out out");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{more}: {said}");
+    }
+    write(folder, "s.toml", good);
+    for (words, expected) in [
+        ("--set limit=360", "limit: 360, expected fewer than the 360 test images"),
+        ("--set limit=500", "limit: 500, expected fewer than the 360 test images"),
+        ("--set sram.bits=2", "the study sets sram.bits itself"),
+        ("--set validate.limit=500", "validate.limit: 500, expected at most the 300 test images behind `limit`"),
+        ("--budget 10m", "expected a number of trials"),
+        ("--budget 10s --shard 1/2", "shards decide the same only where no time ends them"),
+    ] {
+        let output = crosspike(folder, &format!("search s.toml --out out {words}"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{words}: {said}");
+    }
+}
