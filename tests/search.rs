@@ -122,7 +122,7 @@ fn what_is_found_is_the_best_of_all_and_runs_as_it_is() {
         folder,
         "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --profile found/best.toml --chips 2",
     );
-    assert!(fs::read_to_string(folder.join("found/report.html")).unwrap().contains("energy_pj_per_image"));
+    assert!(fs::read_to_string(folder.join("found/report.html")).unwrap().contains("pJ an image"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::numeric::stats::mean_within;
 use crate::output::{OutputFolder, canonical};
 use crate::study::cell::Cell;
+use crate::study::columns::{AREA, ENERGY, INTERVAL, LATENCY};
 use crate::study::point::Point;
 use crate::study::reader::is_own;
 use crate::study::setting::Setting;
@@ -39,7 +40,7 @@ pub struct Answer {
     pub lead: String,
     /// What else there is to say, a sentence each.
     pub details: Vec<String>,
-    /// What was judged on chips and images that the search has not seen, the reference first where there is one, then the best.
+    /// What was judged on chips and images that the search has not seen: the best, or the front, then the next better, then the reference.
     #[serde(skip)]
     pub points: Vec<Point>,
     /// What the best sets, by key.
@@ -75,16 +76,15 @@ impl Answer {
         };
         let judge =
             |one: usize, label: String| Judged { label, point: search.candidate_point(&run.candidates[one].genes) };
-        let mut judged: Vec<Judged> =
-            search.reference_point().into_iter().map(|point| Judged { label: "reference".into(), point }).collect();
-        judged.extend(best.iter().enumerate().map(|(place, one)| judge(*one, label(place))));
+        let mut judged: Vec<Judged> = best.iter().enumerate().map(|(place, one)| judge(*one, label(place))).collect();
         judged.extend(next.map(|one| judge(one, "next".into())));
+        judged.extend(search.reference_point().map(|point| Judged { label: "reference".into(), point }));
         let points: Vec<GridPoint> = judged.iter().map(|judged| judged.point.clone()).collect();
         let settings = run.validate(&points)?;
         let chips = search.validation_chips();
         let point = |judged: &Judged, setting: &Setting| point_of(run, judged, setting, chips.clone());
         let points: Vec<Point> = judged.iter().zip(&settings).map(|(judged, setting)| point(judged, setting)).collect();
-        let best = settings[judged.iter().position(|one| one.label != "reference").unwrap_or(0)].shown.clone();
+        let best = settings[0].shown.clone();
         let found =
             judged.into_iter().filter(|one| one.label != "reference").map(|one| (one.label, one.point)).collect();
         let mut answer = Answer { is_met, lead: String::new(), details: vec![], points, best, trials, found };
@@ -95,7 +95,7 @@ impl Answer {
     /// Puts it into words; the front has `of` members, of which some are here.
     fn say(&mut self, search: &Search, run: &Run, (fitness, of): (&[Fitness], usize)) {
         let reference = self.points.iter().find(|point| label_of(point) == "reference");
-        let best = self.points.iter().find(|point| label_of(point) != "reference").unwrap_or(&self.points[0]);
+        let best = &self.points[0];
         let (goals, images) = (&search.goals, run.known_images(search));
         let judged = |point: &Point| {
             let stats = point.accuracy();
@@ -105,7 +105,7 @@ impl Answer {
             format!("{:.2} ± {:.2} % of images right{below}", stats.mean, stats.ci95.unwrap_or(0.0))
         };
         let costs = |point: &Point| {
-            let known = goals.costs.iter().filter_map(|name| Some(format!("{name} {}", number(cost(point, name)?))));
+            let known = goals.costs.iter().filter_map(|name| Some(in_words(name, &number(cost(point, name)?))));
             known
                 .chain(goals.of_accuracy.then(|| format!("accuracy {:.2} %", point.accuracy().mean)))
                 .collect::<Vec<_>>()
@@ -292,9 +292,37 @@ fn label_of(point: &Point) -> &str {
     &point.settings[0].1
 }
 
-/// What a point sets.
+/// What a point sets, what layers set of the same key together.
 fn set(point: &Point) -> String {
-    point.settings[1..].iter().map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
+    let mut said: Vec<(&str, Vec<String>)> = vec![];
+    for (key, value) in &point.settings[1..] {
+        let layer = key.strip_prefix("layer.").and_then(|rest| rest.split_once('.'));
+        let Some((layer, plain)) = layer else {
+            said.push((key, vec![value.clone()]));
+            continue;
+        };
+        let pair = format!("{layer} {value}");
+        match said.iter_mut().find(|(known, pairs)| *known == plain && pairs[0].contains(' ')) {
+            Some((_, pairs)) => pairs.push(pair),
+            None => said.push((plain, vec![pair])),
+        }
+    }
+    let each = said.iter().map(|(key, pairs)| match pairs[0].contains(' ') {
+        true => format!("{key} of {}", pairs.join(", ")),
+        false => format!("{key} {}", pairs[0]),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// A cost with its unit.
+fn in_words(name: &str, value: &str) -> String {
+    match name {
+        ENERGY => format!("{value} pJ an image"),
+        AREA => format!("{value} mm²"),
+        LATENCY => format!("{value} ns to an answer"),
+        INTERVAL => format!("{value} ns an image"),
+        _ => format!("{value} bytes of SRAM"),
+    }
 }
 
 /// How far accuracy lies below the reference's, on the same chips, with half of its 95 % interval.

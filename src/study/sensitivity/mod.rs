@@ -224,10 +224,10 @@ impl Sensitivity {
             if layer.is_empty() { format!("{key} {value}") } else { format!("{key} {value} of {layer}") }
         };
         let said = |point: &Point| {
-            let energy = point
-                .further("energy_percent")
-                .parse::<f64>()
-                .map_or(String::new(), |percent| format!(", {percent:+.1} % of energy"));
+            let energy = match point.further("energy_percent").parse::<f64>() {
+                Ok(percent) if percent.abs() >= 0.05 => format!(", {percent:+.1} % of energy"),
+                _ => String::new(),
+            };
             format!("{:+.2} ± {:.2} points{energy}", number(point, "points_won"), number(point, "points_won_interval"))
         };
         let changes = &points[1..];
