@@ -342,7 +342,7 @@ pub fn sensitivity(
     Ok(Study { points, out, _folder: folder })
 }
 
-/// What a search found.
+/// What a search found: the answer in words, what the best sets, its profile, and the tables of what was judged on unseen chips and images.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Found {
     study: Py<Study>,

@@ -192,8 +192,9 @@ limit = 60
     found = crosspike.search(file, out=tmp_path / "python", set={"sram.init": "residual"}, budget=60, backend="cpu")
     for name in ("summary.csv", "tried.csv", "answer.json", "best.toml"):
         assert (tmp_path / "binary" / name).read_bytes() == (tmp_path / "python" / name).read_bytes(), name
-    assert found.is_met and found.trials <= 80 and found.best["adc.bits"] in ("3", "4", "5")
+    # A generation of 24 that has begun is finished.
+    assert found.is_met and 60 <= found.trials <= 60 + 24 * 4 and found.best["adc.bits"] in ("3", "4", "5")
     assert found.profile.to_toml().count("bits =") and len(found.study.summary) >= 1
-    assert found.answer.splitlines()[0] in repr(found).replace("\\n", "\n")
+    assert found.answer.splitlines()[0].split(":")[0] in repr(found)
     with pytest.raises(ValueError, match="budget"):
         crosspike.search(file, out=tmp_path / "other", budget="long")
