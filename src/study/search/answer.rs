@@ -45,7 +45,7 @@ pub struct Answer {
     pub points: Vec<Point>,
     /// What the best sets, by key.
     pub best: Vec<(String, String)>,
-    /// Trials that the search took, those of the validation not among them.
+    /// Trials that the search took, those that confirm and judge the answer not among them.
     pub trials: u64,
     /// What the best and those beside it set.
     #[serde(skip)]
