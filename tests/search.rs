@@ -186,7 +186,11 @@ fn a_time_ends_a_search_and_a_dry_run_writes_nothing() {
     let said = succeeds(folder, "search s.toml --out dry --dry-run");
     assert!(said.contains("648 candidates; about 1000012 trials"), "{said}");
     assert!(!folder.join("dry").exists());
-    succeeds(folder, "search s.toml --out timed --budget 0.2s");
+    // More candidates than could ever be tried, so that nothing but the time ends it.
+    let many = "\"layer.*.sram.threshold\" = { from = 0.0, to = 0.9 }\n[validate]";
+    write(folder, "many.toml", &SEARCH.replace("trials = 120", "trials = 1000000").replace("[validate]", many));
+    succeeds(folder, "search many.toml --out timed --budget 0.2s");
+    assert!(json(folder.join("timed/answer.json"))["trials"].as_u64().unwrap() < 1_000_000);
     let fewer = Command::new(assert_cmd::cargo::cargo_bin("crosspike"))
         .current_dir(folder)
         .args("search s.toml --out few --budget 40".split_whitespace())

@@ -85,7 +85,7 @@ impl Study {
     }
 }
 
-/// What becomes of what is there.
+/// The choice of a caller who asked to resume, to force, or for neither.
 fn there(resume: bool, force: bool) -> PyResult<There> {
     match (resume, force) {
         (true, true) => Err(PyValueError::new_err("resume and force: expected one of the two")),

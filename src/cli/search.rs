@@ -72,7 +72,7 @@ pub struct Args {
     backend: Backend,
 }
 
-/// What ends a search.
+/// The end of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Budget {
     Trials(u64),
@@ -128,12 +128,7 @@ pub fn run(args: &Args) -> Result<Said> {
         let json = json!({ "candidates": search.candidates(), "trials": trials, "seconds_each": each.as_secs_f64(), "seconds": most.as_secs_f64() });
         return Ok(Said::new(text, json));
     }
-    let there = match (args.resume, args.force) {
-        (true, _) => There::Resumed,
-        (_, true) => There::Replaced,
-        _ => There::Refused,
-    };
-    let folder = search.claim(engine.as_ref(), &args.out, there)?;
+    let folder = search.claim(engine.as_ref(), &args.out, There::of(args.resume, args.force))?;
     let answer = search.run_into(engine.as_ref(), &folder, args.shard, time, &Terminal::default())?;
     if args.shard.index > 1 {
         let text = format!("{}\nshard 1 writes tables and report", answer.lead);

@@ -10,8 +10,8 @@ use crate::config::Overrides;
 use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
 use crate::report::PAGE;
+use crate::study::ANSWER;
 use crate::study::export::rows;
-use crate::study::search::ANSWER;
 use crate::study::sensitivity::{OWN_KEYS, Sensitivity};
 use crate::study::table::SUMMARY_CSV;
 

@@ -95,12 +95,7 @@ pub fn run(args: &Args) -> Result<Said> {
         });
         return Ok(Said::new(described(&plan, args.shard), json));
     }
-    let there = match (args.resume, args.force) {
-        (true, _) => There::Resumed,
-        (_, true) => There::Replaced,
-        _ => There::Refused,
-    };
-    let folder = sweep.claim(engine.as_ref(), &args.out, there)?;
+    let folder = sweep.claim(engine.as_ref(), &args.out, There::of(args.resume, args.force))?;
     if let Some(tasks) = args.slurm {
         return submit(args, &sweep, tasks as usize);
     }

@@ -76,7 +76,7 @@ pub enum Split {
 pub struct Dataset {
     spec: String,
     contents: Contents,
-    /// Images of the contents' values before the first one.
+    /// The number of images that the contents hold before the first one.
     before: usize,
     /// Its [`Dataset::fingerprint`], once it was asked for.
     fingerprint: OnceLock<String>,

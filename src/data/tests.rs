@@ -284,6 +284,23 @@ fn a_limit_keeps_the_first_images() {
 }
 
 #[test]
+fn images_after_others_are_the_same_images() {
+    let set = || open("digits", Path::new(""), Split::Test).unwrap();
+    let (whole, rest) = (set(), set().after(100).after(50).limit(20));
+    assert_eq!(rest.labels(), &whole.labels()[150..170]);
+    let image = |set: &Dataset, index: usize| {
+        let mut out = vec![0.0; 64];
+        set.read(index, None, &mut out).unwrap();
+        out
+    };
+    assert!((0..20).all(|index| image(&rest, index) == image(&whole, 150 + index)));
+    // Other images have another fingerprint, and the same ones the same.
+    assert_eq!(rest.fingerprint().unwrap(), set().limit(170).after(150).fingerprint().unwrap());
+    assert_ne!(rest.fingerprint().unwrap(), set().limit(20).fingerprint().unwrap());
+    assert!(set().after(1000).is_empty());
+}
+
+#[test]
 fn augmentation_pads_with_a_black_pixel() {
     let set = open("digits", Path::new(""), Split::Train).unwrap();
     let mut out = vec![0.0; 64];

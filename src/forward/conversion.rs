@@ -225,7 +225,7 @@ impl Conversion<'_> {
         (std::array::from_fn(|lane| held[lane] * self.gain[lane] + self.offset[lane]), was_held)
     }
 
-    /// What is rounded to a code: sums in codes, with their noise. Counts those beyond the ends.
+    /// Sums in codes with their noise, before they are rounded. Counts those beyond the ends.
     #[inline(always)]
     fn exact(&self, sums: &[f32; LANES], noise: Option<&[f32; LANES]>, clipped: &mut [u32; LANES]) -> [f32; LANES] {
         let ([lowest, highest], (mut exact, was_held)) = (self.ends, self.noiseless(sums));

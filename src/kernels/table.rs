@@ -1,6 +1,6 @@
 //! Numbers of a table at places that differ from lane to lane.
 //!
-//! Processors that read sixteen places with one instruction take as long for it as for thirty additions. Registers are faster tables: an
+//! Some processors take long for an instruction that reads sixteen places of memory. Registers are faster tables: an
 //! instruction of AVX-512 picks sixteen of 32 numbers that two registers hold. Where each of sixteen columns has a table of its own, sixteen
 //! pixels are turned so that a register holds a column, and are turned back.
 
@@ -64,7 +64,7 @@ pub fn read_shared(table: &[u32], places: &Square, numbers: &mut Square) {
 }
 
 vectorised! {
-    /// What [`read_square`] does, pixel by pixel.
+    /// Reads a square pixel by pixel.
     fn read_each(table: &[u32], begins: &[u32; LANES], places: &Square, numbers: &mut Square) {
         for (places, numbers) in places.iter().zip(numbers) {
             let mut held = [0; LANES];
@@ -76,7 +76,7 @@ vectorised! {
     }
 }
 
-/// What [`read_square`] does, column by column.
+/// Reads a square column by column.
 ///
 /// # Safety
 /// The processor has AVX-512 F, and so many numbers and [`HELD`] more stand behind each of `begins`.
@@ -97,7 +97,7 @@ unsafe fn from_registers(table: &[u32], begins: &[u32; LANES], length: usize, pl
     }
 }
 
-/// What [`read_shared`] does, pixel by pixel.
+/// Reads a square of one table, pixel by pixel.
 ///
 /// # Safety
 /// The processor has AVX-512 F, and the table's length is a multiple of [`HELD`].
@@ -117,7 +117,7 @@ unsafe fn shared_from_registers(table: &[u32], places: &Square, numbers: &mut Sq
 /// The numbers of a table at sixteen places below its length.
 ///
 /// # Safety
-/// As many numbers can be read as the next multiple of [`HELD`] behind the length.
+/// The numbers up to the next multiple of [`HELD`] from the length on can be read.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -48,8 +48,8 @@ fn detect() -> Vectors {
     Vectors::Narrow
 }
 
-/// Items one after another. Where each is a row of sixteen lanes, vectors are of a row's lanes: of a loop over rows that it sees through, the compiler makes
-/// vectors of one lane of many rows, which are gathered and scattered.
+/// Keeps a loop over rows of sixteen lanes from being made into vectors of one lane of many rows, which would have to be gathered and
+/// scattered: the compiler cannot see through the items, and so makes vectors of a row's lanes.
 #[inline(always)]
 pub fn one_by_one<I: Iterator>(items: I) -> impl Iterator<Item = I::Item> {
     items.inspect(|_| _ = std::hint::black_box(0u8))

@@ -33,10 +33,10 @@ impl Answer {
     }
 }
 
-/// The answer that a search has given, where its file is there.
-pub(super) fn of_search(file: &Path) -> Result<Option<Answer>> {
+/// The answer that a study has written itself, where it did.
+pub(super) fn written(file: &Path) -> Result<Option<Answer>> {
     let said = read_if_there(file)?.map(|text| serde_json::from_str(&text));
-    said.transpose().map_err(|error| Error::file(file, format!("expected a search's answer: {error}")))
+    said.transpose().map_err(|error| Error::file(file, format!("expected `lead` and `details`: {error}")))
 }
 
 /// The answer that an arrangement of points gives.

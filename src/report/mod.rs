@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::output;
-use crate::study::search::ANSWER;
+use crate::study::ANSWER;
 
 /// The table of a pipeline, beside those of its points.
 pub const RECOVERY: &str = "recovery.md";
@@ -88,7 +88,7 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     answer.details.splice(0..0, found);
     if origin.as_ref().is_some_and(|origin| {
         origin.get("command").is_some_and(|command| command == "search" || command == "sensitivity")
-    }) && let Some(said) = answer::of_search(&dir.join(ANSWER))?
+    }) && let Some(said) = answer::written(&dir.join(ANSWER))?
     {
         answer = said;
     }

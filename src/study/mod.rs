@@ -1,5 +1,6 @@
 //! Studies: many chips at many points, a store that a kill cannot harm, and the tables that come of it.
 
+mod axes;
 mod case;
 pub mod cell;
 pub mod columns;
@@ -31,6 +32,9 @@ use crate::error::Result;
 use crate::lock::Access;
 use crate::output::OutputFolder;
 use crate::report;
+
+/// The file of what a search or a study of sensitivity says in words: `lead`, a sentence, and `details`.
+pub const ANSWER: &str = "answer.json";
 
 /// What a study writes that has these files of its own: tables, a report, and those.
 pub fn files(own: &[&'static str]) -> Vec<&'static str> {

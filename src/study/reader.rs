@@ -34,7 +34,7 @@ pub(super) const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "enco
 /// Before keys of the study's `adapt`, which points may set too.
 pub(super) const ADAPT: &str = "adapt.";
 
-/// What a study's file says of all its points.
+/// The keys of a study's file that hold for all its points.
 pub(super) struct Common {
     /// The model file.
     pub model: PathBuf,
@@ -50,7 +50,7 @@ pub(super) struct Common {
     pub images: Images,
     /// The encoder.
     pub encoding: Option<Encoding>,
-    /// What norms are adapted on.
+    /// The images that norms are adapted on.
     pub adapt: Table,
     /// When images stop.
     pub exit: Option<ExitRule>,
@@ -58,11 +58,11 @@ pub(super) struct Common {
     pub seed: u64,
 }
 
-/// How the points of a study are written in its file.
+/// The places of a study's points in its file.
 pub(super) trait Written {
     /// Every key that a point sets.
     fn keys(&self) -> Vec<String>;
-    /// Where a value of a point is written, as a key of the file.
+    /// The key of the file at which a value of a point is written.
     fn section(&self, key: &str, value: &toml::Value) -> String;
     /// Whether a key's values are each by itself a thing to compare.
     fn compares(&self, key: &str) -> bool;
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The same files, for other images of the test set.
+    /// Turns to other images of the test set.
     pub fn of_images(&mut self, images: Images) {
         self.common.images = images;
     }

@@ -18,15 +18,15 @@ use crate::monitor::Monitor;
 /// Images that a timed chip runs.
 const IMAGES: usize = 64;
 
-/// What runs the chips of some points.
+/// A runner of the chips of some points.
 pub(super) struct Runner<'a> {
-    /// What runs them.
+    /// The engine that runs them.
     pub engine: &'a dyn Engine,
     /// May ask to stop.
     pub monitor: &'a dyn Monitor,
     /// The seed of chips and encoding.
     pub seed: u64,
-    /// What was made for other points, or for the same.
+    /// Cells and calibrations of points that ran before.
     pub kept: Kept,
     /// The point that ran last: others of its network see the same inputs.
     last: Option<(&'a Setting, Evaluation<'a>)>,
@@ -35,7 +35,7 @@ pub(super) struct Runner<'a> {
 /// Points whose calibration is kept, at most.
 const MOST_KEPT: usize = 1 << 10;
 
-/// What is kept from one point to the next.
+/// Cells and calibrations that are kept from one point to the next.
 #[derive(Default)]
 pub(super) struct Kept {
     /// The cells of points that differ only behind them.

@@ -39,7 +39,7 @@ pub(super) fn names(data: &str, test: Option<&str>) -> [Named; 2] {
 /// Which of a set's images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Images {
-    /// Those after the first so many.
+    /// The number of images that are left out before them.
     pub after: usize,
     /// So many of them; none: all.
     pub limit: Option<usize>,

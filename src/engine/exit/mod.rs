@@ -19,7 +19,7 @@ mod rule;
 mod summary;
 
 use ndarray::{Array2, ArrayView1, ArrayView3, s};
-pub use rule::{ExitRule, PUBLISHED_GAMMA, rule_or_none};
+pub use rule::{ExitRule, PUBLISHED_GAMMA, read_rule_or_none, rule_or_none};
 pub use summary::{ExitOfChip, ExitSummary, Saved};
 
 use super::Counts;

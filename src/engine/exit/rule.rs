@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Exit;
 use crate::error::{Error, Result};
@@ -79,9 +80,17 @@ fn steps_by_gamma(network: &Network, threshold: f64) -> usize {
     (0..steps).find(|t| is_below(*t)).map_or(steps, |t| t + 1)
 }
 
-/// Of keys that may also say `none`: all steps run.
+/// The rule of a key that may also say `none`: then all steps run.
 pub fn rule_or_none(text: &str) -> Result<Option<ExitRule>> {
     if text == "none" { Ok(None) } else { text.parse().map(Some) }
+}
+
+/// Reads such a key.
+///
+/// # Errors
+/// Where it is no text, neither `none` nor a rule.
+pub fn read_rule_or_none<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Option<ExitRule>, D::Error> {
+    rule_or_none(&String::deserialize(text)?).map_err(D::Error::custom)
 }
 
 impl FromStr for ExitRule {

@@ -5,9 +5,9 @@
 
 use ndarray_rand::rand::RngCore;
 
-use super::space::{Axis, Genes, Space};
 use crate::data::permutation;
 use crate::rng::{Stream, Substream, stream_key};
+use crate::study::axes::{Axes, Axis, Genes};
 
 /// Candidates of a generation.
 pub const GENERATION: usize = 24;
@@ -22,12 +22,12 @@ const ALIKE: f64 = 0.3;
 /// The share of changes of an ordered key that go to a neighbour.
 const NEAR: f64 = 0.7;
 
-/// What is known of a candidate, the less the better.
+/// The figures by which candidates are compared, the less the better.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitness {
-    /// By how much it does not keep to the constraints; 0: it does.
+    /// The amount by which it does not keep to the constraints; 0: it does.
     pub violation: f64,
-    /// What is minimised.
+    /// The figures that are minimised.
     pub objectives: Vec<f64>,
 }
 
@@ -65,7 +65,7 @@ pub fn ranked(all: &[Fitness]) -> Vec<usize> {
     order
 }
 
-/// How far each of a front is from its neighbours; those at the ends are infinitely far.
+/// The distance of each member of a front from its neighbours; that of those at the ends is infinite.
 fn crowding(all: &[Fitness], front: &[usize]) -> Vec<f64> {
     let mut distance = vec![0.0; front.len()];
     for objective in 0..all[front[0]].objectives.len() {
@@ -105,7 +105,7 @@ impl Draws {
 
     /// The first generation: both corners of the space, candidates whose layers are alike, and others whose layers are not. Of each kind every
     /// value of a key occurs about as often as every other, in an order of its own.
-    pub fn first(&self, space: &Space) -> Vec<Genes> {
+    pub fn first(&self, space: &Axes) -> Vec<Genes> {
         let corner = |last: bool| -> Genes {
             space.axes.iter().map(|axis| if last { axis.values.len() - 1 } else { 0 }).collect()
         };
@@ -127,7 +127,7 @@ impl Draws {
     }
 
     /// The next generation from parents, the best first: those that `is_new` says.
-    pub fn next(&mut self, space: &Space, parents: &[Genes], is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
+    pub fn next(&mut self, space: &Axes, parents: &[Genes], is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
         let mut found: Vec<Genes> = vec![];
         for _ in 0..DRAWS {
             if found.len() == GENERATION {
@@ -151,7 +151,7 @@ impl Draws {
     }
 
     /// Candidates from anywhere in the space that `is_new` says; of a small space all of them.
-    pub fn anywhere(&mut self, space: &Space, is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
+    pub fn anywhere(&mut self, space: &Axes, is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
         if space.size().is_some_and(|size| size <= SMALL) {
             return unseen(space.all(), is_new).into_iter().take(GENERATION).collect();
         }
@@ -166,7 +166,7 @@ impl Draws {
         one.min(other)
     }
 
-    fn mutate(&mut self, space: &Space, child: &mut Genes) {
+    fn mutate(&mut self, space: &Axes, child: &mut Genes) {
         let share = 1.0 / space.axes.len() as f64;
         for (gene, axis) in child.iter_mut().zip(&space.axes) {
             if self.chance(share) {
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn the_known_front_of_a_test_problem_is_found() {
         let axis = |number: usize| Axis::of(&format!("x{number}"), (0..=10).map(toml::Value::Integer).collect());
-        let space = Space::of((0..6).map(axis).collect());
+        let space = Axes::of((0..6).map(axis).collect());
         for seed in 1..=3 {
             let mut tried = Draws::new(seed, 0).first(&space);
             for generation in 1..=40 {
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_small_space_is_gone_through() {
-        let space = Space::of(vec![
+        let space = Axes::of(vec![
             Axis::of("a", (0..3).map(toml::Value::Integer).collect()),
             Axis::of("b", ["x", "y"].map(toml::Value::from).into()),
         ]);

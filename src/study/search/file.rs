@@ -1,4 +1,4 @@
-//! `search STUDY.toml`: the schema, and what it asks for.
+//! `search STUDY.toml`: the schema.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,11 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use super::space::Asked;
 use crate::config::Document;
-use crate::engine::exit::{ExitRule, rule_or_none};
+use crate::engine::exit::{ExitRule, read_rule_or_none};
 use crate::error::Result;
 use crate::network::Encoding;
+use crate::study::axes::Asked;
 use crate::study::reader::Common;
 use crate::study::sets::Images;
 use crate::train::adapt::Sample;
@@ -56,7 +56,7 @@ pub const OWN_KEYS: [&str; 20] = [
 pub struct SearchFile {
     /// A name for reports.
     pub name: String,
-    /// What the search is to answer, for reports.
+    /// The question that the search is to answer, for reports.
     pub question: Option<String>,
     /// The model file.
     pub model: PathBuf,
@@ -75,17 +75,17 @@ pub struct SearchFile {
     #[schemars(with = "Option<Sample>")]
     pub adapt: Table,
     /// Stops early by this rule, or `none`.
-    #[serde(default, deserialize_with = "early_exit")]
+    #[serde(default, deserialize_with = "read_rule_or_none")]
     pub exit: Option<ExitRule>,
     /// The first test images, on which the search judges; those behind them are for `validate`.
     pub limit: usize,
     /// The seed of chips and encoding, and of the search's draws.
     #[serde(default = "one")]
     pub seed: u64,
-    /// What is to be least: one of `energy_pj_per_image`, `sram_bytes`, `area_mm2`, `latency_ns`, `interval_ns`; several make a front.
+    /// The figure to minimise: one of `energy_pj_per_image`, `sram_bytes`, `area_mm2`, `latency_ns`, `interval_ns`; several make a front.
     #[serde(default)]
     pub minimise: Names,
-    /// What is to be most: `accuracy`, or nothing.
+    /// The figure to maximise: `accuracy`, or none.
     #[serde(default)]
     pub maximise: Names,
     /// Chips that a candidate is judged on, at most: fewer where it is sooner surely good enough, not good enough, or worse than another.
@@ -94,7 +94,7 @@ pub struct SearchFile {
     /// Trials, each a candidate on a chip, after which no further candidate is tried; it ends before where all were.
     #[serde(default = "thousand")]
     pub trials: u64,
-    /// What a candidate must keep to.
+    /// Limits that a candidate must keep to.
     #[serde(default)]
     pub constraint: Constraints,
     /// Profile keys, and model keys under `model.`, for all candidates: the conditions.
@@ -138,7 +138,7 @@ impl Names {
     }
 }
 
-/// What a candidate must keep to.
+/// Limits that a candidate must keep to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Constraints {
@@ -164,7 +164,7 @@ pub struct AtMost {
     pub most: f64,
 }
 
-/// What the accuracy must be: within so much of the reference, or at least so much; surely so, over the chips.
+/// The accuracy of a candidate: within so much of the reference's, or at least so much; surely so, over the chips.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfAccuracy {
@@ -172,12 +172,12 @@ pub struct OfAccuracy {
     pub within: Option<f64>,
     /// Percent at least.
     pub least: Option<f64>,
-    /// How sure that the mean over chips keeps to it, from above 0.5 to below 1.
+    /// The confidence with which the mean over chips keeps to it, above 0.5 and below 1.
     #[serde(default = "sure")]
     pub confidence: f64,
 }
 
-/// What judges the answer.
+/// Chips and images that judge the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validation {
@@ -191,10 +191,6 @@ impl Default for Validation {
     fn default() -> Self {
         Validation { chips: 20, limit: None }
     }
-}
-
-fn early_exit<'de, D: serde::Deserializer<'de>>(text: D) -> std::result::Result<Option<ExitRule>, D::Error> {
-    rule_or_none(&String::deserialize(text)?).map_err(serde::de::Error::custom)
 }
 
 fn one() -> u64 {
@@ -302,7 +298,7 @@ impl SearchFile {
         named.into_iter().filter_map(|(name, limit)| Some((name, limit?.most))).collect()
     }
 
-    /// What it says of all its candidates, judged on some images.
+    /// The keys that hold for all its candidates, judged on some images.
     pub(super) fn common(&self, images: Images) -> Common {
         Common {
             model: self.model.clone(),
@@ -318,7 +314,7 @@ impl SearchFile {
         }
     }
 
-    /// What it says of the keys of its space.
+    /// The keys of its space, as they are written.
     pub(super) fn asked(&self) -> Asked<'_> {
         let SearchFile { space, set, profile, model, .. } = self;
         Asked { section: "space", keys: space, set, profile: profile.as_deref(), model, over_set: false }

@@ -1,4 +1,4 @@
-//! What a search asks for, and how a candidate stands to it after some chips.
+//! The goals of a search, and the standing of a candidate after some chips.
 
 use super::evolve::Fitness;
 use super::file::SearchFile;
@@ -10,22 +10,22 @@ use crate::study::point::Point;
 use crate::study::setting::Setting;
 use crate::study::trial::Trial;
 
-/// What may be minimised or limited.
+/// Figures that may be minimised or limited.
 const COSTS: [&str; 5] = [ENERGY, SRAM_BYTES, AREA, LATENCY, INTERVAL];
 /// Bytes of the companion arrays.
 const SRAM_BYTES: &str = "sram_bytes";
-/// What may be maximised.
+/// The figure that may be maximised.
 const ACCURACY: &str = "accuracy";
-/// How sure one candidate's accuracy must be above another's to pass for better.
+/// The confidence with which one candidate's accuracy must be above another's to pass for better.
 const SURELY: f64 = 0.95;
 
 /// Points of violation for each point that accuracy is not sure to: of two candidates that miss by as much, the surer one is nearer.
 const UNSURE: f64 = 0.05;
 
-/// What a search asks for.
+/// The goals of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Goals {
-    /// What is minimised.
+    /// The costs that are minimised.
     pub costs: Vec<&'static str>,
     /// Whether accuracy is maximised beside.
     pub of_accuracy: bool,
@@ -35,7 +35,7 @@ pub struct Goals {
     accuracy: Option<(Bound, f64)>,
 }
 
-/// What accuracy must be.
+/// A bound on accuracy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// So many points below the reference, at most.
@@ -44,10 +44,10 @@ pub enum Bound {
     Least(f64),
 }
 
-/// How a candidate stands after some chips.
+/// The standing of a candidate after some chips.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
-    /// How it compares to others.
+    /// Its place among others.
     pub fitness: Fitness,
     /// Whether it surely keeps to every constraint.
     pub is_met: bool,
@@ -89,7 +89,7 @@ impl Goals {
         Ok(Goals { costs, of_accuracy: !most.is_empty(), limits: file.limits(), accuracy })
     }
 
-    /// What accuracy must be, where anything is asked of it.
+    /// The bound on accuracy, where there is one.
     pub fn bound(&self) -> Option<Bound> {
         self.accuracy.map(|(bound, _)| bound)
     }
@@ -106,7 +106,7 @@ impl Goals {
             }
     }
 
-    /// How a point compares to others by its means, whatever it keeps to.
+    /// The place of a point among others by its means, whatever it keeps to.
     pub fn fitness(&self, point: &Point) -> Fitness {
         let costs = self.costs.iter().map(|name| cost(point, name).unwrap_or(f64::INFINITY));
         let accuracy = self.of_accuracy.then(|| -point.accuracy().mean);
@@ -118,15 +118,15 @@ impl Goals {
         self.accuracy.is_some() || !self.limits.is_empty()
     }
 
-    /// How many things are to be best at once.
+    /// The number of figures that are to be best at once.
     pub fn count(&self) -> usize {
         self.costs.len() + usize::from(self.of_accuracy)
     }
 
-    /// How a candidate stands after the chips of some trials, the reference's on the same chips beside them.
+    /// Gives the standing of a candidate after the chips of some trials, those of the reference on the same chips beside them.
     ///
     /// # Errors
-    /// Where what is minimised or limited is not known on its chips.
+    /// Where a cost that is minimised or limited is not known on its chips.
     pub fn standing(&self, setting: &Setting, trials: &[&Trial], reference: &[&Trial]) -> Result<Standing> {
         let point = Point::of_trials(vec![], trials, &setting.subject.model.neurons(), &setting.areas);
         let known = |name: &str| cost(&point, name).ok_or_else(|| unknown(name));
@@ -186,7 +186,7 @@ impl Goals {
     }
 }
 
-/// What a point costs; none where that is not known.
+/// A cost of a point; none where it is not known.
 pub fn cost(point: &Point, name: &str) -> Option<f64> {
     match name {
         ENERGY => point.energy_pj(),

@@ -1,14 +1,15 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
-//! `file` is the schema, `space` the keys and their values, `goals` what is asked for, `evolve` which candidates come next, `run` how they are
-//! judged, `answer` what is found, validated and written.
+//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `run` how they are
+//! judged, `answer` what is found and validated, `words` says it, `written` has the files.
 
 mod answer;
 mod evolve;
 mod file;
 mod goals;
 mod run;
-pub(super) mod space;
+mod words;
+mod written;
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,26 +22,23 @@ pub use file::{OWN_KEYS, SearchFile};
 use self::evolve::Draws;
 use self::goals::{Bound, Goals};
 use self::run::Run;
-use self::space::{Genes, Space};
-use super::files;
+use super::ANSWER;
+use super::axes::{Axes, Genes};
 use super::reader::Reader;
 use super::runner::timed;
 use super::sets::Images;
 use super::setting::Setting;
 use super::space::GridPoint;
-use super::sweep::{Shard, There, keep_what_is_there};
+use super::sweep::{Shard, There, claim};
 use crate::config::{Document, Overrides};
 use crate::effect::sentences;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::output::{OutputFolder, origin};
 
 /// All candidates, a row each.
 pub const TRIED_CSV: &str = "tried.csv";
-/// What was found, in words.
-pub const ANSWER: &str = "answer.json";
 /// Files that a search writes, beside tables and report.
 pub const FILES: [&str; 8] =
     ["trials-*", TRIED_CSV, ANSWER, "best.toml", "best_model.toml", "next.toml", "next_model.toml", "front_*"];
@@ -65,7 +63,7 @@ pub struct Search {
     document: Document,
     overrides: Overrides,
     file: SearchFile,
-    space: Space,
+    space: Axes,
     goals: Goals,
     origin: Value,
     notices: Vec<String>,
@@ -87,7 +85,7 @@ impl Search {
     pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let file = SearchFile::from_document(&document)?;
-        let (space, goals) = (Space::read(&file.asked(), &document, overrides)?, Goals::read(&file, &document)?);
+        let (space, goals) = (Axes::read(&file.asked(), &document, overrides)?, Goals::read(&file, &document)?);
         let (origin, notices) = (Value::Null, vec![]);
         let overrides = overrides.clone();
         let mut search = Search { document, overrides, file, space, goals, origin, notices };
@@ -95,7 +93,7 @@ impl Search {
         Ok(search)
     }
 
-    /// What the results depend on, and what the user should know: from the first candidates, the reference, and the images.
+    /// Gives the origin of the results and the notices, from the first candidates, the reference, and the images.
     fn look(&self) -> Result<(Value, Vec<String>)> {
         let mut reader = self.reader(self.file.seen())?;
         let (mut first, mut refused) = (vec![], None);
@@ -137,7 +135,7 @@ impl Search {
         let shown = |setting: &Setting| setting.key.to_string();
         let mut of_file = json!(self.file);
         if let Some(keys) = of_file.as_object_mut() {
-            // What files hold is in the names of trials; where they are determines nothing, nor do names. A search of more trials goes on with
+            // The contents of files are in the names of trials; their places and names determine nothing. A search of more trials goes on with
             // those of one of fewer.
             let others = ["model", "checkpoint", "profile", "data", "test", "name", "question", "trials"];
             others.iter().for_each(|key| _ = keys.remove(*key));
@@ -174,12 +172,12 @@ impl Search {
         &self.file.name
     }
 
-    /// What the user should know of it.
+    /// Notices for the user.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
 
-    /// How many candidates its space has; none where they are more than can be counted.
+    /// The number of candidates in its space; none where they are more than can be counted.
     pub fn candidates(&self) -> Option<u64> {
         self.space.size()
     }
@@ -190,12 +188,12 @@ impl Search {
         self.file.trials + judged * self.file.validate.chips
     }
 
-    /// Those of them that look for the answer.
+    /// The trials that look for the answer, without those that judge it.
     pub fn searched(&self) -> u64 {
         self.file.trials
     }
 
-    /// What a trial may take: programming a chip and running images, timed at a few of the first candidates.
+    /// Estimates the time of a trial: programming a chip and running images, timed at a few of the first candidates.
     ///
     /// # Errors
     /// Those of [`Search::run_into`].
@@ -216,14 +214,7 @@ impl Search {
     pub fn claim(&self, engine: &dyn Engine, out: &Path, there: There) -> Result<OutputFolder> {
         let mut origin = self.origin.clone();
         origin["backend"] = engine.name().into();
-        if there == There::Resumed {
-            return match OutputFolder::finished(out, &origin)? {
-                Some(finished) => Ok(finished),
-                None => OutputFolder::take_over(out, &origin),
-            };
-        }
-        let claimed = OutputFolder::claim(out, &origin, there == There::Replaced, &files(&FILES), Access::Shared);
-        claimed.map_err(keep_what_is_there)
+        claim(out, &origin, there, &FILES)
     }
 
     /// Searches, judges what is found on chips and images that were not seen, and writes tables, profiles and report; with other shards of
@@ -259,18 +250,18 @@ impl Search {
         Ok(answer)
     }
 
-    /// What reads its points, judged on some images.
+    /// A reader of its points, judged on some images.
     fn reader(&self, images: Images) -> Result<Reader<'_>> {
         Reader::new(self.file.common(images), &self.space, &self.document, &self.overrides)
     }
 
-    /// What a candidate sets, conditions among it.
+    /// The settings of a candidate, conditions among them.
     fn candidate_point(&self, genes: &[usize]) -> GridPoint {
         let own = self.space.point(genes);
         self.file.conditions(own.iter().map(|(key, value)| (key, value)))
     }
 
-    /// What the reference sets, where accuracy is bound to it.
+    /// The settings of the reference, where accuracy is bound to it.
     fn reference_point(&self) -> Option<GridPoint> {
         matches!(self.goals.bound(), Some(Bound::Within(_))).then(|| self.file.conditions(&self.file.reference))
     }

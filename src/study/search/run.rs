@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use super::Search;
 use super::evolve::{Draws, Fitness, GENERATION, front, ranked, unseen};
 use super::goals::Standing;
-use super::space::Genes;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
+use crate::study::axes::Genes;
 use crate::study::reader::Reader;
 use crate::study::runner::{Kept, Runner};
 use crate::study::setting::Setting;
+use crate::study::space::GridPoint;
 use crate::study::store::{self, OfKey, Store, shard_name};
 use crate::study::sweep::Shard;
 use crate::study::trial::{Key, Trial};
@@ -31,7 +32,7 @@ const PATIENCE: u32 = 3;
 const BARREN: u32 = 50;
 /// Looks after which a process that waits says so.
 const PATIENT_LOOKS: u32 = 20;
-/// How often a process looks for the trials of others.
+/// The time from one look for the trials of others to the next.
 const LOOK: Duration = Duration::from_millis(300);
 
 /// One candidate.
@@ -133,7 +134,7 @@ impl<'a> Run<'a> {
         draws.next(&self.search.space, &parents, |genes| self.is_new(genes))
     }
 
-    /// What differs from the best by one step of one key, and was not tried.
+    /// Candidates that differ from the best by one step of one key and were not tried.
     fn around(&self, fitness: &[Fitness]) -> Vec<Genes> {
         let best = front(fitness).into_iter();
         let around = best.flat_map(|one| self.search.space.neighbours(&self.candidates[one].genes));
@@ -142,7 +143,7 @@ impl<'a> Run<'a> {
         around
     }
 
-    /// How each candidate compares to others.
+    /// The fitness of each candidate.
     pub fn fitness(&self) -> Vec<Fitness> {
         let of = |candidate: &Candidate| match &candidate.standing {
             Some(standing) => standing.fitness.clone(),
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
         self.candidates.iter().map(of).collect()
     }
 
-    /// What is best so far: trials and objectives.
+    /// The best so far: keys of trials, and objectives.
     fn signature(&self, fitness: &[Fitness]) -> Vec<(Key, Vec<u64>)> {
         let of = |one: usize| {
             let objectives = fitness[one].objectives.iter().map(|objective| objective.to_bits()).collect();
@@ -238,7 +239,7 @@ impl<'a> Run<'a> {
         self.candidates[one].chips >= self.search.file.chips
     }
 
-    /// How a candidate stands after its first chips.
+    /// The standing of a candidate after its first chips.
     fn standing(&self, setting: &Setting, chips: u64) -> Result<Standing> {
         let reference = self.reference.as_ref().map_or(vec![], |reference| self.known(reference.key, 0..chips));
         let standing = self.search.goals.standing(setting, &self.known(setting.key, 0..chips), &reference);
@@ -254,7 +255,7 @@ impl<'a> Run<'a> {
         self.trials.get(&key).map_or(vec![], |of_key| of_key.range(chips).map(|(_, trial)| trial).collect())
     }
 
-    /// How many images the validation has.
+    /// The number of images of the validation.
     pub fn known_images(&self, search: &Search) -> u64 {
         let chips = search.validation_chips();
         let count = |of_key: &OfKey| of_key.get(&chips.start).map(|trial| trial.images);
@@ -262,7 +263,7 @@ impl<'a> Run<'a> {
     }
 
     /// Points judged on images and chips that the search has not seen, each as the search's point gives it.
-    pub fn validate(&mut self, points: &[crate::study::space::GridPoint]) -> Result<Vec<Arc<Setting>>> {
+    pub fn validate(&mut self, points: &[GridPoint]) -> Result<Vec<Arc<Setting>>> {
         self.reader.of_images(self.search.file.unseen());
         let settings: Vec<Arc<Setting>> =
             points.iter().map(|point| self.reader.setting(point).map(Arc::new)).collect::<Result<_>>()?;
@@ -331,7 +332,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What progress says: the best so far.
+    /// The note of progress: the best so far.
     fn note(&self) -> String {
         let fitness = self.fitness();
         let Some(first) = front(&fitness).into_iter().find(|one| fitness[*one].violation == 0.0) else {

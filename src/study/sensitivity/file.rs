@@ -1,4 +1,4 @@
-//! `sensitivity STUDY.toml`: the schema, and what it asks for.
+//! `sensitivity STUDY.toml`: the schema.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config::Document;
-use crate::engine::exit::{ExitRule, rule_or_none};
+use crate::engine::exit::{ExitRule, read_rule_or_none};
 use crate::error::Result;
 use crate::network::Encoding;
+use crate::study::axes::Asked;
 use crate::study::reader::Common;
-use crate::study::search::space::Asked;
 use crate::study::sets::Images;
 use crate::train::adapt::Sample;
 
@@ -50,7 +50,7 @@ pub const OWN_KEYS: [&str; 14] = [
 pub struct SensitivityFile {
     /// A name for reports.
     pub name: String,
-    /// What the study is to answer, for reports.
+    /// The question that the study is to answer, for reports.
     pub question: Option<String>,
     /// The model file.
     pub model: PathBuf,
@@ -69,7 +69,7 @@ pub struct SensitivityFile {
     #[schemars(with = "Option<Sample>")]
     pub adapt: Table,
     /// Stops early by this rule, or `none`.
-    #[serde(default, deserialize_with = "early_exit")]
+    #[serde(default, deserialize_with = "read_rule_or_none")]
     pub exit: Option<ExitRule>,
     /// The first images of the test set; absent: all.
     pub limit: Option<usize>,
@@ -83,13 +83,9 @@ pub struct SensitivityFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub set: Table,
-    /// What is changed, one value of one key at a time: a list or a range of values by key. `layer.*.KEY` stands for a key of each layer on RRAM.
+    /// The changes, one value of one key at a time: a list or a range of values by key. `layer.*.KEY` stands for a key of each layer on RRAM.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub probe: Table,
-}
-
-fn early_exit<'de, D: serde::Deserializer<'de>>(text: D) -> std::result::Result<Option<ExitRule>, D::Error> {
-    rule_or_none(&String::deserialize(text)?).map_err(serde::de::Error::custom)
 }
 
 fn one() -> u64 {
@@ -127,7 +123,7 @@ impl SensitivityFile {
         Ok(file)
     }
 
-    /// What it says of all its points.
+    /// The keys that hold for all its points.
     pub(super) fn common(&self) -> Common {
         Common {
             model: self.model.clone(),
@@ -143,7 +139,7 @@ impl SensitivityFile {
         }
     }
 
-    /// What it says of the keys that are changed.
+    /// The keys that are changed, as they are written.
     pub(super) fn asked(&self) -> Asked<'_> {
         let SensitivityFile { probe, set, profile, model, .. } = self;
         Asked { section: "probe", keys: probe, set, profile: profile.as_deref(), model, over_set: true }

@@ -1,4 +1,4 @@
-//! Sensitivity: what one key at a time, of one layer where it is a layer's, costs or wins on the same chips and images.
+//! Sensitivity: the accuracy that one key at a time, of one layer where it is a layer's, costs or wins on the same chips and images.
 
 mod file;
 
@@ -9,18 +9,17 @@ use serde_json::{Value, json};
 
 pub use file::{OWN_KEYS, SensitivityFile};
 
+use super::axes::Axes;
 use super::cell::Cell;
 use super::point::Point;
 use super::reader::Reader;
-use super::run_into;
 use super::runner::Runner;
-use super::search::ANSWER;
-use super::search::space::Space;
 use super::setting::Setting;
 use super::space::cell;
 use super::store::{self, OfKey, Store, shard_name};
 use super::table;
 use super::trial::{Key, Trial};
+use super::{ANSWER, run_into};
 use crate::config::{Document, Overrides};
 use crate::effect::sentences;
 use crate::engine::Engine;
@@ -52,7 +51,7 @@ pub struct Sensitivity {
     notices: Vec<String>,
 }
 
-/// What is changed.
+/// A change: one value of one key.
 #[derive(Clone, Debug, PartialEq)]
 struct Change {
     /// The layer, where it is one's.
@@ -97,7 +96,7 @@ impl Sensitivity {
     pub fn from_document(mut document: Document, overrides: &Overrides) -> Result<Self> {
         overrides.own.iter().try_for_each(|assignment| document.set(assignment))?;
         let file = SensitivityFile::from_document(&document)?;
-        let space = Space::read(&file.asked(), &document, overrides)?;
+        let space = Axes::read(&file.asked(), &document, overrides)?;
         let mut reader = Reader::new(file.common(), &space, &document, overrides)?;
         let base = reader.setting(&file.conditions(None))?;
         let mut settings = vec![(Change::none(), base)];
@@ -105,7 +104,7 @@ impl Sensitivity {
             let before = settings.len();
             for value in &axis.values {
                 let setting = reader.setting(&file.conditions(Some((&axis.key, value))))?;
-                // What is so already is no change.
+                // A value that is in force already is no change.
                 if setting.key != settings[0].1.key || setting.areas != settings[0].1.areas {
                     settings.push((Change::of(&axis.key, value), setting));
                 }
@@ -133,7 +132,7 @@ impl Sensitivity {
         &self.file.name
     }
 
-    /// What the user should know of it.
+    /// Notices for the user.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -200,7 +199,7 @@ impl Sensitivity {
         let (own, base) = (of(setting), of(&self.settings[0].1));
         let mut point = Point::of_trials(change.settings(), &own, &setting.subject.model.neurons(), &setting.areas);
         let won: Vec<f64> = own.iter().zip(&base).map(|(own, base)| own.accuracy() - base.accuracy()).collect();
-        // Of so many comparisons all are right with 95 % confidence (Bonferroni).
+        // All of so many intervals hold with 95 % confidence (Bonferroni).
         let (mean, half) = mean_within(&won, 1.0 - 0.025 / (self.settings.len() as f64 - 1.0));
         let energy =
             |trials: &[&Trial]| trials.iter().map(|trial| trial.energy_fj.map(|fj| fj as f64)).sum::<Option<f64>>();
@@ -216,7 +215,7 @@ impl Sensitivity {
         (mean, point)
     }
 
-    /// What it says, in words.
+    /// The answer in words.
     fn answer(&self, points: &[Point]) -> Value {
         let number = |point: &Point, key: &str| point.further(key).parse::<f64>().unwrap_or(0.0);
         let named = |point: &Point| {

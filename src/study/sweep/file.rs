@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config::{Document, Overrides};
-use crate::engine::exit::{ExitRule, rule_or_none};
+use crate::engine::exit::{ExitRule, read_rule_or_none};
 use crate::error::{Error, Result};
 use crate::network::Encoding;
 use crate::numeric::stats::summarise;
@@ -72,7 +71,7 @@ pub struct SweepFile {
     #[schemars(with = "Option<Sample>")]
     pub adapt: Table,
     /// Stops early by this rule, or `none`; accuracy, steps, spikes and energy are then those up to the early answers.
-    #[serde(default, deserialize_with = "early_exit")]
+    #[serde(default, deserialize_with = "read_rule_or_none")]
     pub exit: Option<ExitRule>,
     /// The first images of the test set; absent: all.
     pub limit: Option<usize>,
@@ -93,10 +92,6 @@ pub struct SweepFile {
     pub point: Vec<Table>,
     /// Points drawn from ranges.
     pub sample: Option<Drawn>,
-}
-
-fn early_exit<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Option<ExitRule>, D::Error> {
-    rule_or_none(&String::deserialize(text)?).map_err(D::Error::custom)
 }
 
 fn one() -> u64 {
@@ -224,7 +219,7 @@ impl SweepFile {
         Ok((file, points))
     }
 
-    /// What it says of all its points.
+    /// The keys that hold for all its points.
     pub(super) fn common(&self) -> Common {
         Common {
             model: self.model.clone(),

@@ -97,6 +97,17 @@ pub enum There {
     Replaced,
 }
 
+impl There {
+    /// The choice of a user who asked to resume, to replace, or for neither.
+    pub(crate) fn of(resume: bool, replace: bool) -> Self {
+        match (resume, replace) {
+            (true, _) => There::Resumed,
+            (_, true) => There::Replaced,
+            _ => There::Refused,
+        }
+    }
+}
+
 /// Part I of N, counted from 1.
 ///
 /// # Examples
@@ -210,14 +221,7 @@ impl Sweep {
     /// Where the folder holds what [`There`] does not provide for, or another process works in it.
     pub fn claim(&self, engine: &dyn Engine, out: &Path, there: There) -> Result<OutputFolder> {
         let origin = self.origin(engine);
-        if there == There::Resumed {
-            return match OutputFolder::finished(out, &origin)? {
-                Some(finished) => Ok(finished),
-                None => OutputFolder::take_over(out, &origin),
-            };
-        }
-        let claimed = OutputFolder::claim(out, &origin, there == There::Replaced, &files(&FILES), Access::Shared);
-        claimed.map_err(keep_what_is_there)
+        claim(out, &origin, there, &FILES)
     }
 
     /// Runs this shard's missing trials, and writes tables and report where no other's are missing; gives whether they are written.
@@ -411,8 +415,20 @@ pub fn merge_folder(path: &Path) -> Result<()> {
     folder.finish()
 }
 
+/// Claims a folder for a study of this origin and these files of its own, which other shards may share.
+pub(super) fn claim(out: &Path, origin: &Value, there: There, own: &[&'static str]) -> Result<OutputFolder> {
+    if there == There::Resumed {
+        return match OutputFolder::finished(out, origin)? {
+            Some(finished) => Ok(finished),
+            None => OutputFolder::take_over(out, origin),
+        };
+    }
+    let claimed = OutputFolder::claim(out, origin, there == There::Replaced, &files(own), Access::Shared);
+    claimed.map_err(keep_what_is_there)
+}
+
 /// Says how finished trials are kept, where a folder is refused.
-pub(super) fn keep_what_is_there(error: Error) -> Error {
+fn keep_what_is_there(error: Error) -> Error {
     match error {
         Error::Usage(message) => Error::Usage(
             message

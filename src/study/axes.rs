@@ -1,4 +1,4 @@
-//! The space of a search: its keys, each with the values that it may take. A candidate is a number of a value for each key.
+//! The axes of a study that goes through keys by itself: each key, of one layer or of all, with the values that it may take.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::study::space::{GridPoint, levels};
 
 /// The values of a range that does not say how many.
 const LEVELS: u64 = 17;
-/// What stands for each layer on RRAM in a key.
+/// The letters of a key that stand for each layer on RRAM.
 const EACH_LAYER: &str = "layer.*.";
 
 /// One key.
@@ -25,7 +25,7 @@ pub struct Axis {
     pub key: String,
     /// As it is written in the file, the same for all layers that it stands for.
     pub written: String,
-    /// What it may be, numbers in their order.
+    /// Its values, numbers in their order.
     pub values: Vec<Value>,
     /// Whether neighbours in that order are alike.
     pub is_ordered: bool,
@@ -33,21 +33,21 @@ pub struct Axis {
 
 /// All keys, and where a search's other keys are written.
 #[derive(Debug)]
-pub struct Space {
+pub struct Axes {
     /// The section of the file that holds them.
     section: &'static str,
-    /// The keys that are searched.
+    /// Each key.
     pub axes: Vec<Axis>,
     set: Vec<String>,
 }
 
-/// What a study's file says of its keys.
+/// The keys of a study, as its file has them.
 pub struct Asked<'a> {
     /// The section that holds them.
     pub section: &'static str,
     /// Keys, and values as they are written.
     pub keys: &'a toml::Table,
-    /// What is set beside them.
+    /// The keys that are set beside them.
     pub set: &'a toml::Table,
     /// The profile file; none: the ideal chip.
     pub profile: Option<&'a Path>,
@@ -57,7 +57,7 @@ pub struct Asked<'a> {
     pub over_set: bool,
 }
 
-/// A number of a value for each key.
+/// A candidate: the number of a value for each key.
 pub type Genes = Vec<usize>;
 
 #[cfg(test)]
@@ -68,10 +68,10 @@ impl Axis {
     }
 }
 
-impl Space {
+impl Axes {
     #[cfg(test)]
     pub fn of(axes: Vec<Axis>) -> Self {
-        Space { section: "space", axes, set: vec![] }
+        Axes { section: "space", axes, set: vec![] }
     }
 
     /// Reads the keys of a study.
@@ -128,10 +128,10 @@ impl Space {
                 )));
             }
         }
-        Ok(Space { section: asked.section, axes, set: asked.set.keys().cloned().collect() })
+        Ok(Axes { section: asked.section, axes, set: asked.set.keys().cloned().collect() })
     }
 
-    /// How many candidates there are; none where they are more than can be counted.
+    /// The number of candidates; none where they are more than can be counted.
     pub fn size(&self) -> Option<u64> {
         self.axes.iter().try_fold(1u64, |size, axis| size.checked_mul(axis.values.len() as u64))
     }
@@ -149,12 +149,12 @@ impl Space {
         })
     }
 
-    /// What a candidate sets.
+    /// The settings of a candidate.
     pub fn point(&self, genes: &[usize]) -> GridPoint {
         self.axes.iter().zip(genes).map(|(axis, gene)| (axis.key.clone(), axis.values[*gene].clone())).collect()
     }
 
-    /// Those that differ from a candidate by one step of one key.
+    /// The candidates that differ from one by one step of one key.
     pub fn neighbours(&self, genes: &[usize]) -> Vec<Genes> {
         let mut found = vec![];
         for (at, axis) in self.axes.iter().enumerate() {
@@ -172,7 +172,7 @@ impl Space {
     }
 }
 
-impl Written for Space {
+impl Written for Axes {
     fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self.axes.iter().map(|axis| axis.key.clone()).collect();
         keys.sort_unstable();

@@ -1,0 +1,162 @@
+//! The answer of a search in words: a sentence, and what else there is to say.
+
+use super::Search;
+use super::answer::{Answer, label_of};
+use super::evolve::{Fitness, front};
+use super::goals::{Bound, cost};
+use super::run::Run;
+use crate::numeric::stats::mean_within;
+use crate::study::columns::{AREA, ENERGY, INTERVAL, LATENCY};
+use crate::study::point::Point;
+
+impl Answer {
+    /// Puts it into words; the front has `of` members, of which some are here.
+    pub(super) fn say(&mut self, search: &Search, run: &Run, (fitness, of): (&[Fitness], usize)) {
+        let reference = self.points.iter().find(|point| label_of(point) == "reference");
+        let best = &self.points[0];
+        let (goals, images) = (&search.goals, run.known_images(search));
+        let judged = |point: &Point| {
+            let stats = point.accuracy();
+            let below = reference.map(|reference| below(reference, point));
+            let below = below
+                .map_or(String::new(), |(mean, half)| format!(", {mean:.2} ± {half:.2} points below the reference"));
+            format!("{:.2} ± {:.2} % of images right{below}", stats.mean, stats.ci95.unwrap_or(0.0))
+        };
+        let costs = |point: &Point| {
+            let known = goals.costs.iter().filter_map(|name| Some(in_words(name, &number(cost(point, name)?))));
+            known
+                .chain(goals.of_accuracy.then(|| format!("accuracy {:.2} %", point.accuracy().mean)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let members: Vec<&Point> = self.points.iter().filter(|point| label_of(point).starts_with("front")).collect();
+        let asked = asked(search);
+        let (at, said) = (set(best), judged(best));
+        self.lead = match (self.is_met, members.len()) {
+            (false, _) => format!("No candidate surely keeps to what is asked ({asked}). The nearest, {at}: {said}."),
+            (true, 0) => format!("{} at {at}: {said}.", costs(best)),
+            (true, shown) => format!(
+                "{shown} of {of} chips of which none beats another, in the search; the first has {} at {at}: {said}.",
+                costs(best)
+            ),
+        };
+        let found: Vec<&Point> = if members.is_empty() { vec![best] } else { members };
+        if self.is_met && goals.asks() {
+            let keep = found.iter().filter(|point| goals.keeps(point, reference)).count();
+            self.details.push(match (keep, found.len()) {
+                (1, 1) => format!("Asked: {asked}. It keeps to it on chips and images that the search has not seen, on average."),
+                (_, 1) => format!("Asked: {asked}. It does not keep to it on chips and images that the search has not seen, on average."),
+                (keep, all) => format!("Asked: {asked}. {keep} of the {all} keep to it on chips and images that the search has not seen, on average."),
+            });
+        }
+        if found.len() > 1 {
+            let costs: Vec<Fitness> = found.iter().map(|point| goals.fitness(point)).collect();
+            let still = front(&costs).len();
+            self.details
+                .push(format!("On those, {still} of the {} are not beaten by another, by their means.", found.len()));
+        }
+        if let Some(next) = self.points.iter().find(|point| label_of(point) == "next") {
+            let more = -below(best, next).0;
+            let (costs, set, judged) = (costs(next), set(next), judged(next));
+            self.details.push(match more > 0.0 {
+                true => {
+                    format!("The next better in accuracy, by {more:.2} points, has {costs} at {set}: {judged}.")
+                }
+                false => format!(
+                    "What seemed the next better in accuracy is not on chips that were not seen: {costs} at {set}: {judged}."
+                ),
+            });
+        }
+        let accuracies: Vec<f64> = best.chips.iter().map(|chip| chip.accuracy).collect();
+        self.details.push(format!(
+            "Its worst chip has {:.2} %; 95 % of its chips have {:.2} % or more.",
+            best.accuracy().min,
+            quantile(&accuracies, 0.05)
+        ));
+        let right = best.accuracy().mean / 100.0;
+        let of_images = 200.0 * (right * (1.0 - right) / images as f64).sqrt();
+        self.details.push(format!(
+            "These are figures of {} chips and {images} images that the search has not seen. Their intervals, of 95 %, are over chips; as many other \
+             images would move accuracy by up to {of_images:.1} points, that of all chips together.",
+            search.file.validate.chips
+        ));
+        let count = |is: fn(&Fitness) -> bool| fitness.iter().filter(|fitness| is(fitness)).count();
+        let all = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());
+        self.details.push(format!(
+            "{} of {all} candidates were judged, in {} trials; {} of them passed as keeping to what is asked.",
+            fitness.len(),
+            self.trials,
+            count(|fitness| fitness.violation == 0.0)
+        ));
+        if let Some(error) = &run.refused.1 {
+            self.details.push(format!("{} others are no chips; the first: {error}.", run.refused.0.len()));
+        }
+    }
+}
+
+/// The settings of a point, those of the same key in several layers together.
+fn set(point: &Point) -> String {
+    let mut said: Vec<(&str, Vec<String>)> = vec![];
+    for (key, value) in &point.settings[1..] {
+        let layer = key.strip_prefix("layer.").and_then(|rest| rest.split_once('.'));
+        let Some((layer, plain)) = layer else {
+            said.push((key, vec![value.clone()]));
+            continue;
+        };
+        let pair = format!("{layer} {value}");
+        match said.iter_mut().find(|(known, pairs)| *known == plain && pairs[0].contains(' ')) {
+            Some((_, pairs)) => pairs.push(pair),
+            None => said.push((plain, vec![pair])),
+        }
+    }
+    let each = said.iter().map(|(key, pairs)| match pairs[0].contains(' ') {
+        true => format!("{key} of {}", pairs.join(", ")),
+        false => format!("{key} {}", pairs[0]),
+    });
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// A cost with its unit.
+fn in_words(name: &str, value: &str) -> String {
+    match name {
+        ENERGY => format!("{value} pJ an image"),
+        AREA => format!("{value} mm²"),
+        LATENCY => format!("{value} ns to an answer"),
+        INTERVAL => format!("{value} ns an image"),
+        _ => format!("{value} bytes of SRAM"),
+    }
+}
+
+/// Points of accuracy below the reference, on the same chips, with half of their 95 % interval.
+fn below(reference: &Point, point: &Point) -> (f64, f64) {
+    let pairs = reference.chips.iter().zip(&point.chips);
+    mean_within(&pairs.map(|(reference, own)| reference.accuracy - own.accuracy).collect::<Vec<_>>(), 0.975)
+}
+
+/// The constraints on accuracy and costs.
+fn asked(search: &Search) -> String {
+    let sure = search.file.constraint.accuracy.map_or(0.0, |accuracy| 100.0 * accuracy.confidence);
+    let accuracy = search.goals.bound().map(|bound| match bound {
+        Bound::Within(within) => format!("accuracy within {within} points of the reference, with {sure} % confidence"),
+        Bound::Least(least) => format!("accuracy of {least} % or more, with {sure} % confidence"),
+    });
+    let limits = search.file.limits().into_iter().map(|(name, most)| format!("{name} of at most {most}"));
+    let all: Vec<String> = accuracy.into_iter().chain(limits).collect();
+    if all.is_empty() { "nothing but the least".into() } else { all.join(", ") }
+}
+
+/// A quantile of some values, between its neighbours.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * (sorted.len() - 1) as f64;
+    let (low, part) = (place.floor() as usize, place.fract());
+    sorted[low] + part * (sorted[(low + 1).min(sorted.len() - 1)] - sorted[low])
+}
+
+/// A number with five digits.
+fn number(value: f64) -> String {
+    let digits = (4.0 - value.abs().max(1e-300).log10().floor()).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
