@@ -25,7 +25,7 @@ use crate::network::weights::{Loaded, xavier};
 use crate::network::{Graph, InputCode, LayerKind, Model, Network};
 use crate::numeric::Shape;
 use crate::plan::{ChipPlan, LayerPlan};
-use crate::profile::{Profile, SramInit, TileInputs};
+use crate::profile::{Profile, Scheme, Sram, SramInit, TileInputs};
 use crate::rng::Stream;
 use crate::system::Architecture;
 
@@ -143,25 +143,29 @@ impl Chip {
     fn of(blueprint: &Blueprint, plan: &ChipPlan, mut arrays: Vec<Arrays>, draw: Option<Draw>) -> Result<Chip> {
         let calibration = blueprint.calibration.as_ref();
         let ChipPlan { layers, graph, profile, code, .. } = plan;
-        if let Some(budget) = profile.sram.budget_bytes {
-            budget::fit(&mut arrays, budget);
-        }
+        budget::keep_to(&profile.sram, layers.iter().map(|layer| &layer.site), &mut arrays);
+        plan.sites().zip(&mut arrays).for_each(|(site, arrays)| arrays.trim(site));
         let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
         let write_pulses = arrays.iter().map(|arrays| arrays.cells.pulses).sum();
         let programmed = layers.iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
             let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
             let reading = Reading { converters, draw, steps: blueprint.steps() };
-            let sram_elements = arrays.sram_elements();
+            let (sram_elements, trims) = (arrays.sram_elements(), arrays.offsets.clone());
             let arrays = Programmed::new(&plan.site, &arrays, reading)?;
             let layer = &graph.layers[i];
             let arrays = if layer.groups > 1 { arrays.spread(&|weights| layer.spread(weights)) } else { arrays };
             let state = &blueprint.network.layers[i];
             let (gain, offset) = match plan.kind != LayerKind::Readout {
                 true => {
-                    let (gain, offset) = state.fold(plan.input_unit, blueprint.steps(), plan)?;
+                    let (gain, mut offset) = state.fold(plan.input_unit, blueprint.steps(), plan)?;
+                    if let Some(trims) = trims {
+                        let gains = gain.iter().map(|gain| f64::from(*gain));
+                        let trimmed = offset.iter_mut().zip(gains).zip(trims.iter().cycle());
+                        trimmed.for_each(|((offset, gain), trim)| *offset = (f64::from(*offset) + gain * trim) as f32);
+                    }
                     plan.lif.norms(gain, offset)
                 }
-                false => (vec![], state.bias.clone().unwrap_or_default()),
+                false => (vec![], trimmed_bias(state.bias.as_deref(), trims.as_deref(), plan.input_unit)),
             };
             let varied = plan.varied(&state.constants, &profile.neuron)?;
             Ok(ProgrammedLayer { plan: plan.clone(), arrays, gain, offset, varied, sram_elements })
@@ -242,10 +246,8 @@ impl<'a> Blueprint<'a> {
 
     /// The blueprint of chips whose converters have these ranges and whose cells had these reads; cells that were kept before had others.
     pub fn calibrated(self, calibration: Calibration) -> Self {
-        let (plan, shelf) = match calibration.reads.is_empty() {
-            true => (self.plan, self.shelf),
-            false => (self.plan.with_reads(&calibration.reads), None),
-        };
+        let shelf = self.shelf.filter(|_| calibration.reads.is_empty());
+        let plan = self.plan.counted(&calibration);
         Blueprint { calibration: Some(calibration), plan, shelf, ..self }
     }
 
@@ -317,8 +319,12 @@ impl<'a> Blueprint<'a> {
 
     /// What determines its chips and what they do, beside the network's tensors: no key without an effect, and no path.
     pub fn identity(&self) -> Value {
+        self.identity_on(self.profile().clone())
+    }
+
+    fn identity_on(&self, mut profile: Profile) -> Value {
         let Blueprint { model, seed, .. } = self;
-        let (mut profile, inputs) = (self.profile().clone(), self.inputs());
+        let inputs = self.inputs();
         profile.amend(|_, sram| {
             if let SramInit::Checkpoint(file) = &mut sram.init {
                 file.clear();
@@ -328,6 +334,43 @@ impl<'a> Blueprint<'a> {
             "profile": effect::effective(&profile, self.beside()), "model": effect::effective_model(model), "inputs": inputs, "seed": seed,
             "sram_network": self.sram.as_ref().map(|(network, _)| network.hash()),
         })
+    }
+
+    /// What determines the calibration of its chips, beside the network's tensors and the training images: what all chips have in common. Of
+    /// residuals that are `silent`, since the nominal chip misses nothing, only counts which layers have one.
+    pub fn profiled_identity(&self, silent: bool) -> Value {
+        let mut common = self.profile().without_variation();
+        if silent && self.has_residuals_alone() {
+            common.amend(|_, sram| {
+                let Sram { bits, scheme, combine, .. } = *sram;
+                let trim_bits = 2 * u32::from(sram.wants_inputs());
+                let init = SramInit::Residual;
+                *sram = Sram { bits: 2 * bits.min(1), scheme, combine, init, trim_bits, ..Sram::default() };
+            });
+        }
+        json!({ "silent": silent, "common": self.identity_on(common) })
+    }
+
+    /// Whether its companion arrays are residuals in whole numbers that have nothing to correct on the nominal chip: converters there are the same whatever
+    /// such an array is.
+    pub fn is_silent(&self) -> Result<bool> {
+        let misses = |index: usize| -> Result<bool> {
+            let cells = self.arrays(index, None)?.cells;
+            Ok(sram::missing(&cells).iter().any(|missing| *missing != 0.0))
+        };
+        let with_array = (0..self.plan.layers.len()).filter(|index| self.plan.layers[*index].site.has_companion());
+        let missing = with_array.map(misses).collect::<Result<Vec<bool>>>()?;
+        Ok(self.has_residuals_alone() && !missing.contains(&true))
+    }
+
+    /// Whether every companion array that there is is a residual in whole numbers.
+    fn has_residuals_alone(&self) -> bool {
+        let profile = self.profile();
+        let is_whole = |sram: &Sram| sram.bits == 0 || sram.effective_scheme() == Scheme::Integer;
+        !profile.has_companions()
+            || !self.network.is_hybrid()
+                && profile.sram.init == SramInit::Residual
+                && !profile.any(|_, sram| !is_whole(sram))
     }
 
     /// The hash of the checkpoint that the companion array's weights come from, where the profile names one.
@@ -372,7 +415,7 @@ impl<'a> Blueprint<'a> {
     pub(crate) fn draw(&self, index: u64) -> Result<Draw> {
         if self.profile().wants_calibration() && self.calibration.is_none() {
             return Err(Error::Mismatch(
-                "adc.range = \"calibrated\" and rram.disturb need ranges and reads that were profiled on training images; expected a calibration"
+                "adc.range = \"calibrated\", rram.disturb, sram.trim_bits and sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
                     .into(),
             ));
         }
@@ -395,6 +438,15 @@ impl<'a> Blueprint<'a> {
         };
         Ok(Arrays::beside(site, cells, source))
     }
+}
+
+/// The bias of a readout with the offsets that trim its columns, in sums of pulses of `unit`; empty where there is neither.
+fn trimmed_bias(bias: Option<&[f32]>, trims: Option<&[f64]>, unit: f32) -> Vec<f32> {
+    let Some(trims) = trims else { return bias.map_or(vec![], <[f32]>::to_vec) };
+    let of = |(column, trim): (usize, &f64)| {
+        (f64::from(bias.map_or(0.0, |bias| bias[column])) + f64::from(unit) * trim) as f32
+    };
+    trims.iter().enumerate().map(of).collect()
 }
 
 /// The plan of a hybrid network: how its arrays were trained is in force where the profile leaves it open, and how they begin is not.

@@ -78,7 +78,7 @@ impl Programmer {
             ));
         }
         let mut profile = profile.clone();
-        profile.amend(|_, sram| sram.bits = 0);
+        profile.amend(|_, sram| (sram.bits, sram.trim_bits) = (0, 0));
         Ok(Programmer { plan: ChipPlan::new(&profile, model, inputs)?, seed })
     }
 

@@ -55,6 +55,7 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("rram.faults.stuck_on", ["0.0", "0.2"]),
     ("rram.faults.dead_word_lines", ["0.0", "0.3"]),
     ("rram.faults.dead_bit_lines", ["0.0", "0.3"]),
+    ("rram.faults.compensate", ["false", "true"]),
     ("rram.drift.time_s", ["0.0", "1e6"]),
     ("rram.drift.reference_s", ["1.0", "60.0"]),
     ("rram.drift.nu", ["0.0", "0.1"]),
@@ -120,6 +121,8 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("sram.combine", ["\"average\"", "\"sum\""]),
     ("sram.init", ["\"rram\"", "\"xavier\""]),
     ("sram.budget_bytes", ["10", "30"]),
+    ("sram.budget_by", ["\"deviation\"", "\"output\""]),
+    ("sram.trim_bits", ["0", "8"]),
     ("sram.threshold", ["0.0", "0.5"]),
     ("sram.sum_bits", ["0", "3"]),
     ("sram.shifter_bits", ["0", "3"]),
@@ -294,6 +297,15 @@ const BASES: &[&[&str]] = &[
         "rram.cell.g_max_us=50",
         "rram.variation.kind=table",
         "rram.variation.table=[[0.0,1.0,2.0],[100.0,90.0,3.0]]",
+    ],
+    &[
+        "rram.weight_bits=4",
+        "rram.variation.kind=lognormal",
+        "rram.variation.sigma=0.4",
+        "sram.bits=6",
+        "sram.init=residual",
+        "sram.budget_bytes=12",
+        "adc.calibration_images=4",
     ],
     // A life of reads and of writing, behind access devices.
     &[

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::site::{Place, Site};
 use super::sram::{self, Companion};
 use super::stored::{self, Code};
+use super::trim;
 use super::wires::{Layout, LineLoss};
 use crate::device::access::Circuit;
 use crate::device::cell::{Devices, Lines};
@@ -20,7 +21,15 @@ pub struct Arrays {
     pub cells: Arc<ProgrammedCells>,
     /// The companion array, where there is one.
     pub companion: Option<Companion>,
+    /// The offsets that trim its columns' sums; none where they are not trimmed.
+    pub offsets: Option<Vec<f64>>,
     combine: Combine,
+    /// Whether the companion array corrects the cells, and is no network of its own.
+    corrects: bool,
+    /// Bytes of the trims.
+    trim_bytes: usize,
+    /// Bytes of the companion array, where a budget decided how it is stored.
+    pub spent_bytes: Option<usize>,
     /// The code of the companion array's weights.
     pub code: Code,
 }
@@ -77,8 +86,24 @@ impl Arrays {
 
     /// Programs the companion array beside the cells, where there is one.
     pub fn beside(site: &Site, cells: Arc<ProgrammedCells>, companion: sram::Source) -> Arrays {
+        // Without inputs, as in the profiling that counts them, there are no trims.
+        let trims = site.is_trimmed() && !site.inputs.is_empty();
+        let cells = if trims { Arc::new(cells.scaled(&trim::gains(site, &cells))) } else { cells };
+        let corrects = matches!(companion, sram::Source::Residual);
         let companion = site.has_companion().then(|| sram::program(&site.sram, companion, &cells));
-        Arrays { cells, companion, combine: site.sram.effective_combine(), code: site.companion_code() }
+        let (combine, code) = (site.sram.effective_combine(), site.companion_code());
+        let offsets = trims.then(Vec::new);
+        Arrays { cells, companion, offsets, combine, corrects, trim_bytes: trim::bytes(site), spent_bytes: None, code }
+    }
+
+    /// Finds the offsets that trim the columns' sums, once the companion array is what it will be.
+    pub fn trim(&mut self, site: &Site) {
+        if self.offsets.is_some() {
+            let correcting = self.companion.as_ref().filter(|_| self.corrects);
+            let share = self.companion.as_ref().map_or(1.0, |_| self.combine.share());
+            let offsets = trim::offsets(site, &self.cells, correcting);
+            self.offsets = Some(offsets.into_iter().map(|offset| share * offset).collect());
+        }
     }
 
     /// The effective matrix `[columns, rows]` of cells and companion array.
@@ -98,8 +123,9 @@ impl Arrays {
         self.companion.as_ref().map_or(0, |companion| companion.weights.iter().filter(|w| **w != 0.0).count())
     }
 
-    /// Bytes that the companion array holds.
+    /// Bytes that the companion array and the trims hold.
     pub fn sram_bytes(&self) -> usize {
-        self.companion.as_ref().map_or(0, |companion| stored::bytes(&companion.weights, self.code))
+        let array = self.companion.as_ref().map(|companion| stored::bytes(&companion.weights, self.code));
+        self.spent_bytes.or(array).unwrap_or(0) + self.trim_bytes
     }
 }

@@ -6,10 +6,21 @@
 //! form ([`super::stored`]). Codes that are 0 cost nothing in a sparse form and are not ranked.
 
 use super::arrays::Arrays;
+use super::site::Site;
+use super::spend::spend;
 use super::stored::Form;
+use super::trim;
+use crate::profile::{BudgetBy, Sram};
 
 /// An element with a code: its deviation, layer and place.
 type Ranked = (f32, u32, u32);
+
+/// Keeps the companion arrays of a chip to the bytes that its profile gives them, if any: what trims take of them goes first.
+pub fn keep_to<'a>(sram: &Sram, sites: impl Iterator<Item = &'a Site> + Clone, arrays: &mut [Arrays]) {
+    let Some(budget) = sram.budget_bytes else { return };
+    let left = budget.saturating_sub(sites.clone().map(trim::bytes).sum());
+    if sram.budget_by == BudgetBy::Output { spend(sites, arrays, left) } else { fit(arrays, left) }
+}
 
 /// Leaves out the smallest deviations until all companion arrays fit.
 pub fn fit(arrays: &mut [Arrays], budget_bytes: usize) {

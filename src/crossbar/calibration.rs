@@ -13,4 +13,23 @@ pub struct Calibration {
     /// Reads of each row in an image, on average; none where nothing depends on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<Vec<f64>>,
+    /// The inputs of each row; none where nothing depends on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Vec<RowInput>>,
+}
+
+/// What drives a row in a step, in whole inputs, over training images and pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RowInput {
+    /// Its mean.
+    pub mean: f64,
+    /// The mean of its square.
+    pub square: f64,
+}
+
+impl RowInput {
+    /// Its variance.
+    pub fn variance(&self) -> f64 {
+        self.square - self.mean * self.mean
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::calibration::RowInput;
 use super::stored::Code;
 use crate::device::Matrix;
 use crate::device::cell::Columns;
@@ -70,6 +71,8 @@ pub struct Site {
     pub drive: Drive,
     /// Reads of each row in an image, group after group, as training images were counted; none where they were not.
     pub reads: Arc<[f64]>,
+    /// Inputs of each row, group after group, as training images gave them; none where they were not counted.
+    pub inputs: Arc<[RowInput]>,
 }
 
 impl Site {
@@ -82,6 +85,17 @@ impl Site {
     /// Whether reads take something from its cells, so that they have to be counted.
     pub fn counts_reads(&self) -> bool {
         self.is_on_rram() && self.rram.disturb.any()
+    }
+
+    /// Whether its corrections depend on the inputs of its rows, so that they have to be counted.
+    pub fn counts_inputs(&self) -> bool {
+        self.is_on_rram() && self.sram.wants_inputs()
+    }
+
+    /// The inputs of each row of a column; none where they were not counted.
+    pub fn inputs_of(&self, column: usize) -> &[RowInput] {
+        let group = column * self.groups / self.columns;
+        if self.inputs.is_empty() { &[] } else { &self.inputs[group * self.rows..][..self.rows] }
     }
 
     /// Whether its weights stand on RRAM.
@@ -97,6 +111,11 @@ impl Site {
     /// Whether a companion array stands beside it.
     pub fn has_companion(&self) -> bool {
         self.is_on_rram() && self.sram.bits > 0
+    }
+
+    /// Whether its columns are trimmed.
+    pub fn is_trimmed(&self) -> bool {
+        self.is_on_rram() && self.sram.trim_bits > 0
     }
 
     /// Whether its lines take some of the voltage.
@@ -160,5 +179,27 @@ impl Site {
     /// Bits of an element of its companion array; 0 where there is none.
     pub fn companion_bits(&self) -> usize {
         if self.has_companion() { self.companion_code().bits as usize } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Document;
+    use crate::network::{Encoding, Model};
+    use crate::plan::ChipPlan;
+    use crate::profile::Profile;
+
+    impl Site {
+        /// A matrix of so many rows and columns on ideal RRAM.
+        pub fn of_test(rows: usize, columns: usize) -> Self {
+            let text = "name = \"m\"\nsteps = 1\nclasses = 2\ninput = { channels = 1, height = 2, width = 2 }\n\
+                        layers = [{ conv = 2 }]";
+            let document = Document::parse_text(std::path::Path::new("m.toml"), text.into()).unwrap();
+            let model = Model::from_document(&document).unwrap();
+            let profile = Profile::ideal(&["rram.weight_bits=4".into()]).unwrap();
+            let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap();
+            Site { rows, columns, ..plan.sites().next().unwrap().clone() }
+        }
     }
 }

@@ -178,6 +178,12 @@ impl<'a> Code<'a> {
         }
     }
 
+    /// The conductance nearest to one that a device can be asked for.
+    fn reachable(&self, g: f64) -> f64 {
+        let listed = &self.rram.cell.levels_us;
+        if listed.is_empty() { g.clamp(self.g_min, self.g_max) } else { nearest(listed, g, |level| *level) }
+    }
+
     /// The level that a target stands for, of a list its place.
     fn level(&self, target: f64) -> f64 {
         let listed = &self.rram.cell.levels_us;
@@ -224,6 +230,12 @@ impl Reads {
     /// How many conductances it holds.
     pub fn values(&self) -> usize {
         self.devices.iter().map(|devices| devices.plus.len() + devices.minus.len()).sum()
+    }
+
+    /// The reads of the same devices, each column's scaled by a gain.
+    pub(super) fn scaled(&self, gains: &[f64]) -> Self {
+        let gains = super::joined(&self.layer.gains, gains);
+        Reads { layer: Layer { gains, ..self.layer.clone() }, ..self.clone() }
     }
 
     /// What converters see at a step: every device lands beside its conductance anew, not below 0.
@@ -371,7 +383,7 @@ impl Layer<'_> {
                 .map(|(part, (devices, failed))| {
                     checkpoint();
                     let first = part * CELLS_AT_ONCE;
-                    let targets = (first..).map(|i| code.target(q(i), slice, polarity));
+                    let targets = (first..).map(|i| self.asked(q(i), self.place(i, slice, polarity)));
                     devices.iter_mut().zip(targets).for_each(|(device, target)| *device = target);
                     let place = |i| self.place(first + i, slice, polarity);
                     let tell = |i, pulses| {
@@ -396,6 +408,22 @@ impl Layer<'_> {
         let (devices, worn): (Vec<_>, Vec<_>) = slices.into_iter().unzip();
         let worn = if wearing.is_some() { worn.into() } else { Arc::default() };
         Written { devices, worn, pulses: pulses.into_iter().sum() }
+    }
+
+    /// What is asked of a device: its target, or that which makes up for the other device of its pair, where that one is stuck.
+    fn asked(&self, q: f32, place: Place) -> f64 {
+        let Layer { code, draw, .. } = self;
+        let (faults, target) = (&code.rram.faults, code.target(q, place.slice, place.polarity));
+        let other = match place.polarity {
+            Polarity::Plus if code.other() == Polarity::Minus => Polarity::Minus,
+            Polarity::Minus => Polarity::Plus,
+            _ => return target,
+        };
+        if !faults.compensate {
+            return target;
+        }
+        let stuck = faults::stuck_at(faults, (code.g_min, code.g_max), Place { polarity: other, ..place }, *draw);
+        stuck.map_or(target, |held| code.reachable(target + held - code.target(q, place.slice, other)))
     }
 
     fn place(&self, i: usize, slice: u32, polarity: Polarity) -> Place {
@@ -520,7 +548,11 @@ impl Layer<'_> {
         let Some(draw) = self.draw.filter(|_| self.code.rram.faults.any()) else { return devices };
         let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
         self.each(&mut devices, |devices, place| {
-            let fails = |(i, g): (usize, &mut f64)| *g = faults::stuck(faults, *g, range, place(i), Some(draw));
+            let fails = |(i, g): (usize, &mut f64)| {
+                if let Some(end) = faults::stuck_at(faults, range, place(i), Some(draw)) {
+                    *g = end;
+                }
+            };
             devices.iter_mut().enumerate().for_each(fails);
         });
         devices

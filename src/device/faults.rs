@@ -2,6 +2,10 @@
 //!
 //! One uniform draw u a device: u < r0 leaves it at G_min, u < r0 + r1 at G_max, whatever was written. A dead word line of a tile
 //! never drives its devices; a dead bit line carries no current: their conductances count as 0.
+//!
+//! Where `compensate` is set, a test has found the stuck devices before programming, and the other one of a pair is asked for what makes the
+//! pair's difference right, as far as its range goes: with G⁻ stuck at G_max and a target of G⁺ − G⁻ = −d, G⁺ = G_max − d, exactly; with a target
+//! of +d, G⁺ = G_max, and the pair holds 0.
 
 use ndarray_rand::rand::RngCore;
 
@@ -10,14 +14,13 @@ use super::{Draw, Purpose};
 use crate::profile::{Faults, Tile};
 use crate::rng::Substream;
 
-/// A device's conductance, or that which it is stuck at.
-pub fn stuck(faults: &Faults, g: f64, (lowest, highest): (f64, f64), place: Place, draw: Option<Draw>) -> f64 {
-    let Some(draw) = draw.filter(|_| faults.stuck_off > 0.0 || faults.stuck_on > 0.0) else { return g };
-    let u = uniform(draw.key(Purpose::Stuck), place.words());
-    match u {
-        u if u < faults.stuck_off => lowest,
-        u if u < faults.stuck_off + faults.stuck_on => highest,
-        _ => g,
+/// The conductance that a device is stuck at, the lowest or the highest; none where it works.
+pub fn stuck_at(faults: &Faults, (lowest, highest): (f64, f64), place: Place, draw: Option<Draw>) -> Option<f64> {
+    let draw = draw.filter(|_| faults.stuck_off > 0.0 || faults.stuck_on > 0.0)?;
+    match uniform(draw.key(Purpose::Stuck), place.words()) {
+        u if u < faults.stuck_off => Some(lowest),
+        u if u < faults.stuck_off + faults.stuck_on => Some(highest),
+        _ => None,
     }
 }
 
@@ -66,14 +69,58 @@ mod tests {
         let faults = Faults { stuck_off: 0.03, stuck_on: 0.01, ..Faults::default() };
         let draw = Some(Draw::chip(5, 2));
         let place = |i: usize| Place { row: i % 300, column: i / 300, layer: 2, slice: 1, polarity: Polarity::Minus };
-        let found: Vec<f64> = (0..90_000).map(|i| stuck(&faults, 5.0, (1.0, 9.0), place(i), draw)).collect();
+        let at = |i: usize, draw| stuck_at(&faults, (1.0, 9.0), place(i), draw).unwrap_or(5.0);
+        let found: Vec<f64> = (0..90_000).map(|i| at(i, draw)).collect();
         let share = |g: f64| found.iter().filter(|found| **found == g).count() as f64 / 90_000.0;
         // Five standard errors of a binomial share.
         for (g, rate) in [(1.0, 0.03), (9.0, 0.01), (5.0, 0.96)] {
             let allowed = 5.0 * f64::sqrt(rate * (1.0 - rate) / 90_000.0);
             assert!((share(g) - rate).abs() < allowed, "{g}: {} for {rate}", share(g));
         }
-        assert_eq!(stuck(&faults, 5.0, (1.0, 9.0), place(0), None), 5.0, "the nominal chip has no faults");
+        assert!((0..900).all(|i| at(i, None) == 5.0), "the nominal chip has no faults");
+    }
+
+    #[test]
+    fn the_sound_device_of_a_pair_makes_up_for_the_stuck_one_as_far_as_it_goes() {
+        use crate::device::{Matrix, program};
+        use crate::profile::{Cell, CellMapping, DeviceModel, Rram, Scheme};
+        let (rows, columns) = (100, 40);
+        let latent: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.37).sin()).collect();
+        for (mapping, compensate) in
+            [CellMapping::OneSided, CellMapping::TwoSided].into_iter().flat_map(|m| [(m, false), (m, true)])
+        {
+            let rram = Rram {
+                weight_bits: 4,
+                scheme: Scheme::Uniform,
+                model: DeviceModel::Cell,
+                cell: Cell { g_max_us: 50.0, g_min_us: Some(5.0), mapping, ..Cell::default() },
+                faults: Faults { stuck_on: 0.1, stuck_off: 0.1, compensate, ..Faults::default() },
+                ..Rram::default()
+            };
+            let matrix = Matrix::new(rows, 0, &rram, Tile::default());
+            let draw = Draw::chip(3, 1);
+            let cells = program(&latent, matrix, Some(draw), None).unwrap();
+            let stuck = |i: usize, polarity| {
+                let place = Place { row: i % rows, column: i / rows, layer: 0, slice: 0, polarity };
+                stuck_at(&rram.faults, (0.0, 1.0), place, Some(draw))
+            };
+            for (i, (q, w)) in cells.target.iter().zip(&cells.programmed).enumerate() {
+                let [plus, minus] = [Polarity::Plus, Polarity::Minus].map(|polarity| stuck(i, polarity));
+                // Of each device the part of its range, of which the pair's difference is the weight.
+                let part = |polarity: f32| match mapping {
+                    CellMapping::OneSided => (polarity * q).max(0.0),
+                    _ => (1.0 + polarity * q) / 2.0,
+                };
+                let asked = [part(1.0), part(-1.0)];
+                let held = match (plus.map(|g| g as f32), minus.map(|g| g as f32), compensate) {
+                    (Some(plus), Some(minus), _) => plus - minus,
+                    (Some(plus), None, true) => plus - (plus - q).clamp(0.0, 1.0),
+                    (None, Some(minus), true) => (minus + q).clamp(0.0, 1.0) - minus,
+                    (plus, minus, _) => plus.unwrap_or(asked[0]) - minus.unwrap_or(asked[1]),
+                };
+                assert!((held - w).abs() < 1e-5, "{mapping:?}, {i}: {w} for {held}");
+            }
+        }
     }
 
     #[test]

@@ -155,6 +155,22 @@ impl ProgrammedCells {
         ProgrammedCells { target, programmed, operation: None, pulses: 0, reads: None }
     }
 
+    /// The cells with each column's weights scaled by a gain, which converters apply where there are any.
+    pub fn scaled(&self, gains: &[f64]) -> Self {
+        let rows = self.programmed.len() / gains.len();
+        let of_column = |(column, weights): (&[f32], &f64)| -> Vec<f32> {
+            column.iter().map(|w| (f64::from(*w) * weights) as f32).collect()
+        };
+        let scaled = |slice: &CellSlice| CellSlice { gains: joined(&slice.gains, gains), ..slice.clone() };
+        ProgrammedCells {
+            target: self.target.clone(),
+            programmed: self.programmed.chunks(rows).zip(gains).flat_map(of_column).collect(),
+            operation: self.operation.as_ref().map(|slices| slices.iter().map(scaled).collect()),
+            pulses: self.pulses,
+            reads: self.reads.as_ref().map(|reads| reads.scaled(gains)),
+        }
+    }
+
     /// Bytes that they take.
     pub fn bytes(&self) -> usize {
         let slices: usize = self.operation.iter().flatten().map(CellSlice::values).sum();
@@ -177,6 +193,11 @@ impl ProgrammedCells {
     pub fn folded(&self) -> Cow<'_, [f32]> {
         self.operation.as_deref().map_or_else(|| (&self.programmed).into(), |slices| fold(slices).into())
     }
+}
+
+/// The gains of columns that have some already, if any.
+fn joined(gains: &[f64], more: &[f64]) -> Arc<[f64]> {
+    if gains.is_empty() { more.into() } else { gains.iter().zip(more).map(|(gain, more)| gain * more).collect() }
 }
 
 /// All slices together.

@@ -33,7 +33,7 @@ pub struct Beside<'a> {
 /// Before the keys of a model.
 const MODEL: &str = "model.";
 /// Keys of `[sram]` that stand for all layers, whatever sections of their own these have.
-const OF_ALL_LAYERS: [&str; 2] = ["sram.init", "sram.budget_bytes"];
+const OF_ALL_LAYERS: [&str; 3] = ["sram.init", "sram.budget_bytes", "sram.budget_by"];
 
 /// Keys that are set and have no effect, each with the reason.
 pub type Idle = BTreeMap<String, &'static str>;

@@ -220,6 +220,12 @@ fn price_of_converters(section: &Section) -> Option<Reason> {
     price(section).or(quiet(!section.profile.converts(), "adc.bits = 0: ideal converters cost nothing"))
 }
 
+/// The reason of what SRAM cells cost, of companion arrays or of trims.
+fn price_of_bits(section: &Section) -> Option<Reason> {
+    let any = section.profile.any(|_, sram| sram.bits > 0 || sram.trim_bits > 0);
+    price(section).or(quiet(!any, "sram.bits = 0 and sram.trim_bits = 0: there is no SRAM"))
+}
+
 fn price_of_companions(section: &Section) -> Option<Reason> {
     price(section).or(quiet(!section.profile.has_companions(), "sram.bits = 0: there is no companion array"))
 }
@@ -325,6 +331,12 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("rram.faults.stuck_on", cell),
     ("rram.faults.dead_word_lines", cell),
     ("rram.faults.dead_bit_lines", cell),
+    ("rram.faults.compensate", |section| {
+        let (faults, mapping) = (&section.rram.faults, section.rram.cell.mapping);
+        cell(section)
+            .or(said(faults.stuck_off == 0.0 && faults.stuck_on == 0.0, "no cell is stuck (rram.faults)"))
+            .or(said(mapping == CellMapping::Offset, "rram.cell.mapping = \"offset\" has no pairs"))
+    }),
     ("rram.drift.time_s", |section| {
         let mut later = section.rram.drift.clone();
         later.time_s = 1.0;
@@ -430,7 +442,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("adc.step", converter),
     ("adc.calibration_images", |section| {
         let profile = section.profile;
-        let counts = section.on_rram && profile.any(|rram, _| rram.disturb.any());
+        let counts = section.on_rram && profile.any(|rram, sram| rram.disturb.any() || sram.wants_inputs());
         let idle =
             converter(section).or(said(profile.adc.range == AdcRange::Full, "adc.range = \"full\" profiles no images"));
         idle.filter(|_| !counts)
@@ -466,6 +478,11 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("sram.combine", companion),
     ("sram.init", initial),
     ("sram.budget_bytes", initial),
+    ("sram.budget_by", |section| {
+        let unlimited = section.profile.sram.budget_bytes.is_none();
+        initial(section).or(said(unlimited, "sram.budget_bytes is not set: there is no limit"))
+    }),
+    ("sram.trim_bits", on_rram),
     ("sram.threshold", companion),
     ("sram.sum_bits", integers),
     ("sram.shifter_bits", integers),
@@ -508,7 +525,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.area_um2.temporary_buffer", price),
     ("cost.area_um2.neuron", price),
     ("cost.area_um2.join", |section| price_of_joins(section).or(price_of_converters(section))),
-    ("cost.area_um2.sram_bit", price_of_companions),
+    ("cost.area_um2.sram_bit", price_of_bits),
     ("cost.energy_pj.offchip_byte", price_of_loading),
     ("cost.area_um2.router", price_of_routers),
     ("cost.area_um2.buffer_byte", price_of_buffer),
@@ -525,7 +542,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("cost.power_uw.adc", price_of_converters),
     ("cost.power_uw.tile", price),
     ("cost.power_uw.neuron", price),
-    ("cost.power_uw.sram_bit", price_of_companions),
+    ("cost.power_uw.sram_bit", price_of_bits),
     ("cost.power_uw.buffer_byte", |section| price(section).or(price_of_buffer(section))),
     ("cost.power_uw.clock", price),
     ("cost.power_uw.control", price),

@@ -13,7 +13,7 @@ use super::evaluate::read_batch;
 use crate::chip::{Blueprint, Chip, ProgrammedLayer};
 use crate::crossbar::adc::{Converter, Histogram};
 use crate::crossbar::arrays::Arrays;
-use crate::crossbar::calibration::Calibration;
+use crate::crossbar::calibration::{Calibration, RowInput};
 use crate::crossbar::converted::Wanted;
 use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ use crate::forward::ways::Kernel;
 use crate::monitor::interruptible;
 use crate::network::{Encoder, Inputs, LayerKind, Model};
 use crate::plan::LayerPlan;
-use crate::profile::Profile;
+use crate::profile::{Profile, TileInputs};
 
 /// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches, nor that of
 /// adapted norms.
@@ -99,7 +99,8 @@ fn profiled(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let wants_ranges = blueprint.profile().wants_ranges();
     let sensors = converting.layers.iter().zip(&arrays).map(|(layer, arrays)| Sensors {
         sums: wants_ranges.then(|| Sensor::new(layer, arrays)).flatten(),
-        reads: layer.plan.site.counts_reads().then(|| Counter::new(&layer.plan)),
+        reads: layer.plan.site.counts_reads().then(|| Counter::new(&layer.plan, false)),
+        inputs: layer.plan.site.counts_inputs().then(|| Counter::new(&layer.plan, true)),
     });
     let sensors = sensors.collect();
     // The cells are not needed any more.
@@ -116,10 +117,13 @@ fn profiled(blueprint: &Blueprint, inputs: &Inputs) -> Result<Calibration> {
     let sensors = &sensing.sensors;
     let converters = |sensors: &Sensors| sensors.sums.as_ref().map_or(vec![], Sensor::converters);
     let reads = |sensors: &Sensors| sensors.reads.as_ref().map_or(vec![], |counter| counter.per_image(ideal.steps));
-    let counts = sensors.iter().any(|sensors| sensors.reads.is_some());
+    let inputs = |sensors: &Sensors| sensors.inputs.as_ref().map_or(vec![], Counter::inputs);
+    let [counts_reads, counts_inputs] =
+        [Sensors::counts_reads, Sensors::counts_inputs].map(|any| sensors.iter().any(any));
     Ok(Calibration {
         layers: sensors.iter().map(converters).collect(),
-        reads: if counts { sensors.iter().map(reads).collect() } else { vec![] },
+        reads: if counts_reads { sensors.iter().map(reads).collect() } else { vec![] },
+        inputs: if counts_inputs { sensors.iter().map(inputs).collect() } else { vec![] },
     })
 }
 
@@ -161,39 +165,54 @@ impl<'a> Walker<'a> for Sensing<'_> {
 struct Sensors {
     sums: Option<Sensor>,
     reads: Option<Counter>,
+    inputs: Option<Counter>,
 }
 
 impl Sensors {
     fn any(&self) -> bool {
-        self.sums.is_some() || self.reads.is_some()
+        self.sums.is_some() || self.counts_reads() || self.counts_inputs()
+    }
+
+    fn counts_reads(&self) -> bool {
+        self.reads.is_some()
+    }
+
+    fn counts_inputs(&self) -> bool {
+        self.inputs.is_some()
     }
 
     /// Counts what some inputs give: of a convolution an image's, on the thread that has it, of a fully connected layer a batch's.
     fn see(&self, laid: &Laid) {
         self.sums.iter().for_each(|sensor| sensor.see(laid));
-        self.reads.iter().for_each(|counter| counter.see(laid));
+        self.reads.iter().chain(&self.inputs).for_each(|counter| counter.see(laid));
     }
 }
 
-/// A counter of the pulses on a layer's word lines.
+/// A counter of the pulses on a layer's word lines, or of its inputs.
 struct Counter {
     plan: Arc<LayerPlan>,
     driving: Driving,
+    /// Whether inputs are counted as whole numbers with their sign, and their squares, in place of pulses.
+    is_of_inputs: bool,
     counted: Mutex<Counted>,
 }
 
-/// Pulses on each row, and the maps that they are of.
+/// Sums over some maps and their pixels.
 #[derive(Default)]
 struct Counted {
+    /// Pulses on each row, or its inputs.
     rows: Vec<f64>,
+    /// The squares of each row's inputs.
+    squares: Vec<f64>,
     maps: usize,
 }
 
 impl Counter {
-    fn new(plan: &Arc<LayerPlan>) -> Self {
+    fn new(plan: &Arc<LayerPlan>, is_of_inputs: bool) -> Self {
         // The rows stand on one tile, each at a place of its own.
-        let driving = Driving::new(plan, (plan.rows(), 1), (plan.site.tile.inputs, false));
-        Counter { plan: plan.clone(), driving, counted: Mutex::default() }
+        let inputs = if is_of_inputs { TileInputs::Pulses } else { plan.site.tile.inputs };
+        let driving = Driving::new(plan, (plan.rows(), 1), (inputs, false));
+        Counter { plan: plan.clone(), driving, is_of_inputs, counted: Mutex::default() }
     }
 
     fn see(&self, laid: &Laid) {
@@ -206,11 +225,12 @@ impl Counter {
         groups.for_each(|first| self.count(laid, first..laid.maps().min(first + group)));
     }
 
-    /// Counts the pulses of some maps.
+    /// Counts some maps.
     fn count(&self, laid: &Laid, maps: Range<usize>) {
-        let mut rows = vec![0.0; self.plan.rows()];
+        let rows = self.plan.rows();
+        let mut counts = Counted { rows: vec![0.0; rows], squares: vec![0.0; rows], maps: maps.len() };
         let mut driven = Driven::default();
-        for map in maps.clone() {
+        for map in maps {
             let (band, width) = match self.plan.kind {
                 LayerKind::Conv => {
                     let output = self.plan.output;
@@ -218,30 +238,78 @@ impl Counter {
                 }
                 _ => (Band { map: 0, y: map, rows: 1, maps: 1 }, 1),
             };
-            let pixels = (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x)));
-            for (at, plane) in pixels.flat_map(|at| (0..self.driving.drive.planes).map(move |plane| (at, plane))) {
-                self.driving.find(laid, band, at, plane, &mut driven);
-                for (set, _) in self.driving.sets(plane).filter(|(set, _)| !matches!(set, Set::Levels)) {
-                    let events = self.driving.of(&driven, set, 0);
-                    for (i, row) in events.places.iter().enumerate() {
-                        // A binary digit is one pulse, of either sign.
-                        let pulses =
-                            if matches!(set, Set::Pulses) { events.pulses.map_or(1.0, |of| of[i].abs()) } else { 1.0 };
-                        rows[*row as usize] += f64::from(pulses);
-                    }
+            for at in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                let pixel = |plane: u32, driven: &mut Driven| self.driving.find(laid, band, at, plane, driven);
+                if self.is_of_inputs {
+                    self.count_inputs(pixel, &mut driven, &mut counts);
+                } else {
+                    self.count_pulses(pixel, &mut driven, &mut counts);
                 }
             }
         }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.rows.resize(rows.len(), 0.0);
-        counted.rows.iter_mut().zip(rows).for_each(|(all, more)| *all += more);
-        counted.maps += maps.len();
+        let Counted { rows: all, squares, maps } = &mut *counted;
+        for (all, more) in [(all, counts.rows), (squares, counts.squares)] {
+            all.resize(rows, 0.0);
+            all.iter_mut().zip(more).for_each(|(all, more)| *all += more);
+        }
+        *maps += counts.maps;
+    }
+
+    /// Counts the pulses of a pixel, of which the first argument finds a plane.
+    fn count_pulses(&self, find: impl Fn(u32, &mut Driven), driven: &mut Driven, counts: &mut Counted) {
+        for plane in 0..self.driving.drive.planes {
+            find(plane, driven);
+            for (set, _) in self.driving.sets(plane).filter(|(set, _)| !matches!(set, Set::Levels)) {
+                let events = self.driving.of(driven, set, 0);
+                for (i, row) in events.places.iter().enumerate() {
+                    // A binary digit is one pulse, of either sign.
+                    let pulses =
+                        if matches!(set, Set::Pulses) { events.pulses.map_or(1.0, |of| of[i].abs()) } else { 1.0 };
+                    counts.rows[*row as usize] += f64::from(pulses);
+                }
+            }
+        }
+    }
+
+    /// Counts the inputs of a pixel and their squares, of which the first argument finds a plane.
+    fn count_inputs(&self, find: impl Fn(u32, &mut Driven), driven: &mut Driven, counts: &mut Counted) {
+        let drive = self.driving.drive;
+        let mut count = |row: u32, input: f64| {
+            counts.rows[row as usize] += input;
+            counts.squares[row as usize] += input * input;
+        };
+        let mut each = |plane: u32, count: &mut dyn FnMut(u32, f64)| {
+            find(plane, driven);
+            let (events, value) = (self.driving.of(driven, Set::Pulses, 0), f64::from(plane * drive.plane_bits));
+            let pulses = |i: usize| f64::from(events.pulses.map_or(1.0, |of| of[i])) * libm::exp2(value);
+            (0..).zip(events.places).for_each(|(i, row)| count(*row, pulses(i)));
+        };
+        if drive.planes == 1 {
+            return each(0, &mut count);
+        }
+        // Digits of all planes together, row by row.
+        let mut inputs: BTreeMap<u32, f64> = BTreeMap::new();
+        (0..drive.planes).for_each(|plane| each(plane, &mut |row, part| *inputs.entry(row).or_default() += part));
+        inputs.into_iter().for_each(|(row, input)| count(row, input));
     }
 
     /// Reads of each row in an image of so many steps: a map is that of a step, or stands for every one.
     fn per_image(&self, steps: usize) -> Vec<f64> {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.rows.iter().map(|pulses| pulses / counted.maps.max(1) as f64 * steps as f64).collect()
+    }
+
+    /// The inputs of each row in a step, at a pixel.
+    fn inputs(&self) -> Vec<RowInput> {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let pixels = match self.plan.kind {
+            LayerKind::Conv => self.plan.output.height * self.plan.output.width,
+            _ => 1,
+        };
+        let count = (counted.maps * pixels).max(1) as f64;
+        let both = counted.rows.iter().zip(&counted.squares);
+        both.map(|(sum, squares)| RowInput { mean: sum / count, square: squares / count }).collect()
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Summary {
     pub std: Option<f64>,
     /// Half width of the 95 % interval of the mean (Student t); none for one value.
     pub ci95: Option<f64>,
+    /// The 5 % quantile, between the two values nearest to it: of chips, the accuracy that 95 % of them reach.
+    pub q05: f64,
     /// Smallest value.
     pub min: f64,
     /// Largest value.
@@ -27,7 +29,19 @@ pub fn summarise(values: &[f64]) -> Summary {
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     let max = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let short = |value: f64| (value * 1e6).round() / 1e6;
-    Summary { mean: short(mean), std: std.map(short), ci95: ci95.map(short), min: short(min), max: short(max) }
+    let (q05, ends) = (quantile(values, 0.05), [min, max].map(short));
+    let spread = [std, ci95].map(|spread| spread.map(short));
+    Summary { mean: short(mean), std: spread[0], ci95: spread[1], q05: short(q05), min: ends[0], max: ends[1] }
+}
+
+/// The quantile of at least one value, on the straight line between the two values nearest to it (Hyndman & Fan, The American Statistician 50,
+/// 361, 1996, definition 7).
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
 }
 
 /// The mean of a sample, and half the width of its interval: the true mean lies below the upper end, and likewise above the lower one, with a
@@ -105,6 +119,15 @@ mod tests {
         assert!((mean_within(&values, 0.95).1 - 2.131846786326649 * 1.2247448713915892).abs() < 1e-9);
         assert!((mean_within(&values, 0.999).1 - 7.173182219782308 * 1.2247448713915892).abs() < 1e-8);
         assert_eq!(mean_within(&[3.0], 0.95), (3.0, f64::INFINITY));
+    }
+
+    #[test]
+    fn the_quantile_is_that_of_the_published_definition() {
+        // numpy.quantile(values, 0.05), its default method.
+        assert_eq!(summarise(&[80.0, 84.0, 90.0, 83.0, 88.0]).q05, 80.6);
+        let many: Vec<f64> = (0..50).rev().map(f64::from).collect();
+        assert_eq!(summarise(&many).q05, 2.45);
+        assert_eq!(summarise(&[3.0]).q05, 3.0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{LayerMap, map, off_chip};
 use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
@@ -186,17 +187,19 @@ impl ChipPlan {
         Self::new(profile, &self.model, self.code)
     }
 
-    /// The plan of chips whose rows are read so often in an image, layer by layer; none: reads were not counted.
-    pub fn with_reads(&self, reads: &[Vec<f64>]) -> Self {
-        let counted = |(layer, reads): (&Arc<LayerPlan>, &Vec<f64>)| {
-            let mut layer = LayerPlan::clone(layer);
-            layer.site.reads = reads.as_slice().into();
-            Arc::new(layer)
-        };
-        if reads.iter().all(Vec::is_empty) {
+    /// The plan of chips whose rows were read and driven as a calibration counted it, where it did.
+    pub fn counted(&self, calibration: &Calibration) -> Self {
+        let Calibration { reads, inputs, .. } = calibration;
+        if reads.is_empty() && inputs.is_empty() {
             return self.clone();
         }
-        ChipPlan { layers: self.layers.iter().zip(reads).map(counted).collect(), ..self.clone() }
+        let counted = |(number, layer): (usize, &Arc<LayerPlan>)| {
+            let mut layer = LayerPlan::clone(layer);
+            layer.site.reads = reads.get(number).map_or(&[][..], Vec::as_slice).into();
+            layer.site.inputs = inputs.get(number).map_or(&[][..], Vec::as_slice).into();
+            Arc::new(layer)
+        };
+        ChipPlan { layers: self.layers.iter().enumerate().map(counted).collect(), ..self.clone() }
     }
 
     /// The layers that take turns on a chip, from the first to the last, those in digital logic between them too.
@@ -252,6 +255,7 @@ impl LayerPlan {
             wires: profile.wires,
             drive: layer.drive(code),
             reads: Arc::default(),
+            inputs: Arc::default(),
         };
         let input_unit = code.map_or(layer.input_unit(), |code| code.unit);
         LayerPlan {

@@ -34,7 +34,7 @@ pub use node::TechnologyNode;
 pub use rram::{
     Cell, CellMapping, DeviceModel, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
 };
-pub use sram::{Combine, CompanionForm, Rounding, Sram, SramInit};
+pub use sram::{BudgetBy, Combine, CompanionForm, Rounding, Sram, SramInit};
 pub use system::{Interconnect, System};
 pub use tile::{LEVEL_BITS, Tile, TileInputs, Wires};
 pub use wear::{Disturb, Endurance, Fails};
@@ -185,7 +185,7 @@ impl Profile {
 
     /// Whether converters' ranges are profiled, or reads counted, on training images before a chip can be programmed.
     pub fn wants_calibration(&self) -> bool {
-        self.wants_ranges() || self.any(|rram, _| rram.disturb.any())
+        self.wants_ranges() || self.any(|rram, sram| rram.disturb.any() || sram.wants_inputs())
     }
 
     /// Whether the converters' ranges are profiled.

@@ -402,12 +402,17 @@ pub struct Faults {
     pub dead_word_lines: f64,
     /// Bit lines of a tile that carry no current.
     pub dead_bit_lines: f64,
+    /// Whether a test finds the stuck cells before programming, so that the other cell of a pair makes up for its stuck one, as far as its
+    /// range goes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub compensate: bool,
 }
 
 impl Faults {
     /// Whether there are any.
     pub fn any(&self) -> bool {
-        *self != Faults::default()
+        let Faults { stuck_off, stuck_on, dead_word_lines, dead_bit_lines, compensate: _ } = *self;
+        [stuck_off, stuck_on, dead_word_lines, dead_bit_lines].iter().any(|share| *share != 0.0)
     }
 }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scheme;
+use crate::config::is_default;
 
 /// `[sram]`: the companion array; see [`crate::crossbar::sram`].
 ///
@@ -32,6 +33,12 @@ pub struct Sram {
     /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
+    /// Which elements come first where `budget_bytes` does not hold all of them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub budget_by: BudgetBy,
+    /// Bits of each of the two numbers, a gain and an offset, by which a column's sums are trimmed after a chip was read back; 0: there are none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub trim_bits: u32,
     /// Elements are left out that are not above this share of their layer's largest: pruning without training.
     pub threshold: f64,
     /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
@@ -42,6 +49,30 @@ pub struct Sram {
     pub adder_bits: u32,
     /// What becomes of the bits that a negative shift moves below the array's own unit.
     pub round: Rounding,
+}
+
+/// Which elements of a residual a budget of bytes is spent on; see [`crate::crossbar::budget`].
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+/// use crosspike::profile::BudgetBy;
+///
+/// let keys = ["sram.bits=4", "sram.init=residual", "sram.budget_bytes=700", "sram.budget_by=output"].map(String::from);
+/// let profile = Profile::named("rram_4bit", &keys)?;
+/// assert_eq!(profile.sram.budget_by, BudgetBy::Output);
+/// assert!(profile.wants_calibration()); // Rows that are driven often count more.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BudgetBy {
+    /// The largest deviations of weights.
+    #[default]
+    Deviation,
+    /// What lowers the squared error of columns' sums most for its bits, over inputs as training images give them; each layer has the form of
+    /// storage and the shift that are best then.
+    Output,
 }
 
 /// What becomes of the bits that a shift moves out at the right.
@@ -182,6 +213,16 @@ impl Sram {
     /// Quantiser and combination in force.
     pub fn form(&self) -> CompanionForm {
         CompanionForm { scheme: self.effective_scheme(), combine: self.effective_combine() }
+    }
+
+    /// Whether its corrections depend on the inputs of rows.
+    pub fn wants_inputs(&self) -> bool {
+        self.trim_bits > 0 || self.spends_by_output()
+    }
+
+    /// Whether a budget is spent by what it wins at the output.
+    pub fn spends_by_output(&self) -> bool {
+        self.bits > 0 && self.budget_bytes.is_some() && self.budget_by == BudgetBy::Output
     }
 
     fn corrects(&self) -> bool {

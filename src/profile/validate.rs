@@ -21,7 +21,7 @@ impl Profile {
             }
             own.rram.validate(document, &format!("layer.{name}.rram"))?;
             own.sram.validate(document, &format!("layer.{name}.sram"))?;
-            for key in ["init", "budget_bytes"] {
+            for key in ["init", "budget_bytes", "budget_by"] {
                 let section = document.table()["layer"][name.as_str()].get("sram");
                 if section.is_some_and(|section| section.get(key).is_some()) {
                     let key = format!("layer.{name}.sram.{key}");
@@ -245,6 +245,16 @@ impl Sram {
             let message =
                 format!("{}, expected a share of a layer's largest element: 0 (all stay) to below 1", self.threshold);
             return refuse("threshold", message);
+        }
+        if self.trim_bits == 1 || self.trim_bits > 16 {
+            return refuse("trim_bits", format!("{}, expected 0 (none) or 2 to 16 bits", self.trim_bits));
+        }
+        if self.spends_by_output() && scheme != Scheme::Integer {
+            return refuse("budget_by", "output, expected codes to count: sram.scheme = \"integer\" with it".into());
+        }
+        if self.spends_by_output() && self.threshold > 0.0 {
+            let message = "leaves elements out that sram.budget_by = \"output\" chooses among; expected 0, or budget_by = \"deviation\"";
+            return refuse("threshold", message.into());
         }
         if self.budget_bytes.is_some() && self.init != SramInit::Residual {
             return refuse("budget_bytes", "limits a residual; expected sram.init = \"residual\" with it".into());

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::compared::{COMPARED_CSV, Compared, Difference};
 use super::plot::{Lines, Plot, Rows, on_most_images, title};
 use super::read_if_there;
 use super::summary::{Point, Summary};
@@ -43,7 +44,12 @@ pub(super) fn written(file: &Path) -> Result<Option<Answer>> {
 pub(super) fn of(plot: &Plot, summary: &Summary) -> Answer {
     let mut answer = match plot {
         Plot::Lines(lines) if lines.over_variation() => of_variation(lines),
-        Plot::Lines(lines) => of_setting(lines),
+        Plot::Lines(lines) => {
+            let mut answer = of_setting(lines);
+            let points: Vec<&Point> = summary.points.iter().collect();
+            answer.details.splice(0..0, Compared::of(summary, &points).as_ref().map(unbeaten));
+            answer
+        }
         Plot::Rows(rows) => of_rows(rows, &on_most_images(summary)),
     };
     answer.details.truncate(DETAILS);
@@ -68,7 +74,7 @@ fn of_variation(lines: &Lines) -> Answer {
             "At the largest {axis}, {largest}, {label} is best: {}. Next is {second} with {:.2} %{}.",
             measured(best),
             next.mean,
-            overlap(best, next)
+            apart(best, next)
         ),
     };
     let mut changes: Vec<(f64, String)> = (lines.series.iter().filter(|series| series.points.len() > 1))
@@ -135,7 +141,7 @@ fn of_rows(rows: &Rows, compared: &[&Point]) -> Answer {
         }
         None => format!("Mean accuracy is highest with {label}: {}.", measured(best)),
     };
-    let mut details = vec![format!("Next is {second} with {:.2} %{}.", next.mean, overlap(best, next))];
+    let mut details = vec![format!("Next is {second} with {:.2} %{}.", next.mean, apart(best, next))];
     if let [_, _, .., (label, worst)] = ranked.as_slice() {
         details.push(format!(
             "It is lowest with {label}: {:.2} %, {:.2} points less.",
@@ -162,13 +168,33 @@ fn measured(point: &Point) -> String {
     }
 }
 
-/// Whether two means can be told apart by their intervals.
-fn overlap(a: &Point, b: &Point) -> &'static str {
-    match (a.ci95, b.ci95) {
-        (Some(first), Some(second)) if (a.mean - b.mean).abs() <= first + second => {
+/// Whether two means can be told apart: in pairs on the same chips, or else by their intervals.
+fn apart(best: &Point, next: &Point) -> String {
+    if let Some(Difference { mean, half, .. }) = Difference::of(best, next, 1) {
+        let order = if mean > half { "" } else { ", so the order is not certain" };
+        return format!("; on the same chips it is {mean:.2} ± {half:.2} points less{order}");
+    }
+    let said = match (best.ci95, next.ci95) {
+        (Some(first), Some(second)) if (best.mean - next.mean).abs() <= first + second => {
             "; their confidence intervals overlap, so the order is not certain"
         }
         (Some(_), Some(_)) => "; their confidence intervals do not overlap",
         _ => "",
+    };
+    said.into()
+}
+
+/// How many of a study's points are not surely less accurate than its best.
+fn unbeaten(compared: &Compared) -> String {
+    let (unbeaten, all) = (compared.unbeaten(), compared.others.len());
+    match unbeaten {
+        0 => format!(
+            "It is surely more accurate than each of the {all} others, compared on the same chips (95 % confidence for all together)."
+        ),
+        _ => format!(
+            "Of the {all} others {unbeaten} {} not surely less accurate, compared on the same chips (95 % confidence for all together, Bonferroni): \
+             see {COMPARED_CSV}.",
+            if unbeaten == 1 { "is" } else { "are" }
+        ),
     }
 }

@@ -6,6 +6,7 @@
 //! says it in words, `floor` draws the chip (each a `figure`), `explore` lets the reader choose axes, `page` puts all of it together.
 
 mod answer;
+mod compared;
 mod explore;
 mod figure;
 pub mod fitted;
@@ -33,6 +34,7 @@ use crate::study::ANSWER;
 /// The table of a pipeline, beside those of its points.
 pub const RECOVERY: &str = "recovery.md";
 
+use self::compared::{COMPARED_CSV, Compared};
 use self::figure::Figure;
 use self::plot::Plot;
 use self::summary::Summary;
@@ -54,8 +56,8 @@ use self::summary::Summary;
 /// ```
 pub const PAGE: &str = "report.html";
 /// Files that it writes.
-pub const FILES: [&str; 6] =
-    [PAGE, "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
+pub const FILES: [&str; 7] =
+    [PAGE, COMPARED_CSV, "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
 
 /// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
 /// chip) and `dir/origin.json` (what was run). Returns the path of the page.
@@ -111,6 +113,11 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let table = if is_recipe { read_if_there(&dir.join(RECOVERY))? } else { None };
     let recovery = table.map(|text| page::tables(&text)).unwrap_or_default();
     let parts = page::Parts { recovery, chart: &chart, more: &more, downloads: page::downloads(dir)? };
+    let compared = dir.join(COMPARED_CSV);
+    match Compared::of(&summary, &plot::on_most_images(&summary)) {
+        Some(found) => atomic::write(&compared, found.csv(&summary).as_bytes())?,
+        None => output::remove(&compared)?,
+    }
     let html = page::html(&folder, &summary, &answer, &parts, origin.as_ref());
 
     atomic::write(&dir.join("accuracy.svg"), chart.file.as_bytes())?;

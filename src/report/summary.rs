@@ -46,6 +46,8 @@ pub(super) struct Point {
     pub spikes: Option<f64>,
     /// The accuracy of each chip, percent; empty without `results.csv`.
     pub each: Vec<f64>,
+    /// The numbers of those chips.
+    pub numbers: Vec<u64>,
 }
 
 impl Summary {
@@ -77,6 +79,7 @@ impl Summary {
                 max: table.percent(&row, line, first + 5)?,
                 spikes: table.optional(&row, line, first + 6, 1e15)?,
                 each: Vec::new(),
+                numbers: Vec::new(),
                 further: row.iter().skip(first + METRICS.len()).map(str::to_owned).collect(),
                 cells: cells.clone(),
             };
@@ -118,15 +121,15 @@ fn read_chips(
     index: &HashMap<Vec<String>, usize>,
     points: &mut [Point],
 ) -> Result<()> {
-    let accuracy = table.column("accuracy")?;
+    let (accuracy, chip) = (table.column("accuracy")?, table.column("chip")?);
     let columns: Vec<usize> = settings.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
     while let Some((row, line)) = table.next()? {
         let cells: Vec<String> = columns.iter().map(|&column| row[column].to_owned()).collect();
         let Some(&point) = index.get(&cells) else {
             return Err(table.error(line, "settings that no row of summary.csv has"));
         };
-        let accuracy = table.percent(&row, line, accuracy)?;
-        points[point].each.push(accuracy);
+        points[point].each.push(table.percent(&row, line, accuracy)?);
+        points[point].numbers.push(table.number(&row, line, chip, 0.0, 1e15)? as u64);
     }
     Ok(())
 }

@@ -104,6 +104,20 @@ impl<'a> Case<'a> {
         Ok(Key::of(&origin("trial", identity)))
     }
 
+    /// What names the calibration of its chips: as that of residuals which correct nothing of the nominal chip, and by itself; none where nothing
+    /// is profiled.
+    pub fn profiled_keys(&self, blueprint: &Blueprint) -> Result<Option<[Key; 2]>> {
+        let Some(profiled) = self.profiled else { return Ok(None) };
+        let training = profiled.fingerprint()?;
+        let key = |silent: bool| {
+            let identity = json!({
+                "blueprint": blueprint.profiled_identity(silent), "network": self.network.1, "training": &training,
+            });
+            Key::of(&origin("calibration", identity))
+        };
+        Ok(Some([true, false].map(key)))
+    }
+
     /// The blueprint with the ranges that it asks for, and with the cells that other cases left.
     pub fn calibrated(&self, kept: &KeptCells) -> Result<Blueprint<'a>> {
         let blueprint = self.blueprint()?.keeping(kept);

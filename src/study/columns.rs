@@ -22,3 +22,7 @@ pub const TOPS_PER_W: &str = "tops_per_w";
 pub const OPERATIONS: &str = "synaptic_operations_per_image";
 /// The energy of an image.
 pub const ENERGY: &str = "energy_pj_per_image";
+/// The accuracy in percent that 95 % of the chips reach.
+pub const QUANTILE: &str = "accuracy_q05";
+/// The share of chips whose accuracy is acceptable, where a study says which is.
+pub const YIELD: &str = "yield_percent";

@@ -1,10 +1,11 @@
 //! One point of a study: what its chips gave, and where spikes and energy are.
 
 use super::cell::Cell;
-use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, TOPS_PER_W};
+use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, TOPS_PER_W, YIELD};
 use super::trial::{Figure, Key, Split, Trial, components};
 use crate::engine::evaluate::ChipResult;
 use crate::engine::price::Price;
+use crate::error::{Error, Result};
 use crate::numeric::stats::{Summary, summarise};
 use crate::session::Session;
 use crate::system::{Architecture, Areas};
@@ -150,6 +151,14 @@ impl Parts {
     }
 }
 
+/// An error unless an accuracy is one in percent.
+pub(super) fn check_acceptable(acceptable: Option<f64>) -> Result<()> {
+    match acceptable.filter(|least| !(*least > 0.0 && *least <= 100.0)) {
+        Some(bad) => Err(Error::Mismatch(format!("{bad}, expected percent of accuracy: above 0, to 100"))),
+        None => Ok(()),
+    }
+}
+
 /// One chip at one point.
 ///
 /// # Examples
@@ -237,8 +246,18 @@ impl Point {
             (PER_JOULE, per_energy(Some(1e12)).into()),
             (TOPS_PER_W, per_energy(mean(Figure::DenseOperations).map(|dense| 2.0 * dense)).into()),
             (OPERATIONS, mean(Figure::SynapticOperations).into()),
+            (QUANTILE, Cell::Number(point.accuracy().q05)),
         ];
         point
+    }
+
+    /// The point with the share of its chips that reach an accuracy, in percent.
+    pub(crate) fn with_yield(mut self, acceptable: Option<f64>) -> Self {
+        if let Some(least) = acceptable {
+            let passing = self.chips.iter().filter(|chip| chip.accuracy >= least).count();
+            self.more.push((YIELD, Cell::Number(100.0 * passing as f64 / self.chips.len() as f64)));
+        }
+        self
     }
 
     /// Accuracy in percent over the chips.

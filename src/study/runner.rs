@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::case::Case;
 use super::setting::Setting;
 use super::store::Store;
 use super::trial::{Key, Trial};
+use crate::chip::Blueprint;
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
@@ -40,8 +42,28 @@ const MOST_KEPT: usize = 1 << 10;
 pub(super) struct Kept {
     /// The cells of points that differ only behind them.
     cells: KeptCells,
-    /// The ranges of converters and the reads of rows, of points that are run again.
+    /// The ranges of converters and what else is profiled, by all that determines it.
     calibrations: HashMap<Key, Calibration>,
+}
+
+impl Kept {
+    /// The blueprint of a case with what it asks to be profiled, which other cases may have left, and with cells that they left.
+    fn calibrated<'a>(&mut self, case: &Case<'a>) -> Result<Blueprint<'a>> {
+        let blueprint = case.blueprint()?;
+        let Some(names) = case.profiled_keys(&blueprint)? else { return Ok(blueprint.keeping(&self.cells)) };
+        if let Some(calibration) = names.iter().find_map(|name| self.calibrations.get(name)) {
+            return Ok(blueprint.calibrated(calibration.clone()).keeping(&self.cells));
+        }
+        let blueprint = case.calibrated(&self.cells)?;
+        if self.calibrations.len() >= MOST_KEPT {
+            self.calibrations.clear();
+        }
+        if let Some(calibration) = blueprint.calibration() {
+            let [silent, own] = names;
+            self.calibrations.insert(if blueprint.is_silent()? { silent } else { own }, calibration.clone());
+        }
+        Ok(blueprint)
+    }
 }
 
 impl<'a> Runner<'a> {
@@ -59,16 +81,7 @@ impl<'a> Runner<'a> {
     ) -> Result<()> {
         let Setting { subject, key, .. } = setting;
         let case = setting.case(self.seed);
-        let blueprint = match self.kept.calibrations.get(key) {
-            Some(calibration) => case.blueprint()?.calibrated(calibration.clone()).keeping(&self.kept.cells),
-            None => case.calibrated(&self.kept.cells)?,
-        };
-        if self.kept.calibrations.len() >= MOST_KEPT {
-            self.kept.calibrations.clear();
-        }
-        if let Some(calibration) = blueprint.calibration() {
-            self.kept.calibrations.entry(*key).or_insert_with(|| calibration.clone());
-        }
+        let blueprint = self.kept.calibrated(&case)?;
         let price = Price::of(&blueprint);
         let evaluation = match self.last.take() {
             Some((same, evaluation)) if std::ptr::eq(same, setting) => evaluation,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::cell::Cell;
 use super::columns::{
-    AREA, CLIPPED, ENERGY, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, RATE, SATURATED, STEPS, TOPS_PER_W,
+    AREA, CLIPPED, ENERGY, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, RATE, SATURATED, STEPS, TOPS_PER_W,
 };
 use super::point::{ChipRow, ComponentPart, LayerPart, Point};
 use crate::atomic::Output;
@@ -42,7 +42,7 @@ pub fn is_measured(column: &str) -> bool {
     let measured = RESULTS
         .iter()
         .chain(&SUMMARY)
-        .chain(&[RATE, AREA, LATENCY, INTERVAL, PER_JOULE, TOPS_PER_W, OPERATIONS])
+        .chain(&[RATE, AREA, LATENCY, INTERVAL, PER_JOULE, TOPS_PER_W, OPERATIONS, QUANTILE])
         .any(|known| *known == column);
     (measured && !["chip", "chips"].contains(&column)) || column.ends_with("_percent") || column.starts_with("points_")
 }

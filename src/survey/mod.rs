@@ -111,9 +111,8 @@ pub struct TileSurvey {
 pub fn survey(blueprint: &Blueprint, index: u64) -> Result<Vec<LayerSurvey>> {
     let draw = blueprint.draw(index)?;
     let mut arrays = blueprint.all_arrays(Some(draw))?;
-    if let Some(budget) = blueprint.profile().sram.budget_bytes {
-        budget::fit(&mut arrays, budget);
-    }
+    let sites: Vec<&Site> = blueprint.plan().sites().collect();
+    budget::keep_to(&blueprint.profile().sram, sites.into_iter(), &mut arrays);
     let sites = blueprint.plan().sites().zip(arrays).enumerate();
     sites.map(|(layer, (site, arrays))| LayerSurvey::of(blueprint, layer, (site, arrays), draw)).collect()
 }

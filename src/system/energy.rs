@@ -261,6 +261,7 @@ fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>, lo
         (_, "join") => joins,
         (_, "offchip_byte") => loads,
         (_, "write_pulse") => profile.any(|rram, _| rram.model == DeviceModel::Cell),
+        (_, "sram_bit") => profile.any(|_, sram| sram.bits > 0 || sram.trim_bits > 0),
         (_, key) => !key.starts_with("sram") || profile.has_companions(),
     };
     let missing = cost.constants().into_iter().filter(|(section, key, value)| value.is_none() && needed(section, key));

@@ -226,6 +226,9 @@ impl Job {
         if self.profile.has_companions() && stage == Stage::Rram {
             monitor.line("stage `rram` trains the RRAM arrays alone; the companion SRAM joins at evaluation");
         }
+        if self.profile.any(|_, sram| sram.trim_bits > 0) {
+            monitor.line("sram.trim_bits: columns are trimmed on finished chips, and not in training");
+        }
         if let Some(text) = &self.model_text {
             atomic::write(&folder.file(MODEL), text.as_bytes())?;
         }

@@ -39,7 +39,7 @@ use crate::network::companion::CompanionWeights;
 use crate::network::{InputCode, Layer, Model, Network, NormKind};
 use crate::output::{self, OutputFolder};
 use crate::plan::ChipPlan;
-use crate::profile::Profile;
+use crate::profile::{BudgetBy, Profile};
 use config::{Prune, Recipe, Stage};
 use run::Run;
 
@@ -162,6 +162,11 @@ impl Trainer<'_> {
             Stage::Rram => profile.amend(|_, sram| sram.bits = 0),
             Stage::Sram => profile.amend(|_, sram| *sram = sram.stated(network.form)),
         }
+        // Trims and budgets are of finished chips.
+        profile.amend(|_, sram| {
+            sram.trim_bits = 0;
+            sram.budget_by = BudgetBy::default();
+        });
         profile
     }
 }

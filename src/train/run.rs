@@ -101,7 +101,7 @@ impl Run<'_> {
             if state.position.calibration.is_none() {
                 state.position.calibration = self.ranges(&state.network)?;
             }
-            let plan = self.with_reads(state);
+            let plan = self.counted(state);
             let layers = plan.sites().zip(&state.network.layers);
             state.losses = layers.map(|(site, layer)| LineLoss::of(site, &layer.rram)).collect::<Result<_>>()?;
         }
@@ -162,9 +162,9 @@ impl Run<'_> {
     }
 
     /// The plan of chips that have had the reads which were counted at the start of the epoch.
-    fn with_reads(&self, state: &State) -> Cow<'_, ChipPlan> {
+    fn counted(&self, state: &State) -> Cow<'_, ChipPlan> {
         match &state.position.calibration {
-            Some(calibration) if !calibration.reads.is_empty() => Cow::Owned(self.plan.with_reads(&calibration.reads)),
+            Some(calibration) if !calibration.reads.is_empty() => Cow::Owned(self.plan.counted(calibration)),
             _ => Cow::Borrowed(&self.plan),
         }
     }
@@ -183,12 +183,15 @@ impl Run<'_> {
             Some(chip) => Some(Draw::chip(recipe.seed, chip)),
             None => recipe.variation.then(|| Draw::training_pass(recipe.seed, iteration)),
         };
-        let mut plan = self.with_reads(state);
+        let mut plan = self.counted(state);
         if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
             let mut profile = self.plan.profile.clone();
             profile.amend(|_, sram| sram.shift = Some(*shift));
-            let reads = state.position.calibration.as_ref().map_or(&[][..], |calibration| &calibration.reads);
-            plan = Cow::Owned(self.plan.on(&profile)?.with_reads(reads));
+            let plan_of_shift = self.plan.on(&profile)?;
+            plan = Cow::Owned(match &state.position.calibration {
+                Some(calibration) => plan_of_shift.counted(calibration),
+                None => plan_of_shift,
+            });
         }
         if let Some(prune) = prune {
             prune.mask(&mut state.network);

@@ -45,7 +45,7 @@ const COMPANION: &[&str] = &["adc.bits=5", "tile.rows=16", "sram.bits=3", "sram.
 const VARIED: &[&str] = &["rram.variation.kind=lognormal", "rram.variation.sigma=0.4"];
 const PRICED: &[&str] = &["cost.energy_pj.fetch=1", "cost.time_ns.drive=1", "cost.area_um2.cell=1"];
 
-const EFFECTS: [Effect; 46] = [
+const EFFECTS: [Effect; 49] = [
     effect("programming variation (`rram.variation`)", VARIED),
     effect("the same by lot, die and tile (`lot_sigma`, `die_sigma`, `tile_sigma`)", &["rram.variation.tile_sigma=1"]),
     effect("variation in microsiemens (`sigma_us`)", &["rram.variation.kind=gaussian", "rram.variation.sigma_us=6"]),
@@ -59,6 +59,11 @@ const EFFECTS: [Effect; 46] = [
         ],
     ),
     effect("stuck cells (`rram.faults.stuck_on`)", &["rram.faults.stuck_on=0.2"]),
+    beside(
+        &["rram.faults.stuck_on=0.2"],
+        "pairs that make up for stuck cells (`rram.faults.compensate`)",
+        &["rram.faults.compensate=true"],
+    ),
     effect("dead word lines (`rram.faults.dead_word_lines`)", &["rram.faults.dead_word_lines=0.3"]),
     effect("dead bit lines (`rram.faults.dead_bit_lines`)", &["rram.faults.dead_bit_lines=0.3"]),
     beside(VARIED, "write-verify (`rram.program`)", &["rram.program.tolerance_us=1"]),
@@ -134,6 +139,18 @@ const EFFECTS: [Effect; 46] = [
         "residual within a budget (`sram.budget_bytes`)",
         &["sram.budget_bytes=12"],
     ),
+    beside(
+        &[
+            "sram.bits=3",
+            "sram.init=residual",
+            "sram.budget_bytes=12",
+            "rram.variation.kind=lognormal",
+            "rram.variation.sigma=0.4",
+        ],
+        "budget spent by what it wins (`sram.budget_by`)",
+        &["sram.budget_by=output", "adc.calibration_images=2"],
+    ),
+    beside(VARIED, "trimmed columns (`sram.trim_bits`)", &["sram.trim_bits=8", "adc.calibration_images=2"]),
     beside(COMPANION, "adder of few bits (`sram.adder_bits`)", &["sram.adder_bits=2"]),
     effect("neurons in fixed point (`neuron.membrane_bits`)", &["neuron.membrane_bits=7", "neuron.fraction_bits=3"]),
     beside(PRICED, "energy of reads (`cost.energy_pj.cell_read`)", &["cost.energy_pj.cell_read=1"]),

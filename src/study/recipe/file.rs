@@ -12,6 +12,7 @@ use crate::config::Document;
 use crate::engine::exit::ExitRule;
 use crate::error::Result;
 use crate::network::Encoding;
+use crate::study::point::check_acceptable;
 use crate::study::sets::{Named, names};
 use crate::study::space::grid_points;
 use crate::train::adapt::Sample;
@@ -93,6 +94,8 @@ pub struct Evaluate {
     /// Chips a point.
     #[serde(default = "one")]
     pub chips: u64,
+    /// The accuracy in percent that a chip must reach: a column says how many do, the yield. Absent: there is none.
+    pub acceptable: Option<f64>,
     /// Values by profile key.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
@@ -201,6 +204,7 @@ impl RecipeFile {
                 return refuse(key, format!("{value}, expected 1 to {MOST_CHIPS} chips"));
             }
         }
+        check_acceptable(self.evaluate.acceptable).map_err(document.locate("evaluate.acceptable"))?;
         let limits =
             [("evaluate.limit", self.evaluate.limit), ("final.limit", self.last.as_ref().and_then(|l| l.limit))];
         if let Some((key, _)) = limits.into_iter().find(|(_, limit)| *limit == Some(0)) {

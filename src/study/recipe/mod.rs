@@ -187,7 +187,10 @@ impl Recipe {
         let ran = Run::new(self, cache, engine, monitor).go();
         let kept = "what is finished is kept; the same command goes on from here";
         let (measured, nominal) = ran.map_err(|error| error.leaving(kept))?;
-        let points = recovery::points(&measured, &nominal, self.file.reference(), &self.model);
+        let points = {
+            let compared = (self.file.reference(), self.file.evaluate.acceptable);
+            recovery::points(&measured, &nominal, compared, &self.model)
+        };
         table::write(folder, &points)?;
         folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())?;
         Ok(points)

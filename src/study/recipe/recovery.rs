@@ -53,7 +53,12 @@ fn shift(measured: &Measured) -> Cell {
 }
 
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
-pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, model: &Model) -> Vec<Point> {
+pub(super) fn points(
+    measured: &[Measured],
+    nominal: &Nominal,
+    (reference, acceptable): (&str, Option<f64>),
+    model: &Model,
+) -> Vec<Point> {
     let layers = model.neurons();
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
@@ -81,7 +86,7 @@ pub(super) fn points(measured: &[Measured], nominal: &Nominal, reference: &str, 
             ("points_regained_ci95", gain.and_then(|gain| gain.ci95).into()),
             ("points_below_reference_without_variation", below.into()),
         ]);
-        point
+        point.with_yield(acceptable)
     };
     measured.iter().zip(settings(measured)).map(one).collect()
 }

@@ -14,6 +14,7 @@ use crate::engine::exit::{ExitRule, read_rule_or_none};
 use crate::error::{Error, Result};
 use crate::network::Encoding;
 use crate::numeric::stats::summarise;
+use crate::study::point::check_acceptable;
 use crate::study::reader::{Common, Written};
 use crate::study::sets::Images;
 use crate::study::space::{Drawn, GridPoint, MOST_POINTS, grid_points, listed_points, product, sampled_points};
@@ -30,7 +31,7 @@ use crate::train::adapt::Sample;
 /// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const OWN_KEYS: [&str; 13] = [
+pub const OWN_KEYS: [&str; 14] = [
     "name",
     "question",
     "model",
@@ -43,6 +44,7 @@ pub const OWN_KEYS: [&str; 13] = [
     "exit",
     "limit",
     "chips",
+    "acceptable",
     "seed",
 ];
 /// A sweep file.
@@ -78,6 +80,9 @@ pub struct SweepFile {
     /// Chips a point.
     #[serde(default)]
     pub chips: Chips,
+    /// The accuracy in percent that a chip must reach: a column says how many do, the yield. Absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptable: Option<f64>,
     /// The seed of chips and encoding.
     #[serde(default = "one")]
     pub seed: u64,
@@ -204,6 +209,7 @@ impl SweepFile {
             let message = format!("{}, expected 1 to {most} chips a point", file.chips.most());
             return Err(document.error("chips", message));
         }
+        check_acceptable(file.acceptable).map_err(document.locate("acceptable"))?;
         if let Chips::Until(Until { ci95, least, most }) = file.chips {
             if !(ci95 > 0.0 && ci95 <= 100.0) {
                 return Err(document.error("chips.ci95", format!("{ci95}, expected percent of accuracy above 0")));

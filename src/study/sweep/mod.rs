@@ -185,7 +185,7 @@ impl Sweep {
                 "keys": points.iter().map(|p| p.key).collect::<Vec<_>>(),
             }),
         );
-        of_all[DERIVED] = json!(Derived::of(&points));
+        of_all[DERIVED] = json!(Derived::of(&points, file.acceptable));
         of_all["title"] = file.name.clone().into();
         if let Some(question) = &file.question {
             of_all["question"] = question.clone().into();
@@ -252,13 +252,13 @@ impl Sweep {
         monitor.end();
         ran.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
         run.close()?;
-        merge(folder, &self.listed(), &self.file.chips, &Derived::of(&self.points))
+        merge(folder, &self.listed(), &self.file.chips, &Derived::of(&self.points, self.file.acceptable))
     }
 
     /// The points of a finished sweep, in the order of its tables, from the trials that a folder holds.
     pub fn results(&self, folder: &OutputFolder) -> Result<Vec<Point>> {
         let mut points = vec![];
-        let derived = Derived::of(&self.points);
+        let derived = Derived::of(&self.points, self.file.acceptable);
         each_point(folder, &self.listed(), &self.file.chips, &derived, |point| {
             points.push(point);
             Ok(())
@@ -321,11 +321,14 @@ struct Derived {
     networks: Vec<Vec<(String, usize)>>,
     /// Which of them each point has.
     network_of: Vec<usize>,
+    /// The accuracy that a chip must reach, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    acceptable: Option<f64>,
 }
 
 impl Derived {
-    fn of(points: &[Setting]) -> Self {
-        let mut derived = Derived::default();
+    fn of(points: &[Setting], acceptable: Option<f64>) -> Self {
+        let mut derived = Derived { acceptable, ..Derived::default() };
         for point in points {
             derived.network_of.push(numbered(&mut derived.networks, point.subject.model.neurons()));
             derived.areas_of.push(numbered(&mut derived.areas, point.areas.clone()));
@@ -375,7 +378,8 @@ fn each_point(
             let counted: Vec<&Trial> = trials.range(..count).map(|(_, trial)| trial).collect();
             let (layers, areas) =
                 (&derived.networks[derived.network_of[point]], &derived.areas[derived.areas_of[point]]);
-            each(Point::of_trials(settings.clone(), &counted, layers, areas))?;
+            let point = Point::of_trials(settings.clone(), &counted, layers, areas);
+            each(point.with_yield(derived.acceptable))?;
         }
     }
     Ok(true)
