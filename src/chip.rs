@@ -454,7 +454,7 @@ fn hybrid(plan: ChipPlan, network: &Network) -> Result<ChipPlan> {
     let mut profile = plan.profile.clone();
     profile.amend(|_, sram| {
         sram.init = SramInit::default();
-        sram.budget_bytes = None;
+        (sram.budget_bytes, sram.rank) = (None, 0);
         *sram = sram.stated(network.form);
     });
     for (site, state) in plan.sites().zip(&network.layers) {

@@ -123,6 +123,8 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("sram.budget_bytes", ["10", "30"]),
     ("sram.budget_by", ["\"deviation\"", "\"output\""]),
     ("sram.trim_bits", ["0", "8"]),
+    ("sram.rank", ["0", "2"]),
+    ("sram.rank_bits", ["8", "3"]),
     ("sram.threshold", ["0.0", "0.5"]),
     ("sram.sum_bits", ["0", "3"]),
     ("sram.shifter_bits", ["0", "3"]),
@@ -304,7 +306,8 @@ const BASES: &[&[&str]] = &[
         "rram.variation.sigma=0.4",
         "sram.bits=6",
         "sram.init=residual",
-        "sram.budget_bytes=12",
+        "sram.budget_bytes=34",
+        "sram.rank=1",
         "adc.calibration_images=4",
     ],
     // A life of reads and of writing, behind access devices.

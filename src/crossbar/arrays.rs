@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::low_rank::{self, LowRank};
 use super::site::{Place, Site};
 use super::sram::{self, Companion};
 use super::stored::{self, Code};
@@ -26,8 +27,8 @@ pub struct Arrays {
     combine: Combine,
     /// Whether the companion array corrects the cells, and is no network of its own.
     corrects: bool,
-    /// Bytes of the trims.
-    trim_bytes: usize,
+    /// Bytes of the trims and of the branch of low rank.
+    fixed_bytes: usize,
     /// Bytes of the companion array, where a budget decided how it is stored.
     pub spent_bytes: Option<usize>,
     /// The code of the companion array's weights.
@@ -90,10 +91,26 @@ impl Arrays {
         let trims = site.is_trimmed() && !site.inputs.is_empty();
         let cells = if trims { Arc::new(cells.scaled(&trim::gains(site, &cells))) } else { cells };
         let corrects = matches!(companion, sram::Source::Residual);
-        let companion = site.has_companion().then(|| sram::program(&site.sram, companion, &cells));
+        let missing = if corrects && site.has_companion() { sram::missing(&cells) } else { vec![] };
+        let low_rank =
+            (!missing.is_empty() && low_rank::rank(site) > 0).then(|| LowRank::of(site, &cells.target, &missing));
+        let companion = site.has_companion().then(|| {
+            let left = low_rank.as_ref().map(|branch| branch.left(&missing));
+            let companion = sram::program(&site.sram, companion, left.as_deref().unwrap_or(&missing));
+            Companion { low_rank, ..companion }
+        });
         let (combine, code) = (site.sram.effective_combine(), site.companion_code());
         let offsets = trims.then(Vec::new);
-        Arrays { cells, companion, offsets, combine, corrects, trim_bytes: trim::bytes(site), spent_bytes: None, code }
+        Arrays {
+            cells,
+            companion,
+            offsets,
+            combine,
+            corrects,
+            fixed_bytes: trim::bytes(site) + low_rank::bytes(site),
+            spent_bytes: None,
+            code,
+        }
     }
 
     /// Finds the offsets that trim the columns' sums, once the companion array is what it will be.
@@ -123,9 +140,18 @@ impl Arrays {
         self.companion.as_ref().map_or(0, |companion| companion.weights.iter().filter(|w| **w != 0.0).count())
     }
 
-    /// Bytes that the companion array and the trims hold.
+    /// What cells and the branch of low rank miss of their targets.
+    pub fn missing(&self) -> Vec<f32> {
+        let missing = sram::missing(&self.cells);
+        match self.companion.as_ref().and_then(|companion| companion.low_rank.as_ref()) {
+            Some(branch) => branch.left(&missing),
+            None => missing,
+        }
+    }
+
+    /// Bytes that the companion array, its branch of low rank and the trims hold.
     pub fn sram_bytes(&self) -> usize {
         let array = self.companion.as_ref().map(|companion| stored::bytes(&companion.weights, self.code));
-        self.spent_bytes.or(array).unwrap_or(0) + self.trim_bytes
+        self.spent_bytes.or(array).unwrap_or(0) + self.fixed_bytes
     }
 }

@@ -6,6 +6,7 @@
 //! form ([`super::stored`]). Codes that are 0 cost nothing in a sparse form and are not ranked.
 
 use super::arrays::Arrays;
+use super::low_rank;
 use super::site::Site;
 use super::spend::spend;
 use super::stored::Form;
@@ -15,10 +16,11 @@ use crate::profile::{BudgetBy, Sram};
 /// An element with a code: its deviation, layer and place.
 type Ranked = (f32, u32, u32);
 
-/// Keeps the companion arrays of a chip to the bytes that its profile gives them, if any: what trims take of them goes first.
+/// Keeps the companion arrays of a chip to the bytes that its profile gives them, if any: what trims and branches of low rank take of them goes first.
 pub fn keep_to<'a>(sram: &Sram, sites: impl Iterator<Item = &'a Site> + Clone, arrays: &mut [Arrays]) {
     let Some(budget) = sram.budget_bytes else { return };
-    let left = budget.saturating_sub(sites.clone().map(trim::bytes).sum());
+    let first = |site: &Site| trim::bytes(site) + low_rank::bytes(site);
+    let left = budget.saturating_sub(sites.clone().map(first).sum());
     if sram.budget_by == BudgetBy::Output { spend(sites, arrays, left) } else { fit(arrays, left) }
 }
 
@@ -52,9 +54,9 @@ fn ranked(arrays: &[Arrays]) -> Vec<Ranked> {
     let mut ranked: Vec<Ranked> = Vec::new();
     for (layer, arrays) in arrays.iter().enumerate() {
         let Some(companion) = &arrays.companion else { continue };
-        let cells = arrays.cells.target.iter().zip(&arrays.cells.programmed);
-        let there = companion.weights.iter().zip(cells).enumerate().filter(|(_, (code, _))| **code != 0.0);
-        ranked.extend(there.map(|(place, (_, (q, w)))| ((q - w).abs(), layer as u32, place as u32)));
+        let missing = arrays.missing();
+        let there = companion.weights.iter().zip(missing).enumerate().filter(|(_, (code, _))| **code != 0.0);
+        ranked.extend(there.map(|(place, (_, missing))| (missing.abs(), layer as u32, place as u32)));
     }
     ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
     ranked

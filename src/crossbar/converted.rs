@@ -212,9 +212,19 @@ impl Converted {
         }
         let companion = arrays.companion.as_ref().map(|companion| {
             let unit = companion_unit(sram, companion);
-            let integer = |w: &f32| libm::rint(f64::from(*w) / unit) as i32;
-            let value = share * unit * libm::exp2(f64::from(companion.shift));
-            (Macro { weights: companion.weights.iter().map(integer).collect(), value }, (unit, companion.shift))
+            let shifted = unit * libm::exp2(f64::from(companion.shift));
+            let Some(branch) = &companion.low_rank else {
+                let integer = |w: &f32| libm::rint(f64::from(*w) / unit) as i32;
+                let weights = companion.weights.iter().map(integer).collect();
+                return (Macro { weights, value: share * shifted }, (unit, companion.shift));
+            };
+            // Both are whole numbers of the finer unit, and join before the shifter.
+            let finer = shifted.min(branch.unit);
+            let integer = |(w, product): (&f32, &f32)| {
+                libm::rint((f64::from(*w) / unit * shifted + f64::from(*product)) / finer) as i32
+            };
+            let weights = companion.weights.iter().zip(&branch.product).map(integer).collect();
+            (Macro { weights, value: share * finer }, (finer, 0))
         });
         let (companion, digital) = companion.unzip();
         let steps: Vec<f64> = slices.iter().map(|slice| slice.converter.step * slice.value / share).collect();
@@ -283,7 +293,9 @@ impl Converted {
             ));
         }
         if sums > f64::from(1 << 24) {
-            return refuse("the companion array's sums need more than 24 bits; expected fewer sram.bits");
+            return refuse(
+                "the companion array's sums need more than 24 bits; expected fewer sram.bits, or a branch of fewer sram.rank_bits",
+            );
         }
         if rram + shifted(sums, self.adder.sram_left) >= f64::from(1 << 30) {
             return refuse(

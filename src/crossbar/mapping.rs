@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::low_rank;
 use super::nodal::worst_drop;
 use super::site::{Place, Site};
 use super::trim;
@@ -48,7 +49,7 @@ pub struct LayerMap {
     /// What the end of a word line loses of its voltage, all its cells at the highest conductance and bit lines ideal; none where
     /// it has no resistance.
     pub worst_drop: Option<f64>,
-    /// Bytes of the companion SRAM array, dense, and of the columns' trims.
+    /// Bytes of the companion SRAM array, dense, of its branch of low rank, and of the columns' trims.
     pub sram_bytes: usize,
 }
 
@@ -94,7 +95,7 @@ pub fn map(site: &Site) -> LayerMap {
         cells: rows * lines * on_rram,
         adcs: if site.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 },
         worst_drop: drops.then(|| worst_drop(rram.cell.highest_us() * 1e-6, used, *wires)),
-        sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8) + trim::bytes(site),
+        sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8) + trim::bytes(site) + low_rank::bytes(site),
     }
 }
 

@@ -18,6 +18,7 @@
 use rayon::prelude::*;
 
 use super::arrays::Arrays;
+use super::signal::weights;
 use super::site::Site;
 use super::stored::place_bits;
 use crate::device::quantise::quantise;
@@ -130,7 +131,7 @@ fn cheapest(layers: &[Layer], at: impl Fn(f64) -> Vec<Choice>, fits: impl Fn(&[C
 
 impl<'a> Layer<'a> {
     fn of(site: &'a Site, arrays: &Arrays) -> Self {
-        let missing = super::sram::missing(&arrays.cells);
+        let missing = arrays.missing();
         let mut layer = Layer { site, weights: weights(site, &arrays.cells.target), missing, ways: vec![] };
         let shifts = site.sram.shift.map_or(SHIFTS, |shift| shift..=shift);
         layer.ways = shifts.into_par_iter().flat_map_iter(|shift| layer.ways_of(shift)).collect();
@@ -214,23 +215,6 @@ impl<'a> Layer<'a> {
         }
         arrays.spent_bytes = Some(way.bytes(elements));
     }
-}
-
-/// What a squared deviation of each element counts, in shares of the signal of its column, averaged over columns.
-fn weights(site: &Site, target: &[f32]) -> Vec<f32> {
-    let of_column = |(column, target): (usize, &[f32])| -> Vec<f32> {
-        let inputs = site.inputs_of(column).iter();
-        let inputs: Vec<f64> =
-            inputs.map(|input| if site.is_trimmed() { input.variance() } else { input.square }).collect();
-        let signal = target.iter().zip(&inputs).fold(0.0, |sum, (q, v)| sum + v * f64::from(*q).powi(2));
-        let scale = if signal > 0.0 { 1.0 / (signal * site.columns as f64) } else { 0.0 };
-        // A chip that is profiled has no inputs yet: all count the same.
-        if inputs.is_empty() {
-            return vec![1.0 / target.len() as f32; target.len()];
-        }
-        inputs.iter().map(|v| (v * scale) as f32).collect()
-    };
-    target.chunks(site.rows).enumerate().flat_map(of_column).collect()
 }
 
 #[cfg(test)]

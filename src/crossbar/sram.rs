@@ -4,6 +4,7 @@
 //!
 //! With an ideal converter everything is linear, so both arrays fold into one effective matrix.
 
+use super::low_rank::LowRank;
 use crate::device::ProgrammedCells;
 use crate::device::quantise::quantise;
 use crate::network::companion::CompanionWeights;
@@ -49,27 +50,28 @@ pub struct Companion {
     pub weights: Vec<f32>,
     /// The shift in force.
     pub shift: i32,
+    /// The branch of low rank beside it, where there is one.
+    pub low_rank: Option<LowRank>,
 }
 
 /// Shifts tried where none is given for a residual.
 const SHIFTS: std::ops::RangeInclusive<i32> = -10..=4;
 
-/// Programs the array of one layer.
-pub fn program(sram: &Sram, source: Source, cells: &ProgrammedCells) -> Companion {
+/// Programs the array of one layer, whose cells, and a branch of low rank if there is one, miss so much of their targets.
+pub fn program(sram: &Sram, source: Source, missing: &[f32]) -> Companion {
     let scheme = sram.effective_scheme();
     match source {
         Source::Latent(latent, kept) => {
             let mut weights = quantised(sram, latent, kept);
             prune(&mut weights, latent, sram.threshold);
-            Companion { weights, shift: sram.shift.unwrap_or(0) }
+            Companion { weights, shift: sram.shift.unwrap_or(0), low_rank: None }
         }
         Source::Residual => {
-            let missing = missing(cells);
             let mut companion = match sram.shift {
-                Some(shift) => residual(scheme, sram.bits, &missing, shift),
-                None => best_residual(scheme, sram.bits, &missing),
+                Some(shift) => residual(scheme, sram.bits, missing, shift),
+                None => best_residual(scheme, sram.bits, missing),
             };
-            prune(&mut companion.weights, &missing, sram.threshold);
+            prune(&mut companion.weights, missing, sram.threshold);
             companion
         }
     }
@@ -116,7 +118,7 @@ fn scaled(missing: &[f32], shift: i32) -> Vec<f32> {
 /// `W_S = integer((q − w_p)/2^shift)`.
 fn residual(scheme: Scheme, bits: u32, missing: &[f32], shift: i32) -> Companion {
     let scaled = scaled(missing, shift);
-    Companion { weights: quantise(scheme, bits, &scaled), shift }
+    Companion { weights: quantise(scheme, bits, &scaled), shift, low_rank: None }
 }
 
 /// The residual at the shift that leaves the least squared error; the finest of equals, and 0 where nothing is missing.
@@ -150,8 +152,10 @@ impl Combine {
 /// The effective matrix of both arrays, in place of the RRAM's.
 pub fn fold(rram: &mut [f32], companion: &Companion, combine: Combine) {
     let (scale, share) = (libm::exp2(f64::from(companion.shift)), combine.share());
-    for (w, s) in rram.iter_mut().zip(&companion.weights) {
-        *w = (share * (f64::from(*w) + scale * f64::from(*s))) as f32;
+    let branch = companion.low_rank.as_ref().map(|branch| &branch.product[..]);
+    for (i, (w, s)) in rram.iter_mut().zip(&companion.weights).enumerate() {
+        let of_branch = branch.map_or(0.0, |product| f64::from(product[i]));
+        *w = (share * (f64::from(*w) + scale * f64::from(*s) + of_branch)) as f32;
     }
 }
 
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn a_residual_brings_the_weights_back_to_within_half_a_step() {
         let cells = ProgrammedCells::holding(vec![0.5, -0.25, 0.75, 1.0], vec![0.4, -0.45, 0.75, 0.2]);
-        let companion = program(&sram(Some(0)), Source::Residual, &cells);
+        let companion = program(&sram(Some(0)), Source::Residual, &missing(&cells));
         assert_eq!(companion.weights, [0.0, 0.25, 0.0, 0.75]);
         let mut folded = cells.programmed.clone();
         fold(&mut folded, &companion, Combine::Sum);
@@ -179,14 +183,14 @@ mod tests {
     fn without_a_shift_the_residual_chooses_the_one_that_fits_the_spread() {
         let target = vec![0.0; 64];
         let exact = ProgrammedCells::holding(target.clone(), target.clone());
-        let nothing = program(&sram(None), Source::Residual, &exact);
+        let nothing = program(&sram(None), Source::Residual, &missing(&exact));
         assert!(nothing.shift == 0 && nothing.weights.iter().all(|w| *w == 0.0), "nothing is missing");
         for spread in [0.01f32, 0.1, 0.6] {
             let programmed: Vec<f32> = (0..64).map(|i| spread * (i as f32 / 31.5 - 1.0)).collect();
             let cells = ProgrammedCells::holding(target.clone(), programmed);
             let error = |shift| {
                 let mut folded = cells.programmed.clone();
-                let companion = program(&sram(shift), Source::Residual, &cells);
+                let companion = program(&sram(shift), Source::Residual, &missing(&cells));
                 fold(&mut folded, &companion, Combine::Sum);
                 folded.iter().map(|w| w * w).sum::<f32>()
             };
@@ -203,18 +207,19 @@ mod tests {
         let cells = ProgrammedCells::holding(vec![0.0; 5], vec![0.1, -0.4, 0.8, -0.39, 0.0]);
         let whole = quantised(&trained, &latent, None);
         assert_eq!(
-            program(&trained, source, &cells).weights,
+            program(&trained, source, &missing(&cells)).weights,
             [0.0, 0.0, whole[2], 0.0, 0.0],
             "0.4 is not above half of 0.8"
         );
-        let residual = |threshold| program(&Sram { threshold, ..sram(Some(0)) }, Source::Residual, &cells).weights;
+        let residual =
+            |threshold| program(&Sram { threshold, ..sram(Some(0)) }, Source::Residual, &missing(&cells)).weights;
         assert_eq!(residual(0.0), [0.0, 0.5, -0.75, 0.5, 0.0]);
         assert_eq!(residual(0.5), [0.0, 0.0, -0.75, 0.0, 0.0]);
     }
 
     #[test]
     fn shift_and_average_scale_the_sum() {
-        let companion = Companion { weights: vec![0.5], shift: 2 };
+        let companion = Companion { weights: vec![0.5], shift: 2, low_rank: None };
         for (combine, expected) in [(Combine::Average, 1.5), (Combine::Sum, 3.0)] {
             let mut w = [1.0];
             fold(&mut w, &companion, combine);

@@ -40,9 +40,12 @@ pub fn offsets(site: &Site, cells: &ProgrammedCells, correcting: Option<&Compani
     let offset = |column: usize| -> f64 {
         let range = column * site.rows..(column + 1) * site.rows;
         let of_array = correcting.map(|companion| &companion.weights[range.clone()]);
+        let of_branch = correcting.and_then(|companion| companion.low_rank.as_ref());
+        let of_branch = of_branch.map(|branch| &branch.product[range.clone()]);
         let missing = cells.target[range.clone()].iter().zip(&cells.programmed[range]);
         let left = missing.enumerate().map(|(row, (q, w))| {
-            f64::from(*q) - f64::from(*w) - scale * of_array.map_or(0.0, |weights| f64::from(weights[row]))
+            let corrected = scale * of_array.map_or(0.0, |weights| f64::from(weights[row]));
+            f64::from(*q) - f64::from(*w) - corrected - of_branch.map_or(0.0, |product| f64::from(product[row]))
         });
         left.zip(site.inputs_of(column)).map(|(left, input)| left * input.mean).fold(0.0, |sum, more| sum + more)
     };

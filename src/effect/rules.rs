@@ -203,6 +203,11 @@ fn initial(section: &Section) -> Option<Reason> {
         .or(said(section.hybrid, "the checkpoint is a hybrid: its own SRAM weights run"))
 }
 
+/// The reason of what stands beside a residual.
+fn residual(section: &Section) -> Option<Reason> {
+    companion(section).or(said(section.hybrid, "the checkpoint is a hybrid: its own SRAM weights run"))
+}
+
 /// The reason of a width of the companion's integers.
 fn integers(section: &Section) -> Option<Reason> {
     companion(section).or(converter(section))
@@ -483,6 +488,10 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         initial(section).or(said(unlimited, "sram.budget_bytes is not set: there is no limit"))
     }),
     ("sram.trim_bits", on_rram),
+    ("sram.rank", residual),
+    ("sram.rank_bits", |section| {
+        residual(section).or(said(section.sram.rank == 0, "sram.rank = 0: there is no branch"))
+    }),
     ("sram.threshold", companion),
     ("sram.sum_bits", integers),
     ("sram.shifter_bits", integers),

@@ -17,7 +17,7 @@ use crate::config::is_default;
 /// assert_eq!((sram.bits, sram.shift, sram.budget_bytes), (2, Some(-2), None));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sram {
     /// Bits of a weight; 0 means there is no companion array.
@@ -30,7 +30,7 @@ pub struct Sram {
     pub combine: Option<Combine>,
     /// Initial values for checkpoints without an array of their own.
     pub init: SramInit,
-    /// Bytes that a chip's residual may take, all layers together: the largest deviations come first. Absent: no limit.
+    /// Bytes that a chip's residual may take, all layers, branches and trims together; `budget_by` says what comes first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
     /// Which elements come first where `budget_bytes` does not hold all of them.
@@ -39,6 +39,12 @@ pub struct Sram {
     /// Bits of each of the two numbers, a gain and an offset, by which a column's sums are trimmed after a chip was read back; 0: there are none.
     #[serde(skip_serializing_if = "is_default")]
     pub trim_bits: u32,
+    /// The rank of a digital branch beside each residual: the product of two factors nearest to what cells miss. 0: there is none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rank: u32,
+    /// Bits of the numbers of both factors.
+    #[serde(skip_serializing_if = "are_usual")]
+    pub rank_bits: u32,
     /// Elements are left out that are not above this share of their layer's largest: pruning without training.
     pub threshold: f64,
     /// Bits of the register that adds up the array's products, with the sign; 0 is no limit.
@@ -49,6 +55,35 @@ pub struct Sram {
     pub adder_bits: u32,
     /// What becomes of the bits that a negative shift moves below the array's own unit.
     pub round: Rounding,
+}
+
+/// Bits of the numbers of a branch of low rank, where none are given.
+const RANK_BITS: u32 = 8;
+
+fn are_usual(bits: &u32) -> bool {
+    *bits == RANK_BITS
+}
+
+impl Default for Sram {
+    fn default() -> Self {
+        Sram {
+            bits: 0,
+            shift: None,
+            scheme: None,
+            combine: None,
+            init: SramInit::default(),
+            budget_bytes: None,
+            budget_by: BudgetBy::default(),
+            trim_bits: 0,
+            rank: 0,
+            rank_bits: RANK_BITS,
+            threshold: 0.0,
+            sum_bits: 0,
+            shifter_bits: 0,
+            adder_bits: 0,
+            round: Rounding::default(),
+        }
+    }
 }
 
 /// Which elements of a residual a budget of bytes is spent on; see [`crate::crossbar::budget`].
@@ -217,7 +252,7 @@ impl Sram {
 
     /// Whether its corrections depend on the inputs of rows.
     pub fn wants_inputs(&self) -> bool {
-        self.trim_bits > 0 || self.spends_by_output()
+        self.trim_bits > 0 || self.spends_by_output() || (self.bits > 0 && self.rank > 0)
     }
 
     /// Whether a budget is spent by what it wins at the output.

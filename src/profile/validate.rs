@@ -256,6 +256,21 @@ impl Sram {
             let message = "leaves elements out that sram.budget_by = \"output\" chooses among; expected 0, or budget_by = \"deviation\"";
             return refuse("threshold", message.into());
         }
+        if self.rank > 0 {
+            if self.init != SramInit::Residual {
+                return refuse(
+                    "rank",
+                    "is of what a chip's cells miss; expected sram.init = \"residual\" with it".into(),
+                );
+            }
+            if scheme != Scheme::Integer || self.round != Rounding::Exact {
+                let message = "joins an array in whole numbers of which none are cut; expected sram.scheme = \"integer\" and sram.round = \"exact\" with it";
+                return refuse("rank", message.into());
+            }
+            if !(2..=12).contains(&self.rank_bits) {
+                return refuse("rank_bits", format!("{}, expected 2 to 12 bits", self.rank_bits));
+            }
+        }
         if self.budget_bytes.is_some() && self.init != SramInit::Residual {
             return refuse("budget_bytes", "limits a residual; expected sram.init = \"residual\" with it".into());
         }

@@ -16,6 +16,7 @@
 //! The first two and the companion's follow the spikes; the others are spent whatever the input, for converters, buffers and
 //! neurons do not know what comes.
 
+use crate::crossbar::low_rank;
 use crate::crossbar::mapping::LayerMap;
 use crate::crossbar::site::Site;
 use crate::profile::TileInputs;
@@ -52,6 +53,9 @@ impl Events {
         let passes = steps * pixels * f64::from(drives_a_step(site));
         let converted = (map.columns * map.slices + map.unit_lines) as f64;
         let products = drives * elements as f64 / (site.rows * site.groups) as f64;
+        // Of a branch of low rank every drive meets a row of V, and every pass spreads the sums by U, whose products take an addition a bit.
+        let (rank, rank_bits) = (low_rank::rank(site) as f64, f64::from(site.sram.rank_bits));
+        let (into, spread) = (drives * rank, passes * rank * map.columns as f64);
         Events {
             word_lines: drives * map.column_splits as f64,
             cell_reads: drives * lines,
@@ -59,8 +63,8 @@ impl Events {
             conversions: passes * site.partial_sums() as f64 * converted,
             neuron_updates: steps * site.neurons as f64,
             joins: steps * (site.neurons * site.joins) as f64,
-            sram_bits: products * site.companion_bits() as f64,
-            sram_adds: products,
+            sram_bits: products * site.companion_bits() as f64 + (into + spread) * rank_bits,
+            sram_adds: products + into + spread * rank_bits,
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::architecture::Activity;
 use crate::crossbar::site::Site;
-use crate::crossbar::trim;
+use crate::crossbar::{low_rank, trim};
 use crate::plan::ChipPlan;
 use crate::profile::TileInputs;
 
@@ -64,7 +64,8 @@ impl Workload {
             dense += all;
             on_tiles += if site.is_on_rram() { all } else { 0.0 };
             bits += site.weights() as f64 * f64::from(site.weight_bits())
-                + (activity.elements[i] * site.companion_bits() + 8 * trim::bytes(site)) as f64;
+                + (activity.elements[i] * site.companion_bits() + 8 * (trim::bytes(site) + low_rank::bytes(site)))
+                    as f64;
             neurons += site.neurons as f64;
         }
         let updates = neurons * activity.steps;

@@ -162,9 +162,9 @@ impl Trainer<'_> {
             Stage::Rram => profile.amend(|_, sram| sram.bits = 0),
             Stage::Sram => profile.amend(|_, sram| *sram = sram.stated(network.form)),
         }
-        // Trims and budgets are of finished chips.
+        // Trims, branches and budgets are of finished chips.
         profile.amend(|_, sram| {
-            sram.trim_bits = 0;
+            (sram.trim_bits, sram.rank) = (0, 0);
             sram.budget_by = BudgetBy::default();
         });
         profile

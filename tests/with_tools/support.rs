@@ -45,7 +45,7 @@ const COMPANION: &[&str] = &["adc.bits=5", "tile.rows=16", "sram.bits=3", "sram.
 const VARIED: &[&str] = &["rram.variation.kind=lognormal", "rram.variation.sigma=0.4"];
 const PRICED: &[&str] = &["cost.energy_pj.fetch=1", "cost.time_ns.drive=1", "cost.area_um2.cell=1"];
 
-const EFFECTS: [Effect; 49] = [
+const EFFECTS: [Effect; 50] = [
     effect("programming variation (`rram.variation`)", VARIED),
     effect("the same by lot, die and tile (`lot_sigma`, `die_sigma`, `tile_sigma`)", &["rram.variation.tile_sigma=1"]),
     effect("variation in microsiemens (`sigma_us`)", &["rram.variation.kind=gaussian", "rram.variation.sigma_us=6"]),
@@ -149,6 +149,11 @@ const EFFECTS: [Effect; 49] = [
         ],
         "budget spent by what it wins (`sram.budget_by`)",
         &["sram.budget_by=output", "adc.calibration_images=2"],
+    ),
+    beside(
+        &["sram.bits=3", "sram.init=residual", "rram.variation.kind=lognormal", "rram.variation.sigma=0.4"],
+        "branch of low rank (`sram.rank`)",
+        &["sram.rank=1", "adc.calibration_images=2"],
     ),
     beside(VARIED, "trimmed columns (`sram.trim_bits`)", &["sram.trim_bits=8", "adc.calibration_images=2"]),
     beside(COMPANION, "adder of few bits (`sram.adder_bits`)", &["sram.adder_bits=2"]),

@@ -121,7 +121,8 @@ fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usi
         return Ok(None);
     }
     let better_by = |run: &Run, one: usize, confidence: f64| -> Option<f64> {
-        let (own, other) = (run.candidates[best].standing.as_ref()?, run.candidates[one].standing.as_ref()?);
+        let judged = |one: usize| Some(&run.candidates[one]).filter(|candidate| candidate.chips > 0);
+        let (own, other) = (judged(best)?.standing.as_ref()?, judged(one)?.standing.as_ref()?);
         let differences: Vec<f64> = other.accuracies.iter().zip(&own.accuracies).map(|(a, b)| a - b).collect();
         let (mean, half) = mean_within(&differences, confidence);
         other.is_within_limits.then_some(mean - half)

@@ -1,7 +1,8 @@
 //! A search under way: generations of candidates, each judged on as many chips as it takes.
 //!
-//! All candidates of a generation are judged on the same first chips, then those that may still be good enough on twice as many, and so on:
-//! a race, in which chips and images are the same for all, so that differences are of candidates and not of chips. Whatever a decision
+//! All candidates of a generation are judged on the same first chips, at a glance on the first quarter of the images, then those that may still be
+//! good enough on all images, and on twice as many chips, and so on: a race, in which chips and images are the same for all, so that differences
+//! are of candidates and not of chips. Whatever a decision
 //! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +19,7 @@ use crate::output::OutputFolder;
 use crate::study::axes::Genes;
 use crate::study::reader::Reader;
 use crate::study::runner::{Kept, Runner};
+use crate::study::sets::Images;
 use crate::study::setting::Setting;
 use crate::study::space::GridPoint;
 use crate::study::store::{self, OfKey, Store, shard_name};
@@ -26,6 +28,10 @@ use crate::study::trial::{Key, Trial};
 
 /// Chips that every candidate is judged on.
 const FIRST: u64 = 3;
+/// The part of the images that candidates are looked at on first.
+const GLANCE: usize = 4;
+/// Images of which a part tells too little to look at it.
+const FEW: usize = 400;
 /// Generations without anything better after which the neighbours of the best are tried, and then candidates from anywhere.
 const PATIENCE: u32 = 3;
 /// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search ends.
@@ -39,9 +45,21 @@ const LOOK: Duration = Duration::from_millis(300);
 pub(super) struct Candidate {
     pub genes: Genes,
     pub setting: Arc<Setting>,
-    /// Chips that it was judged on.
+    /// Chips that it was judged on, on all images: none where a glance was enough.
     pub chips: u64,
     pub standing: Option<Standing>,
+    /// The setting on the first images, and its standing there, where it was looked at so.
+    glance: Option<(Arc<Setting>, Option<Standing>)>,
+}
+
+impl Candidate {
+    /// The chips and the images that it was judged on.
+    pub fn judged_on(&self, search: &Search) -> (u64, usize) {
+        match (self.chips, glance(search)) {
+            (0, Some(Images { limit: Some(images), .. })) => (FIRST.min(search.file.chips), images),
+            (chips, _) => (chips, search.file.limit),
+        }
+    }
 }
 
 /// A search under way.
@@ -54,16 +72,24 @@ pub(super) struct Run<'a> {
     store: Store,
     reader: Reader<'a>,
     reference: Option<Arc<Setting>>,
+    /// The reference on the first images, where candidates are looked at so.
+    glanced: Option<Arc<Setting>>,
     /// All that is known, from this process and from others.
     trials: HashMap<Key, OfKey>,
-    /// Trials that were asked for.
-    asked: HashSet<(Key, u64)>,
+    /// Trials that were asked for on all images, and on the first ones.
+    asked: [HashSet<(Key, u64)>; 2],
     pub candidates: Vec<Candidate>,
     /// Candidates that are no chips, and why the first one is none.
     pub refused: (HashSet<Genes>, Option<Error>),
     until: Option<Instant>,
     /// Cells and ranges of candidates that go on.
     kept: Kept,
+}
+
+/// The first images, on which candidates are looked at; none where there are few.
+fn glance(search: &Search) -> Option<Images> {
+    let images = search.file.limit;
+    (images >= FEW).then_some(Images { after: 0, limit: Some(images / GLANCE) })
 }
 
 impl<'a> Run<'a> {
@@ -76,7 +102,12 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
         let mut reader = search.reader(search.file.seen())?;
-        let reference = search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new);
+        let mut reference = |images: Images| -> Result<Option<Arc<Setting>>> {
+            reader.of_images(images);
+            Ok(search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new))
+        };
+        let glanced = glance(search).map_or(Ok(None), &mut reference)?;
+        let reference = reference(search.file.seen())?;
         Ok(Run {
             search,
             engine,
@@ -86,8 +117,9 @@ impl<'a> Run<'a> {
             store,
             reader,
             reference,
+            glanced,
             trials: store::read_all(folder.path())?,
-            asked: HashSet::new(),
+            asked: Default::default(),
             candidates: vec![],
             refused: Default::default(),
             until: time.and_then(|time| Instant::now().checked_add(time)),
@@ -99,7 +131,10 @@ impl<'a> Run<'a> {
     pub fn search(&mut self) -> Result<()> {
         let (space, seed) = (&self.search.space, self.search.file.seed);
         if let Some(reference) = self.reference.clone() {
-            self.trials_of(&[reference], 0..self.search.file.chips)?;
+            self.trials_of(&[reference], 0..self.search.file.chips, false)?;
+        }
+        if let Some(reference) = self.glanced.clone() {
+            self.trials_of(&[reference], 0..FIRST.min(self.search.file.chips), true)?;
         }
         self.judge(Draws::new(seed, 0).first(space))?;
         let (mut idle, mut generation, mut barren) = (0, 0, 0);
@@ -108,7 +143,7 @@ impl<'a> Run<'a> {
             if self.monitor.stop() {
                 return Err(Error::Interrupted(String::new()));
             }
-            let asked = self.asked.len();
+            let asked = self.asked.each_ref().map(HashSet::len);
             let (fitness, draws) = (self.fitness(), &mut Draws::new(seed, generation));
             let best = self.signature(&fitness);
             let next = match idle {
@@ -121,7 +156,7 @@ impl<'a> Run<'a> {
                 break;
             }
             self.judge(next)?;
-            barren = if self.asked.len() > asked { 0 } else { barren + 1 };
+            barren = if self.asked.each_ref().map(HashSet::len) != asked { 0 } else { barren + 1 };
             idle = if self.signature(&self.fitness()) != best || idle > PATIENCE { 0 } else { idle + 1 };
         }
         Ok(())
@@ -170,18 +205,15 @@ impl<'a> Run<'a> {
 
     /// Whether trials or time are spent.
     fn is_spent(&self) -> bool {
-        self.asked.len() as u64 >= self.search.file.trials || self.until.is_some_and(|until| Instant::now() >= until)
+        self.asked() >= self.search.file.trials || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Judges new candidates.
     fn judge(&mut self, genes: Vec<Genes>) -> Result<()> {
         let first = self.candidates.len();
         for genes in genes {
-            match self.reader.setting(&self.search.candidate_point(&genes)) {
-                Ok(setting) => {
-                    let setting = Arc::new(setting);
-                    self.candidates.push(Candidate { genes, setting, chips: 0, standing: None });
-                }
+            match self.candidate(genes.clone()) {
+                Ok(candidate) => self.candidates.push(candidate),
                 // Values of two keys may not go together.
                 Err(error @ Error::Config { .. }) => {
                     self.refused.0.insert(genes);
@@ -191,33 +223,71 @@ impl<'a> Run<'a> {
             }
         }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
-        if racing.is_empty() {
-            return Ok(());
-        }
         let (most, mut chips) = (self.search.file.chips, FIRST.min(self.search.file.chips));
-        loop {
+        self.glance_at(&racing, chips)?;
+        racing.retain(|one| self.goes_on(*one));
+        while !racing.is_empty() {
             let settings: Vec<Arc<Setting>> = racing.iter().map(|one| self.candidates[*one].setting.clone()).collect();
-            self.trials_of(&settings, 0..chips)?;
+            self.trials_of(&settings, 0..chips, false)?;
             for one in &racing {
                 self.candidates[*one].chips = chips;
-                let standing = self.standing(&self.candidates[*one].setting, chips)?;
+                let standing = self.standing(&self.candidates[*one].setting, self.reference.as_deref(), chips)?;
                 self.candidates[*one].standing = Some(standing);
             }
-            let goals = &self.search.goals;
-            let met: Vec<&Standing> = self.candidates.iter().filter_map(|other| other.standing.as_ref()).collect();
-            let goes_on = |one: &usize| {
-                let standing = self.candidates[*one].standing.as_ref();
-                standing.is_some_and(|standing| {
-                    !goals.is_known(standing) && !met.iter().any(|other| goals.is_beaten(standing, other))
-                })
-            };
-            let left: Vec<usize> = racing.iter().copied().filter(goes_on).collect();
-            racing = left;
-            if racing.is_empty() || chips == most || self.is_spent() {
-                return Ok(());
+            racing.retain(|one| self.goes_on(*one));
+            if chips == most || self.is_spent() {
+                break;
             }
             chips = (2 * chips).min(most);
         }
+        Ok(())
+    }
+
+    /// A new candidate.
+    fn candidate(&mut self, genes: Genes) -> Result<Candidate> {
+        let point = self.search.candidate_point(&genes);
+        let setting = Arc::new(self.reader.setting(&point)?);
+        let glance = match glance(self.search) {
+            Some(first) => {
+                self.reader.of_images(first);
+                let setting = self.reader.setting(&point);
+                self.reader.of_images(self.search.file.seen());
+                Some((Arc::new(setting?), None))
+            }
+            None => None,
+        };
+        Ok(Candidate { genes, setting, chips: 0, standing: None, glance })
+    }
+
+    /// Looks at candidates on the first images and chips.
+    fn glance_at(&mut self, numbers: &[usize], chips: u64) -> Result<()> {
+        let of = |one: &usize| Some(self.candidates[*one].glance.as_ref()?.0.clone());
+        let settings: Vec<Arc<Setting>> = numbers.iter().filter_map(of).collect();
+        self.trials_of(&settings, 0..chips, true)?;
+        for one in numbers {
+            let Some((setting, _)) = &self.candidates[*one].glance else { continue };
+            let (setting, reference) = (setting.clone(), self.glanced.as_deref());
+            let standing = self.standing(&setting, reference, chips)?;
+            let candidate = &mut self.candidates[*one];
+            (candidate.standing, candidate.glance) = (Some(standing.clone()), Some((setting, Some(standing))));
+        }
+        Ok(())
+    }
+
+    /// Whether more chips or images may tell more of a candidate: those that are compared were judged on the same ones.
+    fn goes_on(&self, one: usize) -> bool {
+        let (goals, own) = (&self.search.goals, &self.candidates[one]);
+        let is_glance = own.chips == 0;
+        let Some(standing) = &own.standing else { return true };
+        let is_known = if is_glance { standing.is_missed } else { goals.is_known(standing) };
+        let is_beaten = |other: &Candidate| match (&other.standing, &other.glance) {
+            (Some(judged), _) if other.chips > 0 && !is_glance => goals.is_beaten(standing, judged),
+            (Some(judged), Some((_, Some(seen)))) if other.chips > 0 => {
+                goals.is_beaten(standing, &Standing { is_met: judged.is_met, ..seen.clone() })
+            }
+            _ => false,
+        };
+        !is_known && !self.candidates.iter().any(is_beaten)
     }
 
     /// Judges candidates on all chips that a candidate is judged on.
@@ -225,9 +295,9 @@ impl<'a> Run<'a> {
         let most = self.search.file.chips;
         let left: Vec<usize> = numbers.iter().copied().filter(|one| self.candidates[*one].chips < most).collect();
         let settings: Vec<Arc<Setting>> = left.iter().map(|one| self.candidates[*one].setting.clone()).collect();
-        self.trials_of(&settings, 0..most)?;
+        self.trials_of(&settings, 0..most, false)?;
         for one in left {
-            let standing = self.standing(&self.candidates[one].setting, most)?;
+            let standing = self.standing(&self.candidates[one].setting, self.reference.as_deref(), most)?;
             let candidate = &mut self.candidates[one];
             (candidate.chips, candidate.standing) = (most, Some(standing));
         }
@@ -239,9 +309,9 @@ impl<'a> Run<'a> {
         self.candidates[one].chips >= self.search.file.chips
     }
 
-    /// The standing of a candidate after its first chips.
-    fn standing(&self, setting: &Setting, chips: u64) -> Result<Standing> {
-        let reference = self.reference.as_ref().map_or(vec![], |reference| self.known(reference.key, 0..chips));
+    /// The standing of a candidate after its first chips, beside the reference on the same ones.
+    fn standing(&self, setting: &Setting, reference: Option<&Setting>, chips: u64) -> Result<Standing> {
+        let reference = reference.map_or(vec![], |reference| self.known(reference.key, 0..chips));
         let standing = self.search.goals.standing(setting, &self.known(setting.key, 0..chips), &reference);
         standing.map_err(self.search.document.locate(if self.search.file.minimise.all().is_empty() {
             "constraint"
@@ -268,12 +338,14 @@ impl<'a> Run<'a> {
         let settings: Vec<Arc<Setting>> =
             points.iter().map(|point| self.reader.setting(point).map(Arc::new)).collect::<Result<_>>()?;
         self.until = None;
-        self.trials_of(&settings, self.search.validation_chips())?;
+        self.trials_of(&settings, self.search.validation_chips(), false)?;
         Ok(settings)
     }
 
-    /// Runs what is missing of some chips of some points; where other processes share the work, waits for theirs.
-    fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>) -> Result<()> {
+    /// Runs what is missing of some chips of some points, which are `glances` where they are on the first images; where other processes share the
+    /// work, waits for theirs.
+    fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>, glances: bool) -> Result<()> {
+        let before = self.asked();
         let mut wanted: Vec<(usize, u64)> = vec![];
         let mut seen = HashSet::new();
         for (number, setting) in settings.iter().enumerate() {
@@ -281,7 +353,7 @@ impl<'a> Run<'a> {
                 if seen.insert((setting.key, chip)) {
                     wanted.push((number, chip));
                 }
-                self.asked.insert((setting.key, chip));
+                self.asked[usize::from(glances)].insert((setting.key, chip));
             }
         }
         let is_mine = |place: usize| place % self.shard.of == self.shard.index - 1;
@@ -293,6 +365,7 @@ impl<'a> Run<'a> {
             }
         }
         let note = self.note();
+        let (mut ran, of_one) = (0, if glances { GLANCE as u64 } else { 1 });
         let mut runner = Runner::new(self.engine, self.monitor, self.search.file.seed);
         runner.kept = std::mem::take(&mut self.kept);
         for (setting, missing) in settings.iter().zip(mine) {
@@ -302,7 +375,8 @@ impl<'a> Run<'a> {
             let (trials, monitor) = (&mut self.trials, self.monitor);
             runner.run(setting, missing, &mut self.store, |trial| {
                 trials.entry(trial.key).or_default().insert(trial.chip, trial);
-                monitor.progress(trials.values().map(|of_key| of_key.len() as u64).sum(), &note);
+                ran += 1;
+                monitor.progress(before + ran / of_one, &note);
             })?;
         }
         self.kept = runner.kept;
@@ -345,9 +419,10 @@ impl<'a> Run<'a> {
         format!("best {}{beside}", costs.join(", "))
     }
 
-    /// Trials that were asked for so far.
+    /// Trials that were asked for so far: of glances so many make one as take its images.
     pub fn asked(&self) -> u64 {
-        self.asked.len() as u64
+        let [all, glances] = &self.asked;
+        (all.len() + glances.len() / GLANCE) as u64
     }
 
     /// Brings everything to the disk.

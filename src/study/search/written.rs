@@ -73,7 +73,7 @@ impl Search {
 fn tried(search: &Search, run: &Run) -> String {
     let keys = search.space.axes.iter().map(|axis| axis.key.clone());
     let costs = search.goals.costs.iter().map(|name| (*name).to_owned());
-    let more = ["chips", "accuracy_mean", "violation", "keeps_to_constraints"].map(String::from);
+    let more = ["chips", "images", "accuracy_mean", "violation", "keeps_to_constraints"].map(String::from);
     let mut rows = vec![keys.chain(more).chain(costs).collect::<Vec<String>>()];
     for candidate in &run.candidates {
         let Some(standing) = &candidate.standing else { continue };
@@ -84,8 +84,10 @@ fn tried(search: &Search, run: &Run) -> String {
             _ => "not sure",
         };
         let values = search.space.point(&candidate.genes).into_iter().map(|(_, value)| cell(&value));
+        let (chips, images) = candidate.judged_on(search);
         let own = [
-            candidate.chips.to_string(),
+            chips.to_string(),
+            images.to_string(),
             Cell::Number(accuracy).text(),
             Cell::Number(standing.fitness.violation).text(),
             keeps.into(),
