@@ -415,7 +415,7 @@ impl<'a> Blueprint<'a> {
     pub(crate) fn draw(&self, index: u64) -> Result<Draw> {
         if self.profile().wants_calibration() && self.calibration.is_none() {
             return Err(Error::Mismatch(
-                "adc.range = \"calibrated\", rram.disturb, sram.trim_bits and sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
+                "adc.range = \"calibrated\", rram.disturb, sram.trim_bits, sram.rank and sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
                     .into(),
             ));
         }

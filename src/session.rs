@@ -41,7 +41,7 @@ pub struct Options {
     pub seed: u64,
     /// The encoder; absent: `frames` for frame data, `poisson` otherwise.
     pub encoding: Option<Encoding>,
-    /// The training images that converters' ranges are calibrated and reads counted on (`adc.range = "calibrated"`, `rram.disturb`, `sram.trim_bits`, `sram.budget_by = "output"`); absent: the training half of the data.
+    /// The training images that converters' ranges are calibrated and reads counted on (`adc.range = "calibrated"`, `rram.disturb`, `sram.trim_bits`, `sram.rank`, `sram.budget_by = "output"`); absent: the training half of the data.
     pub calibration: Option<Arc<Dataset>>,
     /// What runs the chips.
     pub backend: Backend,
@@ -78,7 +78,7 @@ impl<'a> Source<'a, '_> {
         check_fit(whole, &model)?;
         if calibration.is_some() && !profile.wants_calibration() {
             return Err(Error::Usage(
-                "calibration data: the profile profiles no converters and counts no reads or inputs; expected adc.bits above 0 and adc.range = \"calibrated\", rram.disturb.images, sram.trim_bits, or sram.budget_by = \"output\", with it".into(),
+                "calibration data: the profile profiles no converters and counts no reads or inputs; expected adc.bits above 0 and adc.range = \"calibrated\", rram.disturb.images, sram.trim_bits, sram.rank, or sram.budget_by = \"output\", with it".into(),
             ));
         }
         let open = || match calibration {
@@ -87,7 +87,7 @@ impl<'a> Source<'a, '_> {
         };
         let profiled = profile.wants_calibration().then(open).transpose().map_err(|error| match error {
             Error::Mismatch(message) => Error::Usage(format!(
-                "calibration data: adc.range = \"calibrated\", rram.disturb, sram.trim_bits and sram.budget_by = \"output\" profile the network on training images; {message}"
+                "calibration data: adc.range = \"calibrated\", rram.disturb, sram.trim_bits, sram.rank and sram.budget_by = \"output\" profile the network on training images; {message}"
             )),
             placed => placed,
         })?;

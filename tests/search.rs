@@ -44,16 +44,15 @@ fn same(folder: &Path, one: &str, other: &str) {
     }
 }
 
-#[test]
-fn kills_and_shards_do_not_show_in_what_is_found() {
-    let folder = folder();
-    let folder = folder.path();
-    write(folder, "s.toml", SEARCH);
-    succeeds(folder, "search s.toml --out whole --backend cpu");
+/// Searches once, with kills, and in two shards.
+fn thrice(folder: &Path, set: &str) {
+    let search = |run: &str| format!("search s.toml --out {run} --backend cpu {set}");
+    ["whole", "killed", "shards"].iter().for_each(|run| _ = fs::remove_dir_all(folder.join(run)));
+    succeeds(folder, &search("whole"));
     let trials = || fs::read_to_string(folder.join("killed/trials-1-of-1.csv")).map_or(0, |text| text.lines().count());
     let mut kills = 0;
     while !folder.join("killed/finished").exists() {
-        let (before, mut child) = (trials(), start(folder, "search s.toml --out killed --backend cpu"));
+        let (before, mut child) = (trials(), start(folder, &search("killed")));
         while child.try_wait().unwrap().is_none() && trials() <= before + 30 {
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -63,13 +62,28 @@ fn kills_and_shards_do_not_show_in_what_is_found() {
     }
     assert!(kills > 0);
     same(folder, "whole", "killed");
-    let shard = |index: usize| start(folder, &format!("search s.toml --out shards --backend cpu --shard {index}/2"));
+    let shard = |index: usize| start(folder, &format!("{} --shard {index}/2", search("shards")));
     let both = [shard(1), shard(2)];
     both.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success()));
     same(folder, "whole", "shards");
     let shares =
         [1, 2].map(|i| fs::read_to_string(folder.join(format!("shards/trials-{i}-of-2.csv"))).unwrap().lines().count());
     assert!(shares.iter().all(|lines| *lines > 20), "{shares:?}");
+}
+
+#[test]
+fn kills_and_shards_do_not_show_in_what_is_found() {
+    let folder = folder();
+    let folder = folder.path();
+    write(folder, "s.toml", SEARCH);
+    // On 240 images candidates are looked at on 60 of them first.
+    thrice(folder, "--set limit=240");
+    let mut tried = csv::Reader::from_path(folder.join("whole/tried.csv")).unwrap();
+    let images = tried.headers().unwrap().iter().position(|column| column == "images").unwrap();
+    let images: Vec<String> = tried.records().map(|row| row.unwrap()[images].to_owned()).collect();
+    let of = |count: &str| images.iter().filter(|images| **images == count).count();
+    assert!(of("60") > 5 && of("240") > 5 && of("60") + of("240") == images.len(), "{images:?}");
+    thrice(folder, "");
     // A finished one is not begun again.
     let again = crosspike(folder, "search s.toml --out whole");
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("holds a finished run"));

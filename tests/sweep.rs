@@ -333,6 +333,84 @@ fn keys_of_an_array_that_is_not_there_run_nothing_twice_and_networks_keep_their_
 }
 
 #[test]
+fn points_that_share_what_is_profiled_are_what_they_are_by_themselves() {
+    let folder = trained();
+    let folder = folder.path();
+    let set = "--set adc.calibration_images=40 --set rram.variation.scale=2";
+    // Residuals that have nothing to correct on the nominal chip share its ranges, arrays of weights of their own do not, nor does a chip that drifts.
+    let point = |keys: &[(&str, &str)]| -> String {
+        let given = |key: &str| keys.iter().any(|(other, _)| *other == key);
+        let usual = [("adc.bits", "4"), ("tile.rows", "32")].into_iter().filter(|(key, _)| !given(key));
+        let keys: Vec<String> =
+            keys.iter().copied().chain(usual).map(|(key, value)| format!("\"{key}\" = {value}\n")).collect();
+        format!("[[point]]\n{}", keys.concat())
+    };
+    let residual = |more: &[(&'static str, &'static str)]| [&[("sram.init", "\"residual\"")], more].concat();
+    let points = [
+        point(&residual(&[("sram.bits", "0")])),
+        point(&residual(&[("sram.bits", "2"), ("sram.shift", "-2")])),
+        point(&residual(&[("sram.bits", "4"), ("sram.shift", "-1"), ("sram.threshold", "0.3")])),
+        point(&residual(&[("sram.bits", "3"), ("sram.trim_bits", "6")])),
+        point(&residual(&[("sram.bits", "3"), ("sram.rank", "1")])),
+        point(&residual(&[("sram.bits", "4"), ("sram.budget_bytes", "60"), ("sram.budget_by", "\"output\"")])),
+        point(&[("sram.bits", "4")]),
+        point(&[("sram.bits", "4"), ("sram.shift", "-2")]),
+        point(&residual(&[("sram.bits", "2"), ("adc.bits", "3")])),
+        point(&residual(&[("sram.bits", "2"), ("tile.rows", "16")])),
+        point(&residual(&[("sram.bits", "2"), ("layer.conv1.sram.bits", "0")])),
+    ];
+    write(folder, "all.toml", "2", &points.concat());
+    succeeds(folder, &format!("sweep all.toml --out all --backend cpu {set}"));
+    let trials = |run: &str| -> Vec<String> {
+        let text = read(folder, run, "trials-1-of-1.csv");
+        let mut lines: Vec<String> = text.lines().skip(1).map(String::from).collect();
+        lines.sort();
+        lines
+    };
+    let mut alone = vec![];
+    for (number, point) in points.iter().enumerate() {
+        write(folder, "one.toml", "2", point);
+        succeeds(folder, &format!("sweep one.toml --out one{number} --backend cpu {set}"));
+        alone.extend(trials(&format!("one{number}")));
+    }
+    alone.sort();
+    assert_eq!(trials("all"), alone);
+}
+
+#[test]
+fn yield_and_quantile_are_those_of_the_chips_and_differences_are_in_pairs() {
+    let folder = trained();
+    let folder = folder.path();
+    write(folder, "s.toml", "9", "acceptable = 60.0\n[grid]\n\"rram.variation.scale\" = [0.5, 2.0]\n");
+    succeeds(folder, "sweep s.toml --out judged --backend cpu");
+    let rows = |file: &str| -> Vec<std::collections::BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(folder.join("judged").join(file)).unwrap();
+        reader.deserialize().map(|row| row.unwrap()).collect()
+    };
+    let chips = rows("results.csv");
+    let accuracies = |scale: &str| -> Vec<f64> {
+        let of = chips.iter().filter(|row| row["rram.variation.scale"] == scale);
+        of.map(|row| row["accuracy"].parse().unwrap()).collect()
+    };
+    for row in rows("summary.csv") {
+        let mut own = accuracies(&row["rram.variation.scale"]);
+        let number = |key: &str| row[key].parse::<f64>().unwrap();
+        let passing = own.iter().filter(|accuracy| **accuracy >= 60.0).count();
+        assert_eq!(number("yield_percent"), 100.0 * passing as f64 / 9.0);
+        own.sort_by(f64::total_cmp);
+        // Of nine chips the 5 % quantile is two fifths of the way from the worst to the next.
+        assert!((number("accuracy_q05") - (own[0] + 0.4 * (own[1] - own[0]))).abs() < 1e-5);
+    }
+    let compared = rows("compared.csv");
+    let mean = |of: Vec<f64>| of.iter().sum::<f64>() / of.len() as f64;
+    let below = (mean(accuracies("0.5")) - mean(accuracies("2.0"))).abs();
+    assert_eq!(compared[0]["points_below_best"], "0");
+    assert!((compared[1]["points_below_best"].parse::<f64>().unwrap() - below).abs() < 1e-5);
+    let refused = crosspike(folder, "sweep s.toml --out other --backend cpu --set acceptable=120");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("acceptable: 120, expected percent of accuracy"));
+}
+
+#[test]
 fn a_dry_run_counts_and_writes_nothing() {
     let folder = trained();
     let folder = folder.path();

@@ -30,6 +30,6 @@ pub struct RowInput {
 impl RowInput {
     /// Its variance.
     pub fn variance(&self) -> f64 {
-        self.square - self.mean * self.mean
+        (self.square - self.mean * self.mean).max(0.0)
     }
 }

@@ -19,6 +19,9 @@ use crate::rng::Substream;
 /// Iterations of the subspace.
 const ITERATIONS: usize = 20;
 
+/// The least weight of a column or a row, in shares of the largest: one that nothing drives, or without a signal, counts little, not nothing.
+const LEAST: f64 = 1e-6;
+
 /// The product of a layer's branch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {
@@ -73,14 +76,15 @@ impl LowRank {
 
 /// The weights of columns and of rows of which elements' are made; 1 where they count nothing.
 fn factors(counts: &[f64], rows: usize) -> (Vec<f64>, Vec<f64>) {
-    let positive = |value: f64| if value > 0.0 && value.is_finite() { value } else { 1.0 };
     let of_column: Vec<f64> =
-        counts.chunks(rows).map(|column| positive(column.iter().fold(0.0, |most, count| count.max(most)))).collect();
+        counts.chunks(rows).map(|column| column.iter().fold(0.0, |most: f64, count| count.max(most))).collect();
+    let most = of_column.iter().fold(0.0, |most: f64, count| count.max(most));
+    let least = if most > 0.0 { LEAST * most } else { 1.0 };
+    let of_column: Vec<f64> = of_column.into_iter().map(|count| count.max(least)).collect();
     let of_row = |row: usize| {
         let shares = counts.chunks(rows).zip(&of_column).map(|(column, scale)| column[row] / scale);
         let most = shares.fold(0.0, f64::max);
-        // A row that nothing drives counts little, not nothing.
-        if most > 1e-6 { most } else { 1e-6 }
+        most.max(LEAST)
     };
     let of_row = (0..rows).map(of_row).collect();
     (of_column, of_row)

@@ -356,8 +356,18 @@ impl Layer<'_> {
 
     /// What is asked of each device.
     pub fn targets(&self, target: &[f32]) -> Vec<Devices> {
-        let nominal = Layer { draw: None, ..self.clone() };
-        nominal.write(target).devices
+        let (code, rows) = (&self.code, self.rows);
+        let side = |slice: u32, polarity: Polarity, count: usize, q: &dyn Fn(usize) -> f32| -> Vec<f64> {
+            (0..count).map(|i| self.asked(q(i), self.place(i, slice, polarity))).collect()
+        };
+        let slice = |slice: u32| {
+            let minus = match code.other() {
+                Polarity::Unit => side(slice, Polarity::Unit, self.columns.tiles(target.len() / rows) * rows, &|_| 0.0),
+                other => side(slice, other, target.len(), &|i| target[i]),
+            };
+            Devices { plus: side(slice, Polarity::Plus, target.len(), &|i| target[i]), minus }
+        };
+        (0..code.slices()).map(slice).collect()
     }
 
     /// The devices as they land, those of them that have failed, and the pulses that they took.

@@ -202,8 +202,8 @@ struct Counter {
 struct Counted {
     /// Pulses on each row, or its inputs.
     rows: Vec<f64>,
-    /// The squares of each row's inputs.
-    squares: Vec<f64>,
+    /// The squares of each row's inputs, which no float may hold exactly.
+    squares: Vec<u128>,
     maps: usize,
 }
 
@@ -228,7 +228,7 @@ impl Counter {
     /// Counts some maps.
     fn count(&self, laid: &Laid, maps: Range<usize>) {
         let rows = self.plan.rows();
-        let mut counts = Counted { rows: vec![0.0; rows], squares: vec![0.0; rows], maps: maps.len() };
+        let mut counts = Counted { rows: vec![0.0; rows], squares: vec![0; rows], maps: maps.len() };
         let mut driven = Driven::default();
         for map in maps {
             let (band, width) = match self.plan.kind {
@@ -249,10 +249,10 @@ impl Counter {
         }
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let Counted { rows: all, squares, maps } = &mut *counted;
-        for (all, more) in [(all, counts.rows), (squares, counts.squares)] {
-            all.resize(rows, 0.0);
-            all.iter_mut().zip(more).for_each(|(all, more)| *all += more);
-        }
+        all.resize(rows, 0.0);
+        all.iter_mut().zip(counts.rows).for_each(|(all, more)| *all += more);
+        squares.resize(rows, 0);
+        squares.iter_mut().zip(counts.squares).for_each(|(all, more)| *all += more);
         *maps += counts.maps;
     }
 
@@ -277,7 +277,7 @@ impl Counter {
         let drive = self.driving.drive;
         let mut count = |row: u32, input: f64| {
             counts.rows[row as usize] += input;
-            counts.squares[row as usize] += input * input;
+            counts.squares[row as usize] += u128::from((input.abs() as u64).pow(2));
         };
         let mut each = |plane: u32, count: &mut dyn FnMut(u32, f64)| {
             find(plane, driven);
@@ -309,7 +309,7 @@ impl Counter {
         };
         let count = (counted.maps * pixels).max(1) as f64;
         let both = counted.rows.iter().zip(&counted.squares);
-        both.map(|(sum, squares)| RowInput { mean: sum / count, square: squares / count }).collect()
+        both.map(|(sum, squares)| RowInput { mean: sum / count, square: *squares as f64 / count }).collect()
     }
 }
 

@@ -30,7 +30,8 @@ pub struct Sram {
     pub combine: Option<Combine>,
     /// Initial values for checkpoints without an array of their own.
     pub init: SramInit,
-    /// Bytes that a chip's residual may take, all layers, branches and trims together; `budget_by` says what comes first. Absent: no limit.
+    /// Bytes that a chip's residual may take, all layers together, less those of trims and branches of low rank, which are stored whole; `budget_by` says
+    /// what comes first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
     /// Which elements come first where `budget_bytes` does not hold all of them.

@@ -267,6 +267,12 @@ impl Sram {
                 let message = "joins an array in whole numbers of which none are cut; expected sram.scheme = \"integer\" and sram.round = \"exact\" with it";
                 return refuse("rank", message.into());
             }
+            if let Some((key, bits)) = self.widths().into_iter().find(|(_, bits)| *bits > 0) {
+                let message = format!(
+                    "{bits}, beside sram.rank: a branch of low rank joins in a unit finer than the array's, in which widths are not modelled; expected 0"
+                );
+                return refuse(key, message);
+            }
             if !(2..=12).contains(&self.rank_bits) {
                 return refuse("rank_bits", format!("{}, expected 2 to 12 bits", self.rank_bits));
             }

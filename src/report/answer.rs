@@ -171,6 +171,9 @@ fn measured(point: &Point) -> String {
 /// Whether two means can be told apart: in pairs on the same chips, or else by their intervals.
 fn apart(best: &Point, next: &Point) -> String {
     if let Some(Difference { mean, half, .. }) = Difference::of(best, next, 1) {
+        if mean == 0.0 && half == 0.0 {
+            return "; on the same chips it is as accurate on each".into();
+        }
         let order = if mean > half { "" } else { ", so the order is not certain" };
         return format!("; on the same chips it is {mean:.2} ± {half:.2} points less{order}");
     }

@@ -49,7 +49,9 @@ impl<'a> Compared<'a> {
         let best = with_chips().reduce(|best, other| if other.mean > best.mean { other } else { best })?;
         let alike = |point: &&Point| images.is_none_or(|column| point.cells[column] == best.cells[column]);
         let others: Vec<&Point> = with_chips().filter(alike).filter(|point| !std::ptr::eq(*point, best)).collect();
-        let compare = |other: &&'a Point| Some((*other, Difference::of(best, other, others.len())?));
+        // The best is chosen by what is compared: any two points might have been.
+        let comparisons = others.len() * (others.len() + 1) / 2;
+        let compare = |other: &&'a Point| Some((*other, Difference::of(best, other, comparisons)?));
         let others: Vec<_> = others.iter().filter_map(compare).collect();
         (!others.is_empty()).then_some(Compared { best, others })
     }

@@ -172,7 +172,11 @@ fn table(summary: &Summary) -> String {
             format!("<th scope=\"col\"{}>{}</th>", class(numeric), escape(name))
         })
         .collect();
-    let titles = summary.further.iter().map(|name| escape(&name.replace('_', " ")));
+    let title = |name: &String| match name.as_str() {
+        "accuracy_q05" => "95\u{a0}% reach".to_owned(),
+        name => escape(&name.replace('_', " ")),
+    };
+    let titles = summary.further.iter().map(title);
     let titles = metrics.iter().map(|name| (*name).to_owned()).chain(titles);
     let metrics: String = titles.map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
     let rows: String = summary.points.iter().map(row).collect();

@@ -68,6 +68,9 @@ pub(super) trait Written {
     fn compares(&self, key: &str) -> bool;
 }
 
+/// Networks on their images that are kept from point to point.
+const LAST: usize = 2;
+
 /// The documents of a study, and what was read so far of the files that its points name.
 pub(super) struct Reader<'a> {
     common: Common,
@@ -82,7 +85,8 @@ pub(super) struct Reader<'a> {
     models: Document,
     checkpoints: HashMap<PathBuf, Checkpoint>,
     sets: Sets,
-    last: Option<Arc<Subject>>,
+    /// The networks on their images that points had last: those of all images, and those of some.
+    last: Vec<Arc<Subject>>,
     /// Keys that were set and had no effect at any point so far.
     idle: Option<Idle>,
     /// The same of what points set.
@@ -111,7 +115,7 @@ impl<'a> Reader<'a> {
             models,
             checkpoints: HashMap::new(),
             sets: Sets::default(),
-            last: None,
+            last: vec![],
             idle: None,
             axes: Watch::default(),
             remarks: vec![],
@@ -372,13 +376,13 @@ impl<'a> Reader<'a> {
         }
         let checkpoint = &self.checkpoints[&path];
         let hash = checkpoint.hash().to_string();
-        let same = |last: &&Arc<Subject>| {
+        let same = |last: &Arc<Subject>| {
             // Files of the same tensors may differ in what their metadata says of a companion array.
             (&last.model, &last.path, last.encoding) == (&model, &path, encoding)
                 && Arc::ptr_eq(&last.data, &data)
                 && last.names == names
         };
-        if let Some(last) = self.last.as_ref().filter(same) {
+        if let Some(last) = self.last.iter().find(|last| same(last)) {
             return Ok(last.clone());
         }
         let loaded = Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
@@ -398,7 +402,8 @@ impl<'a> Reader<'a> {
             data,
             names,
         });
-        self.last = Some(subject.clone());
+        self.last.truncate(LAST - 1);
+        self.last.insert(0, subject.clone());
         Ok(subject)
     }
 }

@@ -17,7 +17,7 @@ use crate::crossbar::wires::{Layout, Line, seen};
 use crate::device::Draw;
 use crate::device::access::Circuit;
 use crate::device::survey::{self, Survey};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::profile::{DeviceModel, Wires};
 
 /// One layer of a manufactured chip. Matrices are `[columns, rows]`: a column an output channel, rows in published order.
@@ -109,6 +109,11 @@ pub struct TileSurvey {
 /// # Errors
 /// Where a layer's weights are beyond what can be held, or a tile's lines cannot be solved.
 pub fn survey(blueprint: &Blueprint, index: u64) -> Result<Vec<LayerSurvey>> {
+    if blueprint.profile().any(|_, sram| sram.trim_bits > 0 || (sram.bits > 0 && sram.rank > 0)) {
+        return Err(Error::Usage(
+            "sram.trim_bits and sram.rank: gains, offsets and branches stand beside the arrays that are written here, and are not among them; expected 0 of each".into(),
+        ));
+    }
     let draw = blueprint.draw(index)?;
     let mut arrays = blueprint.all_arrays(Some(draw))?;
     let sites: Vec<&Site> = blueprint.plan().sites().collect();

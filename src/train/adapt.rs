@@ -199,6 +199,10 @@ impl<'a> Adaptation<'a> {
 
     fn with(states: Vec<LayerWeights>, mut chip: Chip) -> Result<Chip> {
         for (layer, state) in chip.layers.iter_mut().zip(states) {
+            if state.norm.is_none() {
+                // Sums without a norm stay as they are, with the trims of their columns.
+                continue;
+            }
             let (gain, offset) = state.fold(layer.plan.input_unit, chip.steps, &layer.plan)?;
             (layer.gain, layer.offset) = layer.plan.lif.norms(gain, offset);
         }

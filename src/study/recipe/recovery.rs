@@ -77,11 +77,14 @@ pub(super) fn points(
         let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
         let there = |cell: Cell| if sram.bits > 0 { cell } else { Cell::Nothing };
+        let has_bytes = sram.bits > 0 || point.sram_bytes() > 0.0;
+        let share = Cell::Number(100.0 * point.sram_bytes() / m.rram_bytes);
+        let share = if has_bytes { share } else { Cell::Nothing };
         point.more.extend([
             ("sram_bits", there(Cell::Whole(sram.bits.into()))),
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", m.sparsity.into()),
-            ("share_of_rram_bytes_percent", there(Cell::Number(100.0 * point.sram_bytes() / m.rram_bytes))),
+            ("share_of_rram_bytes_percent", share),
             ("points_regained", gain.map(|gain| gain.mean).into()),
             ("points_regained_ci95", gain.and_then(|gain| gain.ci95).into()),
             ("points_below_reference_without_variation", below.into()),
@@ -161,7 +164,7 @@ fn table(chosen: &[(&Point, &Measured)]) -> String {
     let _ = write!(text, "\n|---:|---|{}\n", "---:|".repeat(5 + columns.len()));
     for line in &lines {
         let cost = match line.head[2].as_str() {
-            "" => " | ".to_owned(),
+            "" if line.sram_bytes == 0.0 => " | ".to_owned(),
             _ => format!("{:.0} | {:.0}", line.sram_bytes, line.share),
         };
         let _ = write!(text, "| {} | {cost} |", line.head.join(" | "));

@@ -121,8 +121,13 @@ fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usi
         return Ok(None);
     }
     let better_by = |run: &Run, one: usize, confidence: f64| -> Option<f64> {
-        let judged = |one: usize| Some(&run.candidates[one]).filter(|candidate| candidate.chips > 0);
-        let (own, other) = (judged(best)?.standing.as_ref()?, judged(one)?.standing.as_ref()?);
+        let (best, other) = (&run.candidates[best], &run.candidates[one]);
+        // Both on all images, or both at a glance.
+        let seen = |candidate: &Candidate| match &candidate.glance {
+            Some((_, glance)) if other.chips == 0 => glance.clone(),
+            _ => candidate.standing.clone(),
+        };
+        let (own, other) = (seen(best)?, seen(other)?);
         let differences: Vec<f64> = other.accuracies.iter().zip(&own.accuracies).map(|(a, b)| a - b).collect();
         let (mean, half) = mean_within(&differences, confidence);
         other.is_within_limits.then_some(mean - half)

@@ -19,6 +19,11 @@ const ACCURACY: &str = "accuracy";
 /// The confidence with which one candidate's accuracy must be above another's to pass for better.
 const SURELY: f64 = 0.95;
 
+/// The share of images that two chips classify differently, one right and one wrong, at most as a rule.
+const APART: f64 = 0.15;
+/// Standard errors of a share of images by which a candidate must miss at a glance.
+const GLANCE_ERRORS: f64 = 1.645;
+
 /// Points of violation for each point that accuracy is not sure to: of two candidates that miss by as much, the surer one is nearer.
 const UNSURE: f64 = 0.05;
 
@@ -178,6 +183,30 @@ impl Goals {
         let better: Vec<f64> = pairs.map(|(own, other)| other - own).collect();
         let (mean, half) = mean_within(&better, SURELY);
         by.is_met && no_cheaper && mean - half > 0.0
+    }
+
+    /// The standing of a candidate after a glance at some of the images: as on all of them, but that it is missed only where it would be on other images
+    /// too, and that no cost is judged.
+    ///
+    /// # Errors
+    /// Those of [`Goals::standing`].
+    pub fn glanced(&self, setting: &Setting, trials: &[&Trial], reference: &[&Trial]) -> Result<Standing> {
+        let standing = self.standing(setting, trials, reference)?;
+        let images = trials.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
+        // All chips see the same images, of which so large a share may be classified differently.
+        let missed = self.accuracy.is_some_and(|(bound, _)| {
+            let mean = |of: &dyn Fn(usize) -> f64| (0..trials.len()).map(of).sum::<f64>() / trials.len().max(1) as f64;
+            let below = match bound {
+                Bound::Least(least) => least - mean(&|chip| trials[chip].accuracy()),
+                Bound::Within(within) => {
+                    mean(&|chip| {
+                        reference.get(chip).map_or(0.0, |reference| reference.accuracy()) - trials[chip].accuracy()
+                    }) - within
+                }
+            };
+            below > 100.0 * GLANCE_ERRORS * (APART / images).sqrt()
+        });
+        Ok(Standing { is_missed: standing.is_missed && missed, ..standing })
     }
 
     /// Whether more chips would tell nothing more of a candidate.

@@ -31,7 +31,7 @@ const FIRST: u64 = 3;
 /// The part of the images that candidates are looked at on first.
 const GLANCE: usize = 4;
 /// Images of which a part tells too little to look at it.
-const FEW: usize = 400;
+const FEW: usize = 200;
 /// Generations without anything better after which the neighbours of the best are tried, and then candidates from anywhere.
 const PATIENCE: u32 = 3;
 /// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search ends.
@@ -49,7 +49,7 @@ pub(super) struct Candidate {
     pub chips: u64,
     pub standing: Option<Standing>,
     /// The setting on the first images, and its standing there, where it was looked at so.
-    glance: Option<(Arc<Setting>, Option<Standing>)>,
+    pub glance: Option<(Arc<Setting>, Option<Standing>)>,
 }
 
 impl Candidate {
@@ -267,7 +267,9 @@ impl<'a> Run<'a> {
         for one in numbers {
             let Some((setting, _)) = &self.candidates[*one].glance else { continue };
             let (setting, reference) = (setting.clone(), self.glanced.as_deref());
-            let standing = self.standing(&setting, reference, chips)?;
+            let reference = reference.map_or(vec![], |reference| self.known(reference.key, 0..chips));
+            let standing = self.search.goals.glanced(&setting, &self.known(setting.key, 0..chips), &reference);
+            let standing = standing.map_err(self.of_goal())?;
             let candidate = &mut self.candidates[*one];
             (candidate.standing, candidate.glance) = (Some(standing.clone()), Some((setting, Some(standing))));
         }
@@ -313,11 +315,13 @@ impl<'a> Run<'a> {
     fn standing(&self, setting: &Setting, reference: Option<&Setting>, chips: u64) -> Result<Standing> {
         let reference = reference.map_or(vec![], |reference| self.known(reference.key, 0..chips));
         let standing = self.search.goals.standing(setting, &self.known(setting.key, 0..chips), &reference);
-        standing.map_err(self.search.document.locate(if self.search.file.minimise.all().is_empty() {
-            "constraint"
-        } else {
-            "minimise"
-        }))
+        standing.map_err(self.of_goal())
+    }
+
+    /// The place of what asks for a figure that is not known.
+    fn of_goal(&self) -> impl FnOnce(Error) -> Error + use<'_, 'a> {
+        let only_bound = self.search.file.minimise.all().is_empty();
+        self.search.document.locate(if only_bound { "constraint" } else { "minimise" })
     }
 
     /// The trials of some chips.
