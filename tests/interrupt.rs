@@ -125,9 +125,12 @@ fn ends_alike(at: &Path, words: &str) -> String {
         std::thread::sleep(Duration::from_millis(wait));
         interrupt(&child);
         let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
         match ended.status.code() {
             Some(0) => break,
-            code => assert_eq!(code, Some(130), "after {wait} ms: {}", String::from_utf8_lossy(&ended.stderr)),
+            // The one before was interrupted between its end and that of its process.
+            Some(2) if said.contains("holds a finished run") => break,
+            code => assert_eq!(code, Some(130), "after {wait} ms: {said}"),
         }
         stops += 1;
     }

@@ -367,3 +367,56 @@ impl Sensor {
         histograms.iter().map(|histogram| histogram.converter(self.wanted.resolution)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use crate::config::Document;
+    use crate::network::{Encoding, InputCode, Network};
+    use crate::numeric::Shape;
+
+    /// The inputs of the first layer's rows, in values, on images of two channels that are 1 and −0.5 everywhere.
+    fn inputs_of_rows(layers: &str) -> Vec<RowInput> {
+        let text = format!(
+            "name = \"m\"\nsteps = 2\nclasses = 2\ninput = {{ channels = 2, height = 4, width = 4 }}\nlayers = {layers}"
+        );
+        let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
+        let keys = ["rram.weight_bits=4", "rram.layers=all", "sram.trim_bits=8", "adc.calibration_images=3"];
+        let profile = Profile::ideal(&keys.map(String::from)).unwrap();
+        let image = [vec![1.0; 16], vec![-0.5; 16]].concat();
+        let shape = Shape { channels: 2, height: 4, width: 4 };
+        let data = Dataset::of_values("constant", shape, None, image.repeat(3), None).unwrap();
+        let code = InputCode::of(Encoding::Direct, data.range(), 0).unwrap();
+        assert!(code.planes() > 1 && code.signed, "digits of several planes, with a sign");
+        let network = Network::xavier(&model, 1);
+        let blueprint = Blueprint::new(&profile, &model, &network, code, 1).unwrap();
+        let blueprint = with_ranges(blueprint, 1, || Ok(&data)).unwrap();
+        let unit = f64::from(code.unit);
+        let counted = &blueprint.calibration().unwrap().inputs[0];
+        let value = |input: &RowInput| RowInput { mean: input.mean * unit, square: input.square * unit * unit };
+        counted.iter().map(value).collect()
+    }
+
+    #[test]
+    fn inputs_are_counted_with_sign_and_square_as_often_as_windows_hold_them() {
+        // Of a window of 3 x 3 around each of 4 x 4 pixels a corner lies on the map 9 times of 16, an edge 12 times.
+        let along = [3.0 / 4.0, 1.0, 3.0 / 4.0];
+        for layers in ["[{ conv = 4 }]", "[{ conv = { channels = 4, groups = 2 } }]"] {
+            let found = inputs_of_rows(layers);
+            assert_eq!(found.len(), 18, "{layers}");
+            for (row, RowInput { mean, square }) in found.into_iter().enumerate() {
+                let share = along[row % 9 / 3] * along[row % 3];
+                let value = if row < 9 { 1.0 } else { -0.5 };
+                assert!((mean - value * share).abs() < 1e-9, "{layers}, row {row}: {mean}");
+                assert!((square - value * value * share).abs() < 1e-9, "{layers}, row {row}: {square}");
+            }
+        }
+        let whole = inputs_of_rows("[{ fc = 3 }]");
+        assert!(whole.iter().zip(0..).all(|(input, row)| {
+            let value = if row < 16 { 1.0 } else { -0.5 };
+            (input.mean - value).abs() < 1e-9 && input.variance().abs() < 1e-9
+        }));
+    }
+}
