@@ -15,7 +15,7 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::kept::{KeptCells, Shelf, Side};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
-use crate::crossbar::{budget, sram};
+use crate::crossbar::{budget, sram, trim};
 use crate::device::Draw;
 use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
@@ -144,13 +144,12 @@ impl Chip {
         let calibration = blueprint.calibration.as_ref();
         let ChipPlan { layers, graph, profile, code, .. } = plan;
         budget::keep_to(&profile.sram, layers.iter().map(|layer| &layer.site), &mut arrays);
-        plan.sites().zip(&mut arrays).for_each(|(site, arrays)| arrays.trim(site));
         let sram_bytes = arrays.iter().map(Arrays::sram_bytes).sum();
         let write_pulses = arrays.iter().map(|arrays| arrays.cells.pulses).sum();
         let programmed = layers.iter().zip(arrays).enumerate().map(|(i, (plan, arrays))| {
             let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[i]);
             let reading = Reading { converters, draw, steps: blueprint.steps() };
-            let (sram_elements, trims) = (arrays.sram_elements(), arrays.offsets.clone());
+            let (sram_elements, trims) = (arrays.sram_elements(), arrays.offsets(&plan.site));
             let arrays = Programmed::new(&plan.site, &arrays, reading)?;
             let layer = &graph.layers[i];
             let arrays = if layer.groups > 1 { arrays.spread(&|weights| layer.spread(weights)) } else { arrays };
@@ -158,14 +157,17 @@ impl Chip {
             let (gain, offset) = match plan.kind != LayerKind::Readout {
                 true => {
                     let (gain, mut offset) = state.fold(plan.input_unit, blueprint.steps(), plan)?;
-                    if let Some(trims) = trims {
-                        let gains = gain.iter().map(|gain| f64::from(*gain));
-                        let trimmed = offset.iter_mut().zip(gains).zip(trims.iter().cycle());
-                        trimmed.for_each(|((offset, gain), trim)| *offset = (f64::from(*offset) + gain * trim) as f32);
-                    }
+                    trims.iter().for_each(|trims| trim::join(trims, &gain, &mut offset));
                     plan.lif.norms(gain, offset)
                 }
-                false => (vec![], trimmed_bias(state.bias.as_deref(), trims.as_deref(), plan.input_unit)),
+                false => {
+                    let mut bias = state.bias.clone().unwrap_or_default();
+                    if let Some(trims) = trims {
+                        bias.resize(trims.len(), 0.0);
+                        trim::join(&trims, &vec![plan.input_unit; trims.len()], &mut bias);
+                    }
+                    (vec![], bias)
+                }
             };
             let varied = plan.varied(&state.constants, &profile.neuron)?;
             Ok(ProgrammedLayer { plan: plan.clone(), arrays, gain, offset, varied, sram_elements })
@@ -244,7 +246,7 @@ impl<'a> Blueprint<'a> {
         Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None, shelf: None })
     }
 
-    /// The blueprint of chips whose converters have these ranges and whose cells had these reads; cells that were kept before had others.
+    /// The blueprint of chips whose converters have these ranges, and whose rows these reads and inputs; cells that were kept before had other reads.
     pub fn calibrated(self, calibration: Calibration) -> Self {
         let shelf = self.shelf.filter(|_| calibration.reads.is_empty());
         let plan = self.plan.counted(&calibration);
@@ -336,8 +338,8 @@ impl<'a> Blueprint<'a> {
         })
     }
 
-    /// What determines the calibration of its chips, beside the network's tensors and the training images: what all chips have in common. Of
-    /// residuals that are `silent`, since the nominal chip misses nothing, only counts which layers have one.
+    /// All that determines the calibration of its chips, beside the network's tensors and the training images: what they have in common. Residuals that
+    /// are `silent`, since the nominal chip misses nothing, count by the layers that have one alone.
     pub fn profiled_identity(&self, silent: bool) -> Value {
         let mut common = self.profile().without_variation();
         if silent && self.has_residuals_alone() {
@@ -438,15 +440,6 @@ impl<'a> Blueprint<'a> {
         };
         Ok(Arrays::beside(site, cells, source))
     }
-}
-
-/// The bias of a readout with the offsets that trim its columns, in sums of pulses of `unit`; empty where there is neither.
-fn trimmed_bias(bias: Option<&[f32]>, trims: Option<&[f64]>, unit: f32) -> Vec<f32> {
-    let Some(trims) = trims else { return bias.map_or(vec![], <[f32]>::to_vec) };
-    let of = |(column, trim): (usize, &f64)| {
-        (f64::from(bias.map_or(0.0, |bias| bias[column])) + f64::from(unit) * trim) as f32
-    };
-    trims.iter().enumerate().map(of).collect()
 }
 
 /// The plan of a hybrid network: how its arrays were trained is in force where the profile leaves it open, and how they begin is not.

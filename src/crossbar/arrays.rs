@@ -22,8 +22,8 @@ pub struct Arrays {
     pub cells: Arc<ProgrammedCells>,
     /// The companion array, where there is one.
     pub companion: Option<Companion>,
-    /// The offsets that trim its columns' sums; none where they are not trimmed.
-    pub offsets: Option<Vec<f64>>,
+    /// Whether its columns are trimmed: their gains are in the cells.
+    trims: bool,
     combine: Combine,
     /// Whether the companion array corrects the cells, and is no network of its own.
     corrects: bool,
@@ -100,11 +100,10 @@ impl Arrays {
             Companion { low_rank, ..companion }
         });
         let (combine, code) = (site.sram.effective_combine(), site.companion_code());
-        let offsets = trims.then(Vec::new);
         Arrays {
             cells,
             companion,
-            offsets,
+            trims,
             combine,
             corrects,
             fixed_bytes: trim::bytes(site) + low_rank::bytes(site),
@@ -113,14 +112,13 @@ impl Arrays {
         }
     }
 
-    /// Finds the offsets that trim the columns' sums, once the companion array is what it will be.
-    pub fn trim(&mut self, site: &Site) {
-        if self.offsets.is_some() {
+    /// The offsets that trim the columns' sums, in weights times inputs; none where columns are not trimmed. The companion array is what it will be.
+    pub fn offsets(&self, site: &Site) -> Option<Vec<f64>> {
+        self.trims.then(|| {
             let correcting = self.companion.as_ref().filter(|_| self.corrects);
             let share = self.companion.as_ref().map_or(1.0, |_| self.combine.share());
-            let offsets = trim::offsets(site, &self.cells, correcting);
-            self.offsets = Some(offsets.into_iter().map(|offset| share * offset).collect());
-        }
+            trim::offsets(site, &self.cells, correcting).into_iter().map(|offset| share * offset).collect()
+        })
     }
 
     /// The effective matrix `[columns, rows]` of cells and companion array.
@@ -140,7 +138,7 @@ impl Arrays {
         self.companion.as_ref().map_or(0, |companion| companion.weights.iter().filter(|w| **w != 0.0).count())
     }
 
-    /// What cells and the branch of low rank miss of their targets.
+    /// The part of the targets that cells and the branch of low rank miss.
     pub fn missing(&self) -> Vec<f32> {
         let missing = sram::missing(&self.cells);
         match self.companion.as_ref().and_then(|companion| companion.low_rank.as_ref()) {

@@ -18,7 +18,7 @@ pub struct Calibration {
     pub inputs: Vec<Vec<RowInput>>,
 }
 
-/// What drives a row in a step, in whole inputs, over training images and pixels.
+/// The inputs of a row in a step, as whole numbers of the layer's input unit, over training images and pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowInput {
     /// Its mean.

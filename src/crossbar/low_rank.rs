@@ -1,7 +1,7 @@
 //! A digital branch of low rank beside an array: `U·V`, with V of a few rows that all inputs drive and U that spreads their sums over the
 //! columns. Of a chip's read-back it is the product nearest to what cells miss of their targets, by singular value decomposition.
 //!
-//! With Δ = q − w, `[columns, rows]`, an element counts by its input's mean square and in shares of its column's signal ([`super::signal`]): the
+//! An element of Δ = q − w, `[columns, rows]`, counts by its input's mean square and in shares of its column's signal ([`super::signal`]): the
 //! product is that of least `Σ (D_c·(Δ − U·V)·D_r)²` (Eckart & Young, Psychometrika 1, 211, 1936), found by iteration of a subspace (Halko, Martinsson
 //! & Tropp, SIAM Review 53, 217, 2011). Both factors are then rounded to `sram.rank_bits`, each in a unit of a power of two for its layer, so that the
 //! product is whole numbers of one unit.
@@ -68,7 +68,7 @@ impl LowRank {
 }
 
 impl LowRank {
-    /// What the branch leaves of what cells miss.
+    /// The part that the branch leaves of what cells miss.
     pub fn left(&self, missing: &[f32]) -> Vec<f32> {
         missing.iter().zip(&self.product).map(|(missing, product)| missing - product).collect()
     }

@@ -1,8 +1,8 @@
-//! What the deviation of a cell from its target counts at the output: by how much its row is driven, beside the signal of its column.
+//! The deviation of a cell from its target counts at the output by how much its row is driven, beside the signal of its column.
 
 use super::site::Site;
 
-/// What a squared deviation of each element counts, in shares of the signal of its column, averaged over columns.
+/// The weight of a squared deviation of each element, in shares of the signal of its column, averaged over columns.
 pub fn weights(site: &Site, target: &[f32]) -> Vec<f32> {
     let of_column = |(column, target): (usize, &[f32])| -> Vec<f32> {
         let inputs = site.inputs_of(column).iter();

@@ -52,9 +52,9 @@ struct Way {
     bits_each: f64,
     /// The error without further elements.
     error: f64,
-    /// What elements win, the most first, with their places.
+    /// The errors that elements take away, the most first, with their places.
     wins: Vec<(f32, u32)>,
-    /// What all of them up to each one win.
+    /// The errors that all of them up to each one take away.
     won: Vec<f64>,
 }
 
@@ -82,14 +82,14 @@ impl Way {
 /// A layer's residual, before it is decided what of it is stored.
 struct Layer<'a> {
     site: &'a Site,
-    /// What cells miss of their targets.
+    /// The part of the targets that cells miss.
     missing: Vec<f32>,
-    /// What a squared deviation of each element counts.
+    /// The weight of a squared deviation of each element.
     weights: Vec<f32>,
     ways: Vec<Way>,
 }
 
-/// What is stored of a layer: the number of its way, and further elements.
+/// The choice for a layer: the number of its way, and further elements.
 type Choice = (usize, usize);
 
 /// Spends a budget of bytes on the residuals of all layers.
@@ -142,12 +142,12 @@ impl<'a> Layer<'a> {
         self.errors(&self.missing).into_iter().map(f64::from).fold(0.0, |sum, error| sum + error)
     }
 
-    /// What each element's deviation counts.
+    /// The errors of deviations, element by element.
     fn errors(&self, left: &[f32]) -> Vec<f32> {
         left.iter().zip(&self.weights).map(|(left, weight)| left * left * weight).collect()
     }
 
-    /// What codes of so many bits leave of the deviations; codes as wide as these count 2^shift units.
+    /// The deviations that codes leave, shifted by so many places.
     fn left(&self, codes: &[f32], shift: i32) -> Vec<f32> {
         let scale = libm::exp2f(shift as f32);
         self.missing.iter().zip(codes).map(|(missing, code)| missing - code * scale).collect()
@@ -159,7 +159,7 @@ impl<'a> Layer<'a> {
         quantise(Scheme::Integer, self.site.sram.bits, &scaled)
     }
 
-    /// The same codes where they need no more than so many bits, and else the nearest that need no more.
+    /// Codes of no more than so many bits: each as it is where it needs no more, else the nearest.
     fn narrowed(&self, codes: &[f32], narrow: u32) -> Vec<f32> {
         let bits = self.site.sram.bits as i32;
         let unit = libm::exp2f((1 - bits) as f32);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_price_makes_the_choice_that_trying_all_of_them_makes() {
-        // Of one small layer at one shift, sparse: elements in the order of what they win for the same bits.
+        // One small layer has one shift, and elements that take the same bits each.
         let sram = Sram { bits: 3, shift: Some(0), init: SramInit::Residual, ..Sram::default() };
         let (sites, mut arrays) = layers(&[(6, 2)], &sram);
         // Two elements of 3 bits and 4 of a place: two bytes.

@@ -1,8 +1,8 @@
 //! Trimmed columns: a gain and an offset of each column, found from a chip's read-back, that make its sums as near as they can be to those of
 //! its targets.
 //!
-//! With inputs s of mean m and variance v by row, which training images give ([`super::calibration`]), taken as independent of each other, and q
-//! the targets of a column and w its cells, `a·Σ w·s + b` has the variance and the mean of `Σ q·s` for
+//! Inputs s have a mean m and a variance v by row, which training images give ([`super::calibration`]), and are taken as independent of each other; q
+//! are the targets of a column and w its cells. Then `a·Σ w·s + b` has the variance and the mean of `Σ q·s` for
 //!
 //! ```text
 //! a = √(Σ v·q² / Σ v·w²)        b = Σ m·(q − a·w − what the companion array adds)
@@ -63,6 +63,13 @@ fn in_codes(offsets: Vec<f64>, bits: u32) -> Vec<f64> {
     offsets.into_iter().map(|offset| libm::rint(offset / unit).clamp(-most, most) * unit).collect()
 }
 
+/// Joins the offsets of columns to those behind them, `[steps, columns]`, each times the gain there.
+pub fn join(trims: &[f64], gains: &[f32], offsets: &mut [f32]) {
+    for ((offset, gain), trim) in offsets.iter_mut().zip(gains).zip(trims.iter().cycle()) {
+        *offset = (f64::from(*offset) + f64::from(*gain) * trim) as f32;
+    }
+}
+
 /// Bytes of the trims of a layer's columns.
 pub fn bytes(site: &Site) -> usize {
     if site.is_trimmed() { (2 * site.sram.trim_bits as usize * site.columns).div_ceil(8) } else { 0 }
@@ -76,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_column_whose_cells_lost_a_share_alike_gets_it_back() {
-        // What a gain and an offset can do exactly: all cells of a column at three quarters, beside one that is right.
+        // A gain and an offset bring back exactly what all cells of a column lost alike: a quarter here, beside a column that is right.
         let inputs = |mean: f64, square: f64| RowInput { mean, square };
         let site = Site {
             sram: Sram { trim_bits: 8, ..Sram::default() },

@@ -420,7 +420,7 @@ impl Layer<'_> {
         Written { devices, worn, pulses: pulses.into_iter().sum() }
     }
 
-    /// What is asked of a device: its target, or that which makes up for the other device of its pair, where that one is stuck.
+    /// The conductance that is asked of a device: its target, or that which makes up for the other device of its pair, where that one is stuck.
     fn asked(&self, q: f32, place: Place) -> f64 {
         let Layer { code, draw, .. } = self;
         let (faults, target) = (&code.rram.faults, code.target(q, place.slice, place.polarity));

@@ -106,7 +106,7 @@ mod tests {
             };
             for (i, (q, w)) in cells.target.iter().zip(&cells.programmed).enumerate() {
                 let [plus, minus] = [Polarity::Plus, Polarity::Minus].map(|polarity| stuck(i, polarity));
-                // Of each device the part of its range, of which the pair's difference is the weight.
+                // A device takes this part of its range; the difference of a pair's is the weight.
                 let part = |polarity: f32| match mapping {
                     CellMapping::OneSided => (polarity * q).max(0.0),
                     _ => (1.0 + polarity * q) / 2.0,

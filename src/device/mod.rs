@@ -158,8 +158,8 @@ impl ProgrammedCells {
     /// The cells with each column's weights scaled by a gain, which converters apply where there are any.
     pub fn scaled(&self, gains: &[f64]) -> Self {
         let rows = self.programmed.len() / gains.len();
-        let of_column = |(column, weights): (&[f32], &f64)| -> Vec<f32> {
-            column.iter().map(|w| (f64::from(*w) * weights) as f32).collect()
+        let of_column = |(weights, gain): (&[f32], &f64)| -> Vec<f32> {
+            weights.iter().map(|w| (f64::from(*w) * gain) as f32).collect()
         };
         let scaled = |slice: &CellSlice| CellSlice { gains: joined(&slice.gains, gains), ..slice.clone() };
         ProgrammedCells {

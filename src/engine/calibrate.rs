@@ -401,7 +401,7 @@ mod tests {
 
     #[test]
     fn inputs_are_counted_with_sign_and_square_as_often_as_windows_hold_them() {
-        // Of a window of 3 x 3 around each of 4 x 4 pixels a corner lies on the map 9 times of 16, an edge 12 times.
+        // A window of 3 x 3 around each of 4 x 4 pixels has a corner on the map 9 times of 16, an edge 12 times.
         let along = [3.0 / 4.0, 1.0, 3.0 / 4.0];
         for layers in ["[{ conv = 4 }]", "[{ conv = { channels = 4, groups = 2 } }]"] {
             let found = inputs_of_rows(layers);

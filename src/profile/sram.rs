@@ -43,7 +43,7 @@ pub struct Sram {
     /// The rank of a digital branch beside each residual: the product of two factors nearest to what cells miss. 0: there is none.
     #[serde(skip_serializing_if = "is_default")]
     pub rank: u32,
-    /// Bits of the numbers of both factors.
+    /// Bits of the numbers of both factors; 8 where they are not given.
     #[serde(skip_serializing_if = "are_usual")]
     pub rank_bits: u32,
     /// Elements are left out that are not above this share of their layer's largest: pruning without training.
@@ -106,8 +106,8 @@ pub enum BudgetBy {
     /// The largest deviations of weights.
     #[default]
     Deviation,
-    /// What lowers the squared error of columns' sums most for its bits, over inputs as training images give them; each layer has the form of
-    /// storage and the shift that are best then.
+    /// The elements that lower the squared error of columns' sums most for their bits, over inputs as training images give them; each layer has the form
+    /// of storage and the shift that are best then.
     Output,
 }
 

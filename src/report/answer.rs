@@ -46,8 +46,7 @@ pub(super) fn of(plot: &Plot, summary: &Summary) -> Answer {
         Plot::Lines(lines) if lines.over_variation() => of_variation(lines),
         Plot::Lines(lines) => {
             let mut answer = of_setting(lines);
-            let points: Vec<&Point> = summary.points.iter().collect();
-            answer.details.splice(0..0, Compared::of(summary, &points).as_ref().map(unbeaten));
+            answer.details.splice(0..0, Compared::of(summary).as_ref().map(unbeaten));
             answer
         }
         Plot::Rows(rows) => of_rows(rows, &on_most_images(summary)),
@@ -190,13 +189,13 @@ fn apart(best: &Point, next: &Point) -> String {
 /// How many of a study's points are not surely less accurate than its best.
 fn unbeaten(compared: &Compared) -> String {
     let (unbeaten, all) = (compared.unbeaten(), compared.others.len());
+    let surely = "95 % confidence for all pairs together, Bonferroni";
     match unbeaten {
-        0 => format!(
-            "It is surely more accurate than each of the {all} others, compared on the same chips (95 % confidence for all together)."
-        ),
+        0 => {
+            format!("On the same chips the most accurate setting is surely above each of the {all} others ({surely}).")
+        }
         _ => format!(
-            "Of the {all} others {unbeaten} {} not surely less accurate, compared on the same chips (95 % confidence for all together, Bonferroni): \
-             see {COMPARED_CSV}.",
+            "On the same chips {unbeaten} of the {all} others {} not surely below the most accurate ({surely}): see {COMPARED_CSV}.",
             if unbeaten == 1 { "is" } else { "are" }
         ),
     }

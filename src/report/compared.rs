@@ -1,5 +1,6 @@
 //! Points compared in pairs: on the same chips, chip by chip, so that what a chip has in common at two points cancels.
 
+use super::plot::on_most_images;
 use super::summary::{Point, Summary};
 use crate::numeric::stats::mean_within;
 
@@ -23,7 +24,7 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Of two points among so many comparisons (Bonferroni); none where they have fewer than two chips in common.
+    /// The difference of two points among so many comparisons (Bonferroni); none where they have fewer than two chips in common.
     pub fn of(best: &Point, other: &Point, comparisons: usize) -> Option<Self> {
         let of = |chip: &u64| best.numbers.iter().position(|number| number == chip).map(|place| best.each[place]);
         let pairs = other.numbers.iter().zip(&other.each).filter_map(|(chip, own)| Some(of(chip)? - own));
@@ -42,13 +43,12 @@ impl Difference {
 }
 
 impl<'a> Compared<'a> {
-    /// The best of a study's points on most images, and the others on as many; none where nothing can be compared.
-    pub fn of(summary: &'a Summary, points: &[&'a Point]) -> Option<Self> {
-        let images = summary.settings.iter().position(|name| name == "images");
-        let with_chips = || points.iter().copied().filter(|point| point.each.len() > 1);
-        let best = with_chips().reduce(|best, other| if other.mean > best.mean { other } else { best })?;
-        let alike = |point: &&Point| images.is_none_or(|column| point.cells[column] == best.cells[column]);
-        let others: Vec<&Point> = with_chips().filter(alike).filter(|point| !std::ptr::eq(*point, best)).collect();
+    /// The best of a study's points that ran on several chips, and on as many images as most, and the others of these; none where nothing can be
+    /// compared.
+    pub fn of(summary: &'a Summary) -> Option<Self> {
+        let points: Vec<&Point> = on_most_images(summary).into_iter().filter(|point| point.each.len() > 1).collect();
+        let best = points.iter().copied().reduce(|best, other| if other.mean > best.mean { other } else { best })?;
+        let others: Vec<&Point> = points.into_iter().filter(|point| !std::ptr::eq(*point, best)).collect();
         // The best is chosen by what is compared: any two points might have been.
         let comparisons = others.len() * (others.len() + 1) / 2;
         let compare = |other: &&'a Point| Some((*other, Difference::of(best, other, comparisons)?));

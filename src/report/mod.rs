@@ -114,7 +114,7 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     let recovery = table.map(|text| page::tables(&text)).unwrap_or_default();
     let parts = page::Parts { recovery, chart: &chart, more: &more, downloads: page::downloads(dir)? };
     let compared = dir.join(COMPARED_CSV);
-    match Compared::of(&summary, &plot::on_most_images(&summary)) {
+    match Compared::of(&summary) {
         Some(found) => atomic::write(&compared, found.csv(&summary).as_bytes())?,
         None => output::remove(&compared)?,
     }

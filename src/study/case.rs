@@ -104,7 +104,7 @@ impl<'a> Case<'a> {
         Ok(Key::of(&origin("trial", identity)))
     }
 
-    /// What names the calibration of its chips: as that of residuals which correct nothing of the nominal chip, and by itself; none where nothing
+    /// The names of the calibration of its chips: as that of residuals which correct nothing of the nominal chip, and by itself; none where nothing
     /// is profiled.
     pub fn profiled_keys(&self, blueprint: &Blueprint) -> Result<Option<[Key; 2]>> {
         let Some(profiled) = self.profiled else { return Ok(None) };

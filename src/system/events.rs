@@ -53,7 +53,7 @@ impl Events {
         let passes = steps * pixels * f64::from(drives_a_step(site));
         let converted = (map.columns * map.slices + map.unit_lines) as f64;
         let products = drives * elements as f64 / (site.rows * site.groups) as f64;
-        // Of a branch of low rank every drive meets a row of V, and every pass spreads the sums by U, whose products take an addition a bit.
+        // Every drive meets a row of V of a branch of low rank, and every pass spreads the sums by U, whose products take an addition a bit.
         let (rank, rank_bits) = (low_rank::rank(site) as f64, f64::from(site.sram.rank_bits));
         let (into, spread) = (drives * rank, passes * rank * map.columns as f64);
         Events {

@@ -148,7 +148,7 @@ fn point_of(run: &Run, judged: &Judged, setting: &Setting, chips: Range<u64>) ->
     Point::of_trials(settings.collect(), &trials, &setting.subject.model.neurons(), &setting.areas)
 }
 
-/// What a point is: `best`, `next`, `reference`, or its place on the front.
+/// The label of a point: `best`, `next`, `reference`, or its place on the front.
 pub(super) fn label_of(point: &Point) -> &str {
     &point.settings[0].1
 }

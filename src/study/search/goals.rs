@@ -185,8 +185,8 @@ impl Goals {
         by.is_met && no_cheaper && mean - half > 0.0
     }
 
-    /// The standing of a candidate after a glance at some of the images: as on all of them, but that it is missed only where it would be on other images
-    /// too, and that no cost is judged.
+    /// The standing of a candidate after a glance at some of the images: it is missed only where it would be on other images too, whatever it costs, and
+    /// never met.
     ///
     /// # Errors
     /// Those of [`Goals::standing`].
@@ -206,7 +206,8 @@ impl Goals {
             };
             below > 100.0 * GLANCE_ERRORS * (APART / images).sqrt()
         });
-        Ok(Standing { is_missed: standing.is_missed && missed, ..standing })
+        let fitness = Fitness { violation: standing.fitness.violation.max(UNSURE), ..standing.fitness };
+        Ok(Standing { fitness, is_met: false, is_missed: standing.is_missed && missed, ..standing })
     }
 
     /// Whether more chips would tell nothing more of a candidate.
