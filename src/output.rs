@@ -111,10 +111,16 @@ impl OutputFolder {
         folder.shared(Access::Shared)
     }
 
+    /// Whether a folder holds the run that `origin` describes, finished or not.
+    pub fn is_of(path: &Path, origin: &Value) -> bool {
+        read_origin(path).is_some_and(|found| identity(&found) == identity(origin))
+    }
+
     /// The folder, which others may share, if it holds the finished run that `origin` describes.
     pub fn finished(path: &Path, origin: &Value) -> Result<Option<Self>> {
-        let same = read_origin(path).is_some_and(|found| identity(&found) == identity(origin));
-        (same && path.join(FINISHED).exists()).then(|| Self::hold(path, Access::Shared, true)).transpose()
+        (Self::is_of(path, origin) && path.join(FINISHED).exists())
+            .then(|| Self::hold(path, Access::Shared, true))
+            .transpose()
     }
 
     /// The folder of an earlier run with its origin; none without an `origin.json`.

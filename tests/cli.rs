@@ -759,7 +759,9 @@ fn every_command_tells_programs_what_it_tells_people() {
     std::fs::write(at.join("g.csv"), "1e-5,2e-5\n3e-5,4e-5\n").unwrap();
     std::fs::write(at.join("v.csv"), "0.1,0.2\n").unwrap();
     let cases: &[(&str, &str)] = &[
+        ("train train.toml --out t --dry-run", "/seconds"),
         ("train train.toml --out t", "/test/accuracy"),
+        ("recipe r.toml --out r --dry-run", "/evaluation_seconds"),
         ("sweep s.toml --out s --dry-run", "/seconds"),
         ("sweep s.toml --out s --shard 1/2", "/shards"),
         ("sweep s.toml --out s --shard 2/2", "/points/1/accuracy_mean"),

@@ -309,3 +309,46 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
         assert!(!output.status.success() && said.contains(expected), "{words}: {said}");
     }
 }
+
+/// A folder with an `sbatch` that runs what it is given, and an `srun` that runs as many tasks as the script asks for, all at once.
+#[cfg(unix)]
+fn with_slurm(folder: &Path) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let sbatch = "#!/bin/sh\nfor word; do last=$word; done\n\
+                  export TASKS=$(sed -n 's/^#SBATCH --ntasks=//p' \"$last\")\nsh \"$last\" >&2 || exit 1\necho 41\n";
+    let srun = "#!/bin/sh\nshift\nfor task in $(seq $TASKS); do SLURM_PROCID=$((task - 1)) \"$@\" & all=\"$all $!\"; done\n\
+                for one in $all; do wait $one || exit 1; done\n";
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    for (name, script) in [("sbatch", sbatch), ("srun", srun)] {
+        fs::write(bin.join(name), script).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn slurm_runs_the_shards_together() {
+    let folder = folder();
+    let folder = folder.path();
+    write(folder, "it's a search.toml", SEARCH);
+    fs::copy(folder.join("it's a search.toml"), folder.join("s.toml")).unwrap();
+    succeeds(folder, "search s.toml --out whole --backend cpu --budget 60 --set chips=4");
+    let path = with_slurm(folder);
+    let words =
+        ["search", "it's a search.toml", "--out", "job", "--backend", "cpu", "--slurm", "3", "--set", "chips=4"];
+    let run = |more: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("crosspike"));
+        command.current_dir(folder).args(words).args(more).env("PATH", &path).output().unwrap()
+    };
+    let output = run(&["--budget", "60", "--slurm-option=--mem=1G"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("submitted 3 shards as the tasks of job 41"), "{said}");
+    let read = |run: &str, file: &str| fs::read_to_string(folder.join(run).join(file)).unwrap();
+    ["summary.csv", "tried.csv"].iter().for_each(|file| assert_eq!(read("whole", file), read("job", file)));
+    assert!(read("job", "slurm/search.sh").contains("#SBATCH --ntasks=3\n"));
+    let timed = run(&["--budget", "10s", "--force"]);
+    assert!(String::from_utf8_lossy(&timed.stderr).contains("no time ends them"));
+}

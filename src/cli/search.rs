@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::said::Said;
+use super::slurm::{Submission, words};
 use super::sweep::parse_shard;
 use super::terminal::{Terminal, note};
 use crate::config::Overrides;
@@ -41,7 +42,8 @@ OUT/tried.csv (all candidates) and OUT/report.html. For one seed the same bytes,
 Examples:
   crosspike search recipes/digits_search.toml --out runs/search
   crosspike search recipes/digits_search.toml --out runs/search --set minimise=sram_bytes --budget 10min
-  crosspike search recipes/digits_search.toml --out runs/search --dry-run"#)]
+  crosspike search recipes/digits_search.toml --out runs/search --dry-run
+  crosspike search recipes/digits_search.toml --out runs/search --slurm 8 --slurm-option=--cpus-per-task=4"#)]
 pub struct Args {
     /// The search file.
     search: PathBuf,
@@ -61,6 +63,12 @@ pub struct Args {
     /// changed. (An unfinished search of the same configuration goes on by itself.)
     #[arg(long)]
     resume: bool,
+    /// Submit it to Slurm as one job of so many tasks, a shard each, which can be requeued; the script and the log are in OUT/slurm.
+    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "dry_run"], value_parser = clap::value_parser!(u64).range(1..=65536))]
+    slurm: Option<u64>,
+    /// An option of sbatch, such as --slurm-option=--cpus-per-task=4.
+    #[arg(long, value_name = "OPTION", requires = "slurm", allow_hyphen_values = true)]
+    slurm_option: Vec<String>,
     /// Print what would run and an estimate of its time, from a few chips; write nothing.
     #[arg(long, conflicts_with_all = ["resume", "force"])]
     dry_run: bool,
@@ -77,6 +85,15 @@ pub struct Args {
 enum Budget {
     Trials(u64),
     Time(Duration),
+}
+
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Budget::Trials(trials) => write!(f, "{trials}"),
+            Budget::Time(time) => write!(f, "{}s", time.as_secs_f64()),
+        }
+    }
 }
 
 fn parse_budget(text: &str) -> std::result::Result<Budget, String> {
@@ -104,7 +121,7 @@ pub fn run(args: &Args) -> Result<Said> {
         Some(Budget::Time(time)) => Some(time),
         None => None,
     };
-    if time.is_some() && args.shard.of > 1 {
+    if time.is_some() && (args.shard.of > 1 || args.slurm.is_some_and(|tasks| tasks > 1)) {
         return Err(Error::Usage(
             "--budget: shards decide the same only where no time ends them; expected a number of trials".into(),
         ));
@@ -129,6 +146,9 @@ pub fn run(args: &Args) -> Result<Said> {
         return Ok(Said::new(text, json));
     }
     let folder = search.claim(engine.as_ref(), &args.out, There::of(args.resume, args.force))?;
+    if let Some(tasks) = args.slurm {
+        return submit(args, &search, tasks as usize);
+    }
     let answer = search.run_into(engine.as_ref(), &folder, args.shard, time, &Terminal::default())?;
     if args.shard.index > 1 {
         let text = format!("{}\nshard 1 writes tables and report", answer.lead);
@@ -137,6 +157,19 @@ pub fn run(args: &Args) -> Result<Said> {
     let (page, table) = (folder.file(PAGE), folder.file(SUMMARY_CSV));
     let text = format!("{}\n{}\nwrote {}", answer.lead, answer.details.join("\n"), page.display());
     Ok(Said::with(text, move || Ok(json!({ "answer": answer, "points": rows(&table)?, "wrote": page }))))
+}
+
+/// Submits a search whose folder is claimed.
+fn submit(args: &Args, search: &Search, tasks: usize) -> Result<Said> {
+    let folder = std::path::absolute(&args.out).map_err(Error::io(&args.out))?;
+    let mut words = words("search", &args.search, &folder, &args.set, args.backend)?;
+    if let Some(budget) = &args.budget {
+        words.extend(["--budget".into(), budget.to_string()]);
+    }
+    let submission = Submission { name: search.name(), tasks, options: &args.slurm_option, folder: &folder, words };
+    let (job, logs) = (submission.submit_together()?, submission.logs());
+    let text = format!("submitted {tasks} shards as the tasks of job {job}; its log is in {}", logs.display());
+    Ok(Said::new(text, json!({ "shards": tasks, "job": job, "logs": logs })))
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
-//! `sweep --slurm`: the shards as a job array, and a job behind it that merges what they have done.
+//! `--slurm`: a sweep's shards as a job array, and a job behind it that merges what they have done; a search's as the tasks of one job, for each
+//! waits for what the others run.
 //!
-//! Both may be requeued at any moment: finished trials stay, and merging again writes the same tables.
+//! Jobs may be requeued at any moment: finished trials stay, and merging again writes the same tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::atomic;
+use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
 
-/// A sweep to be submitted.
+/// A study to be submitted.
 pub struct Submission<'a> {
     /// Its name.
     pub name: &'a str,
@@ -29,6 +31,16 @@ pub struct Submitted {
     pub array: String,
     /// That of the job that merges.
     pub merge: String,
+}
+
+/// The words of a command that runs a study into a folder, from anywhere.
+pub fn words(command: &str, study: &Path, folder: &Path, set: &[String], backend: Backend) -> Result<Vec<String>> {
+    let binary = std::env::current_exe().map_err(Error::io("crosspike"))?;
+    let study = std::path::absolute(study).map_err(Error::io(study))?;
+    let [binary, study, folder] = [&binary, &study, folder].map(|path| path.to_string_lossy().into_owned());
+    let set = set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
+    let first = [binary, command.to_owned(), study, "--out".into(), folder];
+    Ok(first.into_iter().chain(set).chain(["--backend".into(), backend.name().into()]).collect())
 }
 
 impl Submission<'_> {
@@ -66,6 +78,19 @@ impl Submission<'_> {
         self.script(&head, &options, &format!("exec {words}\n"))
     }
 
+    /// The script of one job whose tasks run together.
+    pub fn together(&self) -> Result<String> {
+        let head = [format!("--ntasks={}", self.tasks), self.log("search")];
+        // Tasks of a job have the cores of each by the variable alone (Slurm 22.05 and later).
+        let body = format!(
+            "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\" SRUN_CPUS_PER_TASK=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
+             exec srun --label sh -c 'exec \"$0\" \"$@\" --shard \"$((SLURM_PROCID + 1))/{}\"' {}\n",
+            self.tasks,
+            self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+        );
+        self.script(&head, self.options, &body)
+    }
+
     fn script(&self, head: &[String], options: &[String], body: &str) -> Result<String> {
         let here = std::env::current_dir().map_err(Error::io("."))?;
         if let Some(option) = options.iter().find(|option| option.contains('\n')) {
@@ -78,11 +103,8 @@ impl Submission<'_> {
         Ok(script + &format!("cd {} || exit 1\n{body}", quoted(&here.to_string_lossy())))
     }
 
-    /// Writes both scripts and submits them.
-    ///
-    /// # Errors
-    /// Where `sbatch` is not there or refuses; the scripts then are, to be submitted by hand.
-    pub fn submit(&self) -> Result<Submitted> {
+    /// The folder of scripts and logs, made where it is missing.
+    fn make_logs(&self) -> Result<PathBuf> {
         let logs = self.logs();
         if logs.to_string_lossy().contains(['\n', '\r']) {
             return Err(Error::Usage(format!(
@@ -90,6 +112,25 @@ impl Submission<'_> {
             )));
         }
         fs::create_dir_all(&logs).map_err(Error::io(&logs))?;
+        Ok(logs)
+    }
+
+    /// Writes the script of one job and submits it; gives its number.
+    ///
+    /// # Errors
+    /// Those of [`Submission::submit`].
+    pub fn submit_together(&self) -> Result<String> {
+        let job = self.make_logs()?.join("search.sh");
+        atomic::write(&job, self.together()?.as_bytes())?;
+        sbatch(&[], &job)
+    }
+
+    /// Writes the scripts of the array and of what merges, and submits them.
+    ///
+    /// # Errors
+    /// Where `sbatch` is not there or refuses; the scripts then are, to be submitted by hand.
+    pub fn submit(&self) -> Result<Submitted> {
+        let logs = self.make_logs()?;
         let (array, merge) = (logs.join("array.sh"), logs.join("merge.sh"));
         atomic::write(&array, self.array()?.as_bytes())?;
         atomic::write(&merge, self.merge()?.as_bytes())?;
@@ -159,5 +200,8 @@ mod tests {
         assert!(array.ends_with("--resume --shard \"$SLURM_ARRAY_TASK_ID/7\"\n"), "{array}");
         assert!(merge.ends_with("exec /bin/crosspike report /r\n") && merge.contains("--partition=short"), "{merge}");
         assert!(!merge.contains("--mem") && !merge.contains("--array"), "{merge}");
+        let together = submission.together().unwrap();
+        assert!(together.contains("#SBATCH --ntasks=7\n") && together.contains("#SBATCH --mem=4G\n"), "{together}");
+        assert!(together.ends_with("+ 1))/7\"' /bin/crosspike sweep 'it'\\''s a sweep.toml' --out r\n"), "{together}");
     }
 }

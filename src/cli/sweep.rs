@@ -1,11 +1,11 @@
 //! `crosspike sweep`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::said::Said;
-use super::slurm::{Submission, Submitted};
+use super::slurm::{Submission, Submitted, words};
 use super::terminal::{Terminal, note};
 use crate::config::Overrides;
 use crate::engine::backend::Backend;
@@ -123,13 +123,8 @@ fn described(plan: &Plan, shard: Shard) -> String {
 
 /// Submits the shards of a sweep whose folder is claimed.
 fn submit(args: &Args, sweep: &Sweep, tasks: usize) -> Result<Said> {
-    let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io(path));
-    let binary = std::env::current_exe().map_err(Error::io("crosspike"))?;
-    let folder = absolute(&args.out)?;
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut words = vec![text(&binary), "sweep".into(), text(&absolute(&args.sweep)?), "--out".into(), text(&folder)];
-    args.set.iter().for_each(|set| words.extend(["--set".into(), set.clone()]));
-    words.extend(["--backend".into(), args.backend.name().into()]);
+    let folder = std::path::absolute(&args.out).map_err(Error::io(&args.out))?;
+    let words = words("sweep", &args.sweep, &folder, &args.set, args.backend)?;
     let submission = Submission { name: sweep.name(), tasks, options: &args.slurm_option, folder: &folder, words };
     let (Submitted { array, merge }, logs) = (submission.submit()?, submission.logs());
     let text =

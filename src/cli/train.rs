@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use indicatif::HumanDuration;
 use serde_json::{Value, json};
 
-use super::{said::Said, terminal::Terminal};
+use super::said::Said;
+use super::terminal::{Terminal, note};
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
 use crate::train::CHECKPOINT;
 use crate::train::job::{Job, OWN_KEYS, Trained};
+use crate::train::outlook::Outlook;
 
 /// Train a network as a TOML file says; resumes an unfinished run of the same configuration.
 #[derive(clap::Args)]
@@ -37,6 +40,9 @@ pub struct Args {
     /// The folder for results.
     #[arg(long, default_value = "runs/train")]
     out: PathBuf,
+    /// Print what would run and an estimate of its time, from a few steps; write nothing.
+    #[arg(long, conflicts_with = "force")]
+    dry_run: bool,
     /// Overwrite a finished or different run.
     #[arg(long)]
     force: bool,
@@ -50,6 +56,10 @@ pub fn run(args: &Args) -> Result<Said> {
         document.set(assignment)?;
     }
     let job = Job::read(&document, &overrides)?;
+    if args.dry_run {
+        job.notices().iter().for_each(|notice| note(notice));
+        return Ok(said_of(&job.outlook(&args.out)?));
+    }
     let (folder, trained) = job.run_into(&args.out, args.force, &Terminal::default())?;
     let (mut text, mut json) = companion(&trained);
     if let Some((accuracy, images)) = job.nominal_accuracy(&trained.network)? {
@@ -76,4 +86,23 @@ fn companion(trained: &Trained) -> (Vec<String>, Value) {
     let (bytes, dense) = (image.bytes(), image.dense_bytes);
     text.push(format!("companion arrays: {bytes} bytes, {dense} unpruned; {IMAGE} holds them"));
     (text, json!({ "sram": { "bytes": bytes, "unpruned_bytes": dense, "pruned": trained.sparsity } }))
+}
+
+/// What a training would do, in words.
+fn said_of(outlook: &Outlook) -> Said {
+    let Outlook { epochs, images, there, each } = *outlook;
+    let (missing, rate) = (images - there, 1.0 / each.as_secs_f64().max(1e-9));
+    let what = match missing {
+        0 => "nothing to run".to_owned(),
+        _ => format!(
+            "{missing} to run at {rate:.0} a second: about {}, validation and test apart",
+            HumanDuration(outlook.time())
+        ),
+    };
+    let text = format!("{epochs} epochs, {images} images in all, {there} of them there; {what}");
+    let json = json!({
+        "epochs": epochs, "images": images, "there": there, "seconds_each": each.as_secs_f64(),
+        "seconds": outlook.time().as_secs_f64(),
+    });
+    Said::new(text, json)
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -22,6 +23,9 @@ use crate::output::origin;
 use crate::plan::{check_groups, check_neurons};
 use crate::profile::{Profile, SramInit};
 use crate::train::adapt::{Adaptation, Sample};
+
+/// Images that a timed chip runs.
+const TIMED_IMAGES: usize = 64;
 
 /// An error with its place where hardware, as a document says it, is not for a model, or names a network that is not there.
 pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Model) -> Result<()> {
@@ -143,6 +147,26 @@ impl<'a> Case<'a> {
         Ok(evaluation
             .exiting(exit.map(|rule| rule.of(model, network)).transpose()?)
             .preparing(self.adapt.map(adapted).transpose()?))
+    }
+}
+
+impl Case<'_> {
+    /// The time of a trial, in that of some images, on as many chips as the engine runs together, of so many at most.
+    pub fn timed(&self, engine: &dyn Engine, most: u64) -> Result<Duration> {
+        let blueprint = self.calibrated(&KeptCells::default())?;
+        let images = self.data.len();
+        let some = images.min(TIMED_IMAGES);
+        let evaluation = self.evaluation(engine, None)?.of_images((0..some).collect());
+        let began = Instant::now();
+        let chip = evaluation.program(&blueprint, 0)?;
+        let programmed = began.elapsed();
+        let together = engine.chips_at_once(&chip).clamp(1, most as usize);
+        let chips = vec![chip; together];
+        // The first run also encodes, and brings kernels to a graphics card.
+        evaluation.run_together(&chips)?;
+        let began = Instant::now();
+        evaluation.run_together(&chips)?;
+        Ok(programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64))
     }
 }
 

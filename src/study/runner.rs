@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::case::Case;
 use super::setting::Setting;
@@ -16,9 +15,6 @@ use crate::engine::evaluate::Evaluation;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-
-/// Images that a timed chip runs.
-const IMAGES: usize = 64;
 
 /// A runner of the chips of some points.
 pub(super) struct Runner<'a> {
@@ -100,23 +96,4 @@ impl<'a> Runner<'a> {
         self.last = Some((setting, evaluation));
         Ok(())
     }
-}
-
-/// The time of a trial at a point whose cells no other point has, in the time of some images, on as many chips as the engine runs together, of so
-/// many at most.
-pub(super) fn timed(engine: &dyn Engine, setting: &Setting, seed: u64, most: u64) -> Result<Duration> {
-    let case = setting.case(seed);
-    let (images, blueprint) = (case.data.len(), case.calibrated(&KeptCells::default())?);
-    let some = images.min(IMAGES);
-    let evaluation = case.evaluation(engine, None)?.of_images((0..some).collect());
-    let began = Instant::now();
-    let chip = evaluation.program(&blueprint, 0)?;
-    let programmed = began.elapsed();
-    let together = engine.chips_at_once(&chip).clamp(1, most as usize);
-    let chips = vec![chip; together];
-    // The first run also encodes, and brings kernels to a graphics card.
-    evaluation.run_together(&chips)?;
-    let began = Instant::now();
-    evaluation.run_together(&chips)?;
-    Ok(programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64))
 }

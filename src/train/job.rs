@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::config::{Stage, TrainFile};
+use super::config::{Recipe, Stage, TrainFile};
 use super::prune::Sparsity;
 use super::{FILES, MODEL, Trainer, companion, finish};
 use crate::announced;
@@ -194,7 +194,17 @@ impl Job {
         &self.origin
     }
 
-    fn trainer(&self) -> Trainer<'_> {
+    /// How it trains.
+    pub(super) fn recipe(&self) -> &Recipe {
+        &self.file.train
+    }
+
+    /// The network that it starts from.
+    pub fn start(&self) -> &Network {
+        &self.start
+    }
+
+    pub(super) fn trainer(&self) -> Trainer<'_> {
         Trainer {
             model: &self.model,
             profile: &self.profile,

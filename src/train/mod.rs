@@ -17,6 +17,7 @@ pub mod neurons;
 pub mod norm;
 pub mod operands;
 pub mod optimiser;
+pub mod outlook;
 pub mod pass;
 pub mod pools;
 pub mod population;

@@ -17,11 +17,45 @@ use crate::train::{CHECKPOINT, FILES};
 /// The SHA-256 of a finished checkpoint.
 const SUM: &str = "checkpoint.sha256";
 
+/// The trials that a folder holds.
+pub struct Known(HashMap<Key, OfKey>);
+
+impl Known {
+    /// Reads them; none where there is no folder.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Ok(Known(if folder.is_dir() { store::read_all(folder)? } else { HashMap::new() }))
+    }
+
+    /// Those of a key, by chip.
+    pub fn trials(&self, key: Key) -> OfKey {
+        self.0.get(&key).cloned().unwrap_or_default()
+    }
+}
+
+/// The place of a training in a folder.
+pub fn training(folder: &Path, job: &Job) -> PathBuf {
+    folder.join(format!("train-{}", Key::of(job.origin())))
+}
+
+/// The checkpoint of a training that a folder holds finished, and as it was trained.
+pub fn trained(folder: &Path, job: &Job) -> Result<Option<PathBuf>> {
+    let path = training(folder, job);
+    let (checkpoint, sum) = (path.join(CHECKPOINT), path.join(SUM));
+    if OutputFolder::finished(&path, job.origin())?.is_none() {
+        return Ok(None);
+    }
+    let found = Checkpoint::read(&checkpoint).map(|checkpoint| checkpoint.hash());
+    // A kill may have come between the training's end and its sum.
+    let is_it =
+        found.is_ok_and(|found| !sum.exists() || std::fs::read_to_string(&sum).is_ok_and(|known| known == found));
+    Ok(is_it.then_some(checkpoint))
+}
+
 /// A folder of finished work: one for each training, and the trials.
 pub struct Cache {
     folder: PathBuf,
     store: Store,
-    trials: HashMap<Key, OfKey>,
+    known: Known,
 }
 
 impl Cache {
@@ -29,22 +63,20 @@ impl Cache {
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let store = Store::open(&folder.join(store::shard_name(1, 1)))?;
-        Ok(Cache { folder: folder.to_path_buf(), store, trials: store::read_all(folder)? })
+        Ok(Cache { folder: folder.to_path_buf(), store, known: Known::read(folder)? })
     }
 
     /// The checkpoint of a training run, trained where it is not there.
     pub fn train(&self, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf> {
-        let path = self.folder.join(format!("train-{}", Key::of(job.origin())));
+        let path = training(&self.folder, job);
         let (checkpoint, sum) = (path.join(CHECKPOINT), path.join(SUM));
+        if let Some(checkpoint) = trained(&self.folder, job)? {
+            if !sum.exists() {
+                crate::atomic::write(&sum, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;
+            }
+            return Ok(checkpoint);
+        }
         if OutputFolder::finished(&path, job.origin())?.is_some() {
-            let found = Checkpoint::read(&checkpoint).map(|checkpoint| checkpoint.hash());
-            // A kill may have come between the training's end and its sum.
-            if let (Ok(found), false) = (&found, sum.exists()) {
-                crate::atomic::write(&sum, found.as_bytes())?;
-            }
-            if found.is_ok_and(|found| std::fs::read_to_string(&sum).is_ok_and(|known| known == found)) {
-                return Ok(checkpoint);
-            }
             monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));
         }
         // What is unfinished goes on; what is of no use makes room.
@@ -58,13 +90,13 @@ impl Cache {
 
     /// The trials of a key that are there, by chip.
     pub fn trials(&self, key: Key) -> OfKey {
-        self.trials.get(&key).cloned().unwrap_or_default()
+        self.known.trials(key)
     }
 
     /// Keeps a trial that a backend ran.
     pub fn keep(&mut self, trial: &Trial, backend: &str) -> Result<()> {
         self.store.push(trial, backend)?;
-        self.trials.entry(trial.key).or_default().insert(trial.chip, trial.clone());
+        self.known.0.entry(trial.key).or_default().insert(trial.chip, trial.clone());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::Recipe;
 use super::cache::Cache;
 use crate::attack::{Judged, Plan};
 use crate::crossbar::kept::KeptCells;
+use crate::data::Dataset;
 use crate::engine::Engine;
 use crate::engine::exit::ExitRule;
 use crate::engine::price::Price;
@@ -15,17 +16,32 @@ use crate::study::case::Case;
 use crate::study::sets::{Images, Sets};
 use crate::study::trial::{Key, Trial};
 use crate::system::{Architecture, Areas};
+use crate::train::adapt::Sample;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Images that an attack's gradients are taken of at once; never changes a result.
 const ATTACKED_AT_ONCE: usize = 64;
+
+/// The data sets of a recipe, opened once.
+pub(super) struct Sight<'a> {
+    recipe: &'a Recipe,
+    sets: Sets,
+}
+
+/// The images that a question is about.
+pub(super) struct Seen<'a> {
+    data: Arc<Dataset>,
+    profiled: Option<Arc<Dataset>>,
+    adapt: Option<(&'a Sample, Arc<Dataset>)>,
+}
 
 /// Runs chips on the test images.
 pub(super) struct Judge<'a> {
     recipe: &'a Recipe,
     engine: &'a dyn Engine,
     monitor: &'a dyn Monitor,
-    sets: Sets,
+    sight: Sight<'a>,
     /// The cells of questions that differ only behind them.
     kept: KeptCells,
     /// Notices that were given already.
@@ -60,30 +76,49 @@ pub(super) struct Found {
     pub areas: Areas,
 }
 
-impl<'a> Judge<'a> {
-    pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Judge { recipe, engine, monitor, sets: Sets::default(), kept: KeptCells::default(), noticed: vec![] }
+impl<'a> Sight<'a> {
+    pub fn new(recipe: &'a Recipe) -> Self {
+        Sight { recipe, sets: Sets::default() }
     }
 
-    /// What some chips do.
-    pub fn trials(&mut self, cache: &mut Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
-        let Recipe { model, encoding, file, document, .. } = self.recipe;
+    /// The images that a question is about.
+    pub fn of(&mut self, question: &Question) -> Result<Seen<'a>> {
+        let Recipe { file, document, .. } = self.recipe;
         let [tested, _] = file.names();
         let data = self.sets.test(document, &tested, Images::first(question.limit))?;
         let profiled = self.recipe.profiled(&mut self.sets, question.profile)?;
         let adapt = question.adapted.map(|stage| self.recipe.adapted(&mut self.sets, stage)).transpose()?.flatten();
-        let case = Case {
+        Ok(Seen { data, profiled, adapt })
+    }
+}
+
+impl Seen<'_> {
+    /// All that determines the trials of a question.
+    pub fn case<'c>(&'c self, recipe: &'c Recipe, question: &Question<'c>) -> Case<'c> {
+        Case {
             profile: question.profile,
-            model,
+            model: &recipe.model,
             network: question.network,
-            encoding: *encoding,
-            seed: file.seed,
-            data: &data,
-            profiled: profiled.as_deref(),
-            adapt: adapt.as_ref().map(|(sample, training)| (*sample, &**training)),
+            encoding: recipe.encoding,
+            seed: recipe.file.seed,
+            data: &self.data,
+            profiled: self.profiled.as_deref(),
+            adapt: self.adapt.as_ref().map(|(sample, training)| (*sample, &**training)),
             exit: question.exit,
             attack: question.attack,
-        };
+        }
+    }
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
+        Judge { recipe, engine, monitor, sight: Sight::new(recipe), kept: KeptCells::default(), noticed: vec![] }
+    }
+
+    /// What some chips do.
+    pub fn trials(&mut self, cache: &mut Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
+        let seen = self.sight.of(question)?;
+        let case = seen.case(self.recipe, question);
         let blueprint = case.blueprint()?;
         for notice in blueprint.remarks().iter().filter(|_| question.taken) {
             if !self.noticed.contains(notice) {

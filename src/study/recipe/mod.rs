@@ -1,12 +1,14 @@
 //! A recipe: a pipeline of stages, each trained from another's network and evaluated on many chips, and the table of what
 //! each wins back and costs. Whatever has been done once is taken from the [`cache`].
 //!
-//! `file` is the schema, `effects` knows which of its keys change anything, `run` goes through the stages, `judge` evaluates chips, `recovery` makes the table.
+//! `file` is the schema, `effects` knows which of its keys change anything, `run` goes through the stages, `judge` evaluates chips, `outlook` says what there is to do,
+//! `recovery` makes the table.
 
 pub mod cache;
 mod effects;
 mod file;
 mod judge;
+mod outlook;
 mod recovery;
 mod run;
 
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 pub use file::{OWN_KEYS, RecipeFile, Stage};
+pub use outlook::Outlook;
 
 use self::cache::Cache;
 use self::effects::Effects;

@@ -11,8 +11,8 @@ use crate::study::axes::{Axes, Axis, Genes};
 
 /// Candidates of a generation.
 pub const GENERATION: usize = 24;
-/// Draws after which a generation has as many as it has.
-const DRAWS: usize = 20 * GENERATION;
+/// Draws for each candidate that is asked for, after which there are as many as there are.
+const DRAWS: usize = 20;
 /// Candidates of a space that is gone through in order where draws find nothing new.
 const SMALL: u64 = 1 << 14;
 /// The share of candidates that are crossed.
@@ -51,6 +51,12 @@ pub fn front(all: &[Fitness]) -> Vec<usize> {
 /// Numbers from the best to the worst: front by front, those that stand alone in theirs first.
 pub fn ranked(all: &[Fitness]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..all.len()).collect();
+    if all.iter().all(|fitness| fitness.objectives.len() == 1) {
+        let key =
+            |one: usize| (all[one].violation, if all[one].violation > 0.0 { 0.0 } else { all[one].objectives[0] });
+        left.sort_by(|a, b| key(*a).0.total_cmp(&key(*b).0).then(key(*a).1.total_cmp(&key(*b).1)));
+        return left;
+    }
     let mut order = Vec::with_capacity(all.len());
     while !left.is_empty() {
         let fitness: Vec<Fitness> = left.iter().map(|one| all[*one].clone()).collect();
@@ -126,11 +132,17 @@ impl Draws {
         unseen(all, |_| true)
     }
 
-    /// The next generation from parents, the best first: those that `is_new` says.
-    pub fn next(&mut self, space: &Axes, parents: &[Genes], is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
+    /// So many children of parents, the best first: those that `is_new` says.
+    pub fn children(
+        &mut self,
+        space: &Axes,
+        parents: &[Genes],
+        count: usize,
+        is_new: impl Fn(&Genes) -> bool,
+    ) -> Vec<Genes> {
         let mut found: Vec<Genes> = vec![];
-        for _ in 0..DRAWS {
-            if found.len() == GENERATION {
+        for _ in 0..DRAWS * count {
+            if found.len() == count {
                 break;
             }
             let mut child = parents[self.tournament(parents.len())].clone();
@@ -156,7 +168,7 @@ impl Draws {
             return unseen(space.all(), is_new).into_iter().take(GENERATION).collect();
         }
         let mut drawn = || space.axes.iter().map(|axis| self.below(axis.values.len())).collect();
-        let drawn: Vec<Genes> = (0..DRAWS).map(|_| drawn()).collect();
+        let drawn: Vec<Genes> = (0..DRAWS * GENERATION).map(|_| drawn()).collect();
         unseen(drawn.into_iter(), is_new).into_iter().take(GENERATION).collect()
     }
 
@@ -230,7 +242,8 @@ mod tests {
                 let fitness: Vec<Fitness> = tried.iter().map(|genes| zdt1(genes)).collect();
                 let best = ranked(&fitness).into_iter().take(GENERATION);
                 let parents: Vec<Genes> = best.map(|one| tried[one].clone()).collect();
-                let next = Draws::new(seed, generation).next(&space, &parents, |genes| !tried.contains(genes));
+                let next =
+                    Draws::new(seed, generation).children(&space, &parents, GENERATION, |genes| !tried.contains(genes));
                 tried.extend(next);
             }
             // A thousand of 1.8 million.

@@ -54,6 +54,8 @@ pub enum Bound {
 pub struct Standing {
     /// Its place among others.
     pub fitness: Fitness,
+    /// By how much it keeps to each constraint, on average: points of accuracy, and percent of a limit; below 0 it does not.
+    pub slack: Vec<f64>,
     /// Whether it surely keeps to every constraint.
     pub is_met: bool,
     /// Whether it surely does not keep to one.
@@ -140,12 +142,14 @@ impl Goals {
         if self.of_accuracy {
             objectives.push(-point.accuracy().mean);
         }
-        let (mut violation, mut is_within_limits) = (0.0, true);
+        let (mut violation, mut is_within_limits, mut slack) = (0.0, true, vec![]);
         for (name, most) in &self.limits {
             let over = known(name)? - most;
+            let percent = 100.0 * over / most.abs().max(f64::MIN_POSITIVE);
+            slack.push(-percent);
             if over > 0.0 {
                 is_within_limits = false;
-                violation += 100.0 * over / most.abs().max(f64::MIN_POSITIVE);
+                violation += percent;
             }
         }
         let mut is_missed = !is_within_limits;
@@ -158,6 +162,7 @@ impl Goals {
                 }
             };
             let (mean, half) = mean_within(&margins, confidence);
+            slack.push(mean);
             // Chips that happen to classify as many images alike are not known better than an image's share.
             let image = 100.0 / trials.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
             let half = half.max(image / (margins.len() as f64).sqrt());
@@ -167,7 +172,14 @@ impl Goals {
             }
         }
         let is_met = violation == 0.0;
-        Ok(Standing { fitness: Fitness { violation, objectives }, is_met, is_missed, is_within_limits, accuracies })
+        Ok(Standing {
+            fitness: Fitness { violation, objectives },
+            slack,
+            is_met,
+            is_missed,
+            is_within_limits,
+            accuracies,
+        })
     }
 
     /// Whether a candidate is surely worse than one that keeps to all constraints.

@@ -1,11 +1,12 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
-//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `run` how they are
-//! judged, `answer` what is found and validated, `words` says it, `written` has the files.
+//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast`
+//! what is expected of them, `run` how they are judged, `answer` what is found and validated, `words` says it, `written` has the files.
 
 mod answer;
 mod evolve;
 mod file;
+mod forecast;
 mod goals;
 mod run;
 mod words;
@@ -25,7 +26,6 @@ use self::run::Run;
 use super::ANSWER;
 use super::axes::{Axes, Genes};
 use super::reader::Reader;
-use super::runner::timed;
 use super::sets::Images;
 use super::setting::Setting;
 use super::space::GridPoint;
@@ -202,7 +202,7 @@ impl Search {
         let first = Draws::new(self.file.seed, 0).first(&self.space);
         let settings: Vec<Setting> =
             first.iter().filter_map(|genes| reader.setting(&self.candidate_point(genes)).ok()).take(TIMED).collect();
-        let times = settings.iter().map(|setting| timed(engine, setting, self.file.seed, self.file.chips));
+        let times = settings.iter().map(|setting| setting.case(self.file.seed).timed(engine, self.file.chips));
         let times = times.collect::<Result<Vec<Duration>>>()?;
         Ok(times.iter().sum::<Duration>() / times.len().max(1) as u32)
     }

@@ -9,8 +9,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
+
 use super::Search;
 use super::evolve::{Draws, Fitness, GENERATION, front, ranked, unseen};
+use super::forecast::{Expected, Forecast, LEARNED, Tried, chosen};
 use super::goals::Standing;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -32,6 +35,10 @@ const FIRST: u64 = 3;
 const GLANCE: usize = 4;
 /// Images of which a part tells too little to look at it.
 const FEW: usize = 200;
+/// Children that are drawn from those that are best so far, and then from those of them of which most is expected, and once more.
+const POOL: usize = 10 * GENERATION;
+/// Times that children are drawn for one generation.
+const DRAWN: usize = 3;
 /// Generations without anything better after which the neighbours of the best are tried, and then candidates from anywhere.
 const PATIENCE: u32 = 3;
 /// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search ends.
@@ -53,6 +60,11 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// What it tells of others, where it was judged.
+    fn tried(&self) -> Option<Tried<'_>> {
+        Some(Tried { genes: &self.genes, standing: self.standing.as_ref()?, is_glance: self.chips == 0 })
+    }
+
     /// The chips and the images that it was judged on.
     pub fn judged_on(&self, search: &Search) -> (u64, usize) {
         match (self.chips, glance(search)) {
@@ -136,7 +148,7 @@ impl<'a> Run<'a> {
         if let Some(reference) = self.glanced.clone() {
             self.trials_of(&[reference], 0..FIRST.min(self.search.file.chips), true)?;
         }
-        self.judge(Draws::new(seed, 0).first(space))?;
+        self.judge(Draws::new(seed, 0).first(space), usize::MAX)?;
         let (mut idle, mut generation, mut barren) = (0, 0, 0);
         while !self.is_spent() && barren < BARREN {
             generation += 1;
@@ -146,27 +158,45 @@ impl<'a> Run<'a> {
             let asked = self.asked.each_ref().map(HashSet::len);
             let (fitness, draws) = (self.fitness(), &mut Draws::new(seed, generation));
             let best = self.signature(&fitness);
-            let next = match idle {
-                0..PATIENCE => self.children(&fitness, draws),
-                PATIENCE => self.around(&fitness),
-                _ => vec![],
+            let (next, most) = match idle {
+                0..PATIENCE => (self.children(&fitness, draws), GENERATION),
+                PATIENCE => (self.around(&fitness), 2 * GENERATION),
+                _ => (vec![], GENERATION),
             };
             let next = if next.is_empty() { draws.anywhere(space, |genes| self.is_new(genes)) } else { next };
             if next.is_empty() {
                 break;
             }
-            self.judge(next)?;
+            self.judge(next, most)?;
             barren = if self.asked.each_ref().map(HashSet::len) != asked { 0 } else { barren + 1 };
             idle = if self.signature(&self.fitness()) != best || idle > PATIENCE { 0 } else { idle + 1 };
         }
         Ok(())
     }
 
-    /// The children of the best so far.
+    /// The children of the best so far of which most is expected, the best first; where too little is known, any children.
     fn children(&self, fitness: &[Fitness], draws: &mut Draws) -> Vec<Genes> {
-        let best = ranked(fitness).into_iter().take(GENERATION);
-        let parents: Vec<Genes> = best.map(|one| self.candidates[one].genes.clone()).collect();
-        draws.next(&self.search.space, &parents, |genes| self.is_new(genes))
+        let space = &self.search.space;
+        let order = ranked(fitness);
+        let mut parents: Vec<Genes> =
+            order.iter().take(GENERATION).map(|one| self.candidates[*one].genes.clone()).collect();
+        let tried: Vec<Tried> = order.iter().take(LEARNED).filter_map(|one| self.candidates[*one].tried()).collect();
+        let Some(forecast) = Forecast::of(space, &tried) else {
+            return draws.children(space, &parents, GENERATION, |genes| self.is_new(genes));
+        };
+        let mut pool: Vec<(Genes, Expected)> = vec![];
+        for _ in 0..DRAWN {
+            let is_new = |genes: &Genes| self.is_new(genes) && pool.iter().all(|(known, _)| known != genes);
+            let children = draws.children(space, &parents, POOL, is_new);
+            let of_pool = children.into_par_iter().map(|genes| (forecast.expected(&genes), genes));
+            pool.extend(of_pool.map(|(expected, genes)| (genes, expected)).collect::<Vec<_>>());
+            if pool.is_empty() {
+                break;
+            }
+            let expected: Vec<Fitness> = pool.iter().map(|(_, expected)| expected.fitness(0.0)).collect();
+            parents = ranked(&expected).into_iter().take(GENERATION).map(|one| pool[one].0.clone()).collect();
+        }
+        chosen(&pool, 2 * GENERATION)
     }
 
     /// Candidates that differ from the best by one step of one key and were not tried.
@@ -208,12 +238,20 @@ impl<'a> Run<'a> {
         self.asked() >= self.search.file.trials || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
-    /// Judges new candidates.
-    fn judge(&mut self, genes: Vec<Genes>) -> Result<()> {
+    /// Judges new candidates, so many at most that are not, key for key, the same chips as others.
+    fn judge(&mut self, genes: Vec<Genes>, most: usize) -> Result<()> {
         let first = self.candidates.len();
+        let mut known: HashSet<Key> = self.candidates.iter().map(|candidate| candidate.setting.key).collect();
+        let before = known.len();
         for genes in genes {
+            if known.len() - before >= most {
+                break;
+            }
             match self.candidate(genes.clone()) {
-                Ok(candidate) => self.candidates.push(candidate),
+                Ok(candidate) => {
+                    known.insert(candidate.setting.key);
+                    self.candidates.push(candidate);
+                }
                 // Values of two keys may not go together.
                 Err(error @ Error::Config { .. }) => {
                     self.refused.0.insert(genes);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Chips, Shard, Sweep, first_ones};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::study::runner::timed;
 use crate::study::store::{self, OfKey};
 
 /// Points that are timed.
@@ -70,7 +69,7 @@ impl Sweep {
         let timed: Vec<Duration> = first_missing
             .iter()
             .step_by(step)
-            .map(|p| timed(engine, &self.points[*p], self.file.seed, chips.most()))
+            .map(|p| self.points[*p].case(self.file.seed).timed(engine, chips.most()))
             .collect::<Result<_>>()?;
         let each = timed.iter().sum::<Duration>() / timed.len().max(1) as u32;
         let points = self.points.len() as u64;

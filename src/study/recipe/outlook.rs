@@ -1,0 +1,246 @@
+//! What a recipe would do: trainings and trials that are missing, and how long they may take, timed at one of each stage.
+//!
+//! A network that is not there yet is stood for by the one that its training starts from: it has the shape, and about the work, of what it will be.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::cache::{self, Known};
+use super::judge::{Question, Sight};
+use super::{CACHE, Recipe, Unit, no_network};
+use crate::attack::Plan;
+use crate::crossbar::kept::KeptCells;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::monitor::Silent;
+use crate::network::Network;
+use crate::profile::Profile;
+use crate::study::space::GridPoint;
+use crate::train;
+use crate::train::config::TrainFile;
+use crate::train::job::Job;
+
+/// Images that are attacked to time it.
+const ATTACKED: usize = 16;
+
+/// What a recipe would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Outlook {
+    /// Trainings.
+    pub trainings: u64,
+    /// Those of them that are finished.
+    pub trained: u64,
+    /// What the others may take.
+    pub training: Duration,
+    /// Trials, each a chip of a stage at a point.
+    pub trials: u64,
+    /// Those of them that are there.
+    pub there: u64,
+    /// What the others may take.
+    pub evaluation: Duration,
+}
+
+/// A network of a unit, and the only chip that it is for, where there is one.
+struct Candidate {
+    network: At,
+    own: Option<u64>,
+}
+
+/// A network's file.
+#[derive(Clone)]
+struct At {
+    path: PathBuf,
+    /// Whether it is the network itself, and not one that stands for it.
+    is_there: bool,
+}
+
+/// A walk through the stages.
+struct Walk<'a> {
+    recipe: &'a Recipe,
+    engine: &'a dyn Engine,
+    folder: PathBuf,
+    known: Known,
+    sight: Sight<'a>,
+    /// The networks that stand for others.
+    stand_ins: TempDir,
+    networks: HashMap<(usize, String), At>,
+    /// What a training, and a trial, of a stage takes.
+    timed: [HashMap<usize, Duration>; 2],
+    found: Outlook,
+}
+
+impl Recipe {
+    /// Says what it would do in a folder, which may hold some of it; nothing is written there.
+    ///
+    /// # Errors
+    /// Where a training or a chip of a stage cannot be made, or the folder cannot be read.
+    pub fn outlook(&self, engine: &dyn Engine, out: &Path) -> Result<Outlook> {
+        let folder = out.join(CACHE);
+        let walk = Walk {
+            recipe: self,
+            engine,
+            known: Known::read(&folder)?,
+            folder,
+            sight: Sight::new(self),
+            stand_ins: TempDir::new().map_err(Error::io(std::env::temp_dir()))?,
+            networks: HashMap::new(),
+            timed: Default::default(),
+            found: Outlook::default(),
+        };
+        walk.go()
+    }
+}
+
+impl Walk<'_> {
+    fn go(mut self) -> Result<Outlook> {
+        let file = &self.recipe.file;
+        for unit in &self.recipe.units()? {
+            let candidates = self.networks(unit)?;
+            if unit.stage.hidden {
+                continue;
+            }
+            self.evaluate(unit, &candidates, (file.evaluate.limit, file.evaluate.chips))?;
+            if let Some(last) = file.last.iter().find(|last| last.stages.contains(&unit.stage.name)) {
+                self.evaluate(unit, &candidates, (last.limit, last.chips.unwrap_or(file.evaluate.chips)))?;
+            }
+        }
+        Ok(self.found)
+    }
+
+    fn network(&self, hardware: usize, stage: &str) -> Result<At> {
+        self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| no_network(stage))
+    }
+
+    fn profile(&self, unit: &Unit, common: &GridPoint, own: &GridPoint) -> Result<Profile> {
+        self.recipe.profile(unit, (common, own), &|stage| Ok(self.network(unit.hardware, stage)?.path))
+    }
+
+    fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
+        let start = match (&unit.stage.from, &unit.stage.checkpoint) {
+            (Some(from), _) => Some(self.network(unit.hardware, from)?),
+            (None, Some(path)) => Some(At { path: path.clone(), is_there: true }),
+            (None, None) => None,
+        };
+        let candidates = match (&unit.stage.train, unit.stage.own_chips, start) {
+            (None, _, Some(network)) => vec![Candidate { network, own: None }],
+            (Some(_), Some(chips), start) => {
+                (0..chips).map(|chip| self.train(unit, start.as_ref(), Some(chip))).collect::<Result<_>>()?
+            }
+            (_, _, start) => vec![self.train(unit, start.as_ref(), None)?],
+        };
+        if let [Candidate { network, own: None }] = candidates.as_slice() {
+            self.networks.insert((unit.hardware, unit.stage.name.clone()), network.clone());
+        }
+        Ok(candidates)
+    }
+
+    /// The network of a training, or what it starts from where it is not there.
+    fn train(&mut self, unit: &Unit, start: Option<&At>, own: Option<u64>) -> Result<Candidate> {
+        let document = self.recipe.training(unit, start.map(|start| start.path.as_path()), own)?;
+        let profile = self.profile(unit, &vec![], &vec![])?;
+        let job = Job::new(&document, TrainFile::from_document(&document)?, self.recipe.model.clone(), profile)?;
+        self.found.trainings += 1;
+        if start.is_none_or(|start| start.is_there)
+            && let Some(path) = cache::trained(&self.folder, &job)?
+        {
+            self.found.trained += 1;
+            return Ok(Candidate { network: At { path, is_there: true }, own });
+        }
+        let time = match self.timed[0].get(&unit.index) {
+            Some(time) => *time,
+            None => {
+                let time = job.outlook(&cache::training(&self.folder, &job))?.time();
+                self.timed[0].insert(unit.index, time);
+                time
+            }
+        };
+        self.found.training += time;
+        let path = self.stand_ins.path().join(format!("{}.safetensors", self.found.trainings));
+        train::checkpoint(job.start(), &self.recipe.model, job.origin(), 0).write(&path)?;
+        Ok(Candidate { network: At { path, is_there: false }, own })
+    }
+
+    fn evaluate(&mut self, unit: &Unit, candidates: &[Candidate], (limit, chips): (Option<usize>, u64)) -> Result<()> {
+        for (common, own) in self.recipe.points(unit)? {
+            let profile = self.profile(unit, &common, &own)?;
+            for attack in self.recipe.attacks() {
+                for candidate in candidates {
+                    let chips = candidate.own.map_or(0..chips, |chip| chip..chip + 1);
+                    self.add(unit, candidate, &profile, (limit, chips), attack.as_ref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a candidate's chips on some hardware.
+    fn add(
+        &mut self,
+        unit: &Unit,
+        candidate: &Candidate,
+        profile: &Profile,
+        (limit, chips): (Option<usize>, Range<u64>),
+        attack: Option<&Plan>,
+    ) -> Result<()> {
+        let network = Network::read(&self.recipe.model, &candidate.network.path)?.network;
+        let hash = network.hash();
+        let question = Question {
+            profile,
+            network: (&network, &hash),
+            limit,
+            adapted: Some(unit.index),
+            exit: unit.stage.exit,
+            attack,
+            title: "",
+            taken: false,
+        };
+        let seen = self.sight.of(&question)?;
+        let case = seen.case(self.recipe, &question);
+        let blueprint = case.blueprint()?;
+        let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
+        let count = chips.end - chips.start;
+        let there = match candidate.network.is_there {
+            true => self.known.trials(case.key(&blueprint)?).range(chips).count() as u64,
+            false => 0,
+        };
+        self.found.trials += count;
+        self.found.there += there;
+        if there < count {
+            let each = match self.timed[1].get(&unit.index) {
+                Some(each) => *each,
+                None => {
+                    let each = match attack {
+                        Some(plan) => self.attacked(&question, plan, case.data.len())?,
+                        None => case.timed(self.engine, count)?,
+                    };
+                    self.timed[1].insert(unit.index, each);
+                    each
+                }
+            };
+            self.found.evaluation += Duration::from_secs_f64(each.as_secs_f64() * (count - there) as f64);
+        }
+        Ok(())
+    }
+
+    /// The time of a trial of so many images under attack, in that of a few.
+    fn attacked(&mut self, question: &Question, plan: &Plan, images: usize) -> Result<Duration> {
+        let few = Question { limit: Some(ATTACKED.min(images)), ..*question };
+        let seen = self.sight.of(&few)?;
+        let case = seen.case(self.recipe, &few);
+        let (blueprint, began) = (case.calibrated(&KeptCells::default())?, Instant::now());
+        let series = ([0], ATTACKED);
+        plan.attack(case.seed, case.data)?.series(
+            self.engine,
+            case.data,
+            &blueprint,
+            series,
+            &Silent,
+            |_, _| Ok(()),
+        )?;
+        Ok(began.elapsed().mul_f64(images as f64 / case.data.len() as f64))
+    }
+}
