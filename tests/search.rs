@@ -352,3 +352,69 @@ fn slurm_runs_the_shards_together() {
     let timed = run(&["--budget", "10s", "--force"]);
     assert!(String::from_utf8_lossy(&timed.stderr).contains("no time ends them"));
 }
+
+/// A search whose candidates are trained.
+const TRAINED: &str = "minimise = \"sram_bytes\"\nchips = 4\ntrials = 90\n\
+    set = { \"rram.variation.scale\" = 4.0, \"sram.init\" = \"residual\" }\n\
+    [constraint]\naccuracy = { least = 60.0 }\n\
+    [train]\nepochs = 2\nlearning_rate = 0.02\nlimit = 600\nbatch = 32\n\
+    [space]\n\"train.variation\" = [false, true]\n\"sram.bits\" = [0, 2, 3]\n\"rram.weight_bits\" = [3, 4]\n\
+    [validate]\nchips = 3\nlimit = 80\n";
+
+#[test]
+fn candidates_are_trained_once_for_what_their_training_sees() {
+    let folder = folder();
+    let folder = folder.path();
+    write(folder, "s.toml", TRAINED);
+    let said = succeeds(folder, "search s.toml --out dry --backend cpu --dry-run");
+    assert!(said.contains("12 candidates") && said.contains("\nup to 4 trainings beside, about "), "{said}");
+    thrice(folder, "");
+    // Variation and levels are seen by training, companion arrays are not: four networks for twelve candidates.
+    let networks = fs::read_dir(folder.join("whole/cache")).unwrap().count();
+    assert_eq!(networks, 4);
+    let tried = fs::read_to_string(folder.join("whole/tried.csv")).unwrap();
+    let rows: Vec<std::collections::HashMap<String, String>> =
+        csv::Reader::from_reader(tried.as_bytes()).deserialize().map(|row| row.unwrap()).collect();
+    let mean = |variation: &str| {
+        let is = |row: &&std::collections::HashMap<String, String>| {
+            (row["train.variation"].as_str(), row["sram.bits"].as_str()) == (variation, "0")
+        };
+        let found: Vec<f64> = rows.iter().filter(is).map(|row| row["accuracy_mean"].parse().unwrap()).collect();
+        found.iter().sum::<f64>() / found.len() as f64
+    };
+    // Networks that were trained for variation bear it better without any array.
+    assert!(mean("true") > mean("false") + 2.0, "{tried}");
+    // What is found runs as it is, with the network that was trained for it.
+    let best = fs::read_to_string(folder.join("whole/best.toml")).unwrap();
+    assert!(best.contains("# Beside this profile it has train.variation = "), "{best}");
+    let summary = fs::read_to_string(folder.join("whole/summary.csv")).unwrap();
+    succeeds(
+        folder,
+        "infer --model model.toml --profile whole/best.toml --checkpoint whole/best.safetensors --data digits --limit 140 --chips 7 --backend cpu",
+    );
+    assert!(summary.starts_with("chip_of,rram.weight_bits,sram.bits,train.variation,"), "{summary}");
+}
+
+#[test]
+fn keys_of_trainings_stand_where_they_are_used() {
+    let folder = folder();
+    let folder = folder.path();
+    for (more, expected) in [
+        ("[space]\n\"train.epochs\" = [1, 2]\n", "space.train.epochs: is of a training, and none is asked for"),
+        ("[train]\nepochs = 1\n[space]\n\"train.epochs\" = [1, 2]\n", "space.train.epochs: is a key of `train` too"),
+        (
+            "set = { \"train.epochs\" = 2 }\n[train]\n[space]\n\"sram.bits\" = [1, 2]\n",
+            "set.train.epochs: is of the training; expected it in `[train]`",
+        ),
+        (
+            "[train]\n[space]\n\"train.momentum\" = [0.8, 0.9]\n\"train.optimiser\" = [\"adamw\"]\n",
+            "train.momentum: has no effect in any candidate: train.optimiser = \"adamw\" has betas",
+        ),
+        ("[train]\nspeed = 3\n[space]\n\"sram.bits\" = [1, 2]\n", "train.speed"),
+    ] {
+        write(folder, "s.toml", &format!("minimise = \"sram_bytes\"\n{more}"));
+        let output = crosspike(folder, "search s.toml --out out");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{more}: {said}");
+    }
+}

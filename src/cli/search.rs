@@ -138,11 +138,17 @@ pub fn run(args: &Args) -> Result<Said> {
         let all = each.mul_f64(trials as f64);
         let most = time.map_or(all, |time| time.min(all) + each.mul_f64((trials - search.searched()) as f64));
         let size = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());
-        let text = format!(
+        let mut text = format!(
             "{size} candidates; about {trials} trials, some {each:.1?} each: about {}",
             indicatif::HumanDuration(most)
         );
-        let json = json!({ "candidates": search.candidates(), "trials": trials, "seconds_each": each.as_secs_f64(), "seconds": most.as_secs_f64() });
+        let mut json = json!({ "candidates": search.candidates(), "trials": trials, "seconds_each": each.as_secs_f64(), "seconds": most.as_secs_f64() });
+        if let Some(training) = search.training_timed()? {
+            let most = search.trainings().map_or("any number of".into(), |most| format!("up to {most}"));
+            text += &format!("\n{most} trainings beside, about {} each", indicatif::HumanDuration(training));
+            json["trainings"] = json!(search.trainings());
+            json["training_seconds_each"] = json!(training.as_secs_f64());
+        }
         return Ok(Said::new(text, json));
     }
     let folder = search.claim(engine.as_ref(), &args.out, There::of(args.resume, args.force))?;

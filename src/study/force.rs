@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::reader::TRAIN;
 use super::setting::Setting;
 use crate::config::Document;
 use crate::effect;
@@ -21,6 +22,8 @@ pub(super) fn in_force(key: &str, setting: &Setting, sweep: &Document) -> String
         "adapt.batches" => adapt.map_or(0, |sample| sample.batches).to_string(),
         "adapt.images" => adapt.map_or(String::new(), |sample| sample.images.to_string()),
         "adapt.data" => adapt.and_then(|sample| sample.data.clone()).unwrap_or_default(),
+        // The chip that trained candidates are compared to.
+        _ if key.starts_with(TRAIN) => "untrained".into(),
         _ => match key.strip_prefix("model.") {
             Some(key) => effect::at(&plain(&setting.subject.model), key).map(shown).unwrap_or_default(),
             None => of_profile(key, &setting.profile),

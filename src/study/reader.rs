@@ -34,6 +34,9 @@ pub(super) const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "enco
 /// Before keys of the study's `adapt`, which points may set too.
 pub(super) const ADAPT: &str = "adapt.";
 
+/// Before keys of the training that a search gives its candidates.
+pub(super) const TRAIN: &str = "train.";
+
 /// The keys of a study's file that hold for all its points.
 pub(super) struct Common {
     /// The model file.
@@ -84,6 +87,8 @@ pub(super) struct Reader<'a> {
     profiles: HashMap<PathBuf, Document>,
     models: Document,
     checkpoints: HashMap<PathBuf, Checkpoint>,
+    /// A network in the place of what points name.
+    trained: Option<PathBuf>,
     sets: Sets,
     /// The networks on their images that points had last: those of all images, and those of some.
     last: Vec<Arc<Subject>>,
@@ -114,6 +119,7 @@ impl<'a> Reader<'a> {
             profiles: HashMap::new(),
             models,
             checkpoints: HashMap::new(),
+            trained: None,
             sets: Sets::default(),
             last: vec![],
             idle: None,
@@ -125,6 +131,16 @@ impl<'a> Reader<'a> {
     /// Turns to other images of the test set.
     pub fn of_images(&mut self, images: Images) {
         self.common.images = images;
+    }
+
+    /// Turns to a network that was trained from the one that points name; none: to that one.
+    pub fn of_network(&mut self, checkpoint: Option<PathBuf>) {
+        self.trained = checkpoint;
+    }
+
+    /// The checkpoint that a point names.
+    pub fn checkpoint(&self, point: &GridPoint) -> PathBuf {
+        self.path(point, "checkpoint", &self.common.checkpoint)
     }
 
     /// A point with all that it names.
@@ -369,7 +385,7 @@ impl<'a> Reader<'a> {
         check_fit(&data, &model).map_err(self.document.locate(&names[0].key))?;
         let encoding = Encoding::resolve(self.encoding(point)?, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(self.document.locate("encoding"))?;
-        let path = self.path(point, "checkpoint", &self.common.checkpoint);
+        let path = self.trained.clone().unwrap_or_else(|| self.checkpoint(point));
         if !self.checkpoints.contains_key(&path) {
             let checkpoint = Checkpoint::read(&path).map_err(self.locate(point, "checkpoint"))?;
             self.checkpoints.insert(path.clone(), checkpoint);
@@ -433,5 +449,5 @@ fn tells_apart(key: &str, points: &[Setting]) -> bool {
 
 /// Whether a key of a point is the study's own.
 pub(super) fn is_own(key: &str) -> bool {
-    POINT_KEYS.contains(&key) || key.starts_with(ADAPT)
+    POINT_KEYS.contains(&key) || key.starts_with(ADAPT) || key.starts_with(TRAIN)
 }

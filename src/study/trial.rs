@@ -46,7 +46,7 @@ impl TryFrom<String> for Key {
     }
 }
 
-fn digest(bytes: &[u8]) -> u64 {
+pub(super) fn digest(bytes: &[u8]) -> u64 {
     let digest = Sha256::digest(bytes);
     digest.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

@@ -265,44 +265,50 @@ impl TrainFile {
 
     /// Keys that were set, not to their default, and have no effect.
     pub fn idle(&self) -> Idle {
-        let Recipe { epochs, milestones, .. } = &self.train;
-        let passed = milestones.iter().any(|m| self.train.rate_falls_at(*m) < *epochs);
-        let mut idle = Idle::new();
-        let default = Recipe::default();
-        if *milestones != default.milestones && self.train.schedule == Schedule::Cosine {
-            idle.insert("train.milestones".into(), "train.schedule = \"cosine\" has none");
-        } else if *milestones != default.milestones && !milestones.is_empty() && !passed {
-            idle.insert("train.milestones".into(), "they lie behind the last epoch");
-        }
-        if self.train.warmup == 1 {
-            idle.insert("train.warmup".into(), "one epoch rises to the whole rate at once");
-        }
-        if self.train.optimiser == OptimiserKind::AdamW && self.train.momentum != default.momentum {
-            idle.insert("train.momentum".into(), "train.optimiser = \"adamw\" has betas");
-        }
-        if self.train.optimiser == OptimiserKind::Sgd && self.train.betas != default.betas {
-            idle.insert("train.betas".into(), "train.optimiser = \"sgd\" has momentum");
-        }
-        if self.train.loss == LossKind::Counts && self.train.label_smoothing > 0.0 {
-            idle.insert("train.label_smoothing".into(), "train.loss = \"counts\" has rates in place of labels");
-        }
-        if self.train.loss != LossKind::Counts && self.train.rates != default.rates {
-            idle.insert("train.rates".into(), "train.loss counts no spikes");
-        }
+        let unused = self.unused().into_iter().filter(|(.., is_set)| *is_set);
+        unused.map(|(key, why, _)| (key.to_owned(), why)).collect()
+    }
+
+    /// Keys that have no effect beside the others, with the reason, and whether they differ from what they are where nobody sets them.
+    pub fn unused(&self) -> Vec<(&'static str, &'static str, bool)> {
+        let (train, default) = (&self.train, Recipe::default());
+        let passed = train.milestones.iter().any(|m| train.rate_falls_at(*m) < train.epochs);
+        let is_cosine = train.schedule == Schedule::Cosine;
+        let are_moved = train.milestones != default.milestones;
+        let is_adamw = train.optimiser == OptimiserKind::AdamW;
+        let of_counts = train.loss == LossKind::Counts;
         let unmoved = "train.augment = false moves no image";
-        if self.train.augment && self.train.padding == 0 && !self.train.flip {
-            idle.insert("train.augment".into(), "train.padding = 0 and train.flip = false leave every image as it is");
-        }
-        if !self.train.augment && self.train.padding != default.padding {
-            idle.insert("train.padding".into(), unmoved);
-        }
-        if !self.train.augment && self.train.flip != default.flip {
-            idle.insert("train.flip".into(), unmoved);
-        }
-        if self.prune.is_some_and(|prune| prune.lambda == 0.0 && prune.ratio != Prune::default().ratio) {
-            idle.insert("prune.ratio".into(), "prune.lambda = 0 leaves the lasso out");
-        }
-        idle
+        let of_prune = self.prune.is_some_and(|prune| prune.lambda == 0.0);
+        let ratio = self.prune.is_some_and(|prune| prune.ratio != Prune::default().ratio);
+        let all = [
+            (is_cosine, "train.milestones", "train.schedule = \"cosine\" has none", are_moved),
+            (
+                !is_cosine && !passed,
+                "train.milestones",
+                "they lie behind the last epoch",
+                are_moved && !train.milestones.is_empty(),
+            ),
+            (train.warmup == 1, "train.warmup", "one epoch rises to the whole rate at once", true),
+            (is_adamw, "train.momentum", "train.optimiser = \"adamw\" has betas", train.momentum != default.momentum),
+            (!is_adamw, "train.betas", "train.optimiser = \"sgd\" has momentum", train.betas != default.betas),
+            (
+                of_counts,
+                "train.label_smoothing",
+                "train.loss = \"counts\" has rates in place of labels",
+                train.label_smoothing > 0.0,
+            ),
+            (!of_counts, "train.rates", "train.loss counts no spikes", train.rates != default.rates),
+            (
+                train.augment && train.padding == 0 && !train.flip,
+                "train.augment",
+                "train.padding = 0 and train.flip = false leave every image as it is",
+                true,
+            ),
+            (!train.augment, "train.padding", unmoved, train.padding != default.padding),
+            (!train.augment, "train.flip", unmoved, train.flip != default.flip),
+            (of_prune, "prune.ratio", "prune.lambda = 0 leaves the lasso out", ratio),
+        ];
+        all.into_iter().filter(|(is, ..)| *is).map(|(_, key, why, is_set)| (key, why, is_set)).collect()
     }
 
     /// A notice where several milestones of a short training lie at one epoch, which divide the rate all at once.

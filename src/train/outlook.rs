@@ -1,18 +1,18 @@
 //! How long a training takes, timed at a few of its steps.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Trainer;
 use super::config::Recipe;
 use super::job::Job;
 use super::state::State;
-use crate::error::Result;
-use crate::monitor::Silent;
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 
-/// Steps that are timed, behind one that sets up what all share.
-const TIMED: usize = 3;
+/// Steps that are taken: one that sets up what all share, and those that are timed.
+const TIMED: usize = 4;
 
 /// What a training would do.
 ///
@@ -71,23 +71,64 @@ impl Job {
         Ok(Outlook { epochs: epochs as u64, images, there, each })
     }
 
-    /// The time of an image, by steps of the first epoch that nothing keeps.
+    /// The time of an image, by the first steps of a run that nothing keeps.
     fn timed(&self) -> Result<Duration> {
-        let batch = self.recipe().batch;
-        let of = |steps: usize| -> Result<(f64, usize)> {
-            let all = self.recipe().limit.unwrap_or(usize::MAX);
-            let recipe =
-                Recipe { epochs: 1, validation: 0.0, limit: Some(all.min(steps * batch)), ..self.recipe().clone() };
-            let trainer = Trainer { recipe: &recipe, ..self.trainer() };
-            let chosen = trainer.split().0.len();
-            let images = (chosen / batch).max(1) * batch.min(chosen);
-            let began = Instant::now();
-            trainer.run(self.start().clone(), None, &Silent)?;
-            Ok((began.elapsed().as_secs_f64(), images))
-        };
-        let ((first, few), (all, many)) = (of(1)?, of(1 + TIMED)?);
-        // A set of one batch has no further ones.
-        let each = if many > few { (all - first) / (many - few) as f64 } else { all / many as f64 };
-        Ok(Duration::from_secs_f64(each.max(0.0)))
+        let clock = Clock::default();
+        match self.trainer().run(self.start().clone(), None, &clock) {
+            Ok(_) | Err(Error::Interrupted(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let steps = clock.0.into_inner().unwrap_or_default().steps;
+        let (Some((began, _)), Some((ended, seen))) = (steps.first(), steps.last()) else { return Ok(Duration::ZERO) };
+        // The first step sets up what all share, where there are others.
+        let (from, before) = if steps.len() > 2 { steps[1] } else { (*began, 0) };
+        Ok(Duration::from_secs_f64((*ended - from).as_secs_f64() / (seen - before).max(1) as f64))
+    }
+}
+
+/// A monitor that notes when the first steps of a run end, and ends the run after those.
+#[derive(Default)]
+struct Clock(Mutex<Noted>);
+
+/// What was noted.
+#[derive(Default)]
+struct Noted {
+    /// The time at which the first epoch began, and at which its steps ended, with the images seen then.
+    steps: Vec<(Instant, u64)>,
+    /// Whether another epoch has begun.
+    is_over: bool,
+}
+
+impl Clock {
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Monitor for Clock {
+    fn begin(&self, _: &str, _: u64) {
+        let mut noted = self.noted();
+        noted.is_over = !noted.steps.is_empty();
+        if !noted.is_over {
+            noted.steps.push((Instant::now(), 0));
+        }
+    }
+
+    fn skip(&self, _: u64) {}
+
+    fn progress(&self, done: u64, _: &str) {
+        let mut noted = self.noted();
+        if !noted.is_over {
+            noted.steps.push((Instant::now(), done));
+        }
+    }
+
+    fn end(&self) {}
+
+    fn line(&self, _: &str) {}
+
+    fn stop(&self) -> bool {
+        let noted = self.noted();
+        noted.is_over || noted.steps.len() > TIMED
     }
 }

@@ -51,6 +51,27 @@ pub fn trained(folder: &Path, job: &Job) -> Result<Option<PathBuf>> {
     Ok(is_it.then_some(checkpoint))
 }
 
+/// The checkpoint of a training run, trained into a folder where it is not there.
+pub fn train(folder: &Path, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf> {
+    let path = training(folder, job);
+    let (checkpoint, sum) = (path.join(CHECKPOINT), path.join(SUM));
+    if let Some(checkpoint) = trained(folder, job)? {
+        if !sum.exists() {
+            crate::atomic::write(&sum, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;
+        }
+        return Ok(checkpoint);
+    }
+    if OutputFolder::finished(&path, job.origin())?.is_some() {
+        monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));
+    }
+    // What is unfinished goes on; what is of no use makes room.
+    let claim = |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat(), Access::Alone);
+    let claimed = claim(false).or_else(|_| claim(true))?;
+    job.run(&claimed, monitor)?;
+    claimed.write(SUM, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;
+    Ok(checkpoint)
+}
+
 /// A folder of finished work: one for each training, and the trials.
 pub struct Cache {
     folder: PathBuf,
@@ -68,24 +89,7 @@ impl Cache {
 
     /// The checkpoint of a training run, trained where it is not there.
     pub fn train(&self, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf> {
-        let path = training(&self.folder, job);
-        let (checkpoint, sum) = (path.join(CHECKPOINT), path.join(SUM));
-        if let Some(checkpoint) = trained(&self.folder, job)? {
-            if !sum.exists() {
-                crate::atomic::write(&sum, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;
-            }
-            return Ok(checkpoint);
-        }
-        if OutputFolder::finished(&path, job.origin())?.is_some() {
-            monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));
-        }
-        // What is unfinished goes on; what is of no use makes room.
-        let claim =
-            |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat(), Access::Alone);
-        let folder = claim(false).or_else(|_| claim(true))?;
-        job.run(&folder, monitor)?;
-        folder.write(SUM, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;
-        Ok(checkpoint)
+        train(&self.folder, job, monitor)
     }
 
     /// The trials of a key that are there, by chip.

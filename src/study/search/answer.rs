@@ -21,6 +21,9 @@ pub(super) const SHOWN: usize = 12;
 /// The confidence that the next better candidate is more accurate than the best: it is the best of many.
 const SURELY: f64 = 0.99;
 
+/// The label of the chip that candidates are compared to.
+pub(super) const REFERENCE: &str = "reference";
+
 /// The answer of a search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answer {
@@ -68,15 +71,15 @@ impl Answer {
             |one: usize, label: String| Judged { label, point: search.candidate_point(&run.candidates[one].genes) };
         let mut judged: Vec<Judged> = best.iter().enumerate().map(|(place, one)| judge(*one, label(place))).collect();
         judged.extend(next.map(|one| judge(one, "next".into())));
-        judged.extend(search.reference_point().map(|point| Judged { label: "reference".into(), point }));
-        let points: Vec<GridPoint> = judged.iter().map(|judged| judged.point.clone()).collect();
+        judged.extend(search.reference_point().map(|point| Judged { label: REFERENCE.into(), point }));
+        let points: Vec<(GridPoint, bool)> =
+            judged.iter().map(|judged| (judged.point.clone(), judged.label != REFERENCE)).collect();
         let settings = run.validate(&points)?;
         let chips = search.validation_chips();
         let point = |judged: &Judged, setting: &Setting| point_of(run, judged, setting, chips.clone());
         let points: Vec<Point> = judged.iter().zip(&settings).map(|(judged, setting)| point(judged, setting)).collect();
         let best = settings[0].shown.clone();
-        let found =
-            judged.into_iter().filter(|one| one.label != "reference").map(|one| (one.label, one.point)).collect();
+        let found = judged.into_iter().filter(|one| one.label != REFERENCE).map(|one| (one.label, one.point)).collect();
         let mut answer = Answer { is_met, lead: String::new(), details: vec![], points, best, trials, found };
         answer.say(search, run, (&fitness, of));
         Ok(answer)

@@ -12,7 +12,7 @@ use crate::engine::exit::{ExitRule, read_rule_or_none};
 use crate::error::Result;
 use crate::network::Encoding;
 use crate::study::axes::Asked;
-use crate::study::reader::Common;
+use crate::study::reader::{Common, TRAIN};
 use crate::study::sets::Images;
 use crate::train::adapt::Sample;
 
@@ -27,7 +27,7 @@ use crate::train::adapt::Sample;
 /// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const OWN_KEYS: [&str; 20] = [
+pub const OWN_KEYS: [&str; 21] = [
     "name",
     "question",
     "model",
@@ -48,6 +48,7 @@ pub const OWN_KEYS: [&str; 20] = [
     "validate",
     "reference",
     "set",
+    "train",
 ];
 
 /// A search file.
@@ -105,8 +106,11 @@ pub struct SearchFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub reference: Table,
-    /// Values by key, as a list or as a range, 17 of it where it has no `count`: keys of the profile, of the model under `model.`, and `checkpoint`,
-    /// `profile`, `encoding`, `adapt.batches`, `exit`. `layer.*.KEY` stands for a key of each layer on RRAM.
+    /// Keys of a training file's `[train]`: every candidate's network is trained from `checkpoint` on the candidate's RRAM; absent: none is.
+    #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    pub train: Option<Table>,
+    /// Values by key, as a list or as a range, 17 of it where it has no `count`: keys of the profile, of the model under `model.`, of the training
+    /// under `train.`, and `checkpoint`, `profile`, `encoding`, `adapt.batches`, `exit`. `layer.*.KEY` stands for a key of each layer on RRAM.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub space: Table,
     /// Chips and images that the search does not see, on which its answer is judged.
@@ -270,6 +274,19 @@ impl SearchFile {
         if file.reference.contains_key("data") {
             let message = "is the same for all, so that they are judged on the same images; expected other keys";
             return refuse("reference.data", message.into());
+        }
+        if let Some(key) = file.set.keys().chain(file.reference.keys()).find(|key| key.starts_with(TRAIN)) {
+            let section = if file.set.contains_key(key) { "set" } else { "reference" };
+            return refuse(&format!("{section}.{key}"), "is of the training; expected it in `[train]`".into());
+        }
+        for key in file.space.keys() {
+            let Some(name) = key.strip_prefix(TRAIN) else { continue };
+            let message = match &file.train {
+                None => "is of a training, and none is asked for; expected a section `[train]`, which may be empty",
+                Some(train) if train.contains_key(name) => "is a key of `train` too; expected it in one of them",
+                Some(_) => continue,
+            };
+            return refuse(&format!("space.{key}"), message.into());
         }
         if let Some(key) = file.set.keys().find(|key| file.space.contains_key(*key)) {
             return refuse(&format!("set.{key}"), "is a key of `space` too; expected it in one of them".into());

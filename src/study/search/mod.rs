@@ -1,7 +1,7 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
 //! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast`
-//! what is expected of them, `run` how they are judged, `answer` what is found and validated, `words` says it, `written` has the files.
+//! what is expected of them, `run` how they are judged, `training` which networks they have, `answer` what is found and validated, `words` says it, `written` has the files.
 
 mod answer;
 mod evolve;
@@ -9,6 +9,7 @@ mod file;
 mod forecast;
 mod goals;
 mod run;
+mod training;
 mod words;
 mod written;
 
@@ -31,7 +32,7 @@ use super::setting::Setting;
 use super::space::GridPoint;
 use super::sweep::{Shard, There, claim};
 use crate::config::{Document, Overrides};
-use crate::effect::sentences;
+use crate::effect::{everywhere, sentences};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -40,8 +41,18 @@ use crate::output::{OutputFolder, origin};
 /// All candidates, a row each.
 pub const TRIED_CSV: &str = "tried.csv";
 /// Files that a search writes, beside tables and report.
-pub const FILES: [&str; 8] =
-    ["trials-*", TRIED_CSV, ANSWER, "best.toml", "best_model.toml", "next.toml", "next_model.toml", "front_*"];
+pub const FILES: [&str; 10] = [
+    "trials-*",
+    TRIED_CSV,
+    ANSWER,
+    "best.toml",
+    "best_model.toml",
+    "best.safetensors",
+    "next.toml",
+    "next_model.toml",
+    "next.safetensors",
+    "front_*",
+];
 
 /// Candidates that are timed.
 const TIMED: usize = 4;
@@ -96,9 +107,17 @@ impl Search {
     /// Gives the origin of the results and the notices, from the first candidates, the reference, and the images.
     fn look(&self) -> Result<(Value, Vec<String>)> {
         let mut reader = self.reader(self.file.seen())?;
-        let (mut first, mut refused) = (vec![], None);
+        let (mut first, mut refused, mut trainings) = (vec![], None, vec![]);
         for genes in Draws::new(self.file.seed, 0).first(&self.space) {
-            match reader.setting(&self.candidate_point(&genes)) {
+            let point = self.candidate_point(&genes);
+            let setting = reader.setting(&point).and_then(|setting| {
+                if self.trains() {
+                    let (_, file) = self.training_file(&reader, &self.training_point(&point))?;
+                    trainings.push(self.unused(&file));
+                }
+                Ok(setting)
+            });
+            match setting {
                 Ok(setting) => first.push(setting),
                 Err(error @ Error::Config { .. }) => _ = refused.get_or_insert(error),
                 Err(error) => return Err(error),
@@ -107,15 +126,17 @@ impl Search {
         if first.is_empty() {
             return Err(refused.unwrap_or_else(|| self.nothing()));
         }
+        let mut untrained = everywhere(trainings);
         for axis in &self.space.axes {
-            if let Some(why) = reader.why_idle(&axis.key) {
+            if let Some(why) = reader.why_idle(&axis.key).or(untrained.remove(&axis.key)) {
                 let message =
                     format!("{}: has no effect in any candidate: {why}; set what it needs, or leave it out", axis.key);
                 return Err(self.document.error(&format!("space.{}", axis.written), message));
             }
         }
         let reference = self.reference_point().map(|point| reader.setting(&point)).transpose()?;
-        let notices = sentences(&reader.idle()).into_iter().chain(reader.remarks().iter().cloned()).collect();
+        untrained.extend(reader.idle());
+        let notices = sentences(&untrained).into_iter().chain(reader.remarks().iter().cloned()).collect();
         let valid = self.candidate_point(&self.first_valid(&mut reader)?);
         reader.of_images(Images::default());
         let all = reader.setting(&valid)?.subject.data.len();
@@ -205,6 +226,20 @@ impl Search {
         let times = settings.iter().map(|setting| setting.case(self.file.seed).timed(engine, self.file.chips));
         let times = times.collect::<Result<Vec<Duration>>>()?;
         Ok(times.iter().sum::<Duration>() / times.len().max(1) as u32)
+    }
+
+    /// Estimates the time of a training, at the first candidate; none where candidates are not trained.
+    ///
+    /// # Errors
+    /// Where the training cannot be made.
+    pub fn training_timed(&self) -> Result<Option<Duration>> {
+        if !self.trains() {
+            return Ok(None);
+        }
+        let mut reader = self.reader(self.file.seen())?;
+        let first = self.candidate_point(&self.first_valid(&mut reader)?);
+        let job = self.job(&mut reader, &self.training_point(&first))?;
+        Ok(Some(job.outlook(Path::new(""))?.time()))
     }
 
     /// Claims a folder for it, which other shards may share.

@@ -6,6 +6,7 @@
 //! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,13 +22,14 @@ use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::study::axes::Genes;
 use crate::study::reader::Reader;
+use crate::study::recipe::{CACHE, cache};
 use crate::study::runner::{Kept, Runner};
 use crate::study::sets::Images;
 use crate::study::setting::Setting;
-use crate::study::space::GridPoint;
+use crate::study::space::{GridPoint, cell};
 use crate::study::store::{self, OfKey, Store, shard_name};
 use crate::study::sweep::Shard;
-use crate::study::trial::{Key, Trial};
+use crate::study::trial::{Key, Trial, digest};
 
 /// Chips that every candidate is judged on.
 const FIRST: u64 = 3;
@@ -96,6 +98,8 @@ pub(super) struct Run<'a> {
     until: Option<Instant>,
     /// Cells and ranges of candidates that go on.
     kept: Kept,
+    /// The networks that were trained, by what their training sees.
+    networks: HashMap<String, PathBuf>,
 }
 
 /// The first images, on which candidates are looked at; none where there are few.
@@ -136,6 +140,7 @@ impl<'a> Run<'a> {
             refused: Default::default(),
             until: time.and_then(|time| Instant::now().checked_add(time)),
             kept: Kept::default(),
+            networks: HashMap::new(),
         })
     }
 
@@ -284,17 +289,69 @@ impl<'a> Run<'a> {
     /// A new candidate.
     fn candidate(&mut self, genes: Genes) -> Result<Candidate> {
         let point = self.search.candidate_point(&genes);
-        let setting = Arc::new(self.reader.setting(&point)?);
+        let setting = Arc::new(self.setting(&point, true)?);
         let glance = match glance(self.search) {
             Some(first) => {
                 self.reader.of_images(first);
-                let setting = self.reader.setting(&point);
+                let setting = self.setting(&point, true);
                 self.reader.of_images(self.search.file.seen());
                 Some((Arc::new(setting?), None))
             }
             None => None,
         };
         Ok(Candidate { genes, setting, chips: 0, standing: None, glance })
+    }
+
+    /// A point on the images that the reader is turned to, with a network of its own where candidates are trained and it is one.
+    fn setting(&mut self, point: &GridPoint, is_candidate: bool) -> Result<Setting> {
+        let network = if is_candidate && self.search.trains() { Some(self.trained(point)?) } else { None };
+        self.reader.of_network(network);
+        let setting = self.reader.setting(point);
+        self.reader.of_network(None);
+        setting
+    }
+
+    /// The network of a candidate's point, trained by this process or, where it is another's part, by that one.
+    fn trained(&mut self, point: &GridPoint) -> Result<PathBuf> {
+        let seen = self.search.training_point(point);
+        let name = format!("{seen:?}");
+        if let Some(path) = self.networks.get(&name) {
+            return Ok(path.clone());
+        }
+        let folder = self.folder.file(CACHE);
+        let job = self.search.job(&mut self.reader, &seen)?;
+        let Shard { index, of } = self.shard;
+        let is_mine = digest(name.as_bytes()) % of as u64 == index as u64 - 1;
+        let path = match cache::trained(&folder, &job) {
+            Ok(Some(path)) => path,
+            Ok(None) if is_mine => {
+                let set: Vec<String> = seen
+                    .iter()
+                    .filter(|(key, _)| self.search.space.axes.iter().any(|axis| axis.key == *key))
+                    .map(|(key, value)| format!("{key} {}", cell(value)))
+                    .collect();
+                self.monitor
+                    .line(&format!("training {}", if set.is_empty() { "the network".into() } else { set.join(", ") }));
+                cache::train(&folder, &job, self.monitor)?
+            }
+            Err(error) if is_mine => return Err(error),
+            _ => {
+                let mut found = None;
+                self.await_others(|| {
+                    // A folder that another process is about to leave is busy.
+                    found = cache::trained(&folder, &job).ok().flatten();
+                    Ok(found.is_some())
+                })?;
+                found.ok_or_else(|| Error::Interrupted(String::new()))?
+            }
+        };
+        self.networks.insert(name, path.clone());
+        Ok(path)
+    }
+
+    /// The network of a candidate's point, where it was trained.
+    pub fn network(&self, point: &GridPoint) -> Option<&PathBuf> {
+        self.networks.get(&format!("{:?}", self.search.training_point(point)))
     }
 
     /// Looks at candidates on the first images and chips.
@@ -374,11 +431,13 @@ impl<'a> Run<'a> {
         self.trials.values().find_map(count).unwrap_or(0)
     }
 
-    /// Points judged on images and chips that the search has not seen, each as the search's point gives it.
-    pub fn validate(&mut self, points: &[GridPoint]) -> Result<Vec<Arc<Setting>>> {
+    /// Points judged on images and chips that the search has not seen, each as the search's point gives it, and whether it is a candidate.
+    pub fn validate(&mut self, points: &[(GridPoint, bool)]) -> Result<Vec<Arc<Setting>>> {
         self.reader.of_images(self.search.file.unseen());
-        let settings: Vec<Arc<Setting>> =
-            points.iter().map(|point| self.reader.setting(point).map(Arc::new)).collect::<Result<_>>()?;
+        let settings: Vec<Arc<Setting>> = points
+            .iter()
+            .map(|(point, is_candidate)| self.setting(point, *is_candidate).map(Arc::new))
+            .collect::<Result<_>>()?;
         self.until = None;
         self.trials_of(&settings, self.search.validation_chips(), false)?;
         Ok(settings)
@@ -430,20 +489,33 @@ impl<'a> Run<'a> {
         let is_there = |trials: &HashMap<Key, OfKey>, (number, chip): &(usize, u64)| {
             trials.get(&settings[*number].key).is_some_and(|of_key| of_key.contains_key(chip))
         };
+        let mut trials = std::mem::take(&mut self.trials);
+        let mut is_first = true;
+        let waited = self.await_others(|| {
+            if !std::mem::take(&mut is_first) {
+                let found = store::read(self.folder.path(), settings.iter().map(|setting| setting.key))?;
+                found.into_iter().for_each(|(key, of_key)| trials.entry(key).or_default().extend(of_key));
+            }
+            Ok(wanted.iter().all(|one| is_there(&trials, one)))
+        });
+        self.trials = trials;
+        waited
+    }
+
+    /// Looks until other processes have done what is theirs.
+    fn await_others(&self, mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
         let mut looks = 0;
-        while !wanted.iter().all(|one| is_there(&self.trials, one)) {
+        while !is_done()? {
             looks += 1;
             if looks == PATIENT_LOOKS {
                 let Shard { index, of } = self.shard;
                 self.monitor
-                    .notice(&format!("shard {index} of {of} waits for trials of the others; they have to run too"));
+                    .notice(&format!("shard {index} of {of} waits for work of the others; they have to run too"));
             }
             if self.monitor.stop() {
                 return Err(Error::Interrupted(String::new()));
             }
             std::thread::sleep(LOOK);
-            let found = store::read(self.folder.path(), settings.iter().map(|setting| setting.key))?;
-            found.into_iter().for_each(|(key, of_key)| self.trials.entry(key).or_default().extend(of_key));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The answer of a search in words: a sentence, and what else there is to say.
 
 use super::Search;
-use super::answer::{Answer, label_of};
+use super::answer::{Answer, REFERENCE, label_of};
 use super::evolve::{Fitness, front};
 use super::goals::{Bound, cost};
 use super::run::Run;
@@ -12,7 +12,7 @@ use crate::study::point::Point;
 impl Answer {
     /// Puts it into words; the front has `of` members, of which some are here.
     pub(super) fn say(&mut self, search: &Search, run: &Run, (fitness, of): (&[Fitness], usize)) {
-        let reference = self.points.iter().find(|point| label_of(point) == "reference");
+        let reference = self.points.iter().find(|point| label_of(point) == REFERENCE);
         let best = &self.points[0];
         let (goals, images) = (&search.goals, run.known_images(search));
         let judged = |point: &Point| {

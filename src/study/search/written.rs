@@ -32,6 +32,10 @@ impl Answer {
             for (key, value) in point.iter().filter(|(key, _)| is_own(key)) {
                 said += &format!("# Beside this profile it has {key} = {value}.\n");
             }
+            if let Some(network) = run.network(point) {
+                let bytes = std::fs::read(network).map_err(Error::io(network))?;
+                folder.write(&format!("{name}.safetensors"), &bytes)?;
+            }
             folder.write(&format!("{name}.toml"), format!("{said}{}", hardware.to_toml()).as_bytes())?;
             let has_model = point.iter().any(|(key, _)| key.starts_with("model."));
             if has_model || !search.overrides.model.is_empty() {

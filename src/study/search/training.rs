@@ -1,0 +1,102 @@
+//! The networks that a search trains for its candidates: each from the file's checkpoint, on hardware of the candidate, once.
+//!
+//! Training sees the conditions, and of what is searched the keys of the training itself, of the model and of the RRAM; those of the companion
+//! arrays too, where they are what is trained. Candidates that agree in these share a network.
+
+use std::path::PathBuf;
+
+use toml::Value;
+
+use super::Search;
+use crate::config::Document;
+use crate::effect::Idle;
+use crate::error::{Error, Result};
+use crate::network::Model;
+use crate::study::reader::{Reader, TRAIN};
+use crate::study::space::GridPoint;
+use crate::train::config::TrainFile;
+use crate::train::job::Job;
+
+impl Search {
+    /// Whether candidates' networks are trained.
+    pub(super) fn trains(&self) -> bool {
+        self.file.train.is_some()
+    }
+
+    /// The networks that may be trained, at most; none where they are more than can be counted, or candidates are not trained.
+    pub fn trainings(&self) -> Option<u64> {
+        let axes = self.space.axes.iter().filter(|axis| self.is_seen(&axis.key));
+        self.file.train.as_ref()?;
+        axes.map(|axis| axis.values.len() as u64).try_fold(1u64, u64::checked_mul)
+    }
+
+    /// Whether training sees a key of the space.
+    fn is_seen(&self, key: &str) -> bool {
+        let of_layer = key.strip_prefix("layer.").and_then(|rest| rest.split_once('.')).map_or(key, |(_, plain)| plain);
+        let trains_arrays = self.file.train.as_ref().and_then(|train| train.get("stage")).and_then(Value::as_str);
+        let seen = ["rram.", "model.", TRAIN].iter().any(|prefix| of_layer.starts_with(prefix));
+        let of_arrays = of_layer.starts_with("sram.")
+            && (trains_arrays == Some("sram") || self.space.axes.iter().any(|axis| axis.key == "train.stage"));
+        seen || of_arrays || ["checkpoint", "profile", "encoding"].contains(&key)
+    }
+
+    /// What of a candidate's point its training sees.
+    pub(super) fn training_point(&self, point: &GridPoint) -> GridPoint {
+        let is_searched = |key: &str| self.space.axes.iter().any(|axis| axis.key == key);
+        point.iter().filter(|(key, _)| !is_searched(key) || self.is_seen(key)).cloned().collect()
+    }
+
+    /// The training file of what training sees of a candidate.
+    pub(super) fn training_file(&self, reader: &Reader, point: &GridPoint) -> Result<(Document, TrainFile)> {
+        let (document, file) = (&self.document, &self.file);
+        let mut training = Document::parse_text(document.file(), String::new())?;
+        let mut put = |key: &str, value: Value, place: &str| {
+            training.set_value(
+                key,
+                value,
+                document.place(place),
+                document.base(place.split('.').next().unwrap_or(place)),
+            )
+        };
+        // Paths of the search start where its own do already.
+        let path = |path: &PathBuf| {
+            let whole = std::path::absolute(path).map_err(Error::io(path));
+            whole.map(|path| Value::String(path.to_string_lossy().into_owned()))
+        };
+        put("model", path(&file.model)?, "model")?;
+        put("data", file.data.clone().into(), "data")?;
+        if let Some(test) = &file.test {
+            put("test", test.clone().into(), "test")?;
+        }
+        let own = |key: &str| point.iter().find(|(other, _)| other == key).map(|(_, value)| value.clone());
+        if let Some(encoding) = own("encoding").or_else(|| document.table().get("encoding").cloned()) {
+            put("encoding", encoding, "encoding")?;
+        }
+        put("init", path(&reader.checkpoint(point))?, "checkpoint")?;
+        let seed = i64::try_from(file.seed).map_err(|_| document.error("seed", "expected a number below 2^63"))?;
+        put("train.seed", seed.into(), "seed")?;
+        for (key, value) in file.train.iter().flatten() {
+            put(&format!("{TRAIN}{key}"), value.clone(), &format!("{TRAIN}{key}"))?;
+        }
+        for (key, value) in point.iter().filter(|(key, _)| key.starts_with(TRAIN)) {
+            put(key, value.clone(), &format!("space.{key}"))?;
+        }
+        let train_file = TrainFile::from_document(&training)?;
+        Ok((training, train_file))
+    }
+
+    /// The keys of a training that have no effect there, of those that the file or the space sets.
+    pub(super) fn unused(&self, training: &TrainFile) -> Idle {
+        let is_searched = |key: &str| self.space.axes.iter().any(|axis| axis.key == key);
+        let unused = training.unused().into_iter();
+        unused.filter(|(key, _, is_set)| *is_set || is_searched(key)).map(|(key, why, _)| (key.into(), why)).collect()
+    }
+
+    /// The training of what training sees of a candidate.
+    pub(super) fn job(&self, reader: &mut Reader, point: &GridPoint) -> Result<Job> {
+        let (document, file) = self.training_file(reader, point)?;
+        let (profile, _) = reader.profile(point)?;
+        let model = Model::from_document(&reader.model_document(point)?)?;
+        Job::new(&document, file, model, profile)
+    }
+}
