@@ -78,7 +78,7 @@ impl<'a> Source<'a, '_> {
         check_fit(whole, &model)?;
         if calibration.is_some() && !profile.wants_calibration() {
             return Err(Error::Usage(
-                "calibration data: the profile profiles no converters and counts no reads or inputs; expected adc.bits above 0 and adc.range = \"calibrated\", rram.disturb.images, sram.trim_bits, sram.rank, or sram.budget_by = \"output\", with it".into(),
+                "calibration data: the profile profiles no converters and counts no reads or inputs; expected adc.bits above 0 and adc.range = \"calibrated\", rram.disturb.images, rram.program.verify_share below 1, sram.trim_bits, sram.rank, or sram.budget_by = \"output\", with it".into(),
             ));
         }
         let open = || match calibration {

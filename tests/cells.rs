@@ -356,3 +356,64 @@ fn heat_costs_accuracy_and_compensation_wins_it_back() {
     let compensated = at(&[&warm[..], &["rram.drift.compensation=layer"]].concat());
     assert!(hot < cool - 1.0 && compensated > hot + 1.0, "{cool} at 25 °C, {hot} at 85 °C, {compensated} compensated");
 }
+
+#[test]
+fn verified_cells_are_those_that_count_and_take_the_pulses() {
+    let keys = ["rram.variation.kind=gaussian", "rram.variation.sigma_us=6", "rram.program.tolerance_us=1"];
+    let (rows, columns) = (60, 8);
+    let latent: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.37).sin()).collect();
+    // Of two rows one is driven all the time, and one hardly ever.
+    let squares: Vec<f64> = (0..rows).map(|row| if row % 2 == 0 { 1.0 } else { 0.01 }).collect();
+    let at = |share: &str| {
+        let rram = rram(&[&keys[..], &[&format!("rram.program.verify_share={share}")]].concat());
+        let matrix = Matrix { squares: squares.clone().into(), ..Matrix::new(rows, 0, &rram, Default::default()) };
+        let cells = device::program(&latent, matrix, Some(Draw::chip(1, 0)), None).unwrap();
+        let error = cells
+            .programmed
+            .iter()
+            .zip(&cells.target)
+            .enumerate()
+            .map(|(i, (w, q))| squares[i % rows] * f64::from(w - q).powi(2));
+        (error.sum::<f64>(), cells.pulses)
+    };
+    let [(none, fewest), (half, some), (all, most)] = ["0.0", "0.5", "1.0"].map(at);
+    assert_eq!(fewest, 2 * (rows * columns) as u64, "a pulse a device");
+    assert!(fewest < some && some < most, "{fewest}, {some}, {most}");
+    // Half of the cells are nearly all of the error.
+    assert!(none - half > 0.95 * (none - all), "{none}, {half}, {all}");
+}
+
+#[test]
+fn exact_cells_are_those_of_the_nominal_chip_and_no_others() {
+    let keys = [
+        "rram.variation.kind=lognormal",
+        "rram.variation.sigma=0.3",
+        "rram.faults.stuck_on=0.1",
+        "rram.drift.nu=0.05",
+        "rram.drift.nu_sigma=0.02",
+        "rram.drift.time_s=1e4",
+        "rram.read.sigma=0.1",
+    ];
+    let (rows, columns) = (30, 10);
+    let latent: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.37).sin()).collect();
+    for mapping in ["one_sided", "two_sided"] {
+        let at = |more: &[&str], draw: Option<Draw>| {
+            let mapping = format!("rram.cell.mapping={mapping}");
+            let rram = rram(&[&keys[..], &[&mapping], more].concat());
+            let cells = device::program(&latent, Matrix::new(rows, 0, &rram, Default::default()), draw, None).unwrap();
+            let read = cells.reads.as_ref().map_or(vec![], |reads| device::fold(&reads.slices(2)));
+            [cells.programmed.clone(), cells.folded().into_owned(), read]
+        };
+        let (draw, part) = (Some(Draw::chip(1, 3)), ["rram.exact.rows=[4, 20]", "rram.exact.columns=[2, 5]"]);
+        let (made, asked, nominal) = (at(&[], draw), at(&part, draw), at(&[], None));
+        for (kind, (asked, made)) in asked.iter().zip(&made).enumerate() {
+            for i in 0..rows * columns {
+                let is_exact = (4..20).contains(&(i % rows)) && (2..5).contains(&(i / rows));
+                // A read that does not vary is what is in operation.
+                let expected = if is_exact { nominal[kind.min(1)][i] } else { made[i] };
+                assert_eq!(asked[i], expected, "{mapping}: {kind}, cell {i}");
+            }
+        }
+        assert_ne!(made, asked);
+    }
+}

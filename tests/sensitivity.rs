@@ -96,3 +96,55 @@ fn what_changes_nothing_is_said_with_its_line() {
         assert!(!output.status.success() && said.contains(expected), "{more}: {said}");
     }
 }
+
+#[test]
+fn tiles_and_columns_are_ranked_as_layers_are() {
+    let folder = folder();
+    let folder = folder.path();
+    write(
+        folder,
+        "s.toml",
+        "[probe]\n\"layer.*.rram.exact\" = \"tiles\"\n\"layer.conv1.rram.variation.scale\" = [0.0]\n",
+    );
+    let tiles = ["--set tile.rows=40", "--set tile.cols=6"].join(" ");
+    succeeds(folder, &format!("sensitivity s.toml --out tiles --backend cpu {tiles}"));
+    let map = succeeds(
+        folder,
+        &format!("map --model model.toml --profile profile.toml --set rram.layers=all {tiles} --json map.json"),
+    );
+    let map: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("map.json")).unwrap()).unwrap_or_else(|_| panic!("{map}"));
+    let count: u64 = map["layers"].as_array().unwrap().iter().map(|layer| layer["tiles"].as_u64().unwrap()).sum();
+    let found = rows(&folder.join("tiles/summary.csv"));
+    assert_eq!(found.len() as u64, 1 + count + 1);
+    // The first layer has nine rows, and stands on one row of tiles.
+    let first: Vec<&str> =
+        found.iter().filter(|row| row["layer"] == "conv1").map(|row| row["value"].as_str()).collect();
+    assert!(first.contains(&"columns 0 to 5"), "{first:?}");
+    let won = |folder_of: &str, value: &str| {
+        let rows = rows(&folder.join(folder_of).join("summary.csv"));
+        let row = rows.into_iter().find(|row| row["layer"] == "conv1" && row["value"] == value);
+        row.unwrap_or_else(|| panic!("{value}"))["points_won"].clone()
+    };
+    // A layer that one tile holds is exact where its tile is: no variation of its own is the same.
+    write(
+        folder,
+        "one.toml",
+        "[probe]\n\"layer.conv1.rram.exact\" = \"tiles\"\n\"layer.conv1.rram.variation.scale\" = [0.0]\n",
+    );
+    succeeds(folder, "sensitivity one.toml --out one --backend cpu");
+    let last = rows(&folder.join("one/summary.csv")).into_iter().find(|row| row["key"] == "rram.exact").unwrap();
+    assert_eq!(won("one", &last["value"]), won("one", "0.0"));
+    write(folder, "columns.toml", "[probe]\n\"layer.conv1.rram.exact\" = \"columns\"\n");
+    succeeds(folder, "sensitivity columns.toml --out columns --backend cpu");
+    let columns = rows(&folder.join("columns/summary.csv"));
+    assert!(columns.iter().any(|row| row["value"] == "column 3"), "{columns:?}");
+    for (value, expected) in
+        [("\"rows\"", "expected \"tiles\" or \"columns\""), ("[{ columns = [0, 900] }]", "expected at most [0, ")]
+    {
+        write(folder, "bad.toml", &format!("[probe]\n\"layer.conv1.rram.exact\" = {value}\n"));
+        let output = crosspike(folder, "sensitivity bad.toml --out bad");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{value}: {said}");
+    }
+}

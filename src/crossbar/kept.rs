@@ -38,6 +38,7 @@ struct Layer {
     tile: Tile,
     wires: Wires,
     reads: Arc<[f64]>,
+    squares: Arc<[f64]>,
 }
 
 impl Side {
@@ -53,6 +54,7 @@ impl Side {
             tile: site.tile,
             wires: site.wires,
             reads: site.reads.clone(),
+            squares: site.squares(),
         };
         Side { layers: on_rram.map(layer).collect() }
     }
@@ -161,6 +163,7 @@ mod tests {
             tile: Tile::default(),
             wires: Wires::default(),
             reads: Arc::default(),
+            squares: Arc::default(),
         };
         Side { layers: vec![layer] }
     }

@@ -79,7 +79,13 @@ impl Site {
     /// Its matrix on cells.
     pub fn matrix(&self) -> Matrix<'_> {
         let Site { rows, index, rram, tile, reads, .. } = self;
-        Matrix { rows: *rows, number: *index, rram, tile: *tile, reads: reads.clone() }
+        Matrix { rows: *rows, number: *index, rram, tile: *tile, reads: reads.clone(), squares: self.squares() }
+    }
+
+    /// The mean squares of each row's input, group after group, where cells are verified by them.
+    pub fn squares(&self) -> Arc<[f64]> {
+        let selects = self.rram.program.selects();
+        if selects { self.inputs.iter().map(|input| input.square).collect() } else { Arc::default() }
     }
 
     /// Whether reads take something from its cells, so that they have to be counted.
@@ -89,7 +95,7 @@ impl Site {
 
     /// Whether its corrections depend on the inputs of its rows, so that they have to be counted.
     pub fn counts_inputs(&self) -> bool {
-        self.is_on_rram() && self.sram.wants_inputs()
+        self.is_on_rram() && (self.sram.wants_inputs() || self.rram.program.selects())
     }
 
     /// The inputs of each row of a column; none where they were not counted.

@@ -36,7 +36,7 @@ use super::normal::streams;
 use super::quantise::{full_scale, unit};
 use super::time::Ageing;
 use super::wear::{ReadLoss, has_failed};
-use super::{CellSlice, Draw, Matrix, ProgrammedCells, Purpose, Span, faults};
+use super::{CellSlice, Draw, Matrix, ProgrammedCells, Purpose, Span, faults, selective};
 use crate::error::Result;
 use crate::monitor::checkpoint;
 use crate::profile::{CellMapping, Compensation, DeviceModel, Fails, Rram, Scheme, Tile};
@@ -250,6 +250,7 @@ impl Reads {
             }
         });
         self.layer.dead(&mut devices);
+        self.layer.take_exact(&mut devices, &self.devices);
         self.layer.weights(&devices)
     }
 }
@@ -268,6 +269,8 @@ pub(super) struct Layer<'a> {
     draw: Option<Draw>,
     /// Reads of each row in an image.
     reads: Arc<[f64]>,
+    /// Mean squares of each row's input, where some cells are verified by them.
+    squares: Arc<[f64]>,
     /// Devices that have failed, slice by slice, laid out as they are; empty where none has.
     worn: Arc<[[Vec<bool>; 2]]>,
     /// The factors by which converters scale each column's currents in operation; empty: 1.
@@ -291,12 +294,22 @@ pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 /// all of them happens. Columns see what `lines` leave of the devices and of their access; reading them back, one by one, does not.
 pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Option<Lines>) -> Result<ProgrammedCells> {
     let rram = matrix.rram;
+    let perfect = rram.exact.any().then(|| Layer::new(&target, matrix.clone(), None)).map(|layer| {
+        let written = layer.write(&target).devices;
+        (layer, written)
+    });
     let (layer, mut written, pulses) = Layer::new(&target, matrix, draw).written(&target);
-    let fresh = layer.faulty(if rram.changes() { written.clone() } else { std::mem::take(&mut written) });
+    let mut fresh = layer.faulty(if rram.changes() { written.clone() } else { std::mem::take(&mut written) });
+    if let Some((_, written)) = &perfect {
+        layer.take_exact(&mut fresh, written);
+    }
     let through = layer.through_access(Cow::Borrowed(&fresh));
     let read_back = layer.weights(&through);
     let (layer, mut devices) = if rram.changes() {
-        let now = layer.faulty(layer.aged(written));
+        let mut now = layer.faulty(layer.aged(written));
+        if let Some((nominal, written)) = perfect {
+            layer.take_exact(&mut now, &nominal.aged(written));
+        }
         let later = layer.through_access(Cow::Borrowed(&now));
         (layer.compensated(&through, &later), now)
     } else {
@@ -325,7 +338,7 @@ pub fn nominal(target: &[f32], matrix: Matrix) -> Vec<Devices> {
 impl<'a> Layer<'a> {
     /// A layer of quantised weights.
     pub fn new(target: &[f32], matrix: Matrix<'a>, draw: Option<Draw>) -> Self {
-        let Matrix { rows, number, rram, tile, reads } = matrix;
+        let Matrix { rows, number, rram, tile, reads, squares } = matrix;
         Layer {
             code: Code::new(rram, target),
             rows,
@@ -334,6 +347,7 @@ impl<'a> Layer<'a> {
             columns: Columns::of(rram, tile),
             draw,
             reads,
+            squares,
             worn: Arc::default(),
             gains: Arc::default(),
         }
@@ -351,7 +365,14 @@ impl Layer<'_> {
         let Code { rram, pairs, .. } = &self.code;
         let code = Code { rram: Cow::Owned(rram.clone().into_owned()), pairs: pairs.clone(), ..self.code };
         // Devices have aged and failed by then.
-        Layer { code, reads: Arc::default(), worn: Arc::default(), gains: self.gains.clone(), ..*self }
+        Layer {
+            code,
+            reads: Arc::default(),
+            squares: Arc::default(),
+            worn: Arc::default(),
+            gains: self.gains.clone(),
+            ..*self
+        }
     }
 
     /// What is asked of each device.
@@ -382,6 +403,11 @@ impl Layer<'_> {
             on_tiles: *columns,
         };
         let law = Law::new(&code.rram, *draw, self.tile, *columns).among(Field::new(&code.rram, stand, *draw));
+        let program = &code.rram.program;
+        let verified = match program.selects() && draw.is_some() {
+            true => selective::verified(target, *rows, &self.squares, program.verify_share),
+            false => vec![],
+        };
         let endurance = &code.rram.endurance;
         let wearing = draw.filter(|_| endurance.any());
         let side = |slice: u32, polarity: Polarity, q: &(dyn Fn(usize) -> f32 + Sync), count: usize| {
@@ -401,7 +427,9 @@ impl Layer<'_> {
                             failed[i] = has_failed(endurance, pulses, place(i), draw);
                         }
                     };
-                    law.program(devices, |target| code.level(target), place, tell)
+                    // Unit columns, which many sums share, are verified.
+                    let is_verified = |i| polarity == Polarity::Unit || verified.get(first + i).is_none_or(|is| *is);
+                    law.program(devices, |target| code.level(target), (place, is_verified), tell)
                 })
                 .sum();
             (devices, worn, pulses)
@@ -576,6 +604,23 @@ impl Layer<'_> {
         };
         for (slice, devices) in (0..).zip(devices) {
             faults::dead_lines(faults, devices, (self.rows, self.number, slice), (self.tile, self.columns), draw);
+        }
+    }
+
+    /// Puts the cells that are taken for exact in the place of those that were made: both devices of a pair, and of a raised device that one.
+    fn take_exact(&self, devices: &mut [Devices], exact: &[Devices]) {
+        let part = &self.code.rram.exact;
+        if !part.any() {
+            return;
+        }
+        for (devices, exact) in devices.iter_mut().zip(exact) {
+            let is_pair = self.code.other() == Polarity::Minus;
+            for i in (0..devices.plus.len()).filter(|i| part.holds(i % self.rows, i / self.rows)) {
+                devices.plus[i] = exact.plus[i];
+                if is_pair {
+                    devices.minus[i] = exact.minus[i];
+                }
+            }
         }
     }
 

@@ -57,7 +57,7 @@ impl<'a> Law<'a> {
         &self,
         devices: &mut [f64],
         level: impl Fn(f64) -> f64,
-        place: impl Fn(usize) -> Place,
+        (place, is_verified): (impl Fn(usize) -> Place, impl Fn(usize) -> bool),
         mut tell: impl FnMut(usize, u64),
     ) -> u64 {
         let variation = &self.rram.variation;
@@ -65,7 +65,8 @@ impl<'a> Law<'a> {
         if let Some(draw) = draw.filter(|_| self.rram.program.tolerance_us != 0.0) {
             let key = draw.cell_key();
             let verified = |(i, g): (usize, &mut f64)| {
-                let pulses = self.verify(g, level(*g), place(i), (draw, key));
+                let most = if is_verified(i) { self.rram.program.most_pulses } else { 1 };
+                let pulses = self.verify(g, level(*g), place(i), (draw, key, most));
                 tell(i, pulses);
                 pulses
             };
@@ -87,8 +88,8 @@ impl<'a> Law<'a> {
         devices.len() as u64
     }
 
-    /// Programs a device again and again until it is near its target or has had its pulses; gives how many it took.
-    fn verify(&self, device: &mut f64, level: f64, place: Place, (draw, key): (Draw, [u32; 2])) -> u64 {
+    /// Programs a device again and again until it is near its target or has had so many pulses; gives how many it took.
+    fn verify(&self, device: &mut f64, level: f64, place: Place, (draw, key, most): (Draw, [u32; 2], u32)) -> u64 {
         let (target, program) = (*device, &self.rram.program);
         let factor = self.shared * self.place_factor(|| place, draw);
         let mut stream = Substream::new(key, place.words());
@@ -97,7 +98,7 @@ impl<'a> Law<'a> {
             pulses += 1;
             let normal = StandardNormal.sample(&mut stream);
             *device = (land(&self.rram.variation, target, level, normal) * factor).max(0.0);
-            if (*device - target).abs() <= program.tolerance_us || pulses >= program.most_pulses {
+            if (*device - target).abs() <= program.tolerance_us || pulses >= most {
                 return u64::from(pulses);
             }
         }
@@ -231,7 +232,7 @@ mod tests {
             let landed = |rram: &Rram| {
                 let mut devices: Vec<f64> = (0..150).map(|i| f64::from(i % 16) * 3.0).collect();
                 let law = Law::new(rram, Some(Draw::chip(4, 7)), tile, Columns { per_tile: 2 });
-                assert_eq!(law.program(&mut devices, |target| target / 3.0, place, |_, _| {}), 150);
+                assert_eq!(law.program(&mut devices, |target| target / 3.0, (place, |_| true), |_, _| {}), 150);
                 devices
             };
             let together = landed(&rram);

@@ -13,6 +13,7 @@ mod field;
 mod listed;
 mod normal;
 pub mod quantise;
+mod selective;
 pub mod survey;
 pub mod time;
 pub mod variation;
@@ -257,12 +258,14 @@ pub struct Matrix<'a> {
     pub tile: Tile,
     /// Reads of each row in an image, group after group; none where they were not counted.
     pub reads: Arc<[f64]>,
+    /// Mean squares of each row's input, group after group; none where they were not counted.
+    pub squares: Arc<[f64]>,
 }
 
 impl<'a> Matrix<'a> {
     /// A matrix whose reads were not counted.
     pub fn new(rows: usize, number: u32, rram: &'a Rram, tile: Tile) -> Self {
-        Matrix { rows, number, rram, tile, reads: Arc::default() }
+        Matrix { rows, number, rram, tile, reads: Arc::default(), squares: Arc::default() }
     }
 }
 
@@ -282,6 +285,8 @@ pub fn program(
     let mut programmed = target.clone();
     if let Some(draw) = draw {
         variation::vary(&mut programmed, rows, number, rram, draw.cell_key());
+        let exact = (0..target.len()).filter(|i| rram.exact.holds(i % rows, i / rows));
+        exact.for_each(|i| programmed[i] = target[i]);
     }
     Ok(ProgrammedCells::holding(target, programmed))
 }

@@ -249,6 +249,10 @@ fn unpriced(section: &Section) -> Option<Reason> {
 }
 
 /// The reason of what waits for times of tiles.
+fn exact(section: &Section) -> Option<Reason> {
+    on_rram(section).or(said(!section.rram.varies(), "every cell is what it is on a chip without variation and faults"))
+}
+
 fn untimed(section: &Section) -> Option<Reason> {
     said(!section.profile.is_timed(), "cost.time_ns has no times of tiles")
 }
@@ -332,6 +336,13 @@ pub(super) const RULES: &[(&str, Rule)] = &[
             .or(said(section.rram.program.tolerance_us == 0.0, "rram.program.tolerance_us = 0: cells are written once"))
             .or(said(!section.rram.variation.varies(), "cells land on their targets (rram.variation)"))
     }),
+    ("rram.program.verify_share", |section| {
+        cell(section)
+            .or(said(section.rram.program.tolerance_us == 0.0, "rram.program.tolerance_us = 0: cells are written once"))
+            .or(said(!section.rram.variation.varies(), "cells land on their targets (rram.variation)"))
+    }),
+    ("rram.exact.rows", exact),
+    ("rram.exact.columns", exact),
     ("rram.faults.stuck_off", cell),
     ("rram.faults.stuck_on", cell),
     ("rram.faults.dead_word_lines", cell),

@@ -155,6 +155,24 @@ pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
     Ok(())
 }
 
+/// An error where a layer's own section takes cells for exact that the layer does not have.
+fn check_exact(profile: &Profile, layers: &[Arc<LayerPlan>]) -> Result<()> {
+    for Site { name, rows, columns, rram, .. } in layers.iter().map(|layer| &layer.site) {
+        let exact = &rram.exact;
+        if *exact == profile.rram.exact {
+            continue;
+        }
+        for (what, range, count) in [("rows", exact.rows, *rows), ("columns", exact.columns, *columns)] {
+            if let Some([from, to]) = range.filter(|[_, to]| *to > count) {
+                return Err(Error::Mismatch(format!(
+                    "layer.{name}.rram.exact.{what} = [{from}, {to}], and its matrix has {count} {what}; expected at most [{from}, {count}]"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 impl ChipPlan {
     /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for the widest inputs
     /// that it can have.
@@ -177,6 +195,7 @@ impl ChipPlan {
             Arc::new(plan)
         };
         let layers: Vec<Arc<LayerPlan>> = layers.iter().enumerate().map(plan).collect();
+        check_exact(profile, &layers)?;
         check_room(profile, &graph, &layers)?;
         let profile = Profile { cost: profile.cost.at_node(), ..profile.clone() };
         Ok(ChipPlan { layers, graph, profile, model: model.clone(), code })

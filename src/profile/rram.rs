@@ -58,6 +58,45 @@ pub struct Rram {
     /// What writing does to cells over a life of programmings.
     #[serde(skip_serializing_if = "is_default")]
     pub endurance: Endurance,
+    /// A question, not a chip: the cells that are taken for perfect.
+    #[serde(skip_serializing_if = "is_default")]
+    pub exact: Exact,
+}
+
+/// `[rram.exact]`: cells that are taken for those of a chip without variation and faults. No chip has them: what they win is what these cells cost.
+///
+/// # Examples
+/// ```
+/// use crosspike::Profile;
+///
+/// let keys = ["layer.conv1.rram.exact.rows=[0, 128]", "layer.conv1.rram.exact.columns=[3, 4]"].map(String::from);
+/// let exact = Profile::named("rram_4bit", &keys)?.rram_of("conv1").exact.clone();
+/// assert!(exact.holds(127, 3) && !exact.holds(128, 3) && !exact.holds(0, 4)); // Rows 0 to 127 of column 3.
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exact {
+    /// The first row of its layer's matrix, and the one behind the last; absent: all rows, where columns are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<[usize; 2]>,
+    /// The first column, and the one behind the last; absent: all columns, where rows are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<[usize; 2]>,
+}
+
+impl Exact {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.rows.is_some() || self.columns.is_some()
+    }
+
+    /// Whether a cell is one.
+    pub fn holds(&self, row: usize, column: usize) -> bool {
+        let within =
+            |range: Option<[usize; 2]>, place: usize| range.is_none_or(|[from, to]| (from..to).contains(&place));
+        self.any() && within(self.rows, row) && within(self.columns, column)
+    }
 }
 
 /// A weight quantiser; see [`crate::device::quantise`].
@@ -372,11 +411,26 @@ pub struct Programming {
     pub tolerance_us: f64,
     /// Pulses after which it is left as it is.
     pub most_pulses: u32,
+    /// The share of a layer's cells that are verified: those whose deviation moves sums most, by the inputs of rows on training images. The others
+    /// are written once.
+    #[serde(skip_serializing_if = "is_all")]
+    pub verify_share: f64,
+}
+
+impl Programming {
+    /// Whether some cells are verified, and not all.
+    pub fn selects(&self) -> bool {
+        self.tolerance_us != 0.0 && self.verify_share < 1.0
+    }
+}
+
+fn is_all(share: &f64) -> bool {
+    *share == 1.0
 }
 
 impl Default for Programming {
     fn default() -> Self {
-        Programming { tolerance_us: 0.0, most_pulses: 20 }
+        Programming { tolerance_us: 0.0, most_pulses: 20, verify_share: 1.0 }
     }
 }
 

@@ -26,6 +26,12 @@ impl Rram {
         if *scheme == Scheme::Integer && *weight_bits == 1 {
             return refuse("weight_bits", "1, expected at least 2 bits with the scheme `integer`".into());
         }
+        for (key, range) in [("exact.rows", self.exact.rows), ("exact.columns", self.exact.columns)] {
+            if let Some([from, to]) = range.filter(|[from, to]| from >= to) {
+                let message = format!("[{from}, {to}], expected the first one and a larger one, behind the last");
+                return refuse(key, message);
+            }
+        }
         match model {
             DeviceModel::Weight => self.validate_weight(document, section)?,
             DeviceModel::Cell => self.validate_cell(document, section)?,
@@ -123,6 +129,7 @@ impl Rram {
         let Rram { program, faults, drift, variation, .. } = self;
         let numbers = [
             ("program.tolerance_us", program.tolerance_us, 1e9),
+            ("program.verify_share", program.verify_share, 1.0),
             ("faults.stuck_off", faults.stuck_off, 1.0),
             ("faults.stuck_on", faults.stuck_on, 1.0),
             ("faults.dead_word_lines", faults.dead_word_lines, 1.0),

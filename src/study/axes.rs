@@ -5,10 +5,10 @@ use std::path::Path;
 use toml::Value;
 
 use crate::config::{Document, Overrides};
-use crate::crossbar::site::Place;
+use crate::crossbar::site::Site;
 use crate::error::{Error, Result};
-use crate::network::Model;
-use crate::plan::place;
+use crate::network::{Encoding, Model};
+use crate::plan::ChipPlan;
 use crate::profile::Profile;
 use crate::study::reader::{Written, is_own};
 use crate::study::space::{GridPoint, levels};
@@ -17,6 +17,8 @@ use crate::study::space::{GridPoint, levels};
 const LEVELS: u64 = 17;
 /// The letters of a key that stand for each layer on RRAM.
 const EACH_LAYER: &str = "layer.*.";
+/// The key of a layer whose values may be all its tiles, or all its columns.
+const EXACT: &str = ".rram.exact";
 
 /// One key.
 #[derive(Debug)]
@@ -96,10 +98,10 @@ impl Axes {
         let mut axes: Vec<Axis> = vec![];
         for (written, list) in asked.keys {
             let place = format!("{}.{written}", asked.section);
-            let values = levels(document, &place, list, Some(LEVELS))?;
-            let is_ordered = values.iter().all(|value| value.is_integer() || value.is_float());
+            let parts = list.as_str().filter(|_| written.starts_with("layer.") && written.ends_with(EXACT));
+            let values = if parts.is_some() { vec![] } else { levels(document, &place, list, Some(LEVELS))? };
             let keys = match written.strip_prefix(EACH_LAYER) {
-                Some(rest) => layers.iter().map(|layer| format!("layer.{layer}.{rest}")).collect(),
+                Some(rest) => layers.iter().map(|layer| format!("layer.{}.{rest}", layer.name)).collect(),
                 None => vec![written.clone()],
             };
             if keys.is_empty() {
@@ -114,7 +116,18 @@ impl Axes {
                     return Err(document
                         .error(&place, format!("sets {key}, which another key of `{}` sets too", asked.section)));
                 }
-                axes.push(Axis { key, written: written.clone(), values: values.clone(), is_ordered });
+                let values = match parts {
+                    Some(parts) => {
+                        let layer = layers.iter().find(|layer| key == format!("layer.{}{EXACT}", layer.name));
+                        layer.and_then(|layer| layer.parts(parts)).ok_or_else(|| {
+                            let message = format!("\"{parts}\", expected \"tiles\" or \"columns\" of a layer on RRAM");
+                            document.error(&place, message)
+                        })?
+                    }
+                    None => values.clone(),
+                };
+                let is_ordered = values.iter().all(|value| value.is_integer() || value.is_float());
+                axes.push(Axis { key, written: written.clone(), values, is_ordered });
             }
         }
         let sets = overrides.profile.iter().cloned().chain(overrides.model.iter().map(|set| format!("model.{set}")));
@@ -192,9 +205,45 @@ impl Written for Axes {
     }
 }
 
+/// A layer on RRAM: the size of its matrix, and of the part that a tile holds.
+struct OnRram {
+    name: String,
+    matrix: [usize; 2],
+    tile: [usize; 2],
+}
+
+impl OnRram {
+    /// The values of `rram.exact` that are each of its `tiles`, or each of its `columns`; none of other words.
+    fn parts(&self, word: &str) -> Option<Vec<Value>> {
+        let [rows, columns] = self.matrix;
+        let [of_rows, of_columns] = match word {
+            "tiles" => self.tile,
+            "columns" => [rows, 1],
+            _ => return None,
+        };
+        let range = |from: usize, step: usize, all: usize| {
+            Value::Array([from, (from + step).min(all)].map(|place| Value::Integer(place as i64)).to_vec())
+        };
+        let part = |row: usize, column: usize| {
+            let mut part = toml::Table::new();
+            if of_rows < rows {
+                part.insert("rows".into(), range(row, of_rows, rows));
+            }
+            part.insert("columns".into(), range(column, of_columns, columns));
+            Value::Table(part)
+        };
+        let starts = |step: usize, all: usize| (0..all).step_by(step.max(1));
+        Some(
+            starts(of_rows, rows)
+                .flat_map(|row| starts(of_columns, columns).map(move |column| part(row, column)))
+                .collect(),
+        )
+    }
+}
+
 /// The layers that a chip under a study's conditions has on RRAM.
-fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Vec<String>> {
-    if !asked.keys.keys().any(|key| key.starts_with(EACH_LAYER)) {
+fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Vec<OnRram>> {
+    if !asked.keys.keys().any(|key| key.starts_with(EACH_LAYER) || key.ends_with(EXACT)) {
         return Ok(vec![]);
     }
     let mut hardware = match &asked.profile {
@@ -213,6 +262,11 @@ fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> 
         }
     }
     let (profile, model) = (Profile::from_document(&hardware)?, Model::from_document(&network)?);
-    let layers = model.layers();
-    Ok(layers.iter().filter(|layer| place(&profile, layer) == Place::Rram).map(|layer| layer.name.clone()).collect())
+    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
+    let layer = |site: &Site| OnRram {
+        name: site.name.clone(),
+        matrix: [site.rows, site.columns],
+        tile: [site.tile.rows, site.on_tiles().per_tile],
+    };
+    Ok(plan.sites().filter(|site| site.is_on_rram()).map(layer).collect())
 }

@@ -46,6 +46,7 @@ fn of_profile(key: &str, profile: &Profile) -> String {
         "sram.trim_bits" => return sram.trim_bits.to_string(),
         "sram.rank" => return sram.rank.to_string(),
         "sram.rank_bits" => return sram.rank_bits.to_string(),
+        "rram.program.verify_share" => return rram.program.verify_share.to_string(),
         "rram.faults.compensate" => return rram.faults.compensate.to_string(),
         "rram.cell.g_max_us" => return cell.map_or(String::new(), |cell| shown(&plain(cell.highest_us()))),
         "rram.cell.g_min_us" => return cell.map_or(String::new(), |cell| shown(&plain(cell.lowest_us()))),

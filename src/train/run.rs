@@ -164,7 +164,9 @@ impl Run<'_> {
     /// The plan of chips that have had the reads which were counted at the start of the epoch.
     fn counted(&self, state: &State) -> Cow<'_, ChipPlan> {
         match &state.position.calibration {
-            Some(calibration) if !calibration.reads.is_empty() => Cow::Owned(self.plan.counted(calibration)),
+            Some(calibration) if !(calibration.reads.is_empty() && calibration.inputs.is_empty()) => {
+                Cow::Owned(self.plan.counted(calibration))
+            }
             _ => Cow::Borrowed(&self.plan),
         }
     }

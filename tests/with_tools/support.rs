@@ -45,7 +45,7 @@ const COMPANION: &[&str] = &["adc.bits=5", "tile.rows=16", "sram.bits=3", "sram.
 const VARIED: &[&str] = &["rram.variation.kind=lognormal", "rram.variation.sigma=0.4"];
 const PRICED: &[&str] = &["cost.energy_pj.fetch=1", "cost.time_ns.drive=1", "cost.area_um2.cell=1"];
 
-const EFFECTS: [Effect; 50] = [
+const EFFECTS: [Effect; 52] = [
     effect("programming variation (`rram.variation`)", VARIED),
     effect("the same by lot, die and tile (`lot_sigma`, `die_sigma`, `tile_sigma`)", &["rram.variation.tile_sigma=1"]),
     effect("variation in microsiemens (`sigma_us`)", &["rram.variation.kind=gaussian", "rram.variation.sigma_us=6"]),
@@ -67,6 +67,12 @@ const EFFECTS: [Effect; 50] = [
     effect("dead word lines (`rram.faults.dead_word_lines`)", &["rram.faults.dead_word_lines=0.3"]),
     effect("dead bit lines (`rram.faults.dead_bit_lines`)", &["rram.faults.dead_bit_lines=0.3"]),
     beside(VARIED, "write-verify (`rram.program`)", &["rram.program.tolerance_us=1"]),
+    beside(
+        &["rram.variation.kind=lognormal", "rram.variation.sigma=0.4", "rram.program.tolerance_us=1"],
+        "cells that are verified where it counts (`rram.program.verify_share`)",
+        &["rram.program.verify_share=0.4", "adc.calibration_images=2"],
+    ),
+    beside(VARIED, "cells taken for exact, to ask what they cost (`rram.exact`)", &["rram.exact.columns=[0, 2]"]),
     effect("drift (`rram.drift`)", &["rram.drift.nu=0.05", "rram.drift.nu_sigma=0.05", "rram.drift.time_s=1e6"]),
     beside(
         &["rram.drift.nu=0.05", "rram.drift.time_s=1e6"],

@@ -71,13 +71,28 @@ impl Change {
             Some((layer, plain)) => (layer, plain),
             None => ("", key),
         };
-        Change { layer: layer.into(), key: plain.into(), value: cell(value) }
+        let value = value.as_table().map_or_else(|| cell(value), in_words);
+        Change { layer: layer.into(), key: plain.into(), value }
     }
 
     fn settings(&self) -> Vec<(String, String)> {
         let Change { layer, key, value } = self.clone();
         vec![("layer".into(), layer), ("key".into(), key), ("value".into(), value)]
     }
+}
+
+/// A part of a matrix, its first and last rows and columns.
+fn in_words(part: &toml::Table) -> String {
+    let range = |(name, range): (&String, &toml::Value)| {
+        let number = |place: usize| range.get(place).and_then(toml::Value::as_integer).unwrap_or(0);
+        let (first, last) = (number(0), number(1) - 1);
+        if first == last {
+            format!("{} {first}", name.trim_end_matches('s'))
+        } else {
+            format!("{name} {first} to {last}")
+        }
+    };
+    part.iter().map(range).collect::<Vec<_>>().join(", ")
 }
 
 impl Sensitivity {
