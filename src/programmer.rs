@@ -77,6 +77,11 @@ impl Programmer {
                 "rram.disturb: what reads take follows from a network's spikes, which a layer's weights do not say; expected no images, and a life of reads at evaluation".into(),
             ));
         }
+        if profile.any(|rram, _| rram.program.selects()) {
+            return Err(Error::Usage(
+                "rram.program.verify_share: which cells count follows from the inputs of a network's rows, which a layer's weights do not say; expected 1".into(),
+            ));
+        }
         let mut profile = profile.clone();
         profile.amend(|_, sram| (sram.bits, sram.trim_bits) = (0, 0));
         Ok(Programmer { plan: ChipPlan::new(&profile, model, inputs)?, seed })
@@ -167,9 +172,13 @@ mod tests {
     fn what_weights_do_not_say_is_refused() {
         let model = Model::named("digits", &[]).unwrap();
         let life = "rram.read.pulse_ns=10; rram.disturb.time_s=1; rram.disturb.exponent=0.1; rram.disturb.images=5";
-        for (key, expected) in
-            [("adc.bits=6", "adc.bits"), ("rram.read.sigma=0.1", "rram.read"), (life, "rram.disturb")]
-        {
+        let some = "rram.program.tolerance_us=1; rram.program.verify_share=0.5";
+        for (key, expected) in [
+            ("adc.bits=6", "adc.bits"),
+            ("rram.read.sigma=0.1", "rram.read"),
+            (life, "rram.disturb"),
+            (some, "rram.program.verify_share"),
+        ] {
             let cells = ["rram.model=cell", "rram.weight_bits=4", "rram.cell.g_max_us=50"];
             let keys: Vec<String> = cells.into_iter().chain(key.split("; ")).map(String::from).collect();
             let profile = Profile::ideal(&keys).unwrap();
