@@ -411,8 +411,8 @@ pub struct Programming {
     pub tolerance_us: f64,
     /// Pulses after which it is left as it is.
     pub most_pulses: u32,
-    /// The share of a layer's cells that are verified: those whose deviation moves sums most, by the inputs of rows on training images. The others
-    /// are written once.
+    /// The share of a layer's cells that are verified, 1 where it is left out: those whose deviation moves sums most, by the inputs of rows on
+    /// training images. The others are written once.
     #[serde(skip_serializing_if = "is_all")]
     pub verify_share: f64,
 }

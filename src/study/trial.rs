@@ -52,7 +52,7 @@ pub(super) fn digest(bytes: &[u8]) -> u64 {
 }
 
 /// One finished trial.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trial {
     /// What it is a trial of.
     pub key: Key,

@@ -52,6 +52,20 @@ fn shift(measured: &Measured) -> Cell {
     }
 }
 
+/// The points of accuracy that chips have over those of the same number, so that what these share cancels. Where hardware
+/// does not vary, one trial stands for all chips.
+fn gains((own, varies): (&[Trial], bool), base: &[Trial]) -> Vec<f64> {
+    let over = |own: &Trial, base: &Trial| own.accuracy() - base.accuracy();
+    match (own, base) {
+        ([own], base) if !varies => base.iter().map(|base| over(own, base)).collect(),
+        (own, [base]) => own.iter().map(|own| over(own, base)).collect(),
+        _ => {
+            let of = |own: &Trial| Some(over(own, base.iter().find(|base| base.chip == own.chip)?));
+            own.iter().filter_map(of).collect()
+        }
+    }
+}
+
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
 pub(super) fn points(
     measured: &[Measured],
@@ -66,13 +80,7 @@ pub(super) fn points(
         let base = measured
             .iter()
             .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));
-        // On the same chips, chip by chip: what they share cancels.
-        let gains: Vec<f64> = base.map_or(vec![], |base| {
-            // One trial stands for all chips where they are the same.
-            let is = |trial: &&Trial, chip: u64| trial.chip == chip || base.trials.len() == 1;
-            let of = |chip: u64| base.trials.iter().find(|trial| is(trial, chip)).map(|trial| trial.accuracy());
-            m.trials.iter().filter_map(|trial| Some(trial.accuracy() - of(trial.chip)?)).collect()
-        });
+        let gains: Vec<f64> = base.map_or(vec![], |base| gains((&m.trials, m.profile.varies()), &base.trials));
         let gain = (!gains.is_empty()).then(|| summarise(&gains));
         let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
@@ -186,4 +194,20 @@ fn cell(point: &Point) -> String {
         _ => String::new(),
     };
     format!("{:.1}{spread}{regained}", stats.mean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_trial_of_hardware_that_does_not_vary_stands_for_all_chips() {
+        let trial = |chip: u64, correct: u64| Trial { chip, correct, images: 100, ..Trial::default() };
+        let (one, several) = ([trial(0, 80)], [trial(0, 60), trial(1, 70), trial(2, 77)]);
+        assert_eq!(gains((&one, false), &several), [20.0, 10.0, 3.0]);
+        assert_eq!(gains((&several, true), &one), [-20.0, -10.0, -3.0]);
+        // A network of one chip's own is compared on that chip alone.
+        assert_eq!(gains((&one, true), &several), [20.0]);
+        assert_eq!(gains((&several[1..], true), &several), [0.0, 0.0]);
+    }
 }
