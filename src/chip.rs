@@ -15,6 +15,7 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::kept::{KeptCells, Shelf, Side};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
+use crate::crossbar::site::Site;
 use crate::crossbar::{budget, sram, trim};
 use crate::device::Draw;
 use crate::effect::{self, Beside, Idle};
@@ -246,9 +247,9 @@ impl<'a> Blueprint<'a> {
         Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None, shelf: None })
     }
 
-    /// The blueprint of chips whose converters have these ranges, and whose rows these reads and inputs; cells that were kept before had other reads.
+    /// The blueprint of chips whose converters have these ranges, and whose rows these reads and inputs; cells that were kept before had other ones.
     pub fn calibrated(self, calibration: Calibration) -> Self {
-        let shelf = self.shelf.filter(|_| calibration.reads.is_empty());
+        let shelf = self.shelf.filter(|_| calibration.reads.is_empty() && calibration.inputs.is_empty());
         let plan = self.plan.counted(&calibration);
         Blueprint { calibration: Some(calibration), plan, shelf, ..self }
     }
@@ -350,7 +351,9 @@ impl<'a> Blueprint<'a> {
                 *sram = Sram { bits: 2 * bits.min(1), scheme, combine, init, trim_bits, ..Sram::default() };
             });
         }
-        json!({ "silent": silent, "common": self.identity_on(common) })
+        // What is counted follows from variation too, which the nominal chip has none of.
+        let counted: Vec<bool> = self.plan.sites().map(Site::counts_inputs).collect();
+        json!({ "silent": silent, "counted": counted, "common": self.identity_on(common) })
     }
 
     /// Whether its companion arrays are residuals in whole numbers that have nothing to correct on the nominal chip: converters there are the same whatever
@@ -417,7 +420,7 @@ impl<'a> Blueprint<'a> {
     pub(crate) fn draw(&self, index: u64) -> Result<Draw> {
         if self.profile().wants_calibration() && self.calibration.is_none() {
             return Err(Error::Mismatch(
-                "adc.range = \"calibrated\", rram.disturb, sram.trim_bits, sram.rank and sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
+                "adc.range = \"calibrated\", rram.disturb, rram.program.verify_share, sram.trim_bits, sram.rank and sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
                     .into(),
             ));
         }

@@ -77,7 +77,7 @@ impl Programmer {
                 "rram.disturb: what reads take follows from a network's spikes, which a layer's weights do not say; expected no images, and a life of reads at evaluation".into(),
             ));
         }
-        if profile.any(|rram, _| rram.program.selects()) {
+        if profile.any(|rram, _| rram.selects()) {
             return Err(Error::Usage(
                 "rram.program.verify_share: which cells count follows from the inputs of a network's rows, which a layer's weights do not say; expected 1".into(),
             ));

@@ -253,6 +253,16 @@ const BASES: &[&[&str]] = &[
     &[
         "rram.model=cell",
         "rram.cell.g_max_us=50",
+        "rram.weight_bits=4",
+        "rram.variation.kind=lognormal",
+        "rram.variation.sigma=0.4",
+        "rram.program.tolerance_us=2",
+        "rram.program.verify_share=0.4",
+        "adc.calibration_images=4",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
         "rram.cell.on_off_ratio=10",
         "rram.weight_bits=4",
         "adc.bits=6",

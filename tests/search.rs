@@ -316,7 +316,7 @@ fn with_slurm(folder: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;
     let sbatch = "#!/bin/sh\nfor word; do last=$word; done\n\
                   export TASKS=$(sed -n 's/^#SBATCH --ntasks=//p' \"$last\")\nsh \"$last\" >&2 || exit 1\necho 41\n";
-    let srun = "#!/bin/sh\nshift\nfor task in $(seq $TASKS); do SLURM_PROCID=$((task - 1)) \"$@\" & all=\"$all $!\"; done\n\
+    let srun = "#!/bin/sh\nshift 2\nfor task in $(seq $TASKS); do SLURM_PROCID=$((task - 1)) \"$@\" & all=\"$all $!\"; done\n\
                 for one in $all; do wait $one || exit 1; done\n";
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();
@@ -349,6 +349,15 @@ fn slurm_runs_the_shards_together() {
     let read = |run: &str, file: &str| fs::read_to_string(folder.join(run).join(file)).unwrap();
     ["summary.csv", "tried.csv"].iter().for_each(|file| assert_eq!(read("whole", file), read("job", file)));
     assert!(read("job", "slurm/search.sh").contains("#SBATCH --ntasks=3\n"));
+    // Requeued after all is done.
+    let again = Command::new("sh")
+        .args(["-c", "TASKS=3 sh job/slurm/search.sh"])
+        .current_dir(folder)
+        .env("PATH", &path)
+        .output()
+        .unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("the search is finished"));
     let timed = run(&["--budget", "10s", "--force"]);
     assert!(String::from_utf8_lossy(&timed.stderr).contains("no time ends them"));
 }
@@ -384,6 +393,21 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
     };
     // Networks that were trained for variation bear it better without any array.
     assert!(mean("true") > mean("false") + 2.0, "{tried}");
+    // One whose training goes wrong is no candidate, for all that come after.
+    write(
+        folder,
+        "bad.toml",
+        &TRAINED
+            .replace("learning_rate = 0.02\n", "")
+            .replace("[false, true]", "[false]")
+            .replace("\"sram.bits\" = [0, 2, 3]", "\"sram.bits\" = [0]\n\"train.learning_rate\" = [0.02, 1e38]"),
+    );
+    for _ in 0..2 {
+        succeeds(folder, "search bad.toml --out bad --backend cpu --resume");
+        let answer = json(folder.join("bad/answer.json"));
+        let said = answer["details"].to_string();
+        assert!(said.contains("2 others are no chips; the first: bad.toml:") && said.contains("diverged"), "{said}");
+    }
     // What is found runs as it is, with the network that was trained for it.
     let best = fs::read_to_string(folder.join("whole/best.toml")).unwrap();
     assert!(best.contains("# Beside this profile it has train.variation = "), "{best}");
@@ -411,6 +435,11 @@ fn keys_of_trainings_stand_where_they_are_used() {
             "train.momentum: has no effect in any candidate: train.optimiser = \"adamw\" has betas",
         ),
         ("[train]\nspeed = 3\n[space]\n\"sram.bits\" = [1, 2]\n", "train.speed"),
+        (
+            "set = { \"rram.variation.scale\" = 0.0 }\n[train]\nvariation = true\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "train.variation: is true, but the profile has no variation",
+        ),
+        ("[space]\n\"layer.*.rram.exact\" = \"tiles\"\n", "expected it in [probe] of a study of sensitivity"),
     ] {
         write(folder, "s.toml", &format!("minimise = \"sram_bytes\"\n{more}"));
         let output = crosspike(folder, "search s.toml --out out");

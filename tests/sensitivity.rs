@@ -139,9 +139,15 @@ fn tiles_and_columns_are_ranked_as_layers_are() {
     succeeds(folder, "sensitivity columns.toml --out columns --backend cpu");
     let columns = rows(&folder.join("columns/summary.csv"));
     assert!(columns.iter().any(|row| row["value"] == "column 3"), "{columns:?}");
-    for (value, expected) in
-        [("\"rows\"", "expected \"tiles\" or \"columns\""), ("[{ columns = [0, 900] }]", "expected at most [0, ")]
-    {
+    // Other tables are shown as they are written.
+    write(folder, "table.toml", "[probe]\n\"rram.variation\" = [{ sigma = 0.1 }, { sigma = 0.3 }]\n");
+    succeeds(folder, "sensitivity table.toml --out table --backend cpu");
+    let shown = rows(&folder.join("table/summary.csv"));
+    assert!(shown.iter().any(|row| row["value"].contains("sigma = 0.3")), "{shown:?}");
+    for (value, expected) in [
+        ("\"rows\"", "expected \"tiles\", \"columns\", or a list of parts"),
+        ("[{ columns = [0, 900] }]", "expected at most [0, "),
+    ] {
         write(folder, "bad.toml", &format!("[probe]\n\"layer.conv1.rram.exact\" = {value}\n"));
         let output = crosspike(folder, "sensitivity bad.toml --out bad");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -346,6 +346,11 @@ fn points_that_share_what_is_profiled_are_what_they_are_by_themselves() {
         format!("[[point]]\n{}", keys.concat())
     };
     let residual = |more: &[(&'static str, &'static str)]| [&[("sram.init", "\"residual\"")], more].concat();
+    // Inputs are counted only where some cells are verified by them.
+    let verified = |share: &'static str| {
+        let cells = [("rram.model", "\"cell\""), ("rram.cell.g_max_us", "50.0"), ("rram.program.tolerance_us", "2.0")];
+        point(&[&cells[..], &[("rram.program.verify_share", share)]].concat())
+    };
     let points = [
         point(&residual(&[("sram.bits", "0")])),
         point(&residual(&[("sram.bits", "2"), ("sram.shift", "-2")])),
@@ -358,6 +363,8 @@ fn points_that_share_what_is_profiled_are_what_they_are_by_themselves() {
         point(&residual(&[("sram.bits", "2"), ("adc.bits", "3")])),
         point(&residual(&[("sram.bits", "2"), ("tile.rows", "16")])),
         point(&residual(&[("sram.bits", "2"), ("layer.conv1.sram.bits", "0")])),
+        verified("1.0"),
+        verified("0.3"),
     ];
     write(folder, "all.toml", "2", &points.concat());
     succeeds(folder, &format!("sweep all.toml --out all --backend cpu {set}"));

@@ -151,6 +151,13 @@ pub fn run(args: &Args) -> Result<Said> {
         }
         return Ok(Said::new(text, json));
     }
+    // A job that is requeued after its end, or a shard that comes after the others have found all that there is, has nothing to do.
+    if args.shard.of > 1
+        && !args.resume
+        && let Some(lead) = search.finished(&args.out)?
+    {
+        return Ok(Said::new(format!("{lead}\nthe search is finished"), json!({ "finished": true })));
+    }
     let folder = search.claim(engine.as_ref(), &args.out, There::of(args.resume, args.force))?;
     if let Some(tasks) = args.slurm {
         return submit(args, &search, tasks as usize);

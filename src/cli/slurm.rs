@@ -84,7 +84,7 @@ impl Submission<'_> {
         // Tasks of a job have the cores of each by the variable alone (Slurm 22.05 and later).
         let body = format!(
             "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\" SRUN_CPUS_PER_TASK=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
-             exec srun --label sh -c 'exec \"$0\" \"$@\" --shard \"$((SLURM_PROCID + 1))/{}\"' {}\n",
+             exec srun --label --kill-on-bad-exit=1 sh -c 'exec \"$0\" \"$@\" --shard \"$((SLURM_PROCID + 1))/{}\"' {}\n",
             self.tasks,
             self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
         );

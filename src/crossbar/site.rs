@@ -84,7 +84,7 @@ impl Site {
 
     /// The mean squares of each row's input, group after group, where cells are verified by them.
     pub fn squares(&self) -> Arc<[f64]> {
-        let selects = self.rram.program.selects();
+        let selects = self.rram.selects();
         if selects { self.inputs.iter().map(|input| input.square).collect() } else { Arc::default() }
     }
 
@@ -95,7 +95,7 @@ impl Site {
 
     /// Whether its corrections depend on the inputs of its rows, so that they have to be counted.
     pub fn counts_inputs(&self) -> bool {
-        self.is_on_rram() && (self.sram.wants_inputs() || self.rram.program.selects())
+        self.is_on_rram() && (self.sram.wants_inputs() || self.rram.selects())
     }
 
     /// The inputs of each row of a column; none where they were not counted.

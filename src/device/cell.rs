@@ -294,22 +294,15 @@ pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 /// all of them happens. Columns see what `lines` leave of the devices and of their access; reading them back, one by one, does not.
 pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Option<Lines>) -> Result<ProgrammedCells> {
     let rram = matrix.rram;
-    let perfect = rram.exact.any().then(|| Layer::new(&target, matrix.clone(), None)).map(|layer| {
-        let written = layer.write(&target).devices;
-        (layer, written)
-    });
+    let exact = ExactCells::of(&target, &matrix);
     let (layer, mut written, pulses) = Layer::new(&target, matrix, draw).written(&target);
     let mut fresh = layer.faulty(if rram.changes() { written.clone() } else { std::mem::take(&mut written) });
-    if let Some((_, written)) = &perfect {
-        layer.take_exact(&mut fresh, written);
-    }
+    exact.iter().for_each(|exact| exact.put(&layer, &mut fresh, false));
     let through = layer.through_access(Cow::Borrowed(&fresh));
     let read_back = layer.weights(&through);
     let (layer, mut devices) = if rram.changes() {
         let mut now = layer.faulty(layer.aged(written));
-        if let Some((nominal, written)) = perfect {
-            layer.take_exact(&mut now, &nominal.aged(written));
-        }
+        exact.iter().for_each(|exact| exact.put(&layer, &mut now, true));
         let later = layer.through_access(Cow::Borrowed(&now));
         (layer.compensated(&through, &later), now)
     } else {
@@ -333,6 +326,31 @@ pub fn nominal(target: &[f32], matrix: Matrix) -> Vec<Devices> {
     let layer = Layer::new(target, Matrix { number: 0, ..matrix }, None);
     let written = layer.write(target).devices;
     if changes { layer.aged(written) } else { written }
+}
+
+/// The cells of a layer that are taken for those of a chip without variation and faults.
+pub(super) struct ExactCells<'a> {
+    nominal: Layer<'a>,
+    written: Vec<Devices>,
+}
+
+impl<'a> ExactCells<'a> {
+    /// Those of a matrix, where there are any.
+    pub fn of(target: &[f32], matrix: &Matrix<'a>) -> Option<Self> {
+        matrix.rram.exact.any().then(|| {
+            let nominal = Layer::new(target, matrix.clone(), None);
+            let written = nominal.write(target).devices;
+            ExactCells { nominal, written }
+        })
+    }
+
+    /// Puts them in the place of those that were made, after their time where that has passed.
+    pub fn put(&self, layer: &Layer, devices: &mut [Devices], is_aged: bool) {
+        match is_aged {
+            true => layer.take_exact(devices, &self.nominal.aged(self.written.clone())),
+            false => layer.take_exact(devices, &self.written),
+        }
+    }
 }
 
 impl<'a> Layer<'a> {
@@ -404,7 +422,7 @@ impl Layer<'_> {
         };
         let law = Law::new(&code.rram, *draw, self.tile, *columns).among(Field::new(&code.rram, stand, *draw));
         let program = &code.rram.program;
-        let verified = match program.selects() && draw.is_some() {
+        let verified = match code.rram.selects() && draw.is_some() {
             true => selective::verified(target, *rows, &self.squares, program.verify_share),
             false => vec![],
         };
@@ -607,15 +625,19 @@ impl Layer<'_> {
         }
     }
 
+    /// Whether the cell at a place of `[columns, rows]` is taken for exact.
+    pub fn is_exact(&self, i: usize) -> bool {
+        self.code.rram.exact.holds(i % self.rows, i / self.rows)
+    }
+
     /// Puts the cells that are taken for exact in the place of those that were made: both devices of a pair, and of a raised device that one.
     fn take_exact(&self, devices: &mut [Devices], exact: &[Devices]) {
-        let part = &self.code.rram.exact;
-        if !part.any() {
+        if !self.code.rram.exact.any() {
             return;
         }
         for (devices, exact) in devices.iter_mut().zip(exact) {
             let is_pair = self.code.other() == Polarity::Minus;
-            for i in (0..devices.plus.len()).filter(|i| part.holds(i % self.rows, i / self.rows)) {
+            for i in (0..devices.plus.len()).filter(|i| self.is_exact(*i)) {
                 devices.plus[i] = exact.plus[i];
                 if is_pair {
                     devices.minus[i] = exact.minus[i];

@@ -1,7 +1,7 @@
 //! A layer's devices as a designer would measure them: what was asked of each, where it landed, what it holds in operation, and which
 //! do not work. Lines and access devices are not seen: each device is measured by itself.
 
-use super::cell::Layer;
+use super::cell::{ExactCells, Layer};
 use super::devices::Devices;
 use super::{Draw, Matrix, Span};
 
@@ -75,10 +75,16 @@ pub struct Faulty {
 /// Surveys the devices of a layer of quantised weights `[columns, rows]`.
 pub fn survey(target: &[f32], matrix: Matrix, draw: Option<Draw>) -> Survey {
     let rram = matrix.rram;
+    let exact = ExactCells::of(target, &matrix);
     let (layer, written, _) = Layer::new(target, matrix, draw).written(target);
     let targets = layer.targets(target);
-    let programmed = layer.faulty(written.clone());
-    let operating = if rram.changes() { layer.faulty(layer.aged(written)) } else { programmed.clone() };
+    let mut programmed = layer.faulty(written.clone());
+    exact.iter().for_each(|exact| exact.put(&layer, &mut programmed, false));
+    let mut operating = programmed.clone();
+    if rram.changes() {
+        operating = layer.faulty(layer.aged(written));
+        exact.iter().for_each(|exact| exact.put(&layer, &mut operating, true));
+    }
     let faults = faults(&layer, &targets, rram.cell.highest_us());
     Survey { targets, programmed, operating, faults, span: Span::of(rram, target) }
 }
@@ -98,10 +104,14 @@ fn faults(layer: &Layer, like: &[Devices], highest: f64) -> Vec<Faulty> {
         (_, g) if g == highest => STUCK_ON,
         _ => STUCK_OFF,
     };
-    let side = |stuck: &[f64], alive: &[f64]| stuck.iter().zip(alive).map(of).collect();
+    let is_pair = |devices: &Devices| devices.minus.len() == devices.plus.len();
+    let side = |stuck: &[f64], alive: &[f64], may_be_exact: bool| {
+        let found = stuck.iter().zip(alive).map(of).enumerate();
+        found.map(|(i, fault)| if may_be_exact && layer.is_exact(i) { WORKS } else { fault }).collect()
+    };
     let slice = |(stuck, alive): (&Devices, &Devices)| Faulty {
-        plus: side(&stuck.plus, &alive.plus),
-        minus: side(&stuck.minus, &alive.minus),
+        plus: side(&stuck.plus, &alive.plus, true),
+        minus: side(&stuck.minus, &alive.minus, is_pair(stuck)),
     };
     stuck.iter().zip(&alive).map(slice).collect()
 }
@@ -114,7 +124,8 @@ mod tests {
 
     #[test]
     fn devices_say_the_weights_that_are_read_back() {
-        for mapping in ["one_sided", "two_sided", "offset"] {
+        let mappings = ["one_sided", "two_sided", "offset"].into_iter();
+        for (mapping, exact) in mappings.flat_map(|mapping| [(mapping, "[4, 5]"), (mapping, "[1, 3]")]) {
             let keys = [
                 "rram.model=cell",
                 "rram.weight_bits=4",
@@ -131,7 +142,7 @@ mod tests {
                 "tile.cols=8",
             ];
             let mut keys: Vec<String> = keys.map(String::from).into();
-            keys.push(format!("rram.cell.mapping={mapping}"));
+            keys.extend([format!("rram.cell.mapping={mapping}"), format!("rram.exact.columns={exact}")]);
             let profile = Profile::ideal(&keys).unwrap();
             let (rram, tile, rows) = (&profile.rram, profile.tile, 12);
             let latent: Vec<f32> = (0..rows * 5).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
@@ -152,6 +163,8 @@ mod tests {
                 count(STUCK_OFF) > 0 && count(STUCK_ON) > 0 && count(DEAD_LINE) > 0 && count(WORKS) > 20,
                 "{mapping}"
             );
+            let first = if exact == "[1, 3]" { 1 } else { 4 };
+            assert!(found.faults[0].plus[first * rows..][..rows].iter().all(|fault| *fault == WORKS), "{mapping}");
             for (fault, g) in found.faults[0].plus.iter().zip(&found.programmed[0].plus) {
                 match *fault {
                     STUCK_ON => assert_eq!(*g, 50.0),

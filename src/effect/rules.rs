@@ -248,11 +248,12 @@ fn unpriced(section: &Section) -> Option<Reason> {
     said(!section.profile.cost.any(), "nothing has a cost")
 }
 
-/// The reason of what waits for times of tiles.
+/// The reason of what takes cells for exact.
 fn exact(section: &Section) -> Option<Reason> {
     on_rram(section).or(said(!section.rram.varies(), "every cell is what it is on a chip without variation and faults"))
 }
 
+/// The reason of what waits for times of tiles.
 fn untimed(section: &Section) -> Option<Reason> {
     said(!section.profile.is_timed(), "cost.time_ns has no times of tiles")
 }
@@ -458,7 +459,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("adc.step", converter),
     ("adc.calibration_images", |section| {
         let profile = section.profile;
-        let counts = section.on_rram && profile.any(|rram, sram| rram.disturb.any() || sram.wants_inputs());
+        let counts =
+            section.on_rram && profile.any(|rram, sram| rram.disturb.any() || rram.selects() || sram.wants_inputs());
         let idle =
             converter(section).or(said(profile.adc.range == AdcRange::Full, "adc.range = \"full\" profiles no images"));
         idle.filter(|_| !counts)

@@ -185,8 +185,7 @@ impl Profile {
 
     /// Whether converters' ranges are profiled, or reads counted, on training images before a chip can be programmed.
     pub fn wants_calibration(&self) -> bool {
-        self.wants_ranges()
-            || self.any(|rram, sram| rram.disturb.any() || rram.program.selects() || sram.wants_inputs())
+        self.wants_ranges() || self.any(|rram, sram| rram.disturb.any() || rram.selects() || sram.wants_inputs())
     }
 
     /// Whether the converters' ranges are profiled.

@@ -417,13 +417,6 @@ pub struct Programming {
     pub verify_share: f64,
 }
 
-impl Programming {
-    /// Whether some cells are verified, and not all.
-    pub fn selects(&self) -> bool {
-        self.tolerance_us != 0.0 && self.verify_share < 1.0
-    }
-}
-
 fn is_all(share: &f64) -> bool {
     *share == 1.0
 }
@@ -512,6 +505,12 @@ impl Rram {
     /// The quantiser in force: 0 bits are float for every scheme that counts bits.
     pub fn effective_scheme(&self) -> Scheme {
         if self.weight_bits == 0 && self.scheme != Scheme::Ternary { Scheme::Float } else { self.scheme }
+    }
+
+    /// Whether some cells are verified by the inputs of their rows, and not all.
+    pub fn selects(&self) -> bool {
+        let Programming { tolerance_us, verify_share, .. } = self.program;
+        self.model == DeviceModel::Cell && tolerance_us != 0.0 && verify_share < 1.0 && self.variation.varies()
     }
 
     /// Whether cells are others in operation than they were read back.

@@ -5,10 +5,10 @@ use std::path::Path;
 use toml::Value;
 
 use crate::config::{Document, Overrides};
-use crate::crossbar::site::Site;
+use crate::crossbar::site::{Place, Site};
 use crate::error::{Error, Result};
 use crate::network::{Encoding, Model};
-use crate::plan::ChipPlan;
+use crate::plan::{self, ChipPlan};
 use crate::profile::Profile;
 use crate::study::reader::{Written, is_own};
 use crate::study::space::{GridPoint, levels};
@@ -94,14 +94,15 @@ impl Axes {
             let message = format!("is set for each layer by `{}`; expected it in one of them", asked.section);
             return Err(document.error(&format!("set.{key}"), message));
         }
-        let layers = layers_on_rram(asked, document, overrides)?;
+        let (layers, with_parts) =
+            (layers_on_rram(asked, document, overrides)?, parts_of_layers(asked, document, overrides)?);
         let mut axes: Vec<Axis> = vec![];
         for (written, list) in asked.keys {
             let place = format!("{}.{written}", asked.section);
             let parts = list.as_str().filter(|_| written.starts_with("layer.") && written.ends_with(EXACT));
             let values = if parts.is_some() { vec![] } else { levels(document, &place, list, Some(LEVELS))? };
             let keys = match written.strip_prefix(EACH_LAYER) {
-                Some(rest) => layers.iter().map(|layer| format!("layer.{}.{rest}", layer.name)).collect(),
+                Some(rest) => layers.iter().map(|layer| format!("layer.{layer}.{rest}")).collect(),
                 None => vec![written.clone()],
             };
             if keys.is_empty() {
@@ -118,11 +119,10 @@ impl Axes {
                 }
                 let values = match parts {
                     Some(parts) => {
-                        let layer = layers.iter().find(|layer| key == format!("layer.{}{EXACT}", layer.name));
-                        layer.and_then(|layer| layer.parts(parts)).ok_or_else(|| {
-                            let message = format!("\"{parts}\", expected \"tiles\" or \"columns\" of a layer on RRAM");
-                            document.error(&place, message)
-                        })?
+                        let layer = with_parts.iter().find(|layer| key == format!("layer.{}{EXACT}", layer.name));
+                        let found =
+                            layer.ok_or("it is no layer on RRAM".to_owned()).and_then(|layer| layer.parts(parts));
+                        found.map_err(|why| document.error(&place, format!("\"{parts}\" of {key}: {why}")))?
                     }
                     None => values.clone(),
                 };
@@ -208,18 +208,25 @@ impl Written for Axes {
 /// A layer on RRAM: the size of its matrix, and of the part that a tile holds.
 struct OnRram {
     name: String,
+    groups: usize,
     matrix: [usize; 2],
     tile: [usize; 2],
 }
 
 impl OnRram {
-    /// The values of `rram.exact` that are each of its `tiles`, or each of its `columns`; none of other words.
-    fn parts(&self, word: &str) -> Option<Vec<Value>> {
+    /// The values of `rram.exact` that are each of its `tiles`, or each of its `columns`; or why there are none.
+    fn parts(&self, word: &str) -> std::result::Result<Vec<Value>, String> {
         let [rows, columns] = self.matrix;
         let [of_rows, of_columns] = match word {
+            "tiles" if self.groups > 1 => {
+                return Err(
+                    "groups share tiles on their diagonals, which are no parts of the matrix; expected \"columns\""
+                        .into(),
+                );
+            }
             "tiles" => self.tile,
             "columns" => [rows, 1],
-            _ => return None,
+            _ => return Err("expected \"tiles\", \"columns\", or a list of parts".into()),
         };
         let range = |from: usize, step: usize, all: usize| {
             Value::Array([from, (from + step).min(all)].map(|place| Value::Integer(place as i64)).to_vec())
@@ -233,19 +240,45 @@ impl OnRram {
             Value::Table(part)
         };
         let starts = |step: usize, all: usize| (0..all).step_by(step.max(1));
-        Some(
-            starts(of_rows, rows)
-                .flat_map(|row| starts(of_columns, columns).map(move |column| part(row, column)))
-                .collect(),
-        )
+        Ok(starts(of_rows, rows)
+            .flat_map(|row| starts(of_columns, columns).map(move |column| part(row, column)))
+            .collect())
     }
 }
 
-/// The layers that a chip under a study's conditions has on RRAM.
-fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Vec<OnRram>> {
-    if !asked.keys.keys().any(|key| key.starts_with(EACH_LAYER) || key.ends_with(EXACT)) {
+/// The names of the layers that a chip under a study's conditions has on RRAM, where keys stand for each of them.
+fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Vec<String>> {
+    if !asked.keys.keys().any(|key| key.starts_with(EACH_LAYER)) {
         return Ok(vec![]);
     }
+    let (profile, model) = conditions(asked, document, overrides)?;
+    let layers = model.layers();
+    Ok(layers
+        .iter()
+        .filter(|layer| plan::place(&profile, layer) == Place::Rram)
+        .map(|layer| layer.name.clone())
+        .collect())
+}
+
+/// The layers on RRAM with their tiles, where parts of them are asked for.
+fn parts_of_layers(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<Vec<OnRram>> {
+    let Some((key, _)) = asked.keys.iter().find(|(key, value)| key.ends_with(EXACT) && value.is_str()) else {
+        return Ok(vec![]);
+    };
+    let (profile, model) = conditions(asked, document, overrides)?;
+    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson);
+    let plan = plan.map_err(document.locate(&format!("{}.{key}", asked.section)))?;
+    let layer = |site: &Site| OnRram {
+        name: site.name.clone(),
+        groups: site.groups,
+        matrix: [site.rows, site.columns],
+        tile: [site.tile.rows, site.on_tiles().per_tile],
+    };
+    Ok(plan.sites().filter(|site| site.is_on_rram()).map(layer).collect())
+}
+
+/// The hardware and the model under a study's conditions.
+fn conditions(asked: &Asked, document: &Document, overrides: &Overrides) -> Result<(Profile, Model)> {
     let mut hardware = match &asked.profile {
         Some(path) => Document::read(path).map_err(document.locate("profile"))?,
         None => Document::parse_text("ideal profile".as_ref(), "name = \"ideal\"".into())?,
@@ -261,12 +294,5 @@ fn layers_on_rram(asked: &Asked, document: &Document, overrides: &Overrides) -> 
             None => {}
         }
     }
-    let (profile, model) = (Profile::from_document(&hardware)?, Model::from_document(&network)?);
-    let plan = ChipPlan::new(&profile, &model, Encoding::Poisson)?;
-    let layer = |site: &Site| OnRram {
-        name: site.name.clone(),
-        matrix: [site.rows, site.columns],
-        tile: [site.tile.rows, site.on_tiles().per_tile],
-    };
-    Ok(plan.sites().filter(|site| site.is_on_rram()).map(layer).collect())
+    Ok((Profile::from_document(&hardware)?, Model::from_document(&network)?))
 }

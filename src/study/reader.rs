@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde_json::{Value, json};
 use toml::Table;
@@ -92,6 +92,8 @@ pub(super) struct Reader<'a> {
     sets: Sets,
     /// The networks on their images that points had last: those of all images, and those of some.
     last: Vec<Arc<Subject>>,
+    /// All that some point still has.
+    alive: Vec<Weak<Subject>>,
     /// Keys that were set and had no effect at any point so far.
     idle: Option<Idle>,
     /// The same of what points set.
@@ -122,6 +124,7 @@ impl<'a> Reader<'a> {
             trained: None,
             sets: Sets::default(),
             last: vec![],
+            alive: vec![],
             idle: None,
             axes: Watch::default(),
             remarks: vec![],
@@ -386,21 +389,26 @@ impl<'a> Reader<'a> {
         let encoding = Encoding::resolve(self.encoding(point)?, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(self.document.locate("encoding"))?;
         let path = self.trained.clone().unwrap_or_else(|| self.checkpoint(point));
-        if !self.checkpoints.contains_key(&path) {
-            let checkpoint = Checkpoint::read(&path).map_err(self.locate(point, "checkpoint"))?;
-            self.checkpoints.insert(path.clone(), checkpoint);
-        }
-        let checkpoint = &self.checkpoints[&path];
-        let hash = checkpoint.hash().to_string();
         let same = |last: &Arc<Subject>| {
             // Files of the same tensors may differ in what their metadata says of a companion array.
             (&last.model, &last.path, last.encoding) == (&model, &path, encoding)
                 && Arc::ptr_eq(&last.data, &data)
                 && last.names == names
         };
-        if let Some(last) = self.last.iter().find(|last| same(last)) {
-            return Ok(last.clone());
+        self.alive.retain(|subject| subject.strong_count() > 0);
+        if let Some(last) = self.alive.iter().filter_map(Weak::upgrade).find(same) {
+            return Ok(last);
         }
+        if !self.checkpoints.contains_key(&path) {
+            let checkpoint = Checkpoint::read(&path).map_err(self.locate(point, "checkpoint"))?;
+            if self.trained.is_some() {
+                // Of networks that a search trains there may be many.
+                self.checkpoints.clear();
+            }
+            self.checkpoints.insert(path.clone(), checkpoint);
+        }
+        let checkpoint = &self.checkpoints[&path];
+        let hash = checkpoint.hash().to_string();
         let loaded = Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
         let (notices, Loaded { network, .. }) = (loaded.notices_with(encoding), loaded);
         for notice in notices {
@@ -420,6 +428,7 @@ impl<'a> Reader<'a> {
         });
         self.last.truncate(LAST - 1);
         self.last.insert(0, subject.clone());
+        self.alive.push(Arc::downgrade(&subject));
         Ok(subject)
     }
 }

@@ -47,6 +47,13 @@ pub fn attach(
                     .into(),
             ));
         };
+        if site.rram.selects() {
+            return Err(Error::Mismatch(
+                "rram.program.verify_share: which cells are verified follows from inputs that are counted in training alone, so one chip's residual is \
+                 not known before; expected 1, or another sram.init"
+                    .into(),
+            ));
+        }
         let latent = &network.layers[index].rram;
         let cells = device::program(latent, site.matrix(), Some(draw), None)?;
         Ok(Some(CompanionWeights { latent: latent_residual(&cells, shift), kept: None }))

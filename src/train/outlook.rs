@@ -52,6 +52,13 @@ impl Job {
     /// # Errors
     /// Where a step cannot be taken, or the folder's state cannot be read.
     pub fn outlook(&self, out: &Path) -> Result<Outlook> {
+        let outlook = self.standing(out)?;
+        let each = if outlook.there < outlook.images { self.timed()? } else { Duration::ZERO };
+        Ok(Outlook { each, ..outlook })
+    }
+
+    /// What the run would do in a folder, without the time that it takes.
+    pub fn standing(&self, out: &Path) -> Result<Outlook> {
         let Recipe { epochs, batch, .. } = *self.recipe();
         let trainer = self.trainer();
         let chosen = trainer.split().0.len();
@@ -67,12 +74,11 @@ impl Job {
         } else {
             0
         };
-        let each = if there < images { self.timed()? } else { Duration::ZERO };
-        Ok(Outlook { epochs: epochs as u64, images, there, each })
+        Ok(Outlook { epochs: epochs as u64, images, there, each: Duration::ZERO })
     }
 
     /// The time of an image, by the first steps of a run that nothing keeps.
-    fn timed(&self) -> Result<Duration> {
+    pub fn timed(&self) -> Result<Duration> {
         let clock = Clock::default();
         match self.trainer().run(self.start().clone(), None, &clock) {
             Ok(_) | Err(Error::Interrupted(_)) => {}

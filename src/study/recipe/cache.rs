@@ -51,6 +51,20 @@ pub fn trained(folder: &Path, job: &Job) -> Result<Option<PathBuf>> {
     Ok(is_it.then_some(checkpoint))
 }
 
+/// Why a training cannot be finished, where that was found out.
+pub fn failed(folder: &Path, job: &Job) -> Option<String> {
+    std::fs::read_to_string(failure(folder, job)).ok()
+}
+
+/// Says that a training cannot be finished, and why.
+pub fn fail(folder: &Path, job: &Job, why: &str) -> Result<()> {
+    crate::atomic::write(&failure(folder, job), why.as_bytes())
+}
+
+fn failure(folder: &Path, job: &Job) -> PathBuf {
+    training(folder, job).with_extension("failed")
+}
+
 /// The checkpoint of a training run, trained into a folder where it is not there.
 pub fn train(folder: &Path, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf> {
     let path = training(folder, job);

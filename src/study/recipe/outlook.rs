@@ -23,6 +23,7 @@ use crate::study::space::GridPoint;
 use crate::train;
 use crate::train::config::TrainFile;
 use crate::train::job::Job;
+use crate::train::outlook::Outlook as OfTraining;
 
 /// Images that are attacked to time it.
 const ATTACKED: usize = 16;
@@ -68,8 +69,10 @@ struct Walk<'a> {
     /// The networks that stand for others.
     stand_ins: TempDir,
     networks: HashMap<(usize, String), At>,
-    /// What a training, and a trial, of a stage takes.
-    timed: [HashMap<usize, Duration>; 2],
+    /// The time of an image in training, by stage and hardware.
+    trained: HashMap<(usize, usize), Duration>,
+    /// The time of an image of a trial, by stage, hardware, and whether a gradient is taken through the chip.
+    judged: HashMap<(usize, usize, bool), Duration>,
     found: Outlook,
 }
 
@@ -88,7 +91,8 @@ impl Recipe {
             sight: Sight::new(self),
             stand_ins: TempDir::new().map_err(Error::io(std::env::temp_dir()))?,
             networks: HashMap::new(),
-            timed: Default::default(),
+            trained: HashMap::new(),
+            judged: HashMap::new(),
             found: Outlook::default(),
         };
         walk.go()
@@ -150,15 +154,13 @@ impl Walk<'_> {
             self.found.trained += 1;
             return Ok(Candidate { network: At { path, is_there: true }, own });
         }
-        let time = match self.timed[0].get(&unit.index) {
-            Some(time) => *time,
-            None => {
-                let time = job.outlook(&cache::training(&self.folder, &job))?.time();
-                self.timed[0].insert(unit.index, time);
-                time
-            }
+        let at = (unit.index, unit.hardware);
+        let each = match self.trained.get(&at) {
+            Some(each) => *each,
+            None => *self.trained.entry(at).or_insert(job.timed()?),
         };
-        self.found.training += time;
+        let outlook = job.standing(&cache::training(&self.folder, &job))?;
+        self.found.training += OfTraining { each, ..outlook }.time();
         let path = self.stand_ins.path().join(format!("{}.safetensors", self.found.trainings));
         train::checkpoint(job.start(), &self.recipe.model, job.origin(), 0).write(&path)?;
         Ok(Candidate { network: At { path, is_there: false }, own })
@@ -210,25 +212,22 @@ impl Walk<'_> {
         self.found.trials += count;
         self.found.there += there;
         if there < count {
-            let each = match self.timed[1].get(&unit.index) {
-                Some(each) => *each,
-                None => {
-                    let each = match attack {
-                        Some(plan) => self.attacked(&question, plan, case.data.len())?,
-                        None => case.timed(self.engine, count)?,
-                    };
-                    self.timed[1].insert(unit.index, each);
-                    each
-                }
+            let attack = attack.filter(|plan| plan.largest_epsilon() > 0.0);
+            let (at, images) = ((unit.index, unit.hardware, attack.is_some()), case.data.len());
+            let each = match (self.judged.get(&at), attack) {
+                (Some(each), _) => *each,
+                (None, Some(plan)) => self.attacked(&question, plan)?,
+                (None, None) => case.timed(self.engine, count)?.div_f64(images as f64),
             };
-            self.found.evaluation += Duration::from_secs_f64(each.as_secs_f64() * (count - there) as f64);
+            self.judged.insert(at, each);
+            self.found.evaluation += each.mul_f64(images as f64 * (count - there) as f64);
         }
         Ok(())
     }
 
-    /// The time of a trial of so many images under attack, in that of a few.
-    fn attacked(&mut self, question: &Question, plan: &Plan, images: usize) -> Result<Duration> {
-        let few = Question { limit: Some(ATTACKED.min(images)), ..*question };
+    /// The time of an image under attack, by a few.
+    fn attacked(&mut self, question: &Question, plan: &Plan) -> Result<Duration> {
+        let few = Question { limit: Some(question.limit.map_or(ATTACKED, |limit| limit.min(ATTACKED))), ..*question };
         let seen = self.sight.of(&few)?;
         let case = seen.case(self.recipe, &few);
         let (blueprint, began) = (case.calibrated(&KeptCells::default())?, Instant::now());
@@ -241,6 +240,6 @@ impl Walk<'_> {
             &Silent,
             |_, _| Ok(()),
         )?;
-        Ok(began.elapsed().mul_f64(images as f64 / case.data.len() as f64))
+        Ok(began.elapsed().div_f64(case.data.len() as f64))
     }
 }

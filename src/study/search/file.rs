@@ -275,6 +275,11 @@ impl SearchFile {
             let message = "is the same for all, so that they are judged on the same images; expected other keys";
             return refuse("reference.data", message.into());
         }
+        if let Some(key) = file.space.keys().find(|key| key.contains("rram.exact")) {
+            let message =
+                "asks what cells cost, and no chip can be made so; expected it in [probe] of a study of sensitivity";
+            return refuse(&format!("space.{key}"), message.into());
+        }
         if let Some(key) = file.set.keys().chain(file.reference.keys()).find(|key| key.starts_with(TRAIN)) {
             let section = if file.set.contains_key(key) { "set" } else { "reference" };
             return refuse(&format!("{section}.{key}"), "is of the training; expected it in `[train]`".into());

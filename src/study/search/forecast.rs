@@ -112,7 +112,7 @@ impl<'a> Forecast<'a> {
 }
 
 /// The candidates of a pool of which most is expected, with constraints kept better than on average by several amounts in turn, each more than one
-/// value away from those before it.
+/// value away from those before it, as long as there are such.
 pub fn chosen(pool: &[(Genes, Expected)], count: usize) -> Vec<Genes> {
     let order = |optimism: &f64| {
         let fitness: Vec<Fitness> = pool.iter().map(|(_, expected)| expected.fitness(*optimism)).collect();
@@ -126,6 +126,12 @@ pub fn chosen(pool: &[(Genes, Expected)], count: usize) -> Vec<Genes> {
     for turn in 0..count {
         let order = &mut orders[turn % OPTIMISM.len()];
         if let Some(one) = order.find(|one| is_apart(&found, &pool[*one].0)) {
+            found.push(pool[one].0.clone());
+        }
+    }
+    // A small space has no others.
+    for one in OPTIMISM.first().map(order).into_iter().flatten() {
+        if found.len() < count && !found.contains(&pool[one].0) {
             found.push(pool[one].0.clone());
         }
     }
@@ -307,6 +313,7 @@ mod tests {
     fn those_of_a_generation_are_not_neighbours() {
         let of = |genes: Genes, cost: f64| (genes, Expected { slack: vec![(1.0, 0.1)], objectives: vec![cost] });
         let pool = [of(vec![0, 0], 1.0), of(vec![0, 1], 2.0), of(vec![1, 1], 3.0)];
-        assert_eq!(chosen(&pool, 3), [vec![0, 0], vec![1, 1]]);
+        assert_eq!(chosen(&pool, 2), [vec![0, 0], vec![1, 1]]);
+        assert_eq!(chosen(&pool, 3), [vec![0, 0], vec![1, 1], vec![0, 1]]);
     }
 }

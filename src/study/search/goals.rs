@@ -38,6 +38,8 @@ pub struct Goals {
     limits: Vec<(&'static str, f64)>,
     /// Points below the reference, or percent; and how sure.
     accuracy: Option<(Bound, f64)>,
+    /// Chips that a candidate is judged on, at most.
+    chips: u64,
 }
 
 /// A bound on accuracy.
@@ -54,7 +56,8 @@ pub enum Bound {
 pub struct Standing {
     /// Its place among others.
     pub fitness: Fitness,
-    /// By how much it keeps to each constraint, on average: points of accuracy, and percent of a limit; below 0 it does not.
+    /// The amount by which it keeps to each constraint, below 0 where it does not: points of accuracy, less what would be unsure of them on all chips, and
+    /// percent of a limit.
     pub slack: Vec<f64>,
     /// Whether it surely keeps to every constraint.
     pub is_met: bool,
@@ -93,7 +96,7 @@ impl Goals {
             let bound = asked.within.map_or_else(|| Bound::Least(asked.least.unwrap_or_default()), Bound::Within);
             (bound, asked.confidence)
         });
-        Ok(Goals { costs, of_accuracy: !most.is_empty(), limits: file.limits(), accuracy })
+        Ok(Goals { costs, of_accuracy: !most.is_empty(), limits: file.limits(), accuracy, chips: file.chips })
     }
 
     /// The bound on accuracy, where there is one.
@@ -162,10 +165,11 @@ impl Goals {
                 }
             };
             let (mean, half) = mean_within(&margins, confidence);
-            slack.push(mean);
             // Chips that happen to classify as many images alike are not known better than an image's share.
             let image = 100.0 / trials.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
             let half = half.max(image / (margins.len() as f64).sqrt());
+            // An interval shrinks as the root of the number of chips, about.
+            slack.push(mean - half * (margins.len() as f64 / self.chips as f64).sqrt());
             is_missed |= mean + half < 0.0;
             if mean - half < 0.0 {
                 violation += (-mean).max(0.0) + UNSURE * half.min(100.0);

@@ -138,6 +138,9 @@ impl Search {
         untrained.extend(reader.idle());
         let notices = sentences(&untrained).into_iter().chain(reader.remarks().iter().cloned()).collect();
         let valid = self.candidate_point(&self.first_valid(&mut reader)?);
+        if self.trains() {
+            self.job(&mut reader, &self.training_point(&valid))?;
+        }
         reader.of_images(Images::default());
         let all = reader.setting(&valid)?.subject.data.len();
         if all <= self.file.limit {
@@ -250,6 +253,15 @@ impl Search {
         let mut origin = self.origin.clone();
         origin["backend"] = engine.name().into();
         claim(out, &origin, there, &FILES)
+    }
+
+    /// The answer of this very search, where a folder holds it finished.
+    pub fn finished(&self, out: &Path) -> Result<Option<String>> {
+        let Some(folder) = OutputFolder::finished(out, &self.origin)? else { return Ok(None) };
+        let file = folder.file(ANSWER);
+        let text = std::fs::read_to_string(&file).map_err(Error::io(&file))?;
+        let answer: Value = serde_json::from_str(&text).map_err(|error| Error::file(&file, error.to_string()))?;
+        Ok(answer["lead"].as_str().map(String::from))
     }
 
     /// Searches, judges what is found on chips and images that were not seen, and writes tables, profiles and report; with other shards of

@@ -6,7 +6,7 @@
 //! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ use crate::study::space::{GridPoint, cell};
 use crate::study::store::{self, OfKey, Store, shard_name};
 use crate::study::sweep::Shard;
 use crate::study::trial::{Key, Trial, digest};
+use crate::train::job::Job;
 
 /// Chips that every candidate is judged on.
 const FIRST: u64 = 3;
@@ -100,6 +101,13 @@ pub(super) struct Run<'a> {
     kept: Kept,
     /// The networks that were trained, by what their training sees.
     networks: HashMap<String, PathBuf>,
+    /// The shard that trains a network, of those that a generation needs.
+    trainers: HashMap<String, usize>,
+}
+
+/// The name of what training sees of a candidate.
+fn named(seen: &GridPoint) -> String {
+    format!("{seen:?}")
 }
 
 /// The first images, on which candidates are looked at; none where there are few.
@@ -141,6 +149,7 @@ impl<'a> Run<'a> {
             until: time.and_then(|time| Instant::now().checked_add(time)),
             kept: Kept::default(),
             networks: HashMap::new(),
+            trainers: HashMap::new(),
         })
     }
 
@@ -248,8 +257,10 @@ impl<'a> Run<'a> {
         let first = self.candidates.len();
         let mut known: HashSet<Key> = self.candidates.iter().map(|candidate| candidate.setting.key).collect();
         let before = known.len();
+        self.train_mine(&genes[..genes.len().min(most)])?;
         for genes in genes {
-            if known.len() - before >= most {
+            if known.len() - before >= most || (self.search.trains() && !self.candidates.is_empty() && self.is_spent())
+            {
                 break;
             }
             match self.candidate(genes.clone()) {
@@ -265,6 +276,9 @@ impl<'a> Run<'a> {
                 Err(error) => return Err(error),
             }
         }
+        if self.candidates.is_empty() {
+            return Err(self.refused.1.take().unwrap_or_else(|| self.search.nothing()));
+        }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
         let (most, mut chips) = (self.search.file.chips, FIRST.min(self.search.file.chips));
         self.glance_at(&racing, chips)?;
@@ -278,8 +292,11 @@ impl<'a> Run<'a> {
                 self.candidates[*one].standing = Some(standing);
             }
             racing.retain(|one| self.goes_on(*one));
-            if chips == most || self.is_spent() {
+            if chips == most {
                 break;
+            }
+            if self.is_spent() {
+                racing.retain(|one| self.may_be_best(*one));
             }
             chips = (2 * chips).min(most);
         }
@@ -304,54 +321,102 @@ impl<'a> Run<'a> {
 
     /// A point on the images that the reader is turned to, with a network of its own where candidates are trained and it is one.
     fn setting(&mut self, point: &GridPoint, is_candidate: bool) -> Result<Setting> {
-        let network = if is_candidate && self.search.trains() { Some(self.trained(point)?) } else { None };
+        let network = if is_candidate && self.search.trains() {
+            Some(self.trained(&self.search.training_point(point))?)
+        } else {
+            None
+        };
         self.reader.of_network(network);
         let setting = self.reader.setting(point);
         self.reader.of_network(None);
         setting
     }
 
-    /// The network of a candidate's point, trained by this process or, where it is another's part, by that one.
-    fn trained(&mut self, point: &GridPoint) -> Result<PathBuf> {
-        let seen = self.search.training_point(point);
-        let name = format!("{seen:?}");
+    /// Trains this process's part of the networks that some candidates need, so that no process waits for another before its own are done.
+    fn train_mine(&mut self, genes: &[Genes]) -> Result<()> {
+        if !self.search.trains() {
+            return Ok(());
+        }
+        let points = genes.iter().map(|genes| self.search.training_point(&self.search.candidate_point(genes)));
+        let mut missing: Vec<GridPoint> = vec![];
+        for point in points.filter(|point| !self.networks.contains_key(&named(point))) {
+            if !missing.contains(&point) {
+                missing.push(point);
+            }
+        }
+        for (place, point) in missing.iter().enumerate() {
+            self.trainers.insert(named(point), place % self.shard.of + 1);
+        }
+        for point in missing {
+            if self.trainers[&named(&point)] != self.shard.index {
+                continue;
+            }
+            match self.trained(&point) {
+                // The candidate is no chip, and is counted as such when it is judged.
+                Ok(_) | Err(Error::Config { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The network of what training sees of a candidate, trained by this process or, where it is another's part, by that one.
+    fn trained(&mut self, seen: &GridPoint) -> Result<PathBuf> {
+        let name = named(seen);
         if let Some(path) = self.networks.get(&name) {
             return Ok(path.clone());
         }
         let folder = self.folder.file(CACHE);
-        let job = self.search.job(&mut self.reader, &seen)?;
+        let job = self.search.job(&mut self.reader, seen)?;
         let Shard { index, of } = self.shard;
-        let is_mine = digest(name.as_bytes()) % of as u64 == index as u64 - 1;
-        let path = match cache::trained(&folder, &job) {
+        let trainer = self.trainers.get(&name).copied();
+        let is_mine = trainer.unwrap_or_else(|| (digest(name.as_bytes()) % of as u64) as usize + 1) == index;
+        let look = || match cache::failed(&folder, &job) {
+            Some(why) => Err(self.search.untrainable(seen, why)),
+            None => cache::trained(&folder, &job),
+        };
+        let path = match look() {
             Ok(Some(path)) => path,
-            Ok(None) if is_mine => {
-                let set: Vec<String> = seen
-                    .iter()
-                    .filter(|(key, _)| self.search.space.axes.iter().any(|axis| axis.key == *key))
-                    .map(|(key, value)| format!("{key} {}", cell(value)))
-                    .collect();
-                self.monitor
-                    .line(&format!("training {}", if set.is_empty() { "the network".into() } else { set.join(", ") }));
-                cache::train(&folder, &job, self.monitor)?
-            }
-            Err(error) if is_mine => return Err(error),
+            Ok(None) if is_mine => self.train(&folder, &job, seen)?,
+            Err(error) if is_mine || matches!(error, Error::Config { .. }) => return Err(error),
             _ => {
                 let mut found = None;
                 self.await_others(|| {
-                    // A folder that another process is about to leave is busy.
-                    found = cache::trained(&folder, &job).ok().flatten();
+                    match look() {
+                        Ok(there) => found = there.map(Ok),
+                        Err(error @ Error::Config { .. }) => found = Some(Err(error)),
+                        // A folder that another process is about to leave is busy.
+                        Err(_) => {}
+                    }
                     Ok(found.is_some())
                 })?;
-                found.ok_or_else(|| Error::Interrupted(String::new()))?
+                found.unwrap_or_else(|| Err(Error::Interrupted(String::new())))?
             }
         };
         self.networks.insert(name, path.clone());
         Ok(path)
     }
 
+    /// Trains a network; one whose training goes wrong makes no chip, which other processes and later ones learn from the folder.
+    fn train(&self, folder: &Path, job: &Job, seen: &GridPoint) -> Result<PathBuf> {
+        let set: Vec<String> =
+            self.search.searched_keys(seen).map(|(key, value)| format!("{key} {}", cell(value))).collect();
+        self.monitor.line(&format!("training {}", if set.is_empty() { "the network".into() } else { set.join(", ") }));
+        let trained = cache::train(folder, job, self.monitor);
+        self.monitor.begin(&self.search.file.name, self.search.trials());
+        self.monitor.skip(self.asked());
+        match trained {
+            Err(Error::Mismatch(why)) => {
+                cache::fail(folder, job, &why)?;
+                Err(self.search.untrainable(seen, why))
+            }
+            other => other,
+        }
+    }
+
     /// The network of a candidate's point, where it was trained.
     pub fn network(&self, point: &GridPoint) -> Option<&PathBuf> {
-        self.networks.get(&format!("{:?}", self.search.training_point(point)))
+        self.networks.get(&named(&self.search.training_point(point)))
     }
 
     /// Looks at candidates on the first images and chips.
@@ -385,6 +450,15 @@ impl<'a> Run<'a> {
             _ => false,
         };
         !is_known && !self.candidates.iter().any(is_beaten)
+    }
+
+    /// Whether a candidate that may still keep to all constraints is cheaper than the best that does, where there is one figure to minimise.
+    fn may_be_best(&self, one: usize) -> bool {
+        let cost = |candidate: &Candidate| candidate.standing.as_ref().map(|standing| standing.fitness.objectives[0]);
+        let is_met = |candidate: &&Candidate| candidate.standing.as_ref().is_some_and(|standing| standing.is_met);
+        let best = self.candidates.iter().filter(is_met).filter_map(cost).reduce(f64::min);
+        let is_cheaper = cost(&self.candidates[one]).is_some_and(|own| best.is_none_or(|best| own < best));
+        self.search.goals.count() == 1 && is_cheaper
     }
 
     /// Judges candidates on all chips that a candidate is judged on.

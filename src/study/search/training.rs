@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::study::reader::{Reader, TRAIN};
 use crate::study::space::GridPoint;
-use crate::train::config::TrainFile;
+use crate::train::config::{Stage, TrainFile};
 use crate::train::job::Job;
 
 impl Search {
@@ -44,6 +44,18 @@ impl Search {
     pub(super) fn training_point(&self, point: &GridPoint) -> GridPoint {
         let is_searched = |key: &str| self.space.axes.iter().any(|axis| axis.key == key);
         point.iter().filter(|(key, _)| !is_searched(key) || self.is_seen(key)).cloned().collect()
+    }
+
+    /// The keys of a point that are searched, with their values.
+    pub(super) fn searched_keys<'p>(&self, point: &'p GridPoint) -> impl Iterator<Item = &'p (String, Value)> {
+        point.iter().filter(|(key, _)| self.space.axes.iter().any(|axis| axis.key == *key))
+    }
+
+    /// What is wrong with a candidate whose training goes wrong.
+    pub(super) fn untrainable(&self, point: &GridPoint, why: String) -> Error {
+        let key =
+            self.searched_keys(point).find(|(key, _)| key.starts_with(TRAIN)).map(|(key, _)| format!("space.{key}"));
+        self.document.error(&key.unwrap_or_else(|| "train".into()), why)
     }
 
     /// The training file of what training sees of a candidate.
@@ -95,7 +107,10 @@ impl Search {
     /// The training of what training sees of a candidate.
     pub(super) fn job(&self, reader: &mut Reader, point: &GridPoint) -> Result<Job> {
         let (document, file) = self.training_file(reader, point)?;
-        let (profile, _) = reader.profile(point)?;
+        // Stage `rram` trains the RRAM's arrays alone, and keys of companion arrays may need one that is searched.
+        let is_of_arrays = |key: &str| key.starts_with("sram.") || key.contains(".sram.");
+        let hardware = point.iter().filter(|(key, _)| file.train.stage == Stage::Sram || !is_of_arrays(key));
+        let (profile, _) = reader.profile(&hardware.cloned().collect())?;
         let model = Model::from_document(&reader.model_document(point)?)?;
         Job::new(&document, file, model, profile)
     }

@@ -71,7 +71,8 @@ impl Change {
             Some((layer, plain)) => (layer, plain),
             None => ("", key),
         };
-        let value = value.as_table().map_or_else(|| cell(value), in_words);
+        let part = value.as_table().filter(|_| plain == "rram.exact");
+        let value = part.map_or_else(|| cell(value), in_words);
         Change { layer: layer.into(), key: plain.into(), value }
     }
 
