@@ -172,7 +172,7 @@ mod tests {
     fn what_weights_do_not_say_is_refused() {
         let model = Model::named("digits", &[]).unwrap();
         let life = "rram.read.pulse_ns=10; rram.disturb.time_s=1; rram.disturb.exponent=0.1; rram.disturb.images=5";
-        let some = "rram.program.tolerance_us=1; rram.program.verify_share=0.5";
+        let some = "rram.variation.kind=gaussian; rram.variation.sigma=0.2; rram.program.tolerance_us=1; rram.program.verify_share=0.5";
         for (key, expected) in [
             ("adc.bits=6", "adc.bits"),
             ("rram.read.sigma=0.1", "rram.read"),

@@ -140,7 +140,11 @@ fn tiles_and_columns_are_ranked_as_layers_are() {
     let columns = rows(&folder.join("columns/summary.csv"));
     assert!(columns.iter().any(|row| row["value"] == "column 3"), "{columns:?}");
     // Other tables are shown as they are written.
-    write(folder, "table.toml", "[probe]\n\"rram.variation\" = [{ sigma = 0.1 }, { sigma = 0.3 }]\n");
+    write(
+        folder,
+        "table.toml",
+        "[probe]\n\"rram.variation\" = [{ kind = \"gaussian\", sigma = 0.1 }, { kind = \"gaussian\", sigma = 0.3 }]\n",
+    );
     succeeds(folder, "sensitivity table.toml --out table --backend cpu");
     let shown = rows(&folder.join("table/summary.csv"));
     assert!(shown.iter().any(|row| row["value"].contains("sigma = 0.3")), "{shown:?}");

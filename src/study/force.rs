@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reader::TRAIN;
 use super::setting::Setting;
+use super::space::TRAIN;
 use crate::config::Document;
 use crate::effect;
 use crate::profile::{Cell, DeviceModel, Profile, Sram, SramInit};

@@ -11,7 +11,7 @@ use super::case::check_hardware;
 use super::force::in_force;
 use super::sets::{Images, Named, Sets, names};
 use super::setting::{Setting, Subject};
-use super::space::{GridPoint, cell};
+use super::space::{GridPoint, TRAIN, cell};
 use super::trial::Key;
 use super::watch::Watch;
 use crate::checkpoint::Checkpoint;
@@ -33,9 +33,6 @@ use crate::train::adapt::Sample;
 pub(super) const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "encoding", "exit"];
 /// Before keys of the study's `adapt`, which points may set too.
 pub(super) const ADAPT: &str = "adapt.";
-
-/// Before keys of the training that a search gives its candidates.
-pub(super) const TRAIN: &str = "train.";
 
 /// The keys of a study's file that hold for all its points.
 pub(super) struct Common {

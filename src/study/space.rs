@@ -23,6 +23,9 @@ use crate::rng::{Stream, Substream, stream_key};
 /// What is set at one point: keys and values.
 pub type GridPoint = Vec<(String, Value)>;
 
+/// Before keys of the training that a search gives its candidates.
+pub const TRAIN: &str = "train.";
+
 /// Points of a study, at most.
 pub const MOST_POINTS: u64 = 1 << 20;
 

@@ -12,8 +12,9 @@ use crate::engine::exit::{ExitRule, read_rule_or_none};
 use crate::error::Result;
 use crate::network::Encoding;
 use crate::study::axes::Asked;
-use crate::study::reader::{Common, TRAIN};
+use crate::study::reader::Common;
 use crate::study::sets::Images;
+use crate::study::space::TRAIN;
 use crate::train::adapt::Sample;
 
 /// Keys of a search file that an override may set.

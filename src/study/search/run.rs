@@ -442,6 +442,15 @@ impl<'a> Run<'a> {
         let is_glance = own.chips == 0;
         let Some(standing) = &own.standing else { return true };
         let is_known = if is_glance { standing.is_missed } else { goals.is_known(standing) };
+        // What is more likely than not to stay unsure on all chips is left, once there is something to beat.
+        let is_met = |other: &Candidate| other.standing.as_ref().is_some_and(|standing| standing.is_met);
+        if !is_glance
+            && !goals.of_accuracy
+            && standing.slack.iter().any(|slack| *slack < 0.0)
+            && self.candidates.iter().any(is_met)
+        {
+            return false;
+        }
         let is_beaten = |other: &Candidate| match (&other.standing, &other.glance) {
             (Some(judged), _) if other.chips > 0 && !is_glance => goals.is_beaten(standing, judged),
             (Some(judged), Some((_, Some(seen)))) if other.chips > 0 => {

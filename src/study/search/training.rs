@@ -12,8 +12,8 @@ use crate::config::Document;
 use crate::effect::Idle;
 use crate::error::{Error, Result};
 use crate::network::Model;
-use crate::study::reader::{Reader, TRAIN};
-use crate::study::space::GridPoint;
+use crate::study::reader::Reader;
+use crate::study::space::{GridPoint, TRAIN};
 use crate::train::config::{Stage, TrainFile};
 use crate::train::job::Job;
 
