@@ -78,6 +78,9 @@ fn kills_and_shards_do_not_show_in_what_is_found() {
     write(folder, "s.toml", SEARCH);
     // On 240 images candidates are looked at on 60 of them first.
     thrice(folder, "--set limit=240");
+    // The page splits the answer's spikes and energy, not those of the chip that it is compared to.
+    let page = fs::read_to_string(folder.join("whole/report.html")).unwrap();
+    assert!(page.contains("at the best point, best") || page.contains("at the best point, nearest"), "{page}");
     let mut tried = csv::Reader::from_path(folder.join("whole/tried.csv")).unwrap();
     let images = tried.headers().unwrap().iter().position(|column| column == "images").unwrap();
     let images: Vec<String> = tried.records().map(|row| row.unwrap()[images].to_owned()).collect();
@@ -188,6 +191,7 @@ fn what_cannot_be_met_is_said_with_the_nearest_miss() {
     write(folder, "s.toml", more);
     let said = succeeds(folder, "search s.toml --out none --backend cpu");
     assert!(said.contains("No candidate surely keeps to what is asked (accuracy of 100 % or more"), "{said}");
+    assert!(said.contains("The nearest, ") && said.contains(" bytes of SRAM at "), "{said}");
     assert_eq!(json(folder.join("none/answer.json"))["is_met"], false);
     assert!(fs::read_to_string(folder.join("none/best.toml")).unwrap().starts_with("# s: nearest of a search"));
 }
@@ -411,6 +415,7 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
     // What is found runs as it is, with the network that was trained for it.
     let best = fs::read_to_string(folder.join("whole/best.toml")).unwrap();
     assert!(best.contains("# Beside this profile it has train.variation = "), "{best}");
+    assert!(best.contains("# Its network is best.safetensors.\n"), "{best}");
     let summary = fs::read_to_string(folder.join("whole/summary.csv")).unwrap();
     succeeds(
         folder,

@@ -41,6 +41,9 @@ pub struct Args {
     /// Override a key: the file's own (chips=5), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Print how many trials would run and an estimate of their time, from a few chips as they are; write nothing.
+    #[arg(long, conflicts_with = "force")]
+    dry_run: bool,
     /// Overwrite a finished or different study.
     #[arg(long)]
     force: bool,
@@ -53,6 +56,14 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Said> {
     let study = Sensitivity::read(&args.study, &Overrides::sort(&args.set, &OWN_KEYS)?)?;
     let engine = args.backend.open(note)?;
+    if args.dry_run {
+        study.notices().iter().for_each(|notice| note(notice));
+        let (trials, each) = study.timed(engine.as_ref())?;
+        let all = each.mul_f64(trials as f64);
+        let text = format!("{trials} trials, some {each:.1?} each: about {}", indicatif::HumanDuration(all));
+        let json = json!({ "trials": trials, "seconds_each": each.as_secs_f64(), "seconds": all.as_secs_f64() });
+        return Ok(Said::new(text, json));
+    }
     study.run_into(engine.as_ref(), &args.out, args.force, &Terminal::default())?;
     let (page, table, answer) = (args.out.join(PAGE), args.out.join(SUMMARY_CSV), args.out.join(ANSWER));
     let said = std::fs::read(&answer).map_err(Error::io(&answer))?;

@@ -1,7 +1,7 @@
 //! The cells that are worth to be verified: those whose deviation moves sums most.
 //!
-//! A cell that lands δ beside its target moves its column's sums by δ·x, so that its part in their squared error is `x̄²·δ²`, x̄² the mean square of its
-//! row's input; beside the column's signal `Σ x̄²·q²` it counts by `x̄²/Σ x̄²·q²`. Cells of rows that are hardly ever driven, and of columns with a large
+//! A cell that lands δ beside its target moves its column's sums by δ·x, so that its part in their squared error is `⟨x²⟩·δ²`, ⟨x²⟩ the mean square of its
+//! row's input; beside the column's signal `Σ ⟨x²⟩·q²` it counts by `⟨x²⟩/Σ ⟨x²⟩·q²`. Cells of rows that are hardly ever driven, and of columns with a large
 //! signal, may land where they will.
 
 /// Which of a layer's cells, `[columns, rows]`, are verified: so large a share of them, those that count most, of equals the first. `squares` are

@@ -7,6 +7,7 @@ use super::plot::{comparable, label, varying};
 use super::summary::{Point, Summary, Table};
 use super::svg::{Colour, Ink, Svg};
 use crate::error::Result;
+use crate::study::ANSWERED;
 use crate::study::columns::{AREA, RATE};
 use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
 
@@ -36,7 +37,13 @@ pub(super) struct Split {
 pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
     let all: Vec<&Point> = summary.points.iter().collect();
     let (compared, _) = comparable(summary);
-    let Some(best) = compared.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return Ok(None) };
+    // The answer of a search comes first, and the chip that it is compared to may be more accurate.
+    let is_answer = summary.settings.first().is_some_and(|key| key == ANSWERED);
+    let best = match is_answer {
+        true => all.first(),
+        false => compared.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)),
+    };
+    let Some(best) = best.copied() else { return Ok(None) };
     let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
         let path = dir.join(file);
         let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };

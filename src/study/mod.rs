@@ -36,6 +36,9 @@ use crate::report;
 /// The file of what a search or a study of sensitivity says in words: `lead`, a sentence, and `details`.
 pub const ANSWER: &str = "answer.json";
 
+/// The first column of a search's tables: what a chip is of, the best, the next better, or the reference.
+pub const ANSWERED: &str = "chip_of";
+
 /// What a study writes that has these files of its own: tables, a report, and those.
 pub fn files(own: &[&'static str]) -> Vec<&'static str> {
     let tables = [table::RESULTS_CSV, table::SUMMARY_CSV, table::LAYERS_CSV, table::COMPONENTS_CSV];

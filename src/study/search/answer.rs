@@ -9,6 +9,7 @@ use super::evolve::{front, ranked};
 use super::run::{Candidate, Run};
 use crate::error::Result;
 use crate::numeric::stats::mean_within;
+use crate::study::ANSWERED;
 use crate::study::point::Point;
 use crate::study::setting::Setting;
 use crate::study::space::GridPoint;
@@ -147,7 +148,7 @@ fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usi
 /// A point of the tables, with its label in the first column.
 fn point_of(run: &Run, judged: &Judged, setting: &Setting, chips: Range<u64>) -> Point {
     let trials = run.known(setting.key, chips);
-    let settings = std::iter::once(("chip_of".to_owned(), judged.label.clone())).chain(setting.shown.iter().cloned());
+    let settings = std::iter::once((ANSWERED.to_owned(), judged.label.clone())).chain(setting.shown.iter().cloned());
     Point::of_trials(settings.collect(), &trials, &setting.subject.model.neurons(), &setting.areas)
 }
 

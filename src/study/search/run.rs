@@ -367,7 +367,10 @@ impl<'a> Run<'a> {
             return Ok(path.clone());
         }
         let folder = self.folder.file(CACHE);
-        let job = self.search.job(&mut self.reader, seen)?;
+        let job = self.search.job(&mut self.reader, seen).map_err(|error| match error {
+            Error::Mismatch(why) => self.search.untrainable(seen, why),
+            other => other,
+        })?;
         let Shard { index, of } = self.shard;
         let trainer = self.trainers.get(&name).copied();
         let is_mine = trainer.unwrap_or_else(|| (digest(name.as_bytes()) % of as u64) as usize + 1) == index;

@@ -33,7 +33,10 @@ impl Answer {
         let asked = asked(search);
         let (at, said) = (set(best), judged(best));
         self.lead = match (self.is_met, members.len()) {
-            (false, _) => format!("No candidate surely keeps to what is asked ({asked}). The nearest, {at}: {said}."),
+            (false, _) => format!(
+                "No candidate surely keeps to what is asked ({asked}) on the chips and images of the search. The nearest, {} at {at}: {said} on others.",
+                costs(best)
+            ),
             (true, 0) => format!("{} at {at}: {said}.", costs(best)),
             (true, shown) => format!(
                 "{shown} of {of} chips of which none beats another, in the search; the first has {} at {at}: {said}.",

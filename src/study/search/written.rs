@@ -33,6 +33,7 @@ impl Answer {
                 said += &format!("# Beside this profile it has {key} = {value}.\n");
             }
             if let Some(network) = run.network(point) {
+                said += &format!("# Its network is {name}.safetensors.\n");
                 let bytes = std::fs::read(network).map_err(Error::io(network))?;
                 folder.write(&format!("{name}.safetensors"), &bytes)?;
             }

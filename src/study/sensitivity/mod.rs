@@ -4,6 +4,7 @@ mod file;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -153,6 +154,15 @@ impl Sensitivity {
         &self.notices
     }
 
+    /// Trials that it takes, and the time of one, by the conditions as they are.
+    ///
+    /// # Errors
+    /// Those of [`Sensitivity::run_into`].
+    pub fn timed(&self, engine: &dyn Engine) -> Result<(u64, Duration)> {
+        let each = self.settings[0].1.case(self.file.seed).timed(engine, self.file.chips)?;
+        Ok((self.settings.len() as u64 * self.file.chips, each))
+    }
+
     /// Runs it into a folder, where an unfinished one of the same configuration goes on; gives its points, the conditions as they are first and
     /// then the changes, those that win most accuracy first.
     ///
@@ -217,6 +227,9 @@ impl Sensitivity {
         let won: Vec<f64> = own.iter().zip(&base).map(|(own, base)| own.accuracy() - base.accuracy()).collect();
         // All of so many intervals hold with 95 % confidence (Bonferroni).
         let (mean, half) = mean_within(&won, 1.0 - 0.025 / (self.settings.len() as f64 - 1.0));
+        // Chips that happen to differ by as many images each are not known better than an image's share.
+        let image = 100.0 / own.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
+        let half = half.max(image / (won.len() as f64).sqrt());
         let energy =
             |trials: &[&Trial]| trials.iter().map(|trial| trial.energy_fj.map(|fj| fj as f64)).sum::<Option<f64>>();
         let energy = energy(&own).zip(energy(&base)).map(|(own, base)| 100.0 * (own / base - 1.0));
@@ -248,14 +261,15 @@ impl Sensitivity {
         let changes = &points[1..];
         let sure = |point: &&Point| number(point, "points_won").abs() > number(point, "points_won_interval");
         let (best, worst) = (&changes[0], &changes[changes.len() - 1]);
-        let lead = format!(
-            "As it is, accuracy is {:.2} %. Most is won by {}: {}; most is lost by {}: {}.",
-            points[0].accuracy().mean,
-            named(best),
-            said(best),
-            named(worst),
-            said(worst)
-        );
+        let won = match number(best, "points_won") > 0.0 {
+            true => format!("Most is won by {}: {}", named(best), said(best)),
+            false => "Nothing wins any".into(),
+        };
+        let lost = match number(worst, "points_won") < 0.0 {
+            true => format!("most is lost by {}: {}", named(worst), said(worst)),
+            false => "nothing loses any".into(),
+        };
+        let lead = format!("As it is, accuracy is {:.2} %. {won}; {lost}.", points[0].accuracy().mean);
         let count = changes.iter().filter(sure).count();
         let mut details = vec![format!(
             "{count} of {} changes surely matter: intervals, over {} chips that are the same for all, hold together with 95 % confidence (Bonferroni).",
