@@ -351,7 +351,7 @@ impl<'a> Blueprint<'a> {
                 *sram = Sram { bits: 2 * bits.min(1), scheme, combine, init, trim_bits, ..Sram::default() };
             });
         }
-        // What is counted follows from variation too, which the nominal chip has none of.
+        // Variation decides too what is counted, and the nominal chip has none.
         let counted: Vec<bool> = self.plan.sites().map(Site::counts_inputs).collect();
         json!({ "silent": silent, "counted": counted, "common": self.identity_on(common) })
     }

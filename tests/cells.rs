@@ -82,7 +82,7 @@ fn slices_hold_weights_above_1_as_far_as_they_can() {
     let held = |latent: &[f32], mapping: &str| {
         let rram = rram(&["rram.cell.bits=2", &format!("rram.cell.mapping={mapping}")]);
         let cells = device::program(latent, matrix(2, 0, &rram), None, None).unwrap();
-        assert_eq!(cells.slices().len(), device::cell::slices(&rram));
+        assert_eq!(cells.slices().len(), device::code::slices(&rram));
         cells.folded().into_owned()
     };
     assert_eq!(held(&[1.4, -1.6, 2.5, -0.1], "one_sided"), [1.375, -1.5, 1.875, -0.125]);
@@ -362,7 +362,7 @@ fn verified_cells_are_those_that_count_and_take_the_pulses() {
     let keys = ["rram.variation.kind=gaussian", "rram.variation.sigma_us=6", "rram.program.tolerance_us=1"];
     let (rows, columns) = (60, 8);
     let latent: Vec<f32> = (0..rows * columns).map(|i| (i as f32 * 0.37).sin()).collect();
-    // Of two rows one is driven all the time, and one hardly ever.
+    // Every other row is driven all the time, the others hardly ever.
     let squares: Vec<f64> = (0..rows).map(|row| if row % 2 == 0 { 1.0 } else { 0.01 }).collect();
     let at = |share: &str| {
         let rram = rram(&[&keys[..], &[&format!("rram.program.verify_share={share}")]].concat());

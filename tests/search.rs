@@ -412,7 +412,7 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
         let said = answer["details"].to_string();
         assert!(said.contains("2 others are no chips; the first: bad.toml:") && said.contains("not finite"), "{said}");
     }
-    // What is found runs as it is, with the network that was trained for it.
+    // The answer runs as it is, with the network that was trained for it.
     let best = fs::read_to_string(folder.join("whole/best.toml")).unwrap();
     assert!(best.contains("# Beside this profile it has train.variation = "), "{best}");
     assert!(best.contains("# Its network is best.safetensors.\n"), "{best}");

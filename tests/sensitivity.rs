@@ -43,7 +43,7 @@ fn changes_are_ranked_by_what_they_win_over_the_same_chips() {
     assert_eq!((found[0]["key"].as_str(), found[0]["points_won"].as_str()), ("as it is", "0"));
     let looks = succeeds(folder, "sensitivity s.toml --out dry --backend cpu --dry-run");
     assert!(looks.starts_with("50 trials, some ") && !folder.join("dry").exists(), "{looks}");
-    // Of 60 images none is certain to less than its share, over five chips.
+    // No difference is surer than the share of one of 60 images, over five chips.
     let least = 100.0 / 60.0 / 5f64.sqrt() - 1e-5;
     let halves = found[1..].iter().map(|row| row["points_won_interval"].parse::<f64>().unwrap());
     assert!(halves.into_iter().all(|half| half >= least), "{found:?}");

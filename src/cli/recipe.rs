@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> Result<Said> {
     Ok(Said::with(text, move || Ok(json!({ "points": rows(&points)?, "wrote": [page, table] }))))
 }
 
-/// What a recipe would do, in words.
+/// The outlook of a recipe in words.
 fn said_of(outlook: &Outlook) -> Said {
     let Outlook { trainings, trained, training, trials, there, evaluation } = *outlook;
     let time = |missing: u64, time: Duration| match missing {

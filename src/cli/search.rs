@@ -156,7 +156,10 @@ pub fn run(args: &Args) -> Result<Said> {
         && !args.resume
         && let Some(lead) = search.finished(&args.out)?
     {
-        return Ok(Said::new(format!("{lead}\nthe search is finished"), json!({ "finished": true })));
+        return Ok(Said::new(
+            format!("{lead}\nthe search is finished; --resume goes on with more trials"),
+            json!({ "finished": true }),
+        ));
     }
     let folder = search.claim(engine.as_ref(), &args.out, There::of(args.resume, args.force))?;
     if let Some(tasks) = args.slurm {

@@ -88,7 +88,7 @@ fn companion(trained: &Trained) -> (Vec<String>, Value) {
     (text, json!({ "sram": { "bytes": bytes, "unpruned_bytes": dense, "pruned": trained.sparsity } }))
 }
 
-/// What a training would do, in words.
+/// The outlook of a training in words.
 fn said_of(outlook: &Outlook) -> Said {
     let Outlook { epochs, images, there, each } = *outlook;
     let (missing, rate) = (images - there, 1.0 / each.as_secs_f64().max(1e-9));

@@ -28,7 +28,8 @@ use super::reading::Reading;
 use super::site::Site;
 use super::sram::Companion;
 use super::transitions::Levels;
-use crate::device::cell::{self, Columns};
+use crate::device::cell::Columns;
+use crate::device::code;
 use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
 use crate::network::Drive;
@@ -167,7 +168,7 @@ fn companion_unit(sram: &Sram, companion: &Companion) -> f64 {
 fn limit(site: &Site, arrays: &Arrays) -> Option<f32> {
     let Site { adc, rram, .. } = site;
     (adc.limit_ua > 0.0).then(|| {
-        let per_us = cell::Code::new(rram, &arrays.cells.target).per_us();
+        let per_us = code::Code::new(rram, &arrays.cells.target).per_us();
         (adc.limit_ua / rram.read.volt * per_us) as f32
     })
 }

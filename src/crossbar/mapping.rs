@@ -2,7 +2,7 @@
 //!
 //! A crossbar row is `(channel·k + ky)·k + kx`, cut in that order; partial sums of row partitions add digitally. With
 //! the `weight` model one logical weight is one column of the tile; a cell's pairs and slices are bit lines side by side, and a
-//! tile's unit columns take some of its lines ([`crate::device::cell::bit_lines`]).
+//! tile's unit columns take some of its lines ([`crate::device::code::bit_lines`]).
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use super::low_rank;
 use super::nodal::worst_drop;
 use super::site::{Place, Site};
 use super::trim;
-use crate::device::cell::{bit_lines, slices};
+use crate::device::code::{bit_lines, slices};
 use crate::profile::Tile;
 
 /// Where one layer stands.

@@ -44,7 +44,8 @@ pub(super) fn nearest<T: Copy>(rising: &[T], wanted: f64, of: impl Fn(&T) -> f64
 mod tests {
     use super::*;
     use crate::device::Matrix;
-    use crate::device::cell::{magnitudes, nominal};
+    use crate::device::cell::nominal;
+    use crate::device::code::magnitudes;
     use crate::device::devices::Devices;
     use crate::profile::{DeviceModel, Rram, Scheme, Tile};
 

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod cell;
+pub mod code;
 pub mod conductance;
 pub mod devices;
 pub mod faults;
@@ -237,7 +238,7 @@ impl Span {
     /// Of quantised weights on their cells.
     pub fn of(rram: &Rram, target: &[f32]) -> Self {
         if rram.model == DeviceModel::Cell {
-            return cell::Code::new(rram, target).span();
+            return code::Code::new(rram, target).span();
         }
         let scheme = rram.effective_scheme();
         let full = quantise::full_scale(scheme, target);

@@ -12,7 +12,7 @@ use crate::chip::Blueprint;
 use crate::crossbar::mapping::map;
 use crate::crossbar::noise::POOL_BYTES;
 use crate::crossbar::site::Site;
-use crate::device::cell::slices;
+use crate::device::code::slices;
 use crate::error::Result;
 use crate::memory;
 use crate::network::{Layer, LayerKind};

@@ -1,7 +1,7 @@
 //! Values that no device has, so that another unit may be meant.
 
 use super::{DeviceModel, Profile, Rram, Scheme, VariationKind};
-use crate::device::cell::{magnitudes, slices};
+use crate::device::code::{magnitudes, slices};
 
 impl Profile {
     /// Sentences about values that no device has, so that another unit may be meant: for the user to look at.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeviceModel, Layers, Profile, Rram};
 use crate::config::{Document, is_default};
-use crate::device::cell::bit_lines;
+use crate::device::code::bit_lines;
 use crate::error::Result;
 
 /// `[tile]`: cells of one crossbar tile.

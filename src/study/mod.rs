@@ -20,6 +20,7 @@ pub mod space;
 pub mod store;
 pub mod sweep;
 pub mod table;
+mod training_file;
 pub mod trial;
 mod watch;
 

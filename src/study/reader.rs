@@ -89,7 +89,7 @@ pub(super) struct Reader<'a> {
     sets: Sets,
     /// The networks on their images that points had last: those of all images, and those of some.
     last: Vec<Arc<Subject>>,
-    /// All that some point still has.
+    /// The networks on their images that some point still has.
     alive: Vec<Weak<Subject>>,
     /// Keys that were set and had no effect at any point so far.
     idle: Option<Idle>,
@@ -399,7 +399,7 @@ impl<'a> Reader<'a> {
         if !self.checkpoints.contains_key(&path) {
             let checkpoint = Checkpoint::read(&path).map_err(self.locate(point, "checkpoint"))?;
             if self.trained.is_some() {
-                // Of networks that a search trains there may be many.
+                // A search may train many networks.
                 self.checkpoints.clear();
             }
             self.checkpoints.insert(path.clone(), checkpoint);

@@ -1,6 +1,7 @@
 //! The efficiency of a full tile, apart from any network.
 
-use crate::device::cell::{Columns, bit_lines, slices};
+use crate::device::cell::Columns;
+use crate::device::code::{bit_lines, slices};
 use crate::profile::Profile;
 
 /// Tera-operations a second and watt of a full tile, every row driven by one bit: a multiplication and an addition a weight,

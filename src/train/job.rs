@@ -194,7 +194,7 @@ impl Job {
         &self.origin
     }
 
-    /// How it trains.
+    /// Its section `[train]`.
     pub(super) fn recipe(&self) -> &Recipe {
         &self.file.train
     }

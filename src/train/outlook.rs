@@ -1,4 +1,4 @@
-//! How long a training takes, timed at a few of its steps.
+//! The outlook of a training: how long it takes, timed at a few of its steps.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use crate::output::OutputFolder;
 /// Steps that are taken: one that sets up what all share, and those that are timed.
 const TIMED: usize = 4;
 
-/// What a training would do.
+/// The work that a training would do.
 ///
 /// # Examples
 /// ```
@@ -33,7 +33,7 @@ pub struct Outlook {
     pub epochs: u64,
     /// Images of all epochs together.
     pub images: u64,
-    /// Those of them that an unfinished run in the folder has seen, or a finished one.
+    /// Images that an unfinished run in the folder has seen, or a finished one.
     pub there: u64,
     /// The time that an image takes, forward and backward; that of validation and tests comes on top.
     pub each: Duration,
@@ -57,7 +57,7 @@ impl Job {
         Ok(Outlook { each, ..outlook })
     }
 
-    /// What the run would do in a folder, without the time that it takes.
+    /// The work in a folder, without the time that it takes.
     pub fn standing(&self, out: &Path) -> Result<Outlook> {
         let Recipe { epochs, batch, .. } = *self.recipe();
         let trainer = self.trainer();
@@ -96,7 +96,7 @@ impl Job {
 #[derive(Default)]
 struct Clock(Mutex<Noted>);
 
-/// What was noted.
+/// The times that a clock has noted.
 #[derive(Default)]
 struct Noted {
     /// The time at which the first epoch began, and at which its steps ended, with the images seen then.

@@ -26,7 +26,7 @@ impl Known {
         Ok(Known(if folder.is_dir() { store::read_all(folder)? } else { HashMap::new() }))
     }
 
-    /// Those of a key, by chip.
+    /// The trials of a key, by chip.
     pub fn trials(&self, key: Key) -> OfKey {
         self.0.get(&key).cloned().unwrap_or_default()
     }
@@ -51,7 +51,7 @@ pub fn trained(folder: &Path, job: &Job) -> Result<Option<PathBuf>> {
     Ok(is_it.then_some(checkpoint))
 }
 
-/// Why a training cannot be finished, where that was found out.
+/// The reason why a training cannot be finished, where that was found out.
 pub fn failed(folder: &Path, job: &Job) -> Option<String> {
     std::fs::read_to_string(failure(folder, job)).ok()
 }

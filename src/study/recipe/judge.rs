@@ -24,13 +24,13 @@ use std::sync::Arc;
 const ATTACKED_AT_ONCE: usize = 64;
 
 /// The data sets of a recipe, opened once.
-pub(super) struct Sight<'a> {
+pub(super) struct DataSets<'a> {
     recipe: &'a Recipe,
     sets: Sets,
 }
 
 /// The images that a question is about.
-pub(super) struct Seen<'a> {
+pub(super) struct QuestionData<'a> {
     data: Arc<Dataset>,
     profiled: Option<Arc<Dataset>>,
     adapt: Option<(&'a Sample, Arc<Dataset>)>,
@@ -41,7 +41,7 @@ pub(super) struct Judge<'a> {
     recipe: &'a Recipe,
     engine: &'a dyn Engine,
     monitor: &'a dyn Monitor,
-    sight: Sight<'a>,
+    data_sets: DataSets<'a>,
     /// The cells of questions that differ only behind them.
     kept: KeptCells,
     /// Notices that were given already.
@@ -76,24 +76,24 @@ pub(super) struct Found {
     pub areas: Areas,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> DataSets<'a> {
     pub fn new(recipe: &'a Recipe) -> Self {
-        Sight { recipe, sets: Sets::default() }
+        DataSets { recipe, sets: Sets::default() }
     }
 
     /// The images that a question is about.
-    pub fn of(&mut self, question: &Question) -> Result<Seen<'a>> {
+    pub fn of(&mut self, question: &Question) -> Result<QuestionData<'a>> {
         let Recipe { file, document, .. } = self.recipe;
         let [tested, _] = file.names();
         let data = self.sets.test(document, &tested, Images::first(question.limit))?;
         let profiled = self.recipe.profiled(&mut self.sets, question.profile)?;
         let adapt = question.adapted.map(|stage| self.recipe.adapted(&mut self.sets, stage)).transpose()?.flatten();
-        Ok(Seen { data, profiled, adapt })
+        Ok(QuestionData { data, profiled, adapt })
     }
 }
 
-impl Seen<'_> {
-    /// All that determines the trials of a question.
+impl QuestionData<'_> {
+    /// The case of a question: all that determines its trials.
     pub fn case<'c>(&'c self, recipe: &'c Recipe, question: &Question<'c>) -> Case<'c> {
         Case {
             profile: question.profile,
@@ -112,13 +112,13 @@ impl Seen<'_> {
 
 impl<'a> Judge<'a> {
     pub fn new(recipe: &'a Recipe, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Judge { recipe, engine, monitor, sight: Sight::new(recipe), kept: KeptCells::default(), noticed: vec![] }
+        Judge { recipe, engine, monitor, data_sets: DataSets::new(recipe), kept: KeptCells::default(), noticed: vec![] }
     }
 
     /// What some chips do.
     pub fn trials(&mut self, cache: &mut Cache, question: &Question, chips: Range<u64>) -> Result<Found> {
-        let seen = self.sight.of(question)?;
-        let case = seen.case(self.recipe, question);
+        let data = self.data_sets.of(question)?;
+        let case = data.case(self.recipe, question);
         let blueprint = case.blueprint()?;
         for notice in blueprint.remarks().iter().filter(|_| question.taken) {
             if !self.noticed.contains(notice) {

@@ -27,6 +27,7 @@ use super::case::check_hardware;
 use super::point::Point;
 use super::sets::{Images, Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
+use super::training_file::TrainingFile;
 use super::{run_into, table};
 use crate::attack::Plan;
 use crate::attack::gradient::check_encoding;
@@ -298,51 +299,28 @@ impl Recipe {
 
     /// The training file of a unit.
     fn training(&self, unit: &Unit, init: Option<&Path>, own: Option<u64>) -> Result<Document> {
-        let document = &self.document;
-        let mut training = Document::parse_text(document.file(), String::new())?;
-        let mut put = |key: &str, value: toml::Value, place: &str| {
-            training.set_value(
-                key,
-                value,
-                document.place(place),
-                document.base(place.split('.').next().unwrap_or(place)),
-            )
-        };
-        // Paths of the recipe start where its own do already.
-        let path = |path: &Path| {
-            std::path::absolute(path).map(|path| path.to_string_lossy().into_owned()).map_err(Error::io(path))
-        };
-        put("model", path(&self.file.model)?.into(), "model")?;
-        put("data", self.file.data.clone().into(), "data")?;
-        if let Some(test) = &self.file.test {
-            put("test", test.clone().into(), "test")?;
-        }
-        if let Some(encoding) = document.table().get("encoding") {
-            put("encoding", encoding.clone(), "encoding")?;
-        }
-        let seed = i64::try_from(self.file.seed).map_err(|_| document.error("seed", "expected a number below 2^63"))?;
-        put("train.seed", seed.into(), "seed")?;
+        let mut training = TrainingFile::beside(&self.document, &self.file.model, self.file.seed)?;
         if let Some(init) = init {
-            put("init", path(init)?.into(), &format!("stage[{}].from", unit.index))?;
+            training.put_path("init", init, &format!("stage[{}].from", unit.index))?;
         }
         let section = format!("stage[{}]", unit.index);
         for (key, value) in &self.file.train {
-            put(&format!("train.{key}"), value.clone(), &format!("train.{key}"))?;
+            training.put(&format!("train.{key}"), value.clone(), &format!("train.{key}"))?;
         }
         for (table, name) in [(&unit.stage.train, "train"), (&unit.stage.prune, "prune")] {
             for (key, value) in table.iter().flatten() {
-                put(&format!("{name}.{key}"), value.clone(), &format!("{section}.{name}.{key}"))?;
+                training.put(&format!("{name}.{key}"), value.clone(), &format!("{section}.{name}.{key}"))?;
             }
         }
         for (key, value) in unit.variant.iter().filter(|(key, _)| is_of_training(key)) {
-            put(key, value.clone(), &format!("{section}.grid.{key}"))?;
+            training.put(key, value.clone(), &format!("{section}.grid.{key}"))?;
         }
         if let Some(chip) = own {
             // The chip of the evaluation's seed.
-            put("train.seed", seed.into(), &format!("{section}.own_chips"))?;
-            put("train.chip", (chip as i64).into(), &format!("{section}.own_chips"))?;
+            training.put("train.seed", (self.file.seed as i64).into(), &format!("{section}.own_chips"))?;
+            training.put("train.chip", (chip as i64).into(), &format!("{section}.own_chips"))?;
         }
-        Ok(training)
+        Ok(training.finish())
     }
 }
 

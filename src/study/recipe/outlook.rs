@@ -1,4 +1,4 @@
-//! What a recipe would do: trainings and trials that are missing, and how long they may take, timed at one of each stage.
+//! The outlook of a recipe: trainings and trials that are missing, and how long they may take, timed at one of each stage.
 //!
 //! A network that is not there yet is stood for by the one that its training starts from: it has the shape, and about the work, of what it will be.
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::cache::{self, Known};
-use super::judge::{Question, Sight};
+use super::judge::{DataSets, Question};
 use super::{CACHE, Recipe, Unit, no_network};
 use crate::attack::Plan;
 use crate::crossbar::kept::KeptCells;
@@ -28,20 +28,20 @@ use crate::train::outlook::Outlook as OfTraining;
 /// Images that are attacked to time it.
 const ATTACKED: usize = 16;
 
-/// What a recipe would do.
+/// The work that a recipe would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outlook {
     /// Trainings.
     pub trainings: u64,
-    /// Those of them that are finished.
+    /// Trainings that are finished.
     pub trained: u64,
-    /// What the others may take.
+    /// The time that the other trainings may take.
     pub training: Duration,
     /// Trials, each a chip of a stage at a point.
     pub trials: u64,
-    /// Those of them that are there.
+    /// Trials that are there.
     pub there: u64,
-    /// What the others may take.
+    /// The time that the other trials may take.
     pub evaluation: Duration,
 }
 
@@ -65,7 +65,7 @@ struct Walk<'a> {
     engine: &'a dyn Engine,
     folder: PathBuf,
     known: Known,
-    sight: Sight<'a>,
+    data_sets: DataSets<'a>,
     /// The networks that stand for others.
     stand_ins: TempDir,
     networks: HashMap<(usize, String), At>,
@@ -88,7 +88,7 @@ impl Recipe {
             engine,
             known: Known::read(&folder)?,
             folder,
-            sight: Sight::new(self),
+            data_sets: DataSets::new(self),
             stand_ins: TempDir::new().map_err(Error::io(std::env::temp_dir()))?,
             networks: HashMap::new(),
             trained: HashMap::new(),
@@ -200,8 +200,8 @@ impl Walk<'_> {
             title: "",
             taken: false,
         };
-        let seen = self.sight.of(&question)?;
-        let case = seen.case(self.recipe, &question);
+        let data = self.data_sets.of(&question)?;
+        let case = data.case(self.recipe, &question);
         let blueprint = case.blueprint()?;
         let chips = if blueprint.varies() { chips } else { chips.start..chips.start + 1 };
         let count = chips.end - chips.start;
@@ -228,8 +228,8 @@ impl Walk<'_> {
     /// The time of an image under attack, by a few.
     fn attacked(&mut self, question: &Question, plan: &Plan) -> Result<Duration> {
         let few = Question { limit: Some(question.limit.map_or(ATTACKED, |limit| limit.min(ATTACKED))), ..*question };
-        let seen = self.sight.of(&few)?;
-        let case = seen.case(self.recipe, &few);
+        let data = self.data_sets.of(&few)?;
+        let case = data.case(self.recipe, &few);
         let (blueprint, began) = (case.calibrated(&KeptCells::default())?, Instant::now());
         let series = ([0], ATTACKED);
         plan.attack(case.seed, case.data)?.series(

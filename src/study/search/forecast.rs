@@ -1,4 +1,4 @@
-//! What is expected of candidates that were not tried, from those that were: a Gaussian process over numbers of values (Rasmussen & Williams,
+//! Candidates that were not tried are expected to be like those that were: a Gaussian process over numbers of values (Rasmussen & Williams,
 //! *Gaussian Processes for Machine Learning*, MIT Press 2006, chapter 2), one for each constraint and each figure that is minimised.
 //!
 //! Two candidates are alike by half as their layers are, one by one, and by half as all their keys are together:
@@ -32,13 +32,13 @@ const OPTIMISM: [f64; 4] = [0.0, 1.0, -0.5, 0.5];
 pub struct Tried<'a> {
     /// Its values.
     pub genes: &'a Genes,
-    /// How it stands.
+    /// Its standing.
     pub standing: &'a Standing,
     /// Whether it ran on the first images alone.
     pub is_glance: bool,
 }
 
-/// What is expected of a candidate.
+/// The figures that are expected of a candidate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
     /// The mean and the standard deviation of the slack of each constraint.
@@ -55,7 +55,7 @@ impl Expected {
     }
 }
 
-/// What was learned from candidates that were tried.
+/// A forecast, learned from candidates that were tried.
 pub struct Forecast<'a> {
     likeness: Likeness<'a>,
     seen: Vec<&'a Genes>,
@@ -94,7 +94,7 @@ impl<'a> Forecast<'a> {
         Some(Forecast { likeness, seen, factors, slack, objectives })
     }
 
-    /// What is expected of a candidate.
+    /// The figures that are expected of a candidate.
     pub fn expected(&self, genes: &Genes) -> Expected {
         let alike: Vec<f64> = self.seen.iter().map(|seen| self.likeness.between(seen, genes)).collect();
         let mean = |learned: &Learned| learned.mean + learned.spread * dot(&alike, &learned.weights);
@@ -143,7 +143,7 @@ fn flattened(figure: f64) -> f64 {
     if figure < 0.0 { figure } else { libm::log1p(figure) }
 }
 
-/// How alike two candidates of a space are.
+/// The likeness of two candidates of a space.
 struct Likeness<'a> {
     space: &'a Axes,
     /// The group of each key.
@@ -292,7 +292,7 @@ mod tests {
             assert!((expected.objectives[0] - flattened(truth.fitness.objectives[0])).abs() < 0.4, "{genes:?}");
         }
         assert!(error < 0.03 * spread, "{error} of {spread}");
-        // What was tried is known better than what was not.
+        // Candidates that were tried are known better than those that were not.
         let deviation = |genes: &Genes| forecast.expected(genes).slack[0].1;
         assert!(deviation(tried[40].genes) < 0.7 * deviation(rest[0].1));
     }

@@ -1,13 +1,16 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
 //! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast`
-//! what is expected of them, `run` how they are judged, `training` which networks they have, `answer` what is found and validated, `words` says it, `written` has the files.
+//! what is expected of them, `run` how they are judged, `training` which networks they have, `networks` trains
+//! these, `others` are the processes that share the work, `answer` what is found and validated, `words` says it, `written` has the files.
 
 mod answer;
 mod evolve;
 mod file;
 mod forecast;
 mod goals;
+mod networks;
+mod others;
 mod run;
 mod training;
 mod words;

@@ -6,7 +6,7 @@
 //! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,21 +16,22 @@ use super::Search;
 use super::evolve::{Draws, Fitness, GENERATION, front, ranked, unseen};
 use super::forecast::{Expected, Forecast, LEARNED, Tried, chosen};
 use super::goals::Standing;
+use super::networks::Networks;
+use super::others::Others;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::study::axes::Genes;
 use crate::study::reader::Reader;
-use crate::study::recipe::{CACHE, cache};
+use crate::study::recipe::CACHE;
 use crate::study::runner::{Kept, Runner};
 use crate::study::sets::Images;
 use crate::study::setting::Setting;
-use crate::study::space::{GridPoint, cell};
+use crate::study::space::GridPoint;
 use crate::study::store::{self, OfKey, Store, shard_name};
 use crate::study::sweep::Shard;
-use crate::study::trial::{Key, Trial, digest};
-use crate::train::job::Job;
+use crate::study::trial::{Key, Trial};
 
 /// Chips that every candidate is judged on.
 const FIRST: u64 = 3;
@@ -46,10 +47,6 @@ const DRAWN: usize = 3;
 const PATIENCE: u32 = 3;
 /// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search ends.
 const BARREN: u32 = 50;
-/// Looks after which a process that waits says so.
-const PATIENT_LOOKS: u32 = 20;
-/// The time from one look for the trials of others to the next.
-const LOOK: Duration = Duration::from_millis(300);
 
 /// One candidate.
 pub(super) struct Candidate {
@@ -63,7 +60,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// What it tells of others, where it was judged.
+    /// The candidate as an example for others, where it was judged.
     fn tried(&self) -> Option<Tried<'_>> {
         Some(Tried { genes: &self.genes, standing: self.standing.as_ref()?, is_glance: self.chips == 0 })
     }
@@ -83,7 +80,7 @@ pub(super) struct Run<'a> {
     engine: &'a dyn Engine,
     folder: &'a OutputFolder,
     monitor: &'a dyn Monitor,
-    shard: Shard,
+    others: Others<'a>,
     store: Store,
     reader: Reader<'a>,
     reference: Option<Arc<Setting>>,
@@ -99,15 +96,7 @@ pub(super) struct Run<'a> {
     until: Option<Instant>,
     /// Cells and ranges of candidates that go on.
     kept: Kept,
-    /// The networks that were trained, by what their training sees.
-    networks: HashMap<String, PathBuf>,
-    /// The shard that trains a network, of those that a generation needs.
-    trainers: HashMap<String, usize>,
-}
-
-/// The name of what training sees of a candidate.
-fn named(seen: &GridPoint) -> String {
-    format!("{seen:?}")
+    networks: Networks<'a>,
 }
 
 /// The first images, on which candidates are looked at; none where there are few.
@@ -124,6 +113,7 @@ impl<'a> Run<'a> {
         (shard, time): (Shard, Option<Duration>),
         monitor: &'a dyn Monitor,
     ) -> Result<Self> {
+        let others = Others { shard, monitor };
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
         let mut reader = search.reader(search.file.seen())?;
         let mut reference = |images: Images| -> Result<Option<Arc<Setting>>> {
@@ -137,7 +127,7 @@ impl<'a> Run<'a> {
             engine,
             folder,
             monitor,
-            shard,
+            others,
             store,
             reader,
             reference,
@@ -148,8 +138,7 @@ impl<'a> Run<'a> {
             refused: Default::default(),
             until: time.and_then(|time| Instant::now().checked_add(time)),
             kept: Kept::default(),
-            networks: HashMap::new(),
-            trainers: HashMap::new(),
+            networks: Networks::new(search, folder.file(CACHE), others),
         })
     }
 
@@ -257,7 +246,10 @@ impl<'a> Run<'a> {
         let first = self.candidates.len();
         let mut known: HashSet<Key> = self.candidates.iter().map(|candidate| candidate.setting.key).collect();
         let before = known.len();
-        self.train_mine(&genes[..genes.len().min(most)])?;
+        if self.search.trains() {
+            let points = genes.iter().take(most).map(|genes| self.search.candidate_point(genes));
+            self.networks.prepare(&mut self.reader, &points.collect::<Vec<_>>())?;
+        }
         for genes in genes {
             if known.len() - before >= most || (self.search.trains() && !self.candidates.is_empty() && self.is_spent())
             {
@@ -279,6 +271,11 @@ impl<'a> Run<'a> {
         if self.candidates.is_empty() {
             return Err(self.refused.1.take().unwrap_or_else(|| self.search.nothing()));
         }
+        if self.search.trains() {
+            // Trainings have shown progress of their own.
+            self.monitor.begin(&self.search.file.name, self.search.trials());
+            self.monitor.skip(self.asked());
+        }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
         let (most, mut chips) = (self.search.file.chips, FIRST.min(self.search.file.chips));
         self.glance_at(&racing, chips)?;
@@ -291,14 +288,24 @@ impl<'a> Run<'a> {
                 let standing = self.standing(&self.candidates[*one].setting, self.reference.as_deref(), chips)?;
                 self.candidates[*one].standing = Some(standing);
             }
-            racing.retain(|one| self.goes_on(*one));
-            if chips == most {
-                break;
-            }
+            self.confirm_best()?;
+            racing.retain(|one| !self.is_confirmed(*one) && self.goes_on(*one));
             if self.is_spent() {
                 racing.retain(|one| self.may_be_best(*one));
             }
             chips = (2 * chips).min(most);
+        }
+        Ok(())
+    }
+
+    /// Judges the best on all chips, and the next one where it does not pass there: others are beaten by what is sure. Of fronts their members are
+    /// confirmed in the end.
+    fn confirm_best(&mut self) -> Result<()> {
+        while self.search.goals.count() == 1 {
+            let fitness = self.fitness();
+            let best = front(&fitness).into_iter().next().filter(|one| fitness[*one].violation == 0.0);
+            let Some(best) = best.filter(|one| !self.is_confirmed(*one)) else { break };
+            self.confirm(&[best])?;
         }
         Ok(())
     }
@@ -321,105 +328,17 @@ impl<'a> Run<'a> {
 
     /// A point on the images that the reader is turned to, with a network of its own where candidates are trained and it is one.
     fn setting(&mut self, point: &GridPoint, is_candidate: bool) -> Result<Setting> {
-        let network = if is_candidate && self.search.trains() {
-            Some(self.trained(&self.search.training_point(point))?)
-        } else {
-            None
-        };
+        let network =
+            if is_candidate && self.search.trains() { Some(self.networks.of(&mut self.reader, point)?) } else { None };
         self.reader.of_network(network);
         let setting = self.reader.setting(point);
         self.reader.of_network(None);
         setting
     }
 
-    /// Trains this process's part of the networks that some candidates need, so that no process waits for another before its own are done.
-    fn train_mine(&mut self, genes: &[Genes]) -> Result<()> {
-        if !self.search.trains() {
-            return Ok(());
-        }
-        let points = genes.iter().map(|genes| self.search.training_point(&self.search.candidate_point(genes)));
-        let mut missing: Vec<GridPoint> = vec![];
-        for point in points.filter(|point| !self.networks.contains_key(&named(point))) {
-            if !missing.contains(&point) {
-                missing.push(point);
-            }
-        }
-        for (place, point) in missing.iter().enumerate() {
-            self.trainers.insert(named(point), place % self.shard.of + 1);
-        }
-        for point in missing {
-            if self.trainers[&named(&point)] != self.shard.index {
-                continue;
-            }
-            match self.trained(&point) {
-                // The candidate is no chip, and is counted as such when it is judged.
-                Ok(_) | Err(Error::Config { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// The network of what training sees of a candidate, trained by this process or, where it is another's part, by that one.
-    fn trained(&mut self, seen: &GridPoint) -> Result<PathBuf> {
-        let name = named(seen);
-        if let Some(path) = self.networks.get(&name) {
-            return Ok(path.clone());
-        }
-        let folder = self.folder.file(CACHE);
-        let job = self.search.job(&mut self.reader, seen).map_err(|error| match error {
-            Error::Mismatch(why) => self.search.untrainable(seen, why),
-            other => other,
-        })?;
-        let Shard { index, of } = self.shard;
-        let trainer = self.trainers.get(&name).copied();
-        let is_mine = trainer.unwrap_or_else(|| (digest(name.as_bytes()) % of as u64) as usize + 1) == index;
-        let look = || match cache::failed(&folder, &job) {
-            Some(why) => Err(self.search.untrainable(seen, why)),
-            None => cache::trained(&folder, &job),
-        };
-        let path = match look() {
-            Ok(Some(path)) => path,
-            Ok(None) if is_mine => self.train(&folder, &job, seen)?,
-            Err(error) if is_mine || matches!(error, Error::Config { .. }) => return Err(error),
-            _ => {
-                let mut found = None;
-                self.await_others(|| {
-                    match look() {
-                        Ok(there) => found = there.map(Ok),
-                        Err(error @ Error::Config { .. }) => found = Some(Err(error)),
-                        // A folder that another process is about to leave is busy.
-                        Err(_) => {}
-                    }
-                    Ok(found.is_some())
-                })?;
-                found.unwrap_or_else(|| Err(Error::Interrupted(String::new())))?
-            }
-        };
-        self.networks.insert(name, path.clone());
-        Ok(path)
-    }
-
-    /// Trains a network; one whose training goes wrong makes no chip, which other processes and later ones learn from the folder.
-    fn train(&self, folder: &Path, job: &Job, seen: &GridPoint) -> Result<PathBuf> {
-        let set: Vec<String> =
-            self.search.searched_keys(seen).map(|(key, value)| format!("{key} {}", cell(value))).collect();
-        self.monitor.line(&format!("training {}", if set.is_empty() { "the network".into() } else { set.join(", ") }));
-        let trained = cache::train(folder, job, self.monitor);
-        self.monitor.begin(&self.search.file.name, self.search.trials());
-        self.monitor.skip(self.asked());
-        match trained {
-            Err(Error::Mismatch(why)) => {
-                cache::fail(folder, job, &why)?;
-                Err(self.search.untrainable(seen, why))
-            }
-            other => other,
-        }
-    }
-
     /// The network of a candidate's point, where it was trained.
     pub fn network(&self, point: &GridPoint) -> Option<&PathBuf> {
-        self.networks.get(&named(&self.search.training_point(point)))
+        self.networks.known(point)
     }
 
     /// Looks at candidates on the first images and chips.
@@ -445,13 +364,12 @@ impl<'a> Run<'a> {
         let is_glance = own.chips == 0;
         let Some(standing) = &own.standing else { return true };
         let is_known = if is_glance { standing.is_missed } else { goals.is_known(standing) };
-        // What is more likely than not to stay unsure on all chips is left, once there is something to beat.
+        // The best is judged on all chips: one that seems good enough on a few beats nothing.
+        let mut rivals = self.candidates.iter().filter(|other| goals.count() > 1 || self.has_all_chips(other));
+        // Candidates that are more likely than not to stay unsure on all chips are left, once there is something to beat.
         let is_met = |other: &Candidate| other.standing.as_ref().is_some_and(|standing| standing.is_met);
-        if !is_glance
-            && !goals.of_accuracy
-            && standing.slack.iter().any(|slack| *slack < 0.0)
-            && self.candidates.iter().any(is_met)
-        {
+        let is_unlikely = !is_glance && !goals.of_accuracy && standing.slack.iter().any(|slack| *slack < 0.0);
+        if is_unlikely && rivals.clone().any(is_met) {
             return false;
         }
         let is_beaten = |other: &Candidate| match (&other.standing, &other.glance) {
@@ -461,7 +379,7 @@ impl<'a> Run<'a> {
             }
             _ => false,
         };
-        !is_known && !self.candidates.iter().any(is_beaten)
+        !is_known && !rivals.any(is_beaten)
     }
 
     /// Whether a candidate that may still keep to all constraints is cheaper than the best that does, where there is one figure to minimise.
@@ -489,7 +407,11 @@ impl<'a> Run<'a> {
 
     /// Whether a candidate was judged on all chips.
     pub fn is_confirmed(&self, one: usize) -> bool {
-        self.candidates[one].chips >= self.search.file.chips
+        self.has_all_chips(&self.candidates[one])
+    }
+
+    fn has_all_chips(&self, candidate: &Candidate) -> bool {
+        candidate.chips >= self.search.file.chips
     }
 
     /// The standing of a candidate after its first chips, beside the reference on the same ones.
@@ -543,7 +465,7 @@ impl<'a> Run<'a> {
                 self.asked[usize::from(glances)].insert((setting.key, chip));
             }
         }
-        let is_mine = |place: usize| place % self.shard.of == self.shard.index - 1;
+        let is_mine = |place: usize| self.others.part_of(place) == self.others.shard.index;
         let mut mine: Vec<Vec<u64>> = vec![vec![]; settings.len()];
         for (place, (number, chip)) in wanted.iter().enumerate() {
             let is_there = self.trials.get(&settings[*number].key).is_some_and(|of_key| of_key.contains_key(chip));
@@ -577,7 +499,7 @@ impl<'a> Run<'a> {
         };
         let mut trials = std::mem::take(&mut self.trials);
         let mut is_first = true;
-        let waited = self.await_others(|| {
+        let waited = self.others.wait(|| {
             if !std::mem::take(&mut is_first) {
                 let found = store::read(self.folder.path(), settings.iter().map(|setting| setting.key))?;
                 found.into_iter().for_each(|(key, of_key)| trials.entry(key).or_default().extend(of_key));
@@ -586,24 +508,6 @@ impl<'a> Run<'a> {
         });
         self.trials = trials;
         waited
-    }
-
-    /// Looks until other processes have done what is theirs.
-    fn await_others(&self, mut is_done: impl FnMut() -> Result<bool>) -> Result<()> {
-        let mut looks = 0;
-        while !is_done()? {
-            looks += 1;
-            if looks == PATIENT_LOOKS {
-                let Shard { index, of } = self.shard;
-                self.monitor
-                    .notice(&format!("shard {index} of {of} waits for work of the others; they have to run too"));
-            }
-            if self.monitor.stop() {
-                return Err(Error::Interrupted(String::new()));
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
     }
 
     /// The note of progress: the best so far.

@@ -3,8 +3,6 @@
 //! Training sees the conditions, and of what is searched the keys of the training itself, of the model and of the RRAM; those of the companion
 //! arrays too, where they are what is trained. Candidates that agree in these share a network.
 
-use std::path::PathBuf;
-
 use toml::Value;
 
 use super::Search;
@@ -14,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::network::Model;
 use crate::study::reader::Reader;
 use crate::study::space::{GridPoint, TRAIN};
+use crate::study::training_file::TrainingFile;
 use crate::train::config::{Stage, TrainFile};
 use crate::train::job::Job;
 
@@ -40,7 +39,7 @@ impl Search {
         seen || of_arrays || ["checkpoint", "profile", "encoding"].contains(&key)
     }
 
-    /// What of a candidate's point its training sees.
+    /// The part of a candidate's point that its training sees.
     pub(super) fn training_point(&self, point: &GridPoint) -> GridPoint {
         let is_searched = |key: &str| self.space.axes.iter().any(|axis| axis.key == key);
         point.iter().filter(|(key, _)| !is_searched(key) || self.is_seen(key)).cloned().collect()
@@ -51,7 +50,7 @@ impl Search {
         point.iter().filter(|(key, _)| self.space.axes.iter().any(|axis| axis.key == *key))
     }
 
-    /// What is wrong with a candidate whose training goes wrong.
+    /// The error of a candidate whose training goes wrong.
     pub(super) fn untrainable(&self, point: &GridPoint, why: String) -> Error {
         let key =
             self.searched_keys(point).find(|(key, _)| key.starts_with(TRAIN)).map(|(key, _)| format!("space.{key}"));
@@ -60,39 +59,15 @@ impl Search {
 
     /// The training file of what training sees of a candidate.
     pub(super) fn training_file(&self, reader: &Reader, point: &GridPoint) -> Result<(Document, TrainFile)> {
-        let (document, file) = (&self.document, &self.file);
-        let mut training = Document::parse_text(document.file(), String::new())?;
-        let mut put = |key: &str, value: Value, place: &str| {
-            training.set_value(
-                key,
-                value,
-                document.place(place),
-                document.base(place.split('.').next().unwrap_or(place)),
-            )
-        };
-        // Paths of the search start where its own do already.
-        let path = |path: &PathBuf| {
-            let whole = std::path::absolute(path).map_err(Error::io(path));
-            whole.map(|path| Value::String(path.to_string_lossy().into_owned()))
-        };
-        put("model", path(&file.model)?, "model")?;
-        put("data", file.data.clone().into(), "data")?;
-        if let Some(test) = &file.test {
-            put("test", test.clone().into(), "test")?;
+        let mut training = TrainingFile::beside(&self.document, &self.file.model, self.file.seed)?;
+        training.put_path("init", &reader.checkpoint(point), "checkpoint")?;
+        for (key, value) in self.file.train.iter().flatten() {
+            training.put(&format!("{TRAIN}{key}"), value.clone(), &format!("{TRAIN}{key}"))?;
         }
-        let own = |key: &str| point.iter().find(|(other, _)| other == key).map(|(_, value)| value.clone());
-        if let Some(encoding) = own("encoding").or_else(|| document.table().get("encoding").cloned()) {
-            put("encoding", encoding, "encoding")?;
+        for (key, value) in point.iter().filter(|(key, _)| *key == "encoding" || key.starts_with(TRAIN)) {
+            training.put(key, value.clone(), &format!("space.{key}"))?;
         }
-        put("init", path(&reader.checkpoint(point))?, "checkpoint")?;
-        let seed = i64::try_from(file.seed).map_err(|_| document.error("seed", "expected a number below 2^63"))?;
-        put("train.seed", seed.into(), "seed")?;
-        for (key, value) in file.train.iter().flatten() {
-            put(&format!("{TRAIN}{key}"), value.clone(), &format!("{TRAIN}{key}"))?;
-        }
-        for (key, value) in point.iter().filter(|(key, _)| key.starts_with(TRAIN)) {
-            put(key, value.clone(), &format!("space.{key}"))?;
-        }
+        let training = training.finish();
         let train_file = TrainFile::from_document(&training)?;
         Ok((training, train_file))
     }

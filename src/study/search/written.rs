@@ -1,5 +1,7 @@
 //! The files of a search: tables of what was judged and tried, and the profiles that were found.
 
+use std::path::Path;
+
 use serde_json::json;
 use toml::Value;
 
@@ -20,6 +22,8 @@ impl Answer {
         table::write(folder, &self.points)?;
         folder.write(TRIED_CSV, tried(search, run).as_bytes())?;
         folder.write(ANSWER, canonical(&json!(self)).as_bytes())?;
+        // The same search from another folder writes the same bytes.
+        let file = Path::new(search.document.file().file_name().unwrap_or_default());
         for (label, point) in &self.found {
             let name = match label.strip_prefix("front ") {
                 Some(number) => format!("front_{number}"),
@@ -27,8 +31,7 @@ impl Answer {
                 None => "best".into(),
             };
             let (hardware, network) = search.documents(point)?;
-            let mut said =
-                format!("# {}: {label} of a search, `{}`.\n", search.name(), search.document.file().display());
+            let mut said = format!("# {}: {label} of a search, `{}`.\n", search.name(), file.display());
             for (key, value) in point.iter().filter(|(key, _)| is_own(key)) {
                 said += &format!("# Beside this profile it has {key} = {value}.\n");
             }
