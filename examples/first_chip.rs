@@ -1,4 +1,5 @@
-//! From files to accuracy: `cargo run --release --example first_chip -- CHECKPOINT`, such as one that `crosspike quickstart` writes.
+//! From files to accuracy: `cargo run --release --example first_chip -- CHECKPOINT`, such as one that `crosspike
+//! quickstart` writes.
 
 use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
 

@@ -1,14 +1,15 @@
-//! Times the CPU and a graphics adapter one after the other, holds their outcomes against each other, bit for bit, and the adapter's column sums
-//! against what its arithmetic gives at most. An outcome that differs is an error.
+//! Times the CPU and a graphics adapter one after the other, holds their outcomes against each other, bit for bit, and
+//! the adapter's column sums against what its arithmetic gives at most. An outcome that differs is an error.
 //!
 //! ```text
 //! cargo run --release --example time_engines [-- FILTER [FILE.json [MULTIPLICATIONS]]]
 //! ```
 //!
-//! Weights and images are random, and the same in every run; the norms' statistics are those of the batch, as after training. A row is
-//! a network on chips of one kind: a median of five runs behind others that warm up, inputs encoded beforehand on the CPU where the
-//! CPU uses them, on the adapter where Poisson draws are made there. FILTER is a part of the rows' beginnings, such as `digits`; FILE.json
-//! takes all figures; MULTIPLICATIONS are what the adapter is given at a time.
+//! Weights and images are random, and the same in every run; the norms' statistics are those of the batch, as after
+//! training. A row is a network on chips of one kind: a median of five runs behind others that warm up, inputs encoded
+//! beforehand on the CPU where the CPU uses them, on the adapter where Poisson draws are made there. FILTER is a part
+//! of the rows' beginnings, such as `digits`; FILE.json takes all figures; MULTIPLICATIONS are what the adapter is
+//! given at a time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -237,7 +238,8 @@ fn settled(model: &Model, inputs: &Inputs) -> Result<Network> {
     Ok(network)
 }
 
-/// The median seconds that an engine takes for all chips, and whether every run gave what is expected. Runs warm up until a card's clock has risen.
+/// The median seconds that an engine takes for all chips, and whether every run gave what is expected. Runs warm up
+/// until a card's clock has risen.
 fn median(engine: &dyn Engine, chips: &[Chip], inputs: &Inputs, expected: &[Outcome]) -> Result<(f64, bool)> {
     let mut loaded = engine.load(chips)?;
     let (mut seconds, mut same) = (vec![], true);

@@ -6,9 +6,10 @@
 //! cargo run --release --example time_network -- chips MODEL CHECKPOINT DATA --profile PROFILE [--set KEY=VALUE]
 //! ```
 //!
-//! `infer` and `train` run one batch, Poisson inputs or with `--direct` the images themselves, again and again, encoding included: on one chip, ideal
-//! but for the keys of a profile that are set, and as steps of training on it. The first run is not counted; the rate is that of the median run. `chips` evaluates 100 chips on
-//! 1,000 images each, programming included, and one chip on 100,000: ten passes over 10,000 with other spikes.
+//! `infer` and `train` run one batch, Poisson inputs or with `--direct` the images themselves, again and again,
+//! encoding included: on one chip, ideal but for the keys of a profile that are set, and as steps of training on it.
+//! The first run is not counted; the rate is that of the median run. `chips` evaluates 100 chips on 1,000 images each,
+//! programming included, and one chip on 100,000: ten passes over 10,000 with other spikes.
 
 #[path = "../benches/common/memory.rs"]
 mod memory;

@@ -45,7 +45,8 @@ ENCODING = {"resnet20": "direct"}
 BATCH = 16
 
 
-# What keeps PyTorch to the sets of instructions that crosspike is kept to: ATen, oneDNN, MKL, and the vectors of `torch.compile` in bits.
+# What keeps PyTorch to the sets of instructions that crosspike is kept to: ATen, oneDNN, MKL, and the vectors of
+# `torch.compile` in bits.
 KEPT_TO = {
     "portable": ("default", "SSE41", "SSE4_2", 1),
     "avx2": ("avx2", "AVX2", "AVX2", 256),

@@ -1,4 +1,5 @@
-// A chunk of rows is added to the sums of a thread, `total…`, which is the `across`th of its row of threads and the `down`th of its column.
+// A chunk of rows is added to the sums of a thread, `total…`, which is the `across`th of its row of threads and the
+// `down`th of its column.
 // repeat k ROWS
 {
     // repeat q QUADS

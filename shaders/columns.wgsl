@@ -1,6 +1,7 @@
-// Columns behind converters, or of cells that are read afresh every step, on a graphics card: what converted.wgsl computes, every row, with a pulse
-// or without. A workgroup goes through the rows once for each conversion: of a slice, of its columns or its unit columns, of a tile, of a binary digit of
-// the inputs; then once more for the companion array, whose products are whole numbers that floats hold (src/engine/gpu/shaders.rs). A workgroup is of one read.
+// Columns behind converters, or of cells that are read afresh every step, on a graphics card: what converted.wgsl
+// computes, every row, with a pulse or without. A workgroup goes through the rows once for each conversion: of a slice,
+// of its columns or its unit columns, of a tile, of a binary digit of the inputs; then once more for the companion
+// array, whose products are whole numbers that floats hold (src/engine/gpu/shaders.rs). A workgroup is of one read.
 
 @group(0) @binding(1) var<storage, read> arrays: array<vec4<f32>>; // see src/engine/gpu/model.rs
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]

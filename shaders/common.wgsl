@@ -1,8 +1,8 @@
 // Bindings and indices of every kernel. Group 0 lives as long as a layer of the loaded chips, group 1 as long as the
-// work buffers: each kernel reads binding 1 of group 1 and writes binding 2. Maps are channel-last, four channels a word
-// (pulses, a signed byte each) or a vector (sums); there is a map for each chip, image and step.
-// Above this file come the constants, the structs `Layer` and `Run`, and `layer` itself, generated from Rust: a constant where a shader is
-// made for one layer, else the uniform at binding 0 of group 0.
+// work buffers: each kernel reads binding 1 of group 1 and writes binding 2. Maps are channel-last, four channels a
+// word (pulses, a signed byte each) or a vector (sums); there is a map for each chip, image and step. Above this file
+// come the constants, the structs `Layer` and `Run`, and `layer` itself, generated from Rust: a constant where a shader
+// is made for one layer, else the uniform at binding 0 of group 0.
 
 @group(1) @binding(0) var<uniform> run: Run;
 

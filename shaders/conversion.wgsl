@@ -1,5 +1,5 @@
-// Inputs of rows, the adder behind converters, and the tally of what they limit, as converted.wgsl and columns.wgsl both have them:
-// src/forward/conversion.rs.
+// Inputs of rows, the adder behind converters, and the tally of what they limit, as converted.wgsl and columns.wgsl
+// both have them: src/forward/conversion.rs.
 
 // What the workgroup's converters clipped, and its adders saturated.
 var<workgroup> clipped: atomic<u32>;
@@ -52,8 +52,8 @@ fn moment(image: u32, step: u32, pixel: u32) -> u32 {
     return mix(mix(mix(0x243F6A88u, indices[image]), step), pixel);
 }
 
-// The noise that four columns of a chip add to their sums in a conversion of a pixel: sixteen columns read numbers in a row. Behind the last
-// column, where a gain is 0, there is no converter.
+// The noise that four columns of a chip add to their sums in a conversion of a pixel: sixteen columns read numbers in a
+// row. Behind the last column, where a gain is 0, there is no converter.
 fn noise(moment: u32, conversion: u32, word: u32, chip: u32) -> vec4<f32> {
     let column_word = layer.first_word + word;
     let hash = mix(mix(moment, conversion), column_word / 4u) * 0x85EBCA6Bu;
@@ -93,7 +93,8 @@ fn conversion(plane: u32, digit: u32, slice: u32, side: u32, tile: u32) -> u32 {
     return (((plane * 16u + digit) * layer.slices + slice) * 2u + side) * layer.partial_sums + tile;
 }
 
-// Four columns' numbers of levels up to a sum, of which the next `half` are looked at; without so many levels as they were.
+// Four columns' numbers of levels up to a sum, of which the next `half` are looked at; without so many levels as they
+// were.
 fn halved(met: vec4<u32>, half: u32, exact: vec4<f32>, from_level: u32) -> vec4<u32> {
     if (half + 2u > layer.converter_words) {
         return met;
@@ -108,9 +109,9 @@ fn halved(met: vec4<u32>, half: u32, exact: vec4<f32>, from_level: u32) -> vec4<
     return met + select(vec4<u32>(), vec4(half), exact >= level);
 }
 
-// The codes of four columns' sums, in codes, between these ends. Codes begin half-way between their values, or where the levels behind
-// a converter's gain and offset say: these rise, so their number up to a sum is found by halves. There is no loop: Mesa's software driver
-// ends all loops of a thread after 65535 rounds together.
+// The codes of four columns' sums, in codes, between these ends. Codes begin half-way between their values, or where
+// the levels behind a converter's gain and offset say: these rise, so their number up to a sum is found by halves.
+// There is no loop: Mesa's software driver ends all loops of a thread after 65535 rounds together.
 fn code(exact: vec4<f32>, ends: vec4<f32>, converter: u32) -> vec4<i32> {
     if (layer.converter_words == 2u) {
         return vec4<i32>(round(clamp(exact, vec4(ends.x), vec4(ends.y))));

@@ -1,6 +1,7 @@
-// Columns behind converters, or of cells that are read afresh every step: src/forward/partials.rs. A thread sums four columns of one pixel, tile by tile in the
-// published order of rows, converts each tile's sums and adds up their codes; then it joins the companion array's products.
-// Partial sums are exact, codes and products are integers. Inputs above 1 go bit by bit, or as pulses at once.
+// Columns behind converters, or of cells that are read afresh every step: src/forward/partials.rs. A thread sums four
+// columns of one pixel, tile by tile in the published order of rows, converts each tile's sums and adds up their codes;
+// then it joins the companion array's products. Partial sums are exact, codes and products are integers. Inputs above 1
+// go bit by bit, or as pulses at once.
 
 @group(0) @binding(1) var<storage, read> arrays: array<vec4<f32>>; // see src/engine/gpu/model.rs
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]

@@ -1,8 +1,9 @@
 // Column sums: a convolution of any window, or a fully connected layer as a window of a pixel on a map of 1x1. Exact in
 // any order. A product of matrices, pulses [maps and pixels, rows] by weights [rows, columns], in tiles: a workgroup
 // brings a chunk of rows of both into its own memory, and a thread sums PIXELS pixels by four columns in registers. A
-// word of four rows without a pulse is skipped; threads side by side share their pixels, so they skip together. Inputs of
-// more than one digit plane go plane by plane from the most significant, as the shift-and-add behind a crossbar does.
+// word of four rows without a pulse is skipped; threads side by side share their pixels, so they skip together. Inputs
+// of more than one digit plane go plane by plane from the most significant, as the shift-and-add behind a crossbar
+// does.
 
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>; // [chips, rows, this part's columns / 4]
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]

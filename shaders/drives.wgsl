@@ -1,4 +1,5 @@
-// How often pulses drive a layer's rows, where nobody counted it as they were sent. A thread takes a word of a pixel of a map.
+// How often pulses drive a layer's rows, where nobody counted it as they were sent. A thread takes a word of a pixel of
+// a map.
 
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]
 @group(1) @binding(3) var<storage, read_write> counts: array<atomic<u32>>; // see src/engine/gpu/buffers.rs

@@ -1,6 +1,6 @@
 // Poisson spikes of the images: src/network/encode.rs. A thread draws four pixels of all channels of an image at one
-// step (z), and a workgroup's threads are of one image: a draw has four words, for four neighbours of a channel. Magnitudes are
-// compared as the bits of their floats: the same order, and no device can flush a small one to zero.
+// step (z), and a workgroup's threads are of one image: a draw has four words, for four neighbours of a channel.
+// Magnitudes are compared as the bits of their floats: the same order, and no device can flush a small one to zero.
 
 @group(1) @binding(1) var<storage, read> images: array<u32>; // [images, index and then the bits of channels, pixels]
 @group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [images, steps, pixels, words]

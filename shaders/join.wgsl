@@ -1,5 +1,5 @@
-// A layer's sums behind its norms, pooled where they are, as the beginning of a current (FIRST = 1) or added to it: src/forward/join.rs. A
-// thread takes four channels of a pixel at a step.
+// A layer's sums behind its norms, pooled where they are, as the beginning of a current (FIRST = 1) or added to it:
+// src/forward/join.rs. A thread takes four channels of a pixel at a step.
 
 @group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips, images, steps or 1, pixels, columns / 4]

@@ -1,8 +1,8 @@
-// Leaky integrate-and-fire: src/forward/neurons.rs. A thread scans four columns of one pooling window of one image
-// over all steps, membranes in registers: u = leak*u + (gain*sum + offset), in floats or fixed point; a spike iff u > threshold;
-// then u = u - threshold; or what other neurons do. The window's spikes are summed before they are written. What does not fill a window at the right and
-// lower edge is counted and left out. Windows of more than MOST_WINDOW pixels are for pool.wgsl: here they are 1x1.
-// A workgroup's threads are of one image.
+// Leaky integrate-and-fire: src/forward/neurons.rs. A thread scans four columns of one pooling window of one image over
+// all steps, membranes in registers: u = leak*u + (gain*sum + offset), in floats or fixed point; a spike iff u >
+// threshold; then u = u - threshold; or what other neurons do. The window's spikes are summed before they are written.
+// What does not fill a window at the right and lower edge is counted and left out. Windows of more than MOST_WINDOW
+// pixels are for pool.wgsl: here they are 1x1. A workgroup's threads are of one image.
 
 @group(0) @binding(2) var<storage, read> norms: array<vec4<f32>>; // [chips, steps, columns / 4] of gain, offset; then constants
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips, images, steps or 1, pixels, columns / 4]

@@ -1,5 +1,5 @@
-// Channels that stand side by side with others' in a map: src/forward/pulses.rs. A thread takes four channels of a pixel of a map, and
-// those of them that are this part's; the first part begins the map.
+// Channels that stand side by side with others' in a map: src/forward/pulses.rs. A thread takes four channels of a
+// pixel of a map, and those of them that are this part's; the first part begins the map.
 
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips and maps, pixels, the part's channels / 4]
 @group(1) @binding(2) var<storage, read_write> all: array<u32>; // [chips and maps, pixels, channels / 4]

@@ -1,5 +1,5 @@
-// A pool over any window of spikes or pulses, their sum or the largest: src/forward/pulses.rs. A thread takes four channels of a pixel of
-// a map. Sums that a byte cannot hold are written in digit planes.
+// A pool over any window of spikes or pulses, their sum or the largest: src/forward/pulses.rs. A thread takes four
+// channels of a pixel of a map. Sums that a byte cannot hold are written in digit planes.
 
 @group(1) @binding(1) var<storage, read> spikes: array<u32>; // [chips and maps, input pixels, channels / 4]
 @group(1) @binding(2) var<storage, read_write> pulses: array<u32>; // [chips and maps, planes, pixels, channels / 4]

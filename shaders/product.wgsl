@@ -1,5 +1,5 @@
-// Column sums on a graphics card: what crossbar.wgsl computes, every row, with a pulse or without. The next chunk of rows is on its way while one
-// is summed. Sums are exact in any order.
+// Column sums on a graphics card: what crossbar.wgsl computes, every row, with a pulse or without. The next chunk of
+// rows is on its way while one is summed. Sums are exact in any order.
 
 @group(0) @binding(1) var<storage, read> weights: array<vec4<f32>>; // [chips, rows, this part's columns / 4]
 @group(1) @binding(1) var<storage, read> pulses: array<u32>; // [chips (but of the chips' input), maps, planes, pixels, words]

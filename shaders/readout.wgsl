@@ -1,5 +1,5 @@
-// The readout's sums added up over the steps, in their order, and kept after each of the last kept_steps; or each step's by itself, for the
-// host to read them. A thread four classes of an image on a chip.
+// The readout's sums added up over the steps, in their order, and kept after each of the last kept_steps; or each
+// step's by itself, for the host to read them. A thread four classes of an image on a chip.
 
 @group(1) @binding(1) var<storage, read> sums: array<vec4<f32>>; // [chips and images, steps, columns / 4]
 @group(1) @binding(2) var<storage, read_write> readout: array<vec4<f32>>; // [chips and images, kept steps, columns / 4]

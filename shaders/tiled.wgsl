@@ -1,5 +1,6 @@
-// Kernels that sum in tiles share this: a workgroup brings a chunk of rows of pulses, as floats, and of weights into its own memory, and a thread
-// sums QUADS quads of pixels by EACH words of columns in registers. Lines between `repeat` and `end` are written out: src/engine/gpu/tiling.rs.
+// Kernels that sum in tiles share this: a workgroup brings a chunk of rows of pulses, as floats, and of weights into
+// its own memory, and a thread sums QUADS quads of pixels by EACH words of columns in registers. Lines between `repeat`
+// and `end` are written out: src/engine/gpu/tiling.rs.
 
 const DOWN = THREADS / ACROSS;
 const TILE_QUADS = DOWN * QUADS;
@@ -22,8 +23,9 @@ fn map_words() -> u32 {
     return layer.planes * input_pixels() * layer.words;
 }
 
-// The first of the pulses of a pixel's map, of maps that begin at `first_map` and are `stride` words apart, and x and y of its window. A pixel beyond
-// the last has a window left of any map; one left of or above its map wraps to far beyond it.
+// The first of the pulses of a pixel's map, of maps that begin at `first_map` and are `stride` words apart, and x and y
+// of its window. A pixel beyond the last has a window left of any map; one left of or above its map wraps to far beyond
+// it.
 fn corner(row: u32, all: u32, first_map: u32, stride: u32) -> vec3<u32> {
     return vec3(first_map + row / pixels() * stride, select(vec2(0x80000000u), window(row % pixels()), row < all));
 }

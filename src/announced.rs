@@ -1,5 +1,5 @@
-//! The files that a command's options ask it to write: announced before work begins, so that none of them replaces a file that the
-//! command reads, another option's output, or one of the command's own results.
+//! The files that a command's options ask it to write: announced before work begins, so that none of them replaces a
+//! file that the command reads, another option's output, or one of the command's own results.
 //!
 //! Every reader of files calls [`reading`], and every folder of results [`check_folder`] when it is taken.
 

@@ -1,6 +1,6 @@
-//! Where results go. A regular file is replaced in one step: a reader, or a crash, finds the former content or all of the new one,
-//! never a part; the file that a link leads to is the one that is replaced. What is no file (a device, a pipe, `/dev/stdout`) is
-//! written to, and never replaced.
+//! Where results go. A regular file is replaced in one step: a reader, or a crash, finds the former content or all of
+//! the new one, never a part; the file that a link leads to is the one that is replaced. What is no file (a device, a
+//! pipe, `/dev/stdout`) is written to, and never replaced.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -119,8 +119,8 @@ impl Sink {
     }
 }
 
-/// An open file of this process by its name (`/dev/stdout`, `/dev/fd/63`, which a shell gives a process substitution): opened again it
-/// would be written from its beginning, over what is there.
+/// An open file of this process by its name (`/dev/stdout`, `/dev/fd/63`, which a shell gives a process substitution):
+/// opened again it would be written from its beginning, over what is there.
 #[cfg(unix)]
 fn of_this_process(path: &Path) -> Option<std::io::Result<File>> {
     use std::os::fd::{AsFd, BorrowedFd};

@@ -1,7 +1,7 @@
 //! One manufactured chip: the only way weights reach an engine.
 //!
-//! A chip is a pure function of profile, model, weights, calibration, seed and index. Per layer it holds what the engine
-//! needs and no more: the effective matrix on the grid that makes sums exact, or its tiles behind converters
+//! A chip is a pure function of profile, model, weights, calibration, seed and index. Per layer it holds what the
+//! engine needs and no more: the effective matrix on the grid that makes sums exact, or its tiles behind converters
 //! ([`Programmed`]), and each step's gain and offset, which stay digital, behind the converter.
 
 use std::borrow::Cow;
@@ -118,7 +118,7 @@ impl Chip {
         Self::read_by(blueprint, blueprint.draw(index)?)
     }
 
-    /// The same chip as it was read before, where every step reads its cells anew.
+    /// Programs a chip as it was read at an earlier time, where every step reads its cells anew.
     pub fn read_before(blueprint: &Blueprint, index: u64) -> Result<Chip> {
         Self::read_by(blueprint, blueprint.draw(index)?.read_before())
     }
@@ -187,8 +187,8 @@ impl Chip {
 }
 
 impl<'a> Blueprint<'a> {
-    /// Joins the parts; reads the companion array's checkpoint where the profile names one. An [`Encoding`](crate::network::Encoding) stands
-    /// for the widest inputs that it can have.
+    /// Joins the parts; reads the companion array's checkpoint where the profile names one. An
+    /// [`Encoding`](crate::network::Encoding) stands for the widest inputs that it can have.
     pub fn new(
         profile: &Profile,
         model: impl Into<Cow<'a, Model>>,
@@ -247,7 +247,8 @@ impl<'a> Blueprint<'a> {
         Ok(Blueprint { plan, model, network, sram, seed, idle, remarks, calibration: None, shelf: None })
     }
 
-    /// The blueprint of chips whose converters have these ranges, and whose rows these reads and inputs; cells that were kept before had other ones.
+    /// The blueprint of chips whose converters have these ranges, and whose rows these reads and inputs; cells that
+    /// were kept before had other ones.
     pub fn calibrated(self, calibration: Calibration) -> Self {
         let shelf = self.shelf.filter(|_| calibration.reads.is_empty() && calibration.inputs.is_empty());
         let plan = self.plan.counted(&calibration);
@@ -261,7 +262,7 @@ impl<'a> Blueprint<'a> {
         Blueprint { shelf: Some(shelf), ..self }
     }
 
-    /// The same with more that the user should know.
+    /// The blueprint with more that the user should know.
     pub fn remarked(mut self, remarks: impl Iterator<Item = String>) -> Self {
         for remark in remarks {
             if !self.remarks.contains(&remark) {
@@ -339,8 +340,9 @@ impl<'a> Blueprint<'a> {
         })
     }
 
-    /// All that determines the calibration of its chips, beside the network's tensors and the training images: what they have in common. Residuals that
-    /// are `silent`, since the nominal chip misses nothing, count by the layers that have one alone.
+    /// All that determines the calibration of its chips, beside the network's tensors and the training images: what
+    /// they have in common. Residuals that are `silent`, since the nominal chip misses nothing, count by the layers
+    /// that have one alone.
     pub fn profiled_identity(&self, silent: bool) -> Value {
         let mut common = self.profile().without_variation();
         if silent && self.has_residuals_alone() {
@@ -356,8 +358,8 @@ impl<'a> Blueprint<'a> {
         json!({ "silent": silent, "counted": counted, "common": self.identity_on(common) })
     }
 
-    /// Whether its companion arrays are residuals in whole numbers that have nothing to correct on the nominal chip: converters there are the same whatever
-    /// such an array is.
+    /// Whether its companion arrays are residuals in whole numbers that have nothing to correct on the nominal chip:
+    /// converters there are the same whatever such an array is.
     pub fn is_silent(&self) -> Result<bool> {
         let misses = |index: usize| -> Result<bool> {
             let cells = self.arrays(index, None)?.cells;
@@ -413,7 +415,8 @@ impl<'a> Blueprint<'a> {
     /// Cells of its RRAM layers and their weights as bytes: what a companion array's size is compared with.
     pub fn rram_bytes(&self) -> f64 {
         let on_rram = self.plan.sites().filter(|site| site.is_on_rram());
-        on_rram.map(|site| site.weights() as f64 * f64::from(site.weight_bits()) / 8.0).sum()
+        let of_chip: f64 = on_rram.map(|site| site.weights() as f64 * f64::from(site.weight_bits()) / 8.0).sum();
+        of_chip * self.profile().system.ensemble as f64
     }
 
     /// The draws of chip `index`; an error where chips cannot be programmed yet.
@@ -445,7 +448,8 @@ impl<'a> Blueprint<'a> {
     }
 }
 
-/// The plan of a hybrid network: how its arrays were trained is in force where the profile leaves it open, and how they begin is not.
+/// The plan of a hybrid network: how its arrays were trained is in force where the profile leaves it open, and how they
+/// begin is not.
 fn hybrid(plan: ChipPlan, network: &Network) -> Result<ChipPlan> {
     let mut profile = plan.profile.clone();
     profile.amend(|_, sram| {

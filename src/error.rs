@@ -97,8 +97,8 @@ impl Error {
         }
     }
 
-    /// The process exit code: 2 for what the user typed or wrote in TOML, 130 where the user asked to stop, 1 for everything
-    /// else.
+    /// The process exit code: 2 for what the user typed or wrote in TOML, 130 where the user asked to stop, 1 for
+    /// everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config { .. } | Error::Usage(_) => 2,

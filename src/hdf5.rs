@@ -1,4 +1,5 @@
-//! What every reader of HDF5 files keeps to: a damaged file breaks nothing, and nothing is allocated that its own size does not explain.
+//! What every reader of HDF5 files keeps to: a damaged file breaks nothing, and nothing is allocated that its own size
+//! does not explain.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -3,8 +3,8 @@
 //!
 //! # From files to accuracy
 //!
-//! A [`Profile`] is the hardware, a [`Model`] the network's shape, a [`Network`] its weights, and a [`Dataset`] what is sent into it. A
-//! [`Session`] joins them, and programs and runs as many chips as it is asked for:
+//! A [`Profile`] is the hardware, a [`Model`] the network's shape, a [`Network`] its weights, and a [`Dataset`] what is
+//! sent into it. A [`Session`] joins them, and programs and runs as many chips as it is asked for:
 //!
 //! ```
 //! use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
@@ -33,13 +33,13 @@
 //! | fit a profile to measured devices | [`Fit`] |
 //! | networks of other simulators | [`nir_import`] |
 //!
-//! The same chip is the same bits on any backend, thread count, shard or resume; an error names file, line, key, value and what was
-//! expected; what is not modelled is refused, and `docs/hardware.md` says it effect by effect.
+//! The same chip is the same bits on any backend, thread count, shard or resume; an error names file, line, key, value
+//! and what was expected; what is not modelled is refused, and `docs/hardware.md` says it effect by effect.
 //!
 //! # Features
 //!
-//! `cli` (the command line, [`main`]), `gpu` (graphics adapters) and `parquet` (tables in that format) are in by default, and the library
-//! does without each of them.
+//! `cli` (the command line, [`main`]), `gpu` (graphics adapters) and `parquet` (tables in that format) are in by
+//! default, and the library does without each of them.
 //!
 //! # The house
 //!
@@ -70,14 +70,19 @@
 //! - **The same chip everywhere.** Every draw is Philox4x32-10 of a key and a counter (`rng`): chip `c` of seed `s` is
 //!   the same chip on any backend, thread count, shard or resume.
 //! - **Sums are exact.** Programming rounds weights to a grid on which every column sum is exact in f32
-//!   (`numeric::grid`): any order of adding, any kernel, any device gives the same bits. Training's products are sums of
-//!   integers too (`train::gradient`): a run ends in the same network on any processor.
+//!   (`numeric::grid`): any order of adding, any kernel, any device gives the same bits. Training's products are sums
+//!   of integers too (`train::gradient`): a run ends in the same network on any processor.
 //! - **One truth for physics.** Training, inference and sweeps program through `crossbar::arrays::Arrays::program`.
 //! - **No silent no-op.** A setting that this version cannot honour is an error with file, line and key.
 
 #![allow(rustdoc::private_intra_doc_links)]
 // Tests and benchmarks use more of the rooms than the library does: see the feature `internals`.
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
+
+/// The README, whose Rust is compiled as the other examples are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod announced;
 mod atomic;
@@ -218,7 +223,7 @@ pub use data::{Dataset, Split};
 pub use device::cell::Devices;
 pub use device::survey::{Faulty, Survey};
 pub use engine::backend::Backend;
-pub use engine::evaluate::ChipResult;
+pub use engine::chip_result::ChipResult;
 pub use engine::{Counts, Engine};
 pub use error::{Error, Result};
 pub use fit::laws::{Fitted, Law};

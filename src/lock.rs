@@ -15,7 +15,8 @@ pub enum Access {
     Shared,
 }
 
-/// Locks an open file until it is dropped; gives false where another process holds it. File systems without locks have none.
+/// Locks an open file until it is dropped; gives false where another process holds it. File systems without locks have
+/// none.
 ///
 /// # Errors
 /// The limits that the system states.

@@ -1,6 +1,7 @@
 //! How much memory there is: the machine's, or what a container or a batch system leaves of it.
 //!
-//! Control groups (cgroups) limit what a job may take, and Slurm and containers kill by them; a limit holds for every group below it.
+//! Control groups (cgroups) limit what a job may take, and Slurm and containers kill by them; a limit holds for every
+//! group below it.
 
 use std::path::Path;
 
@@ -40,8 +41,8 @@ fn total(text: &str) -> Option<u64> {
     Some(kilobytes.trim().parse::<u64>().ok()? << 10)
 }
 
-/// The least limit of the groups that `/proc/self/cgroup` names, and of all above them, in the file system of groups at `root`:
-/// `memory.max` of version 2, `memory.limit_in_bytes` of version 1.
+/// The least limit of the groups that `/proc/self/cgroup` names, and of all above them, in the file system of groups at
+/// `root`: `memory.max` of version 2, `memory.limit_in_bytes` of version 1.
 fn limit(groups: &str, root: &Path) -> Option<u64> {
     let mut limits = Vec::new();
     for line in groups.lines() {

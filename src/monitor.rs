@@ -138,8 +138,8 @@ pub fn stopping() -> bool {
 /// The payload that unwinds from a [`checkpoint`].
 struct GivenUp;
 
-/// A place where long work may be given up, often enough that nobody waits: where the user asked to stop, it unwinds to the
-/// [`interruptible`] work around it, from whatever thread, without a word. Costs a load.
+/// A place where long work may be given up, often enough that nobody waits: where the user asked to stop, it unwinds to
+/// the [`interruptible`] work around it, from whatever thread, without a word. Costs a load.
 pub fn checkpoint() {
     if stopping() {
         resume_unwind(Box::new(GivenUp));

@@ -1,4 +1,5 @@
-//! Output folders: claimed for one configuration, written atomically, resumed when unfinished, never overwritten unasked.
+//! Output folders: claimed for one configuration, written atomically, resumed when unfinished, never overwritten
+//! unasked.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -34,14 +35,16 @@ pub struct OutputFolder {
 impl OutputFolder {
     /// Claims `path` for the run that `origin` describes.
     ///
-    /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed; anything else is refused without
-    /// `force`, which removes only `owned` files (a trailing `*` matches any ending). Where another process works in it, it is
-    /// refused too, unless both share the [`Access`]. The backend is no part of a run's identity: all give the same results.
+    /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed; anything else is
+    /// refused without `force`, which removes only `owned` files (a trailing `*` matches any ending). Where another
+    /// process works in it, it is refused too, unless both share the [`Access`]. The backend is no part of a run's
+    /// identity: all give the same results.
     pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str], access: Access) -> Result<Self> {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
-        // In this order: another process may be claiming it too, and the origin comes before all other files.
+        // The order matters: another process may be claiming the folder too, and the origin comes before all other
+        // files.
         let empty = !path.exists() || is_empty(path)?;
         let found = read_origin(path);
         let finished = path.join(FINISHED).exists();
@@ -96,9 +99,9 @@ impl OutputFolder {
         Ok(self)
     }
 
-    /// Takes over a folder of the same command for another configuration, its files as they are, where no other process works in it;
-    /// one that is missing, empty, of another command, or unfinished and of this configuration is claimed as [`OutputFolder::claim`]
-    /// does without force. Others may share it from then on.
+    /// Takes over a folder of the same command for another configuration, its files as they are, where no other process
+    /// works in it; one that is missing, empty, of another command, or unfinished and of this configuration is claimed
+    /// as [`OutputFolder::claim`] does without force. Others may share it from then on.
     pub fn take_over(path: &Path, origin: &Value) -> Result<Self> {
         let found = read_origin(path);
         let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
@@ -175,8 +178,8 @@ pub fn canonical(value: &Value) -> String {
 /// The part of an origin that follows from the rest: no part of a run's identity.
 pub const DERIVED: &str = "derived";
 
-/// What results mean, as a number that is raised whenever the same inputs give another result: trials and trainings of an earlier
-/// meaning never count as ones of this. `tests/golden/absolute.toml` has what it stands for.
+/// What results mean, as a number that is raised whenever the same inputs give another result: trials and trainings of
+/// an earlier meaning never count as ones of this. `tests/golden/absolute.toml` has what it stands for.
 ///
 /// 2: a converter's full range is its tile's; the network's inputs have the width of the data, or of `tile.input_bits`.
 pub const RESULTS: u32 = 2;

@@ -1,4 +1,5 @@
-//! Weights onto a chip's arrays, a layer at a time, for training in another framework: the same code as a chip's, and the same bits.
+//! Weights onto a chip's arrays, a layer at a time, for training in another framework: the same code as a chip's, and
+//! the same bits.
 
 use crate::chip::Blueprint;
 use crate::crossbar::arrays::Arrays;
@@ -56,11 +57,12 @@ pub struct Programmer {
 }
 
 impl Programmer {
-    /// Makes a programmer for a model whose inputs are like this. The companion array is left out, as in `crosspike train`'s stage `rram`.
+    /// Makes a programmer for a model whose inputs are like this. The companion array is left out, as in `crosspike
+    /// train`'s stage `rram`.
     ///
     /// # Errors
-    /// Where profile and model do not fit together, and where sums pass converters or cells are read afresh every step: a matrix of
-    /// weights does not say what these do.
+    /// Where profile and model do not fit together, and where sums pass converters or cells are read afresh every step:
+    /// a matrix of weights does not say what these do.
     pub fn new(profile: &Profile, model: &Model, inputs: impl Into<InputCode>, seed: u64) -> Result<Self> {
         if profile.converts() {
             return Err(Error::Usage(
@@ -103,7 +105,8 @@ impl Programmer {
     /// The weights `[columns, rows]` that a layer multiplies by once these are programmed.
     ///
     /// # Errors
-    /// Where there is no such layer, weights are not as many as it has, one is not finite, or they are beyond what can be held.
+    /// Where there is no such layer, weights are not as many as it has, one is not finite, or they are beyond what can
+    /// be held.
     pub fn program(&self, layer: &str, weights: &[f32], onto: Onto) -> Result<Vec<f32>> {
         let Some(site) = self.plan.sites().find(|site| site.name == layer) else {
             let known: Vec<&str> = self.layers().map(|(name, _)| name).collect();

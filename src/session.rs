@@ -1,5 +1,5 @@
-//! A session: one network on one kind of chip, read and checked once, from which as many chips as are asked for are programmed and
-//! run. The command line and other languages' packages go this way.
+//! A session: one network on one kind of chip, read and checked once, from which as many chips as are asked for are
+//! programmed and run. The command line and other languages' packages go this way.
 
 use std::borrow::Cow;
 use std::ops::Range as Indices;
@@ -11,7 +11,8 @@ use crate::data::Dataset;
 use crate::engine::Engine;
 use crate::engine::backend::Backend;
 use crate::engine::calibrate::with_ranges;
-use crate::engine::evaluate::{ChipResult, Evaluation, check_fit};
+use crate::engine::chip_result::ChipResult;
+use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::network::weights::Loaded;
@@ -41,7 +42,9 @@ pub struct Options {
     pub seed: u64,
     /// The encoder; absent: `frames` for frame data, `poisson` otherwise.
     pub encoding: Option<Encoding>,
-    /// The training images that converters' ranges are calibrated and reads counted on (`adc.range = "calibrated"`, `rram.disturb`, `sram.trim_bits`, `sram.rank`, `sram.budget_by = "output"`); absent: the training half of the data.
+    /// The training images that converters' ranges are calibrated and reads counted on (`adc.range = "calibrated"`,
+    /// `rram.disturb`, `sram.trim_bits`, `sram.rank`, `sram.budget_by = "output"`); absent: the training half of the
+    /// data.
     pub calibration: Option<Arc<Dataset>>,
     /// What runs the chips.
     pub backend: Backend,
@@ -69,7 +72,8 @@ pub(crate) struct Source<'a, 'd> {
 }
 
 impl<'a> Source<'a, '_> {
-    /// The series of chips of a seed, whose inputs are wide enough for the images, those that ranges are calibrated on, and `more`.
+    /// The series of chips of a seed, whose inputs are wide enough for the images, those that ranges are calibrated on,
+    /// and `more`.
     ///
     /// # Errors
     /// Unless images and model fit together, and where calibration lacks its images or has no use.
@@ -119,8 +123,8 @@ impl Session {
     /// Opens a network on chips of a profile, whose inputs are wide enough for the values of a data set.
     ///
     /// # Errors
-    /// Where profile, model, network and data do not fit together, the profile asks for calibration and has no images for it, or
-    /// the backend cannot be opened.
+    /// Where profile, model, network and data do not fit together, the profile asks for calibration and has no images
+    /// for it, or the backend cannot be opened.
     pub fn open(
         profile: &Profile,
         model: Model,
@@ -167,12 +171,21 @@ impl Session {
     /// Manufactures chip `index` of the session's seed.
     ///
     /// # Errors
-    /// Where a layer's weights are beyond what can be held, or a tile's lines cannot be solved.
+    /// Where a layer's weights are beyond what can be held, a tile's lines cannot be solved, or chips answer together
+    /// (`system.ensemble`), so that one by itself has no answer.
     pub fn program(&self, index: u64) -> Result<Chip> {
+        let ensemble = self.blueprint.profile().system.ensemble;
+        if ensemble > 1 {
+            return Err(Error::Mismatch(format!(
+                "system.ensemble = {ensemble}: chips answer together, and one by itself does not; expected them to be \
+                 evaluated, or system.ensemble = 1"
+            )));
+        }
         Chip::program(&self.blueprint, index)
     }
 
-    /// Every layer of chip `index`: what was asked for, what was programmed, what is missing, and what stands on each tile.
+    /// Every layer of chip `index`: what was asked for, what was programmed, what is missing, and what stands on each
+    /// tile.
     ///
     /// ```
     /// use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
@@ -200,7 +213,8 @@ impl Session {
         self.evaluation(data)?.run(chip)
     }
 
-    /// Runs every image on chips `indices` and hands each result over, in their order; an error of `each` ends the series.
+    /// Runs every image on chips `indices` and hands each result over, in their order; an error of `each` ends the
+    /// series.
     ///
     /// # Errors
     /// Those of [`Session::program`], [`Session::run`] and `each`.

@@ -1,9 +1,9 @@
-//! The contract: a chip and what it computes are these bytes, in every release and on every machine. Comparisons of one path with
-//! another (threads, kernels, backends, shards) cannot see a change that moves both; these hashes do.
+//! The contract: a chip and what it computes are these bytes, in every release and on every machine. Comparisons of one
+//! path with another (threads, kernels, backends, shards) cannot see a change that moves both; these hashes do.
 //!
-//! `tests/golden/absolute.toml` has one for each kind of model, cell, converter and companion array: of the programmed chip, and of
-//! its logits. A hash that has to change is replaced together with `crosspike::output::RESULTS`, so that no study counts results of
-//! both meanings, and its entry says why.
+//! `tests/golden/absolute.toml` has one for each kind of model, cell, converter and companion array: of the programmed
+//! chip, and of its logits. A hash that has to change is replaced together with `crosspike::output::RESULTS`, so that
+//! no study counts results of both meanings, and its entry says why.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Chips of cells with conductances: ideal ones are the statistical model's, and every knob moves accuracy or conductances in
-//! the direction that it should.
+//! Chips of cells with conductances: ideal ones are the statistical model's, and every knob moves accuracy or
+//! conductances in the direction that it should.
 
 mod common;
 
@@ -140,7 +140,8 @@ fn verified_cells_are_within_their_tolerance_for_more_pulses() {
         &[&spread[..], &["rram.program.tolerance_us=1", "rram.program.most_pulses=1000"]].concat(),
         Some(Draw::chip(1, 0)),
     );
-    // A pair is off by at most 2 of 49 µS; a pulse lands within half a σ with probability 0.383, less where 0 µS cuts it.
+    // A pair is off by at most 2 of 49 µS; a pulse lands within half a σ with probability 0.383, less where 0 µS cuts
+    // it.
     let far = verified.programmed.iter().zip(&verified.target).map(|(w, q)| (w - q).abs()).fold(0.0, f32::max);
     assert!(far <= 2.0 / 49.0 + 1e-6, "{far}");
     let pulses = verified.pulses as f64 / 32_000.0;

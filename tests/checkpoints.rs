@@ -1,5 +1,5 @@
-//! Other people's checkpoints: every tensor is used, known to be without effect, or named in an error; and a file that is no network
-//! says what it is.
+//! Other people's checkpoints: every tensor is used, known to be without effect, or named in an error; and a file that
+//! is no network says what it is.
 
 mod common;
 

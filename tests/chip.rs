@@ -49,7 +49,8 @@ fn a_chip_that_is_written_is_the_chip_that_runs() {
     let plus: Array<f64, Ix3> = array(folder, "conductances.npz", "conv2.operating.plus");
     let faults: Array<u8, Ix3> = array(folder, "conductances.npz", "conv2.faults.minus");
     assert_eq!((plus.dim(), faults.dim()), ((2, 32, 144), (2, 32, 144)));
-    // Columns of two slices in pairs: six of them on 24 lines. The first line of tile 3,1 is column 6, its word lines rows 120 to 143.
+    // Columns of two slices in pairs: six of them on 24 lines. The first line of tile 3,1 is column 6, its word lines
+    // rows 120 to 143.
     let tile = std::fs::read_to_string(folder.join("out/tile-conv2.3.1.csv")).unwrap();
     let first: Vec<f64> = tile.lines().map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
     let expected: Vec<f64> = (120..144).map(|row| plus[(0, 6, row)] * 1e-6).collect();

@@ -1,5 +1,5 @@
-//! Chips behind converters: ideal settings change nothing, every knob moves accuracy or what is cut in the direction that it
-//! should, ranges are an input of the chip, and training goes through converters too.
+//! Chips behind converters: ideal settings change nothing, every knob moves accuracy or what is cut in the direction
+//! that it should, ranges are an input of the chip, and training goes through converters too.
 
 mod common;
 

@@ -10,8 +10,9 @@ use crosspike::config::Document;
 use crosspike::crossbar::mapping::map;
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::calibrate::with_ranges;
+use crosspike::engine::chip_result::ChipResult;
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::engine::evaluate::Evaluation;
 use crosspike::engine::exit::Exit;
 use crosspike::engine::price::Price;
 use crosspike::network::{Encoder, Encoding, Model};
@@ -108,7 +109,8 @@ fn joins_cost_an_addition_a_neuron_and_term() {
     let none = (vec![0.0; sites.len()], vec![0; sites.len()]);
     let still = Activity { steps: 3.0, input: 0.0, spikes: &none.0, drives: &none.0, elements: &none.1 };
     let spent = Architecture::of(&plan).spent(&still).unwrap();
-    // Of 5 x 36 neurons: b has a skip, a current and a second matrix; c sends two others' pulses beside its own; r's own come back.
+    // Of 5 x 36 neurons: b has a skip, a current and a second matrix; c sends two others' pulses beside its own; r's
+    // own come back.
     let (neurons, expected) = (5.0 * 36.0, [("a", None), ("b", Some(3.0)), ("c", Some(2.0)), ("s", None)]);
     for (i, (layer, terms)) in [(0, expected[0]), (1, expected[1]), (3, expected[2]), (2, expected[3])] {
         assert_eq!(sites[i].name, layer);

@@ -1,6 +1,6 @@
 //! The contract: inference, sweeps and training give the same bytes for any thread count, batch size, product kernel,
-//! shard and number of kills. It catches order-dependent sums, draws keyed by place instead of identity, and state that a
-//! resume forgets.
+//! shard and number of kills. It catches order-dependent sums, draws keyed by place instead of identity, and state that
+//! a resume forgets.
 
 mod common;
 
@@ -10,8 +10,9 @@ use common::{batch, profile};
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::data::{Dataset, Split};
 use crosspike::engine::Engine;
+use crosspike::engine::chip_result::ChipResult;
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::engine::evaluate::{ChipResult, Evaluation};
+use crosspike::engine::evaluate::Evaluation;
 use crosspike::error::Error;
 use crosspike::forward::ways::Kernel;
 use crosspike::lock::Access;
@@ -55,8 +56,8 @@ fn evaluate_with(keys: &[&str], kernel: Kernel, batch: usize) -> ChipResult {
     evaluation.run(&Chip::program(&blueprint, 3).unwrap()).unwrap()
 }
 
-/// Threads that make a layer's tables while each has an image of its own in hand take up no other image meanwhile: chips that run at the same time
-/// in one pool give what each gives alone.
+/// Threads that make a layer's tables while each has an image of its own in hand take up no other image meanwhile:
+/// chips that run at the same time in one pool give what each gives alone.
 #[test]
 fn chips_that_run_at_the_same_time_do_not_get_into_each_others_way() {
     let expected = threads(1, || evaluate(Kernel::LookUp, 70));

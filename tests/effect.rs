@@ -1,5 +1,5 @@
-//! Every key of a profile and a model changes something, or is said to change nothing, and whatever changes a result is in its name.
-//! The keys are those of the schemas: a new one without values here fails.
+//! Every key of a profile and a model changes something, or is said to change nothing, and whatever changes a result is
+//! in its name. The keys are those of the schemas: a new one without values here fails.
 
 mod common;
 
@@ -59,6 +59,8 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("rram.faults.dead_word_lines", ["0.0", "0.3"]),
     ("rram.faults.dead_bit_lines", ["0.0", "0.3"]),
     ("rram.faults.compensate", ["false", "true"]),
+    ("rram.faults.spares", ["0", "2"]),
+    ("rram.faults.remap", ["\"none\"", "\"columns\""]),
     ("rram.drift.time_s", ["0.0", "1e6"]),
     ("rram.drift.reference_s", ["1.0", "60.0"]),
     ("rram.drift.nu", ["0.0", "0.1"]),
@@ -149,6 +151,7 @@ const VALUES: &[(&str, [&str; 2])] = &[
     ("system.pipelined", ["false", "true"]),
     ("system.area_mm2", ["0.0", "1.0"]),
     ("system.tiles", ["0", "3"]),
+    ("system.ensemble", ["1", "2"]),
     ("model.steps", ["1", "2"]),
     ("model.neuron.leak", ["0.5", "0.9"]),
     ("model.neuron.threshold", ["0.5", "1.5"]),
@@ -283,6 +286,13 @@ const BASES: &[&[&str]] = &[
         "rram.model=cell",
         "rram.cell.g_max_us=50",
         "rram.weight_bits=4",
+        "rram.faults.stuck_on=0.1",
+        "rram.faults.dead_bit_lines=0.1",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.weight_bits=4",
         "rram.cell.mapping=offset",
         "rram.variation.tile_sigma=0.2",
         "rram.drift.nu=0.05",
@@ -341,6 +351,13 @@ const BASES: &[&[&str]] = &[
         "rram.variation.neighbour_sigma=0.2",
         "rram.variation.neighbour_cells=4",
         "adc.calibration_images=4",
+    ],
+    &[
+        "rram.model=cell",
+        "rram.cell.g_max_us=50",
+        "rram.weight_bits=4",
+        "rram.faults.stuck_on=0.1",
+        "rram.faults.dead_bit_lines=0.1",
     ],
     &[
         "rram.model=cell",

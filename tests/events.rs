@@ -1,5 +1,5 @@
-//! Recordings of event cameras and cochleas: files made to each format's specification, read as tonic and SpikingJelly read them, frame by
-//! frame; and what is said of files that do not fit.
+//! Recordings of event cameras and cochleas: files made to each format's specification, read as tonic and SpikingJelly
+//! read them, frame by frame; and what is said of files that do not fit.
 
 mod common;
 

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::command::{crosspike, trained};
 use crosspike::checkpoint::{Checkpoint, Values};
-use crosspike::engine::evaluate::correct;
+use crosspike::engine::chip_result::correct;
 use crosspike::numeric::{larger, largest};
 use ndarray::arr2;
 

@@ -1,6 +1,6 @@
-//! Networks of every operator and norm give what PyTorch gives in plain loops (`tests/golden/networks/make.py`): logits to 1e-4, each
-//! step's spikes exactly, every gradient of 23 bits to 1e-4 of its tensor's largest, by every surrogate, and every tensor after two steps of SGD
-//! and of AdamW to 1e-5.
+//! Networks of every operator and norm give what PyTorch gives in plain loops (`tests/golden/networks/make.py`): logits
+//! to 1e-4, each step's spikes exactly, every gradient of 23 bits to 1e-4 of its tensor's largest, by every surrogate,
+//! and every tensor after two steps of SGD and of AdamW to 1e-5.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -148,8 +148,9 @@ fn gradients_are_the_golden_ones() {
     use SurrogateKind::*;
     let mut others = 0;
     for case in cases().into_iter().filter(Case::is_trained) {
-        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it. The networks are so small that some tensors'
-        // largest gradients are a hundredth of what their sums are made of: two digits leave errors of that.
+        // A bias before a batch's own mean has a gradient of 0, or what roundings leave of it. The networks are so
+        // small that some tensors' largest gradients are a hundredth of what their sums are made of: two digits leave
+        // errors of that.
         for (gradient_bits, of_largest, rest) in [(Precision::Two, 5e-3, 1e-6), (Precision::Three, 1e-4, 1e-9)] {
             let (_, outcome) = case.train(&Recipe { gradient_bits, ..Recipe::default() }, 1);
             let tolerance = |largest| of_largest * largest + rest;
@@ -179,7 +180,8 @@ fn tensors_after_two_steps_are_the_golden_ones() {
         betas: [0.9, 0.99],
         weight_decay: 0.01,
         label_smoothing: 0.1,
-        // AdamW divides a gradient by its own magnitude: one that is near 0 takes a step as long as any other's, and so does its error.
+        // AdamW divides a gradient by its own magnitude: one that is near 0 takes a step as long as any other's, and so
+        // does its error.
         gradient_bits: Precision::Three,
         ..Recipe::default()
     };
@@ -226,7 +228,8 @@ fn training_and_inference_are_the_same_on_any_number_of_threads() {
     }
 }
 
-/// The model of a case, all of whose neurons take their constants from tensors, and its network with the model's values in these.
+/// The model of a case, all of whose neurons take their constants from tensors, and its network with the model's values
+/// in these.
 fn with_tensors(case: &Case) -> (Model, Network) {
     let file = case.folder.join("model.toml");
     let given =

@@ -1,5 +1,6 @@
-//! Training reproduces an independent PyTorch model: loss and logits to 1e-5, gradients of 23 bits to 1e-4 and of 16 bits to 5e-3 of each
-//! tensor's largest, of both every parameter and running statistic after one step to 5e-6 and after three to 2e-5.
+//! Training reproduces an independent PyTorch model: loss and logits to 1e-5, gradients of 23 bits to 1e-4 and of 16
+//! bits to 5e-3 of each tensor's largest, of both every parameter and running statistic after one step to 5e-6 and
+//! after three to 2e-5.
 
 mod common;
 

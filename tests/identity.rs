@@ -1,5 +1,5 @@
-//! Whatever determines a training's result is in its name: each thing is changed alone, and the name has to change. (Of trials,
-//! `study::case` does the same; of the keys of profiles and models, `tests/effect.rs`.)
+//! Whatever determines a training's result is in its name: each thing is changed alone, and the name has to change. (Of
+//! trials, `study::case` does the same; of the keys of profiles and models, `tests/effect.rs`.)
 
 use std::path::Path;
 

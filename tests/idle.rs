@@ -1,5 +1,5 @@
-//! Keys without effect are said by every command, an axis that cannot matter is refused, and points that are the same chips run
-//! once. Which keys these are, `tests/effect.rs` holds to what chips do.
+//! Keys without effect are said by every command, an axis that cannot matter is refused, and points that are the same
+//! chips run once. Which keys these are, `tests/effect.rs` holds to what chips do.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What the network's inputs cost and what they are to a chip: the width is that of the data and of the chip's converter, with its
-//! conversions, energy, latency and ranges; and a converter's full range is its tile's.
+//! What the network's inputs cost and what they are to a chip: the width is that of the data and of the chip's
+//! converter, with its conversions, energy, latency and ranges; and a converter's full range is its tile's.
 
 mod common;
 
@@ -40,8 +40,8 @@ fn noise(i: usize) -> f32 {
     words[0] as f32 / u32::MAX as f32
 }
 
-/// A folder with a network, the profile, and data: 0/1 frames, the same images for the Poisson encoder (|x| ≥ 2 is a spike at
-/// every step), counts up to 5, and real numbers.
+/// A folder with a network, the profile, and data: 0/1 frames, the same images for the Poisson encoder (|x| ≥ 2 is a
+/// spike at every step), counts up to 5, and real numbers.
 fn workspace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

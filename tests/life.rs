@@ -1,5 +1,6 @@
-//! What a life of reads and of writing, access devices, drivers, neighbours and converters' limits do to chips: every key moves accuracy or
-//! conductances in the direction that it should, and all of them together run in sweeps and recipes and go on after a stop.
+//! What a life of reads and of writing, access devices, drivers, neighbours and converters' limits do to chips: every
+//! key moves accuracy or conductances in the direction that it should, and all of them together run in sweeps and
+//! recipes and go on after a stop.
 
 mod common;
 
@@ -74,7 +75,8 @@ fn access_devices_press_levels_together_and_their_ends_stay() {
                 cells.folded().iter().zip(&cells.target).find(|(_, q)| (**q - target).abs() < 1e-6).map(|(w, _)| *w);
             found.unwrap()
         };
-        // 50 µS behind 10 kΩ are 33.3 µS, 2 µS are 1.96; what lies between is pressed towards the highest, a unit column with it.
+        // 50 µS behind 10 kΩ are 33.3 µS, 2 µS are 1.96; what lies between is pressed towards the highest, a unit
+        // column with it.
         assert!((of(1.0) - of(-1.0) - 2.0).abs() < 1e-5, "{mapping}: {} {}", of(1.0), of(-1.0));
         assert!(mapping.ends_with("offset") || (of(1.0) - 1.0).abs() < 1e-5, "{mapping}: {}", of(1.0));
         let half = of(0.5);
@@ -141,7 +143,8 @@ fn reads_are_counted_row_by_row_as_they_drive() {
                 Ok(())
             })
             .unwrap();
-        // Every read of a row is a drive of it; inputs of several digits drive a row once for each that is set, or pulse by pulse.
+        // Every read of a row is a drive of it; inputs of several digits drive a row once for each that is set, or
+        // pulse by pulse.
         for (layer, reads) in calibration.reads.iter().enumerate() {
             let (counted, driven): (f64, f64) =
                 (reads.iter().sum::<f64>() * 40.0, drives[layer].iter().sum::<u64>() as f64);
@@ -214,7 +217,8 @@ fn a_limit_of_currents_cuts_sums_and_noise_may_depend_on_the_code() {
     let noisy = |more: &str| results(baseline(), &[&CELLS[..], &keys, &[more]].concat(), 0..2);
     let (all, each) = (noisy("adc.noise_sigma=1"), noisy(&format!("adc.noise_by_code=[{}]", ["1.0"; 16].join(","))));
     assert!(all.iter().zip(&each).all(|(one, other)| one.logits == other.logits), "a table of ones");
-    // Noise at codes that no sum comes near to changes nothing: the ends of a range that is four times as wide as the sums'.
+    // Noise at codes that no sum comes near to changes nothing: the ends of a range that is four times as wide as the
+    // sums'.
     let wide = ["rram.variation.kind=none", "adc.bits=4", "tile.rows=144"];
     let behind = |more: &str| results(baseline(), &[&CELLS[..], &wide, &[more]].concat(), 0..1)[0].logits.clone();
     let at = |noisy: &dyn Fn(usize) -> bool| {

@@ -11,7 +11,8 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::Evaluation;
 use crosspike::network::{Encoder, Encoding, Model, Network};
 
-/// What a series of chips of a small model says over so many steps, on images of so many pixels across, with these keys.
+/// What a series of chips of a small model says over so many steps, on images of so many pixels across, with these
+/// keys.
 fn series((steps, side): (usize, usize), keys: &[&str]) -> Result<(), String> {
     let text = format!(
         "name = \"m\"\nsteps = {steps}\nclasses = 10\ninput = {{ channels = 1, height = {side}, width = {side} }}\nlayers = [{{ fc = 128 }}]\n"

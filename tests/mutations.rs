@@ -1,5 +1,5 @@
-//! Every parser holds: a real file whose bytes were changed, cut, moved or repeated is read or refused with a message, without a
-//! panic and without an allocation that its own size does not explain.
+//! Every parser holds: a real file whose bytes were changed, cut, moved or repeated is read or refused with a message,
+//! without a panic and without an allocation that its own size does not explain.
 
 mod common;
 
@@ -121,8 +121,8 @@ fn holds_within(packed: usize, cases: u32, file: &Path, parse: impl Fn(&Path) ->
     let bytes = fs::read(file).unwrap();
     let what = file.display().to_string();
     assert!(parse(file).is_ok(), "{what} as it is: {:?}", parse(file).err());
-    // A compressed byte stands for many, a number in text for few; what reads archives makes room for as many entries as they
-    // claim, at most one a byte, of some 130 bytes each.
+    // A compressed byte stands for many, a number in text for few; what reads archives makes room for as many entries
+    // as they claim, at most one a byte, of some 130 bytes each.
     let allowed = packed * bytes.len() + (4 << 20);
     let config = Config { failure_persistence: None, ..Config::with_cases(4 * cases) };
     // The same cases every time, and others where asked for.

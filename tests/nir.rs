@@ -1,5 +1,5 @@
-//! NIR files: networks that other programs wrote and ran do here what they did there, spike for spike (`tests/golden/nir/make.py`); what
-//! cannot run is refused by its node's name; damaged files break nothing.
+//! NIR files: networks that other programs wrote and ran do here what they did there, spike for spike
+//! (`tests/golden/nir/make.py`); what cannot run is refused by its node's name; damaged files break nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};

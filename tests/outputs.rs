@@ -1,4 +1,5 @@
-//! Where results go: files are replaced, links and devices and pipes stay what they are, and a result outlives an output that fails.
+//! Where results go: files are replaced, links and devices and pipes stay what they are, and a result outlives an
+//! output that fails.
 #![cfg(unix)]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Neurons and norms in fixed point: many bits are floats, few cost accuracy, every knob changes spikes, and training goes through
-//! them. (That GPUs give the same bits is in tests/gpu.rs.)
+//! Neurons and norms in fixed point: many bits are floats, few cost accuracy, every knob changes spikes, and training
+//! goes through them. (That GPUs give the same bits is in tests/gpu.rs.)
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Pictures in folders and archives: decoded and scaled as Pillow does, sorted into halves and classes, normalised by the training half.
+//! Pictures in folders and archives: decoded and scaled as Pillow does, sorted into halves and classes, normalised by
+//! the training half.
 
 mod common;
 

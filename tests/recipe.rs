@@ -87,7 +87,8 @@ fn a_recipe_runs_once_resumes_and_tells_what_is_won_back() {
     fs::write(at.join("r.toml"), head() + STAGES).unwrap();
     let looks = || succeeds(at, "recipe r.toml --out run --backend cpu --dry-run").0;
     let before = looks();
-    // A chip where nothing varies and three at scale 2, of seven variants; of each of two chips' own one; of two final stages two at scale 2.
+    // A chip where nothing varies and three at scale 2, of seven variants; of each of two chips' own one; of two final
+    // stages two at scale 2.
     let trials = 2 * (7 * (1 + 3) + 2 * (1 + 1) + 2 * (1 + 2));
     let expected = [
         "14 trainings, 0 of them there; 14 to run, about ".to_owned(),
@@ -96,7 +97,8 @@ fn a_recipe_runs_once_resumes_and_tells_what_is_won_back() {
     assert!(before.lines().zip(&expected).all(|(line, expected)| line.starts_with(expected)), "{before}");
     assert!(!at.join("run").exists());
     let (table, log) = succeeds(at, "recipe r.toml --out run --backend cpu");
-    // Trained: baseline, VAT, SRAM, two pruned ones and two chips' own, each on two profiles; an epoch each, the first two.
+    // Trained: baseline, VAT, SRAM, two pruned ones and two chips' own, each on two profiles; an epoch each, the first
+    // two.
     assert_eq!(log.lines().filter(|line| line.starts_with("epoch ")).count(), 2 * (2 + 6), "{log}");
     assert!(table.contains("| 4 | SRAM, pruned, prune.threshold = 0.4 | 4 | 0 |"), "{table}");
     let after = looks();

@@ -6,13 +6,15 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::trained::{accuracies, baseline, hardware, mean, model, train};
+use common::trained::{accuracies, baseline, hardware, mean, model, results, train};
 use crosspike::chip::{Blueprint, Chip};
 use crosspike::crossbar::image::Image;
 use crosspike::data::{Dataset, Split};
 use crosspike::device::Draw;
+use crosspike::engine::chip_result::ChipResult;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::Evaluation;
+use crosspike::engine::price::Price;
 use crosspike::network::{Encoder, Encoding, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::train::adapt::{Adaptation, Sample};
@@ -295,4 +297,69 @@ fn an_array_without_quantiser_is_trained_and_run_as_it_is() {
     assert_eq!(exact("3", "float"), 0.0, "bits do not matter");
     let lost = mean(&accuracies(baseline(), &[], 0..8));
     assert!(mean(&accuracies(&network, &hardware, 0..8)) > lost + 5.0);
+}
+
+#[test]
+fn weights_moved_away_from_stuck_cells_and_dead_lines_bring_accuracy_back() {
+    let at = |more: &[&str]| {
+        let cell = [
+            "rram.layers=all",
+            "rram.model=cell",
+            "rram.cell.g_max_us=50",
+            "rram.variation.scale=0",
+            "tile.rows=64",
+            "tile.cols=64",
+        ];
+        mean(&accuracies(baseline(), &[&cell[..], more].concat(), 0..10))
+    };
+    let sound = at(&[]);
+    let stuck = ["rram.faults.stuck_on=0.02"];
+    let dead = ["rram.faults.dead_bit_lines=0.05"];
+    let with = |faults: &[&str], more: &[&str]| at(&[faults, more].concat());
+    let [lost, spared, columns, both] =
+        [&[][..], &["rram.faults.spares=4"], &["rram.faults.remap=columns"], &["rram.faults.remap=both"]]
+            .map(|more| with(&stuck, more));
+    assert!(
+        lost + 2.0 < spared && lost + 2.0 < columns && columns < both && both < sound,
+        "{lost} {spared} {columns} {both} of {sound}"
+    );
+    let [lost, spared] = [&[][..], &["rram.faults.spares=8"]].map(|more| with(&dead, more));
+    assert!(lost < sound - 5.0 && spared > sound - 1.0, "{lost}, and {spared} with spare columns, of {sound}");
+}
+
+#[test]
+fn chips_that_answer_together_are_more_accurate_and_cost_all_of_themselves() {
+    let (alone, priced) =
+        (results(baseline(), &[], 0..8), ["rram.layers=all", "rram.model=cell", "rram.cell.g_max_us=50"]);
+    let three = results(baseline(), &["system.ensemble=3"], 0..8);
+    let accuracy = |results: &[ChipResult]| mean(&results.iter().map(|result| result.accuracy).collect::<Vec<_>>());
+    assert!(accuracy(&three) > accuracy(&alone) + 3.0, "{} alone, {} together", accuracy(&alone), accuracy(&three));
+    // An ensemble holds the chip of its number and others, and answers by the sum of their logits.
+    let others = [1, 2].map(|member| results(baseline(), &[], (member << 32) + 5..(member << 32) + 6).remove(0));
+    let summed = &(&alone[5].logits + &others[0].logits) + &others[1].logits;
+    assert_eq!(summed, three[5].logits);
+    let spikes = alone[5].counts.total_spikes() + others.iter().map(|other| other.counts.total_spikes()).sum::<u64>();
+    assert_eq!(three[5].counts.total_spikes(), spikes);
+    let price = |more: &[&str], chip: u64| {
+        let keys = [
+            "cost.energy_pj.cell_read=0.1",
+            "cost.energy_pj.fetch=2",
+            "cost.time_ns.drive=5",
+            "cost.area_um2.cell=1",
+            "cost.power_uw.tile=3",
+        ];
+        let more = [&priced[..], &keys, more].concat();
+        let (model, profile) = (model(), hardware(&more));
+        let result = results(baseline(), &more, chip..chip + 1).remove(0);
+        let blueprint = Blueprint::new(&profile, &model, baseline(), Encoding::Poisson, 1).unwrap();
+        let price = Price::of(&blueprint);
+        let (spent, workload) = price.of_result(&result, model.steps).unwrap();
+        (spent, workload, price.area_mm2().unwrap())
+    };
+    let (three, alone) = (price(&["system.ensemble=3"], 5), [0, 1, 2].map(|member| price(&[], (member << 32) + 5)));
+    let together = alone.iter().map(|(spent, ..)| spent.total_pj).sum::<f64>();
+    assert!((three.0.total_pj / together - 1.0).abs() < 1e-9, "{} of {together}", three.0.total_pj);
+    assert_eq!(three.0.latency_ns, alone[0].0.latency_ns);
+    assert!((three.2 / alone[0].2 - 3.0).abs() < 1e-9);
+    assert!((three.1.footprint / alone[0].1.footprint - 3.0).abs() < 1e-9);
 }

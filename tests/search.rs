@@ -1,4 +1,5 @@
-//! Searches: the cheapest chip that is good enough, the same for any kills and shards, judged on what the search has not seen.
+//! Searches: the cheapest chip that is good enough, the same for any kills and shards, judged on what the search has
+//! not seen.
 
 mod common;
 
@@ -314,7 +315,8 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
     }
 }
 
-/// A folder with an `sbatch` that runs what it is given, and an `srun` that runs as many tasks as the script asks for, all at once.
+/// A folder with an `sbatch` that runs what it is given, and an `srun` that runs as many tasks as the script asks for,
+/// all at once.
 #[cfg(unix)]
 fn with_slurm(folder: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;

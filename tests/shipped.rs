@@ -193,7 +193,8 @@ fn profiles_carry_the_published_sigma() {
 #[test]
 fn a_tile_of_silicon_has_the_efficiency_that_was_measured_within_a_factor() {
     use crosspike::system::tile::tile_efficiency;
-    // NeuRRAM's geometry with the 65 nm constants: 256 x 256 devices in pairs, one bit in. Measured at 130 nm: 43.08 TOPS/W.
+    // NeuRRAM's geometry with the 65 nm constants: 256 x 256 devices in pairs, one bit in. Measured at 130 nm: 43.08
+    // TOPS/W.
     let keys = ["tile.rows=256", "tile.cols=256"].map(String::from);
     let profile = Profile::read(&root("hw_profiles/spikesim_65nm.toml"), &keys).unwrap();
     let found = tile_efficiency(&profile).unwrap();

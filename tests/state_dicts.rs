@@ -1,5 +1,5 @@
-//! State dicts of other tools find their places in a model, and the network is the one that they were of: spike for spike, and logits to
-//! 1e-4; what finds no place is listed at once.
+//! State dicts of other tools find their places in a model, and the network is the one that they were of: spike for
+//! spike, and logits to 1e-4; what finds no place is listed at once.
 
 mod common;
 

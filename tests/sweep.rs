@@ -1,5 +1,5 @@
-//! Sweeps: the same bytes for any threads, shards, order, extension and number of kills; points from grids, lists, ranges and
-//! samples; chips until they are enough.
+//! Sweeps: the same bytes for any threads, shards, order, extension and number of kills; points from grids, lists,
+//! ranges and samples; chips until they are enough.
 
 mod common;
 
@@ -337,7 +337,8 @@ fn points_that_share_what_is_profiled_are_what_they_are_by_themselves() {
     let folder = trained();
     let folder = folder.path();
     let set = "--set adc.calibration_images=40 --set rram.variation.scale=2";
-    // Residuals that have nothing to correct on the nominal chip share its ranges, arrays of weights of their own do not, nor does a chip that drifts.
+    // Residuals that have nothing to correct on the nominal chip share its ranges, arrays of weights of their own do
+    // not, nor does a chip that drifts.
     let point = |keys: &[(&str, &str)]| -> String {
         let given = |key: &str| keys.iter().any(|(other, _)| *other == key);
         let usual = [("adc.bits", "4"), ("tile.rows", "32")].into_iter().filter(|(key, _)| !given(key));
@@ -435,7 +436,8 @@ fn a_dry_run_counts_and_writes_nothing() {
 #[test]
 #[cfg(unix)]
 fn a_full_disk_loses_no_finished_trial() {
-    // As a disk is full: no file may grow beyond 120 blocks of 512 bytes, and the system says so by an error, not by a signal.
+    // As a disk is full: no file may grow beyond 120 blocks of 512 bytes, and the system says so by an error, not by a
+    // signal.
     let folder = trained();
     let folder = folder.path();
     write(folder, "s.toml", "900", "[grid]\n\"rram.variation.scale\" = [0.5, 1.0]\n");

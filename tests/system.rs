@@ -1,5 +1,5 @@
-//! A chip as a system: what moves between layers, how long they take, what their copies and their standing power cost. All figures are
-//! worked out by hand from the formulas of `docs/hardware.md`.
+//! A chip as a system: what moves between layers, how long they take, what their copies and their standing power cost.
+//! All figures are worked out by hand from the formulas of `docs/hardware.md`.
 
 use crosspike::Profile;
 use crosspike::config::Document;
@@ -41,7 +41,8 @@ const MOVED: [&str; 2] = ["cost.energy_pj.interconnect_byte=1", "cost.energy_pj.
 
 #[test]
 fn maps_go_as_bits_or_addresses_whichever_are_fewer() {
-    // Ten signed pulses of 5 + 1 bits, in place of 4 · 32 · 2 bits; 4 · 64 bits, in place of 60 addresses of 6; two addresses of 3 bits.
+    // Ten signed pulses of 5 + 1 bits, in place of 4 · 32 · 2 bits; 4 · 64 bits, in place of 60 addresses of 6; two
+    // addresses of 3 bits.
     let bytes = [60.0 / 8.0, 256.0 / 8.0, 6.0 / 8.0];
     let bus = spent(&[&MOVED[..], &["system.interconnect=bus"]].concat());
     for component in ["interconnect_byte", "buffer_byte"] {
@@ -50,7 +51,8 @@ fn maps_go_as_bits_or_addresses_whichever_are_fewer() {
         assert_eq!(bus.layers["conv1"][component], 2.0 * bytes[1], "{component}");
         assert_eq!(bus.layers["fc1"][component], 2.0 * bytes[2], "{component}");
     }
-    // Seven tiles in a square of three by three, every second row backwards: the middle tiles of the layers stand at (0, 1), (1, 1) and (2, 0).
+    // Seven tiles in a square of three by three, every second row backwards: the middle tiles of the layers stand at
+    // (0, 1), (1, 1) and (2, 0).
     let mesh = spent(&[&MOVED[..], &["system.interconnect=mesh"]].concat());
     assert_eq!(mesh.chip, [("buffer_byte", bytes[0]), ("interconnect_byte", bytes[0])].into());
     assert_eq!(mesh.layers["conv1"].get("buffer_byte"), None);
@@ -210,8 +212,8 @@ fn layers_that_a_chip_has_no_room_for_are_loaded_for_each_image() {
     let priced = ["cost.energy_pj.offchip_byte=10", "cost.time_ns.offchip_byte=2", "cost.energy_pj.write_pulse=3"];
     let cells = ["rram.model=cell", "rram.cell.g_max_us=50", "tile.cols=16"];
     let on = |tiles: &'static str| [&priced[..], &cells, &[tiles]].concat();
-    // Pairs on tiles of 16 lines are eight columns: two tiles for `conv1`, four for `fc1`, one for the readout. Six hold `conv1`, and the others
-    // in turn.
+    // Pairs on tiles of 16 lines are eight columns: two tiles for `conv1`, four for `fc1`, one for the readout. Six
+    // hold `conv1`, and the others in turn.
     let (whole, few) = (architecture(MODEL, &on("system.tiles=7")), architecture(MODEL, &on("system.tiles=6")));
     assert_eq!((whole.tiles(), few.tiles()), (7, 6));
     assert_eq!(few.schedule().copies, [1, 1, 0]);
@@ -267,7 +269,8 @@ fn compensation_costs_a_drive_of_every_row_and_a_conversion_of_every_line() {
         ["conv1", "fc1", "fc2"].map(|layer| spent.layers[layer].get("compensation").copied())
     };
     assert_eq!(of(&[]), [None; 3]);
-    // Rows and columns: 18 by 4, 64 by 8 and 8 by 3; two devices a weight, two lines a column, and 2, 4 and 1 tiles along the rows.
+    // Rows and columns: 18 by 4, 64 by 8 and 8 by 3; two devices a weight, two lines a column, and 2, 4 and 1 tiles
+    // along the rows.
     let each =
         |rows: f64, columns: f64, tiles: f64| Some((2.0 * rows * columns + 100.0 * tiles * 2.0 * columns) / 50.0);
     let every = ["rram.drift.compensation_images=50"];

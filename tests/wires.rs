@@ -1,5 +1,5 @@
-//! Lines with resistance: golden currents of ngspice, and what resistance does to chips and their training. (ngspice itself, on
-//! random tiles: `with_tools/spice.rs`.)
+//! Lines with resistance: golden currents of ngspice, and what resistance does to chips and their training. (ngspice
+//! itself, on random tiles: `with_tools/spice.rs`.)
 
 mod common;
 

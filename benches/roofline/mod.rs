@@ -167,7 +167,8 @@ fn lanes_peak() -> f64 {
     (2 * CHAIN * VALUES * TIMES) as f64 / seconds
 }
 
-/// Multiplications and additions of a chain, so that arithmetic and not the cache sets the pace, and values that have one each.
+/// Multiplications and additions of a chain, so that arithmetic and not the cache sets the pace, and values that have
+/// one each.
 const CHAIN: usize = 8;
 const VALUES: usize = 1024;
 

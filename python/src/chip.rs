@@ -105,8 +105,8 @@ impl Chip {
     }
 }
 
-/// One layer of a chip. Weights are float32 [columns, rows], a column an output channel; conductances float64 in microsiemens,
-/// [slices, columns, rows], slices from the least significant. All arrays are copies.
+/// One layer of a chip. Weights are float32 [columns, rows], a column an output channel; conductances float64 in
+/// microsiemens, [slices, columns, rows], slices from the least significant. All arrays are copies.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Layer {
     survey: Arc<Vec<LayerSurvey>>,
@@ -200,13 +200,15 @@ impl Layer {
         self.of().converters.iter().map(|of| (of.step, of.lowest, of.highest)).collect()
     }
 
-    /// Conductances in operation, after drift, faults included, of the devices that add; None where cells have no conductances.
+    /// Conductances in operation, after drift, faults included, of the devices that add; None where cells have no
+    /// conductances.
     #[getter]
     fn conductances<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.slices(py, self.of().devices.as_ref().map(|of| &of.operating), |slice: &Devices| &slice.plus)
     }
 
-    /// Conductances in operation of the devices that are subtracted: of pairs [slices, columns, rows], of unit columns [slices, tiles along columns, rows].
+    /// Conductances in operation of the devices that are subtracted: of pairs [slices, columns, rows], of unit columns
+    /// [slices, tiles along columns, rows].
     #[getter]
     fn conductances_subtracted<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.slices(py, self.of().devices.as_ref().map(|of| &of.operating), |slice: &Devices| &slice.minus)
@@ -267,7 +269,8 @@ impl Layer {
     }
 }
 
-/// One tile of a layer: matrices are [word lines, bit lines], conductances in siemens, as solve_tile takes them. All arrays are copies.
+/// One tile of a layer: matrices are [word lines, bit lines], conductances in siemens, as solve_tile takes them. All
+/// arrays are copies.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Tile {
     of: TileSurvey,
@@ -306,7 +309,8 @@ impl Tile {
         (self.of.rows.start, self.of.rows.end)
     }
 
-    /// What stands on each bit line, from the drivers: (slice, whether it is subtracted, column of the layer or, of a unit column, of tiles).
+    /// What stands on each bit line, from the drivers: (slice, whether it is subtracted, column of the layer or, of a
+    /// unit column, of tiles).
     #[getter]
     fn lines(&self) -> Vec<(usize, bool, usize)> {
         self.of.lines.iter().map(|Line { slice, is_subtracted, column }| (*slice, *is_subtracted, *column)).collect()
@@ -328,8 +332,8 @@ impl Tile {
 
     /// solve(voltages) -> numpy.ndarray
     ///
-    /// The bit lines' currents in ampere, float64 [sets, bit lines], for voltages in volt, [sets, word lines] or [word lines], through the
-    /// profile's lines.
+    /// The bit lines' currents in ampere, float64 [sets, bit lines], for voltages in volt, [sets, word lines] or [word
+    /// lines], through the profile's lines.
     fn solve<'py>(&self, py: Python<'py>, voltages: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let (volts, shape) = owned::<f64>("voltages", voltages)?;
         let [word_lines, bit_lines] = self.shape();
@@ -345,7 +349,8 @@ impl Tile {
 
     /// netlist(volt=0.1) -> str
     ///
-    /// The tile as a SPICE deck, every word line driven by so many volt; the currents of Vf0, Vf1, ... are the bit lines'.
+    /// The tile as a SPICE deck, every word line driven by so many volt; the currents of Vf0, Vf1, ... are the bit
+    /// lines'.
     #[pyo3(signature = (volt=0.1))]
     fn netlist(&self, volt: f64) -> PyResult<String> {
         match volt.is_finite() {

@@ -90,7 +90,8 @@ pub fn document(name: &str, dict: &Bound<'_, PyDict>) -> PyResult<Document> {
     of_table(name, &table(dict)?)
 }
 
-/// A document of a dict of sections, whose keys may be dotted: `{"rram.weight_bits": 4}` is `{"rram": {"weight_bits": 4}}`.
+/// A document of a dict of sections, whose keys may be dotted: `{"rram.weight_bits": 4}` is `{"rram": {"weight_bits":
+/// 4}}`.
 pub fn sections(name: &str, dict: &Bound<'_, PyDict>) -> PyResult<Document> {
     let mut nested = Table::new();
     table(dict)?.into_iter().try_for_each(|(key, value)| put(&mut nested, &key, value))?;
@@ -111,7 +112,8 @@ pub fn assignments(set: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
     set.map_or(Ok(vec![]), |set| overrides(set)?.iter().map(of).collect())
 }
 
-/// The assignments of a mapping in which a section is the overrides of its keys: `{"rram": {"weight_bits": 4}}` leaves the section's other keys alone.
+/// The assignments of a mapping in which a section is the overrides of its keys: `{"rram": {"weight_bits": 4}}` leaves
+/// the section's other keys alone.
 pub fn assignments_of_sections(set: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
     fn add(prefix: &str, dict: &Bound<'_, PyDict>, all: &mut Vec<String>) -> PyResult<()> {
         for (key, value) in dict.iter() {

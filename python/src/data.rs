@@ -17,8 +17,9 @@ use crate::work::work;
 ///
 /// Dataset(spec, split="test", limit=None)
 ///
-/// spec is what the command line's --data takes: "digits" (embedded), "cifar10:DIR", "images:FILE.npz", "frames:FILE.npz", ...; split is
-/// "test" or "train"; a set without halves is the same either way. limit keeps the first images. Dataset.from_arrays takes arrays.
+/// spec is what the command line's --data takes: "digits" (embedded), "cifar10:DIR", "images:FILE.npz",
+/// "frames:FILE.npz", ...; split is "test" or "train"; a set without halves is the same either way. limit keeps the
+/// first images. Dataset.from_arrays takes arrays.
 #[pyclass(module = "crosspike", frozen, from_py_object)]
 #[derive(Clone)]
 pub struct Dataset {
@@ -74,9 +75,10 @@ impl Dataset {
 
     /// from_arrays(images, labels=None, name="images") -> Dataset
     ///
-    /// images is an array or tensor of real numbers, [N, C, H, W], normalised, or [N, T, C, H, W] where the values of every step are given;
-    /// they are taken as they are, whatever their type: a notice says where they do not look normalised. labels is [N] of whole numbers
-    /// from 0, or None where accuracy is not asked for. Both are copied, images as float32.
+    /// images is an array or tensor of real numbers, [N, C, H, W], normalised, or [N, T, C, H, W] where the values of
+    /// every step are given; they are taken as they are, whatever their type: a notice says where they do not look
+    /// normalised. labels is [N] of whole numbers from 0, or None where accuracy is not asked for. Both are copied,
+    /// images as float32.
     #[staticmethod]
     #[pyo3(signature = (images, labels=None, name="images"))]
     fn from_arrays(images: &Bound<'_, PyAny>, labels: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<Self> {

@@ -16,10 +16,10 @@ use crate::profile::Profile;
 ///
 /// Fit(measurements, source="measurements")
 ///
-/// measurements is the path of a CSV file, or a mapping of columns (a dict of arrays, or a pandas or polars frame's to_dict): target_us and
-/// read_us in microsiemens, and where they are known time_s in seconds since programming and device, numbers that tell devices apart. source
-/// names the devices in the profile. Programming variation is fitted to each device's first reads; reads of one device at one time give the
-/// noise of reads, those at several times drift.
+/// measurements is the path of a CSV file, or a mapping of columns (a dict of arrays, or a pandas or polars frame's
+/// to_dict): target_us and read_us in microsiemens, and where they are known time_s in seconds since programming and
+/// device, numbers that tell devices apart. source names the devices in the profile. Programming variation is fitted to
+/// each device's first reads; reads of one device at one time give the noise of reads, those at several times drift.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Fit {
     fit: Fitting,
@@ -107,7 +107,8 @@ impl Fit {
         Ok(Fit { fit: Fitting::of(&measured).map_err(raise)? })
     }
 
-    /// The laws, the best first: kind, key, constants (how many), log_likelihood, bic, ks_distance, ks_p, and the values as text.
+    /// The laws, the best first: kind, key, constants (how many), log_likelihood, bic, ks_distance, ks_p, and the
+    /// values as text.
     #[getter]
     fn laws(&self) -> Frame {
         let laws = &self.fit.laws;
@@ -132,8 +133,8 @@ impl Fit {
         Frame { table: Table { columns } }
     }
 
-    /// Drift, a dict of reference_s, last_s, devices, nu, nu_sigma and retention_sigma (None where no device was read three times); None
-    /// where devices were read at one time.
+    /// Drift, a dict of reference_s, last_s, devices, nu, nu_sigma and retention_sigma (None where no device was read
+    /// three times); None where devices were read at one time.
     #[getter]
     fn drift<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let of = |aged: &crosspike::Aged| {
@@ -145,7 +146,8 @@ impl Fit {
         self.fit.aged.as_ref().map(|aged| python(py, &of(aged))).transpose()
     }
 
-    /// The noise of reads, a dict of devices, sigma (relative), sigma_us and is_relative; None where no device was read twice at a time.
+    /// The noise of reads, a dict of devices, sigma (relative), sigma_us and is_relative; None where no device was read
+    /// twice at a time.
     #[getter]
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let of = |repeated: &crosspike::Repeated| {
@@ -157,7 +159,8 @@ impl Fit {
 
     /// profile(kind=None) -> Profile
     ///
-    /// The profile of the devices with the best law, or that of a kind ("lognormal", "gaussian", "per_level", "polynomial", "table").
+    /// The profile of the devices with the best law, or that of a kind ("lognormal", "gaussian", "per_level",
+    /// "polynomial", "table").
     #[pyo3(signature = (kind=None))]
     fn profile(&self, kind: Option<&str>) -> PyResult<Profile> {
         Profile::of(Document::parse_text("fitted profile".as_ref(), self.to_toml(kind)?).map_err(raise)?)

@@ -12,9 +12,10 @@ use pyo3::types::{PyCapsule, PyDict};
 
 /// A table of a study: settings, then what was measured.
 ///
-/// It is handed on without a copy through text: to_pandas(), to_polars(), pyarrow.table(frame), and whatever else takes Arrow's stream
-/// (__arrow_c_stream__); frame["accuracy"] is a column as a list. Numbers have all their digits, where the CSV files have six decimals
-/// (means, spreads and intervals of accuracy have six decimals here too); an unknown value is null.
+/// It is handed on without a copy through text: to_pandas(), to_polars(), pyarrow.table(frame), and whatever else takes
+/// Arrow's stream (__arrow_c_stream__); frame["accuracy"] is a column as a list. Numbers have all their digits, where
+/// the CSV files have six decimals (means, spreads and intervals of accuracy have six decimals here too); an unknown
+/// value is null.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Frame {
     pub table: Table,

@@ -1,7 +1,7 @@
 //! crosspike for Python: the library's sessions, chips, studies and tiles as classes, with NumPy arrays in and out.
 //!
-//! A class is a file; [`work`] runs what takes long without the interpreter, and [`convert`] is the border between Python's values and
-//! the library's.
+//! A class is a file; [`work`] runs what takes long without the interpreter, and [`convert`] is the border between
+//! Python's values and the library's.
 
 mod arrays;
 mod chip;

@@ -20,8 +20,8 @@ use crate::work::work;
 ///
 /// Model(source, set=None)
 ///
-/// source is the name of a shipped model ("digits", see crosspike.MODELS), the path of a model file, or a dict of its keys. set overrides
-/// keys: {"steps": 8}. The keys stand in docs/keys/model.md.
+/// source is the name of a shipped model ("digits", see crosspike.MODELS), the path of a model file, or a dict of its
+/// keys. set overrides keys: {"steps": 8}. The keys stand in docs/keys/model.md.
 #[pyclass(module = "crosspike", frozen, from_py_object)]
 #[derive(Clone)]
 pub struct Model {
@@ -119,10 +119,10 @@ impl Model {
 ///
 /// Network(model, weights, key=None, ignore=None)
 ///
-/// weights is the path of a checkpoint (safetensors, or PyTorch's .pth, .pt, .pth.tar), or a dict of arrays or tensors by name, such as a
-/// state dict, with the names that crosspike writes ("conv1.weight" [outputs, inputs, k, k], "bntt1.0.running_mean", ...). key is the
-/// dotted key of the weights in a file that has several; ignore lists tensors to do without. Network.from_state_dict takes other names,
-/// Network.from_nir a NIR file, Network.fresh draws weights.
+/// weights is the path of a checkpoint (safetensors, or PyTorch's .pth, .pt, .pth.tar), or a dict of arrays or tensors
+/// by name, such as a state dict, with the names that crosspike writes ("conv1.weight" [outputs, inputs, k, k],
+/// "bntt1.0.running_mean", ...). key is the dotted key of the weights in a file that has several; ignore lists tensors
+/// to do without. Network.from_state_dict takes other names, Network.from_nir a NIR file, Network.fresh draws weights.
 #[pyclass(module = "crosspike", frozen, from_py_object)]
 #[derive(Clone)]
 pub struct Network {
@@ -181,8 +181,8 @@ impl Network {
 
     /// from_state_dict(model, weights, names=None, key=None, ignore=None) -> Network
     ///
-    /// A state dict whose names are not crosspike's: every tensor finds its place in the model by name, order and shape. names is the path
-    /// of a TOML table for those that do not ("layers.0.conv" = "conv1").
+    /// A state dict whose names are not crosspike's: every tensor finds its place in the model by name, order and
+    /// shape. names is the path of a TOML table for those that do not ("layers.0.conv" = "conv1").
     #[staticmethod]
     #[pyo3(signature = (model, weights, names=None, key=None, ignore=None))]
     fn from_state_dict(
@@ -202,8 +202,8 @@ impl Network {
 
     /// from_nir(file, dt, method="euler", reset="value", reset_at="spike", fires="above", readout=None, steps=20) -> Network
     ///
-    /// The network of a NIR file. dt is the time of a step in seconds (1 where neurons count in steps); the other arguments say what a NIR
-    /// file does not, as `crosspike import --help` has them.
+    /// The network of a NIR file. dt is the time of a step in seconds (1 where neurons count in steps); the other
+    /// arguments say what a NIR file does not, as `crosspike import --help` has them.
     #[staticmethod]
     #[pyo3(signature = (file, dt, method="euler", reset="value", reset_at="spike", fires="above", readout=None, steps=20))]
     #[expect(clippy::too_many_arguments, reason = "a NIR file leaves so much open")]

@@ -11,9 +11,10 @@ use crate::errors::raise;
 ///
 /// Profile(source=None, set=None)
 ///
-/// source is the name of a shipped profile ("rram_4bit", see crosspike.PROFILES), the path of a profile file, a dict of its sections
-/// ({"rram": {"weight_bits": 4}}, or {"rram.weight_bits": 4}), or None for the ideal chip. set overrides keys, in either form; None as a
-/// value takes a key away. Units are part of the keys' names (g_max_us: microsiemens, word_ohm: ohm); the keys stand in docs/keys/profile.md.
+/// source is the name of a shipped profile ("rram_4bit", see crosspike.PROFILES), the path of a profile file, a dict of
+/// its sections ({"rram": {"weight_bits": 4}}, or {"rram.weight_bits": 4}), or None for the ideal chip. set overrides
+/// keys, in either form; None as a value takes a key away. Units are part of the keys' names (g_max_us: microsiemens,
+/// word_ohm: ohm); the keys stand in docs/keys/profile.md.
 #[pyclass(module = "crosspike", frozen, from_py_object)]
 #[derive(Clone)]
 pub struct Profile {

@@ -14,7 +14,8 @@ use crate::work::work;
 ///
 /// Programmer(session)
 ///
-/// The companion array is left out. Converters (adc.bits above 0) and reads that vary are refused: weights do not say what they do.
+/// The companion array is left out. Converters (adc.bits above 0) and reads that vary are refused: weights do not say
+/// what they do.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Programmer {
     arrays: Arrays,
@@ -37,9 +38,10 @@ impl Programmer {
 
     /// program(layer, weights, chip=None, step=None) -> numpy.ndarray
     ///
-    /// The weights that a layer multiplies by once these, [columns, rows] or any shape of as many in that order ([outputs, inputs, k, k]),
-    /// are programmed: onto manufactured chip number chip, by the fresh draw of training step step, or, with neither, onto cells that land
-    /// on their targets. float32, of the shape of weights: a new array.
+    /// The weights that a layer multiplies by once these, [columns, rows] or any shape of as many in that order
+    /// ([outputs, inputs, k, k]), are programmed: onto manufactured chip number chip, by the fresh draw of training
+    /// step step, or, with neither, onto cells that land on their targets. float32, of the shape of weights: a new
+    /// array.
     #[pyo3(signature = (layer, weights, chip=None, step=None))]
     fn program<'py>(
         &self,

@@ -25,14 +25,16 @@ pub fn backend(name: &str) -> PyResult<Backend> {
 
 /// One network on one kind of chip.
 ///
-/// Session(network, profile=None, data=..., labels=None, seed=1, encoding=None, calibration=None, backend="auto", batch=64)
+/// Session(network, profile=None, data=..., labels=None, seed=1, encoding=None, calibration=None, backend="auto",
+/// batch=64)
 ///
-/// profile is a Profile, or what makes one: a name, a path, a dict; None is the ideal chip. data are the images that chips will be run
-/// on, a Dataset, what --data takes, or an array [N, C, H, W] with labels [N]: inputs are made wide enough for their values, and the test
-/// half of a set is what run and evaluate take by default. seed is that of chips and encoding; encoding "poisson", "direct" or "frames";
-/// calibration the training images that converters' ranges are profiled on (adc.range = "calibrated"), a Dataset, what --data takes, or an
-/// array, by default the training half of data; backend
-/// "auto", "cpu" or "gpu", which give the same bits; batch the images at once, which never changes a result.
+/// profile is a Profile, or what makes one: a name, a path, a dict; None is the ideal chip. data are the images that
+/// chips will be run on, a Dataset, what --data takes, or an array [N, C, H, W] with labels [N]: inputs are made wide
+/// enough for their values, and the test half of a set is what run and evaluate take by default. seed is that of chips
+/// and encoding; encoding "poisson", "direct" or "frames"; calibration the training images that converters' ranges are
+/// profiled on (adc.range = "calibrated"), a Dataset, what --data takes, or an array, by default the training half of
+/// data; backend "auto", "cpu" or "gpu", which give the same bits; batch the images at once, which never changes a
+/// result.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Session {
     session: Arc<Opened>,
@@ -158,8 +160,9 @@ impl Session {
 
     /// run(chip, images=None, labels=None) -> Run
     ///
-    /// Runs images on a chip, a Chip or its number, for all steps. images are those that the session was opened with, a Dataset, what
-    /// --data takes, or an array or tensor [N, C, H, W]; image number i of an array has the random spikes of image i of a data set.
+    /// Runs images on a chip, a Chip or its number, for all steps. images are those that the session was opened with, a
+    /// Dataset, what --data takes, or an array or tensor [N, C, H, W]; image number i of an array has the random spikes
+    /// of image i of a data set.
     #[pyo3(signature = (chip, images=None, labels=None))]
     fn run(
         &self,
@@ -190,9 +193,10 @@ impl Session {
 
     /// evaluate(chips=20, images=None, labels=None, progress=None) -> Series
     ///
-    /// Runs images on many chips, on all cores, while other Python threads go on: chips is their number, or a range of indices. progress
-    /// is True, False, or an object with line(text), update(what, done, total, note) and end(); None shows it where it can be seen. Ctrl-C
-    /// ends it with KeyboardInterrupt where the main thread is in a call of crosspike.
+    /// Runs images on many chips, on all cores, while other Python threads go on: chips is their number, or a range of
+    /// indices. progress is True, False, or an object with line(text), update(what, done, total, note) and end(); None
+    /// shows it where it can be seen. Ctrl-C ends it with KeyboardInterrupt where the main thread is in a call of
+    /// crosspike.
     #[pyo3(signature = (chips=None, images=None, labels=None, progress=None))]
     fn evaluate(
         &self,
@@ -342,8 +346,8 @@ impl Run {
         self.of_layers(&self.result.counts.saturated)
     }
 
-    /// Picojoule of an image on average, total and by layer and component, and nanoseconds where a key ends in _ns; None where the profile
-    /// has no costs.
+    /// Picojoule of an image on average, total and by layer and component, and nanoseconds where a key ends in _ns;
+    /// None where the profile has no costs.
     #[getter]
     fn energy<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let spent = self.session.spent(&self.result);
@@ -416,7 +420,8 @@ impl Series {
         self.results.iter().map(|(chip, _)| *chip).collect()
     }
 
-    /// Percent of images that each chip classified correctly, float64 [chips]; a ValueError without labels, as the tables are.
+    /// Percent of images that each chip classified correctly, float64 [chips]; a ValueError without labels, as the
+    /// tables are.
     #[getter]
     fn accuracy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.judged()?;

@@ -174,8 +174,9 @@ fn read(name: &str, source: &Bound<'_, PyAny>) -> PyResult<(Document, tempfile::
 
 /// quickstart(out=None, force=False, progress=None) -> Study
 ///
-/// The main job in one go, on the embedded digits: train, program with variation, evaluate many chips, compensate. Takes some fifteen
-/// seconds. out is the folder for results, force overwrites an earlier run; see Session.evaluate for progress.
+/// The main job in one go, on the embedded digits: train, program with variation, evaluate many chips, compensate.
+/// Takes some fifteen seconds. out is the folder for results, force overwrites an earlier run; see Session.evaluate for
+/// progress.
 #[pyfunction]
 #[pyo3(signature = (out=None, force=false, progress=None))]
 pub fn quickstart(py: Python<'_>, out: Option<PathBuf>, force: bool, progress: Option<Py<PyAny>>) -> PyResult<Study> {
@@ -189,9 +190,9 @@ pub fn quickstart(py: Python<'_>, out: Option<PathBuf>, force: bool, progress: O
 
 /// train(file, out, set=None, force=False, progress=None) -> Network
 ///
-/// Trains as a training file says, a path or a dict of its keys (docs/keys/train.md), into the folder out: checkpoint, log, model. In a dict a
-/// Model, Profile or Network, or a shipped name, stands for a file. An
-/// unfinished run of the same configuration goes on; force overwrites another. set overrides keys of the file, the profile
+/// Trains as a training file says, a path or a dict of its keys (docs/keys/train.md), into the folder out: checkpoint,
+/// log, model. In a dict a Model, Profile or Network, or a shipped name, stands for a file. An unfinished run of the
+/// same configuration goes on; force overwrites another. set overrides keys of the file, the profile
 /// ("rram.weight_bits") and the model ("model.steps").
 #[pyfunction]
 #[pyo3(signature = (file, out, set=None, force=false, progress=None))]
@@ -219,11 +220,12 @@ pub fn train(
 
 /// sweep(file, out=None, set=None, resume=False, force=False, shard=None, backend="auto", progress=None) -> Study or None
 ///
-/// Evaluates points of settings, many chips each, as a sweep file says, a path or a dict of its keys (docs/keys/sweep.md). In a dict a Model,
-/// Profile or Network (as checkpoint), or a shipped name, stands for a file. out is the
-/// folder for results, where trials are stored as they come: after Ctrl-C or a kill the same call goes on. resume goes on in a folder of
-/// another sweep with the trials that still count, force deletes them. shard is (i, n): part i of n, from 1; None is given back while
-/// others are not finished. set overrides keys of the file, the profile and the model.
+/// Evaluates points of settings, many chips each, as a sweep file says, a path or a dict of its keys
+/// (docs/keys/sweep.md). In a dict a Model, Profile or Network (as checkpoint), or a shipped name, stands for a file.
+/// out is the folder for results, where trials are stored as they come: after Ctrl-C or a kill the same call goes on.
+/// resume goes on in a folder of another sweep with the trials that still count, force deletes them. shard is (i, n):
+/// part i of n, from 1; None is given back while others are not finished. set overrides keys of the file, the profile
+/// and the model.
 #[pyfunction]
 #[pyo3(signature = (file, out=None, set=None, resume=false, force=false, shard=None, backend="auto", progress=None))]
 #[expect(clippy::too_many_arguments, reason = "the options of the command")]
@@ -265,10 +267,11 @@ pub fn sweep(
 
 /// search(file, out=None, set=None, budget=None, resume=False, force=False, backend="auto", progress=None) -> Found
 ///
-/// Finds the cheapest chip that is good enough, or the front of several goals, as a search file says, a path or a dict of its keys
-/// (docs/keys/search.md). budget ends it after so many trials (an int) or after so many seconds (a float), which then depends on the machine.
-/// out is the folder for results, where trials are stored as they come: after Ctrl-C or a kill the same call goes on. resume goes on in a
-/// folder of a finished or different search with the trials that still count, force deletes them.
+/// Finds the cheapest chip that is good enough, or the front of several goals, as a search file says, a path or a dict
+/// of its keys (docs/keys/search.md). budget ends it after so many trials (an int) or after so many seconds (a float),
+/// which then depends on the machine. out is the folder for results, where trials are stored as they come: after Ctrl-C
+/// or a kill the same call goes on. resume goes on in a folder of a finished or different search with the trials that
+/// still count, force deletes them.
 #[pyfunction]
 #[pyo3(signature = (file, out=None, set=None, budget=None, resume=false, force=false, backend="auto", progress=None))]
 #[expect(clippy::too_many_arguments, reason = "the options of the command")]
@@ -317,9 +320,9 @@ pub fn search(
 
 /// sensitivity(file, out=None, set=None, force=False, backend="auto", progress=None) -> Study
 ///
-/// Ranks what one key at a time, layer by layer, costs or wins, as a file says, a path or a dict of its keys (docs/keys/sensitivity.md): the
-/// summary's points_won over the conditions as they are, on the same chips and images. After Ctrl-C or a kill the same call goes on where out
-/// is given; force replaces a finished or different study.
+/// Ranks what one key at a time, layer by layer, costs or wins, as a file says, a path or a dict of its keys
+/// (docs/keys/sensitivity.md): the summary's points_won over the conditions as they are, on the same chips and images.
+/// After Ctrl-C or a kill the same call goes on where out is given; force replaces a finished or different study.
 #[pyfunction]
 #[pyo3(signature = (file, out=None, set=None, force=false, backend="auto", progress=None))]
 pub fn sensitivity(
@@ -342,7 +345,8 @@ pub fn sensitivity(
     Ok(Study { points, out, _folder: folder })
 }
 
-/// What a search found: the answer in words, what the best sets, its profile, and the tables of what was judged on unseen chips and images.
+/// What a search found: the answer in words, what the best sets, its profile, and the tables of what was judged on
+/// unseen chips and images.
 #[pyclass(module = "crosspike", frozen)]
 pub struct Found {
     study: Py<Study>,
@@ -399,9 +403,10 @@ impl Found {
 
 /// recipe(file, out=None, set=None, force=False, backend="auto", progress=None) -> Study
 ///
-/// Trains and evaluates a pipeline of stages as a recipe file says, a path or a dict of its keys (docs/keys/recipe.md), and says what each
-/// wins back and costs. out/cache keeps every finished training and evaluation: after a kill, or where the recipe has changed, only what is
-/// missing runs. force writes the tables anew where out holds a finished or different recipe.
+/// Trains and evaluates a pipeline of stages as a recipe file says, a path or a dict of its keys (docs/keys/recipe.md),
+/// and says what each wins back and costs. out/cache keeps every finished training and evaluation: after a kill, or
+/// where the recipe has changed, only what is missing runs. force writes the tables anew where out holds a finished or
+/// different recipe.
 #[pyfunction]
 #[pyo3(signature = (file, out=None, set=None, force=false, backend="auto", progress=None))]
 pub fn recipe(

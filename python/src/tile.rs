@@ -14,10 +14,10 @@ use crate::work::work;
 ///
 /// The currents of a tile's bit lines in ampere, float64 [sets, bit lines], or [bit lines] for one set of voltages.
 ///
-/// conductances are in siemens, [word lines, bit lines]; voltages in volt, [word lines] or [sets, word lines]. Word lines are driven at
-/// the left through a driver of driver_ohm and one segment of word_ohm ohm, bit lines grounded at the bottom through one of bit_ohm and a sense
-/// node of sense_ohm; 0 is ideal. method is "exact"
-/// or "iterative", which takes tolerance, the largest change of a cell's voltage in its last round relative to the largest input (absent:
+/// conductances are in siemens, [word lines, bit lines]; voltages in volt, [word lines] or [sets, word lines]. Word
+/// lines are driven at the left through a driver of driver_ohm and one segment of word_ohm ohm, bit lines grounded at
+/// the bottom through one of bit_ohm and a sense node of sense_ohm; 0 is ideal. method is "exact" or "iterative", which
+/// takes tolerance, the largest change of a cell's voltage in its last round relative to the largest input (absent:
 /// 1e-6), and cells that carry G*V0*sinh(V/V0), V0 = sinh_volt in volt.
 #[pyfunction]
 #[pyo3(signature = (conductances, voltages, word_ohm=0.0, bit_ohm=0.0, method="exact", tolerance=None, sinh_volt=None, driver_ohm=0.0, sense_ohm=0.0))]

@@ -180,8 +180,8 @@ impl Drop for Finish<'_> {
     }
 }
 
-/// Does work on another thread, while this one lets other Python threads run, tells `progress`, warns of notices, and looks for signals.
-/// A signal's exception stops all calls at work, one of `progress` or of a warning this call.
+/// Does work on another thread, while this one lets other Python threads run, tells `progress`, warns of notices, and
+/// looks for signals. A signal's exception stops all calls at work, one of `progress` or of a warning this call.
 pub fn work<T: Send>(
     py: Python<'_>,
     progress: Option<&Py<PyAny>>,

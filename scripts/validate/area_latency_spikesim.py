@@ -15,7 +15,8 @@ from common import report, safetensors, table, verdict
 
 MODEL, PROFILE = "models/spikesim_vgg9.toml", "hw_profiles/spikesim_65nm.toml"
 STEPS, CYCLE_NS, SIZE = 5, 26 * 1000 / 250, 64
-# The seven convolutions: input and output channels, side of the input, and of the output behind its pool and in front of it.
+# The seven convolutions: input and output channels, side of the input, and of the output behind its pool and in front
+# of it.
 LAYERS = [
     (3, 64, 32, 32, 32),
     (64, 64, 32, 16, 32),

@@ -20,8 +20,9 @@ from pathlib import Path
 from common import ROOT, crosspike, report, table, verdict
 
 PROFILE, CELLS = "hw_profiles/spikesim_65nm.toml", "hw_profiles/rram_wan_2022.toml"
-# Bits of outputs and of inputs (with the sign), measured TOPS/W at 4-bit weights: Extended Data Fig. 12e, as CiMLoop's model of the chip
-# (Andrulis et al., ISPASS 2024) records it; and from there Fig. 12b, femtojoule an operation of word lines, neurons and input pulses.
+# Bits of outputs and of inputs (with the sign), measured TOPS/W at 4-bit weights: Extended Data Fig. 12e, as CiMLoop's
+# model of the chip (Andrulis et al., ISPASS 2024) records it; and from there Fig. 12b, femtojoule an operation of word
+# lines, neurons and input pulses.
 MEASURED = [(3, 1, 43.08), (4, 2, 40.33), (5, 3, 23.09), (6, 4, 15.95), (7, 5, 11.03), (8, 6, 8.26)]
 PARTS = {(3, 1): (8.99, 10.62, 3.45), (4, 2): (8.27, 12.39, 3.96)}
 SIDE = 256

@@ -5,8 +5,8 @@
 //! the encoded pulses, and through the encoder: a direct input is the pixel at every step, ∂s/∂x = 1; a Poisson input
 //! `sign(x)·[2r ≤ |x|]` has the mean x/2 up to |x| = 2 and ±1 beyond, so straight through it ∂s/∂x = ½ or 0.
 //!
-//! ∂loss/∂currents are rounded as in training, to the finer of its precisions, 23 bits of the largest that they can be in the layer, here image by
-//! image: an image's gradient is the same bits in any batch and on any number of threads.
+//! ∂loss/∂currents are rounded as in training, to the finer of its precisions, 23 bits of the largest that they can be
+//! in the layer, here image by image: an image's gradient is the same bits in any batch and on any number of threads.
 
 use std::sync::Arc;
 

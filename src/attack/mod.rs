@@ -2,21 +2,21 @@
 //!
 //! # Theory
 //!
-//! The attacker knows the chip: its programmed weights with their variation, and its folded norms. With x the normalised
-//! image and L the cross-entropy of its logits, the fast gradient sign method is `x' = clip(x + ε·sign(∂L/∂x))`
-//! (Goodfellow et al., arXiv:1412.6572), and projected gradient descent takes K steps `x ← Π(x + α·sign(∂L/∂x))`, Π
-//! projecting to |x' − x| ≤ ε and to images that can be (Madry et al., arXiv:1706.06083). The gradient is that of
-//! training ([`gradient`]).
+//! The attacker knows the chip: its programmed weights with their variation, and its folded norms. With x the
+//! normalised image and L the cross-entropy of its logits, the fast gradient sign method is `x' = clip(x +
+//! ε·sign(∂L/∂x))` (Goodfellow et al., arXiv:1412.6572), and projected gradient descent takes K steps `x ← Π(x +
+//! α·sign(∂L/∂x))`, Π projecting to |x' − x| ≤ ε and to images that can be (Madry et al., arXiv:1706.06083). The
+//! gradient is that of training ([`gradient`]).
 //!
 //! ε and α are in units of the pixel range [0, 1] before normalisation, so ε/std in a channel's normalised values, and
-//! pixels stay within the range. Where real values come normalised from a file, both are in units of these values, and there
-//! is no range to stay in.
+//! pixels stay within the range. Where real values come normalised from a file, both are in units of these values, and
+//! there is no range to stay in.
 //!
 //! # What differs from the papers
 //!
-//! PGD starts at x, not at a random place in the ball: results are the same every time. With Poisson inputs each gradient
-//! has a draw of its own (epochs 1, 2, … of the encoder): the attacker does not know the draw that the image is judged
-//! with (epoch 0). Where a pixel's gradient is zero, it stays as it is.
+//! PGD starts at x, not at a random place in the ball: results are the same every time. With Poisson inputs each
+//! gradient has a draw of its own (epochs 1, 2, … of the encoder): the attacker does not know the draw that the image
+//! is judged with (epoch 0). Where a pixel's gradient is zero, it stays as it is.
 //!
 //! # Practice
 //!
@@ -30,7 +30,8 @@ use crate::chip::{Blueprint, Chip};
 use crate::data::Dataset;
 use crate::engine::Counts;
 use crate::engine::Engine;
-use crate::engine::evaluate::{correct, read_batch};
+use crate::engine::chip_result::correct;
+use crate::engine::evaluate::read_batch;
 use crate::engine::needs;
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, interruptible};
@@ -177,9 +178,9 @@ impl Attack {
         batch.values.iter().enumerate().map(ball).collect()
     }
 
-    /// Judges chips `indices` of a blueprint, each on the images made for it, and hands over what it did at each ε, in their
-    /// order. Images are attacked `batch` at once, which never changes a result; where all chips are the same, one of them is
-    /// attacked.
+    /// Judges chips `indices` of a blueprint, each on the images made for it, and hands over what it did at each ε, in
+    /// their order. Images are attacked `batch` at once, which never changes a result; where all chips are the same,
+    /// one of them is attacked.
     pub fn series(
         &self,
         engine: &dyn Engine,
@@ -189,6 +190,13 @@ impl Attack {
         monitor: &dyn Monitor,
         mut each: impl FnMut(u64, &[Judged]) -> Result<()>,
     ) -> Result<()> {
+        let ensemble = blueprint.plan().profile.system.ensemble;
+        if ensemble > 1 {
+            return Err(Error::Mismatch(format!(
+                "system.ensemble = {ensemble}: an attack goes through the gradient of one chip, and chips that answer \
+                 together are not modelled there; expected 1"
+            )));
+        }
         needs::check(blueprint, 1)?;
         let mut same: Option<Vec<Judged>> = None;
         for index in indices {

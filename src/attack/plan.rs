@@ -36,7 +36,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// As it is written.
+    /// The name of the method as a file writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Name::Fgsm => "fgsm",

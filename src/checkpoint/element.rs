@@ -21,7 +21,7 @@ pub(super) enum Element {
 }
 
 impl Element {
-    /// That of a storage of PyTorch; none of a quantised or complex one.
+    /// The type of the elements of a PyTorch storage; none where they are quantised or complex.
     pub fn of_storage(name: &str) -> Option<Self> {
         Some(match name {
             "DoubleStorage" => Element::F64,
@@ -48,7 +48,7 @@ impl Element {
                 .contains(&word)
     }
 
-    /// That of a type of PyTorch; none of those that are not read.
+    /// The element of a PyTorch type; none where it is not read.
     pub fn of_type(name: &str) -> Option<Self> {
         Some(match name {
             "float64" | "double" => Element::F64,

@@ -268,7 +268,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The same as protocol 0 writes it: `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 320)`.
+    /// A reference to a storage as protocol 0 writes it: `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 320)`.
     fn written_out(&mut self) -> Result<Id, String> {
         let line = self.line()?;
         let mut fields: Vec<Id> = Vec::new();
@@ -297,8 +297,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Adds keys and values, alternating, to the dictionary on top of the stack; an object of an unknown class that takes
-    /// entries is one.
+    /// Adds keys and values, alternating, to the dictionary on top of the stack; an object of an unknown class that
+    /// takes entries is one.
     fn set_items(&mut self, items: &[Id]) -> Result<(), String> {
         let (top, entries) = (self.top()?, pairs(items)?);
         match &mut self.built.objects[top] {
@@ -358,7 +358,7 @@ impl<'a> Machine<'a> {
         if short { self.array().map(|[slot]| slot.into()) } else { self.array().map(u32::from_le_bytes) }
     }
 
-    /// The same in decimal digits, on a line.
+    /// A number in decimal digits, on a line of its own.
     fn decimal(&mut self) -> Result<u32, String> {
         self.line()?.trim().parse().map_err(|_| "a number that is none".to_owned())
     }

@@ -2,8 +2,8 @@
 //!
 //! Written as `.safetensors` with the published BNTT names (`conv1.weight`, `bntt1.0.running_mean`, `conv1.WR`, …);
 //! read from `.safetensors` and from PyTorch's zip format (`.pth`, `.pt`, `.pth.tar`), told apart by content. A PyTorch
-//! file is read without Python, and nothing in it is executed: objects of unknown classes are opaque, and matter only where a
-//! tensor is asked for in their place. In memory a tensor is `f32`, `i64` or `u8`, row-major.
+//! file is read without Python, and nothing in it is executed: objects of unknown classes are opaque, and matter only
+//! where a tensor is asked for in their place. In memory a tensor is `f32`, `i64` or `u8`, row-major.
 
 mod element;
 mod kind;
@@ -90,7 +90,7 @@ impl Values {
 pub struct Tensor {
     /// The extent of each dimension, outermost first.
     pub shape: Vec<usize>,
-    /// As many values as the product of `shape`.
+    /// The values, as many as the product of `shape`.
     pub values: Values,
 }
 
@@ -116,7 +116,8 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
     /// What stands among them and is not read, and what it is: tensors of other types, objects that are no tensors.
     pub unread: BTreeMap<String, String>,
-    /// The tensors' names in the order of a PyTorch file, in which the network was put together; empty where there is none.
+    /// The tensors' names in the order of a PyTorch file, in which the network was put together; empty where there is
+    /// none.
     pub order: Vec<String>,
     /// Plain numbers beside them, of a PyTorch file.
     pub numbers: BTreeMap<String, f64>,
@@ -141,12 +142,13 @@ impl Checkpoint {
     /// Reads a safetensors or PyTorch file; its content decides which, not its name.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is neither, is damaged, or has no tensors by name.
+    /// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is neither, is damaged, or has no tensors by
+    /// name.
     pub fn read(path: &Path) -> Result<Self> {
         Self::read_at(path, None)
     }
 
-    /// The same, of the tensors that a PyTorch file holds under a dotted key.
+    /// Reads a checkpoint, of a PyTorch file the tensors that it holds under a dotted key.
     ///
     /// # Errors
     /// Those of [`Checkpoint::read`], and [`Error::File`] if there is no such key.
@@ -225,8 +227,8 @@ impl Checkpoint {
     /// The metadata stands as JSON with sorted keys under the single key `crosspike`.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if a tensor has more or fewer values than its shape says, or a name that the format keeps for
-    /// itself.
+    /// [`Error::Mismatch`] if a tensor has more or fewer values than its shape says, or a name that the format keeps
+    /// for itself.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
         safetensors::serialize(self).map_err(Error::Mismatch)
     }

@@ -1,8 +1,8 @@
 //! What a pickle may build: plain data, descriptions of tensors, and objects of which nothing but the class is known.
 //!
-//! A pickle can name any function or class of Python; here the few that `torch.save` needs for tensors mean something, and every
-//! other one gives an opaque object: nothing is called. Objects live in one list and refer to each other by index, so neither a
-//! cycle nor deep nesting does harm.
+//! A pickle can name any function or class of Python; here the few that `torch.save` needs for tensors mean something,
+//! and every other one gives an opaque object: nothing is called. Objects live in one list and refer to each other by
+//! index, so neither a cycle nor deep nesting does harm.
 
 use super::element::Element;
 use super::shown;
@@ -33,7 +33,8 @@ pub(super) enum Object {
         kind: Id,
         count: usize,
     },
-    /// A view of a storage; `shape` and `strides` are tuples of integers. Its values are `element`s, or those of the storage.
+    /// A view of a storage; `shape` and `strides` are tuples of integers. Its values are `element`s, or those of the
+    /// storage.
     Tensor {
         storage: Id,
         offset: usize,

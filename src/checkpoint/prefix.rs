@@ -1,5 +1,5 @@
-//! What wrappers put before the names of a network's tensors: `module.` of data-parallel training, `_orig_mod.` of a compiled
-//! one, and the attribute that a script keeps the network in, such as `net.` or `model.`.
+//! What wrappers put before the names of a network's tensors: `module.` of data-parallel training, `_orig_mod.` of a
+//! compiled one, and the attribute that a script keeps the network in, such as `net.` or `model.`.
 
 use super::{Checkpoint, Tensor, Values};
 
@@ -18,8 +18,8 @@ pub(super) fn take_off(checkpoint: &mut Checkpoint) -> String {
     taken
 }
 
-/// The first part of every tensor's name, with its dot; none where one name has another, or would be left with nothing but what a
-/// layer has, such as `weight`.
+/// The first part of every tensor's name, with its dot; none where one name has another, or would be left with nothing
+/// but what a layer has, such as `weight`.
 fn shared(checkpoint: &Checkpoint) -> Option<String> {
     // A counter beside the network, such as `n_averaged`, has no part in it.
     let is_counter = |name: &str, tensor: &Tensor| {
@@ -28,13 +28,15 @@ fn shared(checkpoint: &Checkpoint) -> Option<String> {
     let names = || checkpoint.tensors.iter().filter(|(name, tensor)| !is_counter(name, tensor)).map(|(name, _)| name);
     let prefix = names().next()?.split_once('.')?.0;
     let rest = |name: &str| name.split_once('.').filter(|(first, _)| *first == prefix).map(|(_, rest)| rest.to_owned());
-    // A tensor at the top of a wrapped network, such as `module.threshold`, goes with its layers; `fc.weight` is a layer's.
+    // A tensor at the top of a wrapped network, such as `module.threshold`, goes with its layers; `fc.weight` is a
+    // layer's.
     let is_below = |name: &String| rest(name).is_some_and(|rest| rest.contains('.') || !PARTS.contains(&rest.as_str()));
     let has_layers = names().filter_map(|name| rest(name)).any(|rest| rest.contains('.'));
     (has_layers && names().all(is_below) && !is_layer(prefix)).then(|| format!("{prefix}."))
 }
 
-/// The prefix that at least three of four names have, and the other names; none where all have it, or where it is a layer.
+/// The prefix that at least three of four names have, and the other names; none where all have it, or where it is a
+/// layer.
 pub(super) fn of_most(checkpoint: &Checkpoint) -> Option<(String, Vec<&str>)> {
     let first = |name: &str| name.split_once('.').map(|(first, _)| format!("{first}."));
     let mut counts = std::collections::BTreeMap::<String, usize>::new();

@@ -1,8 +1,8 @@
 //! PyTorch's zip format: a pickle `NAME/data.pkl` that describes the tensors, and an entry `NAME/data/KEY` for the
 //! bytes of each storage, of which tensors are strided views.
 //!
-//! Sizes are held against each other before anything is allocated: the storages lie within the file, compressed ones expand as far
-//! as deflate can, and all tensors together may hold no more values than their storages have bytes.
+//! Sizes are held against each other before anything is allocated: the storages lie within the file, compressed ones
+//! expand as far as deflate can, and all tensors together may hold no more values than their storages have bytes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Read};
@@ -124,8 +124,9 @@ impl<'p> Parameters<'p> {
     }
 }
 
-/// The dictionaries of tensors down to the second below the top: dotted keys, and how many tensors are in each. One that stands in
-/// several places is listed at the first, so that a small file takes no more time and memory than its objects do.
+/// The dictionaries of tensors down to the second below the top: dotted keys, and how many tensors are in each. One
+/// that stands in several places is listed at the first, so that a small file takes no more time and memory than its
+/// objects do.
 fn dictionaries(pickle: &Pickle) -> Vec<(String, Id, usize)> {
     let mut seen = HashSet::from([pickle.root]);
     let mut below = |path: &str, id: Id| -> Vec<(String, Id)> {
@@ -268,7 +269,8 @@ impl<'a> Archive<'a> {
         self.zip.by_index_raw(index).ok().map(|entry| [entry.compressed_size(), entry.size()])
     }
 
-    /// An error where the storages do not lie in the file, or the views hold more than they do, or than there is memory for.
+    /// An error where the storages do not lie in the file, or the views hold more than they do, or than there is memory
+    /// for.
     fn check(&mut self, views: &BTreeMap<&str, Vec<(&str, View)>>) -> Result<(), String> {
         let (mut packed, mut whole) = (0u64, 0u64);
         for key in views.keys() {

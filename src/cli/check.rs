@@ -21,7 +21,8 @@ use crate::study::sensitivity::Sensitivity;
 use crate::study::sweep::Sweep;
 use crate::train::job::Job;
 
-/// Check files without running anything: profiles, models, training files, sweeps, recipes (with all that they name), checkpoints.
+/// Check files without running anything: profiles, models, training files, sweeps, recipes (with all that they name),
+/// checkpoints.
 #[derive(clap::Args)]
 #[command(after_help = "\
 What a TOML file is shows in its keys: it is of the kind that most of them belong to. Profiles beside models are held to their

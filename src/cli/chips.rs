@@ -44,8 +44,9 @@ pub struct MadeFrom {
     #[arg(long, value_name = "NAME")]
     ignore: Vec<String>,
     /// The data set, whose test images run: digits, idx:DIR, cifar10:DIR, cifar100:DIR, pictures:PATH, frames:FILE.npz,
-    /// images:FILE.npz, or recordings of events: nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH,
-    /// frames:PATH. Options stand behind a question mark, such as `nmnist:PATH?steps=8`; docs/guide.md says which.
+    /// images:FILE.npz, or recordings of events: nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR,
+    /// events:PATH, frames:PATH. Options stand behind a question mark, such as `nmnist:PATH?steps=8`; docs/guide.md
+    /// says which.
     #[arg(long)]
     data: String,
     /// The hardware profile; without one, the ideal chip.
@@ -90,7 +91,8 @@ pub struct ChipArgs {
     backend: Backend,
 }
 
-/// Advice where a checkpoint does not fit: to take the model beside it, or to give the names of another tool their places.
+/// Advice where a checkpoint does not fit: to take the model beside it, or to give the names of another tool their
+/// places.
 fn elsewhere(model: &Path, checkpoint: &Path, is_foreign: bool) -> Option<String> {
     let beside = checkpoint.with_file_name(MODEL);
     let foreign =
@@ -114,7 +116,8 @@ pub struct Setup {
 }
 
 impl MadeFrom {
-    /// Reads every file, so many of the images; `nir` are the options of a NIR file in place of a model, where the command takes one.
+    /// Reads every file, so many of the images; `nir` are the options of a NIR file in place of a model, where the
+    /// command takes one.
     pub fn read(&self, limit: Option<u64>, nir: Option<&import_nir::Args>) -> Result<Setup> {
         let overrides = Overrides::sort(&self.set, &[])?;
         let nir_file = self.file.as_deref().filter(|file| is_hdf5(file));
@@ -188,8 +191,8 @@ impl MadeFrom {
         Ok((model, loaded))
     }
 
-    /// The series of chips, whose inputs are wide enough for the images, those that ranges are calibrated on, and `more`; an error
-    /// unless images and model fit together.
+    /// The series of chips, whose inputs are wide enough for the images, those that ranges are calibrated on, and
+    /// `more`; an error unless images and model fit together.
     pub fn blueprint<'a>(&self, setup: &'a Setup, more: Option<Range>) -> Result<Blueprint<'a>> {
         check_fit(&setup.data, &setup.model)?;
         let Setup { model, profile, whole, encoding, loaded, .. } = setup;

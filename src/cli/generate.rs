@@ -1,4 +1,5 @@
-//! `crosspike completions` and `crosspike man`: what shells and readers of manuals want, from the same table as `--help`.
+//! `crosspike completions` and `crosspike man`: what shells and readers of manuals want, from the same table as
+//! `--help`.
 
 use std::path::{Path, PathBuf};
 

@@ -14,8 +14,8 @@ use crate::network::looks::{beside_layers, looks};
 use crate::nir::file;
 use crate::target;
 
-/// Convert a PyTorch checkpoint to safetensors, a state dict of another tool to a model's checkpoint, or a NIR file to a model and its
-/// checkpoint; nothing in a file is executed.
+/// Convert a PyTorch checkpoint to safetensors, a state dict of another tool to a model's checkpoint, or a NIR file to
+/// a model and its checkpoint; nothing in a file is executed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 A NIR file (HDF5) becomes a folder with model.toml and checkpoint.safetensors. It is in continuous time: --dt says how long a step is, 1 for
@@ -49,8 +49,8 @@ pub struct Args {
     /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
-    /// Recorded inputs (`frames`) and what the network made of them (`logits`, `spikes.NAME`), as a NumPy archive: run them, compare, and
-    /// fail where they differ. Of NIR files, and with --as.
+    /// Recorded inputs (`frames`) and what the network made of them (`logits`, `spikes.NAME`), as a NumPy archive: run
+    /// them, compare, and fail where they differ. Of NIR files, and with --as.
     #[arg(long, value_name = "FILE.npz")]
     verify: Option<PathBuf>,
     /// Override a key of the model, with --as (model.norm=batch, model.neuron.leak=0.9).

@@ -20,12 +20,13 @@ use crate::nir::import::Names;
 #[command(next_help_heading = "State dicts of other tools")]
 #[group(id = "StateDictArgs")]
 pub struct Args {
-    /// The model that a state dict of another tool is of: one that comes with crosspike (vgg9, resnet20, …) or a model file. Of `import`,
-    /// OUTPUT is a folder then, for the model and the checkpoint with its names.
+    /// The model that a state dict of another tool is of: one that comes with crosspike (vgg9, resnet20, …) or a model
+    /// file. Of `import`, OUTPUT is a folder then, for the model and the checkpoint with its names.
     #[arg(long = "as", value_name = "MODEL")]
     pub model: Option<String>,
-    /// A table of names in TOML, a line for a tensor or a module of the file: \"layers.0.conv.weight\" = \"conv1.weight\",
-    /// \"layers.0.conv\" = \"conv1\", \"aux\" = \"\" (left out), \"layers.0.sn.w\" = { to = \"conv1.leak\", rule = \"plif\" }.
+    /// A table of names in TOML, a line for a tensor or a module of the file: \"layers.0.conv.weight\" =
+    /// \"conv1.weight\", \"layers.0.conv\" = \"conv1\", \"aux\" = \"\" (left out), \"layers.0.sn.w\" = { to =
+    /// \"conv1.leak\", rule = \"plif\" }.
     #[arg(long, value_name = "FILE.toml", requires = "model")]
     map: Option<PathBuf>,
 }
@@ -94,7 +95,8 @@ impl Args {
     }
 }
 
-/// What the layers were in the file: matrix and norm, and neurons; those without a module of their own have the layer's name.
+/// What the layers were in the file: matrix and norm, and neurons; those without a module of their own have the layer's
+/// name.
 fn names(model: &Model, placed: &Placed) -> Vec<Names> {
     let of = |layer: &Layer| {
         let matrix = placed.module(&layer.name, &["weight"]).unwrap_or("–");

@@ -24,7 +24,8 @@ pub struct Args {
     /// Seconds of a time step.
     #[arg(long, value_name = "SECONDS")]
     dt: Option<f64>,
-    /// How neurons of continuous time step: forward Euler, as the simulators do, or the exact solution (default: euler).
+    /// How neurons of continuous time step: forward Euler, as the simulators do, or the exact solution (default:
+    /// euler).
     #[arg(long, value_name = "METHOD")]
     method: Option<MethodArg>,
     /// What a spike does to the potential (default: value, the node's v_reset or 0).
@@ -36,10 +37,12 @@ pub struct Args {
     /// Whether a potential fires above the threshold alone, or also where it is reached (default: above).
     #[arg(long, value_name = "WHERE")]
     fires: Option<FiresArg>,
-    /// What logits are (default: count of neurons that fire, last potential of those that do not, mean of sums without neurons).
+    /// What logits are (default: count of neurons that fire, last potential of those that do not, mean of sums without
+    /// neurons).
     #[arg(long, value_name = "KIND")]
     readout: Option<ReadoutArg>,
-    /// Time steps of the model; infer and train may set others (--set model.steps=N) (default: those of --verify, or 20).
+    /// Time steps of the model; infer and train may set others (--set model.steps=N) (default: those of --verify, or
+    /// 20).
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
 }
@@ -52,7 +55,7 @@ enum MethodArg {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ResetArg {
-    /// To the node's v_reset, or 0.
+    /// The reset goes to the node's v_reset, or to 0.
     Value,
     /// The threshold is taken away.
     Subtract,

@@ -1,4 +1,5 @@
-//! What `crosspike import` makes of a network from elsewhere: a folder with its model and checkpoint, where it is the recorded one.
+//! What `crosspike import` makes of a network from elsewhere: a folder with its model and checkpoint, where it is the
+//! recorded one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl Written {
 
 /// Runs recorded inputs; an error where the network is another than the recorded one.
 pub(super) fn verified(model: &Model, network: &Network, mut recorded: Recorded, names: &[Names]) -> Result<Sameness> {
-    // Of a readout's neurons there are the counts alone.
+    // A readout whose neurons fire gives counts alone.
     let counts = model.readout.kind == ReadoutKind::Count;
     let layers = model.layers();
     let readout = &layers.last().expect("a model has a readout").name;

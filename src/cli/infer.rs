@@ -239,7 +239,12 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     if sram_bytes > 0.0 {
         let share = 100.0 * sram_bytes / blueprint.rram_bytes();
-        text.push(format!("companion arrays hold {sram_bytes:.0} bytes a chip, {share:.0} % of the RRAM's weights"));
+        let what = if setup.profile.has_companions() {
+            "companion arrays hold"
+        } else {
+            "trims and tables of moved lines hold"
+        };
+        text.push(format!("{what} {sram_bytes:.0} bytes a chip, {share:.0} % of the RRAM's weights"));
     }
     if let Some(energy) = &energy {
         text.push(described(energy));

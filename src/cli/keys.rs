@@ -1,5 +1,5 @@
-//! The keys of a kind of TOML file as Markdown, a table a section: the reference in `docs/keys`, from the schema that editors
-//! complete keys from.
+//! The keys of a kind of TOML file as Markdown, a table a section: the reference in `docs/keys`, from the schema that
+//! editors complete keys from.
 
 use serde_json::Value;
 

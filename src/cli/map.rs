@@ -19,8 +19,8 @@ use crate::system::area::{area, around};
 use crate::system::tile::tile_efficiency;
 use crate::system::{Architecture, Schedule};
 
-/// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, copies and the time of a step, and what
-/// the end of a word line loses of its voltage when all of its cells conduct most.
+/// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, copies and the time
+/// of a step, and what the end of a word line loses of its voltage when all of its cells conduct most.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml --set tile.rows=256"
@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "area_mm2": "square millimetres of the chip, all copies",
         "copies": "times that each layer stands on the chip; 0: on another one's tiles, when its turn comes",
         "tiles": "of the chip, all copies",
+        "ensemble": "such chips that answer together; what is said here is of one",
         "loaded": "layers whose weights come from outside for each image",
         "step_ns": "nanoseconds of a step of each layer, its traffic aside",
         "tile_tops_per_w": "tera-operations a second and watt of a full tile, at activity 1 and 1-bit inputs",
@@ -83,7 +84,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "copies": by_layer(&mut schedule.copies.iter().map(|copies| json!(copies))), "step_ns": step_ns, "area_mm2": area_mm2,
         "around_um2": around(&plan.profile, architecture.tiles()),
         "loaded": layers[schedule.loaded.clone()].iter().filter(|layer| layer.tiles > 0).map(|layer| &layer.layer).collect::<Vec<_>>(),
-        "layers": layers, "nodes": nodes, "tiles": tiles, "weights": weights, "area_um2": area_by_layer,
+        "layers": layers, "nodes": nodes, "tiles": tiles, "ensemble": profile.system.ensemble, "weights": weights, "area_um2": area_by_layer,
         "tile_tops_per_w": tile_efficiency(&plan.profile), "units": units, "origin": origin,
     });
     let tile = profile.tile;
@@ -97,6 +98,10 @@ pub fn run(args: &Args) -> Result<Said> {
     text += &format!("\n{tiles} tiles, {weights} weights, {adcs} converters{all}");
     if let Some(mm2) = area_mm2 {
         text += &format!(", {mm2:.3} mm² (ADC model: {})", plan.profile.cost.adc_model(profile.adc.bits));
+    }
+    let ensemble = profile.system.ensemble;
+    if ensemble > 1 {
+        text += &format!("; {ensemble} such chips answer together");
     }
     if let Some(efficiency) = tile_efficiency(&plan.profile) {
         text += &format!(

@@ -33,11 +33,12 @@ pub struct Args {
     /// The folder for results and cache.
     #[arg(long, default_value = "runs/recipe")]
     out: PathBuf,
-    /// Override a key: the file's own (evaluate.chips=5, train.epochs=1), the profiles' (rram.variation.sigma=0.2) or the
-    /// model's (model.steps=4); KEY= takes a key away.
+    /// Override a key: the file's own (evaluate.chips=5, train.epochs=1), the profiles' (rram.variation.sigma=0.2) or
+    /// the model's (model.steps=4); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print what would run and an estimate of its time, from a few training steps and one chip of each stage; write nothing.
+    /// Print what would run and an estimate of its time, from a few training steps and one chip of each stage; write
+    /// nothing.
     #[arg(long, conflicts_with = "force")]
     dry_run: bool,
     /// Write the tables anew where OUT holds a finished or different recipe; the cache stays.

@@ -23,17 +23,17 @@ pub struct Said {
 }
 
 impl Said {
-    /// The same in both forms.
+    /// What a command says, as text and as JSON.
     pub fn new(text: impl Into<String>, json: Value) -> Self {
         Self::with(text, || Ok(json))
     }
 
-    /// The same with JSON that is made where it is asked for.
+    /// What a command says as text, with JSON that is made only where it is asked for.
     pub fn with(text: impl Into<String>, json: impl FnOnce() -> Result<Value> + 'static) -> Self {
         Said { text: text.into(), json: Box::new(json), failed: None }
     }
 
-    /// Of a command that says what it found before it fails.
+    /// What a command says that has found something before it fails.
     pub fn failing(self, failed: Option<Error>) -> Self {
         Said { failed, ..self }
     }

@@ -96,7 +96,8 @@ impl Kind {
     }
 }
 
-/// A type's schema, its descriptions without examples in Rust, the brackets of links, and links to modules of the crate.
+/// A type's schema, its descriptions without examples in Rust, the brackets of links, and links to modules of the
+/// crate.
 fn of<T: JsonSchema>() -> Value {
     let mut schema = SchemaGenerator::default().into_root_schema_for::<T>().to_value();
     describe_plainly(&mut schema);
@@ -107,7 +108,8 @@ fn describe_plainly(value: &mut Value) {
     match value {
         Value::String(text) => {
             text.truncate(text.find("\n\n# Examples\n").unwrap_or(text.len()));
-            *text = text.replace("[`", "`").replace("`]", "`");
+            // A line may end anywhere.
+            *text = text.replace("[`", "`").replace("`]", "`").replace("; see\n`", "; see `");
             if let Some((what, link)) = text.split_once("; see `").filter(|(_, link)| link.contains("::")) {
                 *text = what.to_owned() + &link[link.find('.').unwrap_or(link.len())..];
             }

@@ -18,7 +18,8 @@ use crate::study::search::{OWN_KEYS, Search};
 use crate::study::sweep::{Shard, There};
 use crate::study::table::SUMMARY_CSV;
 
-/// Find the cheapest chip that is good enough, or a front of several goals; resumes an unfinished search of the same configuration.
+/// Find the cheapest chip that is good enough, or a front of several goals; resumes an unfinished search of the same
+/// configuration.
 #[derive(clap::Args)]
 #[command(after_help = r#"A search file names network, profile and data as a sweep does, and then what is asked:
   minimise = "energy_pj_per_image"      # sram_bytes, area_mm2, latency_ns, interval_ns; a list makes a front
@@ -50,20 +51,24 @@ pub struct Args {
     /// The folder for results.
     #[arg(long)]
     out: PathBuf,
-    /// Override a key: the file's own (chips=5, minimise=sram_bytes), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
+    /// Override a key: the file's own (chips=5, minimise=sram_bytes), the profile's (rram.weight_bits=2) or the model's
+    /// (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Run part I of N of the trials, I from 1: all parts search together, each waits for what the others run, and the first writes the answer.
+    /// Run part I of N of the trials, I from 1: all parts search together, each waits for what the others run, and the
+    /// first writes the answer.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_shard)]
     shard: Shard,
-    /// End the search after so many trials, or after so long, such as 90s, 10min or 2h; what has begun is finished, and the answer is judged after it.
+    /// End the search after so many trials, or after so long, such as 90s, 10min or 2h; what has begun is finished, and
+    /// the answer is judged after it.
     #[arg(long, value_name = "TRIALS|TIME", value_parser = parse_budget)]
     budget: Option<Budget>,
-    /// Go on in a folder whose search is finished, or was another: trials that are there count wherever nothing that determines them has
-    /// changed. (An unfinished search of the same configuration goes on by itself.)
+    /// Go on in a folder whose search is finished, or was another: trials that are there count wherever nothing that
+    /// determines them has changed. (An unfinished search of the same configuration goes on by itself.)
     #[arg(long)]
     resume: bool,
-    /// Submit it to Slurm as one job of so many tasks, a shard each, which can be requeued; the script and the log are in OUT/slurm.
+    /// Submit it to Slurm as one job of so many tasks, a shard each, which can be requeued; the script and the log are
+    /// in OUT/slurm.
     #[arg(long, value_name = "N", conflicts_with_all = ["shard", "dry_run"], value_parser = clap::value_parser!(u64).range(1..=65536))]
     slurm: Option<u64>,
     /// An option of sbatch, such as --slurm-option=--cpus-per-task=4.
@@ -151,7 +156,8 @@ pub fn run(args: &Args) -> Result<Said> {
         }
         return Ok(Said::new(text, json));
     }
-    // A job that is requeued after its end, or a shard that comes after the others have found all that there is, has nothing to do.
+    // A job that is requeued after its end, or a shard that comes after the others have found all that there is, has
+    // nothing to do.
     if args.shard.of > 1
         && !args.resume
         && let Some(lead) = search.finished(&args.out)?

@@ -38,7 +38,8 @@ pub struct Args {
     /// The folder for results.
     #[arg(long)]
     out: PathBuf,
-    /// Override a key: the file's own (chips=5), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
+    /// Override a key: the file's own (chips=5), the profile's (rram.weight_bits=2) or the model's (model.steps=8);
+    /// KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Print how many trials would run and an estimate of their time, from a few chips as they are; write nothing.

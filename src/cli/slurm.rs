@@ -1,5 +1,5 @@
-//! `--slurm`: a sweep's shards as a job array, and a job behind it that merges what they have done; a search's as the tasks of one job, for each
-//! waits for what the others run.
+//! `--slurm`: a sweep's shards as a job array, and a job behind it that merges what they have done; a search's as the
+//! tasks of one job, for each waits for what the others run.
 //!
 //! Jobs may be requeued at any moment: finished trials stay, and merging again writes the same tables.
 
@@ -29,7 +29,7 @@ pub struct Submission<'a> {
 pub struct Submitted {
     /// The job array's number.
     pub array: String,
-    /// That of the job that merges.
+    /// The number of the job that merges.
     pub merge: String,
 }
 

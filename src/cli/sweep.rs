@@ -42,7 +42,8 @@ pub struct Args {
     /// The folder for results.
     #[arg(long)]
     out: PathBuf,
-    /// Override a key: the file's own (chips=5, checkpoint=C), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
+    /// Override a key: the file's own (chips=5, checkpoint=C), the profile's (rram.weight_bits=2) or the model's
+    /// (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Run part I of N, I from 1.
@@ -52,8 +53,8 @@ pub struct Args {
     /// determines them has changed. (An unfinished sweep of the same configuration goes on by itself.)
     #[arg(long)]
     resume: bool,
-    /// Submit so many shards to Slurm as a job array, and a job behind it that merges; both can be requeued. Scripts and logs are in
-    /// OUT/slurm.
+    /// Submit so many shards to Slurm as a job array, and a job behind it that merges; both can be requeued. Scripts
+    /// and logs are in OUT/slurm.
     #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = clap::value_parser!(u64).range(1..=65536))]
     slurm: Option<u64>,
     /// An option of sbatch for every shard, such as --slurm-option=--time=1:00:00.

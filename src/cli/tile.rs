@@ -42,7 +42,8 @@ pub struct Args {
     /// How it is solved.
     #[arg(long, default_value = "exact")]
     method: Method,
-    /// The largest change of a cell's voltage in the iterative method's last round, relative to the largest input; absent: 1e-6.
+    /// The largest change of a cell's voltage in the iterative method's last round, relative to the largest input;
+    /// absent: 1e-6.
     #[arg(long, value_name = "T")]
     tolerance: Option<f64>,
     /// Cells of the iterative method carry G·V0·sinh(V/V0), V0 in volt; absent: G·V.

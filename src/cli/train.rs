@@ -34,7 +34,8 @@ that of one chip (train.chip=3), or absent. train.shifts=[-1,0,1] trains one arr
 pub struct Args {
     /// The training file.
     config: PathBuf,
-    /// Override a key: the file's own (train.epochs=2), the profile's (rram.weight_bits=2) or the model's (model.steps=8); KEY= takes a key away.
+    /// Override a key: the file's own (train.epochs=2), the profile's (rram.weight_bits=2) or the model's
+    /// (model.steps=8); KEY= takes a key away.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The folder for results.

@@ -1,4 +1,5 @@
-//! TOML documents that know where each key stands, so that every error names file, line and column; with `--set` overrides.
+//! TOML documents that know where each key stands, so that every error names file, line and column; with `--set`
+//! overrides.
 
 use std::path::{Path, PathBuf};
 
@@ -128,7 +129,7 @@ impl Document {
         self.set_under("", assignment)
     }
 
-    /// The same for a model, whose keys stand under `model.` on the command line.
+    /// Sets a key of a model, which stands under `model.` on the command line.
     pub fn set_model(&mut self, assignment: &str) -> Result<()> {
         self.set_under("model.", assignment)
     }
@@ -149,8 +150,8 @@ impl Document {
         self.set_value(key, value, place, Path::new(""))
     }
 
-    /// Sets the dotted `key`, creating tables on the way; errors about it then name `place`, and relative paths in it start
-    /// from `base`.
+    /// Sets the dotted `key`, creating tables on the way; errors about it then name `place`, and relative paths in it
+    /// start from `base`.
     pub fn set_value(&mut self, key: &str, value: Value, place: String, base: &Path) -> Result<()> {
         let refuse = |message: String| Err(Error::Config { place: place.clone(), key: key.into(), message });
         if key.split('.').any(str::is_empty) {
@@ -201,7 +202,8 @@ impl Document {
         fill(table, &section);
     }
 
-    /// Gives an error that knows no place the place of `key`, also one about a file that is not there; others have their own.
+    /// Gives an error that knows no place the place of `key`, also one about a file that is not there; others have
+    /// their own.
     pub fn locate<'d>(&'d self, key: &str) -> impl Fn(Error) -> Error + use<'d> {
         let key = key.to_string();
         move |error| match error {
@@ -219,7 +221,8 @@ impl Document {
         place(&self.file, self.position(key))
     }
 
-    /// Deserialises the document; an unknown key or a wrong type is an error with its place, and the nearest name that is known.
+    /// Deserialises the document; an unknown key or a wrong type is an error with its place, and the nearest name that
+    /// is known.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|e| {
             let mut message = in_words(&e.inner().message().trim().replace('\n', " "));
@@ -327,8 +330,8 @@ impl Overrides {
         assignments.iter().map(own).collect()
     }
 
-    /// Sorts assignments `key=value`. `own` are the first parts of keys that belong to the command's own file; `model.x` is
-    /// always the model's.
+    /// Sorts assignments `key=value`. `own` are the first parts of keys that belong to the command's own file;
+    /// `model.x` is always the model's.
     pub fn sort(assignments: &[String], own: &[&str]) -> Result<Self> {
         let mut sorted = Overrides::default();
         for assignment in assignments {

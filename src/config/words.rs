@@ -1,4 +1,5 @@
-//! The words of errors about a document: plain ones for Rust's types, a name that is near, a kind of file that it looks like.
+//! The words of errors about a document: plain ones for Rust's types, a name that is near, a kind of file that it looks
+//! like.
 
 use toml::Table;
 

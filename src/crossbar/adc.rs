@@ -1,16 +1,16 @@
 //! Converters at the bit lines: what a column's partial sum becomes.
 //!
-//! `step = (hi − lo)/(2^b − 1)`, `z = round(−lo/step)`, `code = clip(round(x/step) + z, 0, 2^b − 1) − z`: a code of 0 stands
-//! for exactly 0, so that an idle column adds nothing. Rounding is half to even. Sums and steps are in units of a weight
-//! times a pulse. With a step that is a power of two times the weights' unit, codes of different slices and of a digital
-//! array meet by shifting; a range is then widened until its step is one, both ends in proportion:
-//! `z = round((2^b − 1)·(−lo)/(hi − lo))`.
+//! `step = (hi − lo)/(2^b − 1)`, `z = round(−lo/step)`, `code = clip(round(x/step) + z, 0, 2^b − 1) − z`: a code of 0
+//! stands for exactly 0, so that an idle column adds nothing. Rounding is half to even. Sums and steps are in units of
+//! a weight times a pulse. With a step that is a power of two times the weights' unit, codes of different slices and of
+//! a digital array meet by shifting; a range is then widened until its step is one, both ends in proportion: `z =
+//! round((2^b − 1)·(−lo)/(hi − lo))`.
 //!
 //! What a range spans:
 //! - `full`: every sum that the rows of a tile can give, ± rows·max|q|·largest input.
-//! - `calibrated`: [`Histogram::converter`], from the partial sums of training images on the nominal chip: the range between
-//!   percentiles, refined, that leaves the least mean |x − code·step|. One for each layer, the same for all its tiles, and
-//!   an input of the chip ([`super::calibration`]), never of the images that are judged.
+//! - `calibrated`: [`Histogram::converter`], from the partial sums of training images on the nominal chip: the range
+//!   between percentiles, refined, that leaves the least mean |x − code·step|. One for each layer, the same for all its
+//!   tiles, and an input of the chip ([`super::calibration`]), never of the images that are judged.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,8 @@ pub struct Converter {
     pub highest: i32,
 }
 
-/// What converters of a layer may be: their bits, and the unit that a step has to be a power of two of, where it has to.
+/// What converters of a layer may be: their bits, and the unit that a step has to be a power of two of, where it has
+/// to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resolution {
     bits: u32,
@@ -47,7 +48,8 @@ pub struct Resolution {
 }
 
 impl Resolution {
-    /// Of converters behind weights of this unit, in one slice or more; a companion array's unit counts, where there is one.
+    /// The resolution of converters behind weights of this unit, in one slice or more; a companion array's unit counts,
+    /// where there is one.
     pub fn new(adc: &Adc, weight_unit: f64, sliced: bool, companion_unit: Option<f64>) -> Self {
         let shifted = Some(companion_unit.unwrap_or(weight_unit));
         let unit = match adc.step {
@@ -106,7 +108,7 @@ const CLIPPED: [f64; 10] = [0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2,
 const FACTORS: [f64; 11] = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.35, 1.5];
 
 impl Histogram {
-    /// Of sums between the ends that are `reached`, behind converters whose full range is `full`.
+    /// An empty histogram of sums between the ends that are `reached`, behind converters whose full range is `full`.
     pub fn new((lo, hi): (f64, f64), full: (f64, f64)) -> Self {
         Histogram { full, bound: hi.max(-lo), bins: vec![0; BINS] }
     }
@@ -131,7 +133,8 @@ impl Histogram {
         self.bins.iter().enumerate().filter(|(_, n)| **n > 0).map(|(place, n)| (sum(place), *n)).collect()
     }
 
-    /// The converter with the least mean error of those that are tried; that of the full range where no sum but 0 was counted.
+    /// The converter with the least mean error of those that are tried; that of the full range where no sum but 0 was
+    /// counted.
     pub fn converter(&self, resolution: Resolution) -> Converter {
         let sums = self.sums();
         let total: u64 = sums.iter().map(|(_, n)| n).sum();
@@ -205,8 +208,8 @@ mod tests {
 
     #[test]
     fn so_many_bits_make_sums_of_levels_exact() {
-        // ceil(log2(rows·(2^B − 1) + 1)) bits for B-bit cells and 1-bit inputs; 64 rows of 1 bit need 7. Of either sign,
-        // ceil(log2(2·rows·(2^B − 1) + 1)).
+        // ceil(log2(rows·(2^B − 1) + 1)) bits for B-bit cells and 1-bit inputs; 64 rows of 1 bit need 7. Of either
+        // sign, ceil(log2(2·rows·(2^B − 1) + 1)).
         for (rows, cell_bits, needed) in [(64, 1, 7), (64, 2, 8), (128, 1, 8), (100, 3, 10), (127, 1, 7)] {
             let largest = rows * ((1 << cell_bits) - 1);
             let exact = |bits: u32, least: i32| {

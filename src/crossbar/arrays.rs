@@ -36,9 +36,9 @@ pub struct Arrays {
 }
 
 impl Arrays {
-    /// Programs one layer's latent weights `[columns, rows]`: digital layers keep them, RRAM layers are quantised, varied by `draw` and
-    /// joined by the companion array. Training calls this too, with the nominal chip's `loss` on lines in place of every
-    /// tile's own.
+    /// Programs one layer's latent weights `[columns, rows]`: digital layers keep them, RRAM layers are quantised,
+    /// varied by `draw` and joined by the companion array. Training calls this too, with the nominal chip's `loss` on
+    /// lines in place of every tile's own.
     ///
     /// # Errors
     /// Where a tile's lines cannot be solved.
@@ -100,19 +100,11 @@ impl Arrays {
             Companion { low_rank, ..companion }
         });
         let (combine, code) = (site.sram.effective_combine(), site.companion_code());
-        Arrays {
-            cells,
-            companion,
-            trims,
-            combine,
-            corrects,
-            fixed_bytes: trim::bytes(site) + low_rank::bytes(site),
-            spent_bytes: None,
-            code,
-        }
+        Arrays { cells, companion, trims, combine, corrects, fixed_bytes: site.fixed_bytes(), spent_bytes: None, code }
     }
 
-    /// The offsets that trim the columns' sums, in weights times inputs; none where columns are not trimmed. The companion array is what it will be.
+    /// The offsets that trim the columns' sums, in weights times inputs; none where columns are not trimmed. The
+    /// companion array is what it will be.
     pub fn offsets(&self, site: &Site) -> Option<Vec<f64>> {
         self.trims.then(|| {
             let correcting = self.companion.as_ref().filter(|_| self.corrects);

@@ -1,26 +1,24 @@
-//! The residual under a budget: where a chip's companion arrays may take only so many bytes, the largest deviations of all
-//! layers are corrected and the others are left.
+//! The residual under a budget: where a chip's companion arrays may take only so many bytes, the largest deviations of
+//! all layers are corrected and the others are left.
 //!
-//! Elements are ranked by |q − w_p|, the largest first; of equals (there are many where cells are limited at the largest
-//! target) the first in the order of layers and places. As many of them keep their code as fit, each array in its smallest
-//! form ([`super::stored`]). Codes that are 0 cost nothing in a sparse form and are not ranked.
+//! Elements are ranked by |q − w_p|, the largest first; of equals (there are many where cells are limited at the
+//! largest target) the first in the order of layers and places. As many of them keep their code as fit, each array in
+//! its smallest form ([`super::stored`]). Codes that are 0 cost nothing in a sparse form and are not ranked.
 
 use super::arrays::Arrays;
-use super::low_rank;
 use super::site::Site;
 use super::spend::spend;
 use super::stored::Form;
-use super::trim;
 use crate::profile::{BudgetBy, Sram};
 
 /// An element with a code: its deviation, layer and place.
 type Ranked = (f32, u32, u32);
 
-/// Keeps the companion arrays of a chip to the bytes that its profile gives them, if any: what trims and branches of low rank take of them goes first.
+/// Keeps the companion arrays of a chip to the bytes that its profile gives them, if any: what trims, branches of low
+/// rank and tables of moved lines take of them goes first.
 pub fn keep_to<'a>(sram: &Sram, sites: impl Iterator<Item = &'a Site> + Clone, arrays: &mut [Arrays]) {
     let Some(budget) = sram.budget_bytes else { return };
-    let first = |site: &Site| trim::bytes(site) + low_rank::bytes(site);
-    let left = budget.saturating_sub(sites.clone().map(first).sum());
+    let left = budget.saturating_sub(sites.clone().map(Site::fixed_bytes).sum());
     if sram.budget_by == BudgetBy::Output { spend(sites, arrays, left) } else { fit(arrays, left) }
 }
 

@@ -1,5 +1,5 @@
-//! The profile of a network on the nominal chip, taken on training images, as an input of its chips: the ranges that converters need, and the
-//! reads of word lines; never of the images that are judged ([`crate::engine::calibrate`]).
+//! The profile of a network on the nominal chip, taken on training images, as an input of its chips: the ranges that
+//! converters need, and the reads of word lines; never of the images that are judged ([`crate::engine::calibrate`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,8 @@ use super::adc::Converter;
 /// The ranges of converters and the reads of rows, in the order of the layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// One converter a layer and slice, the same for all tiles and all chips; none for digital layers, and where ranges are the full ones.
+    /// One converter a layer and slice, the same for all tiles and all chips; none for digital layers, and where ranges
+    /// are the full ones.
     pub layers: Vec<Vec<Converter>>,
     /// Reads of each row in an image, on average; none where nothing depends on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

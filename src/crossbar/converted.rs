@@ -2,12 +2,13 @@
 //!
 //! Rows that are driven together (a tile's, or `tile.rows_at_once` of them) give one partial sum a column and one code
 //! ([`super::adc`]); codes add up digitally. Inputs above 1 go a binary digit at a time, each converted and shifted
-//! ([`TileInputs::BitPlanes`]), as pulses whose charge is converted once ([`TileInputs::Pulses`]), or at voltages of which each digit of a
-//! converter adds its share ([`TileInputs::Levels`]). Inputs of several
-//! digit planes ([`Drive`]) pass all of this plane by plane, and what leaves the adder is shifted and added up without limit.
+//! ([`TileInputs::BitPlanes`]), as pulses whose charge is converted once ([`TileInputs::Pulses`]), or at voltages of
+//! which each digit of a converter adds its share ([`TileInputs::Levels`]). Inputs of several digit planes ([`Drive`])
+//! pass all of this plane by plane, and what leaves the adder is shifted and added up without limit.
 //!
-//! Weights wider than a cell stand on several slices, each with converters of its own, whose codes are shifted to their place; a
-//! unit column, where there is one, is converted like the others and its code subtracted. The companion array is a digital macro: integers `w·2^(k−1)` times integers, exact. Behind it
+//! Weights wider than a cell stand on several slices, each with converters of its own, whose codes are shifted to their
+//! place; a unit column, where there is one, is converted like the others and its code subtracted. The companion array
+//! is a digital macro: integers `w·2^(k−1)` times integers, exact. Behind it
 //!
 //! ```text
 //! RRAM codes  R ───────────────────────── << left ──┐
@@ -15,9 +16,10 @@
 //! SRAM products ─ sum ─ >> right ── << left ─ shifter ┘
 //! ```
 //!
-//! Each width, where it is limited, saturates; how often is counted. The unit is the finer of a code's and of a shifted integer's, so that nothing is lost where both meet; with
-//! `round = "floor"` a negative shift first cuts the bits of S below the array's own unit. The converter's step is a power of
-//! two times the array's unit ([`super::adc::Resolution`]). What `average` halves is the unit.
+//! Each width, where it is limited, saturates; how often is counted. The unit is the finer of a code's and of a shifted
+//! integer's, so that nothing is lost where both meet; with `round = "floor"` a negative shift first cuts the bits of S
+//! below the array's own unit. The converter's step is a power of two times the array's unit
+//! ([`super::adc::Resolution`]). What `average` halves is the unit.
 
 use std::sync::Arc;
 
@@ -112,9 +114,9 @@ pub struct Adder {
     pub sram_right: u32,
     /// Sums of products are within this and one less than its negative.
     pub most_sum: i32,
-    /// So is what leaves the shifter.
+    /// What leaves the shifter is within this and one less than its negative.
     pub most_shifted: i32,
-    /// And the total.
+    /// The adder's total is within this and one less than its negative.
     pub most: i32,
 }
 
@@ -131,17 +133,17 @@ fn converted_at_once(drive: Drive, inputs: TileInputs) -> u32 {
 /// What the converters of a layer have to span, and what their steps may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wanted {
-    /// The least and the greatest sum that rows of a tile that are driven together can give, and what a converter of the full range
-    /// spans: a converter is the tile's, whatever stands on it.
+    /// The least and the greatest sum that rows of a tile that are driven together can give, and what a converter of
+    /// the full range spans: a converter is the tile's, whatever stands on it.
     pub full: (f64, f64),
-    /// Those that the rows of the layer can give.
+    /// The least and the largest sum that the rows of the layer can give.
     pub reached: (f64, f64),
     /// Their bits and steps.
     pub resolution: Resolution,
 }
 
 impl Wanted {
-    /// Of a layer's arrays.
+    /// The ranges that a layer's arrays want.
     pub fn of(site: &Site, arrays: &Arrays) -> Self {
         let Site { rram, sram, tile, adc, drive, .. } = site;
         let span = Span::of(rram, &arrays.cells.target);
@@ -188,8 +190,8 @@ impl Side {
 }
 
 impl Converted {
-    /// Puts slices of cells and a companion array behind converters: one a slice, those that were calibrated, else of the full
-    /// range. The draw has each converter's errors; without one there are none.
+    /// Puts slices of cells and a companion array behind converters: one a slice, those that were calibrated, else of
+    /// the full range. The draw has each converter's errors; without one there are none.
     pub fn new(site: &Site, arrays: &Arrays, cells: &[CellSlice], reading: Reading) -> Result<Converted> {
         let Site { columns, tile, sram, .. } = site;
         let Reading { converters: calibrated, draw, .. } = reading;
@@ -330,10 +332,10 @@ impl Errors<'_> {
         (0..self.partial_sums).flat_map(move |sum| (0..columns).map(move |column| (sum / turns, column)))
     }
 
-    /// Which of its layer's converters, side by side, a column has: columns of a tile that follow one another share one, and a tile's
-    /// unit column has its own.
+    /// Which of its layer's converters, side by side, a column has: columns of a tile that follow one another share
+    /// one, and a tile's unit column has its own.
     fn number(&self, column: usize) -> usize {
-        let Columns { per_tile } = self.on_tiles;
+        let Columns { per_tile, .. } = self.on_tiles;
         match self.on_tiles.tile(column) {
             tile if self.unit => tile,
             tile => tile * per_tile.div_ceil(self.adc.columns_shared) + column % per_tile / self.adc.columns_shared,
@@ -380,11 +382,11 @@ impl Errors<'_> {
 }
 
 impl Adder {
-    /// Codes of slices of these steps, and a companion array of this unit and shift, meet in the finest unit: gives the adder,
-    /// the places that each slice's codes move left, and that unit. Without an array nothing saturates.
+    /// Codes of slices of these steps, and a companion array of this unit and shift, meet in the finest unit: gives the
+    /// adder, the places that each slice's codes move left, and that unit. Without an array nothing saturates.
     fn joining(sram: &Sram, steps: &[f64], companion: Option<(f64, i32)>) -> (Adder, Vec<u32>, f64) {
         let base = companion.map_or(steps[0], |(unit, _)| unit);
-        // In places above the base.
+        // These count the places of each step above the base.
         let places: Vec<i32> = steps.iter().map(|step| libm::rint(libm::log2(step / base)) as i32).collect();
         let least = places.iter().copied().min().unwrap_or(0);
         let most = |bits: u32| if companion.is_some() && bits > 0 { (1 << (bits - 1)) - 1 } else { i32::MAX };

@@ -10,9 +10,9 @@
 //! | `ternary` | two's complement, 2 bits | code·α; α stands in the metadata |
 //! | `float` | the 32 bits of an f32 | itself |
 //!
-//! Each array takes its smallest form ([`super::stored`]). Its tensors are `conv1.codes`, in a sparse form of the elements
-//! that are not 0, and with them either `conv1.mask` (a bit an element, as in a checkpoint) or `conv1.places` (numbers of
-//! ⌈log₂ n⌉ bits, packed as codes are). The image's bytes are those of its tensors.
+//! Each array takes its smallest form ([`super::stored`]). Its tensors are `conv1.codes`, in a sparse form of the
+//! elements that are not 0, and with them either `conv1.mask` (a bit an element, as in a checkpoint) or `conv1.places`
+//! (numbers of ⌈log₂ n⌉ bits, packed as codes are). The image's bytes are those of its tensors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,7 +55,7 @@ struct Coding {
 }
 
 impl Image {
-    /// Of a hybrid network's arrays; an error where a weight lies beyond what its bits can say.
+    /// The image of a hybrid network's arrays; an error where a weight lies beyond what its bits can say.
     pub fn of<'a>(sites: impl IntoIterator<Item = &'a Site>, network: &Network) -> Result<Self> {
         let mut image = Image { tensors: BTreeMap::new(), codings: BTreeMap::new(), dense_bytes: 0 };
         for (site, state) in sites.into_iter().zip(&network.layers) {

@@ -1,9 +1,9 @@
-//! Programmed cells that are kept from one series of chips to the next: points of a sweep that differ only behind the RRAM have the
-//! same ones.
+//! Programmed cells that are kept from one series of chips to the next: points of a sweep that differ only behind the
+//! RRAM have the same ones.
 //!
-//! Cells depend on nothing but the layers' latent weights, the settings of their RRAM, tiles and lines, and the draw ([`Side`]). A
-//! [`Shelf`] holds the cells of one such side; all shelves together hold what [`KeptCells`] has room for, and one that no series uses
-//! gives way to the next.
+//! Cells depend on nothing but the layers' latent weights, the settings of their RRAM, tiles and lines, and the draw
+//! ([`Side`]). A [`Shelf`] holds the cells of one such side; all shelves together hold what [`KeptCells`] has room for,
+//! and one that no series uses gives way to the next.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -129,8 +129,8 @@ impl KeptCells {
         KeptCells { shelves: Mutex::default(), room: Arc::new(Room { most, taken: AtomicU64::new(0) }) }
     }
 
-    /// The shelf of a side. Where it is new and more than half of the room is taken, shelves that nothing uses give way, the one that was
-    /// used longest ago first.
+    /// The shelf of a side. Where it is new and more than half of the room is taken, shelves that nothing uses give
+    /// way, the one that was used longest ago first.
     pub fn shelf(&self, side: Side) -> Arc<Shelf> {
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = shelves.iter().position(|shelf| shelf.side == side) {

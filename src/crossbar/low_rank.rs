@@ -1,13 +1,15 @@
-//! A digital branch of low rank beside an array: `U·V`, with V of a few rows that all inputs drive and U that spreads their sums over the
-//! columns. Of a chip's read-back it is the product nearest to what cells miss of their targets, by singular value decomposition.
+//! A digital branch of low rank beside an array: `U·V`, with V of a few rows that all inputs drive and U that spreads
+//! their sums over the columns. Of a chip's read-back it is the product nearest to what cells miss of their targets, by
+//! singular value decomposition.
 //!
-//! An element of Δ = q − w, `[columns, rows]`, counts by its input's mean square and in shares of its column's signal ([`super::signal`]): the
-//! product is that of least `Σ (D_c·(Δ − U·V)·D_r)²` (Eckart & Young, Psychometrika 1, 211, 1936), found by iteration of a subspace (Halko, Martinsson
-//! & Tropp, SIAM Review 53, 217, 2011). Both factors are then rounded to `sram.rank_bits`, each in a unit of a power of two for its layer, so that the
-//! product is whole numbers of one unit.
+//! An element of Δ = q − w, `[columns, rows]`, counts by its input's mean square and in shares of its column's signal
+//! ([`super::signal`]): the product is that of least `Σ (D_c·(Δ − U·V)·D_r)²` (Eckart & Young, Psychometrika 1, 211,
+//! 1936), found by iteration of a subspace (Halko, Martinsson & Tropp, SIAM Review 53, 217, 2011). Both factors are
+//! then rounded to `sram.rank_bits`, each in a unit of a power of two for its layer, so that the product is whole
+//! numbers of one unit.
 //!
-//! The decomposition is its own: those of libraries choose instructions by the machine and add up in another order on each, and chips would
-//! differ in their last bits.
+//! The decomposition is its own: those of libraries choose instructions by the machine and add up in another order on
+//! each, and chips would differ in their last bits.
 
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -19,7 +21,8 @@ use crate::rng::Substream;
 /// Iterations of the subspace.
 const ITERATIONS: usize = 20;
 
-/// The least weight of a column or a row, in shares of the largest: one that nothing drives, or without a signal, counts little, not nothing.
+/// The least weight of a column or a row, in shares of the largest: one that nothing drives, or without a signal,
+/// counts little, not nothing.
 const LEAST: f64 = 1e-6;
 
 /// The product of a layer's branch.
@@ -151,7 +154,8 @@ fn norm(vector: &[f64]) -> f64 {
     dot(vector, vector).sqrt()
 }
 
-/// Vectors of a length made orthonormal, one after the other (Gram & Schmidt, each twice); 0 where one is in the span of those before.
+/// Vectors of a length made orthonormal, one after the other (Gram & Schmidt, each twice); 0 where one is in the span
+/// of those before.
 fn orthonormal(mut vectors: Vec<f64>, length: usize) -> Vec<f64> {
     for number in 0..vectors.len() / length {
         let (before, rest) = vectors.split_at_mut(number * length);

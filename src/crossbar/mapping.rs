@@ -1,15 +1,13 @@
 //! Tile partition: a convolution is a `(channels·k·k) x outputs` matrix, cut into tiles of word lines x bit lines.
 //!
 //! A crossbar row is `(channel·k + ky)·k + kx`, cut in that order; partial sums of row partitions add digitally. With
-//! the `weight` model one logical weight is one column of the tile; a cell's pairs and slices are bit lines side by side, and a
-//! tile's unit columns take some of its lines ([`crate::device::code::bit_lines`]).
+//! the `weight` model one logical weight is one column of the tile; a cell's pairs and slices are bit lines side by
+//! side, and a tile's unit columns take some of its lines ([`crate::device::code::bit_lines`]).
 
 use serde::Serialize;
 
-use super::low_rank;
 use super::nodal::worst_drop;
 use super::site::{Place, Site};
-use super::trim;
 use crate::device::code::{bit_lines, slices};
 use crate::profile::Tile;
 
@@ -43,13 +41,14 @@ pub struct LayerMap {
     pub utilisation: Option<f64>,
     /// Cells in use.
     pub cells: usize,
-    /// Converters: of each slice one for as many columns of a tile as share it, and one for each unit column; 0 when they are
-    /// ideal.
+    /// Converters: of each slice one for as many columns of a tile as share it, and one for each unit column; 0 when
+    /// they are ideal.
     pub adcs: usize,
-    /// What the end of a word line loses of its voltage, all its cells at the highest conductance and bit lines ideal; none where
-    /// it has no resistance.
+    /// What the end of a word line loses of its voltage, all its cells at the highest conductance and bit lines ideal;
+    /// none where it has no resistance.
     pub worst_drop: Option<f64>,
-    /// Bytes of the companion SRAM array, dense, of its branch of low rank, and of the columns' trims.
+    /// Bytes of the companion SRAM array, dense, of its branch of low rank, of the columns' trims, and of the tables of
+    /// moved lines.
     pub sram_bytes: usize,
 }
 
@@ -95,7 +94,7 @@ pub fn map(site: &Site) -> LayerMap {
         cells: rows * lines * on_rram,
         adcs: if site.converts() { row_splits * (0..column_splits).map(converters).sum::<usize>() } else { 0 },
         worst_drop: drops.then(|| worst_drop(rram.cell.highest_us() * 1e-6, used, *wires)),
-        sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8) + trim::bytes(site) + low_rank::bytes(site),
+        sram_bytes: (site.weights() * site.companion_bits()).div_ceil(8) + site.fixed_bytes(),
     }
 }
 
@@ -108,8 +107,8 @@ pub struct OffChip {
     pub largest: usize,
 }
 
-/// The last layers that a chip of so many tiles has no room for, of layers that need so many tiles each; none where all have room. The error
-/// is the number of tiles that the largest layer needs, where the chip has fewer.
+/// The last layers that a chip of so many tiles has no room for, of layers that need so many tiles each; none where all
+/// have room. The error is the number of tiles that the largest layer needs, where the chip has fewer.
 pub fn off_chip(needed: &[usize], tiles: usize) -> Result<Option<OffChip>, usize> {
     if tiles == 0 || needed.iter().sum::<usize>() <= tiles {
         return Ok(None);

@@ -1,8 +1,10 @@
-//! A layer's matrix on its hardware ([`site`]): how it stands on tiles ([`mapping`]), is programmed ([`arrays`]) and what its lines
-//! leave of it ([`wires`], solved by [`nodal`], or by iteration in [`relaxation`]), and which cells are kept ([`kept`]); what the companion SRAM array adds to it
-//! ([`sram`]) and a branch of low rank beside it ([`low_rank`]), within a budget ([`budget`]) that goes to the largest deviations or where it wins most at the
-//! output ([`spend`], [`signal`]), how that is stored ([`stored`], [`image`]), and gains and offsets of columns ([`trim`]); converters ([`adc`], [`calibration`]) and the integers behind them
-//! ([`converted`]); and what of all that an engine sees ([`programmed`], read with [`reading`]).
+//! A layer's matrix on its hardware ([`site`]): how it stands on tiles ([`mapping`]), is programmed ([`arrays`]) and
+//! what its lines leave of it ([`wires`], solved by [`nodal`], or by iteration in [`relaxation`]), and which cells are
+//! kept ([`kept`]); what the companion SRAM array adds to it ([`sram`]) and a branch of low rank beside it
+//! ([`low_rank`]), within a budget ([`budget`]) that goes to the largest deviations or where it wins most at the output
+//! ([`spend`], [`signal`]), how that is stored ([`stored`], [`image`]), and gains and offsets of columns ([`trim`]);
+//! converters ([`adc`], [`calibration`]) and the integers behind them ([`converted`]); and what of all that an engine
+//! sees ([`programmed`], read with [`reading`]).
 
 pub mod adc;
 pub mod arrays;

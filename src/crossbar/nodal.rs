@@ -1,31 +1,35 @@
 //! One tile of cells between lines with resistance: what its bit lines carry.
 //!
-//! Nodal analysis of m word lines, driven at the left through one segment (g_w = 1/R_word), and n bit lines, grounded at the
-//! bottom through one segment (g_b = 1/R_bit); W and B are the potentials of a cell's two nodes. The first segment of a word line and the last
-//! of a bit line have the resistance of driver and sense node with their own:
+//! Nodal analysis of m word lines, driven at the left through one segment (g_w = 1/R_word), and n bit lines, grounded
+//! at the bottom through one segment (g_b = 1/R_bit); W and B are the potentials of a cell's two nodes. The first
+//! segment of a word line and the last of a bit line have the resistance of driver and sense node with their own:
 //!
 //! ```text
 //! (g + g_w·(1 + [j < n−1]))·W_ij − g_w·W_i,j−1 − g_w·W_i,j+1 − g·B_ij = g_w·V_i·[j = 0]
 //! (g + g_b·(1 + [i > 0]))·B_ij − g_b·B_i−1,j − g_b·B_i+1,j − g·W_ij = 0        I_j = g_b·B_m−1,j
 //! ```
 //!
-//! 0 Ω merges the nodes of a line. Cells are linear and every row is driven (one without a pulse by 0 V), so currents are a matrix
-//! times the voltages: [`transfer`], solved once a tile and used as its conductances from then on.
+//! 0 Ω merges the nodes of a line. Cells are linear and every row is driven (one without a pulse by 0 V), so currents
+//! are a matrix times the voltages: [`transfer`], solved once a tile and used as its conductances from then on.
 //!
-//! **How.** Word lines couple to each other through bit lines alone, so the tile is eliminated row by row from the top. What is left
-//! of the rows so far is a network between the n bit lines and the drivers (`Front`): a conductance between each two of them. A row
-//! adds what its word line, eliminated, connects; a segment of the bit lines then leads to the next row.
+//! **How.** Word lines couple to each other through bit lines alone, so the tile is eliminated row by row from the top.
+//! What is left of the rows so far is a network between the n bit lines and the drivers (`Front`): a conductance
+//! between each two of them. A row adds what its word line, eliminated, connects; a segment of the bit lines then leads
+//! to the next row.
 //!
-//! **Every digit.** Each quantity is a conductance or a share of a voltage, and none is ever subtracted from another: the diagonal of
-//! the nodal matrix, which would be, is summed up anew from the conductances at each pivot (Grassmann, Taksar & Heyman, Operations
-//! Research 33, 1107, 1985; a matrix so given is inverted to full relative accuracy, Alfa, Xue & Ye, Math. Comp. 71, 217, 2002). So a
-//! cell of 10²⁰ S and a line of 10⁻³⁰⁰ Ω, between which ordinary elimination loses every digit, are as exact as any.
+//! **Every digit.** Each quantity is a conductance or a share of a voltage, and none is ever subtracted from another:
+//! the diagonal of the nodal matrix, which would be, is summed up anew from the conductances at each pivot (Grassmann,
+//! Taksar & Heyman, Operations Research 33, 1107, 1985; a matrix so given is inverted to full relative accuracy, Alfa,
+//! Xue & Ye, Math. Comp. 71, 217, 2002). So a cell of 10²⁰ S and a line of 10⁻³⁰⁰ Ω, between which ordinary elimination
+//! loses every digit, are as exact as any.
 //!
-//! **Checked.** With every driver and the ground at 1 V, every node is at 1 V: this is held to 10⁻⁹ of every word line and every
-//! inverse, and the end's currents to the network that they come from. What does not pass is an error, never a number.
+//! **Checked.** With every driver and the ground at 1 V, every node is at 1 V: this is held to 10⁻⁹ of every word line
+//! and every inverse, and the end's currents to the network that they come from. What does not pass is an error, never
+//! a number.
 //!
-//! A library's sparse factorisation would do as well for ordinary tiles, but its sums follow the processor's instructions, and a chip
-//! has to be the same bits on every machine: here each element adds up in one order, whatever the width of the vectors.
+//! A library's sparse factorisation would do as well for ordinary tiles, but its sums follow the processor's
+//! instructions, and a chip has to be the same bits on every machine: here each element adds up in one order, whatever
+//! the width of the vectors.
 //!
 //! What is not linear goes by iteration ([`super::relaxation`]).
 
@@ -36,15 +40,16 @@ use crate::profile::Wires;
 
 /// The least resistance of a segment, in ohm, that is not 0: its conductance leaves room for sums.
 pub const LEAST_OHM: f64 = 1e-300;
-/// The resistance of a segment between nodes that are one, in ohm: between cells and terminals of any use it leaves every digit, and
-/// what two nodes have in common, a conductance over the square of the segment's, is still a number.
+/// The resistance of a segment between nodes that are one, in ohm: between cells and terminals of any use it leaves
+/// every digit, and what two nodes have in common, a conductance over the square of the segment's, is still a number.
 const MERGED_OHM: f64 = 1e-100;
 /// The largest conductance of a cell, in siemens.
 pub const MOST_SIEMENS: f64 = 1e300;
 /// How far a node may be from 1 V where every terminal is at 1 V.
 const TOLERANCE: f64 = 1e-9;
 
-/// What the bit lines of a tile of `m` x `n` cells carry for 1 V on one word line, in siemens `[m, n]`; `conductances` likewise.
+/// What the bit lines of a tile of `m` x `n` cells carry for 1 V on one word line, in siemens `[m, n]`; `conductances`
+/// likewise.
 ///
 /// # Errors
 /// [`Error::Mismatch`] where the potentials of a unit voltage do not come out: conductances beyond what floats hold.
@@ -69,8 +74,8 @@ struct Segments {
 }
 
 impl Segments {
-    /// The segments of a line with something in series at its terminal; none where both are ideal. An ideal line behind such a terminal has
-    /// segments of so little resistance that its nodes are one to the last digit.
+    /// The segments of a line with something in series at its terminal; none where both are ideal. An ideal line behind
+    /// such a terminal has segments of so little resistance that its nodes are one to the last digit.
     fn of(ohm: f64, end_ohm: f64) -> Option<Self> {
         let drops = ohm > 0.0 || end_ohm > 0.0;
         let ohm_of_each = if end_ohm > 0.0 { ohm.max(MERGED_OHM) } else { ohm };
@@ -97,8 +102,8 @@ fn word_lines(conductances: &[f64], n: usize, word: Segments) -> Result<Vec<f64>
     Ok(currents)
 }
 
-/// Ideal word lines: every bit line is a ladder from the drivers, and by reciprocity what 1 V at its foot would put on a cell is
-/// the share of the cell's current that reaches the foot.
+/// Ideal word lines: every bit line is a ladder from the drivers, and by reciprocity what 1 V at its foot would put on
+/// a cell is the share of the cell's current that reaches the foot.
 fn bit_lines(conductances: &[f64], n: usize, bit: Segments) -> Result<Vec<f64>> {
     let m = conductances.len() / n;
     let mut currents = vec![0.0; m * n];
@@ -129,7 +134,8 @@ fn both(conductances: &[f64], (m, n): (usize, usize), word: Segments, bit: Segme
 struct Ladder {
     /// Potentials for 1 V at the driver.
     driven: Vec<f64>,
-    /// Of each node's potential, what is left at the next one and at the one before, where the line is driven from this side.
+    /// The share of each node's potential that is left at the next one and at the one before, where the line is driven
+    /// from this side.
     onward: Vec<f64>,
     back: Vec<f64>,
     /// Conductance between each node and all terminals.
@@ -185,7 +191,7 @@ impl Ladder {
     }
 }
 
-/// Of a voltage across a conductance `g` and then `load`, what is left behind `g`.
+/// The share that is left behind `g` of a voltage across a conductance `g` and then `load`.
 fn share(g: f64, load: f64) -> f64 {
     g / (g + load)
 }
@@ -236,15 +242,16 @@ impl Front {
         Ok(())
     }
 
-    /// Puts a segment between each node and a new one below it, and eliminates the former. Behind the last row the new nodes are
-    /// the ground, and their conductances to the drivers what the bit lines carry. `rows` have been added so far.
+    /// Puts a segment between each node and a new one below it, and eliminates the former. Behind the last row the new
+    /// nodes are the ground, and their conductances to the drivers what the bit lines carry. `rows` have been added so
+    /// far.
     fn lead_down(&mut self, rows: usize, g_b: f64) -> Result<()> {
         let Front { n, m, .. } = *self;
         let to_terminals: Vec<f64> = self.excess.iter().map(|e| e + g_b).collect();
         let mut inverse = std::mem::take(&mut self.coupling);
         invert(&mut inverse, n, &mut to_terminals.clone());
         inverse.chunks(n).try_for_each(|row| check(dot(row, &to_terminals)))?;
-        // Of each new node's current, the share that reaches a former one.
+        // This becomes the share of each new node's current that reaches a former one.
         inverse.iter_mut().for_each(|x| *x *= g_b);
         let drivers = std::mem::take(&mut self.drivers);
         self.drivers = vec![0.0; n * m];
@@ -261,8 +268,9 @@ impl Front {
 const PIVOTS: usize = 8;
 
 vectorised! {
-    /// The inverse of a nodal matrix, in place: of conductances between nodes `[n, n]`, whose diagonal has no meaning, and of each node to
-    /// its terminals. By Gauss and Jordan without exchanging rows; a pivot is the sum of what its node is still connected to.
+    /// The inverse of a nodal matrix, in place: of conductances between nodes `[n, n]`, whose diagonal has no meaning,
+    /// and of each node to its terminals. By Gauss and Jordan without exchanging rows; a pivot is the sum of what its
+    /// node is still connected to.
     fn invert(a: &mut [f64], n: usize, to_terminals: &mut [f64]) {
         // A closure in an iterator would not have the vectors of this function.
         let mut first = 0;
@@ -341,7 +349,7 @@ fn sum(values: &[f64]) -> f64 {
     rest.iter().fold(lanes.iter().sum::<f64>(), |sum, x| sum + x)
 }
 
-/// The same of products.
+/// The sum of products of two rows, in this order.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0.0; 8];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
@@ -403,7 +411,8 @@ mod tests {
         (0..n).map(|j| voltages.iter().enumerate().map(|(i, v)| v * transfer[i * n + j]).sum()).collect()
     }
 
-    /// The same network as written down, by Gauss's elimination over all nodes: potentials of both lines, `[2, m, n]`.
+    /// The network as it is written down, solved by Gauss's elimination over all nodes: potentials of both lines, `[2,
+    /// m, n]`.
     fn reference(conductances: &[f64], voltages: &[f64], (r_w, r_b): (f64, f64)) -> Vec<f64> {
         let m = voltages.len();
         let n = conductances.len() / m;
@@ -544,8 +553,9 @@ mod tests {
         }
     }
 
-    /// The same tile by star-mesh transforms of its nodes one by one, in the order of their numbers: conductances between all nodes
-    /// and terminals (m drivers, n grounds), from which the node goes and leaves `g_ak·g_bk/Σ_c g_ck` between each two.
+    /// A tile reduced by star-mesh transforms of its nodes one by one, in the order of their numbers: conductances
+    /// between all nodes and terminals (m drivers, n grounds), from which the node goes and leaves `g_ak·g_bk/Σ_c g_ck`
+    /// between each two.
     fn star_mesh(conductances: &[f64], m: usize, (r_w, r_b): (f64, f64)) -> Vec<f64> {
         let n = conductances.len() / m;
         let (nodes, terminals) = (2 * m * n, m + n);

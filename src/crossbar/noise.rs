@@ -1,9 +1,10 @@
 //! Noise at the inputs of converters: every conversion adds `N(0, noise_sigma)` codes to its sum.
 //!
-//! Drawing a normal number for each conversion would take longer than the sum that is converted. Every layer of a chip has a pool of 2^16
-//! normal numbers instead, drawn once, and sixteen columns that are converted together read sixteen of them in a row, at a place that a hash of image, time
-//! step, pixel, conversion and columns gives. Numbers are shared by conversions that have nothing else in common; no two of an image's
-//! are the same on purpose. An image has the same noise in any batch, on any thread and backend, and on every other chip another.
+//! Drawing a normal number for each conversion would take longer than the sum that is converted. Every layer of a chip
+//! has a pool of 2^16 normal numbers instead, drawn once, and sixteen columns that are converted together read sixteen
+//! of them in a row, at a place that a hash of image, time step, pixel, conversion and columns gives. Numbers are
+//! shared by conversions that have nothing else in common; no two of an image's are the same on purpose. An image has
+//! the same noise in any batch, on any thread and backend, and on every other chip another.
 
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ pub struct Noise {
     pub pool: Arc<[f32]>,
     /// Time steps of an image, each of which is converted by itself.
     pub steps: usize,
-    /// The factors of those numbers for each code that a sum may be nearest to, from the lowest, filled up to a multiple of [`HELD`]; empty: 1.
+    /// The factors of those numbers for each code that a sum may be nearest to, from the lowest, filled up to a
+    /// multiple of [`HELD`]; empty: 1.
     pub by_code: Arc<[f32]>,
 }
 
@@ -55,7 +57,8 @@ impl Noise {
         self.at(place(mix(conversion, block)))
     }
 
-    /// The places at which sixteen columns begin to read in sixteen conversions of the same number, at different moments.
+    /// The places at which sixteen columns begin to read in sixteen conversions of the same number, at different
+    /// moments.
     #[inline(always)]
     pub fn places(moments: &[u32; LANES], conversion: u32, block: u32) -> [u32; LANES] {
         let mut places = [0; LANES];

@@ -37,8 +37,8 @@ impl Programmed {
         Self::on_grid(site, arrays, reading, round_to_exact_grid)
     }
 
-    /// A layer's arrays on the grid of training, where a sum may be rounded to f32 once, but an error of a chip's grid would
-    /// reach the gradients.
+    /// A layer's arrays on the grid of training, where a sum may be rounded to f32 once, but an error of a chip's grid
+    /// would reach the gradients.
     pub fn for_training(site: &Site, arrays: &Arrays, reading: Reading) -> Result<Self> {
         Self::on_grid(site, arrays, reading, round_to_training_grid)
     }

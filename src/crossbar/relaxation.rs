@@ -1,4 +1,5 @@
-//! One tile of cells between lines with resistance, by iteration: for comparison with [`super::nodal`], and for cells that are not linear.
+//! One tile of cells between lines with resistance, by iteration: for comparison with [`super::nodal`], and for cells
+//! that are not linear.
 //!
 //! Cell currents are summed up along the lines, which leave each cell a voltage, and each cell's moves towards it.
 
@@ -40,8 +41,8 @@ impl Conduction {
 /// Rounds of [`iterate`] after which it gives up.
 const ROUNDS: usize = 100_000;
 
-/// The bit lines' currents in ampere for some voltages, by iteration; the largest change of a cell's voltage in the last round is
-/// below `tolerance` times the largest input.
+/// The bit lines' currents in ampere for some voltages, by iteration; the largest change of a cell's voltage in the
+/// last round is below `tolerance` times the largest input.
 ///
 /// # Errors
 /// Where it does not come to that.
@@ -78,8 +79,8 @@ pub fn settle(
     tolerance: f64,
 ) -> Result<Settled> {
     let largest = voltages.iter().fold(0.0f64, |top, v| top.max(v.abs()));
-    // Begins without voltages, and goes half as fast wherever an error grows: steep lines and cells overshoot. From far beyond it
-    // goes back.
+    // Begins without voltages, and goes half as fast wherever an error grows: steep lines and cells overshoot. From far
+    // beyond it goes back.
     let (mut dv, mut currents, mut left) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
     let (mut rate, mut before, mut last) = (0.9, f64::INFINITY, (dv.clone(), left.clone()));
     for _ in 0..ROUNDS {

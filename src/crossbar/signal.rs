@@ -1,4 +1,5 @@
-//! The deviation of a cell from its target counts at the output by how much its row is driven, beside the signal of its column.
+//! The deviation of a cell from its target counts at the output by how much its row is driven, beside the signal of its
+//! column.
 
 use super::site::Site;
 

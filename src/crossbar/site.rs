@@ -6,8 +6,11 @@ use serde::Serialize;
 
 use super::calibration::RowInput;
 use super::stored::Code;
+use super::{low_rank, trim};
 use crate::device::Matrix;
 use crate::device::cell::Columns;
+use crate::device::code::bit_lines;
+use crate::device::remap::{Grid, table_bits};
 use crate::network::Drive;
 use crate::numeric::grid::round_to_bits;
 use crate::profile::{Adc, Rram, Scheme, Sram, Tile, Wires};
@@ -122,6 +125,25 @@ impl Site {
     /// Whether its columns are trimmed.
     pub fn is_trimmed(&self) -> bool {
         self.is_on_rram() && self.sram.trim_bits > 0
+    }
+
+    /// Bytes of SRAM beside its companion array, the same on every chip: of its columns' trims, of its branch of low
+    /// rank, and of the tables that say where columns and rows were moved.
+    pub fn fixed_bytes(&self) -> usize {
+        trim::bytes(self) + low_rank::bytes(self) + self.moved_bytes()
+    }
+
+    /// Cells of a tile, those of its spare columns with it.
+    pub fn tile_cells(&self) -> usize {
+        let spare_lines = self.rram.faults.spare_columns() * bit_lines(&self.rram).0;
+        self.tile.rows * (self.tile.cols + spare_lines)
+    }
+
+    fn moved_bytes(&self) -> usize {
+        let Site { rows, columns, tile, rram, .. } = self;
+        let grid = Grid { rows: *rows, columns: *columns, tile: *tile, on_tiles: self.on_tiles() };
+        let moves = self.is_on_rram() && rram.faults.move_weights();
+        if moves { table_bits(&rram.faults, grid).div_ceil(8) } else { 0 }
     }
 
     /// Whether its lines take some of the voltage.

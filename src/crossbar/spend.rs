@@ -1,10 +1,11 @@
-//! The residual under a budget that is spent by what it wins at the output: among all layers, elements, forms of storage and shifts, that which
-//! lowers the squared error of columns' sums most for its bits.
+//! The residual under a budget that is spent by what it wins at the output: among all layers, elements, forms of
+//! storage and shifts, that which lowers the squared error of columns' sums most for its bits.
 //!
-//! An element whose cell misses its target by Δ adds v·(Δ − c)² to the squared error of its column's sums, c what its code corrects and v the
-//! mean square of its row's input on training images, or its variance where offsets are trimmed, inputs taken as independent of each other. Errors
-//! are counted in shares of the column's signal, Σ v·q², as a norm behind it scales them, and averaged over the columns of a layer, of n
-//! elements. A layer may have each shift that is allowed, and one of these forms, k bits a code:
+//! An element whose cell misses its target by Δ adds v·(Δ − c)² to the squared error of its column's sums, c what its
+//! code corrects and v the mean square of its row's input on training images, or its variance where offsets are
+//! trimmed, inputs taken as independent of each other. Errors are counted in shares of the column's signal, Σ v·q², as
+//! a norm behind it scales them, and averaged over the columns of a layer, of n elements. A layer may have each shift
+//! that is allowed, and one of these forms, k bits a code:
 //!
 //! | form | bits of the layer | bits of each element that is not 0, or is an exception |
 //! |---|---|---|
@@ -12,8 +13,9 @@
 //! | mask | n | k |
 //! | narrow codes of j bits, and exceptions of k bits, j = 2 to k | n·j | k + ⌈log₂ n⌉ |
 //!
-//! For a price λ of a bit each layer takes by itself the way whose error and price together are least: of an element's code whatever wins more than
-//! its bits cost. The budget is met by the least price that keeps to it (Lagrange; H. Everett, Operations Research 11, 399, 1963).
+//! For a price λ of a bit each layer takes by itself the way whose error and price together are least: of an element's
+//! code whatever wins more than its bits cost. The budget is met by the least price that keeps to it (Lagrange; H.
+//! Everett, Operations Research 11, 399, 1963).
 
 use rayon::prelude::*;
 
@@ -227,7 +229,8 @@ mod tests {
     use crate::device::ProgrammedCells;
     use crate::profile::{Sram, SramInit};
 
-    /// Layers of so many rows and columns whose cells miss their targets by pseudorandom amounts, a few of them by a lot.
+    /// Layers of so many rows and columns whose cells miss their targets by pseudorandom amounts, a few of them by a
+    /// lot.
     fn layers(sizes: &[(usize, usize)], sram: &Sram) -> (Vec<Site>, Vec<Arrays>) {
         let layer = |(number, (rows, columns)): (usize, &(usize, usize))| {
             let input = |row: usize| RowInput { mean: 0.0, square: if row.is_multiple_of(3) { 0.5 } else { 0.01 } };

@@ -57,7 +57,8 @@ pub struct Companion {
 /// Shifts tried where none is given for a residual.
 const SHIFTS: std::ops::RangeInclusive<i32> = -10..=4;
 
-/// Programs the array of one layer, whose cells, and a branch of low rank if there is one, miss so much of their targets.
+/// Programs the array of one layer, whose cells, and a branch of low rank if there is one, miss so much of their
+/// targets.
 pub fn program(sram: &Sram, source: Source, missing: &[f32]) -> Companion {
     let scheme = sram.effective_scheme();
     match source {

@@ -30,7 +30,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// Of weights of a scheme and so many bits.
+    /// The code of weights of a scheme and so many bits.
     pub fn of(scheme: Scheme, bits: u32) -> Self {
         match scheme {
             Scheme::Float => Code { bits: 32, has_zero: true },

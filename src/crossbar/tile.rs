@@ -77,9 +77,9 @@ pub fn expected_conductance() -> String {
     format!("a conductance of 0 to {MOST_SIEMENS:e} siemens")
 }
 
-/// The currents in ampere of a tile's bit lines, a row for each set of voltages. Conductances, in siemens, are `[word lines, bit lines]`,
-/// voltages `[sets, word lines]`; word lines are driven at the left through a driver and one segment, bit lines grounded at the bottom through one
-/// segment and a sense node.
+/// The currents in ampere of a tile's bit lines, a row for each set of voltages. Conductances, in siemens, are `[word
+/// lines, bit lines]`, voltages `[sets, word lines]`; word lines are driven at the left through a driver and one
+/// segment, bit lines grounded at the bottom through one segment and a sense node.
 ///
 /// # Errors
 /// Where an argument is beyond what can be solved, sizes differ, or the iteration does not settle.

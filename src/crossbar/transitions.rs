@@ -1,8 +1,8 @@
 //! Where the codes of converters change that are not ideal: the transition levels of each, from its circuit.
 //!
-//! A converter is known by its transition levels: code c begins at the level T(c), ideally at c − 1/2 (in codes, 0 where the sum is 0).
-//! With k = 1 … 2^b − 1 counted from the lowest code, every level is `k − 1/2 + INL(k)` above the lower end, and beside it by what the
-//! circuit makes of its parts:
+//! A converter is known by its transition levels: code c begins at the level T(c), ideally at c − 1/2 (in codes, 0
+//! where the sum is 0). With k = 1 … 2^b − 1 counted from the lowest code, every level is `k − 1/2 + INL(k)` above the
+//! lower end, and beside it by what the circuit makes of its parts:
 //!
 //! | `adc.type` | level k |
 //! |---|---|
@@ -10,13 +10,14 @@
 //! | `flash` | `k − 1/2 + N(0, comparator_sigma)`, a comparator each |
 //! | `ramp` | `(k − 1/2)·(1 + N(0, slope_sigma)) + 4·bow·t·(1 − t)`, t = k/2^b, one slope for a tile |
 //!
-//! Levels that cross leave codes out. A flash converter counts its ones, so its levels stand in the order of their heights. One of
-//! successive approximation tries a bit after the other: a code of its upper half is reached from no lower than the level of that
-//! half, and so on down. Levels are whole numbers of 1/2048 of a code ([`PARTS`]), far finer than any converter repeats them. Where a sum meets an
-//! ideal level exactly, it becomes the even one of both codes, as it does in an ideal converter: levels of odd codes are one part higher.
+//! Levels that cross leave codes out. A flash converter counts its ones, so its levels stand in the order of their
+//! heights. One of successive approximation tries a bit after the other: a code of its upper half is reached from no
+//! lower than the level of that half, and so on down. Levels are whole numbers of 1/2048 of a code ([`PARTS`]), far
+//! finer than any converter repeats them. Where a sum meets an ideal level exactly, it becomes the even one of both
+//! codes, as it does in an ideal converter: levels of odd codes are one part higher.
 //!
-//! Check values: the mismatch of capacitors makes the level at the middle deviate by ½·σ·√2^b steps, for both halves of the array are
-//! 2^(b−1) units, each off by σ·√2^(b−1), and the code below it by σ·√(2^b − 1).
+//! Check values: the mismatch of capacitors makes the level at the middle deviate by ½·σ·√2^b steps, for both halves of
+//! the array are 2^(b−1) units, each off by σ·√2^(b−1), and the code below it by σ·√(2^b − 1).
 
 use std::collections::BTreeMap;
 
@@ -105,8 +106,8 @@ fn inl(adc: &Adc, count: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Brings levels that successive approximation compares with in turn, the middle one first, to those at which its codes begin: below the
-/// middle none is met above it, nor above it one below.
+/// Brings levels that successive approximation compares with in turn, the middle one first, to those at which its codes
+/// begin: below the middle none is met above it, nor above it one below.
 fn search(levels: &mut [f64], least: f64, most: f64) {
     let half = levels.len() / 2;
     let Some(middle) = levels.get_mut(half) else { return };
@@ -117,8 +118,8 @@ fn search(levels: &mut [f64], least: f64, most: f64) {
 }
 
 impl Levels {
-    /// The levels of the converters at some places; converters that are the same stand under the same number, and `stream` gives
-    /// the errors of each.
+    /// The levels of the converters at some places; converters that are the same stand under the same number, and
+    /// `stream` gives the errors of each.
     pub fn new<N: Ord + Copy>(
         adc: &Adc,
         converter: Converter,

@@ -1,18 +1,20 @@
-//! Trimmed columns: a gain and an offset of each column, found from a chip's read-back, that make its sums as near as they can be to those of
-//! its targets.
+//! Trimmed columns: a gain and an offset of each column, found from a chip's read-back, that make its sums as near as
+//! they can be to those of its targets.
 //!
-//! Inputs s have a mean m and a variance v by row, which training images give ([`super::calibration`]), and are taken as independent of each other; q
-//! are the targets of a column and w its cells. Then `a·Σ w·s + b` has the variance and the mean of `Σ q·s` for
+//! Inputs s have a mean m and a variance v by row, which training images give ([`super::calibration`]), and are taken
+//! as independent of each other; q are the targets of a column and w its cells. Then `a·Σ w·s + b` has the variance and
+//! the mean of `Σ q·s` for
 //!
 //! ```text
 //! a = √(Σ v·q² / Σ v·w²)        b = Σ m·(q − a·w − what the companion array adds)
 //! ```
 //!
-//! The gain of least squared error, Σ v·q·w / Σ v·w², is smaller the more cells miss their targets; neurons then fire less, and chips with it are
-//! less accurate than with this one. Both are stored in `sram.trim_bits`: a as a whole multiple of 2^(1 − bits) below 2, b as a signed number in units of a power of two, which its
-//! layer has in common. The gain scales the converter's reference, as that of compensated drift does; the offset joins that of the neuron's norm,
-//! or the readout's bias. A gain is analogue and an offset is read with the norm's own, so neither is read from SRAM as sums are made; both
-//! are bytes of the chip.
+//! The gain of least squared error, Σ v·q·w / Σ v·w², is smaller the more cells miss their targets; neurons then fire
+//! less, and chips with it are less accurate than with this one. Both are stored in `sram.trim_bits`: a as a whole
+//! multiple of 2^(1 − bits) below 2, b as a signed number in units of a power of two, which its layer has in common.
+//! The gain scales the converter's reference, as that of compensated drift does; the offset joins that of the neuron's
+//! norm, or the readout's bias. A gain is analogue and an offset is read with the norm's own, so neither is read from
+//! SRAM as sums are made; both are bytes of the chip.
 
 use super::site::Site;
 use super::sram::Companion;
@@ -34,7 +36,8 @@ pub fn gains(site: &Site, cells: &ProgrammedCells) -> Vec<f64> {
     columns.enumerate().map(gain).collect()
 }
 
-/// The offsets of a layer's columns, whose cells are scaled by their gains already; `correcting` is the array that corrects them, if one does.
+/// The offsets of a layer's columns, whose cells are scaled by their gains already; `correcting` is the array that
+/// corrects them, if one does.
 pub fn offsets(site: &Site, cells: &ProgrammedCells, correcting: Option<&Companion>) -> Vec<f64> {
     let scale = correcting.map_or(0.0, |companion| libm::exp2(f64::from(companion.shift)));
     let offset = |column: usize| -> f64 {
@@ -83,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_column_whose_cells_lost_a_share_alike_gets_it_back() {
-        // A gain and an offset bring back exactly what all cells of a column lost alike: a quarter here, beside a column that is right.
+        // A gain and an offset bring back exactly what all cells of a column lost alike: a quarter here, beside a
+        // column that is right.
         let inputs = |mean: f64, square: f64| RowInput { mean, square };
         let site = Site {
             sram: Sram { trim_bits: 8, ..Sram::default() },
@@ -96,7 +100,8 @@ mod tests {
         let gains = gains(&site, &cells);
         assert_eq!(gains[1], 1.0);
         assert!((gains[0] - 4.0 / 3.0).abs() <= 1.0 / 256.0, "{gains:?}");
-        // The offset is what is left of the means: 0.5·0.5 − 0.25·0.25 + 0.5·1 for the first column as it was, a quarter of it.
+        // The offset is what is left of the means: 0.5·0.5 − 0.25·0.25 + 0.5·1 for the first column as it was, a
+        // quarter of it.
         let offsets = offsets(&site, &cells, None);
         let missing = 0.25 * (0.5 * 0.5 - 0.25 * 0.25 + 0.5 * 1.0);
         assert!((offsets[0] - missing).abs() <= missing / 127.0 && offsets[1] == 0.0, "{offsets:?} for {missing}");

@@ -1,7 +1,7 @@
 //! Lines with resistance: how a layer's devices stand between them, and what the lines of a tile leave of each.
 //!
-//! A tile's rows stand next to the ground of its bit lines and its columns next to the drivers of its word lines; what a layer
-//! leaves empty of a tile carries no current. Each tile is solved by itself ([`super::nodal`]).
+//! A tile's rows stand next to the ground of its bit lines and its columns next to the drivers of its word lines; what
+//! a layer leaves empty of a tile carries no current. Each tile is solved by itself ([`super::nodal`]).
 
 use rayon::prelude::*;
 
@@ -30,8 +30,8 @@ pub struct Layout {
     pub columns: Columns,
 }
 
-/// The share of each device's conductance that lines and access devices leave of it on the nominal chip of a layer, slice by slice.
-/// Training takes it for every pass in place of solving tiles anew.
+/// The share of each device's conductance that lines and access devices leave of it on the nominal chip of a layer,
+/// slice by slice. Training takes it for every pass in place of solving tiles anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineLoss {
     /// Shares, laid out as devices are.
@@ -39,7 +39,8 @@ pub struct LineLoss {
 }
 
 impl LineLoss {
-    /// Of layer weights `[columns, rows]`; none where the layer's lines are ideal, or it has none.
+    /// The loss that lines bring to layer weights `[columns, rows]`; none where the layer's lines are ideal, or it has
+    /// none.
     ///
     /// # Errors
     /// Those of [`transfer`].
@@ -53,7 +54,7 @@ impl LineLoss {
         Layout::of(site).apply(&mut slices, site.wires, Circuit::new(&site.rram).as_ref())?;
         for (seen, own) in slices.iter_mut().zip(&own) {
             for (seen, own) in [(&mut seen.plus, &own.plus), (&mut seen.minus, &own.minus)] {
-                // As they are stored: a run that goes on takes the same.
+                // Shares are rounded as they are stored, so that a run that goes on takes the same.
                 let share = |seen: f64, own: f64| if own > 0.0 { f64::from((seen / own) as f32) } else { 1.0 };
                 seen.iter_mut().zip(own).for_each(|(seen, own)| *seen = share(*seen, *own));
             }
@@ -103,8 +104,9 @@ impl Layout {
         Layout { rows: site.rows, tile: site.tile, columns: site.on_tiles() }
     }
 
-    /// Replaces every device's conductance by what its access device and its tile's lines leave of it. Currents that are not proportional to
-    /// voltages are so to the voltage that a cell has where every word line is driven by that of a read.
+    /// Replaces every device's conductance by what its access device and its tile's lines leave of it. Currents that
+    /// are not proportional to voltages are so to the voltage that a cell has where every word line is driven by that
+    /// of a read.
     ///
     /// # Errors
     /// Those of [`transfer`], and where the voltages of such cells do not settle.
@@ -152,8 +154,8 @@ impl Layout {
         first..self.rows.min(first + self.tile.rows)
     }
 
-    /// The bit lines of a tile in a column of tiles, from the drivers. A weight's devices stand side by side, unit columns behind all
-    /// weights.
+    /// The bit lines of a tile in a column of tiles, from the drivers. A weight's devices stand side by side, unit
+    /// columns behind all weights.
     pub fn lines(&self, devices: &[Devices], tile: usize, count: usize) -> Vec<Line> {
         let columns = tile * self.columns.per_tile..count.min((tile + 1) * self.columns.per_tile);
         let pairs = devices[0].plus.len() == devices[0].minus.len();
@@ -169,8 +171,8 @@ impl Layout {
     }
 }
 
-/// The chord conductances of a tile's cells `[word lines, n]`, in microsiemens, behind their access devices, where every word line is driven by
-/// the voltage of a read.
+/// The chord conductances of a tile's cells `[word lines, n]`, in microsiemens, behind their access devices, where
+/// every word line is driven by the voltage of a read.
 ///
 /// # Errors
 /// Where the voltages of cells that are not linear do not settle.
@@ -194,8 +196,11 @@ mod tests {
     #[test]
     fn devices_are_replaced_tile_by_tile() {
         // 5 rows of 3 pairs on tiles of 3 x 4 lines: two weights a tile.
-        let layout =
-            Layout { rows: 5, tile: Tile { rows: 3, cols: 4, ..Tile::default() }, columns: Columns { per_tile: 2 } };
+        let layout = Layout {
+            rows: 5,
+            tile: Tile { rows: 3, cols: 4, ..Tile::default() },
+            columns: Columns { per_tile: 2, spares: 0 },
+        };
         let g = |k: usize| 20.0 + 10.0 * (k as f64).sin();
         let before = Devices { plus: (0..15).map(g).collect(), minus: (20..35).map(g).collect() };
         let mut after = [before.clone()];

@@ -1,8 +1,8 @@
 //! Which files of a folder or an archive, such as pictures, belong to which half and class.
 //!
 //! Read are `CLASS/…`, one set, of which a share may be held out for testing; `train/CLASS/…` beside `test/CLASS/…` or
-//! `val/CLASS/…`; and the layout of Tiny ImageNet, `train/CLASS/images/…` beside `val/images/…` with `val/val_annotations.txt`. One
-//! folder around all of it does not count.
+//! `val/CLASS/…`; and the layout of Tiny ImageNet, `train/CLASS/images/…` beside `val/images/…` with
+//! `val/val_annotations.txt`. One folder around all of it does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,8 @@ use super::Split;
 use super::files::Files;
 use crate::error::Result;
 
-/// The folders that may be the training half, and those that may be the test half, the first one that has its classes; in any case.
+/// The folders that may be the training half, and those that may be the test half, the first one that has its classes;
+/// in any case.
 const HALVES: [&[&str]; 2] = [&["train", "training"], &["test", "testing", "val", "valid", "validation"]];
 /// Names a file's class, where the folders do not: the file's name, the class's, and more, between tabs.
 const ANNOTATIONS: &str = "val_annotations.txt";
@@ -42,8 +43,8 @@ impl Kind {
 pub(super) struct Album {
     /// The classes' names, in the order of the alphabet.
     pub classes: Vec<String>,
-    /// Each file, and its class: the first of every class, then the second of every class, and so on, so that the first ones stand
-    /// for all classes.
+    /// Each file, and its class: the first of every class, then the second of every class, and so on, so that the first
+    /// ones stand for all classes.
     pub files: Vec<(String, u32)>,
     /// Whether the training and the test half stand apart.
     pub in_halves: bool,
@@ -65,7 +66,8 @@ struct Found<'f> {
 }
 
 impl Album {
-    /// Sorts the files of a kind. Of a set that is not in halves, `held_out` of every class, the last ones, are the test half.
+    /// Sorts the files of a kind. Of a set that is not in halves, `held_out` of every class, the last ones, are the
+    /// test half.
     pub fn of(files: &Files, kind: Kind, split: Split, held_out: Option<f64>) -> Result<Self> {
         let root = around(files.names(), kind);
         let (names, others): (Vec<&str>, Vec<&str>) =
@@ -258,7 +260,8 @@ fn annotated(files: &Files, list: &str) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
-/// The folder that lies around everything, with a `/`, where one does that is no half, and there are folders of files in it.
+/// The folder that lies around everything, with a `/`, where one does that is no half, and there are folders of files
+/// in it.
 fn around(names: &[String], kind: Kind) -> String {
     let found = || names.iter().filter(|name| kind.has(name));
     let tops: BTreeSet<&str> = found().map(|name| name.split('/').next().unwrap_or_default()).collect();

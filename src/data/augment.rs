@@ -1,4 +1,5 @@
-//! The augmentation of training images: padded on each side, cropped to the old size at a random place, and every other image mirrored.
+//! The augmentation of training images: padded on each side, cropped to the old size at a random place, and every other
+//! image mirrored.
 
 use super::order::below;
 use crate::numeric::Shape;

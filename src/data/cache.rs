@@ -1,6 +1,8 @@
-//! Records that were made once, kept in a folder for the next time: a file for each set of inputs and options, under their hash.
+//! Records that were made once, kept in a folder for the next time: a file for each set of inputs and options, under
+//! their hash.
 //!
-//! A file has the records, what is said of them, the length of that, and the SHA-256 of it all: one that is damaged is made anew.
+//! A file has the records, what is said of them, the length of that, and the SHA-256 of it all: one that is damaged is
+//! made anew.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -40,7 +42,8 @@ impl Cache {
     }
 }
 
-/// The records of a file that is there and whole, or those that are made, which it holds from then on; and what is said of them.
+/// The records of a file that is there and whole, or those that are made, which it holds from then on; and what is said
+/// of them.
 pub(super) fn records(
     file: &Path,
     count: usize,

@@ -21,8 +21,8 @@ const LARGEST: u64 = 1 << 40;
 /// Deflate expands a byte to at most this many.
 const DEFLATE_RATIO: u64 = 1032;
 
-/// Opens the training or the test images of a folder; a folder without training images has its test images normalised by
-/// themselves.
+/// Opens the training or the test images of a folder; a folder without training images has its test images normalised
+/// by themselves.
 pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
     let training = match split {
         Split::Test if find(dir, "train", "images-idx3").is_err() => None,

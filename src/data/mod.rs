@@ -83,8 +83,9 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens `digits`, `idx:DIR`, `cifar10:DIR`, `cifar100:DIR`, `pictures:PATH`, `frames:FILE.npz`, `images:FILE.npz`, or a
-    /// set of events, each with its options; a relative path is relative to `base`. What holds one set only is returned for either split.
+    /// Opens `digits`, `idx:DIR`, `cifar10:DIR`, `cifar100:DIR`, `pictures:PATH`, `frames:FILE.npz`, `images:FILE.npz`,
+    /// or a set of events, each with its options; a relative path is relative to `base`. What holds one set only is
+    /// returned for either split.
     pub fn open(spec: &str, base: &Path, split: Split) -> Result<Dataset> {
         Self::open_within(spec, base, split, MEMORY_LIMIT)
     }
@@ -110,8 +111,8 @@ impl Dataset {
         Ok(Dataset { spec: spec.to_owned(), contents, before: 0, fingerprint: OnceLock::new() })
     }
 
-    /// A set of values in memory, `[N, C, H, W]`, or with steps `[N, T, C, H, W]`; they are taken as they are, and `name` is theirs in
-    /// messages. Without labels every image has class 0.
+    /// A set of values in memory, `[N, C, H, W]`, or with steps `[N, T, C, H, W]`; they are taken as they are, and
+    /// `name` is theirs in messages. Without labels every image has class 0.
     ///
     /// # Errors
     /// [`Error::Mismatch`] where there is no value, one is not finite, or images, shape and labels do not go together.
@@ -181,7 +182,8 @@ impl Dataset {
         &self.contents.labels
     }
 
-    /// Whether `spec`, relative to `base`, names a set with a training and a test half; `frames:` and `images:` files hold one set.
+    /// Whether `spec`, relative to `base`, names a set with a training and a test half; `frames:` and `images:` files
+    /// hold one set.
     ///
     /// # Errors
     /// Where what tells it cannot be read.
@@ -196,8 +198,8 @@ impl Dataset {
         }
     }
 
-    /// The training images that something is estimated on for chips that this whole test set judges: those of `spec`, relative
-    /// to `base`, or where there is none the training half of this set.
+    /// The training images that something is estimated on for chips that this whole test set judges: those of `spec`,
+    /// relative to `base`, or where there is none the training half of this set.
     ///
     /// # Errors
     /// Where they are the tested images.
@@ -276,7 +278,8 @@ impl Dataset {
         self.contents.range
     }
 
-    /// What values its images have when they are changed by up to `epsilon`, in units of the pixel range or, without one, of values.
+    /// What values its images have when they are changed by up to `epsilon`, in units of the pixel range or, without
+    /// one, of values.
     pub fn range_around(&self, epsilon: f64) -> Range {
         if self.pixel_range().is_some() { self.range() } else { self.range().widened(epsilon as f32) }
     }

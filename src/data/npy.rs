@@ -1,8 +1,8 @@
 //! Arrays of a NumPy archive: a zip file of `.npy` members, each a header (type, order, shape) and its elements.
 //!
-//! Members may be stored or deflated, of format 1.0 to 3.0, in C or Fortran order, of either byte order. Whole numbers, real numbers
-//! of 16, 32 and 64 bits, and booleans are read. Nothing is allocated on the word of a header: a member has to hold what its header
-//! promises, and no more of it is unpacked.
+//! Members may be stored or deflated, of format 1.0 to 3.0, in C or Fortran order, of either byte order. Whole numbers,
+//! real numbers of 16, 32 and 64 bits, and booleans are read. Nothing is allocated on the word of a header: a member
+//! has to hold what its header promises, and no more of it is unpacked.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -36,14 +36,14 @@ pub(super) enum Kind {
 #[derive(Clone, Copy)]
 pub(super) struct Element {
     kind: Kind,
-    /// In bytes.
+    /// The size of an element in bytes.
     pub size: usize,
     big_endian: bool,
     decode: fn([u8; 8]) -> f64,
 }
 
 impl Element {
-    /// Of a dtype as NumPy writes it: byte order, kind, bytes.
+    /// The element of a dtype as NumPy writes it: byte order, kind, bytes.
     pub fn of(dtype: &str) -> Option<Self> {
         let (order, name) = (dtype.chars().next()?, dtype.get(1..)?);
         let (kind, size, decode): (Kind, usize, fn([u8; 8]) -> f64) = match name {

@@ -1,9 +1,10 @@
-//! NumPy archives: `frames`, `[N, T, C, H, W]`, `[N, T, C, W]` or `[N, T, C]`, inputs given per step, or `images`, `[N, C, H, W]`, each with whole `labels`, `[N]`.
+//! NumPy archives: `frames`, `[N, T, C, H, W]`, `[N, T, C, W]` or `[N, T, C]`, inputs given per step, or `images`, `[N,
+//! C, H, W]`, each with whole `labels`, `[N]`.
 //!
-//! Real images are normalised already, and are taken as they are. Whole numbers (and booleans) are pixels, and are normalised,
-//! channel by channel: `(x/full − mean)/std` where the archive has `mean` and `std`, `[C]` or `[]`, with `full` the value of a white
-//! pixel, which may be left out where the brightest pixel lies from 127.5 to 255 (then it is 255); else by mean and standard deviation
-//! of all its pixels. Frames are taken as they are.
+//! Real images are normalised already, and are taken as they are. Whole numbers (and booleans) are pixels, and are
+//! normalised, channel by channel: `(x/full − mean)/std` where the archive has `mean` and `std`, `[C]` or `[]`, with
+//! `full` the value of a white pixel, which may be left out where the brightest pixel lies from 127.5 to 255 (then it
+//! is 255); else by mean and standard deviation of all its pixels. Frames are taken as they are.
 
 use std::path::Path;
 
@@ -258,7 +259,8 @@ impl Pixels {
     }
 }
 
-/// What to say of images, of a file or of an array, that cannot be normalised ones: those have a mean near 0, a spread near 1, and either sign.
+/// What to say of images, of a file or of an array, that cannot be normalised ones: those have a mean near 0, a spread
+/// near 1, and either sign.
 fn not_normalised(values: &[f32], in_file: bool) -> Option<String> {
     let (n, range) = (values.len() as f64, Range::of(values.iter().copied()));
     let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / n;

@@ -1,5 +1,5 @@
-//! What another simulator did: a NumPy archive of inputs, `frames`, `[N, T, …]`, and of what the network made of them: `logits`, `[N,
-//! classes]`, and `spikes.NAME`, `[N, T, …]`, each neuron's or their number.
+//! What another simulator did: a NumPy archive of inputs, `frames`, `[N, T, …]`, and of what the network made of them:
+//! `logits`, `[N, classes]`, and `spikes.NAME`, `[N, T, …]`, each neuron's or their number.
 
 use std::path::Path;
 

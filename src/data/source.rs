@@ -40,7 +40,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Of frame series of counts.
+    /// The contents of frame series of counts.
     pub fn counts(
         shape: Shape,
         steps: usize,
@@ -149,12 +149,12 @@ impl Values {
 pub(super) struct Histograms(Vec<[u64; 256]>);
 
 impl Histograms {
-    /// Of nothing yet.
+    /// Histograms that hold nothing yet.
     pub fn new(channels: usize) -> Self {
         Histograms(vec![[0; 256]; channels])
     }
 
-    /// Of records that are made, and not kept.
+    /// The histograms of records that are made one by one, and not kept.
     pub fn of(channels: usize, count: usize, make: impl Fn(usize) -> Result<Vec<u8>> + Sync) -> Result<Self> {
         let empty = || Histograms::new(channels);
         let add = |mut histograms: Histograms, at: usize| {
@@ -177,7 +177,8 @@ impl Histograms {
         self
     }
 
-    /// Mean and standard deviation of each channel, of pixels from 0 to 1; a deviation is 0 where all pixels are alike, and only there.
+    /// Mean and standard deviation of each channel, of pixels from 0 to 1; a deviation is 0 where all pixels are alike,
+    /// and only there.
     pub fn statistics(&self) -> [Vec<f32>; 2] {
         let sum = |counts: &[u64; 256], power: u32| -> u128 {
             counts.iter().zip(0u128..).map(|(&count, byte)| u128::from(count) * byte.pow(power)).sum()
@@ -235,8 +236,8 @@ impl Normalisation {
 pub(super) struct Records(pub Vec<Part>);
 
 impl Records {
-    /// Makes records of `len` bytes, many at a time: up to `memory_limit` bytes in memory, more of them in a nameless file that goes
-    /// with the process. `make` makes as many as each of `counts` says; `place` is where they come from.
+    /// Makes records of `len` bytes, many at a time: up to `memory_limit` bytes in memory, more of them in a nameless
+    /// file that goes with the process. `make` makes as many as each of `counts` says; `place` is where they come from.
     pub fn gather(
         place: &Path,
         counts: &[usize],

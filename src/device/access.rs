@@ -1,15 +1,17 @@
-//! A cell between its word line and its bit line: in series with a transistor or a selector, and with an I–V curve of its own.
+//! A cell between its word line and its bit line: in series with a transistor or a selector, and with an I–V curve of
+//! its own.
 //!
-//! A cell of conductance G, with the curve `i = G·s(u)` that is scaled to `s(V_read) = V_read`, behind a resistance R and a selector
-//! of curve `i = f(v)` carries the current i for which
+//! A cell of conductance G, with the curve `i = G·s(u)` that is scaled to `s(V_read) = V_read`, behind a resistance R
+//! and a selector of curve `i = f(v)` carries the current i for which
 //!
 //! ```text
 //! s⁻¹(i/G) + R·i + f⁻¹(i) = V
 //! ```
 //!
-//! Curves are straight between their points, from 0 on, and beyond the last. The voltage as a function of the current is straight by pieces
-//! likewise, so the current is found exactly, without iteration. What columns and lines see of the cell is its chord conductance i/V; between ideal lines V is that of
-//! a read, so that with a straight curve and no selector `G/(1 + R·G)` is left.
+//! Curves are straight between their points, from 0 on, and beyond the last. The voltage as a function of the current
+//! is straight by pieces likewise, so the current is found exactly, without iteration. What columns and lines see of
+//! the cell is its chord conductance i/V; between ideal lines V is that of a read, so that with a straight curve and no
+//! selector `G/(1 + R·G)` is left.
 
 use crate::profile::Rram;
 
@@ -76,7 +78,8 @@ impl Circuit {
         self.volt
     }
 
-    /// The conductance in microsiemens that is left of a cell's behind its access device, where nothing else drops voltage.
+    /// The conductance in microsiemens that is left of a cell's behind its access device, where nothing else drops
+    /// voltage.
     pub fn seen(&self, g_us: f64) -> f64 {
         match (&self.selector, &self.cell) {
             // At the volt of a read a cell's own curve is its conductance.

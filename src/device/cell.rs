@@ -1,11 +1,14 @@
-//! Cells with conductances: what a weight's devices are programmed to, where they land, what time and faults make of them.
+//! Cells with conductances: what a weight's devices are programmed to, where they land, what time and faults make of
+//! them.
 //!
 //! How a weight stands on devices is [`super::code`]'s.
 //!
-//! Order, always: target, programming variation (with lot, die, tile and neighbours, and write-verify), read-back, drift, retention and
-//! temperature ([`super::time`]), read disturb, faults ([`super::faults`]) and worn cells ([`super::wear`]), access devices
-//! ([`super::access`]), lines, drivers, reads ([`Reads`]). All conductances are in microsiemens. Each device draws from Philox substreams
-//! of its own, named by row, column, layer, slice and polarity: a chip stays itself when tiles, batches or scales change.
+//! Order, always: target, programming variation (with lot, die, tile and neighbours, and write-verify), read-back,
+//! drift, retention and temperature ([`super::time`]), read disturb, faults ([`super::faults`]) and worn cells
+//! ([`super::wear`]), access devices ([`super::access`]), lines, drivers, reads ([`Reads`]). All conductances are in
+//! microsiemens. Each device draws from Philox substreams of its own, named by row, column, layer, slice and polarity:
+//! a chip stays itself when tiles, batches or scales change. A row or column that a test has moved ([`super::remap`])
+//! has the devices of the place where it stands.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,11 +21,13 @@ use super::access::Circuit;
 use super::code::Code;
 use super::conductance::Law;
 pub use super::devices::{Columns, Devices, Place, Polarity};
+use super::faults::{is_on_dead_line, lines_key, stuck_at};
 use super::field::{Field, Stand};
 use super::normal::streams;
+use super::remap::{At, Grid, Moved};
 use super::time::Ageing;
 use super::wear::{ReadLoss, has_failed};
-use super::{CellSlice, Draw, Matrix, ProgrammedCells, Purpose, faults, selective};
+use super::{CellSlice, Draw, Matrix, ProgrammedCells, Purpose, selective};
 use crate::error::Result;
 use crate::monitor::checkpoint;
 use crate::profile::{Compensation, Fails, Tile};
@@ -83,6 +88,8 @@ pub(super) struct Layer<'a> {
     squares: Arc<[f64]>,
     /// Devices that have failed, slice by slice, laid out as they are; empty where none has.
     worn: Arc<[[Vec<bool>; 2]]>,
+    /// Where a test has moved rows and columns, if it has moved any.
+    moved: Option<Arc<Moved>>,
     /// The factors by which converters scale each column's currents in operation; empty: 1.
     gains: Arc<[f64]>,
 }
@@ -97,11 +104,21 @@ pub(super) struct Written {
     pub pulses: u64,
 }
 
+/// What does not work of a device.
+#[derive(Clone, Copy, Debug, Default)]
+struct Broken {
+    /// The conductance that it holds whatever is asked of it, where it is stuck or on a dead line.
+    held: Option<f64>,
+    /// The conductance that it is stuck at, where it is.
+    stuck: Option<f64>,
+}
+
 /// What lines do to a layer's devices, slice by slice.
 pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 
-/// Programs a layer's targets `[columns, rows]`; without a draw, devices land on their targets and only what is the same for
-/// all of them happens. Columns see what `lines` leave of the devices and of their access; reading them back, one by one, does not.
+/// Programs a layer's targets `[columns, rows]`; without a draw, devices land on their targets and only what is the
+/// same for all of them happens. Columns see what `lines` leave of the devices and of their access; reading them back,
+/// one by one, does not.
 pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Option<Lines>) -> Result<ProgrammedCells> {
     let rram = matrix.rram;
     let exact = ExactCells::of(&target, &matrix);
@@ -130,7 +147,8 @@ pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Opti
     Ok(ProgrammedCells { target, programmed: super::fold(&read_back), operation: Some(operation), pulses, reads })
 }
 
-/// A layer's devices without variation or faults, slice by slice, before access devices and lines take anything of them.
+/// A layer's devices without variation or faults, slice by slice, before access devices and lines take anything of
+/// them.
 pub fn nominal(target: &[f32], matrix: Matrix) -> Vec<Devices> {
     let changes = matrix.rram.changes();
     let layer = Layer::new(target, Matrix { number: 0, ..matrix }, None);
@@ -167,7 +185,7 @@ impl<'a> Layer<'a> {
     /// A layer of quantised weights.
     pub fn new(target: &[f32], matrix: Matrix<'a>, draw: Option<Draw>) -> Self {
         let Matrix { rows, number, rram, tile, reads, squares } = matrix;
-        Layer {
+        let layer = Layer {
             code: Code::new(rram, target),
             rows,
             number,
@@ -177,11 +195,16 @@ impl<'a> Layer<'a> {
             reads,
             squares,
             worn: Arc::default(),
+            moved: None,
             gains: Arc::default(),
-        }
+        };
+        let moves = draw.is_some() && rram.faults.move_weights();
+        let moved = moves.then(|| Arc::new(layer.away_from_faults(target)));
+        Layer { moved, ..layer }
     }
 
-    /// The layer with the devices that have failed once it is written, where they landed, and the pulses that they took.
+    /// The layer with the devices that have failed once it is written, where they landed, and the pulses that they
+    /// took.
     pub fn written(self, target: &[f32]) -> (Self, Vec<Devices>, u64) {
         let Written { devices, worn, pulses } = self.write(target);
         (Layer { worn, ..self }, devices, pulses)
@@ -196,9 +219,59 @@ impl Layer<'_> {
             reads: Arc::default(),
             squares: Arc::default(),
             worn: Arc::default(),
+            moved: self.moved.clone(),
             gains: self.gains.clone(),
             ..*self
         }
+    }
+
+    /// Where a test moves the layer's rows and columns, so that what does not work hurts them least.
+    fn away_from_faults(&self, target: &[f32]) -> Moved {
+        let Layer { code, rows, tile, .. } = self;
+        let grid = Grid { rows: *rows, columns: target.len() / rows, tile: *tile, on_tiles: self.columns };
+        let (circuit, full) = (Circuit::new(&code.rram), code.full());
+        // The squared error of a weight on devices of which these do not work, slice by slice.
+        let square = |q: f32, broken: &dyn Fn(u32) -> [Broken; 2]| {
+            let held = (0..code.slices()).fold(0.0, |sum, slice| {
+                let [plus, minus] = self.held_beside(q, slice, broken(slice));
+                let seen = |g: f64| circuit.as_ref().map_or(g, |circuit| circuit.seen(g));
+                let count = libm::exp2(f64::from(slice * code.rram.cell.bits)) * code.per_us();
+                sum + (seen(plus) - seen(minus)) * count
+            });
+            ((held - f64::from(q)) / full).powi(2)
+        };
+        let lines = lines_key(&code.rram.faults, self.draw);
+        let fault = |at: At| {
+            let of_slices: Vec<[Broken; 2]> = (0..code.slices()).map(|slice| self.broken(at, slice, lines)).collect();
+            of_slices.iter().flatten().any(|broken| broken.held.is_some()).then_some(of_slices)
+        };
+        let error = |(row, column): At, fault: &Vec<[Broken; 2]>| {
+            let q = target[column * rows + row];
+            square(q, &|slice| fault[slice as usize]) - square(q, &|_| Default::default())
+        };
+        Moved::of(&code.rram.faults, grid, fault, error)
+    }
+
+    /// What does not work of the two devices of a slice at a place.
+    fn broken(&self, (row, column): At, slice: u32, lines: Option<[u32; 2]>) -> [Broken; 2] {
+        let Layer { code, number, tile, columns, draw, .. } = self;
+        let faults = &code.rram.faults;
+        [Polarity::Plus, code.other()].map(|polarity| {
+            let column = if polarity == Polarity::Unit { columns.tile(column) } else { column };
+            let place = Place { row, column, layer: *number, slice, polarity };
+            let stuck = stuck_at(faults, (code.g_min, code.g_max), place, *draw);
+            let dead = lines.is_some_and(|key| is_on_dead_line(faults, place, (*tile, *columns), key));
+            Broken { held: if dead { Some(0.0) } else { stuck }, stuck }
+        })
+    }
+
+    /// The conductances that the two devices of a slice hold for a weight, where some do not work.
+    fn held_beside(&self, q: f32, slice: u32, [plus, minus]: [Broken; 2]) -> [f64; 2] {
+        let sides = [(Polarity::Plus, plus, minus), (self.code.other(), minus, plus)];
+        let held = |(polarity, own, other): (Polarity, Broken, Broken)| {
+            own.held.unwrap_or_else(|| self.asked_beside(q, (slice, polarity), other.stuck))
+        };
+        sides.map(held)
     }
 
     /// What is asked of each device.
@@ -274,34 +347,58 @@ impl Layer<'_> {
         Written { devices, worn, pulses: pulses.into_iter().sum() }
     }
 
-    /// The conductance that is asked of a device: its target, or that which makes up for the other device of its pair, where that one is stuck.
+    /// The conductance that is asked of a device: its target, or that which makes up for the other device of its pair,
+    /// where that one is stuck.
     fn asked(&self, q: f32, place: Place) -> f64 {
-        let Layer { code, draw, .. } = self;
-        let (faults, target) = (&code.rram.faults, code.target(q, place.slice, place.polarity));
-        let other = match place.polarity {
-            Polarity::Plus if code.other() == Polarity::Minus => Polarity::Minus,
-            Polarity::Minus => Polarity::Plus,
-            _ => return target,
-        };
-        if !faults.compensate {
-            return target;
-        }
-        let stuck = faults::stuck_at(faults, (code.g_min, code.g_max), Place { polarity: other, ..place }, *draw);
-        stuck.map_or(target, |held| code.reachable(target + held - code.target(q, place.slice, other)))
+        let (code, faults) = (&self.code, &self.code.rram.faults);
+        let other = self.other_of(place.polarity).filter(|_| faults.compensate);
+        let range = (code.g_min, code.g_max);
+        let stuck = other.and_then(|polarity| stuck_at(faults, range, Place { polarity, ..place }, self.draw));
+        self.asked_beside(q, (place.slice, place.polarity), stuck)
     }
 
+    /// The other device of a pair; none of a raised device and its unit.
+    fn other_of(&self, polarity: Polarity) -> Option<Polarity> {
+        match polarity {
+            Polarity::Plus => Some(Polarity::Minus).filter(|_| self.code.other() == Polarity::Minus),
+            Polarity::Minus => Some(Polarity::Plus),
+            Polarity::Unit => None,
+        }
+    }
+
+    /// The conductance that is asked of a device beside one that is stuck at this, if it is.
+    fn asked_beside(&self, q: f32, (slice, polarity): (u32, Polarity), stuck: Option<f64>) -> f64 {
+        let (code, target) = (&self.code, self.code.target(q, slice, polarity));
+        let other = self.other_of(polarity).filter(|_| code.rram.faults.compensate);
+        let beside = other.zip(stuck).map(|(other, held)| code.reachable(target + held - code.target(q, slice, other)));
+        beside.unwrap_or(target)
+    }
+
+    /// Where the device of a weight, or of a unit column, stands on its tile.
     fn place(&self, i: usize, slice: u32, polarity: Polarity) -> Place {
-        Place { row: i % self.rows, column: i / self.rows, layer: self.number, slice, polarity }
+        let place = Place { row: i % self.rows, column: i / self.rows, layer: self.number, slice, polarity };
+        self.moved.as_ref().map_or(place, |moved| moved.stand(place))
     }
 
     /// Changes every device by itself, some at a time, of which the second argument says where they stand.
     fn each(&self, devices: &mut [Devices], change: impl Fn(&mut [f64], &dyn Fn(usize) -> Place) + Sync) {
+        self.each_by_row(devices, |devices, _, place| change(devices, place));
+    }
+
+    /// Changes every device by itself, some at a time, of which the second argument says the rows of the matrix and the
+    /// third where they stand.
+    fn each_by_row(
+        &self,
+        devices: &mut [Devices],
+        change: impl Fn(&mut [f64], &dyn Fn(usize) -> usize, &dyn Fn(usize) -> Place) + Sync,
+    ) {
         for (slice, devices) in (0..).zip(devices) {
             let sides = [(Polarity::Plus, &mut devices.plus), (self.code.other(), &mut devices.minus)];
             for (polarity, conductances) in sides {
                 conductances.par_chunks_mut(CELLS_AT_ONCE).enumerate().for_each(|(part, devices)| {
                     checkpoint();
-                    change(devices, &|i| self.place(part * CELLS_AT_ONCE + i, slice, polarity));
+                    let first = part * CELLS_AT_ONCE;
+                    change(devices, &|i| (first + i) % self.rows, &|i| self.place(first + i, slice, polarity));
                 });
             }
         }
@@ -314,17 +411,18 @@ impl Layer<'_> {
         // Rows are counted group by group, and a group has as many columns as any other.
         let groups = self.reads.len() / self.rows;
         let columns = devices.first().map_or(0, |slice| slice.plus.len() / self.rows);
-        let reads = |place: &Place| {
-            let group = if place.polarity == Polarity::Unit { 0 } else { place.column * groups / columns };
-            self.reads[group * self.rows + place.row]
+        let reads = |row: usize, place: &Place| {
+            let is_shared = groups == 1 || place.polarity == Polarity::Unit;
+            let group = if is_shared { 0 } else { place.column * groups / columns };
+            self.reads[group * self.rows + row]
         };
-        self.each(&mut devices, |devices, place| {
+        self.each_by_row(&mut devices, |devices, row, place| {
             let ageing = Ageing::new(rram, *g_min, *g_max);
             for (i, g) in devices.iter_mut().enumerate() {
                 let place = place(i);
                 *g = ageing.after(*g, place, self.draw);
                 if let Some(loss) = &loss {
-                    *g = loss.after(*g, reads(&place), place, self.draw);
+                    *g = loss.after(*g, reads(row(i), &place), place, self.draw);
                 }
             }
         });
@@ -366,8 +464,9 @@ impl Layer<'_> {
         });
     }
 
-    /// The layer with the gains that make up for what its devices have lost since they were read back: the currents of all rows together
-    /// then over those now, of the layer or of each column, a weight's devices and those of its unit column added up.
+    /// The layer with the gains that make up for what its devices have lost since they were read back: the currents of
+    /// all rows together then over those now, of the layer or of each column, a weight's devices and those of its unit
+    /// column added up.
     fn compensated(self, fresh: &[Devices], now: &[Devices]) -> Self {
         let each = match self.code.rram.drift.compensation {
             Compensation::None => return self,
@@ -413,7 +512,7 @@ impl Layer<'_> {
         let (faults, range) = (&self.code.rram.faults, (self.code.g_min, self.code.g_max));
         self.each(&mut devices, |devices, place| {
             let fails = |(i, g): (usize, &mut f64)| {
-                if let Some(end) = faults::stuck_at(faults, range, place(i), Some(draw)) {
+                if let Some(end) = stuck_at(faults, range, place(i), Some(draw)) {
                     *g = end;
                 }
             };
@@ -425,12 +524,13 @@ impl Layer<'_> {
     /// Takes the current out of dead lines.
     pub fn dead(&self, devices: &mut [Devices]) {
         let faults = &self.code.rram.faults;
-        let Some(draw) = self.draw.filter(|_| faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0) else {
-            return;
-        };
-        for (slice, devices) in (0..).zip(devices) {
-            faults::dead_lines(faults, devices, (self.rows, self.number, slice), (self.tile, self.columns), draw);
-        }
+        let Some(key) = lines_key(faults, self.draw) else { return };
+        let on_tiles = (self.tile, self.columns);
+        self.each(devices, |devices, place| {
+            let dead =
+                devices.iter_mut().enumerate().filter(|(i, _)| is_on_dead_line(faults, place(*i), on_tiles, key));
+            dead.for_each(|(_, g)| *g = 0.0);
+        });
     }
 
     /// Whether the cell at a place of `[columns, rows]` is taken for exact.
@@ -438,7 +538,8 @@ impl Layer<'_> {
         self.code.rram.exact.holds(i % self.rows, i / self.rows)
     }
 
-    /// Puts the cells that are taken for exact in the place of those that were made: both devices of a pair, and of a raised device that one.
+    /// Puts the cells that are taken for exact in the place of those that were made: both devices of a pair, and of a
+    /// raised device that one.
     fn take_exact(&self, devices: &mut [Devices], exact: &[Devices]) {
         if !self.code.rram.exact.any() {
             return;

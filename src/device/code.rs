@@ -1,7 +1,8 @@
-//! A weight on its devices: the level that each of them stands for, the conductance that it is asked for, and the weight that columns see of it.
+//! A weight on its devices: the level that each of them stands for, the conductance that it is asked for, and the
+//! weight that columns see of it.
 //!
-//! A weight is `q = j·u`, u the scheme's unit, |j| ≤ L where |q| = 1, or the layer's largest, if that is more and cells have no
-//! `bits`: slices are as many as |q| = 1 takes, and hold larger weights as far as they can. Its devices
+//! A weight is `q = j·u`, u the scheme's unit, |j| ≤ L where |q| = 1, or the layer's largest, if that is more and cells
+//! have no `bits`: slices are as many as |q| = 1 takes, and hold larger weights as far as they can. Its devices
 //! ([`CellMapping`]):
 //!
 //! | mapping | magnitude held | devices | weight |
@@ -10,10 +11,11 @@
 //! | `two_sided` | L ± j, of 0 … 2L | a pair that moves from the middle in opposite directions | (G⁺ − G⁻)/ΔG·L·u |
 //! | `offset` | j + L, of 0 … 2L | one, and a unit column that holds L in every tile | (G − G_unit)/ΔG·top·u |
 //!
-//! `G = G_min + level·(G_max − G_min)/top`, ΔG = G_max − G_min. A cell of `bits` bits holds a digit of the magnitude, top =
-//! 2^bits − 1, and slice s counts 2^(bits·s), least significant first; without `bits` one device holds it all. Floats take any
-//! conductance between. Where the conductances that a cell can have are listed, a digit d is the d-th of them; without `bits` a device
-//! is programmed to the nearest one, and a pair to those two whose difference is nearest to the weight's.
+//! `G = G_min + level·(G_max − G_min)/top`, ΔG = G_max − G_min. A cell of `bits` bits holds a digit of the magnitude,
+//! top = 2^bits − 1, and slice s counts 2^(bits·s), least significant first; without `bits` one device holds it all.
+//! Floats take any conductance between. Where the conductances that a cell can have are listed, a digit d is the d-th
+//! of them; without `bits` a device is programmed to the nearest one, and a pair to those two whose difference is
+//! nearest to the weight's.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,10 +30,10 @@ use super::{CellSlice, Span};
 use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
 
 impl Columns {
-    /// Of weights of magnitude up to 1, on tiles of so many bit lines.
+    /// How columns of weights of magnitude up to 1 stand on tiles of so many bit lines.
     pub fn of(rram: &Rram, tile: Tile) -> Self {
         let (weight, units) = bit_lines(rram);
-        Columns { per_tile: (tile.cols.saturating_sub(units) / weight).max(1) }
+        Columns { per_tile: (tile.cols.saturating_sub(units) / weight).max(1), spares: rram.faults.spare_columns() }
     }
 }
 
@@ -114,6 +116,11 @@ impl<'a> Code<'a> {
         }
     }
 
+    /// The largest weight.
+    pub(super) fn full(&self) -> f64 {
+        self.unit * self.levels
+    }
+
     /// The weight that a device's whole range counts, in its slice's own units.
     pub(super) fn range(&self) -> f64 {
         let share = if self.rram.cell.mapping == CellMapping::TwoSided { 0.5 } else { 1.0 };
@@ -188,7 +195,8 @@ impl<'a> Code<'a> {
         self.range() / (self.seen[1] - self.seen[0])
     }
 
-    /// The weights that devices stand for, of which columns see these conductances; `columns` says which tile's unit column a column has.
+    /// The weights that devices stand for, of which columns see these conductances; `columns` says which tile's unit
+    /// column a column has.
     pub fn weights(&self, slice: u32, devices: &Devices, rows: usize, columns: Columns) -> CellSlice {
         let scale = self.per_us();
         let places = slice * self.rram.cell.bits;

@@ -7,10 +7,10 @@
 //! | `polynomial` | target + N(0, scale·max(Σ cᵢ·targetⁱ, 0)) |
 //! | `table` | target + scale·(mean − target) + N(0, scale·σ), mean and σ between the rows of the table |
 //!
-//! times `exp(N(0, scale·σ_lot) + N(0, scale·σ_die) + N(0, scale·σ_tile))`, one draw a lot (all chips of a seed), chip and tile, and what
-//! neighbours share ([`super::field`]).
-//! Nothing is below 0 µS. With write-verify a device is programmed again, each time anew, until it is within the tolerance of
-//! its target or has had its pulses; it keeps where it landed last.
+//! times `exp(N(0, scale·σ_lot) + N(0, scale·σ_die) + N(0, scale·σ_tile))`, one draw a lot (all chips of a seed), chip
+//! and tile, and what neighbours share ([`super::field`]). Nothing is below 0 µS. With write-verify a device is
+//! programmed again, each time anew, until it is within the tolerance of its target or has had its pulses; it keeps
+//! where it landed last.
 
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -51,8 +51,8 @@ impl<'a> Law<'a> {
         Law { field, ..self }
     }
 
-    /// Programs devices, conductances that are their targets before and where they landed after; gives the pulses that they took, and tells
-    /// those of each. `level` is the level of a target, `place` says where a device stands.
+    /// Programs devices, conductances that are their targets before and where they landed after; gives the pulses that
+    /// they took, and tells those of each. `level` is the level of a target, `place` says where a device stands.
     pub fn program(
         &self,
         devices: &mut [f64],
@@ -172,8 +172,8 @@ pub fn polynomial(coefficients: &[f64], g: f64) -> f64 {
     coefficients.iter().rev().fold(0.0, |sum, c| sum * g + c).max(0.0)
 }
 
-/// Mean and standard deviation at a target, between the rows of a table sorted by target; those of its ends beyond them, the
-/// mean as far off.
+/// Mean and standard deviation at a target, between the rows of a table sorted by target; those of its ends beyond
+/// them, the mean as far off.
 pub fn between(table: &[[f64; 3]], target: f64) -> (f64, f64) {
     let above = table.partition_point(|row| row[0] < target);
     let (low, high) = (table[above.saturating_sub(1)], table[above.min(table.len() - 1)]);
@@ -231,7 +231,7 @@ mod tests {
             let tile = Tile { rows: 32, ..Tile::default() };
             let landed = |rram: &Rram| {
                 let mut devices: Vec<f64> = (0..150).map(|i| f64::from(i % 16) * 3.0).collect();
-                let law = Law::new(rram, Some(Draw::chip(4, 7)), tile, Columns { per_tile: 2 });
+                let law = Law::new(rram, Some(Draw::chip(4, 7)), tile, Columns { per_tile: 2, spares: 0 });
                 assert_eq!(law.program(&mut devices, |target| target / 3.0, (place, |_| true), |_, _| {}), 150);
                 devices
             };

@@ -1,5 +1,7 @@
 //! A layer's devices: which they are, where they stand, and the conductances that they hold.
 
+use crate::profile::Faults;
+
 /// Which of a weight's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -17,7 +19,7 @@ pub enum Polarity {
 pub struct Place {
     /// Row of the layer's matrix.
     pub row: usize,
-    /// Column of the layer's matrix; the tile's of a unit column.
+    /// Column of the layer's matrix, or a spare one of its tile; the tile's of a unit column.
     pub column: usize,
     /// The layer's number.
     pub layer: u32,
@@ -59,17 +61,32 @@ pub struct Devices {
     pub minus: Vec<f64>,
 }
 
+/// What marks the number of a spare column: no column of a matrix has so large a one.
+const SPARE: usize = 1 << 31;
+
 /// How a layer's columns stand on tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// Columns of weights that a tile holds.
     pub per_tile: usize,
+    /// Spare columns that a tile has beside them.
+    pub spares: usize,
 }
 
 impl Columns {
     /// The tile, along the columns, that a column stands on.
     pub fn tile(&self, column: usize) -> usize {
-        column / self.per_tile
+        if column < SPARE { column / self.per_tile } else { (column - SPARE) / Faults::MOST_SPARES }
+    }
+
+    /// The number in its layer of a spare column of a tile: the same however many there are.
+    pub fn spare(&self, tile: usize, spare: usize) -> usize {
+        SPARE + tile * Faults::MOST_SPARES + spare
+    }
+
+    /// The number of a spare column on its tile; none of a column of the matrix.
+    pub fn spare_number(&self, column: usize) -> Option<usize> {
+        column.checked_sub(SPARE).map(|spare| spare % Faults::MOST_SPARES)
     }
 
     /// Tiles of so many columns.

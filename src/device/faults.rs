@@ -1,15 +1,15 @@
 //! Devices and lines that do not work.
 //!
-//! One uniform draw u a device: u < r0 leaves it at G_min, u < r0 + r1 at G_max, whatever was written. A dead word line of a tile
-//! never drives its devices; a dead bit line carries no current: their conductances count as 0.
+//! One uniform draw u a device: u < r0 leaves it at G_min, u < r0 + r1 at G_max, whatever was written. A dead word line
+//! of a tile never drives its devices; a dead bit line carries no current: their conductances count as 0.
 //!
-//! Where `compensate` is set, a test has found the stuck devices before programming, and the other one of a pair is asked for what makes the
-//! pair's difference right, as far as its range goes: with G⁻ stuck at G_max and a target of G⁺ − G⁻ = −d, G⁺ = G_max − d, exactly; with a target
-//! of +d, G⁺ = G_max, and the pair holds 0.
+//! Where `compensate` is set, a test has found the stuck devices before programming, and the other one of a pair is
+//! asked for what makes the pair's difference right, as far as its range goes: with G⁻ stuck at G_max and a target of
+//! G⁺ − G⁻ = −d, G⁺ = G_max − d, exactly; with a target of +d, G⁺ = G_max, and the pair holds 0.
 
 use ndarray_rand::rand::RngCore;
 
-use super::devices::{Columns, Devices, Place};
+use super::devices::{Columns, Place, Polarity};
 use super::{Draw, Purpose};
 use crate::profile::{Faults, Tile};
 use crate::rng::Substream;
@@ -24,34 +24,24 @@ pub fn stuck_at(faults: &Faults, (lowest, highest): (f64, f64), place: Place, dr
     }
 }
 
-/// Takes the current out of dead lines. A word line is its tile's; every slice and polarity has bit lines of its own.
-pub fn dead_lines(
-    faults: &Faults,
-    devices: &mut Devices,
-    (rows, layer, slice): (usize, u32, u32),
-    (tile, columns): (Tile, Columns),
-    draw: Draw,
-) {
-    let key = draw.key(Purpose::Lines);
-    let word_dead = |row: usize, tile_column: usize| {
-        faults.dead_word_lines > 0.0
-            && uniform(key, [row as u32, tile_column as u32, layer | 1 << 30]) < faults.dead_word_lines
+/// The key under which lines of a draw are dead; none where no line is.
+pub fn lines_key(faults: &Faults, draw: Option<Draw>) -> Option<[u32; 2]> {
+    let any = faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0;
+    draw.filter(|_| any).map(|draw| draw.key(Purpose::Lines))
+}
+
+/// Whether a device stands on a line that is dead under a key of [`lines_key`]. A word line is its tile's; every slice
+/// and polarity has bit lines of its own.
+pub fn is_on_dead_line(faults: &Faults, place: Place, (tile, columns): (Tile, Columns), key: [u32; 2]) -> bool {
+    let Place { row, column, layer, slice, polarity } = place;
+    let tile_column = if polarity == Polarity::Unit { column } else { columns.tile(column) };
+    let line = u32::from(polarity != Polarity::Plus);
+    let word_is_dead = || uniform(key, [row as u32, tile_column as u32, layer | 1 << 30]) < faults.dead_word_lines;
+    let bit_is_dead = || {
+        let place = [(row / tile.rows) as u32, column as u32, layer | slice << 20 | line << 28];
+        uniform(key, place) < faults.dead_bit_lines
     };
-    let bit_dead = |tile_row: usize, column: usize, line: u32| {
-        let place = [tile_row as u32, column as u32, layer | slice << 20 | line << 28];
-        faults.dead_bit_lines > 0.0 && uniform(key, place) < faults.dead_bit_lines
-    };
-    let has_units = devices.minus.len() != devices.plus.len();
-    for (line, conductances) in [(0, &mut devices.plus), (1, &mut devices.minus)] {
-        for (column, cells) in conductances.chunks_mut(rows).enumerate() {
-            let tile_column = if line == 1 && has_units { column } else { columns.tile(column) };
-            for (row, g) in cells.iter_mut().enumerate() {
-                if word_dead(row, tile_column) || bit_dead(row / tile.rows, column, line) {
-                    *g = 0.0;
-                }
-            }
-        }
-    }
+    faults.dead_word_lines > 0.0 && word_is_dead() || faults.dead_bit_lines > 0.0 && bit_is_dead()
 }
 
 /// Uniform in [0, 1), of 32 bits.
@@ -62,7 +52,6 @@ fn uniform(key: [u32; 2], place: [u32; 3]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::devices::Polarity;
 
     #[test]
     fn so_many_devices_are_stuck_as_the_rates_say() {
@@ -126,10 +115,11 @@ mod tests {
     #[test]
     fn dead_lines_take_whole_lines_of_a_tile() {
         let faults = Faults { dead_word_lines: 0.2, dead_bit_lines: 0.1, ..Faults::default() };
-        let (tile, columns) = (Tile { rows: 10, cols: 8, ..Tile::default() }, Columns { per_tile: 4 });
-        let mut devices = Devices { plus: vec![1.0; 40 * 16], minus: vec![1.0; 40 * 16] };
-        dead_lines(&faults, &mut devices, (40, 0, 0), (tile, columns), Draw::chip(1, 1));
-        let at = |column: usize, row: usize| devices.plus[column * 40 + row] == 0.0;
+        let on_tiles = (Tile { rows: 10, cols: 8, ..Tile::default() }, Columns { per_tile: 4, spares: 0 });
+        let at = |column: usize, row: usize| {
+            let place = Place { row, column, layer: 0, slice: 0, polarity: Polarity::Plus };
+            is_on_dead_line(&faults, place, on_tiles, lines_key(&faults, Some(Draw::chip(1, 1))).unwrap())
+        };
         let (mut words, mut bits) = (0, 0);
         for (tile_row, tile_column) in (0..4).flat_map(|r| (0..4).map(move |c| (r, c))) {
             let rows = tile_row * 10..tile_row * 10 + 10;

@@ -1,8 +1,9 @@
 //! Variation that neighbours on a tile share: a field that changes slowly from cell to cell.
 //!
-//! On every tile a standard normal number stands at each crossing of a word line and a bit line. Two of them are correlated by
-//! `exp(−(|Δword| + |Δbit|)/L)`, L cells; along each of the lines it is an autoregressive process of first order, which begins in its stationary
-//! distribution. A device's conductance is multiplied by `exp(σ·number)`. Tiles have nothing in common.
+//! On every tile a standard normal number stands at each crossing of a word line and a bit line. Two of them are
+//! correlated by `exp(−(|Δword| + |Δbit|)/L)`, L cells; along each of the lines it is an autoregressive process of
+//! first order, which begins in its stationary distribution. A device's conductance is multiplied by `exp(σ·number)`.
+//! Tiles have nothing in common.
 
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
@@ -66,10 +67,10 @@ impl Field {
         on_tiles.per_tile.min(columns - tile * on_tiles.per_tile)
     }
 
-    /// Bit lines that a tile's weights take, and its unit columns.
+    /// Bit lines that a tile's weights take, its unit columns and its spare columns.
     fn bit_lines(&self, tile: usize) -> usize {
         let (sides, units) = if self.has_units { (1, 1) } else { (2, 0) };
-        self.stand.slices * (self.columns_on(tile) * sides + units)
+        self.stand.slices * ((self.columns_on(tile) + self.stand.on_tiles.spares) * sides + units)
     }
 
     /// The factor of a device's conductance.
@@ -79,9 +80,15 @@ impl Field {
         let (across, line) = match place.polarity {
             Polarity::Unit => (place.column, self.columns_on(place.column) * slices + slice),
             polarity => {
-                let of_weight = (place.column % on_tiles.per_tile) * slices + slice;
+                let across = on_tiles.tile(place.column);
+                // Spare columns stand behind unit columns, so that the field of all others is the same without them.
+                let (column, units) = match on_tiles.spare_number(place.column) {
+                    Some(spare) => (self.columns_on(across) + spare, usize::from(self.has_units)),
+                    None => (place.column % on_tiles.per_tile, 0),
+                };
+                let of_weight = (column + units) * slices + slice;
                 let line = if self.has_units { of_weight } else { 2 * of_weight + polarity as usize };
-                (on_tiles.tile(place.column), line)
+                (across, line)
             }
         };
         let words = tile.rows.min(rows - word.0 * tile.rows);
@@ -112,15 +119,22 @@ mod tests {
     #[test]
     fn neighbours_are_correlated_by_their_distance() {
         let tile = Tile { rows: 128, cols: 128, ..Tile::default() };
-        let stand = Stand { rows: 1280, columns: 640, layer: 3, slices: 1, tile, on_tiles: Columns { per_tile: 64 } };
+        let stand = Stand {
+            rows: 1280,
+            columns: 640,
+            layer: 3,
+            slices: 1,
+            tile,
+            on_tiles: Columns { per_tile: 64, spares: 0 },
+        };
         let variation = Variation { neighbour_sigma: 0.1, neighbour_cells: 4.0, scale: 2.0, ..Variation::default() };
         let rram = Rram { variation, ..Rram::default() };
         let field = Field::new(&rram, stand, Some(Draw::chip(2, 5))).unwrap();
         let at = |row: usize, column: usize, polarity| {
             field.factor(Place { row, column, layer: 3, slice: 0, polarity }).ln() / 0.2
         };
-        // The means over all tiles of products of numbers some lines apart: 100 tiles of 16,384, of which some 16 are independent of each
-        // other along either line.
+        // The means over all tiles of products of numbers some lines apart: 100 tiles of 16,384, of which some 16 are
+        // independent of each other along either line.
         let mean = |words: usize, lines: usize| {
             let (mut sum, mut count) = (0.0, 0.0);
             for (row, line) in (0..1280 - words).flat_map(|row| (0..1280 - lines).map(move |line| (row, line))) {

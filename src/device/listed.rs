@@ -1,4 +1,5 @@
-//! Conductances that a cell can be programmed to, as a profile lists them: which of them a device takes, and which two a pair.
+//! Conductances that a cell can be programmed to, as a profile lists them: which of them a device takes, and which two
+//! a pair.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ pub(super) struct Pair {
     pub minus: f64,
 }
 
-/// The pairs that a list of conductances makes, by rising difference. Of those with the same, there is the one that the mapping
-/// prefers: one-sided the smallest conductances, two-sided those nearest to the middle of the range.
+/// The pairs that a list of conductances makes, by rising difference. Of those with the same, there is the one that the
+/// mapping prefers: one-sided the smallest conductances, two-sided those nearest to the middle of the range.
 pub(super) fn pairs(cell: &Cell) -> Arc<[Pair]> {
     let listed = &cell.levels_us;
     if listed.is_empty() || cell.bits > 0 || cell.mapping == CellMapping::Offset {
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn pairs_are_those_whose_difference_is_nearest() {
-        // Of 0, 10, 30 and 70 µS pairs make 10, 20, 30, 40, 60 and 70.
+        // Pairs of 0, 10, 30 and 70 µS make 10, 20, 30, 40, 60 and 70.
         let listed = rram(vec![0.0, 10.0, 30.0, 70.0], 0, CellMapping::OneSided);
         for (j, expected) in
             [(8, (70.0, 0.0)), (7, (70.0, 10.0)), (5, (70.0, 30.0)), (3, (30.0, 0.0)), (2, (30.0, 10.0))]
@@ -99,7 +100,7 @@ mod tests {
         let two_sided = rram(vec![0.0, 10.0, 30.0, 70.0], 0, CellMapping::TwoSided);
         assert_eq!(devices(&two_sided, &[0.0]), [(vec![30.0], vec![30.0])], "or by those nearest to the middle");
         let raised = rram(vec![0.0, 10.0, 30.0, 70.0], 0, CellMapping::Offset);
-        // Of an even 0 to 70 in sixteenths, -8 to 8: 35 in the middle.
+        // Conductances from 0 to 70 in even steps hold -8 to 8 sixteenths, with 35 in the middle.
         assert_eq!(devices(&raised, &[0.5]), [(vec![70.0], vec![30.0])]);
         assert_eq!((magnitudes(&listed), magnitudes(&two_sided)), (9, 17));
     }

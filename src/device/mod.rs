@@ -1,10 +1,11 @@
 //! One cell's physics: what level a weight is programmed to, and how far from it the cell lands.
 //!
-//! Order, always: quantise, programming variation, drift, faults. Two models: `weight` varies the signed weight ([`variation`]);
-//! `cell` has conductances ([`cell`], [`conductance`], [`time`], [`faults`]). Training, both engines and every tool call this
-//! code.
+//! Order, always: quantise, programming variation, drift, faults. Two models: `weight` varies the signed weight
+//! ([`variation`]); `cell` has conductances ([`cell`], [`conductance`], [`time`], [`faults`]). Training, both engines
+//! and every tool call this code.
 
 pub mod access;
+mod assignment;
 pub mod cell;
 pub mod code;
 pub mod conductance;
@@ -14,6 +15,7 @@ mod field;
 mod listed;
 mod normal;
 pub mod quantise;
+pub mod remap;
 mod selective;
 pub mod survey;
 pub mod time;
@@ -80,7 +82,7 @@ impl Draw {
         Draw { seed, stream: Stream::TrainingPass, index: iteration, reads: 0 }
     }
 
-    /// The same cells, read at another time.
+    /// The draw of these cells, read at another time.
     pub fn read_before(self) -> Self {
         Draw { reads: 1, ..self }
     }
@@ -117,7 +119,8 @@ impl Draw {
     }
 }
 
-/// One layer's cells after programming: the targets `q` and what the cells hold, `[columns, rows]` as the latent weights are.
+/// One layer's cells after programming: the targets `q` and what the cells hold, `[columns, rows]` as the latent
+/// weights are.
 #[derive(Clone, Debug)]
 pub struct ProgrammedCells {
     /// Quantised targets.
@@ -235,7 +238,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Of quantised weights on their cells.
+    /// The span of quantised weights on their cells.
     pub fn of(rram: &Rram, target: &[f32]) -> Self {
         if rram.model == DeviceModel::Cell {
             return code::Code::new(rram, target).span();
@@ -270,8 +273,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Programs the latent weights `[columns, rows]` of a matrix; without a draw, cells hold their target. `lines` is what the resistance of
-/// lines does to conductances, and its errors are this function's.
+/// Programs the latent weights `[columns, rows]` of a matrix; without a draw, cells hold their target. `lines` is what
+/// the resistance of lines does to conductances, and its errors are this function's.
 pub fn program(
     latent: &[f32],
     matrix: Matrix,

@@ -8,7 +8,8 @@ use crate::rng::{AT_ONCE, Substream};
 /// Devices whose draws are used together.
 pub const BATCH: usize = 64;
 
-/// The substreams of places under a key, whose first blocks are made some at a time; places beyond the last that is used may be asked for.
+/// The substreams of places under a key, whose first blocks are made some at a time; places beyond the last that is
+/// used may be asked for.
 pub fn streams(key: [u32; 2], place: impl Fn(usize) -> [u32; 3]) -> impl Iterator<Item = Substream> {
     (0..).step_by(AT_ONCE).flat_map(move |first| {
         let places = std::array::from_fn(|i| place(first + i));

@@ -1,11 +1,12 @@
 //! The cells that are worth to be verified: those whose deviation moves sums most.
 //!
-//! A cell that lands δ beside its target moves its column's sums by δ·x, so that its part in their squared error is `⟨x²⟩·δ²`, ⟨x²⟩ the mean square of its
-//! row's input; beside the column's signal `Σ ⟨x²⟩·q²` it counts by `⟨x²⟩/Σ ⟨x²⟩·q²`. Cells of rows that are hardly ever driven, and of columns with a large
-//! signal, may land where they will.
+//! A cell that lands δ beside its target moves its column's sums by δ·x, so that its part in their squared error is
+//! `⟨x²⟩·δ²`, ⟨x²⟩ the mean square of its row's input; beside the column's signal `Σ ⟨x²⟩·q²` it counts by `⟨x²⟩/Σ
+//! ⟨x²⟩·q²`. Cells of rows that are hardly ever driven, and of columns with a large signal, may land where they will.
 
-/// Which of a layer's cells, `[columns, rows]`, are verified: so large a share of them, those that count most, of equals the first. `squares` are
-/// the mean squares of each row's input, group after group; where they are not known, all are.
+/// Which of a layer's cells, `[columns, rows]`, are verified: so large a share of them, those that count most, of
+/// equals the first. `squares` are the mean squares of each row's input, group after group; where they are not known,
+/// all are.
 pub fn verified(target: &[f32], rows: usize, squares: &[f64], share: f64) -> Vec<bool> {
     let chosen = (share * target.len() as f64).ceil() as usize;
     if squares.is_empty() || chosen >= target.len() {

@@ -1,5 +1,5 @@
-//! A layer's devices as a designer would measure them: what was asked of each, where it landed, what it holds in operation, and which
-//! do not work. Lines and access devices are not seen: each device is measured by itself.
+//! A layer's devices as a designer would measure them: what was asked of each, where it landed, what it holds in
+//! operation, and which do not work. Lines and access devices are not seen: each device is measured by itself.
 
 use super::cell::{ExactCells, Layer};
 use super::devices::Devices;
@@ -39,14 +39,14 @@ pub struct Survey {
     pub programmed: Vec<Devices>,
     /// What they hold in operation, after drift, retention and reads, faults included.
     pub operating: Vec<Devices>,
-    /// Those that do not work.
+    /// The devices that do not work.
     pub faults: Vec<Faulty>,
     /// What one slice of a column holds.
     pub span: Span,
 }
 
-/// What is wrong with one slice's devices, laid out as they are: a device works (0), is stuck at the lowest conductance (1) or at the
-/// highest (2), or is on a dead line (3).
+/// What is wrong with one slice's devices, laid out as they are: a device works (0), is stuck at the lowest conductance
+/// (1) or at the highest (2), or is on a dead line (3).
 ///
 /// # Examples
 /// ```

@@ -1,9 +1,10 @@
-//! What time and temperature do to programmed devices: drift, a power law of each device's own exponent; loss of retention, a random
-//! walk in ln G over decades of time; and the conductance's own dependence on temperature.
+//! What time and temperature do to programmed devices: drift, a power law of each device's own exponent; loss of
+//! retention, a random walk in ln G over decades of time; and the conductance's own dependence on temperature.
 //!
 //! `G(t) = G·((a·t + t0)/t0)^(−ν)·exp(N(0, σ_r·√log10((a·t + t0)/t0)))·(1 + α(G)·(T − T_ref))`, with
-//! - ν = |μ_ν(G) + σ_ν·N|, `μ_ν(G) = clip(nu + nu_per_ln·ln(G/G_max))`. The power law is that of phase-change cells (Le Gallo et al., IEEE
-//!   TED 65, 4304, 2018); the spreading of levels with the square root of log time describes retention of filamentary cells.
+//! - ν = |μ_ν(G) + σ_ν·N|, `μ_ν(G) = clip(nu + nu_per_ln·ln(G/G_max))`. The power law is that of phase-change cells (Le
+//!   Gallo et al., IEEE TED 65, 4304, 2018); the spreading of levels with the square root of log time describes
+//!   retention of filamentary cells.
 //! - `a = exp(E_a/k·(1/T_ref − 1/T))`, by which time passes faster (Arrhenius).
 //! - α(G) from `low_per_kelvin` at G_min to `high_per_kelvin` at G_max, straight between.
 //!
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn low_conductances_of_phase_change_cells_drift_more() {
-        // μ_ν = min(max(−0.0155·ln g + 0.0244, 0.049), 0.1), g from 0 to 1 (aihwkit, Inference and PCM statistical model; Joshi 2020).
+        // μ_ν = min(max(−0.0155·ln g + 0.0244, 0.049), 0.1), g from 0 to 1 (aihwkit, Inference and PCM statistical
+        // model; Joshi 2020).
         let drift =
             Drift { time_s: 999.0, nu: 0.0244, nu_per_ln: -0.0155, nu_range: Some([0.049, 0.1]), ..Drift::default() };
         for (g, expected) in [(1.0, 0.049), (0.1, 0.0244 + 0.0155 * 10f64.ln()), (0.001, 0.1)] {

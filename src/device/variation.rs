@@ -1,14 +1,15 @@
 //! Programming variation of the statistical `weight` model: it acts on the signed weight.
 //!
-//! `lognormal`: `w = q·exp(N(0, σ))`; `per_level`: the same, σ by the level of |q| (1 the lowest); `gaussian`: `w = q·(1 + N(0, σ))`;
+//! `lognormal`: `w = q·exp(N(0, σ))`; `per_level`: the same, σ by the level of |q| (1 the lowest); `gaussian`: `w =
+//! q·(1 + N(0, σ))`;
 //! |w| is clipped at the layer's largest |q|.
 //! Each cell draws from its own Philox substream, named by its row, column and layer: a chip stays the same chip when
 //! tile size, batch, thread count or scale changes.
 //!
-//! The normal variate is `rand_distr`'s ziggurat in f64 and the exponential `libm`'s. 98.8 % of the ziggurat's draws use
-//! its table alone. At its edges it compares a uniform number with the platform's `exp`, where a difference in the last
-//! bit decides otherwise once in some 2^50 draws; its tail takes the platform's `ln`, where such a difference is 2^-52 of
-//! a weight that programming then rounds to the layer's grid.
+//! The normal variate is `rand_distr`'s ziggurat in f64 and the exponential `libm`'s. 98.8 % of the ziggurat's draws
+//! use its table alone. At its edges it compares a uniform number with the platform's `exp`, where a difference in the
+//! last bit decides otherwise once in some 2^50 draws; its tail takes the platform's `ln`, where such a difference is
+//! 2^-52 of a weight that programming then rounds to the layer's grid.
 
 use rayon::prelude::*;
 

@@ -1,20 +1,22 @@
 //! A device's life: the loss of conductance by reads, and failure by writing.
 //!
-//! **Read disturb.** The pulses on a device's word line add up to a time of stress, `t = images · reads of its row in an image · pulse`; from
-//! the transition time on
+//! **Read disturb.** The pulses on a device's word line add up to a time of stress, `t = images · reads of its row in
+//! an image · pulse`; from the transition time on
 //!
 //! ```text
 //! G = G_min + (G − G_min)·(t/t_tr)^(−p),   p = exponent·exp(V/volt),   t_tr = time·base^(1/p)·exp(N(0, transition_sigma))
 //! ```
 //!
-//! Reads that reset a cell take conductance from it and leave G_min as it is. The law is that of C.-M. Jiang et al., "An analytical model of
-//! read-disturb failure time in a post-cycling resistive switching memory" (IEEE, document 9580480), as the simulator analog-cim-sim
-//! (github.com/rpelke/analog-cim-sim, cpp/src/xbar/read_disturb.cpp) has it, with exponent 0.0068, volt kT/(0.11 e) = 0.23502 at 300 K, time
-//! 15.5 ns, and base `1.43339·(1 − 0.003·N^0.41)` after N cycles of setting and resetting. Beyond some 77,000 cycles that base is below 1, and lower
-//! voltages would disturb sooner: a profile with such a base is refused here. The temperature is that of the constants alone.
+//! Reads that reset a cell take conductance from it and leave G_min as it is. The law is that of C.-M. Jiang et al.,
+//! "An analytical model of read-disturb failure time in a post-cycling resistive switching memory" (IEEE, document
+//! 9580480), as the simulator analog-cim-sim (github.com/rpelke/analog-cim-sim, cpp/src/xbar/read_disturb.cpp) has it,
+//! with exponent 0.0068, volt kT/(0.11 e) = 0.23502 at 300 K, time 15.5 ns, and base `1.43339·(1 − 0.003·N^0.41)` after
+//! N cycles of setting and resetting. Beyond some 77,000 cycles that base is below 1, and lower voltages would disturb
+//! sooner: a profile with such a base is refused here. The temperature is that of the constants alone.
 //!
-//! **Endurance.** A device that takes n pulses a programming has failed after w programmings if `n·w` is more than the pulses that it
-//! endures, which follow Weibull's distribution: `P = 1 − exp(−(n·w/pulses)^shape)`. Whatever is written, it then stays at one end of its range.
+//! **Endurance.** A device that takes n pulses a programming has failed after w programmings if `n·w` is more than the
+//! pulses that it endures, which follow Weibull's distribution: `P = 1 − exp(−(n·w/pulses)^shape)`. Whatever is
+//! written, it then stays at one end of its range.
 
 use ndarray_rand::rand::RngCore;
 use ndarray_rand::rand::prelude::Distribution;
@@ -52,8 +54,8 @@ impl ReadLoss {
         })
     }
 
-    /// The conductance that is left of a device whose row is read so often in an image; without a draw, the device begins to lose at the median
-    /// time.
+    /// The conductance that is left of a device whose row is read so often in an image; without a draw, the device
+    /// begins to lose at the median time.
     pub fn after(&self, g: f64, reads: f64, place: Place, draw: Option<Draw>) -> f64 {
         let mut transition_s = self.transition_s;
         if let Some(draw) = draw.filter(|_| self.transition_sigma > 0.0) {
@@ -93,8 +95,9 @@ mod tests {
 
     #[test]
     fn reads_take_what_the_published_law_says() {
-        // analog-cim-sim, cpp/src/xbar/read_disturb.cpp, at 300 K and without cycles: p = 0.0068·exp(0.11·0.4/0.025852) = 0.0373,
-        // t_tr = 1.55e-8·1.43339^(1/p) = 2.41e-4 s; 1e7 reads of 100 ns are 1 s, which leave (1/t_tr)^(-p) = 0.733.
+        // analog-cim-sim, cpp/src/xbar/read_disturb.cpp, at 300 K and without cycles: p = 0.0068·exp(0.11·0.4/0.025852)
+        // = 0.0373, t_tr = 1.55e-8·1.43339^(1/p) = 2.41e-4 s; 1e7 reads of 100 ns are 1 s, which leave (1/t_tr)^(-p) =
+        // 0.733.
         let p = 0.0068 * f64::exp(0.4 / 0.23502);
         let transition = 1.55e-8 * f64::powf(1.43339, 1.0 / p);
         let loss = ReadLoss::new(&rram(0.4, 1e6), 2.0).unwrap();

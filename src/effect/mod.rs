@@ -1,9 +1,9 @@
 //! Which keys of a profile or a model change anything: for each, when it does not, and why.
 //!
-//! A key may wait for a partner (a drift exponent for a time, a variation for a σ), belong to a part that is not there (a companion
-//! array of 0 bits), or stand in the section of layers that are not on RRAM. Such a key is said to be without effect where it was set,
-//! determines no trial ([`effective`]), and cannot be the axis of a sweep. The rules are a table (`rules`) with an entry for every key
-//! of the schema, which a test holds to what chips do.
+//! A key may wait for a partner (a drift exponent for a time, a variation for a σ), belong to a part that is not there
+//! (a companion array of 0 bits), or stand in the section of layers that are not on RRAM. Such a key is said to be
+//! without effect where it was set, determines no trial ([`effective`]), and cannot be the axis of a sweep. The rules
+//! are a table (`rules`) with an entry for every key of the schema, which a test holds to what chips do.
 
 mod rules;
 
@@ -43,13 +43,15 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|(key, _)| *key)
 }
 
-/// Why a key has no effect where it is written; none where it has one, or is none of a profile's or, under `model.`, of a model's.
+/// Why a key has no effect where it is written; none where it has one, or is none of a profile's or, under `model.`, of
+/// a model's.
 pub fn why(profile: &Profile, beside: Beside, key: &str) -> Option<&'static str> {
     let json = serde_json::to_value(profile).expect("a profile is plain data");
     written(profile, &json, beside, key).map(|reason| reason.why)
 }
 
-/// Why a key has no effect where it is written, for the sections of layers that inherit it either; `json` is the profile.
+/// Why a key has no effect where it is written, for the sections of layers that inherit it either; `json` is the
+/// profile.
 fn written(profile: &Profile, json: &Value, beside: Beside, key: &str) -> Option<Reason> {
     let own = reason(profile, beside, key)?;
     let below = profile.layer.keys().map(|layer| format!("layer.{layer}.{key}"));
@@ -97,7 +99,8 @@ pub fn effective(profile: &Profile, beside: Beside) -> Value {
     json
 }
 
-/// Drops sections of which nothing is left and that a profile of defaults does not write: an idle one is as if it were not there.
+/// Drops sections of which nothing is left and that a profile of defaults does not write: an idle one is as if it were
+/// not there.
 fn drop_emptied(sections: &mut Value, default: &Value) {
     let Some(map) = sections.as_object_mut() else { return };
     map.retain(|key, value| default.get(key).is_some() || value.as_object().is_none_or(|section| !section.is_empty()));

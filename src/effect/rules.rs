@@ -13,11 +13,13 @@ use crate::profile::{
 /// Why a key has no effect.
 pub(super) struct Reason {
     pub why: &'static str,
-    /// Whether it is a name, a price of what is not there, or shows in a floor plan alone: no mistake, and nothing to say of it.
+    /// Whether it is a name, a price of what is not there, or shows in a floor plan alone: no mistake, and nothing to
+    /// say of it.
     pub quiet: bool,
 }
 
-/// A section of a profile or a model with its surroundings: the profile, and for the sections `rram` and `sram` the ones in force.
+/// A section of a profile or a model with its surroundings: the profile, and for the sections `rram` and `sram` the
+/// ones in force.
 pub(super) struct Section<'a> {
     pub profile: &'a Profile,
     pub rram: &'a Rram,
@@ -67,7 +69,8 @@ fn constant(section: &Section, constant: Constant) -> Option<Reason> {
     untaken(section, key).or(said(idle, HELD_BY_CHECKPOINT))
 }
 
-/// The reason of a constant's being a tensor, where no layer takes the model's word for it, or nothing is kept from step to step.
+/// The reason of a constant's being a tensor, where no layer takes the model's word for it, or nothing is kept from
+/// step to step.
 fn tensor(section: &Section, constant: Constant) -> Option<Reason> {
     let scales = |neuron: &Neuron| neuron.scaled_input && constant == Constant::Leak;
     let is_kept = constant == Constant::Threshold;
@@ -162,7 +165,7 @@ fn tile(section: &Section) -> Option<Reason> {
     let Section { profile, .. } = section;
     let by_tile = |rram: &Rram| {
         let (faults, variation) = (&rram.faults, &rram.variation);
-        let lines = faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0;
+        let lines = faults.dead_word_lines > 0.0 || faults.dead_bit_lines > 0.0 || faults.move_weights();
         let shared = (variation.tile_sigma + variation.neighbour_sigma) * variation.scale;
         lines || shared != 0.0 || rram.cell.mapping == CellMapping::Offset
     };
@@ -227,8 +230,9 @@ fn price_of_converters(section: &Section) -> Option<Reason> {
 
 /// The reason of what SRAM cells cost, of companion arrays or of trims.
 fn price_of_bits(section: &Section) -> Option<Reason> {
-    let any = section.profile.any(|_, sram| sram.bits > 0 || sram.trim_bits > 0);
-    price(section).or(quiet(!any, "sram.bits = 0 and sram.trim_bits = 0: there is no SRAM"))
+    let any = |rram: &Rram, sram: &Sram| sram.bits > 0 || sram.trim_bits > 0 || rram.faults.move_weights();
+    let why = "sram.bits = 0 and sram.trim_bits = 0, and no line is moved: there is no SRAM";
+    price(section).or(quiet(!section.profile.any(any), why))
 }
 
 fn price_of_companions(section: &Section) -> Option<Reason> {
@@ -246,6 +250,11 @@ fn price_of_joins(section: &Section) -> Option<Reason> {
 /// The reason of what costs alone show.
 fn unpriced(section: &Section) -> Option<Reason> {
     said(!section.profile.cost.any(), "nothing has a cost")
+}
+
+/// The reason of what moves weights away from what does not work.
+fn moved(section: &Section) -> Option<Reason> {
+    cell(section).or(said(!section.rram.faults.any(), "every cell and line works (rram.faults)"))
 }
 
 /// The reason of what takes cells for exact.
@@ -281,7 +290,8 @@ fn price_of_pulses(section: &Section) -> Option<Reason> {
     price(section).or(quiet(!cells, "rram.model = \"weight\" counts no pulses"))
 }
 
-/// Every key of a profile and a model, and when it has no effect. Those of the sections `rram` and `sram` also stand for the layers' own.
+/// Every key of a profile and a model, and when it has no effect. Those of the sections `rram` and `sram` also stand
+/// for the layers' own.
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("name", name),
     ("source", name),
@@ -354,6 +364,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
             .or(said(faults.stuck_off == 0.0 && faults.stuck_on == 0.0, "no cell is stuck (rram.faults)"))
             .or(said(mapping == CellMapping::Offset, "rram.cell.mapping = \"offset\" has no pairs"))
     }),
+    ("rram.faults.spares", moved),
+    ("rram.faults.remap", moved),
     ("rram.drift.time_s", |section| {
         let mut later = section.rram.drift.clone();
         later.time_s = 1.0;
@@ -571,6 +583,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("system.interconnect", |section| price(section).or(unpriced(section))),
     ("system.buffer_bytes", unpriced),
     ("system.pipelined", |section| price(section).or(untimed(section))),
+    ("system.ensemble", |_| None),
     ("system.tiles", |section| price(section).or(unpriced(section))),
     ("system.area_mm2", |section| price(section).or(untimed(section))),
     ("model.name", name),

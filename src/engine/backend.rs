@@ -33,7 +33,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As it is written.
+    /// The backend's name as the command line writes it.
     pub fn name(self) -> &'static str {
         match self {
             Backend::Auto => "auto",
@@ -42,7 +42,8 @@ impl Backend {
         }
     }
 
-    /// Opens the backend. A hardware GPU that `auto` finds but cannot open is named to `tell`, and the CPU does the work.
+    /// Opens the backend. A hardware GPU that `auto` finds but cannot open is named to `tell`, and the CPU does the
+    /// work.
     ///
     /// # Errors
     /// Where a GPU is asked for and there is none, it fails, or the library was built without the feature `gpu`.

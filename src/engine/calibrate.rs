@@ -1,6 +1,6 @@
-//! Profiles a network: training images run on the nominal chip, behind ideal converters. Every partial sum that a converter would see is
-//! counted, and each layer then takes the range that suits its sums best ([`crate::crossbar::adc`]); so is every pulse on a word line, where
-//! reads disturb cells.
+//! Profiles a network: training images run on the nominal chip, behind ideal converters. Every partial sum that a
+//! converter would see is counted, and each layer then takes the range that suits its sums best
+//! ([`crate::crossbar::adc`]); so is every pulse on a word line, where reads disturb cells.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -29,12 +29,12 @@ use crate::network::{Encoder, Inputs, LayerKind, Model};
 use crate::plan::LayerPlan;
 use crate::profile::{Profile, TileInputs};
 
-/// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches, nor that of
-/// adapted norms.
+/// The epoch that order and Poisson draws are keyed by: neither the test's, 0, nor one that a training reaches, nor
+/// that of adapted norms.
 const EPOCH: u64 = u64::MAX - 1;
 
-/// The blueprint with the ranges and counts that it asks for, from as many training images as its profile says, taken at random by
-/// `seed`; `training` opens them, where they are needed.
+/// The blueprint with the ranges and counts that it asks for, from as many training images as its profile says, taken
+/// at random by `seed`; `training` opens them, where they are needed.
 ///
 /// # Errors
 /// Those of `training`, and where the set has too few images or does not fit the model.
@@ -51,7 +51,7 @@ pub fn with_ranges<T: Borrow<Dataset>>(
     with_ranges_of(blueprint, seed, training.borrow(), &all.collect::<Vec<_>>())
 }
 
-/// The same from some images of a set, by index.
+/// The blueprint with the ranges that some images of a set give, by index.
 pub fn with_ranges_of<'a>(
     blueprint: Blueprint<'a>,
     seed: u64,
@@ -181,7 +181,8 @@ impl Sensors {
         self.inputs.is_some()
     }
 
-    /// Counts what some inputs give: of a convolution an image's, on the thread that has it, of a fully connected layer a batch's.
+    /// Counts what some inputs give: of a convolution an image's, on the thread that has it, of a fully connected layer
+    /// a batch's.
     fn see(&self, laid: &Laid) {
         self.sums.iter().for_each(|sensor| sensor.see(laid));
         self.reads.iter().chain(&self.inputs).for_each(|counter| counter.see(laid));
@@ -324,7 +325,7 @@ struct Sensor {
 }
 
 impl Sensor {
-    /// Of a layer behind converters.
+    /// The sensor of a layer behind converters.
     fn new(ProgrammedLayer { plan, arrays: programmed, .. }: &ProgrammedLayer, arrays: &Arrays) -> Option<Sensor> {
         let converted = programmed.converted()?;
         let wanted = Wanted::of(&plan.site, arrays);

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use ndarray::{Array2, Axis, concatenate};
 
+use super::chip_result::{ChipResult, correct};
+use super::ensemble::{BESIDE, members, together};
 use super::exit::{Exit, ExitResult, logits_after};
 use super::needs;
 use super::{Counts, Engine, Keep, Outcome};
@@ -42,42 +44,6 @@ struct Programming {
 
 /// What turns a freshly programmed chip into the one that runs: given what it was made from, its number, and itself.
 type Prepare<'a> = dyn Fn(&Blueprint, u64, Chip) -> Result<Chip> + Send + Sync + 'a;
-
-/// What one chip did.
-///
-/// # Examples
-/// ```
-/// # use crosspike::{Model, Network, Options, Split};
-/// use crosspike::{Dataset, Profile, Session};
-///
-/// let (profile, data) = (Profile::named("rram_4bit", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
-/// # let model = Model::named("digits", &[])?;
-/// # let network = Network::xavier(&model, 1);
-/// let session = Session::open(&profile, model, network, &data, Options::default())?;
-/// let result = session.run(&session.program(7)?, &data)?;
-/// assert_eq!(result.accuracy, 100.0 * result.correct as f64 / 20.0);
-/// assert_eq!(result.logits.dim(), (20, 10)); // Images and classes.
-/// # Ok::<(), crosspike::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChipResult {
-    /// Percent of images classified correctly.
-    pub accuracy: f64,
-    /// Images classified correctly.
-    pub correct: usize,
-    /// `[images, classes]`.
-    pub logits: Array2<f32>,
-    /// Events over all images.
-    pub counts: Counts,
-    /// Bytes that the chip's companion arrays hold.
-    pub sram_bytes: usize,
-    /// Elements that each layer's companion array stores.
-    pub sram_elements: Vec<usize>,
-    /// Pulses that programmed its cells, where conductances are modelled.
-    pub write_pulses: u64,
-    /// The same with early exit, where it was asked for.
-    pub exit: Option<ExitResult>,
-}
 
 impl<'a> Evaluation<'a> {
     /// All images of a data set, sent over `steps` steps.
@@ -133,9 +99,48 @@ impl<'a> Evaluation<'a> {
         results.into_iter().next().ok_or_else(nothing)
     }
 
-    /// Runs every image on chips `indices` of a blueprint and hands each result over, in their order, before the next
-    /// chips run. While some run, the next are programmed. Where all chips are the same, one of them runs.
+    /// Runs every image on chips `indices` of a blueprint, or on ensembles of chips (`system.ensemble`), and hands each
+    /// result over, in their order, before the next chips run. While some run, the next are programmed. Where all chips
+    /// are the same, one of them runs.
     pub fn series(
+        &self,
+        blueprint: &Blueprint,
+        indices: impl IntoIterator<Item = u64>,
+        mut each: impl FnMut(u64, &ChipResult) -> Result<()>,
+    ) -> Result<()> {
+        let count = blueprint.plan().profile.system.ensemble;
+        if count == 1 {
+            return self.chips(blueprint, indices, each);
+        }
+        if self.exit.is_some() {
+            return Err(Error::Mismatch(format!(
+                "system.ensemble = {count}: chips that answer together at an early step are not modelled; expected no \
+                 early exit, or 1"
+            )));
+        }
+        let check = |index: u64| match index < BESIDE {
+            true => Ok(index),
+            false => Err(Error::Mismatch(format!("chip {index}: ensembles of chips are numbered below {BESIDE}"))),
+        };
+        let indices = indices.into_iter().map(check).collect::<Result<Vec<u64>>>()?;
+        let labels: Vec<u32> = self.images.iter().map(|image| self.data.labels()[*image]).collect();
+        let chips = indices.into_iter().flat_map(|index| members(index, count));
+        let mut ran: Vec<ChipResult> = vec![];
+        let mut ensemble = 0;
+        self.chips(blueprint, chips, |chip, result| {
+            // An ensemble has the number of its first chip.
+            ensemble = if ran.is_empty() { chip } else { ensemble };
+            ran.push(result.clone());
+            if ran.len() < count as usize {
+                return Ok(());
+            }
+            let all = together(&std::mem::take(&mut ran), &labels)?;
+            all.map_or(Ok(()), |all| each(ensemble, &all))
+        })
+    }
+
+    /// Runs every image on chips, each by itself.
+    fn chips(
         &self,
         blueprint: &Blueprint,
         indices: impl IntoIterator<Item = u64>,
@@ -241,7 +246,7 @@ struct Tally {
 struct Early {
     exit: Exit,
     answers: Answers,
-    /// That each image ran.
+    /// The steps that each image ran.
     steps: Vec<usize>,
     /// Events of these steps.
     counts: Counts,
@@ -325,26 +330,6 @@ pub fn read_batch(data: &Dataset, chosen: &[usize], augmentation: Option<&Augmen
     }
     let labels = chosen.iter().map(|i| data.labels()[*i]).collect();
     Ok((Batch { values, indices: chosen.iter().map(|i| *i as u32).collect() }, labels))
-}
-
-/// Images whose largest logit is their label's; the first of equals counts. An error where a logit is no number.
-pub fn correct(logits: &Array2<f32>, labels: &[u32]) -> Result<usize> {
-    if let Some(((image, class), value)) = logits.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        return Err(Error::Mismatch(format!(
-            "the logit of class {class} is {value} (image {image} of a batch), which is no answer: weights, gains or variation \
-             are beyond what f32 holds"
-        )));
-    }
-    let best = |row: ndarray::ArrayView1<f32>| {
-        let mut best = 0;
-        for (c, value) in row.iter().enumerate() {
-            if *value > row[best] {
-                best = c;
-            }
-        }
-        best
-    };
-    Ok(logits.outer_iter().zip(labels).filter(|(row, label)| best(*row) == **label as usize).count())
 }
 
 /// An error unless images and classes of the data fit the model.

@@ -1,8 +1,8 @@
-//! A GPU that goes on without its device: what a lost device leaves undone, and what kernels do not do of a chip, runs on the CPU, with
-//! the same bits.
+//! A GPU that goes on without its device: what a lost device leaves undone, and what kernels do not do of a chip, runs
+//! on the CPU, with the same bits.
 //!
-//! Drivers give devices up: after seconds of work, when another program crashes them, when a laptop sleeps. A batch that ran is kept;
-//! the batch that did not, and all after it, run on the CPU.
+//! Drivers give devices up: after seconds of work, when another program crashes them, when a laptop sleeps. A batch
+//! that ran is kept; the batch that did not, and all after it, run on the CPU.
 
 use std::sync::OnceLock;
 use std::time::Duration;

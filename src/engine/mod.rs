@@ -1,9 +1,11 @@
-//! Engines: run a chip on a batch for all steps. Two of them, equal in meaning: `cpu`, always there, and `gpu`, with the
-//! feature of that name.
+//! Engines: run a chip on a batch for all steps. Two of them, equal in meaning: `cpu`, always there, and `gpu`, with
+//! the feature of that name.
 
 pub mod backend;
 pub mod calibrate;
+pub mod chip_result;
 pub mod cpu;
+pub mod ensemble;
 pub mod evaluate;
 pub mod exit;
 #[cfg(feature = "gpu")]
@@ -92,7 +94,8 @@ impl Counts {
         pairs(&mut self.saturated, &other.saturated);
     }
 
-    /// The pulses, spikes and drives of the first `steps` steps. What converters and adders cut is not known step by step.
+    /// The pulses, spikes and drives of the first `steps` steps. What converters and adders cut is not known step by
+    /// step.
     pub fn until(&self, steps: usize) -> Counts {
         let until = |counts: &Vec<u64>| counts[..steps.min(counts.len())].to_vec();
         Counts {
@@ -103,8 +106,8 @@ impl Counts {
         }
     }
 
-    /// Multiplies the counts of layers that the input drives by the steps: where every step sends the same and nothing is read or
-    /// converted afresh, their sums were made once for all steps, and counted once.
+    /// Multiplies the counts of layers that the input drives by the steps: where every step sends the same and nothing
+    /// is read or converted afresh, their sums were made once for all steps, and counted once.
     fn repeat_static(&mut self, chip: &Chip, inputs: &Inputs) {
         for (l, layer) in chip.layers.iter().enumerate().filter(|_| inputs.encoder.is_static()) {
             if layer.plan.from == 0 && layer.arrays.steps() == 1 {
@@ -141,7 +144,8 @@ pub trait Engine: Send + Sync {
         1
     }
 
-    /// Keeps from now on what each kernel takes, by an adapter's own clock: [`Self::kernel_times`]. False where there is none to read.
+    /// Keeps from now on what each kernel takes, by an adapter's own clock: [`Self::kernel_times`]. False where there
+    /// is none to read.
     fn time_kernels(&mut self) -> bool {
         false
     }

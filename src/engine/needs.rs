@@ -1,12 +1,14 @@
 //! The memory that chips take, known before one is programmed: an estimate, 0.6 to 1.8 times the peak that was
 //! measured on networks of 21 million weights.
 //!
-//! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T + 1 arrays where
-//! every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed (8 + 8·S)·N + 32·S·n, and
-//! 16·S·N more where it is read, 16·S·n where neighbours vary together, 2·S·n where cells wear out; its arrays 4·(S + companion)·R·N, twice,
-//! for one runs, in its kernels' form too, while the next is programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that share was not
-//! measured. Beside them a layer's noise takes its pool, and each bent converter 8 bytes a code. The folded arrays of a convolution with nine rows a channel take a third of 16 bytes a weight more,
-//! for transformed squares of three digits.
+//! Of N weights in all layers on arrays, n of them in the largest, S slices and a companion array or none, with R = T +
+//! 1 arrays where every step reads its cells afresh, else 1, a byte each of: the network 4·N; a chip being programmed
+//! (8 + 8·S)·N + 32·S·n, and 16·S·N more where it is read, 16·S·n where neighbours vary together, 2·S·n where cells
+//! wear out; its arrays 4·(S + companion)·R·N, twice, for one runs, in its kernels' form too, while the next is
+//! programmed, and behind converters once more, for its kernels have weights for events and weights cut at tiles; that
+//! share was not measured. Beside them a layer's noise takes its pool, and each bent converter 8 bytes a code. The
+//! folded arrays of a convolution with nine rows a channel take a third of 16 bytes a weight more, for transformed
+//! squares of three digits.
 
 use crate::chip::Blueprint;
 use crate::crossbar::mapping::map;
@@ -53,8 +55,8 @@ fn of_converters(site: &Site) -> u64 {
     pool + bent
 }
 
-/// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, the pulses of the last
-/// convolution, and currents that are held where all images run together, over all steps.
+/// Bytes that so many images take at once beside their inputs: pulses and sums of fully connected layers, the pulses of
+/// the last convolution, and currents that are held where all images run together, over all steps.
 pub fn image_bytes(blueprint: &Blueprint, images: usize) -> u64 {
     let of = |plan: &Layer| match plan.kind {
         LayerKind::Conv => plan.pooled().len() as u64,

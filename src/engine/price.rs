@@ -1,7 +1,7 @@
 //! The price of a chip's images: counted events on an architecture.
 
 use super::Counts;
-use super::evaluate::ChipResult;
+use super::chip_result::ChipResult;
 use crate::chip::Blueprint;
 use crate::system::{Activity, Architecture, Spent, Workload};
 
@@ -18,7 +18,7 @@ impl Price {
 
     /// The chip's area in square millimetre; none where the profile has no areas.
     pub fn area_mm2(&self) -> Option<f64> {
-        self.architecture.areas().total_mm2()
+        self.architecture.areas_together().total_mm2()
     }
 
     /// The layers' names.
@@ -26,19 +26,26 @@ impl Price {
         self.architecture.plan().layers.iter().map(|plan| plan.name.as_str())
     }
 
-    /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none where the
-    /// profile has no costs.
+    /// Chips that answer together.
+    fn ensemble(&self) -> usize {
+        self.architecture.plan().profile.system.ensemble as usize
+    }
+
+    /// What an image takes on average, of a chip with these events of `images` images over `steps` steps each; none
+    /// where the profile has no costs.
     pub fn spent(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Option<Spent> {
-        of_image(counts, images, steps, elements, |activity| self.architecture.spent(activity))
+        let runs = images * self.ensemble();
+        of_image(counts, runs, steps, elements, |activity| self.architecture.spent(activity))
     }
 
     /// The work of the network for an image, on average, of the same events.
     pub fn workload(&self, counts: &Counts, images: usize, steps: f64, elements: &[usize]) -> Workload {
-        of_image(counts, images, steps, elements, |activity| Workload::of(self.architecture.plan(), activity))
+        let runs = images * self.ensemble();
+        of_image(counts, runs, steps, elements, |activity| Workload::of(self.architecture.plan(), activity))
     }
 
-    /// What an image took of a chip, of all steps, or up to its early answer, and what the network did for it; none where the profile has
-    /// no costs.
+    /// What an image took of a chip, of all steps, or up to its early answer, and what the network did for it; none
+    /// where the profile has no costs.
     pub fn of_result(&self, result: &ChipResult, steps: usize) -> Option<(Spent, Workload)> {
         let images = result.logits.nrows();
         let (counts, steps) = match &result.exit {

@@ -12,11 +12,12 @@ use crate::profile::Profile;
 
 /// The most that logits may differ by, in units of the largest, where all spikes are the same.
 pub const TOLERANCE: f32 = 1e-4;
-/// The same where roundings decided some spikes, which count in the logits.
+/// The most that logits may differ by where roundings decided some spikes, which count in the logits.
 pub const TOLERANCE_APART: f32 = 0.1;
 /// What logits may differ by whatever their size: the rounding of sums of pulses.
 const LEAST: f32 = 1e-6;
-/// The share of a layer's spikes that roundings may decide: potentials that come as near to a threshold as sums in another order differ.
+/// The share of a layer's spikes that roundings may decide: potentials that come as near to a threshold as sums in
+/// another order differ.
 pub const ROUNDED: f64 = 1e-3;
 
 /// How two runs of a network compare.
@@ -42,7 +43,8 @@ pub struct Compared {
 }
 
 impl Sameness {
-    /// Runs a network on recorded inputs; `names` has each layer's name in the record, and nothing for those without neurons.
+    /// Runs a network on recorded inputs; `names` has each layer's name in the record, and nothing for those without
+    /// neurons.
     ///
     /// # Errors
     /// Where the inputs do not fit the network, or a recorded name is of no layer.

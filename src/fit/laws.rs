@@ -1,6 +1,7 @@
 //! The distributions that a profile knows, fitted by greatest likelihood and compared.
 //!
-//! A device programmed to G lands at g. With s_i the standard deviation of the i-th target's devices and n_i their number:
+//! A device programmed to G lands at g. With s_i the standard deviation of the i-th target's devices and n_i their
+//! number:
 //!
 //! | kind | density of g | σ |
 //! |---|---|---|
@@ -11,9 +12,10 @@
 //! | `polynomial` | normal around G | `Σ c_i·G^i`, c by scoring: the least squares of `σ + (s_i² − σ²)/2σ` with weights `2n_i/σ²`, until they stay |
 //! | `table` | normal around a mean for each target | one for each target |
 //!
-//! Fits are compared by the Bayesian information criterion `k·ln n − 2·ln L` of k constants, less is better, and by the distance of
-//! Kolmogorov and Smirnov between the shares of devices below and those that the fit expects. Its p takes no account of the constants
-//! that were fitted to the same devices, so that it is too kind; a small one says that a law does not hold.
+//! Fits are compared by the Bayesian information criterion `k·ln n − 2·ln L` of k constants, less is better, and by the
+//! distance of Kolmogorov and Smirnov between the shares of devices below and those that the fit expects. Its p takes
+//! no account of the constants that were fitted to the same devices, so that it is too kind; a small one says that a
+//! law does not hold.
 
 use crate::profile::VariationKind;
 

@@ -50,10 +50,12 @@ pub struct Measured {
 const COLUMNS: [&str; 4] = ["target_us", "read_us", "time_s", "device"];
 
 impl Measured {
-    /// Reads a CSV file with a head of column names: `target_us`, `read_us`, and where they are known `time_s` and `device`.
+    /// Reads a CSV file with a head of column names: `target_us`, `read_us`, and where they are known `time_s` and
+    /// `device`.
     ///
     /// # Errors
-    /// Where a column is missing or has no meaning, or a value is no number of its kind: with file, line, column and value.
+    /// Where a column is missing or has no meaning, or a value is no number of its kind: with file, line, column and
+    /// value.
     pub fn read(file: &Path) -> Result<Self> {
         announced::reading(file)?;
         let failed = |what: String| Error::file(file, what);

@@ -1,7 +1,7 @@
 //! A profile's cells from measured devices: distributions fitted and compared, and the sections that hold the best.
 //!
-//! Programming variation is that of every device's first reads ([`laws`]); what reads of one device at one time differ by is the noise of
-//! reads; what they have become later is drift ([`time`]).
+//! Programming variation is that of every device's first reads ([`laws`]); what reads of one device at one time differ
+//! by is the noise of reads; what they have become later is drift ([`time`]).
 
 pub mod laws;
 pub mod measured;

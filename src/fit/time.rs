@@ -1,8 +1,9 @@
 //! Drift and retention of devices that were read at several times.
 //!
-//! A profile has `ln(G/G₀) = −ν·ln(t/t₀) + w`, ν normal between devices, w a walk of variance `retention_sigma²·log₁₀(t/t₀)`, t₀ the first
-//! read. Of a device that was last read at T, `−ln(G_T/G₀)/ln(T/t₀)` is the ν of greatest likelihood, whose variance is that between
-//! devices and `retention_sigma²·log₁₀(T/t₀)/ln²(T/t₀)` of the walk; what single intervals leave beside it is the walk.
+//! A profile has `ln(G/G₀) = −ν·ln(t/t₀) + w`, ν normal between devices, w a walk of variance
+//! `retention_sigma²·log₁₀(t/t₀)`, t₀ the first read. Of a device that was last read at T, `−ln(G_T/G₀)/ln(T/t₀)` is
+//! the ν of greatest likelihood, whose variance is that between devices and `retention_sigma²·log₁₀(T/t₀)/ln²(T/t₀)` of
+//! the walk; what single intervals leave beside it is the walk.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +37,8 @@ pub struct Aged {
     pub nu: f64,
     /// Standard deviation of ν between devices.
     pub nu_sigma: f64,
-    /// Standard deviation of ln G that the walk adds in the first decade; none where no device was read three times, so that a walk
-    /// cannot be told from differences between devices.
+    /// Standard deviation of ln G that the walk adds in the first decade; none where no device was read three times, so
+    /// that a walk cannot be told from differences between devices.
     pub retention_sigma: Option<f64>,
 }
 

@@ -1,7 +1,8 @@
 //! Tables of the codes that bent converters give: one number a sum, whatever the number of codes.
 //!
-//! A sum, in codes, lies in a cell between one whole number and the next, at one of the [`PARTS`] of a code in which transition levels
-//! ([`Levels`]) are counted. An entry for each cell of a converter holds all that its code depends on:
+//! A sum, in codes, lies in a cell between one whole number and the next, at one of the [`PARTS`] of a code in which
+//! transition levels ([`Levels`]) are counted. An entry for each cell of a converter holds all that its code depends
+//! on:
 //!
 //! ```text
 //! bits 31…22   codes up to the cell's begin, above the lowest
@@ -9,9 +10,9 @@
 //! bits 10…0    the same of a second one
 //! ```
 //!
-//! A sum's part added to either of the last two carries into the twelfth bit where the sum has met the level. A level at a cell's
-//! begin is met by all of the cell, so it counts among the codes up to it. Converters so bad that more than two levels meet in a cell have further
-//! tables for those, without codes.
+//! A sum's part added to either of the last two carries into the twelfth bit where the sum has met the level. A level
+//! at a cell's begin is met by all of the cell, so it counts among the codes up to it. Converters so bad that more than
+//! two levels meet in a cell have further tables for those, without codes.
 
 use crate::crossbar::transitions::{Levels, PARTS};
 use crate::kernels::digits::LANES;
@@ -58,7 +59,8 @@ impl CodeTables {
         let rows: Vec<Vec<i32>> =
             levels.values.chunks(levels.row_length()).map(|row| row.iter().copied().map(parts).collect()).collect();
         let all = || rows.iter().flatten().copied();
-        // A sum below every level is held to the first cell's begin, where no level may lie; one above to the last cell's end.
+        // A sum below every level is held to the first cell's begin, where no level may lie; one above to the last
+        // cell's end.
         let first = (all().min().unwrap_or(0) - 1) >> DIGITS;
         let last = all().max().unwrap_or(0) >> DIGITS;
         let cells = (last - first + 1) as usize;
@@ -141,7 +143,7 @@ impl BlockTables<'_> {
         }
     }
 
-    /// In which of its converter's cells each sum lies, and at which part of it.
+    /// The number of its converter's cell that each sum lies in, and the part of it at which it lies.
     #[inline(always)]
     fn cells(&self, sums: &[f32; LANES]) -> ([u32; LANES], [u32; LANES]) {
         let [first, last] = self.tables.ends;

@@ -109,8 +109,8 @@ impl Columns {
         }
     }
 
-    /// Lays out encoded inputs `[maps, planes, pixels, channels]` of so many images; a map for every step where each has columns of
-    /// its own.
+    /// Lays out encoded inputs `[maps, planes, pixels, channels]` of so many images; a map for every step where each
+    /// has columns of its own.
     pub fn lay_out(&self, laid: &mut Laid, digits: &[i8], planes: usize, images: usize) {
         let (size, steps) = (digits.len() / images, self.steps());
         let maps = size / planes / self.patches().encoded();

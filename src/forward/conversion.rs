@@ -1,7 +1,8 @@
-//! The arithmetic behind a tile's bit lines on the CPU: sums become codes, codes and the companion array's products a total.
+//! The arithmetic behind a tile's bit lines on the CPU: sums become codes, codes and the companion array's products a
+//! total.
 //!
-//! A code is `round(clip(x·gain + offset + noise))`, x held to a limit of the current where there is one, a product and sums of f32, rounded each, or what transition levels make of that: the
-//! GPU's bits.
+//! A code is `round(clip(x·gain + offset + noise))`, x held to a limit of the current where there is one, a product and
+//! sums of f32, rounded each, or what transition levels make of that: the GPU's bits.
 
 use super::code_table::{BlockTables, ColumnTables};
 use super::tiled::{TileSums, by_digits};
@@ -13,8 +14,9 @@ use crate::kernels::table::{Square, read, read_shared};
 use crate::kernels::{one_by_one, vectorised};
 
 vectorised! {
-    /// Joins codes and products of a pixel, or of a block's pixels, `[..][16]`, and adds them, times their unit, behind the planes above, which
-    /// count `base` times as much, to the 16 places of `out` from each of `places` on. Gives how many saturated.
+    /// Joins codes and products of a pixel, or of a block's pixels, `[..][16]`, and adds them, times their unit, behind
+    /// the planes above, which count `base` times as much, to the 16 places of `out` from each of `places` on. Gives
+    /// how many saturated.
     pub fn join(
         adder: &Adder,
         partials: (&[i32], &[i32]),
@@ -106,8 +108,8 @@ impl<'a> Converters<'a> {
 }
 
 impl Conversion<'_> {
-    /// Adds the codes of a pixel's sums, and counts those that lie beyond the ends: for each lane, since adding lanes up takes longer than
-    /// all the rest.
+    /// Adds the codes of a pixel's sums, and counts those that lie beyond the ends: for each lane, since adding lanes
+    /// up takes longer than all the rest.
     #[inline(always)]
     fn convert(
         &self,
@@ -140,8 +142,8 @@ impl Conversion<'_> {
         self.table.is_some() || is_noisy && !self.by_code.is_empty()
     }
 
-    /// Adds the codes of the sums of sixteen pixels, or of the first of them, whose noise stands at those places of a pool; counts as
-    /// [`Self::convert`] does.
+    /// Adds the codes of the sums of sixteen pixels, or of the first of them, whose noise stands at those places of a
+    /// pool; counts as [`Self::convert`] does.
     #[inline(always)]
     fn convert_square(
         &self,
@@ -292,7 +294,8 @@ fn convert_digits<const D: usize>(
 }
 
 vectorised! {
-    /// Converts many pixels' sums of a block on a tile that are numbers already, `[pixels][16]`, as [`convert`] does a pixel's.
+    /// Converts many pixels' sums of a block on a tile that are numbers already, `[pixels][16]`, as [`convert`] does a
+    /// pixel's.
     pub fn convert_sums(sums: &[f32], converters: Converters, noise: Option<BlockNoise>, codes: &mut [i32]) -> u64 {
         let conversion = converters.blocks().next().expect("a block");
         let mut clipped = [0u32; LANES];

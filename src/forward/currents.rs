@@ -1,8 +1,8 @@
 //! How a batch's currents stand in memory: `[steps, blocks, pixels, 16 channels]`, an image each.
 //!
 //! Sixteen channels of a pixel fill a vector register, and whatever differs from channel to channel but not from pixel
-//! to pixel stays in registers while the pixels stream by. Images come and go one by one: what one leaves behind is soon
-//! taken by another, so that a batch needs little more memory than what it keeps.
+//! to pixel stays in registers while the pixels stream by. Images come and go one by one: what one leaves behind is
+//! soon taken by another, so that a batch needs little more memory than what it keeps.
 
 use crate::kernels::digits::LANES;
 use crate::network::Layer;
@@ -39,7 +39,7 @@ impl Geometry {
         Geometry { images, steps, blocks: channels.div_ceil(LANES), channels, height, width }
     }
 
-    /// Of what its neurons send behind the pool.
+    /// The geometry of what a layer's neurons send behind the pool.
     pub fn pooled(plan: &Layer, images: usize, steps: usize) -> Self {
         Self::of_map(plan.pooled(), images, steps)
     }

@@ -1,7 +1,7 @@
 //! Patches cut at the tiles that their rows stand on, laid out for many pixels at once.
 //!
-//! A tile's rows are some channels of a window, which stand apart in a padded map. They are copied side by side, up to sixteen bytes at a
-//! time, in the order in which they stand in the map.
+//! A tile's rows are some channels of a window, which stand apart in a padded map. They are copied side by side, up to
+//! sixteen bytes at a time, in the order in which they stand in the map.
 
 use std::ops::Range;
 
@@ -109,8 +109,8 @@ impl Driver {
 type Bytes = [u8; CHUNK];
 
 impl Cut {
-    /// The cut of a patch in runs of so many bytes, each of which has a place; none where tiles have so few rows that the padding of each
-    /// would be most of what is laid out.
+    /// The cut of a patch in runs of so many bytes, each of which has a place; none where tiles have so few rows that
+    /// the padding of each would be most of what is laid out.
     pub fn new(places: &[Option<Place>], run: usize, tiles: usize) -> Option<Self> {
         let (mut pieces, mut begins) = (vec![Vec::<Piece>::new(); tiles], vec![Vec::new(); tiles]);
         for (number, places) in places.chunks(run).enumerate() {
@@ -136,8 +136,8 @@ impl Cut {
         is_worth_it.then(|| Cut { pieces, span, begins: begins.concat() })
     }
 
-    /// Lays out what drives of a plane's bytes, `[pixels][tiles][span]`. Pixels are those of the band, map after map. What meets no
-    /// row is of no meaning.
+    /// Lays out what drives of a plane's bytes, `[pixels][tiles][span]`. Pixels are those of the band, map after map.
+    /// What meets no row is of no meaning.
     pub fn lay_out(
         &self,
         patches: &Patches,

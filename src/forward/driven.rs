@@ -1,5 +1,5 @@
-//! What drives the lines of each tile: a pixel's active inputs of a plane, each found once and sorted by the tile that its row stands
-//! on and by its binary digits.
+//! What drives the lines of each tile: a pixel's active inputs of a plane, each found once and sorted by the tile that
+//! its row stands on and by its binary digits.
 
 use std::ops::Range;
 
@@ -19,8 +19,8 @@ pub struct Driving {
     pub patches: Patches,
     /// What they are.
     pub drive: Drive,
-    /// Partial sums of a column: of each tile along the rows, or of each turn of its rows. Here and in the modules beside it a tile
-    /// stands for the rows that are driven together.
+    /// Partial sums of a column: of each tile along the rows, or of each turn of its rows. Here and in the modules
+    /// beside it a tile stands for the rows that are driven together.
     pub partitions: usize,
     /// Whether lines are driven by whole digits of a plane, and whether by their binary digits, one after the other.
     pulses: bool,
@@ -61,8 +61,8 @@ pub struct Driven {
 }
 
 impl Driving {
-    /// Of a layer on tiles of so many rows that are driven together, whose weights stand `columns` to a row; the binary digits are also asked for where
-    /// a companion array multiplies them.
+    /// The drive of a layer on tiles of so many rows that are driven together, whose weights stand `columns` to a row;
+    /// the binary digits are also asked for where a companion array multiplies them.
     pub fn new(
         plan: &LayerPlan,
         (tile_rows, columns): (usize, usize),

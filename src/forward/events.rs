@@ -32,13 +32,14 @@ pub struct Events<'a> {
 
 vectorised! {
     up to avx2
-    /// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in `out`.
+    /// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in
+    /// `out`.
     pub fn add_rows(active: Events, weights: &[f32], out: &mut [f32], step: usize) {
         let blocks = out.len().div_ceil(step);
         let mut block = 0;
         while block < blocks {
             let (weights, out) = (&weights[block * LANES..], &mut out[block * step..]);
-            // As many blocks as registers hold the sums of.
+            // Blocks go together, as many as registers hold the sums of.
             block += match blocks - block {
                 4.. => add_to::<4>(active, weights, out, step),
                 2.. => add_to::<2>(active, weights, out, step),

@@ -1,6 +1,6 @@
-//! Currents that several make up: the sums of layers behind their norms, the pulses of skips, and other neurons' currents, added in
-//! f32 in this order. The functions here take an image's currents, `[steps, blocks, pixels, 16]`; of a batch's [`Geometry`] they use what is
-//! the same for each image.
+//! Currents that several make up: the sums of layers behind their norms, the pulses of skips, and other neurons'
+//! currents, added in f32 in this order. The functions here take an image's currents, `[steps, blocks, pixels, 16]`; of
+//! a batch's [`Geometry`] they use what is the same for each image.
 
 use super::currents::Geometry;
 use super::neurons::{Lanes, Sums};

@@ -14,7 +14,7 @@ pub const BIAS: u8 = 128;
 /// Laid-out maps.
 #[derive(Debug, Default)]
 pub struct Laid {
-    /// From the least significant plane.
+    /// The planes, from the least significant one.
     pub planes: Vec<Buffer<u8>>,
     /// Sums of a plane count this many times those of the one below.
     pub base: f32,

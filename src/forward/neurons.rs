@@ -1,5 +1,5 @@
-//! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them. Their arithmetic is that of
-//! [`crate::network::lif`]. (The method writes the spike as `u/θ − 1 > 0`: the same without a division.)
+//! Leaky integrate-and-fire neurons of one layer, scanned over all steps, and the pool behind them. Their arithmetic is
+//! that of [`crate::network::lif`]. (The method writes the spike as `u/θ − 1 > 0`: the same without a division.)
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub enum Memory {
     Plain(Vec<Lanes>),
     /// All that general neurons keep.
     General(Vec<States>),
-    /// The same of neurons whose constants differ.
+    /// The state of neurons whose constants differ.
     Varied(Vec<Placed>),
 }
 
@@ -255,8 +255,8 @@ fn stepping(
     }
 }
 
-/// Takes a step of neurons that fire above a threshold, which a spike takes away, by `advance(membrane, gain, sum, offset)`, the
-/// potential after a step.
+/// Takes a step of neurons that fire above a threshold, which a spike takes away, by `advance(membrane, gain, sum,
+/// offset)`, the potential after a step.
 #[inline(always)]
 fn subtracting(
     threshold: f32,
@@ -272,8 +272,8 @@ fn subtracting(
     }
 }
 
-/// Scans by `fire(state, sums, norms, counts)`, a step of a pixel's block of channels, whose states stand in the memory, or are made by
-/// `begin(block, pixel)`.
+/// Scans by `fire(state, sums, norms, counts)`, a step of a pixel's block of channels, whose states stand in the
+/// memory, or are made by `begin(block, pixel)`.
 #[inline(always)]
 fn scan_by<S: Copy + Default>(
     neurons: &Neurons,

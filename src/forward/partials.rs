@@ -1,9 +1,9 @@
-//! Partial sums and their codes on the CPU: every pixel's active inputs, sorted by tile ([`super::driven`]), summed event by event,
-//! converted, and joined with the companion array's products ([`crate::crossbar::converted`]). Where many inputs are active, the sums
-//! of many pixels are made at once ([`super::tiled`]).
+//! Partial sums and their codes on the CPU: every pixel's active inputs, sorted by tile ([`super::driven`]), summed
+//! event by event, converted, and joined with the companion array's products ([`crate::crossbar::converted`]). Where
+//! many inputs are active, the sums of many pixels are made at once ([`super::tiled`]).
 //!
-//! Sums are exact (weights on a grid, inputs of few digits), and codes are integers ([`super::conversion`]): the order in which events or
-//! tiles come does not show.
+//! Sums are exact (weights on a grid, inputs of few digits), and codes are integers ([`super::conversion`]): the order
+//! in which events or tiles come does not show.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -139,8 +139,8 @@ struct Standing {
 
 /// Binary digits that a plane of inputs has, at most.
 const MOST_DIGITS: u32 = 16;
-/// Pixels whose sums are made at once, at most: from tables, which many pixels have to share, and by products, whose sums and codes stay
-/// nearer to the processor the fewer they are.
+/// Pixels whose sums are made at once, at most: from tables, which many pixels have to share, and by products, whose
+/// sums and codes stay nearer to the processor the fewer they are.
 const PIXELS: usize = 256;
 const PIXELS_OF_PRODUCTS: usize = 128;
 
@@ -236,8 +236,8 @@ impl Partials {
         self.noise.as_ref().map_or(1, |noise| noise.steps)
     }
 
-    /// Adds the hashes of what noise is drawn by before a conversion of some pixels of a row of a map; of a fully connected layer, of a row
-    /// of its inputs.
+    /// Adds the hashes of what noise is drawn by before a conversion of some pixels of a row of a map; of a fully
+    /// connected layer, of a row of its inputs.
     fn moments(&self, laid: &Laid, map: usize, (y, x): (usize, Range<usize>), moments: &mut Vec<u32>) {
         let (map, first) = if self.is_connected { (y, 0) } else { (map, y * self.driving.patches.width() + x.start) };
         let of_map = step_of(laid.time(map));
@@ -292,8 +292,9 @@ impl Partials {
         (self.pixels / (rows * self.driving.patches.width())).max(1)
     }
 
-    /// Adds what the pixels of a band give to `out`, where their sums stand as it says. The rate is the share of what drives in the band's
-    /// maps, or in a fully connected layer's rows. Many pixels are summed at once where that is faster.
+    /// Adds what the pixels of a band give to `out`, where their sums stand as it says. The rate is the share of what
+    /// drives in the band's maps, or in a fully connected layer's rows. Many pixels are summed at once where that is
+    /// faster.
     fn each(&self, laid: &Laid, band: Band, rate: f32, standing: Standing, out: &mut [f32]) {
         let pixels = band.rows * self.driving.patches.width();
         let is_forced = matches!(self.kernel, Kernel::Dense(_) | Kernel::LookUp);
@@ -344,8 +345,8 @@ impl Partials {
         slice.sides().flat_map(move |side| (0..tiles).map(move |tile| (side, tile)))
     }
 
-    /// Every pixel of a map's band, plane by plane from the most significant: codes and products, joined and added to `out`. Gives how
-    /// many sums were clipped and totals saturated.
+    /// Every pixel of a map's band, plane by plane from the most significant: codes and products, joined and added to
+    /// `out`. Gives how many sums were clipped and totals saturated.
     fn each_pixel(&self, laid: &Laid, band: Band, standing: Standing, out: &mut [f32]) -> (u64, u64) {
         let (mut clipped, mut saturated) = (0, 0);
         let drive = |scratch: &mut Scratch, plane, set, places: u32| {
@@ -374,8 +375,9 @@ impl Partials {
         (clipped, saturated)
     }
 
-    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, plane, set, places)` for what drives the
-    /// RRAM's lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the end of a plane.
+    /// Goes through a band pixel by pixel, plane by plane and drive by drive: `drive(scratch, plane, set, places)` for
+    /// what drives the RRAM's lines at once, whose codes count 2^places in the plane; then `done(pixel, scratch)`, the
+    /// end of a plane.
     fn each_drive(
         &self,
         laid: &Laid,
@@ -460,8 +462,8 @@ impl Partials {
         (clipped, saturated)
     }
 
-    /// Codes and products `[here][pixels][16]` of `here` blocks of columns from `first` on, of what is laid out for each set; gives how
-    /// many sums were clipped.
+    /// Codes and products `[here][pixels][16]` of `here` blocks of columns from `first` on, of what is laid out for
+    /// each set; gives how many sums were clipped.
     fn codes(&self, (plane, sets): (u32, &[(Set, u32)]), (first, here): (usize, usize), scratch: &mut Scratch) -> u64 {
         let Scratch { codes, products, cut, space, moments, of_levels, .. } = scratch;
         let size = cut[0].pixels * LANES;

@@ -1,11 +1,11 @@
 //! A layer's inputs as the strided left operand of a product: nothing is unrolled.
 //!
 //! Padded maps stand one below the other, channel-last, with the padding shared: each row is followed by the columns of
-//! padding that also stand before the next, each map by the rows of padding above the next. The window at output pixel (y, x) then
-//! begins `y·s·row + x·s` pixels behind the map's first, s the stride, and its rows are *runs* of `k·C` bytes, or, where the
-//! window is dilated, its positions are runs of C bytes. (Output pixels that fall on padding give sums that nobody reads.)
-//! Thin inputs, such as an image, would fill a run badly: they are laid out patch by patch. A fully connected layer's inputs
-//! stand in the published order of its rows.
+//! padding that also stand before the next, each map by the rows of padding above the next. The window at output pixel
+//! (y, x) then begins `y·s·row + x·s` pixels behind the map's first, s the stride, and its rows are *runs* of `k·C`
+//! bytes, or, where the window is dilated, its positions are runs of C bytes. (Output pixels that fall on padding give
+//! sums that nobody reads.) Thin inputs, such as an image, would fill a run badly: they are laid out patch by patch. A
+//! fully connected layer's inputs stand in the published order of its rows.
 
 use crate::kernels::Buffer;
 use crate::kernels::digits::{LANES, ROWS_AT_ONCE, RUN_BYTES, Strided};
@@ -58,7 +58,8 @@ impl Patches {
         Patches { window, size, output, channels, inputs: channels, row, flat, thin }
     }
 
-    /// These patches of a window that moves by a pixel: where the gradient of each output pixel stands among those that a stride leaves out.
+    /// These patches of a window that moves by a pixel: where the gradient of each output pixel stands among those that
+    /// a stride leaves out.
     pub fn unstrided(self) -> Self {
         let window = self.window.unstrided();
         let output = window.output(self.size[0], self.size[1]).unwrap_or_default();
@@ -183,8 +184,8 @@ impl Patches {
         last + Strided::reach(rows + ROWS_AT_ONCE, self.stride(), run)
     }
 
-    /// The left operand of `rows` rows of output pixels from row `y` of map `map`, or of several whole maps where they move by a
-    /// pixel.
+    /// The left operand of `rows` rows of output pixels from row `y` of map `map`, or of several whole maps where they
+    /// move by a pixel.
     pub fn left<'a>(
         &self,
         bytes: &'a [u8],

@@ -1,10 +1,10 @@
-//! A chip ready to run on this machine's cores: its layers, and its populations, whose neurons scan currents while these are in the
-//! cache.
+//! A chip ready to run on this machine's cores: its layers, and its populations, whose neurons scan currents while
+//! these are in the cache.
 //!
-//! Convolutions go image by image, a task each, and within an image in bands of rows whose sums of all steps stay in the second
-//! cache; fully connected layers take the whole batch, so that their matrix is read once. Sums are exact, so neither the
-//! kernel chosen nor the number of threads shows in a result. Where one layer's sums are all of a current, neurons scan these
-//! behind its norms; else the current is made first ([`super::join`]).
+//! Convolutions go image by image, a task each, and within an image in bands of rows whose sums of all steps stay in
+//! the second cache; fully connected layers take the whole batch, so that their matrix is read once. Sums are exact, so
+//! neither the kernel chosen nor the number of threads shows in a result. Where one layer's sums are all of a current,
+//! neurons scan these behind its norms; else the current is made first ([`super::join`]).
 
 use std::cell::RefCell;
 
@@ -77,8 +77,8 @@ impl<'a> Ready<'a> {
         self.layers[self.population(node).leader()].plan
     }
 
-    /// Runs the population at a node on so many images. Inputs are shown as they are laid out: of a convolution to the thread that has an
-    /// image, and that must not wait for others.
+    /// Runs the population at a node on so many images. Inputs are shown as they are laid out: of a convolution to the
+    /// thread that has an image, and that must not wait for others.
     pub fn fire(&self, node: usize, taken: &Taken, images: usize, see: impl See) -> Vec<Fired> {
         let Some(neurons) = &self.neurons[node] else { return vec![] };
         let (leader, population) = (self.leader(node), self.population(node));

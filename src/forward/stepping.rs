@@ -1,5 +1,5 @@
-//! Populations that run step by step, for a layer leads back among them: the sums of one step, and the neurons that go on from where the
-//! step before left them.
+//! Populations that run step by step, for a layer leads back among them: the sums of one step, and the neurons that go
+//! on from where the step before left them.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub struct Stepping<'a> {
 pub type StepSums = (Vec<[Lanes; 2]>, Images);
 
 impl<'a> Stepping<'a> {
-    /// A population before its first step, with the share of its currents that is known of all steps, and with constants of its own where
-    /// these differ.
+    /// A population before its first step, with the share of its currents that is known of all steps, and with
+    /// constants of its own where these differ.
     pub fn new(leader: &'a LayerPlan, known: Images, varied: Option<Arc<Varied>>) -> Self {
         let neurons = Neurons::of_currents(leader, 1, varied);
         Stepping { leader, memories: known.iter().map(|_| neurons.memory()).collect(), neurons, known }
@@ -66,8 +66,8 @@ thread_local! {
     static SPACE: RefCell<Space> = RefCell::default();
 }
 
-/// The sums that a layer gives at step `t` on a signal of that step alone. Inputs are shown as they are laid out, of a convolution to the
-/// thread that has an image, and that must not wait for others.
+/// The sums that a layer gives at step `t` on a signal of that step alone. Inputs are shown as they are laid out, of a
+/// convolution to the thread that has an image, and that must not wait for others.
 pub fn step_sums(
     columns: &Columns,
     plan: &LayerPlan,

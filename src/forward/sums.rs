@@ -1,7 +1,8 @@
-//! Column sums of a crossbar: dense (a product of bytes and digits, of whole windows or of squares that Winograd transformed), event-driven
-//! (one row added per active input) or looked up in tables (for spikes).
+//! Column sums of a crossbar: dense (a product of bytes and digits, of whole windows or of squares that Winograd
+//! transformed), event-driven (one row added per active input) or looked up in tables (for spikes).
 //!
-//! The sums are exact, so all give the same bits; the fastest is taken, by the processor and the share of active inputs.
+//! The sums are exact, so all give the same bits; the fastest is taken, by the processor and the share of active
+//! inputs.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -61,7 +62,7 @@ thread_local! {
 }
 
 impl Matrix {
-    /// From weights in published order `[columns, rows]`, multiples of 2^-grid.
+    /// A matrix of weights in published order `[columns, rows]`, multiples of 2^-grid.
     pub fn new(layer: &Layer, weights: &[f32], grid: i32, input: Input, kernel: Kernel) -> Self {
         let patches = Patches::of(layer, input == Input::Encoded);
         let (integers, unit) = Integers::new(weights, grid);
@@ -106,7 +107,8 @@ impl Matrix {
         self.block_sums(laid, band, rate, 0..self.blocks(), scratch, out);
     }
 
-    /// Maps of which the sums of so many rows of pixels are best made at once: small ones share the reading of the matrix.
+    /// Maps of which the sums of so many rows of pixels are best made at once: small ones share the reading of the
+    /// matrix.
     pub fn maps_at_once(&self, laid: &Laid, rows: usize) -> usize {
         let rate = laid.rates.iter().sum::<f32>() / laid.rates.len().max(1) as f32;
         let pixels = rows * self.patches.width();
@@ -118,7 +120,8 @@ impl Matrix {
         }
     }
 
-    /// Whether a dense product makes such a band of several maps at once: they are whole and stand one behind the other.
+    /// Whether a dense product makes such a band of several maps at once: they are whole and stand one behind the
+    /// other.
     fn is_joined(&self, rows: usize) -> bool {
         self.patches.joins_maps() && rows == self.patches.height()
     }
@@ -243,7 +246,7 @@ impl Matrix {
         join_digits(sums, rows, self.unit, out);
     }
 
-    /// The same for inputs of one bit, from tables.
+    /// Makes the sums of inputs of one bit, from tables.
     fn look_up(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
         let patches = &self.patches;
         let numbers = Numbers { values: self.integers().as_chunks().0, row: self.digits.blocks, block: 1 };
@@ -268,7 +271,8 @@ impl Matrix {
         self.integers.get_or_init(|| {
             let (run, columns) = (self.digits.run, self.digits.blocks * LANES);
             let mut integers = vec![0; self.digits.runs * run * columns];
-            // This thread does it alone: one that waited for others would take up another image, for which its scratch is not free.
+            // This thread does it alone: one that waited for others would take up another image, for which its scratch
+            // is not free.
             for (i, row) in integers.chunks_mut(columns).enumerate() {
                 for (block, lanes) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                     *lanes = self.digits.row(block, i / run, i % run);
@@ -283,7 +287,7 @@ impl Matrix {
         self.rows.get_or_init(|| self.integers().iter().map(|integer| *integer as f32 * self.unit).collect())
     }
 
-    /// The same, event by event.
+    /// Makes the sums event by event.
     fn events(&self, bytes: &[u8], band: Band, blocks: Range<usize>, scratch: &mut Scratch, out: &mut [f32]) {
         let size = out.len() / band.maps;
         for (map, out) in (band.map..).zip(out.chunks_mut(size)) {
@@ -340,7 +344,8 @@ impl Integers {
         (integers, libm::scalbnf(1.0, common - grid))
     }
 
-    /// Whether four times every sum of columns of so many rows is a number of 31 bits, for inputs up to `largest_input`.
+    /// Whether four times every sum of columns of so many rows is a number of 31 bits, for inputs up to
+    /// `largest_input`.
     fn fit_fourfold(&self, weights: &[f32], rows: usize, largest_input: u32) -> bool {
         let most = f64::from(i32::MAX / 4) / f64::from(largest_input) / f64::from(self.scale);
         weights.par_chunks(rows).all(|column| column.iter().map(|w| f64::from(w.abs())).sum::<f64>() <= most)
@@ -370,7 +375,7 @@ struct Rows {
 }
 
 vectorised! {
-    /// From `[block][digit][padded row][16]` to `[map][block][pixel][16]` times `unit`.
+    /// Joins sums from `[block][digit][padded row][16]` to `[map][block][pixel][16]` times `unit`.
     fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
         let Rows { high, width, row, map, padded, digits } = rows;
         let tile = padded * LANES;

@@ -1,7 +1,7 @@
 //! The sums of each tile's columns for many pixels at once: a dense product of bytes and digits, or from tables.
 //!
-//! Rows of weights stand in the order in which patches are cut ([`super::cut`]). Every sum is a whole number of the weights' unit, so the
-//! way never shows.
+//! Rows of weights stand in the order in which patches are cut ([`super::cut`]). Every sum is a whole number of the
+//! weights' unit, so the way never shows.
 
 use super::cut::CutPixels;
 use super::driven::Driving;
@@ -15,7 +15,8 @@ use crate::kernels::{Buffer, Instructions};
 #[derive(Debug)]
 pub struct Tiled {
     weights: TileWeights,
-    /// The sums of all weights of each tile's columns, `[tiles][blocks]`, where inputs are encoded: what bytes at rest add.
+    /// The sums of all weights of each tile's columns, `[tiles][blocks]`, where inputs are encoded: what bytes at rest
+    /// add.
     totals: Vec<[i32; LANES]>,
     /// Bytes of a tile's part of a patch.
     span: usize,
@@ -28,7 +29,7 @@ pub struct Tiled {
 enum TileWeights {
     /// By a dense product: a run for each tile.
     Dense(Digits, Instructions),
-    /// From tables: `[tiles][span][columns]`.
+    /// Weights as tables of sums: `[tiles][span][columns]`.
     LookUp(Vec<i32>),
 }
 
@@ -101,7 +102,8 @@ pub struct TileSpace {
 }
 
 impl Tiled {
-    /// The weights `[rows, columns]`, multiples of 2^-grid; none where patches are not cut, or the kernel goes event by event.
+    /// The weights `[rows, columns]`, multiples of 2^-grid; none where patches are not cut, or the kernel goes event by
+    /// event.
     pub fn new(driving: &Driving, weights: &[f32], columns: usize, grid: i32, kernel: Kernel) -> Option<Self> {
         let cut = driving.cut.as_ref().filter(|_| kernel != Kernel::Events)?;
         let (integers, unit) = Integers::new(weights, grid);
@@ -154,8 +156,9 @@ impl Tiled {
         matches!(self.weights, TileWeights::LookUp(_))
     }
 
-    /// Whether the sums of so many pixels, of whose inputs this share is active, should be made so and not event by event: an estimate from
-    /// what both took on convolutions of VGG9 with a quarter of the inputs active. Events pass over tiles that have none.
+    /// Whether the sums of so many pixels, of whose inputs this share is active, should be made so and not event by
+    /// event: an estimate from what both took on convolutions of VGG9 with a quarter of the inputs active. Events pass
+    /// over tiles that have none.
     pub fn is_better(&self, pixels: usize, rate: f32) -> bool {
         let (fewest, least) = match self.weights {
             TileWeights::Dense(_, Instructions::Amx) => (32, 0.03),

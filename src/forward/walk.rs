@@ -1,5 +1,6 @@
-//! The one way forward of a batch through the nodes of a graph: inference, calibration and training each do their own at a population,
-//! and the walk hands it what leads there, pools and joins pulses, and lets go of what nobody reads any more.
+//! The one way forward of a batch through the nodes of a graph: inference, calibration and training each do their own
+//! at a population, and the walk hands it what leads there, pools and joins pulses, and lets go of what nobody reads
+//! any more.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -77,7 +78,8 @@ pub struct Fired {
 }
 
 impl Taken<'_> {
-    /// Adds what joins the current of an image beside layers' sums: pulses and other neurons' currents of as many steps as the geometry has.
+    /// Adds what joins the current of an image beside layers' sums: pulses and other neurons' currents of as many steps
+    /// as the geometry has.
     pub fn add_to(&self, geometry: Geometry, lif: &Lif, image: usize, current: &mut [f32]) {
         for (_, pulses, unit) in &self.skips {
             add_pulses(geometry, lif, *unit, (pulses, image * geometry.steps), current);
@@ -110,7 +112,8 @@ pub trait Walker<'a> {
     /// Begins to run a population step by step: what leads there from nodes that have run already.
     fn enter(&mut self, node: usize, taken: Taken<'a>) -> Result<()>;
 
-    /// Runs step `t` of it on the rest of what leads there: signals of that step alone, or, of layers that are late, of the one before.
+    /// Runs step `t` of it on the rest of what leads there: signals of that step alone, or, of layers that are late, of
+    /// the one before.
     fn step(&mut self, node: usize, t: usize, taken: Taken<'a>) -> Result<Given>;
 
     /// Is shown what a pool takes: of all steps, or, in nodes that run step by step, of each.

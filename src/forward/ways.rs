@@ -1,7 +1,7 @@
 //! The ways to sum a column's inputs, and which is the fastest. All are exact: the choice never changes a result.
 //!
-//! A way is rated by the share of active inputs below which adding rows one by one beats it: the lower, the faster. The shares were measured
-//! on convolutions of 64 and 128 channels, at one to three digits.
+//! A way is rated by the share of active inputs below which adding rows one by one beats it: the lower, the faster. The
+//! shares were measured on convolutions of 64 and 128 channels, at one to three digits.
 
 use crate::kernels::{Instructions, Vectors};
 
@@ -15,9 +15,11 @@ pub enum Kernel {
     Dense(Instructions),
     /// Always event by event.
     Events,
-    /// From tables where inputs are bits, behind converters also counts; elsewhere by the fastest dense product.
+    /// Sums come from tables where inputs are bits, behind converters also counts; elsewhere from the fastest dense
+    /// product.
     LookUp,
-    /// By transformed squares where windows are such that they can be; elsewhere as [`Kernel::Dense`], behind converters as [`Kernel::Auto`].
+    /// By transformed squares where windows are such that they can be; elsewhere as [`Kernel::Dense`], behind
+    /// converters as [`Kernel::Auto`].
     Winograd,
     /// The fastest that adds whole numbers: where sums may have more bits than f32.
     Whole,
@@ -41,7 +43,7 @@ pub enum Way {
     Dense(Instructions),
     /// Event by event.
     Events,
-    /// From tables.
+    /// Sums come from tables.
     LookUp,
     /// By a product of bytes of transformed squares.
     Winograd(Instructions),
@@ -50,8 +52,8 @@ pub enum Way {
 /// Fewer pixels than this do not earn their tables.
 const TABLE_PIXELS: usize = 64;
 
-/// The fastest way to sum weights of so many digits over so many pixels, of whose inputs this share is active; `squares` is the share of
-/// [`transformed`] ones, infinite where there are none.
+/// The fastest way to sum weights of so many digits over so many pixels, of whose inputs this share is active;
+/// `squares` is the share of [`transformed`] ones, infinite where there are none.
 pub fn fastest(digits: usize, has_tables: bool, squares: f32, rate: f32, pixels: usize) -> Way {
     let dense = dense(digits);
     let tables = if has_tables && pixels >= TABLE_PIXELS { tables() } else { f32::INFINITY };
@@ -83,8 +85,9 @@ fn dense(digits: usize) -> f32 {
     digits as f32 * digit
 }
 
-/// The share of transformed squares, whose transforms cost the more the fewer the channels are. Without VNNI a product takes the longer the
-/// larger its bytes are, and transforms make them large; with AMX they take longer than the products that they save.
+/// The share of transformed squares, whose transforms cost the more the fewer the channels are. Without VNNI a product
+/// takes the longer the larger its bytes are, and transforms make them large; with AMX they take longer than the
+/// products that they save.
 pub fn transformed(digits: usize, channels: usize) -> f32 {
     match Instructions::best() {
         Instructions::Portable | Instructions::Avx2 | Instructions::Amx => f32::INFINITY,

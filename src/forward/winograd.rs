@@ -1,5 +1,5 @@
-//! Column sums of 3x3 windows that move by a pixel, by Winograd's F(2x2, 3x3): 16 products give the sums of a square of 2x2 pixels, where
-//! the definition takes 36.
+//! Column sums of 3x3 windows that move by a pixel, by Winograd's F(2x2, 3x3): 16 products give the sums of a square of
+//! 2x2 pixels, where the definition takes 36.
 //!
 //! # Theory
 //!
@@ -9,15 +9,15 @@
 //! Y = Aᵀ·[Σ (G·g·Gᵀ) ⊙ (Bᵀ·d·B)]·A
 //! ```
 //!
-//! (Lavin and Gray, arXiv:1509.09308). G has halves; 2·G has none, and four times the sums come of it, by whole numbers alone. These are
-//! added modulo 2³²: what comes out is exact where four times every sum is below 2³¹, whatever stood in between. It is then the same
-//! number as that of any other way, to the bit.
+//! (Lavin and Gray, arXiv:1509.09308). G has halves; 2·G has none, and four times the sums come of it, by whole numbers
+//! alone. These are added modulo 2³²: what comes out is exact where four times every sum is below 2³¹, whatever stood
+//! in between. It is then the same number as that of any other way, to the bit.
 //!
 //! # Practice
 //!
-//! Transformed inputs lie between −2 and 4 times the largest; a bias makes bytes of them. Transformed weights are up to nine
-//! times as large as weights, so that two digits become three, and three mostly stay three. The products are those of
-//! [`crate::kernels::digits`], a run for each of the sixteen places.
+//! Transformed inputs lie between −2 and 4 times the largest; a bias makes bytes of them. Transformed weights are up to
+//! nine times as large as weights, so that two digits become three, and three mostly stay three. The products are those
+//! of [`crate::kernels::digits`], a run for each of the sixteen places.
 
 use std::ops::Range;
 
@@ -73,7 +73,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds of a layer with such patches, whose largest weight is so many units; none where its squares cannot be transformed.
+    /// The bounds of a layer with such patches, whose largest weight is so many units; none where its squares cannot be
+    /// transformed.
     pub fn of(layer: &Layer, patches: &Patches, input: Input, largest_weight: i32) -> Option<Self> {
         let window = patches.window();
         let is_plain = window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1];
@@ -97,7 +98,8 @@ pub fn earn(band: Band, width: usize) -> bool {
 }
 
 impl Winograd {
-    /// The transform of a matrix of so many channels, a run for each row of the window; `unit` is the value of one of its integers.
+    /// The transform of a matrix of so many channels, a run for each row of the window; `unit` is the value of one of
+    /// its integers.
     pub fn new(matrix: &Digits, channels: usize, bounds: Bounds, unit: f32) -> Self {
         let mut transformed = vec![[0; LANES]; matrix.blocks * PLACES * channels];
         for (block, transformed) in transformed.chunks_mut(PLACES * channels).enumerate() {
@@ -308,7 +310,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Writes the sums of some squares, of which the products of blocks from `first` of the output on are given, times `unit`.
+    /// Writes the sums of some squares, of which the products of blocks from `first` of the output on are given, times
+    /// `unit`.
     fn join(
         products: Products,
         correction: &[[Ints; 4]],

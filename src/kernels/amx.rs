@@ -71,8 +71,9 @@ struct Job {
     blocks: usize,
 }
 
-/// The product of all rows with a pair of tiles, or with one. Everything that tile registers hold lives in this one block; `$begin` fills the
-/// sums, `$second` are the instructions of the second tile, and `$store` those that store its sums.
+/// The product of all rows with a pair of tiles, or with one. Everything that tile registers hold lives in this one
+/// block; `$begin` fills the sums, `$second` are the instructions of the second tile, and `$store` those that store its
+/// sums.
 macro_rules! product {
     ($job:expr, $bytes:expr, $stride:expr, $out:expr, [$($begin:literal),*], [$($second:literal),*], [$($store:literal),*]) => {
         asm!(
@@ -166,7 +167,8 @@ pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
         };
         let (two, job, bytes) = (out.len() == 2 * rows * LANES, &raw mut job, left.bytes.as_ptr());
         let out = out.as_mut_ptr();
-        // SAFETY: each block reads the job, the runs and the operands, and writes the job's count and the sums, all of which outlive it.
+        // SAFETY: each block reads the job, the runs and the operands, and writes the job's count and the sums, all of
+        // which outlive it.
         unsafe {
             match (two, add) {
                 (true, false) => product!(

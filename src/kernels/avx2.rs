@@ -1,7 +1,8 @@
 //! The integer product on AVX2 and on its VNNI: four rows by sixteen columns of sums.
 //!
-//! AVX2 multiplies bytes by signed bytes in pairs, whose sums have 16 bits. Small bytes, such as spikes and counts, leave
-//! them room for many pairs before they must be widened; for others both factors are widened first, at half the pace.
+//! AVX2 multiplies bytes by signed bytes in pairs, whose sums have 16 bits. Small bytes, such as spikes and counts,
+//! leave them room for many pairs before they must be widened; for others both factors are widened first, at half the
+//! pace.
 
 use std::arch::x86_64::*;
 
@@ -91,7 +92,7 @@ impl Block<'_> {
         }
     }
 
-    /// With sums of 16 bits for so many quads.
+    /// Adds up products in sums of 16 bits, for so many quads.
     #[target_feature(enable = "avx2")]
     unsafe fn narrow(&self, quads: usize) {
         // SAFETY: rows and tiles lie within the operands.
@@ -126,7 +127,7 @@ impl Block<'_> {
         }
     }
 
-    /// With factors of 16 bits.
+    /// Multiplies factors of 16 bits.
     #[target_feature(enable = "avx2")]
     unsafe fn wide(&self) {
         // SAFETY: rows and tiles lie within the operands.
@@ -161,7 +162,7 @@ impl Block<'_> {
         }
     }
 
-    /// With products of quads.
+    /// Adds up products of quads.
     #[target_feature(enable = "avx2,avxvnni")]
     unsafe fn dot(&self) {
         // SAFETY: rows and tiles lie within the operands.

@@ -1,8 +1,8 @@
 //! Products of bytes with integers of up to four signed eight-bit digits.
 //!
-//! Columns stand in blocks of [`LANES`]; each digit of a block is a *tile* of its own, and a product gives the tile's sums
-//! `[tile][row][16]`. Inside a tile four consecutive rows of the right operand lie side by side, sixteen columns to a
-//! cache line: the order that VNNI and AMX both read.
+//! Columns stand in blocks of [`LANES`]; each digit of a block is a *tile* of its own, and a product gives the tile's
+//! sums `[tile][row][16]`. Inside a tile four consecutive rows of the right operand lie side by side, sixteen columns
+//! to a cache line: the order that VNNI and AMX both read.
 
 use rayon::prelude::*;
 
@@ -117,9 +117,9 @@ impl Digits {
         (0..self.tiles()).into_par_iter().map(sums).collect()
     }
 
-    /// `out[tile][row][16] = left · tile`, added to `out` when `add`, for the tiles from `first` that `out` has room for and the runs from `run` that
-    /// `left` has; `out` has the rows of `left` rounded up to [`ROWS_AT_ONCE`], and what lands in the rows beyond is of
-    /// no meaning.
+    /// `out[tile][row][16] = left · tile`, added to `out` when `add`, for the tiles from `first` that `out` has room
+    /// for and the runs from `run` that `left` has; `out` has the rows of `left` rounded up to [`ROWS_AT_ONCE`], and
+    /// what lands in the rows beyond is of no meaning.
     pub fn product(
         &self,
         instructions: Instructions,
@@ -161,8 +161,8 @@ impl Digits {
         Right { data: &self.data[begin..], tile: self.tile(), run: self.run }
     }
 
-    /// `out[block][row][16] = left · block`, modulo 2³², for the blocks from `first` that `out` has room for and the runs from `run` that `left`
-    /// has; rows as those of [`Self::product`].
+    /// `out[block][row][16] = left · block`, modulo 2³², for the blocks from `first` that `out` has room for and the
+    /// runs from `run` that `left` has; rows as those of [`Self::product`].
     pub fn joined(
         &self,
         instructions: Instructions,

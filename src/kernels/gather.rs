@@ -2,8 +2,8 @@
 //!
 //! # Theory
 //!
-//! Few inputs are active, and which ones no branch can foresee. Sixteen bytes are tested at once, and the places of those
-//! that have the bit are moved together in a register: a list grows by as many as there are, without a branch.
+//! Few inputs are active, and which ones no branch can foresee. Sixteen bytes are tested at once, and the places of
+//! those that have the bit are moved together in a register: a list grows by as many as there are, without a branch.
 //!
 //! # Practice
 //!
@@ -21,7 +21,7 @@ pub struct Chunk {
     pub run: u32,
     /// The first of them, from the run's begin.
     pub first: u32,
-    /// Those of them that are asked for.
+    /// The bits of the places that are asked for.
     pub mask: u16,
     /// Their places.
     pub places: [u32; CHUNK],
@@ -48,8 +48,8 @@ impl Gather {
         &ALL[..1 + usize::from(Vectors::best() == Vectors::Avx512)]
     }
 
-    /// Writes the places of the chunks' bytes that have bit `bit` to `out`, and gives how many they are; run `r` begins at
-    /// `begins[r]` of `bytes`. `out` has room for a chunk more than there are.
+    /// Writes the places of the chunks' bytes that have bit `bit` to `out`, and gives how many they are; run `r` begins
+    /// at `begins[r]` of `bytes`. `out` has room for a chunk more than there are.
     pub fn places(self, bytes: &[u8], begins: &[usize], bit: u32, chunks: &[Chunk], out: &mut [u32]) -> usize {
         assert!(Self::available().contains(&self), "{self:?} is not available");
         match self {

@@ -2,16 +2,16 @@
 //!
 //! # Theory
 //!
-//! Four inputs of one bit have sixteen patterns: a table holds the sum of their weights for each, in as many columns as a
-//! few registers hold, and the pattern is the place of the row to add. A sum of 64 products is then one addition of a
-//! register of sixteen lanes, whatever the number of digits of the weights, where a product of digits pays for each. The
-//! weights are whole numbers, so no order of adding changes a bit.
+//! Four inputs of one bit have sixteen patterns: a table holds the sum of their weights for each, in as many columns as
+//! a few registers hold, and the pattern is the place of the row to add. A sum of 64 products is then one addition of a
+//! register of sixteen lanes, whatever the number of digits of the weights, where a product of digits pays for each.
+//! The weights are whole numbers, so no order of adding changes a bit.
 //!
 //! # Practice
 //!
-//! The loops are plain, and compilers make of them what the vectors of a processor ask for. The bytes of the left operand
-//! are packed to bits, eight inputs a byte. Tables of eight groups of inputs are built at a time, which stay in the
-//! first cache while all pixels pass; the sums of a pixel wait in the second.
+//! The loops are plain, and compilers make of them what the vectors of a processor ask for. The bytes of the left
+//! operand are packed to bits, eight inputs a byte. Tables of eight groups of inputs are built at a time, which stay in
+//! the first cache while all pixels pass; the sums of a pixel wait in the second.
 
 use std::ops::Range;
 
@@ -162,8 +162,8 @@ pub struct Series<'a> {
     pub stride: usize,
 }
 
-/// Adds to each series' sums the numbers of those of `rows` whose bit is 1, times 2^`shift`. The sums of each of the [`groups`] of blocks
-/// stand together, `[series][blocks of the group][16]`.
+/// Adds to each series' sums the numbers of those of `rows` whose bit is 1, times 2^`shift`. The sums of each of the
+/// [`groups`] of blocks stand together, `[series][blocks of the group][16]`.
 ///
 /// # Panics
 /// Where the first row is none of a byte's first.
@@ -207,7 +207,8 @@ type Sums<const B: usize> = [[i32; LANES]; B];
 /// The tables of two groups of inputs: those of a byte of bits.
 type Pair<const B: usize> = [[Sums<B>; PATTERNS]; 2];
 
-/// Adds a run's weights to the sums of `B` blocks of columns of the pixels that begin there; `pass` adds what a pixel's bits find.
+/// Adds a run's weights to the sums of `B` blocks of columns of the pixels that begin there; `pass` adds what a pixel's
+/// bits find.
 #[inline(always)]
 fn add_run<const B: usize>(
     run: Run,
@@ -231,8 +232,8 @@ fn add_run<const B: usize>(
     }
 }
 
-/// The sums of each pattern of four inputs from `first` on. The bits of inputs behind the last are 0: what stands for them is of no
-/// meaning.
+/// The sums of each pattern of four inputs from `first` on. The bits of inputs behind the last are 0: what stands for
+/// them is of no meaning.
 #[inline(always)]
 fn build<const B: usize>(run: Run, first: usize, table: &mut [Sums<B>; PATTERNS]) {
     table[0] = [[0; LANES]; B];
@@ -317,7 +318,8 @@ vectorised! {
     }
 }
 
-/// [`add_run`] with rows in registers that are written out: of the plain loop compilers make gathers, lane by lane, many times slower.
+/// [`add_run`] with rows in registers that are written out: of the plain loop compilers make gathers, lane by lane,
+/// many times slower.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn add_run_avx512<const B: usize>(run: Run, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {

@@ -2,12 +2,13 @@
 //!
 //! # Theory
 //!
-//! Programming puts a layer's weights on a grid on which every sum is exact ([`crate::numeric::grid`]), so a column sum is
-//! a sum of integers, and any exact way of adding gives the same bits. Weights are split into signed digits of eight bits
-//! ([`digits`]), as a crossbar slices them over cells; pulses are bytes. Then one instruction multiplies sixteen thousand
-//! pairs (AMX), or 64 (VNNI), and shift-and-add joins the digits. Where there is no such unit, the sums of spikes are
-//! looked up whole ([`lookup`]), and gradients meet weights in words of 16 bits ([`words`]). Numbers that differ from column to column are read from a [`table`] sixteen at a time. Training rounds gradients to
-//! integers and takes the same road ([`crate::train::gradient`]).
+//! Programming puts a layer's weights on a grid on which every sum is exact ([`crate::numeric::grid`]), so a column sum
+//! is a sum of integers, and any exact way of adding gives the same bits. Weights are split into signed digits of eight
+//! bits ([`digits`]), as a crossbar slices them over cells; pulses are bytes. Then one instruction multiplies sixteen
+//! thousand pairs (AMX), or 64 (VNNI), and shift-and-add joins the digits. Where there is no such unit, the sums of
+//! spikes are looked up whole ([`lookup`]), and gradients meet weights in words of 16 bits ([`words`]). Numbers that
+//! differ from column to column are read from a [`table`] sixteen at a time. Training rounds gradients to integers and
+//! takes the same road ([`crate::train::gradient`]).
 //!
 //! # Practice
 //!

@@ -1,6 +1,7 @@
 //! The nearest whole number, in plain arithmetic that the compiler makes vectors of.
 
-/// Sums below 2^22 to which 1.5·2^23 is added have no room for a fraction: their last bits are the integer, half to even.
+/// Sums below 2^22 to which 1.5·2^23 is added have no room for a fraction: their last bits are the integer, half to
+/// even.
 const NO_FRACTION: f32 = 1.5 * (1u32 << 23) as f32;
 
 /// The whole number that is nearest to one below 2^22 in magnitude, half to even.
@@ -9,7 +10,8 @@ pub fn nearest(x: f32) -> i32 {
     (x + NO_FRACTION).to_bits() as i32 - NO_FRACTION.to_bits() as i32
 }
 
-/// The whole number that is nearest to one below 2^51 in magnitude, half to even: that of `libm::rint`, which is no instruction of every processor.
+/// The whole number that is nearest to one below 2^51 in magnitude, half to even: that of `libm::rint`, which is no
+/// instruction of every processor.
 #[inline(always)]
 pub fn nearest_f64(x: f64) -> f64 {
     const NO_FRACTION: f64 = 1.5 * (1u64 << 52) as f64;

@@ -1,8 +1,8 @@
 //! Numbers of a table at places that differ from lane to lane.
 //!
 //! Some processors take long for an instruction that reads sixteen places of memory. Registers are faster tables: an
-//! instruction of AVX-512 picks sixteen of 32 numbers that two registers hold. Where each of sixteen columns has a table of its own, sixteen
-//! pixels are turned so that a register holds a column, and are turned back.
+//! instruction of AVX-512 picks sixteen of 32 numbers that two registers hold. Where each of sixteen columns has a
+//! table of its own, sixteen pixels are turned so that a register holds a column, and are turned back.
 
 use super::digits::LANES;
 use super::{Vectors, vectorised};
@@ -18,8 +18,8 @@ const MOST: usize = 4 * HELD;
 
 /// The numbers of a table that stand at sixteen places; one beyond its end reads the last.
 ///
-/// Places are brought into the table before they are read, so that no lane is checked by itself: the compiler makes one instruction of
-/// the sixteen reads where the processor has one.
+/// Places are brought into the table before they are read, so that no lane is checked by itself: the compiler makes one
+/// instruction of the sixteen reads where the processor has one.
 #[inline(always)]
 pub fn read(table: &[u32], places: &[u32; LANES]) -> [u32; LANES] {
     let last = table.len().checked_sub(1).expect("a table with numbers").min(i32::MAX as usize) as u32;
@@ -28,7 +28,8 @@ pub fn read(table: &[u32], places: &[u32; LANES]) -> [u32; LANES] {
         held[lane] = if places[lane] < last { places[lane] as i32 } else { last as i32 };
     }
     for lane in 0..LANES {
-        // SAFETY: the place is one of the table's, and not negative. Processors that read sixteen places take them with a sign.
+        // SAFETY: the place is one of the table's, and not negative. Processors that read sixteen places take them with
+        // a sign.
         numbers[lane] = unsafe { *table.as_ptr().offset(held[lane] as isize) };
     }
     numbers

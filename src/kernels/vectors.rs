@@ -48,16 +48,16 @@ fn detect() -> Vectors {
     Vectors::Narrow
 }
 
-/// Keeps a loop over rows of sixteen lanes from being made into vectors of one lane of many rows, which would have to be gathered and
-/// scattered: the compiler cannot see through the items, and so makes vectors of a row's lanes.
+/// Keeps a loop over rows of sixteen lanes from being made into vectors of one lane of many rows, which would have to
+/// be gathered and scattered: the compiler cannot see through the items, and so makes vectors of a row's lanes.
 #[inline(always)]
 pub fn one_by_one<I: Iterator>(items: I) -> impl Iterator<Item = I::Item> {
     items.inspect(|_| _ = std::hint::black_box(0u8))
 }
 
 /// Compiles a function of plain loops once for each width of vectors and runs that of [`Vectors::best`]. No width may
-/// change a result: Rust neither reorders additions nor joins them with multiplications. `up to avx2` leaves out AVX-512,
-/// for loops that are shorter than its vectors or that compilers make too much of. Arguments are plain names.
+/// change a result: Rust neither reorders additions nor joins them with multiplications. `up to avx2` leaves out
+/// AVX-512, for loops that are shorter than its vectors or that compilers make too much of. Arguments are plain names.
 #[cfg_attr(feature = "internals", macro_export)]
 macro_rules! vectorised {
     (@for $least:ident $features:literal ($($arg:ident: $type:ty),*) ($($result:tt)*) $body:block) => {

@@ -1,8 +1,8 @@
 //! Products of whole numbers of sixteen bits: the way of processors without byte products that add up in 32 bits.
 //!
-//! Two rows of the right operand lie side by side, so that each lane adds two products at a time; x86-64 has an instruction for that
-//! (`pmaddwd`). What has added up in 32 bits moves to an f64 before it can overflow, and whole numbers below 2^53 are exact there: no
-//! order of adding shows in a result.
+//! Two rows of the right operand lie side by side, so that each lane adds two products at a time; x86-64 has an
+//! instruction for that (`pmaddwd`). What has added up in 32 bits moves to an f64 before it can overflow, and whole
+//! numbers below 2^53 are exact there: no order of adding shows in a result.
 
 use rayon::prelude::*;
 
@@ -13,7 +13,8 @@ use super::{Buffer, Vectors};
 /// Two rows of a block of columns.
 type Line = [[i16; 2]; LANES];
 
-/// Pairs of rows whose products add up in 32 bits: each product is below 2^22, as those of a number of sixteen bits and one of eight.
+/// Pairs of rows whose products add up in 32 bits: each product is below 2^22, as those of a number of sixteen bits and
+/// one of eight.
 const PAIRS: usize = 256;
 
 /// The right operand: whole numbers `[runs][rows of a run][columns]`.
@@ -46,7 +47,8 @@ pub struct Rows<'a> {
 pub type Part = fn(i32) -> i32;
 
 impl Words {
-    /// Runs for each part, one part after the other; `value(block, run, first, rows)` sets the [`GROUP`] rows from `first` of a run.
+    /// Runs for each part, one part after the other; `value(block, run, first, rows)` sets the [`GROUP`] rows from
+    /// `first` of a run.
     pub fn of(
         parts: &[Part],
         columns: usize,
@@ -73,8 +75,8 @@ impl Words {
         Words { lines, blocks, runs: parts.len() * runs, run }
     }
 
-    /// `out[block][row][16] = left · right · scale`, added to `out` when `add`. Rows are those of `left` rounded up to [`ROWS_AT_ONCE`],
-    /// and what lands in the rows beyond is of no meaning.
+    /// `out[block][row][16] = left · right · scale`, added to `out` when `add`. Rows are those of `left` rounded up to
+    /// [`ROWS_AT_ONCE`], and what lands in the rows beyond is of no meaning.
     pub fn product(&self, left: Rows, scale: f64, add: bool, out: &mut [f64]) {
         let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
         assert!(left.runs.len() == self.runs && out.len() == self.blocks * rows * LANES, "runs and sums");

@@ -7,9 +7,9 @@
 //! | real numbers, `tile.input_bits` = 0 | as many as the largest takes in fixed point of [`FRACTION_BITS`] bits | 2^-16 |
 //! | all others: the codes of a converter (DAC) | `tile.input_bits` = b | F/(2^b − 1) |
 //!
-//! F is the least power of two that no value exceeds. A sign is not a digit: a negative input drives its line below the reference
-//! voltage. What values a data set has is known of it as a whole, never of a batch, so that a chip has one width; every set that runs
-//! through the same chip counts.
+//! F is the least power of two that no value exceeds. A sign is not a digit: a negative input drives its line below the
+//! reference voltage. What values a data set has is known of it as a whole, never of a batch, so that a chip has one
+//! width; every set that runs through the same chip counts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ fn fixed_point_unit() -> f32 {
 }
 
 impl InputCode {
-    /// Of data with these values, behind a converter of `input_bits` bits, or none (0).
+    /// The code of data with these values, behind a converter of `input_bits` bits, or none (0).
     ///
     /// # Errors
     /// [`Error::Mismatch`] where values are too large to be applied without a converter.

@@ -1,9 +1,10 @@
 //! Latent weights of the companion SRAM arrays, and how they stand in a checkpoint.
 //!
-//! In a hybrid, `conv1.weight` is the array's latent weight and `conv1.WR` the RRAM's. A pruned array also has `conv1.mask`:
-//! a bit an element in the published order, the lowest of a byte first, 1 where the element is there. A pruned element is
-//! no cell at all: it adds nothing under any quantiser, also under those without a zero level. How an array was trained
-//! (quantiser, combination) stands in the metadata under `companion`, so that a profile need not repeat it.
+//! In a hybrid, `conv1.weight` is the array's latent weight and `conv1.WR` the RRAM's. A pruned array also has
+//! `conv1.mask`: a bit an element in the published order, the lowest of a byte first, 1 where the element is there. A
+//! pruned element is no cell at all: it adds nothing under any quantiser, also under those without a zero level. How an
+//! array was trained (quantiser, combination) stands in the metadata under `companion`, so that a profile need not
+//! repeat it.
 
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ impl CompanionWeights {
         self.kept.as_ref().map_or(self.latent.len(), |kept| kept.iter().filter(|kept| **kept).count())
     }
 
-    /// The same array with 0 for what is not there.
+    /// The array with 0 for what is not there.
     pub fn pruned(mut self) -> Self {
         if let Some(kept) = &self.kept {
             self.latent.iter_mut().zip(kept).filter(|(_, kept)| !**kept).for_each(|(w, _)| *w = 0.0);

@@ -1,5 +1,5 @@
-//! Constants of neurons that differ from layer to layer, channel to channel or neuron to neuron: a checkpoint holds them, a tensor each,
-//! `NAME.leak` beside `NAME.weight`, and training moves those that are learned.
+//! Constants of neurons that differ from layer to layer, channel to channel or neuron to neuron: a checkpoint holds
+//! them, a tensor each, `NAME.leak` beside `NAME.weight`, and training moves those that are learned.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ pub enum Constant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Extent {
-    /// Those of a layer: `[1]`.
+    /// A layer has one constant: `[1]`.
     Layer,
-    /// Those of a channel: `[channels]`.
+    /// Each channel has its own constant: `[channels]`.
     Channel,
     /// Each by itself: `[channels, height, width]` of a map, `[neurons]` where they stand in a row.
     Neuron,
@@ -39,19 +39,19 @@ pub enum Extent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "expected a table such as { leak = \"channel\" }")]
 pub struct Extents {
-    /// Of the leak, the tensor `NAME.leak`.
+    /// The extent of the leak, the tensor `NAME.leak`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Extent>,
-    /// Of the threshold, the tensor `NAME.threshold`.
+    /// The extent of the threshold, the tensor `NAME.threshold`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Extent>,
-    /// Of the synaptic current's leak, the tensor `NAME.synaptic_leak`.
+    /// The extent of the synaptic current's leak, the tensor `NAME.synaptic_leak`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synaptic_leak: Option<Extent>,
-    /// Of the threshold's rise, the tensor `NAME.adaptation`.
+    /// The extent of the threshold's rise, the tensor `NAME.adaptation`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptation: Option<Extent>,
-    /// Of the leak of the trace of spikes, the tensor `NAME.adaptation_leak`.
+    /// The extent of the leak of the trace of spikes, the tensor `NAME.adaptation_leak`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptation_leak: Option<Extent>,
 }
@@ -60,26 +60,26 @@ pub struct Extents {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "expected a table such as { leak = \"channel\" }")]
 pub struct Learned {
-    /// Of the leak, the tensor `NAME.leak`.
+    /// The extent of the leak that is learned, the tensor `NAME.leak`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<Extent>,
-    /// Of the threshold, the tensor `NAME.threshold`.
+    /// The extent of the threshold that is learned, the tensor `NAME.threshold`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Extent>,
-    /// Of the synaptic current's leak, the tensor `NAME.synaptic_leak`.
+    /// The extent of the synaptic current's leak that is learned, the tensor `NAME.synaptic_leak`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synaptic_leak: Option<Extent>,
 }
 
 impl Learned {
-    /// Those of neurons that do not fire, which have no threshold.
+    /// The constants that neurons learn which do not fire, and so have no threshold.
     pub fn silent(self) -> Self {
         Learned { threshold: None, ..self }
     }
 }
 
 impl From<Extents> for Learned {
-    /// Those that can be learned.
+    /// The constants that can be learned.
     fn from(Extents { leak, threshold, synaptic_leak, .. }: Extents) -> Self {
         Learned { leak, threshold, synaptic_leak }
     }
@@ -99,7 +99,7 @@ impl Constant {
     pub const ALL: [Constant; 5] =
         [Constant::Leak, Constant::Threshold, Constant::SynapticLeak, Constant::Adaptation, Constant::AdaptationLeak];
 
-    /// Those that training can move, in the order of their gradients.
+    /// The constants that training can move, in the order of their gradients.
     pub const LEARNED: [Constant; 3] = [Constant::Leak, Constant::Threshold, Constant::SynapticLeak];
 
     /// Its key in a model file, and the end of its tensor's name.
@@ -183,7 +183,7 @@ impl Extents {
         } = extent;
     }
 
-    /// Those of neurons that do not fire, which have no threshold.
+    /// The constants of neurons that do not fire, and so have no threshold.
     pub fn silent(self) -> Self {
         Extents { threshold: None, adaptation: None, adaptation_leak: None, ..self }
     }

@@ -122,7 +122,8 @@ impl Convolution {
         Ok(groups)
     }
 
-    /// The window that moves over a map, of one row where it has columns alone. An error is of a key behind the convolution's.
+    /// The window that moves over a map, of one row where it has columns alone. An error is of a key behind the
+    /// convolution's.
     pub fn window(&self, one_dimensional: bool, map: Shape) -> Result<Window, (&'static str, String)> {
         let table = self.table.unwrap_or(Table {
             channels: self.channels,

@@ -1,8 +1,8 @@
-//! What drives a layer's word lines: integers, in digit planes that are applied one after the other; and how often lines are
-//! driven, the events that energy is counted from.
+//! What drives a layer's word lines: integers, in digit planes that are applied one after the other; and how often
+//! lines are driven, the events that energy is counted from.
 //!
-//! A line is driven once for each binary digit that is 1, or for each pulse, of its input, and for each output pixel whose
-//! window holds it: every output pixel is a pass of its own over the tiles.
+//! A line is driven once for each binary digit that is 1, or for each pulse, of its input, and for each output pixel
+//! whose window holds it: every output pixel is a pass of its own over the tiles.
 
 use super::code::{DIGIT_BITS, InputCode};
 use super::pulses::Pulses;
@@ -37,14 +37,15 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Of the network's inputs.
+    /// The drive of the network's inputs.
     pub fn encoded(code: InputCode) -> Self {
         let InputCode { bits, signed, .. } = code;
         let largest = code.largest().min((1 << DIGIT_BITS) - 1);
         Drive { bits, largest, planes: code.planes(), plane_bits: DIGIT_BITS, signed, exact: largest }
     }
 
-    /// Of counts of pulses, at most `largest` each: one plane, or digits where a signed byte does not hold them.
+    /// The drive of counts of pulses, at most `largest` each: one plane, or digits where a signed byte does not hold
+    /// them.
     pub fn pulses(largest: u32) -> Self {
         let planes = if largest < 128 { 1 } else { largest.ilog2() / DIGIT_BITS + 1 };
         let digit = (1 << DIGIT_BITS) - 1;

@@ -1,10 +1,11 @@
-//! The step of a general neuron ([`super::neuron`]): one with a reset, a synaptic current, an adaptation or a rest that a plain leaky
-//! neuron does not have. The CPU scans by it, training goes back through it, and `shaders/neurons.wgsl` has the same.
+//! The step of a general neuron ([`super::neuron`]): one with a reset, a synaptic current, an adaptation or a rest that
+//! a plain leaky neuron does not have. The CPU scans by it, training goes back through it, and `shaders/neurons.wgsl`
+//! has the same.
 
 use super::neuron::{Fires, Neuron, Reset, ResetAt};
 
-/// The constants of a general neuron beside leak and threshold: each has a value that leaves it as a plain one is. Potentials and currents
-/// are in units of the normalised current, times in steps.
+/// The constants of a general neuron beside leak and threshold: each has a value that leaves it as a plain one is.
+/// Potentials and currents are in units of the normalised current, times in steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dynamics {
     /// Factor of the current: 1, or 1 − λ.

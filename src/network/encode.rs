@@ -3,8 +3,8 @@
 //! - `poisson`: every step and pixel draws a uniform r in [0, 1) and sends `sign(x)·[2r ≤ |x|]`. The draw is keyed by
 //!   (seed, epoch, image, step, pixel), never by chip, batch or thread, and is a comparison of 24-bit integers, so
 //!   every backend sends the same spikes.
-//! - `direct`: the pixel itself at every step. A crossbar takes integers, so x is the nearest one of its [`InputCode`], applied as
-//!   signed digit planes of [`DIGIT_BITS`](super::code::DIGIT_BITS) bits, one after the other.
+//! - `direct`: the pixel itself at every step. A crossbar takes integers, so x is the nearest one of its [`InputCode`],
+//!   applied as signed digit planes of [`DIGIT_BITS`](super::code::DIGIT_BITS) bits, one after the other.
 //! - `frames`: given per step (event cameras), in the same form.
 
 use schemars::JsonSchema;

@@ -1,10 +1,10 @@
-//! A network as a graph. Its nodes send pulses at every step: the input, populations of neurons, pools of what another node sends, and
-//! concatenations. Its layers are the matrices, each with the node that it reads and the population whose current its sums join; the
-//! last is the readout, behind all nodes.
+//! A network as a graph. Its nodes send pulses at every step: the input, populations of neurons, pools of what another
+//! node sends, and concatenations. Its layers are the matrices, each with the node that it reads and the population
+//! whose current its sums join; the last is the readout, behind all nodes.
 //!
-//! A population's current is, in this order, the sum of what its layers give behind their norms, the pulses of its skips, and the
-//! currents of other populations. Nodes stand in the order in which they run; a layer that reads what comes later has the pulses of the
-//! step before, and all nodes between run step by step with it ([`Graph::cycles`]).
+//! A population's current is, in this order, the sum of what its layers give behind their norms, the pulses of its
+//! skips, and the currents of other populations. Nodes stand in the order in which they run; a layer that reads what
+//! comes later has the pulses of the step before, and all nodes between run step by step with it ([`Graph::cycles`]).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -103,7 +103,8 @@ impl Population {
         self.layers[0]
     }
 
-    /// Additions that join a neuron's current and pulses at a step: of every term of the current behind the first, and of others' pulses.
+    /// Additions that join a neuron's current and pulses at a step: of every term of the current behind the first, and
+    /// of others' pulses.
     pub fn additions(&self) -> usize {
         (self.layers.len() + self.skips.len() + self.currents.len()).saturating_sub(1) + self.behind.len()
     }
@@ -183,7 +184,8 @@ impl Graph {
         last
     }
 
-    /// The first nodes, whose maps go from one to the next image by image: before anything fully connected, and before any cycle.
+    /// The first nodes, whose maps go from one to the next image by image: before anything fully connected, and before
+    /// any cycle.
     pub fn by_image(&self) -> usize {
         let is_local = |node: &Node| match &node.work {
             Work::Population(population) => population.layers.iter().all(|l| self.layers[*l].convolves()),
@@ -203,7 +205,8 @@ impl Graph {
         self.nodes.iter().enumerate().flat_map(within)
     }
 
-    /// The nodes whose neurons' current is held over all steps: others take it, or it is known before they run step by step.
+    /// The nodes whose neurons' current is held over all steps: others take it, or it is known before they run step by
+    /// step.
     pub fn holding(&self) -> impl Iterator<Item = (usize, &Population)> {
         let in_cycle = |n: usize| self.cycles.iter().any(|cycle| cycle.contains(&n));
         let populations = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.population()?)));

@@ -34,7 +34,8 @@ pub struct Pulses {
     image: usize,
     /// Pulses of each image at each given step: spikes, or the sum of digits over the planes.
     sent: Vec<Vec<u64>>,
-    /// How often each image drives a first layer's rows at each given step: by the layer's window and how lines are driven.
+    /// How often each image drives a first layer's rows at each given step: by the layer's window and how lines are
+    /// driven.
     drives: Mutex<Vec<(Unrolling, TileInputs, Arc<Drives>)>>,
 }
 

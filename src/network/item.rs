@@ -37,7 +37,8 @@ pub(super) struct Item {
     /// The name of the entry whose pulses it takes, or `"input"`; absent: the entry before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// A convolution: its channels, with a kernel of 3 by 3 that moves by a pixel and a rim that keeps the map's size, or a table.
+    /// A convolution: its channels, with a kernel of 3 by 3 that moves by a pixel and a rim that keeps the map's size,
+    /// or a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conv: Option<Convolution>,
     /// A convolution along the columns of a map of one row.
@@ -56,16 +57,16 @@ pub(super) struct Item {
     /// Steps by which the pulses come later: a digital queue. Before the first of them nothing comes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<usize>,
-    /// The name of an entry before it with neurons: the sums of this matrix join their current, and it has none of its own. It
-    /// sends nothing: the entry behind it takes what the one before it sends.
+    /// The name of an entry before it with neurons: the sums of this matrix join their current, and it has none of its
+    /// own. It sends nothing: the entry behind it takes what the one before it sends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joins: Option<String>,
-    /// Whether a matrix that joins takes the pulses of the step before, from the neurons that it joins or from later ones. In training, matrices
-    /// that take what runs step by step with it have no norm.
+    /// Whether a matrix that joins takes the pulses of the step before, from the neurons that it joins or from later
+    /// ones. In training, matrices that take what runs step by step with it have no norm.
     #[serde(default, skip_serializing_if = "is_default")]
     pub delayed: bool,
-    /// Whether the neurons' pulses come back to them in the next step through a second matrix, `NAME_rec`: fully connected, or a convolution
-    /// of 3 by 3.
+    /// Whether the neurons' pulses come back to them in the next step through a second matrix, `NAME_rec`: fully
+    /// connected, or a convolution of 3 by 3.
     #[serde(default, skip_serializing_if = "is_default")]
     pub recurrent: bool,
     /// Entries whose pulses join the neurons' current, each counting 1, or what a pool made of it.

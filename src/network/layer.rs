@@ -170,7 +170,8 @@ impl Layer {
     }
 }
 
-/// The name of a layer's norm of a kind: by the number of a published convolution, `fc` of the first fully connected one, else by name.
+/// The name of a layer's norm of a kind: by the number of a published convolution, `fc` of the first fully connected
+/// one, else by name.
 pub(super) fn norm_of(norm: &str, layer: &str) -> String {
     match (layer.strip_prefix("conv").filter(|number| is_number(number)), layer) {
         (Some(number), _) => format!("{norm}{number}"),

@@ -4,13 +4,13 @@
 //! ([`Dynamics`]). In
 //! floats all in f32, in this order of operations.
 //!
-//! In fixed point ([`Fixed`]) a membrane is a two's complement number of `membrane_bits` bits, `fraction_bits` of them behind the
-//! point; λ is a multiple of 2^-leak_bits, a gain has `gain_bits` significant bits, θ and offsets are multiples of the membrane's
-//! unit. `λ·u` and `gain·sum` are rounded to that unit, each by itself, the latter held to 22 bits; their sum with the offset
-//! saturates at the membrane's ends, or wraps around. Every number is a small multiple of a power of two and every operation
-//! exact or rounded once, so all devices give the same bits. A general neuron has all that it keeps in the same format: each of its
-//! products is rounded to the unit, each sum held to the range; its leaks are multiples of 2^-leak_bits, β and the value of a reset of the
-//! unit.
+//! In fixed point ([`Fixed`]) a membrane is a two's complement number of `membrane_bits` bits, `fraction_bits` of them
+//! behind the point; λ is a multiple of 2^-leak_bits, a gain has `gain_bits` significant bits, θ and offsets are
+//! multiples of the membrane's unit. `λ·u` and `gain·sum` are rounded to that unit, each by itself, the latter held to
+//! 22 bits; their sum with the offset saturates at the membrane's ends, or wraps around. Every number is a small
+//! multiple of a power of two and every operation exact or rounded once, so all devices give the same bits. A general
+//! neuron has all that it keeps in the same format: each of its products is rounded to the unit, each sum held to the
+//! range; its leaks are multiples of 2^-leak_bits, β and the value of a reset of the unit.
 
 use super::constants::Constant;
 use super::dynamics::{Dynamics, State, Stepped};
@@ -120,8 +120,8 @@ impl Lif {
         }
     }
 
-    /// The nearest value that a constant of neurons in this arithmetic may have: leaks from 0 to 1, a threshold of at least 1/1024, in fixed
-    /// point of a unit or more, and below what a potential can pass. What is no number stays so.
+    /// The nearest value that a constant of neurons in this arithmetic may have: leaks from 0 to 1, a threshold of at
+    /// least 1/1024, in fixed point of a unit or more, and below what a potential can pass. What is no number stays so.
     pub fn held(&self, constant: Constant, value: f32) -> f32 {
         let (least, most) = match (constant, &self.fixed) {
             (Constant::Threshold, None) => (1.0 / 1024.0, f32::INFINITY),
@@ -132,8 +132,8 @@ impl Lif {
         value.clamp(least, most.max(least))
     }
 
-    /// The share that a layer's sum, behind its norm, has in a current that several make up: in fixed point a multiple of the membrane's
-    /// unit.
+    /// The share that a layer's sum, behind its norm, has in a current that several make up: in fixed point a multiple
+    /// of the membrane's unit.
     #[inline(always)]
     pub fn share(&self, gain: f32, sum: f32, offset: f32) -> f32 {
         match &self.fixed {
@@ -168,7 +168,7 @@ impl Fixed {
         libm::rintf(x * self.scale).clamp(-PRODUCT, PRODUCT) / self.scale
     }
 
-    /// To the membrane's unit.
+    /// A number rounded to the membrane's unit.
     #[inline(always)]
     fn round(&self, x: f32) -> f32 {
         // Below 2^22, adding 1.5·2^23 leaves no room for a fraction.
@@ -220,7 +220,7 @@ mod tests {
         NeuronFormat { membrane_bits: 8, fraction_bits: 5, leak_bits: 6, gain_bits: 5, ..NeuronFormat::default() }
     }
 
-    /// The same in integers.
+    /// The rounding in integers, as a reference.
     fn reference(format: &NeuronFormat, [leak, membrane]: [i64; 2], product: f64, offset: i64) -> i64 {
         let floors = format.round == NeuronRounding::Floor;
         let round = |x: f64| if floors { x.floor() as i64 } else { x.round_ties_even() as i64 };

@@ -1,9 +1,9 @@
-//! The network: its shape ([`model`]), a [`graph`] of matrices, populations of neurons ([`neuron`]), pools and joins; its latent
-//! weights, norms and biases ([`weights`], under the [`names`] that checkpoints have); and how inputs become spikes ([`encode`],
-//! [`inputs`]) or other integers ([`code`]).
+//! The network: its shape ([`model`]), a [`graph`] of matrices, populations of neurons ([`neuron`]), pools and joins;
+//! its latent weights, norms and biases ([`weights`], under the [`names`] that checkpoints have); and how inputs become
+//! spikes ([`encode`], [`inputs`]) or other integers ([`code`]).
 //!
-//! As published (BNTT, arXiv:2010.01729): `u ← λ·u + BN_t(W·s)`, a spike iff `u > θ`, then `u ← u − θ`; the readout integrates without
-//! leak: `logits = (1/T)·Σ_t W·s_t`.
+//! As published (BNTT, arXiv:2010.01729): `u ← λ·u + BN_t(W·s)`, a spike iff `u > θ`, then `u ← u − θ`; the readout
+//! integrates without leak: `logits = (1/T)·Σ_t W·s_t`.
 
 pub mod code;
 pub mod companion;

@@ -1,4 +1,5 @@
-//! The network's shape, from `models/*.toml`: what holds for all of it, and its entries, whose graph [`super::graph`] describes.
+//! The network's shape, from `models/*.toml`: what holds for all of it, and its entries, whose graph [`super::graph`]
+//! describes.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -50,8 +51,9 @@ pub struct Model {
     /// The readout.
     #[serde(default, skip_serializing_if = "is_default")]
     pub readout: Readout,
-    /// Each an operator, in order: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, `pool`, `concat`, or `delay`. It takes what the one
-    /// before it sends, or the one that `from` names; the readout takes what the last one sends.
+    /// Each an operator, in order: `conv`, `conv1d` or `fc`, a matrix with its norm and neurons, `pool`, `concat`, or
+    /// `delay`. It takes what the one before it sends, or the one that `from` names; the readout takes what the last
+    /// one sends.
     layers: Vec<Item>,
 }
 
@@ -67,7 +69,8 @@ impl Model {
         Self::from_document(&Self::document(file, overrides)?)
     }
 
-    /// Reads a shipped model by its name, or the model file of a path, with overrides (keys without the `model.` prefix).
+    /// Reads a shipped model by its name, or the model file of a path, with overrides (keys without the `model.`
+    /// prefix).
     ///
     /// # Errors
     /// Where there is neither, and those of [`Model::read`].
@@ -145,6 +148,11 @@ impl Model {
     pub fn neurons(&self) -> Vec<(String, usize)> {
         let neurons = |layer: &Layer| if layer.leads { layer.map().len() } else { 0 };
         self.layers().into_iter().map(|layer| (layer.name.clone(), neurons(&layer))).collect()
+    }
+
+    /// Its neurons on so many chips that answer together.
+    pub(crate) fn neurons_on(&self, chips: u64) -> Vec<(String, usize)> {
+        self.neurons().into_iter().map(|(name, neurons)| (name, neurons * chips as usize)).collect()
     }
 
     /// The graph of its layers; an error of a model that was not read from a file and cannot be.

@@ -1,5 +1,5 @@
-//! The published names of a network's tensors, and what becomes of the others: each is used, or known to be without effect, or an
-//! error names it.
+//! The published names of a network's tensors, and what becomes of the others: each is used, or known to be without
+//! effect, or an error names it.
 //!
 //! | name | what |
 //! |---|---|
@@ -11,8 +11,9 @@
 //! | `conv1.bias` | what is added to the sums, where the model has a bias there |
 //! | `conv1.leak`, `.threshold`, `.synaptic_leak`, `.adaptation`, `.adaptation_leak` | constants of its neurons, where the model has them `given` or `learned` |
 //!
-//! Without effect are: a neuron's constants where they are the model's (snnTorch's `lif1.beta` and `lif1.threshold`, `leak_mem`); biases
-//! and membrane potentials of zeros; what a training's state has beside the network; and whole numbers that belong to no layer.
+//! Without effect are: a neuron's constants where they are the model's (snnTorch's `lif1.beta` and `lif1.threshold`,
+//! `leak_mem`); biases and membrane potentials of zeros; what a training's state has beside the network; and whole
+//! numbers that belong to no layer.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +23,8 @@ use super::neuron::{Neuron, Reset, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
 
-/// The name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one, as published, and `bntt_NAME` for a layer
-/// of another name; `bn3` and so on where one is for all steps.
+/// The name of a layer's norms: `bntt3` for `conv3`, `bntt_fc` for `fc1`, `bntt_fc2` for a second one, as published,
+/// and `bntt_NAME` for a layer of another name; `bn3` and so on where one is for all steps.
 pub fn norm_name(layer: &Layer) -> String {
     norm_of(if layer.norm == NormKind::Batch { "bn" } else { "bntt" }, &layer.name)
 }
@@ -226,7 +227,8 @@ fn of_tensor(model: &Model, layers: &[Layer], name: &str, values: &Values, check
     }
 }
 
-/// Whether whole numbers of this name may be what a network computes with, such as a pruning's mask or a quantiser's shift.
+/// Whether whole numbers of this name may be what a network computes with, such as a pruning's mask or a quantiser's
+/// shift.
 fn has_meaning(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase();
     let has =

@@ -1,4 +1,5 @@
-//! Spiking neurons as a model file describes them: leak, threshold, reset, synaptic current, adaptation and refractory time.
+//! Spiking neurons as a model file describes them: leak, threshold, reset, synaptic current, adaptation and refractory
+//! time.
 //!
 //! At each step, from a layer's current x (sums behind norm and bias), in this order:
 //!
@@ -28,8 +29,8 @@ pub struct Neuron {
     pub leak: f32,
     /// Threshold θ.
     pub threshold: f32,
-    /// The reset that a spike causes: `"subtract"` takes the threshold away, `"zero"` or a number is its value, `"none"` leaves it;
-    /// absent: `"subtract"`.
+    /// The reset that a spike causes: `"subtract"` takes the threshold away, `"zero"` or a number is its value,
+    /// `"none"` leaves it; absent: `"subtract"`.
     #[serde(skip_serializing_if = "is_default")]
     pub reset: Reset,
     /// When: at the `"spike"`, before the next step's leak, or in the `"next"` step, behind its leak and input;
@@ -42,7 +43,8 @@ pub struct Neuron {
     /// Whether the current is multiplied by 1 − λ.
     #[serde(skip_serializing_if = "is_default")]
     pub scaled_input: bool,
-    /// Leak α of a synaptic current that integrates the input before the membrane does; 0: the membrane takes it as it is.
+    /// Leak α of a synaptic current that integrates the input before the membrane does; 0: the membrane takes it as it
+    /// is.
     #[serde(skip_serializing_if = "is_default")]
     pub synaptic_leak: f32,
     /// Rise β of the threshold for each spike of late; 0: it stays.
@@ -54,8 +56,9 @@ pub struct Neuron {
     /// Steps after a spike in which the potential takes no leak and no input, and nothing fires.
     #[serde(skip_serializing_if = "is_default")]
     pub refractory: u32,
-    /// Constants that a checkpoint holds, with the neurons that share a value: `{ leak = "channel" }` is a tensor `NAME.leak` of one leak a
-    /// channel. The values here are those of a network that a training begins. Training does not move them.
+    /// Constants that a checkpoint holds, with the neurons that share a value: `{ leak = "channel" }` is a tensor
+    /// `NAME.leak` of one leak a channel. The values here are those of a network that a training begins. Training does
+    /// not move them.
     #[serde(skip_serializing_if = "is_default")]
     pub given: Extents,
     /// Constants that a checkpoint holds, likewise, and that training moves.
@@ -130,7 +133,7 @@ pub enum ResetAt {
     /// At once, before the next step's leak.
     #[default]
     Spike,
-    /// In the next step, behind its leak and input.
+    /// The reset comes in the next step, behind its leak and input.
     Next,
 }
 
@@ -175,7 +178,8 @@ impl Default for Neuron {
 }
 
 impl Neuron {
-    /// Whether it is a leaky integrator that fires above its threshold, which a spike takes away at once, and nothing else.
+    /// Whether it is a leaky integrator that fires above its threshold, which a spike takes away at once, and nothing
+    /// else.
     pub fn is_plain(&self) -> bool {
         let Neuron { leak, threshold, .. } = *self;
         *self == Neuron { leak, threshold, ..Neuron::default() }
@@ -254,47 +258,48 @@ impl Neuron {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OwnNeuron {
-    /// As in `[neuron]`.
+    /// The leak, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak: Option<f32>,
-    /// As in `[neuron]`.
+    /// The threshold, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
-    /// As in `[neuron]`.
+    /// The reset, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset: Option<Reset>,
-    /// As in `[neuron]`.
+    /// The time of the reset, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_at: Option<ResetAt>,
-    /// As in `[neuron]`.
+    /// The comparison with the threshold, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fires: Option<Fires>,
-    /// As in `[neuron]`.
+    /// Whether inputs are scaled, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaled_input: Option<bool>,
-    /// As in `[neuron]`.
+    /// The synaptic current's leak, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub synaptic_leak: Option<f32>,
-    /// As in `[neuron]`.
+    /// The rise of the threshold, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptation: Option<f32>,
-    /// As in `[neuron]`.
+    /// The leak of that rise, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adaptation_leak: Option<f32>,
-    /// As in `[neuron]`.
+    /// The refractory steps, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refractory: Option<u32>,
-    /// As in `[neuron]`, constant by constant; a constant that is a number here is none of the model's tensors.
+    /// The constants that stand in the checkpoint, as in `[neuron]`, one by one; a constant that is a number here is
+    /// none of the model's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given: Option<Extents>,
-    /// As in `[neuron]`, constant by constant.
+    /// The constants that are learned, as in `[neuron]`, one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned: Option<Learned>,
 }
 
 impl OwnNeuron {
-    /// The layer's neuron, in a model with this one. Its own tables of tensors, and its own numbers, stand before the model's tables, constant
-    /// by constant.
+    /// The layer's neuron, in a model with this one. Its own tables of tensors, and its own numbers, stand before the
+    /// model's tables, constant by constant.
     pub fn in_model(&self, model: Neuron) -> Neuron {
         let (given, learned) = self.tensors(model);
         Neuron {

@@ -1,10 +1,13 @@
-//! Where the tensors of a state dict from elsewhere belong in a model: by a table of names, by their own names, or by their order.
+//! Where the tensors of a state dict from elsewhere belong in a model: by a table of names, by their own names, or by
+//! their order.
 //!
-//! Names of crosspike's own stand where all layers have theirs. What else a table does not name is placed by its order in the file: the n-th
-//! matrix of a shape is that of the n-th layer of this shape. A norm, or neurons with constants, are those of the matrix that shares
-//! their number (`conv2`, `bn2`, `lif2` of one module), or that stands before them in a sequence (`features.3`, `features.4`), or in the
-//! file, where all layers that lack some find theirs so; else the n-th is that of the n-th layer that has some. PyTorch files have the order in which a network was put together; safetensors have none, and are taken by
-//! name, numbers in their order. Every tensor has a place in the end, or an error lists it.
+//! Names of crosspike's own stand where all layers have theirs. What else a table does not name is placed by its order
+//! in the file: the n-th matrix of a shape is that of the n-th layer of this shape. A norm, or neurons with constants,
+//! are those of the matrix that shares their number (`conv2`, `bn2`, `lif2` of one module), or that stands before them
+//! in a sequence (`features.3`, `features.4`), or in the file, where all layers that lack some find theirs so; else the
+//! n-th is that of the n-th layer that has some. PyTorch files have the order in which a network was put together;
+//! safetensors have none, and are taken by name, numbers in their order. Every tensor has a place in the end, or an
+//! error lists it.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -277,7 +280,8 @@ impl<'c> Placing<'c> {
         }
     }
 
-    /// Leaves what has a name of the model where it is, where every layer has its own: some of them alone may be of other layers.
+    /// Leaves what has a name of the model where it is, where every layer has its own: some of them alone may be of
+    /// other layers.
     fn by_name(&mut self) {
         let has = |name: String, shape: &[usize]| {
             self.found.values().any(|new| *new == name)
@@ -403,8 +407,8 @@ impl<'c> Placing<'c> {
         layer.leads || layer.kind == LayerKind::Readout && self.reading != ReadoutKind::Mean
     }
 
-    /// Pairs modules with the layers whose matrices they stand beside, where each of the layers finds one of its own; gives the other
-    /// modules, too. Where one does not, none are paired: its neighbours' may be meant.
+    /// Pairs modules with the layers whose matrices they stand beside, where each of the layers finds one of its own;
+    /// gives the other modules, too. Where one does not, none are paired: its neighbours' may be meant.
     fn beside(
         &self,
         modules: Vec<Module<'c>>,
@@ -568,9 +572,9 @@ fn by_step(mut lines: Vec<String>) -> Vec<String> {
 /// How a module of a norm or of neurons stands to one with a matrix.
 #[derive(Clone, Copy)]
 enum Near {
-    /// In the same module, with the same number behind its name: `layer1.0.conv2`, `layer1.0.bn2`.
+    /// The tensor stands in the same module, with the same number behind its name: `layer1.0.conv2`, `layer1.0.bn2`.
     Number,
-    /// In a sequence, a place or two further on: `features.3`, `features.4`.
+    /// The tensor stands in a sequence, a place or two further on: `features.3`, `features.4`.
     Sequence,
     /// Further on in the file, before the next matrix.
     File,
@@ -618,8 +622,8 @@ fn made(tensor: &Tensor, rule: Option<Rule>) -> Tensor {
     }
 }
 
-/// A constant of neurons in the shape that a checkpoint has it in: one number has the shape `[1]`, and one of a layer stands for each
-/// of its channels.
+/// A constant of neurons in the shape that a checkpoint has it in: one number has the shape `[1]`, and one of a layer
+/// stands for each of its channels.
 fn fitting(layers: &[Layer], name: &str, tensor: Tensor) -> Tensor {
     let of_layer = |layer: &Layer| {
         let mut constants = layer
@@ -630,7 +634,7 @@ fn fitting(layers: &[Layer], name: &str, tensor: Tensor) -> Tensor {
     let Some((_, extent, map)) = layers.iter().find_map(of_layer) else { return tensor };
     let shape = extent.shape(map);
     let count = shape.iter().product::<usize>();
-    // As PyTorch broadcasts them over a map: a channel's constant has the shape [C, 1, 1].
+    // PyTorch broadcasts constants over a map: a channel's has the shape [C, 1, 1].
     let told: Vec<usize> = tensor.shape.iter().copied().skip_while(|extent| *extent == 1).collect();
     let of_channels = map.height * map.width > 1 && shape.len() == 1 && count > 1;
     let fits = match of_channels {

@@ -77,7 +77,8 @@ pub struct Pooling {
 }
 
 impl Pool {
-    /// The pool over a map; of one whose window has columns alone, a number is of columns. An error is of a key behind the pool's.
+    /// The pool over a map; of one whose window has columns alone, a number is of columns. An error is of a key behind
+    /// the pool's.
     pub fn over(&self, one_dimensional: bool, map: Shape) -> Result<Pooling, (&'static str, String)> {
         let (key, table) = match *self {
             Pool::Window(window) => ("", Table { window, stride: None, padding: None, kind: PoolKind::default() }),

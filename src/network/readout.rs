@@ -1,6 +1,7 @@
 //! The readout: a fully connected layer to the classes, and how the logits are read from its sums.
 //!
-//! The logits after T steps follow from x_t, the sums of step t in the value of its inputs with the bias added. By kind they are:
+//! The logits after T steps follow from x_t, the sums of step t in the value of its inputs with the bias added. By kind
+//! they are:
 //!
 //! | kind | logits |
 //! |---|---|
@@ -137,7 +138,8 @@ impl Reader {
         Reader { kind, neuron, varied, unit, steps }
     }
 
-    /// Leak and threshold of a class, and the rest of its neuron. One that does not fire has a threshold that it never passes.
+    /// Leak and threshold of a class, and the rest of its neuron. One that does not fire has a threshold that it never
+    /// passes.
     pub fn constants(&self, class: usize) -> ((f32, f32), Dynamics) {
         let Lif { leak, threshold, general, .. } = self.neuron;
         let (constants, dynamics) = match &self.varied {
@@ -203,7 +205,7 @@ mod tests {
         let format =
             NeuronFormat { membrane_bits: 10, fraction_bits: 4, leak_bits: 3, gain_bits: 6, ..NeuronFormat::default() };
         let neuron = Neuron { leak: 0.6, synaptic_leak: 0.4, ..Neuron::default() };
-        // In eighths the leaks are 5 and 3; in sixteenths the bias of 0.7 is 11, and a pulse, 1/9 with six bits, 57/512.
+        // The leaks are 5 and 3 eighths; in sixteenths the bias of 0.7 is 11, and a pulse, 1/9 with six bits, 57/512.
         let reader = |kind| Reader::new(kind, (Lif::of(neuron, &format), None), 1.0 / 9.0, 40);
         let nearest = |exact: f64| exact.round_ties_even() as i64;
         let (mut last, mut largest) = (Reading::default(), Reading::default());

@@ -1,4 +1,4 @@
-//! From the entries of a model file to the graph that they mean, or the key that is at fault.
+//! Entries of a model file become the graph that they mean, or an error of the key that is at fault.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! Neurons whose constants differ, as the arithmetic of a chip's periphery holds them: blocks of channels, place by place.
+//! Neurons whose constants differ, as the arithmetic of a chip's periphery holds them: blocks of channels, place by
+//! place.
 
 use super::constants::{Constant, Constants, Extent};
 use super::dynamics::Dynamics;
@@ -71,7 +72,8 @@ impl LaneConstants {
 }
 
 impl Varied {
-    /// The constants of neurons on a map, with a checkpoint's values, in an arithmetic; none where no constant is a tensor.
+    /// The constants of neurons on a map, with a checkpoint's values, in an arithmetic; none where no constant is a
+    /// tensor.
     ///
     /// # Errors
     /// Where the arithmetic does not hold the threshold of a neuron that fires.

@@ -105,7 +105,8 @@ pub struct LayerWeights {
     pub constants: Constants,
 }
 
-/// The norms of a layer: one a step, `[steps, channels]`, scale without shift (BNTT), or one for all, `[1, channels]`, with a shift.
+/// The norms of a layer: one a step, `[steps, channels]`, scale without shift (BNTT), or one for all, `[1, channels]`,
+/// with a shift.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Norm {
     /// Scale γ.
@@ -121,20 +122,21 @@ pub struct Norm {
 }
 
 impl LayerWeights {
-    /// The latent weights that training moves: the companion array's where there is one, for the RRAM below it is fixed.
+    /// The latent weights that training moves: the companion array's where there is one, for the RRAM below it is
+    /// fixed.
     pub fn trained(&self) -> &[f32] {
         self.sram.as_ref().map_or(&self.rram, |array| &array.latent)
     }
 
-    /// The same, to be moved.
+    /// The weights that are trained, to be moved.
     pub fn trained_mut(&mut self) -> &mut [f32] {
         self.sram.as_mut().map_or(&mut self.rram, |array| &mut array.latent)
     }
 }
 
 impl LayerWeights {
-    /// Gain and offset of sums, `[steps, columns]`, counted in pulses of `unit`: of norms and bias, `norm(unit·x + bias) = gain·x +
-    /// offset`. An error that names the layer where one of them is no number.
+    /// Gain and offset of sums, `[steps, columns]`, counted in pulses of `unit`: of norms and bias, `norm(unit·x +
+    /// bias) = gain·x + offset`. An error that names the layer where one of them is no number.
     pub fn fold(&self, unit: f32, steps: usize, layer: &Layer) -> Result<(Vec<f32>, Vec<f32>)> {
         let columns = layer.columns();
         let bias = |column: usize| self.bias.as_ref().map_or(0.0, |bias| f64::from(bias[column]));
@@ -240,8 +242,8 @@ impl Network {
         Ok(Loaded { network, hash: checkpoint.hash(), notices, trained_with })
     }
 
-    /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps, a value that is not finite, or a tensor that would
-    /// change what the network does and has no place in the model, is an error that names it.
+    /// Takes a checkpoint's tensors; a missing tensor, another shape, other steps, a value that is not finite, or a
+    /// tensor that would change what the network does and has no place in the model, is an error that names it.
     pub fn from_checkpoint(model: &Model, checkpoint: &Checkpoint) -> Result<Self> {
         Self::checked(model, checkpoint).map_err(|error| match (error, trained_as(&checkpoint.metadata)) {
             (Error::Mismatch(message), Some(name)) if name != model.name => {
@@ -342,7 +344,8 @@ impl Network {
         Checkpoint { tensors, metadata, ..Checkpoint::default() }
     }
 
-    /// The SHA-256 of all that a chip is made of: weights, masks and norms. How often the norms were estimated makes no chip.
+    /// The SHA-256 of all that a chip is made of: weights, masks and norms. How often the norms were estimated makes no
+    /// chip.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |values: &[f32]| {

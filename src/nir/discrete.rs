@@ -9,8 +9,8 @@
 //! | `I`, `IF` | λ = 1, factor R·dt | the same |
 //! | `Threshold` | λ = 0, factor 1, no reset | the same |
 //!
-//! A step's synaptic current reaches the membrane in the same step. Potentials are counted from `v_leak`, where membranes begin: thresholds
-//! and resets are less by it.
+//! A step's synaptic current reaches the membrane in the same step. Potentials are counted from `v_leak`, where
+//! membranes begin: thresholds and resets are less by it.
 
 use super::node::{Kind, Neurons, Numbers};
 

@@ -1,8 +1,8 @@
 //! A model and its network as a NIR graph.
 //!
-//! A layer's matrix is a node `NAME_w` (one that joins others `NAME`), its neurons `NAME`. A leak λ is a time constant τ = dt/(1 − λ), with
-//! a resistance 1/(1 − λ), so that a current counts as it is; 1 − λ times it where the model has `scaled_input`. One norm for all steps is
-//! folded into weights and bias.
+//! A layer's matrix is a node `NAME_w` (one that joins others `NAME`), its neurons `NAME`. A leak λ is a time constant
+//! τ = dt/(1 − λ), with a resistance 1/(1 − λ), so that a current counts as it is; 1 − λ times it where the model has
+//! `scaled_input`. One norm for all steps is folded into weights and bias.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,7 +89,8 @@ fn same_when_read(model: &Model, dt: f64, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// What leads to a population: its name, the senders that its matrices read, and whether a step later, and those that join its current.
+/// What leads to a population: its name, the senders that its matrices read, and whether a step later, and those that
+/// join its current.
 type Way = (String, Vec<(String, bool)>, Vec<String>);
 
 /// What leads to every population, by name; pools and delays on the way do not count.

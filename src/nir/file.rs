@@ -1,5 +1,5 @@
-//! A NIR file as it stands in HDF5: `/node` is a graph, with its nodes in a group each and the names of its edges, `[edges, 2]`; a node's
-//! group has its `type` and a data set for each parameter. Graphs may be nodes of graphs.
+//! A NIR file as it stands in HDF5: `/node` is a graph, with its nodes in a group each and the names of its edges,
+//! `[edges, 2]`; a node's group has its `type` and a data set for each parameter. Graphs may be nodes of graphs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub struct Raw {
 pub struct RawGraph {
     /// The nodes by name.
     pub nodes: BTreeMap<String, Raw>,
-    /// From one node to another, in the order of the file.
+    /// The edges, each from one node to another, in the order of the file.
     pub edges: Vec<(String, String)>,
 }
 

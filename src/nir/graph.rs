@@ -1,5 +1,5 @@
-//! A NIR graph as matrices, neurons and pools that lead to one another: what changes nothing is passed over, and what runs round in a
-//! circle gets its delay of a step.
+//! A NIR graph as matrices, neurons and pools that lead to one another: what changes nothing is passed over, and what
+//! runs round in a circle gets its delay of a step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -220,7 +220,7 @@ impl Nodes {
         self.sends_within(name, LONGEST)
     }
 
-    /// The same, of a node with so many before it at most.
+    /// Whether a node sends spikes, where so many stand before it at most.
     fn sends_within(&self, name: &str, most: usize) -> Of<bool> {
         let Some(most) = most.checked_sub(1) else { return Err(format!("`{name}` is in a circle")) };
         match self.node(name) {
@@ -326,7 +326,8 @@ struct Order<'n> {
 }
 
 impl Order<'_> {
-    /// Places a sender behind all that it reads; gives whether it is one that is under way, so that it is read a step late.
+    /// Places a sender behind all that it reads; gives whether it is one that is under way, so that it is read a step
+    /// late.
     fn visit(&mut self, name: &str, depth: usize) -> Of<bool> {
         if name == self.input {
             return Ok(false);

@@ -41,7 +41,7 @@ use crate::numeric::Shape;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// To the node's `v_reset`, or 0: as NIR defines it.
+    /// The reset goes to the node's `v_reset`, or to 0, as NIR defines it.
     Value,
     /// The threshold is taken away.
     Subtract,
@@ -78,7 +78,8 @@ pub struct Options {
     pub reset_at: ResetAt,
     /// Where a potential fires.
     pub fires: Fires,
-    /// What logits are; absent: spike counts of neurons that fire, the last potential of others, means of sums without neurons.
+    /// What logits are; absent: spike counts of neurons that fire, the last potential of others, means of sums without
+    /// neurons.
     pub readout: Option<ReadoutKind>,
     /// Steps of the model.
     pub steps: usize,

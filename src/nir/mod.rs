@@ -1,5 +1,5 @@
-//! Networks of other simulators, as NIR files: the neuromorphic intermediate representation (Pedersen et al., Nature Communications 15, 8122,
-//! 2024), HDF5 files of nodes and edges in continuous time.
+//! Networks of other simulators, as NIR files: the neuromorphic intermediate representation (Pedersen et al., Nature
+//! Communications 15, 8122, 2024), HDF5 files of nodes and edges in continuous time.
 
 pub mod discrete;
 pub mod export;

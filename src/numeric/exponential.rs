@@ -1,7 +1,8 @@
 //! Exponentials of many numbers at once, to the bit those of `libm::exp`.
 //!
-//! `libm`'s is FreeBSD's: x = k·ln 2 + r with |r| ≤ ln 2/2, and a rational approximation of e^r. The same operations in the same order,
-//! without branches, are made of many numbers side by side; numbers too near to 0 or too large for them go through `libm::exp` itself.
+//! `libm`'s is FreeBSD's: x = k·ln 2 + r with |r| ≤ ln 2/2, and a rational approximation of e^r. The same operations in
+//! the same order, without branches, are made of many numbers side by side; numbers too near to 0 or too large for them
+//! go through `libm::exp` itself.
 
 use std::f64::consts::LOG2_E;
 
@@ -20,7 +21,7 @@ const COEFFICIENTS: [f64; 5] = [
 ];
 /// Numbers of this magnitude are reduced: the first above ln 2/2 by its upper 32 bits.
 const HALF: f64 = f64::from_bits(0x3fd6_2e43_0000_0000);
-/// From this magnitude on, 1.5 ln 2, numbers are reduced by the nearest multiple of ln 2, below by one ln 2.
+/// The magnitude, 1.5 ln 2, from which numbers are reduced by the nearest multiple of ln 2; below by one ln 2.
 const MORE: f64 = f64::from_bits(0x3ff0_a2b2_0000_0000);
 /// Below this magnitude, just above 2^-28, the exponential is 1 + x.
 const LEAST: f64 = f64::from_bits(0x3e30_0001_0000_0000);

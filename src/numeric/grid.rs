@@ -29,8 +29,9 @@ pub fn round_to_exact_grid(weights: &mut [f32], rows: usize, largest_input: u32)
     Some(g)
 }
 
-/// Rounds weights in place to multiples of the finest 2^-g of which the largest magnitude is a whole number of so many bits with its sign:
-/// 8 bits are one digit of a product, 16 two. Weights that no grid holds are left for [`round_to_exact_grid`] to refuse.
+/// Rounds weights in place to multiples of the finest 2^-g of which the largest magnitude is a whole number of so many
+/// bits with its sign: 8 bits are one digit of a product, 16 two. Weights that no grid holds are left for
+/// [`round_to_exact_grid`] to refuse.
 pub fn round_to_bits(weights: &mut [f32], rows: usize, bits: u32) {
     let largest = f64::from(super::largest(weights));
     if largest == 0.0 || !largest.is_finite() {
@@ -46,7 +47,8 @@ pub fn round_to_bits(weights: &mut [f32], rows: usize, bits: u32) {
 }
 
 /// Rounds the weights `[columns, rows]` to multiples of 2^-g with sums that are exact in 31 bits, and to 23 bits of the
-/// largest: for training, where a sum may be rounded to f32 once, but an error of a chip's grid would reach the gradients.
+/// largest: for training, where a sum may be rounded to f32 once, but an error of a chip's grid would reach the
+/// gradients.
 pub fn round_to_training_grid(weights: &mut [f32], rows: usize, largest_input: u32) -> Option<i32> {
     let bound = largest_sum(weights, rows, largest_input)?;
     if bound == 0.0 {

@@ -12,7 +12,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// Of some values; of none, that of 0.
+    /// The range of some values; of none, that of 0.
     pub fn of(values: impl IntoIterator<Item = f32>) -> Self {
         let mut values = values.into_iter();
         let one = |x: f32| Range { least: x, greatest: x, whole: x.fract() == 0.0 };
@@ -20,7 +20,7 @@ impl Range {
         values.fold(first, |range, x| range.with(one(x)))
     }
 
-    /// Of these and other values.
+    /// The range of these and other values.
     pub fn with(self, other: Range) -> Self {
         Range {
             least: if other.least < self.least { other.least } else { self.least },
@@ -29,7 +29,7 @@ impl Range {
         }
     }
 
-    /// Of real values up to `by` away from these.
+    /// The range of real values up to `by` away from these.
     pub fn widened(self, by: f32) -> Self {
         Range { least: self.least - by, greatest: self.greatest + by, whole: self.whole && by == 0.0 }
     }

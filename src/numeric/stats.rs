@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// Mean, spread and confidence of a sample, each to a millionth, as tables have them: so text, page and table round one number.
+/// Mean, spread and confidence of a sample, each to a millionth, as tables have them: so text, page and table round one
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Arithmetic mean.
@@ -34,8 +35,8 @@ pub fn summarise(values: &[f64]) -> Summary {
     Summary { mean: short(mean), std: spread[0], ci95: spread[1], q05: short(q05), min: ends[0], max: ends[1] }
 }
 
-/// The quantile of at least one value, on the straight line between the two values nearest to it (Hyndman & Fan, The American Statistician 50,
-/// 361, 1996, definition 7).
+/// The quantile of at least one value, on the straight line between the two values nearest to it (Hyndman & Fan, The
+/// American Statistician 50, 361, 1996, definition 7).
 fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -44,8 +45,8 @@ fn quantile(values: &[f64], share: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
-/// The mean of a sample, and half the width of its interval: the true mean lies below the upper end, and likewise above the lower one, with a
-/// confidence above one half and below 1 (Student t). Of one value nothing is known but itself.
+/// The mean of a sample, and half the width of its interval: the true mean lies below the upper end, and likewise above
+/// the lower one, with a confidence above one half and below 1 (Student t). Of one value nothing is known but itself.
 pub fn mean_within(values: &[f64], confidence: f64) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;

@@ -1,5 +1,5 @@
-//! A convolution, or a fully connected layer, as a matrix: how its window moves over the map, and how its positions and channels
-//! become rows.
+//! A convolution, or a fully connected layer, as a matrix: how its window moves over the map, and how its positions and
+//! channels become rows.
 
 use super::Shape;
 
@@ -51,7 +51,8 @@ impl Window {
         places.filter(|place| place % self.stride[i] == 0 && place / self.stride[i] < outputs).count()
     }
 
-    /// The pixel, along rows (0) or columns (1) of a map of so many, at position `k` of the window at place `at`; none on the rim.
+    /// The pixel, along rows (0) or columns (1) of a map of so many, at position `k` of the window at place `at`; none
+    /// on the rim.
     pub fn pixel(&self, i: usize, at: usize, k: usize, size: usize) -> Option<usize> {
         (at * self.stride[i] + k * self.dilation[i]).checked_sub(self.padding[i]).filter(|pixel| *pixel < size)
     }
@@ -89,8 +90,8 @@ impl Unrolling {
         self.window.output(self.input.height, self.input.width).unwrap_or_default()
     }
 
-    /// The pixel of the input map, counted row by row, that a position of the window meets at output pixel (y, x); none on the rim. A
-    /// fully connected layer's positions are the pixels of the map that its inputs come from.
+    /// The pixel of the input map, counted row by row, that a position of the window meets at output pixel (y, x); none
+    /// on the rim. A fully connected layer's positions are the pixels of the map that its inputs come from.
     pub fn source(&self, (y, x): (usize, usize), position: usize) -> Option<usize> {
         let Unrolling { input, window, flat } = self;
         if *flat {

@@ -1,5 +1,6 @@
-//! Profile and model resolved, layer by layer: what stands where, on which cells, tiles and converters, beside which companion
-//! array, and what drives it. Programming, engines, training, maps and costs read this plan, and look nothing up by name.
+//! Profile and model resolved, layer by layer: what stands where, on which cells, tiles and converters, beside which
+//! companion array, and what drives it. Programming, engines, training, maps and costs read this plan, and look nothing
+//! up by name.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -93,7 +94,8 @@ pub fn check_modelled(profile: &Profile, graph: &Graph) -> Result<()> {
     check_neurons(profile, graph)
 }
 
-/// An error where a chip of `system.tiles` has no room for the largest layer, or layers take turns in a way that is not modelled.
+/// An error where a chip of `system.tiles` has no room for the largest layer, or layers take turns in a way that is not
+/// modelled.
 fn check_room(profile: &Profile, graph: &Graph, layers: &[Arc<LayerPlan>]) -> Result<()> {
     let system = &profile.system;
     let needed: Vec<usize> = layers.iter().map(|layer| map(&layer.site).tiles).collect();
@@ -133,7 +135,8 @@ fn check_room(profile: &Profile, graph: &Graph, layers: &[Arc<LayerPlan>]) -> Re
 pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
     let grouped = layers.iter().filter(|layer| layer.groups > 1 && place(profile, layer) == Place::Rram);
     for layer in grouped {
-        // Diagonal blocks share tiles, lines and converters otherwise than a whole matrix does, and that is not modelled.
+        // Diagonal blocks share tiles, lines and converters otherwise than a whole matrix does, and that is not
+        // modelled.
         let rram = profile.rram_of(&layer.name);
         let shared = [
             ("adc.bits", profile.adc.bits > 0),
@@ -143,6 +146,7 @@ pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
             ("rram.variation.neighbour_sigma", rram.variation.neighbour_sigma > 0.0),
             ("tile.driver_sigma", profile.tile.driver_sigma > 0.0),
             ("rram.faults.dead_word_lines", rram.faults.dead_word_lines > 0.0),
+            ("rram.faults.spares and rram.faults.remap", rram.faults.move_weights()),
         ];
         if let Some((key, _)) = shared.into_iter().find(|(_, set)| *set) {
             return Err(Error::Mismatch(format!(
@@ -174,8 +178,8 @@ fn check_exact(profile: &Profile, layers: &[Arc<LayerPlan>]) -> Result<()> {
 }
 
 impl ChipPlan {
-    /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for the widest inputs
-    /// that it can have.
+    /// Resolves a profile and a model whose inputs are like this. An [`Encoding`](crate::network::Encoding) stands for
+    /// the widest inputs that it can have.
     ///
     /// # Errors
     /// Where the profile has a section for a layer that the model lacks, or neurons that cannot fire.
@@ -287,7 +291,8 @@ impl LayerPlan {
         }
     }
 
-    /// The constants of its neurons, as a checkpoint has them and the periphery holds them; none where all have the model's.
+    /// The constants of its neurons, as a checkpoint has them and the periphery holds them; none where all have the
+    /// model's.
     ///
     /// # Errors
     /// Where the arithmetic does not hold one of the neurons.

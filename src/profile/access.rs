@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::Document;
 use crate::error::Result;
 
-/// `[rram.access]`: the access device of every cell and the cells' own I–V curve, of `model = "cell"`; see [`crate::device::access`].
+/// `[rram.access]`: the access device of every cell and the cells' own I–V curve, of `model = "cell"`; see
+/// [`crate::device::access`].
 ///
 /// # Examples
 /// ```
@@ -22,12 +23,13 @@ use crate::error::Result;
 pub struct Access {
     /// Ohm of the transistor in series with every cell; 0 is ideal.
     pub ohm: f64,
-    /// The I–V curve of cells: pairs of volt and current, rising from the first above 0 V, of which only the shape counts; it is odd. A cell
-    /// carries its conductance times the volt of a read there, and follows the curve elsewhere. Empty: a straight line.
+    /// The I–V curve of cells: pairs of volt and current, rising from the first above 0 V, of which only the shape
+    /// counts; it is odd. A cell carries its conductance times the volt of a read there, and follows the curve
+    /// elsewhere. Empty: a straight line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cell_iv: Vec<[f64; 2]>,
-    /// The I–V curve of a selector in series with every cell: pairs of volt and microampere, rising from the first above 0 V; it is odd.
-    /// Empty: there is none.
+    /// The I–V curve of a selector in series with every cell: pairs of volt and microampere, rising from the first
+    /// above 0 V; it is odd. Empty: there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selector_iv: Vec<[f64; 2]>,
 }

@@ -25,7 +25,8 @@ pub struct Adc {
     pub bits: u32,
     /// What the codes span.
     pub range: AdcRange,
-    /// How fine a step may be chosen; absent: free, but a power of two where a companion array has to be aligned with it.
+    /// How fine a step may be chosen; absent: free, but a power of two where a companion array has to be aligned with
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<AdcStep>,
     /// Training images that a calibrated range is profiled on.
@@ -39,17 +40,19 @@ pub struct Adc {
     /// Standard deviation of the noise that every conversion adds to its sum anew, in steps.
     #[serde(skip_serializing_if = "is_default")]
     pub noise_sigma: f64,
-    /// Standard deviations of the noise of a conversion by the code that its sum is nearest to, from the lowest code to the highest, in steps, in
-    /// place of `noise_sigma`.
+    /// Standard deviations of the noise of a conversion by the code that its sum is nearest to, from the lowest code to
+    /// the highest, in steps, in place of `noise_sigma`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub noise_by_code: Vec<f64>,
-    /// The most current, of either sign, that a converter takes from a column, in microampere; of a pair, from the difference. 0: any.
+    /// The most current, of either sign, that a converter takes from a column, in microampere; of a pair, from the
+    /// difference. 0: any.
     #[serde(skip_serializing_if = "is_default")]
     pub limit_ua: f64,
     /// The circuit, which decides where the codes of a converter that was made change.
     #[serde(rename = "type", skip_serializing_if = "is_default")]
     pub kind: AdcKind,
-    /// For `sar`: standard deviation of a unit capacitor, relative; a capacitor of n units has √n times that many units.
+    /// For `sar`: standard deviation of a unit capacitor, relative; a capacitor of n units has √n times that many
+    /// units.
     #[serde(skip_serializing_if = "is_default")]
     pub capacitor_sigma: f64,
     /// For `flash`: standard deviation of a comparator's offset, in steps.
@@ -61,12 +64,12 @@ pub struct Adc {
     /// For `ramp`: how far the ramp is bowed at the middle of the range, in steps; below 0 the other way.
     #[serde(skip_serializing_if = "is_default")]
     pub bow: f64,
-    /// Integral non-linearity of every converter, in steps: how far the level at which each code begins, from the second lowest code to
-    /// the highest, lies above the ideal one.
+    /// Integral non-linearity of every converter, in steps: how far the level at which each code begins, from the
+    /// second lowest code to the highest, lies above the ideal one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inl: Vec<f64>,
-    /// Differential non-linearity of every converter in place of `inl`, in steps: how much wider each code is than a step, from the
-    /// second lowest to the second highest.
+    /// Differential non-linearity of every converter in place of `inl`, in steps: how much wider each code is than a
+    /// step, from the second lowest to the second highest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dnl: Vec<f64>,
 }

@@ -35,8 +35,8 @@ pub struct Drift {
     pub nu_range: Option<[f64; 2]>,
     /// Standard deviation of ν between cells.
     pub nu_sigma: f64,
-    /// Standard deviation that retention loss adds to ln G in the first decade after `reference_s`; it grows with the square
-    /// root of the decades.
+    /// Standard deviation that retention loss adds to ln G in the first decade after `reference_s`; it grows with the
+    /// square root of the decades.
     pub retention_sigma: f64,
     /// How converters make up for what cells have lost, by a read of all rows after programming and one now.
     #[serde(skip_serializing_if = "is_default")]

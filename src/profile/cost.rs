@@ -1,5 +1,5 @@
-//! `[cost]`: what events cost, and what parts take, each with its unit in its name. A constant that the source lacks is left
-//! out: reports then say so, and count nothing for it.
+//! `[cost]`: what events cost, and what parts take, each with its unit in its name. A constant that the source lacks is
+//! left out: reports then say so, and count nothing for it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -250,8 +250,8 @@ impl Cost {
         sections.into_iter().flat_map(of).collect()
     }
 
-    /// What converters of so many bits cost, over those that the constants are of: energy and area twice with every bit, as at
-    /// one figure of merit (R. H. Walden, IEEE JSAC 17, 539, 1999); 1 for ideal ones.
+    /// What converters of so many bits cost, over those that the constants are of: energy and area twice with every
+    /// bit, as at one figure of merit (R. H. Walden, IEEE JSAC 17, 539, 1999); 1 for ideal ones.
     pub fn conversion(&self, bits: u32) -> f64 {
         if bits == 0 { 1.0 } else { (f64::from(bits) - f64::from(self.adc_bits)).exp2() }
     }

@@ -32,7 +32,7 @@ pub use cost::{Area, Cost, Energy, Power, Time};
 pub use neuron::{NeuronFormat, NeuronRounding, Overflow};
 pub use node::TechnologyNode;
 pub use rram::{
-    Cell, CellMapping, DeviceModel, Faults, Layers, Programming, Read, Rram, Scheme, Variation, VariationKind,
+    Cell, CellMapping, DeviceModel, Faults, Layers, Programming, Read, Remap, Rram, Scheme, Variation, VariationKind,
 };
 pub use sram::{BudgetBy, Combine, CompanionForm, Rounding, Sram, SramInit};
 pub use system::{Interconnect, System};
@@ -158,8 +158,8 @@ impl Profile {
         self.any(|rram, _| rram.varies()) || self.adc.errs() || self.tile.driver_sigma > 0.0
     }
 
-    /// The same of chips that do not differ: nothing varies, nothing is broken, drift is the mean one, and reads begin to take something at the
-    /// median time.
+    /// The profile of chips that do not differ: nothing varies, nothing is broken, drift is the mean one, and reads
+    /// begin to take something at the median time.
     pub fn without_variation(&self) -> Profile {
         let mut profile = self.clone();
         profile.amend(|rram, _| {
@@ -217,7 +217,7 @@ impl Profile {
 
     /// Validates a parsed document. A relative `checkpoint:` path becomes one from the document's folder.
     pub fn from_document(document: &Document) -> Result<Self> {
-        // As it is written first, for the errors: a layer would repeat those of what it inherits.
+        // The document is first read as it is written, for the errors: a layer would repeat those of what it inherits.
         document.parse::<Profile>()?;
         let mut whole = document.clone();
         let names: Vec<String> = document

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NeuronRounding {
-    /// To the nearest, half to even.
+    /// Numbers go to the nearest one, half to even.
     #[default]
     Nearest,
     /// Towards minus infinity.

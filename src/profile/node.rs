@@ -1,14 +1,15 @@
 //! `[cost.node]`: constants of one technology node, scaled to another.
 //!
-//! Areas and energies follow the tables of A. Stillmaker and B. Baas, "Scaling equations for the accurate prediction of CMOS device
-//! performance from 180 nm to 7 nm", Integration 58, 74 (2017): of areas a factor for each pair of nodes, of energies
+//! Areas and energies follow the tables of A. Stillmaker and B. Baas, "Scaling equations for the accurate prediction of
+//! CMOS device performance from 180 nm to 7 nm", Integration 58, 74 (2017): of areas a factor for each pair of nodes,
+//! of energies
 //!
 //! ```text
 //! E(to) / E(from) = (a·V² + b·V + c of `to`, at its supply) / (the same of `from`, at its own)
 //! ```
 //!
-//! Power that flows all the time is scaled as energy. Times stay as they are given, and so does what a cell of RRAM takes: it
-//! is no transistor.
+//! Power that flows all the time is scaled as energy. Times stay as they are given, and so does what a cell of RRAM
+//! takes: it is no transistor.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,8 +73,8 @@ pub struct TechnologyNode {
 }
 
 impl TechnologyNode {
-    /// The supply in volt from which on the energies of a node rise with it, as its polynomial has them; none of a node that is not in the
-    /// tables.
+    /// The supply in volt from which on the energies of a node rise with it, as its polynomial has them; none of a node
+    /// that is not in the tables.
     pub(super) fn least_volt(nm: u32) -> Option<f64> {
         let [a, b, _] = ENERGIES[NODES.iter().position(|node| *node == nm)?];
         Some(-b / (2.0 * a))

@@ -28,8 +28,8 @@ pub struct Rram {
     pub scheme: Scheme,
     /// Which layers stand on RRAM tiles; the others are exact digital float.
     pub layers: Layers,
-    /// Bits, with the sign, that programmed weights are rounded to, of the largest of their layer; 0: as many as exact sums allow, some 17.
-    /// With 8 a weight has one digit where it had two or three, and its sums are made faster.
+    /// Bits, with the sign, that programmed weights are rounded to, of the largest of their layer; 0: as many as exact
+    /// sums allow, some 17. With 8 a weight has one digit where it had two or three, and its sums are made faster.
     #[serde(skip_serializing_if = "is_default")]
     pub resolution_bits: u32,
     /// The level of the device model.
@@ -63,7 +63,8 @@ pub struct Rram {
     pub exact: Exact,
 }
 
-/// `[rram.exact]`: cells that are taken for those of a chip without variation and faults. No chip has them: what they win is what these cells cost.
+/// `[rram.exact]`: cells that are taken for those of a chip without variation and faults. No chip has them: what they
+/// win is what these cells cost.
 ///
 /// # Examples
 /// ```
@@ -194,8 +195,8 @@ pub struct Cell {
     /// The highest conductance over the lowest, in place of `g_min_us`.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "finite_or_text")]
     pub on_off_ratio: Option<f64>,
-    /// The conductances that a cell can be programmed to, rising, in microsiemens, in place of `g_max_us`: targets are the nearest of
-    /// them, and of a pair those whose difference is nearest.
+    /// The conductances that a cell can be programmed to, rising, in microsiemens, in place of `g_max_us`: targets are
+    /// the nearest of them, and of a pair those whose difference is nearest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub levels_us: Vec<f64>,
     /// Bits of a cell; wider weights take several, least significant first. 0: a device holds every level.
@@ -223,7 +224,8 @@ pub enum CellMapping {
     OneSided,
     /// A differential pair whose devices move from the middle in opposite directions.
     TwoSided,
-    /// One device, raised so that no weight is negative, and a unit column that is subtracted from all others of its tile.
+    /// One device, raised so that no weight is negative, and a unit column that is subtracted from all others of its
+    /// tile.
     Offset,
 }
 
@@ -244,14 +246,16 @@ pub enum CellMapping {
 pub struct Variation {
     /// The distribution.
     pub kind: VariationKind,
-    /// Standard deviation: of ln(w/q) or ln(G/target) for `lognormal`, of w/q or G/target for `gaussian`. Dimensionless.
+    /// Standard deviation: of ln(w/q) or ln(G/target) for `lognormal`, of w/q or G/target for `gaussian`.
+    /// Dimensionless.
     pub sigma: f64,
     /// Standard deviation of G for `gaussian` in place of `sigma`, in microsiemens.
     pub sigma_us: f64,
-    /// Standard deviations of ln(w/q) or ln(G/target) for `per_level`, from level 1 on; higher levels have the last, level 0
-    /// the first.
+    /// Standard deviations of ln(w/q) or ln(G/target) for `per_level`, from level 1 on; higher levels have the last,
+    /// level 0 the first.
     pub levels: Vec<f64>,
-    /// For `polynomial`: the standard deviation in microsiemens is `Σ coefficients[i]·G^i`, not below 0, G in microsiemens.
+    /// For `polynomial`: the standard deviation in microsiemens is `Σ coefficients[i]·G^i`, not below 0, G in
+    /// microsiemens.
     pub coefficients: Vec<f64>,
     /// The conductances that the polynomial was fitted to, in microsiemens.
     pub fitted_us: Option<[f64; 2]>,
@@ -266,7 +270,8 @@ pub struct Variation {
     pub die_sigma: f64,
     /// Standard deviation of ln G that all cells of a tile share.
     pub tile_sigma: f64,
-    /// Standard deviation of ln G that is correlated between neighbours on a tile, the less the farther they are from each other.
+    /// Standard deviation of ln G that is correlated between neighbours on a tile, the less the farther they are from
+    /// each other.
     #[serde(skip_serializing_if = "is_default")]
     pub neighbour_sigma: f64,
     /// The distance, in cells along a word line or a bit line, over which the correlation of neighbours falls to 1/e.
@@ -411,8 +416,8 @@ pub struct Programming {
     pub tolerance_us: f64,
     /// Pulses after which it is left as it is.
     pub most_pulses: u32,
-    /// The share of a layer's cells that are verified, 1 where it is left out: those whose deviation moves sums most, by the inputs of rows on
-    /// training images. The others are written once.
+    /// The share of a layer's cells that are verified, 1 where it is left out: those whose deviation moves sums most,
+    /// by the inputs of rows on training images. The others are written once.
     #[serde(skip_serializing_if = "is_all")]
     pub verify_share: f64,
 }
@@ -449,17 +454,74 @@ pub struct Faults {
     pub dead_word_lines: f64,
     /// Bit lines of a tile that carry no current.
     pub dead_bit_lines: f64,
-    /// Whether a test finds the stuck cells before programming, so that the other cell of a pair makes up for its stuck one, as far as its
-    /// range goes.
+    /// Whether a test finds the stuck cells before programming, so that the other cell of a pair makes up for its stuck
+    /// one, as far as its range goes.
     #[serde(skip_serializing_if = "is_default")]
     pub compensate: bool,
+    /// Spare columns of weights on every tile, beside its `tile.cols`: a test moves the columns there that stuck cells
+    /// and dead lines hurt most.
+    #[serde(skip_serializing_if = "is_default")]
+    pub spares: usize,
+    /// What a test may move to other lines of its tile before programming, so that stuck cells and dead lines meet
+    /// weights that they hurt least.
+    #[serde(skip_serializing_if = "is_default")]
+    pub remap: Remap,
+}
+
+/// What a test may move to other lines of its tile.
+///
+/// # Examples
+/// ```
+/// use crosspike::profile::{Profile, Remap};
+///
+/// let keys = ["rram.faults.stuck_on=0.01", "rram.faults.remap=columns"].map(String::from);
+/// assert_eq!(Profile::named("rram_wan_2022", &keys)?.rram.faults.remap, Remap::Columns);
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Remap {
+    /// Nothing but what spare columns take.
+    #[default]
+    None,
+    /// Columns of weights.
+    Columns,
+    /// Rows of weights.
+    Rows,
+    /// Columns, and then rows.
+    Both,
+}
+
+impl Remap {
+    /// Whether columns are moved.
+    pub fn moves_columns(self) -> bool {
+        matches!(self, Remap::Columns | Remap::Both)
+    }
+
+    /// Whether rows are moved.
+    pub fn moves_rows(self) -> bool {
+        matches!(self, Remap::Rows | Remap::Both)
+    }
 }
 
 impl Faults {
+    /// The most spare columns that a tile has.
+    pub const MOST_SPARES: usize = 1024;
+
     /// Whether there are any.
     pub fn any(&self) -> bool {
-        let Faults { stuck_off, stuck_on, dead_word_lines, dead_bit_lines, compensate: _ } = *self;
+        let Faults { stuck_off, stuck_on, dead_word_lines, dead_bit_lines, .. } = *self;
         [stuck_off, stuck_on, dead_word_lines, dead_bit_lines].iter().any(|share| *share != 0.0)
+    }
+
+    /// Spare columns that a tile has: none where everything works.
+    pub fn spare_columns(&self) -> usize {
+        if self.any() { self.spares } else { 0 }
+    }
+
+    /// Whether a test moves weights away from them.
+    pub fn move_weights(&self) -> bool {
+        self.spare_columns() > 0 || self.any() && self.remap != Remap::None
     }
 }
 

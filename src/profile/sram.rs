@@ -30,17 +30,19 @@ pub struct Sram {
     pub combine: Option<Combine>,
     /// Initial values for checkpoints without an array of their own.
     pub init: SramInit,
-    /// Bytes that a chip's residual may take, all layers together, less those of trims and branches of low rank, which are stored whole; `budget_by` says
-    /// what comes first. Absent: no limit.
+    /// Bytes that a chip's residual may take, all layers together, less those of trims, branches of low rank and
+    /// tables of moved lines, which are stored whole; `budget_by` says what comes first. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<usize>,
     /// Which elements come first where `budget_bytes` does not hold all of them.
     #[serde(skip_serializing_if = "is_default")]
     pub budget_by: BudgetBy,
-    /// Bits of each of the two numbers, a gain and an offset, by which a column's sums are trimmed after a chip was read back; 0: there are none.
+    /// Bits of each of the two numbers, a gain and an offset, by which a column's sums are trimmed after a chip was
+    /// read back; 0: there are none.
     #[serde(skip_serializing_if = "is_default")]
     pub trim_bits: u32,
-    /// The rank of a digital branch beside each residual: the product of two factors nearest to what cells miss. 0: there is none.
+    /// The rank of a digital branch beside each residual: the product of two factors nearest to what cells miss. 0:
+    /// there is none.
     #[serde(skip_serializing_if = "is_default")]
     pub rank: u32,
     /// Bits of the numbers of both factors; 8 where they are not given.
@@ -106,8 +108,8 @@ pub enum BudgetBy {
     /// The largest deviations of weights.
     #[default]
     Deviation,
-    /// The elements that lower the squared error of columns' sums most for their bits, over inputs as training images give them; each layer has the form
-    /// of storage and the shift that are best then.
+    /// The elements that lower the squared error of columns' sums most for their bits, over inputs as training images
+    /// give them; each layer has the form of storage and the shift that are best then.
     Output,
 }
 
@@ -128,7 +130,7 @@ pub enum Rounding {
     /// None is lost: the RRAM's codes move left instead.
     #[default]
     Exact,
-    /// They are cut off, towards minus infinity.
+    /// Bits are cut off, towards minus infinity.
     Floor,
 }
 
@@ -239,7 +241,7 @@ impl Sram {
         self.combine.unwrap_or(if self.corrects() { Combine::Sum } else { Combine::Average })
     }
 
-    /// The same array with quantiser and combination stated: those of the profile, else those that a network was trained
+    /// The array with quantiser and combination stated: those of the profile, else those that a network was trained
     /// with, else the defaults.
     pub fn stated(&self, trained: Option<CompanionForm>) -> Sram {
         let CompanionForm { scheme, combine } = trained.unwrap_or(self.form());

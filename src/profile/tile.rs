@@ -25,20 +25,22 @@ pub struct Tile {
     pub rows: usize,
     /// Bit lines.
     pub cols: usize,
-    /// Word lines that are driven together, a whole part of the tile's; the others wait at 0 V for their turn, and every turn is
-    /// converted by itself. 0: all.
+    /// Word lines that are driven together, a whole part of the tile's; the others wait at 0 V for their turn, and
+    /// every turn is converted by itself. 0: all.
     #[serde(skip_serializing_if = "is_default")]
     pub rows_at_once: usize,
     /// How an input above 1, such as a pooled count, drives a word line.
     pub inputs: TileInputs,
-    /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more, without their
-    /// sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16 fractional bits.
+    /// Bits of the converter (DAC) that applies real-valued inputs of the network, and whole numbers that need more,
+    /// without their sign. 0: whole numbers have the bits that they need, and real ones are fixed point of 16
+    /// fractional bits.
     pub input_bits: u32,
-    /// The share of each binary digit of a driver's converter (DAC) in a word line's voltage, where inputs are `levels`, from the least significant
-    /// digit, in steps; powers of two are ideal.
+    /// The share of each binary digit of a driver's converter (DAC) in a word line's voltage, where inputs are
+    /// `levels`, from the least significant digit, in steps; powers of two are ideal.
     #[serde(skip_serializing_if = "are_ideal")]
     pub level_weights: [f64; LEVEL_BITS],
-    /// Standard deviation of the voltage that a word line's driver puts on it, relative to 1, where cells have conductances.
+    /// Standard deviation of the voltage that a word line's driver puts on it, relative to 1, where cells have
+    /// conductances.
     #[serde(skip_serializing_if = "is_default")]
     pub driver_sigma: f64,
 }
@@ -88,7 +90,7 @@ pub enum TileInputs {
     /// A binary digit at a time: each plane is converted, and codes are shifted and added.
     #[default]
     BitPlanes,
-    /// As so many pulses, whose charge adds up on the bit line and is converted once.
+    /// A count goes as so many pulses, whose charge adds up on the bit line and is converted once.
     Pulses,
     /// At one of several voltages, by a converter (DAC) at each word line; the sum is converted once.
     Levels,
@@ -199,6 +201,11 @@ impl Profile {
             if value > 0.0 && self.any(|rram, _| rram.model == DeviceModel::Weight && rram.layers != Layers::None) {
                 let message =
                     "drops voltage across conductances, and the model is `weight`; expected rram.model = \"cell\"";
+                return refuse(key, message.into());
+            }
+            if value > 0.0 && self.any(|rram, _| rram.faults.move_weights()) {
+                let message = "drops voltage by where cells stand on their lines, and for moved columns and rows that is not modelled; expected \
+                               rram.faults.remap = \"none\" and rram.faults.spares = 0, or lines without resistance";
                 return refuse(key, message.into());
             }
         }

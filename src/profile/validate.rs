@@ -121,6 +121,9 @@ impl Profile {
         if !(area_mm2.is_finite() && (0.0..=1e6).contains(&area_mm2)) {
             return refuse("system.area_mm2", format!("{area_mm2}, expected 0 (no copies) to 1e6 mm²"));
         }
+        if !(1..=64).contains(&self.system.ensemble) {
+            return refuse("system.ensemble", format!("{}, expected 1 to 64 chips", self.system.ensemble));
+        }
         if self.system.tiles > 1 << 30 {
             let message =
                 format!("{}, expected 0 (as many as the network takes) to 1073741824 tiles", self.system.tiles);

@@ -158,6 +158,12 @@ impl Rram {
         self.access.validate(document, section, self.read.volt)?;
         self.disturb.validate(document, section, &self.read)?;
         self.endurance.validate(document, section)?;
+        if faults.spares > Faults::MOST_SPARES {
+            return refuse(
+                "faults.spares",
+                format!("{}, expected 0 (none) to {} columns of a tile", faults.spares, Faults::MOST_SPARES),
+            );
+        }
         if faults.stuck_off + faults.stuck_on > 1.0 {
             return refuse("faults.stuck_on", "together with stuck_off more than all cells; expected at most 1".into());
         }

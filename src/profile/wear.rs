@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Document, is_default};
 use crate::error::Result;
 
-/// `[rram.disturb]`: a life of images, whose reads take conductance from cells, of `model = "cell"`; see [`crate::device::wear`].
+/// `[rram.disturb]`: a life of images, whose reads take conductance from cells, of `model = "cell"`; see
+/// [`crate::device::wear`].
 ///
 /// # Examples
 /// ```
@@ -29,7 +30,8 @@ pub struct Disturb {
     pub volt: f64,
     /// Seconds of reads after which cells begin to lose conductance, where `base` is 1.
     pub time_s: f64,
-    /// The factor by which `time_s` is longer, to the power of one over the exponent at the voltage of a read; 0 stands for 1.
+    /// The factor by which `time_s` is longer, to the power of one over the exponent at the voltage of a read; 0 stands
+    /// for 1.
     #[serde(skip_serializing_if = "is_default")]
     pub base: f64,
     /// Standard deviation of the logarithm of that time between cells.
@@ -100,7 +102,8 @@ impl Disturb {
     }
 }
 
-/// `[rram.endurance]`: a life of programmings, after which cells stay at an end, of `model = "cell"`; see [`crate::device::wear`].
+/// `[rram.endurance]`: a life of programmings, after which cells stay at an end, of `model = "cell"`; see
+/// [`crate::device::wear`].
 ///
 /// # Examples
 /// ```

@@ -103,7 +103,7 @@ fn of_setting(lines: &Lines) -> Answer {
         .series
         .iter()
         .filter_map(|series| {
-            // Of equals the first.
+            // The first of equals is taken.
             let &(place, point) = series.points.iter().rev().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
             Some((series.label.as_str(), place, point))
         })

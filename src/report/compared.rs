@@ -24,7 +24,8 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// The difference of two points among so many comparisons (Bonferroni); none where they have fewer than two chips in common.
+    /// The difference of two points among so many comparisons (Bonferroni); none where they have fewer than two chips
+    /// in common.
     pub fn of(best: &Point, other: &Point, comparisons: usize) -> Option<Self> {
         let of = |chip: &u64| best.numbers.iter().position(|number| number == chip).map(|place| best.each[place]);
         let pairs = other.numbers.iter().zip(&other.each).filter_map(|(chip, own)| Some(of(chip)? - own));
@@ -43,8 +44,8 @@ impl Difference {
 }
 
 impl<'a> Compared<'a> {
-    /// The best of a study's points that ran on several chips, and on as many images as most, and the others of these; none where nothing can be
-    /// compared.
+    /// The best of a study's points that ran on several chips, and on as many images as most, and the others of these;
+    /// none where nothing can be compared.
     pub fn of(summary: &'a Summary) -> Option<Self> {
         let points: Vec<&Point> = on_most_images(summary).into_iter().filter(|point| point.each.len() > 1).collect();
         let best = points.iter().copied().reduce(|best, other| if other.mean > best.mean { other } else { best })?;

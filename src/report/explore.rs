@@ -1,5 +1,6 @@
-//! Axes of the reader's choice: the points within the page, and a small script that draws any column against any other. Without
-//! scripts nothing of it is seen, and the page is whole; the page's policy lets this one script run, by its hash.
+//! Axes of the reader's choice: the points within the page, and a small script that draws any column against any other.
+//! Without scripts nothing of it is seen, and the page is whole; the page's policy lets this one script run, by its
+//! hash.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

@@ -20,12 +20,12 @@ impl Figure {
         Figure { name: name.into(), file, page, caption: caption.into(), more: String::new() }
     }
 
-    /// With HTML behind its caption.
+    /// The figure with HTML behind its caption.
     pub fn with(self, more: String) -> Self {
         Figure { more, ..self }
     }
 
-    /// As the page has it.
+    /// The figure as the page has it.
     pub fn html(&self) -> String {
         let Figure { page, caption, more, .. } = self;
         format!("<figure>\n{page}<figcaption>{}</figcaption>\n{more}</figure>\n", escape(caption))

@@ -14,8 +14,8 @@ const LAWS: usize = 4;
 /// Devices of a curve, at most.
 const MARKS: usize = 400;
 
-/// The drawing of a fit as an SVG file of two charts: standard deviations by target, and how many deviations devices are from what each law expects
-/// beside how many those of the law would be.
+/// The drawing of a fit as an SVG file of two charts: standard deviations by target, and how many deviations devices
+/// are from what each law expects beside how many those of the law would be.
 ///
 /// # Examples
 /// ```

@@ -19,8 +19,8 @@ const TILE: [f64; 2] = [18.0, 3.0];
 /// Tiles are drawn smaller above this many, and not at all far above it.
 const MANY: usize = 20_000;
 
-/// The floor plan of what a result was made on, from its origin; none where that names no single model and profile, or too
-/// many tiles to draw.
+/// The floor plan of what a result was made on, from its origin; none where that names no single model and profile, or
+/// too many tiles to draw.
 pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
     let configuration = &origin.get("configuration")?;
     let model: Model = serde_json::from_value(configuration.get("model")?.clone()).ok()?;

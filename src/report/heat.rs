@@ -1,4 +1,5 @@
-//! Two settings against each other: the mean accuracy of every pair of their values, all other settings as at the best point.
+//! Two settings against each other: the mean accuracy of every pair of their values, all other settings as at the best
+//! point.
 
 use super::figure::Figure;
 use super::lines::ends;

@@ -1,9 +1,10 @@
-//! The page that answers a study's question: `report.html`, one self-contained file that asks the network for nothing and is whole
-//! without scripts, and its drawings as SVG files, all made from the tables of a result folder.
+//! The page that answers a study's question: `report.html`, one self-contained file that asks the network for nothing
+//! and is whole without scripts, and its drawings as SVG files, all made from the tables of a result folder.
 //!
-//! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`), `heat` sets
-//! two settings against each other, `pareto` accuracy against what it costs, `split` shows where spikes and energy are, `answer`
-//! says it in words, `floor` draws the chip (each a `figure`), `explore` lets the reader choose axes, `page` puts all of it together.
+//! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
+//! `heat` sets two settings against each other, `pareto` accuracy against what it costs, `split` shows where spikes and
+//! energy are, `answer` says it in words, `floor` draws the chip (each a `figure`), `explore` lets the reader choose
+//! axes, `page` puts all of it together.
 
 mod answer;
 mod compared;
@@ -59,8 +60,9 @@ pub const PAGE: &str = "report.html";
 pub const FILES: [&str; 7] =
     [PAGE, COMPARED_CSV, "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
 
-/// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from `dir/summary.csv` and, if they exist, `dir/results.csv` (every
-/// chip) and `dir/origin.json` (what was run). Returns the path of the page.
+/// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from
+/// `dir/summary.csv` and, if they exist, `dir/results.csv` (every chip) and `dir/origin.json` (what was run). Returns
+/// the path of the page.
 ///
 /// # Errors
 /// [`Error::File`] if `summary.csv` is missing or a table does not hold what it should, [`Error::Io`] if the folder
@@ -125,7 +127,7 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     for figure in &more {
         atomic::write(&dir.join(file(figure)), figure.file.as_bytes())?;
     }
-    // Those of an earlier report that this one has not.
+    // Files of an earlier report that this one has not are taken away.
     let known = (0..heat::PAIRS).map(|number| format!("heat-{number}")).chain(pareto::names());
     let known = known.chain(["split", "floor"].map(String::from)).map(|name| format!("figure-{name}.svg"));
     for stale in known.filter(|name| more.iter().all(|figure| file(figure) != *name)) {

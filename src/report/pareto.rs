@@ -1,5 +1,6 @@
-//! What accuracy costs: every point by its accuracy and what it takes, and the front of those that no other beats in both.
-//! Variation is no choice: where it is swept, points at its largest scale are compared; nor is the number of images.
+//! What accuracy costs: every point by its accuracy and what it takes, and the front of those that no other beats in
+//! both. Variation is no choice: where it is swept, points at its largest scale are compared; nor is the number of
+//! images.
 
 use super::figure::Figure;
 use super::lines::{ends, extent};
@@ -55,7 +56,7 @@ pub(super) struct Front<'a> {
     at: Option<f64>,
     /// All points with what they cost.
     points: Vec<(f64, &'a Point)>,
-    /// Those that no other beats, cheapest first, with their settings.
+    /// The points that no other beats, cheapest first, with their settings.
     front: Vec<(f64, &'a Point, String)>,
 }
 

@@ -155,8 +155,8 @@ pub(super) struct Rows<'a> {
     pub at: Option<(&'a str, f64)>,
 }
 
-/// The points to compare: on as many images as most, at the largest variation, and that scale, where several points share each;
-/// else at any.
+/// The points to compare: on as many images as most, at the largest variation, and that scale, where several points
+/// share each; else at any.
 pub(super) fn comparable(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
     let mut points = on_most_images(summary);
     let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
@@ -207,8 +207,9 @@ pub(super) fn varying(summary: &Summary, points: &[&Point]) -> Vec<usize> {
 /// Letters of a label with whole keys, at most.
 const LONGEST: usize = 64;
 
-/// The label of a point: what it has in each of the columns, `sram.shift = 1`, or the value alone where it is a word in a column that is
-/// no configuration key (`float` in `stage`). Where that is long, keys stand by their last parts, unless two of them have the same.
+/// The label of a point: what it has in each of the columns, `sram.shift = 1`, or the value alone where it is a word in
+/// a column that is no configuration key (`float` in `stage`). Where that is long, keys stand by their last parts,
+/// unless two of them have the same.
 pub(super) fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
     let whole = labelled(summary, columns, point, |name| name);
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();

@@ -21,7 +21,7 @@ impl Scale {
         Self { low, high, pixels, step: if whole { step.max(1.0) } else { step }, log: false }
     }
 
-    /// The same, but logarithmic where all values are above 0 and far apart.
+    /// A scale that is logarithmic where all values are above 0 and far apart, and linear elsewhere.
     pub fn spread([low, high]: [f64; 2], pixels: [f64; 2], count: f64, whole: bool) -> Self {
         if low > 0.0 && high >= WIDE * low {
             return Self { low, high, pixels, step: 1.0, log: true };

@@ -33,7 +33,7 @@ pub(super) struct Split {
     groups: Vec<Bars>,
 }
 
-/// Of the best point of a folder, of those that are compared; none where its tables have nothing of it.
+/// The split of the best point of a folder, of those that are compared; none where its tables have nothing of it.
 pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
     let all: Vec<&Point> = summary.points.iter().collect();
     let (compared, _) = comparable(summary);

@@ -48,7 +48,7 @@ impl Svg {
         self.finish_as("chart", title, description)
     }
 
-    /// The same of a drawing that is not the page's chart; no two on a page have the same `id`.
+    /// Ends a drawing that is not the page's chart; no two on a page have the same `id`.
     pub fn finish_as(self, id: &str, title: &str, description: &str) -> String {
         let Self { ink, width, height, ref body } = self;
         let [title, description] = [title, description].map(escape);

@@ -59,7 +59,8 @@ fn variation_is_answered_series_by_series() {
 
 #[test]
 fn drawn_points_are_compared_one_by_one() {
-    // As a sample draws them: no two share a value, and the largest variation is one point like any other.
+    // These are points as a sample draws them: no two share a value, and the largest variation is one point like any
+    // other.
     let rows = "9.01,8,2,10,1,2,9,11,500,30\n0.12,7,2,90,1,2,89,91,500,20\n0.5,3,2,89.8,1,2,88,91,500,10\n2.2,4,2,60,1,2,58,62,500,15\n";
     let table = format!("rram.variation.scale,adc.bits,{METRICS},sram_bytes\n{rows}");
     let (page, svg) = report(&[("summary.csv", &table)]).unwrap();

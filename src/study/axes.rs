@@ -1,4 +1,5 @@
-//! The axes of a study that goes through keys by itself: each key, of one layer or of all, with the values that it may take.
+//! The axes of a study that goes through keys by itself: each key, of one layer or of all, with the values that it may
+//! take.
 
 use std::path::Path;
 
@@ -25,7 +26,7 @@ const EXACT: &str = ".rram.exact";
 pub struct Axis {
     /// The key, of one layer where it was written for each.
     pub key: String,
-    /// As it is written in the file, the same for all layers that it stands for.
+    /// The key as it is written in the file, the same for all layers that it stands for.
     pub written: String,
     /// Its values, numbers in their order.
     pub values: Vec<Value>,

@@ -1,5 +1,5 @@
-//! A network on hardware, and the images that judge it: everything that determines a trial but its chip. Sweeps and recipes
-//! prepare their trials here, so that the same chip is the same trial to both.
+//! A network on hardware, and the images that judge it: everything that determines a trial but its chip. Sweeps and
+//! recipes prepare their trials here, so that the same chip is the same trial to both.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ use crate::train::adapt::{Adaptation, Sample};
 /// Images that a timed chip runs.
 const TIMED_IMAGES: usize = 64;
 
-/// An error with its place where hardware, as a document says it, is not for a model, or names a network that is not there.
+/// An error with its place where hardware, as a document says it, is not for a model, or names a network that is not
+/// there.
 pub(super) fn check_hardware(document: &Document, profile: &Profile, model: &Model) -> Result<()> {
     let graph = model.graph();
     let layers = &graph.layers;
@@ -58,7 +59,7 @@ pub(super) struct Case<'a> {
     pub seed: u64,
     /// The images that are judged.
     pub data: &'a Dataset,
-    /// Those that converters' ranges are profiled on, where the profile asks for that.
+    /// The images that converters' ranges are profiled on, where the profile asks for that.
     pub profiled: Option<&'a Dataset>,
     /// The images that every chip's norms are adapted on.
     pub adapt: Option<(&'a Sample, &'a Dataset)>,
@@ -108,8 +109,8 @@ impl<'a> Case<'a> {
         Ok(Key::of(&origin("trial", identity)))
     }
 
-    /// The names of the calibration of its chips: as that of residuals which correct nothing of the nominal chip, and by itself; none where nothing
-    /// is profiled.
+    /// The names of the calibration of its chips: as that of residuals which correct nothing of the nominal chip, and
+    /// by itself; none where nothing is profiled.
     pub fn profiled_keys(&self, blueprint: &Blueprint) -> Result<Option<[Key; 2]>> {
         let Some(profiled) = self.profiled else { return Ok(None) };
         let training = profiled.fingerprint()?;
@@ -160,13 +161,14 @@ impl Case<'_> {
         let began = Instant::now();
         let chip = evaluation.program(&blueprint, 0)?;
         let programmed = began.elapsed();
-        let together = engine.chips_at_once(&chip).clamp(1, most as usize);
+        let together = engine.chips_at_once(&chip).clamp(1, (most * self.profile.system.ensemble) as usize);
         let chips = vec![chip; together];
         // The first run also encodes, and brings kernels to a graphics card.
         evaluation.run_together(&chips)?;
         let began = Instant::now();
         evaluation.run_together(&chips)?;
-        Ok(programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64))
+        let of_chip = programmed + began.elapsed().mul_f64(images as f64 / (some * together) as f64);
+        Ok(of_chip.mul_f64(self.profile.system.ensemble as f64))
     }
 }
 

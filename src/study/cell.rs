@@ -23,7 +23,7 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// As files have it.
+    /// The cell as files have it.
     pub fn text(&self) -> String {
         match self {
             Cell::Nothing => String::new(),

@@ -38,6 +38,7 @@ fn of_profile(key: &str, profile: &Profile) -> String {
     let (rram, sram) = (profile.rram_of(name), profile.sram_of(name));
     let cell = (rram.model == DeviceModel::Cell).then_some(&rram.cell);
     match plain_key {
+        "system.ensemble" => return profile.system.ensemble.to_string(),
         "sram.scheme" => return shown(&plain(sram.effective_scheme())),
         "sram.combine" => return shown(&plain(sram.effective_combine())),
         "sram.shift" => return shift(sram),
@@ -47,6 +48,8 @@ fn of_profile(key: &str, profile: &Profile) -> String {
         "sram.rank" => return sram.rank.to_string(),
         "sram.rank_bits" => return sram.rank_bits.to_string(),
         "rram.program.verify_share" => return rram.program.verify_share.to_string(),
+        "rram.faults.spares" => return rram.faults.spares.to_string(),
+        "rram.faults.remap" => return shown(&plain(rram.faults.remap)),
         "rram.faults.compensate" => return rram.faults.compensate.to_string(),
         "rram.cell.g_max_us" => return cell.map_or(String::new(), |cell| shown(&plain(cell.highest_us()))),
         "rram.cell.g_min_us" => return cell.map_or(String::new(), |cell| shown(&plain(cell.lowest_us()))),

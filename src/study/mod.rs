@@ -46,7 +46,8 @@ pub fn files(own: &[&'static str]) -> Vec<&'static str> {
     [&tables, &report::FILES[..], own].concat()
 }
 
-/// Claims a folder for a study of this origin and these files of its own, does its work, writes the report and marks it as finished.
+/// Claims a folder for a study of this origin and these files of its own, does its work, writes the report and marks it
+/// as finished.
 fn run_into(
     out: &Path,
     origin: &Value,

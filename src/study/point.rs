@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, TOPS_PER_W, YIELD};
 use super::trial::{Figure, Key, Split, Trial, components};
-use crate::engine::evaluate::ChipResult;
+use crate::engine::chip_result::ChipResult;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
 use crate::numeric::stats::{Summary, summarise};
@@ -106,7 +106,7 @@ pub struct LayerPart {
     pub name: String,
     /// Its spikes, where it has any.
     pub spikes: Option<f64>,
-    /// The same of a neuron and step.
+    /// Spikes of a neuron and step, on average.
     pub rate: Option<f64>,
     /// Picojoules.
     pub energy_pj: Option<f64>,
@@ -218,11 +218,13 @@ impl Point {
         let price = Price::of(blueprint);
         let of = |(chip, result): &(u64, ChipResult)| Trial::of(Key::default(), *chip, result, steps, &price);
         let trials: Vec<Trial> = results.iter().map(of).collect();
-        let (trials, areas) = (trials.iter().collect::<Vec<_>>(), Architecture::of(blueprint.plan()).areas());
-        Self::of_trials(vec![], &trials, &blueprint.model().neurons(), &areas)
+        let (trials, areas) = (trials.iter().collect::<Vec<_>>(), Architecture::of(blueprint.plan()).areas_together());
+        let neurons = blueprint.model().neurons_on(blueprint.profile().system.ensemble);
+        Self::of_trials(vec![], &trials, &neurons, &areas)
     }
 
-    /// Makes a point of the trials of a network with these layers, by name and number of neurons, on chips of these areas.
+    /// Makes a point of the trials of a network with these layers, by name and number of neurons, on chips of these
+    /// areas.
     pub(crate) fn of_trials(
         settings: Vec<(String, String)>,
         trials: &[&Trial],

@@ -1,7 +1,7 @@
 //! The main job in one go, on the embedded digits: train, program with variation, evaluate many chips, compensate.
 //!
-//! Stages: the float network; from its weights, networks trained for 4-bit cells without variation and with it (VAT); and both 4-bit
-//! networks with each chip's companion SRAM array set to what its read-back misses (2 bits at shift −2).
+//! Stages: the float network; from its weights, networks trained for 4-bit cells without variation and with it (VAT);
+//! and both 4-bit networks with each chip's companion SRAM array set to what its read-back misses (2 bits at shift −2).
 
 use std::path::Path;
 
@@ -127,7 +127,8 @@ impl Quickstart {
         Ok(origin)
     }
 
-    /// Trains and evaluates into a folder, which `force` empties of an earlier run, and writes tables and report; gives the points.
+    /// Trains and evaluates into a folder, which `force` empties of an earlier run, and writes tables and report; gives
+    /// the points.
     ///
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Quickstart::run`].

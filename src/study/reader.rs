@@ -93,7 +93,7 @@ pub(super) struct Reader<'a> {
     alive: Vec<Weak<Subject>>,
     /// Keys that were set and had no effect at any point so far.
     idle: Option<Idle>,
-    /// The same of what points set.
+    /// Keys that points set and that had no effect at any point so far.
     axes: Watch,
     /// What else the user should know of some point.
     remarks: Vec<String>,
@@ -156,6 +156,11 @@ impl<'a> Reader<'a> {
         let profiled = profile.wants_calibration().then(|| self.profiled(&profile, &subject)).transpose()?;
         let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
         exit.map_or(Ok(()), |rule| rule.check(&subject.model)).map_err(self.document.locate("exit"))?;
+        if exit.is_some() && profile.system.ensemble > 1 {
+            let message =
+                "chips that answer together (system.ensemble) at an early step are not modelled; expected `none`";
+            return Err(self.document.error("exit", message.to_owned()));
+        }
         let key = Key::default();
         let mut setting =
             Setting { shown: vec![], profile, subject, profiled, adapt, exit, areas: Areas::default(), key };
@@ -163,7 +168,7 @@ impl<'a> Reader<'a> {
         let case = setting.case(self.common.seed);
         let blueprint = case.blueprint()?;
         self.note(&blueprint);
-        (setting.areas, setting.key) = (Architecture::of(blueprint.plan()).areas(), case.key(&blueprint)?);
+        (setting.areas, setting.key) = (Architecture::of(blueprint.plan()).areas_together(), case.key(&blueprint)?);
         Ok(setting)
     }
 

@@ -43,7 +43,8 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The blueprint of a case with what it asks to be profiled, which other cases may have left, and with cells that they left.
+    /// The blueprint of a case with what it asks to be profiled, which other cases may have left, and with cells that
+    /// they left.
     fn calibrated<'a>(&mut self, case: &Case<'a>) -> Result<Blueprint<'a>> {
         let blueprint = case.blueprint()?;
         let Some(names) = case.profiled_keys(&blueprint)? else { return Ok(blueprint.keeping(&self.cells)) };

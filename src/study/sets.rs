@@ -1,4 +1,5 @@
-//! The data sets that a study names: the tested images are opened once, training images once for all that use them together.
+//! The data sets that a study names: the tested images are opened once, training images once for all that use them
+//! together.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 pub(super) struct Named {
     /// The key of the study that it stands at.
     pub key: String,
-    /// As [`Dataset::open`] takes it.
+    /// The name as [`Dataset::open`] takes it.
     pub spec: String,
 }
 

@@ -51,6 +51,11 @@ impl Setting {
         self.shown.iter().find(|(other, _)| other == key).map_or("", |(_, value)| value)
     }
 
+    /// Its layers' names, and how many neurons each leads on the chips that answer together.
+    pub fn neurons(&self) -> Vec<(String, usize)> {
+        self.subject.model.neurons_on(self.profile.system.ensemble)
+    }
+
     /// Everything that determines its trials, with the seed of the sweep.
     pub fn case(&self, seed: u64) -> Case<'_> {
         let Subject { model, network, network_hash, encoding, data, .. } = &*self.subject;

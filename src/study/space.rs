@@ -1,13 +1,14 @@
 //! The points of a study: which keys are set at each, and to what.
 //!
-//! - A **grid** is the product of its keys' values: a list, or a range `{ from, to, count, scale }` with `linear` (the default)
-//!   or `log` steps.
+//! - A **grid** is the product of its keys' values: a list, or a range `{ from, to, count, scale }` with `linear` (the
+//!   default) or `log` steps.
 //! - A **list** of points sets several keys at once, point by point.
 //! - A **sample** draws points from lists and ranges at random, or as a Latin hypercube (McKay, Beckman & Conover,
 //!   Technometrics 21, 239, 1979): every key takes `count` equal parts of its range once each, in an order of its own.
 //!
-//! Where a study has several of them, its points are their product. A range between whole numbers has whole numbers; others
-//! are rounded to six significant digits, so that a point is the same on every machine and reads as it is written.
+//! Where a study has several of them, its points are their product. A range between whole numbers has whole numbers;
+//! others are rounded to six significant digits, so that a point is the same on every machine and reads as it is
+//! written.
 
 use ndarray_rand::rand::RngCore;
 use schemars::JsonSchema;
@@ -91,7 +92,7 @@ impl Range {
         if log { from * libm::exp(share * libm::log(to / from)) } else { from + share * (to - from) }
     }
 
-    /// As a value: one of whole numbers where the ends are.
+    /// A number of the range as a value: a whole one where the ends are.
     fn value(&self, x: f64) -> Value {
         if self.whole { Value::Integer(libm::rint(x) as i64) } else { Value::Float(six_digits(x)) }
     }

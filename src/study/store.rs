@@ -1,9 +1,10 @@
 //! Finished trials on disk: one append-only CSV a shard, a line a trial, written as it ends.
 //!
 //! A trial is named by a [`Key`], the hash of everything that determines it but the chip, and by the chip. So it counts
-//! wherever it is asked for again, and nowhere else. A line counts once its end is there and its check digits are right: a
-//! kill loses the running trial, a power loss at most one second more, for what was written is brought to the disk that
-//! often. All numbers are integers, so nothing is lost in writing. A shard's file is locked while it is written to.
+//! wherever it is asked for again, and nowhere else. A line counts once its end is there and its check digits are
+//! right: a kill loses the running trial, a power loss at most one second more, for what was written is brought to the
+//! disk that often. All numbers are integers, so nothing is lost in writing. A shard's file is locked while it is
+//! written to.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
@@ -65,7 +66,8 @@ impl Store {
     /// Opens a shard's file and cuts a half-written last line off.
     ///
     /// # Errors
-    /// [`Error::File`] where another process writes to it or it is no file of trials, [`Error::Io`] where the system refuses.
+    /// [`Error::File`] where another process writes to it or it is no file of trials, [`Error::Io`] where the system
+    /// refuses.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path)(error);
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
@@ -92,7 +94,8 @@ impl Store {
     /// Appends one trial that a backend ran.
     ///
     /// # Errors
-    /// [`Error::Io`] where the disk refuses it, or has refused an earlier one; [`Error::File`] where it could not be read again.
+    /// [`Error::Io`] where the disk refuses it, or has refused an earlier one; [`Error::File`] where it could not be
+    /// read again.
     pub fn push(&mut self, trial: &Trial, backend: &str) -> Result<()> {
         self.shared.check().map_err(Error::io(&self.path))?;
         let line = trial.line(backend);

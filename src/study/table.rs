@@ -1,4 +1,5 @@
-//! `results.csv` and `summary.csv`: one row a chip, one row a point; `layers.csv` and `components.csv`: where spikes and energy are.
+//! `results.csv` and `summary.csv`: one row a chip, one row a point; `layers.csv` and `components.csv`: where spikes
+//! and energy are.
 
 use std::path::{Path, PathBuf};
 

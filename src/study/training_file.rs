@@ -1,4 +1,5 @@
-//! The training file that a study writes for a network of its own: every value with its place in the study's file, so that errors name that.
+//! The training file that a study writes for a network of its own: every value with its place in the study's file, so
+//! that errors name that.
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::attack::Judged;
 use crate::engine::Counts;
-use crate::engine::evaluate::ChipResult;
+use crate::engine::chip_result::ChipResult;
 use crate::engine::price::Price;
 use crate::output::canonical;
 use crate::profile::Energy;
@@ -133,8 +133,8 @@ impl Split {
 }
 
 impl Trial {
-    /// Of a chip that ran so many images: of its early answers where there are any, and of the steps that they took. What
-    /// converters and adders cut is of all steps.
+    /// The trial of a chip that ran so many images: its early answers where there are any, and the steps that they
+    /// took. What converters and adders cut is of all steps.
     pub fn of(key: Key, chip: u64, result: &ChipResult, steps: usize, price: &Price) -> Self {
         let (correct, counts, ran) = match &result.exit {
             Some(early) => (early.correct, &early.counts, early.steps.iter().sum()),
@@ -156,7 +156,7 @@ impl Trial {
         }
     }
 
-    /// Of a chip under attack.
+    /// The trial of a chip under attack.
     pub fn attacked(key: Key, chip: u64, judged: &Judged, steps: usize) -> Self {
         Trial {
             key,

@@ -29,7 +29,7 @@ pub enum TileForm {
 }
 
 impl TileForm {
-    /// As it is written.
+    /// The form's name as the command line writes it.
     pub fn name(self) -> &'static str {
         match self {
             TileForm::Npz => "npz",

@@ -1,5 +1,5 @@
-//! A chip to look at: what every layer's arrays were asked for, what was programmed, what is missing, which devices do not work, and
-//! what stands on each tile.
+//! A chip to look at: what every layer's arrays were asked for, what was programmed, what is missing, which devices do
+//! not work, and what stands on each tile.
 
 pub mod files;
 
@@ -20,7 +20,8 @@ use crate::device::survey::{self, Survey};
 use crate::error::{Error, Result};
 use crate::profile::{DeviceModel, Wires};
 
-/// One layer of a manufactured chip. Matrices are `[columns, rows]`: a column an output channel, rows in published order.
+/// One layer of a manufactured chip. Matrices are `[columns, rows]`: a column an output channel, rows in published
+/// order.
 ///
 /// # Examples
 /// ```
@@ -93,10 +94,10 @@ pub struct TileSurvey {
     pub rows: Range<usize>,
     /// What stands on its bit lines, from the drivers.
     pub lines: Vec<Line>,
-    /// Conductances in operation, in siemens; of a cell behind an access device, its current over the voltage across both, where every word
-    /// line is driven by the voltage of a read.
+    /// Conductances in operation, in siemens; of a cell behind an access device, its current over the voltage across
+    /// both, where every word line is driven by the voltage of a read.
     pub siemens: Vec<f64>,
-    /// Those that were asked for, in siemens.
+    /// The conductances that were asked for, in siemens.
     pub target_siemens: Vec<f64>,
     /// Devices that do not work, by the codes of [`Faulty`](crate::device::survey::Faulty).
     pub faults: Vec<u8>,
@@ -112,6 +113,13 @@ pub fn survey(blueprint: &Blueprint, index: u64) -> Result<Vec<LayerSurvey>> {
     if blueprint.profile().any(|_, sram| sram.trim_bits > 0 || (sram.bits > 0 && sram.rank > 0)) {
         return Err(Error::Usage(
             "sram.trim_bits and sram.rank: gains, offsets and branches stand beside the arrays that are written here, and are not among them; expected 0 of each".into(),
+        ));
+    }
+    if blueprint.profile().any(|rram, _| rram.faults.move_weights()) {
+        return Err(Error::Usage(
+            "rram.faults.spares and rram.faults.remap: tiles are written as weights stand in their matrix, and not as a \
+             test moves them; expected 0 and \"none\""
+                .into(),
         ));
     }
     let draw = blueprint.draw(index)?;
@@ -194,8 +202,9 @@ impl LayerSurvey {
 }
 
 impl TileSurvey {
-    /// The tile as a SPICE deck: word lines driven at the left by sources `Vd0`, `Vd1`, … of so many volt, bit lines grounded at the
-    /// bottom through `Vf0`, `Vf1`, …, whose currents are the answer; a line without resistance is one node.
+    /// The tile as a SPICE deck: word lines driven at the left by sources `Vd0`, `Vd1`, … of so many volt, bit lines
+    /// grounded at the bottom through `Vf0`, `Vf1`, …, whose currents are the answer; a line without resistance is one
+    /// node.
     pub fn netlist(&self, title: &str, volt: f64) -> String {
         let (m, n) = (self.rows.len(), self.lines.len());
         let Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm } = self.wires;

@@ -60,11 +60,16 @@ impl Architecture {
         &self.schedule
     }
 
-    /// The area of all layers with their copies, and of what stands around them.
+    /// The area of all layers with their copies, and of what stands around them, on one chip.
     pub fn areas(&self) -> Areas {
         let sites: Vec<&Site> = self.sites().collect();
         let maps: Vec<LayerMap> = (0..sites.len()).map(|layer| self.standing(layer)).collect();
         Areas::of(self.profile(), &sites, &maps, &self.schedule.copies)
+    }
+
+    /// The area of all chips that answer together.
+    pub fn areas_together(&self) -> Areas {
+        self.areas().times(self.profile().system.ensemble)
     }
 
     /// A layer's map with what has to stand there for it: where layers take turns on its tiles, what any of them needs.

@@ -18,7 +18,7 @@ pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static
     let tiles = map.tiles as f64;
     let neurons = site.neurons as f64;
     let parts = [
-        ("cell", a.cell, tiles * (profile.tile.rows * profile.tile.cols) as f64),
+        ("cell", a.cell, tiles * site.tile_cells() as f64),
         ("adc", a.adc, converters * profile.cost.conversion(profile.adc.bits)),
         ("mux", a.mux, converters),
         ("code", a.code, converters),
@@ -36,7 +36,8 @@ pub fn area(profile: &Profile, site: &Site, map: &LayerMap) -> BTreeMap<&'static
         .collect()
 }
 
-/// Tells whether each copy of a layer has a component of its own: neurons, and the adders that join terms of their current, stand once.
+/// Tells whether each copy of a layer has a component of its own: neurons, and the adders that join terms of their
+/// current, stand once.
 pub fn is_copied(component: &str) -> bool {
     !["neuron", "join"].contains(&component)
 }
@@ -84,6 +85,12 @@ impl Areas {
         let tiles = maps.iter().zip(copies).map(|(map, copies)| map.tiles * copies).sum();
         areas.components.extend(around(profile, tiles).into_iter().map(|(part, um2)| (part.to_owned(), um2)));
         areas
+    }
+
+    /// The areas of so many chips.
+    pub fn times(mut self, chips: u64) -> Self {
+        self.layers.iter_mut().chain(self.components.values_mut()).for_each(|um2| *um2 *= chips as f64);
+        self
     }
 
     /// The whole chip in square millimetre; none where the profile has no areas.

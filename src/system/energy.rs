@@ -1,8 +1,10 @@
-//! The energy and time of an image: events, bytes and standing power, counted, times what the profile says that each costs.
+//! The energy and time of an image: events, bytes and standing power, counted, times what the profile says that each
+//! costs.
 //!
-//! Events are those of [`super::events`], bytes those of [`super::traffic`], times those of [`super::schedule`]. Power that parts take all
-//! the time is spent for an image's interval, the time until the next one comes: `µW · ns = fJ`. A layer has what its own parts, events and map
-//! take; what belongs to no layer there (the ways of the input and of layers in digital logic, global buffer and control) is the chip's.
+//! Events are those of [`super::events`], bytes those of [`super::traffic`], times those of [`super::schedule`]. Power
+//! that parts take all the time is spent for an image's interval, the time until the next one comes: `µW · ns = fJ`. A
+//! layer has what its own parts, events and map take; what belongs to no layer there (the ways of the input and of
+//! layers in digital logic, global buffer and control) is the chip's.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +55,8 @@ pub struct Spent {
     pub interval_ns: Option<f64>,
     /// Images a joule.
     pub images_per_j: Option<f64>,
-    /// Tera-operations a second and watt: a multiplication and an addition for every weight on RRAM that every digit of an input would meet,
-    /// were all active.
+    /// Tera-operations a second and watt: a multiplication and an addition for every weight on RRAM that every digit of
+    /// an input would meet, were all active.
     pub tops_per_w: Option<f64>,
     /// Constants that the profile leaves out: their components are not in the sums.
     pub left_out: Vec<String>,
@@ -64,7 +66,8 @@ pub struct Spent {
 const SPIKE_DRIVEN: [&str; 4] = ["cell_read", "word_line", "sram_read_bit", "sram_add"];
 
 impl Architecture {
-    /// Energy and time of an image; none where the profile has no costs, or no layer stands on tiles: what digital logic takes is not known.
+    /// Energy and time of an image; none where the profile has no costs, or no layer stands on tiles: what digital
+    /// logic takes is not known.
     pub fn spent(&self, activity: &Activity) -> Option<Spent> {
         let cost = &self.profile().cost;
         if !cost.any() || self.maps.iter().all(|map| map.tiles == 0) {
@@ -93,6 +96,8 @@ impl Architecture {
         }
         let standing = self.standing_chip_uw().into_iter();
         parts[chip].extend(standing.filter_map(|(name, uw)| Some((name, uw? * times?.interval_ns * 1e-3))));
+        let ensemble = self.profile().system.ensemble as f64;
+        parts.iter_mut().flat_map(BTreeMap::values_mut).for_each(|pj| *pj *= ensemble);
         Some(self.summed(parts, times, activity))
     }
 
@@ -122,8 +127,8 @@ impl Architecture {
         components.iter().filter_map(|(name, each, events)| Some((*name, (*each)? * events))).collect()
     }
 
-    /// An image's share of the picojoule of compensating a layer and its copies; none where nothing is, or the profile has no price of it. All
-    /// rows are driven once, and every bit line is converted by itself.
+    /// An image's share of the picojoule of compensating a layer and its copies; none where nothing is, or the profile
+    /// has no price of it. All rows are driven once, and every bit line is converted by itself.
     fn of_compensation(&self, i: usize, site: &Site) -> Option<f64> {
         let (drift, profile, map) = (&site.rram.drift, self.profile(), &self.maps[i]);
         if drift.compensation == Compensation::None || drift.compensation_images == 0.0 {
@@ -144,7 +149,8 @@ impl Architecture {
         summed(&parts).map(|pj| pj * self.schedule.copies[i] as f64 / drift.compensation_images)
     }
 
-    /// Picojoule of bringing a layer's weights for an image, and of writing them, a pulse a device; nothing where they stand for good.
+    /// Picojoule of bringing a layer's weights for an image, and of writing them, a pulse a device; nothing where they
+    /// stand for good.
     fn of_loading(&self, i: usize, site: &Site) -> Vec<(&'static str, f64)> {
         let e = &self.profile().cost.energy_pj;
         let parts = [
@@ -165,14 +171,15 @@ impl Architecture {
         if self.schedule.loaded.contains(&i) && site.is_on_rram() { bytes } else { 0.0 }
     }
 
-    /// Microwatt that a layer and its copies take all the time, by component; none where the profile has no power of its kind.
+    /// Microwatt that a layer and its copies take all the time, by component; none where the profile has no power of
+    /// its kind.
     fn standing_uw(&self, i: usize, site: &Site) -> [(&'static str, Option<f64>); 2] {
         let (profile, map, copies) = (self.profile(), self.standing(i), self.schedule.copies[i] as f64);
         let p = &profile.cost.power_uw;
         let tiles = copies * map.tiles as f64;
         let adcs = if profile.converts() { copies * map.adcs as f64 } else { 0.0 };
         let leaks = [
-            (p.cell, tiles * (profile.tile.rows * profile.tile.cols) as f64),
+            (p.cell, tiles * site.tile_cells() as f64),
             (p.adc, adcs),
             (p.tile, tiles),
             (p.neuron, site.neurons as f64),
@@ -261,7 +268,7 @@ fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>, lo
         (_, "join") => joins,
         (_, "offchip_byte") => loads,
         (_, "write_pulse") => profile.any(|rram, _| rram.model == DeviceModel::Cell),
-        (_, "sram_bit") => profile.any(|_, sram| sram.bits > 0 || sram.trim_bits > 0),
+        (_, "sram_bit") => profile.any(|rram, sram| sram.bits > 0 || sram.trim_bits > 0 || rram.faults.move_weights()),
         (_, key) => !key.starts_with("sram") || profile.has_companions(),
     };
     let missing = cost.constants().into_iter().filter(|(section, key, value)| value.is_none() && needed(section, key));

@@ -1,7 +1,8 @@
 //! The events of a layer that cost something.
 //!
-//! For a layer on RRAM with P output pixels, C columns of weights whose rows are driven in R parts (a tile's rows each, or
-//! `tile.rows_at_once` of them) on tiles that partition its columns K-fold, D drives a step (binary digits of its inputs, or 1 as pulses) and T steps, an image has
+//! For a layer on RRAM with P output pixels, C columns of weights whose rows are driven in R parts (a tile's rows each,
+//! or `tile.rows_at_once` of them) on tiles that partition its columns K-fold, D drives a step (binary digits of its
+//! inputs, or 1 as pulses) and T steps, an image has
 //!
 //! | event | number |
 //! |---|---|
@@ -13,8 +14,8 @@
 //! | additions of joins | T · neurons · terms behind the first of their current, and others' pulses that are added to theirs |
 //! | companion: bits read, additions | row drives · elements of a row (on average, where it is pruned) · its bits, or 1 |
 //!
-//! The first two and the companion's follow the spikes; the others are spent whatever the input, for converters, buffers and
-//! neurons do not know what comes.
+//! The first two and the companion's follow the spikes; the others are spent whatever the input, for converters,
+//! buffers and neurons do not know what comes.
 
 use crate::crossbar::low_rank;
 use crate::crossbar::mapping::LayerMap;
@@ -43,7 +44,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Counts the events of a layer over all steps of an image, with so many row drives and so many stored elements of its companion array.
+    /// Counts the events of a layer over all steps of an image, with so many row drives and so many stored elements of
+    /// its companion array.
     pub fn of(site: &Site, map: &LayerMap, steps: f64, drives: f64, elements: usize) -> Self {
         if !site.is_on_rram() {
             return Events::default();
@@ -53,7 +55,8 @@ impl Events {
         let passes = steps * pixels * f64::from(drives_a_step(site));
         let converted = (map.columns * map.slices + map.unit_lines) as f64;
         let products = drives * elements as f64 / (site.rows * site.groups) as f64;
-        // Every drive meets a row of V of a branch of low rank, and every pass spreads the sums by U, whose products take an addition a bit.
+        // Every drive meets a row of V of a branch of low rank, and every pass spreads the sums by U, whose products
+        // take an addition a bit.
         let (rank, rank_bits) = (low_rank::rank(site) as f64, f64::from(site.sram.rank_bits));
         let (into, spread) = (drives * rank, passes * rank * map.columns as f64);
         Events {
@@ -69,7 +72,8 @@ impl Events {
     }
 }
 
-/// Drives of a tile in a step: one for each binary digit of its inputs in all planes, or for each plane of pulses or levels.
+/// Drives of a tile in a step: one for each binary digit of its inputs in all planes, or for each plane of pulses or
+/// levels.
 pub(super) fn drives_a_step(site: &Site) -> u32 {
     if site.tile.inputs == TileInputs::BitPlanes { site.drive.bits } else { site.drive.planes }
 }

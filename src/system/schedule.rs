@@ -6,20 +6,21 @@
 //! t = ⌈P / copies⌉·D·A·(drive + turns·conversion)
 //! ```
 //!
-//! with P output pixels, D drives a step, A turns of the rows (`tile.rows_at_once`) and as many turns of the converters as columns of a
-//! tile share one. The bytes of its map follow, one after the other. Then
+//! with P output pixels, D drives a step, A turns of the rows (`tile.rows_at_once`) and as many turns of the converters
+//! as columns of a tile share one. The bytes of its map follow, one after the other. Then
 //!
 //! ```text
 //! one layer after the other   latency = T·Σ t                interval = latency
 //! pipelined                   latency = Σ t + (T − 1)·max t   interval = T·max t
 //! ```
 //!
-//! where the interval is the time from one image to the next. Layers of a cycle wait for each other, so they are one stage of a pipeline,
-//! and a bus that all layers share is a stage too.
+//! where the interval is the time from one image to the next. Layers of a cycle wait for each other, so they are one
+//! stage of a pipeline, and a bus that all layers share is a stage too.
 //!
 //! Copies are added one at a time, each to the layer where it saves most time for its area (to the slowest stage alone,
-//! where layers are pipelined), by the times of tiles, traffic aside, as long as the chip's area stays within `system.area_mm2`. A copy has the tiles of its layer, converters
-//! and companion array included, but no neurons and no adders that join terms of theirs.
+//! where layers are pipelined), by the times of tiles, traffic aside, as long as the chip's area stays within
+//! `system.area_mm2`. A copy has the tiles of its layer, converters and companion array included, but no neurons and no
+//! adders that join terms of theirs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::network::{Layer, Model};
 
-/// The dense figure of SpikeSim (arXiv:2210.12899; 65 nm), as a cross-check at activity 1: every tile reads all of its rows,
-/// output maps are taken behind the pool, and only convolutions count. X x X crossbars, one a kernel position.
+/// The dense figure of SpikeSim (arXiv:2210.12899; 65 nm), as a cross-check at activity 1: every tile reads all of its
+/// rows, output maps are taken behind the pool, and only convolutions count. X x X crossbars, one a kernel position.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct SpikeSim {
     /// Picojoule of a cycle of a processing element.

@@ -4,12 +4,12 @@ use crate::device::cell::Columns;
 use crate::device::code::{bit_lines, slices};
 use crate::profile::Profile;
 
-/// Tera-operations a second and watt of a full tile, every row driven by one bit: a multiplication and an addition a weight,
-/// over devices, converters, codes and traffic. None without converters, or where the profile lacks the energy of a conversion or
-/// of a device's read.
+/// Tera-operations a second and watt of a full tile, every row driven by one bit: a multiplication and an addition a
+/// weight, over devices, converters, codes and traffic. None without converters, or where the profile lacks the energy
+/// of a conversion or of a device's read.
 ///
-/// NeuRRAM (Wan et al., Nature 608, 504, 2022) measured 43.08 with 1-bit inputs and 3-bit outputs, tiles of 256 x 256 cells in
-/// differential pairs at 130 nm.
+/// NeuRRAM (Wan et al., Nature 608, 504, 2022) measured 43.08 with 1-bit inputs and 3-bit outputs, tiles of 256 x 256
+/// cells in differential pairs at 130 nm.
 pub fn tile_efficiency(profile: &Profile) -> Option<f64> {
     let (rram, e) = (&profile.rram, &profile.cost.energy_pj);
     if !profile.converts() || e.cell_read.is_none() || e.adc.is_none() {

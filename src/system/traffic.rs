@@ -1,20 +1,22 @@
 //! The ways of pulses between the layers of a chip, and the bytes that go there.
 //!
-//! A sender is the network's input or a population of neurons. It sends its map at every step to every layer whose rows it drives, by
-//! way of pools and concatenations too, and to every population that its pulses join. The map goes as one bit a neuron, or as a list of the
-//! addresses of its spikes, `⌈log2 neurons⌉` bits each, whichever is shorter on average:
+//! A sender is the network's input or a population of neurons. It sends its map at every step to every layer whose rows
+//! it drives, by way of pools and concatenations too, and to every population that its pulses join. The map goes as one
+//! bit a neuron, or as a list of the addresses of its spikes, `⌈log2 neurons⌉` bits each, whichever is shorter on
+//! average:
 //!
 //! ```text
 //! bytes = min(T·neurons·bits, spikes·⌈log2 neurons⌉) / 8
 //! ```
 //!
-//! Spikes are counted as they are fired, before a pool; signed ones have a bit more each way. Neurons that send others' pulses along with
-//! theirs, and inputs in digits, send maps of as many bits a value as the largest one needs. A current that one population lends to another
-//! moves at no cost.
+//! Spikes are counted as they are fired, before a pool; signed ones have a bit more each way. Neurons that send others'
+//! pulses along with theirs, and inputs in digits, send maps of as many bits a value as the largest one needs. A
+//! current that one population lends to another moves at no cost.
 //!
-//! On a bus a map goes to the global buffer and from there to each layer that takes it, 1 + takers transfers of every byte, each with an access of
-//! the buffer; the input is in the buffer already. On a mesh, tiles stand row by row in a square, layer after layer; a map goes from the
-//! middle tile of its layer to that of each taker, one hop at least, and on to the other tiles of the same rows, a hop for each.
+//! On a bus a map goes to the global buffer and from there to each layer that takes it, 1 + takers transfers of every
+//! byte, each with an access of the buffer; the input is in the buffer already. On a mesh, tiles stand row by row in a
+//! square, layer after layer; a map goes from the middle tile of its layer to that of each taker, one hop at least, and
+//! on to the other tiles of the same rows, a hop for each.
 
 use crate::crossbar::mapping::LayerMap;
 use crate::network::Graph;
@@ -90,7 +92,8 @@ pub(super) fn routes(plan: &ChipPlan, maps: &[LayerMap]) -> Vec<Route> {
     senders.map(route).collect()
 }
 
-/// The layers that a sender's map goes to: those whose rows it drives, and the leaders of populations that its pulses join.
+/// The layers that a sender's map goes to: those whose rows it drives, and the leaders of populations that its pulses
+/// join.
 fn takers(graph: &Graph, sender: usize) -> Vec<usize> {
     let mut same = vec![false; graph.nodes.len()];
     same[sender] = true;

@@ -1,5 +1,5 @@
-//! The work of a network for an image, under the names of NeuroBench: operations by the digits or pulses that drive rows, bytes by the
-//! bits of the chip's weights.
+//! The work of a network for an image, under the names of NeuroBench: operations by the digits or pulses that drive
+//! rows, bytes by the bits of the chip's weights.
 //!
 //! | figure | here |
 //! |---|---|
@@ -9,14 +9,14 @@
 //! | `synaptic_operations.dense` | the same were all inputs active |
 //! | `membrane_updates` | neurons times steps: every membrane leaks at every step |
 //!
-//! NeuroBench (J. Yik et al., Nature Communications 16, 1545, 2025) leaves weights of 0 out of its effective operations and counts updates that
-//! change a membrane; a crossbar reads every cell of a driven row, and a digital neuron updates whatever comes.
+//! NeuroBench (J. Yik et al., Nature Communications 16, 1545, 2025) leaves weights of 0 out of its effective operations
+//! and counts updates that change a membrane; a crossbar reads every cell of a driven row, and a digital neuron updates
+//! whatever comes.
 
 use serde::Serialize;
 
 use super::architecture::Activity;
 use crate::crossbar::site::Site;
-use crate::crossbar::{low_rank, trim};
 use crate::plan::ChipPlan;
 use crate::profile::TileInputs;
 
@@ -36,7 +36,8 @@ pub struct Workload {
     pub on_tiles: f64,
 }
 
-/// The most drives of a row that an input makes in a step: one for each binary digit, or for each pulse of the largest value.
+/// The most drives of a row that an input makes in a step: one for each binary digit, or for each pulse of the largest
+/// value.
 fn largest_drives(site: &Site) -> f64 {
     match site.tile.inputs {
         TileInputs::BitPlanes | TileInputs::Levels => f64::from(site.drive.bits),
@@ -64,18 +65,19 @@ impl Workload {
             dense += all;
             on_tiles += if site.is_on_rram() { all } else { 0.0 };
             bits += site.weights() as f64 * f64::from(site.weight_bits())
-                + (activity.elements[i] * site.companion_bits() + 8 * (trim::bytes(site) + low_rank::bytes(site)))
-                    as f64;
+                + (activity.elements[i] * site.companion_bits() + 8 * site.fixed_bytes()) as f64;
             neurons += site.neurons as f64;
         }
         let updates = neurons * activity.steps;
         let spikes: f64 = activity.spikes.iter().sum();
+        // Each chip of an ensemble does all of it.
+        let chips = plan.profile.system.ensemble as f64;
         Workload {
-            footprint: bits / 8.0,
+            footprint: chips * bits / 8.0,
             activation_sparsity: (updates > 0.0).then(|| 1.0 - spikes / updates),
-            synaptic_operations: SynapticOperations { effective, dense },
-            membrane_updates: updates,
-            on_tiles,
+            synaptic_operations: SynapticOperations { effective: chips * effective, dense: chips * dense },
+            membrane_updates: chips * updates,
+            on_tiles: chips * on_tiles,
         }
     }
 }

@@ -3,9 +3,9 @@
 //! # Theory
 //!
 //! Programming variation moves the means and variances of a chip's currents away from the running ones of the network
-//! it was made from, and the norms fold the latter in. They are digital, so they can be estimated anew on each chip, with
-//! its weights and γ untouched, from a few batches of unlabelled training images. The batches run in training mode: each
-//! layer normalises a batch with that batch's own statistics, per step t and channel,
+//! it was made from, and the norms fold the latter in. They are digital, so they can be estimated anew on each chip,
+//! with its weights and γ untouched, from a few batches of unlabelled training images. The batches run in training
+//! mode: each layer normalises a batch with that batch's own statistics, per step t and channel,
 //!
 //! `BN_t(x) = γ_t·(x − μ_B) / √(σ²_B + ε)`, σ²_B biased,
 //!
@@ -13,15 +13,16 @@
 //!
 //! `μ_t = (1/N)·Σ_B μ_B`, `σ²_t = (1/N)·Σ_B σ²_B·n/(n − 1)`, n values a batch and channel.
 //!
-//! Sources: AdaBN (Li et al., arXiv:1603.04779); for varying in-memory hardware AdaBS (Joshi et al., Nature Communications
-//! 11, 2473, 2020), which keeps an exponential average over the batches where this takes the plain one: with a few
-//! batches no order is preferred.
+//! Sources: AdaBN (Li et al., arXiv:1603.04779); for varying in-memory hardware AdaBS (Joshi et al., Nature
+//! Communications 11, 2473, 2020), which keeps an exponential average over the batches where this takes the plain one:
+//! with a few batches no order is preferred.
 //!
 //! # Practice
 //!
 //! [`Sample`] says which images; [`Adaptation::draw`] chooses and encodes them once, the same for all chips;
 //! [`Adaptation::adapt_one_of`] turns a programmed chip into an adapted one, and [`Adaptation::preparation`] goes into
-//! [`Evaluation::preparing`] for a series of them. The result is a pure function of chip and batches, the same bits for any number of threads.
+//! [`Evaluation::preparing`] for a series of them. The result is a pure function of chip and batches, the same bits for
+//! any number of threads.
 //!
 //! [`Evaluation::preparing`]: crate::engine::evaluate::Evaluation::preparing
 
@@ -100,8 +101,8 @@ pub struct Adaptation<'a> {
 }
 
 impl<'a> Adaptation<'a> {
-    /// Takes a sample, no image twice, of a training set at random and encodes it, both by `seed`; an error where the set
-    /// has too few images or does not fit model and encoding.
+    /// Takes a sample, no image twice, of a training set at random and encodes it, both by `seed`; an error where the
+    /// set has too few images or does not fit model and encoding.
     pub fn draw(
         network: &'a Network,
         model: &Model,
@@ -183,7 +184,7 @@ impl<'a> Adaptation<'a> {
         Self::with(states, chip)
     }
 
-    /// The same of a blueprint's chip. Where every step reads cells anew, it is adapted in other reads than it runs in.
+    /// Adapts a blueprint's chip. Where every step reads cells anew, it is adapted in other reads than it runs in.
     pub fn adapt_one_of(&self, blueprint: &Blueprint, index: u64, chip: Chip) -> Result<Chip> {
         if !chip.reads_vary() {
             return self.adapt(chip);

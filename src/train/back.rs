@@ -1,5 +1,5 @@
-//! The way back through a graph, from the readout to the first layers: node by node over all steps at once, and step by step from the
-//! last to the first where nodes stand in a cycle.
+//! The way back through a graph, from the readout to the first layers: node by node over all steps at once, and step by
+//! step from the last to the first where nodes stand in a cycle.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,8 +20,8 @@ use crate::kernels::digits::LANES;
 use crate::network::graph::{Graph, Work};
 use crate::network::pulses::Pulses;
 
-/// The work on a layer on the way back: given its number, itself, and the sums and values of ∂z, it gives ∂loss/∂pulses of its inputs, or
-/// nothing where nobody asks for these.
+/// The work on a layer on the way back: given its number, itself, and the sums and values of ∂z, it gives ∂loss/∂pulses
+/// of its inputs, or nothing where nobody asks for these.
 pub trait Return<'a>: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<Values>)) -> Images {}
 impl<'a, F: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<Values>)) -> Images> Return<'a> for F {}
 
@@ -192,7 +192,8 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
         ways.par_iter_mut().zip(&spikes).enumerate().map(step).collect()
     }
 
-    /// Hands ∂loss/∂current at step `t` of a population to all that leads there within its cycle, of these nodes and layers.
+    /// Hands ∂loss/∂current at step `t` of a population to all that leads there within its cycle, of these nodes and
+    /// layers.
     fn population_at(
         &mut self,
         (nodes, layers): (&Range<usize>, &BTreeMap<usize, LayerPass<'a>>),
@@ -218,7 +219,8 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
         }
     }
 
-    /// Leaves a cycle with ∂loss/∂current of all steps: for the weights within it, and to what leads there from outside.
+    /// Leaves a cycle with ∂loss/∂current of all steps: for the weights within it, and to what leads there from
+    /// outside.
     fn leave(
         &mut self,
         nodes: &Range<usize>,

@@ -9,9 +9,9 @@ use crate::network::companion::CompanionWeights;
 use crate::network::{Encoding, Model, Network};
 use crate::profile::Profile;
 
-/// Puts a companion array beside every RRAM array of a network, with the profile's initial values; a network that has its
-/// own keeps them. `draw` is the chip whose residual is taken, where the profile asks for one. Gives the hash of the
-/// checkpoint that the values came from, too, where it was one.
+/// Puts a companion array beside every RRAM array of a network, with the profile's initial values; a network that has
+/// its own keeps them. `draw` is the chip whose residual is taken, where the profile asks for one. Gives the hash of
+/// the checkpoint that the values came from, too, where it was one.
 pub fn attach(
     profile: &Profile,
     model: &Model,

@@ -71,17 +71,19 @@ pub struct Recipe {
     /// The surrogate that stands for the slope of a spike; absent: a triangle of width 1.
     #[serde(skip_serializing_if = "is_default")]
     pub surrogate: Surrogate,
-    /// The quantity that is minimised: the cross-entropy of the `logits`, the mean of those of the sums of all `steps` (TET), or, of spike `counts`, the
-    /// mean square of the distance of counts a step from `rates`; absent: `logits`.
+    /// The quantity that is minimised: the cross-entropy of the `logits`, the mean of those of the sums of all `steps`
+    /// (TET), or, of spike `counts`, the mean square of the distance of counts a step from `rates`; absent: `logits`.
     #[serde(skip_serializing_if = "is_default")]
     pub loss: LossKind,
     /// The share of each label that all classes have alike.
     #[serde(skip_serializing_if = "is_default")]
     pub label_smoothing: f32,
-    /// Spikes a step that an image's class should have, and every other class, where the loss is of `counts`; absent: 1 and 0.
+    /// Spikes a step that an image's class should have, and every other class, where the loss is of `counts`; absent: 1
+    /// and 0.
     #[serde(skip_serializing_if = "is_usual_rates")]
     pub rates: [f32; 2],
-    /// Weight of the mean spikes of a neuron and step, those of a readout left out, which is added to the loss; 0: nothing.
+    /// Weight of the mean spikes of a neuron and step, those of a readout left out, which is added to the loss; 0:
+    /// nothing.
     #[serde(skip_serializing_if = "is_default")]
     pub rate_penalty: f32,
     /// Training images; absent: all.
@@ -98,8 +100,8 @@ pub struct Recipe {
     /// Whether `augment` mirrors every other image.
     #[serde(skip_serializing_if = "is_true")]
     pub flip: bool,
-    /// Bits, with the sign, that gradients are rounded to, of the largest of their layer: 16, or 23, which takes half as many products again;
-    /// absent: 16.
+    /// Bits, with the sign, that gradients are rounded to, of the largest of their layer: 16, or 23, which takes half
+    /// as many products again; absent: 16.
     pub gradient_bits: Precision,
     /// The seed of initial weights, order, encoding and variation.
     pub seed: u64,
@@ -269,7 +271,8 @@ impl TrainFile {
         unused.map(|(key, why, _)| (key.to_owned(), why)).collect()
     }
 
-    /// Keys that have no effect beside the others, with the reason, and whether they differ from what they are where nobody sets them.
+    /// Keys that have no effect beside the others, with the reason, and whether they differ from what they are where
+    /// nobody sets them.
     pub fn unused(&self) -> Vec<(&'static str, &'static str, bool)> {
         let (train, default) = (&self.train, Recipe::default());
         let passed = train.milestones.iter().any(|m| train.rate_falls_at(*m) < train.epochs);

@@ -216,7 +216,8 @@ impl Job {
         }
     }
 
-    /// Trains into a folder, which `force` empties of another run, and says before what the user should know; gives the folder, too.
+    /// Trains into a folder, which `force` empties of another run, and says before what the user should know; gives the
+    /// folder, too.
     ///
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Job::run`].

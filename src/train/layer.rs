@@ -1,6 +1,6 @@
-//! One layer's pass: forward over all steps, through its crossbar and norms, and back from ∂loss/∂z, z what joins the neurons' current. In
-//! training norms take the batch's statistics; on a finished chip they are fixed, and an image's gradient does not depend on the batch
-//! that it is in.
+//! One layer's pass: forward over all steps, through its crossbar and norms, and back from ∂loss/∂z, z what joins the
+//! neurons' current. In training norms take the batch's statistics; on a finished chip they are fixed, and an image's
+//! gradient does not depend on the batch that it is in.
 //!
 //! Kept for the backward pass are the layer's inputs, spikes as bits and counts as bytes, and the crossbar's currents.
 
@@ -66,8 +66,8 @@ thread_local! {
 }
 
 impl<'a> LayerPass<'a> {
-    /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics, where the layer has norms: then
-    /// it gives those.
+    /// Runs the crossbar on the signal of `images` images and normalises with the batch's statistics, where the layer
+    /// has norms: then it gives those.
     pub fn forward(
         plan: &'a LayerPlan,
         (images, steps): (usize, usize),
@@ -100,7 +100,7 @@ impl<'a> LayerPass<'a> {
         Ok((pass, statistics.map(|(_, statistics)| statistics)))
     }
 
-    /// The same with fixed gains and offsets, `[steps, columns]`.
+    /// The forward pass with fixed gains and offsets, `[steps, columns]`.
     pub fn forward_folded(
         plan: &'a LayerPlan,
         (images, steps): (usize, usize),
@@ -150,7 +150,8 @@ impl<'a> LayerPass<'a> {
         Sums::whole(&self.currents[image], self.geometry)
     }
 
-    /// Backpropagates each image's ∂loss/∂z through the batch's norms and the crossbar. `values` are currents and ∂z, `scanned` their sums.
+    /// Backpropagates each image's ∂loss/∂z through the batch's norms and the crossbar. `values` are currents and ∂z,
+    /// `scanned` their sums.
     pub fn backward(
         &self,
         (scanned, values): (Vec<Scanned>, Vec<Values>),
@@ -183,8 +184,8 @@ impl<'a> LayerPass<'a> {
         LayerGradient { weights, gamma, shift, bias, inputs }
     }
 
-    /// The maps from ∂z to ∂currents, `[blocks, steps]`, from the sums of ∂z and of ∂z·(x − mean); and the gradients of γ, β and bias,
-    /// each empty where there is none.
+    /// The maps from ∂z to ∂currents, `[blocks, steps]`, from the sums of ∂z and of ∂z·(x − mean); and the gradients of
+    /// γ, β and bias, each empty where there is none.
     fn through_norms(
         &self,
         moments: Moments,
@@ -267,8 +268,8 @@ struct Backward<'a> {
 pub type Values = (Vec<f32>, Vec<f32>);
 
 impl Backward<'_> {
-    /// Writes ∂loss/∂currents of step `t` of image `image` from row `at` of each block on: rows of pixels `row` apart in a
-    /// map of `map`, with zeros between and behind; all zeros beyond the last step.
+    /// Writes ∂loss/∂currents of step `t` of image `image` from row `at` of each block on: rows of pixels `row` apart
+    /// in a map of `map`, with zeros between and behind; all zeros beyond the last step.
     fn currents(
         &self,
         values: &Values,

@@ -2,8 +2,8 @@
 //! device code.
 //!
 //! [`Trainer::run`] takes a network through its epochs. Every step is a pure function of the configuration and the
-//! state, whatever the number of threads; the state is stored after every epoch, every minute and on Ctrl-C, so a killed
-//! run resumes and ends in the same bytes.
+//! state, whatever the number of threads; the state is stored after every epoch, every minute and on Ctrl-C, so a
+//! killed run resumes and ends in the same bytes.
 
 pub mod adapt;
 mod back;

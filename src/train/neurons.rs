@@ -1,8 +1,9 @@
 //! Backpropagation through the neurons and the norms of one layer and image.
 //!
 //! With x̂ the normalised current and z = γ_t·x̂: `u_t = λ·(u_{t−1} − θ·s_{t−1}) + z_t`, `v = u/θ − 1`, `s = [v > 0]`;
-//! backward `∂u_t = ∂s_t·σ(v_t)/θ + λ·∂u_{t+1}`, σ the surrogate ([`super::surrogate`]; the reset is outside the gradient), `∂z_t = ∂u_t`, and
-//! through the batch's norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes are scanned again, not kept.
+//! backward `∂u_t = ∂s_t·σ(v_t)/θ + λ·∂u_{t+1}`, σ the surrogate ([`super::surrogate`]; the reset is outside the
+//! gradient), `∂z_t = ∂u_t`, and through the batch's norm `∂x = γ_t/σ_t·(∂z − mean(∂z) − x̂·mean(∂z·x̂))`. Membranes
+//! are scanned again, not kept.
 
 use super::norm::Moments;
 use super::steps::{General, Moved, Plain, Steps};
@@ -72,7 +73,8 @@ pub struct WayBack<'a> {
 }
 
 impl<'a> WayBack<'a> {
-    /// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that gradient.
+    /// ∂z of an image from its currents and ∂loss/∂pulses behind the pool; without a pool, `dz` comes with that
+    /// gradient.
     pub fn through(&self, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
         if let Some(varied) = &self.neurons.varied {
             return through_varied(self, varied, currents, gradient, dz);
@@ -288,7 +290,7 @@ pub struct ThroughNorm {
 }
 
 impl ThroughNorm {
-    /// With the means of ∂z and ∂z·x̂ over the batch.
+    /// The gradient through a norm of the batch, of which these are the means of ∂z and ∂z·x̂.
     pub fn new(gain: &[f32; LANES], mean: &[f32; LANES], inverse_std: &[f32; LANES], means: [[f64; LANES]; 2]) -> Self {
         let a = *gain;
         let b = std::array::from_fn(|o| (-f64::from(gain[o]) * f64::from(inverse_std[o]) * means[1][o]) as f32);
@@ -299,7 +301,7 @@ impl ThroughNorm {
         ThroughNorm { a, b, c }
     }
 
-    /// Of a norm whose statistics do not depend on the batch: `∂x = gain·∂z`.
+    /// The gradient through a norm whose statistics do not depend on the batch: `∂x = gain·∂z`.
     pub fn fixed(gain: &[f32; LANES]) -> Self {
         ThroughNorm { a: *gain, b: [0.0; LANES], c: [0.0; LANES] }
     }

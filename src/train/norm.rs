@@ -50,7 +50,8 @@ pub fn over_steps(moments: Moments, steps: usize) -> Moments {
 }
 
 impl BatchStatistics {
-    /// From the [`moments`] of the images' currents, in pulses of `unit`, of a layer with this norm; its bias counts in its mean.
+    /// The statistics that follow from the [`moments`] of the images' currents, in pulses of `unit`, of a layer with
+    /// this norm; its bias counts in its mean.
     pub fn of(images: Vec<Moments>, geometry: Geometry, unit: f32, norm: &Norm, bias: Option<&[f32]>) -> Self {
         let Geometry { steps, blocks, channels, .. } = geometry;
         let (norms, mut moments) = (norm.tracked.len(), total(images));

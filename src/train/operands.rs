@@ -1,4 +1,5 @@
-//! A layer's programmed arrays as operands of a pass: the currents that a signal gives in them, and gradients through their transpose.
+//! A layer's programmed arrays as operands of a pass: the currents that a signal gives in them, and gradients through
+//! their transpose.
 
 use std::cell::RefCell;
 
@@ -34,7 +35,8 @@ pub struct Operands {
 }
 
 impl Operands {
-    /// The operands of programmed arrays; the backward pass goes through the effective matrix, straight through converters and adders.
+    /// The operands of programmed arrays; the backward pass goes through the effective matrix, straight through
+    /// converters and adders.
     pub fn new(
         plan: &LayerPlan,
         programmed: &Programmed,
@@ -148,10 +150,10 @@ impl Growing {
     }
 }
 
-/// ∂loss/∂pulses of a fully connected layer through its transposed matrix: of currents `[blocks, images·steps, 16]`, each
-/// image's in units of 1/scale.
+/// ∂loss/∂pulses of a fully connected layer through its transposed matrix: of currents `[blocks, images·steps, 16]`,
+/// each image's in units of 1/scale.
 fn matrix_inputs(plan: &Layer, transposed: &Transposed, steps: usize, currents: &Currents, scales: &[f32]) -> Images {
-    // From the published order of the inputs to blocks: `[blocks, pixels, 16]`.
+    // Inputs go from their published order to blocks: `[blocks, pixels, 16]`.
     let pixels = plan.rows() / plan.input.channels;
     let size = plan.input.channels.next_multiple_of(LANES) * pixels;
     let place = |column: usize| {

@@ -1,5 +1,6 @@
-//! Optimisers, as PyTorch has them: stochastic gradient descent with momentum, decay added to the gradient, and AdamW, decay apart
-//! from it; norms and biases included. Neurons' constants do not decay, and are held to the values that they may have.
+//! Optimisers, as PyTorch has them: stochastic gradient descent with momentum, decay added to the gradient, and AdamW,
+//! decay apart from it; norms and biases included. Neurons' constants do not decay, and are held to the values that
+//! they may have.
 
 use rayon::prelude::*;
 
@@ -53,8 +54,8 @@ impl Optimiser {
         Optimiser { velocity, square, steps: 0 }
     }
 
-    /// Moves every parameter and every running statistic one step, as a pass over a batch says; neurons keep constants that their
-    /// arithmetic holds.
+    /// Moves every parameter and every running statistic one step, as a pass over a batch says; neurons keep constants
+    /// that their arithmetic holds.
     pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, recipe: &Recipe, rate: f32) {
         for (layer, statistics) in network.layers.iter_mut().zip(&pass.statistics) {
             if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
@@ -101,7 +102,7 @@ impl Optimiser {
 }
 
 impl Update {
-    /// The same for neurons' constants, which do not decay.
+    /// The update of neurons' constants, which do not decay.
     fn without_decay(self) -> Self {
         match self {
             Update::Sgd([momentum, _, rate]) => Update::Sgd([momentum, 0.0, rate]),

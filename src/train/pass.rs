@@ -1,7 +1,7 @@
 //! One pass over a batch: forward through programmed arrays, loss, and the gradient of every parameter.
 //!
-//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`Programmed::for_training`]), and every product is one
-//! of integers: a training run gives the same bits on any processor and any number of threads.
+//! The arrays are programmed by the chip's own code ([`Arrays::program`], [`Programmed::for_training`]), and every
+//! product is one of integers: a training run gives the same bits on any processor and any number of threads.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ use crate::profile::Scheme;
 /// The gradient of one layer's parameters, laid out as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParameterGradient {
-    /// Of the latent weights that are trained ([`LayerWeights::trained`]), `[columns, rows]`.
+    /// The gradient of the latent weights that are trained ([`LayerWeights::trained`]), `[columns, rows]`.
     pub weights: Vec<f32>,
     /// The gradient of γ, `[norms, channels]`; empty without norms.
     pub gamma: Vec<f32>,
@@ -112,8 +112,9 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, the currents that
-/// neurons hold beside these with their gradients, and the largest layer's gradients, with the sums of the largest convolution's weights.
+/// Bytes that a pass over so many images takes at most, roughly: every layer's inputs and currents are kept, the
+/// currents that neurons hold beside these with their gradients, and the largest layer's gradients, with the sums of
+/// the largest convolution's weights.
 pub fn bytes(model: &Model, images: usize) -> u64 {
     let blocked = |map: Shape| map.channels.next_multiple_of(LANES) * map.height * map.width;
     let values = |layer: &Layer| (blocked(layer.input) + blocked(layer.output)) as u64;
@@ -315,9 +316,9 @@ pub(super) fn stepped(plan: &LayerPlan, state: &LayerWeights, steps: usize) -> R
     Ok(norms(plan.columns(), &gain, &offset))
 }
 
-/// The gradient of an RRAM layer's trained latent weights from that of its effective ones: straight through quantiser and
-/// variation; ternary passes only where |w| < 1. A companion array's has the shift's and the combination's factor, and is
-/// 0 where an element is pruned.
+/// The gradient of an RRAM layer's trained latent weights from that of its effective ones: straight through quantiser
+/// and variation; ternary passes only where |w| < 1. A companion array's has the shift's and the combination's factor,
+/// and is 0 where an element is pruned.
 fn straight_through(site: &Site, layer: &LayerWeights, mut gradient: Vec<f32>) -> Vec<f32> {
     let Site { rram, sram, .. } = site;
     let scheme = match &layer.sram {

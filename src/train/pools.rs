@@ -1,5 +1,5 @@
-//! The way back through what becomes of pulses behind their neurons: pools, and channels side by side. Values are blocked,
-//! `[steps, blocks, pixels, 16]` of each image.
+//! The way back through what becomes of pulses behind their neurons: pools, and channels side by side. Values are
+//! blocked, `[steps, blocks, pixels, 16]` of each image.
 
 use rayon::prelude::*;
 
@@ -12,7 +12,8 @@ use crate::network::pool::{PoolKind, Pooling, for_windows};
 use crate::network::pulses::Pulses;
 use crate::numeric::Shape;
 
-/// ∂loss/∂pulses in front of a pool, from those behind it. A window's largest pulse takes its gradient: the first of several.
+/// ∂loss/∂pulses in front of a pool, from those behind it. A window's largest pulse takes its gradient: the first of
+/// several.
 pub fn back(pooling: &Pooling, (input, output): (Shape, Shape), gradient: &Images, taken: &Pulses) -> Images {
     let (from, to) = (output.height * output.width * LANES, input.height * input.width * LANES);
     let blocks = input.channels.div_ceil(LANES);

@@ -1,6 +1,6 @@
-//! One population's pass: the layers, skips and currents that make up its current, its neurons over all steps, and the way back through
-//! them to each of those. Where one layer's sums are all of it, neurons scan these behind its norms; membranes are scanned again on the
-//! way back, not kept.
+//! One population's pass: the layers, skips and currents that make up its current, its neurons over all steps, and the
+//! way back through them to each of those. Where one layer's sums are all of it, neurons scan these behind its norms;
+//! membranes are scanned again on the way back, not kept.
 
 use std::sync::Arc;
 
@@ -66,8 +66,8 @@ impl<'a> Inside<'a> {
 }
 
 impl<'a> PopulationPass<'a> {
-    /// A population, led by this layer, with the layers that lead to it and the rest that does, and with constants of its own where these
-    /// differ.
+    /// A population, led by this layer, with the layers that lead to it and the rest that does, and with constants of
+    /// its own where these differ.
     pub fn new(
         leader: &'a LayerPlan,
         population: &'a Population,
@@ -141,8 +141,8 @@ impl<'a> PopulationPass<'a> {
         with_spikes(stepping.step(t, &made, &taken, self.population.lends))
     }
 
-    /// Backpropagates ∂loss/∂pulses behind the pool, and what others that take its current add to ∂loss/∂current, to the latter alone; gives
-    /// the gradients of its neurons' own constants, too.
+    /// Backpropagates ∂loss/∂pulses behind the pool, and what others that take its current add to ∂loss/∂current, to
+    /// the latter alone; gives the gradients of its neurons' own constants, too.
     pub fn backward(
         &mut self,
         gradient: Images,

@@ -1,8 +1,8 @@
 //! Pruning of the companion arrays: a threshold's mask, and the truncated group lasso that empties whole groups.
 //!
-//! An element stays where |w| > threshold·max|w| of its layer; the mask is taken from the latent weights before every pass.
-//! A group is `group` input channels times the kernel of one output channel (the last may be short). The lasso adds
-//! `Λ·Σ_g min(‖w_g‖₂, ratio·mean_g‖w_g‖₂)` to the loss: groups above the mean press on the mean alone, which is
+//! An element stays where |w| > threshold·max|w| of its layer; the mask is taken from the latent weights before every
+//! pass. A group is `group` input channels times the kernel of one output channel (the last may be short). The lasso
+//! adds `Λ·Σ_g min(‖w_g‖₂, ratio·mean_g‖w_g‖₂)` to the loss: groups above the mean press on the mean alone, which is
 //! differentiated too. (IEEE TCAD 2022, doi 10.1109/TCAD.2022.3197516.)
 
 use super::config::Prune;
@@ -66,7 +66,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Of so many input channels each.
+    /// The groups of so many input channels each.
     pub fn of(plan: &Layer, channels: usize) -> Self {
         let positions = plan.unrolling().window.positions();
         Groups { columns: plan.columns(), rows: plan.rows(), size: (channels * positions).min(plan.rows()) }
@@ -96,7 +96,7 @@ pub struct Sparsity {
 }
 
 impl Sparsity {
-    /// Of one layer's array, in groups of so many input channels.
+    /// The sparsity of one layer's array, in groups of so many input channels.
     pub fn of(plan: &Layer, array: &CompanionWeights, group: usize) -> Self {
         let groups = Groups::of(plan, group);
         let kept = |range: std::ops::Range<usize>| array.kept.as_ref().is_none_or(|kept| kept[range].contains(&true));
@@ -108,7 +108,7 @@ impl Sparsity {
         }
     }
 
-    /// Of all companion arrays of a network.
+    /// The sparsity of all companion arrays of a network.
     pub fn of_network(model: &Model, network: &Network, group: usize) -> Self {
         let layers = model.layers();
         let arrays = layers.iter().zip(&network.layers).filter_map(|(plan, layer)| Some((plan, layer.sram.as_ref()?)));

@@ -1,4 +1,5 @@
-//! The readout in training: a matrix whose sums are read ([`crate::network::readout`]), the loss behind it, and the way back.
+//! The readout in training: a matrix whose sums are read ([`crate::network::readout`]), the loss behind it, and the way
+//! back.
 //!
 //! | loss | of logits z, of T steps with sums x_t |
 //! |---|---|
@@ -86,8 +87,8 @@ pub struct ReadoutPass<'a> {
     pub loss: f64,
     /// `[images, classes]`.
     pub logits: Array2<f32>,
-    /// ∂loss/∂x of every step, x a sum's value with the bias, `[images, steps, classes]`; where logits are means, ∂loss/∂logit at
-    /// every step.
+    /// ∂loss/∂x of every step, x a sum's value with the bias, `[images, steps, classes]`; where logits are means,
+    /// ∂loss/∂logit at every step.
     gradient: Vec<f32>,
     /// Whether it is that of means.
     of_means: bool,
@@ -192,7 +193,8 @@ impl<'a> ReadoutPass<'a> {
         self.operands.connect_back(self.plan, self.steps, &self.currents(&scales), &scales)
     }
 
-    /// The factor from the gradient to that of a sum in pulses: the value of a pulse, and of a mean one step's share of it.
+    /// The factor from the gradient to that of a sum in pulses: the value of a pulse, and of a mean one step's share of
+    /// it.
     fn share(&self) -> f32 {
         if self.of_means { self.operands.unit / self.steps as f32 } else { self.operands.unit }
     }
@@ -219,8 +221,8 @@ impl<'a> ReadoutPass<'a> {
     }
 }
 
-/// ∂loss/∂x of every step of a class of an image, from ∂loss/∂logit, and the gradients of leak, threshold and synaptic leak. Of a mean it
-/// is the same at every step.
+/// ∂loss/∂x of every step of a class of an image, from ∂loss/∂logit, and the gradients of leak, threshold and synaptic
+/// leak. Of a mean it is the same at every step.
 fn through(
     reader: &Reader,
     (plan, alone): (&LayerPlan, Option<Arc<Varied>>),
@@ -235,7 +237,7 @@ fn through(
     }
 }
 
-/// The same where neurons integrate and do not fire.
+/// The backward pass where neurons integrate and do not fire.
 fn through_potentials(
     reader: &Reader,
     scales_input: bool,
@@ -267,7 +269,7 @@ fn through_potentials(
     (back, moved)
 }
 
-/// The same where neurons fire, and ∂loss/∂spike is `slope` at every step.
+/// The backward pass where neurons fire, and ∂loss/∂spike is `slope` at every step.
 fn through_spikes(
     (plan, alone): (&LayerPlan, Option<Arc<Varied>>),
     surrogate: Surrogate,
@@ -315,7 +317,8 @@ impl Loss<'_> {
         (loss, gradient.collect())
     }
 
-    /// The mean square of the distance of an image's spike rates from those that they should have, and its gradient of the counts.
+    /// The mean square of the distance of an image's spike rates from those that they should have, and its gradient of
+    /// the counts.
     fn of_counts(&self, counts: &[f32], label: usize, steps: usize) -> (f64, Vec<f32>) {
         let (classes, steps) = (counts.len() as f64, steps as f64);
         let distance = |(c, count): (usize, &f32)| {

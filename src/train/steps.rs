@@ -1,12 +1,13 @@
-//! The neurons' steps in training, forward and back: a plain neuron, and a general one. The spikes of resets and adaptation are outside
-//! the gradient.
+//! The neurons' steps in training, forward and back: a plain neuron, and a general one. The spikes of resets and
+//! adaptation are outside the gradient.
 
 use crate::forward::neurons::States;
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
 use crate::network::dynamics::{Dynamics, State};
 
-/// The gradients of leaks, thresholds and synaptic leaks of neurons that differ, as [`Varied`](crate::network::varied::Varied) has them.
+/// The gradients of leaks, thresholds and synaptic leaks of neurons that differ, as
+/// [`Varied`](crate::network::varied::Varied) has them.
 pub type Moved = Vec<[[f64; LANES]; 3]>;
 
 /// The steps of a neuron, forward, and what gradients pass on the way back.
@@ -104,7 +105,8 @@ impl<'a, S: Fn(f32, f32) -> f32> General<'a, S> {
     }
 }
 
-/// A step of such neurons as the way back needs it: the surrogate's slope, and the shares of the potential's gradient that pass on.
+/// A step of such neurons as the way back needs it: the surrogate's slope, and the shares of the potential's gradient
+/// that pass on.
 #[derive(Clone, Copy, Default)]
 pub struct Passing {
     /// ∂spike/∂potential.
@@ -120,15 +122,15 @@ pub struct Passing {
 /// The gradients that one step carries to the one before: of the potential that it leaves, and of its synaptic current.
 #[derive(Clone, Copy, Default)]
 pub struct Carried {
-    /// Of the potential.
+    /// The gradient of the potential.
     pub membrane: [f32; LANES],
-    /// Of the synaptic current.
+    /// The gradient of the synaptic current.
     pub synaptic: [f32; LANES],
 }
 
 impl Passing {
-    /// Takes a step of channel `o` on a current, and keeps what the way back needs of it; gives v, the distance to the threshold in units
-    /// of it.
+    /// Takes a step of channel `o` on a current, and keeps what the way back needs of it; gives v, the distance to the
+    /// threshold in units of it.
     #[inline(always)]
     pub fn step(
         &mut self,

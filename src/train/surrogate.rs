@@ -85,7 +85,8 @@ impl Surrogate {
     }
 }
 
-/// A value made with the surrogate's slope, once for each kind, so that compilers vectorise the loops in which the slope stands.
+/// A value made with the surrogate's slope, once for each kind, so that compilers vectorise the loops in which the
+/// slope stands.
 macro_rules! with_slope {
     ($surrogate:expr, $slope:ident => $value:expr) => {{
         let surrogate: $crate::train::surrogate::Surrogate = $surrogate;

@@ -44,7 +44,8 @@ pub struct Kept {
     takes: [f32; LANES],
 }
 
-/// The gradients that one step carries to the one before, and those of constants up to there: of leak, threshold and synaptic leak.
+/// The gradients that one step carries to the one before, and those of constants up to there: of leak, threshold and
+/// synaptic leak.
 #[derive(Clone, Copy, Default)]
 pub struct WithConstants {
     carried: Carried,

@@ -11,8 +11,9 @@ use crosspike::chip::{Blueprint, Chip, ProgrammedLayer};
 use crosspike::config::Document;
 use crosspike::data::{Dataset, Recorded, Split};
 use crosspike::engine::calibrate::with_ranges;
+use crosspike::engine::chip_result::ChipResult;
 use crosspike::engine::cpu::CpuEngine;
-use crosspike::engine::evaluate::{ChipResult, Evaluation, read_batch};
+use crosspike::engine::evaluate::{Evaluation, read_batch};
 use crosspike::engine::fallback::WithFallback;
 use crosspike::engine::gpu::{AdapterKind, GpuEngine, explicit_choice};
 use crosspike::engine::{Engine, Keep, Outcome};
@@ -32,8 +33,8 @@ fn gpu() -> GpuEngine {
     GpuEngine::new(&explicit_choice().unwrap()).unwrap()
 }
 
-/// The engine with the kernels of a graphics card, and with those of a driver that computes on the processor: the ones as the adapter has them, the
-/// others of shaders made for any layer, which are few.
+/// The engine with the kernels of a graphics card, and with those of a driver that computes on the processor: the ones
+/// as the adapter has them, the others of shaders made for any layer, which are few.
 fn both() -> [GpuEngine; 2] {
     let is_software = explicit_choice().unwrap().kind == AdapterKind::Software;
     let others = gpu().posing_as_card(is_software, false);
@@ -95,7 +96,8 @@ fn models() -> Vec<Model> {
         // Windows that do not fill the map, and sums above what a byte holds.
         model("1, height = 21, width = 17", 4, "[{conv=6}, {pool=2}, {conv=70}, {conv=33}, {pool=\"global\"}]"),
         model("1, height = 20, width = 33", 3, "[{conv=5}, {pool=\"global\"}, {fc=9}]"),
-        // Windows of all kinds: wide, of even width, with holes, over every second pixel, of a single one, along columns alone.
+        // Windows of all kinds: wide, of even width, with holes, over every second pixel, of a single one, along
+        // columns alone.
         model(
             "2, height = 15, width = 12",
             3,
@@ -139,8 +141,8 @@ fn chip_with(keys: &[&str], model: &Model, code: impl Into<InputCode>, seed: u64
     Chip::program(&Blueprint::new(&profile, model, &network, code, seed).unwrap(), seed).unwrap()
 }
 
-/// Inputs of every kind: as wide as they can be, whole numbers of one digit and of three, and codes of a converter whose digits do not
-/// fill their planes.
+/// Inputs of every kind: as wide as they can be, whole numbers of one digit and of three, and codes of a converter
+/// whose digits do not fill their planes.
 fn codes() -> [InputCode; 6] {
     let frames =
         |bits| InputCode { encoding: Encoding::Frames, form: InputForm::Whole, bits, unit: 1.0, signed: false };
@@ -416,8 +418,8 @@ fn behind_converters_every_chip_does_what_it_does_on_the_cpu() {
     ];
     let drawn: Vec<&[&str]> = vec![&noisy, &bent];
     let ([card, driver], [other_card, other_driver]) = (both(), both());
-    // Models, and of the settings one in so many: shaders made for a layer are many. Where conversions are noisy, buffers hold a pool of
-    // 262,208 bytes more a chip.
+    // Models, and of the settings one in so many: shaders made for a layer are many. Where conversions are noisy,
+    // buffers hold a pool of 262,208 bytes more a chip.
     let engines = [
         (card, &[1, 7][..], some(2)),
         (driver, &[0, 1, 2, 3, 4, 5, 6], some(1)),

@@ -1,6 +1,7 @@
-//! Tests that need what is not on every machine: a graphics adapter or its software, a browser, a circuit simulator, a data set. They
-//! are last, and what of it is missing is said once, behind everything else, with what to install; its tests are ignored, not passed.
-//! CROSSPIKE_REQUIRE_GPU, _BROWSER, _SPICE and _FASHION, set to 1 as in continuous integration, make it a failure.
+//! Tests that need what is not on every machine: a graphics adapter or its software, a browser, a circuit simulator, a
+//! data set. They are last, and what of it is missing is said once, behind everything else, with what to install; its
+//! tests are ignored, not passed. CROSSPIKE_REQUIRE_GPU, _BROWSER, _SPICE and _FASHION, set to 1 as in continuous
+//! integration, make it a failure.
 
 #[path = "../common/mod.rs"]
 mod common;

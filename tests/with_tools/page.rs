@@ -1,5 +1,5 @@
-//! The report in a browser (Debian's `chromium`): it draws in light and dark, on wide and narrow screens, prints, and asks for nothing
-//! from outside.
+//! The report in a browser (Debian's `chromium`): it draws in light and dark, on wide and narrow screens, prints, and
+//! asks for nothing from outside.
 
 use std::collections::HashSet;
 use std::fs;

@@ -112,7 +112,8 @@ fn a_deck_of_a_chips_tile_has_the_currents_of_the_solver() {
         &["rram.cell.mapping=two_sided", "wires.bit_ohm=4"],
         &["rram.cell.mapping=one_sided", "wires.bit_ohm=4", "wires.driver_ohm=200", "wires.sense_ohm=150"],
         &["rram.cell.mapping=one_sided", "rram.cell.bits=2"],
-        // What an access device leaves of each cell is its conductance where all word lines are driven by the voltage of a read.
+        // What an access device leaves of each cell is its conductance where all word lines are driven by the voltage
+        // of a read.
         &[
             "rram.cell.mapping=one_sided",
             "rram.access.ohm=4000",
@@ -195,7 +196,7 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
         let layout = Layout {
             rows,
             tile: Tile { rows, cols: 2 * columns, ..Tile::default() },
-            columns: Columns { per_tile: columns },
+            columns: Columns { per_tile: columns, spares: 0 },
         };
         let mut seen = [devices];
         layout.apply(&mut seen, wires, None).unwrap();
@@ -280,7 +281,7 @@ fn cells_behind_access_devices_have_the_currents_of_spice() {
         let layout = Layout {
             rows: m,
             tile: Tile { rows: m, cols: n, ..Tile::default() },
-            columns: Columns { per_tile: n / 2 },
+            columns: Columns { per_tile: n / 2, spares: 0 },
         };
         let mut seen = [devices.clone()];
         layout.apply(&mut seen, wires, Some(&circuit)).unwrap();

@@ -1,5 +1,5 @@
-//! The support matrix, `docs/support.md`: what each effect does by mapping, by kind of layer and by engine, found by trying. A run with
-//! CROSSPIKE_WRITE_SUPPORT=1 writes the page; any other holds it to what is found.
+//! The support matrix, `docs/support.md`: what each effect does by mapping, by kind of layer and by engine, found by
+//! trying. A run with CROSSPIKE_WRITE_SUPPORT=1 writes the page; any other holds it to what is found.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -25,7 +25,8 @@ use crosspike::train::config::Recipe;
 /// The tests.
 pub const TESTS: &[crate::Test] = &crate::tests![the_support_matrix_is_what_is_found];
 
-/// An effect: what it is called, its keys, and what they need beside them. What costs changes no answer, and is looked for in prices.
+/// An effect: what it is called, its keys, and what they need beside them. What costs changes no answer, and is looked
+/// for in prices.
 struct Effect {
     name: &'static str,
     keys: &'static [&'static str],
@@ -45,7 +46,7 @@ const COMPANION: &[&str] = &["adc.bits=5", "tile.rows=16", "sram.bits=3", "sram.
 const VARIED: &[&str] = &["rram.variation.kind=lognormal", "rram.variation.sigma=0.4"];
 const PRICED: &[&str] = &["cost.energy_pj.fetch=1", "cost.time_ns.drive=1", "cost.area_um2.cell=1"];
 
-const EFFECTS: [Effect; 52] = [
+const EFFECTS: [Effect; 55] = [
     effect("programming variation (`rram.variation`)", VARIED),
     effect("the same by lot, die and tile (`lot_sigma`, `die_sigma`, `tile_sigma`)", &["rram.variation.tile_sigma=1"]),
     effect("variation in microsiemens (`sigma_us`)", &["rram.variation.kind=gaussian", "rram.variation.sigma_us=6"]),
@@ -63,6 +64,16 @@ const EFFECTS: [Effect; 52] = [
         &["rram.faults.stuck_on=0.2"],
         "pairs that make up for stuck cells (`rram.faults.compensate`)",
         &["rram.faults.compensate=true"],
+    ),
+    beside(
+        &["rram.faults.stuck_on=0.2", "rram.faults.dead_bit_lines=0.2"],
+        "spare columns of tiles (`rram.faults.spares`)",
+        &["rram.faults.spares=2"],
+    ),
+    beside(
+        &["rram.faults.stuck_on=0.2"],
+        "rows and columns moved away from faults (`rram.faults.remap`)",
+        &["rram.faults.remap=both"],
     ),
     effect("dead word lines (`rram.faults.dead_word_lines`)", &["rram.faults.dead_word_lines=0.3"]),
     effect("dead bit lines (`rram.faults.dead_bit_lines`)", &["rram.faults.dead_bit_lines=0.3"]),
@@ -176,6 +187,7 @@ const EFFECTS: [Effect; 52] = [
         "cost of compensation (`rram.drift.compensation_images`)",
         &["rram.drift.compensation_images=10"],
     ),
+    beside(VARIED, "chips that answer together (`system.ensemble`)", &["system.ensemble=2"]),
     beside(
         PRICED,
         "weights from outside (`system.tiles`)",

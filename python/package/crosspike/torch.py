@@ -280,7 +280,8 @@ def _snntorch(part, constant):
             "reset_delay=False with reset_mechanism=\"subtract\": a membrane above twice the threshold is reset again before the next spike, "
             "which is not modelled; expected reset_delay=True"
         )
-    # Leaky empties its membrane before the next step's leak and input, which is as if at the spike; Synaptic behind them.
+    # Leaky empties its membrane before the next step's leak and input, which is as if at the spike; Synaptic behind
+    # them.
     delayed = getattr(part, "reset_delay", True) and not (mechanism == "zero" and synaptic is None)
     neuron = {"reset": mechanism, "reset_at": "next" if delayed else "spike", "fires": "above"}
     if getattr(part, "graded_spikes_factor", None) is not None and float(torch.as_tensor(part.graded_spikes_factor).max()) != 1.0:

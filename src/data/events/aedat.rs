@@ -1,8 +1,10 @@
-//! Address-event files of iniLabs' cameras: AEDAT 2.0 and 3.1 (<https://docs.inivation.com/software/software-advanced-usage/file-formats>).
+//! Address-event files of iniLabs' cameras: AEDAT 2.0 and 3.1
+//! (<https://docs.inivation.com/software/software-advanced-usage/file-formats>).
 
 use super::binning::Event;
 
-/// Where the events begin: behind the lines of text, which begin with `#`. An error where the first of them is not that of `version`.
+/// Where the events begin: behind the lines of text, which begin with `#`. An error where the first of them is not that
+/// of `version`.
 fn behind_header(bytes: &[u8], version: &str) -> Result<usize, String> {
     let mark = format!("#!AER-DAT{version}");
     if !bytes.starts_with(mark.as_bytes()) {
@@ -20,11 +22,11 @@ fn behind_header(bytes: &[u8], version: &str) -> Result<usize, String> {
     Ok(at)
 }
 
-/// The events of an AEDAT 2.0 file of a DVS128: address and time, 32 bits each, the upper byte first. The address has the polarity in bit
-/// 0, the column in bits 1 to 7 and the row in bits 8 to 14, as jAER writes them.
+/// The events of an AEDAT 2.0 file of a DVS128: address and time, 32 bits each, the upper byte first. The address has
+/// the polarity in bit 0, the column in bits 1 to 7 and the row in bits 8 to 14, as jAER writes them.
 ///
-/// Columns, rows and polarity come out as SpikingJelly has them for CIFAR10-DVS: 127 less the address's row, 127 less its column, and 1
-/// where its bit is 0.
+/// Columns, rows and polarity come out as SpikingJelly has them for CIFAR10-DVS: 127 less the address's row, 127 less
+/// its column, and 1 where its bit is 0.
 pub(super) fn cifar10_dvs(bytes: &[u8]) -> Result<Vec<Event>, String> {
     let start = behind_header(bytes, "2.0")?;
     let (events, rest) = bytes[start..].as_chunks::<8>();
@@ -46,14 +48,15 @@ pub(super) fn cifar10_dvs(bytes: &[u8]) -> Result<Vec<Event>, String> {
     Ok(events.iter().map(event).collect())
 }
 
-/// The header of a packet of AEDAT 3.1: its kind, source, size of an event, offset of its time, overflow of its time, room, number and
-/// number of valid events; the lower byte first.
+/// The header of a packet of AEDAT 3.1: its kind, source, size of an event, offset of its time, overflow of its time,
+/// room, number and number of valid events; the lower byte first.
 const PACKET: usize = 28;
 /// The kind of packets of changes of brightness.
 const POLARITY: u16 = 1;
 
-/// The valid events of an AEDAT 3.1 file: packets of events of 8 bytes, the lower byte first. The data have validity in bit 0, polarity
-/// in bit 1, the row in bits 2 to 16 and the column in bits 17 to 31; the time has 31 bits, and the packet's overflow above them.
+/// The valid events of an AEDAT 3.1 file: packets of events of 8 bytes, the lower byte first. The data have validity in
+/// bit 0, polarity in bit 1, the row in bits 2 to 16 and the column in bits 17 to 31; the time has 31 bits, and the
+/// packet's overflow above them.
 pub(super) fn version_3(bytes: &[u8]) -> Result<Vec<Event>, String> {
     let mut at = behind_header(bytes, "3.1")?;
     let mut made = Vec::new();

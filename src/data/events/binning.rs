@@ -28,7 +28,8 @@ enum Cut {
     Time,
     /// Steps of equal numbers of events; the last one has the rest.
     Count,
-    /// Steps of so many microseconds from the first event, or from a time, on; what comes behind the last one is left out.
+    /// Steps of so many microseconds from the first event, or from a time, on; what comes behind the last one is left
+    /// out.
     Window { step_us: i64, start_us: Option<i64> },
 }
 
@@ -64,8 +65,8 @@ pub(super) struct Frames {
 }
 
 impl Binning {
-    /// What a data set's options ask for of a sensor; of a line of channels, `is_line`, `crop` and `downscale` mean channels, and
-    /// time starts at 0.
+    /// What a data set's options ask for of a sensor; of a line of channels, `is_line`, `crop` and `downscale` mean
+    /// channels, and time starts at 0.
     pub fn of(spec: &mut Spec, sensor: Shape, is_line: bool) -> Result<Self> {
         let steps = spec.count_of("steps", MOST_STEPS)?;
         let by = spec.text_of("by");
@@ -169,7 +170,8 @@ impl Binning {
     }
 }
 
-/// The first row and column, the rows and columns that are kept, and how many of them are added up, as `crop` and `downscale` say.
+/// The first row and column, the rows and columns that are kept, and how many of them are added up, as `crop` and
+/// `downscale` say.
 fn part(spec: &mut Spec, sensor: Shape, is_line: bool) -> Result<([usize; 2], [usize; 2], [usize; 2])> {
     let whole = [sensor.height, sensor.width];
     let (crop, factor) = (spec.size_of("crop", 1 << 16)?, spec.count_of("downscale", 1 << 16)?.unwrap_or(1));

@@ -1,5 +1,5 @@
-//! Frames that SpikingJelly has made of events: folders by class with an `.npz` file a recording, whose `frames`, `[T, C, H, W]`, are
-//! counts.
+//! Frames that SpikingJelly has made of events: folders by class with an `.npz` file a recording, whose `frames`, `[T,
+//! C, H, W]`, are counts.
 
 use std::io::Cursor;
 use std::path::Path;

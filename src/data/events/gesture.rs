@@ -1,5 +1,5 @@
-//! DVS128 Gesture (Amir et al., CVPR 2017): a recording of all gestures of a person under a light in an AEDAT 3.1 file, the gestures' times
-//! in a table beside it, and two lists of the recordings to train on and to test on.
+//! DVS128 Gesture (Amir et al., CVPR 2017): a recording of all gestures of a person under a light in an AEDAT 3.1 file,
+//! the gestures' times in a table beside it, and two lists of the recordings to train on and to test on.
 
 use super::super::Split;
 use super::super::files::Files;
@@ -44,7 +44,7 @@ impl Recordings for Gestures {
         self.recordings.iter().map(of).collect()
     }
 
-    /// From a gesture's first microsecond to before its last.
+    /// The events from a gesture's first microsecond to before its last.
     fn events(&self, at: usize) -> Result<Vec<Vec<Event>>> {
         let Recording { name, gestures } = &self.recordings[at];
         let all = self.files.bytes(name).map(|bytes| aedat::version_3(&bytes))?;

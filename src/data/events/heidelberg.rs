@@ -1,5 +1,6 @@
-//! The Heidelberg data sets of spikes, SHD and SSC (Cramer et al., IEEE TNNLS 33, 2744, 2022): spoken words as spikes of the 700 channels
-//! of a cochlea's model, in HDF5: `spikes/times` (seconds) and `spikes/units`, rows of their own length each, and `labels`.
+//! The Heidelberg data sets of spikes, SHD and SSC (Cramer et al., IEEE TNNLS 33, 2744, 2022): spoken words as spikes
+//! of the 700 channels of a cochlea's model, in HDF5: `spikes/times` (seconds) and `spikes/units`, rows of their own
+//! length each, and `labels`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -40,7 +41,7 @@ pub(super) struct Words {
 struct Opened {
     times: Rows,
     units: Rows,
-    /// The same file, for its heaps.
+    /// The file once more, for its heaps.
     heaps: ReadSeekSource<fs::File>,
 }
 
@@ -125,7 +126,7 @@ fn word(at: usize, times: &[f64], units: &[f64]) -> std::result::Result<Vec<Even
         if !is_there {
             return Err(format!("word {at} has a spike of unit {unit} at {seconds} s"));
         }
-        // To whole microseconds, towards zero, as tonic has them.
+        // Times are cut to whole microseconds, towards zero, as tonic has them.
         Ok(Event { time_us: time as i64, x: unit as u16, y: 0, polarity: 0 })
     };
     times.iter().zip(units).map(event).collect()
@@ -213,8 +214,8 @@ impl Rows {
     }
 }
 
-/// The objects of a global heap by their number: `GCOL`, a version, its size; then each object's number, references, size and bytes, in
-/// steps of 8 bytes (HDF5 File Format Specification 3.0, III.E).
+/// The objects of a global heap by their number: `GCOL`, a version, its size; then each object's number, references,
+/// size and bytes, in steps of 8 bytes (HDF5 File Format Specification 3.0, III.E).
 fn heap(heaps: &impl Source, address: u64) -> std::result::Result<HashMap<u32, Vec<u8>>, String> {
     let read = |length: u64| heaps.read_exact_at(address, length as usize).map_err(|e| e.to_string());
     let head = read(16)?;

@@ -1,7 +1,8 @@
 //! Recordings of event cameras and cochleas, as series of frames: counts of events by step, polarity and pixel.
 //!
-//! Each format's reader delivers the events of a file; [`binning`] makes frames of them, the same way for all. Recordings are read one
-//! by one; their frames are kept in memory or, above 256 MiB, in a file that goes with the process; `cache=FOLDER` keeps them for the next time.
+//! Each format's reader delivers the events of a file; [`binning`] makes frames of them, the same way for all.
+//! Recordings are read one by one; their frames are kept in memory or, above 256 MiB, in a file that goes with the
+//! process; `cache=FOLDER` keeps them for the next time.
 
 mod aedat;
 mod binning;

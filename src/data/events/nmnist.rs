@@ -1,7 +1,7 @@
 //! The events of N-MNIST (Orchard et al., Frontiers in Neuroscience 9, 437, 2015): five bytes each.
 //!
-//! Column, row, then 24 bits, the upper byte first: the polarity, and 23 bits of microseconds. An event in row 240 says that the clock
-//! went beyond its range, and moves all that follow by 2^13 µs.
+//! Column, row, then 24 bits, the upper byte first: the polarity, and 23 bits of microseconds. An event in row 240 says
+//! that the clock went beyond its range, and moves all that follow by 2^13 µs.
 
 use super::binning::Event;
 

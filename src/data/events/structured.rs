@@ -1,5 +1,5 @@
-//! Events as NumPy arrays: a structured array with the fields t, x, y and p in an `.npy` file, as tonic has them in memory; or four
-//! arrays of these names in an `.npz` file, as SpikingJelly writes them. Times are in microseconds.
+//! Events as NumPy arrays: a structured array with the fields t, x, y and p in an `.npy` file, as tonic has them in
+//! memory; or four arrays of these names in an `.npz` file, as SpikingJelly writes them. Times are in microseconds.
 
 use std::io::Cursor;
 use std::path::Path;

@@ -12,7 +12,8 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// The longest side of a picture, in pixels.
 const LONGEST: usize = 1 << 14;
-/// The most pixels that a byte of a JPEG stands for: a block of 64 takes a quarter of a byte, where it is as the one before.
+/// The most pixels that a byte of a JPEG stands for: a block of 64 takes a quarter of a byte, where it is as the one
+/// before.
 const OF_JPEG: usize = 1100;
 /// The most pixels that a byte of a PNG stands for: deflate packs 1,032 bytes into one, of eight pixels each.
 const OF_PNG: usize = 8300;
@@ -22,9 +23,9 @@ const OF_PNG: usize = 8300;
 pub(super) struct Picture {
     /// 1 or 3.
     pub channels: usize,
-    /// In pixels.
+    /// The height in pixels.
     pub height: usize,
-    /// In pixels.
+    /// The width in pixels.
     pub width: usize,
     /// `[height, width, channels]`.
     pub pixels: Vec<u8>,
@@ -57,7 +58,7 @@ impl Picture {
     }
 }
 
-/// In parts of 2^16, rounded.
+/// The grey of a pixel, from shares in parts of 2^16, rounded.
 fn grey(rgb: &[u8]) -> u8 {
     let weighted = [19_595, 38_470, 7_471].iter().zip(rgb).map(|(weight, &value)| weight * u32::from(value));
     ((weighted.sum::<u32>() + (1 << 15)) >> 16) as u8

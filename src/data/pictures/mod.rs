@@ -1,8 +1,9 @@
 //! Pictures by class: JPEG and PNG files in folders, or in a zip archive that stays packed.
 //!
-//! `pictures:PATH` takes the options `size=HEIGHTxWIDTH` (scaled until they cover it, cut in the middle; without it all have one
-//! size), `channels=1` or `3` (without it the first picture's), `mean=` and `std=`, a number a channel, of pixels from 0 to 1 (without them those of all training
-//! pictures), and `test=0.1`, the share of every class that is held out where there is no test half.
+//! `pictures:PATH` takes the options `size=HEIGHTxWIDTH` (scaled until they cover it, cut in the middle; without it all
+//! have one size), `channels=1` or `3` (without it the first picture's), `mean=` and `std=`, a number a channel, of
+//! pixels from 0 to 1 (without them those of all training pictures), and `test=0.1`, the share of every class that is
+//! held out where there is no test half.
 
 mod decode;
 mod resize;

@@ -1,8 +1,8 @@
 //! Pictures in another size: scaled until they cover it, and cut to it in the middle.
 //!
-//! The filter is a triangle as wide as two pixels of the smaller picture (bilinear, with antialiasing), in whole numbers of 22 bits
-//! behind the point, first along the rows: the arithmetic of Pillow's `resize`, which takes columns first where that is less work, as of
-//! pictures that are more than twice as tall as wide.
+//! The filter is a triangle as wide as two pixels of the smaller picture (bilinear, with antialiasing), in whole
+//! numbers of 22 bits behind the point, first along the rows: the arithmetic of Pillow's `resize`, which takes columns
+//! first where that is less work, as of pictures that are more than twice as tall as wide.
 
 use super::decode::Picture;
 
@@ -52,12 +52,12 @@ impl Picture {
 /// What one pixel of the new picture takes of the old one.
 struct Tap {
     first: usize,
-    /// In parts of 2^22.
+    /// The weights of the pixels, in parts of 2^22.
     weights: Vec<i32>,
 }
 
-/// The weights of the middle `kept` of `to` new pixels along one side; half a pixel goes to the even side, as torchvision's `CenterCrop`
-/// has it. A side that stays as long is taken as it is.
+/// The weights of the middle `kept` of `to` new pixels along one side; half a pixel goes to the even side, as
+/// torchvision's `CenterCrop` has it. A side that stays as long is taken as it is.
 fn taps(from: usize, to: usize, kept: usize) -> Vec<Tap> {
     let more = to - kept;
     let first = more / 2 + usize::from(more % 4 == 3);

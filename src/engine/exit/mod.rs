@@ -1,19 +1,20 @@
 //! Early exit: inference that stops before the last step.
 //!
-//! After `t` steps the logits are what the readout reads of these steps, usually the mean `(1/t)·Σ_{i ≤ t} W·s_i`. Two rules say when that is
-//! enough; where no step meets a rule, all steps run.
+//! After `t` steps the logits are what the readout reads of these steps, usually the mean `(1/t)·Σ_{i ≤ t} W·s_i`. Two
+//! rules say when that is enough; where no step meets a rule, all steps run.
 //!
 //! - `gamma:TH` (BNTT, arXiv:2010.01729): after the first step at which the mean over the channels of the scale γ_t is
-//!   below TH in every spiking layer. It follows from the network alone, so it is the same step for all images and chips.
+//!   below TH in every spiking layer. It follows from the network alone, so it is the same step for all images and
+//!   chips.
 //! - `confidence:TH`: each image after the first step at which the largest softmax probability of its logits so far
 //!   reaches TH. The softmax is taken in f64; a TH above 1 is never reached, and 0 always at once.
 //!
 //! The engines compute layer by layer over all steps, so a rule is applied to the logits after each step
-//! ([`super::Outcome::by_step`]) and the events of each image
-//! ([`super::Outcome::by_image`]): what stopping would give, and what it would save, on the very chip that runs them all.
+//! ([`super::Outcome::by_step`]) and the events of each image ([`super::Outcome::by_image`]): what stopping would give,
+//! and what it would save, on the very chip that runs them all.
 //!
-//! [`ExitRule`] is what a user asks for, [`Exit`] what an evaluation does with it, [`ExitResult`] what one chip did, and
-//! [`ExitSummary`] what it came to on all of them.
+//! [`ExitRule`] is what a user asks for, [`Exit`] what an evaluation does with it, [`ExitResult`] what one chip did,
+//! and [`ExitSummary`] what it came to on all of them.
 
 mod rule;
 mod summary;

@@ -14,7 +14,8 @@ use crate::network::{Layer, Model, Network, NormKind};
 /// The threshold of `gamma` in the BNTT paper.
 pub const PUBLISHED_GAMMA: f64 = 0.1;
 
-/// When inference may stop, with its threshold: `gamma:0.1`, `confidence:0.9`; `gamma` alone has the published threshold.
+/// When inference may stop, with its threshold: `gamma:0.1`, `confidence:0.9`; `gamma` alone has the published
+/// threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum ExitRule {

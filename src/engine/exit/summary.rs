@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{ExitResult, ExitRule};
 use crate::engine::Counts;
-use crate::engine::evaluate::ChipResult;
+use crate::engine::chip_result::ChipResult;
 use crate::numeric::stats::{Summary, summarise};
 
 /// What a chip saves, in percent of what it takes to run all steps.
@@ -54,7 +54,7 @@ impl ExitOfChip {
         result.exit.as_ref().map(|exit| Self::of(chip, exit, &result.counts))
     }
 
-    /// The same, of a chip that has these events over all steps.
+    /// What early exit did on a chip that has these events over all steps.
     fn of(chip: u64, exit: &ExitResult, all: &Counts) -> Self {
         let steps = exit.mean_steps();
         let saved = |events: fn(&Counts) -> u64| percent_saved(events(&exit.counts), events(all));

@@ -84,7 +84,8 @@ pub fn adapters() -> Vec<AdapterInfo> {
     if Instance::enabled_backend_features().is_empty() {
         return Vec::new();
     }
-    // Drivers open only so many in a process: NVIDIA's some thirty, and its calls then find no adapter, or never return.
+    // Drivers open only so many in a process: NVIDIA's some thirty, and its calls then find no adapter, or never
+    // return.
     static INSTANCE: OnceLock<Instance> = OnceLock::new();
     let instance = INSTANCE.get_or_init(|| Instance::new(InstanceDescriptor::new_without_display_handle_from_env()));
     let found = pollster::block_on(instance.enumerate_adapters(Backends::all()));
@@ -96,7 +97,8 @@ pub fn adapters() -> Vec<AdapterInfo> {
     adapters
 }
 
-/// The adapter of [`adapters`] that `--backend auto` takes: the best that is hardware, or none, which means the CPU engine.
+/// The adapter of [`adapters`] that `--backend auto` takes: the best that is hardware, or none, which means the CPU
+/// engine.
 pub fn auto_choice(adapters: &[AdapterInfo]) -> Option<&AdapterInfo> {
     adapters.iter().find(|a| a.kind.is_hardware())
 }

@@ -1,5 +1,5 @@
-//! The buffers that images run through, kept from batch to batch and from chip to chip; and how many images a submission
-//! takes, chips a load, and layers a piece of it.
+//! The buffers that images run through, kept from batch to batch and from chip to chip; and how many images a
+//! submission takes, chips a load, and layers a piece of it.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -29,11 +29,12 @@ const WEIGHT_BYTES: u64 = 256 << 20;
 const CHIPS: u64 = 16;
 /// Images of a submission.
 const IMAGES: u64 = 1 << 15;
-/// Multiplications of ideal columns in the time of one behind converters, or of cells read afresh, in tiles: 1.7 to 3.0 on an H100 (VGG5 and
-/// VGG9, docs/performance.md).
+/// Multiplications of ideal columns in the time of one behind converters, or of cells read afresh, in tiles: 1.7 to 3.0
+/// on an H100 (VGG5 and VGG9, docs/performance.md).
 const IN_TILES: u64 = 3;
-/// Multiplications of ideal columns in the time of one behind converters where a thread takes a pixel by itself: 3.4 on an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more
-/// of them take longer, for the others are skipped.
+/// Multiplications of ideal columns in the time of one behind converters where a thread takes a pixel by itself: 3.4 on
+/// an H200 and 4 to 9 on Mesa's software driver at a quarter of rows with a pulse, and more of them take longer, for
+/// the others are skipped.
 const BY_THREAD: u64 = 12;
 
 /// The 32-bit words that an image takes on all chips of a load.
@@ -141,7 +142,8 @@ impl Sizes {
         Ok(sizes)
     }
 
-    /// The operations of each piece in which so many images go to the device: as many as are done in time, or one layer's.
+    /// The operations of each piece in which so many images go to the device: as many as are done in time, or one
+    /// layer's.
     pub fn pieces(&self, ops: &[Op], images: usize, limits: &Limits) -> Vec<Range<usize>> {
         let mut pieces: Vec<Range<usize>> = vec![];
         let mut work = 0;
@@ -204,9 +206,9 @@ pub struct Buffers {
     pub sums: Buffer,
     /// Currents that several make up, as many at a time as a route has.
     pub currents: Vec<Buffer>,
-    /// Events: the input's pulses, by steps; spikes of chips and spiking layers, by steps; drives of chips and layers, by
-    /// steps; what was clipped and what saturated, of chips and layers. So for all images together or for each, but what was
-    /// clipped and what saturated of all, at the first one's.
+    /// Events: the input's pulses, by steps; spikes of chips and spiking layers, by steps; drives of chips and layers,
+    /// by steps; what was clipped and what saturated, of chips and layers. So for all images together or for each, but
+    /// what was clipped and what saturated of all, at the first one's.
     pub counts: Buffer,
     /// Indices of the images in their data set.
     pub indices: Buffer,

@@ -1,4 +1,5 @@
-//! The most that an adapter gives, as small kernels measure it: the end of the yardstick that other kernels are held against.
+//! The most that an adapter gives, as small kernels measure it: the end of the yardstick that other kernels are held
+//! against.
 
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,9 @@ pub struct Ceilings {
 }
 
 impl GpuEngine {
-    /// Measures the adapter's copy of memory and its arithmetic: by its own clock where it has one, else by this machine's. `share`, up to 1, is
-    /// the part of the arithmetic that is done: a card takes a few milliseconds for all, a driver that computes on the processor minutes.
+    /// Measures the adapter's copy of memory and its arithmetic: by its own clock where it has one, else by this
+    /// machine's. `share`, up to 1, is the part of the arithmetic that is done: a card takes a few milliseconds for
+    /// all, a driver that computes on the processor minutes.
     #[doc(hidden)]
     pub fn ceilings(&self, share: f64) -> Result<Ceilings> {
         let context = &self.context;

@@ -1,7 +1,7 @@
 //! What lives as long as the engine: the device, its limits and the pipelines; and how work is submitted and awaited.
 //!
-//! Nothing of wgpu may panic on us: errors go to error scopes ([`Context::guard`]), a lost device leaves its reason, and
-//! waiting for a device that is lost is caught.
+//! Nothing of wgpu may panic on us: errors go to error scopes ([`Context::guard`]), a lost device leaves its reason,
+//! and waiting for a device that is lost is caught.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,7 +108,8 @@ impl Context {
         guard(&self.device, &self.lost, work)
     }
 
-    /// A set of so many time stamps, and the nanoseconds of a tick of the adapter's clock; none where it has no clock to read.
+    /// A set of so many time stamps, and the nanoseconds of a tick of the adapter's clock; none where it has no clock
+    /// to read.
     pub fn stamps(&self, count: u32) -> Option<(wgpu::QuerySet, f64)> {
         let has_clock = self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let descriptor = wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count };
@@ -150,7 +151,8 @@ impl Context {
         LayerGroup { group, settings }
     }
 
-    /// What a kernel reads, writes and counts into, under a run's settings; `indices` are those of the images, where any kernel asks.
+    /// What a kernel reads, writes and counts into, under a run's settings; `indices` are those of the images, where
+    /// any kernel asks.
     pub fn flow(&self, run: &Buffer, from: &Buffer, to: &Buffer, counts: &Buffer, indices: &Buffer) -> BindGroup {
         self.group(&self.flow_layout, &[run, from, to, counts, indices])
     }
@@ -189,7 +191,8 @@ impl Context {
         pass.dispatch_workgroups(x as u32, groups.div_ceil(x) as u32, depth as u32);
     }
 
-    /// A kernel, made when it is first asked for. A driver that refuses it has lost the device, as far as work for it goes.
+    /// A kernel, made when it is first asked for. A driver that refuses it has lost the device, as far as work for it
+    /// goes.
     fn pipeline(&self, kernel: Kernel, settings: &Layer) -> ComputePipeline {
         let constants = kernel.constants(settings).filter(|_| self.has_constants);
         let program = (kernel, constants.map(|layer| bytemuck::bytes_of(&layer).to_vec()));
@@ -286,8 +289,8 @@ fn pipeline(
     let module = if kernel.is_proven() && is_robust {
         let unchecked =
             wgpu::ShaderRuntimeChecks { bounds_checks: false, force_loop_bounding: false, ..Default::default() };
-        // SAFETY: the kernel's loops count up to numbers that do not change, its indices into workgroup memory lie within it, as a test of `tiling`
-        // shows for every thread, and the driver keeps those into buffers within them.
+        // SAFETY: the kernel's loops count up to numbers that do not change, its indices into workgroup memory lie
+        // within it, as a test of `tiling` shows for every thread, and the driver keeps those into buffers within them.
         unsafe { device.create_shader_module_trusted(descriptor, unchecked) }
     } else {
         device.create_shader_module(descriptor)

@@ -12,8 +12,8 @@ pub struct Limits {
     pub buffer_bytes: u64,
     /// Workgroups in one dimension of a dispatch.
     pub workgroups: u32,
-    /// Multiplications of what the device is given at a time, above one layer of one image: drivers give up on a device that is busy for
-    /// seconds.
+    /// Multiplications of what the device is given at a time, above one layer of one image: drivers give up on a device
+    /// that is busy for seconds.
     pub multiplications: u64,
     /// Whether column sums are those of a graphics card: of all rows, in tiles.
     pub is_card: bool,

@@ -3,9 +3,9 @@
 //! # Theory
 //!
 //! Column sums are exact ([`crate::numeric::grid`]), Poisson draws are comparisons of integers, and the neurons'
-//! products are rounded before they are added to, as on the CPU. So a device that rounds
-//! single additions and multiplications as IEEE 754 asks, as Vulkan and Direct3D promise, gives the CPU's bits. (What is
-//! left is denormal numbers, which a device may flush to zero: a spike may then differ only where |u/θ − 1| < 1e-5.)
+//! products are rounded before they are added to, as on the CPU. So a device that rounds single additions and
+//! multiplications as IEEE 754 asks, as Vulkan and Direct3D promise, gives the CPU's bits. (What is left is denormal
+//! numbers, which a device may flush to zero: a spike may then differ only where |u/θ − 1| < 1e-5.)
 //!
 //! # Practice
 //!
@@ -13,9 +13,10 @@
 //! the loaded chips, the `buffers` until a batch needs larger ones, the `settings` of a run. A submission takes as many
 //! images as the device's limits allow through all layers and steps of all chips of a load; only readout sums and event
 //! counts come back. Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one buffer and writes another, so all
-//! share one layout, and images go from pulses to sums and to pulses again, by a `route` through the chip's graph. Pulses are packed, four channels a word.
-//! Column sums have two kinds of kernels: on a card they take all rows, in tiles (`tiling`), and shaders are made for a layer; on a driver that computes
-//! on the processor they skip rows without a pulse, and one shader serves all layers. `stamps` time kernels by the adapter's clock, and `ceilings`
+//! share one layout, and images go from pulses to sums and to pulses again, by a `route` through the chip's graph.
+//! Pulses are packed, four channels a word. Column sums have two kinds of kernels: on a card they take all rows, in
+//! tiles (`tiling`), and shaders are made for a layer; on a driver that computes on the processor they skip rows
+//! without a pulse, and one shader serves all layers. `stamps` time kernels by the adapter's clock, and `ceilings`
 //! measure what it gives at most.
 
 mod adapter;
@@ -78,8 +79,9 @@ impl GpuEngine {
         self
     }
 
-    /// This engine with the kernels of a graphics card, or those of a driver that computes on the processor, and with shaders made for a layer or
-    /// for any, for tests. The card is one that any work keeps busy, so that kernels for much of it run on little.
+    /// This engine with the kernels of a graphics card, or those of a driver that computes on the processor, and with
+    /// shaders made for a layer or for any, for tests. The card is one that any work keeps busy, so that kernels for
+    /// much of it run on little.
     #[doc(hidden)]
     pub fn posing_as_card(mut self, is_card: bool, has_constants: bool) -> Self {
         self.context.limits = Limits { is_card, full: 0, ..self.context.limits };

@@ -93,13 +93,14 @@ pub fn fits_floats(layer: &ProgrammedLayer) -> bool {
     layer.arrays.each().iter().filter_map(Programmed::converted).all(fits)
 }
 
-/// Those of a slice: weights, each tile's converters, twice where there are unit columns, and what to make of the codes.
+/// The vectors of a slice: weights, each tile's converters, twice where there are unit columns, and what to make of the
+/// codes.
 fn slice_vectors(layer: &ProgrammedLayer, converted: &Converted) -> usize {
     let sides = if converted.slices[0].reference.is_some() { 2 } else { 1 };
     sides * (layer.plan.rows() + converter_vectors(converted) * layer.plan.site.partial_sums()) + 1
 }
 
-/// Those of the converters of a tile: gains, offsets, and the levels at which codes begin, where they have any.
+/// The vectors of the converters of a tile: gains, offsets, and the levels at which codes begin, where they have any.
 fn converter_vectors(converted: &Converted) -> usize {
     let side = &converted.slices[0].columns;
     2 + side.levels.as_ref().map_or(0, |levels| levels.of(0).len())
@@ -464,9 +465,9 @@ fn pack_step(layer: &ProgrammedLayer, step: &Programmed, words: &Range<usize>) -
     }
 }
 
-/// The arrays of some words of columns behind converters: of each slice its columns, then its unit columns where it has them
-/// (weights `[rows, columns]` in published order, each tile's gains, offsets and levels), and the ends and place of its codes; then the
-/// companion array's integers, and the adder.
+/// The arrays of some words of columns behind converters: of each slice its columns, then its unit columns where it has
+/// them (weights `[rows, columns]` in published order, each tile's gains, offsets and levels), and the ends and place
+/// of its codes; then the companion array's integers, and the adder.
 fn pack_converted(layer: &ProgrammedLayer, converted: &Converted, words: &Range<usize>) -> Vec<f32> {
     let (rows, columns) = (layer.plan.rows(), layer.plan.columns());
     let range = words.start * LANES..words.end * LANES;

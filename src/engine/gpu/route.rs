@@ -1,5 +1,5 @@
-//! The way of a batch through a chip's graph on a device: which kernels run one after the other, and which buffers they go between. A
-//! buffer of pulses or of currents is taken again as soon as nobody reads what is in it.
+//! The way of a batch through a chip's graph on a device: which kernels run one after the other, and which buffers they
+//! go between. A buffer of pulses or of currents is taken again as soon as nobody reads what is in it.
 
 use crate::chip::Chip;
 use crate::error::{Error, Result};
@@ -174,8 +174,8 @@ impl Route {
     }
 }
 
-/// The layer whose drives are counted as a node sends: the first that reads it. Pulses that others are added to, and those of pools and
-/// parts, are counted apart.
+/// The layer whose drives are counted as a node sends: the first that reads it. Pulses that others are added to, and
+/// those of pools and parts, are counted apart.
 fn heir(graph: &Graph, node: usize) -> Option<usize> {
     let counts = match &graph.nodes[node].work {
         Work::Input => true,

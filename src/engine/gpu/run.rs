@@ -1,5 +1,5 @@
-//! Loaded chips and their runs: a submission for as many images as the device takes at once, all chips, layers and steps
-//! in it.
+//! Loaded chips and their runs: a submission for as many images as the device takes at once, all chips, layers and
+//! steps in it.
 
 use std::ops::Range;
 use std::sync::PoisonError;
@@ -46,7 +46,8 @@ impl<'a> GpuChips<'a> {
         &self.chips[0]
     }
 
-    /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's settings.
+    /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's
+    /// settings.
     pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Run {
         let (encoder, batch) = (&inputs.encoder, &inputs.batch);
         if encoder.code.encoding == Encoding::Poisson {
@@ -88,7 +89,7 @@ impl<'a> GpuChips<'a> {
         let flow = self.flow(buffers, from, &buffers.sums);
         let chips = self.chips.len();
         let LoadedLayer { parts, is_unfolded, fits_floats, reads, steps: _, is_noisy } = &self.layers[l];
-        // In tiles a map of inputs gives one of sums.
+        // A kernel in tiles makes one map of sums from one of inputs.
         let may_tile = *fits_floats && !(*is_noisy && given < steps);
         for part in parts {
             let limits = &self.context.limits;
@@ -178,8 +179,8 @@ impl<'a> GpuChips<'a> {
         self.context.flow(&buffers.run, from, to, &buffers.counts, &buffers.indices)
     }
 
-    /// Runs some of the images; gives the readout's sums over the steps up to each of the last kept ones, `[chips, images,
-    /// kept steps, words]`, and the events of all or of each.
+    /// Runs some of the images; gives the readout's sums over the steps up to each of the last kept ones, `[chips,
+    /// images, kept steps, words]`, and the events of all or of each.
     fn submit(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Result<[Vec<u32>; 2]> {
         let run = self.upload(buffers, inputs, images.clone(), kept);
         let mut commands = self.context.encoder();

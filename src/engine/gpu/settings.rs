@@ -73,7 +73,8 @@ uniform! {
         /// The map that it gives.
         before_height: u32,
         before_width: u32,
-        /// The place of channels that stand side by side with others: the first, how many, and the words of a pixel that they come from.
+        /// The place of channels that stand side by side with others: the first, how many, and the words of a pixel
+        /// that they come from.
         first_channel: u32,
         part_channels: u32,
         from_words: u32,
@@ -152,7 +153,8 @@ uniform! {
         reached: u32,
         /// Steps of rest after a spike.
         refractory: f32,
-        /// Where constants differ, the first vector of them among the norms, and their places: all pixels, or 1; else 0.
+        /// Where constants differ, the first vector of them among the norms, and their places: all pixels, or 1; else
+        /// 0.
         own_from: u32,
         own_places: u32,
         /// 1 where neurons are in fixed point, from here on.
@@ -177,7 +179,8 @@ uniform! {
         positions: u32,
         /// Words of an input pixel's channels.
         channel_words: u32,
-        /// Rows and columns of the next layer's window, from here on, as above: positions; 0 where the layer is fully connected.
+        /// Rows and columns of the next layer's window, from here on, as above: positions; 0 where the layer is fully
+        /// connected.
         next_kernel_y: u32,
         next_kernel_x: u32,
         next_stride_y: u32,
@@ -207,9 +210,11 @@ uniform! {
         rows_at_once: u32,
         /// Partial sums of a column.
         partial_sums: u32,
-        /// Vectors of a partial sum's converters for each word of columns: gain, offset, and the levels at which codes begin, if any.
+        /// Vectors of a partial sum's converters for each word of columns: gain, offset, and the levels at which codes
+        /// begin, if any.
         converter_words: u32,
-        /// Vectors of normal numbers of each chip, behind all chips' arrays, that conversions add to their sums; 0 without noise.
+        /// Vectors of normal numbers of each chip, behind all chips' arrays, that conversions add to their sums; 0
+        /// without noise.
         noise_words: u32,
         /// 1 where factors of the normal numbers stand behind them, one a code.
         noise_by_code: u32,
@@ -229,9 +234,9 @@ uniform! {
         has_companion: u32,
         /// Sums of the companion array's products are within this and one less than its negative.
         most_sum: i32,
-        /// So is what leaves the shifter.
+        /// What leaves the shifter is within this and one less than its negative.
         most_shifted: i32,
-        /// And the adder's total.
+        /// The adder's total is within this and one less than its negative.
         most: i32,
     }
 }

@@ -13,7 +13,8 @@ const THREAD_PIXELS: u32 = 8;
 pub enum Kernel {
     /// Poisson spikes from images.
     Encode,
-    /// Column sums that skip rows without a pulse, in tiles of so many words of columns: for drivers that compute on the processor.
+    /// Column sums that skip rows without a pulse, in tiles of so many words of columns: for drivers that compute on
+    /// the processor.
     Skipping(u32),
     /// Column sums of all rows: for graphics cards.
     Product(Tiling),
@@ -55,8 +56,8 @@ const MOST_DEPTH: usize = 65535;
 pub const MULTIPLIED: u32 = 4096;
 
 impl Kernel {
-    /// The kernel for column sums of so many words of columns and so many pixels on so many chips: no wider than the columns are, for tiles have
-    /// to be full.
+    /// The kernel for column sums of so many words of columns and so many pixels on so many chips: no wider than the
+    /// columns are, for tiles have to be full.
     pub fn sums(limits: &Limits, words: usize, pixels: usize, chips: usize) -> Kernel {
         let across = match words {
             0..=4 => 4,
@@ -70,8 +71,8 @@ impl Kernel {
         if large.groups(words, pixels, chips) < limits.full { Kernel::Product(Tiling::FEW) } else { large }
     }
 
-    /// The kernel for so many words of columns and so many pixels on so many chips, or reads of them, that are behind converters or read afresh: tiles,
-    /// where they may be and where there is work enough for a card.
+    /// The kernel for so many words of columns and so many pixels on so many chips, or reads of them, that are behind
+    /// converters or read afresh: tiles, where they may be and where there is work enough for a card.
     pub fn unfolded(limits: &Limits, may_tile: bool, words: usize, pixels: usize, chips: usize) -> Kernel {
         let tiles = Kernel::Columns(match words {
             0..=4 => Tiling::NARROW,
@@ -98,7 +99,8 @@ impl Kernel {
         }
     }
 
-    /// The constants that a card's shader is made with: all that a layer says, where loops and branches go by it; none elsewhere.
+    /// The constants that a card's shader is made with: all that a layer says, where loops and branches go by it; none
+    /// elsewhere.
     pub fn constants(self, layer: &Layer) -> Option<Layer> {
         match self {
             Kernel::Neurons | Kernel::Converted | Kernel::Columns(_) => Some(*layer),

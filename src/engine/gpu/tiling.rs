@@ -1,4 +1,5 @@
-//! How a workgroup of `shaders/product.wgsl` and `shaders/columns.wgsl` cuts up its matrix, and the shader's text for it.
+//! How a workgroup of `shaders/product.wgsl` and `shaders/columns.wgsl` cuts up its matrix, and the shader's text for
+//! it.
 
 /// The cut: a thread sums quads of pixels by words of columns, and a workgroup a rectangle of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,7 +84,8 @@ fn inserted(shader: &str) -> Vec<&str> {
     shader.lines().flat_map(of_part).collect()
 }
 
-/// The lines, those between `// repeat x COUNT` and its `// end` written so many times, `{x}` being the number and `{x:lane}` the component.
+/// The lines, those between `// repeat x COUNT` and its `// end` written so many times, `{x}` being the number and
+/// `{x:lane}` the component.
 fn repeated(lines: &[&str], counts: &[(&str, u32)]) -> String {
     let mut text = String::new();
     let mut at = 0;
@@ -124,8 +126,8 @@ fn end(lines: &[&str]) -> usize {
 mod tests {
     use super::*;
 
-    /// The shader runs without checks of its indices into workgroup memory: those of every thread and chunk lie within it, every pixel and
-    /// column is summed by one thread, and every place of a chunk is brought by one.
+    /// The shader runs without checks of its indices into workgroup memory: those of every thread and chunk lie within
+    /// it, every pixel and column is summed by one thread, and every place of a chunk is brought by one.
     #[test]
     fn every_thread_stays_within_its_workgroups_memory() {
         for tiling in Tiling::ALL {

@@ -40,7 +40,7 @@ fn reference(plan: &LayerPlan, converted: &Converted, map: &[i32], time: (u32, u
                     let reference = slice.reference.iter().map(move |side| (slice, side, -1));
                     std::iter::once((slice, &slice.columns, 1)).chain(reference)
                 });
-                // Of a slice that has unit columns or not, the columns come first.
+                // The columns come first of a slice that has unit columns or not.
                 let numbers = (0..).step_by(if converted.slices[0].reference.is_some() { 1 } else { 2 });
                 let tiles = numbers.zip(sides).flat_map(|side| (0..plan.site.partial_sums()).map(move |p| (side, p)));
                 for ((number, (slice, side, sign)), partition) in tiles {
@@ -163,8 +163,8 @@ fn laid(plan: &Layer, patches: &Patches, code: Option<InputCode>, maps: &[Vec<i3
     laid
 }
 
-/// Sums `[maps, pixels, columns]` of a convolution's whole maps, made in bands as they are asked for; of a fully connected layer,
-/// all at once.
+/// Sums `[maps, pixels, columns]` of a convolution's whole maps, made in bands as they are asked for; of a fully
+/// connected layer, all at once.
 fn found(partials: &Partials, plan: &LayerPlan, laid: &Laid, (first, maps): (usize, usize)) -> Vec<f32> {
     let ([height, width], columns) = ([plan.output.height, plan.output.width], plan.columns());
     if plan.kind != LayerKind::Conv {

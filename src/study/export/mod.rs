@@ -1,7 +1,8 @@
 //! The tables of a study in other formats: CSV as it is, JSON Lines, Parquet.
 //!
-//! What is measured are numbers in every study; a setting whose every cell is a whole number has whole numbers, one of numbers
-//! numbers, every other text; an empty cell is nothing (`null`). Rows keep their order, and equal tables are equal bytes.
+//! What is measured are numbers in every study; a setting whose every cell is a whole number has whole numbers, one of
+//! numbers numbers, every other text; an empty cell is nothing (`null`). Rows keep their order, and equal tables are
+//! equal bytes.
 
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -27,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// That of a file's name.
+    /// The format that a file's name asks for.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "csv" => Some(Format::Csv),
@@ -47,7 +48,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Of a column that also holds this.
+    /// The kind of a column that also holds this cell.
     pub fn with(self, cell: &str) -> Self {
         let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
         match self {

@@ -1,5 +1,6 @@
-//! What has been done once is not done again: finished trainings and evaluations, by a hash of everything that determines
-//! them. A killed one goes on from where it stopped; an entry that is there is never wrong, only no longer asked for.
+//! What has been done once is not done again: finished trainings and evaluations, by a hash of everything that
+//! determines them. A killed one goes on from where it stopped; an entry that is there is never wrong, only no longer
+//! asked for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Which keys that a recipe sets, or its profiles have, change anything: an axis that cannot is refused, others are said.
+//! Which keys that a recipe sets, or its profiles have, change anything: an axis that cannot is refused, others are
+//! said.
 
 use super::{Recipe, Unit, is_of_training};
 use crate::effect::{self, Beside, Idle};

@@ -58,7 +58,7 @@ pub(super) struct Question<'a> {
     /// The index of the stage whose sample its chips are adapted on.
     pub adapted: Option<usize>,
     pub exit: Option<ExitRule>,
-    /// With one ε.
+    /// An attack with one ε.
     pub attack: Option<&'a Plan>,
     /// What progress is shown under.
     pub title: &'a str,
@@ -68,7 +68,7 @@ pub(super) struct Question<'a> {
 
 /// What some chips did, and what a chip is.
 pub(super) struct Found {
-    /// In the order of the chips, one where all are the same.
+    /// The trials in the order of the chips, one where all are the same.
     pub trials: Vec<Trial>,
     /// Bytes of the RRAM's weights.
     pub rram_bytes: f64,
@@ -138,7 +138,7 @@ impl<'a> Judge<'a> {
                 Ok(())
             })?;
         }
-        let areas = Architecture::of(blueprint.plan()).areas();
+        let areas = Architecture::of(blueprint.plan()).areas_together();
         Ok(Found { trials: trials.into_values().collect(), rram_bytes: blueprint.rram_bytes(), areas })
     }
 

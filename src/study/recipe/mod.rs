@@ -1,8 +1,8 @@
-//! A recipe: a pipeline of stages, each trained from another's network and evaluated on many chips, and the table of what
-//! each wins back and costs. Whatever has been done once is taken from the [`cache`].
+//! A recipe: a pipeline of stages, each trained from another's network and evaluated on many chips, and the table of
+//! what each wins back and costs. Whatever has been done once is taken from the [`cache`].
 //!
-//! `file` is the schema, `effects` knows which of its keys change anything, `run` goes through the stages, `judge` evaluates chips, `outlook` says what there is to do,
-//! `recovery` makes the table.
+//! `file` is the schema, `effects` knows which of its keys change anything, `run` goes through the stages, `judge`
+//! evaluates chips, `outlook` says what there is to do, `recovery` makes the table.
 
 pub mod cache;
 mod effects;
@@ -176,7 +176,8 @@ impl Recipe {
         Ok(origin)
     }
 
-    /// Runs what is not in the cache yet into a folder, which `force` empties of an earlier run's tables, and writes tables and report.
+    /// Runs what is not in the cache yet into a folder, which `force` empties of an earlier run's tables, and writes
+    /// tables and report.
     ///
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Recipe::run`].
@@ -259,8 +260,8 @@ impl Recipe {
         format!("{name}: {}{}", unit.stage.name, variant.collect::<String>())
     }
 
-    /// A unit's hardware at a point that `[evaluate]` and the stage's own grid give; `network` knows the checkpoint of a
-    /// stage.
+    /// A unit's hardware at a point that `[evaluate]` and the stage's own grid give; `network` knows the checkpoint of
+    /// a stage.
     fn profile(
         &self,
         unit: &Unit,

@@ -1,6 +1,8 @@
-//! The outlook of a recipe: trainings and trials that are missing, and how long they may take, timed at one of each stage.
+//! The outlook of a recipe: trainings and trials that are missing, and how long they may take, timed at one of each
+//! stage.
 //!
-//! A network that is not there yet is stood for by the one that its training starts from: it has the shape, and about the work, of what it will be.
+//! A network that is not there yet is stood for by the one that its training starts from: it has the shape, and about
+//! the work, of what it will be.
 
 use std::collections::HashMap;
 use std::ops::Range;

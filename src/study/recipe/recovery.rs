@@ -52,8 +52,8 @@ fn shift(measured: &Measured) -> Cell {
     }
 }
 
-/// The points of accuracy that chips have over those of the same number, so that what these share cancels. Where hardware
-/// does not vary, one trial stands for all chips.
+/// The points of accuracy that chips have over those of the same number, so that what these share cancels. Where
+/// hardware does not vary, one trial stands for all chips.
 fn gains((own, varies): (&[Trial], bool), base: &[Trial]) -> Vec<f64> {
     let over = |own: &Trial, base: &Trial| own.accuracy() - base.accuracy();
     match (own, base) {
@@ -73,10 +73,10 @@ pub(super) fn points(
     (reference, acceptable): (&str, Option<f64>),
     model: &Model,
 ) -> Vec<Point> {
-    let layers = model.neurons();
     let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
-        let mut point = Point::of_trials(settings, &trials, &layers, &m.areas);
+        let neurons = model.neurons_on(m.profile.system.ensemble);
+        let mut point = Point::of_trials(settings, &trials, &neurons, &m.areas);
         let base = measured
             .iter()
             .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));

@@ -53,8 +53,8 @@ pub(super) struct Measured {
     pub sparsity: Option<f64>,
 }
 
-/// The reference's accuracy in percent without variation, by hardware, what `[evaluate]` sets, and number of images: what there is
-/// to win back.
+/// The reference's accuracy in percent without variation, by hardware, what `[evaluate]` sets, and number of images:
+/// what there is to win back.
 pub(super) type Nominal = HashMap<(usize, Vec<(String, String)>, u64), f64>;
 
 impl<'a> Run<'a> {

@@ -34,7 +34,8 @@ pub struct Answer {
     pub lead: String,
     /// Further findings, a sentence each.
     pub details: Vec<String>,
-    /// The points that were judged on chips and images that the search has not seen: the best, or the front, then the next better, then the reference.
+    /// The points that were judged on chips and images that the search has not seen: the best, or the front, then the
+    /// next better, then the reference.
     #[serde(skip)]
     pub points: Vec<Point>,
     /// The settings of the best, by key.
@@ -87,8 +88,8 @@ impl Answer {
     }
 }
 
-/// The best candidates, judged on all chips, with the first objective rising, and how many are on the front: where chips that were run since
-/// tell that one is not what it seemed, the next takes its place.
+/// The best candidates, judged on all chips, with the first objective rising, and how many are on the front: where
+/// chips that were run since tell that one is not what it seemed, the next takes its place.
 fn confirmed(search: &Search, run: &mut Run) -> Result<(Vec<usize>, usize)> {
     loop {
         let fitness = run.fitness();
@@ -98,7 +99,7 @@ fn confirmed(search: &Search, run: &mut Run) -> Result<(Vec<usize>, usize)> {
         if !is_met || search.goals.count() == 1 {
             best.truncate(1);
         } else {
-            // Those at the ends, and then those that stand alone.
+            // The members at the ends come first, and then those that stand alone.
             let order = ranked(&fitness);
             best.sort_by_key(|one| order.iter().position(|other| other == one));
         }
@@ -118,8 +119,8 @@ fn distinct(candidates: &[Candidate], numbers: Vec<usize>) -> Vec<usize> {
     numbers.into_iter().filter(|one| seen.insert(candidates[*one].setting.key)).collect()
 }
 
-/// The cheapest candidate whose costs are within their limits and whose accuracy is surely above that of the best, on all chips; of the few
-/// cheapest that seem so.
+/// The cheapest candidate whose costs are within their limits and whose accuracy is surely above that of the best, on
+/// all chips; of the few cheapest that seem so.
 fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usize>> {
     if search.goals.of_accuracy {
         return Ok(None);
@@ -149,7 +150,7 @@ fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usi
 fn point_of(run: &Run, judged: &Judged, setting: &Setting, chips: Range<u64>) -> Point {
     let trials = run.known(setting.key, chips);
     let settings = std::iter::once((ANSWERED.to_owned(), judged.label.clone())).chain(setting.shown.iter().cloned());
-    Point::of_trials(settings.collect(), &trials, &setting.subject.model.neurons(), &setting.areas)
+    Point::of_trials(settings.collect(), &trials, &setting.neurons(), &setting.areas)
 }
 
 /// The label of a point: `best`, `next`, `reference`, or its place on the front.

@@ -1,5 +1,6 @@
-//! The candidates of a next generation: NSGA-II (Deb et al., IEEE Trans. Evolutionary Computation 6, 182, 2002) over numbers of values, with
-//! its rules for constraints: what keeps to them is before what does not, and of two that do not, that which is nearer.
+//! The candidates of a next generation: NSGA-II (Deb et al., IEEE Trans. Evolutionary Computation 6, 182, 2002) over
+//! numbers of values, with its rules for constraints: what keeps to them is before what does not, and of two that do
+//! not, that which is nearer.
 //!
 //! Every draw is Philox of the search's seed and the generation, so a search is the same on any machine.
 
@@ -109,8 +110,8 @@ impl Draws {
         f64::from(self.stream.next_u32()) < share * 4_294_967_296.0
     }
 
-    /// The first generation: both corners of the space, candidates whose layers are alike, and others whose layers are not. Of each kind every
-    /// value of a key occurs about as often as every other, in an order of its own.
+    /// The first generation: both corners of the space, candidates whose layers are alike, and others whose layers are
+    /// not. Of each kind every value of a key occurs about as often as every other, in an order of its own.
     pub fn first(&self, space: &Axes) -> Vec<Genes> {
         let corner = |last: bool| -> Genes {
             space.axes.iter().map(|axis| if last { axis.values.len() - 1 } else { 0 }).collect()
@@ -224,8 +225,8 @@ mod tests {
         Fitness { violation, objectives: objectives.to_vec() }
     }
 
-    /// ZDT1 (Zitzler, Deb & Thiele, Evolutionary Computation 8, 173, 2000) of six variables in steps of a tenth. Its front is where all but
-    /// the first are 0: f₂ = 1 − √f₁.
+    /// ZDT1 (Zitzler, Deb & Thiele, Evolutionary Computation 8, 173, 2000) of six variables in steps of a tenth. Its
+    /// front is where all but the first are 0: f₂ = 1 − √f₁.
     fn zdt1(genes: &[usize]) -> Fitness {
         let x: Vec<f64> = genes.iter().map(|gene| *gene as f64 / 10.0).collect();
         let g = 1.0 + 9.0 * x[1..].iter().sum::<f64>() / 5.0;

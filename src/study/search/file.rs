@@ -84,13 +84,15 @@ pub struct SearchFile {
     /// The seed of chips and encoding, and of the search's draws.
     #[serde(default = "one")]
     pub seed: u64,
-    /// The figure to minimise: one of `energy_pj_per_image`, `sram_bytes`, `area_mm2`, `latency_ns`, `interval_ns`; several make a front.
+    /// The figure to minimise: one of `energy_pj_per_image`, `sram_bytes`, `area_mm2`, `latency_ns`, `interval_ns`;
+    /// several make a front.
     #[serde(default)]
     pub minimise: Names,
     /// The figure to maximise: `accuracy`, or none.
     #[serde(default)]
     pub maximise: Names,
-    /// Chips that a candidate is judged on, at most: fewer where it is sooner surely good enough, not good enough, or worse than another.
+    /// Chips that a candidate is judged on, at most: fewer where it is sooner surely good enough, not good enough, or
+    /// worse than another.
     #[serde(default = "sixteen")]
     pub chips: u64,
     /// Trials, each a candidate on a chip, after which no further candidate is tried; it ends before where all were.
@@ -107,11 +109,13 @@ pub struct SearchFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub reference: Table,
-    /// Keys of a training file's `[train]`: every candidate's network is trained from `checkpoint` on the candidate's RRAM; absent: none is.
+    /// Keys of a training file's `[train]`: every candidate's network is trained from `checkpoint` on the candidate's
+    /// RRAM; absent: none is.
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
     pub train: Option<Table>,
-    /// Values by key, as a list or as a range, 17 of it where it has no `count`: keys of the profile, of the model under `model.`, of the training
-    /// under `train.`, and `checkpoint`, `profile`, `encoding`, `adapt.batches`, `exit`. `layer.*.KEY` stands for a key of each layer on RRAM.
+    /// Values by key, as a list or as a range, 17 of it where it has no `count`: keys of the profile, of the model
+    /// under `model.`, of the training under `train.`, and `checkpoint`, `profile`, `encoding`, `adapt.batches`,
+    /// `exit`. `layer.*.KEY` stands for a key of each layer on RRAM.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub space: Table,
     /// Chips and images that the search does not see, on which its answer is judged.

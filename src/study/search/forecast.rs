@@ -1,5 +1,6 @@
-//! Candidates that were not tried are expected to be like those that were: a Gaussian process over numbers of values (Rasmussen & Williams,
-//! *Gaussian Processes for Machine Learning*, MIT Press 2006, chapter 2), one for each constraint and each figure that is minimised.
+//! Candidates that were not tried are expected to be like those that were: a Gaussian process over numbers of values
+//! (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, MIT Press 2006, chapter 2), one for each
+//! constraint and each figure that is minimised.
 //!
 //! Two candidates are alike by half as their layers are, one by one, and by half as all their keys are together:
 //!
@@ -7,9 +8,10 @@
 //! k(a, b) = ½·(1/G)·Σ_g exp(−2·Σ_{i∈g} d_i) + ½·exp(−Σ_i d_i/√N)
 //! ```
 //!
-//! where `d_i` is the distance of two values of key `i` in shares of its range, 1 between any two values without an order; a group `g` is the keys of
-//! one layer, or one other key. Targets are centred and scaled to a variance of 1; the noise on them, the same for all but four times as much at a
-//! glance, is the one of a few under which they are likeliest.
+//! where `d_i` is the distance of two values of key `i` in shares of its range, 1 between any two values without an
+//! order; a group `g` is the keys of one layer, or one other key. Targets are centred and scaled to a variance of 1;
+//! the noise on them, the same for all but four times as much at a glance, is the one of a few under which they are
+//! likeliest.
 //!
 //! Sums run in one order and functions are those of `libm`, so a search is the same on any machine.
 
@@ -25,7 +27,8 @@ const NOISES: [f64; 4] = [0.003, 0.03, 0.1, 0.3];
 const AT_A_GLANCE: f64 = 4.0;
 /// Points of accuracy, or percent of a limit, beyond which it does not matter how far a candidate is from a constraint.
 const FAR: f64 = 10.0;
-/// Standard deviations by which constraints are expected to be kept better than on average, turn by turn: some candidates explore, some are safe.
+/// Standard deviations by which constraints are expected to be kept better than on average, turn by turn: some
+/// candidates explore, some are safe.
 const OPTIMISM: [f64; 4] = [0.0, 1.0, -0.5, 0.5];
 
 /// A candidate that was tried.
@@ -111,8 +114,8 @@ impl<'a> Forecast<'a> {
     }
 }
 
-/// The candidates of a pool of which most is expected, with constraints kept better than on average by several amounts in turn, each more than one
-/// value away from those before it, as long as there are such.
+/// The candidates of a pool of which most is expected, with constraints kept better than on average by several amounts
+/// in turn, each more than one value away from those before it, as long as there are such.
 pub fn chosen(pool: &[(Genes, Expected)], count: usize) -> Vec<Genes> {
     let order = |optimism: &f64| {
         let fitness: Vec<Fitness> = pool.iter().map(|(_, expected)| expected.fitness(*optimism)).collect();

@@ -24,7 +24,8 @@ const APART: f64 = 0.15;
 /// Standard errors of a share of images by which a candidate must miss at a glance.
 const GLANCE_ERRORS: f64 = 1.645;
 
-/// Points of violation for each point that accuracy is not sure to: of two candidates that miss by as much, the surer one is nearer.
+/// Points of violation for each point that accuracy is not sure to: of two candidates that miss by as much, the surer
+/// one is nearer.
 const UNSURE: f64 = 0.05;
 
 /// The goals of a search.
@@ -56,8 +57,8 @@ pub enum Bound {
 pub struct Standing {
     /// Its place among others.
     pub fitness: Fitness,
-    /// The amount by which it keeps to each constraint, below 0 where it does not: points of accuracy, less what would be unsure of them on all chips, and
-    /// percent of a limit.
+    /// The amount by which it keeps to each constraint, below 0 where it does not: points of accuracy, less what would
+    /// be unsure of them on all chips, and percent of a limit.
     pub slack: Vec<f64>,
     /// Whether it surely keeps to every constraint.
     pub is_met: bool,
@@ -104,7 +105,8 @@ impl Goals {
         self.accuracy.map(|(bound, _)| bound)
     }
 
-    /// Whether a point keeps to what is asked, on average over its chips, the reference's on the same chips beside them.
+    /// Whether a point keeps to what is asked, on average over its chips, the reference's on the same chips beside
+    /// them.
     pub fn keeps(&self, point: &Point, reference: Option<&Point>) -> bool {
         let within = self.limits.iter().all(|(name, most)| cost(point, name).is_some_and(|cost| cost <= *most));
         let mean = point.accuracy().mean;
@@ -133,12 +135,13 @@ impl Goals {
         self.costs.len() + usize::from(self.of_accuracy)
     }
 
-    /// Gives the standing of a candidate after the chips of some trials, those of the reference on the same chips beside them.
+    /// Gives the standing of a candidate after the chips of some trials, those of the reference on the same chips
+    /// beside them.
     ///
     /// # Errors
     /// Where a cost that is minimised or limited is not known on its chips.
     pub fn standing(&self, setting: &Setting, trials: &[&Trial], reference: &[&Trial]) -> Result<Standing> {
-        let point = Point::of_trials(vec![], trials, &setting.subject.model.neurons(), &setting.areas);
+        let point = Point::of_trials(vec![], trials, &setting.neurons(), &setting.areas);
         let known = |name: &str| cost(&point, name).ok_or_else(|| unknown(name));
         let mut objectives = self.costs.iter().map(|name| known(name)).collect::<Result<Vec<f64>>>()?;
         let accuracies: Vec<f64> = trials.iter().map(|trial| trial.accuracy()).collect();
@@ -201,8 +204,8 @@ impl Goals {
         by.is_met && no_cheaper && mean - half > 0.0
     }
 
-    /// The standing of a candidate after a glance at some of the images: it is missed only where it would be on other images too, whatever it costs, and
-    /// never met.
+    /// The standing of a candidate after a glance at some of the images: it is missed only where it would be on other
+    /// images too, whatever it costs, and never met.
     ///
     /// # Errors
     /// Those of [`Goals::standing`].

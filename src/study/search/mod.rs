@@ -1,8 +1,8 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
-//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast`
-//! what is expected of them, `run` how they are judged, `training` which networks they have, `networks` trains
-//! these, `others` are the processes that share the work, `answer` what is found and validated, `words` says it, `written` has the files.
+//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast` what is expected of
+//! them, `run` how they are judged, `training` which networks they have, `networks` trains these, `others` are the
+//! processes that share the work, `answer` what is found and validated, `words` says it, `written` has the files.
 
 mod answer;
 mod evolve;
@@ -87,7 +87,8 @@ impl Search {
     /// Reads the search file and everything it names; its first candidates are validated before anything runs.
     ///
     /// # Errors
-    /// Where a file is not what it should be, no candidate is a chip, or a key of the space has no effect at any of the first candidates.
+    /// Where a file is not what it should be, no candidate is a chip, or a key of the space has no effect at any of the
+    /// first candidates.
     pub fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
         Self::from_document(Document::read(path)?, overrides)
     }
@@ -162,8 +163,8 @@ impl Search {
         let shown = |setting: &Setting| setting.key.to_string();
         let mut of_file = json!(self.file);
         if let Some(keys) = of_file.as_object_mut() {
-            // The contents of files are in the names of trials; their places and names determine nothing. A search of more trials goes on with
-            // those of one of fewer.
+            // The contents of files are in the names of trials; their places and names determine nothing. A search of
+            // more trials goes on with those of one of fewer.
             let others = ["model", "checkpoint", "profile", "data", "test", "name", "question", "trials"];
             others.iter().for_each(|key| _ = keys.remove(*key));
         }
@@ -209,7 +210,8 @@ impl Search {
         self.space.size()
     }
 
-    /// Trials that it takes, about: a generation that has begun is finished, and those that judge the answer are among them.
+    /// Trials that it takes, about: a generation that has begun is finished, and those that judge the answer are among
+    /// them.
     pub fn trials(&self) -> u64 {
         let judged = if self.goals.count() == 1 { 3 } else { 1 + answer::SHOWN as u64 };
         self.file.trials + judged * self.file.validate.chips
@@ -267,9 +269,9 @@ impl Search {
         Ok(answer["lead"].as_str().map(String::from))
     }
 
-    /// Searches, judges what is found on chips and images that were not seen, and writes tables, profiles and report; with other shards of
-    /// the same folder, this one runs its part of the trials and waits for theirs. After `time`, where it is given, no new candidate is tried:
-    /// what is found then depends on the machine.
+    /// Searches, judges what is found on chips and images that were not seen, and writes tables, profiles and report;
+    /// with other shards of the same folder, this one runs its part of the trials and waits for theirs. After `time`,
+    /// where it is given, no new candidate is tried: what is found then depends on the machine.
     ///
     /// # Errors
     /// Where a chip cannot be made or run, what is asked for is not known on it, or the folder cannot be written.

@@ -39,7 +39,8 @@ impl<'a> Networks<'a> {
         self.known.get(&named(&self.search.training_point(point)))
     }
 
-    /// Trains this process's part of the networks that some candidates need, so that no process waits for another before its own are done.
+    /// Trains this process's part of the networks that some candidates need, so that no process waits for another
+    /// before its own are done.
     pub fn prepare(&mut self, reader: &mut Reader, points: &[GridPoint]) -> Result<()> {
         let mut missing: Vec<GridPoint> = vec![];
         for seen in points.iter().map(|point| self.search.training_point(point)) {
@@ -112,7 +113,8 @@ impl<'a> Networks<'a> {
         found.unwrap_or_else(|| Err(Error::Interrupted(String::new())))
     }
 
-    /// Trains a network; one whose training goes wrong makes no chip, which other processes and later ones learn from the folder.
+    /// Trains a network; one whose training goes wrong makes no chip, which other processes and later ones learn from
+    /// the folder.
     fn train(&self, job: &Job, seen: &GridPoint) -> Result<PathBuf> {
         let set: Vec<String> =
             self.search.searched_keys(seen).map(|(key, value)| format!("{key} {}", cell(value))).collect();

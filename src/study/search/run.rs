@@ -1,8 +1,8 @@
 //! A search under way: generations of candidates, each judged on as many chips as it takes.
 //!
-//! All candidates of a generation are judged on the same first chips, at a glance on the first quarter of the images, then those that may still be
-//! good enough on all images, and on twice as many chips, and so on: a race, in which chips and images are the same for all, so that differences
-//! are of candidates and not of chips. Whatever a decision
+//! All candidates of a generation are judged on the same first chips, at a glance on the first quarter of the images,
+//! then those that may still be good enough on all images, and on twice as many chips, and so on: a race, in which
+//! chips and images are the same for all, so that differences are of candidates and not of chips. Whatever a decision
 //! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
 
 use std::collections::{HashMap, HashSet};
@@ -39,13 +39,16 @@ const FIRST: u64 = 3;
 const GLANCE: usize = 4;
 /// Images of which a part tells too little to look at it.
 const FEW: usize = 200;
-/// Children that are drawn from those that are best so far, and then from those of them of which most is expected, and once more.
+/// Children that are drawn from those that are best so far, and then from those of them of which most is expected, and
+/// once more.
 const POOL: usize = 10 * GENERATION;
 /// Times that children are drawn for one generation.
 const DRAWN: usize = 3;
-/// Generations without anything better after which the neighbours of the best are tried, and then candidates from anywhere.
+/// Generations without anything better after which the neighbours of the best are tried, and then candidates from
+/// anywhere.
 const PATIENCE: u32 = 3;
-/// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search ends.
+/// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search
+/// ends.
 const BARREN: u32 = 50;
 
 /// One candidate.
@@ -177,7 +180,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The children of the best so far of which most is expected, the best first; where too little is known, any children.
+    /// The children of the best so far of which most is expected, the best first; where too little is known, any
+    /// children.
     fn children(&self, fitness: &[Fitness], draws: &mut Draws) -> Vec<Genes> {
         let space = &self.search.space;
         let order = ranked(fitness);
@@ -298,8 +302,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Judges the best on all chips, and the next one where it does not pass there: others are beaten by what is sure. Of fronts their members are
-    /// confirmed in the end.
+    /// Judges the best on all chips, and the next one where it does not pass there: others are beaten by what is sure.
+    /// Of fronts their members are confirmed in the end.
     fn confirm_best(&mut self) -> Result<()> {
         while self.search.goals.count() == 1 {
             let fitness = self.fitness();
@@ -326,7 +330,8 @@ impl<'a> Run<'a> {
         Ok(Candidate { genes, setting, chips: 0, standing: None, glance })
     }
 
-    /// A point on the images that the reader is turned to, with a network of its own where candidates are trained and it is one.
+    /// A point on the images that the reader is turned to, with a network of its own where candidates are trained and
+    /// it is one.
     fn setting(&mut self, point: &GridPoint, is_candidate: bool) -> Result<Setting> {
         let network =
             if is_candidate && self.search.trains() { Some(self.networks.of(&mut self.reader, point)?) } else { None };
@@ -366,7 +371,8 @@ impl<'a> Run<'a> {
         let is_known = if is_glance { standing.is_missed } else { goals.is_known(standing) };
         // The best is judged on all chips: one that seems good enough on a few beats nothing.
         let mut rivals = self.candidates.iter().filter(|other| goals.count() > 1 || self.has_all_chips(other));
-        // Candidates that are more likely than not to stay unsure on all chips are left, once there is something to beat.
+        // Candidates that are more likely than not to stay unsure on all chips are left, once there is something to
+        // beat.
         let is_met = |other: &Candidate| other.standing.as_ref().is_some_and(|standing| standing.is_met);
         let is_unlikely = !is_glance && !goals.of_accuracy && standing.slack.iter().any(|slack| *slack < 0.0);
         if is_unlikely && rivals.clone().any(is_met) {
@@ -382,7 +388,8 @@ impl<'a> Run<'a> {
         !is_known && !rivals.any(is_beaten)
     }
 
-    /// Whether a candidate that may still keep to all constraints is cheaper than the best that does, where there is one figure to minimise.
+    /// Whether a candidate that may still keep to all constraints is cheaper than the best that does, where there is
+    /// one figure to minimise.
     fn may_be_best(&self, one: usize) -> bool {
         let cost = |candidate: &Candidate| candidate.standing.as_ref().map(|standing| standing.fitness.objectives[0]);
         let is_met = |candidate: &&Candidate| candidate.standing.as_ref().is_some_and(|standing| standing.is_met);
@@ -439,7 +446,8 @@ impl<'a> Run<'a> {
         self.trials.values().find_map(count).unwrap_or(0)
     }
 
-    /// Points judged on images and chips that the search has not seen, each as the search's point gives it, and whether it is a candidate.
+    /// Points judged on images and chips that the search has not seen, each as the search's point gives it, and whether
+    /// it is a candidate.
     pub fn validate(&mut self, points: &[(GridPoint, bool)]) -> Result<Vec<Arc<Setting>>> {
         self.reader.of_images(self.search.file.unseen());
         let settings: Vec<Arc<Setting>> = points
@@ -451,8 +459,8 @@ impl<'a> Run<'a> {
         Ok(settings)
     }
 
-    /// Runs what is missing of some chips of some points, which are `glances` where they are on the first images; where other processes share the
-    /// work, waits for theirs.
+    /// Runs what is missing of some chips of some points, which are `glances` where they are on the first images; where
+    /// other processes share the work, waits for theirs.
     fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>, glances: bool) -> Result<()> {
         let before = self.asked();
         let mut wanted: Vec<(usize, u64)> = vec![];

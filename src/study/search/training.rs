@@ -1,7 +1,8 @@
-//! The networks that a search trains for its candidates: each from the file's checkpoint, on hardware of the candidate, once.
+//! The networks that a search trains for its candidates: each from the file's checkpoint, on hardware of the candidate,
+//! once.
 //!
-//! Training sees the conditions, and of what is searched the keys of the training itself, of the model and of the RRAM; those of the companion
-//! arrays too, where they are what is trained. Candidates that agree in these share a network.
+//! Training sees the conditions, and of what is searched the keys of the training itself, of the model and of the RRAM;
+//! those of the companion arrays too, where they are what is trained. Candidates that agree in these share a network.
 
 use toml::Value;
 
@@ -22,7 +23,8 @@ impl Search {
         self.file.train.is_some()
     }
 
-    /// The networks that may be trained, at most; none where they are more than can be counted, or candidates are not trained.
+    /// The networks that may be trained, at most; none where they are more than can be counted, or candidates are not
+    /// trained.
     pub fn trainings(&self) -> Option<u64> {
         let axes = self.space.axes.iter().filter(|axis| self.is_seen(&axis.key));
         self.file.train.as_ref()?;

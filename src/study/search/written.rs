@@ -17,12 +17,13 @@ use crate::study::space::{GridPoint, cell};
 use crate::study::{ANSWER, table};
 
 impl Answer {
-    /// Writes the tables, the answer, and for each point that was found its profile, and its model where that is not the file's own.
+    /// Writes the tables, the answer, and for each point that was found its profile, and its model where that is not
+    /// the file's own.
     pub(super) fn write(&self, search: &Search, run: &Run, folder: &OutputFolder) -> Result<()> {
         table::write(folder, &self.points)?;
         folder.write(TRIED_CSV, tried(search, run).as_bytes())?;
         folder.write(ANSWER, canonical(&json!(self)).as_bytes())?;
-        // The same search from another folder writes the same bytes.
+        // A search writes the same bytes from every folder, so it is named by its file alone.
         let file = Path::new(search.document.file().file_name().unwrap_or_default());
         for (label, point) in &self.found {
             let name = match label.strip_prefix("front ") {

@@ -83,8 +83,8 @@ pub struct SensitivityFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub set: Table,
-    /// The changes, one value of one key at a time: a list or a range of values by key. `layer.*.KEY` stands for a key of each layer on RRAM;
-    /// `layer.*.rram.exact` may be `"tiles"` or `"columns"`: each of them in turn.
+    /// The changes, one value of one key at a time: a list or a range of values by key. `layer.*.KEY` stands for a key
+    /// of each layer on RRAM; `layer.*.rram.exact` may be `"tiles"` or `"columns"`: each of them in turn.
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub probe: Table,
 }

@@ -1,4 +1,5 @@
-//! Sensitivity: the accuracy that one key at a time, of one layer where it is a layer's, costs or wins on the same chips and images.
+//! Sensitivity: the accuracy that one key at a time, of one layer where it is a layer's, costs or wins on the same
+//! chips and images.
 
 mod file;
 
@@ -163,8 +164,8 @@ impl Sensitivity {
         Ok((self.settings.len() as u64 * self.file.chips, each))
     }
 
-    /// Runs it into a folder, where an unfinished one of the same configuration goes on; gives its points, the conditions as they are first and
-    /// then the changes, those that win most accuracy first.
+    /// Runs it into a folder, where an unfinished one of the same configuration goes on; gives its points, the
+    /// conditions as they are first and then the changes, those that win most accuracy first.
     ///
     /// # Errors
     /// Where the folder holds another run, a chip cannot be made or run, or the folder cannot be written.
@@ -223,7 +224,7 @@ impl Sensitivity {
             trials[&setting.key].range(..self.file.chips).map(|(_, trial)| trial).collect()
         };
         let (own, base) = (of(setting), of(&self.settings[0].1));
-        let mut point = Point::of_trials(change.settings(), &own, &setting.subject.model.neurons(), &setting.areas);
+        let mut point = Point::of_trials(change.settings(), &own, &setting.neurons(), &setting.areas);
         let won: Vec<f64> = own.iter().zip(&base).map(|(own, base)| own.accuracy() - base.accuracy()).collect();
         // All of so many intervals hold with 95 % confidence (Bonferroni).
         let (mean, half) = mean_within(&won, 1.0 - 0.025 / (self.settings.len() as f64 - 1.0));

@@ -63,8 +63,9 @@ pub struct SweepFile {
     pub profile: Option<PathBuf>,
     /// The data set; its test images are evaluated.
     pub data: String,
-    /// The data set to evaluate on instead, where one file holds one set only: then `data` has the training images, which converters' ranges and
-    /// adapted norms are of. (`infer` names the evaluated set by --data and the other by --calibration-data.)
+    /// The data set to evaluate on instead, where one file holds one set only: then `data` has the training images,
+    /// which converters' ranges and adapted norms are of. (`infer` names the evaluated set by --data and the other by
+    /// --calibration-data.)
     pub test: Option<String>,
     /// The encoder.
     pub encoding: Option<Encoding>,
@@ -86,8 +87,8 @@ pub struct SweepFile {
     /// The seed of chips and encoding.
     #[serde(default = "one")]
     pub seed: u64,
-    /// Values by key: profile keys, model keys under `model.`, `checkpoint`, `profile`, `data`, `encoding`, `adapt.batches`,
-    /// `adapt.images`, `adapt.data`, `exit`.
+    /// Values by key: profile keys, model keys under `model.`, `checkpoint`, `profile`, `data`, `encoding`,
+    /// `adapt.batches`, `adapt.images`, `adapt.data`, `exit`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
@@ -109,7 +110,7 @@ fn one() -> u64 {
 pub enum Chips {
     /// So many.
     Fixed(u64),
-    /// As many as it takes.
+    /// As many chips run as it takes.
     Until(Until),
 }
 
@@ -172,7 +173,8 @@ impl Chips {
         }
     }
 
-    /// How many of a point's chips count, given the accuracies of the first ones in percent; none where more have to run.
+    /// How many of a point's chips count, given the accuracies of the first ones in percent; none where more have to
+    /// run.
     pub fn enough(&self, accuracies: &[f64]) -> Option<u64> {
         let all = (accuracies.len() as u64 >= self.most()).then_some(self.most());
         let Chips::Until(Until { ci95, least, .. }) = self else { return all };
@@ -197,7 +199,8 @@ impl Chips {
 const MOST_TRIALS: u64 = 1 << 24;
 
 impl SweepFile {
-    /// Validates a parsed document and gives the points that it asks for; paths that are relative start from the document.
+    /// Validates a parsed document and gives the points that it asks for; paths that are relative start from the
+    /// document.
     pub fn from_document(document: &Document) -> Result<(Self, Vec<GridPoint>)> {
         let mut file: SweepFile = document.parse()?;
         if file.limit == Some(0) {

@@ -137,12 +137,13 @@ impl There {
 pub struct Shard {
     /// Which part.
     pub index: usize,
-    /// Of how many.
+    /// The number of all parts.
     pub of: usize,
 }
 
 impl Shard {
-    /// Whether a trial is this shard's: one after the other in turn, but whole points where chips are judged one by one.
+    /// Whether a trial is this shard's: one after the other in turn, but whole points where chips are judged one by
+    /// one.
     fn holds(&self, chips: &Chips, point: u64, chip: u64) -> bool {
         let number = match chips {
             Chips::Fixed(chips) => point * chips + chip,
@@ -224,7 +225,8 @@ impl Sweep {
         claim(out, &origin, there, &FILES)
     }
 
-    /// Runs this shard's missing trials, and writes tables and report where no other's are missing; gives whether they are written.
+    /// Runs this shard's missing trials, and writes tables and report where no other's are missing; gives whether they
+    /// are written.
     ///
     /// # Errors
     /// Those of [`Sweep::run`].
@@ -330,7 +332,7 @@ impl Derived {
     fn of(points: &[Setting], acceptable: Option<f64>) -> Self {
         let mut derived = Derived { acceptable, ..Derived::default() };
         for point in points {
-            derived.network_of.push(numbered(&mut derived.networks, point.subject.model.neurons()));
+            derived.network_of.push(numbered(&mut derived.networks, point.neurons()));
             derived.areas_of.push(numbered(&mut derived.areas, point.areas.clone()));
         }
         derived

@@ -21,7 +21,7 @@ pub struct Plan {
     pub until: bool,
     /// Trials of all shards, at most.
     pub trials: u64,
-    /// Those of them that are there.
+    /// The trials among them that are there already.
     pub there: u64,
     /// Trials that the shard would run, at most.
     pub missing: u64,

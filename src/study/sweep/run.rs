@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
             }
             self.chips(setting, missing, there)?;
         }
-        // Of chips until the mean is known, the last ones are not asked for.
+        // The last chips are not asked for where chips run until the mean is known.
         self.runner.monitor.skip(before + mine.len() as u64 - self.done);
         self.done = before + mine.len() as u64;
         let count = chips.enough(&first_ones(there)).unwrap_or(chips.most());

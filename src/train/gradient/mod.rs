@@ -2,10 +2,10 @@
 //!
 //! # Theory
 //!
-//! Both run on integers, like the forward pass, so that training too gives the same bits on any processor and any number
-//! of threads. The gradient of the currents is rounded to 16 or 23 bits of the largest magnitude that it can have in the
-//! layer ([`Precision`]). Its product with pulses is then exact. Its product with the weights, in as many bits, leaves out
-//! the digits below the last of these of the largest product.
+//! Both run on integers, like the forward pass, so that training too gives the same bits on any processor and any
+//! number of threads. The gradient of the currents is rounded to 16 or 23 bits of the largest magnitude that it can
+//! have in the layer ([`Precision`]). Its product with pulses is then exact. Its product with the weights, in as many
+//! bits, leaves out the digits below the last of these of the largest product.
 
 pub mod inputs;
 pub mod weights;
@@ -56,7 +56,8 @@ impl Precision {
         (self.largest() * 1.0001) as u64 + 1
     }
 
-    /// The power of two that brings `bound` nearest to [`Precision::largest`] from below; not a number where the bound is none.
+    /// The power of two that brings `bound` nearest to [`Precision::largest`] from below; not a number where the bound
+    /// is none.
     pub fn scale_for(self, bound: f32) -> f32 {
         if bound == 0.0 {
             return 1.0;

@@ -19,7 +19,8 @@ import numpy as np
 HERE = Path(__file__).parent
 
 
-# Plain loops over a graph. ------------------------------------------------------------------------------------------------------
+# Plain loops over a graph.
+# ------------------------------------------------------------------------------------------------------
 
 def convolve(x, node, kernel):
     """x [C, H, W] under weights [N, C/G, kh, kw]."""
@@ -161,7 +162,8 @@ def run(graph, frames, dt):
     return record, nodes
 
 
-# Networks. ----------------------------------------------------------------------------------------------------------------------
+# Networks.
+# ----------------------------------------------------------------------------------------------------------------------
 
 class Weights:
     def __init__(self, seed):
@@ -302,7 +304,8 @@ def save(name, write, options, frames, logits, spikes):
     np.savez_compressed(folder / "recorded.npz", frames=frames, logits=np.asarray(logits, "f4"), **counts)
 
 
-# Networks that other tools wrote, run by them. ----------------------------------------------------------------------------------
+# Networks that other tools wrote, run by them.
+# ----------------------------------------------------------------------------------
 
 def snntorch_case(name):
     import snntorch as snn
@@ -363,7 +366,8 @@ def norse_case(name):
         li = nt.LIBoxParameters(tau_mem_inv=torch.full((5,), 250.0), v_leak=torch.zeros(5))
         layers = [scaled_linear(10, 16, 4, True), nt.LIFBoxCell(p(16, 4e-3, 0.3)), scaled_linear(16, 5, 4, True), nt.LIBoxCell(li)]
     net = nt.SequentialState(*layers)
-    # Norse's own export divides the step by an inverse time constant, dt/(1/tau), which is tau in units of a step: of 1.
+    # Norse's own export divides the step by an inverse time constant, dt/(1/tau), which is tau in units of a step: of
+    # 1.
     frames = (torch.rand(4, 20, 10) < 0.4).float()
     from norse.torch.utils.export_nir import to_nir
     graph = to_nir(net, frames[0, 0], dt=1.0)
@@ -447,7 +451,8 @@ def spikingjelly_case(name):
     print(name, {k: int(v.sum()) for k, v in spikes.items()})
 
 
-# The networks of NIR's paper, run by the tools that wrote them. ------------------------------------------------------------------
+# The networks of NIR's paper, run by the tools that wrote them.
+# ------------------------------------------------------------------
 
 def paper(name):
     """Runs a file that stands in a case's folder."""

@@ -190,7 +190,8 @@ layers = [
     write("torchvision", frames, logits, spikes, ["--as", "model.toml"], model)
     save_file({name: value.bfloat16() if value.is_floating_point() else value for name, value in net.state_dict().items()}, os.path.join(folder("torchvision"), "weights.safetensors"))
 
-    # Names and orders that mislead: each network has its own model of three layers, and the state dict finds its places all the same.
+    # Names and orders that mislead: each network has its own model of three layers, and the state dict finds its places
+    # all the same.
     def chain(case, blocks, path, prefix="", norms=(True, True, True)):
         """Blocks are lists of (name, part) in the order of registration, part one of conv, norm and neuron."""
         net, steps = nn.Module(), []
@@ -237,7 +238,8 @@ layers = [ {layers} ]
     chain("offset", [[("conv1", "conv")], [("conv2", "conv"), ("bn1", "norm")], [("conv3", "conv"), ("bn2", "norm")]], "weights.pth", norms=(False, True, True))
     chain("tail", [[("conv1", "conv"), ("bn1", "norm")], [("body.0.conv", "conv"), ("body.0.bn", "norm")], [("conv2", "conv"), ("bn2", "norm")]], "weights.pth")
 
-    # Names that say nothing and matrices of one shape out of order: a table places them. The tensors are views, none of them contiguous.
+    # Names that say nothing and matrices of one shape out of order: a table places them. The tensors are views, none of
+    # them contiguous.
     torch.manual_seed(5)
     matrices = [nn.Linear(9, 9, bias=False) for _ in range(3)]
     out = nn.Linear(9, 3, bias=False)

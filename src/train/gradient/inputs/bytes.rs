@@ -106,8 +106,8 @@ impl Bytes {
     }
 }
 
-/// From `[class][block][padded row][16]` to `[map][block][pixel][16]` times `unit`: each sum is what its classes, without their bias,
-/// amount to.
+/// Joins sums from `[class][block][padded row][16]` to `[map][block][pixel][16]` times `unit`: each is what its
+/// classes, without their bias, amount to.
 #[inline(always)]
 fn join<const C: usize>(sums: &[i32], bias: [&[[i32; LANES]]; C], rows: Rows, unit: f32, out: &mut [f32]) {
     let (class, unit) = (sums.len() / C, f64::from(unit));

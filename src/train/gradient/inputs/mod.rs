@@ -1,8 +1,8 @@
 //! ∂loss/∂inputs: the gradient of the currents through the transposed matrix, a convolution with the kernel turned.
 //!
-//! The pairs of a digit of a gradient and one of a weight are kept whose product is not below the last place of the largest: as many places
-//! as a gradient has digits. They are multiplied as bytes (`bytes`), or several at a time in 16 bits (`words`), whichever is faster: the
-//! sums are the same whole numbers.
+//! The pairs of a digit of a gradient and one of a weight are kept whose product is not below the last place of the
+//! largest: as many places as a gradient has digits. They are multiplied as bytes (`bytes`), or several at a time in 16
+//! bits (`words`), whichever is faster: the sums are the same whole numbers.
 
 mod bytes;
 mod words;
@@ -80,8 +80,8 @@ impl Matrix<'_> {
 }
 
 impl Transposed {
-    /// The transpose of weights in published order. A column is an input channel; of a fully connected layer an input, in the
-    /// published order.
+    /// The transpose of weights in published order. A column is an input channel; of a fully connected layer an input,
+    /// in the published order.
     pub fn new(plan: &Layer, weights: &[f32], precision: Precision) -> Self {
         let in_words = matches!(Instructions::best(), Instructions::Portable | Instructions::Avx2);
         Self::made(plan, weights, precision, in_words)
@@ -161,8 +161,8 @@ impl PaddedRows<'_> {
     }
 }
 
-/// The convolution that takes the gradient of the currents to that of the inputs: over the map of a window that moves by a pixel, with
-/// the window turned and a rim as wide as its reach leaves.
+/// The convolution that takes the gradient of the currents to that of the inputs: over the map of a window that moves
+/// by a pixel, with the window turned and a rim as wide as its reach leaves.
 fn turned(unrolling: Unrolling, outputs: usize) -> Unrolling {
     let Unrolling { input, window, flat } = unrolling;
     if flat {
@@ -174,8 +174,8 @@ fn turned(unrolling: Unrolling, outputs: usize) -> Unrolling {
     Unrolling::of(Shape { channels: outputs, height, width }, Window { padding, ..window })
 }
 
-/// The power of two that turns weights into integers, and the largest of these: exact where two digits hold them, else up to
-/// [`Precision::largest`].
+/// The power of two that turns weights into integers, and the largest of these: exact where two digits hold them, else
+/// up to [`Precision::largest`].
 fn scale(weights: &[f32], precision: Precision) -> (f32, i32) {
     let largest = crate::numeric::largest(weights);
     if largest == 0.0 {
@@ -211,7 +211,8 @@ struct Rows {
 }
 
 impl Rows {
-    /// Writes `[map][block][pixel][16]`, where `value(block, place, out)` gives 16 lanes of the sums `[block][padded row]`.
+    /// Writes `[map][block][pixel][16]`, where `value(block, place, out)` gives 16 lanes of the sums `[block][padded
+    /// row]`.
     #[inline(always)]
     fn write(self, blocks: usize, out: &mut [f32], value: impl Fn(usize, usize, &mut [f32; LANES])) {
         let Rows { high, width, row, map, padded } = self;

@@ -1,6 +1,6 @@
-//! The products with a transposed matrix in words of 16 bits. A gradient is g = 2¹⁶·h + l, l a word with its sign, m the nearest whole number
-//! to l/2⁸, and g₂ its highest digit; a weight w has as few digits as hold it. The pairs that are kept are these products, each of at most 22
-//! bits:
+//! The products with a transposed matrix in words of 16 bits. A gradient is g = 2¹⁶·h + l, l a word with its sign, m
+//! the nearest whole number to l/2⁸, and g₂ its highest digit; a weight w has as few digits as hold it. The pairs that
+//! are kept are these products, each of at most 22 bits:
 //!
 //! | digits of g | of w | sum |
 //! |---|---|---|
@@ -10,7 +10,8 @@
 //! | 3 | 2 | 2⁸·h·w + l·w₁ + m·w₀ |
 //! | 3 | 3 | 2⁸·h·(2⁸w₂ + w₁) + l·w₂ + m·w₁ + g₂·w₀ |
 //!
-//! The lower two digits of g can reach −128·257, which no word holds; h, l and m then differ from digits, and the sums do not.
+//! The lower two digits of g can reach −128·257, which no word holds; h, l and m then differ from digits, and the sums
+//! do not.
 
 use super::{Matrix, PaddedRows, Rows, Scratch};
 use crate::kernels::digits::{LANES, ROWS_AT_ONCE};
@@ -206,7 +207,7 @@ fn write(units: &[i32; LANES], out: &mut [i16; LANES], part: impl Fn(i32) -> i32
 }
 
 vectorised! {
-    /// From `[block][padded row][16]` to `[map][block][pixel][16]`, times `unit`.
+    /// Takes sums from `[block][padded row][16]` to `[map][block][pixel][16]`, times `unit`.
     fn take(sums: &[f64], rows: Rows, unit: f32, out: &mut [f32]) {
         let unit = f64::from(unit);
         rows.write(sums.len() / (rows.padded * LANES), out, |_, place, out| {

@@ -1,5 +1,5 @@
-//! Sums over pixels as products of digits. Rows of pulses are first moved to cache-line boundaries: tile registers load lines, and take
-//! twice as long where a row of theirs straddles two.
+//! Sums over pixels as products of digits. Rows of pulses are first moved to cache-line boundaries: tile registers load
+//! lines, and take twice as long where a row of theirs straddles two.
 
 use super::{Turned, published, shape};
 use crate::forward::patches::Patches;

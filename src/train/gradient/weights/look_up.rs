@@ -1,5 +1,5 @@
-//! Sums over pixels from tables: four pixels of a spike have sixteen patterns, whose sums of the gradient are rows of a table for every
-//! channel and kernel position ([`crate::kernels::lookup`]). Counts are read bit by bit.
+//! Sums over pixels from tables: four pixels of a spike have sixteen patterns, whose sums of the gradient are rows of a
+//! table for every channel and kernel position ([`crate::kernels::lookup`]). Counts are read bit by bit.
 
 use super::{Turned, published, shape};
 use crate::forward::patches::Patches;

@@ -1,8 +1,8 @@
 //! ∂loss/∂W: pulses times the gradient of the currents, summed over pixels, steps and images.
 //!
 //! The pulses' maps, padded, are turned so that each channel's pixels lie side by side; a kernel position is then an
-//! offset into them. Their sums are products of digits (`dense`) or rows of tables (`look_up`), whichever is faster: both are exact.
-//! Fully connected layers have theirs in `connected`.
+//! offset into them. Their sums are products of digits (`dense`) or rows of tables (`look_up`), whichever is faster:
+//! both are exact. Fully connected layers have theirs in `connected`.
 
 mod connected;
 mod dense;
@@ -196,7 +196,8 @@ fn shape(patches: &Patches) -> (usize, usize) {
     if patches.thin() { (1, positions * patches.channels()) } else { (positions, patches.channels()) }
 }
 
-/// The place of a row of turned pulses, of a position that is an offset, in a column of published weights; none where it is padding.
+/// The place of a row of turned pulses, of a position that is an offset, in a column of published weights; none where
+/// it is padding.
 fn published(patches: &Patches, plan: &Layer, position: usize, row: usize) -> Option<usize> {
     let (position, channel) = match patches.thin() {
         true => (row / patches.channels(), row % patches.channels()),
