@@ -1,4 +1,7 @@
-# One command for each habit (https://just.systems).
+# One command for each habit (https://just.systems); `just` alone lists them.
+
+list:
+    @just --list
 
 # Formatting, lints and documentation, warnings as errors
 check:
@@ -6,7 +9,7 @@ check:
     cargo clippy --release --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 
-# All tests; GPU tests skip with a printed reason where there is no adapter
+# All tests; what needs a graphics adapter, a simulator or a browser skips with a printed reason where there is none
 test:
     cargo test --release
 
@@ -21,3 +24,15 @@ quickstart:
 # The API's documentation in a browser
 docs:
     cargo doc --release --no-deps --open
+
+# The documentation as a site, in target/book (cargo install mdbook)
+book:
+    mdbook build
+
+# The pictures of the README, made again from the quickstart
+pictures:
+    CROSSPIKE=target/release/crosspike scripts/pictures
+
+# Comparisons with other tools and silicon, made again
+validate:
+    scripts/validate/run

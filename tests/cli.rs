@@ -311,6 +311,9 @@ fn quickstart_does_the_main_job() {
     assert!(mean("4-bit + SRAM,2.0,20,") > mean("VAT,2.0,20,") + 3.0, "{summary}");
     assert!(said.contains("VAT + SRAM") && said.contains("report.html"), "{said}");
     assert!(fs::read_to_string(run.join("report.html")).unwrap().contains("<svg"));
+    let drawn = fs::read(run.join("accuracy.svg")).unwrap();
+    let shown = fs::read(root("docs/pictures/quickstart-light.svg")).unwrap();
+    assert!(drawn == shown, "the README has another picture than the quickstart: scripts/pictures makes it again");
     let again = crosspike(folder.path(), "quickstart");
     assert_eq!(again.status.code(), Some(2), "a finished run is not overwritten unasked");
 }

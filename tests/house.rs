@@ -1,4 +1,5 @@
-//! The house is what `src/lib.rs` draws: a room uses rooms of its own floor and of those below, and no file uses one that uses it.
+//! The house is what `src/lib.rs` draws: a room uses rooms of its own floor and of those below, and no file uses one
+//! that uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -114,5 +115,85 @@ fn files_of_a_room_do_not_use_each_other_in_circles() {
                 next.extend(uses.get(file.as_str()).into_iter().flatten().cloned());
             }
         }
+    }
+}
+
+/// Files with an ending below a folder, but for those of builds.
+fn with_ending(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && !["target", ".git", "runs"].contains(&name.as_str()) {
+            with_ending(&path, endings, found);
+        } else if endings.iter().any(|ending| name.ends_with(ending)) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn comments_and_pages_have_lines_of_at_most_120_columns() {
+    let mut all = vec![];
+    with_ending(source().parent().unwrap(), &[".rs", ".wgsl", ".md"], &mut all);
+    let mut long = vec![];
+    for path in all {
+        let is_page = path.extension().is_some_and(|ending| ending == "md");
+        // These pages are written by commands: `crosspike schema --markdown`, and the test of what works with what.
+        if is_page
+            && (path.ends_with("docs/support.md") || path.parent().is_some_and(|folder| folder.ends_with("keys")))
+        {
+            continue;
+        }
+        let mut is_code = false;
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            let text = line.trim_start();
+            let prose = match text.strip_prefix("//") {
+                _ if is_page => text,
+                Some(text) => text.trim_start_matches(['/', '!', ' ']),
+                None => continue,
+            };
+            is_code ^= prose.starts_with("```");
+            // A row of a table, a picture, a signature and an address stand on one line.
+            let may_be_long =
+                is_code || prose.starts_with(['|', '<', '!']) || prose.contains("http") || prose.contains(") -> ");
+            if line.chars().count() > 120 && !may_be_long {
+                long.push(format!("{}:{}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "longer than 120 columns:\n{}", long.join("\n"));
+}
+
+/// Licences that everything which is linked may have, for crosspike is under MIT or Apache-2.0.
+const LICENCES: [&str; 11] = [
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "Unicode-3.0",
+    "CC0-1.0",
+    "0BSD",
+    "BSL-1.0",
+];
+
+#[test]
+fn every_dependency_has_a_licence_that_fits() {
+    let mut command = std::process::Command::new(env!("CARGO"));
+    command
+        .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
+        .arg(source().join("../Cargo.toml"));
+    command.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let said = command.output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    for package in packages {
+        let licence = package["license"].as_str().unwrap_or_default().replace('/', " OR ");
+        let one_fits = |part: &str| part.split(" OR ").any(|one| LICENCES.contains(&one.trim_matches(['(', ')', ' '])));
+        assert!(licence.split(" AND ").all(one_fits), "{} has the licence `{licence}`", package["name"]);
     }
 }

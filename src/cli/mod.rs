@@ -1,5 +1,5 @@
-//! The command line: a file a command. Each parses, calls the library and says what came of it (`said`); exit code 0, 1 (failed),
-//! 2 (usage) or 130 (interrupted).
+//! The command line: a file a command. Each parses, calls the library and says what came of it (`said`); exit code 0, 1
+//! (failed), 2 (usage) or 130 (interrupted).
 
 mod attack;
 mod check;
@@ -109,7 +109,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os()))
 }
 
-/// Runs the command of some arguments, the first of them the program's name; gives the exit code. It takes over what Ctrl-C does.
+/// Runs the command of some arguments, the first of them the program's name; gives the exit code. It takes over what
+/// Ctrl-C does.
 ///
 /// # Examples
 /// ```
@@ -193,5 +194,47 @@ mod tests {
             assert_eq!(repeated(long.map(String::from)), none, "{command}");
             left.extend(command.get_subcommands().cloned());
         }
+    }
+
+    /// The commands of a page's shell blocks, line by line: those that are whole, and need no shell to be read.
+    fn commands(page: &std::path::Path) -> Vec<Vec<String>> {
+        let text = std::fs::read_to_string(page).unwrap().replace("\\\n", " ");
+        let mut is_shell = false;
+        let mut found = vec![];
+        for line in text.lines() {
+            match line.trim_start().strip_prefix("```") {
+                Some(language) => is_shell = language == "sh",
+                None if is_shell => {
+                    let line = line.split(" #").next().unwrap_or_default().trim();
+                    let own = line.strip_prefix("crosspike ").or_else(|| line.strip_prefix("cargo run --release -- "));
+                    let needs_a_shell =
+                        |words: &&str| words.contains("...") || words.contains(['$', ';', '…', '|', '{']);
+                    let words = own.filter(|words| !needs_a_shell(words)).map(|words| words.split_whitespace());
+                    found.extend(words.map(|words| words.map(|word| word.replace(['\'', '"'], "")).collect()));
+                }
+                None => {}
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn commands_of_the_documents_can_be_given() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let in_folder = |folder: &str| std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let pages = ["docs", "docs/results"].into_iter().flat_map(in_folder);
+        let pages =
+            pages.chain([root.join("README.md")]).filter(|page| page.extension().is_some_and(|ending| ending == "md"));
+        let mut given = 0;
+        for page in pages {
+            for words in commands(&page) {
+                let parsed = Cli::try_parse_from(["crosspike".to_owned()].into_iter().chain(words.iter().cloned()));
+                if let Err(error) = parsed {
+                    panic!("{}: crosspike {}\n{error}", page.display(), words.join(" "));
+                }
+                given += 1;
+            }
+        }
+        assert!(given > 30, "{given} commands");
     }
 }
