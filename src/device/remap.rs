@@ -315,7 +315,7 @@ mod tests {
             let plain = of(faults.clone());
             let moved = of(Faults { remap: Remap::Both, spares: 2, ..faults.clone() });
             assert!(moved.iter().all(|w| w.is_finite()) && plain != moved, "{mapping:?}");
-            // What wins nothing moves nothing: without faults all stay, whatever may move.
+            // Without faults there are no spare columns, and nothing moves, whatever may.
             let sound = of(Faults::default());
             assert_eq!(of(Faults { remap: Remap::Both, spares: 2, ..Faults::default() }), sound, "{mapping:?}");
         }

@@ -1,7 +1,7 @@
 //! Chips that answer together: the largest of their summed logits is the answer of all.
 //!
-//! Chips of a seed differ by what varies, and so do their errors: a sum of K logits has a Kth of the variance that
-//! chips have by themselves. An ensemble costs K chips of energy and area, and no time.
+//! Chips of a seed differ by what varies, and so do their errors: the mean of K chips' logits has a Kth of the variance
+//! that one chip's have. An ensemble costs K chips of energy and area, and no time.
 
 use super::chip_result::{ChipResult, correct};
 use crate::error::Result;
