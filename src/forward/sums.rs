@@ -50,7 +50,7 @@ pub struct Scratch {
     plane: Vec<f32>,
     places: Vec<u32>,
     pulses: Vec<f32>,
-    look_up: lookup::Space,
+    look_up: lookup::LookupScratch,
     winograd: winograd::Space,
 }
 

@@ -98,7 +98,7 @@ pub(super) use by_digits;
 pub struct TileSpace {
     sums: Buffer<i32>,
     rest: Vec<[i32; LANES]>,
-    look_up: lookup::Space,
+    look_up: lookup::LookupScratch,
 }
 
 impl Tiled {

@@ -61,7 +61,7 @@ struct Block<'a> {
     out: *mut __m256i,
 }
 
-type Sums = [[__m256i; HALVES]; ROWS];
+type RegisterSums = [[__m256i; HALVES]; ROWS];
 
 impl Block<'_> {
     /// Where the weights of each run begin, and its bytes of the first row.
@@ -77,7 +77,7 @@ impl Block<'_> {
     }
 
     #[target_feature(enable = "avx2")]
-    unsafe fn sums(&self) -> Sums {
+    unsafe fn sums(&self) -> RegisterSums {
         let mut sums = [[_mm256_setzero_si256(); HALVES]; ROWS];
         for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate().take(if self.add { ROWS * HALVES } else { 0 }) {
             *sum = unsafe { _mm256_loadu_si256(self.out.add(i)) };
@@ -86,7 +86,7 @@ impl Block<'_> {
     }
 
     #[target_feature(enable = "avx2")]
-    unsafe fn store(&self, sums: Sums) {
+    unsafe fn store(&self, sums: RegisterSums) {
         for (i, sum) in sums.as_flattened().iter().enumerate() {
             unsafe { _mm256_storeu_si256(self.out.add(i), *sum) };
         }

@@ -4,12 +4,12 @@ use bytemuck::{Pod, Zeroable};
 
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; 64]);
+struct CacheLine([u8; 64]);
 
 /// Values that start on a cache line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buffer<T> {
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
     len: usize,
     values: std::marker::PhantomData<T>,
 }
@@ -23,14 +23,14 @@ impl<T: Pod> Default for Buffer<T> {
 impl<T: Pod> Buffer<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let lines = vec![Line::zeroed(); (len * size_of::<T>()).div_ceil(64)];
+        let lines = vec![CacheLine::zeroed(); (len * size_of::<T>()).div_ceil(64)];
         Buffer { lines, len, values: std::marker::PhantomData }
     }
 
     /// At least `len` values, of which the old ones keep what they hold.
     pub fn reserve(&mut self, len: usize) {
         if len > self.len {
-            self.lines.resize((len * size_of::<T>()).div_ceil(64), Line::zeroed());
+            self.lines.resize((len * size_of::<T>()).div_ceil(64), CacheLine::zeroed());
             self.len = len;
         }
     }

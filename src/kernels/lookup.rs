@@ -50,7 +50,7 @@ impl<'a> Numbers<'a> {
 
     /// So many blocks of a row.
     #[inline(always)]
-    fn at<const B: usize>(&self, row: usize, first: usize) -> Sums<B> {
+    fn at<const B: usize>(&self, row: usize, first: usize) -> BlockSums<B> {
         std::array::from_fn(|b| self.values[row * self.row + (first + b) * self.block])
     }
 }
@@ -83,7 +83,7 @@ pub struct Pixels {
 
 /// Work space of a thread.
 #[derive(Debug, Default)]
-pub struct Space {
+pub struct LookupScratch {
     bits: Vec<u8>,
     /// Where the inputs of each pixel begin in a run, in bytes of bits.
     starts: Vec<usize>,
@@ -100,9 +100,16 @@ pub fn fits(stride: usize, run: usize) -> bool {
 ///
 /// # Panics
 /// Where the strides do not fit ([`fits`]), or the left operand is too short.
-pub fn sums(weights: Weights, left: Strided, blocks: Range<usize>, pixels: Pixels, space: &mut Space, out: &mut [f32]) {
+pub fn sums(
+    weights: Weights,
+    left: Strided,
+    blocks: Range<usize>,
+    pixels: Pixels,
+    space: &mut LookupScratch,
+    out: &mut [f32],
+) {
     assert!(fits(left.stride, weights.run) && left.runs.iter().all(|run| run.is_multiple_of(8)), "whole bytes of bits");
-    let Space { bits, starts, tables, sums } = space;
+    let LookupScratch { bits, starts, tables, sums } = space;
     let Some(first) = left.runs.iter().min().copied() else { return out.fill(0.0) };
     let last = left.runs.iter().max().copied().unwrap_or(first);
     let Pixels { width, row, high, map, maps } = pixels;
@@ -123,7 +130,7 @@ pub fn sums(weights: Weights, left: Strided, blocks: Range<usize>, pixels: Pixel
             sums.fill(0);
             for (r, begin) in left.runs.iter().enumerate() {
                 let (numbers, bits) = (weights.numbers.from(r * weights.run), &bits[(begin - first) / 8..]);
-                add(here, Run { numbers, rows: weights.run, shift: 0, first: block, bits }, starts, tables, sums);
+                add(here, InputRun { numbers, rows: weights.run, shift: 0, first: block, bits }, starts, tables, sums);
             }
             for (i, sums) in sums.chunks(here * LANES).enumerate() {
                 let pixel = part * PIXELS + i;
@@ -173,15 +180,15 @@ pub fn add_rows(
     shift: u32,
     Series { bits, stride }: Series,
     blocks: usize,
-    space: &mut Space,
+    space: &mut LookupScratch,
     sums: &mut [i32],
 ) {
     assert!(rows.start.is_multiple_of(8), "whole bytes of bits");
-    let Space { starts, tables, .. } = space;
+    let LookupScratch { starts, tables, .. } = space;
     tables.reserve(GROUPS * PATTERNS * BLOCKS * LANES);
     let (series, numbers) = (bits.len() / stride, numbers.from(rows.start));
     for (first, here) in groups(0..blocks) {
-        let run = Run { numbers, rows: rows.len(), shift, first, bits: &bits[rows.start / 8..] };
+        let run = InputRun { numbers, rows: rows.len(), shift, first, bits: &bits[rows.start / 8..] };
         let sums = &mut sums[first * series * LANES..][..here * series * LANES];
         for (part, sums) in sums.chunks_mut(PIXELS * here * LANES).enumerate() {
             starts.clear();
@@ -193,7 +200,7 @@ pub fn add_rows(
 
 /// A run of the inputs, and their numbers from block `first` on, times 2^`shift`.
 #[derive(Clone, Copy)]
-struct Run<'a> {
+struct InputRun<'a> {
     numbers: Numbers<'a>,
     rows: usize,
     shift: u32,
@@ -202,20 +209,20 @@ struct Run<'a> {
 }
 
 /// The sums of a pixel, or of a pattern, in some blocks of columns.
-type Sums<const B: usize> = [[i32; LANES]; B];
+type BlockSums<const B: usize> = [[i32; LANES]; B];
 
 /// The tables of two groups of inputs: those of a byte of bits.
-type Pair<const B: usize> = [[Sums<B>; PATTERNS]; 2];
+type ByteTables<const B: usize> = [[BlockSums<B>; PATTERNS]; 2];
 
 /// Adds a run's weights to the sums of `B` blocks of columns of the pixels that begin there; `pass` adds what a pixel's
 /// bits find.
 #[inline(always)]
 fn add_run<const B: usize>(
-    run: Run,
+    run: InputRun,
     starts: &[usize],
     tables: &mut [i32],
     sums: &mut [i32],
-    pass: impl Fn(&[Pair<B>], &[u8], &mut Sums<B>),
+    pass: impl Fn(&[ByteTables<B>], &[u8], &mut BlockSums<B>),
 ) {
     let (tables, _) = tables.as_chunks_mut::<LANES>().0.as_chunks_mut::<B>();
     let (tables, _) = tables.as_chunks_mut::<PATTERNS>();
@@ -235,7 +242,7 @@ fn add_run<const B: usize>(
 /// The sums of each pattern of four inputs from `first` on. The bits of inputs behind the last are 0: what stands for
 /// them is of no meaning.
 #[inline(always)]
-fn build<const B: usize>(run: Run, first: usize, table: &mut [Sums<B>; PATTERNS]) {
+fn build<const B: usize>(run: InputRun, first: usize, table: &mut [BlockSums<B>; PATTERNS]) {
     table[0] = [[0; LANES]; B];
     for i in 0..GROUP {
         let row = run.numbers.at::<B>((first + i).min(run.rows - 1), run.first);
@@ -251,7 +258,7 @@ fn build<const B: usize>(run: Run, first: usize, table: &mut [Sums<B>; PATTERNS]
 
 /// Adds the rows of the tables that a pixel's bits find.
 #[inline(always)]
-fn add_found<const B: usize>(pairs: &[Pair<B>], bits: &[u8], sums: &mut Sums<B>) {
+fn add_found<const B: usize>(pairs: &[ByteTables<B>], bits: &[u8], sums: &mut BlockSums<B>) {
     let mut sum = *sums;
     for ([low, high], byte) in pairs.iter().zip(bits) {
         for row in [&low[usize::from(byte & 15)], &high[usize::from(byte >> 4)]] {
@@ -269,7 +276,7 @@ fn plus(a: &[i32; LANES], b: &[i32; LANES]) -> [i32; LANES] {
 }
 
 /// [`add_run`] of so many blocks, by the widest vectors there are.
-fn add(blocks: usize, run: Run, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
+fn add(blocks: usize, run: InputRun, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
     #[cfg(target_arch = "x86_64")]
     if Vectors::best() == Vectors::Avx512 {
         // SAFETY: the processor has AVX-512.
@@ -290,7 +297,7 @@ fn add(blocks: usize, run: Run, starts: &[usize], tables: &mut [i32], sums: &mut
 
 vectorised! {
     up to avx2
-    fn add_run_of_four(run: Run, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
+    fn add_run_of_four(run: InputRun, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
         // A closure has its caller's vectors; the function by its name would have the narrowest.
         add_run::<4>(run, starts, tables, sums, |pairs, bits, sums| {
             add_found(pairs, bits, sums);
@@ -300,7 +307,7 @@ vectorised! {
 
 vectorised! {
     up to avx2
-    fn add_run_of_two(run: Run, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
+    fn add_run_of_two(run: InputRun, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
         // A closure has its caller's vectors; the function by its name would have the narrowest.
         add_run::<2>(run, starts, tables, sums, |pairs, bits, sums| {
             add_found(pairs, bits, sums);
@@ -310,7 +317,7 @@ vectorised! {
 
 vectorised! {
     up to avx2
-    fn add_run_of_one(run: Run, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
+    fn add_run_of_one(run: InputRun, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
         // A closure has its caller's vectors; the function by its name would have the narrowest.
         add_run::<1>(run, starts, tables, sums, |pairs, bits, sums| {
             add_found(pairs, bits, sums);
@@ -322,7 +329,7 @@ vectorised! {
 /// many times slower.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn add_run_avx512<const B: usize>(run: Run, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
+fn add_run_avx512<const B: usize>(run: InputRun, starts: &[usize], tables: &mut [i32], sums: &mut [i32]) {
     use std::arch::x86_64::*;
     add_run::<B>(run, starts, tables, sums, |pairs, bits, sums| {
         // SAFETY: each array of 16 lanes is as large as a register, and this is only run where the features are.
@@ -404,7 +411,7 @@ mod tests {
                 .map(|(block, row, lane)| sum(block, row, lane))
                 .collect();
             let mut out = vec![1.0; expected.len()];
-            sums(weights, left, first..blocks, pixels, &mut Space::default(), &mut out);
+            sums(weights, left, first..blocks, pixels, &mut LookupScratch::default(), &mut out);
             assert!(out == expected, "{rows}x{run}x{columns}");
         }
     }
@@ -425,7 +432,7 @@ mod tests {
                 padded.resize(8 * stride, 0);
                 pack(&padded, 2, bits);
             }
-            let (mut sums, mut space) = (vec![1; series * blocks * LANES], Space::default());
+            let (mut sums, mut space) = (vec![1; series * blocks * LANES], LookupScratch::default());
             let half = rows / 16 * 8;
             for part in [0..half, half..rows] {
                 let series = Series { bits: &bits, stride };

@@ -11,7 +11,7 @@ use super::operand::{LANES, ROWS_AT_ONCE};
 use super::{Buffer, Vectors};
 
 /// Two rows of a block of columns.
-type Line = [[i16; 2]; LANES];
+type RowPair = [[i16; 2]; LANES];
 
 /// Pairs of rows whose products add up in 32 bits: each product is below 2^22, as those of a number of sixteen bits and
 /// one of eight.
@@ -21,7 +21,7 @@ const PAIRS: usize = 256;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Words {
     /// `[blocks][runs][pairs of rows]`.
-    lines: Buffer<Line>,
+    lines: Buffer<RowPair>,
     /// Blocks of columns.
     pub blocks: usize,
     /// Runs of the left operand.
@@ -32,7 +32,7 @@ pub struct Words {
 
 /// The left operand: row `r` of run `i` is the words from `runs[i] + r·stride`.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
+pub struct LeftWords<'a> {
     /// The numbers.
     pub words: &'a [i16],
     /// Words from row to row.
@@ -44,20 +44,20 @@ pub struct Rows<'a> {
 }
 
 /// A function of a number that gives what a run of the right operand holds of it.
-pub type Part = fn(i32) -> i32;
+pub type WordPart = fn(i32) -> i32;
 
 impl Words {
     /// Runs for each part, one part after the other; `value(block, run, first, rows)` sets the [`GROUP`] rows from
     /// `first` of a run.
     pub fn of(
-        parts: &[Part],
+        parts: &[WordPart],
         columns: usize,
         (runs, run): (usize, usize),
         value: impl Fn(usize, usize, usize, &mut [[i32; LANES]; GROUP]) + Sync,
     ) -> Self {
         assert!(run.is_multiple_of(2), "rows stand in pairs");
         let (blocks, pairs) = (columns.div_ceil(LANES), run / 2);
-        let mut lines = Buffer::<Line>::zeros(blocks * parts.len() * runs * pairs);
+        let mut lines = Buffer::<RowPair>::zeros(blocks * parts.len() * runs * pairs);
         lines.par_chunks_mut(parts.len() * runs * pairs).enumerate().for_each(|(block, lines)| {
             for r in 0..runs {
                 for first in (0..run).step_by(GROUP) {
@@ -77,7 +77,7 @@ impl Words {
 
     /// `out[block][row][16] = left · right · scale`, added to `out` when `add`. Rows are those of `left` rounded up to
     /// [`ROWS_AT_ONCE`], and what lands in the rows beyond is of no meaning.
-    pub fn product(&self, left: Rows, scale: f64, add: bool, out: &mut [f64]) {
+    pub fn product(&self, left: LeftWords, scale: f64, add: bool, out: &mut [f64]) {
         let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
         assert!(left.runs.len() == self.runs && out.len() == self.blocks * rows * LANES, "runs and sums");
         let reach = (rows - 1) * left.stride + self.run;
@@ -97,18 +97,18 @@ impl Words {
 }
 
 /// The sums of a row in 32 bits.
-trait Sums: Copy {
+trait RowSums: Copy {
     fn zero() -> Self;
 
     /// These sums, and the products of two rows with a pair.
-    fn plus(self, pair: [i16; 2], line: &Line) -> Self;
+    fn plus(self, pair: [i16; 2], line: &RowPair) -> Self;
 
     fn lanes(self) -> [i32; LANES];
 }
 
 /// `R` rows at a time, a number that divides [`ROWS_AT_ONCE`].
 #[inline(always)]
-fn multiply<S: Sums, const R: usize>(right: &Words, left: Rows, scale: f64, out: &mut [f64]) {
+fn multiply<S: RowSums, const R: usize>(right: &Words, left: LeftWords, scale: f64, out: &mut [f64]) {
     let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
     let pairs = right.run / 2;
     for (lines, out) in right.lines.chunks(right.runs * pairs).zip(out.chunks_mut(padded * LANES)) {
@@ -138,7 +138,7 @@ fn multiply<S: Sums, const R: usize>(right: &Words, left: Rows, scale: f64, out:
 }
 
 #[inline(always)]
-fn move_to<S: Sums, const R: usize>(out: &mut [f64], sums: [S; R], scale: f64) {
+fn move_to<S: RowSums, const R: usize>(out: &mut [f64], sums: [S; R], scale: f64) {
     for (out, sums) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
         let lanes = sums.lanes();
         for o in 0..LANES {
@@ -147,14 +147,14 @@ fn move_to<S: Sums, const R: usize>(out: &mut [f64], sums: [S; R], scale: f64) {
     }
 }
 
-impl Sums for [i32; LANES] {
+impl RowSums for [i32; LANES] {
     #[inline(always)]
     fn zero() -> Self {
         [0; LANES]
     }
 
     #[inline(always)]
-    fn plus(self, [a, b]: [i16; 2], line: &Line) -> Self {
+    fn plus(self, [a, b]: [i16; 2], line: &RowPair) -> Self {
         let product = |[x, y]: [i16; 2]| i32::from(a) * i32::from(x) + i32::from(b) * i32::from(y);
         std::array::from_fn(|o| self[o].wrapping_add(product(line[o])))
     }
@@ -169,13 +169,13 @@ impl Sums for [i32; LANES] {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{LANES, Line, Rows, Sums, Words};
+    use super::{LANES, LeftWords, RowPair, RowSums, Words};
 
     /// Registers of every x86-64 processor (SSE2).
     #[derive(Clone, Copy)]
     pub struct Narrow([__m128i; 4]);
 
-    impl Sums for Narrow {
+    impl RowSums for Narrow {
         #[inline(always)]
         fn zero() -> Self {
             // SAFETY: every x86-64 processor has SSE2; so below.
@@ -183,7 +183,7 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn plus(self, pair: [i16; 2], line: &Line) -> Self {
+        fn plus(self, pair: [i16; 2], line: &RowPair) -> Self {
             // SAFETY: a line is as large as four registers, which need no boundary.
             unsafe {
                 let pair = _mm_set1_epi32(bytemuck::cast(pair));
@@ -206,7 +206,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     struct Wide([__m256i; 2]);
 
-    impl Sums for Wide {
+    impl RowSums for Wide {
         #[inline(always)]
         fn zero() -> Self {
             // SAFETY: the processor has AVX2; so below.
@@ -214,7 +214,7 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn plus(self, pair: [i16; 2], line: &Line) -> Self {
+        fn plus(self, pair: [i16; 2], line: &RowPair) -> Self {
             // SAFETY: a line is as large as two registers, which need no boundary.
             unsafe {
                 let pair = _mm256_set1_epi32(bytemuck::cast(pair));
@@ -234,7 +234,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
-    pub fn multiply_avx2(right: &Words, left: Rows, scale: f64, out: &mut [f64]) {
+    pub fn multiply_avx2(right: &Words, left: LeftWords, scale: f64, out: &mut [f64]) {
         super::multiply::<Wide, 4>(right, left, scale, out);
     }
 }
@@ -249,7 +249,7 @@ mod tests {
         let cases: [([usize; 5], bool); 3] =
             [([1, 1, 2, 1, 2], false), ([37, 3, 48, 10, 16], false), ([33, 2, 1200, 33, 64], true)];
         for ([rows, runs, run, columns, stride], extreme) in cases {
-            let parts: [Part; 2] = [|n| n >> 8, |n| i32::from(n as i8)];
+            let parts: [WordPart; 2] = [|n| n >> 8, |n| i32::from(n as i8)];
             let value = |run: usize, row: usize, column: usize| match extreme {
                 true => 32639,
                 false => (number((run * 2000 + row) * 1000 + column) % 65279) as i32 - 32639,
@@ -265,7 +265,7 @@ mod tests {
             let reach = begins[2 * runs - 1] + (padded - 1) * stride + run;
             let word = |i: usize| if extreme { -32639 } else { (number(i + 7) % 65279) as i32 - 32639 };
             let words: Vec<i16> = (0..reach).map(|i| word(i) as i16).collect();
-            let left = Rows { words: &words, stride, rows, runs: &begins };
+            let left = LeftWords { words: &words, stride, rows, runs: &begins };
             let mut out = vec![3.0; right.blocks * padded * LANES];
             right.product(left, 2.0, false, &mut out);
             right.product(left, 0.5, true, &mut out);

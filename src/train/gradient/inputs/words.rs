@@ -43,7 +43,7 @@ enum Part {
 
 impl Part {
     /// The function of a number that gives it.
-    fn of(self) -> words::Part {
+    fn of(self) -> words::WordPart {
         match self {
             Part::Whole => |n| n,
             Part::Low => low,
@@ -138,7 +138,7 @@ impl Terms {
             })
         };
         let term = |(scale, pairs): &(f64, &[(Part, Part)])| {
-            let of_weights: Vec<words::Part> = pairs.iter().map(|(_, part)| part.of()).collect();
+            let of_weights: Vec<words::WordPart> = pairs.iter().map(|(_, part)| part.of()).collect();
             let value = |block: usize, run: usize, first: usize, group: &mut _| matrix.rows(block, run, first, group);
             Term {
                 scale: *scale,
@@ -172,7 +172,7 @@ impl Terms {
         for (i, term) in self.terms.iter().enumerate() {
             all_runs.clear();
             all_runs.extend(term.left.iter().flat_map(|part| left.runs.iter().map(move |run| part * plane + run)));
-            let left = words::Rows { words, stride: left.stride, rows: left.rows, runs: all_runs };
+            let left = words::LeftWords { words, stride: left.stride, rows: left.rows, runs: all_runs };
             term.right.product(left, term.scale, i > 0, sums);
         }
         take(sums, padded_rows.sums(padded), padded_rows.unit, out);

@@ -6,7 +6,7 @@ use super::Source;
 use super::look_up::{most_at_once, pack};
 use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, RUN_BYTES, Strided};
-use crate::kernels::lookup::{Numbers, Series, Space, add_rows, groups};
+use crate::kernels::lookup::{LookupScratch, Numbers, Series, add_rows, groups};
 use crate::kernels::transpose::transpose;
 use crate::kernels::{Buffer, Instructions, vectorised};
 use crate::monitor::checkpoint;
@@ -102,7 +102,7 @@ impl TurnedRows<'_> {
             let blocks = total.len().div_ceil(LANES * size);
             let values = &currents.units[group * TABLE_BLOCKS * currents.rows + first..];
             let numbers = Numbers { values, row: 1, block: currents.rows };
-            let mut space = Space::default();
+            let mut space = LookupScratch::default();
             let mut sums = vec![0; ROWS * blocks * LANES];
             let mut joined = vec![0i64; sums.len()];
             for row in (0..size).step_by(ROWS) {

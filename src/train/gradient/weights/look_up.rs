@@ -5,7 +5,7 @@ use super::{Turned, published, shape};
 use crate::forward::patches::Patches;
 use crate::kernels::Buffer;
 use crate::kernels::digits::LANES;
-use crate::kernels::lookup::{self, Numbers, Series, Space, add_rows, groups};
+use crate::kernels::lookup::{self, LookupScratch, Numbers, Series, add_rows, groups};
 use crate::network::Layer;
 use crate::train::gradient::{Currents, Precision};
 
@@ -23,7 +23,7 @@ pub(super) struct LookUp {
     largest: u64,
     /// A bit of each pulse, `[positions, rows]` series.
     bits: Buffer<u8>,
-    space: Space,
+    space: LookupScratch,
     /// Sums in groups of blocks, `[series][blocks of the group][16]`, and what was moved from them to the total.
     sums: Buffer<i32>,
     total: Vec<i64>,
@@ -43,7 +43,7 @@ impl LookUp {
             pixels,
             largest: precision.most(),
             bits: Buffer::zeros(series * pixels.div_ceil(8)),
-            space: Space::default(),
+            space: LookupScratch::default(),
             sums: Buffer::zeros(size),
             total: vec![0; size],
             bound: 0,
