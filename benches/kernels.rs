@@ -24,7 +24,7 @@ use crosspike::numeric::unrolling::{Unrolling, Window};
 use crosspike::plan::LayerPlan;
 use crosspike::profile::Profile;
 use crosspike::train::gradient::inputs::{self, Transposed};
-use crosspike::train::gradient::weights::{Gradient, Source};
+use crosspike::train::gradient::weights::{Gradient, InputSignal};
 use crosspike::train::gradient::{Currents, Precision};
 use roofline::{Arithmetic, Roofline, Work};
 
@@ -282,7 +282,7 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
         let layer = shape.layer();
         let (inputs, outputs) = (layer.input.channels, layer.output.channels);
         let (pulses, _) = spikes(&layer, STEPS, 0.1);
-        let source = Source::Pulses(&pulses);
+        let source = InputSignal::Pulses(&pulses);
         let mut gradient = Gradient::new(&layer, source, STEPS, PRECISION);
         let (maps, rows) = gradient.at_once();
         let mut currents = Currents::default();
@@ -308,7 +308,7 @@ fn gradients(criterion: &mut Criterion, roofline: &mut Roofline) {
         let transposed = Transposed::new(&layer, &weights, PRECISION);
         let patches =
             Patches::new(Unrolling::of(Shape { channels: outputs, ..layer.output }, Window::same(3)), outputs);
-        let mut scratch = inputs::Scratch::default();
+        let mut scratch = inputs::TransposedScratch::default();
         let mut out = vec![0.0; layer.input.len()];
         let rows = (layer.output.height * patches.row()).next_multiple_of(ROWS_AT_ONCE);
         let (runs, run) = patches.runs();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::graph::{Forward, RunLayers};
-use super::layer::{LayerPass, Values};
+use super::layer::{CurrentsAndGradient, LayerPass};
 use super::neurons::{Scanned, StepBack};
 use super::pools;
 use super::population::{Back, PopulationPass, total, with_slope};
@@ -22,8 +22,8 @@ use crate::network::pulses::Pulses;
 
 /// The work on a layer on the way back: given its number, itself, and the sums and values of ∂z, it gives ∂loss/∂pulses
 /// of its inputs, or nothing where nobody asks for these.
-pub trait Return<'a>: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<Values>)) -> Images {}
-impl<'a, F: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<Values>)) -> Images> Return<'a> for F {}
+pub trait Return<'a>: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<CurrentsAndGradient>)) -> Images {}
+impl<'a, F: FnMut(usize, LayerPass<'a>, (Vec<Scanned>, Vec<CurrentsAndGradient>)) -> Images> Return<'a> for F {}
 
 /// The means of a layer's currents, `[blocks, steps]`, where its norm takes the batch's.
 pub type Means<'m> = &'m dyn Fn(usize) -> Option<Vec<[f32; LANES]>>;
@@ -139,7 +139,7 @@ impl<'a, R: Return<'a>> Backward<'a, '_, R> {
     }
 
     /// Goes back through layer `l` to the node that it reads.
-    fn layer(&mut self, l: usize, layer: LayerPass<'a>, values: (Vec<Scanned>, Vec<Values>)) {
+    fn layer(&mut self, l: usize, layer: LayerPass<'a>, values: (Vec<Scanned>, Vec<CurrentsAndGradient>)) {
         let gradient = (self.each)(l, layer, values);
         if !gradient.is_empty() {
             self.returned.add(self.graph.layers[l].from, None, gradient);

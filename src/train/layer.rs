@@ -56,13 +56,13 @@ pub struct LayerGradient {
 
 /// Work space of a thread.
 #[derive(Default)]
-struct Space {
+struct BackwardScratch {
     currents: Currents,
-    inputs: inputs::Scratch,
+    inputs: inputs::TransposedScratch,
 }
 
 thread_local! {
-    static SPACE: RefCell<Space> = RefCell::default();
+    static SPACE: RefCell<BackwardScratch> = RefCell::default();
 }
 
 impl<'a> LayerPass<'a> {
@@ -154,7 +154,7 @@ impl<'a> LayerPass<'a> {
     /// `scanned` their sums.
     pub fn backward(
         &self,
-        (scanned, values): (Vec<Scanned>, Vec<Values>),
+        (scanned, values): (Vec<Scanned>, Vec<CurrentsAndGradient>),
         state: &LayerWeights,
         statistics: Option<&BatchStatistics>,
     ) -> LayerGradient {
@@ -229,7 +229,7 @@ impl<'a> LayerPass<'a> {
 
     /// ∂loss/∂pulses of the inputs, blocked, from each image's ∂loss/∂z, under fixed norms. Each image is rounded
     /// by a scale of its own: which others are in the batch does not show.
-    pub fn backward_folded(&self, (scanned, values): (Vec<Scanned>, Vec<Values>)) -> Images {
+    pub fn backward_folded(&self, (scanned, values): (Vec<Scanned>, Vec<CurrentsAndGradient>)) -> Images {
         let norms: Vec<_> = self.norms.iter().map(|[gain, _]| ThroughNorm::fixed(gain)).collect();
         let steps = self.geometry.steps;
         let scale = |image: &Scanned| {
@@ -265,14 +265,14 @@ struct Backward<'a> {
 }
 
 /// An image's currents and ∂loss/∂z.
-pub type Values = (Vec<f32>, Vec<f32>);
+pub type CurrentsAndGradient = (Vec<f32>, Vec<f32>);
 
 impl Backward<'_> {
     /// Writes ∂loss/∂currents of step `t` of image `image` from row `at` of each block on: rows of pixels `row` apart
     /// in a map of `map`, with zeros between and behind; all zeros beyond the last step.
     fn currents(
         &self,
-        values: &Values,
+        values: &CurrentsAndGradient,
         (image, t): (usize, usize),
         (row, map): (usize, usize),
         at: usize,
@@ -307,7 +307,7 @@ impl Backward<'_> {
     }
 
     /// ∂loss/∂W and ∂loss/∂inputs, all images in units of 1/`scale`.
-    fn through_convolution(&self, mut values: Vec<Values>, scale: f32) -> (Vec<f32>, Images) {
+    fn through_convolution(&self, mut values: Vec<CurrentsAndGradient>, scale: f32) -> (Vec<f32>, Images) {
         let LayerPass { plan, geometry, signal, operands, .. } = self.pass;
         let source = source(signal);
         // Exact sums: how many images share one does not show.
@@ -338,7 +338,7 @@ impl Backward<'_> {
     }
 
     /// ∂loss/∂inputs alone.
-    fn convolve_back(&self, values: Vec<Values>) -> Images {
+    fn convolve_back(&self, values: Vec<CurrentsAndGradient>) -> Images {
         let image = |(image, values)| SPACE.with_borrow_mut(|space| self.image(image, values, None, space));
         values.into_par_iter().enumerate().map(image).collect()
     }
@@ -347,9 +347,9 @@ impl Backward<'_> {
     fn image(
         &self,
         image: usize,
-        values: Values,
+        values: CurrentsAndGradient,
         mut gradient: Option<&mut Gradient>,
-        Space { currents, inputs: scratch, .. }: &mut Space,
+        BackwardScratch { currents, inputs: scratch, .. }: &mut BackwardScratch,
     ) -> Vec<f32> {
         checkpoint();
         let Geometry { steps, blocks, .. } = self.pass.geometry;
@@ -384,7 +384,7 @@ impl Backward<'_> {
     }
 
     /// ∂loss/∂currents of a fully connected layer, `[blocks, images·steps, 16]`.
-    fn rows(&self, values: &[Values]) -> Currents {
+    fn rows(&self, values: &[CurrentsAndGradient]) -> Currents {
         let Geometry { images, steps, blocks, .. } = self.pass.geometry;
         let mut currents = Currents::default();
         currents.reshape(blocks, images * steps);
@@ -396,7 +396,7 @@ impl Backward<'_> {
         currents
     }
 
-    fn through_matrix(&self, values: Vec<Values>, scale: f32) -> (Vec<f32>, Images) {
+    fn through_matrix(&self, values: Vec<CurrentsAndGradient>, scale: f32) -> (Vec<f32>, Images) {
         let LayerPass { plan, geometry, signal, operands, .. } = self.pass;
         let currents = self.rows(&values);
         drop(values);

@@ -42,7 +42,7 @@ use crate::output::{self, OutputFolder};
 use crate::plan::ChipPlan;
 use crate::profile::{BudgetBy, Profile};
 use config::{Prune, Recipe, Stage};
-use run::Run;
+use run::TrainingRun;
 
 /// The file of the last epoch's network.
 ///
@@ -108,7 +108,7 @@ impl Trainer<'_> {
         self.check()?;
         let (training, validation) = self.split();
         let plan = ChipPlan::new(&self.forward_profile(&start), self.model, self.inputs)?;
-        Run { trainer: self, plan, training, validation, folder, monitor }.go(start)
+        TrainingRun { trainer: self, plan, training, validation, folder, monitor }.go(start)
     }
 
     /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.

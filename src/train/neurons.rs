@@ -172,8 +172,8 @@ pub trait StepBack: Send {
 /// The values that the way back step by step keeps of each step, and those that it carries from step to step.
 struct Held<N: Steps> {
     neuron: N,
-    kept: Vec<N::Kept>,
-    carried: Vec<N::Carried>,
+    kept: Vec<N::Tape>,
+    carried: Vec<N::Adjoint>,
 }
 
 impl<N: Steps> Held<N> {
@@ -181,19 +181,19 @@ impl<N: Steps> Held<N> {
         let places = geometry.step() / LANES;
         let (blocks, pixels) = (geometry.blocks, geometry.height * geometry.width);
         let begin = |block: usize| (0..pixels).map(move |pixel| (block, pixel));
-        let mut states: Vec<N::State> =
+        let mut states: Vec<N::BlockState> =
             (0..blocks).flat_map(begin).map(|(block, pixel)| neuron.begin(block, pixel)).collect();
         let kept = currents.as_chunks::<LANES>().0.iter().enumerate();
         let kept =
             kept.map(|(i, x)| neuron.forward(&mut states[i % places], &[[1.0; LANES], [0.0; LANES]], x)).collect();
-        Held { neuron, kept, carried: vec![N::Carried::default(); places] }
+        Held { neuron, kept, carried: vec![N::Adjoint::default(); places] }
     }
 }
 
 impl<N: Steps + Send> StepBack for Held<N>
 where
-    N::Kept: Send,
-    N::Carried: Send,
+    N::Tape: Send,
+    N::Adjoint: Send,
 {
     fn step(&mut self, t: usize, spikes: &[f32], out: &mut [f32]) {
         let kept = &self.kept[t * self.carried.len()..];
@@ -225,15 +225,15 @@ fn through_by<N: Steps>(
     let mut moments = vec![[[0.0f64; LANES]; 2]; blocks * steps];
     let mut largest = vec![[[0.0f32; LANES]; 2]; blocks];
     let mut moved = vec![[[0.0f64; LANES]; 3]; neuron.constants()];
-    let mut kept = vec![N::Kept::default(); steps * PIXELS];
-    let (mut states, mut carried) = ([N::State::default(); PIXELS], [N::Carried::default(); PIXELS]);
+    let mut kept = vec![N::Tape::default(); steps * PIXELS];
+    let (mut states, mut carried) = ([N::BlockState::default(); PIXELS], [N::Adjoint::default(); PIXELS]);
     for (block, y) in (0..blocks).flat_map(|block| (0..geometry.height).map(move |y| (block, y))) {
         let norms = &neurons.norms[block * steps..][..steps];
         let [mut largest_dz, mut largest_x] = largest[block];
         for x in (0..width).step_by(PIXELS) {
             let pixels = PIXELS.min(width - x);
             let at = block * geometry.block() + (y * width + x) * LANES;
-            let begin = |(i, state): (usize, &mut N::State)| *state = neuron.begin(block, y * width + x + i);
+            let begin = |(i, state): (usize, &mut N::BlockState)| *state = neuron.begin(block, y * width + x + i);
             states.iter_mut().take(pixels).enumerate().for_each(begin);
             for (t, kept) in kept.chunks_mut(PIXELS).enumerate() {
                 let currents = currents[t * geometry.step() + at..][..pixels * LANES].as_chunks::<LANES>().0;
@@ -241,7 +241,7 @@ fn through_by<N: Steps>(
                     *kept = neuron.forward(state, &norms[t], current);
                 }
             }
-            carried.fill(N::Carried::default());
+            carried.fill(N::Adjoint::default());
             let row = y / neurons.pool.0;
             for (t, kept) in kept.chunks(PIXELS).enumerate().rev() {
                 let here = t * geometry.step() + at;

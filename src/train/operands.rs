@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::gradient::inputs::{self, Transposed};
-use super::gradient::weights::Source;
+use super::gradient::weights::InputSignal;
 use super::gradient::{Currents, Precision};
 use super::norm::{Moments, moments};
 use crate::crossbar::programmed::Programmed;
@@ -57,21 +57,21 @@ impl Operands {
 
 /// Work space of a thread.
 #[derive(Default)]
-struct Space {
+struct OperandScratch {
     laid: Laid,
     scratch: Scratch,
-    inputs: inputs::Scratch,
+    inputs: inputs::TransposedScratch,
 }
 
 thread_local! {
-    static SPACE: RefCell<Space> = RefCell::default();
+    static SPACE: RefCell<OperandScratch> = RefCell::default();
 }
 
 /// A signal as the gradient of the weights reads it.
-pub fn source<'a>(signal: &'a Signal) -> Source<'a> {
+pub fn source<'a>(signal: &'a Signal) -> InputSignal<'a> {
     match signal {
-        Signal::Pulses { pulses, .. } => Source::Pulses(pulses),
-        Signal::Encoded { inputs, .. } => Source::Encoded {
+        Signal::Pulses { pulses, .. } => InputSignal::Pulses(pulses),
+        Signal::Encoded { inputs, .. } => InputSignal::Encoded {
             digits: inputs.pulses().all(),
             planes: inputs.encoder.code.planes() as usize,
             given: inputs.given_steps(),
@@ -87,7 +87,7 @@ pub fn currents(signal: &Signal, plan: &Layer, operands: &Operands, geometry: Ge
     if plan.kind == LayerKind::Conv {
         let convolve = |image| {
             let mut growing = Growing::new(geometry);
-            SPACE.with_borrow_mut(|Space { laid, scratch, .. }| {
+            SPACE.with_borrow_mut(|OperandScratch { laid, scratch, .. }| {
                 signal.lay_out(columns, image, steps, laid);
                 let at_once = columns.maps_at_once(laid, geometry.height);
                 for map in (0..laid.maps()).step_by(at_once) {
@@ -167,7 +167,7 @@ fn matrix_inputs(plan: &Layer, transposed: &Transposed, steps: usize, currents: 
         checkpoint();
         let rows = group.min(images - first) * steps;
         let mut sums = vec![0.0; rows * transposed.blocks() * LANES];
-        SPACE.with_borrow_mut(|Space { inputs: scratch, .. }| {
+        SPACE.with_borrow_mut(|OperandScratch { inputs: scratch, .. }| {
             transposed.product(currents, (first * steps, rows), 1.0, scratch, &mut sums);
         });
         let units: Vec<f32> = scales[first..].iter().map(|scale| 1.0 / scale).collect();

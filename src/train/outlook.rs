@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Recipe;
 use super::job::Job;
-use super::state::State;
+use super::state::TrainingState;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
@@ -69,7 +69,7 @@ impl Job {
         let there = if OutputFolder::finished(out, self.origin())?.is_some() {
             images
         } else if OutputFolder::is_of(out, self.origin()) && state.exists() {
-            let position = State::read(&state, trainer.model, trainer.recipe)?.position;
+            let position = TrainingState::read(&state, trainer.model, trainer.recipe)?.position;
             position.epoch as u64 * of_epoch + position.seen as u64
         } else {
             0

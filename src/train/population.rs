@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::layer::{LayerPass, Values};
+use super::layer::{CurrentsAndGradient, LayerPass};
 use super::neurons::{Scanned, StepBack, WayBack};
 use super::operands::Operands;
 use super::pools::{current_back, spread};
@@ -173,7 +173,8 @@ impl<'a> PopulationPass<'a> {
             let scanned = back.through(&currents, gradient.as_deref(), &mut dz);
             (scanned, (currents, dz))
         };
-        let (scanned, values): (Vec<_>, Vec<Values>) = gradient.into_par_iter().zip(currents).map(scan).unzip();
+        let (scanned, values): (Vec<_>, Vec<CurrentsAndGradient>) =
+            gradient.into_par_iter().zip(currents).map(scan).unzip();
         let moved = total(scanned.iter().map(|scanned| &scanned.moved));
         if !joins {
             return (Back::Alone(scanned, values), moved);
@@ -208,7 +209,11 @@ impl<'a> PopulationPass<'a> {
     }
 
     /// The values of a layer and what ∂z amounts to there, from ∂z of all images.
-    pub fn values(layer: &mut LayerPass, dz: &Images, means: Option<&[[f32; LANES]]>) -> (Vec<Scanned>, Vec<Values>) {
+    pub fn values(
+        layer: &mut LayerPass,
+        dz: &Images,
+        means: Option<&[[f32; LANES]]>,
+    ) -> (Vec<Scanned>, Vec<CurrentsAndGradient>) {
         let (currents, geometry, plan) = (layer.take_currents(), layer.geometry, layer.plan);
         let norms = &layer.norms;
         let of = |(currents, dz): (Vec<f32>, &Vec<f32>)| {
@@ -248,7 +253,7 @@ impl<'a> PopulationPass<'a> {
 /// ∂loss/∂current of a population.
 pub enum Back {
     /// The current is one layer's: its sums and values.
-    Alone(Vec<Scanned>, Vec<Values>),
+    Alone(Vec<Scanned>, Vec<CurrentsAndGradient>),
     /// The current is a sum of several.
     Joined(Images),
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::config::Recipe;
 use super::optimiser::Optimiser;
 use super::pass::{Setting, pass};
-use super::state::{LogRow, Position, State};
+use super::state::{LogRow, Position, TrainingState};
 use super::{CHECKPOINT, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
 use crate::crossbar::calibration::Calibration;
@@ -29,7 +29,7 @@ use crate::plan::ChipPlan;
 const STORE_EVERY: Duration = Duration::from_secs(60);
 
 /// What stays the same through a run.
-pub(super) struct Run<'a> {
+pub(super) struct TrainingRun<'a> {
     pub trainer: &'a Trainer<'a>,
     pub plan: ChipPlan,
     pub training: Vec<usize>,
@@ -38,13 +38,13 @@ pub(super) struct Run<'a> {
     pub monitor: &'a dyn Monitor,
 }
 
-impl Run<'_> {
+impl TrainingRun<'_> {
     pub fn go(&self, start: Network) -> Result<Network> {
         let recipe = self.trainer.recipe;
         let stored = self.folder.filter(|f| f.resumed).map(|f| f.file("state.safetensors")).filter(|f| f.exists());
         let mut state = match stored {
-            Some(file) => State::read(&file, self.trainer.model, recipe)?,
-            None => State {
+            Some(file) => TrainingState::read(&file, self.trainer.model, recipe)?,
+            None => TrainingState {
                 optimiser: Optimiser::new(recipe, &start),
                 network: start,
                 losses: vec![],
@@ -94,7 +94,7 @@ impl Run<'_> {
     }
 
     /// Takes the remaining steps of the epoch under way.
-    fn epoch(&self, state: &mut State) -> Result<()> {
+    fn epoch(&self, state: &mut TrainingState) -> Result<()> {
         let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
         let Recipe { batch, seed, shuffle, augment, padding, flip, epochs, .. } = *recipe;
         let epoch = state.position.epoch;
@@ -135,13 +135,13 @@ impl Run<'_> {
     }
 
     /// Stores where a run is, where it has a folder.
-    fn store(&self, state: &State) -> Result<()> {
+    fn store(&self, state: &TrainingState) -> Result<()> {
         let file = self.folder.map(|folder| folder.file("state.safetensors"));
         file.map_or(Ok(()), |file| state.write(&file, self.trainer.model))
     }
 
     /// Stores where a run is that was given up, between two steps; other errors go on as they are.
-    fn given_up(&self, error: Error, state: &State) -> Error {
+    fn given_up(&self, error: Error, state: &TrainingState) -> Error {
         if !matches!(error, Error::Interrupted(_)) {
             return error;
         }
@@ -163,7 +163,7 @@ impl Run<'_> {
     }
 
     /// The plan of chips that have had the reads which were counted at the start of the epoch.
-    fn counted(&self, state: &State) -> Cow<'_, ChipPlan> {
+    fn counted(&self, state: &TrainingState) -> Cow<'_, ChipPlan> {
         match &state.position.calibration {
             Some(calibration) if !(calibration.reads.is_empty() && calibration.inputs.is_empty()) => {
                 Cow::Owned(self.plan.counted(calibration))
@@ -180,7 +180,7 @@ impl Run<'_> {
     }
 
     /// Pass number `iteration` of the run.
-    fn step(&self, state: &mut State, inputs: &Inputs, labels: &[u32], iteration: u64) -> Result<()> {
+    fn step(&self, state: &mut TrainingState, inputs: &Inputs, labels: &[u32], iteration: u64) -> Result<()> {
         let Trainer { recipe, prune, .. } = *self.trainer;
         let draw = match recipe.chip {
             Some(chip) => Some(Draw::chip(recipe.seed, chip)),
@@ -221,7 +221,7 @@ impl Run<'_> {
     }
 
     /// Validates, logs and stores a finished epoch.
-    fn close_epoch(&self, state: &mut State, images_a_second: f64) -> Result<()> {
+    fn close_epoch(&self, state: &mut TrainingState, images_a_second: f64) -> Result<()> {
         let Trainer { model, recipe, origin, .. } = self.trainer;
         if !state.network.is_finite() {
             return Err(diverged("a weight is not finite"));

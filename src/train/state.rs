@@ -22,7 +22,7 @@ const STEPS: &str = "velocity.steps";
 
 /// Where a run stands.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct TrainingState {
     /// Latent weights and norms.
     pub network: Network,
     /// The optimiser.
@@ -70,7 +70,7 @@ pub struct LogRow {
     pub validation_accuracy: Option<f64>,
 }
 
-impl State {
+impl TrainingState {
     /// Stores the state in one file.
     pub fn write(&self, path: &Path, model: &Model) -> Result<()> {
         let position = serde_json::to_value(&self.position).expect("a position is plain data");
@@ -135,7 +135,7 @@ impl State {
         let losses = (0..network.layers.len()).map(|i| stored_loss(&checkpoint, i)).collect::<Result<_>>()?;
         let position = serde_json::from_value(checkpoint.metadata)
             .map_err(|e| Error::file(path, format!("not the state of a training run: {e}")))?;
-        Ok(State { network, optimiser, losses, position })
+        Ok(TrainingState { network, optimiser, losses, position })
     }
 }
 
@@ -182,10 +182,10 @@ mod tests {
                 [weights, gamma, shift, bias].into_iter().chain(constants.values_mut())
             });
             values.flatten().enumerate().for_each(|(i, value)| *value = i as f32 * 0.25 - 3.0);
-            let state = State { network, optimiser, losses: vec![None; 3], position: Position::default() };
+            let state = TrainingState { network, optimiser, losses: vec![None; 3], position: Position::default() };
             let file = tempfile::NamedTempFile::new().unwrap();
             state.write(file.path(), &model).unwrap();
-            let read = State::read(file.path(), &model, &recipe).unwrap();
+            let read = TrainingState::read(file.path(), &model, &recipe).unwrap();
             assert!(read.optimiser == state.optimiser && read.network == state.network, "{kind:?}");
         }
     }

@@ -13,22 +13,22 @@ pub type Moved = Vec<[[f64; LANES]; 3]>;
 /// The steps of a neuron, forward, and what gradients pass on the way back.
 pub trait Steps {
     /// The state that a block of channels keeps from step to step.
-    type State: Copy + Default;
+    type BlockState: Copy + Default;
     /// The part of a step that the way back needs.
-    type Kept: Copy + Default;
+    type Tape: Copy + Default;
     /// The gradients that are carried to the step before.
-    type Carried: Copy + Default;
+    type Adjoint: Copy + Default;
 
     /// A step on currents under norms.
-    fn forward(&self, state: &mut Self::State, norms: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Self::Kept;
+    fn forward(&self, state: &mut Self::BlockState, norms: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Self::Tape;
 
     /// ∂z of a step, channel `o`, from ∂loss/∂spike.
-    fn back(&self, kept: &Self::Kept, carried: &mut Self::Carried, o: usize, spike: f32) -> f32;
+    fn back(&self, kept: &Self::Tape, carried: &mut Self::Adjoint, o: usize, spike: f32) -> f32;
 
     /// The state of a block of channels at a pixel before the first step.
     #[inline(always)]
-    fn begin(&self, _block: usize, _pixel: usize) -> Self::State {
-        Self::State::default()
+    fn begin(&self, _block: usize, _pixel: usize) -> Self::BlockState {
+        Self::BlockState::default()
     }
 
     /// How many gradients of constants there are.
@@ -39,7 +39,7 @@ pub trait Steps {
 
     /// Adds the gradients of constants that were carried to the first step.
     #[inline(always)]
-    fn add_moved(&self, _carried: &Self::Carried, _moved: &mut Moved) {}
+    fn add_moved(&self, _carried: &Self::Adjoint, _moved: &mut Moved) {}
 }
 
 /// A leaky neuron that fires above its threshold, which a spike takes away at once.
@@ -61,9 +61,9 @@ impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Plain<F, S> {
 }
 
 impl<F: Fn(f32, f32, f32, f32) -> f32, S: Fn(f32, f32) -> f32> Steps for Plain<F, S> {
-    type State = [f32; LANES];
-    type Kept = [f32; LANES];
-    type Carried = [f32; LANES];
+    type BlockState = [f32; LANES];
+    type Tape = [f32; LANES];
+    type Adjoint = [f32; LANES];
 
     #[inline(always)]
     fn forward(
@@ -155,9 +155,9 @@ impl Passing {
 }
 
 impl<S: Fn(f32, f32) -> f32> Steps for General<'_, S> {
-    type State = States;
-    type Kept = Passing;
-    type Carried = Carried;
+    type BlockState = States;
+    type Tape = Passing;
+    type Adjoint = Carried;
 
     #[inline(always)]
     fn forward(&self, states: &mut States, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Passing {

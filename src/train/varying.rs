@@ -26,7 +26,7 @@ pub struct Varying<'a, S> {
 
 /// A step of them as the way back needs it.
 #[derive(Clone, Copy, Default)]
-pub struct Kept {
+pub struct VaryingStep {
     passing: Passing,
     /// The number of their constants.
     index: usize,
@@ -54,9 +54,9 @@ pub struct WithConstants {
 }
 
 impl<S: Fn(f32, f32) -> f32> Steps for Varying<'_, S> {
-    type State = Placed;
-    type Kept = Kept;
-    type Carried = WithConstants;
+    type BlockState = Placed;
+    type Tape = VaryingStep;
+    type Adjoint = WithConstants;
 
     #[inline(always)]
     fn begin(&self, block: usize, pixel: usize) -> Placed {
@@ -64,9 +64,9 @@ impl<S: Fn(f32, f32) -> f32> Steps for Varying<'_, S> {
     }
 
     #[inline(always)]
-    fn forward(&self, placed: &mut Placed, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> Kept {
+    fn forward(&self, placed: &mut Placed, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> VaryingStep {
         let lanes = &self.varied.lanes[placed.index];
-        let mut kept = Kept { index: placed.index, ..Kept::default() };
+        let mut kept = VaryingStep { index: placed.index, ..VaryingStep::default() };
         for o in 0..LANES {
             let mut state = placed.states.get(o);
             let (constants, dynamics) = lanes.at(o, &self.varied.common);
@@ -86,8 +86,8 @@ impl<S: Fn(f32, f32) -> f32> Steps for Varying<'_, S> {
     }
 
     #[inline(always)]
-    fn back(&self, kept: &Kept, with: &mut WithConstants, o: usize, spike: f32) -> f32 {
-        let (lanes, Kept { passing, .. }) = (&self.varied.lanes[kept.index], kept);
+    fn back(&self, kept: &VaryingStep, with: &mut WithConstants, o: usize, spike: f32) -> f32 {
+        let (lanes, VaryingStep { passing, .. }) = (&self.varied.lanes[kept.index], kept);
         let [leak, threshold, synaptic_leak] = &mut with.constants;
         with.index = kept.index;
         let carried = &mut with.carried;

@@ -1,19 +1,19 @@
 //! The products with a transposed matrix as bytes: pairs of digits whose places add up to the same make one sum.
 
-use super::{Matrix, PaddedRows, Rows, Scratch};
+use super::{IntegerMatrix, PaddedRows, ProductRows, TransposedScratch};
 use crate::forward::laid::BIAS;
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided};
 use crate::kernels::{Instructions, vectorised};
 
 /// Products of digits whose places add up to the same. As many classes are kept as a gradient has digits.
 struct Class {
-    parts: Vec<Part>,
+    parts: Vec<DigitProduct>,
     /// What the bias adds to a sum of each block.
     bias: Vec<[i32; LANES]>,
 }
 
 /// Digits of the gradient, runs after runs, and the operand that they meet.
-struct Part {
+struct DigitProduct {
     left: Vec<usize>,
     right: usize,
 }
@@ -25,8 +25,8 @@ pub(super) struct Bytes {
 }
 
 impl Bytes {
-    pub fn new(matrix: &Matrix) -> Self {
-        let Matrix { columns, runs, flat, precision, .. } = *matrix;
+    pub fn new(matrix: &IntegerMatrix) -> Self {
+        let IntegerMatrix { columns, runs, flat, precision, .. } = *matrix;
         let value = |block: usize, run: usize, first: usize, group: &mut _| matrix.rows(block, run, first, group);
         let digits = Digits::apart(matrix.digits, columns, runs, value);
         // Digits i of the gradient and j of the weight with i + j = class + digits − 1.
@@ -43,10 +43,10 @@ impl Bytes {
             (0..columns.div_ceil(LANES)).map(block).collect()
         };
         // One product a class where matrices are small; the pairs of a large one share its digits.
-        let parts = |class: usize| -> Vec<Part> {
+        let parts = |class: usize| -> Vec<DigitProduct> {
             match flat {
-                true => pairs(class).into_iter().map(|(i, right)| Part { left: vec![i], right }).collect(),
-                false => vec![Part { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
+                true => pairs(class).into_iter().map(|(i, right)| DigitProduct { left: vec![i], right }).collect(),
+                false => vec![DigitProduct { left: pairs(class).into_iter().map(|(i, _)| i).collect(), right: class }],
             }
         };
         let classes: Vec<_> =
@@ -62,7 +62,7 @@ impl Bytes {
     }
 
     /// Lays out padded currents. Gives the bytes from digit to digit.
-    fn lay_out(&self, padded_rows: PaddedRows, scratch: &mut Scratch) -> usize {
+    fn lay_out(&self, padded_rows: PaddedRows, scratch: &mut TransposedScratch) -> usize {
         let (plane, lead) = padded_rows.size();
         let bytes = padded_rows.rows * padded_rows.patches.channels();
         let digits = self.classes.len();
@@ -75,10 +75,10 @@ impl Bytes {
     }
 
     /// Multiplies padded rows of currents: see [`super::Transposed::product`].
-    pub fn product(&self, padded_rows: PaddedRows, scratch: &mut Scratch, out: &mut [f32]) {
+    pub fn product(&self, padded_rows: PaddedRows, scratch: &mut TransposedScratch, out: &mut [f32]) {
         let (flat, (maps, high)) = (padded_rows.patches.flat(), padded_rows.maps());
         let plane = self.lay_out(padded_rows, scratch);
-        let Scratch { bytes, sums, runs, all_runs, .. } = scratch;
+        let TransposedScratch { bytes, sums, runs, all_runs, .. } = scratch;
         let left = padded_rows.patches.left(bytes, (0, maps), 0, high, runs);
         let padded = left.rows.next_multiple_of(ROWS_AT_ONCE);
         let class = self.blocks() * padded * LANES;
@@ -109,7 +109,7 @@ impl Bytes {
 /// Joins sums from `[class][block][padded row][16]` to `[map][block][pixel][16]` times `unit`: each is what its
 /// classes, without their bias, amount to.
 #[inline(always)]
-fn join<const C: usize>(sums: &[i32], bias: [&[[i32; LANES]]; C], rows: Rows, unit: f32, out: &mut [f32]) {
+fn join<const C: usize>(sums: &[i32], bias: [&[[i32; LANES]]; C], rows: ProductRows, unit: f32, out: &mut [f32]) {
     let (class, unit) = (sums.len() / C, f64::from(unit));
     rows.write(class / (rows.padded * LANES), out, |block, place, out| {
         let mut joined = [0.0f64; LANES];
@@ -127,14 +127,14 @@ fn join<const C: usize>(sums: &[i32], bias: [&[[i32; LANES]]; C], rows: Rows, un
 
 vectorised! {
     /// [`join`] of two classes.
-    fn join_two(sums: &[i32], bias: [&[[i32; LANES]]; 2], rows: Rows, unit: f32, out: &mut [f32]) {
+    fn join_two(sums: &[i32], bias: [&[[i32; LANES]]; 2], rows: ProductRows, unit: f32, out: &mut [f32]) {
         join(sums, bias, rows, unit, out);
     }
 }
 
 vectorised! {
     /// [`join`] of three classes.
-    fn join_three(sums: &[i32], bias: [&[[i32; LANES]]; 3], rows: Rows, unit: f32, out: &mut [f32]) {
+    fn join_three(sums: &[i32], bias: [&[[i32; LANES]]; 3], rows: ProductRows, unit: f32, out: &mut [f32]) {
         join(sums, bias, rows, unit, out);
     }
 }

@@ -22,20 +22,20 @@ use crate::numeric::unrolling::{Unrolling, Window};
 /// A layer's matrix, transposed.
 pub struct Transposed {
     patches: Patches,
-    way: Way,
+    way: InputProducts,
     /// The value of one unit of a sum, where a gradient's unit is 1.
     unit: f32,
 }
 
 /// How its products are made.
-enum Way {
+enum InputProducts {
     Bytes(Bytes),
     Words(Terms),
 }
 
 /// Work space of a thread.
 #[derive(Default)]
-pub struct Scratch {
+pub struct TransposedScratch {
     bytes: Buffer<u8>,
     words: Buffer<i16>,
     sums: Buffer<i32>,
@@ -45,7 +45,7 @@ pub struct Scratch {
 }
 
 /// The transposed matrix in whole numbers.
-struct Matrix<'a> {
+struct IntegerMatrix<'a> {
     plan: &'a Layer,
     weights: &'a [f32],
     scale: f32,
@@ -60,7 +60,7 @@ struct Matrix<'a> {
     precision: Precision,
 }
 
-impl Matrix<'_> {
+impl IntegerMatrix<'_> {
     /// The rows from `first` of a run of a block.
     fn rows(&self, block: usize, run: usize, first: usize, group: &mut [[i32; LANES]; GROUP]) {
         let (size, positions) = (self.plan.rows(), self.plan.unrolling().window.positions());
@@ -93,8 +93,12 @@ impl Transposed {
         let (scale, largest) = scale(weights, precision);
         let columns = if flat { plan.rows() } else { plan.input.channels };
         let (runs, digits) = (patches.runs(), digits_of(largest));
-        let matrix = Matrix { plan, weights, scale, outputs, runs, columns, flat, digits, precision };
-        let way = if in_words { Way::Words(Terms::new(&matrix)) } else { Way::Bytes(Bytes::new(&matrix)) };
+        let matrix = IntegerMatrix { plan, weights, scale, outputs, runs, columns, flat, digits, precision };
+        let way = if in_words {
+            InputProducts::Words(Terms::new(&matrix))
+        } else {
+            InputProducts::Bytes(Bytes::new(&matrix))
+        };
         Transposed { patches, way, unit: libm::scalbnf(1.0, 8 * (digits as i32 - 1)) / scale }
     }
 
@@ -110,21 +114,21 @@ impl Transposed {
         currents: &Currents,
         (from, rows): (usize, usize),
         unit: f32,
-        scratch: &mut Scratch,
+        scratch: &mut TransposedScratch,
         out: &mut [f32],
     ) {
         let padded_rows = PaddedRows { patches: &self.patches, currents, from, rows, unit: unit * self.unit };
         match &self.way {
-            Way::Bytes(bytes) => bytes.product(padded_rows, scratch, out),
-            Way::Words(terms) => terms.product(padded_rows, scratch, out),
+            InputProducts::Bytes(bytes) => bytes.product(padded_rows, scratch, out),
+            InputProducts::Words(terms) => terms.product(padded_rows, scratch, out),
         }
     }
 
     /// Blocks of 16 columns.
     pub fn blocks(&self) -> usize {
         match &self.way {
-            Way::Bytes(bytes) => bytes.blocks(),
-            Way::Words(terms) => terms.blocks(),
+            InputProducts::Bytes(bytes) => bytes.blocks(),
+            InputProducts::Words(terms) => terms.blocks(),
         }
     }
 }
@@ -155,9 +159,9 @@ impl PaddedRows<'_> {
     }
 
     /// How the sums stand.
-    fn sums(&self, padded: usize) -> Rows {
+    fn sums(&self, padded: usize) -> ProductRows {
         let (patches, (_, high)) = (self.patches, self.maps());
-        Rows { high, width: patches.width(), row: patches.row(), map: patches.map(), padded }
+        ProductRows { high, width: patches.width(), row: patches.row(), map: patches.map(), padded }
     }
 }
 
@@ -202,7 +206,7 @@ fn whole_units(x: f32) -> i32 {
 
 /// How the rows of a product stand.
 #[derive(Clone, Copy)]
-struct Rows {
+struct ProductRows {
     high: usize,
     width: usize,
     row: usize,
@@ -210,12 +214,12 @@ struct Rows {
     padded: usize,
 }
 
-impl Rows {
+impl ProductRows {
     /// Writes `[map][block][pixel][16]`, where `value(block, place, out)` gives 16 lanes of the sums `[block][padded
     /// row]`.
     #[inline(always)]
     fn write(self, blocks: usize, out: &mut [f32], value: impl Fn(usize, usize, &mut [f32; LANES])) {
-        let Rows { high, width, row, map, padded } = self;
+        let ProductRows { high, width, row, map, padded } = self;
         for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
             for (block, out) in out.chunks_mut(high * width * LANES).enumerate() {
                 for (y, out) in out.chunks_mut(width * LANES).enumerate() {
@@ -270,7 +274,7 @@ mod tests {
                     3 * transposed.patches.height() * transposed.patches.width()
                 };
                 let mut out = vec![0.0; transposed.blocks() * size * LANES];
-                transposed.product(&currents, (0, rows), 0.25, &mut Scratch::default(), &mut out);
+                transposed.product(&currents, (0, rows), 0.25, &mut TransposedScratch::default(), &mut out);
                 out
             };
             let (bytes, words) = (sums(&bytes), sums(&words));

@@ -13,7 +13,7 @@
 //! The lower two digits of g can reach −128·257, which no word holds; h, l and m then differ from digits, and the sums
 //! do not.
 
-use super::{Matrix, PaddedRows, Rows, Scratch};
+use super::{IntegerMatrix, PaddedRows, ProductRows, TransposedScratch};
 use crate::kernels::digits::{LANES, ROWS_AT_ONCE};
 use crate::kernels::vectorised;
 use crate::kernels::words::{self, Words};
@@ -21,7 +21,7 @@ use crate::train::gradient::Precision;
 
 /// A part of a whole number of up to three digits, each the nearest to what is left.
 #[derive(Clone, Copy, PartialEq)]
-enum Part {
+enum DigitPart {
     Whole,
     /// The digit of 1.
     Low,
@@ -41,19 +41,19 @@ enum Part {
     AboveLowWord,
 }
 
-impl Part {
+impl DigitPart {
     /// The function of a number that gives it.
     fn of(self) -> words::WordPart {
         match self {
-            Part::Whole => |n| n,
-            Part::Low => low,
-            Part::Middle => middle,
-            Part::Top => top,
-            Part::Above => above,
-            Part::HighWord => high_word,
-            Part::RaisedHighWord => raised_high_word,
-            Part::LowWord => low_word,
-            Part::AboveLowWord => above_low_word,
+            DigitPart::Whole => |n| n,
+            DigitPart::Low => low,
+            DigitPart::Middle => middle,
+            DigitPart::Top => top,
+            DigitPart::Above => above,
+            DigitPart::HighWord => high_word,
+            DigitPart::RaisedHighWord => raised_high_word,
+            DigitPart::LowWord => low_word,
+            DigitPart::AboveLowWord => above_low_word,
         }
     }
 }
@@ -99,8 +99,8 @@ fn above_low_word(n: i32) -> i32 {
 }
 
 /// The sums by what they count, each of products of a part of the gradient and one of the weight.
-fn sums(of_gradient: Precision, of_weight: usize) -> &'static [(f64, &'static [(Part, Part)])] {
-    use Part::{Above, AboveLowWord, HighWord, Low, LowWord, Middle, RaisedHighWord, Top, Whole};
+fn sums(of_gradient: Precision, of_weight: usize) -> &'static [(f64, &'static [(DigitPart, DigitPart)])] {
+    use DigitPart::{Above, AboveLowWord, HighWord, Low, LowWord, Middle, RaisedHighWord, Top, Whole};
     match (of_gradient, of_weight) {
         (Precision::Two, 1) => &[(1.0, &[(Whole, Whole)])],
         (Precision::Two, _) => &[(1.0, &[(Whole, Above), (Above, Low)])],
@@ -115,7 +115,7 @@ fn sums(of_gradient: Precision, of_weight: usize) -> &'static [(f64, &'static [(
 /// A transposed matrix in parts.
 pub(super) struct Terms {
     /// The parts of a gradient that are laid out.
-    parts: Vec<Part>,
+    parts: Vec<DigitPart>,
     terms: Vec<Term>,
 }
 
@@ -128,16 +128,16 @@ struct Term {
 }
 
 impl Terms {
-    pub fn new(matrix: &Matrix) -> Self {
-        let Matrix { columns, runs, digits, precision, .. } = *matrix;
+    pub fn new(matrix: &IntegerMatrix) -> Self {
+        let IntegerMatrix { columns, runs, digits, precision, .. } = *matrix;
         let mut parts = Vec::new();
-        let mut place = |part: Part| {
+        let mut place = |part: DigitPart| {
             parts.iter().position(|other| *other == part).unwrap_or_else(|| {
                 parts.push(part);
                 parts.len() - 1
             })
         };
-        let term = |(scale, pairs): &(f64, &[(Part, Part)])| {
+        let term = |(scale, pairs): &(f64, &[(DigitPart, DigitPart)])| {
             let of_weights: Vec<words::WordPart> = pairs.iter().map(|(_, part)| part.of()).collect();
             let value = |block: usize, run: usize, first: usize, group: &mut _| matrix.rows(block, run, first, group);
             Term {
@@ -155,10 +155,10 @@ impl Terms {
     }
 
     /// Multiplies padded rows of currents: see [`super::Transposed::product`].
-    pub fn product(&self, padded_rows: PaddedRows, scratch: &mut Scratch, out: &mut [f32]) {
+    pub fn product(&self, padded_rows: PaddedRows, scratch: &mut TransposedScratch, out: &mut [f32]) {
         let (plane, lead) = padded_rows.size();
         let (channels, (maps, high)) = (padded_rows.patches.channels(), padded_rows.maps());
-        let Scratch { words, wide, runs, all_runs, .. } = scratch;
+        let TransposedScratch { words, wide, runs, all_runs, .. } = scratch;
         words.reserve(self.parts.len() * plane);
         for (part, words) in self.parts.iter().zip(words.chunks_mut(plane)) {
             words[..lead].fill(0);
@@ -181,21 +181,21 @@ impl Terms {
 
 vectorised! {
     /// Writes a part of the currents from a row on, `out[row][blocks·16]`.
-    fn to_words(units: &[[i32; LANES]], rows: usize, part: Part, from: usize, out: &mut [i16]) {
+    fn to_words(units: &[[i32; LANES]], rows: usize, part: DigitPart, from: usize, out: &mut [i16]) {
         let channels = units.len() / rows * LANES;
         for (block, units) in units.chunks(rows).enumerate() {
             let lanes = units[from..].iter().zip(out.chunks_mut(channels));
             let lanes = lanes.map(|(units, out)| (units, out[block * LANES..].first_chunk_mut().expect("blocks of 16")));
             match part {
-                Part::Whole => lanes.for_each(|(units, out)| write(units, out, |n| n)),
-                Part::Low => lanes.for_each(|(units, out)| write(units, out, low)),
-                Part::Middle => lanes.for_each(|(units, out)| write(units, out, middle)),
-                Part::Top => lanes.for_each(|(units, out)| write(units, out, top)),
-                Part::Above => lanes.for_each(|(units, out)| write(units, out, above)),
-                Part::HighWord => lanes.for_each(|(units, out)| write(units, out, high_word)),
-                Part::RaisedHighWord => lanes.for_each(|(units, out)| write(units, out, raised_high_word)),
-                Part::LowWord => lanes.for_each(|(units, out)| write(units, out, low_word)),
-                Part::AboveLowWord => lanes.for_each(|(units, out)| write(units, out, above_low_word)),
+                DigitPart::Whole => lanes.for_each(|(units, out)| write(units, out, |n| n)),
+                DigitPart::Low => lanes.for_each(|(units, out)| write(units, out, low)),
+                DigitPart::Middle => lanes.for_each(|(units, out)| write(units, out, middle)),
+                DigitPart::Top => lanes.for_each(|(units, out)| write(units, out, top)),
+                DigitPart::Above => lanes.for_each(|(units, out)| write(units, out, above)),
+                DigitPart::HighWord => lanes.for_each(|(units, out)| write(units, out, high_word)),
+                DigitPart::RaisedHighWord => lanes.for_each(|(units, out)| write(units, out, raised_high_word)),
+                DigitPart::LowWord => lanes.for_each(|(units, out)| write(units, out, low_word)),
+                DigitPart::AboveLowWord => lanes.for_each(|(units, out)| write(units, out, above_low_word)),
             }
         }
     }
@@ -208,7 +208,7 @@ fn write(units: &[i32; LANES], out: &mut [i16; LANES], part: impl Fn(i32) -> i32
 
 vectorised! {
     /// Takes sums from `[block][padded row][16]` to `[map][block][pixel][16]`, times `unit`.
-    fn take(sums: &[f64], rows: Rows, unit: f32, out: &mut [f32]) {
+    fn take(sums: &[f64], rows: ProductRows, unit: f32, out: &mut [f32]) {
         let unit = f64::from(unit);
         rows.write(sums.len() / (rows.padded * LANES), out, |_, place, out| {
             let sums: &[f64; LANES] = sums[place * LANES..].first_chunk().expect("16 lanes");

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Source;
+use super::InputSignal;
 use super::look_up::{most_at_once, pack};
 use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, RUN_BYTES, Strided};
@@ -25,7 +25,7 @@ const MOST_ROWS: usize = 1 << 16;
 /// ∂loss/∂W of a fully connected layer, published order, times `unit`: of currents `[blocks, images·steps, 16]`.
 pub fn fully_connected(
     plan: &Layer,
-    source: Source,
+    source: InputSignal,
     steps: usize,
     currents: &Currents,
     (precision, unit): (Precision, f32),
@@ -134,7 +134,7 @@ impl TurnedRows<'_> {
 #[expect(clippy::too_many_arguments, reason = "a step of the function above, named for what it does")]
 fn turn_rows(
     plan: &Layer,
-    source: Source,
+    source: InputSignal,
     part: usize,
     steps: usize,
     range: std::ops::Range<usize>,
@@ -145,7 +145,7 @@ fn turn_rows(
     let channels = plan.input.channels;
     let pixels = plan.rows() / channels;
     match source {
-        Source::Pulses(pulses) => {
+        InputSignal::Pulses(pulses) => {
             let patches = Patches::of(plan, false);
             patches.fill(pulses, part, range.start, range.len(), laid);
             turned.par_chunks_mut(ROWS * stride).enumerate().for_each(|(i, turned)| {
@@ -153,7 +153,7 @@ fn turn_rows(
                 transpose(&laid[i * ROWS..], patches.channels(), (range.len(), rows), turned, |row| row * stride);
             });
         }
-        Source::Encoded { digits, planes, given, .. } => {
+        InputSignal::Encoded { digits, planes, given, .. } => {
             let (plane, negative) = (part / 2, part % 2 == 1);
             for (column, map) in range.enumerate() {
                 let from = ((map / steps * given + (map % steps).min(given - 1)) * planes + plane) * plan.rows();

@@ -13,14 +13,14 @@ pub(super) struct Dense {
     right: Digits,
     moved: Buffer<u8>,
     /// Sums of a plane and sign, `[positions][tiles][rows][16]`.
-    parts: Vec<Part>,
+    parts: Vec<PlaneSums>,
     /// `[positions][blocks][rows][16]`.
     total: Vec<i64>,
     offsets: usize,
     rows: usize,
 }
 
-struct Part {
+struct PlaneSums {
     weight: i64,
     sums: Buffer<i32>,
     /// The largest magnitude that a sum can have reached.
@@ -34,7 +34,7 @@ impl Dense {
         let (offsets, rows) = shape(patches);
         let padded = rows.next_multiple_of(ROWS_AT_ONCE);
         let sums = offsets * right.tiles() * padded * LANES;
-        let part = |weight| Part { weight, sums: Buffer::zeros(sums), bound: 0 };
+        let part = |weight| PlaneSums { weight, sums: Buffer::zeros(sums), bound: 0 };
         let moved = Buffer::zeros(padded * aligned(pixels));
         let total = vec![0; offsets * right.blocks * rows * LANES];
         Dense { right, moved, parts: weights.into_iter().map(part).collect(), total, offsets, rows }

@@ -38,11 +38,11 @@ pub struct Gradient<'a> {
     stride: usize,
     laid: Buffer<u8>,
     turned: Buffer<u8>,
-    way: Way,
+    way: WeightSums,
 }
 
 /// How sums are made.
-enum Way {
+enum WeightSums {
     Dense(Dense),
     LookUp(LookUp),
 }
@@ -69,7 +69,7 @@ impl Turned<'_> {
 
 /// A layer's input signal.
 #[derive(Clone, Copy)]
-pub enum Source<'a> {
+pub enum InputSignal<'a> {
     /// Pulses, `[images·steps]` maps.
     Pulses(&'a Pulses),
     /// The network's input.
@@ -85,10 +85,10 @@ pub enum Source<'a> {
     },
 }
 
-impl Source<'_> {
+impl InputSignal<'_> {
     /// Bits of a pulse, where the sums of gradients of such a precision are made from tables.
     fn looked_up(&self, precision: Precision) -> Option<u32> {
-        let Source::Pulses(pulses) = *self else { return None };
+        let InputSignal::Pulses(pulses) = *self else { return None };
         let bits = pulses.largest().ilog2() + 1;
         (bits <= MOST_BITS && tables_win(precision.digits(), bits)).then_some(bits)
     }
@@ -96,8 +96,8 @@ impl Source<'_> {
     /// The parts whose sums are kept apart: a plane's, of one sign.
     fn parts(&self) -> Vec<i64> {
         match *self {
-            Source::Pulses(pulses) => (0..pulses.planes()).map(|plane| 1 << (8 * plane)).collect(),
-            Source::Encoded { planes, base, .. } => {
+            InputSignal::Pulses(pulses) => (0..pulses.planes()).map(|plane| 1 << (8 * plane)).collect(),
+            InputSignal::Encoded { planes, base, .. } => {
                 (0..planes as u32).flat_map(|plane| [base.pow(plane), -base.pow(plane)]).collect()
             }
         }
@@ -106,15 +106,15 @@ impl Source<'_> {
 
 impl<'a> Gradient<'a> {
     /// A gradient of zero, of a convolution.
-    pub fn new(plan: &'a Layer, source: Source, steps: usize, precision: Precision) -> Self {
-        let patches = Patches::of(plan, matches!(source, Source::Encoded { .. })).unstrided();
+    pub fn new(plan: &'a Layer, source: InputSignal, steps: usize, precision: Precision) -> Self {
+        let patches = Patches::of(plan, matches!(source, InputSignal::Encoded { .. })).unstrided();
         let at_once = PIXELS.div_ceil(patches.map()).min(steps);
         let pixels = at_once * patches.map();
         let stride = (patches.lead() + pixels).next_multiple_of(RUN_BYTES) + RUN_BYTES;
         let padded = shape(&patches).1.next_multiple_of(ROWS_AT_ONCE);
         let way = match source.looked_up(precision) {
-            Some(bits) => Way::LookUp(LookUp::new(&patches, plan, pixels, precision, bits)),
-            None => Way::Dense(Dense::new(&patches, plan, pixels, precision, source.parts())),
+            Some(bits) => WeightSums::LookUp(LookUp::new(&patches, plan, pixels, precision, bits)),
+            None => WeightSums::Dense(Dense::new(&patches, plan, pixels, precision, source.parts())),
         };
         let turned = Buffer::zeros(padded * stride + RUN_BYTES + patches.lead());
         Gradient { plan, patches, steps, at_once, stride, laid: Buffer::default(), turned, way }
@@ -126,33 +126,35 @@ impl<'a> Gradient<'a> {
     }
 
     /// Adds steps `[first, first + at_once)` of an image, fewer at the end, whose padded currents are given.
-    pub fn add(&mut self, source: Source, image: usize, first: usize, currents: &Currents) {
+    pub fn add(&mut self, source: InputSignal, image: usize, first: usize, currents: &Currents) {
         let steps = self.at_once.min(self.steps - first);
-        if let Way::Dense(dense) = &mut self.way {
+        if let WeightSums::Dense(dense) = &mut self.way {
             dense.take(currents);
         }
         for part in 0..source.parts().len() {
             let largest = self.turn(source, part, image, first, steps);
             let turned = Turned { bytes: &self.turned, stride: self.stride, patches: &self.patches };
             match &mut self.way {
-                Way::Dense(dense) => dense.add(part, turned, u64::from(largest) * (steps * self.patches.map()) as u64),
-                Way::LookUp(look_up) => look_up.add(turned, currents),
+                WeightSums::Dense(dense) => {
+                    dense.add(part, turned, u64::from(largest) * (steps * self.patches.map()) as u64)
+                }
+                WeightSums::LookUp(look_up) => look_up.add(turned, currents),
             }
         }
     }
 
     /// Writes the turned pulses of a part; gives the largest.
-    fn turn(&mut self, source: Source, part: usize, image: usize, first: usize, steps: usize) -> u8 {
+    fn turn(&mut self, source: InputSignal, part: usize, image: usize, first: usize, steps: usize) -> u8 {
         let (patches, stride) = (&self.patches, self.stride);
         match source {
-            Source::Pulses(pulses) => {
+            InputSignal::Pulses(pulses) => {
                 patches.fill(pulses, part, image * self.steps + first, steps, &mut self.laid);
                 let pixels = patches.lead() + steps * patches.map();
                 let size = (pixels, patches.channels());
                 transpose(&self.laid, patches.channels(), size, &mut self.turned, |channel| channel * stride);
                 if pulses.are_bits() { 1 } else { u8::MAX }
             }
-            Source::Encoded { digits, planes, given, .. } => {
+            InputSignal::Encoded { digits, planes, given, .. } => {
                 let (plane, negative) = (part / 2, part % 2 == 1);
                 let (channels, width, size) = (patches.channels(), patches.input_width(), patches.encoded());
                 let positions = if patches.thin() { patches.window().positions() } else { 1 };
@@ -184,8 +186,8 @@ impl<'a> Gradient<'a> {
     /// The sums, in the published order `[columns, rows]`.
     pub fn total(self) -> Vec<i64> {
         match self.way {
-            Way::Dense(dense) => dense.total(&self.patches, self.plan),
-            Way::LookUp(look_up) => look_up.total(&self.patches, self.plan),
+            WeightSums::Dense(dense) => dense.total(&self.patches, self.plan),
+            WeightSums::LookUp(look_up) => look_up.total(&self.patches, self.plan),
         }
     }
 }
