@@ -11,7 +11,7 @@ use crosspike::chip::{Blueprint, Chip};
 use crosspike::forward::laid::{Band, Laid};
 use crosspike::forward::neurons::{Neurons, Sums};
 use crosspike::forward::patches::Patches;
-use crosspike::forward::sums::{Matrix, Scratch};
+use crosspike::forward::sums::{Scratch, WeightMatrix};
 use crosspike::forward::ways::Kernel;
 use crosspike::kernels::digits::{Digits, LANES, MOST_DIGITS, ROWS_AT_ONCE, RUN_BYTES, digits_of};
 use crosspike::kernels::transpose::transpose;
@@ -164,7 +164,7 @@ fn sums(criterion: &mut Criterion, roofline: &mut Roofline) {
         let others = [Kernel::Dense(Instructions::best()), Kernel::LookUp];
         let events = [1, 3, 10, 30].map(|percent| (Kernel::Events, percent));
         for (kernel, percent) in events.into_iter().chain(others.map(|kernel| (kernel, 10))) {
-            let matrix = Matrix::new(&layer, &weights, grid, Input::Pulses, kernel);
+            let matrix = WeightMatrix::new(&layer, &weights, grid, Input::Pulses, kernel);
             let (pulses, active) = spikes(&layer, 1, percent as f32 / 100.0);
             let mut laid = Laid::default();
             laid.pulses(&matrix.patches, &pulses, 0, 1);

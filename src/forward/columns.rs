@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::laid::{Band, Laid};
 use super::partials::Partials;
 use super::patches::Patches;
-use super::sums::{Matrix, Scratch};
+use super::sums::{Scratch, WeightMatrix};
 use super::ways::Kernel;
 use crate::crossbar::programmed::Programmed;
 use crate::kernels::digits::LANES;
@@ -15,7 +15,7 @@ use crate::plan::LayerPlan;
 #[derive(Debug)]
 pub enum Columns {
     /// One exact sum a column.
-    Folded(Box<Matrix>),
+    Folded(Box<WeightMatrix>),
     /// Partial sums and their codes.
     Converted(Box<Partials>),
     /// One a step, for maps in the order of the steps: an input that is the same every step is given for each.
@@ -27,7 +27,7 @@ impl Columns {
     pub fn new(plan: &LayerPlan, programmed: &Programmed, kernel: Kernel) -> Self {
         match programmed {
             Programmed::Folded { weights, grid } => {
-                Columns::Folded(Box::new(Matrix::new(plan, weights, *grid, plan.source, kernel)))
+                Columns::Folded(Box::new(WeightMatrix::new(plan, weights, *grid, plan.source, kernel)))
             }
             Programmed::Converted(converted) => Columns::Converted(Box::new(Partials::new(plan, converted, kernel))),
             Programmed::Reads { steps, .. } => {

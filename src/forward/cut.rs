@@ -14,7 +14,7 @@ use crate::kernels::lookup::pack;
 
 /// The tile that a row stands on, and where its weights begin.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct RowPlace {
     /// The tile.
     pub tile: u32,
     /// Where the row's weights begin.
@@ -111,12 +111,12 @@ type Bytes = [u8; CHUNK];
 impl Cut {
     /// The cut of a patch in runs of so many bytes, each of which has a place; none where tiles have so few rows that
     /// the padding of each would be most of what is laid out.
-    pub fn new(places: &[Option<Place>], run: usize, tiles: usize) -> Option<Self> {
+    pub fn new(places: &[Option<RowPlace>], run: usize, tiles: usize) -> Option<Self> {
         let (mut pieces, mut begins) = (vec![Vec::<Piece>::new(); tiles], vec![Vec::new(); tiles]);
         for (number, places) in places.chunks(run).enumerate() {
             let mut last = None;
             for (i, place) in places.iter().enumerate() {
-                let Some(Place { tile, begin }) = *place else {
+                let Some(RowPlace { tile, begin }) = *place else {
                     last = None;
                     continue;
                 };

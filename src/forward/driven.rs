@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::cut::{Cut, CutPixels, Driver, Place};
+use super::cut::{Cut, CutPixels, Driver, RowPlace};
 use super::events::{self, Events};
 use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
@@ -29,7 +29,7 @@ pub struct Driving {
     levels: bool,
     rest: u8,
     /// Where each byte of a patch drives; none beyond the last row.
-    places: Vec<Option<Place>>,
+    places: Vec<Option<RowPlace>>,
     /// Where the bytes of a patch of counts drive, in chunks, by tile.
     chunks: Vec<Vec<Chunk>>,
     /// How patches are cut at tiles, where many pixels may be laid out so.
@@ -70,7 +70,7 @@ impl Driving {
     ) -> Self {
         let patches = Patches::of(plan, plan.source == Input::Encoded);
         let (runs, run) = patches.runs();
-        let place = |row: usize| Place { tile: (row / tile_rows) as u32, begin: (row * columns) as u32 };
+        let place = |row: usize| RowPlace { tile: (row / tile_rows) as u32, begin: (row * columns) as u32 };
         // What follows a thin patch, or pads a channel, meets no row.
         let places: Vec<_> = (0..runs * run).map(|i| patches.row_of(plan, i / run, i % run).map(place)).collect();
         let partitions = plan.rows().div_ceil(tile_rows);
@@ -139,7 +139,7 @@ impl Driving {
             return;
         }
         pulses.resize(places.len(), 0.0);
-        let mut put = |set: Set, Place { tile, begin }: Place, pulse: f32| {
+        let mut put = |set: Set, RowPlace { tile, begin }: RowPlace, pulse: f32| {
             let list = self.list(set, tile as usize);
             let at = list * self.longest + counts[list];
             (places[at], pulses[at]) = (begin, pulse);
@@ -218,8 +218,8 @@ impl Driving {
 }
 
 /// The bytes of a patch whose rows stand on a tile, side by side where they are.
-fn chunks(places: &[Option<Place>], run: usize, tile: u32) -> Vec<Chunk> {
-    let begin_on_it = |place: &Option<Place>| place.filter(|place| place.tile == tile).map(|place| place.begin);
+fn chunks(places: &[Option<RowPlace>], run: usize, tile: u32) -> Vec<Chunk> {
+    let begin_on_it = |place: &Option<RowPlace>| place.filter(|place| place.tile == tile).map(|place| place.begin);
     let mut chunks = vec![];
     for (number, places) in places.chunks(run).enumerate() {
         let mut first = 0;

@@ -13,7 +13,7 @@ use crate::network::pulses::Pulses;
 use crate::plan::LayerPlan;
 
 /// A layer of a chip, ready to run.
-pub struct Layer<'a> {
+pub struct ReadyLayer<'a> {
     /// The plan it follows.
     pub plan: &'a LayerPlan,
     /// Its columns.
@@ -24,11 +24,11 @@ pub struct Layer<'a> {
     fan: Vec<u32>,
 }
 
-impl<'a> Layer<'a> {
+impl<'a> ReadyLayer<'a> {
     /// A programmed layer, whose sums are made by this kernel.
     pub fn new(layer: &'a ProgrammedLayer, kernel: Kernel) -> Self {
         let plan = &*layer.plan;
-        Layer {
+        ReadyLayer {
             plan,
             columns: Columns::new(plan, &layer.arrays, kernel),
             norms: norms(plan.columns(), &layer.gain, &layer.offset),

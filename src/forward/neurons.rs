@@ -54,7 +54,7 @@ pub enum Memory {
     /// All that general neurons keep.
     General(Vec<States>),
     /// The state of neurons whose constants differ.
-    Varied(Vec<Placed>),
+    Varied(Vec<VariedStates>),
 }
 
 impl<'a> Sums<'a> {
@@ -82,7 +82,7 @@ impl Neurons {
         match (&self.varied, self.neuron.general) {
             (Some(varied), _) => {
                 let places = (0..blocks).flat_map(|block| (0..pixels).map(move |pixel| (block, pixel)));
-                Memory::Varied(places.map(|(block, pixel)| Placed::new(varied, block, pixel)).collect())
+                Memory::Varied(places.map(|(block, pixel)| VariedStates::new(varied, block, pixel)).collect())
             }
             (None, Some(_)) => Memory::General(vec![States::default(); blocks * pixels]),
             (None, None) => Memory::Plain(vec![[0.0; LANES]; blocks * pixels]),
@@ -181,8 +181,8 @@ vectorised! {
 }
 
 vectorised! {
-    fn scan_varied(neurons: &Neurons, varied: &Varied, sums: Sums, out: Out, memory: Option<&mut [Placed]>) {
-        let fire = |placed: &mut Placed, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
+    fn scan_varied(neurons: &Neurons, varied: &Varied, sums: Sums, out: Out, memory: Option<&mut [VariedStates]>) {
+        let fire = |placed: &mut VariedStates, sums: &Lanes, [gain, offset]: &[Lanes; 2], counts: &mut [u16; LANES]| {
             let lanes = &varied.lanes[placed.index];
             for o in 0..LANES {
                 let (constants, dynamics) = lanes.at(o, &varied.common);
@@ -192,23 +192,23 @@ vectorised! {
                 placed.states.put(o, state);
             }
         };
-        scan_by(neurons, sums, out, (memory, |block, pixel| Placed::new(varied, block, pixel)), fire);
+        scan_by(neurons, sums, out, (memory, |block, pixel| VariedStates::new(varied, block, pixel)), fire);
     }
 }
 
 /// The states of neurons whose constants differ, and where these are.
 #[derive(Clone, Copy, Default)]
-pub struct Placed {
+pub struct VariedStates {
     /// The states.
     pub states: States,
     /// The number of their constants.
     pub index: usize,
 }
 
-impl Placed {
+impl VariedStates {
     /// The states at a pixel before the first step.
     pub fn new(varied: &Varied, block: usize, pixel: usize) -> Self {
-        Placed { states: States::default(), index: varied.index(block, pixel) }
+        VariedStates { states: States::default(), index: varied.index(block, pixel) }
     }
 }
 

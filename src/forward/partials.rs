@@ -35,7 +35,7 @@ pub struct Partials {
     /// How inputs drive lines.
     pub driving: Driving,
     columns: usize,
-    slices: Vec<Slice>,
+    slices: Vec<ConvertedSlice>,
     /// The companion array.
     companion: Option<Summed>,
     kernel: Kernel,
@@ -51,15 +51,15 @@ pub struct Partials {
     level_weights: [f32; LEVEL_BITS],
     /// Whether maps are rows of a fully connected layer's inputs.
     is_connected: bool,
-    tally: Tally,
+    tally: ClipCounts,
 }
 
 /// One slice, columns in whole blocks.
 #[derive(Debug)]
-struct Slice {
-    columns: Side,
+struct ConvertedSlice {
+    columns: ConvertedColumns,
     /// What is subtracted.
-    reference: Option<Side>,
+    reference: Option<ConvertedColumns>,
     ends: [f32; 2],
     left: u32,
     /// The factors by which converters scale each column's sums; none: 1.
@@ -77,7 +77,7 @@ struct Summed {
 
 /// Columns and their converters.
 #[derive(Debug)]
-struct Side {
+struct ConvertedColumns {
     summed: Summed,
     /// `[partial sums, columns]`: codes a unit.
     gain: Vec<f32>,
@@ -89,28 +89,28 @@ struct Side {
     idles: bool,
 }
 
-impl Slice {
+impl ConvertedSlice {
     /// Both sides, with the sign of their codes.
-    fn sides(&self) -> impl Iterator<Item = (i32, &Side)> {
+    fn sides(&self) -> impl Iterator<Item = (i32, &ConvertedColumns)> {
         std::iter::once((1, &self.columns)).chain(self.reference.as_ref().map(|side| (-1, side)))
     }
 }
 
 /// All arrays whose columns are summed.
-fn arrays<'a>(slices: &'a [Slice], companion: &'a Option<Summed>) -> impl Iterator<Item = &'a Summed> {
-    slices.iter().flat_map(Slice::sides).map(|(_, side)| &side.summed).chain(companion)
+fn arrays<'a>(slices: &'a [ConvertedSlice], companion: &'a Option<Summed>) -> impl Iterator<Item = &'a Summed> {
+    slices.iter().flat_map(ConvertedSlice::sides).map(|(_, side)| &side.summed).chain(companion)
 }
 
 /// What happened at the ends of ranges.
 #[derive(Debug, Default)]
-struct Tally {
+struct ClipCounts {
     clipped: AtomicU64,
     saturated: AtomicU64,
 }
 
 /// Work space of a thread.
 #[derive(Debug, Default)]
-struct Scratch {
+struct PartialScratch {
     driven: Driven,
     partial: Vec<f32>,
     /// The sums of one digit of levels.
@@ -145,7 +145,7 @@ const PIXELS: usize = 256;
 const PIXELS_OF_PRODUCTS: usize = 128;
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<PartialScratch> = RefCell::default();
 }
 
 /// Rows of so many values with others behind them, to whole blocks.
@@ -174,7 +174,7 @@ impl Partials {
             let tiled = Tiled::new(&driving, &weights, columns, grid, kernel);
             Summed { weights, tiled }
         };
-        let side = |side: &converted::Side| Side {
+        let side = |side: &converted::Side| ConvertedColumns {
             summed: summed(by_rows(&mut |row, c| side.weights[c * plan.rows() + row]), side.grid),
             gain: padded(&side.gain, plan.columns(), (columns, 0.0)),
             offset: padded(&side.offset, plan.columns(), (columns, 0.0)),
@@ -188,7 +188,7 @@ impl Partials {
                 CodeTables::new(&Levels { begins, ..levels })
             }),
         };
-        let slice = |slice: &converted::Slice| Slice {
+        let slice = |slice: &converted::Slice| ConvertedSlice {
             columns: side(&slice.columns),
             reference: slice.reference.as_ref().map(side),
             ends: [slice.converter.lowest as f32, slice.converter.highest as f32],
@@ -198,7 +198,7 @@ impl Partials {
         let companion = converted.companion.as_ref();
         let integer = |of: &Macro, row, c: usize| of.weights[c * plan.rows() + row] as f32;
         let companion = companion.map(|of| summed(by_rows(&mut |row, c| integer(of, row, c)), 0));
-        let slices: Vec<Slice> = converted.slices.iter().map(slice).collect();
+        let slices: Vec<ConvertedSlice> = converted.slices.iter().map(slice).collect();
         let looks_up = |summed: &Summed| summed.tiled.as_ref().is_some_and(Tiled::looks_up);
         let pixels = if arrays(&slices, &companion).any(looks_up) { PIXELS } else { PIXELS_OF_PRODUCTS };
         Partials {
@@ -214,12 +214,18 @@ impl Partials {
             limit: converted.limit,
             level_weights: converted.level_weights,
             is_connected: !plan.convolves(),
-            tally: Tally::default(),
+            tally: ClipCounts::default(),
         }
     }
 
     /// The converters at some places of a slice's side, whose codes count `factor`.
-    fn converters<'a>(&'a self, slice: &Slice, side: &'a Side, places: Range<usize>, factor: i32) -> Converters<'a> {
+    fn converters<'a>(
+        &'a self,
+        slice: &ConvertedSlice,
+        side: &'a ConvertedColumns,
+        places: Range<usize>,
+        factor: i32,
+    ) -> Converters<'a> {
         let table = side.table.as_ref().map(|table| table.columns(places.clone()));
         let by_code = self.noise.as_ref().map_or(&[][..], |noise| &noise.by_code);
         let (gain, offset) = (&side.gain[places.clone()], &side.offset[places]);
@@ -317,7 +323,7 @@ impl Partials {
 
     /// Counts every partial sum of a band in its slice's histogram, as its converter scales it, before it is converted.
     pub fn profile(&self, laid: &Laid, band: Band, columns: usize, histograms: &mut [Histogram]) {
-        let count = |scratch: &mut Scratch, plane, set, _| {
+        let count = |scratch: &mut PartialScratch, plane, set, _| {
             for (slice, histogram) in self.slices.iter().zip(&mut *histograms) {
                 for ((_, side), tile) in self.on_tiles(slice) {
                     self.partial(side, (plane, set), tile, scratch);
@@ -340,7 +346,10 @@ impl Partials {
     }
 
     /// A slice's sides, each on every tile.
-    fn on_tiles<'s>(&self, slice: &'s Slice) -> impl Iterator<Item = ((i32, &'s Side), usize)> + use<'s> {
+    fn on_tiles<'s>(
+        &self,
+        slice: &'s ConvertedSlice,
+    ) -> impl Iterator<Item = ((i32, &'s ConvertedColumns), usize)> + use<'s> {
         let tiles = self.driving.partitions;
         slice.sides().flat_map(move |side| (0..tiles).map(move |tile| (side, tile)))
     }
@@ -349,7 +358,7 @@ impl Partials {
     /// `out`. Gives how many sums were clipped and totals saturated.
     fn each_pixel(&self, laid: &Laid, band: Band, standing: Standing, out: &mut [f32]) -> (u64, u64) {
         let (mut clipped, mut saturated) = (0, 0);
-        let drive = |scratch: &mut Scratch, plane, set, places: u32| {
+        let drive = |scratch: &mut PartialScratch, plane, set, places: u32| {
             for (s, slice) in self.slices.iter().enumerate() {
                 for ((sign, side), tile) in self.on_tiles(slice) {
                     let mut parts = self.driving.parts(set, plane);
@@ -382,8 +391,8 @@ impl Partials {
         &self,
         laid: &Laid,
         band: Band,
-        mut drive: impl FnMut(&mut Scratch, u32, Set, u32),
-        mut done: impl FnMut(usize, &Scratch),
+        mut drive: impl FnMut(&mut PartialScratch, u32, Set, u32),
+        mut done: impl FnMut(usize, &PartialScratch),
     ) {
         let (driving, width) = (&self.driving, self.driving.patches.width());
         SCRATCH.with_borrow_mut(|scratch| {
@@ -464,8 +473,13 @@ impl Partials {
 
     /// Codes and products `[here][pixels][16]` of `here` blocks of columns from `first` on, of what is laid out for
     /// each set; gives how many sums were clipped.
-    fn codes(&self, (plane, sets): (u32, &[(Set, u32)]), (first, here): (usize, usize), scratch: &mut Scratch) -> u64 {
-        let Scratch { codes, products, cut, space, moments, of_levels, .. } = scratch;
+    fn codes(
+        &self,
+        (plane, sets): (u32, &[(Set, u32)]),
+        (first, here): (usize, usize),
+        scratch: &mut PartialScratch,
+    ) -> u64 {
+        let PartialScratch { codes, products, cut, space, moments, of_levels, .. } = scratch;
         let size = cut[0].pixels * LANES;
         let mut clipped = 0;
         for sums in [&mut *codes, &mut *products] {
@@ -517,8 +531,8 @@ impl Partials {
     }
 
     /// The partial sums of a tile's columns in a plane.
-    fn partial(&self, side: &Side, (plane, set): (u32, Set), tile: usize, scratch: &mut Scratch) {
-        let Scratch { driven, partial, of_digit, .. } = scratch;
+    fn partial(&self, side: &ConvertedColumns, (plane, set): (u32, Set), tile: usize, scratch: &mut PartialScratch) {
+        let PartialScratch { driven, partial, of_digit, .. } = scratch;
         let weights = &side.summed.weights;
         if !matches!(set, Set::Levels) {
             return events::add_rows(self.driving.of(driven, set, tile), weights, partial, LANES);
@@ -531,9 +545,9 @@ impl Partials {
     }
 
     /// Adds the companion array's products with a binary digit of the inputs.
-    fn multiply(&self, scratch: &mut Scratch, bit: u32) {
+    fn multiply(&self, scratch: &mut PartialScratch, bit: u32) {
         let Some(Summed { weights, .. }) = &self.companion else { return };
-        let Scratch { driven, partial, products, .. } = scratch;
+        let PartialScratch { driven, partial, products, .. } = scratch;
         for tile in 0..self.driving.partitions {
             let driven = self.driving.of(driven, Set::Bit(bit), tile);
             if !driven.places.is_empty() {

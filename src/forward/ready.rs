@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::currents::{Geometry, Images};
 use super::join::{add_share, add_sums};
 use super::laid::{Band, Laid};
-use super::layer::{Connected, Layer};
+use super::layer::{Connected, ReadyLayer};
 use super::neurons::{Neurons, Sums};
 use super::stepping::{Stepping, norms_at, step_sums};
 use super::sums::Scratch;
@@ -32,7 +32,7 @@ pub struct Ready<'a> {
     /// The chip.
     pub chip: &'a Chip,
     /// Its layers.
-    pub layers: Vec<Layer<'a>>,
+    pub layers: Vec<ReadyLayer<'a>>,
     /// The neurons at each node that has some.
     neurons: Vec<Option<Neurons>>,
 }
@@ -43,20 +43,20 @@ impl<F: Fn(usize, &Laid) + Sync> See for F {}
 
 /// Work space of a thread, kept from image to image.
 #[derive(Default)]
-struct Space {
+struct ReadyScratch {
     laid: Laid,
     scratch: Scratch,
     sums: Vec<f32>,
 }
 
 thread_local! {
-    static SPACE: RefCell<Space> = RefCell::default();
+    static SPACE: RefCell<ReadyScratch> = RefCell::default();
 }
 
 impl<'a> Ready<'a> {
     /// A chip whose sums are made by this kernel.
     pub fn new(chip: &'a Chip, kernel: Kernel) -> Self {
-        let layers: Vec<Layer> = chip.layers.iter().map(|layer| Layer::new(layer, kernel)).collect();
+        let layers: Vec<ReadyLayer> = chip.layers.iter().map(|layer| ReadyLayer::new(layer, kernel)).collect();
         let neurons = chip.graph.nodes.iter().map(|node| {
             let population = node.population()?;
             let leader = &layers[population.leader()];
@@ -141,7 +141,7 @@ impl<'a> Ready<'a> {
         leader: &LayerPlan,
         (taken, image): (&Taken, usize),
         see: &impl See,
-        Space { laid, scratch, sums }: &mut Space,
+        ReadyScratch { laid, scratch, sums }: &mut ReadyScratch,
     ) -> Fired {
         let steps = self.chip.steps;
         let (mut pulses, mut spikes) = (leader.pulses(steps), vec![0; steps]);
@@ -178,7 +178,7 @@ impl<'a> Ready<'a> {
         scratch: &mut Scratch,
         sums: &mut Vec<f32>,
     ) -> usize {
-        let Layer { columns, plan, .. } = &self.layers[l];
+        let ReadyLayer { columns, plan, .. } = &self.layers[l];
         let (given, row) = (laid.maps(), plan.output.width * columns.blocks() * LANES);
         sums.resize(given * rows * row, 0.0);
         let at_once = columns.maps_at_once(laid, rows);
@@ -202,12 +202,12 @@ impl<'a> Ready<'a> {
         leader: &LayerPlan,
         (taken, image): (&Taken, usize),
         see: &impl See,
-        Space { laid, scratch, sums }: &mut Space,
+        ReadyScratch { laid, scratch, sums }: &mut ReadyScratch,
     ) -> Vec<f32> {
         let geometry = Geometry::of_map(leader.map(), 1, self.chip.steps);
         let mut currents = vec![0.0; geometry.image()];
         for (l, signal) in &taken.layers {
-            let Layer { columns, plan, norms, .. } = &self.layers[*l];
+            let ReadyLayer { columns, plan, norms, .. } = &self.layers[*l];
             signal.lay_out(columns, image, self.chip.steps, laid);
             see(*l, laid);
             let given = self.band(*l, laid, (0, plan.output.height), scratch, sums);
@@ -222,7 +222,7 @@ impl<'a> Ready<'a> {
     pub fn step(&self, node: usize, t: usize, stepping: &mut Stepping, taken: &Taken, see: impl See) -> Vec<Fired> {
         let images = stepping.known.len();
         let sums = |(l, signal): &(usize, Signal)| {
-            let Layer { columns, plan, norms, .. } = &self.layers[*l];
+            let ReadyLayer { columns, plan, norms, .. } = &self.layers[*l];
             let sums = step_sums(columns, plan, t, (signal, images), |laid| see(*l, laid));
             (norms_at(norms, t, self.chip.steps), sums)
         };

@@ -57,13 +57,13 @@ impl<'a> Stepping<'a> {
 
 /// Work space of a thread.
 #[derive(Default)]
-struct Space {
+struct StepScratch {
     laid: Laid,
     scratch: Scratch,
 }
 
 thread_local! {
-    static SPACE: RefCell<Space> = RefCell::default();
+    static SPACE: RefCell<StepScratch> = RefCell::default();
 }
 
 /// The sums that a layer gives at step `t` on a signal of that step alone. Inputs are shown as they are laid out, of a
@@ -79,7 +79,7 @@ pub fn step_sums(
     if plan.convolves() {
         let convolve = |image| {
             let mut sums = vec![0.0; geometry.image()];
-            SPACE.with_borrow_mut(|Space { laid, scratch }| {
+            SPACE.with_borrow_mut(|StepScratch { laid, scratch }| {
                 signal.lay_out(columns, image, 1, laid);
                 see(laid);
                 columns.sums(laid, Band { map: 0, y: 0, rows: geometry.height, maps: 1 }, scratch, &mut sums);

@@ -23,7 +23,7 @@ use crate::network::{Input, Layer};
 
 /// A layer's matrix.
 #[derive(Clone, Debug)]
-pub struct Matrix {
+pub struct WeightMatrix {
     /// How inputs are laid out.
     pub patches: Patches,
     digits: Digits,
@@ -51,7 +51,7 @@ pub struct Scratch {
     places: Vec<u32>,
     pulses: Vec<f32>,
     look_up: lookup::LookupScratch,
-    winograd: winograd::Space,
+    winograd: winograd::WinogradScratch,
 }
 
 /// Blocks of columns of one task of a fully connected layer.
@@ -61,7 +61,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl Matrix {
+impl WeightMatrix {
     /// A matrix of weights in published order `[columns, rows]`, multiples of 2^-grid.
     pub fn new(layer: &Layer, weights: &[f32], grid: i32, input: Input, kernel: Kernel) -> Self {
         let patches = Patches::of(layer, input == Input::Encoded);
@@ -92,7 +92,7 @@ impl Matrix {
         let squares =
             squares.filter(|_| kernel != Kernel::Whole || integers.fit_fourfold(weights, size, layer.largest_pulse));
         let (integers, rows, winograd) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Matrix { patches, digits, unit, correction, kernel, integers, rows, squares, winograd }
+        WeightMatrix { patches, digits, unit, correction, kernel, integers, rows, squares, winograd }
     }
 
     /// Blocks of 16 columns.
@@ -235,7 +235,7 @@ impl Matrix {
         } else {
             self.digits.product(instructions, left, (tile, 0), add, sums);
         }
-        let rows = Rows {
+        let rows = DigitRows {
             high: band.rows,
             width: self.patches.width(),
             row: self.patches.sums_row(),
@@ -365,7 +365,7 @@ fn side_by_side(column: &[f32], rows: &[Option<usize>]) -> Option<[f32; GROUP]> 
 
 /// How the rows of a product stand.
 #[derive(Clone, Copy)]
-struct Rows {
+struct DigitRows {
     high: usize,
     width: usize,
     row: usize,
@@ -376,8 +376,8 @@ struct Rows {
 
 vectorised! {
     /// Joins sums from `[block][digit][padded row][16]` to `[map][block][pixel][16]` times `unit`.
-    fn join_digits(sums: &[i32], rows: Rows, unit: f32, out: &mut [f32]) {
-        let Rows { high, width, row, map, padded, digits } = rows;
+    fn join_digits(sums: &[i32], rows: DigitRows, unit: f32, out: &mut [f32]) {
+        let DigitRows { high, width, row, map, padded, digits } = rows;
         let tile = padded * LANES;
         let blocks = sums.len() / (digits * tile);
         for (number, out) in out.chunks_mut(blocks * high * width * LANES).enumerate() {
@@ -500,7 +500,7 @@ mod tests {
                 }
             }
             for kernel in Kernel::all() {
-                let matrix = Matrix::new(&layer, &weights, grid, Input::Pulses, kernel);
+                let matrix = WeightMatrix::new(&layer, &weights, grid, Input::Pulses, kernel);
                 let whole = Band { map: 0, y: 0, rows: output.height, maps };
                 let is_transformed = matches!(matrix.way(largest == 1, 1.0, whole), Way::Winograd(_));
                 let may_be = window.kernel == [3, 3] && output.height % 2 == 0 && output.width > 4 && convolves;

@@ -55,7 +55,7 @@ pub struct Winograd {
 
 /// Work space of a thread.
 #[derive(Debug, Default)]
-pub struct Space {
+pub struct WinogradScratch {
     /// Transformed inputs `[places, squares, channels]`.
     inputs: Buffer<u8>,
     /// Sums `[places, blocks, squares, 16]`.
@@ -136,7 +136,7 @@ impl Winograd {
         (patches, bytes): (&Patches, &[u8]),
         band: Band,
         blocks: Range<usize>,
-        Space { inputs, sums, digits }: &mut Space,
+        WinogradScratch { inputs, sums, digits }: &mut WinogradScratch,
         out: &mut [f32],
     ) {
         let channels = patches.channels();

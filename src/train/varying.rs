@@ -9,7 +9,7 @@
 //! | ∂θ | −Σ_t ∂s_t·σ(v_t)/θ·(1 + v_t), less the gradient of the potential wherever a reset takes θ away |
 
 use super::steps::{Carried, Moved, Passing, Steps};
-use crate::forward::neurons::Placed;
+use crate::forward::neurons::VariedStates;
 use crate::kernels::digits::LANES;
 use crate::network::Lif;
 use crate::network::varied::Varied;
@@ -54,17 +54,17 @@ pub struct WithConstants {
 }
 
 impl<S: Fn(f32, f32) -> f32> Steps for Varying<'_, S> {
-    type BlockState = Placed;
+    type BlockState = VariedStates;
     type Tape = VaryingStep;
     type Adjoint = WithConstants;
 
     #[inline(always)]
-    fn begin(&self, block: usize, pixel: usize) -> Placed {
-        Placed::new(self.varied, block, pixel)
+    fn begin(&self, block: usize, pixel: usize) -> VariedStates {
+        VariedStates::new(self.varied, block, pixel)
     }
 
     #[inline(always)]
-    fn forward(&self, placed: &mut Placed, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> VaryingStep {
+    fn forward(&self, placed: &mut VariedStates, [gain, offset]: &[[f32; LANES]; 2], x: &[f32; LANES]) -> VaryingStep {
         let lanes = &self.varied.lanes[placed.index];
         let mut kept = VaryingStep { index: placed.index, ..VaryingStep::default() };
         for o in 0..LANES {
