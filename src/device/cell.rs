@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::access::Circuit;
 use super::code::Code;
 use super::conductance::Law;
-pub use super::devices::{Columns, Devices, Place, Polarity};
+pub use super::devices::{Columns, DevicePlace, Devices, Polarity};
 use super::faults::{is_on_dead_line, lines_key, stuck_at};
 use super::field::{Field, Stand};
 use super::normal::streams;
@@ -36,7 +36,7 @@ use crate::rng::Substream;
 /// The devices of a layer that is read afresh every step.
 #[derive(Clone, Debug)]
 pub struct Reads {
-    layer: Layer<'static>,
+    layer: CellLayer<'static>,
     devices: Vec<Devices>,
     draw: Draw,
 }
@@ -50,7 +50,7 @@ impl Reads {
     /// The reads of the same devices, each column's scaled by a gain.
     pub(super) fn scaled(&self, gains: &[f64]) -> Self {
         let gains = super::joined(&self.layer.gains, gains);
-        Reads { layer: Layer { gains, ..self.layer.clone() }, ..self.clone() }
+        Reads { layer: CellLayer { gains, ..self.layer.clone() }, ..self.clone() }
     }
 
     /// What converters see at a step: every device lands beside its conductance anew, not below 0.
@@ -75,7 +75,7 @@ const CELLS_AT_ONCE: usize = 1 << 12;
 
 /// A layer to be programmed.
 #[derive(Clone, Debug)]
-pub(super) struct Layer<'a> {
+pub(super) struct CellLayer<'a> {
     code: Code<'a>,
     rows: usize,
     number: u32,
@@ -95,10 +95,10 @@ pub(super) struct Layer<'a> {
 }
 
 /// A layer's devices as they were written.
-pub(super) struct Written {
+pub(super) struct WrittenCells {
     /// The conductances where the devices landed.
     pub devices: Vec<Devices>,
-    /// The devices that have failed, as [`Layer`] has them.
+    /// The devices that have failed, as [`CellLayer`] has them.
     pub worn: Arc<[[Vec<bool>; 2]]>,
     /// The pulses that all devices took.
     pub pulses: u64,
@@ -122,7 +122,7 @@ pub type Lines<'a> = &'a dyn Fn(&mut [Devices]) -> Result<()>;
 pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Option<Lines>) -> Result<ProgrammedCells> {
     let rram = matrix.rram;
     let exact = ExactCells::of(&target, &matrix);
-    let (layer, mut written, pulses) = Layer::new(&target, matrix, draw).written(&target);
+    let (layer, mut written, pulses) = CellLayer::new(&target, matrix, draw).written(&target);
     let mut fresh = layer.faulty(if rram.changes() { written.clone() } else { std::mem::take(&mut written) });
     exact.iter().for_each(|exact| exact.put(&layer, &mut fresh, false));
     let through = layer.through_access(Cow::Borrowed(&fresh));
@@ -151,14 +151,14 @@ pub fn program(target: Vec<f32>, matrix: Matrix, draw: Option<Draw>, lines: Opti
 /// them.
 pub fn nominal(target: &[f32], matrix: Matrix) -> Vec<Devices> {
     let changes = matrix.rram.changes();
-    let layer = Layer::new(target, Matrix { number: 0, ..matrix }, None);
+    let layer = CellLayer::new(target, Matrix { number: 0, ..matrix }, None);
     let written = layer.write(target).devices;
     if changes { layer.aged(written) } else { written }
 }
 
 /// The cells of a layer that are taken for those of a chip without variation and faults.
 pub(super) struct ExactCells<'a> {
-    nominal: Layer<'a>,
+    nominal: CellLayer<'a>,
     written: Vec<Devices>,
 }
 
@@ -166,14 +166,14 @@ impl<'a> ExactCells<'a> {
     /// The exact cells of a matrix, where it has any.
     pub fn of(target: &[f32], matrix: &Matrix<'a>) -> Option<Self> {
         matrix.rram.exact.any().then(|| {
-            let nominal = Layer::new(target, matrix.clone(), None);
+            let nominal = CellLayer::new(target, matrix.clone(), None);
             let written = nominal.write(target).devices;
             ExactCells { nominal, written }
         })
     }
 
     /// Puts them in the place of those that were made, after their time where that has passed.
-    pub fn put(&self, layer: &Layer, devices: &mut [Devices], is_aged: bool) {
+    pub fn put(&self, layer: &CellLayer, devices: &mut [Devices], is_aged: bool) {
         match is_aged {
             true => layer.take_exact(devices, &self.nominal.aged(self.written.clone())),
             false => layer.take_exact(devices, &self.written),
@@ -181,11 +181,11 @@ impl<'a> ExactCells<'a> {
     }
 }
 
-impl<'a> Layer<'a> {
+impl<'a> CellLayer<'a> {
     /// A layer of quantised weights.
     pub fn new(target: &[f32], matrix: Matrix<'a>, draw: Option<Draw>) -> Self {
         let Matrix { rows, number, rram, tile, reads, squares } = matrix;
-        let layer = Layer {
+        let layer = CellLayer {
             code: Code::new(rram, target),
             rows,
             number,
@@ -200,21 +200,21 @@ impl<'a> Layer<'a> {
         };
         let moves = draw.is_some() && rram.faults.move_weights();
         let moved = moves.then(|| Arc::new(layer.away_from_faults(target)));
-        Layer { moved, ..layer }
+        CellLayer { moved, ..layer }
     }
 
     /// The layer with the devices that have failed once it is written, where they landed, and the pulses that they
     /// took.
     pub fn written(self, target: &[f32]) -> (Self, Vec<Devices>, u64) {
-        let Written { devices, worn, pulses } = self.write(target);
-        (Layer { worn, ..self }, devices, pulses)
+        let WrittenCells { devices, worn, pulses } = self.write(target);
+        (CellLayer { worn, ..self }, devices, pulses)
     }
 }
 
-impl Layer<'_> {
-    fn owned(&self) -> Layer<'static> {
+impl CellLayer<'_> {
+    fn owned(&self) -> CellLayer<'static> {
         // Devices have aged and failed by then.
-        Layer {
+        CellLayer {
             code: self.code.owned(),
             reads: Arc::default(),
             squares: Arc::default(),
@@ -227,7 +227,7 @@ impl Layer<'_> {
 
     /// Where a test moves the layer's rows and columns, so that what does not work hurts them least.
     fn away_from_faults(&self, target: &[f32]) -> Moved {
-        let Layer { code, rows, tile, .. } = self;
+        let CellLayer { code, rows, tile, .. } = self;
         let grid = Grid { rows: *rows, columns: target.len() / rows, tile: *tile, on_tiles: self.columns };
         let (circuit, full) = (Circuit::new(&code.rram), code.full());
         // The squared error of a weight on devices of which these do not work, slice by slice.
@@ -254,11 +254,11 @@ impl Layer<'_> {
 
     /// What does not work of the two devices of a slice at a place.
     fn broken(&self, (row, column): At, slice: u32, lines: Option<[u32; 2]>) -> [Broken; 2] {
-        let Layer { code, number, tile, columns, draw, .. } = self;
+        let CellLayer { code, number, tile, columns, draw, .. } = self;
         let faults = &code.rram.faults;
         [Polarity::Plus, code.other()].map(|polarity| {
             let column = if polarity == Polarity::Unit { columns.tile(column) } else { column };
-            let place = Place { row, column, layer: *number, slice, polarity };
+            let place = DevicePlace { row, column, layer: *number, slice, polarity };
             let stuck = stuck_at(faults, (code.g_min, code.g_max), place, *draw);
             let dead = lines.is_some_and(|key| is_on_dead_line(faults, place, (*tile, *columns), key));
             Broken { held: if dead { Some(0.0) } else { stuck }, stuck }
@@ -291,8 +291,8 @@ impl Layer<'_> {
     }
 
     /// The devices as they land, those of them that have failed, and the pulses that they took.
-    pub fn write(&self, target: &[f32]) -> Written {
-        let Layer { code, rows, columns, draw, .. } = self;
+    pub fn write(&self, target: &[f32]) -> WrittenCells {
+        let CellLayer { code, rows, columns, draw, .. } = self;
         let stand = Stand {
             rows: *rows,
             columns: target.len() / rows,
@@ -344,16 +344,16 @@ impl Layer<'_> {
         let (slices, pulses): (Vec<_>, Vec<u64>) = (0..code.slices()).map(slice).unzip();
         let (devices, worn): (Vec<_>, Vec<_>) = slices.into_iter().unzip();
         let worn = if wearing.is_some() { worn.into() } else { Arc::default() };
-        Written { devices, worn, pulses: pulses.into_iter().sum() }
+        WrittenCells { devices, worn, pulses: pulses.into_iter().sum() }
     }
 
     /// The conductance that is asked of a device: its target, or that which makes up for the other device of its pair,
     /// where that one is stuck.
-    fn asked(&self, q: f32, place: Place) -> f64 {
+    fn asked(&self, q: f32, place: DevicePlace) -> f64 {
         let (code, faults) = (&self.code, &self.code.rram.faults);
         let other = self.other_of(place.polarity).filter(|_| faults.compensate);
         let range = (code.g_min, code.g_max);
-        let stuck = other.and_then(|polarity| stuck_at(faults, range, Place { polarity, ..place }, self.draw));
+        let stuck = other.and_then(|polarity| stuck_at(faults, range, DevicePlace { polarity, ..place }, self.draw));
         self.asked_beside(q, (place.slice, place.polarity), stuck)
     }
 
@@ -375,13 +375,13 @@ impl Layer<'_> {
     }
 
     /// Where the device of a weight, or of a unit column, stands on its tile.
-    fn place(&self, i: usize, slice: u32, polarity: Polarity) -> Place {
-        let place = Place { row: i % self.rows, column: i / self.rows, layer: self.number, slice, polarity };
+    fn place(&self, i: usize, slice: u32, polarity: Polarity) -> DevicePlace {
+        let place = DevicePlace { row: i % self.rows, column: i / self.rows, layer: self.number, slice, polarity };
         self.moved.as_ref().map_or(place, |moved| moved.stand(place))
     }
 
     /// Changes every device by itself, some at a time, of which the second argument says where they stand.
-    fn each(&self, devices: &mut [Devices], change: impl Fn(&mut [f64], &dyn Fn(usize) -> Place) + Sync) {
+    fn each(&self, devices: &mut [Devices], change: impl Fn(&mut [f64], &dyn Fn(usize) -> DevicePlace) + Sync) {
         self.each_by_row(devices, |devices, _, place| change(devices, place));
     }
 
@@ -390,7 +390,7 @@ impl Layer<'_> {
     fn each_by_row(
         &self,
         devices: &mut [Devices],
-        change: impl Fn(&mut [f64], &dyn Fn(usize) -> usize, &dyn Fn(usize) -> Place) + Sync,
+        change: impl Fn(&mut [f64], &dyn Fn(usize) -> usize, &dyn Fn(usize) -> DevicePlace) + Sync,
     ) {
         for (slice, devices) in (0..).zip(devices) {
             let sides = [(Polarity::Plus, &mut devices.plus), (self.code.other(), &mut devices.minus)];
@@ -411,7 +411,7 @@ impl Layer<'_> {
         // Rows are counted group by group, and a group has as many columns as any other.
         let groups = self.reads.len() / self.rows;
         let columns = devices.first().map_or(0, |slice| slice.plus.len() / self.rows);
-        let reads = |row: usize, place: &Place| {
+        let reads = |row: usize, place: &DevicePlace| {
             let is_shared = groups == 1 || place.polarity == Polarity::Unit;
             let group = if is_shared { 0 } else { place.column * groups / columns };
             self.reads[group * self.rows + row]
@@ -457,7 +457,7 @@ impl Layer<'_> {
         let voltages: Vec<f64> = (0..self.rows * across).map(voltage).collect();
         self.each(devices, |devices, place| {
             for (i, g) in devices.iter_mut().enumerate() {
-                let Place { row, column, polarity, .. } = place(i);
+                let DevicePlace { row, column, polarity, .. } = place(i);
                 let tile = if polarity == Polarity::Unit { column } else { self.columns.tile(column) };
                 *g *= voltages[row * across + tile];
             }
@@ -490,7 +490,7 @@ impl Layer<'_> {
             let sum = |of: &[f64]| of.iter().fold(0.0, |sum, current| sum + current);
             vec![gain(sum(&then), sum(&now)); columns]
         };
-        Layer { gains: gains.into(), ..self }
+        CellLayer { gains: gains.into(), ..self }
     }
 
     /// The devices with those that are stuck, or on dead lines.

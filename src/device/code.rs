@@ -24,7 +24,7 @@ use rayon::prelude::*;
 
 use super::access::Circuit;
 use super::devices::{Columns, Devices, Polarity};
-use super::listed::{Pair, nearest, pairs};
+use super::listed::{ConductancePair, nearest, pairs};
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Span};
 use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
@@ -69,7 +69,7 @@ pub struct Code<'a> {
     /// The conductances that columns see of the lowest and the highest.
     seen: [f64; 2],
     /// The pairs that a weight's devices can be, where conductances are listed and a device holds every level.
-    pairs: Arc<[Pair]>,
+    pairs: Arc<[ConductancePair]>,
 }
 
 impl<'a> Code<'a> {

@@ -15,7 +15,7 @@
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
-use super::devices::{Columns, Place, Polarity};
+use super::devices::{Columns, DevicePlace, Polarity};
 use super::field::Field;
 use super::normal::{BATCH, normals};
 use super::{Draw, Purpose};
@@ -57,7 +57,7 @@ impl<'a> Law<'a> {
         &self,
         devices: &mut [f64],
         level: impl Fn(f64) -> f64,
-        (place, is_verified): (impl Fn(usize) -> Place, impl Fn(usize) -> bool),
+        (place, is_verified): (impl Fn(usize) -> DevicePlace, impl Fn(usize) -> bool),
         mut tell: impl FnMut(usize, u64),
     ) -> u64 {
         let variation = &self.rram.variation;
@@ -89,7 +89,13 @@ impl<'a> Law<'a> {
     }
 
     /// Programs a device again and again until it is near its target or has had so many pulses; gives how many it took.
-    fn verify(&self, device: &mut f64, level: f64, place: Place, (draw, key, most): (Draw, [u32; 2], u32)) -> u64 {
+    fn verify(
+        &self,
+        device: &mut f64,
+        level: f64,
+        place: DevicePlace,
+        (draw, key, most): (Draw, [u32; 2], u32),
+    ) -> u64 {
         let (target, program) = (*device, &self.rram.program);
         let factor = self.shared * self.place_factor(|| place, draw);
         let mut stream = Substream::new(key, place.words());
@@ -105,7 +111,7 @@ impl<'a> Law<'a> {
     }
 
     /// The factor of a device's conductance that its tile and its neighbours give.
-    fn place_factor(&self, place: impl Fn() -> Place, draw: Draw) -> f64 {
+    fn place_factor(&self, place: impl Fn() -> DevicePlace, draw: Draw) -> f64 {
         let sigma = self.rram.variation.tile_sigma * self.rram.variation.scale;
         let of_neighbours = self.field.as_ref().map_or(1.0, |field| field.factor(place()));
         if sigma == 0.0 {
@@ -227,7 +233,8 @@ mod tests {
                 ..Variation::default()
             };
             let mut rram = Rram { variation, ..Rram::default() };
-            let place = |i: usize| Place { row: i % 70, column: i / 70, layer: 2, slice: 1, polarity: Polarity::Minus };
+            let place =
+                |i: usize| DevicePlace { row: i % 70, column: i / 70, layer: 2, slice: 1, polarity: Polarity::Minus };
             let tile = Tile { rows: 32, ..Tile::default() };
             let landed = |rram: &Rram| {
                 let mut devices: Vec<f64> = (0..150).map(|i| f64::from(i % 16) * 3.0).collect();

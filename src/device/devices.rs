@@ -16,7 +16,7 @@ pub enum Polarity {
 
 /// The place of a device in its layer, and the layer's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct DevicePlace {
     /// Row of the layer's matrix.
     pub row: usize,
     /// Column of the layer's matrix, or a spare one of its tile; the tile's of a unit column.
@@ -29,7 +29,7 @@ pub struct Place {
     pub polarity: Polarity,
 }
 
-impl Place {
+impl DevicePlace {
     /// The words that name its substream.
     pub fn words(&self) -> [u32; 3] {
         [self.row as u32, self.column as u32, self.layer | self.slice << 20 | (self.polarity as u32) << 28]

@@ -9,13 +9,13 @@
 
 use ndarray_rand::rand::RngCore;
 
-use super::devices::{Columns, Place, Polarity};
+use super::devices::{Columns, DevicePlace, Polarity};
 use super::{Draw, Purpose};
 use crate::profile::{Faults, Tile};
 use crate::rng::Substream;
 
 /// The conductance that a device is stuck at, the lowest or the highest; none where it works.
-pub fn stuck_at(faults: &Faults, (lowest, highest): (f64, f64), place: Place, draw: Option<Draw>) -> Option<f64> {
+pub fn stuck_at(faults: &Faults, (lowest, highest): (f64, f64), place: DevicePlace, draw: Option<Draw>) -> Option<f64> {
     let draw = draw.filter(|_| faults.stuck_off > 0.0 || faults.stuck_on > 0.0)?;
     match uniform(draw.key(Purpose::Stuck), place.words()) {
         u if u < faults.stuck_off => Some(lowest),
@@ -32,8 +32,8 @@ pub fn lines_key(faults: &Faults, draw: Option<Draw>) -> Option<[u32; 2]> {
 
 /// Whether a device stands on a line that is dead under a key of [`lines_key`]. A word line is its tile's; every slice
 /// and polarity has bit lines of its own.
-pub fn is_on_dead_line(faults: &Faults, place: Place, (tile, columns): (Tile, Columns), key: [u32; 2]) -> bool {
-    let Place { row, column, layer, slice, polarity } = place;
+pub fn is_on_dead_line(faults: &Faults, place: DevicePlace, (tile, columns): (Tile, Columns), key: [u32; 2]) -> bool {
+    let DevicePlace { row, column, layer, slice, polarity } = place;
     let tile_column = if polarity == Polarity::Unit { column } else { columns.tile(column) };
     let line = u32::from(polarity != Polarity::Plus);
     let word_is_dead = || uniform(key, [row as u32, tile_column as u32, layer | 1 << 30]) < faults.dead_word_lines;
@@ -57,7 +57,8 @@ mod tests {
     fn so_many_devices_are_stuck_as_the_rates_say() {
         let faults = Faults { stuck_off: 0.03, stuck_on: 0.01, ..Faults::default() };
         let draw = Some(Draw::chip(5, 2));
-        let place = |i: usize| Place { row: i % 300, column: i / 300, layer: 2, slice: 1, polarity: Polarity::Minus };
+        let place =
+            |i: usize| DevicePlace { row: i % 300, column: i / 300, layer: 2, slice: 1, polarity: Polarity::Minus };
         let at = |i: usize, draw| stuck_at(&faults, (1.0, 9.0), place(i), draw).unwrap_or(5.0);
         let found: Vec<f64> = (0..90_000).map(|i| at(i, draw)).collect();
         let share = |g: f64| found.iter().filter(|found| **found == g).count() as f64 / 90_000.0;
@@ -90,7 +91,7 @@ mod tests {
             let draw = Draw::chip(3, 1);
             let cells = program(&latent, matrix, Some(draw), None).unwrap();
             let stuck = |i: usize, polarity| {
-                let place = Place { row: i % rows, column: i / rows, layer: 0, slice: 0, polarity };
+                let place = DevicePlace { row: i % rows, column: i / rows, layer: 0, slice: 0, polarity };
                 stuck_at(&rram.faults, (0.0, 1.0), place, Some(draw))
             };
             for (i, (q, w)) in cells.target.iter().zip(&cells.programmed).enumerate() {
@@ -117,7 +118,7 @@ mod tests {
         let faults = Faults { dead_word_lines: 0.2, dead_bit_lines: 0.1, ..Faults::default() };
         let on_tiles = (Tile { rows: 10, cols: 8, ..Tile::default() }, Columns { per_tile: 4, spares: 0 });
         let at = |column: usize, row: usize| {
-            let place = Place { row, column, layer: 0, slice: 0, polarity: Polarity::Plus };
+            let place = DevicePlace { row, column, layer: 0, slice: 0, polarity: Polarity::Plus };
             is_on_dead_line(&faults, place, on_tiles, lines_key(&faults, Some(Draw::chip(1, 1))).unwrap())
         };
         let (mut words, mut bits) = (0, 0);

@@ -9,7 +9,7 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use super::devices::{Columns, Place, Polarity};
+use super::devices::{Columns, DevicePlace, Polarity};
 use super::{Draw, Purpose};
 use crate::profile::{CellMapping, Rram, Tile};
 use crate::rng::Substream;
@@ -74,7 +74,7 @@ impl Field {
     }
 
     /// The factor of a device's conductance.
-    pub fn factor(&self, place: Place) -> f64 {
+    pub fn factor(&self, place: DevicePlace) -> f64 {
         let Stand { rows, tile, on_tiles, slices, columns, .. } = self.stand;
         let (word, slice) = ((place.row / tile.rows, place.row % tile.rows), place.slice as usize);
         let (across, line) = match place.polarity {
@@ -131,7 +131,7 @@ mod tests {
         let rram = Rram { variation, ..Rram::default() };
         let field = Field::new(&rram, stand, Some(Draw::chip(2, 5))).unwrap();
         let at = |row: usize, column: usize, polarity| {
-            field.factor(Place { row, column, layer: 3, slice: 0, polarity }).ln() / 0.2
+            field.factor(DevicePlace { row, column, layer: 3, slice: 0, polarity }).ln() / 0.2
         };
         // The means over all tiles of products of numbers some lines apart: 100 tiles of 16,384, of which some 16 are
         // independent of each other along either line.

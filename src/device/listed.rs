@@ -7,7 +7,7 @@ use crate::profile::{Cell, CellMapping};
 
 /// Two conductances of a list, in microsiemens, and their difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Pair {
+pub(super) struct ConductancePair {
     pub difference: f64,
     pub plus: f64,
     pub minus: f64,
@@ -15,14 +15,15 @@ pub(super) struct Pair {
 
 /// The pairs that a list of conductances makes, by rising difference. Of those with the same, there is the one that the
 /// mapping prefers: one-sided the smallest conductances, two-sided those nearest to the middle of the range.
-pub(super) fn pairs(cell: &Cell) -> Arc<[Pair]> {
+pub(super) fn pairs(cell: &Cell) -> Arc<[ConductancePair]> {
     let listed = &cell.levels_us;
     if listed.is_empty() || cell.bits > 0 || cell.mapping == CellMapping::Offset {
         return Arc::default();
     }
     let all = listed.iter().flat_map(|plus| listed.iter().map(move |minus| (*plus, *minus)));
-    let mut all: Vec<Pair> = all.map(|(plus, minus)| Pair { difference: plus - minus, plus, minus }).collect();
-    let raised = |pair: &Pair| match cell.mapping {
+    let mut all: Vec<ConductancePair> =
+        all.map(|(plus, minus)| ConductancePair { difference: plus - minus, plus, minus }).collect();
+    let raised = |pair: &ConductancePair| match cell.mapping {
         CellMapping::TwoSided => (pair.plus + pair.minus - cell.lowest_us() - cell.highest_us()).abs(),
         _ => pair.plus + pair.minus,
     };

@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 
 use super::assignment::assign;
-use super::devices::{Columns, Place, Polarity};
+use super::devices::{Columns, DevicePlace, Polarity};
 use crate::monitor::checkpoint;
 use crate::profile::{Faults, Tile};
 
@@ -49,7 +49,7 @@ pub struct Grid {
 }
 
 /// One tile's part of a matrix.
-struct Part {
+struct TilePart {
     rows: std::ops::Range<usize>,
     columns: std::ops::Range<usize>,
     /// The tile's number along the columns.
@@ -65,11 +65,11 @@ impl Grid {
         self.rows.div_ceil(self.tile.rows)
     }
 
-    fn part(&self, number: usize) -> Part {
+    fn part(&self, number: usize) -> TilePart {
         let (down, across) = (number / self.across(), number % self.across());
         let cut = |size: usize, number: usize, most: usize| number * size..((number + 1) * size).min(most);
         let columns = cut(self.on_tiles.per_tile, across, self.columns);
-        Part { rows: cut(self.tile.rows, down, self.rows), columns, across }
+        TilePart { rows: cut(self.tile.rows, down, self.rows), columns, across }
     }
 }
 
@@ -110,7 +110,7 @@ impl Moved {
 
     /// Where the device of a place of the matrix stands. Unit columns stay, and have rows moved with the others of
     /// their tile. Places behind the last device, which vectors look up with others, are no device's and stay, too.
-    pub fn stand(&self, place: Place) -> Place {
+    pub fn stand(&self, place: DevicePlace) -> DevicePlace {
         let (Grid { rows, columns, tile, on_tiles }, is_unit) = (self.grid, place.polarity == Polarity::Unit);
         let across = if is_unit { place.column } else { on_tiles.tile(place.column) };
         let column = match is_unit {
@@ -121,13 +121,13 @@ impl Moved {
             }
         };
         let row = self.rows.get(across * rows + place.row).map(|row| *row as usize);
-        row.zip(column).map_or(place, |(row, column)| Place { row, column, ..place })
+        row.zip(column).map_or(place, |(row, column)| DevicePlace { row, column, ..place })
     }
 }
 
 /// The places of a tile whose devices do not all work.
 struct TileFaults<F> {
-    part: Part,
+    part: TilePart,
     /// The columns that weights may stand on: the tile's own, and spare ones.
     places: Vec<usize>,
     /// The rows whose devices do not all work, and what is wrong with them, column by column.
@@ -135,7 +135,7 @@ struct TileFaults<F> {
 }
 
 impl<F> TileFaults<F> {
-    fn new(grid: Grid, part: Part, fault: impl Fn(At) -> Option<F>) -> Self {
+    fn new(grid: Grid, part: TilePart, fault: impl Fn(At) -> Option<F>) -> Self {
         let spares = (0..grid.on_tiles.spares).map(|spare| grid.on_tiles.spare(part.across, spare));
         let places: Vec<usize> = part.columns.clone().chain(spares).collect();
         let faulty = |column: &usize| {
@@ -198,7 +198,7 @@ impl<F> TileFaults<F> {
 pub fn table_bits(faults: &Faults, grid: Grid) -> usize {
     let bits = |values: usize| values.next_power_of_two().ilog2() as usize;
     let of_tile = |number: usize| {
-        let Part { rows, columns, .. } = grid.part(number);
+        let TilePart { rows, columns, .. } = grid.part(number);
         let of_columns = match faults.remap.moves_columns() {
             true => columns.len() * bits(columns.len() + grid.on_tiles.spares),
             // Each spare has the number of the column that it stands for, or none.
@@ -276,11 +276,11 @@ mod tests {
         let grid =
             Grid { rows: ROWS, columns: COLUMNS, tile: Tile { rows: 16, cols: 16, ..Tile::default() }, on_tiles };
         let faults = Faults { stuck_on: 0.1, remap: Remap::Both, spares: 2, ..Faults::default() };
-        let place = |row, column| Place { row, column, layer: 0, slice: 0, polarity: Polarity::Plus };
+        let place = |row, column| DevicePlace { row, column, layer: 0, slice: 0, polarity: Polarity::Plus };
         let all = || (0..ROWS).flat_map(|row| (0..COLUMNS).map(move |column| (row, column)));
         let fault = |(row, column): At| ((row * 7 + column * 5) % 11 == 0).then_some(());
         let moved = Moved::of(&faults, grid, fault, |(row, column), _| ((row * 13 + column * 17) % 23) as f64);
-        let stand: Vec<Place> = all().map(|(row, column)| moved.stand(place(row, column))).collect();
+        let stand: Vec<DevicePlace> = all().map(|(row, column)| moved.stand(place(row, column))).collect();
         let mut places: Vec<At> = stand.iter().map(|place| (place.row, place.column)).collect();
         places.sort_unstable();
         places.dedup();

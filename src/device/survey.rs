@@ -1,7 +1,7 @@
 //! A layer's devices as a designer would measure them: what was asked of each, where it landed, what it holds in
 //! operation, and which do not work. Lines and access devices are not seen: each device is measured by itself.
 
-use super::cell::{ExactCells, Layer};
+use super::cell::{CellLayer, ExactCells};
 use super::devices::Devices;
 use super::{Draw, Matrix, Span};
 
@@ -76,7 +76,7 @@ pub struct Faulty {
 pub fn survey(target: &[f32], matrix: Matrix, draw: Option<Draw>) -> Survey {
     let rram = matrix.rram;
     let exact = ExactCells::of(target, &matrix);
-    let (layer, written, _) = Layer::new(target, matrix, draw).written(target);
+    let (layer, written, _) = CellLayer::new(target, matrix, draw).written(target);
     let targets = layer.targets(target);
     let mut programmed = layer.faulty(written.clone());
     exact.iter().for_each(|exact| exact.put(&layer, &mut programmed, false));
@@ -89,7 +89,7 @@ pub fn survey(target: &[f32], matrix: Matrix, draw: Option<Draw>) -> Survey {
     Survey { targets, programmed, operating, faults, span: Span::of(rram, target) }
 }
 
-fn faults(layer: &Layer, like: &[Devices], highest: f64) -> Vec<Faulty> {
+fn faults(layer: &CellLayer, like: &[Devices], highest: f64) -> Vec<Faulty> {
     // No device has a conductance below 0: one that keeps it is not stuck.
     let unstuck: Vec<Devices> = like
         .iter()
@@ -150,7 +150,7 @@ mod tests {
             let matrix = Matrix::new(rows, 2, rram, tile);
             let cells = device::program(&latent, matrix.clone(), draw, None).unwrap();
             let found = survey(&cells.target, matrix.clone(), draw);
-            let layer = Layer::new(&cells.target, matrix, draw);
+            let layer = CellLayer::new(&cells.target, matrix, draw);
             assert_eq!(device::fold(&layer.weights(&found.programmed)), cells.programmed, "{mapping}");
             assert_eq!(device::fold(&layer.weights(&found.operating)), cells.folded().into_owned(), "{mapping}");
             assert_eq!(device::fold(&layer.weights(&found.targets)).len(), cells.target.len());

@@ -13,7 +13,7 @@
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
-use super::devices::Place;
+use super::devices::DevicePlace;
 use super::{Draw, Purpose};
 use crate::profile::Rram;
 use crate::rng::Substream;
@@ -37,7 +37,7 @@ impl<'a> Ageing<'a> {
     }
 
     /// A device's conductance after the profile's time, at its temperature.
-    pub fn after(&self, g: f64, place: Place, draw: Option<Draw>) -> f64 {
+    pub fn after(&self, g: f64, place: DevicePlace, draw: Option<Draw>) -> f64 {
         let aged = if self.rram.drift.any() { self.drifted(g, place, draw) } else { g };
         let temperature = &self.rram.temperature;
         if !temperature.any() {
@@ -49,7 +49,7 @@ impl<'a> Ageing<'a> {
         (aged * (1.0 + per_kelvin * (temperature.celsius - temperature.reference_celsius))).max(0.0)
     }
 
-    fn drifted(&self, g: f64, place: Place, draw: Option<Draw>) -> f64 {
+    fn drifted(&self, g: f64, place: DevicePlace, draw: Option<Draw>) -> f64 {
         let drift = &self.rram.drift;
         let nu = self.mean_nu(g);
         let Some(draw) = draw else { return g * libm::pow(self.ages, -nu.abs()) };
@@ -77,13 +77,13 @@ mod tests {
     use super::*;
     use crate::device::devices::Polarity;
 
-    fn device(column: usize) -> Place {
-        Place { row: 3, column, layer: 1, slice: 0, polarity: Polarity::Plus }
+    fn device(column: usize) -> DevicePlace {
+        DevicePlace { row: 3, column, layer: 1, slice: 0, polarity: Polarity::Plus }
     }
 
     use crate::profile::{Drift, Temperature};
 
-    fn after(drift: &Drift, g: f64, place: Place, draw: Option<Draw>) -> f64 {
+    fn after(drift: &Drift, g: f64, place: DevicePlace, draw: Option<Draw>) -> f64 {
         Ageing::new(&Rram { drift: drift.clone(), ..Rram::default() }, 0.0, 40.0).after(g, place, draw)
     }
 

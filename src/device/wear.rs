@@ -22,7 +22,7 @@ use ndarray_rand::rand::RngCore;
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
-use super::devices::Place;
+use super::devices::DevicePlace;
 use super::{Draw, Purpose};
 use crate::profile::{Endurance, Rram};
 use crate::rng::Substream;
@@ -56,7 +56,7 @@ impl ReadLoss {
 
     /// The conductance that is left of a device whose row is read so often in an image; without a draw, the device
     /// begins to lose at the median time.
-    pub fn after(&self, g: f64, reads: f64, place: Place, draw: Option<Draw>) -> f64 {
+    pub fn after(&self, g: f64, reads: f64, place: DevicePlace, draw: Option<Draw>) -> f64 {
         let mut transition_s = self.transition_s;
         if let Some(draw) = draw.filter(|_| self.transition_sigma > 0.0) {
             let mut stream = Substream::new(draw.key(Purpose::Disturb), place.words());
@@ -72,7 +72,7 @@ impl ReadLoss {
 }
 
 /// Whether a device has failed that takes so many pulses each time it is programmed.
-pub fn has_failed(endurance: &Endurance, pulses: u64, place: Place, draw: Draw) -> bool {
+pub fn has_failed(endurance: &Endurance, pulses: u64, place: DevicePlace, draw: Draw) -> bool {
     let drawn = Substream::new(draw.key(Purpose::Endurance), place.words()).next_u32();
     (f64::from(drawn) + 0.5) / 4_294_967_296.0 < endurance.failed(pulses as f64)
 }
@@ -83,8 +83,8 @@ mod tests {
     use crate::device::devices::Polarity;
     use crate::profile::{Disturb, Read};
 
-    fn place(i: usize) -> Place {
-        Place { row: i % 300, column: i / 300, layer: 2, slice: 0, polarity: Polarity::Plus }
+    fn place(i: usize) -> DevicePlace {
+        DevicePlace { row: i % 300, column: i / 300, layer: 2, slice: 0, polarity: Polarity::Plus }
     }
 
     fn rram(volt: f64, images: f64) -> Rram {
