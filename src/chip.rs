@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::Calibration;
-use crate::crossbar::kept::{KeptCells, Shelf, Side};
+use crate::crossbar::kept::{KeptCells, RramSide, Shelf};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
 use crate::crossbar::site::Site;
@@ -258,7 +258,7 @@ impl<'a> Blueprint<'a> {
     /// This blueprint with cells that are kept for others, and taken from them where they have the same ones.
     pub fn keeping(self, kept: &KeptCells) -> Self {
         let layers = self.plan.sites().zip(&self.network.layers).map(|(site, state)| (site, &state.rram[..]));
-        let shelf = kept.shelf(Side::of(layers));
+        let shelf = kept.shelf(RramSide::of(layers));
         Blueprint { shelf: Some(shelf), ..self }
     }
 
@@ -438,7 +438,7 @@ impl<'a> Blueprint<'a> {
     fn arrays(&self, index: usize, draw: Option<Draw>) -> Result<Arrays> {
         let site = &self.plan.layers[index].site;
         let companion = if site.has_companion() { self.companion(index) } else { None };
-        let source = companion.as_ref().map_or(sram::Source::Residual, sram::Source::of);
+        let source = companion.as_ref().map_or(sram::CompanionSource::Residual, sram::CompanionSource::of);
         let program = || Arrays::program_cells(site, &self.network.layers[index].rram, draw, None);
         let cells = match self.shelf.as_ref().filter(|_| site.is_on_rram()) {
             Some(shelf) => shelf.cells(site.index, draw, program)?,

@@ -133,7 +133,7 @@ impl Programmer {
         };
         // A pass takes the nominal chip's loss on lines in place of every tile's own, as training does.
         let loss = if let Onto::Pass(_) = onto { LineLoss::of(site, weights)? } else { None };
-        let arrays = Arrays::program(site, weights, sram::Source::Residual, draw, loss.as_ref())?;
+        let arrays = Arrays::program(site, weights, sram::CompanionSource::Residual, draw, loss.as_ref())?;
         let reading = Reading { converters: &[], draw, steps: self.plan.steps() };
         Ok(Programmed::new(site, &arrays, reading)?.effective().into_owned())
     }

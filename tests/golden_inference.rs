@@ -4,7 +4,7 @@
 mod common;
 
 use common::{QUANTISERS, expected, meets_the_goldens, network, profile};
-use crosspike::crossbar::sram::{self, Source};
+use crosspike::crossbar::sram::{self, CompanionSource};
 use crosspike::device::{ProgrammedCells, quantise::quantise};
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::forward::ways::Kernel;
@@ -36,8 +36,11 @@ fn the_residual_is_the_golden_one() {
     for layer in 1..=3 {
         let programmed: Vec<f32> = expected(&format!("residual.programmed.conv{layer}")).iter().copied().collect();
         let target: Vec<f32> = expected(&format!("weights.conv{layer}.bits4")).iter().copied().collect();
-        let found =
-            sram::program(&sram, Source::Residual, &sram::missing(&ProgrammedCells::holding(target, programmed)));
+        let found = sram::program(
+            &sram,
+            CompanionSource::Residual,
+            &sram::missing(&ProgrammedCells::holding(target, programmed)),
+        );
         let golden: Vec<f32> = expected(&format!("residual.sram.conv{layer}")).iter().copied().collect();
         assert_eq!(found.weights, golden, "conv{layer}");
     }

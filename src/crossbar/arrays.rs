@@ -45,7 +45,7 @@ impl Arrays {
     pub fn program(
         site: &Site,
         latent: &[f32],
-        companion: sram::Source,
+        companion: sram::CompanionSource,
         draw: Option<Draw>,
         loss: Option<&LineLoss>,
     ) -> Result<Arrays> {
@@ -86,11 +86,11 @@ impl Arrays {
     }
 
     /// Programs the companion array beside the cells, where there is one.
-    pub fn beside(site: &Site, cells: Arc<ProgrammedCells>, companion: sram::Source) -> Arrays {
+    pub fn beside(site: &Site, cells: Arc<ProgrammedCells>, companion: sram::CompanionSource) -> Arrays {
         // Without inputs, as in the profiling that counts them, there are no trims.
         let trims = site.is_trimmed() && !site.inputs.is_empty();
         let cells = if trims { Arc::new(cells.scaled(&trim::gains(site, &cells))) } else { cells };
-        let corrects = matches!(companion, sram::Source::Residual);
+        let corrects = matches!(companion, sram::CompanionSource::Residual);
         let missing = if corrects && site.has_companion() { sram::missing(&cells) } else { vec![] };
         let low_rank =
             (!missing.is_empty() && low_rank::rank(site) > 0).then(|| LowRank::of(site, &cells.target, &missing));

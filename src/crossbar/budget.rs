@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::config::Document;
     use crate::crossbar::site::Site;
-    use crate::crossbar::sram::Source;
+    use crate::crossbar::sram::CompanionSource;
     use crate::device::Draw;
     use crate::network::{Encoding, Model};
     use crate::plan::ChipPlan;
@@ -85,7 +85,7 @@ mod tests {
         let programmed = |budget: usize| {
             let one = |site: &Site| {
                 let latent: Vec<f32> = (0..site.weights()).map(|w| (w as f32 * 0.7).sin()).collect();
-                Arrays::program(site, &latent, Source::Residual, Some(Draw::chip(1, 0)), None).unwrap()
+                Arrays::program(site, &latent, CompanionSource::Residual, Some(Draw::chip(1, 0)), None).unwrap()
             };
             let mut arrays: Vec<Arrays> = plan.sites().take(2).map(one).collect();
             fit(&mut arrays, budget);

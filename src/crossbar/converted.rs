@@ -132,7 +132,7 @@ fn converted_at_once(drive: Drive, inputs: TileInputs) -> u32 {
 
 /// What the converters of a layer have to span, and what their steps may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
+pub struct ConverterRange {
     /// The least and the greatest sum that rows of a tile that are driven together can give, and what a converter of
     /// the full range spans: a converter is the tile's, whatever stands on it.
     pub full: (f64, f64),
@@ -142,7 +142,7 @@ pub struct Wanted {
     pub resolution: Resolution,
 }
 
-impl Wanted {
+impl ConverterRange {
     /// The ranges that a layer's arrays want.
     pub fn of(site: &Site, arrays: &Arrays) -> Self {
         let Site { rram, sram, tile, adc, drive, .. } = site;
@@ -154,7 +154,7 @@ impl Wanted {
         };
         let sliced = arrays.cells.slices().len() > 1;
         let companion = arrays.companion.as_ref().map(|companion| companion_unit(sram, companion));
-        Wanted {
+        ConverterRange {
             full: of_rows(tile.driven_rows()),
             reached: of_rows(tile.driven_rows().min(site.rows)),
             resolution: Resolution::new(adc, span.unit, sliced, companion),
@@ -195,7 +195,7 @@ impl Converted {
     pub fn new(site: &Site, arrays: &Arrays, cells: &[CellSlice], reading: Reading) -> Result<Converted> {
         let Site { columns, tile, sram, .. } = site;
         let Reading { converters: calibrated, draw, .. } = reading;
-        let Wanted { full: (lo, hi), resolution, .. } = Wanted::of(site, arrays);
+        let ConverterRange { full: (lo, hi), resolution, .. } = ConverterRange::of(site, arrays);
         let full = resolution.spanning(lo, hi);
         let share = arrays.companion.as_ref().map_or(1.0, |_| sram.effective_combine().share());
         let (partial_sums, turns, on_tiles) = (site.partial_sums(), tile.turns(), site.on_tiles());

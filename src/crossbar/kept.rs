@@ -2,8 +2,8 @@
 //! RRAM have the same ones.
 //!
 //! Cells depend on nothing but the layers' latent weights, the settings of their RRAM, tiles and lines, and the draw
-//! ([`Side`]). A [`Shelf`] holds the cells of one such side; all shelves together hold what [`KeptCells`] has room for,
-//! and one that no series uses gives way to the next.
+//! ([`RramSide`]). A [`Shelf`] holds the cells of one such side; all shelves together hold what [`KeptCells`] has room
+//! for, and one that no series uses gives way to the next.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,13 +24,13 @@ const SHARE: u64 = 8;
 
 /// All that the cells of a network depend on, beside the draw: that of every layer.
 #[derive(Debug, PartialEq)]
-pub struct Side {
-    layers: Vec<Layer>,
+pub struct RramSide {
+    layers: Vec<LayerSettings>,
 }
 
 /// All that a layer's cells depend on, beside the draw.
 #[derive(Debug, PartialEq)]
-struct Layer {
+struct LayerSettings {
     latent: [u8; 32],
     index: u32,
     rows: usize,
@@ -41,11 +41,11 @@ struct Layer {
     squares: Arc<[f64]>,
 }
 
-impl Side {
+impl RramSide {
     /// The side of those of some layers that stand on RRAM, with their latent weights.
     pub fn of<'a>(layers: impl IntoIterator<Item = (&'a Site, &'a [f32])>) -> Self {
         let on_rram = layers.into_iter().filter(|(site, _)| site.is_on_rram());
-        let layer = |(site, latent): (&Site, &[f32])| Layer {
+        let layer = |(site, latent): (&Site, &[f32])| LayerSettings {
             latent: Sha256::digest(bytemuck::cast_slice(latent)).into(),
             index: site.index,
             rows: site.rows,
@@ -56,7 +56,7 @@ impl Side {
             reads: site.reads.clone(),
             squares: site.squares(),
         };
-        Side { layers: on_rram.map(layer).collect() }
+        RramSide { layers: on_rram.map(layer).collect() }
     }
 }
 
@@ -65,7 +65,7 @@ type Cells = HashMap<(u32, Option<Draw>), Arc<ProgrammedCells>>;
 /// The cells of one side, by layer and draw.
 #[derive(Debug)]
 pub struct Shelf {
-    side: Side,
+    side: RramSide,
     cells: Mutex<Cells>,
     room: Arc<Room>,
 }
@@ -131,7 +131,7 @@ impl KeptCells {
 
     /// The shelf of a side. Where it is new and more than half of the room is taken, shelves that nothing uses give
     /// way, the one that was used longest ago first.
-    pub fn shelf(&self, side: Side) -> Arc<Shelf> {
+    pub fn shelf(&self, side: RramSide) -> Arc<Shelf> {
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = shelves.iter().position(|shelf| shelf.side == side) {
             let shelf = shelves.remove(place);
@@ -154,8 +154,8 @@ mod tests {
     use super::*;
 
     /// The index of a side's only layer tells sides apart here.
-    fn side(index: u32) -> Side {
-        let layer = Layer {
+    fn side(index: u32) -> RramSide {
+        let layer = LayerSettings {
             latent: [0; 32],
             index,
             rows: 1,
@@ -165,7 +165,7 @@ mod tests {
             reads: Arc::default(),
             squares: Arc::default(),
         };
-        Side { layers: vec![layer] }
+        RramSide { layers: vec![layer] }
     }
 
     /// Whether the cells of a chip had to be programmed, 8 bytes of them.

@@ -53,7 +53,7 @@ impl LowRank {
         let (of_column, of_row) = factors(&counts, rows);
         let scaled: Vec<f64> =
             (0..rows * columns).map(|i| f64::from(missing[i]) * of_column[i / rows] * of_row[i % rows]).collect();
-        let matrix = Matrix { values: &scaled, rows };
+        let matrix = DenseMatrix { values: &scaled, rows };
         let (left, right) = matrix.decomposed(rank(site));
         let left: Vec<f64> = left.iter().zip(of_column.iter().cycle()).map(|(value, scale)| value / scale).collect();
         let right: Vec<f64> = right.iter().zip(of_row.iter().cycle()).map(|(value, scale)| value / scale).collect();
@@ -94,12 +94,12 @@ fn factors(counts: &[f64], rows: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// A matrix `[columns, rows]`.
-struct Matrix<'a> {
+struct DenseMatrix<'a> {
     values: &'a [f64],
     rows: usize,
 }
 
-impl Matrix<'_> {
+impl DenseMatrix<'_> {
     /// The factors `[rank, columns]` and `[rank, rows]` of the nearest product of a rank, both as large as each other.
     fn decomposed(&self, rank: usize) -> (Vec<f64>, Vec<f64>) {
         let columns = self.values.len() / self.rows;

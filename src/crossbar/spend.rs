@@ -45,7 +45,7 @@ enum Form {
 }
 
 /// One way of storing a layer's residual.
-struct Way {
+struct ResidualStorage {
     shift: i32,
     form: Form,
     /// Bits whatever it holds.
@@ -60,7 +60,7 @@ struct Way {
     won: Vec<f64>,
 }
 
-impl Way {
+impl ResidualStorage {
     /// Elements that are worth their bits at a price.
     fn worth(&self, price: f64) -> usize {
         self.wins.partition_point(|(win, _)| f64::from(*win) > price * self.bits_each)
@@ -82,13 +82,13 @@ impl Way {
 }
 
 /// A layer's residual, before it is decided what of it is stored.
-struct Layer<'a> {
+struct LayerResidual<'a> {
     site: &'a Site,
     /// The part of the targets that cells miss.
     missing: Vec<f32>,
     /// The weight of a squared deviation of each element.
     weights: Vec<f32>,
-    ways: Vec<Way>,
+    ways: Vec<ResidualStorage>,
 }
 
 /// The choice for a layer: the number of its way, and further elements.
@@ -97,16 +97,16 @@ type Choice = (usize, usize);
 /// Spends a budget of bytes on the residuals of all layers.
 pub fn spend<'a>(sites: impl Iterator<Item = &'a Site>, arrays: &mut [Arrays], budget_bytes: usize) {
     let with_array = sites.zip(arrays).filter(|(site, _)| site.has_companion()).collect::<Vec<_>>();
-    let (layers, mut arrays): (Vec<Layer>, Vec<&mut Arrays>) =
-        with_array.into_par_iter().map(|(site, arrays)| (Layer::of(site, arrays), arrays)).unzip();
+    let (layers, mut arrays): (Vec<LayerResidual>, Vec<&mut Arrays>) =
+        with_array.into_par_iter().map(|(site, arrays)| (LayerResidual::of(site, arrays), arrays)).unzip();
     let fits = |choices: &[Choice]| {
-        let bytes = |(layer, (way, elements)): (&Layer, &Choice)| layer.ways[*way].bytes(*elements);
+        let bytes = |(layer, (way, elements)): (&LayerResidual, &Choice)| layer.ways[*way].bytes(*elements);
         layers.iter().zip(choices).map(bytes).sum::<usize>() <= budget_bytes
     };
     // Forms change in steps, which may leave some of the budget: the forms that were found take more elements for it.
     let forms = cheapest(&layers, |price| layers.iter().map(|layer| layer.best(price)).collect(), fits);
     let more = |price: f64| -> Vec<Choice> {
-        let worth = |(layer, (way, _)): (&Layer, &Choice)| (*way, layer.ways[*way].worth(price));
+        let worth = |(layer, (way, _)): (&LayerResidual, &Choice)| (*way, layer.ways[*way].worth(price));
         layers.iter().zip(&forms).map(worth).collect()
     };
     let choices = cheapest(&layers, more, fits);
@@ -116,13 +116,17 @@ pub fn spend<'a>(sites: impl Iterator<Item = &'a Site>, arrays: &mut [Arrays], b
 }
 
 /// The choices at the least price of a bit at which they fit.
-fn cheapest(layers: &[Layer], at: impl Fn(f64) -> Vec<Choice>, fits: impl Fn(&[Choice]) -> bool) -> Vec<Choice> {
+fn cheapest(
+    layers: &[LayerResidual],
+    at: impl Fn(f64) -> Vec<Choice>,
+    fits: impl Fn(&[Choice]) -> bool,
+) -> Vec<Choice> {
     let free = at(0.0);
     if fits(&free) {
         return free;
     }
     // No element wins more than all errors together for a bit, at which nothing is stored.
-    let mut most = layers.iter().map(Layer::error).fold(f64::MIN_POSITIVE, |sum, error| sum + error);
+    let mut most = layers.iter().map(LayerResidual::error).fold(f64::MIN_POSITIVE, |sum, error| sum + error);
     let mut least = most * LEAST_PRICE;
     for _ in 0..HALVINGS {
         let middle = (least * most).sqrt();
@@ -131,10 +135,10 @@ fn cheapest(layers: &[Layer], at: impl Fn(f64) -> Vec<Choice>, fits: impl Fn(&[C
     at(most)
 }
 
-impl<'a> Layer<'a> {
+impl<'a> LayerResidual<'a> {
     fn of(site: &'a Site, arrays: &Arrays) -> Self {
         let missing = arrays.missing();
-        let mut layer = Layer { site, weights: weights(site, &arrays.cells.target), missing, ways: vec![] };
+        let mut layer = LayerResidual { site, weights: weights(site, &arrays.cells.target), missing, ways: vec![] };
         let shifts = site.sram.shift.map_or(SHIFTS, |shift| shift..=shift);
         layer.ways = shifts.into_par_iter().flat_map_iter(|shift| layer.ways_of(shift)).collect();
         layer
@@ -170,7 +174,7 @@ impl<'a> Layer<'a> {
     }
 
     /// The ways of storing it at a shift.
-    fn ways_of(&self, shift: i32) -> Vec<Way> {
+    fn ways_of(&self, shift: i32) -> Vec<ResidualStorage> {
         let (n, k) = (self.missing.len(), self.site.sram.bits);
         let codes = self.codes(shift);
         let of_wide = self.errors(&self.left(&codes, shift));
@@ -184,7 +188,7 @@ impl<'a> Layer<'a> {
                 Some(*won)
             });
             let error = before.iter().fold(0.0, |sum, error| sum + f64::from(*error));
-            Way { shift, form, bits, bits_each, error, won: won.collect(), wins }
+            ResidualStorage { shift, form, bits, bits_each, error, won: won.collect(), wins }
         };
         let nothing = self.errors(&self.missing);
         let sparse =
@@ -198,13 +202,13 @@ impl<'a> Layer<'a> {
 
     /// The way that is best at a price, and how many elements it takes.
     fn best(&self, price: f64) -> Choice {
-        let cost = |way: &Way| way.cost(way.worth(price), price);
+        let cost = |way: &ResidualStorage| way.cost(way.worth(price), price);
         let costs = self.ways.iter().map(cost).enumerate();
         let (best, _) = costs.min_by(|a, b| a.1.total_cmp(&b.1)).expect("a layer has ways");
         (best, self.ways[best].worth(price))
     }
 
-    fn store(&self, arrays: &mut Arrays, way: &Way, elements: usize) {
+    fn store(&self, arrays: &mut Arrays, way: &ResidualStorage, elements: usize) {
         let Some(companion) = &mut arrays.companion else { return };
         let codes = self.codes(way.shift);
         companion.shift = way.shift;
@@ -225,7 +229,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::crossbar::calibration::RowInput;
-    use crate::crossbar::sram::Source;
+    use crate::crossbar::sram::CompanionSource;
     use crate::device::ProgrammedCells;
     use crate::profile::{Sram, SramInit};
 
@@ -241,7 +245,7 @@ mod tests {
             let off = |i: usize| wave(i + 1000) * if i.is_multiple_of(29) { 1.0 } else { 0.1 };
             let held = target.iter().enumerate().map(|(i, q)| q + off(i)).collect();
             let cells = Arc::new(ProgrammedCells::holding(target, held));
-            let arrays = Arrays::beside(&site, cells, Source::Residual);
+            let arrays = Arrays::beside(&site, cells, CompanionSource::Residual);
             (site, arrays)
         };
         sizes.iter().enumerate().map(layer).unzip()

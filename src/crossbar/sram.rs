@@ -12,17 +12,17 @@ use crate::profile::{Combine, Scheme, Sram};
 
 /// Where the array's weights come from.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
+pub enum CompanionSource<'a> {
     /// Latent weights, to be quantised; and which elements are there, where some are not.
     Latent(&'a [f32], Option<&'a [bool]>),
     /// What the chip's own read-back misses of its targets, in closed form.
     Residual,
 }
 
-impl<'a> Source<'a> {
+impl<'a> CompanionSource<'a> {
     /// Given weights.
     pub fn of(companion: &'a CompanionWeights) -> Self {
-        Source::Latent(&companion.latent, companion.kept.as_deref())
+        CompanionSource::Latent(&companion.latent, companion.kept.as_deref())
     }
 }
 
@@ -59,15 +59,15 @@ const SHIFTS: std::ops::RangeInclusive<i32> = -10..=4;
 
 /// Programs the array of one layer, whose cells, and a branch of low rank if there is one, miss so much of their
 /// targets.
-pub fn program(sram: &Sram, source: Source, missing: &[f32]) -> Companion {
+pub fn program(sram: &Sram, source: CompanionSource, missing: &[f32]) -> Companion {
     let scheme = sram.effective_scheme();
     match source {
-        Source::Latent(latent, kept) => {
+        CompanionSource::Latent(latent, kept) => {
             let mut weights = quantised(sram, latent, kept);
             prune(&mut weights, latent, sram.threshold);
             Companion { weights, shift: sram.shift.unwrap_or(0), low_rank: None }
         }
-        Source::Residual => {
+        CompanionSource::Residual => {
             let mut companion = match sram.shift {
                 Some(shift) => residual(scheme, sram.bits, missing, shift),
                 None => best_residual(scheme, sram.bits, missing),
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_residual_brings_the_weights_back_to_within_half_a_step() {
         let cells = ProgrammedCells::holding(vec![0.5, -0.25, 0.75, 1.0], vec![0.4, -0.45, 0.75, 0.2]);
-        let companion = program(&sram(Some(0)), Source::Residual, &missing(&cells));
+        let companion = program(&sram(Some(0)), CompanionSource::Residual, &missing(&cells));
         assert_eq!(companion.weights, [0.0, 0.25, 0.0, 0.75]);
         let mut folded = cells.programmed.clone();
         fold(&mut folded, &companion, Combine::Sum);
@@ -184,14 +184,14 @@ mod tests {
     fn without_a_shift_the_residual_chooses_the_one_that_fits_the_spread() {
         let target = vec![0.0; 64];
         let exact = ProgrammedCells::holding(target.clone(), target.clone());
-        let nothing = program(&sram(None), Source::Residual, &missing(&exact));
+        let nothing = program(&sram(None), CompanionSource::Residual, &missing(&exact));
         assert!(nothing.shift == 0 && nothing.weights.iter().all(|w| *w == 0.0), "nothing is missing");
         for spread in [0.01f32, 0.1, 0.6] {
             let programmed: Vec<f32> = (0..64).map(|i| spread * (i as f32 / 31.5 - 1.0)).collect();
             let cells = ProgrammedCells::holding(target.clone(), programmed);
             let error = |shift| {
                 let mut folded = cells.programmed.clone();
-                let companion = program(&sram(shift), Source::Residual, &missing(&cells));
+                let companion = program(&sram(shift), CompanionSource::Residual, &missing(&cells));
                 fold(&mut folded, &companion, Combine::Sum);
                 folded.iter().map(|w| w * w).sum::<f32>()
             };
@@ -204,7 +204,7 @@ mod tests {
     fn pruning_leaves_out_what_is_small_beside_the_layers_largest() {
         let latent = [0.1, -0.4, 0.8, -0.39, 0.0];
         let trained = Sram { bits: 4, threshold: 0.5, ..Sram::default() };
-        let source = Source::Latent(&latent, Some(&[true, true, true, true, true]));
+        let source = CompanionSource::Latent(&latent, Some(&[true, true, true, true, true]));
         let cells = ProgrammedCells::holding(vec![0.0; 5], vec![0.1, -0.4, 0.8, -0.39, 0.0]);
         let whole = quantised(&trained, &latent, None);
         assert_eq!(
@@ -212,8 +212,9 @@ mod tests {
             [0.0, 0.0, whole[2], 0.0, 0.0],
             "0.4 is not above half of 0.8"
         );
-        let residual =
-            |threshold| program(&Sram { threshold, ..sram(Some(0)) }, Source::Residual, &missing(&cells)).weights;
+        let residual = |threshold| {
+            program(&Sram { threshold, ..sram(Some(0)) }, CompanionSource::Residual, &missing(&cells)).weights
+        };
         assert_eq!(residual(0.0), [0.0, 0.5, -0.75, 0.5, 0.0]);
         assert_eq!(residual(0.5), [0.0, 0.0, -0.75, 0.0, 0.0]);
     }

@@ -14,7 +14,7 @@ use crate::chip::{Blueprint, Chip, ProgrammedLayer};
 use crate::crossbar::adc::{Converter, Histogram};
 use crate::crossbar::arrays::Arrays;
 use crate::crossbar::calibration::{Calibration, RowInput};
-use crate::crossbar::converted::Wanted;
+use crate::crossbar::converted::ConverterRange;
 use crate::data::{Dataset, epoch_order};
 use crate::error::{Error, Result};
 use crate::forward::driven::{Driven, Driving, Set};
@@ -318,7 +318,7 @@ impl Counter {
 struct Sensor {
     plan: Arc<LayerPlan>,
     partials: Partials,
-    wanted: Wanted,
+    wanted: ConverterRange,
     slices: usize,
     /// One a slice.
     histograms: Mutex<Vec<Histogram>>,
@@ -328,7 +328,7 @@ impl Sensor {
     /// The sensor of a layer behind converters.
     fn new(ProgrammedLayer { plan, arrays: programmed, .. }: &ProgrammedLayer, arrays: &Arrays) -> Option<Sensor> {
         let converted = programmed.converted()?;
-        let wanted = Wanted::of(&plan.site, arrays);
+        let wanted = ConverterRange::of(&plan.site, arrays);
         let (partials, histograms) = (Partials::new(plan, converted, Kernel::Events), Mutex::default());
         let mut sensor = Sensor { plan: plan.clone(), partials, wanted, slices: converted.slices.len(), histograms };
         sensor.histograms = Mutex::new(sensor.none());

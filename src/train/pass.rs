@@ -21,7 +21,7 @@ use crate::crossbar::calibration::Calibration;
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
 use crate::crossbar::site::{Place, Site};
-use crate::crossbar::sram::Source;
+use crate::crossbar::sram::CompanionSource;
 use crate::crossbar::wires::LineLoss;
 use crate::device::Draw;
 use crate::error::{Error, Result};
@@ -230,7 +230,7 @@ fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) 
     let Setting { plan, calibration, losses, precision, .. } = setting;
     let (state, layer) = (&network.layers[l], &plan.layers[l]);
     // Where the profile has no companion array, none is read.
-    let companion = state.sram.as_ref().map_or(Source::Residual, Source::of);
+    let companion = state.sram.as_ref().map_or(CompanionSource::Residual, CompanionSource::of);
     let loss = losses.get(l).and_then(Option::as_ref);
     let arrays = Arrays::program(&layer.site, &state.rram, companion, draw, loss)?;
     let converters = calibration.map_or(&[][..], |calibration| &calibration.layers[l]);

@@ -8,7 +8,7 @@ use crate::crossbar::arrays::Arrays;
 use crate::crossbar::noise::{mix, step_of};
 use crate::crossbar::programmed::Programmed;
 use crate::crossbar::reading::Reading;
-use crate::crossbar::sram::Source;
+use crate::crossbar::sram::CompanionSource;
 use crate::device::Draw;
 use crate::forward::laid::Times;
 use crate::forward::patches::Patches;
@@ -122,7 +122,8 @@ fn programmed(plan: &LayerPlan) -> Converted {
         |seed: f32| -> Vec<f32> { (0..plan.site.weights()).map(|i| (i as f32 * 0.7 + seed).sin() * 0.6).collect() };
     let companion = latent(2.0);
     let draw = Some(Draw::chip(3, 1));
-    let arrays = Arrays::program(&plan.site, &latent(0.0), Source::Latent(&companion, None), draw, None).unwrap();
+    let arrays =
+        Arrays::program(&plan.site, &latent(0.0), CompanionSource::Latent(&companion, None), draw, None).unwrap();
     let reading = Reading { converters: &[], draw, steps: 1 };
     Programmed::new(&plan.site, &arrays, reading).unwrap().converted().unwrap().clone()
 }
