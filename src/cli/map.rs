@@ -17,7 +17,7 @@ use crate::plan::ChipPlan;
 use crate::profile::Profile;
 use crate::system::area::{area, around};
 use crate::system::tile::tile_efficiency;
-use crate::system::{Architecture, Schedule};
+use crate::system::{Architecture, LayerSchedule};
 
 /// Show how a model stands on tiles: tiles a layer, splits, utilisation, cells, converters, area, copies and the time
 /// of a step, and what the end of a word line loses of its voltage when all of its cells conduct most.
@@ -154,7 +154,7 @@ fn taken(graph: &Graph, node: &Node) -> Vec<String> {
 }
 
 /// The end of a layer's line: its copies, and the time of a step.
-fn timing(layer: &LayerMap, schedule: &Schedule, i: usize) -> String {
+fn timing(layer: &LayerMap, schedule: &LayerSchedule, i: usize) -> String {
     let (copies, ns) = (schedule.copies[i], schedule.step_ns[i]);
     let is_loaded = schedule.loaded.contains(&i);
     let step = match ns {

@@ -1,7 +1,7 @@
 //! A network's plan on a chip, with all that follows from it alone.
 
 use super::area::Areas;
-use super::schedule::Schedule;
+use super::schedule::LayerSchedule;
 use super::traffic::{Route, routes};
 use crate::crossbar::mapping::LayerMap;
 use crate::crossbar::site::Site;
@@ -14,7 +14,7 @@ pub struct Architecture {
     plan: ChipPlan,
     pub(super) maps: Vec<LayerMap>,
     pub(super) routes: Vec<Route>,
-    pub(super) schedule: Schedule,
+    pub(super) schedule: LayerSchedule,
 }
 
 /// The activity of images on a chip, on average.
@@ -36,7 +36,7 @@ impl Architecture {
     /// The architecture of a plan.
     pub fn of(plan: &ChipPlan) -> Self {
         let maps = plan.maps();
-        let schedule = Schedule::of(plan, &maps);
+        let schedule = LayerSchedule::of(plan, &maps);
         Architecture { routes: routes(plan, &maps), plan: plan.clone(), maps, schedule }
     }
 
@@ -56,7 +56,7 @@ impl Architecture {
     }
 
     /// The copies of layers, and the time that each takes.
-    pub fn schedule(&self) -> &Schedule {
+    pub fn schedule(&self) -> &LayerSchedule {
         &self.schedule
     }
 

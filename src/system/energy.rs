@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::architecture::{Activity, Architecture};
 use super::events::Events;
-use super::schedule::Times;
+use super::schedule::ImageTimes;
 use super::workload::Workload;
 use crate::crossbar::site::Site;
 use crate::profile::{Compensation, DeviceModel, Interconnect, Profile};
@@ -202,7 +202,7 @@ impl Architecture {
     }
 
     /// Times of an image; none where the profile has no times of tiles.
-    fn times(&self, activity: &Activity, bytes: &[f64]) -> Option<Times> {
+    fn times(&self, activity: &Activity, bytes: &[f64]) -> Option<ImageTimes> {
         let time = &self.profile().cost.time_ns;
         if !self.profile().is_timed() {
             return None;
@@ -219,7 +219,12 @@ impl Architecture {
     }
 
     /// All parts of an image's energy together: those of each layer, and behind them those of the chip.
-    fn summed(&self, mut parts: Vec<BTreeMap<&'static str, f64>>, times: Option<Times>, activity: &Activity) -> Spent {
+    fn summed(
+        &self,
+        mut parts: Vec<BTreeMap<&'static str, f64>>,
+        times: Option<ImageTimes>,
+        activity: &Activity,
+    ) -> Spent {
         let profile = self.profile();
         let mut totals = [0.0, 0.0];
         for (name, pj) in parts.iter().flatten() {

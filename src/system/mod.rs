@@ -22,5 +22,5 @@ pub mod workload;
 pub use architecture::{Activity, Architecture};
 pub use area::Areas;
 pub use energy::Spent;
-pub use schedule::Schedule;
+pub use schedule::LayerSchedule;
 pub use workload::Workload;

@@ -34,7 +34,7 @@ use crate::profile::{Interconnect, Profile, Time};
 
 /// The copies of layers, and the time that each takes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Schedule {
+pub struct LayerSchedule {
     /// Times that each layer stands on the chip; 0: on another one's tiles, when its turn comes.
     pub copies: Vec<usize>,
     /// Layers whose weights come from off-chip memory for each image.
@@ -50,7 +50,7 @@ pub struct Schedule {
 
 /// Times of an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Times {
+pub struct ImageTimes {
     /// Nanoseconds from an image's first step to its answer.
     pub latency_ns: f64,
     /// Nanoseconds from one image to the next.
@@ -70,7 +70,7 @@ fn step_ns(site: &Site, time: &Time, copies: usize) -> f64 {
     if site.is_on_rram() { site.pixels.div_ceil(copies) as f64 * pixel_ns(site, time) } else { 0.0 }
 }
 
-impl Schedule {
+impl LayerSchedule {
     /// The schedule of a network on its hardware.
     pub fn of(plan: &ChipPlan, maps: &[LayerMap]) -> Self {
         let (system, time) = (plan.profile.system, &plan.profile.cost.time_ns);
@@ -82,7 +82,7 @@ impl Schedule {
                 .as_ref()
                 .is_none_or(|off| !off.loaded.contains(&layer) || layer == off.largest || needed[layer] == 0)
         };
-        let mut schedule = Schedule {
+        let mut schedule = LayerSchedule {
             copies: (0..plan.layers.len()).map(|layer| usize::from(stands(layer))).collect(),
             loaded: off_chip.as_ref().map_or(0..0, |off| off.loaded.clone()),
             step_ns: plan.sites().map(|site| step_ns(site, time, 1)).collect(),
@@ -145,14 +145,14 @@ impl Schedule {
     }
 
     /// Times of an image of so many steps, with the traffic of each layer and of the input, nanoseconds a step.
-    pub fn times(&self, steps: f64, traffic_ns: &[f64], input_ns: f64) -> Times {
+    pub fn times(&self, steps: f64, traffic_ns: &[f64], input_ns: f64) -> ImageTimes {
         let sum = self.step_ns.iter().zip(traffic_ns).fold(input_ns, |sum, (step, traffic)| sum + step + traffic);
         if !self.pipelined {
-            return Times { latency_ns: steps * sum, interval_ns: steps * sum };
+            return ImageTimes { latency_ns: steps * sum, interval_ns: steps * sum };
         }
         let bus = if self.shared { traffic_ns.iter().sum::<f64>() + input_ns } else { 0.0 };
         let slowest = self.by_stage(traffic_ns).into_values().fold(bus.max(input_ns), f64::max);
-        Times { latency_ns: sum + (steps - 1.0).max(0.0) * slowest, interval_ns: steps * slowest }
+        ImageTimes { latency_ns: sum + (steps - 1.0).max(0.0) * slowest, interval_ns: steps * slowest }
     }
 }
 
