@@ -50,7 +50,7 @@ fn run(ready: &Ready, inputs: &Inputs, keep: Keep) -> Result<Outcome> {
     if images == 0 {
         return Ok(logits.close(keep, Counts::new(spiking, chip.steps), vec![]));
     }
-    let (mut run, mut signals) = Run::by_image(ready, inputs)?;
+    let (mut run, mut signals) = CpuRun::by_image(ready, inputs)?;
     walk(&mut run, &chip.graph, chip.graph.by_image()..chip.graph.nodes.len(), &mut signals)?;
     run.read_out(&signals.at(chip.graph.layers[spiking].from), &mut logits);
     let mut counts = Counts::new(spiking, chip.steps);
@@ -61,7 +61,7 @@ fn run(ready: &Ready, inputs: &Inputs, keep: Keep) -> Result<Outcome> {
 }
 
 /// A run of some images on a chip.
-struct Run<'a> {
+struct CpuRun<'a> {
     ready: &'a Ready<'a>,
     /// Events of each image.
     events: Vec<Counts>,
@@ -69,11 +69,11 @@ struct Run<'a> {
     stepping: BTreeMap<usize, Stepping<'a>>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> CpuRun<'a> {
     /// Nothing ran yet of images from the first to below the second.
     fn new(ready: &'a Ready, inputs: &Inputs, images: (usize, usize), none: &Counts) -> Self {
         let events = (images.0..images.1).map(|b| Counts { input: inputs.sent(b), ..none.clone() });
-        Run { ready, events: events.collect(), stepping: BTreeMap::new() }
+        CpuRun { ready, events: events.collect(), stepping: BTreeMap::new() }
     }
 
     /// Takes each image through the first nodes by itself: what goes from one to the next stays in the cache.
@@ -82,21 +82,21 @@ impl<'a> Run<'a> {
         let (all, nodes) = (Signal::of(inputs), graph.by_image());
         let none = Counts::new(layers.len() - 1, *steps).until(*steps);
         if nodes <= 1 {
-            return Ok((Run::new(ready, inputs, (0, inputs.batch.len()), &none), Signals::of(graph, all)));
+            return Ok((CpuRun::new(ready, inputs, (0, inputs.batch.len()), &none), Signals::of(graph, all)));
         }
         // All images' drives are counted together, before each goes its own way.
         for layer in layers.iter().filter(|layer| layer.plan.from == 0) {
             inputs.drives(0, &layer.plan, ready.chip.inputs);
         }
         let one = |b: usize| -> Result<(Counts, Signals)> {
-            let mut run = Run::new(ready, inputs, (b, b + 1), &none);
+            let mut run = CpuRun::new(ready, inputs, (b, b + 1), &none);
             let mut signals = Signals::of(graph, Signal::Encoded { inputs, images: (b, b + 1) });
             walk(&mut run, graph, 1..nodes, &mut signals)?;
             Ok((run.events.swap_remove(0), signals))
         };
         let images = (0..inputs.batch.len()).into_par_iter().map(one).collect::<Result<Vec<_>>>()?;
         let (events, signals) = images.into_iter().unzip();
-        Ok((Run { ready, events, stepping: BTreeMap::new() }, Signals::of_batch(signals, all)))
+        Ok((CpuRun { ready, events, stepping: BTreeMap::new() }, Signals::of_batch(signals, all)))
     }
 
     /// Counts how often signals drive the rows of the layers that take them, from step `first` on.
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl<'a> Walker<'a> for Run<'_> {
+impl<'a> Walker<'a> for CpuRun<'_> {
     fn fire(&mut self, node: usize, taken: Taken<'a>) -> Result<Given> {
         self.count_drives(&taken.layers, 0, self.ready.chip.steps);
         let fired = self.ready.fire(node, &taken, self.events.len(), |_, _| {});

@@ -32,12 +32,12 @@ pub struct Evaluation<'a> {
     kept: Vec<OnceLock<Arc<Inputs>>>,
     prepare: Option<Box<Prepare<'a>>>,
     exit: Option<Exit>,
-    programming: Programming,
+    programming: ProgrammingTime,
 }
 
 /// What programming chips took.
 #[derive(Debug, Default)]
-struct Programming {
+struct ProgrammingTime {
     chips: AtomicU64,
     nanoseconds: AtomicU64,
 }
@@ -59,7 +59,7 @@ impl<'a> Evaluation<'a> {
             kept: vec![],
             prepare: None,
             exit: None,
-            programming: Programming::default(),
+            programming: ProgrammingTime::default(),
         };
         evaluation.batches_of(64)
     }
@@ -181,7 +181,7 @@ impl<'a> Evaluation<'a> {
 
     /// Seconds that programming a chip took on average, beside what else ran; none where none was programmed.
     pub fn programming_seconds(&self) -> Option<f64> {
-        let Programming { chips, nanoseconds } = &self.programming;
+        let ProgrammingTime { chips, nanoseconds } = &self.programming;
         let chips = chips.load(Ordering::Relaxed);
         (chips > 0).then(|| nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9 / chips as f64)
     }
@@ -207,7 +207,7 @@ impl<'a> Evaluation<'a> {
 
     fn run_all(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         let mut loaded = self.engine.load(chips)?;
-        let mut tallies: Vec<Tally> = chips.iter().map(|chip| Tally::new(chip, self.exit)).collect();
+        let mut tallies: Vec<ChipTally> = chips.iter().map(|chip| ChipTally::new(chip, self.exit)).collect();
         let keep = if self.exit.is_some() { Keep::Every } else { Keep::Last };
         for (number, chosen) in self.images.chunks(self.batch).enumerate() {
             let inputs = self.inputs(number, chosen)?;
@@ -216,7 +216,7 @@ impl<'a> Evaluation<'a> {
                 tally.add(outcome, &labels)?;
             }
         }
-        tallies.into_iter().map(Tally::close).collect()
+        tallies.into_iter().map(ChipTally::close).collect()
     }
 
     /// The inputs of batch `number`, the images `chosen`.
@@ -233,7 +233,7 @@ impl<'a> Evaluation<'a> {
 }
 
 /// A chip's result, batch by batch.
-struct Tally {
+struct ChipTally {
     all: Answers,
     counts: Counts,
     early: Option<Early>,
@@ -259,7 +259,7 @@ struct Answers {
     logits: Vec<Array2<f32>>,
 }
 
-impl Tally {
+impl ChipTally {
     fn new(chip: &Chip, exit: Option<Exit>) -> Self {
         let counts = Counts::new(chip.layers.len() - 1, chip.steps);
         let early = exit.map(|exit| Early {
@@ -268,7 +268,7 @@ impl Tally {
             steps: vec![],
             counts: counts.until(chip.steps),
         });
-        Tally {
+        ChipTally {
             all: Answers::default(),
             counts,
             early,
@@ -291,7 +291,7 @@ impl Tally {
     }
 
     fn close(self) -> Result<ChipResult> {
-        let Tally { all, counts, early, sram_bytes, sram_elements, write_pulses } = self;
+        let ChipTally { all, counts, early, sram_bytes, sram_elements, write_pulses } = self;
         let early = early.map(|Early { answers, steps, counts, .. }| {
             let (accuracy, correct, logits) = answers.close()?;
             Ok(ExitResult { accuracy, correct, logits, steps, counts })

@@ -12,7 +12,7 @@ use super::model::{
     column_words, constant_bytes, fits_floats, is_unfolded, noise_bytes, norm_bytes, planes, pools_apart, row_words,
     weight_bytes,
 };
-use super::route::{Op, Route};
+use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Run};
 use super::stamps::stamp_bytes;
 use crate::chip::Chip;
@@ -119,7 +119,7 @@ impl Sizes {
         }
         limits.check("input", "the values of one image", 4 * input as u64)?;
         // Beside the buffers of a chain, those of signals that live at once share what these may take.
-        let route = Route::of(chip, |l| pools_apart(&chip.layers[l].plan))?;
+        let route = KernelRoute::of(chip, |l| pools_apart(&chip.layers[l].plan))?;
         let more = (route.pulses + route.currents).div_ceil(4).max(1) as u64;
         let image_bytes = more * 4 * sizes.sums.max(sizes.pulses).max(input) as u64;
         let most_bytes = limits.buffer_bytes.min(BUFFER_BYTES);
@@ -162,18 +162,18 @@ impl Sizes {
     }
 
     /// Images of a submission, at most, of which that is kept.
-    pub fn images_keeping(&self, kept: Kept) -> usize {
+    pub fn images_keeping(&self, kept: KeptSteps) -> usize {
         let bytes = 4 * (kept.steps * self.readout + if kept.by_image { self.counts } else { 0 }) as u64;
         self.images.min((BUFFER_BYTES / bytes.max(1)).max(1) as usize)
     }
 
     /// Counters of a submission of `images` images.
-    pub fn counters(&self, images: usize, kept: Kept) -> usize {
+    pub fn counters(&self, images: usize, kept: KeptSteps) -> usize {
         self.counts * if kept.by_image { images } else { 1 }
     }
 
     /// Bytes of all buffers of `images` images.
-    fn bytes(&self, images: usize, kept: Kept) -> [u64; 8] {
+    fn bytes(&self, images: usize, kept: KeptSteps) -> [u64; 8] {
         let (readout, counters) = (kept.steps * self.readout, self.counters(images, kept));
         let results = images * readout + counters;
         let words = [self.image, self.pulses, self.sums, self.currents, readout].map(|words| words * images);
@@ -183,7 +183,7 @@ impl Sizes {
 
 /// What comes back of each image.
 #[derive(Clone, Copy, Debug)]
-pub struct Kept {
+pub struct KeptSteps {
     /// The last steps whose readout does.
     pub steps: usize,
     /// Whether its own events do.
@@ -222,9 +222,9 @@ impl Buffers {
     /// Buffers for up to `images` images, the spare ones where they are large enough.
     pub fn take(
         (context, spare): (&Context, &Spare),
-        (sizes, route): (&Sizes, &Route),
+        (sizes, route): (&Sizes, &KernelRoute),
         images: usize,
-        kept: Kept,
+        kept: KeptSteps,
     ) -> Self {
         let mut bytes = sizes.bytes(images, kept);
         if context.times.is_some() {

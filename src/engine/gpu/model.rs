@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::context::{Context, LayerGroup};
-use super::route::{Op, Route};
+use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::crossbar::converted::{Adder, Converted};
@@ -29,7 +29,7 @@ const CONSTANTS: usize = 7;
 /// A layer, uploaded.
 pub struct LoadedLayer {
     /// Its columns: all in one part, unless the weights are larger than a buffer may be.
-    pub parts: Vec<Part>,
+    pub parts: Vec<ColumnPart>,
     /// Whether its sums are not those of one matrix of weights: behind converters, or of cells read afresh.
     pub is_unfolded: bool,
     /// Whether floats hold what its companion arrays sum, so that a card may take it in tiles.
@@ -43,7 +43,7 @@ pub struct LoadedLayer {
 }
 
 /// Some of a layer's columns.
-pub struct Part {
+pub struct ColumnPart {
     /// Settings, weights and norms.
     pub group: LayerGroup,
     /// Words of columns.
@@ -138,7 +138,11 @@ pub fn pools_apart(plan: &Plan) -> bool {
 }
 
 /// Uploads all layers of some chips, and the settings of what else their route has, one an operation.
-pub fn load(context: &Context, chips: &[Chip], route: &Route) -> Result<(Vec<LoadedLayer>, Vec<Option<LayerGroup>>)> {
+pub fn load(
+    context: &Context,
+    chips: &[Chip],
+    route: &KernelRoute,
+) -> Result<(Vec<LoadedLayer>, Vec<Option<LayerGroup>>)> {
     let chip = &chips[0];
     if chip.steps > MOST_STEPS as usize {
         return Err(Error::Gpu(format!("{} steps, expected at most {MOST_STEPS}; use `--backend cpu`", chip.steps)));
@@ -160,7 +164,7 @@ fn of_neurons(chips: &[Chip], op: Op) -> Option<&ProgrammedLayer> {
 }
 
 /// The settings of an operation that no layer's are; none where it goes by those of a layer.
-fn beside(chips: &[Chip], route: &Route, op: Op) -> Option<Layer> {
+fn beside(chips: &[Chip], route: &KernelRoute, op: Op) -> Option<Layer> {
     let graph = &chips[0].graph;
     match op {
         Op::Skip { node, skip, .. } => {
@@ -244,7 +248,7 @@ fn windowed(settings: Layer, window: Window) -> Layer {
     }
 }
 
-fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) -> Result<LoadedLayer> {
+fn load_layer(context: &Context, chips: &[Chip], route: &KernelRoute, index: usize) -> Result<LoadedLayer> {
     let plan = &chips[0].layers[index].plan;
     let of_norms = chips.len() as u64 * norm_bytes(&chips[0], plan) + constant_bytes(&chips[0].layers[index]);
     context.limits.check(&plan.name, "its norms", of_norms)?;
@@ -265,7 +269,7 @@ fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) ->
         assert_eq!(weights.len(), chips.len() * layer.arrays.each().len() * vectors(layer) * part.len() * LANES);
         let noise = chips.iter().filter_map(|chip| noise(&chip.layers[index]));
         noise.for_each(|noise| weights.extend(noise.pool.iter().chain(&*noise.by_code)));
-        Part { group: context.layer(settings, &weights, &norms), words: part.len() }
+        ColumnPart { group: context.layer(settings, &weights, &norms), words: part.len() }
     });
     Ok(LoadedLayer {
         parts: parts.collect(),
@@ -277,7 +281,7 @@ fn load_layer(context: &Context, chips: &[Chip], route: &Route, index: usize) ->
     })
 }
 
-fn settings(chips: &[Chip], route: &Route, index: usize, part: &Range<usize>) -> Layer {
+fn settings(chips: &[Chip], route: &KernelRoute, index: usize, part: &Range<usize>) -> Layer {
     let chip = &chips[0];
     let plan = &chip.layers[index].plan;
     let (Unrolling { input, window, flat }, output) = (plan.unrolling(), plan.unrolling().output());

@@ -53,7 +53,7 @@ impl Op {
 
 /// All of them, and how many buffers they take.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub struct KernelRoute {
     /// The kernels in order.
     pub ops: Vec<Op>,
     /// Buffers of pulses; the first has the input.
@@ -108,7 +108,7 @@ fn planes(node: &Node) -> u32 {
     Drive::pulses(node.largest).planes
 }
 
-impl Route {
+impl KernelRoute {
     /// The way through a chip; an error that names the layer where there is none.
     pub fn of(chip: &Chip, pools_apart: impl Fn(usize) -> bool) -> Result<Self> {
         let graph = &*chip.graph;
@@ -170,7 +170,7 @@ impl Route {
             ops.push(Op::Drives { layer, from: at[from] });
         }
         ops.extend([Op::Sums { layer, from: at[from] }, Op::Readout { layer }]);
-        Ok(Route { ops, pulses: pulses.until.len(), currents: currents.until.len(), heirs })
+        Ok(KernelRoute { ops, pulses: pulses.until.len(), currents: currents.until.len(), heirs })
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::PoisonError;
 
 use wgpu::{BindGroup, Buffer, ComputePass};
 
-use super::buffers::{Buffers, Kept, Sizes, Spare};
+use super::buffers::{Buffers, KeptSteps, Sizes, Spare};
 use super::context::{Context, LayerGroup};
 use super::model::{self, LoadedLayer, column_words, pools_apart};
-use super::route::{Op, Route};
+use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Run, WORKGROUP};
 use super::shaders::Kernel;
 use super::stamps::Stamps;
@@ -27,7 +27,7 @@ pub struct GpuChips<'a> {
     pub(super) spare: &'a Spare,
     pub(super) chips: &'a [Chip],
     layers: Vec<LoadedLayer>,
-    pub(super) route: Route,
+    pub(super) route: KernelRoute,
     /// The settings of what goes by no layer's, one an operation.
     beside: Vec<Option<LayerGroup>>,
     pub(super) sizes: Sizes,
@@ -35,7 +35,7 @@ pub struct GpuChips<'a> {
 
 impl<'a> GpuChips<'a> {
     pub(super) fn new((context, spare): (&'a Context, &'a Spare), chips: &'a [Chip]) -> Result<Self> {
-        let route = Route::of(&chips[0], |l| pools_apart(&chips[0].layers[l].plan))?;
+        let route = KernelRoute::of(&chips[0], |l| pools_apart(&chips[0].layers[l].plan))?;
         let sizes = Sizes::new(&chips[0], chips.len(), &context.limits)?;
         let (layers, beside) = context.guard(|| model::load(context, chips, &route))?;
         Ok(GpuChips { context, spare, chips, layers, route, beside, sizes })
@@ -48,7 +48,7 @@ impl<'a> GpuChips<'a> {
 
     /// Brings some images onto the device: Poisson images as they are, others encoded. Returns the submission's
     /// settings.
-    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Run {
+    pub(super) fn upload(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: KeptSteps) -> Run {
         let (encoder, batch) = (&inputs.encoder, &inputs.batch);
         if encoder.code.encoding == Encoding::Poisson {
             let words: Vec<u32> = images
@@ -181,7 +181,13 @@ impl<'a> GpuChips<'a> {
 
     /// Runs some of the images; gives the readout's sums over the steps up to each of the last kept ones, `[chips,
     /// images, kept steps, words]`, and the events of all or of each.
-    fn submit(&self, buffers: &Buffers, inputs: &Inputs, images: Range<usize>, kept: Kept) -> Result<[Vec<u32>; 2]> {
+    fn submit(
+        &self,
+        buffers: &Buffers,
+        inputs: &Inputs,
+        images: Range<usize>,
+        kept: KeptSteps,
+    ) -> Result<[Vec<u32>; 2]> {
         let run = self.upload(buffers, inputs, images.clone(), kept);
         let mut commands = self.context.encoder();
         commands.clear_buffer(&buffers.counts, 0, None);
@@ -286,11 +292,11 @@ impl<'a> GpuChips<'a> {
     }
 
     /// What comes back of each image.
-    pub(super) fn kept(&self, keep: Keep) -> Kept {
+    pub(super) fn kept(&self, keep: Keep) -> KeptSteps {
         // The host reads the sums of every step unless the logits are their mean.
         let is_mean = self.chip().graph.reading == ReadoutKind::Mean;
         let steps = if is_mean { keep.of(self.chip().steps) } else { self.chip().steps };
-        Kept { steps, by_image: keep == Keep::Every }
+        KeptSteps { steps, by_image: keep == Keep::Every }
     }
 }
 
