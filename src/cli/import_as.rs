@@ -10,7 +10,7 @@ use crate::data::Recorded;
 use crate::error::{Error, Result};
 use crate::network::layer::LayerKind;
 use crate::network::names::norm_name;
-use crate::network::placing::{Placed, Table, place, read_table};
+use crate::network::placing::{NameTable, Placed, place, read_table};
 use crate::network::weights::Loaded;
 use crate::network::{Layer, Model, Network, NormKind, shipped};
 use crate::nir::import::Names;
@@ -86,7 +86,7 @@ impl Args {
         folder.write(&text, &written, &names, same.transpose()?.as_ref())
     }
 
-    fn placed(&self, input: &Path, model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {
+    fn placed(&self, input: &Path, model: &Model, checkpoint: &Checkpoint, table: &NameTable) -> Result<Placed> {
         place(model, checkpoint, table).map_err(|error| match (error, &self.map) {
             (Error::Mismatch(message), Some(map)) if message.starts_with("the table") => Error::file(map, message),
             (Error::Mismatch(message), _) => Error::file(input, message),

@@ -3,7 +3,7 @@
 use crate::network::code::InputForm;
 use crate::network::constants::Constant;
 use crate::network::graph::Node;
-use crate::network::neuron::Reset;
+use crate::network::neuron::MembraneReset;
 use crate::network::{Encoding, InputCode, Model, Neuron};
 use crate::profile::{
     AdcKind, AdcRange, CellMapping, Compensation, DeviceModel, Interconnect, Profile, Rounding, Rram, Scheme, Sram,
@@ -599,8 +599,9 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("model.neuron.threshold", |section| constant(section, Constant::Threshold)),
     ("model.neuron.reset", |section| one_step(section, |_| true).or(untaken(section, "reset"))),
     ("model.neuron.reset_at", |section| {
-        let idle =
-            section.model.is_some_and(|model| !model.takes_neuron("reset_at", |neuron| neuron.reset != Reset::None));
+        let idle = section
+            .model
+            .is_some_and(|model| !model.takes_neuron("reset_at", |neuron| neuron.reset != MembraneReset::None));
         one_step(section, |_| true).or(untaken(section, "reset_at")).or(said(idle, "model.neuron.reset = \"none\""))
     }),
     ("model.neuron.fires", |section| untaken(section, "fires")),

@@ -23,7 +23,7 @@ use ndarray::{Array2, Array3, Axis};
 use crate::chip::{Chip, ProgrammedLayer};
 use crate::error::{Error, Result};
 use crate::network::Inputs;
-use crate::network::readout::{Reader, Reading};
+use crate::network::readout::{ClassReading, LogitReader};
 
 /// What a batch did on a chip.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,9 +193,9 @@ struct Logits<'a> {
     kept: Array3<f32>,
     steps: usize,
     readout: &'a ProgrammedLayer,
-    reader: Reader,
+    reader: LogitReader,
     /// `[images, classes]`.
-    readings: Vec<Reading>,
+    readings: Vec<ClassReading>,
 }
 
 impl<'a> Logits<'a> {
@@ -204,13 +204,13 @@ impl<'a> Logits<'a> {
         let readout = chip.layers.last().expect("a chip has a readout");
         let classes = readout.plan.columns();
         let neuron = (readout.plan.lif, readout.varied.clone());
-        let reader = Reader::new(chip.graph.reading, neuron, readout.plan.input_unit, chip.steps);
+        let reader = LogitReader::new(chip.graph.reading, neuron, readout.plan.input_unit, chip.steps);
         Logits {
             kept: Array3::zeros((keep.of(chip.steps), images, classes)),
             steps: chip.steps,
             readout,
             reader,
-            readings: vec![Reading::default(); images * classes],
+            readings: vec![ClassReading::default(); images * classes],
         }
     }
 

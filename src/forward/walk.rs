@@ -11,7 +11,7 @@ use super::join::{add_currents, add_pulses};
 use super::laid::{Laid, Times};
 use super::pulses::{added, pooled, side_by_side};
 use crate::error::Result;
-use crate::network::graph::{Graph, Kept, Node, Population, Work};
+use crate::network::graph::{Graph, Lifetimes, Node, Population, Work};
 use crate::network::pulses::Pulses;
 use crate::network::{Inputs, Lif};
 
@@ -128,7 +128,7 @@ pub trait Walker<'a> {
 pub struct Signals<'a> {
     pulses: Vec<Option<Signal<'a>>>,
     currents: Vec<Option<Currents>>,
-    kept: Arc<Kept>,
+    kept: Arc<Lifetimes>,
     /// The images, and the first of the steps that signals are of.
     times: Times,
 }
@@ -287,7 +287,7 @@ impl<'a> Signals<'a> {
 
     /// Lets go of what no node from `next` on reads.
     fn let_go(&mut self, next: usize) {
-        let Kept { pulses: readers, currents: borrowers } = &*self.kept;
+        let Lifetimes { pulses: readers, currents: borrowers } = &*self.kept;
         self.pulses.iter_mut().zip(readers).take(next).for_each(|(pulses, last)| _ = pulses.take_if(|_| *last < next));
         self.currents.iter_mut().zip(borrowers).for_each(|(currents, last)| _ = currents.take_if(|_| *last < next));
     }

@@ -11,11 +11,11 @@ const MOST: usize = 64;
 
 /// A convolution: its channels alone, with a kernel of 3 by 3, or a table.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "Written", into = "Written")]
-#[schemars(with = "Written")]
+#[serde(from = "WrittenConvolution", into = "WrittenConvolution")]
+#[schemars(with = "WrittenConvolution")]
 pub(super) struct Convolution {
     pub channels: usize,
-    table: Option<Table>,
+    table: Option<ConvolutionTable>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,15 +23,16 @@ pub(super) struct Convolution {
     untagged,
     expecting = "expected a number of channels, or a table with `channels`, `kernel`, `stride`, `padding`, `dilation`, `groups`, `bias`"
 )]
-enum Written {
+enum WrittenConvolution {
     Channels(usize),
-    Table(Table),
+    Table(ConvolutionTable),
 }
 
 /// A convolution with a window of its own. Pairs are of rows and columns; a number stands for both.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Table {
+#[schemars(rename = "Table")]
+struct ConvolutionTable {
     /// Output channels.
     channels: usize,
     /// Positions of the window.
@@ -90,18 +91,18 @@ fn three() -> Pair {
     Pair::Both(3)
 }
 
-impl From<Written> for Convolution {
-    fn from(written: Written) -> Self {
+impl From<WrittenConvolution> for Convolution {
+    fn from(written: WrittenConvolution) -> Self {
         match written {
-            Written::Channels(channels) => Convolution { channels, table: None },
-            Written::Table(table) => Convolution { channels: table.channels, table: Some(table) },
+            WrittenConvolution::Channels(channels) => Convolution { channels, table: None },
+            WrittenConvolution::Table(table) => Convolution { channels: table.channels, table: Some(table) },
         }
     }
 }
 
-impl From<Convolution> for Written {
+impl From<Convolution> for WrittenConvolution {
     fn from(convolution: Convolution) -> Self {
-        convolution.table.map_or(Written::Channels(convolution.channels), Written::Table)
+        convolution.table.map_or(WrittenConvolution::Channels(convolution.channels), WrittenConvolution::Table)
     }
 }
 
@@ -125,7 +126,7 @@ impl Convolution {
     /// The window that moves over a map, of one row where it has columns alone. An error is of a key behind the
     /// convolution's.
     pub fn window(&self, one_dimensional: bool, map: Shape) -> Result<Window, (&'static str, String)> {
-        let table = self.table.unwrap_or(Table {
+        let table = self.table.unwrap_or(ConvolutionTable {
             channels: self.channels,
             kernel: three(),
             stride: one(),

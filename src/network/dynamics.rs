@@ -2,7 +2,7 @@
 //! a plain leaky neuron does not have. The CPU scans by it, training goes back through it, and `shaders/neurons.wgsl`
 //! has the same.
 
-use super::neuron::{Fires, Neuron, Reset, ResetAt};
+use super::neuron::{Fires, MembraneReset, Neuron, ResetAt};
 
 /// The constants of a general neuron beside leak and threshold: each has a value that leaves it as a plain one is.
 /// Potentials and currents are in units of the normalised current, times in steps.
@@ -39,9 +39,9 @@ impl Dynamics {
             synaptic_leak: neuron.synaptic_leak,
             adaptation: neuron.adaptation,
             adaptation_leak: neuron.adaptation_leak,
-            taken: if reset == Reset::Subtract { threshold } else { 0.0 },
-            value: if let Reset::To(value) = reset { value } else { 0.0 },
-            is_set: matches!(reset, Reset::To(_)),
+            taken: if reset == MembraneReset::Subtract { threshold } else { 0.0 },
+            value: if let MembraneReset::To(value) = reset { value } else { 0.0 },
+            is_set: matches!(reset, MembraneReset::To(_)),
             next: neuron.reset_at == ResetAt::Next,
             reached: neuron.fires == Fires::Reached,
             refractory: neuron.refractory as f32,

@@ -28,12 +28,12 @@ pub struct Graph {
     /// How the readout is read.
     pub reading: ReadoutKind,
     /// Until which node what each one sends is kept, and its current.
-    pub kept: Arc<Kept>,
+    pub kept: Arc<Lifetimes>,
 }
 
 /// Until which node something of each node is kept: the node itself where nobody takes it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kept {
+pub struct Lifetimes {
     /// The last node that reads what it sends; beyond all nodes where that is the readout.
     pub pulses: Vec<usize>,
     /// The last node that takes the current of its neurons.
@@ -139,7 +139,7 @@ impl Graph {
     /// A graph of these parts.
     pub(super) fn new(layers: Vec<Layer>, nodes: Vec<Node>, cycles: Vec<Range<usize>>, reading: ReadoutKind) -> Self {
         let mut graph = Graph { layers, nodes, cycles, reading, kept: Arc::default() };
-        graph.kept = Arc::new(Kept { pulses: graph.last_readers(), currents: graph.last_borrowers() });
+        graph.kept = Arc::new(Lifetimes { pulses: graph.last_readers(), currents: graph.last_borrowers() });
         graph
     }
 

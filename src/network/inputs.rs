@@ -21,7 +21,7 @@ pub struct Inputs {
     pub batch: Batch,
     /// Time steps.
     pub steps: usize,
-    pulses: OnceLock<Pulses>,
+    pulses: OnceLock<EncodedPulses>,
 }
 
 /// Row drives of each image at each given step.
@@ -29,7 +29,7 @@ type Drives = Vec<Vec<u64>>;
 
 /// What the images send onto the first layer's word lines.
 #[derive(Debug)]
-pub struct Pulses {
+pub struct EncodedPulses {
     digits: Vec<i8>,
     image: usize,
     /// Pulses of each image at each given step: spikes, or the sum of digits over the planes.
@@ -51,7 +51,7 @@ impl Inputs {
     }
 
     /// The encoded images; the same for any number of threads.
-    pub fn pulses(&self) -> &Pulses {
+    pub fn pulses(&self) -> &EncodedPulses {
         // No lock is held while threads help: one that waits may take up work that asks for the same.
         if self.pulses.get().is_none() {
             let _ = self.pulses.set(self.encode());
@@ -104,7 +104,7 @@ impl Inputs {
         encoder.shape.len() * (frames * size_of::<f32>() + given * encoder.code.planes() as usize)
     }
 
-    fn encode(&self) -> Pulses {
+    fn encode(&self) -> EncodedPulses {
         let (size, planes) = (self.encoder.shape.len(), self.encoder.code.planes() as usize);
         let given = self.given_steps();
         let image = given * planes * size;
@@ -118,7 +118,7 @@ impl Inputs {
                 steps.map(|(step, digits)| self.encode_step(b, step, digits)).collect()
             })
             .collect();
-        Pulses { digits, image, sent, drives: Default::default() }
+        EncodedPulses { digits, image, sent, drives: Default::default() }
     }
 
     /// Writes the digit planes of a step of image `b`; gives its number of pulses.
@@ -134,7 +134,7 @@ impl Inputs {
     }
 }
 
-impl Pulses {
+impl EncodedPulses {
     /// Signed digits of all images, one after the other.
     pub fn all(&self) -> &[i8] {
         &self.digits

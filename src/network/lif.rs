@@ -210,7 +210,7 @@ impl Fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::neuron::{Fires, Reset, ResetAt};
+    use crate::network::neuron::{Fires, MembraneReset, ResetAt};
 
     fn lif(format: NeuronFormat) -> Lif {
         Lif::of(Neuron::default(), &format)
@@ -272,8 +272,8 @@ mod tests {
         let threshold = unit(neuron.threshold) + product(unit(neuron.adaptation), a, 5);
         let before = if rest > 0 { u } else { hold(product(leak(neuron.leak), u, 6) + i) };
         let reset = |u: i64, fired: i64| match neuron.reset {
-            Reset::To(value) if fired > 0 => unit(value),
-            Reset::Subtract => hold(u - fired * unit(neuron.threshold)),
+            MembraneReset::To(value) if fired > 0 => unit(value),
+            MembraneReset::Subtract => hold(u - fired * unit(neuron.threshold)),
             _ => u,
         };
         let is_next = neuron.reset_at == ResetAt::Next;
@@ -289,10 +289,10 @@ mod tests {
     fn general_steps_are_those_of_integers() {
         let base = Neuron { leak: 0.8, threshold: 0.9, ..Neuron::default() };
         let neurons = [
-            Neuron { reset: Reset::To(-0.3), synaptic_leak: 0.6, refractory: 2, ..base },
+            Neuron { reset: MembraneReset::To(-0.3), synaptic_leak: 0.6, refractory: 2, ..base },
             Neuron { reset_at: ResetAt::Next, scaled_input: true, fires: Fires::Reached, ..base },
             Neuron { adaptation: 0.4, adaptation_leak: 0.7, synaptic_leak: 0.5, ..base },
-            Neuron { reset: Reset::None, leak: 0.5, fires: Fires::Reached, ..base },
+            Neuron { reset: MembraneReset::None, leak: 0.5, fires: Fires::Reached, ..base },
         ];
         let (mut fired, mut all) = (0, 0);
         for neuron in neurons {

@@ -14,16 +14,16 @@ pub(super) const LARGEST_LAYER: usize = 1 << 28;
 pub(super) type Fault = (String, String);
 
 /// A result, or the fault of an entry with the rest of its key behind `layers[N]`.
-pub(super) type Of<T> = Result<T, Fault>;
+pub(super) type EntryResult<T> = Result<T, Fault>;
 
 /// The fault of an entry.
-pub(super) fn fault<T>(key: &str, message: impl Into<String>) -> Of<T> {
+pub(super) fn fault<T>(key: &str, message: impl Into<String>) -> EntryResult<T> {
     Err((key.into(), message.into()))
 }
 
 /// Whether a map still has rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MapKind {
     /// A map has rows and columns.
     Map,
     /// A map has columns alone, behind a convolution along them.
@@ -32,13 +32,13 @@ pub(super) enum Kind {
     Flat,
 }
 
-impl Kind {
+impl MapKind {
     /// The kind of the map that a layer gives.
     pub fn behind(layer: &Layer) -> Self {
         match () {
-            () if !layer.convolves() => Kind::Flat,
-            () if layer.one_dimensional => Kind::Line,
-            () => Kind::Map,
+            () if !layer.convolves() => MapKind::Flat,
+            () if layer.one_dimensional => MapKind::Line,
+            () => MapKind::Map,
         }
     }
 }
@@ -47,9 +47,9 @@ impl Kind {
 pub(super) fn forward(
     name: String,
     (item, operator): (&Item, &Operator),
-    (from, node, kind): (usize, &Node, Kind),
+    (from, node, kind): (usize, &Node, MapKind),
     model: &Frame,
-) -> Of<Layer> {
+) -> EntryResult<Layer> {
     let layer = Layer {
         neuron: item.neuron_in(model.neuron),
         norm: item.norm.unwrap_or(model.norm),
@@ -69,7 +69,7 @@ pub(super) fn forward(
 }
 
 /// The matrix that leads an entry's pulses back to its neurons, which are at node `from`.
-pub(super) fn back(item: &Item, layer: &Layer, from: usize) -> Of<Layer> {
+pub(super) fn back(item: &Item, layer: &Layer, from: usize) -> EntryResult<Layer> {
     if item.add_behind.is_some() {
         let message = "with `add_behind`: expected a matrix of its own, with `joins` and `delayed = true`";
         return fault(".recurrent", message);
@@ -99,7 +99,7 @@ pub(super) fn back(item: &Item, layer: &Layer, from: usize) -> Of<Layer> {
 }
 
 /// The readout behind node `from`.
-pub(super) fn readout(model: &Frame, name: String, (from, node): (usize, &Node)) -> Of<Layer> {
+pub(super) fn readout(model: &Frame, name: String, (from, node): (usize, &Node)) -> EntryResult<Layer> {
     check_size("classes", "a readout", node.map.len().saturating_mul(model.classes))?;
     Ok(Layer {
         kind: LayerKind::Readout,
@@ -135,7 +135,7 @@ fn plain(name: String, from: usize, node: &Node, model: &Frame) -> Layer {
 }
 
 /// A layer with its operator's window and outputs, on a map of a kind.
-fn shaped(operator: &Operator, layer: Layer, kind: Kind) -> Of<Layer> {
+fn shaped(operator: &Operator, layer: Layer, kind: MapKind) -> EntryResult<Layer> {
     match operator {
         Operator::Conv(convolution) => convolving(convolution, layer, (kind, false)),
         Operator::Conv1d(convolution) => convolving(convolution, layer, (kind, true)),
@@ -150,9 +150,9 @@ fn shaped(operator: &Operator, layer: Layer, kind: Kind) -> Of<Layer> {
 }
 
 /// A layer with a convolution's window and outputs, on a map of a kind.
-fn convolving(convolution: &Convolution, layer: Layer, (kind, one_dimensional): (Kind, bool)) -> Of<Layer> {
+fn convolving(convolution: &Convolution, layer: Layer, (kind, one_dimensional): (MapKind, bool)) -> EntryResult<Layer> {
     check_width(convolution.channels)?;
-    if kind == Kind::Flat {
+    if kind == MapKind::Flat {
         return fault("", "a convolution cannot follow a fully connected layer");
     }
     let (map, key) = (layer.input, if one_dimensional { "conv1d" } else { "conv" });
@@ -165,14 +165,14 @@ fn convolving(convolution: &Convolution, layer: Layer, (kind, one_dimensional): 
     Ok(Layer { kind: LayerKind::Conv, groups, window, one_dimensional, has_bias, output, ..layer })
 }
 
-fn check_width(width: usize) -> Of<()> {
+fn check_width(width: usize) -> EntryResult<()> {
     match width {
         1..=65536 => Ok(()),
         _ => fault("", "expected a width of 1 to 65536"),
     }
 }
 
-fn check_size(key: &str, what: &str, weights: usize) -> Of<()> {
+fn check_size(key: &str, what: &str, weights: usize) -> EntryResult<()> {
     match weights {
         0..=LARGEST_LAYER => Ok(()),
         _ => fault(key, format!("{what} of {weights} weights, expected at most {LARGEST_LAYER}")),

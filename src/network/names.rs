@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 use super::layer::{Layer, LayerKind, NormKind, is_number, norm_of};
 use super::model::Model;
-use super::neuron::{Neuron, Reset, ResetAt};
+use super::neuron::{MembraneReset, Neuron, ResetAt};
 use crate::checkpoint::{Checkpoint, Values};
 use crate::error::{Error, Result};
 
@@ -270,10 +270,10 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
         () if of(&THRESHOLDS) => common("threshold", &|neuron| f64::from(neuron.threshold)),
         () if last == RESET => {
             let (expected, _) = common("reset", &|neuron| match neuron.reset {
-                Reset::Subtract => 0.0,
-                Reset::To(0.0) => 1.0,
-                Reset::None => 2.0,
-                Reset::To(_) => f64::NAN,
+                MembraneReset::Subtract => 0.0,
+                MembraneReset::To(0.0) => 1.0,
+                MembraneReset::None => 2.0,
+                MembraneReset::To(_) => f64::NAN,
             });
             (
                 expected,
@@ -288,8 +288,9 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
     };
     let near = |value: f64| (value - expected).abs() <= 1e-6 * expected.abs().max(1.0);
     let at_spike = || {
-        neurons()
-            .any(|neuron| neuron.reset == Reset::Subtract && neuron.reset_at == ResetAt::Spike && neuron.leak != 1.0)
+        neurons().any(|neuron| {
+            neuron.reset == MembraneReset::Subtract && neuron.reset_at == ResetAt::Spike && neuron.leak != 1.0
+        })
     };
     Some(match values.find(|value| !near(*value)) {
         None if last == RESET && at_spike() => Meaning::Idle(Some(format!(

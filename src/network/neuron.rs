@@ -32,7 +32,7 @@ pub struct Neuron {
     /// The reset that a spike causes: `"subtract"` takes the threshold away, `"zero"` or a number is its value,
     /// `"none"` leaves it; absent: `"subtract"`.
     #[serde(skip_serializing_if = "is_default")]
-    pub reset: Reset,
+    pub reset: MembraneReset,
     /// When: at the `"spike"`, before the next step's leak, or in the `"next"` step, behind its leak and input;
     /// absent: `"spike"`.
     #[serde(skip_serializing_if = "is_default")]
@@ -69,8 +69,8 @@ pub struct Neuron {
 /// The change that a spike makes to the potential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "WrittenReset", into = "WrittenReset")]
-#[schemars(with = "WrittenReset")]
-pub enum Reset {
+#[schemars(rename = "Reset", with = "WrittenReset")]
+pub enum MembraneReset {
     /// The threshold is taken away.
     #[default]
     Subtract,
@@ -95,23 +95,23 @@ enum NamedReset {
     None,
 }
 
-impl From<WrittenReset> for Reset {
+impl From<WrittenReset> for MembraneReset {
     fn from(written: WrittenReset) -> Self {
         match written {
-            WrittenReset::Named(NamedReset::Subtract) => Reset::Subtract,
-            WrittenReset::Named(NamedReset::Zero) => Reset::To(0.0),
-            WrittenReset::Named(NamedReset::None) => Reset::None,
-            WrittenReset::To(value) => Reset::To(value),
+            WrittenReset::Named(NamedReset::Subtract) => MembraneReset::Subtract,
+            WrittenReset::Named(NamedReset::Zero) => MembraneReset::To(0.0),
+            WrittenReset::Named(NamedReset::None) => MembraneReset::None,
+            WrittenReset::To(value) => MembraneReset::To(value),
         }
     }
 }
 
-impl From<Reset> for WrittenReset {
-    fn from(reset: Reset) -> Self {
+impl From<MembraneReset> for WrittenReset {
+    fn from(reset: MembraneReset) -> Self {
         match reset {
-            Reset::Subtract => WrittenReset::Named(NamedReset::Subtract),
-            Reset::To(value) => WrittenReset::To(value),
-            Reset::None => WrittenReset::Named(NamedReset::None),
+            MembraneReset::Subtract => WrittenReset::Named(NamedReset::Subtract),
+            MembraneReset::To(value) => WrittenReset::To(value),
+            MembraneReset::None => WrittenReset::Named(NamedReset::None),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Default for Neuron {
         Neuron {
             leak: 0.95,
             threshold: 1.0,
-            reset: Reset::default(),
+            reset: MembraneReset::default(),
             reset_at: ResetAt::default(),
             fires: Fires::default(),
             scaled_input: false,
@@ -198,7 +198,7 @@ impl Neuron {
             .or((!(threshold.is_finite() && threshold > 0.0))
                 .then(|| ("threshold", format!("{threshold}, expected a number above 0"))))
             .or(match self.reset {
-                Reset::To(value) => finite("reset", value),
+                MembraneReset::To(value) => finite("reset", value),
                 _ => None,
             })
             .or(within("synaptic_leak", self.synaptic_leak))
@@ -266,7 +266,7 @@ pub struct OwnNeuron {
     pub threshold: Option<f32>,
     /// The reset, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reset: Option<Reset>,
+    pub reset: Option<MembraneReset>,
     /// The time of the reset, as in `[neuron]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reset_at: Option<ResetAt>,

@@ -64,7 +64,7 @@ impl Rule {
 }
 
 /// A table of names: a tensor of the file, or a module of it, and where it goes.
-pub type Table = BTreeMap<String, Target>;
+pub type NameTable = BTreeMap<String, Target>;
 
 /// Reads a table of names.
 ///
@@ -79,7 +79,7 @@ pub type Table = BTreeMap<String, Target>;
 /// # std::fs::remove_file(&file).unwrap();
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub fn read_table(file: &Path) -> Result<Table> {
+pub fn read_table(file: &Path) -> Result<NameTable> {
     Document::read(file)?.parse()
 }
 
@@ -142,7 +142,7 @@ impl Placed {
 /// assert_eq!(placed.names[0], ("hidden.weight".into(), "fc1.weight".into()));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub fn place(model: &Model, checkpoint: &Checkpoint, table: &Table) -> Result<Placed> {
+pub fn place(model: &Model, checkpoint: &Checkpoint, table: &NameTable) -> Result<Placed> {
     let layers = model.layers();
     let mut placing = Placing::new(&layers, model.graph().reading, checkpoint);
     placing.by_table(table)?;
@@ -238,7 +238,7 @@ impl<'c> Placing<'c> {
     }
 
     /// Places what the table names; an error where it names what is not there.
-    fn by_table(&mut self, table: &Table) -> Result<()> {
+    fn by_table(&mut self, table: &NameTable) -> Result<()> {
         let mut unused: BTreeSet<&str> = table.keys().map(String::as_str).collect();
         for name in &self.order {
             let (module, part) = module_of(name);

@@ -20,7 +20,7 @@ pub(super) enum Pool {
     /// A window that moves by its own size.
     Window(Extent),
     /// A window of its own.
-    Table(Table),
+    Table(PoolTable),
 }
 
 /// A window's extent: of rows and columns, or the whole map.
@@ -40,7 +40,8 @@ pub(super) enum Global {
 /// A pool with a window of its own. Pairs are of rows and columns; a number stands for both.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Table {
+#[schemars(rename = "Table")]
+pub(super) struct PoolTable {
     /// Pixels of the window, or `"global"`, the whole map.
     window: Extent,
     /// Pixels from one place of the window to the next; absent: those of the window.
@@ -81,7 +82,7 @@ impl Pool {
     /// the pool's.
     pub fn over(&self, one_dimensional: bool, map: Shape) -> Result<Pooling, (&'static str, String)> {
         let (key, table) = match *self {
-            Pool::Window(window) => ("", Table { window, stride: None, padding: None, kind: PoolKind::default() }),
+            Pool::Window(window) => ("", PoolTable { window, stride: None, padding: None, kind: PoolKind::default() }),
             Pool::Table(table) => (".window", table),
         };
         let kernel = match table.window {

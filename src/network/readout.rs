@@ -109,7 +109,7 @@ impl ReadoutKind {
 
 /// How a readout is read.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub struct LogitReader {
     /// The quantity that logits are.
     pub kind: ReadoutKind,
     /// The neurons' constants and arithmetic.
@@ -123,19 +123,19 @@ pub struct Reader {
 
 /// One class of an image while it is read.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reading {
+pub struct ClassReading {
     sum: f32,
     state: State,
     largest: Option<f32>,
     first: Option<usize>,
 }
 
-impl Reader {
+impl LogitReader {
     /// The reader of a readout with these neurons, whose constants may differ, and whose input pulses have this value.
     pub fn new(kind: ReadoutKind, (neuron, varied): (Lif, Option<Arc<Varied>>), unit: f32, steps: usize) -> Self {
         // A mean is of the sums themselves, and of no neuron's potential.
         let neuron = if kind == ReadoutKind::Mean { Lif { fixed: None, ..neuron } } else { neuron };
-        Reader { kind, neuron, varied, unit, steps }
+        LogitReader { kind, neuron, varied, unit, steps }
     }
 
     /// Leak and threshold of a class, and the rest of its neuron. One that does not fire has a threshold that it never
@@ -174,7 +174,7 @@ impl Reader {
     }
 
     /// Takes the sum of step `t` of a class, in pulses; gives the logit after it.
-    pub fn take(&self, reading: &mut Reading, (t, class): (usize, usize), sum: f32, bias: Option<f32>) -> f32 {
+    pub fn take(&self, reading: &mut ClassReading, (t, class): (usize, usize), sum: f32, bias: Option<f32>) -> f32 {
         if self.kind == ReadoutKind::Mean {
             reading.sum += sum;
             return self.mean(t, reading.sum, bias);
@@ -206,9 +206,9 @@ mod tests {
             NeuronFormat { membrane_bits: 10, fraction_bits: 4, leak_bits: 3, gain_bits: 6, ..NeuronFormat::default() };
         let neuron = Neuron { leak: 0.6, synaptic_leak: 0.4, ..Neuron::default() };
         // The leaks are 5 and 3 eighths; in sixteenths the bias of 0.7 is 11, and a pulse, 1/9 with six bits, 57/512.
-        let reader = |kind| Reader::new(kind, (Lif::of(neuron, &format), None), 1.0 / 9.0, 40);
+        let reader = |kind| LogitReader::new(kind, (Lif::of(neuron, &format), None), 1.0 / 9.0, 40);
         let nearest = |exact: f64| exact.round_ties_even() as i64;
-        let (mut last, mut largest) = (Reading::default(), Reading::default());
+        let (mut last, mut largest) = (ClassReading::default(), ClassReading::default());
         let (mut u, mut i, mut most) = (0i64, 0i64, i64::MIN);
         for t in 0..40 {
             let sum = (t * 37 % 101) as f32 - 55.0;
@@ -216,7 +216,7 @@ mod tests {
             i = (nearest((3 * i) as f64 / 8.0) + nearest(x as f64)).clamp(-512, 511);
             u = (nearest((5 * u) as f64 / 8.0) + i).clamp(-512, 511);
             most = most.max(u);
-            let logit = |kind, reading: &mut Reading| reader(kind).take(reading, (t, 2), sum, Some(0.7)) * 16.0;
+            let logit = |kind, reading: &mut ClassReading| reader(kind).take(reading, (t, 2), sum, Some(0.7)) * 16.0;
             assert_eq!(logit(ReadoutKind::Last, &mut last), u as f32, "step {t}");
             assert_eq!(logit(ReadoutKind::Largest, &mut largest), most as f32, "step {t}");
         }

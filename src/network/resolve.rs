@@ -7,7 +7,7 @@ use super::entries::{INPUT, names};
 use super::graph::{Graph, Node, Population, Work};
 use super::item::{Frame, Item, Names, Operator};
 use super::layer::{Layer, NormKind};
-use super::matrix::{self, Fault, Kind, LARGEST_LAYER, Of, fault};
+use super::matrix::{self, EntryResult, Fault, LARGEST_LAYER, MapKind, fault};
 use super::pool::Pooling;
 use super::readout::ReadoutKind;
 use crate::numeric::Shape;
@@ -46,7 +46,7 @@ struct Resolving<'a> {
     nodes: Vec<Node>,
     cycles: Vec<Range<usize>>,
     /// The kind of each node's map.
-    kinds: Vec<Kind>,
+    kinds: Vec<MapKind>,
     /// The node that the next entry reads.
     last: usize,
 }
@@ -76,7 +76,7 @@ impl<'a> Resolving<'a> {
             places: [(INPUT.to_owned(), 0)].into(),
             layers: vec![[const { None }; 2]; items.len()],
             nodes: vec![input],
-            kinds: vec![Kind::Map],
+            kinds: vec![MapKind::Map],
             cycles: vec![],
             last: 0,
             names,
@@ -84,7 +84,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// Takes in entry `i`; one that joins others only as far as it is known before these.
-    fn item(&mut self, i: usize) -> Of<()> {
+    fn item(&mut self, i: usize) -> EntryResult<()> {
         let item = &self.items[i];
         let Some(operator) = item.operator() else {
             return fault("", "expected one of `conv`, `conv1d`, `fc`, `pool`, `concat` and `delay`");
@@ -105,14 +105,14 @@ impl<'a> Resolving<'a> {
             Operator::Pool(pool) => {
                 let from = self.source(i)?;
                 let node = &self.nodes[from];
-                if from == 0 || self.kinds[from] == Kind::Flat {
+                if from == 0 || self.kinds[from] == MapKind::Flat {
                     return fault(
                         "",
                         "a pool must follow a convolution, or what stands behind one; a convolution with a stride makes the input's map smaller",
                     );
                 }
                 let pooling =
-                    pool.over(self.kinds[from] == Kind::Line, node.map).map_err(|(key, message)| match key {
+                    pool.over(self.kinds[from] == MapKind::Line, node.map).map_err(|(key, message)| match key {
                         "" => (String::new(), message),
                         key => (format!(".pool{key}"), message),
                     })?;
@@ -126,7 +126,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// The node whose pulses entry `i` takes.
-    fn source(&self, i: usize) -> Of<usize> {
+    fn source(&self, i: usize) -> EntryResult<usize> {
         match &self.items[i].from {
             None => Ok(self.last),
             Some(name) => self.place(name, ".from"),
@@ -134,7 +134,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// The node of a name.
-    fn place(&self, name: &str, key: &str) -> Of<usize> {
+    fn place(&self, name: &str, key: &str) -> EntryResult<usize> {
         match self.places.get(name) {
             Some(place) => Ok(*place),
             None if self.items.iter().zip(&self.names).any(|(item, other)| other == name && item.joins.is_some()) => {
@@ -160,7 +160,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// The node of the neurons that an entry of its own has.
-    fn neurons(&self, name: &str, key: &str) -> Of<usize> {
+    fn neurons(&self, name: &str, key: &str) -> EntryResult<usize> {
         let node = self.place(name, key)?;
         match self.names.iter().position(|other| other == name).map(|i| &self.items[i]) {
             Some(item) if item.has_neurons() => Ok(node),
@@ -169,7 +169,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// The node of a name whose pulses may join others; the input's may not.
-    fn pulses(&self, name: &str, key: &str) -> Of<usize> {
+    fn pulses(&self, name: &str, key: &str) -> EntryResult<usize> {
         match self.place(name, key)? {
             0 => fault(
                 key,
@@ -188,7 +188,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// Adds a node, which the next entry reads.
-    fn add(&mut self, i: usize, node: Node, kind: Kind) -> Of<()> {
+    fn add(&mut self, i: usize, node: Node, kind: MapKind) -> EntryResult<()> {
         let values = node.map.len().saturating_mul(self.model.steps);
         if values > LARGEST_LAYER {
             let message = format!(
@@ -208,7 +208,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// A pool of what a node sends: by its neurons as they fire, where nobody else reads their spikes.
-    fn pool(&mut self, i: usize, from: usize, pooling: Pooling) -> Of<()> {
+    fn pool(&mut self, i: usize, from: usize, pooling: Pooling) -> EntryResult<()> {
         let (name, map) = (self.names[i].clone(), self.nodes[from].map);
         let map = pooling.output(map);
         let node = &self.nodes[from];
@@ -234,7 +234,7 @@ impl<'a> Resolving<'a> {
         self.add(i, Node { name, work: Work::Pool { from, pooling }, map, largest, divisor }, kind)
     }
 
-    fn delay(&mut self, i: usize, steps: usize) -> Of<()> {
+    fn delay(&mut self, i: usize, steps: usize) -> EntryResult<()> {
         let from = self.source(i)?;
         if from == 0 {
             return fault(
@@ -250,11 +250,11 @@ impl<'a> Resolving<'a> {
         self.add(i, Node { name: self.names[i].clone(), work, map, largest, divisor }, self.kinds[from])
     }
 
-    fn concat(&mut self, i: usize, names: &[String]) -> Of<()> {
+    fn concat(&mut self, i: usize, names: &[String]) -> EntryResult<()> {
         if self.items[i].from.is_some() {
             return fault(".from", "`concat` names what it takes; expected one of the two");
         }
-        let nodes = names.iter().map(|name| self.pulses(name, ".concat")).collect::<Of<Vec<usize>>>()?;
+        let nodes = names.iter().map(|name| self.pulses(name, ".concat")).collect::<EntryResult<Vec<usize>>>()?;
         let Some(first) = nodes.first().map(|node| &self.nodes[*node]) else {
             return fault(".concat", "is empty; expected the names of entries");
         };
@@ -272,20 +272,20 @@ impl<'a> Resolving<'a> {
             largest = largest.max(node.largest);
         }
         let divisor = first.divisor;
-        let kind = nodes.iter().map(|node| self.kinds[*node]).find(|kind| *kind == Kind::Flat);
+        let kind = nodes.iter().map(|node| self.kinds[*node]).find(|kind| *kind == MapKind::Flat);
         let kind = kind.unwrap_or(self.kinds[nodes[0]]);
         self.add(i, Node { name: self.names[i].clone(), work: Work::Concat(nodes), map, largest, divisor }, kind)
     }
 
     /// Neurons, with the matrix that leads them.
-    fn population(&mut self, i: usize, operator: &Operator) -> Of<()> {
+    fn population(&mut self, i: usize, operator: &Operator) -> EntryResult<()> {
         let item = &self.items[i];
         if item.delayed {
             return fault(".delayed", "expected it beside `joins`: a matrix of its own neurons would wait for nothing");
         }
         let from = self.source(i)?;
         let layer = self.matrix(i, operator, from)?;
-        let (map, kind) = (layer.map(), Kind::behind(&layer));
+        let (map, kind) = (layer.map(), MapKind::behind(&layer));
         let (mut population, largest) = self.joined(item, &layer)?;
         for node in &population.currents {
             if let Work::Population(lender) = &mut self.nodes[*node].work {
@@ -304,7 +304,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// The neurons of an entry's matrix with all that joins them, and the largest pulse that they send.
-    fn joined(&self, item: &Item, layer: &Layer) -> Of<(Population, u32)> {
+    fn joined(&self, item: &Item, layer: &Layer) -> EntryResult<(Population, u32)> {
         let output = layer.map();
         let mut population = Population {
             layers: vec![self.layer_count()],
@@ -345,7 +345,7 @@ impl<'a> Resolving<'a> {
         Ok((population, largest))
     }
 
-    fn check_maps(&self, key: &str, output: Shape, nodes: &[usize]) -> Of<()> {
+    fn check_maps(&self, key: &str, output: Shape, nodes: &[usize]) -> EntryResult<()> {
         let other = nodes.iter().map(|node| &self.nodes[*node]).find(|node| node.map != output);
         match other {
             Some(node) => fault(
@@ -360,13 +360,13 @@ impl<'a> Resolving<'a> {
     }
 
     /// The matrix of entry `i` that reads a node, as yet at the head of neurons.
-    fn matrix(&self, i: usize, operator: &Operator, from: usize) -> Of<Layer> {
+    fn matrix(&self, i: usize, operator: &Operator, from: usize) -> EntryResult<Layer> {
         let name = self.names[i].clone();
         matrix::forward(name, (&self.items[i], operator), (from, &self.nodes[from], self.kinds[from]), self.model)
     }
 
     /// An error where a matrix that joins other neurons has what only neurons of its own can have.
-    fn check_joining(&self, item: &Item) -> Of<()> {
+    fn check_joining(&self, item: &Item) -> EntryResult<()> {
         let of_neurons = ["recurrent", "add", "add_current", "add_behind", "neuron"];
         match item.extras().find(|key| of_neurons.contains(key)) {
             Some(key) => fault(
@@ -381,7 +381,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// An error unless a matrix takes pulses of nodes before its neurons, or, a step late, of those behind.
-    fn check_order(&self, item: &Item, name: &str, (from, target): (usize, usize)) -> Of<()> {
+    fn check_order(&self, item: &Item, name: &str, (from, target): (usize, usize)) -> EntryResult<()> {
         if item.delayed != (from >= target) {
             return match item.delayed {
                 true => fault(
@@ -402,7 +402,7 @@ impl<'a> Resolving<'a> {
     }
 
     /// Joins the matrix of entry `i` to the neurons that it names.
-    fn join(&mut self, i: usize) -> Of<()> {
+    fn join(&mut self, i: usize) -> EntryResult<()> {
         let item = &self.items[i];
         let (Some(name), Some(operator)) = (&item.joins, item.operator()) else { return Ok(()) };
         let (from, target) = (self.source(i)?, self.neurons(name, ".joins")?);

@@ -10,12 +10,12 @@ use std::path::Path;
 use hdf5_pure::FileBuilder;
 
 use super::discrete::Method;
-use super::import::{Options, Reset as ResetOption, import};
+use super::import::{Options, Reset, import};
 use crate::error::{Error, Result};
 use crate::network::constants::Constant;
 use crate::network::graph::{Graph, Population, Work};
 use crate::network::layer::Layer;
-use crate::network::neuron::{Fires, Neuron, Reset, ResetAt};
+use crate::network::neuron::{Fires, MembraneReset, Neuron, ResetAt};
 use crate::network::pool::PoolKind;
 use crate::network::readout::ReadoutKind;
 use crate::network::weights::LayerWeights;
@@ -117,7 +117,7 @@ fn ways(graph: &Graph) -> Vec<Way> {
 
 /// What a NIR file does not tell of neurons that fire: all of a network have it alike.
 struct Told {
-    reset: Reset,
+    reset: MembraneReset,
     reset_at: ResetAt,
     fires: Fires,
 }
@@ -126,7 +126,8 @@ impl Told {
     fn of(model: &Model) -> Of<Self> {
         let graph = model.graph();
         let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
-        let kind = |reset: Reset| if matches!(reset, Reset::To(_)) { Reset::To(0.0) } else { reset };
+        let kind =
+            |reset: MembraneReset| if matches!(reset, MembraneReset::To(_)) { MembraneReset::To(0.0) } else { reset };
         let mut told: Option<Told> = None;
         for layer in graph.layers.iter().filter(fires) {
             let Neuron { reset, reset_at, fires, leak, synaptic_leak, .. } = layer.neuron;
@@ -147,7 +148,7 @@ impl Told {
                 ));
             }
         }
-        Ok(told.unwrap_or(Told { reset: Reset::To(0.0), reset_at: ResetAt::Spike, fires: Fires::Above }))
+        Ok(told.unwrap_or(Told { reset: MembraneReset::To(0.0), reset_at: ResetAt::Spike, fires: Fires::Above }))
     }
 
     /// The options of an import that makes the same network again.
@@ -157,9 +158,9 @@ impl Told {
             dt,
             method: Method::Euler,
             reset: match self.reset {
-                Reset::Subtract => ResetOption::Subtract,
-                Reset::None => ResetOption::None,
-                Reset::To(_) => ResetOption::Value,
+                MembraneReset::Subtract => Reset::Subtract,
+                MembraneReset::None => Reset::None,
+                MembraneReset::To(_) => Reset::Value,
             },
             reset_at: self.reset_at,
             fires: self.fires,
@@ -179,7 +180,7 @@ fn notices(model: &Model, dt: f64) -> Vec<String> {
     let neurons: Vec<Neuron> = graph.layers.iter().filter(fires).map(|layer| layer.neuron).collect();
     let any = |is: fn(&Neuron) -> bool| neurons.iter().any(is);
     let mut options = vec![format!("--dt {dt:?} --steps {}", model.steps)];
-    if any(|neuron| neuron.reset == Reset::Subtract) {
+    if any(|neuron| neuron.reset == MembraneReset::Subtract) {
         options.push("--reset subtract".into());
     }
     if any(|neuron| neuron.reset_at == ResetAt::Next) {
@@ -385,7 +386,7 @@ impl Writer<'_> {
         let of = |values: Vec<f64>| Value::Doubles(shape.clone(), values);
         let (leak, synaptic) = (values(Constant::Leak), values(Constant::SynapticLeak));
         let is_cuba = neuron.is_tensor(Constant::SynapticLeak) || neuron.synaptic_leak > 0.0;
-        if fires && neuron.reset == Reset::None {
+        if fires && neuron.reset == MembraneReset::None {
             // Without a memory nothing has to be reset.
             return match !is_cuba && leak.iter().all(|leak| *leak == 0.0) {
                 true => Ok(("Threshold", vec![("threshold", of(values(Constant::Threshold)))])),
@@ -416,7 +417,7 @@ impl Writer<'_> {
         }
         if fires {
             parameters.push(("v_threshold", of(values(Constant::Threshold))));
-            let reset = if let Reset::To(value) = neuron.reset { f64::from(value) } else { 0.0 };
+            let reset = if let MembraneReset::To(value) = neuron.reset { f64::from(value) } else { 0.0 };
             parameters.push(("v_reset", of(vec![reset; map.len()])));
         }
         let kind = match (integrates, is_cuba, fires) {

@@ -22,7 +22,7 @@ use crate::forward::neurons::Neurons;
 use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
 use crate::network::dynamics::{Dynamics, State};
-use crate::network::readout::{Reader, Reading, ReadoutKind};
+use crate::network::readout::{ClassReading, LogitReader, ReadoutKind};
 use crate::network::varied::Varied;
 use crate::numeric::largest;
 use crate::plan::LayerPlan;
@@ -110,11 +110,11 @@ impl<'a> ReadoutPass<'a> {
         let geometry = Geometry::of(plan, images, steps);
         let (sums, _) = currents(signal, plan, operands, geometry);
         let mut moved = vec![[[0.0; LANES]; 3]; varied.as_ref().map_or(0, |varied| varied.lanes.len())];
-        let reader = Reader::new(reading, (plan.lif, varied.clone()), operands.unit, steps);
+        let reader = LogitReader::new(reading, (plan.lif, varied.clone()), operands.unit, steps);
         let bias = |class: usize| bias.map(|bias| bias[class]);
         let sum = |image: usize, t: usize, class: usize| sums[image][t * geometry.step() + class];
         let logits = Array2::from_shape_fn((images, classes), |(b, c)| {
-            let mut one = Reading::default();
+            let mut one = ClassReading::default();
             (0..steps).map(|t| reader.take(&mut one, (t, c), sum(b, t, c), bias(c))).last().unwrap_or_default()
         });
         let value = |b: usize, t: usize, c: usize| reader.value(sum(b, t, c), bias(c));
@@ -224,7 +224,7 @@ impl<'a> ReadoutPass<'a> {
 /// ∂loss/∂x of every step of a class of an image, from ∂loss/∂logit, and the gradients of leak, threshold and synaptic
 /// leak. Of a mean it is the same at every step.
 fn through(
-    reader: &Reader,
+    reader: &LogitReader,
     (plan, alone): (&LayerPlan, Option<Arc<Varied>>),
     surrogate: Surrogate,
     (class, slope): (usize, f32),
@@ -239,7 +239,7 @@ fn through(
 
 /// The backward pass where neurons integrate and do not fire.
 fn through_potentials(
-    reader: &Reader,
+    reader: &LogitReader,
     scales_input: bool,
     (class, slope): (usize, f32),
     values: &[f32],

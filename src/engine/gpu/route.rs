@@ -4,7 +4,7 @@
 use crate::chip::Chip;
 use crate::error::{Error, Result};
 use crate::network::Drive;
-use crate::network::graph::{Graph, Kept, Node, Population, Work};
+use crate::network::graph::{Graph, Lifetimes, Node, Population, Work};
 
 /// A kernel's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl KernelRoute {
             return Err(Error::Gpu(format!("{reason}, which kernels do not; use --backend cpu")));
         }
         let heirs: Vec<Option<usize>> = (0..graph.nodes.len()).map(|node| heir(graph, node)).collect();
-        let Kept { pulses: last, currents: borrowed } = &*graph.kept;
+        let Lifetimes { pulses: last, currents: borrowed } = &*graph.kept;
         let (mut pulses, mut currents) = (Slots::default(), Slots::default());
         let (mut at, mut current_at) = (vec![0; graph.nodes.len()], vec![0; graph.nodes.len()]);
         pulses.take(0, last[0]);
