@@ -58,7 +58,7 @@ pub fn watch_reading(monitor: Box<dyn Monitor + Send>) {
 }
 
 /// Reading under way, which a monitor shows where it takes long.
-pub(crate) struct Reading {
+pub(crate) struct ReadingProgress {
     what: String,
     total: u64,
     done: AtomicU64,
@@ -66,10 +66,10 @@ pub(crate) struct Reading {
     shown: AtomicBool,
 }
 
-impl Reading {
+impl ReadingProgress {
     /// The reading of so many units begins.
     pub fn of(what: String, total: u64) -> Self {
-        Reading { what, total, done: AtomicU64::new(0), began: Instant::now(), shown: AtomicBool::new(false) }
+        ReadingProgress { what, total, done: AtomicU64::new(0), began: Instant::now(), shown: AtomicBool::new(false) }
     }
 
     /// A unit was read.
@@ -84,7 +84,7 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReadingProgress {
     fn drop(&mut self) {
         if let Some(monitor) = READING.get().filter(|_| *self.shown.get_mut()) {
             monitor.end();

@@ -22,14 +22,14 @@ pub(super) const ONE_SET: &str =
 
 /// The kind of files that a set is of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
+pub(super) struct FileKind {
     /// What they are called, such as `pictures`.
     pub called: &'static str,
     /// What their names may end in, in small letters.
     pub endings: &'static [&'static str],
 }
 
-impl Kind {
+impl FileKind {
     /// Whether a file is of the kind by its name; what systems hide is not.
     fn has(self, name: &str) -> bool {
         let file = name.rsplit('/').next().unwrap_or(name);
@@ -58,7 +58,7 @@ type ByClass = BTreeMap<String, Vec<String>>;
 /// The files of a kind, and where they lie.
 struct Found<'f> {
     files: &'f Files,
-    kind: Kind,
+    kind: FileKind,
     /// The folder around everything, with a `/`, or nothing.
     root: String,
     /// Relative to the root.
@@ -68,7 +68,7 @@ struct Found<'f> {
 impl Album {
     /// Sorts the files of a kind. Of a set that is not in halves, `held_out` of every class, the last ones, are the
     /// test half.
-    pub fn of(files: &Files, kind: Kind, split: Split, held_out: Option<f64>) -> Result<Self> {
+    pub fn of(files: &Files, kind: FileKind, split: Split, held_out: Option<f64>) -> Result<Self> {
         let root = around(files.names(), kind);
         let (names, others): (Vec<&str>, Vec<&str>) =
             files.names().iter().map(|name| name.strip_prefix(&root).unwrap_or(name)).partition(|name| kind.has(name));
@@ -262,7 +262,7 @@ fn annotated(files: &Files, list: &str) -> Result<BTreeMap<String, String>> {
 
 /// The folder that lies around everything, with a `/`, where one does that is no half, and there are folders of files
 /// in it.
-fn around(names: &[String], kind: Kind) -> String {
+fn around(names: &[String], kind: FileKind) -> String {
     let found = || names.iter().filter(|name| kind.has(name));
     let tops: BTreeSet<&str> = found().map(|name| name.split('/').next().unwrap_or_default()).collect();
     let is_half = |name: &str| HALVES.iter().flat_map(|half| half.iter()).any(|half| half.eq_ignore_ascii_case(name));

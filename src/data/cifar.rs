@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Split;
-use super::source::{Body, Contents, Normalisation, Part, Records, Values, check_labels};
+use super::source::{Body, Contents, FileRecords, ImageValues, Normalisation, Records, check_labels};
 use crate::error::{Error, Result};
 use crate::numeric::Shape;
 
@@ -87,7 +87,7 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
         parts.push(part);
     }
     let normalisation = Normalisation::new(255, &layout.mean, &layout.std);
-    let values = Values::Bytes(Records(parts), normalisation);
+    let values = ImageValues::Bytes(Records(parts), normalisation);
     let notices = layout.incomplete(&files, labels.len(), split).into_iter().collect();
     Ok(Contents {
         shape: SHAPE,
@@ -101,14 +101,14 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
     })
 }
 
-fn open_part(layout: &Layout, body: Body) -> Result<Part> {
+fn open_part(layout: &Layout, body: Body) -> Result<FileRecords> {
     let stride = layout.label_bytes + PIXELS as u64;
     let size = body.size();
     if size == 0 || !size.is_multiple_of(stride) {
         let message = format!("{size} bytes are not a whole number of records of {stride} bytes");
         return Err(Error::file(body.path(), message));
     }
-    Ok(Part { body, start: layout.label_bytes, stride, pixels: PIXELS, count: (size / stride) as usize })
+    Ok(FileRecords { body, start: layout.label_bytes, stride, pixels: PIXELS, count: (size / stride) as usize })
 }
 
 fn find(dir: &Path, wanted: impl Fn(&str) -> bool, expected: &str) -> Result<Vec<PathBuf>> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 
 use super::Split;
-use super::source::{Body, Contents, Normalisation, Part, Records, Values, check_labels};
+use super::source::{Body, Contents, FileRecords, ImageValues, Normalisation, Records, check_labels};
 use crate::error::{Error, Result};
 use crate::numeric::Shape;
 
@@ -37,7 +37,7 @@ pub(super) fn open(split: Split) -> Result<Contents> {
         }
     }
     check_labels(path, &labels, 10)?;
-    let part = Part {
+    let part = FileRecords {
         body: Body::from_memory(path, pixels),
         start: 0,
         stride: PIXELS as u64,
@@ -45,7 +45,7 @@ pub(super) fn open(split: Split) -> Result<Contents> {
         count: labels.len(),
     };
     let normalisation = Normalisation::new(16, &[0.3053], &[0.3760]);
-    let values = Values::Bytes(Records(vec![part]), normalisation);
+    let values = ImageValues::Bytes(Records(vec![part]), normalisation);
     Ok(Contents {
         shape: SHAPE,
         frame_steps: None,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::Split;
-use super::source::{Body, Contents, Normalisation, Part, Records, Values, check_labels};
+use super::source::{Body, Contents, FileRecords, ImageValues, Normalisation, Records, check_labels};
 use crate::announced;
 use crate::error::{Error, Result};
 use crate::memory;
@@ -53,14 +53,14 @@ pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Conten
         }
     };
     let Half { images, shape, labels, .. } = half;
-    let values = Values::Bytes(Records(vec![images]), normalisation);
+    let values = ImageValues::Bytes(Records(vec![images]), normalisation);
     let (range, notices) = (values.range(), notice.into_iter().collect());
     Ok(Contents { shape, frame_steps: None, classes, class_names: None, labels, range, values, notices })
 }
 
 /// The images of one half, with their labels.
 struct Half {
-    images: Part,
+    images: FileRecords,
     shape: Shape,
     labels: Vec<u32>,
     label_file: PathBuf,
@@ -78,18 +78,18 @@ impl Half {
     }
 }
 
-fn open_images(dir: &Path, set: &str, memory_limit: u64) -> Result<(Part, Shape)> {
+fn open_images(dir: &Path, set: &str, memory_limit: u64) -> Result<(FileRecords, Shape)> {
     let path = find(dir, set, "images-idx3")?;
     let (body, [count, height, width]) = open_file::<3>(&path, memory_limit)?;
     if count == 0 || height == 0 || width == 0 {
         return Err(Error::file(&path, format!("{count} images of {height}x{width}: there is nothing in it")));
     }
     let pixels = height * width;
-    Ok((Part { body, start: 16, stride: pixels as u64, pixels, count }, Shape { channels: 1, height, width }))
+    Ok((FileRecords { body, start: 16, stride: pixels as u64, pixels, count }, Shape { channels: 1, height, width }))
 }
 
 /// The labels of some images, and their file.
-fn open_labels(dir: &Path, set: &str, images: &Part) -> Result<(Vec<u32>, PathBuf)> {
+fn open_labels(dir: &Path, set: &str, images: &FileRecords) -> Result<(Vec<u32>, PathBuf)> {
     let path = find(dir, set, "labels-idx1")?;
     let (body, [count]) = open_file::<1>(&path, u64::MAX)?;
     if count != images.count {
@@ -100,7 +100,7 @@ fn open_labels(dir: &Path, set: &str, images: &Part) -> Result<(Vec<u32>, PathBu
 }
 
 /// Mean and population standard deviation, exact up to their rounding: from the histogram of the bytes.
-fn statistics(images: &Part) -> Result<Normalisation> {
+fn statistics(images: &FileRecords) -> Result<Normalisation> {
     let mut histogram = [0u64; 256];
     for index in 0..images.count {
         for &byte in images.read(index)?.iter() {

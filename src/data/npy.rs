@@ -23,7 +23,7 @@ const BLOCK: u64 = 1 << 16;
 
 /// What kind of numbers an array holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NumberKind {
     /// `bool`: 0 and 1.
     Boolean,
     /// Whole numbers, with or without a sign.
@@ -35,7 +35,7 @@ pub(super) enum Kind {
 /// How one element of a dtype is read. The f64 holds every accepted value exactly, except whole numbers beyond 2^53.
 #[derive(Clone, Copy)]
 pub(super) struct Element {
-    kind: Kind,
+    kind: NumberKind,
     /// The size of an element in bytes.
     pub size: usize,
     big_endian: bool,
@@ -46,19 +46,19 @@ impl Element {
     /// The element of a dtype as NumPy writes it: byte order, kind, bytes.
     pub fn of(dtype: &str) -> Option<Self> {
         let (order, name) = (dtype.chars().next()?, dtype.get(1..)?);
-        let (kind, size, decode): (Kind, usize, fn([u8; 8]) -> f64) = match name {
-            "b1" => (Kind::Boolean, 1, |b| f64::from(u8::from(b[0] != 0))),
-            "i1" => (Kind::Whole, 1, |b| f64::from(b[0] as i8)),
-            "u1" => (Kind::Whole, 1, |b| f64::from(b[0])),
-            "i2" => (Kind::Whole, 2, |b| f64::from(i16::from_le_bytes(first(b)))),
-            "u2" => (Kind::Whole, 2, |b| f64::from(u16::from_le_bytes(first(b)))),
-            "i4" => (Kind::Whole, 4, |b| f64::from(i32::from_le_bytes(first(b)))),
-            "u4" => (Kind::Whole, 4, |b| f64::from(u32::from_le_bytes(first(b)))),
-            "i8" => (Kind::Whole, 8, |b| i64::from_le_bytes(b) as f64),
-            "u8" => (Kind::Whole, 8, |b| u64::from_le_bytes(b) as f64),
-            "f2" => (Kind::Real, 2, |b| f64::from(half::f32_from_f16(u16::from_le_bytes(first(b))))),
-            "f4" => (Kind::Real, 4, |b| f64::from(f32::from_le_bytes(first(b)))),
-            "f8" => (Kind::Real, 8, f64::from_le_bytes),
+        let (kind, size, decode): (NumberKind, usize, fn([u8; 8]) -> f64) = match name {
+            "b1" => (NumberKind::Boolean, 1, |b| f64::from(u8::from(b[0] != 0))),
+            "i1" => (NumberKind::Whole, 1, |b| f64::from(b[0] as i8)),
+            "u1" => (NumberKind::Whole, 1, |b| f64::from(b[0])),
+            "i2" => (NumberKind::Whole, 2, |b| f64::from(i16::from_le_bytes(first(b)))),
+            "u2" => (NumberKind::Whole, 2, |b| f64::from(u16::from_le_bytes(first(b)))),
+            "i4" => (NumberKind::Whole, 4, |b| f64::from(i32::from_le_bytes(first(b)))),
+            "u4" => (NumberKind::Whole, 4, |b| f64::from(u32::from_le_bytes(first(b)))),
+            "i8" => (NumberKind::Whole, 8, |b| i64::from_le_bytes(b) as f64),
+            "u8" => (NumberKind::Whole, 8, |b| u64::from_le_bytes(b) as f64),
+            "f2" => (NumberKind::Real, 2, |b| f64::from(half::f32_from_f16(u16::from_le_bytes(first(b))))),
+            "f4" => (NumberKind::Real, 4, |b| f64::from(f32::from_le_bytes(first(b)))),
+            "f8" => (NumberKind::Real, 8, f64::from_le_bytes),
             _ => return None,
         };
         "<>|=".contains(order).then_some(Element { kind, size, big_endian: order == '>', decode })
@@ -89,7 +89,7 @@ pub(super) struct Archive<'a, R = BufReader<File>> {
 pub(super) struct Array<T> {
     pub values: Vec<T>,
     pub shape: Vec<usize>,
-    pub kind: Kind,
+    pub kind: NumberKind,
 }
 
 impl<'a> Archive<'a> {

@@ -8,8 +8,8 @@
 
 use std::path::Path;
 
-use super::npy::{Archive, Array, Kind};
-use super::source::{Contents, Values};
+use super::npy::{Archive, Array, NumberKind};
+use super::source::{Contents, ImageValues};
 use crate::error::{Error, Result};
 use crate::numeric::{Range, Shape};
 
@@ -22,7 +22,13 @@ const FULL: f64 = 255.0;
 pub(super) fn open_frames(path: &Path) -> Result<Contents> {
     let mut archive = Archive::open(path)?;
     let ((count, steps), Shape { channels, height, width }, values) = frames(&mut archive)?;
-    close(&mut archive, Values::Floats(values, None), count, (Some(steps), Shape { channels, height, width }), vec![])
+    close(
+        &mut archive,
+        ImageValues::Floats(values, None),
+        count,
+        (Some(steps), Shape { channels, height, width }),
+        vec![],
+    )
 }
 
 /// The frames of series, of maps, of lines or of values in a row: their number, steps, shape and values.
@@ -46,13 +52,13 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
     let mut archive = Archive::open(path)?;
     let (Array { mut values, kind, .. }, [count, channels, height, width]) = numbers(&mut archive, "images")?;
     let shape = Shape { channels, height, width };
-    if kind == Kind::Real {
+    if kind == NumberKind::Real {
         if let Some(name) = ["mean", "std", "full"].into_iter().find(|name| archive.has(name)) {
             let message = "normalises whole-numbered pixels, and `images` are real numbers, taken as they are; expected one of both";
             return Err(archive.refuse(name, message.into()));
         }
         let notices = not_normalised(&values, true).into_iter().collect();
-        return close(&mut archive, Values::Floats(values, None), count, (None, shape), notices);
+        return close(&mut archive, ImageValues::Floats(values, None), count, (None, shape), notices);
     }
     let pixels = Pixels::of(&mut archive, &values, shape)?;
     let range = Range::of(values.iter().copied());
@@ -66,7 +72,7 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
     );
     pixels.normalise(&mut values, shape);
     let ends = (0..channels).map(|c| [0.0, pixels.white].map(|x| pixels.value(x, c))).collect();
-    close(&mut archive, Values::Floats(values, Some(ends)), count, (None, shape), vec![notice])
+    close(&mut archive, ImageValues::Floats(values, Some(ends)), count, (None, shape), vec![notice])
 }
 
 /// Values that no file holds.
@@ -103,20 +109,20 @@ pub(super) fn of_values(
     }
     let classes = labels.iter().max().map_or(0, |label| *label as usize + 1);
     let notices = if frame_steps.is_none() { not_normalised(&values, false).into_iter().collect() } else { vec![] };
-    let values = Values::Floats(values, None);
+    let values = ImageValues::Floats(values, None);
     Ok(Contents { shape, frame_steps, classes, class_names: None, labels, range: values.range(), values, notices })
 }
 
 /// Adds the labels.
 fn close(
     archive: &mut Archive,
-    values: Values,
+    values: ImageValues,
     count: usize,
     (frame_steps, shape): (Option<usize>, Shape),
     notices: Vec<String>,
 ) -> Result<Contents> {
     let (Array { values: numbers, kind, .. }, [labelled]) = archive.array("labels", |number| number)?;
-    if kind != Kind::Whole {
+    if kind != NumberKind::Whole {
         return Err(
             archive.refuse("labels", "expected whole numbers: the class of each image or series, from 0".into())
         );

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::announced;
 use crate::error::{Error, Result};
-use crate::monitor::{Reading, checkpoint};
+use crate::monitor::{ReadingProgress, checkpoint};
 use crate::numeric::{Range, Shape};
 
 /// Bytes of the records that are made between two that are stored in their order.
@@ -32,7 +32,7 @@ pub(super) struct Contents {
     /// The class of each image.
     pub labels: Vec<u32>,
     /// All images, in the order of the labels.
-    pub values: Values,
+    pub values: ImageValues,
     /// What values they have.
     pub range: Range,
     /// What the user should know of them.
@@ -51,7 +51,7 @@ impl Contents {
     ) -> Result<Self> {
         let mut greatest = 0;
         records.each(0..labels.len(), |record| greatest = counts(record).fold(greatest, u16::max))?;
-        let values = Values::Counts(records, greatest);
+        let values = ImageValues::Counts(records, greatest);
         Ok(Contents {
             shape,
             frame_steps: Some(steps),
@@ -67,7 +67,7 @@ impl Contents {
 
 /// The values of all images.
 #[derive(Debug)]
-pub(super) enum Values {
+pub(super) enum ImageValues {
     /// Raw bytes, with the table that normalises them.
     Bytes(Records, Normalisation),
     /// Counts of two bytes each, the lower one first, up to the greatest.
@@ -76,16 +76,16 @@ pub(super) enum Values {
     Floats(Vec<f32>, Option<Vec<[f32; 2]>>),
 }
 
-impl Values {
+impl ImageValues {
     /// Writes the values of one image.
     pub fn read(&self, index: usize, out: &mut [f32]) -> Result<()> {
         match self {
-            Values::Bytes(records, normalisation) => normalisation.apply(&records.read(index)?, out),
-            Values::Counts(records, _) => {
+            ImageValues::Bytes(records, normalisation) => normalisation.apply(&records.read(index)?, out),
+            ImageValues::Counts(records, _) => {
                 let record = records.read(index)?;
                 out.iter_mut().zip(counts(&record)).for_each(|(value, count)| *value = f32::from(count));
             }
-            Values::Floats(values, _) => out.copy_from_slice(&values[index * out.len()..][..out.len()]),
+            ImageValues::Floats(values, _) => out.copy_from_slice(&values[index * out.len()..][..out.len()]),
         }
         Ok(())
     }
@@ -93,48 +93,48 @@ impl Values {
     /// What values there are, or can be.
     pub fn range(&self) -> Range {
         match self {
-            Values::Bytes(_, normalisation) => normalisation.range(),
-            Values::Counts(_, greatest) => Range { least: 0.0, greatest: f32::from(*greatest), whole: true },
-            Values::Floats(values, _) => Range::of(values.iter().copied()),
+            ImageValues::Bytes(_, normalisation) => normalisation.range(),
+            ImageValues::Counts(_, greatest) => Range { least: 0.0, greatest: f32::from(*greatest), whole: true },
+            ImageValues::Floats(values, _) => Range::of(values.iter().copied()),
         }
     }
 
     /// The value of a black pixel: of raw 0, or 0 where the normalisation is not known.
     pub fn black(&self, channel: usize) -> f32 {
         match self {
-            Values::Bytes(_, normalisation) => normalisation.tables[channel][0],
-            Values::Counts(..) => 0.0,
-            Values::Floats(_, ends) => ends.as_ref().map_or(0.0, |ends| ends[channel][0]),
+            ImageValues::Bytes(_, normalisation) => normalisation.tables[channel][0],
+            ImageValues::Counts(..) => 0.0,
+            ImageValues::Floats(_, ends) => ends.as_ref().map_or(0.0, |ends| ends[channel][0]),
         }
     }
 
     /// The values of black and white pixels, per channel, where the normalisation is known.
     pub fn pixel_range(&self) -> Option<Vec<[f32; 2]>> {
         match self {
-            Values::Bytes(_, Normalisation { tables, full }) => {
+            ImageValues::Bytes(_, Normalisation { tables, full }) => {
                 Some(tables.iter().map(|table| [table[0], table[usize::from(*full)]]).collect())
             }
-            Values::Counts(..) => None,
-            Values::Floats(_, ends) => ends.clone(),
+            ImageValues::Counts(..) => None,
+            ImageValues::Floats(_, ends) => ends.clone(),
         }
     }
 
     /// Hashes some images of `len` values.
     pub fn hash(&self, images: std::ops::Range<usize>, len: usize, hash: &mut Sha256) -> Result<()> {
         match self {
-            Values::Bytes(records, normalisation) => {
+            ImageValues::Bytes(records, normalisation) => {
                 for value in normalisation.tables.iter().flatten() {
                     hash.update(value.to_le_bytes());
                 }
                 records.each(images, |record| hash.update(record))?;
             }
-            Values::Counts(records, _) => {
+            ImageValues::Counts(records, _) => {
                 // Counts hash as the numbers that they are read as.
                 let numbers =
                     |record: &[u8]| counts(record).flat_map(|count| f32::from(count).to_le_bytes()).collect::<Vec<_>>();
                 records.each(images, |record| hash.update(numbers(record)))?;
             }
-            Values::Floats(values, _) => {
+            ImageValues::Floats(values, _) => {
                 for value in &values[images.start * len..images.end * len] {
                     hash.update(value.to_le_bytes());
                 }
@@ -233,7 +233,7 @@ impl Normalisation {
 
 /// Records of equal size, one an image, over one or several files.
 #[derive(Debug)]
-pub(super) struct Records(pub Vec<Part>);
+pub(super) struct Records(pub Vec<FileRecords>);
 
 impl Records {
     /// Makes records of `len` bytes, many at a time: up to `memory_limit` bytes in memory, more of them in a nameless
@@ -248,7 +248,7 @@ impl Records {
         let count: usize = counts.iter().sum();
         let size = count as u64 * len as u64;
         let mut body = Body::scratch(place, size, size > memory_limit)?;
-        let reading = Reading::of(format!("reading {}", place.display()), count as u64);
+        let reading = ReadingProgress::of(format!("reading {}", place.display()), count as u64);
         let most = counts.iter().max().map_or(1, |most| (*most).max(1));
         let at_once = (AT_ONCE / (len * most).max(1)).clamp(rayon::current_num_threads(), 4096);
         for start in (0..counts.len()).step_by(at_once) {
@@ -265,7 +265,7 @@ impl Records {
                 .collect::<Result<_>>()?;
             made.iter().flatten().try_for_each(|record| body.append(record))?;
         }
-        Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
+        Ok(Records(vec![FileRecords { body, start: 0, stride: len as u64, pixels: len, count }]))
     }
 
     /// How often each byte occurs in each channel.
@@ -279,7 +279,7 @@ impl Records {
     /// The records that a file begins with.
     pub fn of_file(path: &Path, count: usize, len: usize, memory_limit: u64) -> Result<Records> {
         let body = Body::open(path, memory_limit)?;
-        Ok(Records(vec![Part { body, start: 0, stride: len as u64, pixels: len, count }]))
+        Ok(Records(vec![FileRecords { body, start: 0, stride: len as u64, pixels: len, count }]))
     }
 
     /// Shows some records.
@@ -306,7 +306,7 @@ impl Records {
 
 /// The records of one file.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct FileRecords {
     /// The file.
     pub body: Body,
     /// Where the first image begins.
@@ -319,7 +319,7 @@ pub(super) struct Part {
     pub count: usize,
 }
 
-impl Part {
+impl FileRecords {
     /// The bytes of one image.
     pub fn read(&self, index: usize) -> Result<Cow<'_, [u8]>> {
         self.body.bytes(self.start + index as u64 * self.stride, self.pixels)

@@ -39,8 +39,8 @@ pub(super) struct Words {
 }
 
 struct Opened {
-    times: Rows,
-    units: Rows,
+    times: RaggedRows,
+    units: RaggedRows,
     /// The file once more, for its heaps.
     heaps: ReadSeekSource<fs::File>,
 }
@@ -64,7 +64,7 @@ impl Words {
             let labels = dataset("labels")?;
             let count = row_count(&labels).map_err(|e| format!("`labels`: {e}"))?;
             let labels = labels.read_i64().map_err(|e| format!("`labels`: {e}"))?;
-            let rows = |name: &str| Rows::of(dataset(name)?, count).map_err(|e| format!("`{name}`: {e}"));
+            let rows = |name: &str| RaggedRows::of(dataset(name)?, count).map_err(|e| format!("`{name}`: {e}"));
             Ok((Opened { times: rows("spikes/times")?, units: rows("spikes/units")?, heaps }, labels))
         })?;
         let is_class = |label: &i64| (0..classes as i64).contains(label);
@@ -146,7 +146,7 @@ fn row_count(dataset: &Dataset) -> std::result::Result<u64, String> {
 }
 
 /// Rows of numbers, each of its own length: a data set of places in the file's heaps.
-struct Rows {
+struct RaggedRows {
     dataset: Dataset,
     element: Element,
     /// The heap that was read last: where it lies, and its objects.
@@ -156,7 +156,7 @@ struct Rows {
 /// Where a row lies: its length, the address of its heap, and its number in it. Of a file with addresses of 8 bytes.
 const REFERENCE: usize = 16;
 
-impl Rows {
+impl RaggedRows {
     fn of(dataset: Dataset, expected: u64) -> std::result::Result<Self, String> {
         let count = row_count(&dataset)?;
         if count != expected {
@@ -177,7 +177,7 @@ impl Rows {
         let order = if order == DatatypeByteOrder::BigEndian { '>' } else { '<' };
         let element = Element::of(&format!("{order}{kind}{size}"));
         let element = element.ok_or_else(|| format!("rows of numbers of {size} bytes"))?;
-        Ok(Rows { dataset, element, heap: (u64::MAX, HashMap::new()) })
+        Ok(RaggedRows { dataset, element, heap: (u64::MAX, HashMap::new()) })
     }
 
     /// Rows from one on.

@@ -20,7 +20,7 @@ use gesture::Gestures;
 use heidelberg::Words;
 
 use super::Split;
-use super::album::{Album, Kind, ONE_SET};
+use super::album::{Album, FileKind, ONE_SET};
 use super::cache::{self, Cache};
 use super::files::Files;
 use super::source::{Contents, Records};
@@ -31,7 +31,7 @@ use crate::numeric::Shape;
 /// What the kinds of data sets of events are called in their names.
 pub(super) const KINDS: [&str; 6] = ["nmnist", "dvs128gesture", "cifar10dvs", "shd", "ssc", "events"];
 
-const FRAMES: Kind = Kind { called: "series", endings: &["npz"] };
+const FRAMES: FileKind = FileKind { called: "series", endings: &["npz"] };
 
 /// Recordings, a few to a file or to a block of one.
 trait Recordings: Sync {
@@ -67,11 +67,11 @@ pub(super) fn in_halves(mut spec: Spec, base: &Path) -> Result<bool> {
 }
 
 /// The files of a set that lies in folders by class.
-fn by_class(set: &str) -> Option<Kind> {
+fn by_class(set: &str) -> Option<FileKind> {
     match set {
-        "nmnist" => Some(Kind { called: "recordings", endings: &["bin"] }),
-        "cifar10dvs" => Some(Kind { called: "recordings", endings: &["aedat"] }),
-        "events" => Some(Kind { called: "recordings", endings: &["npy", "npz"] }),
+        "nmnist" => Some(FileKind { called: "recordings", endings: &["bin"] }),
+        "cifar10dvs" => Some(FileKind { called: "recordings", endings: &["aedat"] }),
+        "events" => Some(FileKind { called: "recordings", endings: &["npy", "npz"] }),
         "frames" => Some(FRAMES),
         _ => None,
     }
@@ -112,7 +112,7 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
 }
 
 /// The recordings of a half.
-fn half(set: &str, kind: Option<Kind>, held_out: Option<f64>, split: Split, place: &Path) -> Result<Half> {
+fn half(set: &str, kind: Option<FileKind>, held_out: Option<f64>, split: Split, place: &Path) -> Result<Half> {
     let files = Files::open(place)?;
     if let Some(kind) = kind {
         let Album { classes, files: recordings, in_halves, mut notices } = Album::of(&files, kind, split, held_out)?;

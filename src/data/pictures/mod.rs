@@ -13,20 +13,20 @@ use std::path::Path;
 use decode::Picture;
 
 use super::Split;
-use super::album::{Album, Kind, ONE_SET};
+use super::album::{Album, FileKind, ONE_SET};
 use super::files::Files;
-use super::source::{Contents, Histograms, Normalisation, Records, Values};
+use super::source::{Contents, Histograms, ImageValues, Normalisation, Records};
 use super::spec::Spec;
 use crate::error::Result;
 use crate::memory;
 use crate::numeric::Shape;
 
-const KIND: Kind = Kind { called: "pictures", endings: &["jpg", "jpeg", "png"] };
+const KIND: FileKind = FileKind { called: "pictures", endings: &["jpg", "jpeg", "png"] };
 /// The longest side of a resized picture, in pixels.
 const LONGEST: usize = 4096;
 
 /// What was asked of all pictures.
-struct Wanted {
+struct PictureSettings {
     size: Option<[usize; 2]>,
     channels: Option<usize>,
     /// Mean and standard deviation, by channel.
@@ -35,7 +35,7 @@ struct Wanted {
     held_out: Option<f64>,
 }
 
-impl Wanted {
+impl PictureSettings {
     fn of(spec: &mut Spec) -> Result<Self> {
         let size = spec.size_of("size", LONGEST)?;
         let held_out = spec.share_of("test")?;
@@ -60,7 +60,7 @@ impl Wanted {
                 );
             }
         };
-        Ok(Wanted { size, channels, constants, held_out })
+        Ok(PictureSettings { size, channels, constants, held_out })
     }
 
     /// A picture as all of the set are, channel by channel.
@@ -85,7 +85,7 @@ pub(super) fn in_halves(mut spec: Spec, base: &Path) -> Result<bool> {
 
 /// Opens one half, or all pictures where they are not in halves.
 pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
-    let wanted = Wanted::of(&mut spec)?;
+    let wanted = PictureSettings::of(&mut spec)?;
     let files = Files::open(&base.join(spec.path))?;
     let album = |split| Album::of(&files, KIND, split, wanted.held_out);
     let Album { classes, files: pictures, in_halves, mut notices } = album(split)?;
@@ -119,7 +119,7 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
     if !in_halves {
         notices.push(ONE_SET.into());
     }
-    let values = Values::Bytes(records, Normalisation::new(255, &mean, &std));
+    let values = ImageValues::Bytes(records, Normalisation::new(255, &mean, &std));
     let labels = pictures.iter().map(|picture| picture.1).collect();
     let (count, class_names) = (classes.len(), Some(classes));
     Ok(Contents {
@@ -135,7 +135,7 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
 }
 
 /// The bytes of one picture, channel by channel; an error where it is not as the first one is.
-fn record(wanted: &Wanted, files: &Files, name: &str, (first, shape): (&str, Shape)) -> Result<Vec<u8>> {
+fn record(wanted: &PictureSettings, files: &Files, name: &str, (first, shape): (&str, Shape)) -> Result<Vec<u8>> {
     let picture = wanted.make(files, name)?;
     if [picture.height, picture.width] != [shape.height, shape.width] {
         return Err(files.refuse(
