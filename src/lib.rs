@@ -237,7 +237,7 @@ pub use network::readout::ReadoutKind;
 pub use network::shipped::{MODELS, document as model_document};
 pub use network::weights::Loaded;
 pub use network::{Encoding, Model, Network};
-pub use nir::discrete::Method as Discretisation;
+pub use nir::discrete::Discretisation;
 pub use nir::export::export as nir_export;
 pub use nir::import::{Imported, Options as NirOptions, Reset, import as nir_import};
 pub use numeric::Shape;

@@ -14,7 +14,7 @@ use crosspike::network::constants::Constant;
 use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::readout::ReadoutKind;
 use crosspike::network::{Batch, Encoder, Encoding, InputCode, Inputs, Model, Network};
-use crosspike::nir::discrete::Method;
+use crosspike::nir::discrete::Discretisation;
 use crosspike::nir::export;
 use crosspike::nir::import::{Imported, Options, Reset, import};
 use crosspike::profile::Profile;
@@ -28,7 +28,7 @@ fn options() -> Options {
     Options {
         name: "net".into(),
         dt: 1e-3,
-        method: Method::Euler,
+        method: Discretisation::Euler,
         reset: Reset::Value,
         reset_at: ResetAt::Spike,
         fires: Fires::Above,
@@ -100,7 +100,7 @@ fn another_reset_or_step_is_another_network() {
         Options { reset: Reset::None, ..right.clone() },
         Options { reset_at: ResetAt::Spike, ..right.clone() },
         Options { dt: 2e-5, ..right.clone() },
-        Options { method: Method::Exact, ..right.clone() },
+        Options { method: Discretisation::Exact, ..right.clone() },
     ] {
         let found = same(&other);
         let first = &found.layers[0];

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::network::neuron::{Fires, ResetAt};
 use crate::network::readout::ReadoutKind;
-use crate::nir::discrete::Method;
+use crate::nir::discrete::Discretisation;
 use crate::nir::import::{Options, Reset};
 use crate::nir::{Imported, import};
 
@@ -136,8 +136,8 @@ impl Args {
             name,
             dt,
             method: match self.method {
-                Some(MethodArg::Exact) => Method::Exact,
-                _ => Method::Euler,
+                Some(MethodArg::Exact) => Discretisation::Exact,
+                _ => Discretisation::Euler,
             },
             reset: match self.reset {
                 Some(ResetArg::Subtract) => Reset::Subtract,

@@ -12,7 +12,7 @@
 //! A step's synaptic current reaches the membrane in the same step. Potentials are counted from `v_leak`, where
 //! membranes begin: thresholds and resets are less by it.
 
-use super::node::{Kind, Neurons, Numbers};
+use super::node::{NeuronKind, Neurons, Numbers};
 
 /// The way from time to steps.
 ///
@@ -35,7 +35,7 @@ use super::node::{Kind, Neurons, Numbers};
 /// # Ok::<(), crosspike::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum Discretisation {
     /// Forward Euler, as the simulators step.
     Euler,
     /// The exact solution between steps.
@@ -44,7 +44,7 @@ pub enum Method {
 
 /// Neurons that step: a value for all, or one each.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stepped {
+pub struct DiscreteNeurons {
     /// Leak λ.
     pub leak: Numbers,
     /// Leak α of the synaptic current; none of neurons without.
@@ -60,14 +60,14 @@ pub struct Stepped {
 /// The most that two factors differ by which only roundings set apart.
 pub const NEAR: f64 = 1e-6;
 
-impl Stepped {
+impl DiscreteNeurons {
     /// Neurons with steps of `dt` seconds. Errors begin behind the node's name.
-    pub fn of(neurons: &Neurons, dt: f64, method: Method) -> Result<Self, String> {
+    pub fn of(neurons: &Neurons, dt: f64, method: Discretisation) -> Result<Self, String> {
         let Neurons { kind, tau, synapse, resistance, v_leak, threshold, v_reset } = neurons;
         let share = |tau: &Numbers| {
             let part = |tau: f64| match method {
-                Method::Euler => dt / tau,
-                Method::Exact => -(-dt / tau).exp_m1(),
+                Discretisation::Euler => dt / tau,
+                Discretisation::Exact => -(-dt / tau).exp_m1(),
             };
             let parts = tau.map(part);
             match parts.values.iter().find(|part| **part > 1.0 + NEAR) {
@@ -79,7 +79,7 @@ impl Stepped {
         };
         let kept = |share: &Numbers| share.map(|share| 1.0 - share);
         let (leak, mut gain) = match (kind, tau) {
-            (Kind::Threshold, _) => (Numbers::one(0.0), Numbers::one(1.0)),
+            (NeuronKind::Threshold, _) => (Numbers::one(0.0), Numbers::one(1.0)),
             (_, None) => (Numbers::one(1.0), resistance.map(|r| r * dt)),
             (_, Some(tau)) => {
                 let share = share(tau)?;
@@ -94,7 +94,7 @@ impl Stepped {
         }
         let from_leak = |potential: &Numbers| potential.less(v_leak);
         let reset = v_reset.clone().unwrap_or(Numbers::one(0.0));
-        Ok(Stepped { leak, synaptic_leak, gain, threshold: from_leak(threshold)?, reset: from_leak(&reset)? })
+        Ok(DiscreteNeurons { leak, synaptic_leak, gain, threshold: from_leak(threshold)?, reset: from_leak(&reset)? })
     }
 }
 

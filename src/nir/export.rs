@@ -9,7 +9,8 @@ use std::path::Path;
 
 use hdf5_pure::FileBuilder;
 
-use super::discrete::Method;
+use super::NirResult;
+use super::discrete::Discretisation;
 use super::import::{Options, Reset, import};
 use crate::error::{Error, Result};
 use crate::network::constants::Constant;
@@ -31,8 +32,7 @@ enum Value {
 }
 
 /// A node's kind and parameters.
-type Written = (&'static str, Vec<(&'static str, Value)>);
-type Of<T> = std::result::Result<T, String>;
+type WrittenNode = (&'static str, Vec<(&'static str, Value)>);
 
 /// A graph under way.
 struct Writer<'a> {
@@ -40,7 +40,7 @@ struct Writer<'a> {
     graph: Graph,
     network: &'a Network,
     dt: f64,
-    nodes: BTreeMap<String, Written>,
+    nodes: BTreeMap<String, WrittenNode>,
     edges: Vec<(String, String)>,
 }
 
@@ -91,10 +91,10 @@ fn same_when_read(model: &Model, dt: f64, bytes: &[u8]) -> Result<()> {
 
 /// What leads to a population: its name, the senders that its matrices read, and whether a step later, and those that
 /// join its current.
-type Way = (String, Vec<(String, bool)>, Vec<String>);
+type PopulationInputs = (String, Vec<(String, bool)>, Vec<String>);
 
 /// What leads to every population, by name; pools and delays on the way do not count.
-fn ways(graph: &Graph) -> Vec<Way> {
+fn ways(graph: &Graph) -> Vec<PopulationInputs> {
     let origin = |mut n: usize| {
         while let Work::Pool { from, .. } | Work::Delay { from, .. } = &graph.nodes[n].work {
             n = *from;
@@ -110,7 +110,7 @@ fn ways(graph: &Graph) -> Vec<Way> {
         (graph.nodes[n].name.clone(), matrices, skips)
     };
     let populations = graph.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.population()?)));
-    let mut ways: Vec<Way> = populations.map(of).collect();
+    let mut ways: Vec<PopulationInputs> = populations.map(of).collect();
     ways.sort();
     ways
 }
@@ -123,7 +123,7 @@ struct Told {
 }
 
 impl Told {
-    fn of(model: &Model) -> Of<Self> {
+    fn of(model: &Model) -> NirResult<Self> {
         let graph = model.graph();
         let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
         let kind =
@@ -156,7 +156,7 @@ impl Told {
         Options {
             name: model.name.clone(),
             dt,
-            method: Method::Euler,
+            method: Discretisation::Euler,
             reset: match self.reset {
                 MembraneReset::Subtract => Reset::Subtract,
                 MembraneReset::None => Reset::None,
@@ -198,7 +198,7 @@ fn notices(model: &Model, dt: f64) -> Vec<String> {
 }
 
 impl Writer<'_> {
-    fn write(&mut self) -> Of<()> {
+    fn write(&mut self) -> NirResult<()> {
         let Shape { channels, height, width } = self.model.input;
         let is_line = self.graph.layers.iter().any(|layer| layer.from == 0 && layer.one_dimensional);
         let shape = match (height * width, is_line) {
@@ -234,7 +234,7 @@ impl Writer<'_> {
         self.readout(&graph)
     }
 
-    fn put(&mut self, name: &str, written: Written) {
+    fn put(&mut self, name: &str, written: WrittenNode) {
         self.nodes.insert(name.to_owned(), written);
     }
 
@@ -242,7 +242,7 @@ impl Writer<'_> {
         self.edges.push((from.to_owned(), to.to_owned()));
     }
 
-    fn population(&mut self, graph: &Graph, n: usize, population: &Population) -> Of<()> {
+    fn population(&mut self, graph: &Graph, n: usize, population: &Population) -> NirResult<()> {
         let (leader, name) = (&graph.layers[population.leader()], &graph.nodes[n].name);
         if !population.currents.is_empty() || !population.behind.is_empty() {
             return Err(format!("`{name}` takes others' currents, or adds others' pulses to its own"));
@@ -265,7 +265,7 @@ impl Writer<'_> {
         self.pool(&sender(graph, n), (name, leader.map()), window, PoolKind::Average)
     }
 
-    fn pool(&mut self, name: &str, (from, map): (&str, Shape), window: Window, kind: PoolKind) -> Of<()> {
+    fn pool(&mut self, name: &str, (from, map): (&str, Shape), window: Window, kind: PoolKind) -> NirResult<()> {
         let kind = match kind {
             PoolKind::Average => "AvgPool2d",
             PoolKind::Sum => "SumPool2d",
@@ -286,7 +286,7 @@ impl Writer<'_> {
     }
 
     /// Writes a layer's matrix, behind what it reads; gives the last node of it.
-    fn matrix(&mut self, layer: &Layer, l: usize, graph: &Graph) -> Of<String> {
+    fn matrix(&mut self, layer: &Layer, l: usize, graph: &Graph) -> NirResult<String> {
         let state = &self.network.layers[l];
         if state.sram.is_some() {
             return Err(format!(
@@ -360,7 +360,7 @@ impl Writer<'_> {
     }
 
     /// The neurons of a layer.
-    fn neurons(&self, layer: &Layer, l: usize, fires: bool) -> Of<Written> {
+    fn neurons(&self, layer: &Layer, l: usize, fires: bool) -> NirResult<WrittenNode> {
         let (neuron, map, state) = (layer.neuron, layer.map(), &self.network.layers[l]);
         let refuse = |what: &str| Err(format!("`{}` has neurons {what}", layer.name));
         if fires && (neuron.adaptation > 0.0 || neuron.is_tensor(Constant::Adaptation)) {
@@ -431,7 +431,7 @@ impl Writer<'_> {
         Ok((kind, parameters))
     }
 
-    fn readout(&mut self, graph: &Graph) -> Of<()> {
+    fn readout(&mut self, graph: &Graph) -> NirResult<()> {
         let l = graph.readout();
         let layer = &graph.layers[l];
         let mut last = self.matrix(layer, l, graph)?;

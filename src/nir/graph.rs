@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::NirResult;
 use super::file::RawGraph;
-use super::node::{Kind, Matrix, Neurons, Node, Numbers, Pool};
+use super::node::{LinearMap, NeuronKind, Neurons, Node, Numbers, PoolWindow};
 
 /// The longest way through nodes that change nothing.
 const LONGEST: usize = 2_000;
@@ -18,7 +19,7 @@ pub struct Synapse {
     /// Its node's name.
     pub name: String,
     /// The matrix.
-    pub matrix: Matrix,
+    pub matrix: LinearMap,
     /// What it reads.
     pub from: Sender,
     /// Factors of what it reads.
@@ -26,14 +27,14 @@ pub struct Synapse {
     /// Factors of its sums, one behind the other.
     pub scales: Vec<Numbers>,
     /// The pool behind it.
-    pub pool: Option<Pool>,
+    pub pool: Option<PoolWindow>,
     /// Whether it reads the step before.
     pub delayed: bool,
 }
 
 /// Neurons and all that leads to them.
 #[derive(Clone, Debug)]
-pub struct Population {
+pub struct NeuronGroup {
     /// The neurons.
     pub neurons: Neurons,
     /// The matrices that lead to them.
@@ -46,9 +47,9 @@ pub struct Population {
 #[derive(Clone, Debug)]
 pub enum Part {
     /// Neurons.
-    Population(String, Box<Population>),
+    Population(String, Box<NeuronGroup>),
     /// A pool of what a sender sends.
-    Pool(String, Pool, Sender),
+    Pool(String, PoolWindow, Sender),
     /// What a sender sends, so many seconds later.
     Delay(String, f64, Sender),
 }
@@ -64,8 +65,6 @@ pub struct Parts {
     pub readout: (Synapse, Option<(String, Neurons)>),
 }
 
-type Of<T> = Result<T, String>;
-
 /// A graph's nodes and what leads to each.
 struct Nodes {
     nodes: BTreeMap<String, Node>,
@@ -75,7 +74,7 @@ struct Nodes {
 
 impl Parts {
     /// The parts of a file's graph.
-    pub fn of(raw: RawGraph) -> Of<Self> {
+    pub fn of(raw: RawGraph) -> NirResult<Self> {
         let nodes = Nodes::of(raw)?;
         let output = nodes.output()?;
         let [last] = &nodes.before(&output)?[..] else {
@@ -111,7 +110,7 @@ impl Part {
 }
 
 impl Nodes {
-    fn of(raw: RawGraph) -> Of<Self> {
+    fn of(raw: RawGraph) -> NirResult<Self> {
         let mut nodes = BTreeMap::new();
         for (name, raw) in raw.nodes {
             let node = Node::of(raw).map_err(|e| format!("`{name}`{e}"))?;
@@ -119,7 +118,7 @@ impl Nodes {
         }
         let graphs: BTreeSet<&String> = nodes.iter().filter(|(_, n)| **n == Node::Graph).map(|(n, _)| n).collect();
         // An edge to or from a graph is one to its input or from its output.
-        let within = |name: &String, end: fn(&Node) -> bool| -> Of<String> {
+        let within = |name: &String, end: fn(&Node) -> bool| -> NirResult<String> {
             if !nodes.contains_key(name) {
                 return Err(format!("an edge names `{name}`, and there is no such node"));
             }
@@ -151,7 +150,7 @@ impl Nodes {
     }
 
     /// The output of the whole: nothing reads it.
-    fn output(&self) -> Of<String> {
+    fn output(&self) -> NirResult<String> {
         let read: BTreeSet<&String> = self.before.values().flatten().collect();
         let outputs: Vec<&String> = self
             .nodes
@@ -170,7 +169,7 @@ impl Nodes {
     }
 
     /// The nodes that lead to one, those that change nothing passed over.
-    fn before(&self, name: &str) -> Of<Vec<String>> {
+    fn before(&self, name: &str) -> NirResult<Vec<String>> {
         let mut found = vec![];
         let mut open: Vec<(String, usize)> =
             self.before.get(name).into_iter().flatten().rev().map(|name| (name.clone(), 0)).collect();
@@ -196,7 +195,7 @@ impl Nodes {
     }
 
     /// The one node that leads to another.
-    fn only_before(&self, name: &str) -> Of<String> {
+    fn only_before(&self, name: &str) -> NirResult<String> {
         let before = self.before(name)?;
         match <[String; 1]>::try_from(before) {
             Ok([one]) => Ok(one),
@@ -216,20 +215,20 @@ impl Nodes {
     }
 
     /// Whether a node sends pulses.
-    fn sends(&self, name: &str) -> Of<bool> {
+    fn sends(&self, name: &str) -> NirResult<bool> {
         self.sends_within(name, LONGEST)
     }
 
     /// Whether a node sends spikes, where so many stand before it at most.
-    fn sends_within(&self, name: &str, most: usize) -> Of<bool> {
+    fn sends_within(&self, name: &str, most: usize) -> NirResult<bool> {
         let Some(most) = most.checked_sub(1) else { return Err(format!("`{name}` is in a circle")) };
         match self.node(name) {
             Node::Input(_) => Ok(true),
             Node::Neurons(neurons) => match neurons.kind {
-                Kind::Integrator => Err(format!(
+                NeuronKind::Integrator => Err(format!(
                     "`{name}` integrates without spikes and leads to others; expected it at the output alone"
                 )),
-                Kind::Spiking | Kind::Threshold => Ok(true),
+                NeuronKind::Spiking | NeuronKind::Threshold => Ok(true),
             },
             Node::Pool(_) | Node::Delay(_) => {
                 self.only_before(name).and_then(|before| self.sends_within(&before, most))
@@ -239,7 +238,7 @@ impl Nodes {
     }
 
     /// What leads to neurons by way of a node: a matrix with what is behind it, or pulses as they are.
-    fn term(&self, name: &str) -> Of<Result<Synapse, Sender>> {
+    fn term(&self, name: &str) -> NirResult<Result<Synapse, Sender>> {
         if self.sends(name)? {
             return Ok(Err(name.to_owned()));
         }
@@ -281,8 +280,8 @@ impl Nodes {
     }
 
     /// The neurons at a node with all that leads there.
-    fn population(&self, name: &str, neurons: &Neurons) -> Of<Population> {
-        let mut population = Population { neurons: neurons.clone(), synapses: vec![], skips: vec![] };
+    fn population(&self, name: &str, neurons: &Neurons) -> NirResult<NeuronGroup> {
+        let mut population = NeuronGroup { neurons: neurons.clone(), synapses: vec![], skips: vec![] };
         for before in self.before(name)? {
             match self.term(&before)? {
                 Ok(synapse) => population.synapses.push(synapse),
@@ -293,11 +292,11 @@ impl Nodes {
     }
 
     /// The matrix that leads to the output, and its neurons.
-    fn readout(&self, last: &str) -> Of<(Synapse, Option<(String, Neurons)>)> {
+    fn readout(&self, last: &str) -> NirResult<(Synapse, Option<(String, Neurons)>)> {
         let expected = "expected neurons behind a fully connected matrix, or such a matrix, at the output";
         let (synapse, neurons) = match self.node(last) {
             Node::Neurons(neurons) => {
-                let Population { mut synapses, skips, .. } = self.population(last, neurons)?;
+                let NeuronGroup { mut synapses, skips, .. } = self.population(last, neurons)?;
                 match (synapses.len(), skips.is_empty()) {
                     (1, true) => (synapses.remove(0), Some((last.to_owned(), neurons.clone()))),
                     _ => return Err(format!("`{last}` is led to by more than one matrix; {expected}")),
@@ -328,7 +327,7 @@ struct Order<'n> {
 impl Order<'_> {
     /// Places a sender behind all that it reads; gives whether it is one that is under way, so that it is read a step
     /// late.
-    fn visit(&mut self, name: &str, depth: usize) -> Of<bool> {
+    fn visit(&mut self, name: &str, depth: usize) -> NirResult<bool> {
         if name == self.input {
             return Ok(false);
         }
@@ -370,7 +369,7 @@ impl Order<'_> {
         Ok(false)
     }
 
-    fn on_time(&mut self, name: &str, from: &str, depth: usize) -> Of<()> {
+    fn on_time(&mut self, name: &str, from: &str, depth: usize) -> NirResult<()> {
         match self.visit(from, depth + 1)? {
             false => Ok(()),
             true => Err(format!("`{from}` leads back to `{name}` without a matrix; expected one on every way back")),

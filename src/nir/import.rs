@@ -6,10 +6,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::discrete::{Method, NEAR, Stepped};
+use super::NirResult;
+use super::discrete::{DiscreteNeurons, Discretisation, NEAR};
 use super::file;
-use super::graph::{Part, Parts, Population, Synapse};
-use super::node::{Kind, Neurons, Numbers, Pool, Window};
+use super::graph::{NeuronGroup, Part, Parts, Synapse};
+use super::node::{ConvolutionWindow, NeuronKind, Neurons, Numbers, PoolWindow};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::config::Document;
 use crate::error::{Error, Result};
@@ -71,7 +72,7 @@ pub struct Options {
     /// Seconds of a step.
     pub dt: f64,
     /// The way to steps.
-    pub method: Method,
+    pub method: Discretisation,
     /// The reset of a spike.
     pub reset: Reset,
     /// When it is.
@@ -123,8 +124,6 @@ pub struct Imported {
     pub names: Vec<Names>,
 }
 
-type Of<T> = std::result::Result<T, String>;
-
 /// Reads a NIR file.
 ///
 /// # Errors
@@ -168,12 +167,12 @@ struct Tensors {
     bias: Option<Numbers>,
     /// Factor of each column, or of all.
     factor: Numbers,
-    neurons: Written,
+    neurons: WrittenNeurons,
 }
 
 /// Neurons as a model file writes them; of a matrix that leads to none nothing.
 #[derive(Default)]
-struct Written {
+struct WrittenNeurons {
     table: String,
     constants: BTreeMap<Constant, Numbers>,
     /// Their name, and how many values their parameters have.
@@ -193,7 +192,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(options: &'a Options, parts: &Parts) -> Of<Self> {
+    fn new(options: &'a Options, parts: &Parts) -> NirResult<Self> {
         if !(options.dt.is_finite() && options.dt > 0.0) {
             return Err(format!("a step of {} s; expected a time above 0 (--dt)", options.dt));
         }
@@ -231,7 +230,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn write(&mut self, parts: &Parts) -> Of<()> {
+    fn write(&mut self, parts: &Parts) -> NirResult<()> {
         let mut late: Vec<(String, Synapse, Numbers)> = vec![];
         for part in &parts.parts {
             match part {
@@ -271,9 +270,9 @@ impl<'a> Writer<'a> {
     fn population(
         &mut self,
         name: &str,
-        population: &Population,
+        population: &NeuronGroup,
         late: &mut Vec<(String, Synapse, Numbers)>,
-    ) -> Of<()> {
+    ) -> NirResult<()> {
         let Some(first) = population.synapses.iter().position(|synapse| !synapse.delayed) else {
             return Err(format!("`{name}`: no matrix leads there; expected one before the neurons"));
         };
@@ -298,18 +297,18 @@ impl<'a> Writer<'a> {
     }
 
     /// A matrix that joins neurons which stand before it.
-    fn joining(&mut self, to: &str, synapse: &Synapse, factor: &Numbers) -> Of<()> {
+    fn joining(&mut self, to: &str, synapse: &Synapse, factor: &Numbers) -> NirResult<()> {
         let (entry, to) = (self.names[&synapse.name].clone(), self.names[to].clone());
         let (operator, from) = (operator(synapse), self.sender(&synapse.from));
         let delayed = if synapse.delayed { ", delayed = true" } else { "" };
         self.entries
             .push(format!("{{ name = \"{entry}\", {operator}, from = \"{from}\", joins = \"{to}\"{delayed} }}"));
-        self.tensors(&entry, synapse, factor, Written::default())?;
+        self.tensors(&entry, synapse, factor, WrittenNeurons::default())?;
         self.layers.push((entry, synapse.name.clone(), None));
         Ok(())
     }
 
-    fn tensors(&mut self, entry: &str, synapse: &Synapse, factor: &Numbers, neurons: Written) -> Of<()> {
+    fn tensors(&mut self, entry: &str, synapse: &Synapse, factor: &Numbers, neurons: WrittenNeurons) -> NirResult<()> {
         let mut factor = factor.clone();
         for scale in &synapse.scales {
             factor = factor.times(scale).map_err(|e| format!("`{}`{e}", synapse.name))?;
@@ -331,10 +330,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Neurons of the file as those of a model, and the factor of the matrices that lead there.
-    fn neurons(&mut self, name: &str, neurons: &Neurons, may_fold: bool) -> Of<(Written, Numbers)> {
+    fn neurons(&mut self, name: &str, neurons: &Neurons, may_fold: bool) -> NirResult<(WrittenNeurons, Numbers)> {
         let said = |e: String| format!("`{name}`{e}");
-        let Stepped { leak, synaptic_leak, gain, threshold, reset } =
-            Stepped::of(neurons, self.options.dt, self.options.method).map_err(said)?;
+        let DiscreteNeurons { leak, synaptic_leak, gain, threshold, reset } =
+            DiscreteNeurons::of(neurons, self.options.dt, self.options.method).map_err(said)?;
         if let Some(left) = leak.values.iter().find(|leak| **leak < FORGETS && neurons.tau.is_some()) {
             self.notices.push(format!(
                 "`{name}`: a step of {} s leaves {left:.1e} of a potential: its time constant is hardly longer, or is in other units than --dt",
@@ -342,7 +341,7 @@ impl<'a> Writer<'a> {
             ));
         }
         let leaks_to = neurons.v_leak.values.iter().find(|v_leak| **v_leak != 0.0);
-        if let (Some(v_leak), Reset::Subtract, Kind::Spiking) = (leaks_to, self.options.reset, neurons.kind) {
+        if let (Some(v_leak), Reset::Subtract, NeuronKind::Spiking) = (leaks_to, self.options.reset, neurons.kind) {
             return Err(said(format!(
                 " leaks to {v_leak}, from where potentials are counted here, and a reset would take another threshold away; expected \
                  v_leak = 0, or --reset value"
@@ -370,7 +369,7 @@ impl<'a> Writer<'a> {
             (Constant::Threshold, Some(threshold)),
         ];
         for (constant, numbers) in all.into_iter().filter_map(|(constant, numbers)| Some((constant, numbers?))) {
-            let fires = neurons.kind != Kind::Integrator;
+            let fires = neurons.kind != NeuronKind::Integrator;
             if constant == Constant::Threshold && !fires {
                 continue;
             }
@@ -396,19 +395,19 @@ impl<'a> Writer<'a> {
         if scales {
             table.push("scaled_input = true".into());
         }
-        if neurons.kind != Kind::Integrator {
+        if neurons.kind != NeuronKind::Integrator {
             table.push(self.reset(name, neurons.kind, &reset)?);
         }
         if !given.is_empty() {
             table.push(format!("given = {{ {} }}", given.join(", ")));
         }
-        Ok((Written { table: table.join(", "), constants, count: Some((name.to_owned(), count)) }, factor))
+        Ok((WrittenNeurons { table: table.join(", "), constants, count: Some((name.to_owned(), count)) }, factor))
     }
 
-    fn reset(&self, name: &str, kind: Kind, reset: &Numbers) -> Of<String> {
+    fn reset(&self, name: &str, kind: NeuronKind, reset: &Numbers) -> NirResult<String> {
         let Options { reset_at, fires, .. } = self.options;
         let mut keys = match (self.options.reset, kind) {
-            (Reset::None, _) | (_, Kind::Threshold) => "reset = \"none\"".to_owned(),
+            (Reset::None, _) | (_, NeuronKind::Threshold) => "reset = \"none\"".to_owned(),
             (Reset::Subtract, _) => "reset = \"subtract\"".to_owned(),
             (Reset::Value, _) => match reset.common() {
                 Some(0.0) => "reset = \"zero\"".to_owned(),
@@ -418,7 +417,7 @@ impl<'a> Writer<'a> {
                 }
             },
         };
-        if *reset_at == ResetAt::Next && kind != Kind::Threshold {
+        if *reset_at == ResetAt::Next && kind != NeuronKind::Threshold {
             keys += ", reset_at = \"next\"";
         }
         if *fires == Fires::Reached {
@@ -428,13 +427,13 @@ impl<'a> Writer<'a> {
     }
 
     /// The model file.
-    fn text(&mut self, parts: &Parts) -> Of<String> {
+    fn text(&mut self, parts: &Parts) -> NirResult<String> {
         let (synapse, neurons) = &parts.readout;
         let classes = synapse.matrix.weight.shape[0];
         let kind = match (self.options.readout, neurons) {
             (Some(kind), _) => kind,
             (None, None) => ReadoutKind::Mean,
-            (None, Some((_, neurons))) if neurons.kind == Kind::Integrator => ReadoutKind::Last,
+            (None, Some((_, neurons))) if neurons.kind == NeuronKind::Integrator => ReadoutKind::Last,
             (None, Some(_)) => ReadoutKind::Count,
         };
         let word =
@@ -443,13 +442,13 @@ impl<'a> Writer<'a> {
         if synapse.matrix.bias.is_some() {
             readout += ", bias = true";
         }
-        let (mut written, mut factor) = (Written::default(), Numbers::one(1.0));
+        let (mut written, mut factor) = (WrittenNeurons::default(), Numbers::one(1.0));
         match neurons {
             Some((name, neurons)) if kind != ReadoutKind::Mean => {
                 let mut neurons = neurons.clone();
                 if !kind.fires() {
-                    neurons.kind = Kind::Integrator;
-                } else if neurons.kind == Kind::Integrator {
+                    neurons.kind = NeuronKind::Integrator;
+                } else if neurons.kind == NeuronKind::Integrator {
                     return Err(format!(
                         "`{name}` integrates without spikes; expected --readout last, largest or mean"
                     ));
@@ -480,10 +479,10 @@ impl<'a> Writer<'a> {
         Ok(text)
     }
 
-    fn checkpoint(&self, model: &Model) -> Of<Checkpoint> {
+    fn checkpoint(&self, model: &Model) -> NirResult<Checkpoint> {
         let mut checkpoint = Checkpoint::default();
         for layer in model.layers() {
-            let Tensors { weight, bias, factor, neurons: Written { constants, count, .. } } =
+            let Tensors { weight, bias, factor, neurons: WrittenNeurons { constants, count, .. } } =
                 &self.tensors[&layer.name];
             if let Some((name, count)) = count.as_ref().filter(|(_, count)| *count > 1 && *count != layer.map().len()) {
                 let neurons = layer.map().len();
@@ -496,7 +495,7 @@ impl<'a> Writer<'a> {
                 let factor = |i: usize| factor.values[if factor.values.len() == 1 { 0 } else { i / each }];
                 numbers.values.iter().enumerate().map(|(i, value)| (value * factor(i)) as f32).collect()
             };
-            let mut put = |what: &str, shape: Vec<usize>, values: Vec<f32>| -> Of<()> {
+            let mut put = |what: &str, shape: Vec<usize>, values: Vec<f32>| -> NirResult<()> {
                 let name = format!("{}.{what}", layer.name);
                 match shape.iter().product::<usize>() == values.len() {
                     true => {
@@ -523,7 +522,7 @@ impl<'a> Writer<'a> {
 }
 
 /// A constant's values for the neurons that share each.
-fn held(numbers: &Numbers, extent: Extent, layer: &Layer) -> Of<Vec<f32>> {
+fn held(numbers: &Numbers, extent: Extent, layer: &Layer) -> NirResult<Vec<f32>> {
     let map = layer.map();
     if numbers.values.len() != map.len() {
         return Err(format!(
@@ -549,7 +548,7 @@ fn extent(numbers: &Numbers) -> Extent {
 }
 
 /// A factor of each column of a matrix; an error where it differs within a channel.
-fn by_column(factor: &Numbers, columns: usize) -> Of<Numbers> {
+fn by_column(factor: &Numbers, columns: usize) -> NirResult<Numbers> {
     if let Some(one) = factor.common() {
         return Ok(Numbers::one(one));
     }
@@ -565,7 +564,7 @@ fn by_column(factor: &Numbers, columns: usize) -> Of<Numbers> {
 }
 
 /// The weights of a matrix with the factors of what it reads.
-fn with_inputs(synapse: &Synapse) -> Of<Numbers> {
+fn with_inputs(synapse: &Synapse) -> NirResult<Numbers> {
     let (mut weight, groups) = (synapse.matrix.weight.clone(), synapse.matrix.window.as_ref().map_or(1, |w| w.groups));
     let [columns, inputs, kernel @ ..] = &weight.shape.clone()[..] else { return Ok(weight) };
     let (columns, inputs, kernel) = (*columns, *inputs, kernel.iter().product::<usize>());
@@ -585,7 +584,7 @@ fn with_inputs(synapse: &Synapse) -> Of<Numbers> {
 fn operator(synapse: &Synapse) -> String {
     let (shape, matrix) = (&synapse.matrix.weight.shape, &synapse.matrix);
     let bias = if matrix.bias.is_some() { ", bias = true" } else { "" };
-    let Some(Window { stride, padding, dilation, groups, is_line }) = &matrix.window else {
+    let Some(ConvolutionWindow { stride, padding, dilation, groups, is_line }) = &matrix.window else {
         return format!("fc = {{ width = {}{bias} }}", shape[0]);
     };
     let groups = if *groups > 1 { format!(", groups = {groups}") } else { String::new() };
@@ -602,8 +601,8 @@ fn operator(synapse: &Synapse) -> String {
     }
 }
 
-fn pool_of(pool: &Pool) -> String {
-    let Pool { window, stride, padding, averages } = pool;
+fn pool_of(pool: &PoolWindow) -> String {
+    let PoolWindow { window, stride, padding, averages } = pool;
     let kind = if *averages { "average" } else { "sum" };
     format!("{{ window = {window:?}, stride = {stride:?}, padding = {padding:?}, kind = \"{kind}\" }}")
 }
@@ -612,7 +611,7 @@ fn pool_of(pool: &Pool) -> String {
 const FORGETS: f64 = 0.01;
 
 /// The map of an input of a shape.
-fn map_of(shape: &[usize]) -> Of<Shape> {
+fn map_of(shape: &[usize]) -> NirResult<Shape> {
     match shape {
         [] => Ok(Shape { channels: 1, height: 1, width: 1 }),
         [channels] => Ok(Shape { channels: *channels, height: 1, width: 1 }),

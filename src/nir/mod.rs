@@ -10,3 +10,6 @@ pub mod node;
 
 pub use export::export;
 pub use import::{Imported, import};
+
+/// A result, or what is wrong with a file or a model in words.
+type NirResult<T> = std::result::Result<T, String>;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::NirResult;
 use super::file::{Parameter, Raw};
 
 /// Numbers with their shape, in C order; a single one has no shape.
@@ -23,13 +24,13 @@ pub enum Node {
     /// A graph that is spread into the one that it is a node of.
     Graph,
     /// A matrix.
-    Matrix(Matrix),
+    Matrix(LinearMap),
     /// A factor of each value.
     Scale(Numbers),
     /// Neurons, or integrators.
     Neurons(Neurons),
     /// A pool over a map.
-    Pool(Pool),
+    Pool(PoolWindow),
     /// A map in a row: the same values.
     Flatten,
     /// A delay in seconds.
@@ -38,18 +39,18 @@ pub enum Node {
 
 /// A matrix: `Affine`, `Linear`, `Conv1d` or `Conv2d`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
+pub struct LinearMap {
     /// Weights, `[columns, inputs]`, or `[channels, input channels over groups, …]`.
     pub weight: Numbers,
     /// The bias of each column.
     pub bias: Option<Numbers>,
     /// The window of a convolution.
-    pub window: Option<Window>,
+    pub window: Option<ConvolutionWindow>,
 }
 
 /// A convolution's window; in one dimension it has a single row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Window {
+pub struct ConvolutionWindow {
     /// Pixels from one place to the next.
     pub stride: [usize; 2],
     /// The rim of zeros.
@@ -64,7 +65,7 @@ pub struct Window {
 
 /// The kinds of neurons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum NeuronKind {
     /// `I`, `LI` and `CubaLI`: potentials without spikes.
     Integrator,
     /// `IF`, `LIF` and `CubaLIF`.
@@ -77,7 +78,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neurons {
     /// Their kind.
-    pub kind: Kind,
+    pub kind: NeuronKind,
     /// Membrane time constant, s; none of those that do not leak.
     pub tau: Option<Numbers>,
     /// Synaptic time constant, s, and the weight of what comes in.
@@ -94,7 +95,7 @@ pub struct Neurons {
 
 /// A pool.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pool {
+pub struct PoolWindow {
     /// Its window.
     pub window: [usize; 2],
     /// Pixels from one place to the next.
@@ -114,15 +115,13 @@ impl Numbers {
 }
 
 /// The parameters of a node that are yet to be taken.
-struct Parameters {
+struct NodeParameters {
     kind: String,
     left: BTreeMap<String, Parameter>,
 }
 
-type Of<T> = Result<T, String>;
-
-impl Parameters {
-    fn maybe(&mut self, name: &str) -> Of<Option<Numbers>> {
+impl NodeParameters {
+    fn maybe(&mut self, name: &str) -> NirResult<Option<Numbers>> {
         match self.left.remove(name) {
             None => Ok(None),
             Some(Parameter::Text(text)) => Err(format!(".{name} is \"{text}\", expected numbers")),
@@ -134,11 +133,11 @@ impl Parameters {
         }
     }
 
-    fn numbers(&mut self, name: &str) -> Of<Numbers> {
+    fn numbers(&mut self, name: &str) -> NirResult<Numbers> {
         self.maybe(name)?.ok_or_else(|| format!(" is a `{}` without `{name}`", self.kind))
     }
 
-    fn positive(&mut self, name: &str) -> Of<Numbers> {
+    fn positive(&mut self, name: &str) -> NirResult<Numbers> {
         let numbers = self.numbers(name)?;
         match numbers.values.iter().find(|value| **value <= 0.0) {
             Some(value) => Err(format!(".{name} holds {value}, expected times above 0")),
@@ -147,7 +146,7 @@ impl Parameters {
     }
 
     /// Whole numbers from 0 on: as many as asked for, or one that stands for all.
-    fn sizes<const N: usize>(&mut self, name: &str, absent: Option<usize>) -> Of<[usize; N]> {
+    fn sizes<const N: usize>(&mut self, name: &str, absent: Option<usize>) -> NirResult<[usize; N]> {
         let numbers = match (self.maybe(name)?, absent) {
             (Some(numbers), _) => numbers,
             (None, Some(absent)) => return Ok([absent; N]),
@@ -162,7 +161,7 @@ impl Parameters {
         }
     }
 
-    fn shape(&mut self, name: &str) -> Of<Vec<usize>> {
+    fn shape(&mut self, name: &str) -> NirResult<Vec<usize>> {
         let Some(numbers) = self.maybe(name)? else { return Ok(vec![]) };
         let whole = |value: &f64| (value.fract() == 0.0 && (1.0..1e9).contains(value)).then_some(*value as usize);
         let sizes: Option<Vec<usize>> = numbers.values.iter().map(whole).collect();
@@ -183,8 +182,8 @@ impl Parameters {
 
 impl Node {
     /// A node as the file has it. Errors begin behind the node's name.
-    pub fn of(raw: Raw) -> Of<Node> {
-        let mut of = Parameters { kind: raw.kind, left: raw.parameters };
+    pub fn of(raw: Raw) -> NirResult<Node> {
+        let mut of = NodeParameters { kind: raw.kind, left: raw.parameters };
         let kind = of.kind.clone();
         let node = match kind.as_str() {
             "NIRGraph" => return Ok(Node::Graph),
@@ -202,7 +201,7 @@ impl Node {
                     true => of.sizes("stride", None)?,
                     false => window,
                 };
-                Node::Pool(Pool {
+                Node::Pool(PoolWindow {
                     window,
                     stride,
                     padding: of.sizes("padding", Some(0))?,
@@ -212,7 +211,7 @@ impl Node {
             "Flatten" => flatten(&mut of)?,
             "Delay" => Node::Delay(of.numbers("delay")?),
             "Threshold" => Node::Neurons(Neurons {
-                kind: Kind::Threshold,
+                kind: NeuronKind::Threshold,
                 tau: None,
                 synapse: None,
                 resistance: Numbers::one(1.0),
@@ -235,17 +234,17 @@ impl Node {
     }
 }
 
-fn matrix(of: &mut Parameters) -> Of<Node> {
+fn matrix(of: &mut NodeParameters) -> NirResult<Node> {
     let weight = of.numbers("weight")?;
     let [columns, _] = weight.shape[..] else {
         return Err(format!(".weight is of shape {:?}, expected [columns, inputs]", weight.shape));
     };
     let bias = of.maybe("bias")?.filter(|_| of.kind == "Affine");
     check_bias(bias.as_ref(), columns)?;
-    Ok(Node::Matrix(Matrix { weight, bias, window: None }))
+    Ok(Node::Matrix(LinearMap { weight, bias, window: None }))
 }
 
-fn check_bias(bias: Option<&Numbers>, columns: usize) -> Of<()> {
+fn check_bias(bias: Option<&Numbers>, columns: usize) -> NirResult<()> {
     match bias {
         Some(bias) if bias.values.len() != columns => {
             Err(format!(".bias has {} values, the weights {columns} columns", bias.values.len()))
@@ -254,7 +253,7 @@ fn check_bias(bias: Option<&Numbers>, columns: usize) -> Of<()> {
     }
 }
 
-fn convolution(of: &mut Parameters) -> Of<Node> {
+fn convolution(of: &mut NodeParameters) -> NirResult<Node> {
     let is_line = of.kind == "Conv1d";
     let weight = of.numbers("weight")?;
     if weight.shape.len() != if is_line { 3 } else { 4 } {
@@ -288,13 +287,17 @@ fn convolution(of: &mut Parameters) -> Of<Node> {
     }
     // The map follows from the graph's input.
     of.left.remove("input_shape");
-    Ok(Node::Matrix(Matrix { weight, bias, window: Some(Window { stride, padding, dilation, groups, is_line }) }))
+    Ok(Node::Matrix(LinearMap {
+        weight,
+        bias,
+        window: Some(ConvolutionWindow { stride, padding, dilation, groups, is_line }),
+    }))
 }
 
 /// The whole map in a row: a part of it would be another network.
-fn flatten(of: &mut Parameters) -> Of<Node> {
+fn flatten(of: &mut NodeParameters) -> NirResult<Node> {
     let dimensions = of.shape("input_type")?.len() as f64;
-    let number = |of: &mut Parameters, name: &str, absent: f64| -> Of<f64> {
+    let number = |of: &mut NodeParameters, name: &str, absent: f64| -> NirResult<f64> {
         Ok(of.maybe(name)?.map_or(absent, |numbers| numbers.values[0]))
     };
     let (start, end) = (number(of, "start_dim", 0.0)?, number(of, "end_dim", -1.0)?);
@@ -304,7 +307,7 @@ fn flatten(of: &mut Parameters) -> Of<Node> {
     }
 }
 
-fn neurons(of: &mut Parameters) -> Of<Node> {
+fn neurons(of: &mut NodeParameters) -> NirResult<Node> {
     let kind = of.kind.clone();
     let (is_cuba, leaks) = (kind.starts_with("Cuba"), !matches!(kind.as_str(), "I" | "IF"));
     let spikes = kind.ends_with('F');
@@ -318,7 +321,7 @@ fn neurons(of: &mut Parameters) -> Of<Node> {
         false => None,
     };
     Ok(Node::Neurons(Neurons {
-        kind: if spikes { Kind::Spiking } else { Kind::Integrator },
+        kind: if spikes { NeuronKind::Spiking } else { NeuronKind::Integrator },
         tau,
         synapse,
         resistance: of.numbers("r")?,

@@ -22,7 +22,7 @@ use crosspike::network::code::{InputCode, InputForm, digit};
 use crosspike::network::graph::Work;
 use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
-use crosspike::nir::discrete::Method;
+use crosspike::nir::discrete::Discretisation;
 use crosspike::nir::import::{Options, Reset, import};
 use crosspike::profile::Profile;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
@@ -577,7 +577,7 @@ fn imported_networks_do_what_they_do_on_the_cpu() {
         let options = Options {
             name: "net".into(),
             dt: told["dt"].as_f64().unwrap(),
-            method: Method::Euler,
+            method: Discretisation::Euler,
             reset: if told["reset"] == "subtract" { Reset::Subtract } else { Reset::Value },
             reset_at: if told["reset_at"] == "next" { ResetAt::Next } else { ResetAt::Spike },
             fires: if told["fires"] == "reached" { Fires::Reached } else { Fires::Above },
