@@ -57,7 +57,7 @@ impl OutputFolder {
         }
         let refuse = |what: &str| {
             let path = path.display();
-            Err(Error::Usage(format!("{path} {what}; {OVERWRITE}, or another --out")))
+            Err(Error::Usage(format!("{path} {what}; {OVERWRITE}, or another folder")))
         };
         match (&found, finished) {
             _ if force => {}

@@ -81,7 +81,7 @@ fn kills_and_shards_do_not_show_in_what_is_found() {
     thrice(folder, "--set limit=240");
     // The page splits the answer's spikes and energy, not those of the chip that it is compared to.
     let page = fs::read_to_string(folder.join("whole/report.html")).unwrap();
-    assert!(page.contains("at the best point, best") || page.contains("at the best point, nearest"), "{page}");
+    assert!(page.contains("at the answer, best") || page.contains("at the answer, nearest"), "{page}");
     let mut tried = csv::Reader::from_path(folder.join("whole/tried.csv")).unwrap();
     let images = tried.headers().unwrap().iter().position(|column| column == "images").unwrap();
     let images: Vec<String> = tried.records().map(|row| row.unwrap()[images].to_owned()).collect();

@@ -23,6 +23,7 @@ use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
 use crate::network::{Encoder, Layer, LayerKind, Model};
 use crate::numeric::stats::summarise;
+use crate::study::series::SeriesReport;
 use crate::system::Spent;
 use crate::system::spikesim::SpikeSim;
 use crate::train::adapt::{Adaptation, Sample};
@@ -40,6 +41,10 @@ Networks of other tools, of a NIR file and of a state dict (`crosspike import` c
   crosspike infer --model net.nir --dt 1e-4 --data frames:test.npz --profile hw_profiles/rram_4bit.toml --chips 1000
   crosspike infer --as resnet20 --checkpoint weights.pth --data cifar10:DIR --encoding direct --chips 1000 \
       --profile hw_profiles/rram_4bit.toml
+
+A page of what the chips came to, with its tables:
+  crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
+      --chips 20 --report runs/chips
 
 --exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy, and the
 percent of steps, spikes and input pulses saved. The logits are what the readout reads of the steps run. gamma:TH stops after the first
@@ -76,6 +81,13 @@ pub struct Args {
     /// Write the logits, f32 [chips, images, classes], to this .npy file, replacing it.
     #[arg(long, value_name = "F.npy")]
     logits: Option<PathBuf>,
+    /// Write tables and a page to this folder: accuracy chip by chip, where spikes, energy and area are, the floor
+    /// plan; all of them of all steps.
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
+    /// Overwrite an earlier report.
+    #[arg(long, requires = "report")]
+    force: bool,
 }
 
 /// Runs the command.
@@ -110,6 +122,17 @@ pub fn run(args: &Args) -> Result<Said> {
         .batches_of(batch as usize)
         .exiting(args.exit.map(|rule| rule.of(model, network)).transpose()?)
         .preparing(adaptation.map(|adaptation| Arc::new(adaptation).preparation()));
+    let mut origin = args.chips.origin("infer", &setup, &blueprint, engine.as_ref())?;
+    for (key, value) in [
+        ("exit", json!(args.exit)),
+        ("adapt", json!(sample)),
+        ("adapt_data_fingerprint", json!(training.as_ref().map(Dataset::fingerprint).transpose()?)),
+    ] {
+        origin["configuration"][key] = value;
+    }
+    let price = Price::of(&blueprint);
+    let claim = |folder: &PathBuf| SeriesReport::claim(folder, &origin, args.force);
+    let mut page = args.report.as_ref().map(claim).transpose()?;
     let (mut accuracies, mut logits, mut exits) = (Vec::new(), Vec::new(), Vec::new());
     let (mut sram_bytes, mut write_pulses, mut elements) = (0, 0, vec![0; model.layers().len()]);
     let mut counts = Counts::new(model.layers().len() - 1, model.steps);
@@ -117,6 +140,9 @@ pub fn run(args: &Args) -> Result<Said> {
     terminal.begin("chips", chips);
     evaluation.series(&blueprint, indices.clone(), |index, result| {
         accuracies.push(result.accuracy);
+        if let Some(page) = &mut page {
+            page.push(index, result, model.steps, &price);
+        }
         sram_bytes += result.sram_bytes;
         write_pulses += result.write_pulses;
         elements.iter_mut().zip(&result.sram_elements).for_each(|(sum, layer)| *sum += layer);
@@ -139,15 +165,7 @@ pub fn run(args: &Args) -> Result<Said> {
     if let Some(seconds) = evaluation.programming_seconds().filter(|_| setup.profile.wires.drop()) {
         terminal.line(&format!("programming a chip with its lines took {seconds:.2} s; they cost nothing afterwards"));
     }
-    let mut origin = args.chips.origin("infer", &setup, &blueprint, engine.as_ref())?;
-    for (key, value) in [
-        ("exit", json!(args.exit)),
-        ("adapt", json!(sample)),
-        ("adapt_data_fingerprint", json!(training.as_ref().map(Dataset::fingerprint).transpose()?)),
-    ] {
-        origin["configuration"][key] = value;
-    }
-    let price = Price::of(&blueprint);
+    let page = page.map(|page| page.finish(&blueprint)).transpose()?;
     let elements: Vec<usize> = elements.iter().map(|sum: &usize| (sum + chips as usize / 2) / chips as usize).collect();
     let spent = |counts, steps| price.spent(counts, chips as usize * data.len(), steps, &elements);
     let energy = spent(&counts, model.steps as f64);
@@ -186,6 +204,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "write_pulses": write_pulses,
         "programming_pj": programming_pj,
         "early_exit": early_exit,
+        "report": page,
         "units": {
             "accuracy": "percent; ci95: half of the 95 % interval of the mean over chips",
             "spikes": "of each spiking layer, before its pool, a number a step, summed over images and chips",
@@ -274,6 +293,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let width = kernels.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     text.extend(kernels.iter().map(|(name, time)| format!("{name:width$} {:10.3} ms", 1e3 * time.as_secs_f64())));
     text.extend(early.map(|early| early.to_string()));
+    text.extend(page.map(|page| format!("wrote {}", page.display())));
     text.extend(early_energy.map(|energy| format!("up to its early answer, {}", described(&energy))));
     Ok(Said::new(text.join("\n"), report).failing(failed))
 }

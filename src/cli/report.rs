@@ -13,7 +13,7 @@ use crate::report;
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  crosspike report runs/quickstart")]
 pub struct Args {
-    /// The folder that holds summary.csv.
+    /// The folder of a study, which holds summary.csv, or of a training, which holds log.csv.
     dir: PathBuf,
 }
 

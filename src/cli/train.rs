@@ -10,6 +10,7 @@ use super::terminal::{Terminal, note};
 use crate::config::{Document, Overrides};
 use crate::crossbar::image::IMAGE;
 use crate::error::Result;
+use crate::report;
 use crate::train::CHECKPOINT;
 use crate::train::job::{Job, OWN_KEYS, Trained};
 use crate::train::outlook::Outlook;
@@ -18,7 +19,7 @@ use crate::train::outlook::Outlook;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Writes OUT/model.toml (the model with what --set changed), OUT/checkpoint.safetensors (last epoch), OUT/best.safetensors (best validation accuracy, where
-train.validation > 0), OUT/log.csv and OUT/timing.csv; stage `sram` also OUT/sram.safetensors, what the companion
+train.validation > 0), OUT/log.csv and OUT/timing.csv, OUT/report.html with the learning curves; stage `sram` also OUT/sram.safetensors, what the companion
 arrays hold, to the bit. Ctrl-C stores the state; so does every minute.
 
 Stages, each from the checkpoint of another:
@@ -62,13 +63,14 @@ pub fn run(args: &Args) -> Result<Said> {
         return Ok(said_of(&job.outlook(&args.out)?));
     }
     let (folder, trained) = job.run_into(&args.out, args.force, &Terminal::default())?;
+    let page = report::write(folder.path())?;
     let (mut text, mut json) = companion(&trained);
     if let Some((accuracy, images)) = job.nominal_accuracy(&trained.network)? {
         text.push(format!("test accuracy {accuracy:.2} % on the nominal chip, {images} images"));
         json["test"] = json!({ "accuracy": accuracy, "images": images });
     }
     let checkpoint = folder.file(CHECKPOINT);
-    text.push(format!("wrote {}", checkpoint.display()));
+    text.push(format!("wrote {} and {}", checkpoint.display(), page.display()));
     json["wrote"] = json!(checkpoint);
     Ok(Said::new(text.join("\n"), json))
 }

@@ -11,7 +11,10 @@ use super::operand::{LANES, ROWS_AT_ONCE, RUN_BYTES, Right, Strided};
 /// Whether the processor has AMX for bytes and the system lets this process use it.
 pub fn enable() -> bool {
     const TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & TILE_AND_INT8 == TILE_AND_INT8 && request()
+    // SAFETY: every x86-64 processor has the instruction, which later versions of Rust know to be safe.
+    #[allow(unused_unsafe)]
+    let has_tiles = unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & TILE_AND_INT8 == TILE_AND_INT8 };
+    has_tiles && request()
 }
 
 #[cfg(target_os = "linux")]

@@ -63,6 +63,14 @@ struct Block<'a> {
 
 type RegisterSums = [[__m256i; HALVES]; ROWS];
 
+/// The weights of a line of columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn line(weights: *const i8) -> [__m256i; HALVES] {
+    // SAFETY: the caller's tiles hold whole lines.
+    unsafe { [_mm256_loadu_si256(weights.cast()), _mm256_loadu_si256(weights.cast::<__m256i>().add(1))] }
+}
+
 impl Block<'_> {
     /// Where the weights of each run begin, and its bytes of the first row.
     fn runs(&self) -> impl Iterator<Item = (*const i8, *const u8)> {
@@ -105,8 +113,7 @@ impl Block<'_> {
                     let mut sums = [[_mm256_setzero_si256(); HALVES]; ROWS];
                     let now = left.min(quads);
                     for _ in 0..now {
-                        let columns: [__m256i; HALVES] =
-                            std::array::from_fn(|h| _mm256_loadu_si256(weights.cast::<__m256i>().add(h)));
+                        let columns = line(weights);
                         for (r, sums) in sums.iter_mut().enumerate() {
                             let quad = bytes.add(r * self.left.stride).cast::<i32>().read_unaligned();
                             let quad = _mm256_set1_epi32(quad);
@@ -139,8 +146,8 @@ impl Block<'_> {
                 for (weights, mut bytes) in self.runs() {
                     let mut weights = weights.cast::<__m128i>().add(2 * half);
                     for _ in 0..self.quads() {
-                        let columns: [__m256i; 2] =
-                            std::array::from_fn(|i| _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.add(i))));
+                        let first = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights));
+                        let columns = [first, _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.add(1)))];
                         for (r, sums) in sums.iter_mut().enumerate() {
                             let quad = bytes.add(r * self.left.stride).cast::<i32>().read_unaligned();
                             let quad = _mm256_cvtepu8_epi16(_mm_set1_epi32(quad));
@@ -170,8 +177,7 @@ impl Block<'_> {
             let mut sums = self.sums();
             for (mut weights, mut bytes) in self.runs() {
                 for _ in 0..self.quads() {
-                    let columns: [__m256i; HALVES] =
-                        std::array::from_fn(|h| _mm256_loadu_si256(weights.cast::<__m256i>().add(h)));
+                    let columns = line(weights);
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let quad = bytes.add(r * self.left.stride).cast::<i32>().read_unaligned();
                         let quad = _mm256_set1_epi32(quad);

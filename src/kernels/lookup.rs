@@ -334,7 +334,10 @@ fn add_run_avx512<const B: usize>(run: InputRun, starts: &[usize], tables: &mut 
     add_run::<B>(run, starts, tables, sums, |pairs, bits, sums| {
         // SAFETY: each array of 16 lanes is as large as a register, and this is only run where the features are.
         unsafe {
-            let mut sum: [__m512i; B] = std::array::from_fn(|b| _mm512_loadu_si512(sums[b].as_ptr().cast()));
+            let mut sum = [_mm512_setzero_si512(); B];
+            for b in 0..B {
+                sum[b] = _mm512_loadu_si512(sums[b].as_ptr().cast());
+            }
             for ([low, high], byte) in pairs.iter().zip(bits) {
                 for row in [&low[usize::from(byte & 15)], &high[usize::from(byte >> 4)]] {
                     for b in 0..B {

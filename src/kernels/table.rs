@@ -87,8 +87,11 @@ unsafe fn from_registers(table: &[u32], begins: &[u32; LANES], length: usize, pl
     use std::arch::x86_64::*;
     // SAFETY: a row of a square is as large as a register; loads lie within the table as the caller says.
     unsafe {
-        let mut columns: [__m512i; LANES] =
-            turned(std::array::from_fn(|i| _mm512_loadu_si512(places[i].as_ptr().cast())));
+        let mut rows = [_mm512_setzero_si512(); LANES];
+        for (row, places) in rows.iter_mut().zip(places) {
+            *row = _mm512_loadu_si512(places.as_ptr().cast());
+        }
+        let mut columns = turned(rows);
         for (column, begin) in columns.iter_mut().zip(begins) {
             *column = picked(table.as_ptr().add(*begin as usize), length, *column);
         }
@@ -126,7 +129,9 @@ unsafe fn picked(table: *const u32, length: usize, places: std::arch::x86_64::__
     use std::arch::x86_64::*;
     let two = |first: usize| {
         // SAFETY: the caller says that these can be read.
-        let [low, high] = [first, first + LANES].map(|at| unsafe { _mm512_loadu_si512(table.add(at).cast()) });
+        let low = unsafe { _mm512_loadu_si512(table.add(first).cast()) };
+        // SAFETY: and these.
+        let high = unsafe { _mm512_loadu_si512(table.add(first + LANES).cast()) };
         _mm512_permutex2var_epi32(low, places, high)
     };
     let mut read = two(0);

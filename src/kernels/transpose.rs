@@ -33,10 +33,11 @@ fn flip(square: [[u8; SIDE]; SIDE]) -> [[u8; SIDE]; SIDE] {
     unsafe {
         let mut rows: [__m128i; SIDE] = std::mem::transmute(square);
         for _ in 0..4 {
-            rows = std::array::from_fn(|i| {
-                let (upper, lower) = (rows[i / 2], rows[i / 2 + 8]);
-                if i % 2 == 0 { _mm_unpacklo_epi8(upper, lower) } else { _mm_unpackhi_epi8(upper, lower) }
-            });
+            let before = rows;
+            for (i, row) in rows.iter_mut().enumerate() {
+                let (upper, lower) = (before[i / 2], before[i / 2 + 8]);
+                *row = if i % 2 == 0 { _mm_unpacklo_epi8(upper, lower) } else { _mm_unpackhi_epi8(upper, lower) };
+            }
         }
         std::mem::transmute(rows)
     }

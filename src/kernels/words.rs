@@ -183,16 +183,16 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn plus(self, pair: [i16; 2], line: &RowPair) -> Self {
+        fn plus(mut self, pair: [i16; 2], line: &RowPair) -> Self {
             // SAFETY: a line is as large as four registers, which need no boundary.
             unsafe {
                 let pair = _mm_set1_epi32(bytemuck::cast(pair));
                 let line: *const __m128i = line.as_ptr().cast();
-                Narrow(std::array::from_fn(|i| {
-                    let products = _mm_madd_epi16(pair, _mm_loadu_si128(line.add(i)));
-                    _mm_add_epi32(self.0[i], products)
-                }))
+                for (i, sum) in self.0.iter_mut().enumerate() {
+                    *sum = _mm_add_epi32(*sum, _mm_madd_epi16(pair, _mm_loadu_si128(line.add(i))));
+                }
             }
+            self
         }
 
         #[inline(always)]
@@ -214,16 +214,16 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn plus(self, pair: [i16; 2], line: &RowPair) -> Self {
+        fn plus(mut self, pair: [i16; 2], line: &RowPair) -> Self {
             // SAFETY: a line is as large as two registers, which need no boundary.
             unsafe {
                 let pair = _mm256_set1_epi32(bytemuck::cast(pair));
                 let line: *const __m256i = line.as_ptr().cast();
-                Wide(std::array::from_fn(|i| {
-                    let products = _mm256_madd_epi16(pair, _mm256_loadu_si256(line.add(i)));
-                    _mm256_add_epi32(self.0[i], products)
-                }))
+                for (i, sum) in self.0.iter_mut().enumerate() {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pair, _mm256_loadu_si256(line.add(i))));
+                }
             }
+            self
         }
 
         #[inline(always)]

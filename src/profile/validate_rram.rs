@@ -291,32 +291,33 @@ impl Rram {
                 }
                 _ => Ok(()),
             },
-            Table if table.is_empty() => refuse("file", "expected a CSV file of g_us, mean_us and sigma_us".into()),
-            Table if let Some(row) = table.iter().position(|row| row.iter().any(|x| !(x.is_finite() && *x >= 0.0))) => {
-                refuse("table", format!("row {} is {:?}, expected finite microsiemens, 0 or more", row + 1, table[row]))
-            }
-            Table if let Some(row) = table.windows(2).position(|pair| pair[0][0] >= pair[1][0]) => {
-                let [target, next] = [table[row][0], table[row + 1][0]];
-                refuse(
-                    "table",
-                    format!(
-                        "rows {} and {} have the targets {target} and {next}, expected rising ones",
-                        row + 1,
-                        row + 2
-                    ),
-                )
-            }
-            Table if least < table[0][0] || most > table[table.len() - 1][0] => refuse(
-                "table",
-                format!(
-                    "{} to {} microsiemens do not hold the cells' {least} to {most}",
-                    table[0][0],
-                    table[table.len() - 1][0]
-                ),
-            ),
+            Table => validate_table(table, [least, most]).or_else(|(key, message)| refuse(key, message)),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a table of target, mean and σ in microsiemens is one, and holds cells from the least to the most; else the
+/// key that is wrong and why.
+fn validate_table(table: &[[f64; 3]], [least, most]: [f64; 2]) -> std::result::Result<(), (&'static str, String)> {
+    let (Some(first), Some(last)) = (table.first(), table.last()) else {
+        return Err(("file", "expected a CSV file of g_us, mean_us and sigma_us".into()));
+    };
+    let is_number = |x: &f64| x.is_finite() && *x >= 0.0;
+    if let Some(row) = table.iter().position(|row| !row.iter().all(is_number)) {
+        let message = format!("row {} is {:?}, expected finite microsiemens, 0 or more", row + 1, table[row]);
+        return Err(("table", message));
+    }
+    if let Some(row) = table.windows(2).position(|pair| pair[0][0] >= pair[1][0]) {
+        let ([target, ..], [next, ..]) = (table[row], table[row + 1]);
+        let rows = format!("rows {} and {}", row + 1, row + 2);
+        return Err(("table", format!("{rows} have the targets {target} and {next}, expected rising ones")));
+    }
+    if least < first[0] || most > last[0] {
+        let message = format!("{} to {} microsiemens do not hold the cells' {least} to {most}", first[0], last[0]);
+        return Err(("table", message));
+    }
+    Ok(())
 }
 
 /// A kind as it is written.

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::choice::Choice;
 use super::compared::{COMPARED_CSV, Compared, Difference};
+use super::cost::COSTS;
+use super::pareto::Front;
 use super::plot::{Lines, Plot, Rows, on_most_images, title};
 use super::read_if_there;
 use super::summary::{Point, Summary};
@@ -21,6 +24,8 @@ pub(super) struct Answer {
 
 /// The most sentences after the first.
 const DETAILS: usize = 12;
+/// Series whose own best setting is said.
+const SERIES: usize = 4;
 
 impl Answer {
     /// All sentences in a row.
@@ -40,17 +45,27 @@ pub(super) fn written(file: &Path) -> Result<Option<Answer>> {
     said.transpose().map_err(|error| Error::file(file, format!("expected `lead` and `details`: {error}")))
 }
 
-/// The answer that an arrangement of points gives.
-pub(super) fn of(plot: &Plot, summary: &Summary) -> Answer {
+/// The answer that an arrangement of points gives: the choice between settings, where there is one, else what the
+/// chart shows.
+pub(super) fn of(
+    plot: &Plot,
+    compared: Option<&Compared>,
+    choice: Option<&Choice>,
+    fronts: &[Front],
+    summary: &Summary,
+) -> Answer {
     let mut answer = match plot {
         Plot::Lines(lines) if lines.over_variation() => of_variation(lines),
-        Plot::Lines(lines) => {
-            let mut answer = of_setting(lines);
-            answer.details.splice(0..0, Compared::of(summary).as_ref().map(unbeaten));
-            answer
-        }
-        Plot::Rows(rows) => of_rows(rows, &on_most_images(summary)),
+        Plot::Lines(lines) => of_setting(lines),
+        Plot::Rows(rows) => of_rows(rows, summary),
     };
+    let weighed = choice.and_then(|choice| choice.cost.as_ref()).map(|(cost, _)| cost.column);
+    let fronts = fronts.iter().filter(|front| Some(front.kind.column) != weighed).filter_map(Front::answer);
+    let first: Vec<String> = compared.filter(|_| choice.is_some()).map(unbeaten).into_iter().chain(fronts).collect();
+    answer.details.splice(0..0, first);
+    if let Some(choice) = choice {
+        answer.lead = choice.lead();
+    }
     answer.details.truncate(DETAILS);
     answer
 }
@@ -67,11 +82,11 @@ fn of_variation(lines: &Lines) -> Answer {
     let axis = title(lines.key).split(" (").next().unwrap_or(lines.key);
     let (label, best) = at_largest[0];
     let lead = match at_largest.get(1) {
-        None if label.is_empty() => format!("At the largest {axis}, {largest}, mean accuracy is {}.", measured(best)),
-        None => format!("At the largest {axis}, {largest}, {label} has a mean accuracy of {}.", measured(best)),
+        None if label.is_empty() => format!("At the largest {axis}, {largest}, mean accuracy is {}.", best.measured()),
+        None => format!("At the largest {axis}, {largest}, {label} has a mean accuracy of {}.", best.measured()),
         Some(&(second, next)) => format!(
             "At the largest {axis}, {largest}, {label} is best: {}. Next is {second} with {:.2} %{}.",
-            measured(best),
+            best.measured(),
             next.mean,
             apart(best, next)
         ),
@@ -111,8 +126,9 @@ fn of_setting(lines: &Lines) -> Answer {
     best.sort_by(|a, b| b.2.mean.total_cmp(&a.2.mean));
     let (label, place, point) = best[0];
     let label = if label.is_empty() { String::new() } else { format!("{label}, ") };
-    let lead = format!("Mean accuracy is highest at {label}{}: {}.", at(place), measured(point));
-    let details = best[1..]
+    let lead = format!("Mean accuracy is highest at {label}{}: {}.", at(place), point.measured());
+    let few = if best.len() > SERIES { &[] } else { &best[1..] };
+    let details = few
         .iter()
         .map(|(label, place, point)| format!("With {label} it is highest at {}: {:.2} %.", at(*place), point.mean))
         .chain(references(lines))
@@ -121,7 +137,8 @@ fn of_setting(lines: &Lines) -> Answer {
 }
 
 /// The best and the worst row, of those that are compared.
-fn of_rows(rows: &Rows, compared: &[&Point]) -> Answer {
+fn of_rows(rows: &Rows, summary: &Summary) -> Answer {
+    let compared = on_most_images(summary);
     let is_compared = |(_, point): &&(String, &Point)| compared.iter().any(|other| std::ptr::eq(*other, *point));
     let mut ranked: Vec<&(String, &Point)> = rows.rows.iter().filter(is_compared).collect();
     if ranked.is_empty() {
@@ -131,14 +148,17 @@ fn of_rows(rows: &Rows, compared: &[&Point]) -> Answer {
     let (label, best) = ranked[0];
     let [(second, next), ..] = &ranked[1..] else {
         let spikes = best.spikes.map(|spikes| format!("The network fires {spikes:.1} spikes per image."));
-        return Answer { lead: format!("Mean accuracy is {}.", measured(best)), details: spikes.into_iter().collect() };
+        let costs =
+            COSTS.iter().filter_map(|cost| Some(format!("{}: {}.", cost.title, cost.said(cost.of(summary, best)?))));
+        let details = costs.chain(spikes).collect();
+        return Answer { lead: format!("Mean accuracy is {}.", best.measured()), details };
     };
     let lead = match rows.at {
         Some((key, place)) => {
             let axis = title(key).split(" (").next().unwrap_or(key);
-            format!("At {axis} {place}, mean accuracy is highest with {label}: {}.", measured(best))
+            format!("At {axis} {place}, mean accuracy is highest with {label}: {}.", best.measured())
         }
-        None => format!("Mean accuracy is highest with {label}: {}.", measured(best)),
+        None => format!("Mean accuracy is highest with {label}: {}.", best.measured()),
     };
     let mut details = vec![format!("Next is {second} with {:.2} %{}.", next.mean, apart(best, next))];
     if let [_, _, .., (label, worst)] = ranked.as_slice() {
@@ -153,18 +173,6 @@ fn of_rows(rows: &Rows, compared: &[&Point]) -> Answer {
 
 fn references<'a>(lines: &'a Lines) -> impl Iterator<Item = String> + 'a {
     lines.references.iter().map(|(label, point)| format!("For reference, {label}: {:.2} %.", point.mean))
-}
-
-/// The mean and how sure it is.
-fn measured(point: &Point) -> String {
-    let chips = if point.chips == 1 { "one chip".to_owned() } else { format!("{} chips", point.chips) };
-    match point.ci95 {
-        Some(half) => format!(
-            "{:.2} % (95 % confidence ±{half:.2}, {chips} from {:.2} to {:.2} %)",
-            point.mean, point.min, point.max
-        ),
-        None => format!("{:.2} % ({chips})", point.mean),
-    }
 }
 
 /// Whether two means can be told apart: in pairs on the same chips, or else by their intervals.

@@ -1,7 +1,7 @@
 //! The drawing of a fit: where devices landed beside what laws expect.
 
 use super::scale::Scale;
-use super::svg::{Colour, Ink, Svg};
+use super::svg::{Colour, Sheet, Svg};
 use crate::fit::laws::Fitted;
 use crate::fit::{Fit, word};
 
@@ -30,7 +30,7 @@ const MARKS: usize = 400;
 /// # Ok::<(), crosspike::Error>(())
 /// ```
 pub fn fitted(fit: &Fit) -> String {
-    let mut svg = Svg::new(Ink::Fixed, SIZE[0], SIZE[1]);
+    let mut svg = Svg::sized(Sheet::File, SIZE);
     let laws = &fit.laws[..fit.laws.len().min(LAWS)];
     spreads(&mut svg, fit, laws);
     quantiles(&mut svg, fit, laws);
@@ -91,11 +91,7 @@ fn quantiles(svg: &mut Svg, fit: &Fit, laws: &[Fitted]) {
     let (left, right) = (550.0, 900.0);
     let x = Scale::new([-4.0, 4.0], [left, right], 8.0, true);
     let y = Scale::new([-6.0, 6.0], [bottom, top], 12.0, true);
-    // The title of an axis upwards stands at the drawing's left edge, where the other chart's is.
-    svg.axes([left, right, top, bottom], (&x, "Expected deviation (σ)"), (&y, ""));
-    let (at, middle) = (left - 42.0, (top + bottom) / 2.0);
-    let turned = format!("transform=\"rotate(-90 {at:.1} {middle:.1})\"");
-    svg.text([at, middle], "middle", Colour::Text, "Deviation of devices (σ)", &turned);
+    svg.axes([left, right, top, bottom], (&x, "Expected deviation (σ)"), (&y, "Deviation of devices (σ)"));
     svg.line(
         [x.place(-4.0), y.place(-4.0)],
         [x.place(4.0), y.place(4.0)],

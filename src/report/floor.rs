@@ -1,63 +1,169 @@
-//! The floor plan: every tile of every layer to scale with each other, darker the more of its cells are in use.
+//! The floor plan: layers and what stands around them as parts of the chip's area, to scale, each with its tiles,
+//! darker the more of their cells are in use.
 
 use serde_json::{Map, Value};
 
 use super::figure::Figure;
-use super::svg::{Colour, Svg};
+use super::svg::{Colour, Svg, escape};
 use crate::crossbar::mapping::LayerMap;
 use crate::crossbar::site::Site;
 use crate::network::{Encoding, Model};
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
-use crate::system::area::area;
+use crate::system::Architecture;
 
-const WIDTH: f64 = 920.0;
-/// Where tiles begin, from the left.
-const LEFT: f64 = 330.0;
-/// Pixels of a tile and its gap, at most and at least.
-const TILE: [f64; 2] = [18.0, 3.0];
-/// Tiles are drawn smaller above this many, and not at all far above it.
+/// Pixels around the plan.
+const MARGIN: f64 = 8.0;
+/// A plan's height as a share of its width, on wide and on narrow sheets.
+const HEIGHT: [f64; 2] = [0.42, 0.85];
+/// Pixels of a block's label, and of the smallest block that has room for one.
+const LABEL: f64 = 18.0;
+const LABELLED: [f64; 2] = [54.0, 36.0];
+/// Pixels of a letter.
+const LETTER: f64 = 7.4;
+/// Tiles are not drawn above this many.
 const MANY: usize = 20_000;
 
-/// The floor plan of what a result was made on, from its origin; none where that names no single model and profile, or
-/// too many tiles to draw.
-pub(super) fn figure(origin: &Map<String, Value>) -> Option<Figure> {
+/// A part of the chip: a layer, or what stands around all of them.
+struct Block<'a> {
+    name: String,
+    /// What is said of it, in the list below the plan.
+    words: String,
+    /// Square micrometre, or tiles where the profile has no areas.
+    area: f64,
+    layer: Option<(&'a Site, &'a LayerMap)>,
+}
+
+/// The floor plan of what a result was made on, from its origin; `swept` tells that points differ in it. None where
+/// that names no single model and profile, or has too many tiles to draw.
+pub(super) fn figure(origin: &Map<String, Value>, swept: bool) -> Option<Figure> {
     let configuration = &origin.get("configuration")?;
     let model: Model = serde_json::from_value(configuration.get("model")?.clone()).ok()?;
     let profile: Profile = serde_json::from_value(configuration.get("profile")?.clone()).ok()?;
     let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).ok()?;
     let maps = plan.maps();
-    let (tiles, widest) =
-        (maps.iter().map(|map| map.tiles).sum::<usize>(), maps.iter().map(|map| splits(map)[1]).max()?);
+    let tiles = maps.iter().map(|map| map.tiles).sum::<usize>();
     if tiles == 0 || tiles > MANY {
         return None;
     }
-    let size = ((WIDTH - LEFT - 20.0) / widest as f64).min(4000.0 / tiles as f64).clamp(TILE[1], TILE[0]);
-    let heights: Vec<f64> = maps.iter().map(|map| (splits(map)[0] as f64 * size + 12.0).max(42.0)).collect();
-    let description = format!(
-        "{tiles} tiles of {} word lines by {} bit lines in {} layers",
+    // All copies of a layer, and all chips that answer together.
+    let areas = Architecture::of(&plan).areas_together();
+    let whole = areas.total_mm2().unwrap_or(0.0) * 1e6;
+    let has_areas = whole > 0.0;
+    let of = |layer: usize, map: &LayerMap| if has_areas { areas.layers[layer] } else { map.tiles as f64 };
+    let layers = plan.sites().zip(&maps).enumerate().map(|(place, (site, map))| layer(site, map, of(place, map)));
+    let mut blocks: Vec<Block> = layers.collect();
+    let beside = whole - areas.layers.iter().sum::<f64>();
+    if has_areas && beside > 1e-9 * whole {
+        let words = "buffer, routers and control around the layers";
+        blocks.push(Block { name: "around".into(), words: words.into(), area: beside, layer: None });
+    }
+    blocks.sort_by(|a, b| b.area.total_cmp(&a.area));
+    let whole: f64 = blocks.iter().map(|block| block.area).sum();
+    let (measured, unit) = if has_areas { ("area", 1e-6) } else { ("tiles", 1.0) };
+    let share = |block: &Block| format!("{:.1} % of the {measured}", 100.0 * block.area / whole);
+    let said = |block: &Block| match (block.area > 0.0, has_areas) {
+        (false, _) => block.words.clone(),
+        (true, true) => format!("{}: {:.3} mm², {}", block.words, block.area * unit, share(block)),
+        (true, false) => format!("{}: {}", block.words, share(block)),
+    };
+    let draw = |sheet| {
+        let mut svg = Svg::new(sheet, 2.0 * MARGIN + sheet.width() * HEIGHT[usize::from(sheet.is_narrow())]);
+        let inner = [sheet.width() - 2.0 * MARGIN, sheet.width() * HEIGHT[usize::from(sheet.is_narrow())]];
+        let there: Vec<&Block> = blocks.iter().filter(|block| block.area > 0.0).collect();
+        let areas: Vec<f64> = there.iter().map(|block| block.area / whole).collect();
+        svg.outline([MARGIN, MARGIN], inner, 2.0);
+        for (block, frame) in there.iter().zip(squarified(&areas, [MARGIN, MARGIN, inner[0], inner[1]])) {
+            svg.titled(&said(block), |svg| draw_block(svg, block, frame, &share(block)));
+        }
+        let [first, ..] = there.as_slice() else { return svg.finish_as("floor", "Floor plan", "") };
+        svg.finish_as("floor", "Floor plan", &said(first))
+    };
+    let largest = &blocks[0];
+    let what = if largest.layer.is_some() { &largest.name } else { "what stands around the layers" };
+    let caption = format!(
+        "Floor plan, {}: {what} takes {}. Where there is room, the rectangles of a layer are its tiles, the stronger the \
+         colour the more of their {} x {} cells are in use.{}",
+        if has_areas { "areas to scale" } else { "by tiles, for the profile has no areas" },
+        share(largest),
         profile.tile.rows,
         profile.tile.cols,
-        plan.sites().filter(|site| site.is_on_rram()).count()
+        if swept { " Keys that were swept are as in the profile." } else { "" }
     );
-    let draw = |ink| {
-        let mut svg = Svg::new(ink, WIDTH, heights.iter().sum::<f64>() + 8.0);
-        let mut top = 8.0;
-        for ((site, map), height) in plan.sites().zip(&maps).zip(&heights) {
-            let [head, below] = words(&plan.profile, site, map);
-            svg.text([10.0, top + 13.0], "start", Colour::Text, &head, "");
-            svg.text([10.0, top + 30.0], "start", Colour::Muted, &below, "");
-            let [rows, columns] = splits(map);
-            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
-                let at = [LEFT + column as f64 * size, top + row as f64 * size];
-                svg.tile(at, size - (size * 0.15).min(1.5), used(site, map, row, column));
-            }
-            top += height;
+    let list: String = blocks
+        .iter()
+        .filter(|block| block.area > 0.0 || block.layer.is_some())
+        .map(|block| format!("<li>{}</li>\n", escape(&said(block))))
+        .collect();
+    Some(Figure::of("floor", draw, caption).with(format!("<ul class=\"front\">\n{list}</ul>\n")))
+}
+
+/// The block of a layer of this area.
+fn layer<'a>(site: &'a Site, map: &'a LayerMap, area: f64) -> Block<'a> {
+    let [head, below] = words(site, map);
+    Block { name: map.layer.clone(), words: format!("{head}, {below}"), area, layer: Some((site, map)) }
+}
+
+/// A block with its tiles, and its name and share where there is room.
+fn draw_block(svg: &mut Svg, block: &Block, [x, y, width, height]: [f64; 4], share: &str) {
+    let [x, y, width, height] = [x + 2.0, y + 2.0, (width - 4.0).max(0.5), (height - 4.0).max(0.5)];
+    let is_labelled = width >= LABELLED[0] && height >= LABELLED[1];
+    let head = if is_labelled { LABEL } else { 0.0 };
+    svg.outline([x, y], [width, height], 1.0);
+    if is_labelled {
+        let long = format!("{}: {share}", block.name);
+        let fits = |text: &str| text.chars().count() as f64 * LETTER < width - 6.0;
+        if let Some(text) = [&long, &block.name].into_iter().find(|text| fits(text)) {
+            svg.text([x + 5.0, y + 13.5], "start", Colour::Text, text, "");
         }
-        svg.finish_as("floor", "Floor plan", &description)
-    };
-    let caption = "Floor plan: tiles of each layer, the stronger the colour the more of their cells are in use.";
-    Some(Figure::of("floor", draw, caption))
+    }
+    let Some((site, map)) = block.layer else { return };
+    let (across, down) = (width - 4.0, height - head - 4.0);
+    // As many columns as make tiles about square; a matrix that is cut both ways keeps its rows and columns.
+    let [rows, columns] = splits(map);
+    let size = [across / columns as f64, down / rows as f64];
+    if size.iter().any(|side| *side < 0.5) {
+        return;
+    }
+    for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+        let at = [x + 2.0 + column as f64 * size[0], y + head + 2.0 + row as f64 * size[1]];
+        let gap = |side: f64| side - (side * 0.15).min(1.5);
+        svg.tile(at, size.map(gap), used(site, map, row, column));
+    }
+}
+
+/// A frame (left, top, width, height) cut into parts of these shares, the largest first, as square as can be: rows of
+/// parts along the shorter side, each as long as makes its worst part no thinner (Bruls, Huizing & van Wijk 2000).
+fn squarified(shares: &[f64], frame: [f64; 4]) -> Vec<[f64; 4]> {
+    let whole: f64 = shares.iter().sum();
+    let [mut left, mut top, mut width, mut height] = frame;
+    let areas: Vec<f64> = shares.iter().map(|share| share / whole * width * height).collect();
+    let mut parts = Vec::new();
+    while parts.len() < areas.len() {
+        let (rest, side) = (&areas[parts.len()..], width.min(height));
+        let thinnest = |row: &[f64]| {
+            let depth = row.iter().sum::<f64>() / side;
+            row.iter().map(|area| (area / depth / depth).max(depth * depth / area)).fold(0.0, f64::max)
+        };
+        let is_better = |n: &usize| thinnest(&rest[..n + 1]) > thinnest(&rest[..*n]);
+        let row = &rest[..(1..rest.len()).find(is_better).unwrap_or(rest.len())];
+        let depth = row.iter().sum::<f64>() / side;
+        let mut along = 0.0;
+        for area in row {
+            let length = area / depth;
+            parts.push(match width >= height {
+                true => [left, top + along, depth, length],
+                false => [left + along, top, length, depth],
+            });
+            along += length;
+        }
+        if width >= height {
+            (left, width) = (left + depth, (width - depth).max(1e-9));
+        } else {
+            (top, height) = (top + depth, (height - depth).max(1e-9));
+        }
+    }
+    parts
 }
 
 /// Rows and columns of tiles; those of groups stand side by side, as many as a square has.
@@ -66,18 +172,14 @@ fn splits(map: &LayerMap) -> [usize; 2] {
     if map.groups > 1 { [map.tiles.div_ceil(columns), columns] } else { [map.row_splits, map.column_splits] }
 }
 
-/// What is said of a layer.
-fn words(profile: &Profile, site: &Site, map: &LayerMap) -> [String; 2] {
+/// What a layer is, and how its tiles are used.
+fn words(site: &Site, map: &LayerMap) -> [String; 2] {
     if !site.is_on_rram() {
         return [format!("{}: {} x {} weights", map.layer, map.rows, map.columns), "in digital logic".into()];
     }
     let mut below = format!("{:.0} % of cells in use", 100.0 * map.utilisation.unwrap_or(0.0));
     if map.adcs > 0 {
         below += &format!(", {} converters", map.adcs);
-    }
-    let um2: f64 = area(profile, site, map).values().sum();
-    if um2 > 0.0 {
-        below += &format!(", {:.2} mm²", um2 * 1e-6);
     }
     let tiles = format!("{} x {} tiles", map.row_splits, map.column_splits);
     if map.groups > 1 {
@@ -116,10 +218,12 @@ mod tests {
         let tiles: usize =
             ChipPlan::new(&profile, &model, Encoding::Poisson).unwrap().maps().iter().map(|map| map.tiles).sum();
         let origin = |configuration| Map::from_iter([("configuration".to_string(), configuration)]);
-        let drawn = figure(&origin(json!({ "model": model, "profile": profile }))).unwrap().html();
-        assert_eq!(drawn.matches("<rect").count(), tiles, "{drawn}");
+        let drawn = figure(&origin(json!({ "model": model, "profile": profile })), false).unwrap().html();
+        // The outlines of the chip and of its five layers, for wide and for narrow screens.
+        assert_eq!(drawn.matches("<rect").count(), 2 * (tiles + 6), "{drawn}");
         assert!(drawn.contains("fc1: 1568 x 256 weights, 3 x 4 tiles") && drawn.contains("96 converters"), "{drawn}");
-        assert!(figure(&origin(json!({ "model": model }))).is_none());
+        assert!(drawn.contains("fc1 takes 57.8 % of the area"), "one layer has most of the area: {drawn}");
+        assert!(figure(&origin(json!({ "model": model })), false).is_none());
     }
 
     #[test]
@@ -133,5 +237,21 @@ mod tests {
             let mean = at.map(|(row, column)| used(site, map, row, column)).sum::<f64>() / map.tiles as f64;
             assert!((mean - map.utilisation.unwrap()).abs() < 1e-9, "{}: {mean} of {:?}", map.layer, map.utilisation);
         }
+    }
+
+    #[test]
+    fn parts_have_their_shares_of_the_frame_and_do_not_overlap() {
+        let shares = [0.6, 0.2, 0.1, 0.06, 0.04];
+        let parts = squarified(&shares, [10.0, 20.0, 300.0, 100.0]);
+        for (share, [left, top, width, height]) in shares.iter().zip(&parts) {
+            assert!((width * height - share * 30_000.0).abs() < 1e-6, "{share}: {width} x {height}");
+            assert!(*left >= 10.0 && *top >= 20.0 && left + width < 310.001 && top + height < 120.001, "{parts:?}");
+        }
+        let overlap = |a: &[f64; 4], b: &[f64; 4]| {
+            let along = |i: usize| (a[i] + a[i + 2]).min(b[i] + b[i + 2]) - a[i].max(b[i]);
+            along(0) > 1e-6 && along(1) > 1e-6
+        };
+        let pairs = (0..parts.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+        assert!(pairs.into_iter().all(|(a, b)| !overlap(&parts[a], &parts[b])), "{parts:?}");
     }
 }

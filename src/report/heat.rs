@@ -2,16 +2,18 @@
 //! point.
 
 use super::figure::Figure;
-use super::lines::ends;
 use super::plot::{number, title, varying};
+use super::scale::ends;
 use super::summary::{Point, Summary};
-use super::svg::{Colour, Ink, Svg};
+use super::svg::{Colour, Sheet, Svg};
 
-const WIDTH: f64 = 920.0;
-/// Where cells begin, from the left and the top.
-const LEFT: f64 = 110.0;
+/// Where cells begin, from the top; from the left they begin behind the longest number of a row.
 const TOP: f64 = 10.0;
 const CELL: [f64; 2] = [92.0, 34.0];
+/// Pixels of a cell below which its number stands upright.
+const UPRIGHT: f64 = 36.0;
+/// Pixels of a letter.
+const LETTER: f64 = 7.4;
 /// Values of a setting that there is room for.
 const MOST: usize = 24;
 /// Pairs of settings that are drawn.
@@ -74,37 +76,51 @@ pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
 
 impl Pair<'_> {
     /// The map; `number` tells it from others of the page.
-    fn draw(&self, number: usize, ink: Ink) -> String {
-        let width = ((WIDTH - LEFT - 20.0) / self.columns.len() as f64).min(CELL[0]);
+    fn draw(&self, number: usize, sheet: Sheet) -> String {
+        let minus = |value: f64| value.to_string().replace('-', "−");
+        let longest = |values: &[f64]| {
+            values.iter().map(|value| minus(*value).chars().count()).max().unwrap_or(0) as f64 * LETTER
+        };
+        let left = 42.0 + longest(&self.rows);
+        let width = ((sheet.width() - left - 4.0) / self.columns.len() as f64).min(CELL[0]);
         let bottom = TOP + CELL[1] * self.rows.len() as f64;
         let means = || self.cells.iter().flatten().flatten().map(|point| point.mean);
         let [low, high] = ends(means());
-        let mut svg = Svg::new(ink, WIDTH, bottom + 56.0);
-        let minus = |value: f64| value.to_string().replace('-', "−");
+        // Numbers that are wider than their columns stand upright.
+        let turned = if longest(&self.columns) > width { longest(&self.columns) } else { 0.0 };
+        let mut svg = Svg::new(sheet, bottom + 56.0 + turned);
         for (r, row) in self.rows.iter().enumerate() {
             let top = TOP + CELL[1] * r as f64;
-            svg.text([LEFT - 10.0, top + CELL[1] / 2.0 + 4.5], "end", Colour::Muted, &minus(*row), "");
+            svg.text([left - 10.0, top + CELL[1] / 2.0 + 4.5], "end", Colour::Muted, &minus(*row), "");
             for (c, column) in self.columns.iter().enumerate() {
-                let (left, Some(point)) = (LEFT + width * c as f64, self.cells[r][c]) else { continue };
+                let (at, Some(point)) = (left + width * c as f64, self.cells[r][c]) else { continue };
                 let share = if high > low { (point.mean - low) / (high - low) } else { 1.0 };
                 let half = point.ci95.map_or(String::new(), |half| format!(" ± {half:.2}"));
                 let words = format!("{} {row}, {} {column}: {:.2}{half} %", self.down, self.across, point.mean);
                 svg.titled(&words, |svg| {
-                    svg.cell([left, top], [width - 2.0, CELL[1] - 2.0], share);
-                    let at = [left + width / 2.0 - 1.0, top + CELL[1] / 2.0 + 4.5];
-                    svg.text(at, "middle", Colour::Text, &format!("{:.1}", point.mean), "");
+                    svg.cell([at, top], [width - 2.0, CELL[1] - 2.0], share);
+                    let at = [at + width / 2.0 - 1.0, top + CELL[1] / 2.0 + 4.5];
+                    let upright = format!("transform=\"rotate(-90 {:.1} {:.1})\"", at[0], at[1] - 4.5);
+                    let extra = if width < UPRIGHT { upright.as_str() } else { "" };
+                    svg.text(at, "middle", Colour::Text, &format!("{:.1}", point.mean), extra);
                 });
             }
         }
         for (c, column) in self.columns.iter().enumerate() {
-            let at = LEFT + width * (c as f64 + 0.5);
-            svg.text([at, bottom + 18.0], "middle", Colour::Muted, &minus(*column), "");
+            let at = left + width * (c as f64 + 0.5);
+            let upright = format!("transform=\"rotate(-90 {at:.1} {:.1})\"", bottom + 12.0);
+            match turned > 0.0 {
+                true => svg.text([at, bottom + 16.0], "end", Colour::Muted, &minus(*column), &upright),
+                false => svg.text([at, bottom + 18.0], "middle", Colour::Muted, &minus(*column), ""),
+            }
         }
-        let middle = LEFT + width * self.columns.len() as f64 / 2.0;
-        svg.text([middle, bottom + 42.0], "middle", Colour::Text, title(self.across), "");
+        let middle = left + width * self.columns.len() as f64 / 2.0;
+        svg.text([middle, bottom + 42.0 + turned], "middle", Colour::Text, title(self.across), "");
         let centre = (TOP + bottom) / 2.0;
-        let upright = format!("transform=\"rotate(-90 22 {centre:.1})\"");
-        svg.text([22.0, centre], "middle", Colour::Text, self.down.rsplit('.').next().unwrap_or(self.down), &upright);
+        let upright = format!("transform=\"rotate(-90 16 {centre:.1})\"");
+        let fits = self.down.chars().count() as f64 * LETTER <= bottom - TOP;
+        let down = if fits { self.down } else { self.down.rsplit('.').next().unwrap_or(self.down) };
+        svg.text([16.0, centre], "middle", Colour::Text, down, &upright);
         let words = format!(
             "Mean accuracy from {low:.2} to {high:.2} %, a row for each {}, a column for each {}",
             self.down, self.across
@@ -125,6 +141,6 @@ impl Pair<'_> {
             "Mean accuracy in percent: {} down, {} across; the stronger the colour, the better.{fixed}",
             self.down, self.across
         );
-        Figure::of(format!("heat-{number}"), |ink| self.draw(number, ink), caption)
+        Figure::of(format!("heat-{number}"), |sheet| self.draw(number, sheet), caption)
     }
 }

@@ -2,18 +2,23 @@
 //! and is whole without scripts, and its drawings as SVG files, all made from the tables of a result folder.
 //!
 //! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
-//! `heat` sets two settings against each other, `pareto` accuracy against what it costs, `split` shows where spikes and
-//! energy are, `answer` says it in words, `floor` draws the chip (each a `figure`), `explore` lets the reader choose
-//! axes, `page` puts all of it together.
+//! `heat` sets two settings against each other, `pareto` accuracy against what it costs (`cost`), `split` shows where
+//! spikes and energy are, `answer` says it in words and with `choice` which setting to take, `floor` draws the chip
+//! (each a `figure`), `listing` is the table behind it all, `explore` lets the reader choose axes, `page` puts it
+//! together. `curves` are those of a training.
 
 mod answer;
+mod choice;
 mod compared;
+mod cost;
+mod curves;
 mod explore;
 mod figure;
 pub mod fitted;
 mod floor;
 mod heat;
 mod lines;
+mod listing;
 mod page;
 mod pareto;
 mod plot;
@@ -29,14 +34,23 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic;
 use crate::error::{Error, Result};
-use crate::output;
+use crate::output::{self, DERIVED};
 use crate::study::ANSWER;
+use crate::study::table::SUMMARY_CSV;
+
+/// The key, of what an origin derives, that holds the points of accuracy that a setting may lose and still be the
+/// answer.
+pub const WITHIN: &str = "within";
+/// What is said of that key where there is no choice.
+const NOT_WITHIN: &str = "The study's `within` chooses between settings that ran on several chips each, at one strength of variation; here there is no such choice.";
 
 /// The table of a pipeline, beside those of its points.
 pub const RECOVERY: &str = "recovery.md";
 
+use self::choice::Choice;
 use self::compared::{COMPARED_CSV, Compared};
-use self::figure::Figure;
+use self::curves::{Curves, LOG_CSV};
+use self::figure::{CHART, Figure};
 use self::plot::Plot;
 use self::summary::Summary;
 
@@ -61,8 +75,8 @@ pub const FILES: [&str; 7] =
     [PAGE, COMPARED_CSV, "accuracy.svg", "figure-heat-*", "figure-pareto-*", "figure-split.svg", "figure-floor.svg"];
 
 /// Writes `dir/report.html`, its chart as `dir/accuracy.svg` and its further drawings as `dir/figure-*.svg` from
-/// `dir/summary.csv` and, if they exist, `dir/results.csv` (every chip) and `dir/origin.json` (what was run). Returns
-/// the path of the page.
+/// `dir/summary.csv` and, if they exist, `dir/results.csv` (every chip) and `dir/origin.json` (what was run); of a
+/// training, which has `dir/log.csv` in its place, the learning curves. Returns the path of the page.
 ///
 /// # Errors
 /// [`Error::File`] if `summary.csv` is missing or a table does not hold what it should, [`Error::Io`] if the folder
@@ -83,62 +97,120 @@ pub const FILES: [&str; 7] =
 /// # Ok::<(), crosspike::Error>(())
 /// ```
 pub fn write(dir: &Path) -> Result<PathBuf> {
-    let summary = Summary::read(dir)?;
     let origin = read_origin(&dir.join("origin.json"))?;
-    let plot = Plot::of(&summary);
-    let mut answer = answer::of(&plot, &summary);
-    let fronts = pareto::of(&summary);
-    let found: Vec<String> = fronts.iter().filter_map(pareto::Front::answer).collect();
-    answer.details.splice(0..0, found);
-    if origin.as_ref().is_some_and(|origin| {
-        origin.get("command").is_some_and(|command| command == "search" || command == "sensitivity")
-    }) && let Some(said) = answer::written(&dir.join(ANSWER))?
-    {
-        answer = said;
-    }
-    let dots = summary.listed_chips() <= svg::DOTS;
-    let draw = |ink| match &plot {
-        Plot::Lines(lines) => lines::draw(lines, &answer, ink, dots),
-        Plot::Rows(rows) => rows::draw(&rows.rows, &answer, ink, dots),
+    // Another study may have left its tables in the folder of a training, and a folder of tables may have no origin.
+    let is_training = match command(origin.as_ref()) {
+        Some(command) => command == "train",
+        None => !dir.join(SUMMARY_CSV).exists() && dir.join(LOG_CSV).exists(),
     };
-    let chart = Figure::of("accuracy", draw, page::caption(&summary, &plot));
-    let heat = heat::of(&summary);
-    let more = (heat.iter().enumerate().map(|(number, pair)| pair.figure(number)))
-        .chain(fronts.iter().map(pareto::Front::figure))
-        .chain(split::of(dir, &summary)?.map(|split| split.figure()))
-        .chain(origin.as_ref().and_then(floor::figure))
-        .collect::<Vec<Figure>>();
-    let folder = dir.file_name().map(|name| name.to_string_lossy()).unwrap_or("Results".into());
-    // Another study may have left its table.
-    let is_recipe =
-        origin.as_ref().is_none_or(|origin| origin.get("command").is_none_or(|command| command == "recipe"));
-    let table = if is_recipe { read_if_there(&dir.join(RECOVERY))? } else { None };
-    let recovery = table.map(|text| page::tables(&text)).unwrap_or_default();
-    let parts = page::Parts { recovery, chart: &chart, more: &more, downloads: page::downloads(dir)? };
-    let compared = dir.join(COMPARED_CSV);
-    match Compared::of(&summary) {
-        Some(found) => atomic::write(&compared, found.csv(&summary).as_bytes())?,
-        None => output::remove(&compared)?,
+    let path = dir.join(PAGE);
+    if is_training {
+        let (html, chart) = of_training(dir, origin.as_ref())?;
+        atomic::write(&dir.join(chart.file_name()), chart.file.as_bytes())?;
+        atomic::write(&path, html.as_bytes())?;
+        return Ok(path);
     }
-    let html = page::html(&folder, &summary, &answer, &parts, origin.as_ref());
-
-    atomic::write(&dir.join("accuracy.svg"), chart.file.as_bytes())?;
-    let file = |figure: &Figure| format!("figure-{}.svg", figure.name);
-    for figure in &more {
-        atomic::write(&dir.join(file(figure)), figure.file.as_bytes())?;
+    let page = of_study(dir, origin.as_ref())?;
+    for figure in &page.figures {
+        atomic::write(&dir.join(figure.file_name()), figure.file.as_bytes())?;
     }
     // Files of an earlier report that this one has not are taken away.
     let known = (0..heat::PAIRS).map(|number| format!("heat-{number}")).chain(pareto::names());
     let known = known.chain(["split", "floor"].map(String::from)).map(|name| format!("figure-{name}.svg"));
-    for stale in known.filter(|name| more.iter().all(|figure| file(figure) != *name)) {
+    for stale in known.filter(|name| page.figures.iter().all(|figure| figure.file_name() != *name)) {
         output::remove(&dir.join(stale))?;
     }
-    let path = dir.join("report.html");
-    atomic::write(&path, html.as_bytes())?;
+    match &page.compared {
+        Some(table) => atomic::write(&dir.join(COMPARED_CSV), table.as_bytes())?,
+        None => output::remove(&dir.join(COMPARED_CSV))?,
+    }
+    atomic::write(&path, page.html.as_bytes())?;
     Ok(path)
 }
 
-fn read_origin(path: &Path) -> Result<Option<serde_json::Map<String, serde_json::Value>>> {
+/// The page of a study, before it is in its folder.
+struct Page {
+    html: String,
+    /// Its drawings, the chart first.
+    figures: Vec<Figure>,
+    /// The table of points compared in pairs.
+    compared: Option<String>,
+}
+
+type Origin = serde_json::Map<String, serde_json::Value>;
+
+fn name_of(dir: &Path) -> String {
+    dir.file_name().map_or("Results".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The command that made a folder.
+fn command(origin: Option<&Origin>) -> Option<&str> {
+    origin?.get("command")?.as_str()
+}
+
+/// The page of a training, and its chart.
+fn of_training(dir: &Path, origin: Option<&Origin>) -> Result<(String, Figure)> {
+    let curves = Curves::read(dir)?;
+    let answer = curves.answer();
+    let chart = curves.figure(&answer);
+    let parts = page::Parts { figures: chart.html(), table: curves.table(), ..Default::default() };
+    Ok((page::html(&name_of(dir), &answer, &parts, origin), chart))
+}
+
+/// The points of accuracy that a study gives up, where it says so.
+fn within(origin: Option<&Origin>) -> Option<f64> {
+    origin?.get(DERIVED)?.get(WITHIN)?.as_f64()
+}
+
+/// The page of a study's points.
+fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
+    let summary = Summary::read(dir)?;
+    let (command, within) = (command(origin), within(origin));
+    let fronts = pareto::of(&summary, within);
+    let written = match command {
+        Some("search" | "sensitivity") => answer::written(&dir.join(ANSWER))?,
+        _ => None,
+    };
+    let compared = Compared::of(&summary);
+    // Variation is no choice, and neither is what a search or a ranking has answered itself.
+    let is_choice = written.is_none() && !plot::over_variation(&summary);
+    let choice = compared.as_ref().filter(|_| is_choice);
+    let choice = choice.and_then(|compared| Choice::of(&summary, compared, within));
+    let plot = Plot::of(&summary, choice.as_ref().map(Choice::taken));
+    let found = || answer::of(&plot, compared.as_ref(), choice.as_ref(), &fronts, &summary);
+    let mut answer = written.unwrap_or_else(found);
+    if choice.is_none() && within.is_some() {
+        answer.details.push(NOT_WITHIN.into());
+    }
+    let description = answer.text();
+    let dots = summary.listed_chips() <= svg::DOTS;
+    let draw = |sheet| match &plot {
+        Plot::Lines(lines) => lines::draw(lines, &description, sheet, dots),
+        Plot::Rows(rows) => rows::draw(&rows.rows, &description, sheet, dots),
+    };
+    let split = split::of(dir, &summary, choice.as_ref().map(Choice::taken))?;
+    let figures: Vec<Figure> = [Figure::of(CHART, draw, page::caption(&summary, &plot))]
+        .into_iter()
+        .chain(heat::of(&summary).iter().enumerate().map(|(number, pair)| pair.figure(number)))
+        .chain(fronts.iter().map(pareto::Front::figure))
+        .chain(split.map(|split| split.figure()))
+        .chain(origin.and_then(|origin| floor::figure(origin, summary.points.len() > 1)))
+        .collect();
+    // Another study may have left its table.
+    let is_recipe = command.is_none_or(|command| command == "recipe");
+    let recovery = if is_recipe { read_if_there(&dir.join(RECOVERY))? } else { None };
+    let parts = page::Parts {
+        recovery: recovery.map(|text| page::tables(&text)).unwrap_or_default(),
+        figures: figures.iter().map(Figure::html).collect(),
+        explore: explore::section(&summary, within),
+        table: listing::table(&summary),
+        downloads: page::downloads(dir)?,
+    };
+    let html = page::html(&name_of(dir), &answer, &parts, origin);
+    Ok(Page { html, figures, compared: compared.map(|compared| compared.csv(&summary)) })
+}
+
+fn read_origin(path: &Path) -> Result<Option<Origin>> {
     let Some(text) = read_if_there(path)? else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|error| Error::file(path, format!("expected a JSON object: {error}")))
 }

@@ -6,22 +6,27 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::explore;
-use super::figure::Figure;
+use super::listing::{self, Column};
 use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
-use super::summary::{Point, Summary};
+use super::summary::Summary;
 use super::svg::{DOTS, escape};
 use crate::error::{Error, Result};
 use crate::study::search::TRIED_CSV;
 use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RESULTS_CSV, SUMMARY_CSV};
 
-/// What the page shows beside its words; HTML may be empty.
-pub(super) struct Parts<'a> {
+/// What the page shows below its words, as HTML; each may be empty.
+#[derive(Default)]
+pub(super) struct Parts {
     pub recovery: String,
-    pub chart: &'a Figure,
-    pub more: &'a [Figure],
+    pub figures: String,
+    /// Axes of the reader's choice, which need the one script that the page allows.
+    pub explore: String,
+    pub table: String,
     pub downloads: String,
 }
 
+/// Findings that are open on the page.
+const OPEN: usize = 3;
 /// Tables of more bytes than this are not within the page.
 const DOWNLOAD: u64 = 1 << 20;
 
@@ -51,20 +56,13 @@ pub(super) fn downloads(dir: &Path) -> Result<String> {
 }
 
 /// The whole document; `folder` is its title if the origin names none.
-pub(super) fn html(
-    folder: &str,
-    summary: &Summary,
-    answer: &Answer,
-    Parts { recovery, chart, more, downloads }: &Parts,
-    origin: Option<&Map<String, Value>>,
-) -> String {
+pub(super) fn html(folder: &str, answer: &Answer, parts: &Parts, origin: Option<&Map<String, Value>>) -> String {
+    let Parts { recovery, figures, explore, table, downloads } = parts;
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
     let title = text("title").unwrap_or_else(|| escape(folder));
     let question =
         text("question").map(|question| format!("<p class=\"question\">{question}</p>\n")).unwrap_or_default();
-    let details: String = answer.details.iter().map(|detail| format!("<li>{}</li>\n", escape(detail))).collect();
-    let details = if details.is_empty() { details } else { format!("<ul>\n{details}</ul>\n") };
-    let explore = explore::section(summary);
+    let details = findings(&answer.details);
     let version = text("version").map(|version| format!("crosspike {version}")).unwrap_or_default();
     let command = text("command").map(|command| format!(" · <code>{command}</code>")).unwrap_or_default();
     let origin = origin.map(|origin| {
@@ -81,16 +79,27 @@ pub(super) fn html(
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'{scripts}\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
-         {chart}{more}{explore}{table}{downloads}{origin}\
+         {figures}{explore}{table}{downloads}{origin}\
          </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
         style = include_str!("style.css"),
         lead = escape(&answer.lead),
-        chart = chart.html(),
-        more = more.iter().map(Figure::html).collect::<String>(),
         scripts = if explore.is_empty() { String::new() } else { format!("; script-src {}", explore::hash()) },
-        table = table(summary),
         origin = origin.unwrap_or_default(),
     )
+}
+
+/// Further findings: the first few open, so that they do not push the picture off the screen, and the rest folded.
+fn findings(details: &[String]) -> String {
+    let list = |details: &[String]| -> String {
+        let items: String = details.iter().map(|detail| format!("<li>{}</li>\n", escape(detail))).collect();
+        if items.is_empty() { items } else { format!("<ul>\n{items}</ul>\n") }
+    };
+    if details.len() <= OPEN + 1 {
+        return list(details);
+    }
+    let (open, folded) = details.split_at(OPEN);
+    let (open, more, folded) = (list(open), folded.len(), list(folded));
+    format!("{open}<details>\n<summary>{more} more findings</summary>\n{folded}</details>\n")
 }
 
 /// The tables of a Markdown text, each under the line before it.
@@ -106,18 +115,14 @@ pub(super) fn tables(text: &str) -> String {
         let cells = |line: &str| line.trim_matches('|').split('|').map(cell).collect::<Vec<_>>();
         let mut lines = block.lines().map(cells);
         let (header, ruler) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        let numeric = |column: usize| class(ruler.get(column).is_some_and(|rule| rule.ends_with(':')));
-        let row = |cells: Vec<String>, cell: &str| {
-            let cells =
-                cells.iter().enumerate().map(|(i, text)| format!("<{cell}{}>{}</{cell}>", numeric(i), escape(text)));
-            format!("<tr>{}</tr>\n", cells.collect::<String>())
+        let rows: Vec<Vec<String>> = lines.collect();
+        let column = |(place, title): (usize, String)| Column {
+            title,
+            cells: rows.iter().map(|row| row.get(place).cloned().unwrap_or_default()).collect(),
+            is_number: ruler.get(place).is_some_and(|rule| rule.ends_with(':')),
         };
-        let head = row(header, "th");
-        let body: String = lines.map(|cells| row(cells, "td")).collect();
-        html.push_str(&format!(
-            "<div class=\"table\" role=\"region\" aria-label=\"Recovery\" tabindex=\"0\">\n<table>\n\
-             <thead>\n{head}</thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
-        ));
+        let columns: Vec<Column> = header.into_iter().enumerate().map(column).collect();
+        html.push_str(&listing::html("Recovery", "", &columns, false));
     }
     html
 }
@@ -138,7 +143,7 @@ pub(super) fn caption(summary: &Summary, plot: &Plot) -> String {
     }
     match plot {
         Plot::Lines(lines) => {
-            if lines.series.len() > 1 {
+            if lines.shown() > 1 {
                 caption.push_str(" Series stand a little beside each other to stay readable.");
             }
             if !lines.references.is_empty() {
@@ -147,7 +152,15 @@ pub(super) fn caption(summary: &Summary, plot: &Plot) -> String {
             if lines.references.len() > REFERENCES {
                 caption.push_str(&format!(" Shown are {REFERENCES} of {} references.", lines.references.len()));
             }
-            if lines.series.len() > SERIES {
+            if lines.panels.len() > 1 {
+                caption.push_str(" Panels share their axes, and a colour is one setting in all of them.");
+            }
+            if !lines.held.is_empty() {
+                let held = lines.held.iter().filter(|(_, value)| !value.is_empty());
+                let held: Vec<String> = held.map(|(key, value)| format!("{key} = {value}")).collect();
+                let held = if held.is_empty() { String::new() } else { format!(" at {},", held.join(", ")) };
+                caption.push_str(&format!(" All else is{held} as at the answer."));
+            } else if lines.series.len() > lines.shown() {
                 caption.push_str(&format!(" Shown are the best {SERIES} of {} series.", lines.series.len()));
             }
         }
@@ -161,64 +174,4 @@ pub(super) fn caption(summary: &Summary, plot: &Plot) -> String {
         }
     }
     caption
-}
-
-/// The table behind the chart.
-fn table(summary: &Summary) -> String {
-    let metrics = ["chips", "mean", "std", "±\u{a0}95\u{a0}%", "worst", "best", "spikes per image"];
-    let settings: String = (summary.settings.iter().enumerate())
-        .map(|(column, name)| {
-            let numeric = summary.points.iter().all(|point| is_numeric_or_empty(&point.cells[column]));
-            format!("<th scope=\"col\"{}>{}</th>", class(numeric), escape(name))
-        })
-        .collect();
-    let title = |name: &String| match name.as_str() {
-        "accuracy_q05" => "95\u{a0}% reach".to_owned(),
-        name => escape(&name.replace('_', " ")),
-    };
-    let titles = summary.further.iter().map(title);
-    let titles = metrics.iter().map(|name| (*name).to_owned()).chain(titles);
-    let metrics: String = titles.map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
-    let rows: String = summary.points.iter().map(row).collect();
-    format!(
-        "<div class=\"table\" role=\"region\" aria-label=\"All points\" tabindex=\"0\">\n<table>\n\
-         <caption>All points; accuracy over chips in percent</caption>\n\
-         <thead>\n<tr>{settings}{metrics}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
-    )
-}
-
-fn row(point: &Point) -> String {
-    let settings = point.cells.iter().enumerate().map(|(column, cell)| {
-        let class = class(is_numeric_or_empty(cell));
-        let cell = if cell.is_empty() { "–".into() } else { escape(cell) };
-        if column == 0 { format!("<th scope=\"row\"{class}>{cell}</th>") } else { format!("<td{class}>{cell}</td>") }
-    });
-    let percent = |value: f64| format!("{value:.2}");
-    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "–".into());
-    let metrics = [
-        point.chips.to_string(),
-        percent(point.mean),
-        or_dash(point.std.map(percent)),
-        or_dash(point.ci95.map(percent)),
-        percent(point.min),
-        percent(point.max),
-        or_dash(point.spikes.map(|spikes| format!("{spikes:.1}"))),
-    ];
-    let further = point.further.iter().map(|cell| match cell.as_str() {
-        "" => "–".into(),
-        cell => cell.parse().map_or_else(
-            |_| escape(cell),
-            |value: f64| if value.fract() == 0.0 { cell.into() } else { percent(value) },
-        ),
-    });
-    let metrics = metrics.into_iter().chain(further).map(|metric| format!("<td class=\"number\">{metric}</td>"));
-    format!("<tr>{}</tr>\n", settings.chain(metrics).collect::<String>())
-}
-
-fn is_numeric_or_empty(cell: &str) -> bool {
-    cell.is_empty() || cell.parse::<f64>().is_ok()
-}
-
-fn class(numeric: bool) -> &'static str {
-    if numeric { " class=\"number\"" } else { "" }
 }

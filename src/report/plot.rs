@@ -8,16 +8,19 @@ use super::summary::{Point, Summary};
 /// The first setting of a pipeline, whose stages are many and stand one below the other.
 const PIPELINE: &str = "stage";
 /// The setting that is the horizontal axis whenever it varies.
-const PREFERRED_AXIS: &str = "rram.variation.scale";
+pub(super) const PREFERRED_AXIS: &str = "rram.variation.scale";
 
 /// The number of images, where a pipeline has several: no choice of a chip's designer.
-const IMAGES: &str = "images";
+pub(super) const IMAGES: &str = "images";
 
 /// The most series that can be told apart in one chart.
 pub(super) const SERIES: usize = 8;
 
 /// The most references in one chart.
 pub(super) const REFERENCES: usize = 4;
+
+/// The most panels of a chart, side by side and below each other.
+const PANELS: usize = 9;
 
 /// The most rows in a chart without a numeric axis.
 pub(super) const ROWS: usize = 60;
@@ -39,8 +42,33 @@ pub(super) struct Lines<'a> {
     pub key: &'a str,
     /// The best series first, by mean accuracy at their largest place; all of them.
     pub series: Vec<Series<'a>>,
+    /// What is drawn: one panel, or, where two settings and more tell series apart, one for each value of one of them.
+    pub panels: Vec<Panel>,
+    /// Settings that no panel and no series is for, with the values of the answer's point, which all that is drawn has.
+    pub held: Held<'a>,
     /// Points without a place on the axis.
     pub references: Vec<(String, &'a Point)>,
+}
+
+/// Settings and the values that they are held at; those without a value do not apply there.
+pub(super) type Held<'a> = Vec<(&'a str, &'a str)>;
+
+/// Series that share axes.
+pub(super) struct Panel {
+    /// The setting that all of them share; empty of the only panel.
+    pub label: String,
+    /// The series.
+    pub lines: Vec<Line>,
+}
+
+/// A series of a panel.
+pub(super) struct Line {
+    /// What tells it from the others of its panel.
+    pub name: String,
+    /// Series of one name have one colour in all panels.
+    pub colour: usize,
+    /// Its place in [`Lines::series`].
+    pub series: usize,
 }
 
 /// Points that differ only in the setting on the axis.
@@ -49,6 +77,8 @@ pub(super) struct Series<'a> {
     pub label: String,
     /// Places on the axis, ascending, and points; at least one.
     pub points: Vec<(f64, &'a Point)>,
+    /// Where its first point stands in the table.
+    pub first: usize,
 }
 
 impl Series<'_> {
@@ -64,15 +94,16 @@ impl Lines<'_> {
         self.key == PREFERRED_AXIS
     }
 
-    /// The series that the chart has room for.
-    pub fn shown(&self) -> &[Series<'_>] {
-        &self.series[..self.series.len().min(SERIES)]
+    /// How many series are drawn.
+    pub fn shown(&self) -> usize {
+        self.panels.iter().map(|panel| panel.lines.len()).sum()
     }
 }
 
 impl<'a> Plot<'a> {
-    /// Arranges the points of a study.
-    pub fn of(summary: &'a Summary) -> Self {
+    /// Arranges the points of a study; settings that no axis, colour or panel is for are as at `taken`, the answer's
+    /// point, where there is one.
+    pub fn of(summary: &'a Summary, taken: Option<&'a Point>) -> Self {
         let points: Vec<&Point> = summary.points.iter().collect();
         let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
         let others = (0..summary.settings.len()).filter(|&column| summary.settings[column] != IMAGES);
@@ -103,8 +134,84 @@ impl<'a> Plot<'a> {
             false => label(summary, &columns, point),
         };
         let references = unplaced.iter().map(|&point| (name(point), point)).collect();
-        Plot::Lines(Lines { key: &summary.settings[axis], series, references })
+        let (panels, held) =
+            panelled(summary, (&placed, taken), &series, axis).unwrap_or_else(|| (vec![sole(&series)], vec![]));
+        Plot::Lines(Lines { key: &summary.settings[axis], series, panels, held, references })
     }
+}
+
+/// One panel of the best series, as many as can be told apart.
+fn sole(series: &[Series]) -> Panel {
+    let mut order: Vec<usize> = (0..series.len().min(SERIES)).collect();
+    // Colours follow the order of the table, whatever comes out best.
+    order.sort_by_key(|&index| series[index].first);
+    let line = |(colour, &series_index): (usize, &usize)| Line {
+        name: series[series_index].label.clone(),
+        colour,
+        series: series_index,
+    };
+    Panel { label: String::new(), lines: order.iter().enumerate().map(line).collect() }
+}
+
+/// The most accurate point; over variation the one that is so where this is largest.
+fn best_of<'a>(summary: &Summary, placed: &[&'a Point], axis: usize) -> Option<&'a Point> {
+    let place = |point: &Point| number(&point.cells[axis]).unwrap_or(f64::NEG_INFINITY);
+    let largest = placed.iter().map(|point| place(point)).fold(f64::NEG_INFINITY, f64::max);
+    let counts = |point: &&&Point| summary.settings[axis] != PREFERRED_AXIS || place(point) == largest;
+    let best = |best: &'a Point, other: &'a Point| if other.mean > best.mean { other } else { best };
+    placed.iter().filter(counts).copied().reduce(best)
+}
+
+/// Panels of a grid of settings: series by the values of one, panels by those of another, and the rest as at the
+/// answer's point; none where fewer than two settings tell series apart, or most combinations have no line.
+fn panelled<'a>(
+    summary: &'a Summary,
+    (placed, taken): (&[&'a Point], Option<&'a Point>),
+    series: &[Series<'a>],
+    axis: usize,
+) -> Option<(Vec<Panel>, Held<'a>)> {
+    let mut columns = varying(summary, placed);
+    columns.retain(|&column| column != axis && summary.settings[column] != IMAGES);
+    if columns.len() < 2 || summary.settings[0] == PIPELINE {
+        return None;
+    }
+    let values = |column: usize| {
+        let mut values: Vec<&str> = Vec::new();
+        for point in placed {
+            if !values.contains(&point.cells[column].as_str()) {
+                values.push(&point.cells[column]);
+            }
+        }
+        values
+    };
+    let mut ranked = columns.clone();
+    ranked.sort_by_key(|&column| std::cmp::Reverse(values(column).len()));
+    let by = *ranked.iter().find(|&&column| values(column).len() <= SERIES)?;
+    let across = *ranked.iter().find(|&&column| column != by && values(column).len() <= PANELS)?;
+    columns.retain(|&column| column != by && column != across);
+    let best = taken.or_else(|| best_of(summary, placed, axis))?;
+    let mut panels = Vec::new();
+    for value in values(across) {
+        let belongs = |series: &&Series| {
+            let point = series.points[0].1;
+            point.cells[across] == value && columns.iter().all(|&column| point.cells[column] == best.cells[column])
+        };
+        let mut lines = Vec::new();
+        for (index, series) in series.iter().enumerate().filter(|(_, series)| belongs(series)) {
+            let point = series.points[0].1;
+            let colour = values(by).iter().position(|other| *other == point.cells[by])?;
+            lines.push(Line { name: label(summary, &[by], point), colour, series: index });
+        }
+        lines.sort_by_key(|line| line.colour);
+        if let [first, ..] = lines.as_slice() {
+            panels.push(Panel { label: label(summary, &[across], series[first.series].points[0].1), lines });
+        }
+    }
+    let joined =
+        panels.iter().flat_map(|panel| &panel.lines).filter(|line| series[line.series].points.len() > 1).count();
+    let is_grid = panels.len() > 1 && 2 * joined >= values(by).len() * values(across).len();
+    let held = columns.iter().map(|&column| (summary.settings[column].as_str(), best.cells[column].as_str()));
+    is_grid.then(|| (panels, held.collect()))
 }
 
 impl<'a> Plot<'a> {
@@ -127,7 +234,7 @@ fn series<'a>(summary: &Summary, points: &[&'a Point], axis: usize) -> Vec<Serie
     let mut columns = varying(summary, &placed);
     columns.retain(|&column| column != axis);
     let mut series: Vec<Series> = Vec::new();
-    for point in placed {
+    for (first, point) in placed.into_iter().enumerate() {
         let Some(place) = number(&point.cells[axis]) else { continue };
         let belongs = |series: &&mut Series| {
             let first = series.points[0].1;
@@ -135,7 +242,7 @@ fn series<'a>(summary: &Summary, points: &[&'a Point], axis: usize) -> Vec<Serie
         };
         match series.iter_mut().find(belongs) {
             Some(series) => series.points.push((place, point)),
-            None => series.push(Series { label: label(summary, &columns, point), points: vec![(place, point)] }),
+            None => series.push(Series { label: label(summary, &columns, point), points: vec![(place, point)], first }),
         }
     }
     series.iter_mut().for_each(|series| series.points.sort_by(|a, b| a.0.total_cmp(&b.0)));
@@ -153,6 +260,11 @@ pub(super) struct Rows<'a> {
     pub rows: Vec<(String, &'a Point)>,
     /// The axis and the place on it that all of them share.
     pub at: Option<(&'a str, f64)>,
+}
+
+/// Whether points of a study differ in the strength of the RRAM's variation, other than by chance.
+pub(super) fn over_variation(summary: &Summary) -> bool {
+    comparable(summary).1.is_some()
 }
 
 /// The points to compare: on as many images as most, at the largest variation, and that scale, where several points

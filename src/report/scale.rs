@@ -1,5 +1,10 @@
 //! Linear and logarithmic axes with round tick values.
 
+/// The smallest and the largest of the values.
+pub(super) fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| [low.min(value), high.max(value)])
+}
+
 /// A map from values to pixels, linear or of their logarithm, with ticks at round values.
 pub(super) struct Scale {
     low: f64,
@@ -9,6 +14,8 @@ pub(super) struct Scale {
     log: bool,
 }
 
+/// Pixels from one tick of a logarithmic axis to the next, on average, that leave room for their numbers.
+const BETWEEN: f64 = 20.0;
 /// The largest value over the smallest from which an axis is logarithmic.
 const WIDE: f64 = 30.0;
 
@@ -51,8 +58,10 @@ impl Scale {
     pub fn ticks(&self) -> Vec<(f64, String)> {
         if self.log {
             let powers = (self.low.log10() - 1e-9).ceil() as i32..=(self.high.log10() + 1e-9).floor() as i32;
-            // Few powers of ten leave room for what lies between.
-            let digits: &[f64] = if powers.clone().count() < 3 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            // Few powers of ten on a long axis leave room for what lies between.
+            let (decades, pixels) = ((self.high / self.low).log10(), (self.pixels[1] - self.pixels[0]).abs());
+            let has_room = powers.clone().count() < 3 && pixels / (3.0 * decades) >= BETWEEN;
+            let digits: &[f64] = if has_room { &[1.0, 2.0, 5.0] } else { &[1.0] };
             let values = (powers.start() - 1..=*powers.end()).flat_map(|power| {
                 digits.iter().map(move |digit| format!("{digit}e{power}").parse::<f64>().unwrap_or_default())
             });

@@ -1,20 +1,23 @@
-//! Where the best point's spikes, energy and area are: bars by layer and by component.
+//! Where the answer's spikes, energy and area are: bars by layer and by component.
 
 use std::path::Path;
 
 use super::figure::Figure;
 use super::plot::{comparable, label, varying};
 use super::summary::{Point, Summary, Table};
-use super::svg::{Colour, Ink, Svg};
+use super::svg::{Colour, Sheet, Svg, shorten};
 use crate::error::Result;
 use crate::study::ANSWERED;
 use crate::study::columns::{AREA, RATE};
 use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
 
-const WIDTH: f64 = 920.0;
-const LEFT: f64 = 170.0;
-const RIGHT: f64 = WIDTH - 150.0;
-const ROW: f64 = 22.0;
+/// Pixels for names beside their bars, and for numbers behind the longest bar.
+const NAMES: f64 = 170.0;
+const NUMBERS: f64 = 170.0;
+/// Pixels of a letter.
+const LETTER: f64 = 7.0;
+/// Pixels of a bar, and of one whose words stand above it.
+const ROW: [f64; 2] = [22.0, 36.0];
 const HEAD: f64 = 30.0;
 
 /// Bars of one kind.
@@ -33,17 +36,18 @@ pub(super) struct Split {
     groups: Vec<Bars>,
 }
 
-/// The split of the best point of a folder, of those that are compared; none where its tables have nothing of it.
-pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
+/// The split of the point of a folder that its answer takes, else of the best of those that are compared; none
+/// where its tables have nothing of it.
+pub(super) fn of(dir: &Path, summary: &Summary, taken: Option<&Point>) -> Result<Option<Split>> {
     let all: Vec<&Point> = summary.points.iter().collect();
     let (compared, _) = comparable(summary);
     // The answer of a search comes first, and the chip that it is compared to may be more accurate.
     let is_answer = summary.settings.first().is_some_and(|key| key == ANSWERED);
     let best = match is_answer {
-        true => all.first(),
-        false => compared.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)),
+        true => all.first().copied(),
+        false => taken.or(compared.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)).copied()),
     };
-    let Some(best) = best.copied() else { return Ok(None) };
+    let Some(best) = best else { return Ok(None) };
     let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
         let path = dir.join(file);
         let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };
@@ -97,9 +101,12 @@ pub(super) fn of(dir: &Path, summary: &Summary) -> Result<Option<Split>> {
 }
 
 impl Split {
-    fn draw(&self, ink: Ink) -> String {
+    fn draw(&self, sheet: Sheet) -> String {
         let rows = self.groups.iter().map(|group| group.bars.len()).sum::<usize>() as f64;
-        let mut svg = Svg::new(ink, WIDTH, rows * ROW + self.groups.len() as f64 * HEAD + 10.0);
+        let above = sheet.is_narrow();
+        let row = ROW[usize::from(above)];
+        let [left, right] = if above { [10.0, sheet.width() - 10.0] } else { [NAMES, sheet.width() - NUMBERS] };
+        let mut svg = Svg::new(sheet, rows * row + self.groups.len() as f64 * HEAD + 10.0);
         let mut top = 0.0;
         for Bars { title, bars, show, whole } in &self.groups {
             svg.text([10.0, top + HEAD - 10.0], "start", Colour::Text, title, "font-weight=\"bold\"");
@@ -107,23 +114,31 @@ impl Split {
             let most = bars.iter().map(|(_, number)| *number).fold(f64::MIN_POSITIVE, f64::max);
             let sum: f64 = bars.iter().map(|(_, number)| number).sum();
             for (name, number) in bars {
-                let middle = top + ROW / 2.0 + 4.5;
-                svg.text([LEFT - 10.0, middle], "end", Colour::Muted, &name.replace('_', " "), "");
-                let length = ((RIGHT - LEFT) * number / most).max(0.5);
-                svg.cell([LEFT, top + 3.0], [length, ROW - 6.0], 1.0);
+                let length = ((right - left) * number / most).max(0.5);
                 let share = if *whole { format!(" ({:.1} %)", 100.0 * number / sum) } else { String::new() };
                 let words = show(*number) + &share;
-                svg.text([LEFT + length + 8.0, middle], "start", Colour::Text, &words, "");
-                top += ROW;
+                let room = if above { right - left - (words.chars().count() + 2) as f64 * LETTER } else { left - 20.0 };
+                let name = shorten(&name.replace('_', " "), (room / LETTER) as usize);
+                if above {
+                    svg.text([left, top + 13.0], "start", Colour::Muted, &name, "");
+                    svg.text([right, top + 13.0], "end", Colour::Text, &words, "");
+                    svg.cell([left, top + 18.0], [length, 12.0], 1.0);
+                } else {
+                    let middle = top + row / 2.0 + 4.5;
+                    svg.text([left - 10.0, middle], "end", Colour::Muted, &name, "");
+                    svg.text([left + length + 8.0, middle], "start", Colour::Text, &words, "");
+                    svg.cell([left, top + 3.0], [length, row - 6.0], 1.0);
+                }
+                top += row;
             }
         }
         let groups = self.groups.iter().map(|group| group.title.to_lowercase()).collect::<Vec<_>>().join("; ");
-        svg.finish_as("split", "Spikes, energy and area of the best point", &groups)
+        svg.finish_as("split", "Spikes, energy and area of the answer", &groups)
     }
 
     /// The bars with what they are of.
     pub fn figure(&self) -> Figure {
-        let of = if self.label.is_empty() { String::new() } else { format!(", {}", self.label) };
+        let at = if self.label.is_empty() { String::new() } else { format!(" at the answer, {}", self.label) };
         let has = |what: &str| self.groups.iter().any(|group| group.title.starts_with(what));
         let (what, files) = match (has("Energy"), has("Area")) {
             (true, true) => ("spikes, energy and area are", format!("{LAYERS_CSV} and {COMPONENTS_CSV}")),
@@ -133,7 +148,7 @@ impl Split {
             }
             (false, false) => ("spikes are", format!("{LAYERS_CSV}; the profile has no energies")),
         };
-        let caption = format!("Where {what} at the best point{of}. All points are in {files}.");
-        Figure::of("split", |ink| self.draw(ink), caption)
+        let caption = format!("Where {what}{at}. All points are in {files}.");
+        Figure::of("split", |sheet| self.draw(sheet), caption)
     }
 }

@@ -50,6 +50,26 @@ pub(super) struct Point {
     pub numbers: Vec<u64>,
 }
 
+impl Point {
+    /// The mean and how sure it is, in words.
+    pub fn measured(&self) -> String {
+        let chips = if self.chips == 1 { "one chip".to_owned() } else { format!("{} chips", self.chips) };
+        match self.ci95 {
+            Some(half) => format!(
+                "{:.2} % (95 % confidence ±{half:.2}, {chips} from {:.2} to {:.2} %)",
+                self.mean, self.min, self.max
+            ),
+            None => format!("{:.2} % ({chips})", self.mean),
+        }
+    }
+
+    /// All accuracies that its mark covers in a chart.
+    pub fn extent(&self) -> [f64; 4] {
+        let half = self.ci95.unwrap_or(0.0);
+        [self.min, self.max, self.mean - half, self.mean + half].map(|value| value.clamp(0.0, 100.0))
+    }
+}
+
 impl Summary {
     /// Reads the tables of `dir`.
     pub fn read(dir: &Path) -> Result<Self> {

@@ -6,13 +6,31 @@ use std::fmt::Write;
 use super::scale::Scale;
 use super::summary::Point;
 
-/// Where a drawing is shown.
+/// Where a drawing is shown, which gives its width and its colours. Text has the same size on each.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Ink {
-    /// Within the page, whose style sheet names the colours.
+pub(super) enum Sheet {
+    /// Within the page, whose style sheet names the colours, on a wide screen.
     Page,
-    /// Alone: light colours, written out.
-    Fixed,
+    /// Within the page on a narrow screen, such as a phone's.
+    Phone,
+    /// Alone, in light colours that are written out: as wide as makes text of 7 points in a column of 90 mm.
+    File,
+}
+
+impl Sheet {
+    /// Pixels across.
+    pub fn width(self) -> f64 {
+        match self {
+            Sheet::Page => 920.0,
+            Sheet::Phone => 380.0,
+            Sheet::File => 480.0,
+        }
+    }
+
+    /// Whether words stand above and below what they are of, as there is no room beside it.
+    pub fn is_narrow(self) -> bool {
+        self != Sheet::Page
+    }
 }
 
 /// What a colour is for. Series differ also in their markers.
@@ -31,16 +49,21 @@ const SERIES: [&str; 8] = ["#0072b2", "#d55e00", "#009e73", "#b0508c", "#b07c00"
 
 /// A drawing under construction.
 pub(super) struct Svg {
-    ink: Ink,
+    sheet: Sheet,
     width: f64,
     height: f64,
     body: String,
 }
 
 impl Svg {
-    /// An empty drawing of so many pixels.
-    pub fn new(ink: Ink, width: f64, height: f64) -> Self {
-        Self { ink, width, height, body: String::new() }
+    /// An empty drawing, as wide as its sheet and so many pixels high.
+    pub fn new(sheet: Sheet, height: f64) -> Self {
+        Self::sized(sheet, [sheet.width(), height])
+    }
+
+    /// An empty drawing of a width of its own.
+    pub fn sized(sheet: Sheet, [width, height]: [f64; 2]) -> Self {
+        Self { sheet, width, height, body: String::new() }
     }
 
     /// The document; screen readers read `title` and `description`.
@@ -50,11 +73,13 @@ impl Svg {
 
     /// Ends a drawing that is not the page's chart; no two on a page have the same `id`.
     pub fn finish_as(self, id: &str, title: &str, description: &str) -> String {
-        let Self { ink, width, height, ref body } = self;
+        let Self { sheet, width, height, ref body } = self;
+        // The page holds a drawing twice, and no two elements of it may have one name.
+        let id = if sheet == Sheet::Phone { format!("{id}-phone") } else { id.to_owned() };
         let [title, description] = [title, description].map(escape);
-        let paper = match ink {
-            Ink::Page => String::new(),
-            Ink::Fixed => format!("<rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n", self.colour(Colour::Paper)),
+        let paper = match sheet {
+            Sheet::Page | Sheet::Phone => String::new(),
+            Sheet::File => format!("<rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n", self.colour(Colour::Paper)),
         };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
@@ -87,7 +112,9 @@ impl Svg {
         self.line([left, bottom], [right, bottom], Colour::Muted, 1.0, "");
         self.text([(left + right) / 2.0, bottom + 50.0], "middle", Colour::Text, across, "");
         let middle = (top + bottom) / 2.0;
-        self.text([20.0, middle], "middle", Colour::Text, up, &format!("transform=\"rotate(-90 20 {middle:.1})\""));
+        let at = (left - 52.0).max(12.0);
+        let turned = format!("transform=\"rotate(-90 {at:.1} {middle:.1})\"");
+        self.text([at, middle], "middle", Colour::Text, up, &turned);
     }
 
     /// A line through points.
@@ -110,12 +137,21 @@ impl Svg {
         ));
     }
 
-    /// A square, filled by a share of it.
-    pub fn tile(&mut self, [x, y]: [f64; 2], size: f64, share: f64) {
+    /// A frame without a filling.
+    pub fn outline(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], line: f64) {
+        let stroke = self.colour(Colour::Muted);
+        self.add(format_args!(
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"none\" stroke=\"{stroke}\" \
+             stroke-width=\"{line}\"/>"
+        ));
+    }
+
+    /// A tile, coloured by the share of it that is in use.
+    pub fn tile(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], share: f64) {
         let (fill, stroke) = (self.colour(Colour::Series(0)), self.colour(Colour::Muted));
         let opacity = 0.08 + 0.82 * share;
         self.add(format_args!(
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{size:.1}\" height=\"{size:.1}\" fill=\"{fill}\" \
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" \
              fill-opacity=\"{opacity:.2}\" stroke=\"{stroke}\" stroke-width=\"0.4\"/>"
         ));
     }
@@ -189,18 +225,16 @@ impl Svg {
     }
 
     fn colour(&self, colour: Colour) -> String {
-        match (self.ink, colour) {
-            (Ink::Page, Colour::Paper) => "var(--paper)".into(),
-            (Ink::Page, Colour::Text) => "var(--text)".into(),
-            (Ink::Page, Colour::Muted) => "var(--muted)".into(),
-            (Ink::Page, Colour::Grid) => "var(--grid)".into(),
-            (Ink::Page, Colour::Series(index)) => format!("var(--series-{})", index % SERIES.len()),
-            (Ink::Fixed, Colour::Paper) => "#ffffff".into(),
-            (Ink::Fixed, Colour::Text) => "#1c1e21".into(),
-            (Ink::Fixed, Colour::Muted) => "#5c6168".into(),
-            (Ink::Fixed, Colour::Grid) => "#e1e3e6".into(),
-            (Ink::Fixed, Colour::Series(index)) => SERIES[index % SERIES.len()].into(),
-        }
+        let is_alone = self.sheet == Sheet::File;
+        let (alone, named) = match colour {
+            Colour::Paper => ("#ffffff", "paper"),
+            Colour::Text => ("#1c1e21", "text"),
+            Colour::Muted => ("#5c6168", "muted"),
+            Colour::Grid => ("#e1e3e6", "grid"),
+            Colour::Series(index) if is_alone => (SERIES[index % SERIES.len()], ""),
+            Colour::Series(index) => return format!("var(--series-{})", index % SERIES.len()),
+        };
+        if is_alone { alone.to_owned() } else { format!("var(--{named})") }
     }
 }
 
@@ -224,12 +258,29 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// At most `length` letters of a label.
+/// At most `length` letters of a label: its middle goes, as names begin alike and differ where they end.
 pub(super) fn shorten(text: &str, length: usize) -> String {
-    if text.chars().count() <= length {
+    let letters: Vec<char> = text.chars().collect();
+    if letters.len() <= length {
         return text.to_owned();
     }
-    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+    let (first, last) = (length.saturating_sub(1) / 2, length / 2);
+    letters[..first].iter().chain(&['…']).chain(&letters[letters.len() - last..]).collect()
+}
+
+/// A text in lines of at most `length` letters, broken at spaces.
+pub(super) fn wrap(text: &str, length: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one from the start");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > length {
+            lines.push(word.to_owned());
+        } else {
+            *line += if line.is_empty() { "" } else { " " };
+            *line += word;
+        }
+    }
+    lines
 }
 
 /// The most dots of single chips in one chart; beyond it they are left out.

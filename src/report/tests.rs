@@ -42,7 +42,7 @@ fn variation_is_answered_series_by_series() {
         "sram.shift = -1 loses 10.00 points of accuracy (90.00 → 80.00 %)",
         "For reference, float: 92.00 %",
         "role=\"img\"",
-        "<caption>",
+        "All points; accuracy is the mean over chips",
         "scope=\"row\"",
     ] {
         assert!(page.contains(expected), "{expected}");
@@ -164,7 +164,7 @@ fn many_stages_stand_one_below_the_other_under_their_table() {
     let (page, svg) = report(&[("summary.csv", &table), ("recovery.md", recovery)]).unwrap();
     assert!(page.contains("At RRAM variation scale 2, mean accuracy is highest with s11: 71.00 %"), "{page}");
     assert!(page.contains("All at rram.variation.scale = 2.") && !svg.contains("<polyline"));
-    assert!(page.contains("<h2>5 images</h2>") && page.contains("<th class=\"number\">&lt;b&gt;</th>"));
+    assert!(page.contains("<h2>5 images</h2>") && page.contains("<th scope=\"col\" class=\"number\">&lt;b&gt;</th>"));
     assert!(page.contains("<td>x &amp; y</td><td class=\"number\">1</td>"));
 }
 
@@ -265,7 +265,7 @@ fn drawings_are_files_too_and_those_of_an_earlier_report_go() {
     let page = fs::read_to_string(write(at).unwrap()).unwrap();
     assert!(page.contains("own: 256.000 mm²") && page.contains("own: 6.00 µs"), "{page}");
     assert!(page.contains("Spikes of a neuron and step, by layer") && page.contains(">0.2500</text>"));
-    assert!(page.contains("Where spikes are at the best point") && page.contains("the profile has no energies"));
+    assert!(page.contains("Where spikes are at the answer, ") && page.contains("the profile has no energies"));
     let mut names: Vec<String> =
         fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -291,4 +291,117 @@ fn stages_that_know_nothing_of_an_axis_stand_in_a_row() {
     let (page, svg) = report(&[("summary.csv", &summary("stage,prune.threshold,", &(stages + swept)))]).unwrap();
     assert!(page.contains("Mean accuracy is highest with pruned, prune.threshold = 0.1: 90.00 %"), "{page}");
     assert!(svg.contains("plain 5") && !svg.contains("<polyline"));
+}
+
+/// A study of chips at settings: `rows` are settings, cost in picojoule, and the accuracy of each chip.
+fn chips_at(names: &str, rows: &[(&str, f64, &[f64])]) -> [String; 2] {
+    let mut summary = format!("{names},{METRICS},energy_pj_per_image\n");
+    let mut results = format!("{names},chip,accuracy\n");
+    for (settings, pj, each) in rows {
+        let mean = each.iter().sum::<f64>() / each.len() as f64;
+        let (low, high) = each.iter().fold((100.0f64, 0.0f64), |(low, high), x| (low.min(*x), high.max(*x)));
+        summary += &format!("{settings},{},{mean},0.5,0.4,{low},{high},400,{pj}\n", each.len());
+        for (chip, accuracy) in each.iter().enumerate() {
+            results += &format!("{settings},{chip},{accuracy}\n");
+        }
+    }
+    [summary, results]
+}
+
+#[test]
+fn the_cheapest_setting_that_is_as_good_is_the_answer() {
+    let rows: [(&str, f64, &[f64]); 4] = [
+        ("2", 1e6, &[60.0, 61.0, 60.5, 61.5]),
+        ("3", 2e6, &[85.0, 85.2, 84.9, 85.1]),
+        ("4", 3e6, &[86.1, 86.6, 86.0, 86.5]),
+        ("6", 9e6, &[86.2, 86.5, 86.1, 86.6]),
+    ];
+    let [summary, results] = chips_at("adc.bits", &rows);
+    let files = [("summary.csv", summary.as_str()), ("results.csv", results.as_str())];
+    let lead = "is within 0.5 points of the most accurate and not surely below it is adc.bits = 4: 86.30 %";
+    let (page, _) = report(&files).unwrap();
+    for expected in [lead, "for 3.00 µJ an image. The most accurate, adc.bits = 6, has 86.35 % for 9.00 µJ an image."]
+    {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    // The reader's own criterion.
+    for (within, expected) in [
+        ("1.5", "within 1.5 points of the most accurate is adc.bits = 3"),
+        ("0", "The most accurate setting is adc.bits = 6: 86.35 %"),
+    ] {
+        let origin = format!("{{\"command\": \"sweep\", \"derived\": {{\"within\": {within}}}}}");
+        let (page, _) = report(&[files[0], files[1], ("origin.json", &origin)]).unwrap();
+        assert!(page.contains(expected), "{within}: {page}");
+    }
+    // Few chips that differ by tens of points leave nothing sure, and yet a setting that is far below is no answer.
+    let wide: [(&str, f64, &[f64]); 2] = [("2", 1e6, &[10.0, 90.0]), ("4", 3e6, &[99.0, 20.0])];
+    let [summary, results] = chips_at("adc.bits", &wide);
+    let (page, _) = report(&[("summary.csv", &summary), ("results.csv", &results)]).unwrap();
+    assert!(page.contains("The most accurate setting is adc.bits = 4"), "{page}");
+}
+
+#[test]
+fn three_settings_are_drawn_in_panels_and_a_fourth_is_held() {
+    let row = |settings: String, mean: f64| format!("{settings},2,{mean},1,1,{mean},{mean},500\n");
+    let grid = |others: &[&str]| -> String {
+        let mut rows = String::new();
+        for (bits, height, sram) in (3..6)
+            .flat_map(|bits| [64, 128].map(|height| (bits, height)))
+            .flat_map(|(b, h)| [0, 1, 2].map(|s| (b, h, s)))
+        {
+            for other in others {
+                let mean = 70.0 + f64::from(bits + sram) - f64::from(height) / 64.0 + other.len() as f64;
+                rows += &row(format!("{bits},{height},{sram}{other}"), mean);
+            }
+        }
+        rows
+    };
+    let (page, svg) =
+        report(&[("summary.csv", &format!("adc.bits,tile.rows,sram.bits,{METRICS}\n{}", grid(&[""])))]).unwrap();
+    assert_eq!(svg.matches("<polyline").count(), 6, "two panels of three series: {svg}");
+    assert!(svg.contains("tile.rows = 64") && svg.contains("tile.rows = 128") && svg.contains("2-bit SRAM"), "{svg}");
+    assert_eq!(svg.matches(">2-bit SRAM<").count(), 1, "a colour is named once");
+    assert!(page.contains("Panels share their axes") && !page.contains("Shown are the best"), "{page}");
+    let table = format!("adc.bits,tile.rows,sram.bits,adc.sharing,{METRICS}\n{}", grid(&[",1", ",16"]));
+    let (page, svg) = report(&[("summary.csv", &table)]).unwrap();
+    assert_eq!(svg.matches("<polyline").count(), 6, "the fourth setting is as at the best point: {svg}");
+    assert!(page.contains("All else is at adc.sharing = 16, as at the answer."), "{page}");
+}
+
+#[test]
+fn the_table_begins_with_what_decides_and_says_once_what_is_the_same() {
+    let rows: [(&str, f64, &[f64]); 2] = [("2,576", 1.25e6, &[60.0, 61.0]), ("4,576", 3e6, &[86.0, 86.5])];
+    let [summary, results] = chips_at("adc.bits,tile.rows", &rows);
+    let (page, _) = report(&[("summary.csv", &summary), ("results.csv", &results)]).unwrap();
+    let head = &page[page.find("<thead>").unwrap()..page.find("</thead>").unwrap()];
+    let places: Vec<usize> =
+        [">adc.bits<", ">accuracy, %<", ">energy, µJ/image<", ">worst chip, %<"].map(|t| head.find(t).unwrap()).into();
+    assert!(places.is_sorted() && !head.contains("tile.rows"), "{head}");
+    assert!(page.contains(">60.50\u{a0}±\u{a0}0.40</td><td class=\"number\">1.250</td>"), "{page}");
+    assert!(page.contains("The same at all: tile.rows = 576; std, %: 0.50; chips: 2; spikes/image: 400.0."), "{page}");
+}
+
+#[test]
+fn a_training_has_its_learning_curves() {
+    let log = "epoch,learning_rate,loss,train_accuracy,validation_accuracy\n\
+               1,0.1,0.7,70,72\n2,0.1,0.5,82,80.5\n3,0.01,0.4,86,80\n";
+    let timing = "epoch,seconds,images_per_second\n1,40,300\n2,42,280\n";
+    let (page, svg) = report(&[("log.csv", log), ("timing.csv", timing)]).unwrap();
+    for expected in [
+        "After 3 epochs the network has 86.00 % of the training images, at a loss of 0.400, and 80.00 % of the validation images.",
+        "Validation was best after epoch 2: 80.50 %.",
+        "Training images are 6.00 points ahead of validation images.",
+        "The loss fell from 0.700 to 0.400.",
+        "An epoch took 41.0 s on average, 290 images a second.",
+        "<th scope=\"row\" class=\"number\">3</th><td class=\"number\">86.00</td><td class=\"number\">80.00</td>",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert_eq!(svg.matches("<polyline").count(), 3, "training, validation, loss");
+    let without = log.replace(",72\n", ",\n").replace(",80.5\n", ",\n").replace(",80\n", ",\n");
+    let (page, _) = report(&[("log.csv", &without)]).unwrap();
+    assert!(page.contains("No images were held back for validation"), "{page}");
+    for (log, expected) in [("epoch,loss\n1,2\n", "expected a column `learning_rate`"), ("", "expected a column")] {
+        assert!(report(&[("log.csv", log)]).unwrap_err().contains(expected), "{log}");
+    }
 }

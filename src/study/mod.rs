@@ -14,6 +14,7 @@ pub mod recipe;
 mod runner;
 pub mod search;
 pub mod sensitivity;
+pub mod series;
 mod sets;
 mod setting;
 pub mod space;

@@ -3,6 +3,7 @@
 use super::cell::Cell;
 use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, TOPS_PER_W, YIELD};
 use super::trial::{Figure, Key, Split, Trial, components};
+use crate::chip::Blueprint;
 use crate::engine::chip_result::ChipResult;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
@@ -217,7 +218,11 @@ impl Point {
         let (blueprint, steps) = (session.blueprint(), session.blueprint().steps());
         let price = Price::of(blueprint);
         let of = |(chip, result): &(u64, ChipResult)| Trial::of(Key::default(), *chip, result, steps, &price);
-        let trials: Vec<Trial> = results.iter().map(of).collect();
+        Self::of_series(blueprint, &results.iter().map(of).collect::<Vec<_>>())
+    }
+
+    /// Makes a point, without settings, of the trials of one series of chips.
+    pub(crate) fn of_series(blueprint: &Blueprint, trials: &[Trial]) -> Self {
         let (trials, areas) = (trials.iter().collect::<Vec<_>>(), Architecture::of(blueprint.plan()).areas_together());
         let neurons = blueprint.model().neurons_on(blueprint.profile().system.ensemble);
         Self::of_trials(vec![], &trials, &neurons, &areas)

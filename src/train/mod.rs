@@ -80,9 +80,18 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// # Ok::<(), crosspike::Error>(())
 /// ```
 pub const MODEL: &str = "model.toml";
-/// Files that a training run writes.
-pub const FILES: [&str; 7] =
-    [CHECKPOINT, MODEL, "best.safetensors", "log.csv", "timing.csv", "state.safetensors", "sram.safetensors"];
+/// Files that a training run writes, with those of the page that the command line adds.
+pub const FILES: [&str; 9] = [
+    CHECKPOINT,
+    MODEL,
+    "best.safetensors",
+    "log.csv",
+    "timing.csv",
+    "state.safetensors",
+    "sram.safetensors",
+    "report.html",
+    "accuracy.svg",
+];
 
 /// A training run, ready to go.
 pub struct Trainer<'a> {

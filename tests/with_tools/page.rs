@@ -96,7 +96,7 @@ fn a_reader_chooses_axes_and_needs_no_script() {
     assert!(explored.contains("18 of 18 points; accuracy mean from"), "{explored}");
     assert_eq!(explored.matches("<polyline").count(), 3);
     assert!(explored.contains("adc.bits 7, tile.rows 32: accuracy mean 89.1197, adc.bits 7</title>"), "{explored}");
-    for choice in ["energy pj per image", "accuracy min", "tile.rows"] {
+    for choice in ["energy, µJ/image", "accuracy min", "tile.rows"] {
         assert!(explored.contains(&format!(">{choice}</option>")), "{choice}");
     }
     // Another script than the page's own is refused, also one that got into it.

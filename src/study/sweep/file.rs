@@ -31,7 +31,7 @@ use crate::train::adapt::Sample;
 /// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const OWN_KEYS: [&str; 14] = [
+pub const OWN_KEYS: [&str; 15] = [
     "name",
     "question",
     "model",
@@ -45,6 +45,7 @@ pub const OWN_KEYS: [&str; 14] = [
     "limit",
     "chips",
     "acceptable",
+    "within",
     "seed",
 ];
 /// A sweep file.
@@ -84,6 +85,10 @@ pub struct SweepFile {
     /// The accuracy in percent that a chip must reach: a column says how many do, the yield. Absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acceptable: Option<f64>,
+    /// Points of accuracy that a setting may be below the most accurate and still be the report's answer, if it costs
+    /// less. Absent: 0.5, and on the same chips not surely below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<f64>,
     /// The seed of chips and encoding.
     #[serde(default = "one")]
     pub seed: u64,
@@ -213,6 +218,9 @@ impl SweepFile {
             return Err(document.error("chips", message));
         }
         check_acceptable(file.acceptable).map_err(document.locate("acceptable"))?;
+        if let Some(bad) = file.within.filter(|points| !(0.0..=100.0).contains(points)) {
+            return Err(document.error("within", format!("{bad}, expected points of accuracy from 0 to 100")));
+        }
         if let Chips::Until(Until { ci95, least, most }) = file.chips {
             if !(ci95 > 0.0 && ci95 <= 100.0) {
                 return Err(document.error("chips.ci95", format!("{ci95}, expected percent of accuracy above 0")));

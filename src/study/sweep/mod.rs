@@ -29,7 +29,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::lock::Access;
 use crate::monitor::Monitor;
-use crate::output::{DERIVED, ORIGIN, OVERWRITE, OutputFolder, origin};
+use crate::output::{DERIVED, ORIGIN, OVERWRITE, OutputFolder, canonical, origin};
 use crate::report;
 use crate::system::Areas;
 
@@ -186,7 +186,7 @@ impl Sweep {
                 "keys": points.iter().map(|p| p.key).collect::<Vec<_>>(),
             }),
         );
-        of_all[DERIVED] = json!(Derived::of(&points, file.acceptable));
+        of_all[DERIVED] = json!(Derived::of(&points, &file));
         of_all["title"] = file.name.clone().into();
         if let Some(question) = &file.question {
             of_all["question"] = question.clone().into();
@@ -239,6 +239,8 @@ impl Sweep {
     ) -> Result<bool> {
         let complete = self.run(engine, folder, shard, monitor)?;
         if complete {
+            // What follows from the rest may have changed since the folder was claimed.
+            folder.write(ORIGIN, canonical(&self.origin(engine)).as_bytes())?;
             report::write(folder.path())?;
             folder.finish()?;
         }
@@ -254,13 +256,13 @@ impl Sweep {
         monitor.end();
         ran.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
         run.close()?;
-        merge(folder, &self.listed(), &self.file.chips, &Derived::of(&self.points, self.file.acceptable))
+        merge(folder, &self.listed(), &self.file.chips, &Derived::of(&self.points, &self.file))
     }
 
     /// The points of a finished sweep, in the order of its tables, from the trials that a folder holds.
     pub fn results(&self, folder: &OutputFolder) -> Result<Vec<Point>> {
         let mut points = vec![];
-        let derived = Derived::of(&self.points, self.file.acceptable);
+        let derived = Derived::of(&self.points, &self.file);
         each_point(folder, &self.listed(), &self.file.chips, &derived, |point| {
             points.push(point);
             Ok(())
@@ -326,11 +328,14 @@ struct Derived {
     /// The accuracy that a chip must reach, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     acceptable: Option<f64>,
+    /// The points of accuracy that a setting may lose and still be the report's answer ([`report::WITHIN`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<f64>,
 }
 
 impl Derived {
-    fn of(points: &[Setting], acceptable: Option<f64>) -> Self {
-        let mut derived = Derived { acceptable, ..Derived::default() };
+    fn of(points: &[Setting], file: &SweepFile) -> Self {
+        let mut derived = Derived { acceptable: file.acceptable, within: file.within, ..Derived::default() };
         for point in points {
             derived.network_of.push(numbered(&mut derived.networks, point.neurons()));
             derived.areas_of.push(numbered(&mut derived.areas, point.areas.clone()));
