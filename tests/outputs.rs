@@ -187,3 +187,33 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
     );
     assert!(at.join("swept/own.json").is_file());
 }
+
+#[test]
+fn a_report_of_chips_has_its_page_and_takes_no_other_results_place() {
+    let folder = trained();
+    let folder = folder.path();
+    let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --chips 3 --backend cpu \
+                 --set rram.variation.kind=lognormal --set rram.variation.sigma=0.3 --exit confidence:0.9 --json out.json";
+    let report = format!("{infer} --report runs/chips");
+    let said = common::command::succeeds(folder, &report);
+    assert!(said.contains("wrote runs/chips/report.html"), "{said}");
+    let found = common::command::json(folder.join("out.json"));
+    let mean = found["accuracy"]["mean"].as_f64().unwrap();
+    let page = fs::read_to_string(folder.join("runs/chips/report.html")).unwrap();
+    // What the page says is of all steps, as the rest of the command's report is.
+    assert!(page.contains(&format!("Mean accuracy is {mean:.2} %")), "{mean}: {page}");
+    let rows = csv::Reader::from_path(folder.join("runs/chips/results.csv")).unwrap().into_records().count();
+    assert_eq!((rows, page.contains("judged on 20 images of digits")), (3, true), "{page}");
+    let refused = |words: &str, expected: &str| {
+        let said = crosspike(folder, words);
+        assert!(!said.status.success() && text(&said.stderr).contains(expected), "{words}: {said:?}");
+    };
+    refused(&report, "holds a finished run");
+    common::command::succeeds(folder, &format!("{report} --force"));
+    refused(&format!("{infer} --force"), "--report <FOLDER>");
+    // The folder of another command is left alone, with force, too.
+    fs::create_dir(folder.join("sweep")).unwrap();
+    fs::write(folder.join("sweep/origin.json"), "{\"command\": \"sweep\"}").unwrap();
+    refused(&format!("{infer} --report sweep --force"), "sweep holds what `sweep` made");
+    assert_eq!(fs::read_dir(folder.join("sweep")).unwrap().count(), 1);
+}

@@ -1,7 +1,9 @@
 //! The stack machine that runs a pickle, and can do nothing else than build the objects of [`super::pickle`].
 //!
-//! A hostile program takes no more memory than a fixed multiple of its own length: each opcode adds at most one
-//! object, and nothing recurses. Opcodes: CPython's `Lib/pickletools.py`, of every protocol from 0 to 5.
+//! A hostile program takes no more memory than a fixed multiple of its own length: each opcode adds at most one object,
+//! and nothing recurses. No crate stands in for it: serde-pickle 1.2 has values neither for the persistent ids by which
+//! `torch.save` names its tensors nor for objects of unknown classes. Opcodes: CPython's `Lib/pickletools.py`, of every
+//! protocol from 0 to 5.
 
 use std::collections::HashMap;
 

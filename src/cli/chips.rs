@@ -75,19 +75,19 @@ pub struct ChipArgs {
     #[command(flatten)]
     pub made: MadeFrom,
     /// Chips to manufacture.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, help_heading = "Chips and images", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     chips: u64,
     /// Only this chip of the seed, from 0: for a companion array of its own.
-    #[arg(long, value_name = "I", conflicts_with = "chips", value_parser = clap::value_parser!(u64).range(..1 << 20))]
+    #[arg(long, help_heading = "Chips and images", value_name = "I", conflicts_with = "chips", value_parser = clap::value_parser!(u64).range(..1 << 20))]
     chip: Option<u64>,
     /// The first images of the test set.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = "Chips and images", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Images at once; never changes a result.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    #[arg(long, help_heading = "Chips and images", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub batch: u64,
     /// What runs the chips.
-    #[arg(long, default_value = "auto")]
+    #[arg(long, help_heading = "Chips and images", default_value = "auto")]
     backend: Backend,
 }
 

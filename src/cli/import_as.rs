@@ -24,9 +24,9 @@ pub struct Args {
     /// file. Of `import`, OUTPUT is a folder then, for the model and the checkpoint with its names.
     #[arg(long = "as", value_name = "MODEL")]
     pub model: Option<String>,
-    /// A table of names in TOML, a line for a tensor or a module of the file: \"layers.0.conv.weight\" =
-    /// \"conv1.weight\", \"layers.0.conv\" = \"conv1\", \"aux\" = \"\" (left out), \"layers.0.sn.w\" = { to =
-    /// \"conv1.leak\", rule = \"plif\" }.
+    /// A table of names in TOML, a line for a tensor or a module of the file: "layers.0.conv.weight" =
+    /// "conv1.weight", "layers.0.conv" = "conv1", "aux" = "" (left out), "layers.0.sn.w" = { to =
+    /// "conv1.leak", rule = "plif" }.
     #[arg(long, value_name = "FILE.toml", requires = "model")]
     map: Option<PathBuf>,
 }

@@ -63,30 +63,30 @@ pub struct Args {
     #[command(flatten)]
     nir: super::import_nir::Args,
     /// Stop early by gamma, gamma:TH or confidence:TH, and report it beside the results of all steps.
-    #[arg(long, value_name = "RULE", value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
+    #[arg(long, help_heading = "Measured and written", value_name = "RULE", value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
     exit: Option<ExitRule>,
     /// Adapt the batch norms of each chip on so many batches of training images.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    #[arg(long, help_heading = "Measured and written", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
     adapt: Option<u64>,
     /// Images of a batch to adapt on.
-    #[arg(long, value_name = "B", default_value_t = 64, requires = "adapt",
+    #[arg(long, help_heading = "Measured and written", value_name = "B", default_value_t = 64, requires = "adapt",
         value_parser = clap::value_parser!(u64).range(2..=65536))]
     adapt_batch: u64,
     /// The data set to adapt on; default: the training half of --data.
-    #[arg(long, value_name = "SPEC", requires = "adapt")]
+    #[arg(long, help_heading = "Measured and written", value_name = "SPEC", requires = "adapt")]
     adapt_data: Option<String>,
     /// Print what the kernels of each layer took on the GPU, by its own clock.
-    #[arg(long)]
+    #[arg(long, help_heading = "Measured and written")]
     timings: bool,
     /// Write the logits, f32 [chips, images, classes], to this .npy file, replacing it.
-    #[arg(long, value_name = "F.npy")]
+    #[arg(long, help_heading = "Measured and written", value_name = "F.npy")]
     logits: Option<PathBuf>,
-    /// Write tables and a page to this folder: accuracy chip by chip, where spikes, energy and area are, the floor
+    /// Write tables and a page to this folder: accuracy over chips, where spikes, energy and area are, the floor
     /// plan; all of them of all steps.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, help_heading = "Measured and written", value_name = "FOLDER")]
     report: Option<PathBuf>,
     /// Overwrite an earlier report.
-    #[arg(long, requires = "report")]
+    #[arg(long, help_heading = "Measured and written", requires = "report")]
     force: bool,
 }
 
@@ -165,11 +165,20 @@ pub fn run(args: &Args) -> Result<Said> {
     if let Some(seconds) = evaluation.programming_seconds().filter(|_| setup.profile.wires.drop()) {
         terminal.line(&format!("programming a chip with its lines took {seconds:.2} s; they cost nothing afterwards"));
     }
-    let page = page.map(|page| page.finish(&blueprint)).transpose()?;
     let elements: Vec<usize> = elements.iter().map(|sum: &usize| (sum + chips as usize / 2) / chips as usize).collect();
     let spent = |counts, steps| price.spent(counts, chips as usize * data.len(), steps, &elements);
     let energy = spent(&counts, model.steps as f64);
     let workload = price.workload(&counts, chips as usize * data.len(), model.steps as f64, &elements);
+    let notes = energy.as_ref().map(|energy| {
+        let left_out = match energy.left_out.is_empty() {
+            true => String::new(),
+            false => format!(" Left out, for the profile has no constant: {}.", energy.left_out.join(", ")),
+        };
+        let driven =
+            format!("{:.1} % of the energy is driven by spikes", 100.0 * energy.spike_driven_pj / energy.total_pj);
+        format!("{driven}, the rest is taken whatever comes in. ADC model: {}.{left_out}", energy.adc_model)
+    });
+    let page = page.map(|page| page.finish(&blueprint, notes.into_iter().collect())).transpose()?;
     let stats = summarise(&accuracies);
     let sram_bytes = sram_bytes as f64 / chips as f64;
     let write_pulses = write_pulses as f64 / chips as f64;

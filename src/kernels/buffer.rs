@@ -1,4 +1,5 @@
-//! Memory on cache-line boundaries.
+//! Memory on cache-line boundaries: a list of cache lines that bytemuck casts, which needs no unsafe code and so no
+//! crate for aligned memory.
 
 use bytemuck::{Pod, Zeroable};
 

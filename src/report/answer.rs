@@ -91,6 +91,21 @@ fn of_variation(lines: &Lines) -> Answer {
             apart(best, next)
         ),
     };
+    let lead = match at_largest.last() {
+        Some(&(lowest, last)) if at_largest.len() > 2 => {
+            let series = lines.series.iter().find(|series| std::ptr::eq(series.last().1, last));
+            let lost = series.filter(|series| series.points.len() > 1).map_or(String::new(), |series| {
+                let (place, first) = series.points[0];
+                format!(", and {:.2} below its own at {place}", first.mean - last.mean)
+            });
+            format!(
+                "{lead} Lowest is {lowest} with {:.2} %, {:.2} points below the best{lost}.",
+                last.mean,
+                best.mean - last.mean
+            )
+        }
+        _ => lead,
+    };
     let mut changes: Vec<(f64, String)> = (lines.series.iter().filter(|series| series.points.len() > 1))
         .map(|series| {
             let ((from, first), (to, last)) = (series.points[0], series.last());
@@ -203,8 +218,9 @@ fn unbeaten(compared: &Compared) -> String {
             format!("On the same chips the most accurate setting is surely above each of the {all} others ({surely}).")
         }
         _ => format!(
-            "On the same chips {unbeaten} of the {all} others {} not surely below the most accurate ({surely}): see {COMPARED_CSV}.",
-            if unbeaten == 1 { "is" } else { "are" }
+            "On the same chips {unbeaten} of the {all} others {} not surely below the most accurate ({surely}): see {COMPARED_CSV}.{}",
+            if unbeaten == 1 { "is" } else { "are" },
+            if all > 2 && 2 * unbeaten > all { " More chips would tell them apart." } else { "" }
         ),
     }
 }

@@ -98,7 +98,9 @@
     const at = (row) => [Number(column(row, x)), Number(column(row, y))];
     const wide = scale(shown.map((row) => at(row)[0]), left + 24, right - 24);
     const half = (row) => (y === MEAN ? (column(row, "accuracy ci95") ?? 0) : 0);
-    const ends = shown.flatMap((row) => [at(row)[1] - half(row), at(row)[1] + half(row)]);
+    // Accuracy ends at 0 and 100, whatever its interval says.
+    const edge = (row, aside) => (half(row) > 0 ? Math.min(100, Math.max(0, at(row)[1] + aside)) : at(row)[1]);
+    const ends = shown.flatMap((row) => [edge(row, -half(row)), edge(row, half(row))]);
     const tall = scale(ends, bottom - 12, top + 12);
     for (const tick of tall.ticks) {
       const py = tall.place(tick);
@@ -128,7 +130,7 @@
       mine.forEach((row, index) => {
         const [px, py] = places[index];
         if (half(row) > 0) {
-          const [y1, y2] = [-half(row), half(row)].map((aside) => tall.place(at(row)[1] + aside));
+          const [y1, y2] = [-half(row), half(row)].map((aside) => tall.place(edge(row, aside)));
           add(svg, "line", { x1: px, x2: px, y1, y2, stroke: colour, "stroke-width": 6, opacity: 0.4 });
         }
         const marker = add(svg, "circle", { cx: px, cy: py, r: 4.5, fill: colour });
@@ -167,15 +169,15 @@
     const good = beside.filter((row) => column(row, MEAN) >= enough);
     const priced = good.filter((row) => column(row, least.value) !== null);
     const cost = (row) => Number(column(row, least.value));
-    const said = (row) => `${where(row)}: ${short(column(row, MEAN))} %, ${words(least.value)} ${short(cost(row))}`;
+    const said = (row) => `${where(row)}: ${column(row, MEAN).toFixed(2)} %, ${words(least.value)} ${short(cost(row))}`;
     if (priced.length === 0) {
-      found.textContent = good.length === 0 ? `No point has ${short(enough)} %.` : `None of these has ${words(least.value)}.`;
+      found.textContent = good.length === 0 ? `No point has ${enough.toFixed(2)} %.` : `None of these has ${words(least.value)}.`;
       return;
     }
     const cheapest = priced.reduce((a, b) => (cost(b) < cost(a) ? b : a));
     const compared = beside.length < rows.length ? "comparable points" : "points";
     found.textContent =
-      `${good.length} of ${beside.length} ${compared} have ${short(enough)} % or more; of these the least is ` +
+      `${good.length} of ${beside.length} ${compared} have ${enough.toFixed(2)} % or more; of these the least is ` +
       `${said(cheapest)}. The reference is ${said(other)}.`;
   }
   for (const form of [controls, criterion]) form.addEventListener("submit", (event) => event.preventDefault());

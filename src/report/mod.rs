@@ -41,7 +41,9 @@ use crate::study::table::SUMMARY_CSV;
 /// The key, of what an origin derives, that holds the points of accuracy that a setting may lose and still be the
 /// answer.
 pub const WITHIN: &str = "within";
-/// What is said of that key where there is no choice.
+/// The key, of what an origin derives, that holds sentences for the page, beside those that its tables give.
+pub const NOTES: &str = "notes";
+/// What is said of [`WITHIN`] where there is no choice.
 const NOT_WITHIN: &str = "The study's `within` chooses between settings that ran on several chips each, at one strength of variation; here there is no such choice.";
 
 /// The table of a pipeline, beside those of its points.
@@ -179,6 +181,8 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
     let plot = Plot::of(&summary, choice.as_ref().map(Choice::taken));
     let found = || answer::of(&plot, compared.as_ref(), choice.as_ref(), &fronts, &summary);
     let mut answer = written.unwrap_or_else(found);
+    let notes = origin.and_then(|origin| origin.get(DERIVED)?.get(NOTES)?.as_array());
+    answer.details.extend(notes.into_iter().flatten().filter_map(|note| note.as_str().map(String::from)));
     if choice.is_none() && within.is_some() {
         answer.details.push(NOT_WITHIN.into());
     }
@@ -199,15 +203,16 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
     // Another study may have left its table.
     let is_recipe = command.is_none_or(|command| command == "recipe");
     let recovery = if is_recipe { read_if_there(&dir.join(RECOVERY))? } else { None };
+    let table = compared.as_ref().map(|compared| compared.csv(&summary));
     let parts = page::Parts {
         recovery: recovery.map(|text| page::tables(&text)).unwrap_or_default(),
         figures: figures.iter().map(Figure::html).collect(),
         explore: explore::section(&summary, within),
         table: listing::table(&summary),
-        downloads: page::downloads(dir)?,
+        downloads: page::downloads(dir, table.as_deref())?,
     };
     let html = page::html(&name_of(dir), &answer, &parts, origin);
-    Ok(Page { html, figures, compared: compared.map(|compared| compared.csv(&summary)) })
+    Ok(Page { html, figures, compared: table })
 }
 
 fn read_origin(path: &Path) -> Result<Option<Origin>> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
+use super::compared::COMPARED_CSV;
 use super::explore;
 use super::listing::{self, Column};
 use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
@@ -30,8 +31,8 @@ const OPEN: usize = 3;
 /// Tables of more bytes than this are not within the page.
 const DOWNLOAD: u64 = 1 << 20;
 
-/// Links that give the tables of a folder, which are within the page.
-pub(super) fn downloads(dir: &Path) -> Result<String> {
+/// Links that give the tables of a folder and `compared`, the table of points in pairs, which are within the page.
+pub(super) fn downloads(dir: &Path, compared: Option<&str>) -> Result<String> {
     let mut links = Vec::new();
     for name in [SUMMARY_CSV, RESULTS_CSV, LAYERS_CSV, COMPONENTS_CSV, TRIED_CSV] {
         let path = dir.join(name);
@@ -40,19 +41,25 @@ pub(super) fn downloads(dir: &Path) -> Result<String> {
             _ => continue,
         }
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
-        let encoded = bytes.iter().map(|byte| match plain(byte) {
-            true => char::from(*byte).to_string(),
-            false => format!("%{byte:02X}"),
-        });
-        let data: String = encoded.collect();
-        links.push(format!("<a download=\"{name}\" href=\"data:text/csv;charset=utf-8,{data}\">{name}</a>"));
+        links.push(download(name, &bytes));
     }
+    links.extend(compared.map(|table| download(COMPARED_CSV, table.as_bytes())));
     Ok(if links.is_empty() {
         String::new()
     } else {
         format!("<p class=\"downloads\">Tables: {}</p>\n", links.join(", "))
     })
+}
+
+/// A link that gives a table.
+fn download(name: &str, bytes: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
+    let encoded = bytes.iter().map(|byte| match plain(byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("%{byte:02X}"),
+    });
+    let data: String = encoded.collect();
+    format!("<a download=\"{name}\" href=\"data:text/csv;charset=utf-8,{data}\">{name}</a>")
 }
 
 /// The whole document; `folder` is its title if the origin names none.
@@ -102,7 +109,8 @@ fn findings(details: &[String]) -> String {
     format!("{open}<details>\n<summary>{more} more findings</summary>\n{folded}</details>\n")
 }
 
-/// The tables of a Markdown text, each under the line before it.
+/// The tables of a Markdown text, each under the line before it. It reads what a recipe has written and no other
+/// Markdown, so that a crate for the whole language would have nothing to do.
 pub(super) fn tables(text: &str) -> String {
     let mut html = String::new();
     for block in text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()) {

@@ -85,7 +85,7 @@ impl Front<'_> {
     /// The chart; front points have numbers.
     fn draw(&self, sheet: Sheet) -> String {
         let (costs, accuracies) =
-            (ends(self.points.iter().map(|(cost, _)| *cost)), ends(self.points.iter().flat_map(|(_, p)| p.extent())));
+            (ends(self.points.iter().map(|(cost, _)| *cost)), ends(self.points.iter().map(|(_, point)| point.mean)));
         let height = HEIGHT[usize::from(sheet.is_narrow())];
         let (right, bottom) = (sheet.width() - 14.0, height - 62.0);
         let x = Scale::spread(costs, [LEFT + 24.0, right - 24.0], ((right - LEFT) / 110.0).max(4.0), false);
