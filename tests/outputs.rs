@@ -200,7 +200,7 @@ fn a_report_of_chips_has_its_page_and_takes_no_other_results_place() {
     let found = common::command::json(folder.join("out.json"));
     let mean = found["accuracy"]["mean"].as_f64().unwrap();
     let page = fs::read_to_string(folder.join("runs/chips/report.html")).unwrap();
-    // What the page says is of all steps, as the rest of the command's report is.
+    // The page is of all steps, as the rest of the command's report is.
     assert!(page.contains(&format!("Mean accuracy is {mean:.2} %")), "{mean}: {page}");
     let rows = csv::Reader::from_path(folder.join("runs/chips/results.csv")).unwrap().into_records().count();
     assert_eq!((rows, page.contains("judged on 20 images of digits")), (3, true), "{page}");

@@ -169,7 +169,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let spent = |counts, steps| price.spent(counts, chips as usize * data.len(), steps, &elements);
     let energy = spent(&counts, model.steps as f64);
     let workload = price.workload(&counts, chips as usize * data.len(), model.steps as f64, &elements);
-    let notes = energy.as_ref().map(|energy| {
+    let notes = energy.as_ref().filter(|energy| energy.total_pj > 0.0).map(|energy| {
         let left_out = match energy.left_out.is_empty() {
             true => String::new(),
             false => format!(" Left out, for the profile has no constant: {}.", energy.left_out.join(", ")),

@@ -94,8 +94,8 @@ fn of_variation(lines: &Lines) -> Answer {
     let lead = match at_largest.last() {
         Some(&(lowest, last)) if at_largest.len() > 2 => {
             let series = lines.series.iter().find(|series| std::ptr::eq(series.last().1, last));
-            let lost = series.filter(|series| series.points.len() > 1).map_or(String::new(), |series| {
-                let (place, first) = series.points[0];
+            let first = series.map(|series| series.points[0]).filter(|(_, first)| first.mean > last.mean);
+            let lost = first.map_or(String::new(), |(place, first)| {
                 format!(", and {:.2} below its own at {place}", first.mean - last.mean)
             });
             format!(

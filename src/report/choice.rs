@@ -1,6 +1,6 @@
 //! The setting to take: the cheapest of those that are as good as the most accurate.
 
-use super::compared::Compared;
+use super::compared::{Compared, Difference};
 use super::cost::{AS_GOOD, COSTS, Cost, SAME};
 use super::plot::{label, on_most_images, varying};
 use super::summary::{Point, Summary};
@@ -9,9 +9,9 @@ use super::summary::{Point, Summary};
 pub(super) struct Choice<'a> {
     taken: (&'a Point, String),
     best: (&'a Point, String),
-    /// What these two cost, where settings differ in a cost.
+    /// The cost that is weighed, and what the taken and the best setting have of it; none where no cost differs.
     pub cost: Option<(&'static Cost, [f64; 2])>,
-    /// How many are as good as the best, with it.
+    /// The number of settings that are as good as the best, with it.
     unbeaten: usize,
     within: Option<f64>,
 }
@@ -26,7 +26,7 @@ impl<'a> Choice<'a> {
         if on_most_images(summary).iter().any(|point| point.mean > best.mean) {
             return None;
         }
-        let is_good = |(point, difference): &&(&Point, super::compared::Difference)| match within {
+        let is_good = |(point, difference): &&(&Point, Difference)| match within {
             Some(within) => best.mean - point.mean <= within,
             None => best.mean - point.mean <= AS_GOOD && !difference.is_sure(),
         };
@@ -37,7 +37,7 @@ impl<'a> Choice<'a> {
         let of = |point: &Point, costs: &[(f64, &Point)]| {
             costs.iter().find(|(_, other)| std::ptr::eq(*other, point)).map_or(f64::INFINITY, |(cost, _)| *cost)
         };
-        // Of equally cheap ones the most accurate is taken.
+        // The most accurate is taken of those that are equally cheap.
         let cheapest = |costs: &[(f64, &'a Point)]| {
             let least = good.iter().map(|point| of(point, costs)).fold(f64::INFINITY, f64::min);
             let cheap = good.iter().copied().filter(|point| of(point, costs) <= least * (1.0 + SAME));

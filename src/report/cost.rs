@@ -1,4 +1,4 @@
-//! What accuracy costs: the columns of a study's tables that a designer wants small, in the units that the page shows.
+//! The costs of accuracy: columns of a study's tables that a designer wants small, in the units that the page shows.
 
 use super::scale::ends;
 use super::summary::{Point, Summary};
@@ -8,11 +8,11 @@ use crate::study::columns::{AREA, ENERGY, INTERVAL};
 pub(super) struct Cost {
     /// Its column.
     pub column: &'static str,
-    /// What an axis calls it, and what a sentence does.
+    /// Its name on an axis, and its name in a sentence.
     pub title: &'static str,
     pub word: &'static str,
     unit: &'static str,
-    /// What a sentence adds to the unit.
+    /// Words that a sentence adds to the unit.
     per: &'static str,
     /// How many of the column's units are one of its own.
     scale: f64,
@@ -51,13 +51,13 @@ pub(super) const SAME: f64 = 0.01;
 const DIFFERS: f64 = 0.02;
 
 impl Cost {
-    /// What a point costs, in the unit of [`Cost::said`]; none where that is not known, or nothing.
+    /// The cost of a point, in the unit of [`Cost::said`]; none where it is not known, or nothing.
     pub fn of(&self, summary: &Summary, point: &Point) -> Option<f64> {
         let place = summary.further.iter().position(|further| further == self.column)?;
         point.further[place].parse::<f64>().ok().map(|cost| cost / self.scale).filter(|cost| *cost > 0.0)
     }
 
-    /// What points cost, in the unit of [`Cost::said`]; none where one has no such cost, or all cost the same.
+    /// The costs of points, in the unit of [`Cost::said`]; none where one has no such cost, or all cost the same.
     pub fn differing<'a>(&self, summary: &Summary, points: &[&'a Point]) -> Option<Vec<(f64, &'a Point)>> {
         let place = summary.further.iter().position(|further| further == self.column)?;
         let cost = |point: &Point| point.further[place].parse::<f64>().ok().map(|cost| cost / self.scale);

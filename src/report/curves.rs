@@ -9,11 +9,7 @@ use super::scale::{Scale, ends};
 use super::summary::Table;
 use super::svg::{Colour, Sheet, Svg};
 use crate::error::{Error, Result};
-
-/// A row an epoch.
-pub(super) const LOG_CSV: &str = "log.csv";
-/// What each epoch took.
-const TIMING_CSV: &str = "timing.csv";
+use crate::train::{LOG_CSV, TIMING_CSV};
 
 /// Pixels of a frame's height, and of what stands around it.
 const HEIGHT: f64 = 220.0;
@@ -67,7 +63,7 @@ impl Curves {
         Ok(Curves { epochs, timing })
     }
 
-    /// What the curves say.
+    /// The findings in words.
     pub fn answer(&self) -> Answer {
         let last = &self.epochs[self.epochs.len() - 1];
         let count = if self.epochs.len() == 1 { "1 epoch".into() } else { format!("{} epochs", self.epochs.len()) };

@@ -7,7 +7,7 @@ pub(super) const CHART: &str = "accuracy";
 
 /// A drawing for the page, on wide and on narrow screens, and for a file.
 pub(super) struct Figure {
-    /// What tells it from others.
+    /// The name that tells it from others of the page.
     name: String,
     /// The file's content.
     pub file: String,

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::figure::Figure;
-use super::svg::{Colour, Svg, escape};
+use super::svg::{Colour, LETTER, Sheet, Svg, escape};
 use crate::crossbar::mapping::LayerMap;
 use crate::crossbar::site::Site;
 use crate::network::{Encoding, Model};
@@ -19,19 +19,26 @@ const HEIGHT: [f64; 2] = [0.42, 0.85];
 /// Pixels of a block's label, and of the smallest block that has room for one.
 const LABEL: f64 = 18.0;
 const LABELLED: [f64; 2] = [54.0, 36.0];
-/// Pixels of a letter.
-const LETTER: f64 = 7.4;
 /// Tiles are not drawn above this many.
 const MANY: usize = 20_000;
 
-/// A part of the chip: a layer, or what stands around all of them.
+/// A part of the chip: a layer, or everything that stands around all of them.
 struct Block<'a> {
     name: String,
-    /// What is said of it, in the list below the plan.
+    /// The sentence about it in the list below the plan.
     words: String,
     /// Square micrometre, or tiles where the profile has no areas.
     area: f64,
     layer: Option<(&'a Site, &'a LayerMap)>,
+}
+
+/// The parts of one chip, the largest first.
+struct FloorPlan<'a> {
+    blocks: Vec<Block<'a>>,
+    /// The area of all of them.
+    whole: f64,
+    /// Whether areas are known; else each tile counts as much as another.
+    has_areas: bool,
 }
 
 /// The floor plan of what a result was made on, from its origin; `swept` tells that points differ in it. None where
@@ -46,62 +53,79 @@ pub(super) fn figure(origin: &Map<String, Value>, swept: bool) -> Option<Figure>
     if tiles == 0 || tiles > MANY {
         return None;
     }
-    // All copies of a layer, and all chips that answer together.
-    let areas = Architecture::of(&plan).areas_together();
-    let whole = areas.total_mm2().unwrap_or(0.0) * 1e6;
-    let has_areas = whole > 0.0;
-    let of = |layer: usize, map: &LayerMap| if has_areas { areas.layers[layer] } else { map.tiles as f64 };
-    let layers = plan.sites().zip(&maps).enumerate().map(|(place, (site, map))| layer(site, map, of(place, map)));
-    let mut blocks: Vec<Block> = layers.collect();
-    let beside = whole - areas.layers.iter().sum::<f64>();
-    if has_areas && beside > 1e-9 * whole {
-        let words = "buffer, routers and control around the layers";
-        blocks.push(Block { name: "around".into(), words: words.into(), area: beside, layer: None });
-    }
-    blocks.sort_by(|a, b| b.area.total_cmp(&a.area));
-    let whole: f64 = blocks.iter().map(|block| block.area).sum();
-    let (measured, unit) = if has_areas { ("area", 1e-6) } else { ("tiles", 1.0) };
-    let share = |block: &Block| format!("{:.1} % of the {measured}", 100.0 * block.area / whole);
-    let said = |block: &Block| match (block.area > 0.0, has_areas) {
-        (false, _) => block.words.clone(),
-        (true, true) => format!("{}: {:.3} mm², {}", block.words, block.area * unit, share(block)),
-        (true, false) => format!("{}: {}", block.words, share(block)),
-    };
-    let draw = |sheet| {
-        let mut svg = Svg::new(sheet, 2.0 * MARGIN + sheet.width() * HEIGHT[usize::from(sheet.is_narrow())]);
-        let inner = [sheet.width() - 2.0 * MARGIN, sheet.width() * HEIGHT[usize::from(sheet.is_narrow())]];
-        let there: Vec<&Block> = blocks.iter().filter(|block| block.area > 0.0).collect();
-        let areas: Vec<f64> = there.iter().map(|block| block.area / whole).collect();
-        svg.outline([MARGIN, MARGIN], inner, 2.0);
-        for (block, frame) in there.iter().zip(squarified(&areas, [MARGIN, MARGIN, inner[0], inner[1]])) {
-            svg.titled(&said(block), |svg| draw_block(svg, block, frame, &share(block)));
-        }
-        let [first, ..] = there.as_slice() else { return svg.finish_as("floor", "Floor plan", "") };
-        svg.finish_as("floor", "Floor plan", &said(first))
-    };
-    let largest = &blocks[0];
+    let floor = FloorPlan::of(&plan, &maps);
+    let largest = &floor.blocks[0];
     let what = if largest.layer.is_some() { &largest.name } else { "what stands around the layers" };
-    let caption = format!(
+    let mut caption = format!(
         "Floor plan, {}: {what} takes {}. Where there is room, the rectangles of a layer are its tiles, the stronger the \
-         colour the more of their {} x {} cells are in use.{}",
-        if has_areas { "areas to scale" } else { "by tiles, for the profile has no areas" },
-        share(largest),
+         colour the more of their {} x {} cells are in use.",
+        if floor.has_areas { "areas to scale" } else { "by tiles, for the profile has no areas" },
+        floor.share(largest),
         profile.tile.rows,
         profile.tile.cols,
-        if swept { " Keys that were swept are as in the profile." } else { "" }
     );
-    let list: String = blocks
-        .iter()
-        .filter(|block| block.area > 0.0 || block.layer.is_some())
-        .map(|block| format!("<li>{}</li>\n", escape(&said(block))))
-        .collect();
-    Some(Figure::of("floor", draw, caption).with(format!("<ul class=\"front\">\n{list}</ul>\n")))
+    if profile.system.ensemble > 1 {
+        caption += &format!(" It is one of {} chips that answer together.", profile.system.ensemble);
+    }
+    if swept {
+        caption += " Keys that were swept are as in the profile.";
+    }
+    let listed = floor.blocks.iter().filter(|block| block.area > 0.0 || block.layer.is_some());
+    let list: String = listed.map(|block| format!("<li>{}</li>\n", escape(&floor.said(block)))).collect();
+    let list = format!("<ul class=\"front\">\n{list}</ul>\n");
+    Some(Figure::of("floor", |sheet| floor.draw(sheet), caption).with(list))
 }
 
-/// The block of a layer of this area.
-fn layer<'a>(site: &'a Site, map: &'a LayerMap, area: f64) -> Block<'a> {
-    let [head, below] = words(site, map);
-    Block { name: map.layer.clone(), words: format!("{head}, {below}"), area, layer: Some((site, map)) }
+impl<'a> FloorPlan<'a> {
+    /// The parts of a chip whose layers have these maps; all copies of a layer are one part.
+    fn of(plan: &'a ChipPlan, maps: &'a [LayerMap]) -> Self {
+        let areas = Architecture::of(plan).areas();
+        let known = areas.total_mm2().map(|mm2| mm2 * 1e6);
+        let area = |layer: usize, map: &LayerMap| known.map_or(map.tiles as f64, |_| areas.layers[layer]);
+        let block = |(layer, (site, map)): (usize, (&'a Site, &'a LayerMap))| {
+            let [head, below] = words(site, map);
+            let (name, words) = (map.layer.clone(), format!("{head}, {below}"));
+            Block { name, words, area: area(layer, map), layer: Some((site, map)) }
+        };
+        let mut blocks: Vec<Block> = plan.sites().zip(maps).enumerate().map(block).collect();
+        let beside = known.map_or(0.0, |whole| whole - areas.layers.iter().sum::<f64>());
+        // Sums of the same areas in another order differ by their rounding.
+        if beside > 1e-9 * known.unwrap_or(0.0) {
+            let words = "buffer, routers and control around the layers".into();
+            blocks.push(Block { name: "around".into(), words, area: beside, layer: None });
+        }
+        blocks.sort_by(|a, b| b.area.total_cmp(&a.area));
+        let whole = blocks.iter().map(|block| block.area).sum();
+        FloorPlan { blocks, whole, has_areas: known.is_some() }
+    }
+
+    /// A part's share of the chip.
+    fn share(&self, block: &Block) -> String {
+        let of = if self.has_areas { "area" } else { "tiles" };
+        format!("{:.1} % of the {of}", 100.0 * block.area / self.whole)
+    }
+
+    /// A part, its area and its share.
+    fn said(&self, block: &Block) -> String {
+        let Block { words, area, .. } = block;
+        match (*area > 0.0, self.has_areas) {
+            (false, _) => words.clone(),
+            (true, true) => format!("{words}: {:.3} mm², {}", area * 1e-6, self.share(block)),
+            (true, false) => format!("{words}: {}", self.share(block)),
+        }
+    }
+
+    fn draw(&self, sheet: Sheet) -> String {
+        let inner = [sheet.width() - 2.0 * MARGIN, sheet.width() * HEIGHT[usize::from(sheet.is_narrow())]];
+        let mut svg = Svg::new(sheet, 2.0 * MARGIN + inner[1]);
+        let there: Vec<&Block> = self.blocks.iter().filter(|block| block.area > 0.0).collect();
+        let areas: Vec<f64> = there.iter().map(|block| block.area).collect();
+        svg.outline([MARGIN, MARGIN], inner, 2.0);
+        for (block, frame) in there.iter().zip(squarified(&areas, [MARGIN, MARGIN, inner[0], inner[1]])) {
+            svg.titled(&self.said(block), |svg| draw_block(svg, block, frame, &self.share(block)));
+        }
+        svg.finish_as("floor", "Floor plan", &self.said(&self.blocks[0]))
+    }
 }
 
 /// A block with its tiles, and its name and share where there is room.
@@ -119,7 +143,6 @@ fn draw_block(svg: &mut Svg, block: &Block, [x, y, width, height]: [f64; 4], sha
     }
     let Some((site, map)) = block.layer else { return };
     let (across, down) = (width - 4.0, height - head - 4.0);
-    // As many columns as make tiles about square; a matrix that is cut both ways keeps its rows and columns.
     let [rows, columns] = splits(map);
     let size = [across / columns as f64, down / rows as f64];
     if size.iter().any(|side| *side < 0.5) {
@@ -172,7 +195,7 @@ fn splits(map: &LayerMap) -> [usize; 2] {
     if map.groups > 1 { [map.tiles.div_ceil(columns), columns] } else { [map.row_splits, map.column_splits] }
 }
 
-/// What a layer is, and how its tiles are used.
+/// A layer's matrix, and the use of its tiles.
 fn words(site: &Site, map: &LayerMap) -> [String; 2] {
     if !site.is_on_rram() {
         return [format!("{}: {} x {} weights", map.layer, map.rows, map.columns), "in digital logic".into()];

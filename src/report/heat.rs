@@ -5,15 +5,13 @@ use super::figure::Figure;
 use super::plot::{number, title, varying};
 use super::scale::ends;
 use super::summary::{Point, Summary};
-use super::svg::{Colour, Sheet, Svg};
+use super::svg::{Colour, LETTER, Sheet, Svg};
 
 /// Where cells begin, from the top; from the left they begin behind the longest number of a row.
 const TOP: f64 = 10.0;
 const CELL: [f64; 2] = [92.0, 34.0];
 /// Pixels of a cell below which its number stands upright.
 const UPRIGHT: f64 = 36.0;
-/// Pixels of a letter.
-const LETTER: f64 = 7.4;
 /// Values of a setting that there is room for.
 const MOST: usize = 24;
 /// Pairs of settings that are drawn.

@@ -1,10 +1,10 @@
 //! The chart of accuracy against a numeric setting: a line per series, named at its right end or below, in one panel or
 //! in several that share their axes.
 
-use super::plot::{Lines, Panel, REFERENCES, title};
+use super::plot::{Line, Lines, Panel, REFERENCES, title};
 use super::scale::{Scale, ends};
 use super::summary::Point;
-use super::svg::{Colour, Sheet, Svg, shorten, wrap};
+use super::svg::{Colour, LETTER, Sheet, Svg, shorten, wrap};
 
 /// Left, top and bottom margins of a frame: its axis and title stand there.
 const LEFT: f64 = 66.0;
@@ -13,20 +13,19 @@ const BELOW: f64 = 62.0;
 /// Pixels of a frame's height: alone on a wide sheet, alone on a narrow one, and one of several.
 const HEIGHT: [f64; 3] = [388.0, 260.0, 170.0];
 
-/// Letters and pixels per letter of the longest label beside a frame.
+/// Letters of the longest label beside a frame.
 const LABEL: usize = 36;
-const LETTER: f64 = 7.0;
 
 /// The vertical distance of labels.
 const LABEL_STEP: f64 = 19.0;
 
-/// Where frames and names stand.
+/// The places of frames and names.
 struct Layout {
     /// Left, right, top and bottom of each panel's frame.
     frames: Vec<[f64; 4]>,
     /// Whether names stand beside the only frame, at the ends of their lines; else below all frames.
     aside: bool,
-    /// Where the names below begin.
+    /// The height at which the names below all frames begin.
     names: f64,
     height: f64,
 }
@@ -66,7 +65,7 @@ impl Name {
         wrap(&self.text, ((sheet.width() - 40.0) / LETTER) as usize)
     }
 
-    /// What the name is of, left of the text.
+    /// The marker of the series, or the dashes of the reference, left of the text.
     fn mark(&self, svg: &mut Svg, [x, y]: [f64; 2]) {
         match self.colour {
             Some(colour) => svg.marker([x + 8.0, y], colour),
@@ -166,7 +165,7 @@ fn draw_panel(svg: &mut Svg, lines: &Lines, panel: &Panel, [x, y]: [&Scale; 2], 
 
 /// The names of lines at their right ends, moved apart where these are close.
 fn name_ends(svg: &mut Svg, lines: &Lines, panel: &Panel, y: &Scale, right: f64) {
-    let of = |line: &super::plot::Line| {
+    let of = |line: &Line| {
         let name = Name { text: line.name.clone(), colour: Some(line.colour) };
         (y.place(lines.series[line.series].last().1.mean), name)
     };

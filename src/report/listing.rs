@@ -1,5 +1,5 @@
 //! The table of all points: what was set, then what a designer decides by (accuracy and what it costs), then the rest.
-//! What is the same at every point takes no column; it is said once.
+//! A value that all points share takes no column; it is said once.
 
 use super::cost::rounded;
 use super::summary::{Point, Summary};

@@ -37,13 +37,14 @@ use crate::error::{Error, Result};
 use crate::output::{self, DERIVED};
 use crate::study::ANSWER;
 use crate::study::table::SUMMARY_CSV;
+use crate::train::LOG_CSV;
 
 /// The key, of what an origin derives, that holds the points of accuracy that a setting may lose and still be the
 /// answer.
 pub const WITHIN: &str = "within";
 /// The key, of what an origin derives, that holds sentences for the page, beside those that its tables give.
 pub const NOTES: &str = "notes";
-/// What is said of [`WITHIN`] where there is no choice.
+/// The sentence about [`WITHIN`] where there is no choice.
 const NOT_WITHIN: &str = "The study's `within` chooses between settings that ran on several chips each, at one strength of variation; here there is no such choice.";
 
 /// The table of a pipeline, beside those of its points.
@@ -51,7 +52,7 @@ pub const RECOVERY: &str = "recovery.md";
 
 use self::choice::Choice;
 use self::compared::{COMPARED_CSV, Compared};
-use self::curves::{Curves, LOG_CSV};
+use self::curves::Curves;
 use self::figure::{CHART, Figure};
 use self::plot::Plot;
 use self::summary::Summary;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::study::search::TRIED_CSV;
 use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RESULTS_CSV, SUMMARY_CSV};
 
-/// What the page shows below its words, as HTML; each may be empty.
+/// The parts of the page below its words, as HTML; each may be empty.
 #[derive(Default)]
 pub(super) struct Parts {
     pub recovery: String,

@@ -42,7 +42,8 @@ pub(super) struct Lines<'a> {
     pub key: &'a str,
     /// The best series first, by mean accuracy at their largest place; all of them.
     pub series: Vec<Series<'a>>,
-    /// What is drawn: one panel, or, where two settings and more tell series apart, one for each value of one of them.
+    /// The panels that are drawn: one, or, where two settings and more tell series apart, one for each value of one of
+    /// them.
     pub panels: Vec<Panel>,
     /// Settings that no panel and no series is for, with the values of the answer's point, which all that is drawn has.
     pub held: Held<'a>,
@@ -63,7 +64,7 @@ pub(super) struct Panel {
 
 /// A series of a panel.
 pub(super) struct Line {
-    /// What tells it from the others of its panel.
+    /// The setting that tells it from the others of its panel.
     pub name: String,
     /// Series of one name have one colour in all panels.
     pub colour: usize,
@@ -77,7 +78,7 @@ pub(super) struct Series<'a> {
     pub label: String,
     /// Places on the axis, ascending, and points; at least one.
     pub points: Vec<(f64, &'a Point)>,
-    /// Where its first point stands in the table.
+    /// The row of its first point in the table.
     pub first: usize,
 }
 

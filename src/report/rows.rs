@@ -3,7 +3,7 @@
 use super::plot::ROWS;
 use super::scale::{Scale, ends};
 use super::summary::Point;
-use super::svg::{Colour, Sheet, Svg, shorten};
+use super::svg::{Colour, LETTER, Sheet, Svg, shorten};
 
 const TOP: f64 = 14.0;
 /// Pixels of a row, of few and of many.
@@ -13,9 +13,8 @@ const TALL: f64 = 44.0;
 /// Rows that are many.
 const MANY: usize = 20;
 
-/// Letters of the longest label beside its row, and pixels per letter.
+/// Letters of the longest label beside its row.
 const LABEL: usize = 64;
-const LETTER: f64 = 7.0;
 
 /// Draws the chart; `dots` shows single chips.
 pub(super) fn draw(rows: &[(String, &Point)], description: &str, sheet: Sheet, dots: bool) -> String {

@@ -1,11 +1,11 @@
-//! Where the answer's spikes, energy and area are: bars by layer and by component.
+//! The parts of the answer's spikes, energy and area: bars by layer and by component.
 
 use std::path::Path;
 
 use super::figure::Figure;
 use super::plot::{comparable, label, varying};
 use super::summary::{Point, Summary, Table};
-use super::svg::{Colour, Sheet, Svg, shorten};
+use super::svg::{Colour, LETTER, Sheet, Svg, shorten};
 use crate::error::Result;
 use crate::study::ANSWERED;
 use crate::study::columns::{AREA, RATE};
@@ -14,8 +14,6 @@ use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV};
 /// Pixels for names beside their bars, and for numbers behind the longest bar.
 const NAMES: f64 = 170.0;
 const NUMBERS: f64 = 170.0;
-/// Pixels of a letter.
-const LETTER: f64 = 7.0;
 /// Pixels of a bar, and of one whose words stand above it.
 const ROW: [f64; 2] = [22.0, 36.0];
 const HEAD: f64 = 30.0;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::scale::Scale;
 use super::summary::Point;
 
-/// Where a drawing is shown, which gives its width and its colours. Text has the same size on each.
+/// The place where a drawing is shown, which gives its width and its colours. Text has the same size on each.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Sheet {
     /// Within the page, whose style sheet names the colours, on a wide screen.
@@ -33,7 +33,10 @@ impl Sheet {
     }
 }
 
-/// What a colour is for. Series differ also in their markers.
+/// Pixels of a letter of a drawing's text, on average.
+pub(super) const LETTER: f64 = 7.2;
+
+/// The purpose of a colour. Series differ also in their markers.
 #[derive(Clone, Copy)]
 pub(super) enum Colour {
     Paper,

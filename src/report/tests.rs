@@ -333,6 +333,27 @@ fn the_cheapest_setting_that_is_as_good_is_the_answer() {
         let (page, _) = report(&[files[0], files[1], ("origin.json", &origin)]).unwrap();
         assert!(page.contains(expected), "{within}: {page}");
     }
+    // A hundredth of a cost is no saving.
+    let near: [(&str, f64, &[f64]); 3] =
+        [("3", 3.0e6, &[86.0, 86.5]), ("4", 3.01e6, &[86.4, 86.5]), ("6", 9e6, &[86.5, 86.2])];
+    let [summary, results] = chips_at("adc.bits", &near);
+    let (page, _) = report(&[("summary.csv", &summary), ("results.csv", &results)]).unwrap();
+    assert!(page.contains("The most accurate setting, adc.bits = 4, also has the least energy"), "{page}");
+    // Variation is no choice, and the key that would make one is said to be idle.
+    let [summary, results] = chips_at(
+        "rram.variation.scale,adc.bits",
+        &[
+            ("1,3", 2e6, &[80.0, 81.0]),
+            ("1,4", 3e6, &[82.0, 83.0]),
+            ("2,3", 2e6, &[70.0, 71.0]),
+            ("2,4", 3e6, &[72.0, 73.0]),
+        ],
+    );
+    let origin = "{\"command\": \"sweep\", \"derived\": {\"within\": 3}}";
+    let files = [("summary.csv", summary.as_str()), ("results.csv", results.as_str())];
+    let (page, _) = report(&[files[0], files[1], ("origin.json", origin)]).unwrap();
+    assert!(page.contains("here there is no such choice") && page.contains("At the largest"), "{page}");
+    assert!(!report(&files).unwrap().0.contains("here there is no such choice"));
     // Few chips that differ by tens of points leave nothing sure, and yet a setting that is far below is no answer.
     let wide: [(&str, f64, &[f64]); 2] = [("2", 1e6, &[10.0, 90.0]), ("4", 3e6, &[99.0, 20.0])];
     let [summary, results] = chips_at("adc.bits", &wide);

@@ -80,13 +80,17 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// # Ok::<(), crosspike::Error>(())
 /// ```
 pub const MODEL: &str = "model.toml";
+/// The log of a training: a row an epoch.
+pub(crate) const LOG_CSV: &str = "log.csv";
+/// The time that each epoch took, which varies from run to run.
+pub(crate) const TIMING_CSV: &str = "timing.csv";
 /// Files that a training run writes, with those of the page that the command line adds.
 pub const FILES: [&str; 9] = [
     CHECKPOINT,
     MODEL,
     "best.safetensors",
-    "log.csv",
-    "timing.csv",
+    LOG_CSV,
+    TIMING_CSV,
     "state.safetensors",
     "sram.safetensors",
     "report.html",

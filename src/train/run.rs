@@ -7,7 +7,7 @@ use super::config::Recipe;
 use super::optimiser::Optimiser;
 use super::pass::{Setting, pass};
 use super::state::{LogRow, Position, TrainingState};
-use super::{CHECKPOINT, Trainer, checkpoint};
+use super::{CHECKPOINT, LOG_CSV, TIMING_CSV, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping;
@@ -259,7 +259,7 @@ impl TrainingRun<'_> {
             checkpoint.write(&folder.file("best.safetensors"))?;
         }
         checkpoint.write(&folder.file(CHECKPOINT))?;
-        folder.write("log.csv", &log_csv(&state.position.log)?)?;
+        folder.write(LOG_CSV, &log_csv(&state.position.log)?)?;
         state.write(&folder.file("state.safetensors"), model)
     }
 
@@ -286,15 +286,15 @@ fn diverged(what: &str) -> Error {
 fn log_csv(rows: &[LogRow]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer.serialize(row).map_err(|e| Error::Mismatch(format!("log.csv: {e}")))?;
+        writer.serialize(row).map_err(|e| Error::Mismatch(format!("{LOG_CSV}: {e}")))?;
     }
-    writer.into_inner().map_err(|e| Error::Mismatch(format!("log.csv: {e}")))
+    writer.into_inner().map_err(|e| Error::Mismatch(format!("{LOG_CSV}: {e}")))
 }
 
 /// Times vary from run to run, so they stand beside the log.
 fn append_timing(folder: &OutputFolder, epoch: usize, seconds: f64, rate: f64) -> Result<()> {
-    let file = folder.file("timing.csv");
+    let file = folder.file(TIMING_CSV);
     let mut text = std::fs::read_to_string(&file).unwrap_or_else(|_| "epoch,seconds,images_per_second\n".into());
     text += &format!("{epoch},{seconds:.2},{rate:.2}\n");
-    folder.write("timing.csv", text.as_bytes())
+    folder.write(TIMING_CSV, text.as_bytes())
 }

@@ -239,7 +239,7 @@ impl Sweep {
     ) -> Result<bool> {
         let complete = self.run(engine, folder, shard, monitor)?;
         if complete {
-            // What follows from the rest may have changed since the folder was claimed.
+            // Keys that change no number, such as `within`, may have changed since the folder was claimed.
             folder.write(ORIGIN, canonical(&self.origin(engine)).as_bytes())?;
             report::write(folder.path())?;
             folder.finish()?;
