@@ -33,6 +33,10 @@ book:
 oldest:
     cargo +1.89.0 check --locked --all-features --lib --bins
 
+# Binary, wheel, notices and checksums for Linux of glibc 2.28 and later, in target/release-files
+release:
+    scripts/release
+
 # The pictures of the README, made again from the quickstart
 pictures:
     CROSSPIKE=target/release/crosspike scripts/pictures

@@ -16,6 +16,9 @@ static ANNOUNCED: Mutex<Vec<Announced>> = Mutex::new(vec![]);
 /// The files that this process has read, by the names that they were given.
 static READ: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
+/// Files that were read from within the binary, since none stands under their names.
+static SHIPPED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 /// The output of an option.
 struct Announced {
     option: String,
@@ -49,6 +52,16 @@ pub(crate) fn reading(path: &Path) -> Result<()> {
     let Some(output) = announced.iter_mut().find(|output| output.file == file) else { return Ok(()) };
     output.read = true;
     Err(both_ways(output, path))
+}
+
+/// Keeps that a file was read from within the binary.
+pub(crate) fn read_shipped(path: &Path) {
+    SHIPPED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+}
+
+/// The files that this process has read from within the binary.
+pub(crate) fn shipped() -> BTreeSet<PathBuf> {
+    SHIPPED.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// An error if an announced output lies in a folder of results, by a name that may be one of theirs.

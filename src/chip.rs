@@ -18,6 +18,7 @@ use crate::crossbar::reading::Reading;
 use crate::crossbar::site::Site;
 use crate::crossbar::{budget, sram, trim};
 use crate::device::Draw;
+use crate::device::code::slices;
 use crate::effect::{self, Beside, Idle};
 use crate::error::{Error, Result};
 use crate::network::companion::CompanionWeights;
@@ -96,6 +97,10 @@ impl PartialEq for ProgrammedLayer {
             && self.varied == other.varied
     }
 }
+
+/// What companion arrays ask of converters, for networks that were trained without them.
+const COARSE: &str = "adc.step: companion arrays are added to codes by shifting, so steps are powers of two, up to twice as coarse \
+    as ranges ask; that alone may cost points of accuracy (adc.step = \"power_of_two\" without the arrays says how many)";
 
 /// What a chip is made from, checked once for a whole series of chips.
 #[derive(Debug)]
@@ -202,6 +207,12 @@ impl<'a> Blueprint<'a> {
         let (idle, mut remarks) = (effect::idle(profile, beside), profile.doubts());
         if network.is_hybrid() && !profile.has_companions() {
             remarks.push("the checkpoint is a hybrid but sram.bits = 0: only its RRAM part runs".to_owned());
+        }
+        // Codes of slices meet by shifting as well.
+        let coarsens =
+            |site: &Site| site.converts() && site.has_companion() && site.adc.step.is_none() && slices(&site.rram) == 1;
+        if !network.is_hybrid() && plan.sites().any(coarsens) {
+            remarks.push(COARSE.to_owned());
         }
         let budget_mm2 = plan.profile.system.area_mm2;
         if budget_mm2 > 0.0 && Architecture::of(&plan).schedule().copies.iter().all(|copies| *copies < 2) {

@@ -56,7 +56,7 @@
 //! | chip | `plan`: profile and model resolved, layer by layer · `chip`: programs a plan · `system`: what layers on a chip take of time, energy and area · `survey`: a chip to look at · `programmer`: weights onto arrays, for other frameworks · `effect`: which keys change anything |
 //! | crossbar | `crossbar`: tiles, lines, converters, companion SRAM: hardware and nothing else |
 //! | parts | `device`: one cell's physics · `fit`: a profile's cells from measured devices · [`profile`]: the hardware's TOML · `network`: a graph of matrices, neurons, pools and joins; norms, encoders · `nir`: networks of other simulators · `checkpoint`: weights in and out · `data`: data sets |
-//! | ground | `kernels`: products by instruction set · `rng` · `numeric` · `config` · `output` · `monitor` · `memory` · `lock` · `error` |
+//! | ground | `kernels`: products by instruction set · `rng` · `numeric` · `shipped`: files within the binary · `config` · `output` · `monitor` · `memory` · `lock` · `error` |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file. Data flows one way:
 //!
@@ -76,6 +76,8 @@
 //! - **No silent no-op.** A setting that this version cannot honour is an error with file, line and key.
 
 #![allow(rustdoc::private_intra_doc_links)]
+// Tests may go through long lists of cases.
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 // Tests and benchmarks use more of the rooms than the library does: see the feature `internals`.
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
 
@@ -190,6 +192,7 @@ pub mod rng;
 mod session;
 #[cfg(feature = "internals")]
 pub mod session;
+mod shipped;
 #[cfg(not(feature = "internals"))]
 mod study;
 #[cfg(feature = "internals")]

@@ -218,3 +218,33 @@ fn nothing_on_crossbars_has_no_price_and_labels_begin_with_0() {
     let text = refused(at, words);
     assert!(text.contains("its labels begin with 1, expected 0"), "{text}");
 }
+
+#[test]
+fn what_comes_within_the_binary_is_there_in_any_folder() {
+    let folder = trained();
+    let at = folder.path();
+    let run = |model: &str, profile: &str, file: &str| {
+        let words = format!("infer --checkpoint c.safetensors --data digits --limit 8 --backend cpu --logits {file}");
+        succeeds(at, &format!("{words} --model {model} --profile {profile} --set model.steps=2"));
+        fs::read(at.join(file)).unwrap()
+    };
+    let here = run("models/digits.toml", "hw_profiles/rram_4bit.toml", "a.npy");
+    assert_eq!(here, run(&root("models/digits.toml"), &root("hw_profiles/rram_4bit.toml"), "b.npy"));
+    succeeds(at, "recipe recipes/digits_converters.toml --dry-run");
+    // Paths of a study start from the folder, too, as if that were the project's.
+    let search = "search recipes/digits_search.toml --dry-run --out runs/s";
+    let text = String::from_utf8(crosspike(at, search).stderr).unwrap();
+    assert!(text.contains("checkpoint: runs/quickstart/baseline.safetensors: No such file"), "{text}");
+    let out = crosspike(at, &format!("{INFER} --profile hw_profiles/rram_4bit.toml"));
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert!(text.contains("hw_profiles/rram_4bit.toml: no file here, so the one that comes with crosspike"), "{text}");
+    let text = refused(at, &INFER.replace("model.toml", "models/digit.toml"));
+    assert!(text.contains("models/digit.toml"), "{text}");
+    // A file that stands there is the one that is read.
+    fs::create_dir(at.join("models")).unwrap();
+    fs::write(at.join("models/digits.toml"), "name = 1\n").unwrap();
+    for words in [&INFER.replace("model.toml", "models/digits.toml"), search] {
+        let text = crosspike(at, words).stderr;
+        assert!(String::from_utf8_lossy(&text).contains("models/digits.toml:1"), "{words}: {text:?}");
+    }
+}

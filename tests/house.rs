@@ -20,6 +20,7 @@ const FLOORS: [&[&str]; 10] = [
         "announced",
         "atomic",
         "output",
+        "shipped",
         "config",
     ],
     &["device", "fit", "profile", "checkpoint", "data", "network", "nir"],

@@ -211,6 +211,12 @@ fn a_report_of_chips_has_its_page_and_takes_no_other_results_place() {
     refused(&report, "holds a finished run");
     common::command::succeeds(folder, &format!("{report} --force"));
     refused(&format!("{infer} --force"), "--report <FOLDER>");
+    // What is refused leaves an earlier report where it is.
+    let before = fs::read(folder.join("runs/chips/origin.json")).unwrap();
+    refused(&format!("{report} --force --adapt 8 --adapt-data nothing"), "--adapt-data");
+    refused(&format!("{report} --force --adapt 60000 --adapt-batch 60000"), "--adapt");
+    assert_eq!(fs::read(folder.join("runs/chips/origin.json")).unwrap(), before);
+    assert!(folder.join("runs/chips/report.html").exists());
     // The folder of another command is left alone, with force, too.
     fs::create_dir(folder.join("sweep")).unwrap();
     fs::write(folder.join("sweep/origin.json"), "{\"command\": \"sweep\"}").unwrap();

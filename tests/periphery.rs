@@ -98,4 +98,17 @@ fn keys_without_effect_are_said() {
     assert!(notices(&["neuron.fraction_bits=4"]).contains("neuron.membrane_bits = 0"));
     assert!(notices(&["adc.columns_shared=4"]).contains("adc.bits = 0"));
     assert_eq!(notices(&["adc.columns_shared=4", "adc.bits=6"]), "");
+    // An array beside converters makes their steps powers of two, unless they are so already.
+    let array = ["adc.bits=4", "sram.bits=2", "sram.init=residual"];
+    let coarse = "steps are powers of two";
+    assert!(notices(&array).contains(coarse));
+    for more in [
+        &["adc.step=power_of_two"][..],
+        &["adc.bits=0"],
+        &["sram.bits=0", "sram.init=zeros"],
+        &["rram.model=cell", "rram.cell.g_max_us=50", "rram.weight_bits=4", "rram.cell.bits=1"],
+    ] {
+        let said = notices(&[&array, more].concat());
+        assert!(!said.contains(coarse), "{more:?}: {said}");
+    }
 }

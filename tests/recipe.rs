@@ -138,11 +138,23 @@ fn a_recipe_runs_once_resumes_and_tells_what_is_won_back() {
     let fine = find("residual", "2.0", &[("sram.shift", "-2")]);
     assert!(number(fine, "accuracy_mean") > number(varied, "accuracy_mean") + 3.0);
     assert_eq!(number(find("own", "2.0", &[]), "chips"), 2.0);
-    assert!(fs::read_to_string(at.join("run/report.html")).unwrap().contains("<svg"));
+    let page = fs::read_to_string(at.join("run/report.html")).unwrap();
+    assert!(page.contains("<svg"));
+    // Every cell of the table to read stands on the page, but for the bits that all lines share.
+    let table = fs::read_to_string(at.join("run/recovery.md")).unwrap();
+    let lines = table.lines().filter(|line| line.starts_with("| "));
+    let cells = lines.flat_map(|line| line.trim_matches('|').split(" | ").skip(1));
+    let cells: Vec<String> =
+        cells.map(|cell| cell.trim().replace(" ± ", "\u{a0}±\u{a0}").replace('\'', "&#39;")).collect();
+    assert!(cells.len() > 50);
+    for cell in cells {
+        assert!(page.contains(&format!(">{cell}</t")), "{cell}");
+    }
 
     // Asked for once more, it takes all from the cache and writes the same bytes.
-    let read =
-        |run: &str| ["results.csv", "summary.csv", "recovery.md"].map(|f| fs::read(at.join(run).join(f)).unwrap());
+    let read = |run: &str| {
+        ["results.csv", "summary.csv", "recovery.md", "recovery.json"].map(|f| fs::read(at.join(run).join(f)).unwrap())
+    };
     let first = read("run");
     assert_eq!(
         crosspike(at, "recipe r.toml --out run --backend cpu").status.code(),

@@ -149,7 +149,7 @@ epochs = 1
     )
     binary("recipe", file, "--out", tmp_path / "binary", "--backend", "cpu")
     study = crosspike.recipe(file, out=tmp_path / "python", backend="cpu")
-    for table in ("results.csv", "summary.csv", "recovery.md"):
+    for table in ("results.csv", "summary.csv", "recovery.md", "recovery.json"):
         assert (tmp_path / "binary" / table).read_bytes() == (tmp_path / "python" / table).read_bytes()
     assert len(study.results) == 2
 

@@ -16,6 +16,7 @@ mod import_as;
 mod import_nir;
 mod imported;
 mod infer;
+mod inferred;
 mod keys;
 mod map;
 mod options;
@@ -39,6 +40,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::said::Said;
+use crate::announced;
 use crate::error::Result;
 use crate::kernels::Instructions;
 use crate::monitor::{self, interruptible};
@@ -132,6 +134,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let run = || interruptible(|| cli.command.run()).map_err(|error| error.leaving("nothing is written"));
     let ready = Instructions::forced().and_then(|_| said::check(json));
     let done = ready.and_then(|()| run()).and_then(|said| said.tell(json));
+    for file in announced::shipped() {
+        terminal::note(&format!("{}: no file here, so the one that comes with crosspike was read", file.display()));
+    }
     match done {
         Ok(None) => 0,
         Ok(Some(error)) | Err(error) => {

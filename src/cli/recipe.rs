@@ -11,7 +11,8 @@ use super::terminal::{Terminal, note};
 use crate::config::Overrides;
 use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
-use crate::report::{PAGE, RECOVERY};
+use crate::report::PAGE;
+use crate::report::recovery::RECOVERY;
 use crate::study::export::rows;
 use crate::study::recipe::{CACHE, OWN_KEYS, Outlook, Recipe};
 use crate::study::table::SUMMARY_CSV;
@@ -19,8 +20,8 @@ use crate::study::table::SUMMARY_CSV;
 /// Train and evaluate a pipeline of stages, and say what each wins back and costs.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Writes OUT/recovery.md (the table), OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point) and
-OUT/report.html. OUT/cache holds every finished training and evaluation by a hash of what determines it: after a
+Writes OUT/recovery.md (the table) and OUT/recovery.json (its rows), OUT/results.csv (a row a point and chip),
+OUT/summary.csv (a row a point) and OUT/report.html. OUT/cache holds every finished training and evaluation by a hash of what determines it: after a
 kill, or where the recipe has changed, only what is missing runs.
 
 Examples:

@@ -10,6 +10,7 @@ use std::process::Command;
 use crate::atomic;
 use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
+use crate::shipped;
 
 /// A study to be submitted.
 pub struct Submission<'a> {
@@ -35,6 +36,12 @@ pub struct Submitted {
 
 /// The words of a command that runs a study into a folder, from anywhere.
 pub fn words(command: &str, study: &Path, folder: &Path, set: &[String], backend: Backend) -> Result<Vec<String>> {
+    if shipped::text(study).is_some() && !study.exists() {
+        let study = study.display();
+        let message =
+            format!("{study} comes with crosspike and is no file here; expected a file for the jobs of --slurm");
+        return Err(Error::Usage(message));
+    }
     let binary = std::env::current_exe().map_err(Error::io("crosspike"))?;
     let study = std::path::absolute(study).map_err(Error::io(study))?;
     let [binary, study, folder] = [&binary, &study, folder].map(|path| path.to_string_lossy().into_owned());
@@ -168,6 +175,15 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_study_without_a_file_is_refused_before_it_is_submitted() {
+        // Tests run in the project's folder, where every shipped file stands.
+        let study = |path: &str| words("sweep", Path::new(path), Path::new("runs/x"), &[], Backend::Cpu);
+        assert!(study("recipes/fashion_shift.toml").is_ok());
+        let error = study("nowhere/../recipes/fashion_shift.toml").unwrap_err().to_string();
+        assert!(error.contains("comes with crosspike and is no file here"), "{error}");
+    }
 
     #[test]
     fn logs_go_to_folders_of_any_name() {

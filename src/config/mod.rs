@@ -1,6 +1,7 @@
 //! TOML documents that know where each key stands, so that every error names file, line and column; with `--set`
 //! overrides.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -14,6 +15,7 @@ pub(crate) use self::words::most_like;
 use self::words::{in_words, kind_besides, nearest};
 use crate::announced;
 use crate::error::{Error, Result};
+use crate::shipped;
 
 /// Keys of which one is enough, by the ends of their dotted names: what is set takes the place of what a file has.
 const ALTERNATIVES: [[&str; 2]; 6] = [
@@ -46,6 +48,8 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Debug)]
 pub struct Document {
     file: PathBuf,
+    /// Where relative paths start from.
+    folder: PathBuf,
     text: String,
     table: Table,
     overrides: Vec<Override>,
@@ -62,15 +66,28 @@ struct Override {
 }
 
 impl Document {
-    /// Reads and parses a file.
+    /// Reads and parses a file, or the [shipped] one of this path where there is none.
     pub fn read(file: &Path) -> Result<Self> {
         if file.is_dir() {
             return Err(Error::file(file, "is a folder; expected a TOML file"));
         }
         announced::reading(file)?;
-        let bytes = std::fs::read(file).map_err(Error::io(file))?;
+        let bytes = match (std::fs::read(file), shipped::text(file)) {
+            (Err(error), Some(text)) if error.kind() == ErrorKind::NotFound => {
+                announced::read_shipped(file);
+                return Self::parse_shipped(file, text);
+            }
+            (read, _) => read.map_err(Error::io(file))?,
+        };
         let text = String::from_utf8(bytes).map_err(|_| Error::file(file, "not UTF-8 text; expected a TOML file"))?;
         Self::parse_text(file, text)
+    }
+
+    /// Parses the text of a shipped file. Its paths start from the current folder as if that were the project's: its
+    /// own folder may be none, and no system goes back from there.
+    fn parse_shipped(file: &Path, text: &str) -> Result<Self> {
+        let from_project = text.replace("\"../", "\"");
+        Ok(Document { folder: PathBuf::new(), ..Self::parse_text(file, from_project)? })
     }
 
     /// Parses `text`; `file` is its name in errors, and relative paths in it start from that file's folder.
@@ -91,7 +108,8 @@ impl Document {
                 message => message.to_string(),
             },
         })?;
-        Ok(Document { file: file.to_path_buf(), text, table, overrides: Vec::new(), displaced: Vec::new() })
+        let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        Ok(Document { file: file.to_path_buf(), folder, text, table, overrides: Vec::new(), displaced: Vec::new() })
     }
 
     /// The document as TOML, with its overrides: its own text where there are none.
@@ -111,7 +129,7 @@ impl Document {
     /// what set it (the current folder for `--set`).
     pub fn base(&self, key: &str) -> &Path {
         let set = self.overrides.iter().rev().find(|set| is_within(key, &set.key));
-        set.map_or_else(|| self.file.parent().unwrap_or(Path::new("")), |set| &set.base)
+        set.map_or(&self.folder, |set| &set.base)
     }
 
     /// The keys and values with overrides applied.

@@ -18,7 +18,7 @@ use crate::crossbar::transitions::{Levels, PARTS};
 use crate::kernels::digits::LANES;
 use crate::kernels::nearest::nearest;
 use crate::kernels::one_by_one;
-use crate::kernels::table::{HELD, read, read_square};
+use crate::kernels::table::{HELD, Square, read, read_square};
 
 /// Binary digits of a part's number.
 const DIGITS: u32 = PARTS.ilog2();
@@ -28,6 +28,8 @@ const DIGITS: u32 = PARTS.ilog2();
 pub struct CodeTables {
     /// An entry for each cell, `[tables][converters, cells]`, and behind each table as many as squares read beyond it.
     entries: Vec<u32>,
+    /// How many there are.
+    tables: usize,
     /// Converters times cells, and those behind.
     size: usize,
     /// Where the cells of each column's converter begin, `[partial sums, columns]`.
@@ -50,6 +52,15 @@ pub struct ColumnTables<'a> {
 pub struct BlockTables<'a> {
     tables: &'a CodeTables,
     begins: &'a [u32; LANES],
+}
+
+/// Work space for the codes of sixteen pixels in sixteen columns. All pixels of a conversion share it, sixteen after
+/// sixteen, for setting so much memory to zero takes as long as reading a table.
+#[derive(Debug, Default)]
+pub struct CodeSpace {
+    cells: Square,
+    at: Square,
+    numbers: Square,
 }
 
 impl CodeTables {
@@ -80,7 +91,7 @@ impl CodeTables {
             }
         }
         let begins = levels.begins.iter().map(|begin| *begin / levels.row_length() as u32 * cells as u32).collect();
-        CodeTables { entries, size, begins, ends: [first, last], lowest: levels.ends.0 }
+        CodeTables { tables: entries.len() / size, entries, size, begins, ends: [first, last], lowest: levels.ends.0 }
     }
 
     /// Cells of a converter.
@@ -89,10 +100,10 @@ impl CodeTables {
         (self.ends[1] - self.ends[0] + 1) as usize
     }
 
-    /// Each table.
+    /// Each table. Most often there is one, which is found without a division.
     #[inline(always)]
     fn each(&self) -> impl Iterator<Item = &[u32]> {
-        self.entries.chunks_exact(self.size)
+        (0..self.tables).map(|table| &self.entries[table * self.size..][..self.size])
     }
 
     /// The tables of the columns at some places.
@@ -124,16 +135,19 @@ impl BlockTables<'_> {
         codes
     }
 
-    /// Adds the codes of sums, in codes, times a factor, for sixteen pixels or the first of them.
+    /// Looks up where a pixel's sums, in codes, lie.
     #[inline(always)]
-    pub fn add_square(&self, sums: &[[f32; LANES]; LANES], factor: i32, codes: &mut [[i32; LANES]]) {
-        let (mut cells, mut at, mut numbers) = ([[0; LANES]; LANES], [[0; LANES]; LANES], [[0; LANES]; LANES]);
-        for ((cells, at), sums) in one_by_one(cells.iter_mut().zip(&mut at).zip(sums)) {
-            (*cells, *at) = self.cells(sums);
-        }
+    pub fn place(&self, sums: &[f32; LANES], pixel: usize, space: &mut CodeSpace) {
+        (space.cells[pixel], space.at[pixel]) = self.cells(sums);
+    }
+
+    /// Adds the codes of the sums that were [placed](Self::place), times a factor, for as many pixels as there are
+    /// codes: sixteen at most.
+    #[inline(always)]
+    pub fn add_square(&self, space: &mut CodeSpace, factor: i32, codes: &mut [[i32; LANES]]) {
         for (table, entries) in self.tables.each().enumerate() {
-            read_square(entries, self.begins, self.tables.cells(), &cells, &mut numbers);
-            for ((codes, numbers), at) in one_by_one(codes.iter_mut().zip(&numbers).zip(&at)) {
+            read_square(entries, self.begins, self.tables.cells(), &space.cells, &mut space.numbers);
+            for ((codes, numbers), at) in one_by_one(codes.iter_mut().zip(&space.numbers).zip(&space.at)) {
                 let mut found = if table == 0 { [self.tables.lowest; LANES] } else { [0; LANES] };
                 add(numbers, at, &mut found);
                 for lane in 0..LANES {

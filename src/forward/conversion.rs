@@ -4,14 +4,14 @@
 //! A code is `round(clip(x·gain + offset + noise))`, x held to a limit of the current where there is one, a product and
 //! sums of f32, rounded each, or what transition levels make of that: the GPU's bits.
 
-use super::code_table::{BlockTables, ColumnTables};
+use super::code_table::{BlockTables, CodeSpace, ColumnTables};
 use super::tiled::{TileSums, by_digits};
 use crate::crossbar::converted::Adder;
 use crate::crossbar::noise::Noise;
 use crate::kernels::digits::LANES;
 use crate::kernels::nearest::nearest;
 use crate::kernels::table::{Square, read, read_shared};
-use crate::kernels::{one_by_one, vectorised};
+use crate::kernels::{one_by_one, prefetch, vectorised};
 
 vectorised! {
     /// Joins codes and products of a pixel, or of a block's pixels, `[..][16]`, and adds them, times their unit, behind
@@ -72,14 +72,28 @@ pub struct BlockNoise<'a> {
 }
 
 impl BlockNoise<'_> {
-    /// Where the noise of sixteen pixels stands, from one on, or of as many as there are.
+    /// Where the noise of sixteen pixels stands, from one on, or of as many as there are. The numbers there are asked
+    /// for, since a pool is larger than the first cache.
     #[inline(always)]
     fn places(&self, pixel: usize) -> [u32; LANES] {
         let (mut moments, left) = ([0; LANES], &self.moments[pixel..]);
         let here = left.len().min(LANES);
         moments[..here].copy_from_slice(&left[..here]);
-        Noise::places(&moments, self.conversion, self.block)
+        let places = Noise::places(&moments, self.conversion, self.block);
+        places.iter().for_each(|place| prefetch(self.noise.at(*place)));
+        places
     }
+}
+
+/// Work space for the conversion of sixteen pixels' sums on sixteen columns.
+#[derive(Default)]
+struct SquareSpace {
+    /// The sums, in units of a weight times a pulse.
+    sums: [[f32; LANES]; LANES],
+    /// The codes that they are nearest to, and the factors of the noise for these.
+    nearest: Square,
+    factors: Square,
+    codes: CodeSpace,
 }
 
 /// The converters of 16 columns.
@@ -136,7 +150,7 @@ impl Conversion<'_> {
         self.add_nearest(&exact, codes);
     }
 
-    /// Whether codes, or the noise's factors, are read from tables.
+    /// Whether codes, or the noise's factors, are read from tables: sixteen pixels at a time.
     #[inline(always)]
     fn looks_up(&self, is_noisy: bool) -> bool {
         self.table.is_some() || is_noisy && !self.by_code.is_empty()
@@ -147,39 +161,38 @@ impl Conversion<'_> {
     #[inline(always)]
     fn convert_square(
         &self,
-        sums: &[[f32; LANES]; LANES],
         noise: Option<(&Noise, &[u32; LANES])>,
+        space: &mut SquareSpace,
         codes: &mut [[i32; LANES]],
         clipped: &mut [u32; LANES],
     ) {
-        let mut factors: Option<Square> = None;
-        if noise.is_some() && !self.by_code.is_empty() {
-            let mut nearest: Square = [[0; LANES]; LANES];
-            for (nearest, sums) in one_by_one(nearest.iter_mut().zip(sums)) {
+        let varies = noise.is_some() && !self.by_code.is_empty();
+        if varies {
+            for (nearest, sums) in one_by_one(space.nearest.iter_mut().zip(&space.sums)) {
                 *nearest = self.nearest_codes(sums);
             }
-            read_shared(bytemuck::cast_slice(self.by_code), &nearest, factors.insert([[0; LANES]; LANES]));
+            read_shared(bytemuck::cast_slice(self.by_code), &space.nearest, &mut space.factors);
         }
-        let mut all = [[0.0; LANES]; LANES];
-        for (i, exact) in one_by_one(all[..codes.len()].iter_mut().enumerate()) {
+        for (i, codes) in one_by_one(codes.iter_mut().enumerate()) {
             let mut scaled = [0.0; LANES];
-            let noise = match (noise, &factors) {
-                (Some((noise, places)), Some(factors)) => {
+            let noise = match noise {
+                Some((noise, places)) if varies => {
                     let noise = noise.at(places[i]);
                     for lane in 0..LANES {
-                        scaled[lane] = noise[lane] * f32::from_bits(factors[i][lane]);
+                        scaled[lane] = noise[lane] * f32::from_bits(space.factors[i][lane]);
                     }
                     Some(&scaled)
                 }
-                (noise, _) => noise.map(|(noise, places)| noise.at(places[i])),
+                noise => noise.map(|(noise, places)| noise.at(places[i])),
             };
-            *exact = self.exact(&sums[i], noise, clipped);
+            let exact = self.exact(&space.sums[i], noise, clipped);
+            match self.table {
+                Some(table) => table.place(&exact, i, &mut space.codes),
+                None => self.add_nearest(&exact, codes),
+            }
         }
         if let Some(table) = self.table {
-            return table.add_square(&all, self.factor, codes);
-        }
-        for (codes, exact) in one_by_one(codes.iter_mut().zip(&all)) {
-            self.add_nearest(exact, codes);
+            table.add_square(&mut space.codes, self.factor, codes);
         }
     }
 
@@ -238,8 +251,10 @@ impl Conversion<'_> {
                 exact[lane] += f32::from_bits(noise[lane].to_bits() & is_there);
             }
         }
+        let [below, above] = [lowest - 0.5, highest + 0.5];
         for lane in 0..LANES {
-            clipped[lane] += was_held[lane] | u32::from(exact[lane] < lowest - 0.5 || exact[lane] > highest + 0.5);
+            // Both ends are compared, whatever the first comparison gives: so lanes stay as wide as numbers are.
+            clipped[lane] += was_held[lane] | u32::from(exact[lane] < below) | u32::from(exact[lane] > above);
         }
         exact
     }
@@ -274,15 +289,16 @@ fn convert_digits<const D: usize>(
     codes: &mut [i32],
 ) -> u64 {
     let mut clipped = [0u32; LANES];
+    let mut space = conversion.looks_up(noise.is_some()).then(SquareSpace::default);
     for (sixteen, codes) in codes.as_chunks_mut().0.chunks_mut(LANES).enumerate() {
         let first = sixteen * LANES;
         let places = if let Some(noise) = &noise { noise.places(first) } else { [0; LANES] };
-        if conversion.looks_up(noise.is_some()) {
-            let mut all = [[0.0; LANES]; LANES];
-            for (i, all) in one_by_one(all[..codes.len()].iter_mut().enumerate()) {
+        if let Some(space) = &mut space {
+            for (i, all) in one_by_one(space.sums[..codes.len()].iter_mut().enumerate()) {
                 *all = sums.scaled::<D>(first + i);
             }
-            conversion.convert_square(&all, noise.as_ref().map(|noise| (noise.noise, &places)), codes, &mut clipped);
+            let noise = noise.as_ref().map(|noise| (noise.noise, &places));
+            conversion.convert_square(noise, space, codes, &mut clipped);
             continue;
         }
         for (i, codes) in codes.iter_mut().enumerate() {
@@ -298,13 +314,13 @@ vectorised! {
     /// pixel's.
     pub fn convert_sums(sums: &[f32], converters: Converters, noise: Option<BlockNoise>, codes: &mut [i32]) -> u64 {
         let conversion = converters.blocks().next().expect("a block");
-        let mut clipped = [0u32; LANES];
+        let (mut clipped, mut space) = ([0u32; LANES], SquareSpace::default());
         let pixels = sums.as_chunks::<LANES>().0.chunks(LANES).zip(codes.as_chunks_mut().0.chunks_mut(LANES));
         for (sixteen, (sums, codes)) in pixels.enumerate() {
-            let mut all = [[0.0; LANES]; LANES];
-            all[..sums.len()].copy_from_slice(sums);
+            space.sums[..sums.len()].copy_from_slice(sums);
             let places = noise.as_ref().map(|noise| (noise.noise, noise.places(sixteen * LANES)));
-            conversion.convert_square(&all, places.as_ref().map(|(noise, places)| (*noise, places)), codes, &mut clipped);
+            let noise = places.as_ref().map(|(noise, places)| (*noise, places));
+            conversion.convert_square(noise, &mut space, codes, &mut clipped);
         }
         clipped.iter().map(|clipped| u64::from(*clipped)).sum()
     }

@@ -215,9 +215,9 @@ impl Tiled {
                 sums[..size].fill(0);
                 let numbers = Numbers { values: &rows.as_chunks().0[first..], row: blocks, block: 1 };
                 let (rows, stride) = (tile * self.span..(tile + 1) * self.span, cut.patch / 8);
-                for (bit, bits) in (0..).zip(cut.packed()) {
-                    let series = Series { bits, stride };
-                    lookup::add_rows(numbers, rows.clone(), bit, series, here, look_up, &mut sums[..size]);
+                for (shift, bits) in (0..).zip(cut.packed()) {
+                    let series = Series { bits, stride, shift };
+                    lookup::add_rows(numbers, rows.clone(), series, here, look_up, &mut sums[..size]);
                 }
                 TileSums { values: &sums[..size], digits: 1, digit: 0, block: LANES, pixel: here * LANES, rest, unit }
             }

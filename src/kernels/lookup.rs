@@ -167,18 +167,19 @@ pub struct Series<'a> {
     pub bits: &'a [u8],
     /// Bytes of a series.
     pub stride: usize,
+    /// The bits' place: they count 2^`shift`.
+    pub shift: u32,
 }
 
-/// Adds to each series' sums the numbers of those of `rows` whose bit is 1, times 2^`shift`. The sums of each of the
-/// [`groups`] of blocks stand together, `[series][blocks of the group][16]`.
+/// Adds to each series' sums the numbers of those of `rows` whose bit is 1, times what a bit counts. The sums of each
+/// of the [`groups`] of blocks stand together, `[series][blocks of the group][16]`.
 ///
 /// # Panics
 /// Where the first row is none of a byte's first.
 pub fn add_rows(
     numbers: Numbers,
     rows: Range<usize>,
-    shift: u32,
-    Series { bits, stride }: Series,
+    Series { bits, stride, shift }: Series,
     blocks: usize,
     space: &mut LookupScratch,
     sums: &mut [i32],
@@ -438,8 +439,8 @@ mod tests {
             let (mut sums, mut space) = (vec![1; series * blocks * LANES], LookupScratch::default());
             let half = rows / 16 * 8;
             for part in [0..half, half..rows] {
-                let series = Series { bits: &bits, stride };
-                add_rows(numbers, part, shift, series, blocks, &mut space, &mut sums);
+                let series = Series { bits: &bits, stride, shift };
+                add_rows(numbers, part, series, blocks, &mut space, &mut sums);
             }
             for (first, here) in groups(0..blocks) {
                 let sums = &sums[first * series * LANES..][..here * series * LANES];

@@ -29,6 +29,7 @@ pub mod lookup;
 pub mod nearest;
 mod operand;
 mod portable;
+mod prefetch;
 pub mod table;
 pub mod transpose;
 mod vectors;
@@ -44,6 +45,7 @@ fn number(place: usize) -> u64 {
 
 pub use buffer::Buffer;
 pub use instructions::{Instructions, VARIABLE};
+pub use prefetch::prefetch;
 #[cfg(feature = "internals")]
 pub use vectors::vectorised;
 #[cfg(not(feature = "internals"))]

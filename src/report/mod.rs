@@ -4,8 +4,8 @@
 //! `summary` reads the tables, `plot` decides what stands against what, `lines` and `rows` draw it (`scale`, `svg`),
 //! `heat` sets two settings against each other, `pareto` accuracy against what it costs (`cost`), `split` shows where
 //! spikes and energy are, `answer` says it in words and with `choice` which setting to take, `floor` draws the chip
-//! (each a `figure`), `listing` is the table behind it all, `explore` lets the reader choose axes, `page` puts it
-//! together. `curves` are those of a training.
+//! (each a `figure`), `listing` is the table behind it all, `recovery` that of a recipe, `explore` lets the reader
+//! choose axes, `page` puts it together. `curves` are those of a training.
 
 mod answer;
 mod choice;
@@ -22,6 +22,7 @@ mod listing;
 mod page;
 mod pareto;
 mod plot;
+pub mod recovery;
 mod rows;
 mod scale;
 mod split;
@@ -47,14 +48,15 @@ pub const NOTES: &str = "notes";
 /// The sentence about [`WITHIN`] where there is no choice.
 const NOT_WITHIN: &str = "The study's `within` chooses between settings that ran on several chips each, at one strength of variation; here there is no such choice.";
 
-/// The table of a pipeline, beside those of its points.
-pub const RECOVERY: &str = "recovery.md";
+/// The sentence where a recipe's table has no rows that the page could draw.
+const NO_ROWS: &str = "The table of recovery.md is of an earlier version and not drawn here: the recipe, run again with --force, writes its rows too; all that it ran is in its cache.";
 
 use self::choice::Choice;
 use self::compared::{COMPARED_CSV, Compared};
 use self::curves::Curves;
 use self::figure::{CHART, Figure};
 use self::plot::Plot;
+use self::recovery::RECOVERY;
 use self::summary::Summary;
 
 /// The page.
@@ -187,6 +189,12 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
     if choice.is_none() && within.is_some() {
         answer.details.push(NOT_WITHIN.into());
     }
+    // Another study may have left its table.
+    let is_recipe = command.is_none_or(|command| command == "recipe");
+    let recovery = if is_recipe { recovery::html(dir)? } else { String::new() };
+    if is_recipe && recovery.is_empty() && dir.join(RECOVERY).exists() {
+        answer.details.push(NO_ROWS.into());
+    }
     let description = answer.text();
     let dots = summary.listed_chips() <= svg::DOTS;
     let draw = |sheet| match &plot {
@@ -201,12 +209,9 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
         .chain(split.map(|split| split.figure()))
         .chain(origin.and_then(|origin| floor::figure(origin, summary.points.len() > 1)))
         .collect();
-    // Another study may have left its table.
-    let is_recipe = command.is_none_or(|command| command == "recipe");
-    let recovery = if is_recipe { read_if_there(&dir.join(RECOVERY))? } else { None };
     let table = compared.as_ref().map(|compared| compared.csv(&summary));
     let parts = page::Parts {
-        recovery: recovery.map(|text| page::tables(&text)).unwrap_or_default(),
+        recovery,
         figures: figures.iter().map(Figure::html).collect(),
         explore: explore::section(&summary, within),
         table: listing::table(&summary),

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::answer::Answer;
 use super::compared::COMPARED_CSV;
 use super::explore;
-use super::listing::{self, Column};
 use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::Summary;
 use super::svg::{DOTS, escape};
@@ -28,6 +27,8 @@ pub(super) struct Parts {
 
 /// Findings that are open on the page.
 const OPEN: usize = 3;
+/// Digits of a checkpoint's hash that the page shows.
+const HASH: usize = 12;
 /// Tables of more bytes than this are not within the page.
 const DOWNLOAD: u64 = 1 << 20;
 
@@ -72,6 +73,7 @@ pub(super) fn html(folder: &str, answer: &Answer, parts: &Parts, origin: Option<
     let details = findings(&answer.details);
     let version = text("version").map(|version| format!("crosspike {version}")).unwrap_or_default();
     let command = text("command").map(|command| format!(" · <code>{command}</code>")).unwrap_or_default();
+    let ran = origin.and_then(ran).unwrap_or_default();
     let origin = origin.map(|origin| {
         let json = serde_json::to_string_pretty(origin).unwrap_or_default();
         format!(
@@ -86,13 +88,47 @@ pub(super) fn html(folder: &str, answer: &Answer, parts: &Parts, origin: Option<
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'{scripts}\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
-         {figures}{explore}{table}{downloads}{origin}\
+         {figures}{explore}{table}{downloads}{ran}{origin}\
          </main>\n<footer>{version}{command}</footer>\n</body>\n</html>\n",
         style = include_str!("style.css"),
         lead = escape(&answer.lead),
         scripts = if explore.is_empty() { String::new() } else { format!("; script-src {}", explore::hash()) },
         origin = origin.unwrap_or_default(),
     )
+}
+
+/// A paragraph of what ran, as the origin names it; none where it names nothing. What differs from point to point is in
+/// the table and left out here.
+fn ran(origin: &Map<String, Value>) -> Option<String> {
+    let configuration = origin.get("configuration")?.as_object()?;
+    let differs = |key: &str| {
+        let points = configuration.get("points").and_then(Value::as_array).into_iter().flatten();
+        let mut settings = points.flat_map(|point| point.as_array().into_iter().flatten());
+        settings.any(|setting| setting.get(0).and_then(Value::as_str) == Some(key))
+    };
+    let value = |key: &str| configuration.get(key).filter(|_| !differs(key));
+    let text = |key: &str| value(key).and_then(Value::as_str);
+    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(|name| format!("<b>{}</b>", escape(name)));
+    let network = value("model").and_then(name).map(|name| {
+        let hash = text("checkpoint_sha256").filter(|_| !differs("checkpoint")).and_then(|hash| hash.get(..HASH));
+        let checkpoint = hash.map_or(String::new(), |hash| format!(" (checkpoint {})", escape(hash)));
+        format!("network {name}{checkpoint}")
+    });
+    let profiles = configuration.get("profiles").and_then(Value::as_array).into_iter().flatten();
+    let profiles: Vec<String> = value("profile").into_iter().chain(profiles).filter_map(name).collect();
+    let profiles = (!profiles.is_empty()).then(|| format!("hardware {}", profiles.join(", ")));
+    let count = |key: &str, name: &str| {
+        let count = value(key).and_then(Value::as_u64)?;
+        Some(if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") })
+    };
+    // A recipe and a training have theirs among their own keys.
+    let own = |section: &str| configuration.get(section)?.get("seed")?.as_u64();
+    let seed = value("seed").and_then(Value::as_u64).or_else(|| own("recipe")).or_else(|| own("train"));
+    let seed = seed.map(|seed| format!("seed {seed}"));
+    let data = text("data").map(|data| format!("data {}", escape(data)));
+    let parts = [network, profiles, data, count("images", "image"), count("chips", "chip"), seed];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("<p class=\"about\">What ran: {}.</p>\n", parts.join("; ")))
 }
 
 /// Further findings: the first few open, so that they do not push the picture off the screen, and the rest folded.
@@ -107,32 +143,6 @@ fn findings(details: &[String]) -> String {
     let (open, folded) = details.split_at(OPEN);
     let (open, more, folded) = (list(open), folded.len(), list(folded));
     format!("{open}<details>\n<summary>{more} more findings</summary>\n{folded}</details>\n")
-}
-
-/// The tables of a Markdown text, each under the line before it. It reads what a recipe has written and no other
-/// Markdown, so that a crate for the whole language would have nothing to do.
-pub(super) fn tables(text: &str) -> String {
-    let mut html = String::new();
-    for block in text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()) {
-        if !block.starts_with('|') {
-            html.push_str(&format!("<h2>{}</h2>\n", escape(block.trim_end_matches(':'))));
-            continue;
-        }
-        // A value keeps its interval beside it.
-        let cell = |cell: &str| cell.trim().replace(" ± ", "\u{a0}±\u{a0}");
-        let cells = |line: &str| line.trim_matches('|').split('|').map(cell).collect::<Vec<_>>();
-        let mut lines = block.lines().map(cells);
-        let (header, ruler) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-        let rows: Vec<Vec<String>> = lines.collect();
-        let column = |(place, title): (usize, String)| Column {
-            title,
-            cells: rows.iter().map(|row| row.get(place).cloned().unwrap_or_default()).collect(),
-            is_number: ruler.get(place).is_some_and(|rule| rule.ends_with(':')),
-        };
-        let columns: Vec<Column> = header.into_iter().enumerate().map(column).collect();
-        html.push_str(&listing::html("Recovery", "", &columns, false));
-    }
-    html
 }
 
 /// How to read the chart, and what it leaves out.

@@ -95,12 +95,41 @@ fn a_line_beside_a_reference_and_a_drawn_grid_are_told_apart() {
 #[test]
 fn the_table_of_a_pipeline_is_not_that_of_a_sweep() {
     let table = summary("adc.bits,", "4,2,70,1,2,69,71,500\n8,2,80,1,2,79,81,500\n");
-    let recovery = "7 images, 2 chips a point:\n\n| stage | accuracy, % |\n|---|---:|\n| left over | 12.3 |\n";
+    let recovery = r#"[{"images": 7, "chips": [2, 2], "columns": [[]], "lines": [{"head": {"rram_bits": 4,
+        "stage": "left over", "settings": [], "sram_bits": "", "sram_shift": "", "pruned_percent": null},
+        "sram_bytes": 0, "share_of_rram_bytes_percent": null, "accuracies": [null]}]}]"#;
     for (command, shown) in [("recipe", true), ("sweep", false)] {
         let origin = format!("{{\"command\": \"{command}\", \"configuration\": {{}}}}");
-        let files = [("summary.csv", table.as_str()), ("recovery.md", recovery), ("origin.json", &origin)];
+        let files = [("summary.csv", table.as_str()), ("recovery.json", recovery), ("origin.json", &origin)];
         assert_eq!(report(&files).unwrap().0.contains("left over"), shown, "{command}");
     }
+    let spoiled = report(&[("summary.csv", &table), ("recovery.json", "[{}]")]).unwrap_err();
+    assert!(spoiled.contains("recovery.json: expected the tables of a recipe: missing field `images`"), "{spoiled}");
+    // The table of an earlier version has no rows to draw.
+    let (page, _) = report(&[("summary.csv", &table), ("recovery.md", "| a |")]).unwrap();
+    assert!(page.contains("recovery.md is of an earlier version"), "{page}");
+}
+
+#[test]
+fn what_ran_is_named_but_for_what_differs() {
+    let table = summary("checkpoint,", "a,2,70,1,2,69,71,500\nb,2,80,1,2,79,81,500\n");
+    let page = |points: &str| {
+        let origin = format!(
+            r#"{{"command": "sweep", "configuration": {{"model": {{"name": "a <b>"}}, "profile": {{"name": "p"}},
+                "checkpoint_sha256": "0123456789abcdef", "data": "x & y", "images": 9, "chips": 1, "seed": 4,
+                "points": {points}}}}}"#
+        );
+        report(&[("summary.csv", &table), ("origin.json", &origin)]).unwrap().0
+    };
+    let all = "What ran: network <b>a &lt;b&gt;</b> (checkpoint 0123456789ab); hardware <b>p</b>; data x &amp; y; 9 images; 1 chip; seed 4.";
+    assert!(page(r#"[[["adc.bits", "2"]], [["adc.bits", "3"]]]"#).contains(all));
+    let some = "What ran: network <b>a &lt;b&gt;</b>; data x &amp; y; 9 images; 1 chip; seed 4.";
+    assert!(
+        page(r#"[[["checkpoint", "a"], ["profile", "p"]], [["checkpoint", "b"], ["profile", "p"]]]"#).contains(some)
+    );
+    let origin = r#"{"command": "recipe", "configuration": {"recipe": {"seed": 7}, "profiles": [{"name": "p"}, {"name": "q"}]}}"#;
+    let (page, _) = report(&[("summary.csv", &table), ("origin.json", origin)]).unwrap();
+    assert!(page.contains("What ran: hardware <b>p</b>, <b>q</b>; seed 7."), "{page}");
 }
 
 #[test]
@@ -157,15 +186,12 @@ fn further_columns_that_say_something_stand_in_the_table() {
 }
 
 #[test]
-fn many_stages_stand_one_below_the_other_under_their_table() {
+fn many_stages_stand_one_below_the_other() {
     let rows: String = (0..12).map(|i| format!("s{i},4,0,1,90,,,90,90,7\ns{i},4,2,1,{},,,70,70,7\n", 60 + i)).collect();
     let table = summary("stage,rram.weight_bits,rram.variation.scale,", &rows);
-    let recovery = "5 images:\n\n| a | <b> |\n|---|---:|\n| x & y | 1 |\n";
-    let (page, svg) = report(&[("summary.csv", &table), ("recovery.md", recovery)]).unwrap();
+    let (page, svg) = report(&[("summary.csv", &table)]).unwrap();
     assert!(page.contains("At RRAM variation scale 2, mean accuracy is highest with s11: 71.00 %"), "{page}");
     assert!(page.contains("All at rram.variation.scale = 2.") && !svg.contains("<polyline"));
-    assert!(page.contains("<h2>5 images</h2>") && page.contains("<th scope=\"col\" class=\"number\">&lt;b&gt;</th>"));
-    assert!(page.contains("<td>x &amp; y</td><td class=\"number\">1</td>"));
 }
 
 #[test]

@@ -39,14 +39,14 @@ use crate::engine::evaluate::check_fit;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::{Encoding, Model, Network};
-use crate::output::OutputFolder;
+use crate::output::{OutputFolder, canonical};
 use crate::profile::Profile;
-use crate::report::RECOVERY;
+use crate::report::recovery::{RECOVERY, RECOVERY_ROWS, markdown};
 use crate::train::adapt::Sample;
 use crate::train::config::TrainFile;
 
 /// Files that a recipe writes, beside its cache, tables and report.
-pub const FILES: [&str; 1] = [RECOVERY];
+pub const FILES: [&str; 2] = [RECOVERY, RECOVERY_ROWS];
 /// The folder of a recipe's cache in that of its results.
 pub const CACHE: &str = "cache";
 /// How `sram.init` names another stage's network.
@@ -197,7 +197,9 @@ impl Recipe {
             recovery::points(&measured, &nominal, compared, &self.model)
         };
         table::write(folder, &points)?;
-        folder.write(RECOVERY, recovery::markdown(&points, &measured).as_bytes())?;
+        let tables = recovery::tables(&points, &measured);
+        folder.write(RECOVERY_ROWS, canonical(&json!(tables)).as_bytes())?;
+        folder.write(RECOVERY, markdown(&tables).as_bytes())?;
         Ok(points)
     }
 

@@ -1,12 +1,12 @@
 //! The recovery table: what each stage wins back of what variation costs, and what it costs in SRAM.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use super::run::{Measured, Nominal};
 use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::SramInit;
+use crate::report::recovery::{Recovered, RecoveryHead, RecoveryLine, RecoveryTable};
 use crate::study::cell::Cell;
 use crate::study::point::Point;
 use crate::study::trial::Trial;
@@ -102,98 +102,62 @@ pub(super) fn points(
     measured.iter().zip(settings(measured)).map(one).collect()
 }
 
-/// The tables for reading, one for each number of images: a line a stage, a column for each of the settings that
-/// `[evaluate]` gives.
-pub(super) fn markdown(points: &[Point], measured: &[Measured]) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut images: Vec<u64> = measured.iter().map(|m| m.images).collect();
-    images.sort_unstable();
-    images.dedup();
-    for count in images {
-        let chosen: Vec<(&Point, &Measured)> = points.iter().zip(measured).filter(|(_, m)| m.images == count).collect();
-        // Where all chips are the same, one stands for them.
-        let chips = chosen.iter().map(|(point, _)| point.chips.len()).filter(|chips| *chips > 1);
-        let (least, most) = (chips.clone().min().unwrap_or(1), chips.max().unwrap_or(1));
-        let chips = if least == most { most.to_string() } else { format!("{least} to {most}") };
-        let s = if most == 1 { "" } else { "s" };
-        texts.push(format!("{count} images, {chips} chip{s} a point:\n\n{}", table(&chosen)));
-    }
-    texts.join("\n")
+/// The tables for reading, one for each number of images.
+pub(super) fn tables(points: &[Point], measured: &[Measured]) -> Vec<RecoveryTable> {
+    let images: BTreeSet<u64> = measured.iter().map(|m| m.images).collect();
+    let chosen = |count: u64| points.iter().zip(measured).filter(move |(_, m)| m.images == count).collect::<Vec<_>>();
+    images.into_iter().map(|count| table(count, &chosen(count))).collect()
 }
 
-/// One line of the table.
-struct Line {
-    head: [String; 5],
-    cells: Vec<String>,
-    sram_bytes: f64,
-    share: f64,
-}
-
-fn table(chosen: &[(&Point, &Measured)]) -> String {
-    let mut columns: Vec<&[(String, String)]> = Vec::new();
-    let mut lines: Vec<Line> = Vec::new();
+fn table(images: u64, chosen: &[(&Point, &Measured)]) -> RecoveryTable {
+    // Where all chips are the same, one stands for them.
+    let chips = chosen.iter().map(|(point, _)| point.chips.len()).filter(|chips| *chips > 1);
+    let chips = [chips.clone().min().unwrap_or(1), chips.max().unwrap_or(1)];
+    let mut table = RecoveryTable { images, chips, ..RecoveryTable::default() };
     for (point, m) in chosen {
-        let column = columns.iter().position(|at| *at == m.at).unwrap_or_else(|| {
-            columns.push(&m.at);
-            columns.len() - 1
-        });
-        // Bits and shift have columns of their own.
-        let own = m.settings.iter().chain(&m.own).filter(|(key, _)| key != "sram.bits" && key != "sram.shift");
-        let own = own.map(|(key, value)| format!(", {key} = {value}")).collect::<String>();
-        let head = [
-            m.profile.rram.weight_bits.to_string(),
-            format!("{}{own}", m.stage),
-            point.further("sram_bits"),
-            point.further("sram_shift"),
-            m.sparsity.map_or(String::new(), |sparsity| format!("{sparsity:.0}")),
-        ];
-        let at = lines.iter().position(|line| line.head == head).unwrap_or_else(|| {
-            lines.push(Line { head, cells: vec![], sram_bytes: 0.0, share: 0.0 });
-            lines.len() - 1
-        });
-        let line = &mut lines[at];
-        line.cells.resize(line.cells.len().max(column + 1), String::new());
-        line.cells[column] = cell(point);
-        // The most of all columns: a residual without variation is empty.
-        line.sram_bytes = line.sram_bytes.max(point.sram_bytes());
-        line.share = 100.0 * line.sram_bytes / m.rram_bytes;
-    }
-    let varies = |key: &str| {
-        let value = |at: &[(String, String)]| at.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
-        columns.iter().any(|at| value(at) != value(columns[0]))
-    };
-    let mut text = "| RRAM bits | stage | SRAM bits | shift | pruned, % | SRAM bytes | of RRAM's, % |".to_owned();
-    for at in &columns {
-        let short = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
-        let named = at.iter().filter(|(key, _)| varies(key)).map(|(key, value)| format!("{} {value}", short(key)));
-        let named: Vec<String> = named.collect();
-        let _ = write!(text, " {} |", if named.is_empty() { "accuracy, %".into() } else { named.join(", ") });
-    }
-    let _ = write!(text, "\n|---:|---|{}\n", "---:|".repeat(5 + columns.len()));
-    for line in &lines {
-        let cost = match line.head[2].as_str() {
-            "" if line.sram_bytes == 0.0 => " | ".to_owned(),
-            _ => format!("{:.0} | {:.0}", line.sram_bytes, line.share),
+        let column = place(&mut table.columns, |at| *at == m.at, || m.at.clone());
+        let head = head(point, m);
+        let empty = || RecoveryLine {
+            head: head.clone(),
+            sram_bytes: 0.0,
+            share_of_rram_bytes_percent: None,
+            accuracies: vec![],
         };
-        let _ = write!(text, "| {} | {cost} |", line.head.join(" | "));
-        for column in 0..columns.len() {
-            let _ = write!(text, " {} |", line.cells.get(column).map_or("", String::as_str));
-        }
-        text.push('\n');
+        let at = place(&mut table.lines, |line| line.head == head, empty);
+        let line = &mut table.lines[at];
+        line.accuracies.resize(line.accuracies.len().max(column + 1), None);
+        line.accuracies[column] = Some(recovered(point));
+        line.sram_bytes = line.sram_bytes.max(point.sram_bytes());
+        line.share_of_rram_bytes_percent = (m.rram_bytes > 0.0).then(|| 100.0 * line.sram_bytes / m.rram_bytes);
     }
-    text
+    table
 }
 
-/// Accuracy, its 95 % interval over chips, and the points regained.
-fn cell(point: &Point) -> String {
+/// The place of one that is asked for, which is put behind the others where it is not there.
+fn place<T>(all: &mut Vec<T>, is_it: impl FnMut(&T) -> bool, new: impl FnOnce() -> T) -> usize {
+    all.iter().position(is_it).unwrap_or_else(|| {
+        all.push(new());
+        all.len() - 1
+    })
+}
+
+fn head(point: &Point, m: &Measured) -> RecoveryHead {
+    // Bits and shift have columns of their own.
+    let own = m.settings.iter().chain(&m.own).filter(|(key, _)| key != "sram.bits" && key != "sram.shift");
+    RecoveryHead {
+        rram_bits: m.profile.rram.weight_bits,
+        stage: m.stage.clone(),
+        settings: own.cloned().collect(),
+        sram_bits: point.further("sram_bits"),
+        sram_shift: point.further("sram_shift"),
+        pruned_percent: m.sparsity.map(|percent| percent.round_ties_even() as i64),
+    }
+}
+
+fn recovered(point: &Point) -> Recovered {
     let stats = point.accuracy();
-    let spread = stats.ci95.map_or(String::new(), |ci| format!(" ± {ci:.1}"));
-    let regained = match point.further("points_regained").parse::<f64>() {
-        Ok(gain) if gain >= 0.05 => format!(" (+{gain:.1})"),
-        Ok(gain) if gain <= -0.05 => format!(" (−{:.1})", -gain),
-        _ => String::new(),
-    };
-    format!("{:.1}{spread}{regained}", stats.mean)
+    let points_regained = point.further("points_regained").parse().ok();
+    Recovered { accuracy: stats.mean, ci95: stats.ci95, points_regained }
 }
 
 #[cfg(test)]

@@ -113,8 +113,8 @@ impl TurnedRows<'_> {
                     for first in (0..rows).step_by(at_once) {
                         sums.fill(0);
                         let here = first..rows.min(first + at_once);
-                        let series = Series { bits, stride: bytes };
-                        add_rows(numbers, here, bit, series, blocks, &mut space, &mut sums);
+                        let series = Series { bits, stride: bytes, shift: bit };
+                        add_rows(numbers, here, series, blocks, &mut space, &mut sums);
                         joined.iter_mut().zip(&sums).for_each(|(joined, sum)| *joined += i64::from(*sum));
                     }
                 }

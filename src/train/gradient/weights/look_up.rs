@@ -66,8 +66,8 @@ impl LookUp {
                     self.settle();
                 }
                 self.bound += added;
-                let series = Series { bits: &self.bits, stride };
-                add_rows(numbers, rows, bit, series, self.blocks, &mut self.space, &mut self.sums);
+                let series = Series { bits: &self.bits, stride, shift: bit };
+                add_rows(numbers, rows, series, self.blocks, &mut self.space, &mut self.sums);
             }
         }
     }
