@@ -61,7 +61,7 @@ pub struct RecoveryHead {
     pub settings: Settings,
     /// Bits of an element of the companion arrays; empty without any.
     pub sram_bits: String,
-    /// Their shift, or that each chosen its own; empty without any.
+    /// Their shift, or that each layer chose its own; empty without any.
     pub sram_shift: String,
     /// Elements that were pruned, in whole percent; none where nothing is.
     pub pruned_percent: Option<i64>,
