@@ -98,7 +98,7 @@ impl PartialEq for ProgrammedLayer {
     }
 }
 
-/// What companion arrays ask of converters, for networks that were trained without them.
+/// The remark on converters beside companion arrays, for networks that were trained without these.
 const COARSE: &str = "adc.step: companion arrays are added to codes by shifting, so steps are powers of two, up to twice as coarse \
     as ranges ask; that alone may cost points of accuracy (adc.step = \"power_of_two\" without the arrays says how many)";
 

@@ -8,7 +8,7 @@ use ndarray_npy::WriteNpyExt;
 use serde_json::{Value, json};
 
 use super::chips::{ChipArgs, Setup};
-use super::inferred::{Inferred, Totals};
+use super::inferred::{Inferred, Ran, Totals};
 use super::{said::Said, terminal::Terminal};
 use crate::announced;
 use crate::atomic;
@@ -123,14 +123,17 @@ pub fn run(args: &Args) -> Result<Said> {
         terminal.line(&format!("programming a chip with its lines took {seconds:.2} s; they cost nothing afterwards"));
     }
     let failed = args.logits.as_deref().and_then(|path| write_logits(path, &totals.logits).err());
-    let mut found = Inferred::new(totals, &setup, &blueprint, &price);
-    found.backend = engine.name();
-    found.adapted = adapted.map(|adapted| adapted.said());
-    found.kernels = args.timings.then(|| engine.kernel_times());
-    found.early_exit(args.exit, &price);
+    let ran = Ran {
+        backend: engine.name(),
+        is_ideal: args.chips.made.is_ideal(),
+        exit: args.exit,
+        adapted: adapted.map(|adapted| adapted.said()),
+        kernels: args.timings.then(|| engine.kernel_times()),
+    };
+    let mut found = Inferred::new(totals, ran, &setup, &blueprint, &price);
     let notes = found.notes();
     found.page = page.map(|page| page.finish(&blueprint, notes)).transpose()?;
-    Ok(Said::new(found.words(args.chips.made.is_ideal()), found.json(origin)).failing(failed))
+    Ok(Said::new(found.words(), found.json(origin)).failing(failed))
 }
 
 /// The training images that the norms of each chip are adapted on.
@@ -171,7 +174,7 @@ impl Args {
         Ok(engine)
     }
 
-    /// What the results depend on.
+    /// Gives the settings and hashes that the results depend on.
     fn origin(
         &self,
         setup: &Setup,
@@ -191,7 +194,7 @@ impl Args {
         Ok(origin)
     }
 
-    /// How each chip is evaluated.
+    /// Sets up the evaluation of each chip.
     fn evaluation<'a>(
         &self,
         setup: &'a Setup,

@@ -1,4 +1,4 @@
-//! What `crosspike infer` found on a series of chips: the figures, and how it says them in words and in JSON.
+//! The figures that `crosspike infer` finds on a series of chips, and the words and the JSON that say them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,12 +74,25 @@ impl Totals {
     }
 }
 
+/// The way in which a series of chips ran.
+pub(super) struct Ran {
+    /// The engine.
+    pub backend: String,
+    /// Whether the chip has no hardware at all.
+    pub is_ideal: bool,
+    /// The rule of early exit; none where every image took all steps.
+    pub exit: Option<ExitRule>,
+    /// The sentence on the training images that norms were adapted on; none where norms are the network's.
+    pub adapted: Option<String>,
+    /// The time that the kernels of each layer took; none where it was not asked for.
+    pub kernels: Option<Vec<(String, Duration)>>,
+}
+
 /// The figures of a series of chips.
 pub(super) struct Inferred<'a> {
     setup: &'a Setup,
     totals: Totals,
-    /// Elements of the companion array of each layer, on average over chips.
-    elements: Vec<usize>,
+    ran: Ran,
     accuracy: Summary,
     rram_bytes: f64,
     /// Bytes of a chip's companion arrays, on average.
@@ -93,24 +106,20 @@ pub(super) struct Inferred<'a> {
     /// Early exit, and the energy up to the early answers.
     early: Option<ExitSummary>,
     early_energy: Option<Spent>,
-    /// The engine.
-    pub backend: String,
-    /// What norms were adapted on, where they were.
-    pub adapted: Option<String>,
-    /// What the kernels of each layer took, where that was asked for.
-    pub kernels: Option<Vec<(String, Duration)>>,
     /// The page, where there is one.
     pub page: Option<PathBuf>,
 }
 
 impl<'a> Inferred<'a> {
     /// The figures of chips of a blueprint, at least one.
-    pub fn new(totals: Totals, setup: &'a Setup, blueprint: &Blueprint, price: &Price) -> Self {
+    pub fn new(mut totals: Totals, ran: Ran, setup: &'a Setup, blueprint: &Blueprint, price: &Price) -> Self {
         let chips = totals.accuracies.len();
         let accuracies: Vec<f64> = totals.accuracies.iter().map(|(_, accuracy)| *accuracy).collect();
         let elements: Vec<usize> = totals.elements.iter().map(|sum| (sum + chips / 2) / chips).collect();
         let (images, steps) = (chips * setup.data.len(), setup.model.steps as f64);
         let write_pulses = totals.write_pulses as f64 / chips as f64;
+        let early = ran.exit.map(|rule| ExitSummary::new(rule, std::mem::take(&mut totals.exits)));
+        let up_to = |early: &ExitSummary| price.spent(&totals.exit_counts, images, early.steps, &elements);
         Inferred {
             accuracy: summarise(&accuracies),
             rram_bytes: blueprint.rram_bytes(),
@@ -120,24 +129,13 @@ impl<'a> Inferred<'a> {
             energy: price.spent(&totals.counts, images, steps, &elements),
             workload: price.workload(&totals.counts, images, steps, &elements),
             area_mm2: price.area_mm2(),
-            early: None,
-            early_energy: None,
-            backend: String::new(),
-            adapted: None,
-            kernels: None,
+            early_energy: early.as_ref().and_then(up_to),
+            early,
             page: None,
             setup,
             totals,
-            elements,
+            ran,
         }
-    }
-
-    /// Works out what a rule of early exit came to, where there was one.
-    pub fn early_exit(&mut self, rule: Option<ExitRule>, price: &Price) {
-        let images = self.images();
-        self.early = rule.map(|rule| ExitSummary::new(rule, std::mem::take(&mut self.totals.exits)));
-        let spent = |early: &ExitSummary| price.spent(&self.totals.exit_counts, images, early.steps, &self.elements);
-        self.early_energy = self.early.as_ref().and_then(spent);
     }
 
     /// Images that were judged, on all chips together.
@@ -195,7 +193,7 @@ impl<'a> Inferred<'a> {
             "units": UNITS.into_iter().collect::<BTreeMap<_, _>>(),
             "origin": origin,
         });
-        if let Some(kernels) = &self.kernels {
+        if let Some(kernels) = &self.ran.kernels {
             let seconds = |(name, time): &(String, Duration)| (name.clone(), json!(time.as_secs_f64()));
             report["kernel_seconds"] = Value::Object(kernels.iter().map(seconds).collect());
             report["units"]["kernel_seconds"] =
@@ -204,24 +202,24 @@ impl<'a> Inferred<'a> {
         report
     }
 
-    /// All of it in words; `is_ideal` where the chip has no hardware at all.
-    pub fn words(&self, is_ideal: bool) -> String {
-        let mut text = vec![self.accuracy_said(is_ideal)];
+    /// All of it in words.
+    pub fn words(&self) -> String {
+        let mut text = vec![self.accuracy_said()];
         text.extend(self.conversions_said());
-        text.extend(self.adapted.clone());
+        text.extend(self.ran.adapted.clone());
         text.extend(self.sram_said());
         text.extend(self.energy_said());
         text.extend(self.area_mm2.map(|mm2| format!("the chip takes {mm2:.3} mm²")));
         let programmed = |pj: f64| format!("programming a chip: {:.0} pulses, {:.3} µJ", self.write_pulses, pj * 1e-6);
         text.extend(self.programming_pj.map(programmed));
-        text.extend(self.kernels.iter().flat_map(|kernels| kernels_said(kernels)));
+        text.extend(self.ran.kernels.iter().flat_map(|kernels| kernels_said(kernels)));
         text.extend(self.early.as_ref().map(ToString::to_string));
         text.extend(self.page.as_ref().map(|page| format!("wrote {}", page.display())));
         text.extend(self.early_energy.as_ref().map(|energy| format!("up to its early answer, {}", described(energy))));
         text.join("\n")
     }
 
-    fn accuracy_said(&self, is_ideal: bool) -> String {
+    fn accuracy_said(&self) -> String {
         let (Summary { mean, min, max, .. }, chips) = (&self.accuracy, self.totals.chips());
         let spread = match (self.accuracy.std, self.accuracy.ci95) {
             (Some(std), Some(ci)) => {
@@ -230,9 +228,12 @@ impl<'a> Inferred<'a> {
             _ => String::new(),
         };
         let spikes = self.totals.counts.total_spikes() as f64 / self.images() as f64;
-        let ideal = if is_ideal { "the ideal chip (float weights), " } else { "" };
+        let ideal = if self.ran.is_ideal { "the ideal chip (float weights), " } else { "" };
         let images = self.setup.data.len();
-        format!("accuracy {mean:.2} %{spread}, {images} images, {spikes:.0} spikes an image, {ideal}{}", self.backend)
+        format!(
+            "accuracy {mean:.2} %{spread}, {images} images, {spikes:.0} spikes an image, {ideal}{}",
+            self.ran.backend
+        )
     }
 
     fn conversions_said(&self) -> Option<String> {
@@ -300,7 +301,7 @@ const UNITS: [(&str, &str); 13] = [
     ("early_exit.steps", "steps of an image, on average"),
 ];
 
-/// What kernels took, a line each.
+/// The times of kernels, a line each.
 fn kernels_said(kernels: &[(String, Duration)]) -> Vec<String> {
     if kernels.is_empty() {
         return vec!["no kernel ran on the GPU: the CPU did the work".into()];
@@ -310,7 +311,7 @@ fn kernels_said(kernels: &[(String, Duration)]) -> Vec<String> {
     kernels.iter().map(line).collect()
 }
 
-/// Whether a model has any: SpikeSim's figure is of them alone.
+/// Whether a model has convolutions: SpikeSim's figure is of these alone.
 fn of_convolutions(model: &Model) -> bool {
     model.layers().iter().any(|layer| layer.kind == LayerKind::Conv)
 }

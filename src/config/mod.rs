@@ -48,7 +48,7 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Debug)]
 pub struct Document {
     file: PathBuf,
-    /// Where relative paths start from.
+    /// The folder that relative paths start from.
     folder: PathBuf,
     text: String,
     table: Table,

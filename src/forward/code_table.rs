@@ -28,7 +28,7 @@ const DIGITS: u32 = PARTS.ilog2();
 pub struct CodeTables {
     /// An entry for each cell, `[tables][converters, cells]`, and behind each table as many as squares read beyond it.
     entries: Vec<u32>,
-    /// How many there are.
+    /// The number of tables.
     tables: usize,
     /// Converters times cells, and those behind.
     size: usize,

@@ -72,8 +72,8 @@ pub struct BlockNoise<'a> {
 }
 
 impl BlockNoise<'_> {
-    /// Where the noise of sixteen pixels stands, from one on, or of as many as there are. The numbers there are asked
-    /// for, since a pool is larger than the first cache.
+    /// The places at which the noise of sixteen pixels stands, from one on, or of as many as there are. The processor
+    /// is asked for the numbers there, since a pool is larger than the first cache.
     #[inline(always)]
     fn places(&self, pixel: usize) -> [u32; LANES] {
         let (mut moments, left) = ([0; LANES], &self.moments[pixel..]);

@@ -40,28 +40,28 @@ pub struct RecoveryTable {
 /// A stage with one combination of its own settings.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RecoveryLine {
-    /// What tells it apart.
+    /// The stage and the settings of this line alone.
     pub head: RecoveryHead,
     /// Bytes of the companion arrays, the most of all columns: a residual without variation is empty.
     pub sram_bytes: f64,
-    /// These in percent of the RRAM's; none where nothing stands on RRAM.
+    /// Bytes of the companion arrays in percent of the RRAM's; none where nothing stands on RRAM.
     pub share_of_rram_bytes_percent: Option<f64>,
-    /// What it reached at the settings of each column; none where it was not evaluated there.
+    /// The accuracy at the settings of each column; none where the stage was not evaluated there.
     pub accuracies: Vec<Option<Recovered>>,
 }
 
-/// What tells the lines of a table apart.
+/// The stage and the settings by which the lines of a table differ.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct RecoveryHead {
     /// Bits of a weight on RRAM.
     pub rram_bits: u32,
     /// The stage's name.
     pub stage: String,
-    /// Its own settings beside those of the companion array that have a column.
+    /// The stage's own settings, but for those of the companion array that have a column.
     pub settings: Settings,
     /// Bits of an element of the companion arrays; empty without any.
     pub sram_bits: String,
-    /// Their shift, or that each layer chose its own; empty without any.
+    /// The shift of the companion arrays, or `chosen` where each layer chose its own; empty without any.
     pub sram_shift: String,
     /// Elements that were pruned, in whole percent; none where nothing is.
     pub pruned_percent: Option<i64>,
@@ -79,7 +79,7 @@ pub struct Recovered {
 }
 
 impl RecoveryTable {
-    /// What the table is of.
+    /// The title: images, and chips of a point.
     fn title(&self) -> String {
         let [least, most] = self.chips;
         let chips = if least == most { most.to_string() } else { format!("{least} to {most}") };
