@@ -15,7 +15,7 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{Setting, pass};
 
@@ -78,12 +78,12 @@ fn main() {
         drop(chips);
 
         memory::reset();
-        let recipe = Recipe::default();
+        let hyperparameters = Hyperparameters::default();
         let mut trained = network.clone();
-        let mut sgd = Optimiser::new(&Recipe::default(), &network);
+        let mut sgd = Optimiser::new(&Hyperparameters::default(), &network);
         let seconds = time(&mut group, &format!("{name}, training step"), || {
             let outcome = pass(&setting, &trained, &inputs(), &labels, None).expect("the network fits");
-            sgd.step(&mut trained, &outcome, &recipe, 0.01);
+            sgd.step(&mut trained, &outcome, &hyperparameters, 0.01);
         });
         // The products of the backward pass are two more of the same size.
         keep("training", seconds, 3.0, "");

@@ -31,7 +31,7 @@ use crosspike::error::{Error, Result};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{Setting, pass};
@@ -106,15 +106,15 @@ fn batch(args: &Args) -> Result<Value> {
     let profile = Profile::ideal(&args.set)?;
     let plan = ChipPlan::new(&profile, &model, encoding)?;
     let gradient_bits = Precision::try_from(args.gradient_bits).map_err(Error::Mismatch)?;
-    let recipe = Recipe { gradient_bits, ..Recipe::default() };
-    let setting = Setting::by(&recipe, &plan);
+    let hyperparameters = Hyperparameters { gradient_bits, ..Hyperparameters::default() };
+    let setting = Setting::by(&hyperparameters, &plan);
     let draw = |run: u64| profile.varies().then(|| Draw::chip(1, run));
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {
-        let (mut trained, mut sgd) = (network.clone(), Optimiser::new(&recipe, &network));
+        let (mut trained, mut sgd) = (network.clone(), Optimiser::new(&hyperparameters, &network));
         time(args.runs, |run| {
             let outcome = pass(&setting, &trained, &inputs(run), &labels, draw(run))?;
-            sgd.step(&mut trained, &outcome, &recipe, 0.01);
+            sgd.step(&mut trained, &outcome, &hyperparameters, 0.01);
             Ok(())
         })?
     } else {

@@ -102,6 +102,10 @@ impl PartialEq for ProgrammedLayer {
 const COARSE: &str = "adc.step: companion arrays are added to codes by shifting, so steps are powers of two, up to twice as coarse \
     as ranges ask; that alone may cost points of accuracy (adc.step = \"power_of_two\" without the arrays says how many)";
 
+/// The remark on companion arrays that are copies of the RRAM's, for networks that were trained without these.
+const COPIED: &str = "sram.init = \"rram\": a companion array that was not trained is a copy of the RRAM's quantised weights, and each \
+    has half of every sum; it is meant to be trained (train.stage = \"sram\"), and \"residual\" corrects a chip without training";
+
 /// What a chip is made from, checked once for a whole series of chips.
 #[derive(Debug)]
 pub struct Blueprint<'a> {
@@ -213,6 +217,9 @@ impl<'a> Blueprint<'a> {
             |site: &Site| site.converts() && site.has_companion() && site.adc.step.is_none() && slices(&site.rram) == 1;
         if !network.is_hybrid() && plan.sites().any(coarsens) {
             remarks.push(COARSE.to_owned());
+        }
+        if !network.is_hybrid() && plan.sites().any(|site| site.has_companion() && site.sram.init == SramInit::Rram) {
+            remarks.push(COPIED.to_owned());
         }
         let budget_mm2 = plan.profile.system.area_mm2;
         if budget_mm2 > 0.0 && Architecture::of(&plan).schedule().copies.iter().all(|copies| *copies < 2) {

@@ -38,6 +38,10 @@ pub trait Monitor: Sync {
     fn end(&self);
     /// A line worth keeping.
     fn line(&self, text: &str);
+    /// A line of the many that say how work goes on, such as an epoch's.
+    fn detail(&self, text: &str) {
+        self.line(text);
+    }
     /// What the user should know before reading results.
     fn notice(&self, text: &str) {
         self.line(text);

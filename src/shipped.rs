@@ -1,5 +1,6 @@
 //! The files that come within the binary: hardware, models, and the recipes, sweeps and searches of the documentation.
-//! A command finds them by their paths in the project from any folder, unless a file stands there.
+//! A command finds them by their paths in the project from any folder, unless a file stands there, and by these paths
+//! behind `crosspike:` even then.
 
 use std::path::{Component, Path};
 
@@ -75,7 +76,7 @@ pub const MODELS: [(&str, &str); 14] = texts![
 ];
 
 /// Recipes, trainings, sweeps, searches and rankings: names and texts, in the order of the alphabet.
-pub const RECIPES: [(&str, &str); 29] = texts![
+pub const RECIPES: [(&str, &str); 30] = texts![
     "recipes":
     "cifar10",
     "cifar10_recovery",
@@ -104,13 +105,36 @@ pub const RECIPES: [(&str, &str); 29] = texts![
     "fashion_shift",
     "fashion_stuck",
     "fashion_variation",
+    "quickstart",
     "resnet20_bytes",
     "resnet20_stuck",
 ];
 
+/// The folders of the project with the files in them.
+const FOLDERS: [(&str, &[(&str, &str)]); 3] = [("hw_profiles", &PROFILES), ("models", &MODELS), ("recipes", &RECIPES)];
+
+/// The paths of all files in the project.
+pub fn paths() -> impl Iterator<Item = String> {
+    let of_folder = |(folder, files): (&'static str, &'static [(&str, &str)])| {
+        files.iter().map(move |(name, _)| format!("{folder}/{name}.toml"))
+    };
+    FOLDERS.into_iter().flat_map(of_folder)
+}
+
+/// What stands before the path of a file that comes with crosspike, whatever files the current folder has.
+pub const WITHIN: &str = "crosspike:";
+
+/// Whether a path names a file that comes with crosspike, and no other.
+pub fn is_within(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.contains(WITHIN))
+}
+
 /// The text of the shipped file of this path in the project, such as `models/digits.toml`; none where there is no such
-/// file. A path may go back, as `recipes/../models/digits.toml`.
-pub fn text(path: &Path) -> Option<&'static str> {
+/// file. A path may go back, as `recipes/../models/digits.toml`. Models and profiles that the text names are shipped
+/// ones, whatever files the current folder has; data and checkpoints in it start from there.
+pub fn text(path: &Path) -> Option<String> {
+    let path = path.to_str()?;
+    let path = Path::new(path.rsplit_once(WITHIN).map_or(path, |(_, within)| within));
     let mut parts: Vec<&str> = vec![];
     for component in path.components() {
         match component {
@@ -121,14 +145,13 @@ pub fn text(path: &Path) -> Option<&'static str> {
         }
     }
     let [folder, file] = parts[..] else { return None };
-    let all: &[(&str, &str)] = match folder {
-        "hw_profiles" => &PROFILES,
-        "models" => &MODELS,
-        "recipes" => &RECIPES,
-        _ => return None,
-    };
+    let (_, all) = FOLDERS.into_iter().find(|(known, _)| *known == folder)?;
     let name = file.strip_suffix(".toml")?;
-    all.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    let (_, text) = all.iter().find(|(known, _)| *known == name)?;
+    let named = ["models/", "hw_profiles/"]
+        .iter()
+        .fold(text.to_string(), |text, folder| text.replace(&format!("\"../{folder}"), &format!("\"{WITHIN}{folder}")));
+    Some(named.replace("\"../", "\"").replace(":../", ":"))
 }
 
 #[cfg(test)]
@@ -138,7 +161,7 @@ mod tests {
     #[test]
     fn every_file_of_the_folders_is_within_the_binary() {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for (folder, all) in [("hw_profiles", &PROFILES[..]), ("models", &MODELS), ("recipes", &RECIPES)] {
+        for (folder, all) in FOLDERS {
             let files = std::fs::read_dir(project.join(folder)).unwrap();
             let mut files: Vec<String> =
                 files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
@@ -150,8 +173,8 @@ mod tests {
     #[test]
     fn a_path_is_one_of_the_project_or_none() {
         let digits = text(Path::new("models/digits.toml")).unwrap();
-        for same in ["./models/digits.toml", "recipes/../models/digits.toml"] {
-            assert_eq!(text(Path::new(same)), Some(digits), "{same}");
+        for same in ["./models/digits.toml", "recipes/../models/digits.toml", "own/crosspike:models/digits.toml"] {
+            assert_eq!(text(Path::new(same)).as_ref(), Some(&digits), "{same}");
         }
         for other in
             ["digits.toml", "/models/digits.toml", "own/models/digits.toml", "../models/digits.toml", "models/digits"]

@@ -18,7 +18,7 @@ use crosspike::network::{Batch, Encoder, Encoding, Inputs, LayerKind, Model, Net
 use crosspike::profile::Profile;
 use crosspike::train::Trainer;
 use crosspike::train::adapt::{Adaptation, Sample};
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 
 fn threads<T: Send>(n: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(work)
@@ -250,12 +250,12 @@ fn an_adapted_chip_wins_accuracy_back() {
         let scale = format!("rram.variation.scale={scale}");
         profile(&["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.34597", &scale])
     };
-    let recipe = Recipe { epochs: 3, batch: 32, ..Recipe::default() };
+    let hyperparameters = Hyperparameters { epochs: 3, batch: 32, ..Hyperparameters::default() };
     let trainer = Trainer {
         model: &model,
         profile: &set(1.0),
         data: &training,
-        recipe: &recipe,
+        hyperparameters: &hyperparameters,
         prune: None,
         inputs: Encoding::Poisson.into(),
         origin: serde_json::Value::Null,

@@ -19,7 +19,7 @@ use crosspike::monitor::Silent;
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, LayerKind, Model, Network};
 use crosspike::numeric::Shape;
 use crosspike::train::Trainer;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 
 const VARYING: [&str; 4] =
     ["rram.weight_bits=4", "rram.variation.kind=lognormal", "rram.variation.sigma=0.34597", "rram.layers=all"];
@@ -273,12 +273,13 @@ fn test_digits(limit: usize) -> Dataset {
 
 fn trained(model: &Model, encoding: Encoding) -> Network {
     let data = Dataset::open("digits", Path::new(""), Split::Train).unwrap();
-    let (recipe, profile) = (Recipe { epochs: 3, batch: 32, ..Recipe::default() }, profile(&VARYING[..1]));
+    let (hyperparameters, profile) =
+        (Hyperparameters { epochs: 3, batch: 32, ..Hyperparameters::default() }, profile(&VARYING[..1]));
     let trainer = Trainer {
         model,
         profile: &profile,
         data: &data,
-        recipe: &recipe,
+        hyperparameters: &hyperparameters,
         prune: None,
         inputs: encoding.into(),
         origin: serde_json::Value::Null,

@@ -243,15 +243,25 @@ fn reads_do_not_wake_dead_lines() {
 #[test]
 fn training_with_reads_runs_and_repeats() {
     use common::trained::train;
-    use crosspike::train::config::Recipe;
+    use crosspike::train::config::Hyperparameters;
     let keys = [&CELLS[..], &["rram.read.sigma=0.5", EXACT]].concat();
-    let recipe =
-        Recipe { epochs: 1, batch: 64, learning_rate: 0.02, limit: Some(256), variation: true, ..Recipe::default() };
-    let trained = || train(&hardware(&keys), &recipe, None, baseline().clone());
+    let hyperparameters = Hyperparameters {
+        epochs: 1,
+        batch: 64,
+        learning_rate: 0.02,
+        limit: Some(256),
+        variation: true,
+        ..Hyperparameters::default()
+    };
+    let trained = || train(&hardware(&keys), &hyperparameters, None, baseline().clone());
     let once = trained();
     assert_eq!(once, trained());
-    let quiet =
-        train(&hardware(&[&CELLS[..], &["rram.variation.sigma=0.001"]].concat()), &recipe, None, baseline().clone());
+    let quiet = train(
+        &hardware(&[&CELLS[..], &["rram.variation.sigma=0.001"]].concat()),
+        &hyperparameters,
+        None,
+        baseline().clone(),
+    );
     assert_ne!(once, quiet);
 }
 

@@ -311,6 +311,9 @@ fn quickstart_does_the_main_job() {
     assert!(mean("4-bit + SRAM,2.0,20,") > mean("VAT,2.0,20,") + 3.0, "{summary}");
     assert!(said.contains("VAT + SRAM") && said.contains("report.html"), "{said}");
     assert!(fs::read_to_string(run.join("report.html")).unwrap().contains("<svg"));
+    for network in ["float", "baseline", "vat"] {
+        assert!(run.join(format!("{network}.safetensors")).exists(), "{network}");
+    }
     let drawn = fs::read(run.join("accuracy.svg")).unwrap();
     let shown = fs::read(root("docs/pictures/quickstart-light.svg")).unwrap();
     assert!(drawn == shown, "the README has another picture than the quickstart: scripts/pictures makes it again");
@@ -661,8 +664,8 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep counted.toml --out new".into(), 2, &["counted.toml:11:10: sample.keys.sram.bits", "`count`"]),
         ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["change nothing"]),
         ("sweep good.toml --out new --set checkpoint=gone.pt".into(), 2, &["--set checkpoint=", "gone.pt: No such file"]),
-        ("sweep good.toml --out new --set model=gone.toml".into(), 2, &["--set model=", "gone.toml: No such file"]),
-        ("sweep good.toml --out new --set profile=gone.toml".into(), 2, &["--set profile=", "gone.toml: No such file"]),
+        ("sweep good.toml --out new --set model=gone.toml".into(), 2, &["--set model=", "gone.toml: not found"]),
+        ("sweep good.toml --out new --set profile=gone.toml".into(), 2, &["--set profile=", "gone.toml: not found"]),
         ("check misspelt.toml".into(), 2, &["misspelt.toml:3:1: checkpiont", "did you mean `checkpoint`"]),
         ("check init.toml".into(), 2, &["init.toml:9:26: sram.init", "`stage:b`, expected a stage before"]),
         ("check stages.toml".into(), 2, &["stages.toml:8:1: stage[0].checkpoint", "gone.safetensors"]),

@@ -13,7 +13,7 @@ use crosspike::config::Document;
 use crosspike::crossbar::mapping::map;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::{Batch, Encoding, Model, Network};
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 
 /// Accuracy of the nominal chip behind converters.
 fn nominal(more: &[&str]) -> f64 {
@@ -240,12 +240,13 @@ fn columns_of_a_tile_that_follow_one_another_share_a_converter() {
 #[test]
 fn chips_whose_converters_alone_differ_can_be_trained_for() {
     let keys = ["rram.variation.kind=none", "adc.bits=6", "adc.gain_sigma=0.3"];
-    let recipe = Recipe { epochs: 1, batch: 64, limit: Some(128), ..Recipe::default() };
-    let trained =
-        |variation| train(&hardware(&keys), &Recipe { variation, ..recipe.clone() }, None, baseline().clone());
+    let hyperparameters = Hyperparameters { epochs: 1, batch: 64, limit: Some(128), ..Hyperparameters::default() };
+    let trained = |variation| {
+        train(&hardware(&keys), &Hyperparameters { variation, ..hyperparameters.clone() }, None, baseline().clone())
+    };
     assert!(hardware(&keys).varies() && !hardware(&keys[..2]).varies());
     assert_ne!(trained(true), trained(false), "errors are drawn, and without variation they are not");
-    let quiet = train(&hardware(&keys[..2]), &recipe, None, baseline().clone());
+    let quiet = train(&hardware(&keys[..2]), &hyperparameters, None, baseline().clone());
     assert_eq!(trained(false), quiet);
 }
 
@@ -274,8 +275,8 @@ fn a_chip_asks_for_its_ranges() {
 #[test]
 fn training_goes_through_the_converters() {
     let coarse = ["rram.variation.kind=none", "adc.bits=3", "adc.range=calibrated"];
-    let recipe = Recipe { epochs: 3, batch: 32, learning_rate: 0.03, ..Recipe::default() };
-    let trained = |keys: &[&str]| -> Network { train(&hardware(keys), &recipe, None, baseline().clone()) };
+    let hyperparameters = Hyperparameters { epochs: 3, batch: 32, learning_rate: 0.03, ..Hyperparameters::default() };
+    let trained = |keys: &[&str]| -> Network { train(&hardware(keys), &hyperparameters, None, baseline().clone()) };
     let (through, past) = (trained(&coarse), trained(&coarse[..1]));
     let (through, past) = (accuracies(&through, &coarse, 0..1)[0], accuracies(&past, &coarse, 0..1)[0]);
     assert!(through > past, "trained through 3-bit converters: {through}, past them: {past}");

@@ -20,7 +20,7 @@ use crosspike::monitor::{Monitor, Silent};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::output::OutputFolder;
 use crosspike::study::sweep::{Shard, Sweep};
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 use crosspike::train::{Trainer, finish};
 use rayon::prelude::*;
 
@@ -162,15 +162,21 @@ impl Monitor for StopAfter {
 fn train(folder: &Path, stops: &[i64], n: usize) -> Vec<Vec<u8>> {
     let (model, profile) = (digits(), profile(&PROFILE));
     let data = Dataset::open("digits", Path::new(""), Split::Train).unwrap();
-    let recipe =
-        Recipe { epochs: 2, batch: 32, limit: Some(200), validation: 0.2, variation: true, ..Recipe::default() };
+    let hyperparameters = Hyperparameters {
+        epochs: 2,
+        batch: 32,
+        limit: Some(200),
+        validation: 0.2,
+        variation: true,
+        ..Hyperparameters::default()
+    };
     let origin = serde_json::json!({ "version": "test" });
     let trainer = || Trainer {
         prune: None,
         model: &model,
         profile: &profile,
         data: &data,
-        recipe: &recipe,
+        hyperparameters: &hyperparameters,
         inputs: Encoding::Poisson.into(),
         origin: origin.clone(),
     };

@@ -243,8 +243,19 @@ fn what_comes_within_the_binary_is_there_in_any_folder() {
     // A file that stands there is the one that is read.
     fs::create_dir(at.join("models")).unwrap();
     fs::write(at.join("models/digits.toml"), "name = 1\n").unwrap();
-    for words in [&INFER.replace("model.toml", "models/digits.toml"), search] {
-        let text = crosspike(at, words).stderr;
-        assert!(String::from_utf8_lossy(&text).contains("models/digits.toml:1"), "{words}: {text:?}");
-    }
+    let text = refused(at, &INFER.replace("model.toml", "models/digits.toml"));
+    assert!(text.contains("models/digits.toml:1"), "{text}");
+    // What comes with crosspike names what comes with it, and so may any file and command.
+    let text = String::from_utf8(crosspike(at, search).stderr).unwrap();
+    assert!(text.contains("checkpoint: runs/quickstart/baseline.safetensors: No such file"), "{text}");
+    assert_eq!(here, run("crosspike:models/digits.toml", "crosspike:hw_profiles/rram_4bit.toml", "c.npy"));
+    let text = refused(at, &INFER.replace("model.toml", "crosspike:models/digit.toml"));
+    assert!(text.contains("`crosspike:models/digits.toml`"), "{text}");
+    // A copy runs from any folder.
+    let copy = String::from_utf8(crosspike(at, "show recipes/quickstart.toml").stdout).unwrap();
+    fs::create_dir(at.join("own")).unwrap();
+    fs::write(at.join("own/mine.toml"), copy).unwrap();
+    succeeds(at, "check own/mine.toml");
+    let text = refused(at, "check own/models/vgg9.toml");
+    assert!(text.contains("not found") && text.contains("`crosspike:models/vgg9.toml`"), "{text}");
 }

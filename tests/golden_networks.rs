@@ -14,7 +14,7 @@ use crosspike::engine::evaluate::read_batch;
 use crosspike::network::{Encoder, Encoding, InputCode, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
-use crosspike::train::config::{OptimiserKind, Recipe};
+use crosspike::train::config::{Hyperparameters, OptimiserKind};
 use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{ParameterGradient, PassOutcome, Setting, pass};
@@ -67,24 +67,24 @@ impl Case {
         self.folder.join("gradients.safetensors").exists()
     }
 
-    /// A recipe with the loss that the network is trained by.
-    fn recipe(&self, recipe: &Recipe) -> Recipe {
-        let Ok(text) = fs::read_to_string(self.folder.join("train.json")) else { return recipe.clone() };
-        let own: Recipe = serde_json::from_str(&text).unwrap();
-        let Recipe { loss, rates, rate_penalty, .. } = own;
-        Recipe { loss, rates, rate_penalty, ..recipe.clone() }
+    /// Hyperparameters with the loss that the network is trained by.
+    fn hyperparameters(&self, hyperparameters: &Hyperparameters) -> Hyperparameters {
+        let Ok(text) = fs::read_to_string(self.folder.join("train.json")) else { return hyperparameters.clone() };
+        let own: Hyperparameters = serde_json::from_str(&text).unwrap();
+        let Hyperparameters { loss, rates, rate_penalty, .. } = own;
+        Hyperparameters { loss, rates, rate_penalty, ..hyperparameters.clone() }
     }
 
-    /// Takes so many steps by a recipe; gives the network and the first pass.
-    fn train(&self, recipe: &Recipe, steps: usize) -> (Network, PassOutcome) {
+    /// Takes so many steps by given hyperparameters; gives the network and the first pass.
+    fn train(&self, hyperparameters: &Hyperparameters, steps: usize) -> (Network, PassOutcome) {
         let plan = ChipPlan::new(&Profile::ideal(&[]).unwrap(), &self.model, self.inputs.encoder.code).unwrap();
-        let recipe = &self.recipe(recipe);
-        let setting = Setting::by(recipe, &plan);
+        let hyperparameters = &self.hyperparameters(hyperparameters);
+        let setting = Setting::by(hyperparameters, &plan);
         let mut network = self.network.clone();
-        let (mut optimiser, mut first) = (Optimiser::new(recipe, &network), None);
+        let (mut optimiser, mut first) = (Optimiser::new(hyperparameters, &network), None);
         for _ in 0..steps {
             let outcome = pass(&setting, &network, &self.inputs, &self.labels, None).unwrap();
-            optimiser.step(&mut network, &outcome, recipe, recipe.learning_rate);
+            optimiser.step(&mut network, &outcome, hyperparameters, hyperparameters.learning_rate);
             first.get_or_insert(outcome);
         }
         (network, first.unwrap())
@@ -152,7 +152,7 @@ fn gradients_are_the_golden_ones() {
         // small that some tensors' largest gradients are a hundredth of what their sums are made of: two digits leave
         // errors of that.
         for (gradient_bits, of_largest, rest) in [(Precision::Two, 5e-3, 1e-6), (Precision::Three, 1e-4, 1e-9)] {
-            let (_, outcome) = case.train(&Recipe { gradient_bits, ..Recipe::default() }, 1);
+            let (_, outcome) = case.train(&Hyperparameters { gradient_bits, ..Hyperparameters::default() }, 1);
             let tolerance = |largest| of_largest * largest + rest;
             case.assert_same(&named(&case.network, outcome), "gradients.safetensors", tolerance);
         }
@@ -162,8 +162,10 @@ fn gradients_are_the_golden_ones() {
             let file = format!("gradients_{name}.safetensors");
             if case.folder.join(&file).exists() {
                 let surrogate = Surrogate { kind, width: 0.8 };
-                let (_, outcome) =
-                    case.train(&Recipe { surrogate, gradient_bits: Precision::Three, ..Recipe::default() }, 1);
+                let (_, outcome) = case.train(
+                    &Hyperparameters { surrogate, gradient_bits: Precision::Three, ..Hyperparameters::default() },
+                    1,
+                );
                 case.assert_same(&named(&case.network, outcome), &file, tolerance);
                 others += 1;
             }
@@ -174,7 +176,7 @@ fn gradients_are_the_golden_ones() {
 
 #[test]
 fn tensors_after_two_steps_are_the_golden_ones() {
-    let adamw = Recipe {
+    let adamw = Hyperparameters {
         optimiser: OptimiserKind::AdamW,
         learning_rate: 0.01,
         betas: [0.9, 0.99],
@@ -183,13 +185,13 @@ fn tensors_after_two_steps_are_the_golden_ones() {
         // AdamW divides a gradient by its own magnitude: one that is near 0 takes a step as long as any other's, and so
         // does its error.
         gradient_bits: Precision::Three,
-        ..Recipe::default()
+        ..Hyperparameters::default()
     };
     let mut adapted = 0;
     for case in cases().into_iter().filter(Case::is_trained) {
         // The second step's means of a batch sum what the first step's gradients have moved every weight by.
         for (gradient_bits, tolerance) in [(Precision::Two, 5e-5), (Precision::Three, 1e-5)] {
-            let sgd = Recipe { gradient_bits, ..Recipe::default() };
+            let sgd = Hyperparameters { gradient_bits, ..Hyperparameters::default() };
             case.assert_same(&case.train(&sgd, 2).0, "after_sgd.safetensors", |_| tolerance);
         }
         if case.folder.join("after_adamw.safetensors").exists() {
@@ -202,12 +204,12 @@ fn tensors_after_two_steps_are_the_golden_ones() {
 
 #[test]
 fn training_and_inference_are_the_same_on_any_number_of_threads() {
-    let adamw = Recipe {
+    let adamw = Hyperparameters {
         optimiser: OptimiserKind::AdamW,
         surrogate: Surrogate { kind: SurrogateKind::Sigmoid, width: 1.5 },
         label_smoothing: 0.1,
         learning_rate: 0.01,
-        ..Recipe::default()
+        ..Hyperparameters::default()
     };
     for case in cases().into_iter().filter(Case::is_trained) {
         let on = |threads: usize| {
@@ -258,9 +260,12 @@ fn tensors_of_one_value_are_as_the_model_itself() {
                 let chips = [Chip::program(&blueprint, 0).unwrap()];
                 let outcome = CpuEngine::default().load(&chips).unwrap().run(&case.inputs).unwrap().remove(0);
                 let plan = ChipPlan::new(&profile, model, code).unwrap();
-                let recipe = case.recipe(&Recipe { gradient_bits: Precision::Three, ..Recipe::default() });
+                let hyperparameters = case.hyperparameters(&Hyperparameters {
+                    gradient_bits: Precision::Three,
+                    ..Hyperparameters::default()
+                });
                 let trained = case.is_trained().then(|| {
-                    let setting = Setting::by(&recipe, &plan);
+                    let setting = Setting::by(&hyperparameters, &plan);
                     pass(&setting, network, &case.inputs, &case.labels, None).unwrap().gradients
                 });
                 (outcome, trained)

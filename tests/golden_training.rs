@@ -8,7 +8,7 @@ use common::{batch, expected, golden, model, network, profile};
 use crosspike::checkpoint::{Checkpoint, Values};
 use crosspike::network::{Encoder, Encoding, Inputs, Network};
 use crosspike::plan::ChipPlan;
-use crosspike::train::config::{Prune, Recipe};
+use crosspike::train::config::{Hyperparameters, Prune};
 use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
 use crosspike::train::pass::{PassOutcome, Setting, pass};
@@ -34,15 +34,15 @@ fn train_from(
     let profile = profile(overrides);
     let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
     let setting = Setting { precision, ..Setting::of(&plan) };
-    let recipe = Recipe { weight_decay: decay, ..Recipe::default() };
+    let hyperparameters = Hyperparameters { weight_decay: decay, ..Hyperparameters::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
     let mut network = network(file);
-    let mut sgd = Optimiser::new(&Recipe::default(), &network);
+    let mut sgd = Optimiser::new(&Hyperparameters::default(), &network);
     let mut first = None;
     for _ in 0..steps {
         let outcome = pass(&setting, &network, &inputs, &labels, None).unwrap();
-        sgd.step(&mut network, &outcome, &recipe, recipe.learning_rate);
+        sgd.step(&mut network, &outcome, &hyperparameters, hyperparameters.learning_rate);
         first.get_or_insert(outcome);
     }
     (network, first.unwrap())

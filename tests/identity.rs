@@ -98,7 +98,7 @@ fn every_key_of_a_training_is_in_its_name() {
     let of = |section: &str, at: &str| -> Vec<String> {
         schema["$defs"][section]["properties"].as_object().unwrap().keys().map(|key| format!("{at}.{key}")).collect()
     };
-    let mut known = [of("Recipe", "train"), of("Prune", "prune")].concat();
+    let mut known = [of("Hyperparameters", "train"), of("Prune", "prune")].concat();
     // Without the keys of the other stage; see below.
     known.retain(|key| key != "train.stage");
     let mut tried: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();

@@ -8,7 +8,7 @@ use common::{batch, network, profile, run};
 use crosspike::chip::Blueprint;
 use crosspike::engine::cpu::CpuEngine;
 use crosspike::network::Encoding;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 
 const EXACT: &str = "rram.variation.kind=none";
 
@@ -65,8 +65,8 @@ fn many_bits_meet_the_goldens_within_their_rounding() {
 #[test]
 fn training_goes_through_the_roundings() {
     let coarse = [EXACT, "neuron.membrane_bits=5", "neuron.fraction_bits=2", "neuron.gain_bits=3"];
-    let recipe = Recipe { epochs: 4, batch: 32, learning_rate: 0.05, ..Recipe::default() };
-    let trained = |keys: &[&str]| train(&hardware(keys), &recipe, None, baseline().clone());
+    let hyperparameters = Hyperparameters { epochs: 4, batch: 32, learning_rate: 0.05, ..Hyperparameters::default() };
+    let trained = |keys: &[&str]| train(&hardware(keys), &hyperparameters, None, baseline().clone());
     let accuracy = |network| accuracies(&network, &coarse, 0..1)[0];
     let (through, past) = (accuracy(trained(&coarse)), accuracy(trained(&coarse[..1])));
     assert!(through > past + 1.0, "trained through coarse membranes: {through}, past them: {past}");

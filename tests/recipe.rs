@@ -203,6 +203,130 @@ fn a_recipe_runs_once_resumes_and_tells_what_is_won_back() {
     assert!(read("killed") == first);
 }
 
+/// Two stages, of which variation and converters have no effect on the first, which is the reference.
+const OFF_RRAM: &str = r#"
+name = "r"
+model = "MODEL"
+data = "digits"
+profiles = ["PROFILE"]
+reference = "digital"
+[train]
+epochs = 1
+limit = 160
+[evaluate]
+limit = 20
+chips = 2
+[evaluate.grid]
+"rram.variation.scale" = [1.0, 2.0]
+"adc.bits" = [5, 6]
+
+[[stage]]
+name = "digital"
+set = { "rram.layers" = "none" }
+train = {}
+save = "digital.safetensors"
+
+[[stage]]
+name = "on RRAM"
+from = "digital"
+set = { "rram.layers" = "all" }
+"#;
+
+fn off_rram() -> String {
+    OFF_RRAM.replace("MODEL", &root("models/digits.toml")).replace("PROFILE", &root("hw_profiles/spikesim_65nm.toml"))
+}
+
+#[test]
+fn a_key_without_effect_on_a_stage_stands_blank_and_its_point_below_all_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), off_rram()).unwrap();
+    let (looks, _) = succeeds(at, "recipe r.toml --out run --backend cpu --dry-run");
+    // One chip that does not vary, and two at each of four points.
+    assert!(looks.contains("9 trials, 0 of them there"), "{looks}");
+    succeeds(at, "recipe r.toml --out run --backend cpu");
+    let summary = rows(&at.join("run/summary.csv"));
+    assert_eq!(summary.len(), 5, "{summary:?}");
+    let digital = &summary[0];
+    assert_eq!((digital["rram.variation.scale"].as_str(), digital["adc.bits"].as_str()), ("", ""));
+    for row in &summary[1..] {
+        // The reference stands for all values of what has no effect on it.
+        let gain = row["accuracy_mean"].parse::<f64>().unwrap() - digital["accuracy_mean"].parse::<f64>().unwrap();
+        assert!((row["points_regained"].parse::<f64>().unwrap() - gain).abs() < 1e-5, "{row:?}");
+    }
+    let table = fs::read_to_string(at.join("run/recovery.md")).unwrap();
+    let line = table.lines().find(|line| line.contains("| digital |")).unwrap();
+    let cells: Vec<&str> = line.trim_matches('|').rsplit('|').map(str::trim).take(4).collect();
+    assert!(!cells[0].is_empty() && cells.iter().all(|cell| *cell == cells[0]), "{table}");
+}
+
+#[test]
+fn profiles_of_the_same_bits_have_lines_of_their_own_and_variants_their_own_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("other.toml"), "name = \"other\"\n[rram]\nweight_bits = 4\nlayers = \"all\"\n").unwrap();
+    let profiles = format!("profiles = [\"{}\", \"other.toml\"]", root("hw_profiles/rram_4bit.toml"));
+    let text = off_rram();
+    let line = text.lines().find(|line| line.starts_with("profiles")).unwrap();
+    let text = text.replace(line, &profiles).replace("\"adc.bits\" = [5, 6]\n", "");
+    let text =
+        text.replace("save = \"digital.safetensors\"\n", "grid = { \"rram.scheme\" = [\"uniform\", \"dorefa\"] }\n");
+    let text = text.replace("set = { \"rram.layers\" = \"none\" }", "");
+    let (head, _) = text.split_once("\n[[stage]]\nname = \"on RRAM\"").unwrap();
+    fs::write(at.join("r.toml"), head).unwrap();
+    succeeds(at, "recipe r.toml --out run --backend cpu");
+    let table = fs::read_to_string(at.join("run/recovery.md")).unwrap();
+    for profile in ["rram-4bit", "other"] {
+        assert_eq!(table.matches(&format!("digital, profile = {profile}")).count(), 2, "{table}");
+    }
+    // On the profile without variation the scale is blank, and each row is compared with the first variant there.
+    let summary = rows(&at.join("run/summary.csv"));
+    assert_eq!(summary.iter().filter(|row| row["rram.variation.scale"].is_empty()).count(), 2, "{summary:?}");
+    assert_eq!(summary.iter().filter(|row| row["points_regained"] == "0").count(), 3, "{summary:?}");
+    let once = fs::read(at.join("run/summary.csv")).unwrap();
+    succeeds(at, "recipe r.toml --out run --backend cpu --force");
+    assert_eq!(fs::read(at.join("run/summary.csv")).unwrap(), once);
+}
+
+#[test]
+fn a_saved_network_is_the_one_that_was_trained_and_goes_with_its_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("r.toml"), off_rram()).unwrap();
+    succeeds(at, "recipe r.toml --out run --backend cpu");
+    let cached = fs::read_dir(at.join("run/cache")).unwrap().map(|entry| entry.unwrap().path());
+    let cached: Vec<_> = cached.map(|path| path.join("checkpoint.safetensors")).filter(|path| path.exists()).collect();
+    assert_eq!(cached.len(), 1);
+    let saved = at.join("run/digital.safetensors");
+    assert_eq!(fs::read(&saved).unwrap(), fs::read(&cached[0]).unwrap());
+    // The file of another recipe is taken away with its tables.
+    fs::write(at.join("r.toml"), off_rram().replace("digital.safetensors", "other.safetensors")).unwrap();
+    succeeds(at, "recipe r.toml --out run --backend cpu --force");
+    assert!(!saved.exists() && at.join("run/other.safetensors").exists());
+    for (name, expected) in [
+        ("../digital.safetensors", "without a folder"),
+        ("digital.pt", "ends in .safetensors"),
+        (".safetensors", "ends in .safetensors"),
+    ] {
+        fs::write(at.join("r.toml"), off_rram().replace("digital.safetensors", name)).unwrap();
+        let refused = crosspike(at, "recipe r.toml --out run --backend cpu --force");
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && text.contains(expected) && text.contains("r.toml:"), "{text}");
+    }
+    // What the command reads is not taken away, and neither is what another wrote.
+    let input =
+        off_rram().replace("train = {}\nsave = \"digital.safetensors\"", "checkpoint = \"run/other.safetensors\"");
+    fs::write(at.join("r.toml"), input).unwrap();
+    let refused = crosspike(at, "recipe r.toml --out run --backend cpu --force");
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && text.contains("which the command reads"), "{text}");
+    assert!(at.join("run/other.safetensors").exists());
+    let untrained = off_rram().replace("from = \"digital\"", "from = \"digital\"\nsave = \"same.safetensors\"");
+    fs::write(at.join("r.toml"), untrained).unwrap();
+    let refused = crosspike(at, "recipe r.toml --out run --backend cpu --force");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("a stage that trains nothing"));
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
@@ -236,6 +360,25 @@ fn what_does_not_fit_together_is_refused_with_its_line() {
         ),
         ("set = { \"sram.bits\" = 4 }", "set = { \"sram.bits\" = 4, \"train.epochs\" = 4 }", 20, "train"),
         ("evaluate = { \"sram.shift\" = [-2, 0] }", "evaluate = { \"sram.shift\" = [-2, -20] }", 29, "expected −16"),
+        (
+            "evaluate = { \"sram.shift\" = [-2, 0] }",
+            "evaluate = { \"rram.variation.scale\" = [1, 3] }",
+            29,
+            "is set by [evaluate.grid], too",
+        ),
+        (
+            "set = { \"sram.init\" = \"residual\", \"sram.bits\" = 3 }",
+            "set = { \"sram.init\" = \"residual\", \"sram.bits\" = 3, \"sram.shift\" = 1 }",
+            28,
+            "is set by its `evaluate`, too",
+        ),
+        (
+            "\"prune.threshold\" = [0.1, 0.4]",
+            "\"rram.variation.scale\" = [1.0, 3.0]",
+            23,
+            "is set by [evaluate.grid], too",
+        ),
+        ("train = {}", "train = {}\nsave = \"b.safetensors\"", 5, "names one file, and the stage trains several"),
         (
             "evaluate = { \"sram.shift\" = [-2, 0] }",
             "adapt = { batches = 9999 }",

@@ -19,22 +19,28 @@ use crosspike::network::{Encoder, Encoding, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::train::adapt::{Adaptation, Sample};
 use crosspike::train::companion;
-use crosspike::train::config::{Prune, Recipe, Stage};
+use crosspike::train::config::{Hyperparameters, Prune, Stage};
 use crosspike::train::prune::Sparsity;
 
-fn sram(more: impl FnOnce(&mut Recipe)) -> Recipe {
-    let mut recipe =
-        Recipe { epochs: 2, batch: 32, learning_rate: 0.05, variation: true, stage: Stage::Sram, ..Recipe::default() };
-    more(&mut recipe);
-    recipe
+fn sram(more: impl FnOnce(&mut Hyperparameters)) -> Hyperparameters {
+    let mut hyperparameters = Hyperparameters {
+        epochs: 2,
+        batch: 32,
+        learning_rate: 0.05,
+        variation: true,
+        stage: Stage::Sram,
+        ..Hyperparameters::default()
+    };
+    more(&mut hyperparameters);
+    hyperparameters
 }
 
 /// The baseline with companion arrays, trained.
-fn recovered(more: &[&str], recipe: &Recipe, prune: Option<Prune>) -> Network {
+fn recovered(more: &[&str], hyperparameters: &Hyperparameters, prune: Option<Prune>) -> Network {
     let profile = hardware(more);
-    let draw = recipe.chip.map(|chip| Draw::chip(recipe.seed, chip));
-    let (start, _) = companion::attach(&profile, &model(), baseline().clone(), recipe.seed, draw).unwrap();
-    let trained = train(&profile, recipe, prune, start);
+    let draw = hyperparameters.chip.map(|chip| Draw::chip(hyperparameters.seed, chip));
+    let (start, _) = companion::attach(&profile, &model(), baseline().clone(), hyperparameters.seed, draw).unwrap();
+    let trained = train(&profile, hyperparameters, prune, start);
     for (trained, before) in trained.layers.iter().zip(&baseline().layers).filter(|(layer, _)| layer.sram.is_some()) {
         assert_eq!(trained.rram, before.rram, "the RRAM is frozen");
     }
@@ -54,8 +60,10 @@ fn a_trained_array_recovers_what_variation_cost() {
 #[test]
 fn an_array_for_one_chip_serves_that_chip_best() {
     let hardware = ["sram.bits=6", "sram.shift=0", "sram.init=zeros"];
-    let recipe = sram(|recipe| (recipe.chip, recipe.variation, recipe.epochs) = (Some(3), false, 4));
-    let found = accuracies(&recovered(&hardware, &recipe, None), &hardware, 0..8);
+    let hyperparameters = sram(|hyperparameters| {
+        (hyperparameters.chip, hyperparameters.variation, hyperparameters.epochs) = (Some(3), false, 4)
+    });
+    let found = accuracies(&recovered(&hardware, &hyperparameters, None), &hardware, 0..8);
     let others: Vec<f64> = (0..8).filter(|chip| *chip != 3).map(|chip| found[chip]).collect();
     assert!(found[3] > mean(&others) + 3.0, "{found:?}");
 }
@@ -217,7 +225,7 @@ fn initial_values_are_what_their_names_say() {
     let model = model();
     let other = train(
         &hardware(&exact),
-        &Recipe { epochs: 1, batch: 32, seed: 5, ..Recipe::default() },
+        &Hyperparameters { epochs: 1, batch: 32, seed: 5, ..Hyperparameters::default() },
         None,
         Network::xavier(&model, 5),
     );
@@ -237,8 +245,14 @@ fn initial_values_are_what_their_names_say() {
 fn training_with_variation_prepares_for_it() {
     let vat = |scale: &str| {
         let key = format!("rram.variation.scale={scale}");
-        let recipe = Recipe { epochs: 4, batch: 32, learning_rate: 0.03, variation: true, ..Recipe::default() };
-        train(&hardware(&[&key]), &recipe, None, baseline().clone())
+        let hyperparameters = Hyperparameters {
+            epochs: 4,
+            batch: 32,
+            learning_rate: 0.03,
+            variation: true,
+            ..Hyperparameters::default()
+        };
+        train(&hardware(&[&key]), &hyperparameters, None, baseline().clone())
     };
     let at = |network: &Network| mean(&accuracies(network, &["rram.variation.scale=2"], 0..8));
     let (without, small, full) = (at(baseline()), at(&vat("0.1")), at(&vat("2")));
@@ -277,8 +291,16 @@ fn an_array_trained_at_several_shifts_serves_each_of_them() {
         });
         at.into_iter().fold(f64::INFINITY, f64::min)
     };
-    let one = recovered(&[&hardware[..], &["sram.shift=2"]].concat(), &sram(|recipe| recipe.epochs = 4), None);
-    let all = recovered(&hardware, &sram(|recipe| (recipe.shifts, recipe.epochs) = (vec![-2, 0, 2], 4)), None);
+    let one = recovered(
+        &[&hardware[..], &["sram.shift=2"]].concat(),
+        &sram(|hyperparameters| hyperparameters.epochs = 4),
+        None,
+    );
+    let all = recovered(
+        &hardware,
+        &sram(|hyperparameters| (hyperparameters.shifts, hyperparameters.epochs) = (vec![-2, 0, 2], 4)),
+        None,
+    );
     let (one, all) = (worst(&one), worst(&all));
     assert!(all > one, "the worst of three shifts: {one} trained at one, {all} trained at all");
 }

@@ -15,7 +15,7 @@ use crosspike::crossbar::wires::LineLoss;
 use crosspike::network::{Encoding, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Wires;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 
 fn csv(text: &str) -> Vec<Vec<f64>> {
     text.lines().map(|line| line.split(',').map(|cell| cell.trim().parse().unwrap()).collect()).collect()
@@ -184,8 +184,8 @@ fn lines_are_the_chips_and_not_its_draws() {
 #[test]
 fn training_with_lines_prepares_for_them() {
     let lines = [&CELLS[..], &["wires.word_ohm=60", "wires.bit_ohm=60"]].concat();
-    let recipe = Recipe { epochs: 3, batch: 32, learning_rate: 0.03, ..Recipe::default() };
-    let trained = |keys: &[&str]| -> Network { train(&hardware(keys), &recipe, None, baseline().clone()) };
+    let hyperparameters = Hyperparameters { epochs: 3, batch: 32, learning_rate: 0.03, ..Hyperparameters::default() };
+    let trained = |keys: &[&str]| -> Network { train(&hardware(keys), &hyperparameters, None, baseline().clone()) };
     let (with, without) = (trained(&lines), trained(&CELLS));
     let at = |network: &Network| accuracies(network, &lines, 0..1)[0];
     assert!(at(&with) > at(&without) + 2.0, "{} with, {} without", at(&with), at(&without));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crosspike::profile::shipped::{PROFILES, document as profile_document};
 use crosspike::{
-    Backend, CHECKPOINT_FILE, Checkpoint, Document, Frame as Rows, MODEL_FILE, MODELS, Overrides, Point, Quickstart,
-    RECIPE_KEYS, REPORT_PAGE, Recipe, SEARCH_KEYS, SENSITIVITY_KEYS, SWEEP_KEYS, Search, SearchAnswer, Sensitivity,
-    Shard, Sweep, TRAINING_KEYS, Table, There, Training,
+    Backend, CHECKPOINT_FILE, Checkpoint, Document, Frame as Rows, MODEL_FILE, MODELS, Overrides, Point, RECIPE_KEYS,
+    REPORT_PAGE, Recipe, SEARCH_KEYS, SENSITIVITY_KEYS, SWEEP_KEYS, Search, SearchAnswer, Sensitivity, Shard, Sweep,
+    TRAINING_KEYS, Table, There, Training, write_report,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -183,7 +183,8 @@ pub fn quickstart(py: Python<'_>, out: Option<PathBuf>, force: bool, progress: O
     let (out, folder) = folder(out)?;
     let progress = shown(py, progress)?;
     let points = work(py, progress.as_ref(), |watcher| {
-        Quickstart::new()?.run_into(Backend::Cpu.open(tell)?.as_ref(), &out, force, watcher)
+        let recipe = Recipe::read("crosspike:recipes/quickstart.toml".as_ref(), &Overrides::default())?;
+        recipe.run_into(Backend::Cpu.open(tell)?.as_ref(), &out, force, watcher)
     })?;
     Ok(Study { points, out, _folder: folder })
 }
@@ -212,6 +213,7 @@ pub fn train(
     let progress = shown(py, progress)?;
     let tensors = work(py, progress.as_ref(), |watcher| {
         Training::read(&document, &overrides)?.run_into(&out, force, watcher)?;
+        write_report(&out)?;
         Checkpoint::read(&out.join(CHECKPOINT_FILE))
     })?;
     let model = Model::from_python(out.join(MODEL_FILE).into_pyobject(py)?.as_any())?;

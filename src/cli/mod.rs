@@ -27,6 +27,7 @@ mod said;
 mod schema;
 mod search;
 mod sensitivity;
+mod show;
 mod slurm;
 mod sweep;
 mod terminal;
@@ -95,6 +96,7 @@ enum Command {
     #[cfg(feature = "gpu")]
     Gpus(gpus::Args),
     Schema(schema::Args),
+    Show(show::Args),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -169,6 +171,7 @@ impl Command {
             #[cfg(feature = "gpu")]
             Command::Gpus(args) => gpus::run(&args),
             Command::Schema(args) => schema::run(&args),
+            Command::Show(args) => show::run(&args),
             Command::Completions(args) => generate::completions(&args),
             Command::Man(args) => generate::man(&args),
         }
@@ -210,7 +213,9 @@ mod tests {
             match line.trim_start().strip_prefix("```") {
                 Some(language) => is_shell = language == "sh",
                 None if is_shell => {
-                    let line = line.split(" #").next().unwrap_or_default().trim();
+                    // Where the output goes is the shell's.
+                    let line =
+                        line.split(" #").next().unwrap_or_default().split(" > ").next().unwrap_or_default().trim();
                     let own = line.strip_prefix("crosspike ").or_else(|| line.strip_prefix("cargo run --release -- "));
                     let needs_a_shell =
                         |words: &&str| words.contains("...") || words.contains(['$', ';', '…', '|', '{']);

@@ -72,8 +72,9 @@ fn said_of(outlook: &Outlook) -> Said {
         0 => "nothing to run".to_owned(),
         _ => format!("{missing} to run, about {}", HumanDuration(time)),
     };
+    let s = if trainings == 1 { "" } else { "s" };
     let text = format!(
-        "{trainings} trainings, {trained} of them there; {}\n{trials} trials, {there} of them there; {}\nabout {} in all",
+        "{trainings} training{s}, {trained} of them there; {}\n{trials} trials, {there} of them there; {}\nabout {} in all",
         time(trainings - trained, training),
         time(trials - there, evaluation),
         HumanDuration(training + evaluation)

@@ -10,7 +10,7 @@ use super::terminal::{Terminal, note};
 use crate::config::Overrides;
 use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
-use crate::report::PAGE;
+use crate::report::{self, PAGE};
 use crate::study::export::rows;
 use crate::study::sweep::{OWN_KEYS, Plan, Shard, Sweep, There};
 use crate::study::table::SUMMARY_CSV;
@@ -102,7 +102,8 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     if sweep.run_into(engine.as_ref(), &folder, args.shard, &Terminal::default())? {
         let page = folder.file(PAGE);
-        let (text, table) = (format!("wrote {}", page.display()), folder.file(SUMMARY_CSV));
+        let lead = report::lead(folder.path())?;
+        let (text, table) = (format!("{lead}\nwrote {}", page.display()), folder.file(SUMMARY_CSV));
         return Ok(Said::with(text, move || Ok(json!({ "finished": true, "points": rows(&table)?, "wrote": page }))));
     }
     let Shard { index, of } = args.shard;
@@ -116,7 +117,11 @@ fn described(plan: &Plan, shard: Shard) -> String {
     let at = if shard.of > 1 { format!(" in shard {}/{}", shard.index, shard.of) } else { String::new() };
     let what = match missing {
         0 => format!("nothing to run{at}"),
-        _ => format!("{missing} to run{at}, some {each:.1?} each: about {}", indicatif::HumanDuration(plan.time())),
+        _ => format!(
+            "{missing} to run{at}, some {:.1} s each: about {}",
+            each.as_secs_f64(),
+            indicatif::HumanDuration(plan.time())
+        ),
     };
     let at_most = if *until { " at most" } else { "" };
     format!("{points} points x {chips} chips{at_most} = {trials} trials, {there} of them there; {what}")

@@ -44,6 +44,7 @@ pub fn catch_signals() {
 #[derive(Default)]
 pub struct Terminal {
     state: Mutex<Option<State>>,
+    is_brief: bool,
 }
 
 struct State {
@@ -72,6 +73,11 @@ impl State {
 }
 
 impl Terminal {
+    /// A terminal that shows no details, so that they do not bury the answer of a short run.
+    pub fn brief() -> Self {
+        Terminal { is_brief: true, ..Terminal::default() }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, Option<State>> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -119,6 +125,12 @@ impl Monitor for Terminal {
         match self.state().as_ref().and_then(|state| state.bar.as_ref()) {
             Some(bar) => bar.suspend(|| note(text)),
             None => note(text),
+        }
+    }
+
+    fn detail(&self, text: &str) {
+        if !self.is_brief {
+            self.line(text);
         }
     }
 

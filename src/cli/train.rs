@@ -65,9 +65,9 @@ pub fn run(args: &Args) -> Result<Said> {
     let (folder, trained) = job.run_into(&args.out, args.force, &Terminal::default())?;
     let page = report::write(folder.path())?;
     let (mut text, mut json) = companion(&trained);
-    if let Some((accuracy, images)) = job.nominal_accuracy(&trained.network)? {
-        text.push(format!("test accuracy {accuracy:.2} % on the nominal chip, {images} images"));
-        json["test"] = json!({ "accuracy": accuracy, "images": images });
+    if let Some(test) = trained.test {
+        text.push(format!("test accuracy {:.2} % on the nominal chip, {} images", test.accuracy, test.images));
+        json["test"] = json!(test);
     }
     let checkpoint = folder.file(CHECKPOINT);
     text.push(format!("wrote {} and {}", checkpoint.display(), page.display()));

@@ -11,12 +11,16 @@ mod words;
 
 #[cfg(test)]
 pub(crate) use self::words::SIGNS;
-pub(crate) use self::words::most_like;
 use self::words::{in_words, kind_besides, nearest};
+pub(crate) use self::words::{most_like, shipped_like};
 use crate::announced;
 use crate::error::{Error, Result};
 use crate::shipped;
 
+/// The message where no such file is within the binary.
+const NOT_SHIPPED: &str = "not found; expected a file that `crosspike show` lists";
+/// The message where there is no file.
+const NO_TOML: &str = "not found; expected a TOML file";
 /// Keys of which one is enough, by the ends of their dotted names: what is set takes the place of what a file has.
 const ALTERNATIVES: [[&str; 2]; 6] = [
     ["cell.g_max_us", "cell.levels_us"],
@@ -26,6 +30,12 @@ const ALTERNATIVES: [[&str; 2]; 6] = [
     ["variation.sigma", "variation.sigma_us"],
     ["variation.file", "variation.table"],
 ];
+
+/// The error where there is no file, with the one that comes with crosspike and may be meant.
+fn missing(file: &Path, what: &str) -> Error {
+    let meant = shipped_like(file).map(|path| format!("; did you mean `{}{path}`?", shipped::WITHIN));
+    Error::file(file, format!("{what}{}", meant.unwrap_or_default()))
+}
 
 /// Whether a key has its default: what writes a section leaves such keys out.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -66,16 +76,23 @@ struct Override {
 }
 
 impl Document {
-    /// Reads and parses a file, or the [shipped] one of this path where there is none.
+    /// Reads and parses a file, or the [shipped] one of this path where there is none, or where it says so.
     pub fn read(file: &Path) -> Result<Self> {
         if file.is_dir() {
             return Err(Error::file(file, "is a folder; expected a TOML file"));
         }
         announced::reading(file)?;
+        if shipped::is_within(file) {
+            let text = shipped::text(file).ok_or_else(|| missing(file, NOT_SHIPPED))?;
+            return Self::parse_shipped(file, text);
+        }
         let bytes = match (std::fs::read(file), shipped::text(file)) {
             (Err(error), Some(text)) if error.kind() == ErrorKind::NotFound => {
                 announced::read_shipped(file);
                 return Self::parse_shipped(file, text);
+            }
+            (Err(error), None) if error.kind() == ErrorKind::NotFound => {
+                return Err(missing(file, NO_TOML));
             }
             (read, _) => read.map_err(Error::io(file))?,
         };
@@ -83,11 +100,9 @@ impl Document {
         Self::parse_text(file, text)
     }
 
-    /// Parses the text of a shipped file. Its paths start from the current folder as if that were the project's: its
-    /// own folder may be none, and no system goes back from there.
-    fn parse_shipped(file: &Path, text: &str) -> Result<Self> {
-        let from_project = text.replace("\"../", "\"");
-        Ok(Document { folder: PathBuf::new(), ..Self::parse_text(file, from_project)? })
+    /// Parses the text of a shipped file, whose paths start from the current folder.
+    fn parse_shipped(file: &Path, text: String) -> Result<Self> {
+        Ok(Document { folder: PathBuf::new(), ..Self::parse_text(file, text)? })
     }
 
     /// Parses `text`; `file` is its name in errors, and relative paths in it start from that file's folder.

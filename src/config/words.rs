@@ -1,7 +1,11 @@
 //! The words of errors about a document: plain ones for Rust's types, a name that is near, a kind of file that it looks
 //! like.
 
+use std::path::Path;
+
 use toml::Table;
+
+use crate::shipped;
 
 /// Keys at the top of a file by which its kind is known: by the first of them that it has.
 pub(crate) const SIGNS: [(&str, &str); 13] = [
@@ -60,6 +64,20 @@ pub(super) fn nearest(message: &str) -> Option<&str> {
     let unknown = unknown.split('`').nth(1)?;
     let known = expected.split('`').skip(1).step_by(2);
     most_like(unknown, known)
+}
+
+/// The file that comes with crosspike whose path is most like one that leads nowhere, where it is much like it.
+pub(crate) fn shipped_like(file: &Path) -> Option<String> {
+    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let wanted = stem(file)?;
+    let folder = file.parent().and_then(Path::file_name).map(|folder| folder.to_string_lossy().into_owned());
+    let folder = folder.map(|folder| format!("{}/", folder.rsplit(':').next().unwrap_or_default()));
+    let is_beside = |path: &String| folder.as_ref().is_some_and(|folder| path.starts_with(folder.as_str()));
+    let beside: Vec<String> = shipped::paths().filter(is_beside).collect();
+    let all = if beside.is_empty() { shipped::paths().collect() } else { beside };
+    let names: Vec<String> = all.iter().filter_map(|path| stem(Path::new(path))).collect();
+    let like = most_like(&wanted, names.iter().map(String::as_str))?;
+    all.iter().zip(&names).find(|(_, name)| *name == like).map(|(path, _)| path.clone())
 }
 
 /// The known name that is most like an unknown one, where it is much like it.

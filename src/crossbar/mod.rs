@@ -11,6 +11,7 @@ pub mod arrays;
 pub mod budget;
 pub mod calibration;
 pub mod converted;
+mod elimination;
 pub mod image;
 pub mod kept;
 pub mod low_rank;

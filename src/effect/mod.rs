@@ -5,15 +5,17 @@
 //! without effect where it was set, determines no trial ([`effective`]), and cannot be the axis of a sweep. The rules
 //! are a table (`rules`) with an entry for every key of the schema, which a test holds to what chips do.
 
+mod reasons;
 mod rules;
 
-pub(crate) use rules::HELD_BY_CHECKPOINT;
+pub(crate) use reasons::HELD_BY_CHECKPOINT;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use self::rules::{RULES, Reason, Section};
+use self::reasons::{Reason, Section};
+use self::rules::RULES;
 use crate::crossbar::site::Place;
 use crate::network::{InputCode, Model, Neuron, NormKind};
 use crate::plan::place;

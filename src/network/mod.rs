@@ -21,6 +21,8 @@ pub mod lif;
 pub mod looks;
 mod matrix;
 pub mod model;
+mod module_names;
+pub mod name_table;
 pub mod names;
 pub mod neuron;
 pub mod placing;

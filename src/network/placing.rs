@@ -9,79 +9,18 @@
 //! safetensors have none, and are taken by name, numbers in their order. Every tensor has a place in the end, or an
 //! error lists it.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use serde::Deserialize;
 
 use super::constants::Constant;
 use super::layer::{Layer, LayerKind, NormKind};
 use super::model::Model;
+use super::module_names::{Near, module_of, natural};
+use super::name_table::{NameTable, Rule, Target, made};
 use super::names::{self, norm_name};
 use super::readout::ReadoutKind;
 use super::weights::Network;
 use crate::checkpoint::{Checkpoint, Tensor, Values};
-use crate::config::Document;
 use crate::error::{Error, Result};
-
-/// Where a tensor, or all those of a module, go.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected \"NAME\" = \"LAYER.weight\" or { to = \"LAYER.leak\", rule = \"plif\" }, NAME in quotes"
-)]
-pub enum Target {
-    /// A name; an empty one leaves the tensor out.
-    Name(String),
-    /// A name, and what is made of the values.
-    Made {
-        /// The name.
-        to: String,
-        /// What is made of them.
-        rule: Rule,
-    },
-}
-
-/// What is made of a tensor's values on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rule {
-    /// A leak λ = 1 − σ(w), of the parameter w of SpikingJelly's `ParametricLIFNode`.
-    Plif,
-    /// A leak λ = 1 − 1/τ, of a time constant τ in steps.
-    Tau,
-}
-
-impl Rule {
-    fn apply(self, value: f32) -> f32 {
-        let value = f64::from(value);
-        (match self {
-            Rule::Plif => 1.0 - 1.0 / (1.0 + libm::exp(-value)),
-            Rule::Tau => 1.0 - 1.0 / value,
-        }) as f32
-    }
-}
-
-/// A table of names: a tensor of the file, or a module of it, and where it goes.
-pub type NameTable = BTreeMap<String, Target>;
-
-/// Reads a table of names.
-///
-/// # Examples
-/// ```
-/// use crosspike::read_names;
-///
-/// # let file = std::env::temp_dir().join(format!("crosspike-names-{}.toml", std::process::id()));
-/// std::fs::write(&file, "\"features.0\" = \"conv1\"\n\"head\" = \"fc2\"\n\"teacher\" = \"\"").unwrap();
-/// let names = read_names(&file)?; // What place_state_dict takes.
-/// assert_eq!(names.keys().collect::<Vec<_>>(), ["features.0", "head", "teacher"]);
-/// # std::fs::remove_file(&file).unwrap();
-/// # Ok::<(), crosspike::Error>(())
-/// ```
-pub fn read_table(file: &Path) -> Result<NameTable> {
-    Document::read(file)?.parse()
-}
 
 /// A checkpoint with the names of a model, and where they came from.
 ///
@@ -569,59 +508,6 @@ fn by_step(mut lines: Vec<String>) -> Vec<String> {
     groups.into_iter().map(join).collect()
 }
 
-/// How a module of a norm or of neurons stands to one with a matrix.
-#[derive(Clone, Copy)]
-enum Near {
-    /// The tensor stands in the same module, with the same number behind its name: `layer1.0.conv2`, `layer1.0.bn2`.
-    Number,
-    /// The tensor stands in a sequence, a place or two further on: `features.3`, `features.4`.
-    Sequence,
-    /// Further on in the file, before the next matrix.
-    File,
-}
-
-impl Near {
-    fn holds(self, matrix: &str, other: &str, all: &[(&str, bool)]) -> bool {
-        let (parent, name) = module_of(matrix);
-        let (parent_of_other, name_of_other) = module_of(other);
-        let number = |name: &str| name.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok();
-        let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
-        match self {
-            Near::Number => {
-                parent == parent_of_other
-                    && number(name) == number(name_of_other)
-                    && !is_number(name)
-                    && !is_number(name_of_other)
-            }
-            Near::Sequence => {
-                let both = is_number(name) && is_number(name_of_other) && parent == parent_of_other;
-                let step = number(name_of_other).zip(number(name)).and_then(|(other, own)| other.checked_sub(own));
-                both && step.is_some_and(|step| (1..=2).contains(&step)) && Near::File.holds(matrix, other, all)
-            }
-            Near::File => {
-                let at = |name: &str| all.iter().position(|(module, _)| *module == name);
-                let (Some(first), Some(last)) = (at(matrix), at(other)) else { return false };
-                first < last && all[first + 1..last].iter().all(|(_, is_matrix)| !is_matrix)
-            }
-        }
-    }
-}
-
-/// What a rule makes of a tensor.
-fn made(tensor: &Tensor, rule: Option<Rule>) -> Tensor {
-    match (&tensor.values, rule) {
-        (Values::I64(values), Some(rule)) => {
-            let values = values.iter().map(|value| rule.apply(*value as f32)).collect();
-            Tensor { shape: tensor.shape.clone(), values: Values::F32(values) }
-        }
-        (Values::F32(values), Some(rule)) => Tensor {
-            shape: tensor.shape.clone(),
-            values: Values::F32(values.iter().map(|value| rule.apply(*value)).collect()),
-        },
-        _ => tensor.clone(),
-    }
-}
-
 /// A constant of neurons in the shape that a checkpoint has it in: one number has the shape `[1]`, and one of a layer
 /// stands for each of its channels.
 fn fitting(layers: &[Layer], name: &str, tensor: Tensor) -> Tensor {
@@ -646,35 +532,4 @@ fn fitting(layers: &[Layer], name: &str, tensor: Tensor) -> Tensor {
         Values::F32(values) if values.len() == 1 => Tensor { shape, values: Values::F32(vec![values[0]; count]) },
         _ => tensor,
     }
-}
-
-/// The module of a tensor, and the last part of its name.
-fn module_of(name: &str) -> (&str, &str) {
-    name.rsplit_once('.').unwrap_or(("", name))
-}
-
-/// The order of names in which numbers count as such.
-fn natural(a: &str, b: &str) -> Ordering {
-    let parts = |name: &str| -> Vec<(String, u64)> {
-        let mut parts = vec![(String::new(), 0u64)];
-        let mut in_number = false;
-        for c in name.chars() {
-            match c.to_digit(10) {
-                Some(digit) => {
-                    let last = parts.last_mut().expect("there is one");
-                    last.1 = last.1.saturating_mul(10).saturating_add(u64::from(digit));
-                    in_number = true;
-                }
-                None => {
-                    if in_number {
-                        parts.push((String::new(), 0));
-                        in_number = false;
-                    }
-                    parts.last_mut().expect("there is one").0.push(c);
-                }
-            }
-        }
-        parts
-    };
-    parts(a).cmp(&parts(b)).then_with(|| a.cmp(b))
 }

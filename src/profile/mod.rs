@@ -8,6 +8,7 @@ mod adc;
 mod ageing;
 mod cost;
 mod doubts;
+mod faults;
 mod neuron;
 mod node;
 mod rram;
@@ -17,6 +18,7 @@ mod system;
 mod tile;
 mod validate;
 mod validate_rram;
+mod variation;
 mod wear;
 
 use std::collections::BTreeMap;
@@ -29,14 +31,14 @@ pub use access::Access;
 pub use adc::{Adc, AdcKind, AdcRange, AdcStep};
 pub use ageing::{Compensation, Drift, Temperature};
 pub use cost::{Area, Cost, Energy, Power, Time};
+pub use faults::{Faults, Remap};
 pub use neuron::{NeuronFormat, NeuronRounding, Overflow};
 pub use node::TechnologyNode;
-pub use rram::{
-    Cell, CellMapping, DeviceModel, Faults, Layers, Programming, Read, Remap, Rram, Scheme, Variation, VariationKind,
-};
+pub use rram::{Cell, CellMapping, DeviceModel, Layers, Read, Rram, Scheme};
 pub use sram::{BudgetBy, Combine, CompanionForm, Rounding, Sram, SramInit};
 pub use system::{Interconnect, System};
 pub use tile::{LEVEL_BITS, Tile, TileInputs, Wires};
+pub use variation::{Programming, Variation, VariationKind};
 pub use wear::{Disturb, Endurance, Fails};
 
 use crate::config::{Document, is_default};

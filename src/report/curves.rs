@@ -9,7 +9,8 @@ use super::scale::{Scale, ends};
 use super::summary::Table;
 use super::svg::{Colour, Sheet, Svg};
 use crate::error::{Error, Result};
-use crate::train::{LOG_CSV, TIMING_CSV};
+use crate::train::job::Tested;
+use crate::train::{LOG_CSV, TEST, TIMING_CSV};
 
 /// Pixels of a frame's height, and of what stands around it.
 const HEIGHT: f64 = 220.0;
@@ -33,6 +34,7 @@ pub(super) struct Curves {
     epochs: Vec<Epoch>,
     /// Seconds and images a second of an epoch, on average.
     timing: Option<[f64; 2]>,
+    test: Option<Tested>,
 }
 
 impl Curves {
@@ -58,9 +60,19 @@ impl Curves {
         }
         let timing = dir.join(TIMING_CSV);
         let times = if timing.exists() { columns(&timing, ["seconds", "images_per_second"])? } else { vec![] };
-        let mean = |place: usize| times.iter().filter_map(|row| row[place]).sum::<f64>() / times.len() as f64;
-        let timing = (!times.is_empty()).then(|| [mean(0), mean(1)]);
-        Ok(Curves { epochs, timing })
+        let known: Vec<[f64; 2]> = times.iter().filter_map(|row| Some([row[0]?, row[1]?])).collect();
+        let seconds = known.iter().map(|[seconds, _]| seconds).sum::<f64>();
+        let images = known.iter().map(|[seconds, rate]| seconds * rate).sum::<f64>();
+        let timing = (seconds > 0.0).then(|| [seconds / known.len() as f64, images / seconds]);
+        let path = dir.join(TEST);
+        let test = super::read_if_there(&path)?.map(|text| serde_json::from_str(&text)).transpose();
+        let test = test.map_err(|error| Error::file(&path, format!("expected the accuracy of a test: {error}")))?;
+        Ok(Curves { epochs, timing, test })
+    }
+
+    /// Whether images were held back for validation.
+    fn validates(&self) -> bool {
+        self.epochs.iter().any(|epoch| epoch.validation.is_some())
     }
 
     /// The findings in words.
@@ -74,6 +86,9 @@ impl Curves {
         let best = self.epochs.iter().filter_map(|epoch| Some((epoch, epoch.validation?)));
         let best = best.reduce(|best, other| if other.1 > best.1 { other } else { best });
         let mut details = Vec::new();
+        let tested = self.test.map_or(String::new(), |test| {
+            format!(" On the nominal chip it has {:.2} % of the {} test images.", test.accuracy, test.images)
+        });
         let lead = match (best, last.validation) {
             (Some((epoch, most)), Some(validation)) => {
                 if epoch.number < last.number {
@@ -83,9 +98,12 @@ impl Curves {
                 if ahead > 0.0 {
                     details.push(format!("Training images are {ahead:.2} points ahead of validation images."));
                 }
-                format!("{trained}, and {validation:.2} % of the validation images.")
+                format!("{trained}, and {validation:.2} % of the validation images.{tested}")
             }
-            _ => format!("{trained}. No images were held back for validation (train.validation)."),
+            _ => {
+                details.push("No images were held back for validation (train.validation).".into());
+                format!("{trained}.{tested}")
+            }
         };
         let fell = self.epochs[0].loss - last.loss;
         if self.epochs.len() > 1 {
@@ -100,8 +118,10 @@ impl Curves {
 
     /// Accuracy above, loss below.
     pub fn figure(&self, answer: &Answer) -> Figure {
-        let caption = "Accuracy over each epoch's training images as the weights changed, and of the validation images after \
-                       it; below, the mean loss over the training images.";
+        let after = if self.validates() { ", and of the validation images after it" } else { "" };
+        let caption = format!(
+            "Accuracy over each epoch's training images as the weights changed{after}; below, the mean loss over the training images."
+        );
         Figure::of(CHART, |sheet| self.draw(sheet, answer), caption)
     }
 
@@ -151,13 +171,15 @@ impl Curves {
             cells: self.epochs.iter().map(|epoch| text(epoch).unwrap_or_else(|| "–".into())).collect(),
             is_number: true,
         };
-        let columns = [
+        let mut columns = vec![
             of("epoch", &|epoch| Some(epoch.number.to_string())),
             of("training, %", &|epoch| Some(format!("{:.2}", epoch.training))),
-            of("validation, %", &|epoch| epoch.validation.map(|percent| format!("{percent:.2}"))),
             of("loss", &|epoch| Some(format!("{:.4}", epoch.loss))),
             of("learning rate", &|epoch| Some(short(epoch.learning_rate))),
         ];
+        if self.validates() {
+            columns.insert(2, of("validation, %", &|epoch| epoch.validation.map(|percent| format!("{percent:.2}"))));
+        }
         html("All epochs", "All epochs.", &columns, true)
     }
 }

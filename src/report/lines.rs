@@ -36,12 +36,11 @@ impl Layout {
         let (alone, aside) = (count == 1, count == 1 && !sheet.is_narrow());
         let across = if sheet == Sheet::Phone { 1 } else { count.min(if sheet == Sheet::Page { 3 } else { 2 }) };
         let height = HEIGHT[if alone { usize::from(sheet.is_narrow()) } else { 2 }];
-        let longest = names.iter().map(|name| name.text.chars().count().min(LABEL)).max().unwrap_or(0);
+        let longest = names.iter().map(|name| letters(&shorten(&name.text, LABEL))).fold(0.0, f64::max);
         let frame = |index: usize| {
             let step = width / across as f64;
             let left = step * (index % across) as f64 + if index.is_multiple_of(across) { LEFT } else { 40.0 };
-            let right =
-                if aside { width - 34.0 - longest as f64 * LETTER } else { step * (index % across + 1) as f64 - 14.0 };
+            let right = if aside { width - 34.0 - longest * LETTER } else { step * (index % across + 1) as f64 - 14.0 };
             let top = TOP + (height + TOP + BELOW) * (index / across) as f64;
             [left, right, top, top + height]
         };
@@ -50,6 +49,11 @@ impl Layout {
         let height = names_from + if below > 0 { below as f64 * LABEL_STEP + 4.0 } else { 0.0 };
         Layout { frames: (0..count).map(frame).collect(), aside, names: names_from, height }
     }
+}
+
+/// The width of a text in letters of average width; capitals are wider.
+fn letters(text: &str) -> f64 {
+    text.chars().map(|letter| if letter.is_uppercase() { 1.3 } else { 1.0 }).sum()
 }
 
 /// The name of a series or of a reference.

@@ -72,7 +72,7 @@ pub(super) fn html(name: &str, about: &str, columns: &[Column], heads: bool) -> 
         let class = class(columns[place].is_number);
         match (kind, place == 0 && heads) {
             ("td", true) => format!("<th scope=\"row\"{class}>{}</th>", escape(text)),
-            ("th", _) => format!("<th scope=\"col\"{class}>{}</th>", escape(text)),
+            ("th", _) => format!("<th scope=\"col\"{class}>{}</th>", breaking(&escape(text))),
             _ => format!("<td{class}>{}</td>", escape(text)),
         }
     };
@@ -147,6 +147,14 @@ fn measures(summary: &Summary) -> Vec<Column> {
 
 fn dashed(cell: &str) -> String {
     if cell.is_empty() { "–".into() } else { cell.to_owned() }
+}
+
+/// A title that may break behind the sections of a key.
+fn breaking(title: &str) -> String {
+    let (first, parts) = title.split_once('.').map_or((title, None), |(first, parts)| (first, Some(parts)));
+    let parts = parts.into_iter().flat_map(|parts| parts.split('.'));
+    let part = |part: &str| format!(".{}{part}", if part.starts_with(char::is_alphabetic) { "<wbr>" } else { "" });
+    first.to_owned() + &parts.map(part).collect::<String>()
 }
 
 /// The class of a table's cell.

@@ -133,9 +133,20 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// What the page of a study in a folder says first.
+///
+/// # Errors
+/// Those of [`write`] where tables are missing or hold something else.
+pub fn lead(dir: &Path) -> Result<String> {
+    let origin = read_origin(&dir.join("origin.json"))?;
+    Ok(of_study(dir, origin.as_ref())?.lead)
+}
+
 /// The page of a study, before it is in its folder.
 struct Page {
     html: String,
+    /// The first sentences.
+    lead: String,
     /// Its drawings, the chart first.
     figures: Vec<Figure>,
     /// The table of points compared in pairs.
@@ -218,7 +229,7 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
         downloads: page::downloads(dir, table.as_deref())?,
     };
     let html = page::html(&name_of(dir), &answer, &parts, origin);
-    Ok(Page { html, figures, compared: table })
+    Ok(Page { html, lead: answer.lead, figures, compared: table })
 }
 
 fn read_origin(path: &Path) -> Result<Option<Origin>> {

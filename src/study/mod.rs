@@ -8,7 +8,6 @@ pub mod export;
 mod force;
 pub mod frame;
 pub mod point;
-pub mod quickstart;
 mod reader;
 pub mod recipe;
 mod runner;
@@ -42,7 +41,7 @@ pub const ANSWER: &str = "answer.json";
 pub const ANSWERED: &str = "chip_of";
 
 /// What a study writes that has these files of its own: tables, a report, and those.
-pub fn files(own: &[&'static str]) -> Vec<&'static str> {
+pub fn files<'a>(own: &[&'a str]) -> Vec<&'a str> {
     let tables = [table::RESULTS_CSV, table::SUMMARY_CSV, table::LAYERS_CSV, table::COMPONENTS_CSV];
     [&tables, &report::FILES[..], own].concat()
 }
@@ -53,7 +52,7 @@ fn run_into(
     out: &Path,
     origin: &Value,
     force: bool,
-    own: &[&'static str],
+    own: &[&str],
     work: impl FnOnce(&OutputFolder) -> Result<Vec<Point>>,
 ) -> Result<Vec<Point>> {
     let folder = OutputFolder::claim(out, origin, force, &files(own), Access::Alone)?;

@@ -277,6 +277,20 @@ impl Point {
         self.more.iter().find(|(k, _)| *k == key).map_or(String::new(), |(_, cell)| cell.text())
     }
 
+    /// The value of a setting as it is written; none where the point has no such key.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The number in a further column; none where it holds none.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        match self.more.iter().find(|(k, _)| *k == key)?.1 {
+            Cell::Number(value) => Some(value),
+            Cell::Whole(value) => Some(value as f64),
+            Cell::Nothing | Cell::Text(_) => None,
+        }
+    }
+
     /// Picojoule of an image, on average over the chips; none where one's is not known.
     pub fn energy_pj(&self) -> Option<f64> {
         let known: Option<Vec<f64>> = self.chips.iter().map(|chip| chip.energy_pj_per_image).collect();

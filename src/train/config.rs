@@ -32,9 +32,9 @@ pub struct TrainFile {
     pub init: Option<PathBuf>,
     /// The encoder.
     pub encoding: Option<Encoding>,
-    /// The recipe.
+    /// The hyperparameters.
     #[serde(default)]
-    pub train: Recipe,
+    pub train: Hyperparameters,
     /// Pruning of the companion array, in stage `sram`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune: Option<Prune>,
@@ -43,7 +43,7 @@ pub struct TrainFile {
 /// `[train]`: Backpropagation through time by SGD or AdamW.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Recipe {
+pub struct Hyperparameters {
     /// Passes over the training images.
     pub epochs: usize,
     /// Images a step; a last partial batch is dropped unless it is the only one.
@@ -143,7 +143,7 @@ pub enum Schedule {
 const BETAS: [f32; 2] = [0.9, 0.999];
 
 fn is_usual_padding(padding: &usize) -> bool {
-    *padding == Recipe::default().padding
+    *padding == Hyperparameters::default().padding
 }
 
 fn is_true(flag: &bool) -> bool {
@@ -194,9 +194,9 @@ impl Default for Prune {
     }
 }
 
-impl Default for Recipe {
+impl Default for Hyperparameters {
     fn default() -> Self {
-        Recipe {
+        Hyperparameters {
             epochs: 10,
             batch: 128,
             learning_rate: 0.1,
@@ -228,7 +228,7 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl Hyperparameters {
     /// The learning rate of an epoch (from 0).
     pub fn rate(&self, epoch: usize) -> f32 {
         let scheduled = match self.schedule {
@@ -274,7 +274,7 @@ impl TrainFile {
     /// Keys that have no effect beside the others, with the reason, and whether they differ from what they are where
     /// nobody sets them.
     pub fn unused(&self) -> Vec<(&'static str, &'static str, bool)> {
-        let (train, default) = (&self.train, Recipe::default());
+        let (train, default) = (&self.train, Hyperparameters::default());
         let passed = train.milestones.iter().any(|m| train.rate_falls_at(*m) < train.epochs);
         let is_cosine = train.schedule == Schedule::Cosine;
         let are_moved = train.milestones != default.milestones;
@@ -316,73 +316,88 @@ impl TrainFile {
 
     /// A notice where several milestones of a short training lie at one epoch, which divide the rate all at once.
     pub fn steep(&self) -> Option<String> {
-        let recipe = &self.train;
-        let epochs: Vec<usize> = recipe.milestones.iter().map(|m| recipe.rate_falls_at(*m)).collect();
+        let hyperparameters = &self.train;
+        let epochs: Vec<usize> = hyperparameters.milestones.iter().map(|m| hyperparameters.rate_falls_at(*m)).collect();
         let together = |epoch: usize| epochs.iter().filter(|other| **other == epoch).count();
-        let falls = recipe.schedule == Schedule::Milestones;
-        let steep = epochs.iter().find(|epoch| falls && **epoch < recipe.epochs && together(**epoch) > 1)?;
+        let falls = hyperparameters.schedule == Schedule::Milestones;
+        let steep = epochs.iter().find(|epoch| falls && **epoch < hyperparameters.epochs && together(**epoch) > 1)?;
         Some(format!(
             "train.milestones: {} of them lie at epoch {} of {}, and divide the rate by {} there",
             together(*steep),
             steep + 1,
-            recipe.epochs,
+            hyperparameters.epochs,
             10usize.pow(together(*steep) as u32)
         ))
     }
 
     fn validate(&self, document: &Document) -> Result<()> {
         let refuse = |key: &str, message: String| Err(document.error(&format!("train.{key}"), message));
-        let recipe = &self.train;
-        for (key, value, most) in [("epochs", recipe.epochs, 100_000), ("batch", recipe.batch, 65_536)] {
+        let hyperparameters = &self.train;
+        for (key, value, most) in
+            [("epochs", hyperparameters.epochs, 100_000), ("batch", hyperparameters.batch, 65_536)]
+        {
             if !(1..=most).contains(&value) {
                 return refuse(key, format!("{value}, expected 1 to {most}"));
             }
         }
-        if !(recipe.learning_rate.is_finite() && recipe.learning_rate > 0.0) {
-            return refuse("learning_rate", format!("{}, expected a number above 0", recipe.learning_rate));
+        if !(hyperparameters.learning_rate.is_finite() && hyperparameters.learning_rate > 0.0) {
+            return refuse("learning_rate", format!("{}, expected a number above 0", hyperparameters.learning_rate));
         }
-        let shares = [("momentum", recipe.momentum), ("weight_decay", recipe.weight_decay)];
-        let [first, second] = recipe.betas.map(|beta| ("betas", beta));
-        for (key, value) in shares.into_iter().chain([first, second, ("label_smoothing", recipe.label_smoothing)]) {
+        let shares = [("momentum", hyperparameters.momentum), ("weight_decay", hyperparameters.weight_decay)];
+        let [first, second] = hyperparameters.betas.map(|beta| ("betas", beta));
+        for (key, value) in
+            shares.into_iter().chain([first, second, ("label_smoothing", hyperparameters.label_smoothing)])
+        {
             if !(0.0..1.0).contains(&value) {
                 return refuse(key, format!("{value}, expected a number from 0 to below 1"));
             }
         }
-        if !(recipe.surrogate.width.is_finite() && recipe.surrogate.width > 0.0) {
-            return refuse("surrogate.width", format!("{}, expected a number above 0", recipe.surrogate.width));
+        if !(hyperparameters.surrogate.width.is_finite() && hyperparameters.surrogate.width > 0.0) {
+            return refuse(
+                "surrogate.width",
+                format!("{}, expected a number above 0", hyperparameters.surrogate.width),
+            );
         }
-        if let Some(rate) = recipe.rates.iter().find(|rate| !(0.0..=1.0).contains(*rate)) {
+        if let Some(rate) = hyperparameters.rates.iter().find(|rate| !(0.0..=1.0).contains(*rate)) {
             return refuse("rates", format!("{rate}, expected shares of the steps from 0 to 1"));
         }
-        if !(recipe.rate_penalty.is_finite() && recipe.rate_penalty >= 0.0) {
-            return refuse("rate_penalty", format!("{}, expected a number of at least 0", recipe.rate_penalty));
+        if !(hyperparameters.rate_penalty.is_finite() && hyperparameters.rate_penalty >= 0.0) {
+            return refuse(
+                "rate_penalty",
+                format!("{}, expected a number of at least 0", hyperparameters.rate_penalty),
+            );
         }
-        if recipe.warmup > recipe.epochs {
-            return refuse("warmup", format!("{}, expected at most the {} epochs", recipe.warmup, recipe.epochs));
+        if hyperparameters.warmup > hyperparameters.epochs {
+            return refuse(
+                "warmup",
+                format!("{}, expected at most the {} epochs", hyperparameters.warmup, hyperparameters.epochs),
+            );
         }
-        if let Some(m) = recipe.milestones.iter().find(|m| !(0.0..=1.0).contains(*m)) {
+        if let Some(m) = hyperparameters.milestones.iter().find(|m| !(0.0..=1.0).contains(*m)) {
             return refuse("milestones", format!("{m}, expected shares of the epochs from 0 to 1"));
         }
-        if recipe.padding > MOST_PADDING {
-            return refuse("padding", format!("{}, expected 0 to {MOST_PADDING} pixels", recipe.padding));
+        if hyperparameters.padding > MOST_PADDING {
+            return refuse("padding", format!("{}, expected 0 to {MOST_PADDING} pixels", hyperparameters.padding));
         }
-        if recipe.limit == Some(0) {
+        if hyperparameters.limit == Some(0) {
             return refuse("limit", "0, expected at least 1 training image, or no limit".into());
         }
-        if !(0.0..1.0).contains(&recipe.validation) {
-            return refuse("validation", format!("{}, expected a share from 0 to below 1", recipe.validation));
+        if !(0.0..1.0).contains(&hyperparameters.validation) {
+            return refuse("validation", format!("{}, expected a share from 0 to below 1", hyperparameters.validation));
         }
-        if recipe.chip.is_some() && recipe.variation {
+        if hyperparameters.chip.is_some() && hyperparameters.variation {
             return refuse(
                 "chip",
                 "trains on that one chip, and train.variation = true draws another every batch; leave chip out, or set train.variation = false".into(),
             );
         }
-        if let Some(shift) = recipe.shifts.iter().find(|shift| shift.abs() > MOST_SHIFT) {
+        if let Some(shift) = hyperparameters.shifts.iter().find(|shift| shift.abs() > MOST_SHIFT) {
             return refuse("shifts", format!("{shift}, expected shifts from -{MOST_SHIFT} to {MOST_SHIFT}"));
         }
-        if recipe.stage == Stage::Rram {
-            for (key, given) in [("chip", recipe.chip.is_some()), ("shifts", !recipe.shifts.is_empty())] {
+        if hyperparameters.stage == Stage::Rram {
+            for (key, given) in
+                [("chip", hyperparameters.chip.is_some()), ("shifts", !hyperparameters.shifts.is_empty())]
+            {
                 if given {
                     return refuse(key, "is for the companion array; expected train.stage = \"sram\" with it".into());
                 }
@@ -424,10 +439,10 @@ mod tests {
 
     #[test]
     fn the_rate_falls_at_the_milestones() {
-        let recipe = Recipe { epochs: 8, learning_rate: 1.0, ..Recipe::default() };
-        let powers: Vec<i32> = (0..8).map(|e| recipe.rate(e).log10().round() as i32).collect();
+        let hyperparameters = Hyperparameters { epochs: 8, learning_rate: 1.0, ..Hyperparameters::default() };
+        let powers: Vec<i32> = (0..8).map(|e| hyperparameters.rate(e).log10().round() as i32).collect();
         assert_eq!(powers, [0, 0, 0, 0, -1, -2, -2, -3]);
-        let one = Recipe { epochs: 1, learning_rate: 1.0, ..Recipe::default() };
+        let one = Hyperparameters { epochs: 1, learning_rate: 1.0, ..Hyperparameters::default() };
         assert_eq!(one.rate(0), 1.0);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::config::{Recipe, Stage, TrainFile};
+use super::config::{Hyperparameters, Stage, TrainFile};
 use super::prune::Sparsity;
-use super::{FILES, MODEL, Trainer, companion, finish};
+use super::{FILES, MODEL, TEST, Trainer, companion, finish};
 use crate::announced;
 use crate::atomic;
 use crate::chip::{Blueprint, Chip};
@@ -23,7 +24,7 @@ use crate::lock::Access;
 use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
-use crate::output::{OutputFolder, origin};
+use crate::output::{OutputFolder, canonical, origin};
 use crate::plan::ChipPlan;
 use crate::profile::Profile;
 
@@ -80,6 +81,7 @@ pub struct Job {
 /// let (_folder, trained) = training.run_into(&out, false, &Silent)?;
 /// assert!(trained.network.is_finite());
 /// assert!(trained.image.is_none()); // No companion array was trained.
+/// assert_eq!(trained.test.map(|test| test.images), Some(360));
 /// # std::fs::remove_dir_all(&out).unwrap();
 /// # Ok::<(), crosspike::Error>(())
 /// ```
@@ -90,6 +92,32 @@ pub struct Trained {
     pub image: Option<Image>,
     /// What pruning left of them.
     pub sparsity: Option<Sparsity>,
+    /// What the weights can do, without variation and of the arrays that were trained, where [`Job::run_into`] found a
+    /// test set.
+    pub test: Option<Tested>,
+}
+
+/// The accuracy of a trained network on the nominal chip.
+///
+/// # Examples
+/// ```no_run
+/// # use crosspike::{Document, Overrides, Silent, Training};
+/// use crosspike::Tested;
+///
+/// let document = Document::read("recipes/fashion.toml".as_ref())?;
+/// let training = Training::read(&document, &Overrides::default())?;
+/// let (_folder, trained) = training.run_into("runs/fashion".as_ref(), false, &Silent)?;
+/// if let Some(Tested { accuracy, images }) = trained.test {
+///     println!("{accuracy:.2} % of {images} images"); // As test.json has it.
+/// }
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Tested {
+    /// Percent of the test images.
+    pub accuracy: f64,
+    /// The number of test images.
+    pub images: usize,
 }
 
 impl Job {
@@ -195,7 +223,7 @@ impl Job {
     }
 
     /// Its section `[train]`.
-    pub(super) fn recipe(&self) -> &Recipe {
+    pub(super) fn hyperparameters(&self) -> &Hyperparameters {
         &self.file.train
     }
 
@@ -209,15 +237,15 @@ impl Job {
             model: &self.model,
             profile: &self.profile,
             data: &self.data,
-            recipe: &self.file.train,
+            hyperparameters: &self.file.train,
             prune: self.file.prune,
             inputs: self.inputs,
             origin: self.origin.clone(),
         }
     }
 
-    /// Trains into a folder, which `force` empties of another run, and says before what the user should know; gives the
-    /// folder, too.
+    /// Trains into a folder, which `force` empties of another run, and says before what the user should know; then runs
+    /// the test images, where there are any. Gives the folder, too.
     ///
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Job::run`].
@@ -227,12 +255,23 @@ impl Job {
         }
         let folder = OutputFolder::claim(out, &self.origin, force, &FILES, Access::Alone)?;
         self.notices().iter().for_each(|notice| monitor.notice(notice));
-        let trained = self.run(&folder, monitor)?;
+        let mut trained = self.train(&folder, monitor)?;
+        trained.test = self.test(&trained.network)?;
+        if let Some(test) = trained.test {
+            folder.write(TEST, canonical(&json!(test)).as_bytes())?;
+        }
+        finish(&folder)?;
         Ok((folder, trained))
     }
 
     /// Trains, or goes on with what stands unfinished in the folder.
     pub fn run(&self, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Trained> {
+        let trained = self.train(folder, monitor)?;
+        finish(folder)?;
+        Ok(trained)
+    }
+
+    fn train(&self, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Trained> {
         let stage = self.file.train.stage;
         if self.profile.has_companions() && stage == Stage::Rram {
             monitor.line("stage `rram` trains the RRAM arrays alone; the companion SRAM joins at evaluation");
@@ -244,7 +283,7 @@ impl Job {
             atomic::write(&folder.file(MODEL), text.as_bytes())?;
         }
         let network = self.trainer().run(self.start.clone(), Some(folder), monitor)?;
-        let mut trained = Trained { network, image: None, sparsity: None };
+        let mut trained = Trained { network, image: None, sparsity: None, test: None };
         if stage == Stage::Sram {
             let plan = ChipPlan::new(&self.profile, &self.model, self.inputs)?;
             match Image::of(plan.sites(), &trained.network) {
@@ -257,13 +296,11 @@ impl Job {
             trained.sparsity =
                 self.file.prune.map(|prune| Sparsity::of_network(&self.model, &trained.network, prune.group));
         }
-        finish(folder)?;
         Ok(trained)
     }
 
-    /// Accuracy in percent on the test images, and how many there are, without variation and of the arrays that were
-    /// trained: what the weights can do. None where there is no test set.
-    pub fn nominal_accuracy(&self, network: &Network) -> Result<Option<(f64, usize)>> {
+    /// What a network of this training does with the test images, where there are any.
+    fn test(&self, network: &Network) -> Result<Option<Tested>> {
         let Some(test) = &self.test else { return Ok(None) };
         let (mut profile, seed) = (self.profile.without_variation(), self.file.train.seed);
         let alone = self.file.train.stage == Stage::Rram;
@@ -273,7 +310,8 @@ impl Job {
         let engine = CpuEngine::default();
         let encoder = Encoder::new(self.inputs, self.model.input, seed, 0);
         let evaluation = Evaluation::on(&engine, test, encoder, self.model.steps);
-        Ok(Some((evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy, test.len())))
+        let accuracy = evaluation.run(&Chip::program(&blueprint, 0)?)?.accuracy;
+        Ok(Some(Tested { accuracy, images: test.len() }))
     }
 }
 
@@ -285,18 +323,18 @@ fn start_beside(
     model: &Model,
     start: Network,
 ) -> Result<(Network, Option<String>)> {
-    let recipe = &file.train;
+    let hyperparameters = &file.train;
     if !profile.has_companions() {
         let message = "\"sram\" trains a companion array, and the profile has none; expected sram.bits above 0";
         return Err(document.error("train.stage", message));
     }
-    if recipe.chip.is_some() && !profile.varies() {
+    if hyperparameters.chip.is_some() && !profile.varies() {
         return Err(
             document.error("train.chip", "is one of many, but the profile has no variation that tells chips apart")
         );
     }
-    let draw = recipe.chip.map(|chip| Draw::chip(recipe.seed, chip));
-    companion::attach(profile, model, start, recipe.seed, draw)
+    let draw = hyperparameters.chip.map(|chip| Draw::chip(hyperparameters.seed, chip));
+    companion::attach(profile, model, start, hyperparameters.seed, draw)
 }
 
 /// The test images, where there are any; checked before training starts.

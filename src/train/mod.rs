@@ -41,7 +41,7 @@ use crate::network::{InputCode, Layer, Model, Network, NormKind};
 use crate::output::{self, OutputFolder};
 use crate::plan::ChipPlan;
 use crate::profile::{BudgetBy, Profile};
-use config::{Prune, Recipe, Stage};
+use config::{Hyperparameters, Prune, Stage};
 use run::TrainingRun;
 
 /// The file of the last epoch's network.
@@ -84,13 +84,16 @@ pub const MODEL: &str = "model.toml";
 pub(crate) const LOG_CSV: &str = "log.csv";
 /// The time that each epoch took, which varies from run to run.
 pub(crate) const TIMING_CSV: &str = "timing.csv";
-/// Files that a training run writes, with those of the page that the command line adds.
-pub const FILES: [&str; 9] = [
+/// The accuracy on the test images, where there are any.
+pub(crate) const TEST: &str = "test.json";
+/// Files that a training run writes, with those of the page that is drawn of it.
+pub const FILES: [&str; 10] = [
     CHECKPOINT,
     MODEL,
     "best.safetensors",
     LOG_CSV,
     TIMING_CSV,
+    TEST,
     "state.safetensors",
     "sram.safetensors",
     "report.html",
@@ -101,12 +104,12 @@ pub const FILES: [&str; 9] = [
 pub struct Trainer<'a> {
     /// The network's shape.
     pub model: &'a Model,
-    /// The hardware; its variation is drawn every pass when the recipe asks for it.
+    /// The hardware; its variation is drawn every pass where the hyperparameters ask for it.
     pub profile: &'a Profile,
     /// Training images.
     pub data: &'a Dataset,
-    /// The recipe.
-    pub recipe: &'a Recipe,
+    /// The hyperparameters.
+    pub hyperparameters: &'a Hyperparameters,
     /// How the companion arrays are pruned, if they are.
     pub prune: Option<Prune>,
     /// What the network's inputs are.
@@ -124,26 +127,26 @@ impl Trainer<'_> {
         TrainingRun { trainer: self, plan, training, validation, folder, monitor }.go(start)
     }
 
-    /// An error if data, model and recipe do not fit together, or a batch does not fit this machine's memory.
+    /// An error if data, model and hyperparameters do not fit together, or a batch does not fit this machine's memory.
     pub fn check(&self) -> Result<()> {
         check_fit(self.data, self.model)?;
-        self.recipe.loss.check(self.model.readout.kind)?;
+        self.hyperparameters.loss.check(self.model.readout.kind)?;
         pass::check_cycles(self.model)?;
         ChipPlan::new(self.profile, self.model, self.inputs)?;
-        if self.recipe.stage == Stage::Sram && self.profile.any(|_, sram| sram.threshold > 0.0) {
+        if self.hyperparameters.stage == Stage::Sram && self.profile.any(|_, sram| sram.threshold > 0.0) {
             let message = "sram.threshold prunes arrays that are finished; expected `prune.threshold` in training";
             return Err(Error::Mismatch(message.into()));
         }
         let (training, validation) = self.split();
-        if training.is_empty() || (self.recipe.validation > 0.0 && validation.is_empty()) {
+        if training.is_empty() || (self.hyperparameters.validation > 0.0 && validation.is_empty()) {
             return Err(Error::Mismatch(format!(
                 "a validation share of {} leaves {} images to train on and {} to validate with; expected some of each",
-                self.recipe.validation,
+                self.hyperparameters.validation,
                 training.len(),
                 validation.len()
             )));
         }
-        let batch = self.recipe.batch.min(training.len());
+        let batch = self.hyperparameters.batch.min(training.len());
         let is_normed = |layer: &&Layer| {
             let values = batch * layer.output.height * layer.output.width;
             match layer.norm {
@@ -162,17 +165,17 @@ impl Trainer<'_> {
     }
 
     fn split(&self) -> (Vec<usize>, Vec<usize>) {
-        let n = self.recipe.limit.unwrap_or(usize::MAX).min(self.data.len());
-        validation_split(n, self.recipe.validation, self.recipe.seed)
+        let n = self.hyperparameters.limit.unwrap_or(usize::MAX).min(self.data.len());
+        validation_split(n, self.hyperparameters.validation, self.hyperparameters.seed)
     }
 
     /// The hardware of the forward pass: in stage `rram` the RRAM arrays alone, for the companion joins at evaluation.
     fn forward_profile(&self, network: &Network) -> Profile {
-        let mut profile = match self.recipe {
-            Recipe { variation: false, chip: None, .. } => self.profile.without_variation(),
+        let mut profile = match self.hyperparameters {
+            Hyperparameters { variation: false, chip: None, .. } => self.profile.without_variation(),
             _ => self.profile.clone(),
         };
-        match self.recipe.stage {
+        match self.hyperparameters.stage {
             Stage::Rram => profile.amend(|_, sram| sram.bits = 0),
             Stage::Sram => profile.amend(|_, sram| *sram = sram.stated(network.form)),
         }

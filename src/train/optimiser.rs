@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::config::{OptimiserKind, Recipe};
+use super::config::{Hyperparameters, OptimiserKind};
 use super::pass::{ParameterGradient, PassOutcome};
 use crate::network::Network;
 use crate::network::constants::Constants;
@@ -37,7 +37,7 @@ enum Update {
 
 impl Optimiser {
     /// At rest.
-    pub fn new(recipe: &Recipe, network: &Network) -> Self {
+    pub fn new(hyperparameters: &Hyperparameters, network: &Network) -> Self {
         let zeros = |values: Option<&Vec<f32>>| vec![0.0; values.map_or(0, Vec::len)];
         let at_rest = |layer: &LayerWeights| {
             let norm = layer.norm.as_ref();
@@ -50,19 +50,19 @@ impl Optimiser {
             }
         };
         let velocity: Vec<_> = network.layers.iter().map(at_rest).collect();
-        let square = (recipe.optimiser == OptimiserKind::AdamW).then(|| velocity.clone());
+        let square = (hyperparameters.optimiser == OptimiserKind::AdamW).then(|| velocity.clone());
         Optimiser { velocity, square, steps: 0 }
     }
 
     /// Moves every parameter and every running statistic one step, as a pass over a batch says; neurons keep constants
     /// that their arithmetic holds.
-    pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, recipe: &Recipe, rate: f32) {
+    pub fn step(&mut self, network: &mut Network, pass: &PassOutcome, hyperparameters: &Hyperparameters, rate: f32) {
         for (layer, statistics) in network.layers.iter_mut().zip(&pass.statistics) {
             if let (Some(norm), Some(statistics)) = (&mut layer.norm, statistics) {
                 statistics.update(norm);
             }
         }
-        let update = self.update(recipe, rate);
+        let update = self.update(hyperparameters, rate);
         let none = ParameterGradient::default;
         for (l, (layer, gradient)) in network.layers.iter_mut().zip(&pass.gradients).enumerate() {
             let first = &mut self.velocity[l];
@@ -89,15 +89,15 @@ impl Optimiser {
         }
     }
 
-    fn update(&mut self, recipe: &Recipe, rate: f32) -> Update {
+    fn update(&mut self, hyperparameters: &Hyperparameters, rate: f32) -> Update {
         if self.square.is_none() {
-            return Update::Sgd([recipe.momentum, recipe.weight_decay, rate]);
+            return Update::Sgd([hyperparameters.momentum, hyperparameters.weight_decay, rate]);
         }
         self.steps += 1;
-        let [first, second] = recipe.betas;
+        let [first, second] = hyperparameters.betas;
         let left = |beta: f32| 1.0 - libm::pow(f64::from(beta), self.steps as f64);
         let (whole, root) = ((f64::from(rate) / left(first)) as f32, (1.0 / left(second).sqrt()) as f32);
-        Update::AdamW([first, second, 1.0 - rate * recipe.weight_decay, whole, root])
+        Update::AdamW([first, second, 1.0 - rate * hyperparameters.weight_decay, whole, root])
     }
 }
 

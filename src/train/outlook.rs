@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::config::Recipe;
+use super::config::Hyperparameters;
 use super::job::Job;
 use super::state::TrainingState;
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ impl Job {
 
     /// The work in a folder, without the time that it takes.
     pub fn standing(&self, out: &Path) -> Result<Outlook> {
-        let Recipe { epochs, batch, .. } = *self.recipe();
+        let Hyperparameters { epochs, batch, .. } = *self.hyperparameters();
         let trainer = self.trainer();
         let chosen = trainer.split().0.len();
         let steps = (chosen / batch).max(1);
@@ -69,7 +69,7 @@ impl Job {
         let there = if OutputFolder::finished(out, self.origin())?.is_some() {
             images
         } else if OutputFolder::is_of(out, self.origin()) && state.exists() {
-            let position = TrainingState::read(&state, trainer.model, trainer.recipe)?.position;
+            let position = TrainingState::read(&state, trainer.model, trainer.hyperparameters)?.position;
             position.epoch as u64 * of_epoch + position.seen as u64
         } else {
             0

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::config::Recipe;
+use super::config::Hyperparameters;
 use super::gradient::Precision;
 use super::graph::{Forward, RunLayers};
 use super::layer::{LayerGradient, LayerPass};
@@ -90,14 +90,15 @@ pub struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    /// A plan without ranges and losses, by the default recipe.
+    /// A plan without ranges and losses, by the default hyperparameters.
     pub fn of(plan: &'a ChipPlan) -> Self {
-        Setting::by(&Recipe::default(), plan)
+        Setting::by(&Hyperparameters::default(), plan)
     }
 
-    /// A plan without ranges and losses, by a recipe.
-    pub fn by(recipe: &Recipe, plan: &'a ChipPlan) -> Self {
-        let Recipe { surrogate, loss, label_smoothing, rates, rate_penalty, gradient_bits: precision, .. } = *recipe;
+    /// A plan without ranges and losses, by given hyperparameters.
+    pub fn by(hyperparameters: &Hyperparameters, plan: &'a ChipPlan) -> Self {
+        let Hyperparameters { surrogate, loss, label_smoothing, rates, rate_penalty, gradient_bits: precision, .. } =
+            *hyperparameters;
         Setting {
             plan,
             calibration: None,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use super::config::Recipe;
+use super::config::Hyperparameters;
 use super::optimiser::Optimiser;
 use super::pass::{Setting, pass};
 use super::state::{LogRow, Position, TrainingState};
@@ -40,12 +40,12 @@ pub(super) struct TrainingRun<'a> {
 
 impl TrainingRun<'_> {
     pub fn go(&self, start: Network) -> Result<Network> {
-        let recipe = self.trainer.recipe;
+        let hyperparameters = self.trainer.hyperparameters;
         let stored = self.folder.filter(|f| f.resumed).map(|f| f.file("state.safetensors")).filter(|f| f.exists());
         let mut state = match stored {
-            Some(file) => TrainingState::read(&file, self.trainer.model, recipe)?,
+            Some(file) => TrainingState::read(&file, self.trainer.model, hyperparameters)?,
             None => TrainingState {
-                optimiser: Optimiser::new(recipe, &start),
+                optimiser: Optimiser::new(hyperparameters, &start),
                 network: start,
                 losses: vec![],
                 position: Position::default(),
@@ -56,7 +56,7 @@ impl TrainingRun<'_> {
         if epoch > 0 || step > 0 {
             self.monitor.line(&format!("resuming at epoch {}, step {step}", epoch + 1));
         }
-        while state.position.epoch < self.trainer.recipe.epochs {
+        while state.position.epoch < self.trainer.hyperparameters.epochs {
             let (began, seen) = (Instant::now(), state.position.seen);
             let ran = interruptible(|| self.epoch(&mut state));
             self.monitor.end();
@@ -95,8 +95,8 @@ impl TrainingRun<'_> {
 
     /// Takes the remaining steps of the epoch under way.
     fn epoch(&self, state: &mut TrainingState) -> Result<()> {
-        let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
-        let Recipe { batch, seed, shuffle, augment, padding, flip, epochs, .. } = *recipe;
+        let Trainer { model, data, hyperparameters, inputs, .. } = *self.trainer;
+        let Hyperparameters { batch, seed, shuffle, augment, padding, flip, epochs, .. } = *hyperparameters;
         let epoch = state.position.epoch;
         if state.position.step == 0 {
             if state.position.calibration.is_none() {
@@ -174,20 +174,20 @@ impl TrainingRun<'_> {
 
     /// The chips that are trained for.
     fn blueprint<'n>(&'n self, network: &'n Network) -> Result<Blueprint<'n>> {
-        let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
-        let blueprint = Blueprint::new(&self.plan.profile, model, network, inputs, recipe.seed)?;
-        with_ranges_of(blueprint, recipe.seed, data, &self.training)
+        let Trainer { model, data, hyperparameters, inputs, .. } = *self.trainer;
+        let blueprint = Blueprint::new(&self.plan.profile, model, network, inputs, hyperparameters.seed)?;
+        with_ranges_of(blueprint, hyperparameters.seed, data, &self.training)
     }
 
     /// Pass number `iteration` of the run.
     fn step(&self, state: &mut TrainingState, inputs: &Inputs, labels: &[u32], iteration: u64) -> Result<()> {
-        let Trainer { recipe, prune, .. } = *self.trainer;
-        let draw = match recipe.chip {
-            Some(chip) => Some(Draw::chip(recipe.seed, chip)),
-            None => recipe.variation.then(|| Draw::training_pass(recipe.seed, iteration)),
+        let Trainer { hyperparameters, prune, .. } = *self.trainer;
+        let draw = match hyperparameters.chip {
+            Some(chip) => Some(Draw::chip(hyperparameters.seed, chip)),
+            None => hyperparameters.variation.then(|| Draw::training_pass(hyperparameters.seed, iteration)),
         };
         let mut plan = self.counted(state);
-        if let Some(shift) = recipe.shifts.get(iteration as usize % recipe.shifts.len().max(1)) {
+        if let Some(shift) = hyperparameters.shifts.get(iteration as usize % hyperparameters.shifts.len().max(1)) {
             let mut profile = self.plan.profile.clone();
             profile.amend(|_, sram| sram.shift = Some(*shift));
             let plan_of_shift = self.plan.on(&profile)?;
@@ -202,7 +202,7 @@ impl TrainingRun<'_> {
         let setting = Setting {
             calibration: state.position.calibration.as_ref(),
             losses: &state.losses,
-            ..Setting::by(recipe, &plan)
+            ..Setting::by(hyperparameters, &plan)
         };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {
@@ -212,7 +212,7 @@ impl TrainingRun<'_> {
             return Err(diverged(&format!("the loss is {}", outcome.loss)));
         }
         let position = &mut state.position;
-        state.optimiser.step(&mut state.network, &outcome, recipe, recipe.rate(position.epoch));
+        state.optimiser.step(&mut state.network, &outcome, hyperparameters, hyperparameters.rate(position.epoch));
         position.step += 1;
         position.loss += outcome.loss;
         position.seen += labels.len();
@@ -222,7 +222,7 @@ impl TrainingRun<'_> {
 
     /// Validates, logs and stores a finished epoch.
     fn close_epoch(&self, state: &mut TrainingState, images_a_second: f64) -> Result<()> {
-        let Trainer { model, recipe, origin, .. } = self.trainer;
+        let Trainer { model, hyperparameters, origin, .. } = self.trainer;
         if !state.network.is_finite() {
             return Err(diverged("a weight is not finite"));
         }
@@ -234,15 +234,15 @@ impl TrainingRun<'_> {
         let position = &mut state.position;
         let row = LogRow {
             epoch: position.epoch + 1,
-            learning_rate: recipe.rate(position.epoch),
+            learning_rate: hyperparameters.rate(position.epoch),
             loss: position.loss / position.step as f64,
             train_accuracy: 100.0 * position.correct as f64 / position.seen as f64,
             validation_accuracy,
         };
         let validated = validation_accuracy.map_or(String::new(), |v| format!(", validation {v:.2} %"));
-        self.monitor.line(&format!(
+        self.monitor.detail(&format!(
             "epoch {}/{}: loss {:.4}, training accuracy {:.2} %{validated}, {images_a_second:.0} images/s",
-            row.epoch, recipe.epochs, row.loss, row.train_accuracy
+            row.epoch, hyperparameters.epochs, row.loss, row.train_accuracy
         ));
         let epoch = row.epoch;
         let is_best = validation_accuracy.is_some_and(|v| position.best.is_none_or(|(best, _)| v > best));
@@ -269,12 +269,12 @@ impl TrainingRun<'_> {
         if self.validation.is_empty() {
             return Ok(None);
         }
-        let Trainer { model, data, recipe, inputs, .. } = *self.trainer;
+        let Trainer { model, data, hyperparameters, inputs, .. } = *self.trainer;
         let blueprint = self.blueprint(network)?;
-        let encoder = Encoder::new(inputs, model.input, recipe.seed, 0);
+        let encoder = Encoder::new(inputs, model.input, hyperparameters.seed, 0);
         let engine = &CpuEngine::default();
         let evaluation = Evaluation::on(engine, data, encoder, model.steps).of_images(self.validation.clone());
-        let accuracy = evaluation.run(&Chip::program(&blueprint, recipe.chip.unwrap_or(0))?)?.accuracy;
+        let accuracy = evaluation.run(&Chip::program(&blueprint, hyperparameters.chip.unwrap_or(0))?)?.accuracy;
         Ok(Some((accuracy, blueprint.calibration().cloned())))
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::Recipe;
+use super::config::Hyperparameters;
 use super::optimiser::Optimiser;
 use super::pass::ParameterGradient;
 use crate::checkpoint::{Checkpoint, Tensor, Values};
@@ -104,11 +104,11 @@ impl TrainingState {
         checkpoint.write(path)
     }
 
-    /// Reads a stored state of a run by this recipe.
-    pub fn read(path: &Path, model: &Model, recipe: &Recipe) -> Result<Self> {
+    /// Reads a stored state of a run with these hyperparameters.
+    pub fn read(path: &Path, model: &Model, hyperparameters: &Hyperparameters) -> Result<Self> {
         let checkpoint = Checkpoint::read(path)?;
         let network = Network::from_checkpoint(model, &checkpoint)?;
-        let mut optimiser = Optimiser::new(recipe, &network);
+        let mut optimiser = Optimiser::new(hyperparameters, &network);
         let Optimiser { velocity, square, steps } = &mut optimiser;
         for (moment, layers) in [("velocity", Some(velocity)), ("square", square.as_mut())] {
             for (i, ParameterGradient { weights, gamma, shift, bias, constants }) in
@@ -170,9 +170,9 @@ mod tests {
                     { fc = { width = 5, bias = true } }]";
         let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
         for kind in [OptimiserKind::Sgd, OptimiserKind::AdamW] {
-            let recipe = Recipe { optimiser: kind, ..Recipe::default() };
+            let hyperparameters = Hyperparameters { optimiser: kind, ..Hyperparameters::default() };
             let network = Network::xavier(&model, 1);
-            let mut optimiser = Optimiser::new(&recipe, &network);
+            let mut optimiser = Optimiser::new(&hyperparameters, &network);
             let moments = [Some(&mut optimiser.velocity), optimiser.square.as_mut()].into_iter().flatten();
             moments.for_each(|layers| _ = layers[0].constants.insert(Constant::Leak, vec![0.0; 150]));
             optimiser.steps = if kind == OptimiserKind::AdamW { 7 } else { 0 };
@@ -185,7 +185,7 @@ mod tests {
             let state = TrainingState { network, optimiser, losses: vec![None; 3], position: Position::default() };
             let file = tempfile::NamedTempFile::new().unwrap();
             state.write(file.path(), &model).unwrap();
-            let read = TrainingState::read(file.path(), &model, &recipe).unwrap();
+            let read = TrainingState::read(file.path(), &model, &hyperparameters).unwrap();
             assert!(read.optimiser == state.optimiser && read.network == state.network, "{kind:?}");
         }
     }

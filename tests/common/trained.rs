@@ -13,7 +13,7 @@ use crosspike::monitor::Silent;
 use crosspike::network::{Encoder, Encoding, Model, Network};
 use crosspike::profile::Profile;
 use crosspike::train::Trainer;
-use crosspike::train::config::{Prune, Recipe};
+use crosspike::train::config::{Hyperparameters, Prune};
 
 use super::profile;
 
@@ -32,10 +32,10 @@ pub fn hardware(more: &[&str]) -> Profile {
 }
 
 /// A trained network.
-pub fn train(profile: &Profile, recipe: &Recipe, prune: Option<Prune>, start: Network) -> Network {
+pub fn train(profile: &Profile, hyperparameters: &Hyperparameters, prune: Option<Prune>, start: Network) -> Network {
     let (model, data) = (model(), Dataset::open("digits", Path::new(""), Split::Train).unwrap());
     let (inputs, origin) = (Encoding::Poisson.into(), serde_json::json!({}));
-    let trainer = Trainer { model: &model, profile, data: &data, recipe, prune, inputs, origin };
+    let trainer = Trainer { model: &model, profile, data: &data, hyperparameters, prune, inputs, origin };
     trainer.run(start, None, &Silent).unwrap()
 }
 
@@ -43,8 +43,8 @@ pub fn train(profile: &Profile, recipe: &Recipe, prune: Option<Prune>, start: Ne
 pub fn baseline() -> &'static Network {
     static NETWORK: OnceLock<Network> = OnceLock::new();
     NETWORK.get_or_init(|| {
-        let recipe = Recipe { epochs: 8, batch: 32, ..Recipe::default() };
-        train(&hardware(&[]), &recipe, None, Network::xavier(&model(), 1))
+        let hyperparameters = Hyperparameters { epochs: 8, batch: 32, ..Hyperparameters::default() };
+        train(&hardware(&[]), &hyperparameters, None, Network::xavier(&model(), 1))
     })
 }
 

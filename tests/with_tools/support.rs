@@ -20,7 +20,7 @@ use crosspike::monitor::Silent;
 use crosspike::network::{Encoder, Encoding, Model, Network};
 use crosspike::profile::Profile;
 use crosspike::train::Trainer;
-use crosspike::train::config::Recipe;
+use crosspike::train::config::Hyperparameters;
 
 /// The tests.
 pub const TESTS: &[crate::Test] = &crate::tests![the_support_matrix_is_what_is_found];
@@ -256,10 +256,18 @@ impl Trial<'_> {
         let data = Dataset::open("images:images.npz", &golden(""), Split::Test)?.limit(4);
         let inputs = crosspike::network::InputCode::of(Encoding::Direct, data.range(), profile.tile.input_bits)?;
         if let Runner::Trainer = runner {
-            let recipe = Recipe { epochs: 1, batch: 2, variation: true, ..Recipe::default() };
+            let hyperparameters =
+                Hyperparameters { epochs: 1, batch: 2, variation: true, ..Hyperparameters::default() };
             let origin = serde_json::json!({});
-            let trainer =
-                Trainer { model: &model, profile: &profile, data: &data, recipe: &recipe, prune: None, inputs, origin };
+            let trainer = Trainer {
+                model: &model,
+                profile: &profile,
+                data: &data,
+                hyperparameters: &hyperparameters,
+                prune: None,
+                inputs,
+                origin,
+            };
             return Ok(trainer.run(network, None, &Silent)?.hash());
         }
         let blueprint = Blueprint::new(&profile, &model, &network, inputs, 7)?;

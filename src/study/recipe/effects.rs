@@ -1,11 +1,9 @@
 //! Which keys that a recipe sets, or its profiles have, change anything: an axis that cannot is refused, others are
 //! said.
 
-use super::{Recipe, Unit, is_of_training};
+use super::{Recipe, Unit, UnitPoint, is_of_training};
 use crate::effect::{self, Beside, Idle};
 use crate::error::Result;
-use crate::profile::Profile;
-use crate::study::space::GridPoint;
 use crate::study::watch::Watch;
 use crate::train::config::TrainFile;
 
@@ -22,16 +20,24 @@ pub(super) struct Effects {
 
 impl Effects {
     /// Looks at a point of a unit.
-    pub fn see(&mut self, recipe: &Recipe, unit: &Unit, (common, own): (&GridPoint, &GridPoint), profile: &Profile) {
+    pub fn see(&mut self, recipe: &Recipe, unit: &Unit, point: &UnitPoint) {
+        let UnitPoint { common, own, profile } = point;
         let beside = Beside { model: Some(&recipe.model), ..Beside::default() };
+        let idle = effect::idle(profile, beside);
+        for key in unit.stage.set.keys() {
+            // A default takes away what the profile has, which is an effect.
+            self.set.see(&set_at(unit.index, key), idle.get(key).copied());
+        }
         self.profiles.resize_with(recipe.hardware.len(), Vec::new);
-        self.profiles[unit.hardware].push(effect::idle(profile, beside));
-        let set = unit.stage.set.keys().map(|key| (set_at(unit.index, key), key));
+        self.profiles[unit.hardware].push(idle);
         let variant = unit.variant.iter().filter(|(key, _)| !is_of_training(key));
         let variant = variant.map(|(key, _)| (format!("stage[{}].grid.{key}", unit.index), key));
-        let common = common.iter().map(|(key, _)| (format!("evaluate.grid.{key}"), key));
-        let own = own.iter().map(|(key, _)| (format!("stage[{}].evaluate.{key}", unit.index), key));
-        for (place, key) in set.chain(variant).chain(common).chain(own) {
+        // A hidden stage is not evaluated.
+        let is_shown = !unit.stage.hidden;
+        let common = common.iter().filter(|_| is_shown).map(|(key, _)| (format!("evaluate.grid.{key}"), key));
+        let own =
+            own.iter().filter(|_| is_shown).map(|(key, _)| (format!("stage[{}].evaluate.{key}", unit.index), key));
+        for (place, key) in variant.chain(common).chain(own) {
             self.set.see(&place, effect::why(profile, beside, key));
         }
     }

@@ -10,7 +10,7 @@ use toml::Table;
 use crate::attack::Plan;
 use crate::config::Document;
 use crate::engine::exit::ExitRule;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::Encoding;
 use crate::study::point::check_acceptable;
 use crate::study::sets::{Named, names};
@@ -149,6 +149,8 @@ pub struct Stage {
     pub own_chips: Option<u64>,
     /// Whether it is left out of the results, and only others start from it.
     pub hidden: bool,
+    /// The file, `NAME.safetensors` beside the tables, that the trained network is written to.
+    pub save: Option<String>,
 }
 
 fn one() -> u64 {
@@ -161,6 +163,9 @@ impl Stage {
         self.grid.is_empty() && self.own_chips.is_none()
     }
 }
+
+/// The ending of files that stages save their networks to.
+const SAVED: &str = ".safetensors";
 
 /// Chips of a point, at most.
 const MOST_CHIPS: u64 = 1 << 20;
@@ -230,6 +235,38 @@ impl RecipeFile {
         }
     }
 
+    /// An error unless a stage's network can be saved where it says.
+    fn check_save(&self, stage: &Stage, index: usize) -> Result<()> {
+        let Some(file) = &stage.save else { return Ok(()) };
+        let why = if !is_saved_name(file) {
+            format!("`{file}`, expected a file's name that ends in {SAVED}, without a folder")
+        } else if stage.train.is_none() {
+            "stands at a stage that trains nothing; expected it where the network is trained".into()
+        } else if !stage.has_one_network() || self.profiles.len() > 1 {
+            "names one file, and the stage trains several networks (one a profile, variant or chip); leave it out"
+                .into()
+        } else if self.stage[..index].iter().any(|before| before.save.as_ref() == Some(file)) {
+            format!("`{file}` is that of a stage before, too; expected a file of its own")
+        } else {
+            return Ok(());
+        };
+        Err(Error::Mismatch(why))
+    }
+
+    /// The place of a key of a stage that something else sets as well, and what that is. What a trained stage sets
+    /// holds in training, whatever it is evaluated at; a grid tells rows apart by it, too.
+    fn set_twice(&self, stage: &Stage) -> Option<(String, &'static str)> {
+        let set = if stage.train.is_none() { Some(("set", &stage.set)) } else { None };
+        let of_evaluation = [("its `evaluate`", &stage.evaluate), ("[evaluate.grid]", &self.evaluate.grid)];
+        let own = set.into_iter().chain([("grid", &stage.grid)]);
+        let pairs = own.flat_map(|own| of_evaluation.map(|other| (own, other)));
+        let mut pairs = pairs.chain([(("evaluate", &stage.evaluate), of_evaluation[1])]);
+        pairs.find_map(|((table, own), (other, keys))| {
+            let key = own.keys().find(|key| keys.contains_key(*key))?;
+            Some((format!("{table}.{key}"), other))
+        })
+    }
+
     fn validate_stage(&self, document: &Document, index: usize, stage: &Stage) -> Result<()> {
         let key = |key: &str| format!("stage[{index}].{key}");
         let refuse = |at: &str, message: String| Err(document.error(&key(at), message));
@@ -281,6 +318,13 @@ impl RecipeFile {
         if stage.own_chips.is_some_and(|chips| !(1..=MOST_CHIPS).contains(&chips)) {
             return refuse("own_chips", format!("expected 1 to {MOST_CHIPS} chips"));
         }
+        self.check_save(stage, index).map_err(document.locate(&key("save")))?;
+        if let Some((at, other)) = self.set_twice(stage) {
+            return refuse(
+                &at,
+                format!("is set by {other}, too, which would leave it without effect; expected one of them"),
+            );
+        }
         grid_points(document, &key("evaluate"), &stage.evaluate)?;
         grid_points(document, &key("grid"), &stage.grid)?;
         for at in stage.grid.keys().filter(|at| at.starts_with("train.") || at.starts_with("prune.")) {
@@ -290,6 +334,12 @@ impl RecipeFile {
         }
         Ok(())
     }
+}
+
+/// The name of a file of one network, without a folder.
+pub(super) fn is_saved_name(file: &str) -> bool {
+    file.strip_suffix(SAVED)
+        .is_some_and(|name| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '*']))
 }
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {

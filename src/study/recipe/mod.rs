@@ -22,6 +22,7 @@ pub use outlook::Outlook;
 
 use self::cache::Cache;
 use self::effects::Effects;
+use self::file::is_saved_name;
 use self::run::Run;
 use super::case::check_hardware;
 use super::point::Point;
@@ -29,10 +30,12 @@ use super::sets::{Images, Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
 use super::training_file::TrainingFile;
 use super::{run_into, table};
+use crate::announced;
 use crate::attack::Plan;
 use crate::attack::gradient::check_encoding;
 use crate::config::{Document, Overrides};
 use crate::data::Dataset;
+use crate::effect::{self, Beside};
 use crate::engine::Engine;
 use crate::engine::calibrate;
 use crate::engine::evaluate::check_fit;
@@ -83,6 +86,16 @@ struct Unit<'a> {
     variant: GridPoint,
 }
 
+/// A point that a unit is evaluated at.
+struct UnitPoint {
+    /// What `[evaluate]` sets.
+    common: GridPoint,
+    /// What the stage's own `evaluate` sets.
+    own: GridPoint,
+    /// The hardware that this gives.
+    profile: Profile,
+}
+
 impl Recipe {
     /// Reads the recipe and everything that it names; every stage's hardware and training is validated before anything
     /// runs.
@@ -130,16 +143,15 @@ impl Recipe {
                 Some(stage) if stage.has_one_network() => Ok(recipe.file.model.clone()),
                 _ => Err(no_network(name)),
             };
-            recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
-            for (common, own) in recipe.points(&unit)? {
-                let profile = recipe.profile(&unit, (&common, &own), &nowhere)?;
-                recipe.profiled(&mut sets, &profile)?;
-                effects.see(&recipe, &unit, (&common, &own), &profile);
+            for point in recipe.all_points(&unit, &nowhere)? {
+                recipe.profiled(&mut sets, &point.profile)?;
+                effects.see(&recipe, &unit, &point);
             }
             if !unit.stage.hidden {
                 recipe.adapted(&mut sets, unit.index)?;
             }
             if unit.stage.train.is_some() {
+                recipe.profile(&unit, (&vec![], &vec![]), &nowhere)?;
                 let training = TrainFile::from_document(&recipe.training(&unit, Some(Path::new("network")), None)?)?;
                 effects.of_training(unit.index, &training);
             }
@@ -182,14 +194,21 @@ impl Recipe {
     /// # Errors
     /// Those of [`OutputFolder::claim`] and [`Recipe::run`].
     pub fn run_into(&self, engine: &dyn Engine, out: &Path, force: bool, monitor: &dyn Monitor) -> Result<Vec<Point>> {
-        run_into(out, &self.origin(engine)?, force, &FILES, |folder| self.run(engine, folder, monitor))
+        // Another recipe in the folder may have saved networks under other names.
+        let before = if force { saved(out) } else { vec![] };
+        let networks = self.file.stage.iter().filter_map(|stage| stage.save.as_ref()).chain(&before);
+        if force {
+            networks.clone().try_for_each(|file| announced::check_removable(&out.join(file)))?;
+        }
+        let files: Vec<&str> = FILES.into_iter().chain(networks.map(String::as_str)).collect();
+        run_into(out, &self.origin(engine)?, force, &files, |folder| self.run(engine, folder, monitor))
     }
 
-    /// Runs what is not in the cache yet and writes the tables.
+    /// Runs what is not in the cache yet and writes tables and networks.
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Vec<Point>> {
         let cache = Cache::open(&folder.file(CACHE))?;
         self.notices.iter().for_each(|notice| monitor.notice(notice));
-        let ran = Run::new(self, cache, engine, monitor).go();
+        let ran = Run::new(self, cache, engine, folder, monitor).go();
         let kept = "what is finished is kept; the same command goes on from here";
         let (measured, nominal) = ran.map_err(|error| error.leaving(kept))?;
         let points = {
@@ -197,7 +216,7 @@ impl Recipe {
             recovery::points(&measured, &nominal, compared, &self.model)
         };
         table::write(folder, &points)?;
-        let tables = recovery::tables(&points, &measured);
+        let tables = recovery::tables(&points, &measured, self.file.reference());
         folder.write(RECOVERY_ROWS, canonical(&json!(tables)).as_bytes())?;
         folder.write(RECOVERY, markdown(&tables).as_bytes())?;
         Ok(points)
@@ -249,11 +268,34 @@ impl Recipe {
         Ok(units)
     }
 
-    /// The points that a unit is evaluated at: what `[evaluate]` sets, and what the stage's own grid does.
-    fn points(&self, unit: &Unit) -> Result<Vec<(GridPoint, GridPoint)>> {
+    /// The points that a unit is evaluated at. A key of `[evaluate]` without effect at any of them, such as the
+    /// strength of variation for a network that stands on no RRAM, is left out, and points that are the same without it
+    /// are one; `network` knows the checkpoint of a stage.
+    fn points(&self, unit: &Unit, network: &dyn Fn(&str) -> Result<PathBuf>) -> Result<Vec<UnitPoint>> {
+        let points = self.all_points(unit, network)?;
+        let beside = Beside { model: Some(&self.model), ..Beside::default() };
+        let has_effect = |key: &str| points.iter().any(|point| effect::why(&point.profile, beside, key).is_none());
+        let idle: Vec<String> = self.file.evaluate.grid.keys().filter(|key| !has_effect(key)).cloned().collect();
+        let mut kept: Vec<UnitPoint> = vec![];
+        for mut point in points {
+            point.common.retain(|(key, _)| !idle.contains(key));
+            if kept.iter().all(|other| (&other.common, &other.own) != (&point.common, &point.own)) {
+                kept.push(point);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// All combinations of what `[evaluate]` and a unit's own `evaluate` set.
+    fn all_points(&self, unit: &Unit, network: &dyn Fn(&str) -> Result<PathBuf>) -> Result<Vec<UnitPoint>> {
         let common = grid_points(&self.document, "evaluate.grid", &self.file.evaluate.grid)?;
         let own = grid_points(&self.document, &format!("stage[{}].evaluate", unit.index), &unit.stage.evaluate)?;
-        Ok(own.iter().flat_map(|own| common.iter().map(|common| (common.clone(), own.clone()))).collect())
+        let combined = own.iter().flat_map(|own| common.iter().map(move |common| (common, own)));
+        let point = |(common, own): (&GridPoint, &GridPoint)| {
+            let profile = self.profile(unit, (common, own), network)?;
+            Ok(UnitPoint { common: common.clone(), own: own.clone(), profile })
+        };
+        combined.map(point).collect()
     }
 
     fn title(&self, unit: &Unit) -> String {
@@ -325,6 +367,14 @@ impl Recipe {
         }
         Ok(training.finish())
     }
+}
+
+/// The files that the stages of the recipe in a folder have saved their networks to; none where there is no recipe.
+fn saved(folder: &Path) -> Vec<String> {
+    let Ok(Some((_, origin))) = OutputFolder::open(folder) else { return vec![] };
+    let stages = origin["configuration"]["recipe"]["stage"].as_array().into_iter().flatten();
+    let files = stages.filter_map(|stage| stage["save"].as_str()).filter(|file| is_saved_name(file));
+    files.map(String::from).collect()
 }
 
 /// What is wrong with a stage that is to give its network.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::cache::{self, Known};
 use super::judge::{DataSets, Question};
-use super::{CACHE, Recipe, Unit, no_network};
+use super::{CACHE, Recipe, Unit, UnitPoint, no_network};
 use crate::attack::Plan;
 use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
@@ -21,7 +21,6 @@ use crate::error::{Error, Result};
 use crate::monitor::Silent;
 use crate::network::Network;
 use crate::profile::Profile;
-use crate::study::space::GridPoint;
 use crate::train;
 use crate::train::config::TrainFile;
 use crate::train::job::Job;
@@ -121,10 +120,6 @@ impl Walk<'_> {
         self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| no_network(stage))
     }
 
-    fn profile(&self, unit: &Unit, common: &GridPoint, own: &GridPoint) -> Result<Profile> {
-        self.recipe.profile(unit, (common, own), &|stage| Ok(self.network(unit.hardware, stage)?.path))
-    }
-
     fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
         let start = match (&unit.stage.from, &unit.stage.checkpoint) {
             (Some(from), _) => Some(self.network(unit.hardware, from)?),
@@ -147,7 +142,8 @@ impl Walk<'_> {
     /// The network of a training, or what it starts from where it is not there.
     fn train(&mut self, unit: &Unit, start: Option<&At>, own: Option<u64>) -> Result<Candidate> {
         let document = self.recipe.training(unit, start.map(|start| start.path.as_path()), own)?;
-        let profile = self.profile(unit, &vec![], &vec![])?;
+        let network = |stage: &str| Ok(self.network(unit.hardware, stage)?.path);
+        let profile = self.recipe.profile(unit, (&vec![], &vec![]), &network)?;
         let job = Job::new(&document, TrainFile::from_document(&document)?, self.recipe.model.clone(), profile)?;
         self.found.trainings += 1;
         if start.is_none_or(|start| start.is_there)
@@ -169,8 +165,8 @@ impl Walk<'_> {
     }
 
     fn evaluate(&mut self, unit: &Unit, candidates: &[Candidate], (limit, chips): (Option<usize>, u64)) -> Result<()> {
-        for (common, own) in self.recipe.points(unit)? {
-            let profile = self.profile(unit, &common, &own)?;
+        let points = self.recipe.points(unit, &|stage| Ok(self.network(unit.hardware, stage)?.path))?;
+        for UnitPoint { profile, .. } in points {
             for attack in self.recipe.attacks() {
                 for candidate in candidates {
                     let chips = candidate.own.map_or(0..chips, |chip| chip..chip + 1);

@@ -5,43 +5,71 @@ use std::collections::BTreeSet;
 use super::run::{Measured, Nominal};
 use crate::network::Model;
 use crate::numeric::stats::summarise;
-use crate::profile::SramInit;
-use crate::report::recovery::{Recovered, RecoveryHead, RecoveryLine, RecoveryTable};
+use crate::profile::{Scheme, SramInit};
+use crate::report::recovery::{Recovered, RecoveryHead, RecoveryLine, RecoveryTable, Settings, covers};
 use crate::study::cell::Cell;
+use crate::study::columns::{AREA, YIELD};
 use crate::study::point::Point;
 use crate::study::trial::Trial;
 
+/// The place of the stage in a row of settings.
+const STAGE: usize = 0;
+/// The place of the bits of a weight on RRAM.
+const BITS: usize = 1;
+/// The place of the profile's name.
+const PROFILE: usize = 2;
+
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
-fn settings(measured: &[Measured]) -> Vec<Vec<(String, String)>> {
-    let own_keys: BTreeSet<&String> =
-        measured.iter().flat_map(|m| m.settings.iter().chain(&m.own)).map(|(k, _)| k).collect();
+fn settings(measured: &[Measured]) -> Vec<Settings> {
+    let mut common: Vec<&String> = vec![];
+    for (key, _) in measured.iter().flat_map(|m| &m.at) {
+        place(&mut common, |known| *known == key, || key);
+    }
+    let own: BTreeSet<&String> =
+        measured.iter().flat_map(|m| m.settings.iter().chain(&m.own)).map(|(key, _)| key).collect();
+    let own: Vec<&String> = own.into_iter().filter(|key| !common.contains(key)).collect();
     let one = |m: &Measured| {
-        let mut row = vec![
+        let heads = [
             ("stage".into(), m.stage.clone()),
             ("rram.weight_bits".into(), m.profile.rram.weight_bits.to_string()),
             ("profile".into(), m.profile.name.clone()),
         ];
-        row.extend(m.at.iter().cloned());
-        row.push(("images".into(), m.images.to_string()));
-        for key in own_keys.iter().filter(|key| !row.iter().any(|(k, _)| k == **key)).collect::<Vec<_>>() {
-            let value = m.settings.iter().chain(&m.own).find(|(k, _)| k == *key);
-            row.push(((*key).clone(), value.map_or(String::new(), |(_, v)| v.clone())));
-        }
-        row
+        let common = common.iter().map(|key| setting(key, m.at.iter()));
+        let own = own.iter().map(|key| setting(key, m.settings.iter().chain(&m.own)));
+        heads.into_iter().chain(common).chain([("images".into(), m.images.to_string())]).chain(own).collect()
     };
-    let mut rows: Vec<Vec<(String, String)>> = measured.iter().map(one).collect();
-    // Profiles that have a bit width each are told apart by it; a setting that never changes is no column.
-    let same = |column: usize| rows.iter().all(|row| row[column].1 == rows[0][column].1);
-    let widths: BTreeSet<&String> = rows.iter().map(|row| &row[1].1).collect();
-    let profiles: BTreeSet<&String> = rows.iter().map(|row| &row[2].1).collect();
-    let mut dropped: Vec<usize> =
-        (1..rows.first().map_or(0, Vec::len)).filter(|column| *column > 2 && same(*column)).collect();
-    dropped.extend(if widths.len() == profiles.len() { Some(2) } else { None });
-    dropped.sort_unstable();
+    let mut rows: Vec<Settings> = measured.iter().map(one).collect();
+    let cell = |row: &Settings, column: usize| row[column].1.clone();
+    let same = |column: usize| rows.iter().all(|row| cell(row, column) == cell(&rows[0], column));
+    let told_by = |by: usize, column: usize| {
+        let pairs: BTreeSet<[String; 2]> = rows.iter().map(|row| [cell(row, by), cell(row, column)]).collect();
+        pairs.len() == rows.iter().map(|row| cell(row, by)).collect::<BTreeSet<_>>().len()
+    };
+    let is_idle = |column: usize| match column {
+        STAGE => false,
+        // One width of all stages is worth a column: it says what the chip is.
+        BITS => !same(BITS) && told_by(STAGE, BITS),
+        // Profiles that have a bit width each are told apart by it.
+        PROFILE => told_by(BITS, PROFILE),
+        column => same(column),
+    };
+    let dropped: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).filter(|column| is_idle(*column)).collect();
     for row in &mut rows {
         dropped.iter().rev().for_each(|column| drop(row.remove(*column)));
     }
     rows
+}
+
+/// A key with its value among some; empty where it has none there.
+fn setting<'a>(key: &str, mut settings: impl Iterator<Item = &'a (String, String)>) -> (String, String) {
+    let value = settings.find(|(known, _)| known == key).map_or(String::new(), |(_, value)| value.clone());
+    (key.to_owned(), value)
+}
+
+/// The first of those of which most is set.
+fn most_settings<'a, T>(mut all: impl Iterator<Item = &'a T>, at: impl Fn(&T) -> &Settings) -> Option<&'a T> {
+    let first = all.next()?;
+    Some(all.fold(first, |most, other| if at(other).len() > at(most).len() { other } else { most }))
 }
 
 /// The shift in force; a residual without one chooses its own for every layer of every chip.
@@ -77,12 +105,17 @@ pub(super) fn points(
         let trials: Vec<&Trial> = m.trials.iter().collect();
         let neurons = model.neurons_on(m.profile.system.ensemble);
         let mut point = Point::of_trials(settings, &trials, &neurons, &m.areas);
-        let base = measured
-            .iter()
-            .find(|b| b.stage == reference && (b.hardware, &b.at, b.images) == (m.hardware, &m.at, m.images));
+        // A reference on which a key of `[evaluate]` has no effect stands for all values of it.
+        let is_beside = |hardware: usize, at: &Settings, images: u64| {
+            (hardware, images) == (m.hardware, m.images) && covers(&m.at, at)
+        };
+        let beside = measured.iter().filter(|b| b.stage == reference && is_beside(b.hardware, &b.at, b.images));
+        let base = most_settings(beside, |b| &b.at);
         let gains: Vec<f64> = base.map_or(vec![], |base| gains((&m.trials, m.profile.varies()), &base.trials));
         let gain = (!gains.is_empty()).then(|| summarise(&gains));
-        let below = nominal.get(&(m.hardware, m.at.clone(), m.images)).map(|nominal| nominal - point.accuracy().mean);
+        let nominal = nominal.iter().filter(|((hardware, at, images), _)| is_beside(*hardware, at, *images));
+        let nominal = most_settings(nominal, |((_, at, _), _)| at);
+        let below = nominal.map(|(_, nominal)| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
         let there = |cell: Cell| if sram.bits > 0 { cell } else { Cell::Nothing };
         let has_bytes = sram.bits > 0 || point.sram_bytes() > 0.0;
@@ -103,10 +136,11 @@ pub(super) fn points(
 }
 
 /// The tables for reading, one for each number of images.
-pub(super) fn tables(points: &[Point], measured: &[Measured]) -> Vec<RecoveryTable> {
+pub(super) fn tables(points: &[Point], measured: &[Measured], reference: &str) -> Vec<RecoveryTable> {
     let images: BTreeSet<u64> = measured.iter().map(|m| m.images).collect();
     let chosen = |count: u64| points.iter().zip(measured).filter(move |(_, m)| m.images == count).collect::<Vec<_>>();
-    images.into_iter().map(|count| table(count, &chosen(count))).collect()
+    let table = |count| RecoveryTable { reference: reference.into(), ..table(count, &chosen(count)) };
+    images.into_iter().map(table).collect()
 }
 
 fn table(images: u64, chosen: &[(&Point, &Measured)]) -> RecoveryTable {
@@ -114,13 +148,18 @@ fn table(images: u64, chosen: &[(&Point, &Measured)]) -> RecoveryTable {
     let chips = chosen.iter().map(|(point, _)| point.chips.len()).filter(|chips| *chips > 1);
     let chips = [chips.clone().min().unwrap_or(1), chips.max().unwrap_or(1)];
     let mut table = RecoveryTable { images, chips, ..RecoveryTable::default() };
+    let bits: BTreeSet<u32> = chosen.iter().map(|(_, m)| m.profile.rram.weight_bits).collect();
+    let widths = chosen.iter().map(|(_, m)| (m.hardware, m.profile.rram.weight_bits)).collect::<BTreeSet<_>>();
+    let is_profile_named = widths.len() > bits.len();
     for (point, m) in chosen {
         let column = place(&mut table.columns, |at| *at == m.at, || m.at.clone());
-        let head = head(point, m);
+        let head = head(m, is_profile_named);
         let empty = || RecoveryLine {
             head: head.clone(),
             sram_bytes: 0.0,
             share_of_rram_bytes_percent: None,
+            energy_pj_per_image: None,
+            area_mm2: None,
             accuracies: vec![],
         };
         let at = place(&mut table.lines, |line| line.head == head, empty);
@@ -128,6 +167,8 @@ fn table(images: u64, chosen: &[(&Point, &Measured)]) -> RecoveryTable {
         line.accuracies.resize(line.accuracies.len().max(column + 1), None);
         line.accuracies[column] = Some(recovered(point));
         line.sram_bytes = line.sram_bytes.max(point.sram_bytes());
+        line.energy_pj_per_image = line.energy_pj_per_image.into_iter().chain(point.energy_pj()).reduce(f64::max);
+        line.area_mm2 = point.number(AREA);
         line.share_of_rram_bytes_percent = (m.rram_bytes > 0.0).then(|| 100.0 * line.sram_bytes / m.rram_bytes);
     }
     table
@@ -141,23 +182,26 @@ fn place<T>(all: &mut Vec<T>, is_it: impl FnMut(&T) -> bool, new: impl FnOnce() 
     })
 }
 
-fn head(point: &Point, m: &Measured) -> RecoveryHead {
+/// The head of a point's line; with the profile's name where bits do not tell profiles apart.
+fn head(m: &Measured, is_profile_named: bool) -> RecoveryHead {
+    let profile = is_profile_named.then(|| ("profile".to_owned(), m.profile.name.clone()));
     // Bits and shift have columns of their own.
     let own = m.settings.iter().chain(&m.own).filter(|(key, _)| key != "sram.bits" && key != "sram.shift");
+    let has_sram = m.profile.sram.bits > 0;
     RecoveryHead {
-        rram_bits: m.profile.rram.weight_bits,
+        rram_bits: (m.profile.rram.effective_scheme() != Scheme::Float).then_some(m.profile.rram.weight_bits),
         stage: m.stage.clone(),
-        settings: own.cloned().collect(),
-        sram_bits: point.further("sram_bits"),
-        sram_shift: point.further("sram_shift"),
+        settings: profile.into_iter().chain(own.cloned()).collect(),
+        sram_bits: if has_sram { m.profile.sram.bits.to_string() } else { String::new() },
+        sram_shift: if has_sram { shift(m).text() } else { String::new() },
         pruned_percent: m.sparsity.map(|percent| percent.round_ties_even() as i64),
     }
 }
 
 fn recovered(point: &Point) -> Recovered {
     let stats = point.accuracy();
-    let points_regained = point.further("points_regained").parse().ok();
-    Recovered { accuracy: stats.mean, ci95: stats.ci95, points_regained }
+    let [points_regained, yield_percent] = ["points_regained", YIELD].map(|key| point.number(key));
+    Recovered { accuracy: stats.mean, ci95: stats.ci95, points_regained, yield_percent }
 }
 
 #[cfg(test)]

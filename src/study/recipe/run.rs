@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use super::cache::Cache;
 use super::judge::{Judge, Question};
-use super::{Recipe, Unit, no_network};
+use super::{Recipe, Unit, UnitPoint, no_network};
 use crate::attack::Plan;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::network::Network;
+use crate::output::OutputFolder;
 use crate::profile::Profile;
+use crate::report::recovery::Settings;
 use crate::study::space::{GridPoint, cell};
 use crate::study::trial::Trial;
 use crate::system::Areas;
@@ -24,6 +26,7 @@ pub(super) struct Run<'a> {
     recipe: &'a Recipe,
     cache: Cache,
     judge: Judge<'a>,
+    folder: &'a OutputFolder,
     monitor: &'a dyn Monitor,
     /// The checkpoint of each stage with one network, by hardware and stage.
     networks: HashMap<(usize, String), PathBuf>,
@@ -40,11 +43,11 @@ pub(super) struct Measured {
     pub stage: String,
     pub hardware: usize,
     /// What tells the stage's variant apart.
-    pub settings: Vec<(String, String)>,
-    /// What `[evaluate]` sets: with the number of images, what makes two stages comparable.
-    pub at: Vec<(String, String)>,
+    pub settings: Settings,
+    /// What `[evaluate]` sets with effect: with the number of images, what makes two stages comparable.
+    pub at: Settings,
     /// What the stage's own `evaluate` sets.
-    pub own: Vec<(String, String)>,
+    pub own: Settings,
     pub images: u64,
     pub profile: Profile,
     pub trials: Vec<Trial>,
@@ -53,13 +56,19 @@ pub(super) struct Measured {
     pub sparsity: Option<f64>,
 }
 
-/// The reference's accuracy in percent without variation, by hardware, what `[evaluate]` sets, and number of images:
-/// what there is to win back.
-pub(super) type Nominal = HashMap<(usize, Vec<(String, String)>, u64), f64>;
+/// The reference's accuracy in percent without variation, by hardware, what `[evaluate]` sets with effect, and number
+/// of images: what there is to win back.
+pub(super) type Nominal = Vec<((usize, Settings, u64), f64)>;
 
 impl<'a> Run<'a> {
-    pub fn new(recipe: &'a Recipe, cache: Cache, engine: &'a dyn Engine, monitor: &'a dyn Monitor) -> Self {
-        Run { recipe, cache, judge: Judge::new(recipe, engine, monitor), monitor, networks: HashMap::new() }
+    pub fn new(
+        recipe: &'a Recipe,
+        cache: Cache,
+        engine: &'a dyn Engine,
+        folder: &'a OutputFolder,
+        monitor: &'a dyn Monitor,
+    ) -> Self {
+        Run { recipe, cache, judge: Judge::new(recipe, engine, monitor), folder, monitor, networks: HashMap::new() }
     }
 
     /// All stages, then the final ones.
@@ -91,11 +100,6 @@ impl<'a> Run<'a> {
         self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| no_network(stage))
     }
 
-    /// A unit's hardware at a point.
-    fn profile(&self, unit: &Unit, common: &GridPoint, own: &GridPoint) -> Result<Profile> {
-        self.recipe.profile(unit, (common, own), &|stage| self.network(unit.hardware, stage))
-    }
-
     /// The networks of a unit, trained where they are not in the cache.
     fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
         let recipe = self.recipe;
@@ -107,7 +111,8 @@ impl<'a> Run<'a> {
         let train = |own: Option<u64>| -> Result<Candidate> {
             let document = recipe.training(unit, start.as_deref(), own)?;
             let file = TrainFile::from_document(&document)?;
-            let profile = self.profile(unit, &vec![], &vec![])?;
+            let network = |stage: &str| self.network(unit.hardware, stage);
+            let profile = recipe.profile(unit, (&vec![], &vec![]), &network)?;
             let job = Job::new(&document, file, recipe.model.clone(), profile)?;
             Ok(Candidate { checkpoint: self.cache.train(&job, self.monitor)?, own })
         };
@@ -117,6 +122,9 @@ impl<'a> Run<'a> {
             _ => vec![train(None)?],
         };
         if let [Candidate { checkpoint, own: None }] = candidates.as_slice() {
+            if let Some(file) = &unit.stage.save {
+                self.folder.write(file, &std::fs::read(checkpoint).map_err(Error::io(checkpoint))?)?;
+            }
             self.networks.insert((unit.hardware, unit.stage.name.clone()), checkpoint.clone());
         }
         Ok(candidates)
@@ -131,8 +139,8 @@ impl<'a> Run<'a> {
         measured: &mut Vec<Measured>,
     ) -> Result<()> {
         let shown = |point: &GridPoint| point.iter().map(|(k, v)| (k.clone(), cell(v))).collect::<Vec<_>>();
-        for (common, own) in self.recipe.points(unit)? {
-            let profile = self.profile(unit, &common, &own)?;
+        let points = self.recipe.points(unit, &|stage| self.network(unit.hardware, stage))?;
+        for UnitPoint { common, own, profile } in points {
             for attack in self.recipe.attacks() {
                 let mut point = Measured {
                     stage: unit.stage.name.clone(),
@@ -192,10 +200,10 @@ impl<'a> Run<'a> {
 
     fn nominal(&mut self, measured: &[Measured]) -> Result<Nominal> {
         let reference = self.recipe.file.reference();
-        let mut nominal = HashMap::new();
+        let mut nominal = Nominal::new();
         for point in measured.iter().filter(|point| point.stage == reference) {
             let at = (point.hardware, point.at.clone(), point.images);
-            if nominal.contains_key(&at) {
+            if nominal.iter().any(|(known, _)| *known == at) {
                 continue;
             }
             let Ok(checkpoint) = self.network(point.hardware, reference) else { continue };
@@ -213,7 +221,7 @@ impl<'a> Run<'a> {
                 taken: false,
             };
             let trials = self.judge.trials(&mut self.cache, &question, 0..1)?.trials;
-            nominal.insert(at, trials[0].accuracy());
+            nominal.push((at, trials[0].accuracy()));
         }
         Ok(nominal)
     }

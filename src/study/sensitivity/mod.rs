@@ -247,14 +247,14 @@ impl Sensitivity {
 
     /// The answer in words.
     fn answer(&self, points: &[Point]) -> Value {
-        let number = |point: &Point, key: &str| point.further(key).parse::<f64>().unwrap_or(0.0);
+        let number = |point: &Point, key: &str| point.number(key).unwrap_or(0.0);
         let named = |point: &Point| {
             let [layer, key, value] = [0, 1, 2].map(|place| point.settings[place].1.as_str());
             if layer.is_empty() { format!("{key} {value}") } else { format!("{key} {value} of {layer}") }
         };
         let said = |point: &Point| {
-            let energy = match point.further("energy_percent").parse::<f64>() {
-                Ok(percent) if percent.abs() >= 0.05 => format!(", {percent:+.1} % of energy"),
+            let energy = match point.number("energy_percent") {
+                Some(percent) if percent.abs() >= 0.05 => format!(", {percent:+.1} % of energy"),
                 _ => String::new(),
             };
             format!("{:+.2} ± {:.2} points{energy}", number(point, "points_won"), number(point, "points_won_interval"))

@@ -1,0 +1,83 @@
+//! A table of names for a state dict from elsewhere: where its tensors go, and what is made of their values on the way.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::checkpoint::{Tensor, Values};
+use crate::config::Document;
+use crate::error::Result;
+
+/// Where a tensor, or all those of a module, go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected \"NAME\" = \"LAYER.weight\" or { to = \"LAYER.leak\", rule = \"plif\" }, NAME in quotes"
+)]
+pub enum Target {
+    /// A name; an empty one leaves the tensor out.
+    Name(String),
+    /// A name, and what is made of the values.
+    Made {
+        /// The name.
+        to: String,
+        /// What is made of them.
+        rule: Rule,
+    },
+}
+
+/// What is made of a tensor's values on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// A leak λ = 1 − σ(w), of the parameter w of SpikingJelly's `ParametricLIFNode`.
+    Plif,
+    /// A leak λ = 1 − 1/τ, of a time constant τ in steps.
+    Tau,
+}
+
+impl Rule {
+    fn apply(self, value: f32) -> f32 {
+        let value = f64::from(value);
+        (match self {
+            Rule::Plif => 1.0 - 1.0 / (1.0 + libm::exp(-value)),
+            Rule::Tau => 1.0 - 1.0 / value,
+        }) as f32
+    }
+}
+
+/// A table of names: a tensor of the file, or a module of it, and where it goes.
+pub type NameTable = BTreeMap<String, Target>;
+
+/// Reads a table of names.
+///
+/// # Examples
+/// ```
+/// use crosspike::read_names;
+///
+/// # let file = std::env::temp_dir().join(format!("crosspike-names-{}.toml", std::process::id()));
+/// std::fs::write(&file, "\"features.0\" = \"conv1\"\n\"head\" = \"fc2\"\n\"teacher\" = \"\"").unwrap();
+/// let names = read_names(&file)?; // What place_state_dict takes.
+/// assert_eq!(names.keys().collect::<Vec<_>>(), ["features.0", "head", "teacher"]);
+/// # std::fs::remove_file(&file).unwrap();
+/// # Ok::<(), crosspike::Error>(())
+/// ```
+pub fn read_table(file: &Path) -> Result<NameTable> {
+    Document::read(file)?.parse()
+}
+
+/// What a rule makes of a tensor.
+pub(super) fn made(tensor: &Tensor, rule: Option<Rule>) -> Tensor {
+    match (&tensor.values, rule) {
+        (Values::I64(values), Some(rule)) => {
+            let values = values.iter().map(|value| rule.apply(*value as f32)).collect();
+            Tensor { shape: tensor.shape.clone(), values: Values::F32(values) }
+        }
+        (Values::F32(values), Some(rule)) => Tensor {
+            shape: tensor.shape.clone(),
+            values: Values::F32(values.iter().map(|value| rule.apply(*value)).collect()),
+        },
+        _ => tensor.clone(),
+    }
+}
