@@ -121,7 +121,7 @@ pub fn paths() -> impl Iterator<Item = String> {
     FOLDERS.into_iter().flat_map(of_folder)
 }
 
-/// What stands before the path of a file that comes with crosspike, whatever files the current folder has.
+/// The mark before the path of a file that comes with crosspike, whatever files the current folder has.
 pub const WITHIN: &str = "crosspike:";
 
 /// Whether a path names a file that comes with crosspike, and no other.

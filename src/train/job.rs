@@ -92,8 +92,7 @@ pub struct Trained {
     pub image: Option<Image>,
     /// What pruning left of them.
     pub sparsity: Option<Sparsity>,
-    /// What the weights can do, without variation and of the arrays that were trained, where [`Job::run_into`] found a
-    /// test set.
+    /// The accuracy without variation and of the arrays that were trained, where [`Job::run_into`] found a test set.
     pub test: Option<Tested>,
 }
 
@@ -299,7 +298,7 @@ impl Job {
         Ok(trained)
     }
 
-    /// What a network of this training does with the test images, where there are any.
+    /// The accuracy of a network of this training on the test images, where there are any.
     fn test(&self, network: &Network) -> Result<Option<Tested>> {
         let Some(test) = &self.test else { return Ok(None) };
         let (mut profile, seed) = (self.profile.without_variation(), self.file.train.seed);

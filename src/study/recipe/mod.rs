@@ -88,9 +88,9 @@ struct Unit<'a> {
 
 /// A point that a unit is evaluated at.
 struct UnitPoint {
-    /// What `[evaluate]` sets.
+    /// Keys and values that `[evaluate]` sets.
     common: GridPoint,
-    /// What the stage's own `evaluate` sets.
+    /// Keys and values that the stage's own `evaluate` sets.
     own: GridPoint,
     /// The hardware that this gives.
     profile: Profile,

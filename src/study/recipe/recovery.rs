@@ -66,7 +66,7 @@ fn setting<'a>(key: &str, mut settings: impl Iterator<Item = &'a (String, String
     (key.to_owned(), value)
 }
 
-/// The first of those of which most is set.
+/// The one with the most settings; of equals the first.
 fn most_settings<'a, T>(mut all: impl Iterator<Item = &'a T>, at: impl Fn(&T) -> &Settings) -> Option<&'a T> {
     let first = all.next()?;
     Some(all.fold(first, |most, other| if at(other).len() > at(most).len() { other } else { most }))

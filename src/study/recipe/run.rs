@@ -44,7 +44,7 @@ pub(super) struct Measured {
     pub hardware: usize,
     /// What tells the stage's variant apart.
     pub settings: Settings,
-    /// What `[evaluate]` sets with effect: with the number of images, what makes two stages comparable.
+    /// Keys and values that `[evaluate]` sets with effect: with the number of images, these make two stages comparable.
     pub at: Settings,
     /// What the stage's own `evaluate` sets.
     pub own: Settings,
