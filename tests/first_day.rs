@@ -251,6 +251,9 @@ fn what_comes_within_the_binary_is_there_in_any_folder() {
     assert_eq!(here, run("crosspike:models/digits.toml", "crosspike:hw_profiles/rram_4bit.toml", "c.npy"));
     let text = refused(at, &INFER.replace("model.toml", "crosspike:models/digit.toml"));
     assert!(text.contains("`crosspike:models/digits.toml`"), "{text}");
+    fs::write(at.join("twice.toml"), "name = \"t\"\n[stage]\nname = \"a\"\n[stage]\nname = \"b\"\n").unwrap();
+    let text = refused(at, "check twice.toml");
+    assert!(text.contains("twice.toml:4") && text.contains("double brackets"), "{text}");
     // A copy runs from any folder.
     let copy = String::from_utf8(crosspike(at, "show recipes/quickstart.toml").stdout).unwrap();
     fs::create_dir(at.join("own")).unwrap();

@@ -120,6 +120,9 @@ impl Document {
                 large if large.ends_with("value was too large") => {
                     "expected a whole number from -2^63 to below 2^63".into()
                 }
+                "duplicate key" => {
+                    "duplicate key, expected each once; sections that repeat stand in double brackets, [[stage]]".into()
+                }
                 message => message.to_string(),
             },
         })?;
