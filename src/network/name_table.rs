@@ -23,26 +23,26 @@ pub enum Target {
         /// The name.
         to: String,
         /// What is made of them.
-        rule: Rule,
+        rule: ValueRule,
     },
 }
 
 /// What is made of a tensor's values on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Rule {
+pub enum ValueRule {
     /// A leak λ = 1 − σ(w), of the parameter w of SpikingJelly's `ParametricLIFNode`.
     Plif,
     /// A leak λ = 1 − 1/τ, of a time constant τ in steps.
     Tau,
 }
 
-impl Rule {
+impl ValueRule {
     fn apply(self, value: f32) -> f32 {
         let value = f64::from(value);
         (match self {
-            Rule::Plif => 1.0 - 1.0 / (1.0 + libm::exp(-value)),
-            Rule::Tau => 1.0 - 1.0 / value,
+            ValueRule::Plif => 1.0 - 1.0 / (1.0 + libm::exp(-value)),
+            ValueRule::Tau => 1.0 - 1.0 / value,
         }) as f32
     }
 }
@@ -68,7 +68,7 @@ pub fn read_table(file: &Path) -> Result<NameTable> {
 }
 
 /// What a rule makes of a tensor.
-pub(super) fn made(tensor: &Tensor, rule: Option<Rule>) -> Tensor {
+pub(super) fn made(tensor: &Tensor, rule: Option<ValueRule>) -> Tensor {
     match (&tensor.values, rule) {
         (Values::I64(values), Some(rule)) => {
             let values = values.iter().map(|value| rule.apply(*value as f32)).collect();

@@ -15,7 +15,7 @@ use super::constants::Constant;
 use super::layer::{Layer, LayerKind, NormKind};
 use super::model::Model;
 use super::module_names::{Near, module_of, natural};
-use super::name_table::{NameTable, Rule, Target, made};
+use super::name_table::{NameTable, Target, ValueRule, made};
 use super::names::{self, norm_name};
 use super::readout::ReadoutKind;
 use super::weights::Network;
@@ -145,7 +145,7 @@ struct Placing<'c> {
     numbers: BTreeMap<String, f64>,
     /// New names of former ones; an empty one leaves the tensor out.
     found: BTreeMap<&'c str, String>,
-    rules: BTreeMap<&'c str, Rule>,
+    rules: BTreeMap<&'c str, ValueRule>,
     notices: Vec<String>,
 }
 
@@ -329,7 +329,7 @@ impl<'c> Placing<'c> {
                 let old = self.name(name, part);
                 let new = match constant(part) {
                     _ if is_parametric => {
-                        self.rules.insert(old, Rule::Plif);
+                        self.rules.insert(old, ValueRule::Plif);
                         format!("{}.leak", layer.name)
                     }
                     // What the model has itself keeps its part's name: it is compared with the model's.

@@ -56,7 +56,7 @@ pub enum Part {
 
 /// A network of parts.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct NirParts {
     /// The input's shape.
     pub input: Vec<usize>,
     /// The parts.
@@ -72,7 +72,7 @@ struct Nodes {
     input: String,
 }
 
-impl Parts {
+impl NirParts {
     /// The parts of a file's graph.
     pub fn of(raw: RawGraph) -> NirResult<Self> {
         let nodes = Nodes::of(raw)?;
@@ -96,7 +96,7 @@ impl Parts {
             return Err(format!("`{name}` does not lead to the output"));
         }
         let Some(Node::Input(input)) = nodes.nodes.get(&nodes.input) else { return Err("has no input".into()) };
-        Ok(Parts { input: input.clone(), parts, readout: (readout, neurons) })
+        Ok(NirParts { input: input.clone(), parts, readout: (readout, neurons) })
     }
 }
 

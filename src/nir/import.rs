@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::NirResult;
 use super::discrete::{DiscreteNeurons, Discretisation, NEAR};
 use super::file;
-use super::graph::{NeuronGroup, Part, Parts, Synapse};
+use super::graph::{NeuronGroup, NirParts, Part, Synapse};
 use super::node::{ConvolutionWindow, NeuronKind, Neurons, Numbers, PoolWindow};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::config::Document;
@@ -149,7 +149,7 @@ pub struct Imported {
 /// ```
 pub fn import(path: &Path, options: &Options) -> Result<Imported> {
     let at_file = |message: String| Error::file(path, message);
-    let parts = Parts::of(file::read(path)?).map_err(at_file)?;
+    let parts = NirParts::of(file::read(path)?).map_err(at_file)?;
     let mut writer = Writer::new(options, &parts).map_err(at_file)?;
     writer.write(&parts).map_err(at_file)?;
     let text = writer.text(&parts).map_err(at_file)?;
@@ -192,7 +192,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(options: &'a Options, parts: &Parts) -> NirResult<Self> {
+    fn new(options: &'a Options, parts: &NirParts) -> NirResult<Self> {
         if !(options.dt.is_finite() && options.dt > 0.0) {
             return Err(format!("a step of {} s; expected a time above 0 (--dt)", options.dt));
         }
@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn write(&mut self, parts: &Parts) -> NirResult<()> {
+    fn write(&mut self, parts: &NirParts) -> NirResult<()> {
         let mut late: Vec<(String, Synapse, Numbers)> = vec![];
         for part in &parts.parts {
             match part {
@@ -427,7 +427,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The model file.
-    fn text(&mut self, parts: &Parts) -> NirResult<String> {
+    fn text(&mut self, parts: &NirParts) -> NirResult<String> {
         let (synapse, neurons) = &parts.readout;
         let classes = synapse.matrix.weight.shape[0];
         let kind = match (self.options.readout, neurons) {

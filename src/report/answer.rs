@@ -10,7 +10,7 @@ use super::cost::COSTS;
 use super::pareto::Front;
 use super::plot::{Lines, Plot, Rows, on_most_images, title};
 use super::read_if_there;
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 use crate::error::{Error, Result};
 
 /// The answer to a study's question.
@@ -73,7 +73,7 @@ pub(super) fn of(
 /// Which series is best where the variation is largest, and what each loses on the way there.
 fn of_variation(lines: &Lines) -> Answer {
     let largest = lines.series.iter().map(|series| series.last().0).fold(f64::NEG_INFINITY, f64::max);
-    let at_largest: Vec<(&str, &Point)> = lines
+    let at_largest: Vec<(&str, &SummaryPoint)> = lines
         .series
         .iter()
         .filter(|series| series.last().0 == largest)
@@ -129,7 +129,7 @@ fn of_variation(lines: &Lines) -> Answer {
 /// Where accuracy is highest, overall and for each series.
 fn of_setting(lines: &Lines) -> Answer {
     let at = |place: f64| format!("{} = {place}", lines.key);
-    let mut best: Vec<(&str, f64, &Point)> = lines
+    let mut best: Vec<(&str, f64, &SummaryPoint)> = lines
         .series
         .iter()
         .filter_map(|series| {
@@ -154,8 +154,8 @@ fn of_setting(lines: &Lines) -> Answer {
 /// The best and the worst row, of those that are compared.
 fn of_rows(rows: &Rows, summary: &Summary) -> Answer {
     let compared = on_most_images(summary);
-    let is_compared = |(_, point): &&(String, &Point)| compared.iter().any(|other| std::ptr::eq(*other, *point));
-    let mut ranked: Vec<&(String, &Point)> = rows.rows.iter().filter(is_compared).collect();
+    let is_compared = |(_, point): &&(String, &SummaryPoint)| compared.iter().any(|other| std::ptr::eq(*other, *point));
+    let mut ranked: Vec<&(String, &SummaryPoint)> = rows.rows.iter().filter(is_compared).collect();
     if ranked.is_empty() {
         ranked = rows.rows.iter().collect();
     }
@@ -191,7 +191,7 @@ fn references<'a>(lines: &'a Lines) -> impl Iterator<Item = String> + 'a {
 }
 
 /// Whether two means can be told apart: in pairs on the same chips, or else by their intervals.
-fn apart(best: &Point, next: &Point) -> String {
+fn apart(best: &SummaryPoint, next: &SummaryPoint) -> String {
     if let Some(Difference { mean, half, .. }) = Difference::of(best, next, 1) {
         if mean == 0.0 && half == 0.0 {
             return "; on the same chips it is as accurate on each".into();

@@ -3,12 +3,12 @@
 use super::compared::{Compared, Difference};
 use super::cost::{AS_GOOD, COSTS, Cost, SAME};
 use super::plot::{label, on_most_images, varying};
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 
 /// The settings of a study that a designer can choose between, and the one to take.
 pub(super) struct Choice<'a> {
-    taken: (&'a Point, String),
-    best: (&'a Point, String),
+    taken: (&'a SummaryPoint, String),
+    best: (&'a SummaryPoint, String),
     /// The cost that is weighed, and what the taken and the best setting have of it; none where no cost differs.
     pub cost: Option<(&'static Cost, [f64; 2])>,
     /// The number of settings that are as good as the best, with it.
@@ -26,32 +26,33 @@ impl<'a> Choice<'a> {
         if on_most_images(summary).iter().any(|point| point.mean > best.mean) {
             return None;
         }
-        let is_good = |(point, difference): &&(&Point, Difference)| match within {
+        let is_good = |(point, difference): &&(&SummaryPoint, Difference)| match within {
             Some(within) => best.mean - point.mean <= within,
             None => best.mean - point.mean <= AS_GOOD && !difference.is_sure(),
         };
-        let good: Vec<&Point> =
+        let good: Vec<&SummaryPoint> =
             [best].into_iter().chain(compared.others.iter().filter(is_good).map(|(point, _)| *point)).collect();
-        let all: Vec<&Point> = [best].into_iter().chain(compared.others.iter().map(|(point, _)| *point)).collect();
+        let all: Vec<&SummaryPoint> =
+            [best].into_iter().chain(compared.others.iter().map(|(point, _)| *point)).collect();
         let priced = COSTS.iter().find_map(|cost| Some((cost, cost.differing(summary, &all)?)));
-        let of = |point: &Point, costs: &[(f64, &Point)]| {
+        let of = |point: &SummaryPoint, costs: &[(f64, &SummaryPoint)]| {
             costs.iter().find(|(_, other)| std::ptr::eq(*other, point)).map_or(f64::INFINITY, |(cost, _)| *cost)
         };
         // The most accurate is taken of those that are equally cheap.
-        let cheapest = |costs: &[(f64, &'a Point)]| {
+        let cheapest = |costs: &[(f64, &'a SummaryPoint)]| {
             let least = good.iter().map(|point| of(point, costs)).fold(f64::INFINITY, f64::min);
             let cheap = good.iter().copied().filter(|point| of(point, costs) <= least * (1.0 + SAME));
             cheap.reduce(|taken, other| if other.mean > taken.mean { other } else { taken })
         };
         let taken = priced.as_ref().and_then(|(_, costs)| cheapest(costs)).unwrap_or(best);
         let columns = varying(summary, &all);
-        let named = |point: &'a Point| (point, label(summary, &columns, point));
+        let named = |point: &'a SummaryPoint| (point, label(summary, &columns, point));
         let cost = priced.map(|(cost, costs)| (cost, [of(taken, &costs), of(best, &costs)]));
         Some(Choice { taken: named(taken), best: named(best), cost, unbeaten: good.len(), within })
     }
 
     /// The point to take.
-    pub fn taken(&self) -> &'a Point {
+    pub fn taken(&self) -> &'a SummaryPoint {
         self.taken.0
     }
 

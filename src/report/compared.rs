@@ -1,7 +1,7 @@
 //! Points compared in pairs: on the same chips, chip by chip, so that what a chip has in common at two points cancels.
 
 use super::plot::on_most_images;
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 use crate::numeric::stats::mean_within;
 
 /// The table of the comparison, a row a point.
@@ -9,9 +9,9 @@ pub const COMPARED_CSV: &str = "compared.csv";
 
 /// The points that a study's best is compared with.
 pub(super) struct Compared<'a> {
-    pub best: &'a Point,
+    pub best: &'a SummaryPoint,
     /// The others on the same images, each with the difference.
-    pub others: Vec<(&'a Point, Difference)>,
+    pub others: Vec<(&'a SummaryPoint, Difference)>,
 }
 
 /// The accuracy by which a point is below another, in percent, on average over the chips that both ran on.
@@ -26,7 +26,7 @@ pub(super) struct Difference {
 impl Difference {
     /// The difference of two points among so many comparisons (Bonferroni); none where they have fewer than two chips
     /// in common.
-    pub fn of(best: &Point, other: &Point, comparisons: usize) -> Option<Self> {
+    pub fn of(best: &SummaryPoint, other: &SummaryPoint, comparisons: usize) -> Option<Self> {
         let of = |chip: &u64| best.numbers.iter().position(|number| number == chip).map(|place| best.each[place]);
         let pairs = other.numbers.iter().zip(&other.each).filter_map(|(chip, own)| Some(of(chip)? - own));
         let differences: Vec<f64> = pairs.collect();
@@ -47,12 +47,13 @@ impl<'a> Compared<'a> {
     /// The best of a study's points that ran on several chips, and on as many images as most, and the others of these;
     /// none where nothing can be compared.
     pub fn of(summary: &'a Summary) -> Option<Self> {
-        let points: Vec<&Point> = on_most_images(summary).into_iter().filter(|point| point.each.len() > 1).collect();
+        let points: Vec<&SummaryPoint> =
+            on_most_images(summary).into_iter().filter(|point| point.each.len() > 1).collect();
         let best = points.iter().copied().reduce(|best, other| if other.mean > best.mean { other } else { best })?;
-        let others: Vec<&Point> = points.into_iter().filter(|point| !std::ptr::eq(*point, best)).collect();
+        let others: Vec<&SummaryPoint> = points.into_iter().filter(|point| !std::ptr::eq(*point, best)).collect();
         // The best is chosen by what is compared: any two points might have been.
         let comparisons = others.len() * (others.len() + 1) / 2;
-        let compare = |other: &&'a Point| Some((*other, Difference::of(best, other, comparisons)?));
+        let compare = |other: &&'a SummaryPoint| Some((*other, Difference::of(best, other, comparisons)?));
         let others: Vec<_> = others.iter().filter_map(compare).collect();
         (!others.is_empty()).then_some(Compared { best, others })
     }
@@ -85,8 +86,8 @@ impl<'a> Compared<'a> {
 mod tests {
     use super::*;
 
-    fn point(each: &[f64]) -> Point {
-        Point {
+    fn point(each: &[f64]) -> SummaryPoint {
+        SummaryPoint {
             cells: vec![],
             further: vec![],
             chips: each.len() as u64,
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn chips_are_paired_by_their_numbers() {
         let best = point(&[60.0, 70.0, 80.0]);
-        let later = Point { numbers: vec![1, 2, 3], ..point(&[69.0, 78.0, 10.0]) };
+        let later = SummaryPoint { numbers: vec![1, 2, 3], ..point(&[69.0, 78.0, 10.0]) };
         let difference = Difference::of(&best, &later, 1).unwrap();
         assert_eq!((difference.mean, difference.chips), (1.5, 2));
     }

@@ -1,7 +1,7 @@
 //! The costs of accuracy: columns of a study's tables that a designer wants small, in the units that the page shows.
 
 use super::scale::ends;
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 use crate::study::columns::{AREA, ENERGY, INTERVAL};
 
 /// Something that accuracy costs.
@@ -52,16 +52,20 @@ const DIFFERS: f64 = 0.02;
 
 impl Cost {
     /// The cost of a point, in the unit of [`Cost::said`]; none where it is not known, or nothing.
-    pub fn of(&self, summary: &Summary, point: &Point) -> Option<f64> {
+    pub fn of(&self, summary: &Summary, point: &SummaryPoint) -> Option<f64> {
         let place = summary.further.iter().position(|further| further == self.column)?;
         point.further[place].parse::<f64>().ok().map(|cost| cost / self.scale).filter(|cost| *cost > 0.0)
     }
 
     /// The costs of points, in the unit of [`Cost::said`]; none where one has no such cost, or all cost the same.
-    pub fn differing<'a>(&self, summary: &Summary, points: &[&'a Point]) -> Option<Vec<(f64, &'a Point)>> {
+    pub fn differing<'a>(
+        &self,
+        summary: &Summary,
+        points: &[&'a SummaryPoint],
+    ) -> Option<Vec<(f64, &'a SummaryPoint)>> {
         let place = summary.further.iter().position(|further| further == self.column)?;
-        let cost = |point: &Point| point.further[place].parse::<f64>().ok().map(|cost| cost / self.scale);
-        let costs: Vec<(f64, &Point)> =
+        let cost = |point: &SummaryPoint| point.further[place].parse::<f64>().ok().map(|cost| cost / self.scale);
+        let costs: Vec<(f64, &SummaryPoint)> =
             points.iter().map(|point| Some((cost(point)?, *point))).collect::<Option<_>>()?;
         let [low, high] = ends(costs.iter().map(|(cost, _)| *cost));
         (high - low >= DIFFERS * high && high > 0.0).then_some(costs)

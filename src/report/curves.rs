@@ -6,7 +6,7 @@ use super::answer::Answer;
 use super::figure::{CHART, Figure};
 use super::listing::{Column, html};
 use super::scale::{Scale, ends};
-use super::summary::Table;
+use super::summary::CsvTable;
 use super::svg::{Colour, Sheet, Svg};
 use crate::error::{Error, Result};
 use crate::train::job::Tested;
@@ -191,7 +191,7 @@ fn short(number: f64) -> String {
 
 /// The columns of a table that have these names, a row each; cells may be empty.
 fn columns<const N: usize>(path: &Path, names: [&str; N]) -> Result<Vec<[Option<f64>; N]>> {
-    let Some(mut table) = Table::open(path)? else {
+    let Some(mut table) = CsvTable::open(path)? else {
         return Err(Error::file(path, "not found; expected a row an epoch"));
     };
     let places: Vec<usize> = names.iter().map(|name| table.column(name)).collect::<Result<_>>()?;

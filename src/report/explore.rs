@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::cost::{AS_GOOD, COSTS};
 use super::listing::shown;
 use super::plot::{IMAGES, PREFERRED_AXIS, comparable, varying};
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 
 const SCRIPT: &str = include_str!("explore.js");
 /// Points that are within the page, at most.
@@ -23,7 +23,7 @@ pub(super) fn hash() -> String {
 
 /// The section and its script; empty where there is nothing to choose.
 pub(super) fn section(summary: &Summary, within: Option<f64>) -> String {
-    let all: Vec<&Point> = summary.points.iter().collect();
+    let all: Vec<&SummaryPoint> = summary.points.iter().collect();
     if varying(summary, &all).is_empty() || all.len() > MOST {
         return String::new();
     }
@@ -35,7 +35,7 @@ pub(super) fn section(summary: &Summary, within: Option<f64>) -> String {
         ["accuracy mean", "accuracy ci95", "accuracy min", "accuracy max", "spikes per image"].map(String::from);
     let titles = further.iter().map(|column| shown(&summary.further[*column]).0);
     let metrics: Vec<String> = fixed.into_iter().chain(titles).collect();
-    let row = |point: &Point| -> Value {
+    let row = |point: &SummaryPoint| -> Value {
         let numbers = [Some(point.mean), point.ci95, Some(point.min), Some(point.max), point.spikes];
         let number = |column: &usize| {
             point.further[*column].parse::<f64>().ok().map(|value| {

@@ -4,7 +4,7 @@
 use super::figure::Figure;
 use super::plot::{number, title, varying};
 use super::scale::ends;
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 use super::svg::{Colour, LETTER, Sheet, Svg};
 
 /// Where cells begin, from the top; from the left they begin behind the longest number of a row.
@@ -23,13 +23,13 @@ pub(super) struct Pair<'a> {
     down: &'a str,
     columns: Vec<f64>,
     rows: Vec<f64>,
-    cells: Vec<Vec<Option<&'a Point>>>,
+    cells: Vec<Vec<Option<&'a SummaryPoint>>>,
     others: Vec<(&'a str, &'a str)>,
 }
 
 /// The pairs of numeric settings with at least two values each, where most pairs of values have a point.
 pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
-    let all: Vec<&Point> = summary.points.iter().collect();
+    let all: Vec<&SummaryPoint> = summary.points.iter().collect();
     let Some(best) = all.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return vec![] };
     let columns = varying(summary, &all);
     let numeric: Vec<usize> = columns
@@ -41,7 +41,7 @@ pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
     for (i, down) in numeric.iter().enumerate() {
         for across in &numeric[i + 1..] {
             let others: Vec<usize> = columns.iter().copied().filter(|c| c != down && c != across).collect();
-            let like_best: Vec<&Point> =
+            let like_best: Vec<&SummaryPoint> =
                 all.iter().copied().filter(|p| others.iter().all(|c| p.cells[*c] == best.cells[*c])).collect();
             let values = |column: usize| {
                 let mut values: Vec<f64> = like_best.iter().filter_map(|p| number(&p.cells[column])).collect();
@@ -54,11 +54,12 @@ pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
                 continue;
             }
             let at = |row: f64, column: f64| {
-                let is =
-                    |p: &&&Point| number(&p.cells[*down]) == Some(row) && number(&p.cells[*across]) == Some(column);
+                let is = |p: &&&SummaryPoint| {
+                    number(&p.cells[*down]) == Some(row) && number(&p.cells[*across]) == Some(column)
+                };
                 like_best.iter().find(is).copied()
             };
-            let cells: Vec<Vec<Option<&Point>>> =
+            let cells: Vec<Vec<Option<&SummaryPoint>>> =
                 rows.iter().map(|row| columns.iter().map(|column| at(*row, *column)).collect()).collect();
             if 2 * cells.iter().flatten().flatten().count() < rows.len() * columns.len() {
                 continue;

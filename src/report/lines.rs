@@ -3,7 +3,7 @@
 
 use super::plot::{Line, Lines, Panel, REFERENCES, title};
 use super::scale::{Scale, ends};
-use super::summary::Point;
+use super::summary::SummaryPoint;
 use super::svg::{Colour, LETTER, Sheet, Svg, shorten, wrap};
 
 /// Left, top and bottom margins of a frame: its axis and title stand there.
@@ -100,7 +100,7 @@ pub(super) fn draw(lines: &Lines, description: &str, sheet: Sheet, dots: bool) -
     let points = || shown().flat_map(|series| &series.points);
     let references = &lines.references[..lines.references.len().min(REFERENCES)];
     let drawn = || points().map(|&(_, point)| point).chain(references.iter().map(|&(_, point)| point));
-    let (places, accuracies) = (ends(points().map(|&(place, _)| place)), ends(drawn().flat_map(Point::extent)));
+    let (places, accuracies) = (ends(points().map(|&(place, _)| place)), ends(drawn().flat_map(SummaryPoint::extent)));
     let whole = points().all(|&(place, _)| place.fract() == 0.0);
 
     let mut svg = Svg::new(sheet, layout.height);
@@ -174,7 +174,7 @@ fn name_ends(svg: &mut Svg, lines: &Lines, panel: &Panel, y: &Scale, right: f64)
         (y.place(lines.series[line.series].last().1.mean), name)
     };
     let of_reference =
-        |(label, point): &(String, &Point)| (y.place(point.mean), Name { text: label.clone(), colour: None });
+        |(label, point): &(String, &SummaryPoint)| (y.place(point.mean), Name { text: label.clone(), colour: None });
     let mut names: Vec<(f64, Name)> = (panel.lines.iter().filter(|line| !line.name.is_empty()).map(of))
         .chain(lines.references.iter().take(REFERENCES).map(of_reference))
         .collect();

@@ -2,7 +2,7 @@
 //! A value that all points share takes no column; it is said once.
 
 use super::cost::rounded;
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 use super::svg::escape;
 
 /// A column of a table.
@@ -103,25 +103,26 @@ fn settings(summary: &Summary) -> Vec<Column> {
 
 /// Accuracy, costs, how sure they are, and what else was measured.
 fn measures(summary: &Summary) -> Vec<Column> {
-    let of = |title: &str, text: &dyn Fn(&Point) -> Option<String>| Column {
+    let of = |title: &str, text: &dyn Fn(&SummaryPoint) -> Option<String>| Column {
         title: title.to_owned(),
         cells: summary.points.iter().map(|point| text(point).unwrap_or_else(|| "–".into())).collect(),
         is_number: true,
     };
     let percent = |value: f64| format!("{value:.2}");
-    let accuracy = |point: &Point| match point.ci95 {
+    let accuracy = |point: &SummaryPoint| match point.ci95 {
         Some(half) => format!("{:.2}\u{a0}±\u{a0}{half:.2}", point.mean),
         None => percent(point.mean),
     };
     let further = |(column, title, scale, digits): &Shown| {
         let place = summary.further.iter().position(|name| name == column)?;
-        let number =
-            |point: &Point| point.further[place].parse::<f64>().ok().map(|value| rounded(value * scale, *digits));
+        let number = |point: &SummaryPoint| {
+            point.further[place].parse::<f64>().ok().map(|value| rounded(value * scale, *digits))
+        };
         Some(of(title, &number))
     };
     let known = |name: &str| FIRST.iter().chain(&LATER).any(|(column, ..)| *column == name);
     let others = summary.further.iter().enumerate().filter(|(_, name)| !known(name)).map(|(place, name)| {
-        let text = |point: &Point| {
+        let text = |point: &SummaryPoint| {
             let cell = &point.further[place];
             Some(match cell.parse::<f64>() {
                 Ok(value) if value.fract() != 0.0 => rounded(value, 2),

@@ -169,7 +169,7 @@ fn of_training(dir: &Path, origin: Option<&Origin>) -> Result<(String, Figure)> 
     let curves = Curves::read(dir)?;
     let answer = curves.answer();
     let chart = curves.figure(&answer);
-    let parts = page::Parts { figures: chart.html(), table: curves.table(), ..Default::default() };
+    let parts = page::PageParts { figures: chart.html(), table: curves.table(), ..Default::default() };
     Ok((page::html(&name_of(dir), &answer, &parts, origin), chart))
 }
 
@@ -221,7 +221,7 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
         .chain(origin.and_then(|origin| floor::figure(origin, summary.points.len() > 1)))
         .collect();
     let table = compared.as_ref().map(|compared| compared.csv(&summary));
-    let parts = page::Parts {
+    let parts = page::PageParts {
         recovery,
         figures: figures.iter().map(Figure::html).collect(),
         explore: explore::section(&summary, within),

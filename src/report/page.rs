@@ -16,7 +16,7 @@ use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RESULTS_CSV, SUMMARY_CSV};
 
 /// The parts of the page below its words, as HTML; each may be empty.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct PageParts {
     pub recovery: String,
     pub figures: String,
     /// Axes of the reader's choice, which need the one script that the page allows.
@@ -64,8 +64,8 @@ fn download(name: &str, bytes: &[u8]) -> String {
 }
 
 /// The whole document; `folder` is its title if the origin names none.
-pub(super) fn html(folder: &str, answer: &Answer, parts: &Parts, origin: Option<&Map<String, Value>>) -> String {
-    let Parts { recovery, figures, explore, table, downloads } = parts;
+pub(super) fn html(folder: &str, answer: &Answer, parts: &PageParts, origin: Option<&Map<String, Value>>) -> String {
+    let PageParts { recovery, figures, explore, table, downloads } = parts;
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
     let title = text("title").unwrap_or_else(|| escape(folder));
     let question =

@@ -7,7 +7,7 @@ use super::cost::{AS_GOOD, COSTS, Cost, SAME};
 use super::figure::Figure;
 use super::plot::{comparable, label, varying};
 use super::scale::{Scale, ends};
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 use super::svg::{Colour, Sheet, Svg, escape};
 use crate::study::columns::AREA;
 
@@ -25,9 +25,9 @@ pub(super) struct Front<'a> {
     /// The scale of variation that all points share, where it is swept.
     at: Option<f64>,
     /// All points with what they cost.
-    points: Vec<(f64, &'a Point)>,
+    points: Vec<(f64, &'a SummaryPoint)>,
     /// The points that no other beats, cheapest first, with their settings.
-    front: Vec<(f64, &'a Point, String)>,
+    front: Vec<(f64, &'a SummaryPoint, String)>,
     /// Points of accuracy that are as good as none.
     within: f64,
 }
@@ -42,7 +42,8 @@ pub(super) fn of(summary: &Summary, within: Option<f64>) -> Vec<Front<'_>> {
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.mean.total_cmp(&a.1.mean)));
         let mut best = f64::NEG_INFINITY;
         sorted.retain(|(cost, point)| {
-            let is_beaten = |(other, beside): &(f64, &Point)| *other <= cost * (1.0 + SAME) && beside.mean > point.mean;
+            let is_beaten =
+                |(other, beside): &(f64, &SummaryPoint)| *other <= cost * (1.0 + SAME) && beside.mean > point.mean;
             point.mean > best && !points.iter().any(is_beaten) && {
                 best = point.mean;
                 true
@@ -92,7 +93,7 @@ impl Front<'_> {
         let y = Scale::percent(accuracies, [bottom, TOP], 6.0);
         let mut svg = Svg::new(sheet, height);
         svg.axes([LEFT, right, TOP, bottom], (&x, &self.kind.axis()), (&y, "Accuracy (%)"));
-        let place = |cost: f64, point: &Point| [x.place(cost), y.place(point.mean)];
+        let place = |cost: f64, point: &SummaryPoint| [x.place(cost), y.place(point.mean)];
         for (cost, point) in &self.points {
             svg.dot(place(*cost, point));
         }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::summary::{Point, Summary};
+use super::summary::{Summary, SummaryPoint};
 
 /// The first setting of a pipeline, whose stages are many and stand one below the other.
 const PIPELINE: &str = "stage";
@@ -48,7 +48,7 @@ pub(super) struct Lines<'a> {
     /// Settings that no panel and no series is for, with the values of the answer's point, which all that is drawn has.
     pub held: Held<'a>,
     /// Points without a place on the axis.
-    pub references: Vec<(String, &'a Point)>,
+    pub references: Vec<(String, &'a SummaryPoint)>,
 }
 
 /// Settings and the values that they are held at; those without a value do not apply there.
@@ -77,14 +77,14 @@ pub(super) struct Series<'a> {
     /// The settings that tell this series from the others; empty if it is the only one.
     pub label: String,
     /// Places on the axis, ascending, and points; at least one.
-    pub points: Vec<(f64, &'a Point)>,
+    pub points: Vec<(f64, &'a SummaryPoint)>,
     /// The row of its first point in the table.
     pub first: usize,
 }
 
 impl Series<'_> {
     /// The point with the largest place on the axis.
-    pub fn last(&self) -> (f64, &Point) {
+    pub fn last(&self) -> (f64, &SummaryPoint) {
         self.points[self.points.len() - 1]
     }
 }
@@ -104,8 +104,8 @@ impl Lines<'_> {
 impl<'a> Plot<'a> {
     /// Arranges the points of a study; settings that no axis, colour or panel is for are as at `taken`, the answer's
     /// point, where there is one.
-    pub fn of(summary: &'a Summary, taken: Option<&'a Point>) -> Self {
-        let points: Vec<&Point> = summary.points.iter().collect();
+    pub fn of(summary: &'a Summary, taken: Option<&'a SummaryPoint>) -> Self {
+        let points: Vec<&SummaryPoint> = summary.points.iter().collect();
         let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
         let others = (0..summary.settings.len()).filter(|&column| summary.settings[column] != IMAGES);
         let axes: Vec<usize> = preferred.into_iter().chain(others).filter(|&column| is_axis(&points, column)).collect();
@@ -114,7 +114,7 @@ impl<'a> Plot<'a> {
             return Plot::rows(summary, !axes.is_empty());
         };
 
-        let (placed, unplaced): (Vec<&Point>, Vec<&Point>) =
+        let (placed, unplaced): (Vec<&SummaryPoint>, Vec<&SummaryPoint>) =
             points.iter().partition(|point| !point.cells[axis].is_empty());
         if unplaced.len() > REFERENCES && summary.settings[0] == PIPELINE {
             // Stages of which most know nothing of the axis.
@@ -130,7 +130,7 @@ impl<'a> Plot<'a> {
         }
         series.sort_by(|a, b| b.last().1.mean.total_cmp(&a.last().1.mean));
         let columns = varying(summary, &points);
-        let name = |point: &Point| match point.cells.iter().all(String::is_empty) {
+        let name = |point: &SummaryPoint| match point.cells.iter().all(String::is_empty) {
             true => "reference".to_owned(),
             false => label(summary, &columns, point),
         };
@@ -155,11 +155,11 @@ fn sole(series: &[Series]) -> Panel {
 }
 
 /// The most accurate point; over variation the one that is so where this is largest.
-fn best_of<'a>(summary: &Summary, placed: &[&'a Point], axis: usize) -> Option<&'a Point> {
-    let place = |point: &Point| number(&point.cells[axis]).unwrap_or(f64::NEG_INFINITY);
+fn best_of<'a>(summary: &Summary, placed: &[&'a SummaryPoint], axis: usize) -> Option<&'a SummaryPoint> {
+    let place = |point: &SummaryPoint| number(&point.cells[axis]).unwrap_or(f64::NEG_INFINITY);
     let largest = placed.iter().map(|point| place(point)).fold(f64::NEG_INFINITY, f64::max);
-    let counts = |point: &&&Point| summary.settings[axis] != PREFERRED_AXIS || place(point) == largest;
-    let best = |best: &'a Point, other: &'a Point| if other.mean > best.mean { other } else { best };
+    let counts = |point: &&&SummaryPoint| summary.settings[axis] != PREFERRED_AXIS || place(point) == largest;
+    let best = |best: &'a SummaryPoint, other: &'a SummaryPoint| if other.mean > best.mean { other } else { best };
     placed.iter().filter(counts).copied().reduce(best)
 }
 
@@ -167,7 +167,7 @@ fn best_of<'a>(summary: &Summary, placed: &[&'a Point], axis: usize) -> Option<&
 /// answer's point; none where fewer than two settings tell series apart, or most combinations have no line.
 fn panelled<'a>(
     summary: &'a Summary,
-    (placed, taken): (&[&'a Point], Option<&'a Point>),
+    (placed, taken): (&[&'a SummaryPoint], Option<&'a SummaryPoint>),
     series: &[Series<'a>],
     axis: usize,
 ) -> Option<(Vec<Panel>, Held<'a>)> {
@@ -218,9 +218,9 @@ fn panelled<'a>(
 impl<'a> Plot<'a> {
     /// All points, one below the other; the best first where their order says nothing.
     fn rows(summary: &'a Summary, best_first: bool) -> Self {
-        let points: Vec<&Point> = summary.points.iter().collect();
+        let points: Vec<&SummaryPoint> = summary.points.iter().collect();
         let varying = varying(summary, &points);
-        let mut rows: Vec<(String, &Point)> =
+        let mut rows: Vec<(String, &SummaryPoint)> =
             points.iter().map(|&point| (label(summary, &varying, point), point)).collect();
         if best_first {
             rows.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
@@ -230,8 +230,8 @@ impl<'a> Plot<'a> {
 }
 
 /// Points that differ in nothing but the setting on an axis, series by series, each ascending.
-fn series<'a>(summary: &Summary, points: &[&'a Point], axis: usize) -> Vec<Series<'a>> {
-    let placed: Vec<&Point> = points.iter().copied().filter(|point| !point.cells[axis].is_empty()).collect();
+fn series<'a>(summary: &Summary, points: &[&'a SummaryPoint], axis: usize) -> Vec<Series<'a>> {
+    let placed: Vec<&SummaryPoint> = points.iter().copied().filter(|point| !point.cells[axis].is_empty()).collect();
     let mut columns = varying(summary, &placed);
     columns.retain(|&column| column != axis);
     let mut series: Vec<Series> = Vec::new();
@@ -258,7 +258,7 @@ fn are_drawn(summary: &Summary, series: &[Series]) -> bool {
 
 /// Points without a place on an axis: all, or of many stages those at the axis's far end.
 pub(super) struct Rows<'a> {
-    pub rows: Vec<(String, &'a Point)>,
+    pub rows: Vec<(String, &'a SummaryPoint)>,
     /// The axis and the place on it that all of them share.
     pub at: Option<(&'a str, f64)>,
 }
@@ -270,13 +270,13 @@ pub(super) fn over_variation(summary: &Summary) -> bool {
 
 /// The points to compare: on as many images as most, at the largest variation, and that scale, where several points
 /// share each; else at any.
-pub(super) fn comparable(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
+pub(super) fn comparable(summary: &Summary) -> (Vec<&SummaryPoint>, Option<f64>) {
     let mut points = on_most_images(summary);
     let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
     let scales = scales.filter(|column| varying(summary, &points).contains(column));
     let scales = scales.filter(|&column| !are_drawn(summary, &series(summary, &points, column)));
     let largest = scales.and_then(|column| {
-        let of = |point: &&Point| number(&point.cells[column]);
+        let of = |point: &&SummaryPoint| number(&point.cells[column]);
         let largest = points.iter().filter_map(of).fold(f64::NEG_INFINITY, f64::max);
         points.retain(|point| of(point) == Some(largest));
         largest.is_finite().then_some(largest)
@@ -285,18 +285,18 @@ pub(super) fn comparable(summary: &Summary) -> (Vec<&Point>, Option<f64>) {
 }
 
 /// The points on as many images as most of them; of equals, on more.
-pub(super) fn on_most_images(summary: &Summary) -> Vec<&Point> {
-    let mut points: Vec<&Point> = summary.points.iter().collect();
+pub(super) fn on_most_images(summary: &Summary) -> Vec<&SummaryPoint> {
+    let mut points: Vec<&SummaryPoint> = summary.points.iter().collect();
     let Some(images) = summary.settings.iter().position(|name| name == IMAGES) else { return points };
     let count = |cell: &str| points.iter().filter(|point| point.cells[images] == cell).count();
-    let rank = |point: &&&Point| (count(&point.cells[images]), point.cells[images].parse::<u64>().unwrap_or(0));
+    let rank = |point: &&&SummaryPoint| (count(&point.cells[images]), point.cells[images].parse::<u64>().unwrap_or(0));
     let most = points.iter().max_by_key(rank).map(|point| point.cells[images].clone());
     points.retain(|point| Some(&point.cells[images]) == most.as_ref());
     points
 }
 
 /// Whether a column holds nothing but numbers and empty cells, and at least two different numbers.
-fn is_axis(points: &[&Point], column: usize) -> bool {
+fn is_axis(points: &[&SummaryPoint], column: usize) -> bool {
     let mut places = Vec::new();
     for point in points.iter().filter(|point| !point.cells[column].is_empty()) {
         match number(&point.cells[column]) {
@@ -312,7 +312,7 @@ pub(super) fn number(cell: &str) -> Option<f64> {
 }
 
 /// The columns in which the points differ.
-pub(super) fn varying(summary: &Summary, points: &[&Point]) -> Vec<usize> {
+pub(super) fn varying(summary: &Summary, points: &[&SummaryPoint]) -> Vec<usize> {
     let differs = |&column: &usize| points.iter().any(|point| point.cells[column] != points[0].cells[column]);
     (0..summary.settings.len()).filter(differs).collect()
 }
@@ -323,7 +323,7 @@ const LONGEST: usize = 64;
 /// The label of a point: what it has in each of the columns, `sram.shift = 1`, or the value alone where it is a word in
 /// a column that is no configuration key (`float` in `stage`). Where that is long, keys stand by their last parts,
 /// unless two of them have the same.
-pub(super) fn label(summary: &Summary, columns: &[usize], point: &Point) -> String {
+pub(super) fn label(summary: &Summary, columns: &[usize], point: &SummaryPoint) -> String {
     let whole = labelled(summary, columns, point, |name| name);
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let parts: HashSet<String> = columns.iter().map(|&column| last(&summary.settings[column])).collect();
@@ -334,7 +334,7 @@ pub(super) fn label(summary: &Summary, columns: &[usize], point: &Point) -> Stri
 }
 
 /// A label whose keys are written like this.
-fn labelled(summary: &Summary, columns: &[usize], point: &Point, written: impl Fn(&str) -> &str) -> String {
+fn labelled(summary: &Summary, columns: &[usize], point: &SummaryPoint, written: impl Fn(&str) -> &str) -> String {
     let cells = columns.iter().map(|&column| (summary.settings[column].as_str(), point.cells[column].as_str()));
     let present: Vec<String> = (cells.clone().filter(|(_, cell)| !cell.is_empty()))
         .map(|(name, cell)| match cell.parse::<f64>() {

@@ -2,7 +2,7 @@
 
 use super::plot::ROWS;
 use super::scale::{Scale, ends};
-use super::summary::Point;
+use super::summary::SummaryPoint;
 use super::svg::{Colour, LETTER, Sheet, Svg, shorten};
 
 const TOP: f64 = 14.0;
@@ -17,7 +17,7 @@ const MANY: usize = 20;
 const LABEL: usize = 64;
 
 /// Draws the chart; `dots` shows single chips.
-pub(super) fn draw(rows: &[(String, &Point)], description: &str, sheet: Sheet, dots: bool) -> String {
+pub(super) fn draw(rows: &[(String, &SummaryPoint)], description: &str, sheet: Sheet, dots: bool) -> String {
     let rows = &rows[..rows.len().min(ROWS)];
     let (above, width) = (sheet.is_narrow(), sheet.width());
     let longest = rows.iter().map(|(label, _)| label.chars().count().min(LABEL)).max().unwrap_or(0);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::figure::Figure;
 use super::plot::{comparable, label, varying};
-use super::summary::{Point, Summary, Table};
+use super::summary::{CsvTable, Summary, SummaryPoint};
 use super::svg::{Colour, LETTER, Sheet, Svg, shorten};
 use crate::error::Result;
 use crate::study::ANSWERED;
@@ -29,15 +29,15 @@ struct Bars {
 }
 
 /// Bars of a point.
-pub(super) struct Split {
+pub(super) struct SplitFigure {
     label: String,
     groups: Vec<Bars>,
 }
 
 /// The split of the point of a folder that its answer takes, else of the best of those that are compared; none
 /// where its tables have nothing of it.
-pub(super) fn of(dir: &Path, summary: &Summary, taken: Option<&Point>) -> Result<Option<Split>> {
-    let all: Vec<&Point> = summary.points.iter().collect();
+pub(super) fn of(dir: &Path, summary: &Summary, taken: Option<&SummaryPoint>) -> Result<Option<SplitFigure>> {
+    let all: Vec<&SummaryPoint> = summary.points.iter().collect();
     let (compared, _) = comparable(summary);
     // The answer of a search comes first, and the chip that it is compared to may be more accurate.
     let is_answer = summary.settings.first().is_some_and(|key| key == ANSWERED);
@@ -48,7 +48,7 @@ pub(super) fn of(dir: &Path, summary: &Summary, taken: Option<&Point>) -> Result
     let Some(best) = best else { return Ok(None) };
     let read = |file: &str, name: &str, column: &str| -> Result<Vec<(String, f64)>> {
         let path = dir.join(file);
-        let Some(mut table) = Table::open(&path)? else { return Ok(vec![]) };
+        let Some(mut table) = CsvTable::open(&path)? else { return Ok(vec![]) };
         // Tables of earlier versions lack some.
         let (name, Ok(column)) = (table.column(name)?, table.column(column)) else { return Ok(vec![]) };
         let settings = summary.settings.iter().map(|key| table.column(key)).collect::<Result<Vec<_>>>()?;
@@ -95,10 +95,10 @@ pub(super) fn of(dir: &Path, summary: &Summary, taken: Option<&Point>) -> Result
         Bars { title: "Area of a chip, by component", bars: areas, show: area, whole: true },
     ];
     let groups: Vec<Bars> = groups.into_iter().filter(|group| group.bars.iter().any(|(_, n)| *n > 0.0)).collect();
-    Ok((!groups.is_empty()).then(|| Split { label: label(summary, &varying(summary, &all), best), groups }))
+    Ok((!groups.is_empty()).then(|| SplitFigure { label: label(summary, &varying(summary, &all), best), groups }))
 }
 
-impl Split {
+impl SplitFigure {
     fn draw(&self, sheet: Sheet) -> String {
         let rows = self.groups.iter().map(|group| group.bars.len()).sum::<usize>() as f64;
         let above = sheet.is_narrow();

@@ -21,11 +21,11 @@ pub(super) struct Summary {
     /// The names of the columns after the metrics.
     pub further: Vec<String>,
     /// At least one point, in the order of the file.
-    pub points: Vec<Point>,
+    pub points: Vec<SummaryPoint>,
 }
 
 /// One row of `summary.csv`.
-pub(super) struct Point {
+pub(super) struct SummaryPoint {
     /// One cell per setting; empty where a setting does not apply.
     pub cells: Vec<String>,
     /// One cell per further column.
@@ -50,7 +50,7 @@ pub(super) struct Point {
     pub numbers: Vec<u64>,
 }
 
-impl Point {
+impl SummaryPoint {
     /// The mean and how sure it is, in words.
     pub fn measured(&self) -> String {
         let chips = if self.chips == 1 { "one chip".to_owned() } else { format!("{} chips", self.chips) };
@@ -74,7 +74,7 @@ impl Summary {
     /// Reads the tables of `dir`.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("summary.csv");
-        let Some(mut table) = Table::open(&path)? else {
+        let Some(mut table) = CsvTable::open(&path)? else {
             return Err(Error::file(
                 path,
                 "not found; expected the table of a sweep, a row per point: its settings, then chips, accuracy_mean, …",
@@ -90,7 +90,7 @@ impl Summary {
         let mut index = HashMap::new();
         while let Some((row, line)) = table.next()? {
             let cells: Vec<String> = row.iter().take(first).map(str::to_owned).collect();
-            let point = Point {
+            let point = SummaryPoint {
                 chips: table.number(&row, line, first, 0.0, 1e9)? as u64,
                 mean: table.percent(&row, line, first + 1)?,
                 std: table.optional(&row, line, first + 2, 100.0)?,
@@ -112,7 +112,7 @@ impl Summary {
             return Err(table.error(1, "expected at least one row below the header"));
         }
         let further = drop_idle(further, &mut points);
-        if let Some(results) = Table::open(&dir.join("results.csv"))? {
+        if let Some(results) = CsvTable::open(&dir.join("results.csv"))? {
             read_chips(results, &settings, &index, &mut points)?;
         }
         Ok(Self { settings, further, points })
@@ -125,7 +125,7 @@ impl Summary {
 }
 
 /// Leaves out the further columns that say nothing of any point; gives the names of the others.
-fn drop_idle(names: Vec<String>, points: &mut [Point]) -> Vec<String> {
+fn drop_idle(names: Vec<String>, points: &mut [SummaryPoint]) -> Vec<String> {
     let says = |column: usize| points.iter().any(|point| !["", "0"].contains(&point.further[column].as_str()));
     let kept: Vec<bool> = (0..names.len()).map(says).collect();
     let keep =
@@ -136,10 +136,10 @@ fn drop_idle(names: Vec<String>, points: &mut [Point]) -> Vec<String> {
 
 /// Adds the accuracy of every chip to its point.
 fn read_chips(
-    mut table: Table,
+    mut table: CsvTable,
     settings: &[String],
     index: &HashMap<Vec<String>, usize>,
-    points: &mut [Point],
+    points: &mut [SummaryPoint],
 ) -> Result<()> {
     let (accuracy, chip) = (table.column("accuracy")?, table.column("chip")?);
     let columns: Vec<usize> = settings.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
@@ -155,13 +155,13 @@ fn read_chips(
 }
 
 /// A CSV file whose rows all have as many cells as its header.
-pub(super) struct Table<'a> {
+pub(super) struct CsvTable<'a> {
     path: &'a Path,
     header: StringRecord,
     reader: csv::Reader<File>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> CsvTable<'a> {
     /// Opens a table; none if there is no such file.
     pub fn open(path: &'a Path) -> Result<Option<Self>> {
         announced::reading(path)?;

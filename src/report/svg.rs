@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::scale::Scale;
-use super::summary::Point;
+use super::summary::SummaryPoint;
 
 /// The place where a drawing is shown, which gives its width and its colours. Text has the same size on each.
 #[derive(Clone, Copy, PartialEq)]
@@ -202,7 +202,7 @@ impl Svg {
 
     /// What is known of a point: single chips as faint dots, a thin line from the worst to the best, a thick one over
     /// the confidence interval, a marker at the mean. `place` gives the pixel of an accuracy at a sideways distance.
-    pub fn point(&mut self, point: &Point, index: usize, dots: bool, place: impl Fn(f64, f64) -> [f64; 2]) {
+    pub fn point(&mut self, point: &SummaryPoint, index: usize, dots: bool, place: impl Fn(f64, f64) -> [f64; 2]) {
         let colour = Colour::Series(index);
         if dots {
             let fill = self.colour(colour);

@@ -23,7 +23,7 @@ pub use outlook::Outlook;
 use self::cache::Cache;
 use self::effects::Effects;
 use self::file::is_saved_name;
-use self::run::Run;
+use self::run::RecipeRun;
 use super::case::check_hardware;
 use super::point::Point;
 use super::sets::{Images, Named, Sets};
@@ -208,7 +208,7 @@ impl Recipe {
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, monitor: &dyn Monitor) -> Result<Vec<Point>> {
         let cache = Cache::open(&folder.file(CACHE))?;
         self.notices.iter().for_each(|notice| monitor.notice(notice));
-        let ran = Run::new(self, cache, engine, folder, monitor).go();
+        let ran = RecipeRun::new(self, cache, engine, folder, monitor).go();
         let kept = "what is finished is kept; the same command goes on from here";
         let (measured, nominal) = ran.map_err(|error| error.leaving(kept))?;
         let points = {

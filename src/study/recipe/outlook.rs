@@ -47,7 +47,7 @@ pub struct Outlook {
 }
 
 /// A network of a unit, and the only chip that it is for, where there is one.
-struct Candidate {
+struct ForeseenNetwork {
     network: At,
     own: Option<u64>,
 }
@@ -120,27 +120,27 @@ impl Walk<'_> {
         self.networks.get(&(hardware, stage.to_owned())).cloned().ok_or_else(|| no_network(stage))
     }
 
-    fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
+    fn networks(&mut self, unit: &Unit) -> Result<Vec<ForeseenNetwork>> {
         let start = match (&unit.stage.from, &unit.stage.checkpoint) {
             (Some(from), _) => Some(self.network(unit.hardware, from)?),
             (None, Some(path)) => Some(At { path: path.clone(), is_there: true }),
             (None, None) => None,
         };
         let candidates = match (&unit.stage.train, unit.stage.own_chips, start) {
-            (None, _, Some(network)) => vec![Candidate { network, own: None }],
+            (None, _, Some(network)) => vec![ForeseenNetwork { network, own: None }],
             (Some(_), Some(chips), start) => {
                 (0..chips).map(|chip| self.train(unit, start.as_ref(), Some(chip))).collect::<Result<_>>()?
             }
             (_, _, start) => vec![self.train(unit, start.as_ref(), None)?],
         };
-        if let [Candidate { network, own: None }] = candidates.as_slice() {
+        if let [ForeseenNetwork { network, own: None }] = candidates.as_slice() {
             self.networks.insert((unit.hardware, unit.stage.name.clone()), network.clone());
         }
         Ok(candidates)
     }
 
     /// The network of a training, or what it starts from where it is not there.
-    fn train(&mut self, unit: &Unit, start: Option<&At>, own: Option<u64>) -> Result<Candidate> {
+    fn train(&mut self, unit: &Unit, start: Option<&At>, own: Option<u64>) -> Result<ForeseenNetwork> {
         let document = self.recipe.training(unit, start.map(|start| start.path.as_path()), own)?;
         let network = |stage: &str| Ok(self.network(unit.hardware, stage)?.path);
         let profile = self.recipe.profile(unit, (&vec![], &vec![]), &network)?;
@@ -150,7 +150,7 @@ impl Walk<'_> {
             && let Some(path) = cache::trained(&self.folder, &job)?
         {
             self.found.trained += 1;
-            return Ok(Candidate { network: At { path, is_there: true }, own });
+            return Ok(ForeseenNetwork { network: At { path, is_there: true }, own });
         }
         let at = (unit.index, unit.hardware);
         let each = match self.trained.get(&at) {
@@ -161,10 +161,15 @@ impl Walk<'_> {
         self.found.training += OfTraining { each, ..outlook }.time();
         let path = self.stand_ins.path().join(format!("{}.safetensors", self.found.trainings));
         train::checkpoint(job.start(), &self.recipe.model, job.origin(), 0).write(&path)?;
-        Ok(Candidate { network: At { path, is_there: false }, own })
+        Ok(ForeseenNetwork { network: At { path, is_there: false }, own })
     }
 
-    fn evaluate(&mut self, unit: &Unit, candidates: &[Candidate], (limit, chips): (Option<usize>, u64)) -> Result<()> {
+    fn evaluate(
+        &mut self,
+        unit: &Unit,
+        candidates: &[ForeseenNetwork],
+        (limit, chips): (Option<usize>, u64),
+    ) -> Result<()> {
         let points = self.recipe.points(unit, &|stage| Ok(self.network(unit.hardware, stage)?.path))?;
         for UnitPoint { profile, .. } in points {
             for attack in self.recipe.attacks() {
@@ -181,7 +186,7 @@ impl Walk<'_> {
     fn add(
         &mut self,
         unit: &Unit,
-        candidate: &Candidate,
+        candidate: &ForeseenNetwork,
         profile: &Profile,
         (limit, chips): (Option<usize>, Range<u64>),
         attack: Option<&Plan>,

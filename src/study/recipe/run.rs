@@ -22,7 +22,7 @@ use crate::train::job::Job;
 use crate::train::prune::Sparsity;
 
 /// A recipe under way.
-pub(super) struct Run<'a> {
+pub(super) struct RecipeRun<'a> {
     recipe: &'a Recipe,
     cache: Cache,
     judge: Judge<'a>,
@@ -33,7 +33,7 @@ pub(super) struct Run<'a> {
 }
 
 /// A network that a unit has trained or taken, and the only chip that it is for, where there is one.
-struct Candidate {
+struct StageNetwork {
     checkpoint: PathBuf,
     own: Option<u64>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Measured {
 /// of images: what there is to win back.
 pub(super) type Nominal = Vec<((usize, Settings, u64), f64)>;
 
-impl<'a> Run<'a> {
+impl<'a> RecipeRun<'a> {
     pub fn new(
         recipe: &'a Recipe,
         cache: Cache,
@@ -68,7 +68,14 @@ impl<'a> Run<'a> {
         folder: &'a OutputFolder,
         monitor: &'a dyn Monitor,
     ) -> Self {
-        Run { recipe, cache, judge: Judge::new(recipe, engine, monitor), folder, monitor, networks: HashMap::new() }
+        RecipeRun {
+            recipe,
+            cache,
+            judge: Judge::new(recipe, engine, monitor),
+            folder,
+            monitor,
+            networks: HashMap::new(),
+        }
     }
 
     /// All stages, then the final ones.
@@ -101,27 +108,27 @@ impl<'a> Run<'a> {
     }
 
     /// The networks of a unit, trained where they are not in the cache.
-    fn networks(&mut self, unit: &Unit) -> Result<Vec<Candidate>> {
+    fn networks(&mut self, unit: &Unit) -> Result<Vec<StageNetwork>> {
         let recipe = self.recipe;
         let start = match (&unit.stage.from, &unit.stage.checkpoint) {
             (Some(from), _) => Some(self.network(unit.hardware, from)?),
             (None, Some(checkpoint)) => Some(checkpoint.clone()),
             (None, None) => None,
         };
-        let train = |own: Option<u64>| -> Result<Candidate> {
+        let train = |own: Option<u64>| -> Result<StageNetwork> {
             let document = recipe.training(unit, start.as_deref(), own)?;
             let file = TrainFile::from_document(&document)?;
             let network = |stage: &str| self.network(unit.hardware, stage);
             let profile = recipe.profile(unit, (&vec![], &vec![]), &network)?;
             let job = Job::new(&document, file, recipe.model.clone(), profile)?;
-            Ok(Candidate { checkpoint: self.cache.train(&job, self.monitor)?, own })
+            Ok(StageNetwork { checkpoint: self.cache.train(&job, self.monitor)?, own })
         };
         let candidates = match (&unit.stage.train, unit.stage.own_chips, start.clone()) {
             (Some(_), Some(chips), _) => (0..chips).map(|chip| train(Some(chip))).collect::<Result<_>>()?,
-            (None, _, Some(checkpoint)) => vec![Candidate { checkpoint, own: None }],
+            (None, _, Some(checkpoint)) => vec![StageNetwork { checkpoint, own: None }],
             _ => vec![train(None)?],
         };
-        if let [Candidate { checkpoint, own: None }] = candidates.as_slice() {
+        if let [StageNetwork { checkpoint, own: None }] = candidates.as_slice() {
             if let Some(file) = &unit.stage.save {
                 self.folder.write(file, &std::fs::read(checkpoint).map_err(Error::io(checkpoint))?)?;
             }
@@ -134,7 +141,7 @@ impl<'a> Run<'a> {
     fn evaluate(
         &mut self,
         unit: &Unit,
-        candidates: &[Candidate],
+        candidates: &[StageNetwork],
         (limit, chips): (Option<usize>, u64),
         measured: &mut Vec<Measured>,
     ) -> Result<()> {
@@ -171,7 +178,7 @@ impl<'a> Run<'a> {
         &mut self,
         point: &mut Measured,
         unit: &Unit,
-        candidate: &Candidate,
+        candidate: &StageNetwork,
         (limit, chips): (Option<usize>, std::ops::Range<u64>),
         attack: Option<&Plan>,
     ) -> Result<()> {

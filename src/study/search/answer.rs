@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Search;
 use super::evolve::{front, ranked};
-use super::run::{Candidate, Run};
+use super::run::{Candidate, SearchRun};
 use crate::error::Result;
 use crate::numeric::stats::mean_within;
 use crate::study::ANSWERED;
@@ -55,7 +55,7 @@ struct Judged {
 
 impl Answer {
     /// Finds it, and runs what judges it.
-    pub(super) fn find(search: &Search, run: &mut Run) -> Result<Self> {
+    pub(super) fn find(search: &Search, run: &mut SearchRun) -> Result<Self> {
         let trials = run.asked();
         if run.candidates.is_empty() {
             return Err(run.refused.1.take().unwrap_or_else(|| search.nothing()));
@@ -90,7 +90,7 @@ impl Answer {
 
 /// The best candidates, judged on all chips, with the first objective rising, and how many are on the front: where
 /// chips that were run since tell that one is not what it seemed, the next takes its place.
-fn confirmed(search: &Search, run: &mut Run) -> Result<(Vec<usize>, usize)> {
+fn confirmed(search: &Search, run: &mut SearchRun) -> Result<(Vec<usize>, usize)> {
     loop {
         let fitness = run.fitness();
         let mut best = distinct(&run.candidates, front(&fitness));
@@ -121,11 +121,11 @@ fn distinct(candidates: &[Candidate], numbers: Vec<usize>) -> Vec<usize> {
 
 /// The cheapest candidate whose costs are within their limits and whose accuracy is surely above that of the best, on
 /// all chips; of the few cheapest that seem so.
-fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usize>> {
+fn next_better(search: &Search, run: &mut SearchRun, best: usize) -> Result<Option<usize>> {
     if search.goals.of_accuracy {
         return Ok(None);
     }
-    let better_by = |run: &Run, one: usize, confidence: f64| -> Option<f64> {
+    let better_by = |run: &SearchRun, one: usize, confidence: f64| -> Option<f64> {
         let (best, other) = (&run.candidates[best], &run.candidates[one]);
         // Both on all images, or both at a glance.
         let seen = |candidate: &Candidate| match &candidate.glance {
@@ -147,7 +147,7 @@ fn next_better(search: &Search, run: &mut Run, best: usize) -> Result<Option<usi
 }
 
 /// A point of the tables, with its label in the first column.
-fn point_of(run: &Run, judged: &Judged, setting: &Setting, chips: Range<u64>) -> Point {
+fn point_of(run: &SearchRun, judged: &Judged, setting: &Setting, chips: Range<u64>) -> Point {
     let trials = run.known(setting.key, chips);
     let settings = std::iter::once((ANSWERED.to_owned(), judged.label.clone())).chain(setting.shown.iter().cloned());
     Point::of_trials(settings.collect(), &trials, &setting.neurons(), &setting.areas)

@@ -26,7 +26,7 @@ pub use file::{OWN_KEYS, SearchFile};
 
 use self::evolve::Draws;
 use self::goals::{Bound, Goals};
-use self::run::Run;
+use self::run::SearchRun;
 use super::ANSWER;
 use super::axes::{Axes, Genes};
 use super::reader::Reader;
@@ -286,7 +286,7 @@ impl Search {
         if time.is_some() && shard.of > 1 {
             return Err(Error::Usage("a search that a time ends: shards decide the same only where none does".into()));
         }
-        let mut run = Run::new(self, engine, folder, (shard, time), monitor)?;
+        let mut run = SearchRun::new(self, engine, folder, (shard, time), monitor)?;
         self.notices.iter().for_each(|notice| monitor.notice(notice));
         monitor.begin(&self.file.name, self.trials());
         let found = run.search().and_then(|()| Answer::find(self, &mut run));

@@ -78,7 +78,7 @@ impl Candidate {
 }
 
 /// A search under way.
-pub(super) struct Run<'a> {
+pub(super) struct SearchRun<'a> {
     search: &'a Search,
     engine: &'a dyn Engine,
     folder: &'a OutputFolder,
@@ -108,7 +108,7 @@ fn glance(search: &Search) -> Option<Images> {
     (images >= FEW).then_some(Images { after: 0, limit: Some(images / GLANCE) })
 }
 
-impl<'a> Run<'a> {
+impl<'a> SearchRun<'a> {
     pub fn new(
         search: &'a Search,
         engine: &'a dyn Engine,
@@ -125,7 +125,7 @@ impl<'a> Run<'a> {
         };
         let glanced = glance(search).map_or(Ok(None), &mut reference)?;
         let reference = reference(search.file.seen())?;
-        Ok(Run {
+        Ok(SearchRun {
             search,
             engine,
             folder,

@@ -4,14 +4,14 @@ use super::Search;
 use super::answer::{Answer, REFERENCE, label_of};
 use super::evolve::{Fitness, front};
 use super::goals::{Bound, cost};
-use super::run::Run;
+use super::run::SearchRun;
 use crate::numeric::stats::mean_within;
 use crate::study::columns::{AREA, ENERGY, INTERVAL, LATENCY};
 use crate::study::point::Point;
 
 impl Answer {
     /// Puts it into words; the front has `of` members, of which some are here.
-    pub(super) fn say(&mut self, search: &Search, run: &Run, (fitness, of): (&[Fitness], usize)) {
+    pub(super) fn say(&mut self, search: &Search, run: &SearchRun, (fitness, of): (&[Fitness], usize)) {
         let reference = self.points.iter().find(|point| label_of(point) == REFERENCE);
         let best = &self.points[0];
         let (goals, images) = (&search.goals, run.known_images(search));

@@ -6,7 +6,7 @@ use serde_json::json;
 use toml::Value;
 
 use super::answer::Answer;
-use super::run::Run;
+use super::run::SearchRun;
 use super::{Search, TRIED_CSV};
 use crate::config::Document;
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::study::{ANSWER, table};
 impl Answer {
     /// Writes the tables, the answer, and for each point that was found its profile, and its model where that is not
     /// the file's own.
-    pub(super) fn write(&self, search: &Search, run: &Run, folder: &OutputFolder) -> Result<()> {
+    pub(super) fn write(&self, search: &Search, run: &SearchRun, folder: &OutputFolder) -> Result<()> {
         table::write(folder, &self.points)?;
         folder.write(TRIED_CSV, tried(search, run).as_bytes())?;
         folder.write(ANSWER, canonical(&json!(self)).as_bytes())?;
@@ -79,7 +79,7 @@ impl Search {
 }
 
 /// The table of all candidates in the order in which they were tried: settings, chips, accuracy and costs.
-fn tried(search: &Search, run: &Run) -> String {
+fn tried(search: &Search, run: &SearchRun) -> String {
     let keys = search.space.axes.iter().map(|axis| axis.key.clone());
     let costs = search.goals.costs.iter().map(|name| (*name).to_owned());
     let more = ["chips", "images", "accuracy_mean", "violation", "keeps_to_constraints"].map(String::from);

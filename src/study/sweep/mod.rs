@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub use file::{Chips, OWN_KEYS, SweepFile, Until};
 pub use plan::Plan;
 
-use self::run::Run;
+use self::run::SweepRun;
 use super::files;
 use super::point::Point;
 use super::reader::Reader;
@@ -249,7 +249,7 @@ impl Sweep {
 
     /// Runs this shard's missing trials; gives whether the whole sweep is complete.
     pub fn run(&self, engine: &dyn Engine, folder: &OutputFolder, shard: Shard, monitor: &dyn Monitor) -> Result<bool> {
-        let mut run = Run::new(self, engine, folder, shard, monitor)?;
+        let mut run = SweepRun::new(self, engine, folder, shard, monitor)?;
         self.notices.iter().for_each(|notice| monitor.notice(notice));
         monitor.begin(&self.file.name, self.held(shard));
         let ran = self.points_together().try_for_each(|points| run.points(points));

@@ -13,7 +13,7 @@ use crate::study::setting::Setting;
 use crate::study::store::{self, OfKey, Store, shard_name};
 
 /// A shard under way.
-pub(super) struct Run<'a> {
+pub(super) struct SweepRun<'a> {
     sweep: &'a Sweep,
     folder: &'a OutputFolder,
     shard: Shard,
@@ -27,7 +27,7 @@ pub(super) struct Run<'a> {
     best: Option<(f64, String)>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> SweepRun<'a> {
     pub fn new(
         sweep: &'a Sweep,
         engine: &'a dyn Engine,
@@ -37,7 +37,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
         let runner = Runner::new(engine, monitor, sweep.file.seed);
-        Ok(Run { sweep, folder, shard, runner, store, began: Instant::now(), ran: 0, done: 0, best: None })
+        Ok(SweepRun { sweep, folder, shard, runner, store, began: Instant::now(), ran: 0, done: 0, best: None })
     }
 
     /// Runs what is missing of some points.
@@ -100,7 +100,7 @@ impl<'a> Run<'a> {
     /// Runs some chips of a point and adds them to those that are there.
     fn chips(&mut self, setting: &'a Setting, missing: Vec<u64>, there: &mut OfKey) -> Result<()> {
         let (note, monitor) = (self.note(), self.runner.monitor);
-        let Run { runner, store, ran, done, .. } = self;
+        let SweepRun { runner, store, ran, done, .. } = self;
         runner.run(setting, missing, store, |trial| {
             there.insert(trial.chip, trial);
             *ran += 1;
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
     }
 
     pub fn close(self) -> Result<()> {
-        let Run { store, folder, shard, ran, began, .. } = self;
+        let SweepRun { store, folder, shard, ran, began, .. } = self;
         store.close()?;
         store::append_timing(&folder.file("timing.csv"), shard.index, shard.of, ran, began.elapsed())
     }
