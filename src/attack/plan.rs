@@ -13,7 +13,7 @@ const PGD_STEPS: usize = 10;
 /// `[attack]`: how images are perturbed, and how far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct AttackPlan {
     /// The method.
     pub method: Name,
     /// Steps of `pgd`; absent: 10.
@@ -45,7 +45,7 @@ impl Name {
     }
 }
 
-impl Plan {
+impl AttackPlan {
     /// The largest change of a pixel that is asked for.
     pub fn largest_epsilon(&self) -> f64 {
         self.epsilon.iter().copied().fold(0.0, f64::max)

@@ -8,7 +8,7 @@ use super::chips::{ChipArgs, MadeFrom, Setup};
 use super::{said::Said, terminal::Terminal};
 use crate::announced;
 use crate::atomic;
-use crate::attack::{Method, Name, Plan, gradient::check_encoding};
+use crate::attack::{AttackPlan, Method, Name, gradient::check_encoding};
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::{Summary, summarise};
@@ -48,7 +48,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
     let steps = args.steps.map(|steps| steps as usize);
-    let plan = Plan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
+    let plan = AttackPlan { method: args.method, steps, step_size: args.step_size, epsilon: args.epsilon.clone() };
     let method = plan.method()?;
     args.csv.as_deref().map_or(Ok(()), |path| announced::announce("--csv", path))?;
     let ChipArgs { made: MadeFrom { seed, .. }, batch, .. } = args.chips;

@@ -12,7 +12,7 @@ use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
 use crate::report::{self, PAGE};
 use crate::study::export::rows;
-use crate::study::sweep::{OWN_KEYS, Plan, Shard, Sweep, There};
+use crate::study::sweep::{OWN_KEYS, Shard, Sweep, SweepPlan, There};
 use crate::study::table::SUMMARY_CSV;
 
 /// Evaluate points of settings, many chips each; resumes an unfinished sweep of the same configuration.
@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<Said> {
     if args.dry_run {
         sweep.notices().iter().for_each(|notice| note(notice));
         let plan = sweep.plan(engine.as_ref(), &args.out, args.shard)?;
-        let Plan { points, chips, trials, there, missing, .. } = plan;
+        let SweepPlan { points, chips, trials, there, missing, .. } = plan;
         let json = json!({
             "points": points, "chips": chips, "trials": trials, "there": there, "missing": missing,
             "seconds_each": plan.each.as_secs_f64(), "seconds": plan.time().as_secs_f64(),
@@ -112,8 +112,8 @@ pub fn run(args: &Args) -> Result<Said> {
 }
 
 /// A plan in words.
-fn described(plan: &Plan, shard: Shard) -> String {
-    let Plan { points, chips, until, trials, there, missing, each } = plan;
+fn described(plan: &SweepPlan, shard: Shard) -> String {
+    let SweepPlan { points, chips, until, trials, there, missing, each } = plan;
     let at = if shard.of > 1 { format!(" in shard {}/{}", shard.index, shard.of) } else { String::new() };
     let what = match missing {
         0 => format!("nothing to run{at}"),

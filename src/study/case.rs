@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::trial::Key;
-use crate::attack::Plan;
+use crate::attack::AttackPlan;
 use crate::chip::Blueprint;
 use crate::config::Document;
 use crate::crossbar::kept::KeptCells;
@@ -65,7 +65,7 @@ pub(super) struct Case<'a> {
     pub adapt: Option<(&'a Sample, &'a Dataset)>,
     pub exit: Option<ExitRule>,
     /// An attack with one ε.
-    pub attack: Option<&'a Plan>,
+    pub attack: Option<&'a AttackPlan>,
 }
 
 impl<'a> Case<'a> {
@@ -79,7 +79,7 @@ impl<'a> Case<'a> {
     /// What its chips' inputs are: wide enough for all images that run through them.
     pub fn inputs(&self) -> Result<InputCode> {
         let Case { data, profiled, adapt, attack, .. } = self;
-        let epsilon = attack.map_or(0.0, Plan::largest_epsilon);
+        let epsilon = attack.map_or(0.0, AttackPlan::largest_epsilon);
         let others = profiled.iter().chain(adapt.iter().map(|(_, training)| training));
         let values = others.fold(data.range_around(epsilon), |values, other| values.with(other.range()));
         InputCode::of(self.encoding, values, self.profile.tile.input_bits)
@@ -192,7 +192,7 @@ mod tests {
         profiled: Option<usize>,
         adapt: Option<(Sample, usize)>,
         exit: Option<ExitRule>,
-        attack: Option<Plan>,
+        attack: Option<AttackPlan>,
     }
 
     fn model(set: &[&str]) -> Model {
@@ -244,7 +244,7 @@ mod tests {
             profiled: Some(40),
             adapt: Some((Sample { batches: 2, images: 8, data: None }, 40)),
             exit: Some(ExitRule::Confidence(0.5)),
-            attack: Some(Plan { method: Name::Pgd, steps: Some(3), step_size: None, epsilon: vec![0.1] }),
+            attack: Some(AttackPlan { method: Name::Pgd, steps: Some(3), step_size: None, epsilon: vec![0.1] }),
         }
     }
 
@@ -278,7 +278,7 @@ mod tests {
             ("its threshold", |i| i.exit = Some(ExitRule::Confidence(0.6))),
             ("whether it stops early", |i| i.exit = None),
             ("the attack", |i| {
-                i.attack = Some(Plan { method: Name::Fgsm, steps: None, step_size: None, epsilon: vec![0.1] });
+                i.attack = Some(AttackPlan { method: Name::Fgsm, steps: None, step_size: None, epsilon: vec![0.1] });
             }),
             ("its steps", |i| i.attack.as_mut().unwrap().steps = Some(4)),
             ("their size", |i| i.attack.as_mut().unwrap().step_size = Some(0.01)),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Table;
 
-use crate::attack::Plan;
+use crate::attack::AttackPlan;
 use crate::config::Document;
 use crate::engine::exit::ExitRule;
 use crate::error::{Error, Result};
@@ -101,7 +101,7 @@ pub struct Evaluate {
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
     /// An attack on every chip, at each of its ε.
-    pub attack: Option<Plan>,
+    pub attack: Option<AttackPlan>,
 }
 
 /// `[final]`: stages that are evaluated again, at the same settings.

@@ -2,7 +2,7 @@
 
 use super::Recipe;
 use super::cache::Cache;
-use crate::attack::{Judged, Plan};
+use crate::attack::{AttackPlan, Judged};
 use crate::crossbar::kept::KeptCells;
 use crate::data::Dataset;
 use crate::engine::Engine;
@@ -59,7 +59,7 @@ pub(super) struct Question<'a> {
     pub adapted: Option<usize>,
     pub exit: Option<ExitRule>,
     /// An attack with one ε.
-    pub attack: Option<&'a Plan>,
+    pub attack: Option<&'a AttackPlan>,
     /// What progress is shown under.
     pub title: &'a str,
     /// Whether the network comes from elsewhere: then what its chips are like is worth a line.

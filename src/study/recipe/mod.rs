@@ -31,7 +31,7 @@ use super::space::{GridPoint, cell, grid_points};
 use super::training_file::TrainingFile;
 use super::{run_into, table};
 use crate::announced;
-use crate::attack::Plan;
+use crate::attack::AttackPlan;
 use crate::attack::gradient::check_encoding;
 use crate::config::{Document, Overrides};
 use crate::data::Dataset;
@@ -249,10 +249,10 @@ impl Recipe {
     }
 
     /// Each point's attacks: none, or one for each ε.
-    fn attacks(&self) -> Vec<Option<Plan>> {
+    fn attacks(&self) -> Vec<Option<AttackPlan>> {
         match &self.file.evaluate.attack {
             None => vec![None],
-            Some(plan) => plan.epsilon.iter().map(|e| Some(Plan { epsilon: vec![*e], ..plan.clone() })).collect(),
+            Some(plan) => plan.epsilon.iter().map(|e| Some(AttackPlan { epsilon: vec![*e], ..plan.clone() })).collect(),
         }
     }
 

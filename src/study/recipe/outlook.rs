@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::cache::{self, Known};
 use super::judge::{DataSets, Question};
 use super::{CACHE, Recipe, Unit, UnitPoint, no_network};
-use crate::attack::Plan;
+use crate::attack::AttackPlan;
 use crate::crossbar::kept::KeptCells;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -189,7 +189,7 @@ impl Walk<'_> {
         candidate: &ForeseenNetwork,
         profile: &Profile,
         (limit, chips): (Option<usize>, Range<u64>),
-        attack: Option<&Plan>,
+        attack: Option<&AttackPlan>,
     ) -> Result<()> {
         let network = Network::read(&self.recipe.model, &candidate.network.path)?.network;
         let hash = network.hash();
@@ -229,7 +229,7 @@ impl Walk<'_> {
     }
 
     /// The time of an image under attack, by a few.
-    fn attacked(&mut self, question: &Question, plan: &Plan) -> Result<Duration> {
+    fn attacked(&mut self, question: &Question, plan: &AttackPlan) -> Result<Duration> {
         let few = Question { limit: Some(question.limit.map_or(ATTACKED, |limit| limit.min(ATTACKED))), ..*question };
         let data = self.data_sets.of(&few)?;
         let case = data.case(self.recipe, &few);

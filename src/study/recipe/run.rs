@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::cache::Cache;
 use super::judge::{Judge, Question};
 use super::{Recipe, Unit, UnitPoint, no_network};
-use crate::attack::Plan;
+use crate::attack::AttackPlan;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -180,7 +180,7 @@ impl<'a> RecipeRun<'a> {
         unit: &Unit,
         candidate: &StageNetwork,
         (limit, chips): (Option<usize>, std::ops::Range<u64>),
-        attack: Option<&Plan>,
+        attack: Option<&AttackPlan>,
     ) -> Result<()> {
         let network = Network::read(&self.recipe.model, &candidate.checkpoint)?.network;
         let hash = network.hash();

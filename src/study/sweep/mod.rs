@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use file::{Chips, OWN_KEYS, SweepFile, Until};
-pub use plan::Plan;
+pub use plan::SweepPlan;
 
 use self::run::SweepRun;
 use super::files;

@@ -12,7 +12,7 @@ use crate::study::store::{self, OfKey};
 const TIMED: usize = 3;
 /// What a sweep would do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
+pub struct SweepPlan {
     /// Points.
     pub points: u64,
     /// Chips a point, at most.
@@ -29,7 +29,7 @@ pub struct Plan {
     pub each: Duration,
 }
 
-impl Plan {
+impl SweepPlan {
     /// What the shard may take.
     pub fn time(&self) -> Duration {
         Duration::from_secs_f64(self.each.as_secs_f64() * self.missing as f64)
@@ -38,7 +38,7 @@ impl Plan {
 
 impl Sweep {
     /// What a shard would do, in a folder that may hold trials already.
-    pub fn plan(&self, engine: &dyn Engine, folder: &Path, shard: Shard) -> Result<Plan> {
+    pub fn plan(&self, engine: &dyn Engine, folder: &Path, shard: Shard) -> Result<SweepPlan> {
         let chips = &self.file.chips;
         let (mut there, mut missing, mut first_missing) = (0, 0, Vec::new());
         for points in self.points_together() {
@@ -74,6 +74,6 @@ impl Sweep {
         let each = timed.iter().sum::<Duration>() / timed.len().max(1) as u32;
         let points = self.points.len() as u64;
         let until = matches!(chips, Chips::Until(_));
-        Ok(Plan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
+        Ok(SweepPlan { points, chips: chips.most(), until, trials: points * chips.most(), there, missing, each })
     }
 }
