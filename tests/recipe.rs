@@ -289,6 +289,24 @@ fn profiles_of_the_same_bits_have_lines_of_their_own_and_variants_their_own_refe
 }
 
 #[test]
+fn shipped_models_and_networks_of_stages_go_together_and_idle_defaults_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = root("models/digits.toml");
+    let (own, shipped) = (head() + STAGES, head().replace(&model, "crosspike:models/digits.toml") + STAGES);
+    for (name, text) in [("own.toml", own), ("shipped.toml", shipped)] {
+        fs::write(folder.path().join(name), text).unwrap();
+        Recipe::read(&folder.path().join(name), &Overrides::default()).unwrap();
+    }
+    // A default that changes nothing is said; one that takes away what the profile has is not.
+    let idle =
+        off_rram().replace("{ \"rram.layers\" = \"all\" }", "{ \"sram.threshold\" = 0.0, \"adc.range\" = \"full\" }");
+    fs::write(folder.path().join("idle.toml"), idle.replace("\"adc.bits\" = [5, 6]", "")).unwrap();
+    let recipe = Recipe::read(&folder.path().join("idle.toml"), &Overrides::default()).unwrap();
+    let of_stage: Vec<&String> = recipe.notices().iter().filter(|notice| notice.contains("stage `on RRAM`")).collect();
+    assert!(of_stage.len() == 1 && of_stage[0].contains("sram.threshold"), "{of_stage:?}");
+}
+
+#[test]
 fn a_saved_network_is_the_one_that_was_trained_and_goes_with_its_recipe() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

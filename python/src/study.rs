@@ -192,9 +192,9 @@ pub fn quickstart(py: Python<'_>, out: Option<PathBuf>, force: bool, progress: O
 /// train(file, out, set=None, force=False, progress=None) -> Network
 ///
 /// Trains as a training file says, a path or a dict of its keys (docs/keys/train.md), into the folder out: checkpoint,
-/// log, model. In a dict a Model, Profile or Network, or a shipped name, stands for a file. An unfinished run of the
-/// same configuration goes on; force overwrites another. set overrides keys of the file, the profile
-/// ("rram.weight_bits") and the model ("model.steps").
+/// log, model, page, and the accuracy on test images in test.json. In a dict a Model, Profile or Network, or a shipped
+/// name, stands for a file. An unfinished run of the same configuration goes on; force overwrites another. set
+/// overrides keys of the file, the profile ("rram.weight_bits") and the model ("model.steps").
 #[pyfunction]
 #[pyo3(signature = (file, out, set=None, force=false, progress=None))]
 pub fn train(

@@ -213,7 +213,7 @@ mod tests {
             match line.trim_start().strip_prefix("```") {
                 Some(language) => is_shell = language == "sh",
                 None if is_shell => {
-                    // Where the output goes is the shell's.
+                    // A file for the output is the shell's.
                     let line =
                         line.split(" #").next().unwrap_or_default().split(" > ").next().unwrap_or_default().trim();
                     let own = line.strip_prefix("crosspike ").or_else(|| line.strip_prefix("cargo run --release -- "));

@@ -1,4 +1,4 @@
-//! What the names of a state dict's modules say: their order, and which belong together.
+//! The names of a state dict's modules: their order, and which of them belong together.
 
 use std::cmp::Ordering;
 

@@ -9,7 +9,7 @@ use crate::checkpoint::{Tensor, Values};
 use crate::config::Document;
 use crate::error::Result;
 
-/// Where a tensor, or all those of a module, go.
+/// The place in the model of a tensor, or of all those of a module.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(
     untagged,
@@ -22,12 +22,12 @@ pub enum Target {
     Made {
         /// The name.
         to: String,
-        /// What is made of them.
+        /// The rule that makes the new values.
         rule: ValueRule,
     },
 }
 
-/// What is made of a tensor's values on the way.
+/// A rule that makes new values of a tensor's on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueRule {
@@ -67,7 +67,7 @@ pub fn read_table(file: &Path) -> Result<NameTable> {
     Document::read(file)?.parse()
 }
 
-/// What a rule makes of a tensor.
+/// The tensor that a rule makes of another.
 pub(super) fn made(tensor: &Tensor, rule: Option<ValueRule>) -> Tensor {
     match (&tensor.values, rule) {
         (Values::I64(values), Some(rule)) => {

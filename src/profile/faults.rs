@@ -35,13 +35,13 @@ pub struct Faults {
     /// and dead lines hurt most.
     #[serde(skip_serializing_if = "is_default")]
     pub spares: usize,
-    /// What a test may move to other lines of its tile before programming, so that stuck cells and dead lines meet
-    /// weights that they hurt least.
+    /// Rows or columns of weights that a test may move to other lines before programming, so that stuck cells and dead
+    /// lines meet weights that they hurt least.
     #[serde(skip_serializing_if = "is_default")]
     pub remap: Remap,
 }
 
-/// What a test may move to other lines of its tile.
+/// Rows or columns of weights that a test may move to other lines of their tile.
 ///
 /// # Examples
 /// ```

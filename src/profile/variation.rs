@@ -134,7 +134,7 @@ impl Variation {
         Ok(())
     }
 
-    /// What lot, die, tile and neighbours share: standard deviations of ln G, before they are scaled.
+    /// The parts that lot, die, tile and neighbours share: standard deviations of ln G, before they are scaled.
     pub fn components(&self) -> [f64; 4] {
         [self.lot_sigma, self.die_sigma, self.tile_sigma, self.neighbour_sigma]
     }

@@ -133,10 +133,10 @@ pub fn write(dir: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What the page of a study in a folder says first.
+/// The first sentences of the page of a study in a folder.
 ///
 /// # Errors
-/// Those of [`write`] where tables are missing or hold something else.
+/// [`Error::File`] and [`Error::Io`] as [`write`] has them, where tables are missing or hold something else.
 pub fn lead(dir: &Path) -> Result<String> {
     let origin = read_origin(&dir.join("origin.json"))?;
     Ok(of_study(dir, origin.as_ref())?.lead)

@@ -124,12 +124,13 @@ impl RecoveryTable {
         said.extend(gain.then(|| format!("in brackets points above “{}” on the same chips", self.reference)));
         said.extend(passing.then(|| "then the share of chips that pass".to_owned()));
         let costs = [
-            self.lines.iter().any(|line| line.sram_bytes > 0.0).then_some("bytes"),
+            self.lines.iter().any(|line| line.sram_bytes > 0.0).then_some("bytes of SRAM"),
             self.lines.iter().any(|line| line.energy_pj_per_image.is_some()).then_some("energy"),
         ];
         let costs: Vec<&str> = costs.into_iter().flatten().collect();
-        let most = if costs.is_empty() { "" } else { "; of the settings of a line the most is given of " };
-        format!("{}{most}{}.", said.join(", "), costs.join(" and "))
+        let most = if costs.is_empty() { "" } else { " are the most of any setting in the line" };
+        let sign = if costs.is_empty() { "" } else { "; " };
+        format!("{}{sign}{}{most}.", said.join(", "), costs.join(" and "))
     }
 
     /// The columns whose keys no other has all of, with more: those that stand beside each other.
@@ -243,7 +244,7 @@ fn is_number(cell: &str) -> bool {
 pub fn markdown(tables: &[RecoveryTable]) -> String {
     let one = |table: &RecoveryTable| {
         let (heads, rows) = table.cells();
-        // What no line has is no column.
+        // A column that is empty in every line is left out.
         let is_shown = |place: &usize| *place == STAGE || rows.iter().any(|row| !row[*place].is_empty());
         let shown: Vec<usize> = (0..heads.len()).filter(is_shown).collect();
         let line = |cells: &[String]| shown.iter().map(|place| cells[*place].as_str()).collect::<Vec<_>>().join(" | ");
@@ -342,7 +343,7 @@ mod tests {
             | 4 | plain, sram.threshold = 0.5 |  |  |  |  | 90.0 | 50.0 ± 2.2 |\n\
             | 4 | <mended>, sram.threshold = 0.5 | 2 | 100 | 25 | 2.500 |  | 70.0 ± 1.0 (+20.0) |\n\n\
             Accuracy in percent, ± the 95 % interval of its mean over chips, in brackets points above “plain” on the \
-            same chips; of the settings of a line the most is given of bytes and energy.\n";
+            same chips; bytes of SRAM and energy are the most of any setting in the line.\n";
         assert_eq!(markdown(&[table()]), expected);
         let html = section(&table());
         for cell in [

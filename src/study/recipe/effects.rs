@@ -24,9 +24,12 @@ impl Effects {
         let UnitPoint { common, own, profile } = point;
         let beside = Beside { model: Some(&recipe.model), ..Beside::default() };
         let idle = effect::idle(profile, beside);
-        for key in unit.stage.set.keys() {
-            // A default takes away what the profile has, which is an effect.
-            self.set.see(&set_at(unit.index, key), idle.get(key).copied());
+        let hardware = &recipe.hardware[unit.hardware];
+        for (key, value) in &unit.stage.set {
+            // A default that takes away what the profile has does something; `idle` knows of no defaults.
+            let replaces = hardware.table_at(key).is_some_and(|own| own != value);
+            let why = if replaces { idle.get(key).copied() } else { effect::why(profile, beside, key) };
+            self.set.see(&set_at(unit.index, key), why);
         }
         self.profiles.resize_with(recipe.hardware.len(), Vec::new);
         self.profiles[unit.hardware].push(idle);

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 pub use file::{OWN_KEYS, RecipeFile, Stage};
 pub use outlook::Outlook;
@@ -137,10 +138,11 @@ impl Recipe {
         }
         refuse_idle(overrides, &recipe.file)?;
         let mut effects = Effects::default();
+        // An empty file stands for a network that is not there yet.
+        let stand_in = NamedTempFile::new().map_err(Error::io(std::env::temp_dir()))?;
         for unit in recipe.units()? {
-            // A network that is not there yet is as good as the model's file, which is.
             let nowhere = |name: &str| match recipe.file.stage[..unit.index].iter().find(|stage| stage.name == name) {
-                Some(stage) if stage.has_one_network() => Ok(recipe.file.model.clone()),
+                Some(stage) if stage.has_one_network() => Ok(stand_in.path().to_path_buf()),
                 _ => Err(no_network(name)),
             };
             for point in recipe.all_points(&unit, &nowhere)? {
