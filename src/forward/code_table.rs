@@ -58,8 +58,8 @@ pub struct BlockTables<'a> {
 /// sixteen, for setting so much memory to zero takes as long as reading a table.
 #[derive(Debug, Default)]
 pub struct CodeSpace {
-    cells: Square,
-    at: Square,
+    /// Where sums lie, in parts from the first cell's begin on.
+    parts: Square,
     numbers: Square,
 }
 
@@ -124,13 +124,14 @@ impl BlockTables<'_> {
     /// The codes of sums, in codes.
     #[inline(always)]
     pub fn codes(&self, sums: &[f32; LANES]) -> [i32; LANES] {
-        let (mut cells, at) = self.cells(sums);
-        for (cell, begin) in cells.iter_mut().zip(self.begins) {
-            *cell = cell.wrapping_add(*begin);
-        }
+        let parts = self.parts(sums);
         let mut codes = [self.tables.lowest; LANES];
         for entries in self.tables.each() {
-            add(&read(entries, &cells), &at, &mut codes);
+            let mut places = [0; LANES];
+            for lane in 0..LANES {
+                places[lane] = (parts[lane] >> DIGITS).wrapping_add(self.begins[lane]);
+            }
+            add(&read(entries, &places), &parts, &mut codes);
         }
         codes
     }
@@ -138,7 +139,7 @@ impl BlockTables<'_> {
     /// Looks up where a pixel's sums, in codes, lie.
     #[inline(always)]
     pub fn place(&self, sums: &[f32; LANES], pixel: usize, space: &mut CodeSpace) {
-        (space.cells[pixel], space.at[pixel]) = self.cells(sums);
+        space.parts[pixel] = self.parts(sums);
     }
 
     /// Adds the codes of the sums that were [placed](Self::place), times a factor, for as many pixels as there are
@@ -146,10 +147,10 @@ impl BlockTables<'_> {
     #[inline(always)]
     pub fn add_square(&self, space: &mut CodeSpace, factor: i32, codes: &mut [[i32; LANES]]) {
         for (table, entries) in self.tables.each().enumerate() {
-            read_square(entries, self.begins, self.tables.cells(), &space.cells, &mut space.numbers);
-            for ((codes, numbers), at) in one_by_one(codes.iter_mut().zip(&space.numbers).zip(&space.at)) {
+            read_square::<DIGITS>(entries, self.begins, self.tables.cells(), &space.parts, &mut space.numbers);
+            for ((codes, numbers), parts) in one_by_one(codes.iter_mut().zip(&space.numbers).zip(&space.parts)) {
                 let mut found = if table == 0 { [self.tables.lowest; LANES] } else { [0; LANES] };
-                add(numbers, at, &mut found);
+                add(numbers, parts, &mut found);
                 for lane in 0..LANES {
                     codes[lane] += found[lane] * factor;
                 }
@@ -157,12 +158,12 @@ impl BlockTables<'_> {
         }
     }
 
-    /// The number of its converter's cell that each sum lies in, and the part of it at which it lies.
+    /// Where each sum lies, in parts from the begin of its converter's first cell on.
     #[inline(always)]
-    fn cells(&self, sums: &[f32; LANES]) -> ([u32; LANES], [u32; LANES]) {
+    fn parts(&self, sums: &[f32; LANES]) -> [u32; LANES] {
         let [first, last] = self.tables.ends;
         let [least, most] = [first as f32, last as f32 + (1.0 - 1.0 / PARTS as f32)];
-        let (mut cells, mut at) = ([0u32; LANES], [0u32; LANES]);
+        let mut parts = [0; LANES];
         for lane in 0..LANES {
             // Held between both ends by comparisons that are vectors, as `clamp` with its check is not.
             let held = if sums[lane] > least { sums[lane] } else { least };
@@ -170,21 +171,22 @@ impl BlockTables<'_> {
             // Scaled by a power of two, so exact; below 2^22, so that the nearest whole number is known.
             let scaled = held * PARTS as f32;
             let near = nearest(scaled);
-            let parts = near - i32::from(near as f32 > scaled);
-            cells[lane] = ((parts >> DIGITS) - first) as u32;
-            at[lane] = parts as u32 & (PARTS - 1);
+            let whole = near - i32::from(near as f32 > scaled);
+            parts[lane] = (whole - (first << DIGITS)) as u32;
         }
-        (cells, at)
+        parts
     }
 }
 
 /// Adds the codes that entries count up to some parts of their cells.
 #[inline(always)]
-fn add(entries: &[u32; LANES], at: &[u32; LANES], codes: &mut [i32; LANES]) {
+fn add(entries: &[u32; LANES], parts: &[u32; LANES], codes: &mut [i32; LANES]) {
     for lane in 0..LANES {
-        let one = at[lane] + (entries[lane] >> DIGITS & (PARTS - 1));
-        let other = at[lane] + (entries[lane] & (PARTS - 1));
-        codes[lane] += ((entries[lane] >> (2 * DIGITS)) + (one >> DIGITS) + (other >> DIGITS)) as i32;
+        let at = parts[lane] & (PARTS - 1);
+        // The first level's carry goes into the codes; what lies below takes no part.
+        let met = entries[lane] + (at << DIGITS);
+        let other = at + (entries[lane] & (PARTS - 1));
+        codes[lane] += ((met >> (2 * DIGITS)) + (other >> DIGITS)) as i32;
     }
 }
 

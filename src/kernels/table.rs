@@ -35,19 +35,26 @@ pub fn read(table: &[u32], places: &[u32; LANES]) -> [u32; LANES] {
     numbers
 }
 
-/// The numbers at a square of places, each of its column's table, which begins at `begins` and is so long.
+/// The numbers at a square of places, each of its column's table, which begins at `begins` and is so long. A place
+/// stands above `DIGITS` binary digits of something else.
 ///
 /// # Panics
 /// Fewer than [`HELD`] numbers follow a table.
-pub fn read_square(table: &[u32], begins: &[u32; LANES], length: usize, places: &Square, numbers: &mut Square) {
+pub fn read_square<const DIGITS: u32>(
+    table: &[u32],
+    begins: &[u32; LANES],
+    length: usize,
+    places: &Square,
+    numbers: &mut Square,
+) {
     let most = *begins.iter().max().expect("sixteen columns") as usize;
     assert!(most + length + HELD <= table.len(), "a table ends too early");
     #[cfg(target_arch = "x86_64")]
     if length <= MOST && Vectors::best() >= Vectors::Avx512 {
         // SAFETY: the processor has AVX-512, and what is loaded lies within the table.
-        return unsafe { from_registers(table, begins, length, places, numbers) };
+        return unsafe { from_registers::<DIGITS>(table, begins, length, places, numbers) };
     }
-    read_each(table, begins, places, numbers);
+    read_each(table, begins, DIGITS, places, numbers);
 }
 
 /// The numbers of one table at a square of places, all within it.
@@ -61,16 +68,16 @@ pub fn read_shared(table: &[u32], places: &Square, numbers: &mut Square) {
         // SAFETY: the processor has AVX-512, and the table is as long as it says.
         return unsafe { shared_from_registers(table, places, numbers) };
     }
-    read_each(table, &[0; LANES], places, numbers);
+    read_each(table, &[0; LANES], 0, places, numbers);
 }
 
 vectorised! {
     /// Reads a square pixel by pixel.
-    fn read_each(table: &[u32], begins: &[u32; LANES], places: &Square, numbers: &mut Square) {
+    fn read_each(table: &[u32], begins: &[u32; LANES], digits: u32, places: &Square, numbers: &mut Square) {
         for (places, numbers) in places.iter().zip(numbers) {
             let mut held = [0; LANES];
             for lane in 0..LANES {
-                held[lane] = places[lane].wrapping_add(begins[lane]);
+                held[lane] = (places[lane] >> digits).wrapping_add(begins[lane]);
             }
             *numbers = read(table, &held);
         }
@@ -83,13 +90,19 @@ vectorised! {
 /// The processor has AVX-512 F, and so many numbers and [`HELD`] more stand behind each of `begins`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn from_registers(table: &[u32], begins: &[u32; LANES], length: usize, places: &Square, numbers: &mut Square) {
+unsafe fn from_registers<const DIGITS: u32>(
+    table: &[u32],
+    begins: &[u32; LANES],
+    length: usize,
+    places: &Square,
+    numbers: &mut Square,
+) {
     use std::arch::x86_64::*;
     // SAFETY: a row of a square is as large as a register; loads lie within the table as the caller says.
     unsafe {
         let mut rows = [_mm512_setzero_si512(); LANES];
         for (row, places) in rows.iter_mut().zip(places) {
-            *row = _mm512_loadu_si512(places.as_ptr().cast());
+            *row = _mm512_srli_epi32::<DIGITS>(_mm512_loadu_si512(places.as_ptr().cast()));
         }
         let mut columns = turned(rows);
         for (column, begin) in columns.iter_mut().zip(begins) {
@@ -182,8 +195,9 @@ mod tests {
                 std::array::from_fn(|pixel| std::array::from_fn(|lane| ((pixel * 131 + lane * 17) % length) as u32));
             let expected = places.map(|row| std::array::from_fn(|lane| table[(begins[lane] + row[lane]) as usize]));
             let (mut squares, mut each) = ([[0; LANES]; LANES], [[0; LANES]; LANES]);
-            read_square(&table, &begins, length, &places, &mut squares);
-            read_each(&table, &begins, &places, &mut each);
+            let above = places.map(|row| row.map(|place| place << 11 | place & 5));
+            read_square::<11>(&table, &begins, length, &above, &mut squares);
+            read_each(&table, &begins, 11, &above, &mut each);
             assert_eq!((squares, each), (expected, expected), "{length}");
             let table = &table[..length.next_multiple_of(HELD).min(table.len())];
             read_shared(table, &places, &mut squares);
