@@ -6,6 +6,7 @@ list:
 # Formatting, lints and documentation, warnings as errors
 check:
     cargo fmt --all -- --check
+    ruff format --check .
     cargo clippy --release --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
 

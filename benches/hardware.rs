@@ -67,7 +67,8 @@ fn main() {
     }
     group.finish();
     println!(
-        "\n| VGG9, T = 5 | a chip programmed, ms | ratio | {IMAGES} images, ms | ratio | peak MiB |\n|---|---|---|---|---|---|"
+        "\n| VGG9, T = 5 | a chip programmed, ms | ratio | {IMAGES} images, ms | ratio | peak MiB \
+         |\n|---|---|---|---|---|---|"
     );
     lines.iter().for_each(|line| println!("{line}"));
     criterion.final_summary();

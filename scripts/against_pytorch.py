@@ -6,17 +6,19 @@
     scripts/against_pytorch.py [--threads 1,2] [--peers eager,compiled,spikingjelly] [--instructions amx,avx2]
 
 CIFAR_DIR holds CIFAR-10 in its binary layout (data_batch_1.bin, https://www.cs.toronto.edu/~kriz/cifar.html). The
-networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs, and, where --networks names it, resnet20 of 4 steps and direct inputs; a few dozen steps of training give them the spike rates
-of trained ones. They are kept in --cache.
+networks are VGG5 and VGG9, batch 16, 20 steps, Poisson inputs, and, where --networks names it, resnet20 of 4 steps
+and direct inputs; a few dozen steps of training give them the spike rates of trained ones. They are kept in --cache.
 
-The peers are PyTorch step by step, as most users write it (`eager`), all steps of a layer at once behind `torch.compile` (`compiled`),
-and SpikingJelly's neurons with all steps at once (`spikingjelly`). crosspike and its peers are kept to each set of --instructions
-(CROSSPIKE_INSTRUCTIONS; what PyTorch, oneDNN, MKL and its compiler take), by default the processor's widest.
+The peers are PyTorch step by step, as most users write it (`eager`), all steps of a layer at once behind
+`torch.compile` (`compiled`), and SpikingJelly's neurons with all steps at once (`spikingjelly`). crosspike and its
+peers are kept to each set of --instructions (CROSSPIKE_INSTRUCTIONS; what PyTorch, oneDNN, MKL and its compiler
+take), by default the processor's widest.
 
-Every measurement is a process of its own, so that its peak memory is its own: each peer and each set in turn, --rounds times; in it
-runs warm up and the median of --runs counts, and the table has the medians of these, with the ratio to the fastest peer. The eager
-model is the one below, or `BnttSnn` of FOLDER/reference_snn.py. Before anything is timed, both compute the logits and spikes of the same images, given directly,
-and must agree but for the few spikes that rounding decides.
+Every measurement is a process of its own, so that its peak memory is its own: each peer and each set in turn,
+--rounds times; in it runs warm up and the median of --runs counts, and the table has the medians of these, with the
+ratio to the fastest peer. The eager model is the one below, or `BnttSnn` of FOLDER/reference_snn.py. Before anything
+is timed, both compute the logits and spikes of the same images, given directly, and must agree but for the few spikes
+that rounding decides.
 """
 
 import argparse
@@ -192,8 +194,8 @@ PEERS = {
 
 
 class Residual(nn.Module):
-    """A residual network of a model file, layer by layer over all steps at once, as multi-step simulators run it: batch norms for all
-    steps, skips into currents, and a static input whose convolution is made once."""
+    """A residual network of a model file, layer by layer over all steps at once, as multi-step simulators run it:
+    batch norms for all steps, skips into currents, and a static input whose convolution is made once."""
 
     def __init__(self, model):
         super().__init__()
@@ -206,7 +208,9 @@ class Residual(nn.Module):
             table = item["conv"] if isinstance(item["conv"], dict) else {"channels": item["conv"]}
             name, source, kernel = item["name"], item.get("from", last), table.get("kernel", 3)
             width = channels[name] = table["channels"]
-            self.convs[name] = nn.Conv2d(channels[source], width, kernel, table.get("stride", 1), kernel // 2, bias=False)
+            self.convs[name] = nn.Conv2d(
+                channels[source], width, kernel, table.get("stride", 1), kernel // 2, bias=False
+            )
             self.norms[name] = nn.BatchNorm2d(width)
             self.entries.append((name, source, item.get("joins"), item.get("add")))
             nn.init.xavier_uniform_(self.convs[name].weight, gain=2)
@@ -384,7 +388,16 @@ def verify(arch, args):
     with tempfile.TemporaryDirectory() as folder:
         command = [args.crosspike, "infer", "--model", ROOT / "models" / f"{arch}.toml", "--checkpoint"]
         command += [args.cache / f"{arch}.safetensors", "--data", f"images:{args.cache / arch}.images.npz"]
-        command += ["--encoding", "direct", "--backend", "cpu", "--logits", f"{folder}/l.npy", "--json", f"{folder}/r.json"]
+        command += [
+            "--encoding",
+            "direct",
+            "--backend",
+            "cpu",
+            "--logits",
+            f"{folder}/l.npy",
+            "--json",
+            f"{folder}/r.json",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         theirs = np.load(f"{folder}/l.npy")[0]
         counted = json.loads(Path(f"{folder}/r.json").read_text())["spikes"]
@@ -399,7 +412,9 @@ def verify(arch, args):
         file=sys.stderr,
     )
     if share > 1e-3 or apart.mean() > 0.5 or (apart.any() and not any(differ.values())):
-        sys.exit(f"{arch}: PyTorch and crosspike do not compute the same: spikes that differ {differ}, logits of {apart}")
+        sys.exit(
+            f"{arch}: PyTorch and crosspike do not compute the same: spikes that differ {differ}, logits of {apart}"
+        )
 
 
 def measure(command, instructions):
@@ -443,7 +458,9 @@ def compare(arch, work, threads, instructions, args):
         ratio = "" if name in peers else f"{rates[name] / rates[best]:.2f}"
         memory = "" if name in peers else f"1/{least / peaks[name]:.1f}"
         kept_to = instructions or "all"
-        rows.append(f"| {arch} | {work} | {threads} | {kept_to} | {name} | {rates[name]:.1f} | {ratio} | {peaks[name]:.0f} | {memory} |")
+        rows.append(
+            f"| {arch} | {work} | {threads} | {kept_to} | {name} | {rates[name]:.1f} | {ratio} | {peaks[name]:.0f} | {memory} |"
+        )
     spikes = found["crosspike"][0]["spike_rates"]
     rates = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in sorted(spikes.items()))
     print(f"{arch}, {work}: spikes per neuron and step, %: {rates}", file=sys.stderr)
@@ -474,7 +491,9 @@ def main():
         # PyTorch's threads wait for one another: what else runs slows it by far more than its share.
         print(f"other work is running (load {os.getloadavg()[0]:.1f}): the ratios will be wrong", file=sys.stderr)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-    subprocess.run(["cargo", "build", "--release", "--bin", "crosspike", "--example", "time_network"], check=True, cwd=ROOT)
+    subprocess.run(
+        ["cargo", "build", "--release", "--bin", "crosspike", "--example", "time_network"], check=True, cwd=ROOT
+    )
     args.crosspike, args.timer = target / "crosspike", target / "examples" / "time_network"
     networks = args.networks.split(",")
     for arch in networks:
@@ -485,7 +504,9 @@ def main():
             make(arch, args.make, args.cache, args.reference)
         verify(arch, args)
     print(f"{processor()}, PyTorch {torch.__version__}", file=sys.stderr)
-    print("| network | work | threads | instructions | with | images/s | over the best peer | peak MiB | of the leanest peer's |")
+    print(
+        "| network | work | threads | instructions | with | images/s | over the best peer | peak MiB | of the leanest peer's |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for threads in args.threads.split(","):
         for arch in networks:

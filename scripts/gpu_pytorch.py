@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Images a second of PyTorch models on a CUDA card: what scripts/gpu_check.sh holds crosspike's figures against.
 
-    scripts/gpu_pytorch.py [--networks vgg9] [--batches 256] [--peers eager:f32,eager:tf32,compiled:tf32] [--into FILE.json]
+    scripts/gpu_pytorch.py [--networks vgg9] [--batches 256] [--peers eager:f32,eager:tf32,compiled:tf32] [--into
+    FILE.json]
 
-The models are those of against_pytorch.py with random weights and Poisson inputs. `tf32` rounds what is multiplied to 10 bits, as PyTorch does by
-default in convolutions, `f32` does not: nothing here is compared bit by bit. A figure is the median of five runs behind three that warm up. Where
-FILE.json is there, the figures are added to it. `compiled` takes a minute to compile.
+The models are those of against_pytorch.py with random weights and Poisson inputs. `tf32` rounds what is multiplied to
+10 bits, as PyTorch does by default in convolutions, `f32` does not: nothing here is compared bit by bit. A figure is
+the median of five runs behind three that warm up. Where FILE.json is there, the figures are added to it. `compiled`
+takes a minute to compile.
 """
 
 import argparse
@@ -54,7 +56,9 @@ def main():
     for network, model, batch in itertools.product(*choices):
         peer, precision = model.split(":")
         rate = images_per_second(peer, network, int(batch), precision)
-        rates.append({"network": network, "images": int(batch), "peer": peer, "precision": precision, "images_per_second": rate})
+        rates.append(
+            {"network": network, "images": int(batch), "peer": peer, "precision": precision, "images_per_second": rate}
+        )
         print(f"| {network} | {batch} | {peer} | {precision} | {rate:.0f} |", flush=True)
     if args.into:
         figures = json.loads(args.into.read_text()) if args.into.exists() else {}

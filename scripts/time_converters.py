@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times converters with errors against those without, in turn, and prints the ratios (docs/performance.md).
 
-Each measurement is a process of its own, `crosspike infer` of one chip on 3,000 images, and counts its user seconds; the
-least of all rounds is taken. Nothing else may run meanwhile.
+Each measurement is a process of its own, `crosspike infer` of one chip on 3,000 images, and counts its user seconds;
+the least of all rounds is taken. Nothing else may run meanwhile.
 
     crosspike train recipes/fashion.toml --out runs/fashion-rram --set rram.layers=all
     scripts/time_converters.py --instructions avx512-vnni,avx2

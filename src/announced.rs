@@ -74,7 +74,8 @@ pub(crate) fn check_folder(folder: &Path) -> Result<()> {
     };
     match announced.iter().find(|output| is_theirs(&output.file)) {
         Some(Announced { option, file, .. }) => Err(Error::Usage(format!(
-            "{option} {}: the folder is for the command's results; expected a file elsewhere, or a name of its own that ends in .json",
+            "{option} {}: the folder is for the command's results; expected a file elsewhere, or a name of its own \
+             that ends in .json",
             file.display()
         ))),
         None => Ok(()),

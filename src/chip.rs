@@ -99,12 +99,16 @@ impl PartialEq for ProgrammedLayer {
 }
 
 /// The remark on converters beside companion arrays, for networks that were trained without these.
-const COARSE: &str = "adc.step: companion arrays are added to codes by shifting, so steps are powers of two, up to twice as coarse \
-    as ranges ask; that alone may cost points of accuracy (adc.step = \"power_of_two\" without the arrays says how many)";
+const COARSE: &str = "adc.step: companion arrays are added to codes by shifting, so steps are powers of two, up to \
+                      twice as coarse \
+    as ranges ask; that alone may cost points of accuracy (adc.step = \"power_of_two\" without the arrays says how \
+    many)";
 
 /// The remark on companion arrays that are copies of the RRAM's, for networks that were trained without these.
-const COPIED: &str = "sram.init = \"rram\": a companion array that was not trained is a copy of the RRAM's quantised weights, and each \
-    has half of every sum; it is meant to be trained (train.stage = \"sram\"), and \"residual\" corrects a chip without training";
+const COPIED: &str = "sram.init = \"rram\": a companion array that was not trained is a copy of the RRAM's quantised \
+                      weights, and each \
+    has half of every sum; it is meant to be trained (train.stage = \"sram\"), and \"residual\" corrects a chip \
+    without training";
 
 /// What a chip is made from, checked once for a whole series of chips.
 #[derive(Debug)]
@@ -245,7 +249,8 @@ impl<'a> Blueprint<'a> {
         }
         if plan.layers.iter().any(|layer| layer.from == 0 && layer.site.converts()) && inputs.is_fixed_point() {
             remarks.push(format!(
-                "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a converter (DAC)",
+                "the network's inputs are real numbers in fixed point: {} binary digits; tile.input_bits gives them a \
+                 converter (DAC)",
                 inputs.bits
             ));
         }
@@ -441,7 +446,8 @@ impl<'a> Blueprint<'a> {
     pub(crate) fn draw(&self, index: u64) -> Result<Draw> {
         if self.profile().wants_calibration() && self.calibration.is_none() {
             return Err(Error::Mismatch(
-                "adc.range = \"calibrated\", rram.disturb, rram.program.verify_share, sram.trim_bits, sram.rank and sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
+                "adc.range = \"calibrated\", rram.disturb, rram.program.verify_share, sram.trim_bits, sram.rank and \
+                 sram.budget_by = \"output\" need what was profiled on training images; expected a calibration"
                     .into(),
             ));
         }
@@ -478,7 +484,8 @@ fn hybrid(plan: ChipPlan, network: &Network) -> Result<ChipPlan> {
     for (site, state) in plan.sites().zip(&network.layers) {
         if site.is_on_rram() != state.sram.is_some() {
             return Err(Error::Mismatch(format!(
-                "the checkpoint is a hybrid but `{0}.WR` is {1} while the profile puts `{0}` {2}; expected `rram.layers` to name the layers that have a WR",
+                "the checkpoint is a hybrid but `{0}.WR` is {1} while the profile puts `{0}` {2}; expected \
+                 `rram.layers` to name the layers that have a WR",
                 site.name,
                 if site.is_on_rram() { "missing" } else { "there" },
                 if site.is_on_rram() { "on RRAM" } else { "in digital logic" },

@@ -66,22 +66,30 @@ impl Programmer {
     pub fn new(profile: &Profile, model: &Model, inputs: impl Into<InputCode>, seed: u64) -> Result<Self> {
         if profile.converts() {
             return Err(Error::Usage(
-                "adc.bits: what converters make of sums is not in a layer's weights; expected 0, and converters at evaluation".into(),
+                "adc.bits: what converters make of sums is not in a layer's weights; expected 0, and converters at \
+                 evaluation"
+                    .into(),
             ));
         }
         if profile.any(|rram, _| rram.read.varies()) {
             return Err(Error::Usage(
-                "rram.read: reads that vary from step to step are not in a layer's weights; expected none, and reads at evaluation".into(),
+                "rram.read: reads that vary from step to step are not in a layer's weights; expected none, and reads \
+                 at evaluation"
+                    .into(),
             ));
         }
         if profile.any(|rram, _| rram.disturb.any()) {
             return Err(Error::Usage(
-                "rram.disturb: what reads take follows from a network's spikes, which a layer's weights do not say; expected no images, and a life of reads at evaluation".into(),
+                "rram.disturb: what reads take follows from a network's spikes, which a layer's weights do not say; \
+                 expected no images, and a life of reads at evaluation"
+                    .into(),
             ));
         }
         if profile.any(|rram, _| rram.selects()) {
             return Err(Error::Usage(
-                "rram.program.verify_share: which cells count follows from the inputs of a network's rows, which a layer's weights do not say; expected 1".into(),
+                "rram.program.verify_share: which cells count follows from the inputs of a network's rows, which a \
+                 layer's weights do not say; expected 1"
+                    .into(),
             ));
         }
         let mut profile = profile.clone();
@@ -175,7 +183,8 @@ mod tests {
     fn what_weights_do_not_say_is_refused() {
         let model = Model::named("digits", &[]).unwrap();
         let life = "rram.read.pulse_ns=10; rram.disturb.time_s=1; rram.disturb.exponent=0.1; rram.disturb.images=5";
-        let some = "rram.variation.kind=gaussian; rram.variation.sigma=0.2; rram.program.tolerance_us=1; rram.program.verify_share=0.5";
+        let some = "rram.variation.kind=gaussian; rram.variation.sigma=0.2; rram.program.tolerance_us=1; \
+                    rram.program.verify_share=0.5";
         for (key, expected) in [
             ("adc.bits=6", "adc.bits"),
             ("rram.read.sigma=0.1", "rram.read"),

@@ -82,7 +82,9 @@ impl<'a> Source<'a, '_> {
         check_fit(whole, &model)?;
         if calibration.is_some() && !profile.wants_calibration() {
             return Err(Error::Usage(
-                "calibration data: the profile profiles no converters and counts no reads or inputs; expected adc.bits above 0 and adc.range = \"calibrated\", rram.disturb.images, rram.program.verify_share below 1, sram.trim_bits, sram.rank, or sram.budget_by = \"output\", with it".into(),
+                "calibration data: the profile profiles no converters and counts no reads or inputs; expected adc.bits \
+                 above 0 and adc.range = \"calibrated\", rram.disturb.images, rram.program.verify_share below 1, \
+                 sram.trim_bits, sram.rank, or sram.budget_by = \"output\", with it".into(),
             ));
         }
         let open = || match calibration {
@@ -91,7 +93,8 @@ impl<'a> Source<'a, '_> {
         };
         let profiled = profile.wants_calibration().then(open).transpose().map_err(|error| match error {
             Error::Mismatch(message) => Error::Usage(format!(
-                "calibration data: adc.range = \"calibrated\", rram.disturb, sram.trim_bits, sram.rank and sram.budget_by = \"output\" profile the network on training images; {message}"
+                "calibration data: adc.range = \"calibrated\", rram.disturb, sram.trim_bits, sram.rank and \
+                 sram.budget_by = \"output\" profile the network on training images; {message}"
             )),
             placed => placed,
         })?;

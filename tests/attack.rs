@@ -156,7 +156,8 @@ fn reference(chip: &Chip, input: &Maps, label: usize, spike: &Spike) -> Referenc
 
 fn model(channels: usize, (height, width): (usize, usize), layers: &str, more: &str) -> Model {
     let text = format!(
-        "name = \"m\"\nsteps = 3\nclasses = 5\ninput = {{ channels = {channels}, height = {height}, width = {width} }}\n\
+        "name = \"m\"\nsteps = 3\nclasses = 5\ninput = {{ channels = {channels}, height = {height}, width = {width} \
+         }}\n\
          {more}\nlayers = {layers}"
     );
     Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap()

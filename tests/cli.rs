@@ -165,7 +165,8 @@ fn train_reproduces_the_golden_step_from_a_pytorch_checkpoint() {
     let golden_folder = golden("").display().to_string();
     let text = format!(
         "model = \"{golden_folder}/model.toml\"\ndata = \"frames:{golden_folder}/train_frames.npz\"\n\
-         init = \"{golden_folder}/checkpoint.pth.tar\"\n[train]\nepochs = 1\nbatch = 6\nmilestones = []\nshuffle = false\n"
+         init = \"{golden_folder}/checkpoint.pth.tar\"\n[train]\nepochs = 1\nbatch = 6\nmilestones = []\nshuffle = \
+         false\n"
     );
     fs::write(folder.path().join("t.toml"), text).unwrap();
     for (set, expected) in [("", "after_one_step"), ("--set rram.weight_bits=4", "after_one_step_bits4")] {
@@ -187,7 +188,8 @@ fn infer_reproduces_the_golden_logits_from_both_file_formats() {
     let golden_folder = golden("").display().to_string();
     for file in ["hybrid.safetensors", "hybrid.pth.tar"] {
         let words = format!(
-            "infer --model {golden_folder}/model.toml --checkpoint {golden_folder}/{file} --data frames:{golden_folder}/frames.npz \
+            "infer --model {golden_folder}/model.toml --checkpoint {golden_folder}/{file} --data \
+             frames:{golden_folder}/frames.npz \
              --set rram.weight_bits=4 --set sram.bits=2 --set sram.shift=2 --backend cpu --logits l.npy --json j.json"
         );
         succeeds(folder.path(), &words);
@@ -238,7 +240,8 @@ fn more_variation_costs_accuracy_and_a_residual_wins_it_back() {
     );
     let accuracy = |set: &str| {
         let words = format!(
-            "infer --model model.toml --checkpoint run/checkpoint.safetensors --data digits --profile profile.toml --backend cpu \
+            "infer --model model.toml --checkpoint run/checkpoint.safetensors --data digits --profile profile.toml \
+             --backend cpu \
              --set model.steps=4 --chips 6 --json j.json {set}"
         );
         succeeds(folder.path(), &words);
@@ -325,7 +328,8 @@ fn quickstart_does_the_main_job() {
 fn sweep_shards_merge_and_report_draws_them() {
     let folder = trained();
     let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\n\
-                 data = \"digits\"\nlimit = 10\nchips = 2\n[grid]\n\"rram.variation.scale\" = [0.0, 1.5]\n\"sram.shift\" = [-1, 0]\n\
+                 data = \"digits\"\nlimit = 10\nchips = 2\n[grid]\n\"rram.variation.scale\" = [0.0, \
+                 1.5]\n\"sram.shift\" = [-1, 0]\n\
                  \"sram.bits\" = [2]\n";
     fs::write(folder.path().join("s.toml"), sweep).unwrap();
     succeeds(folder.path(), "sweep s.toml --out whole --backend cpu");
@@ -460,7 +464,8 @@ fn malicious_checkpoint(path: &Path) {
 fn bad_input_is_refused_with_its_place() {
     let folder = trained();
     let at = folder.path();
-    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \
+                 \"profile.toml\"\ndata = \"digits\"\n\
                  [grid]\n\"rram.variation.scale\" = [0.0, -1.0]\n";
     fs::write(at.join("sweep.toml"), sweep).unwrap();
     derive(at, "sweep.toml", "empty_grid.toml", |b| replaced(b, "[0.0, -1.0]", "[]"));
@@ -680,7 +685,8 @@ fn bad_input_is_refused_with_its_place() {
         (INFER.replace("c.safetensors", "bias.safetensors"), 1, &["bias.safetensors", "conv1.bias"]),
         ("train train.toml --out new --set model=huge.toml".into(), 2, &["huge.toml:"]),
         (
-            "train train.toml --out new --set train.stage=sram --set init=c.safetensors --set rram.weight_bits=4 --set sram.bits=2 \
+            "train train.toml --out new --set train.stage=sram --set init=c.safetensors --set rram.weight_bits=4 --set \
+             sram.bits=2 \
              --set sram.threshold=0.1"
                 .into(),
             2,
@@ -756,7 +762,8 @@ fn attack_tells_accuracy_against_epsilon_and_one_chip_can_be_asked_for() {
 fn every_command_tells_programs_what_it_tells_people() {
     let folder = trained();
     let at = folder.path();
-    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \
+                 \"profile.toml\"\ndata = \"digits\"\n\
                  limit = 5\nchips = 2\n[grid]\n\"sram.bits\" = [0, 2]\n";
     std::fs::write(at.join("s.toml"), sweep).unwrap();
     let recipe = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n\

@@ -307,7 +307,8 @@ fn levels_are_converted_once_and_show_their_drivers_errors() {
     let [little, much] = ["[1.0, 2.0, 4.0, 8.1]", "[1.0, 2.0, 4.0, 12.0]"].map(bent);
     assert!(little > 0.0 && much > little, "{little} {much}");
     // Counts of a window of more than fifteen pixels do not fit four digits.
-    let text = "name = \"m\"\nsteps = 1\nclasses = 2\nnorm = \"none\"\ninput = { channels = 1, height = 8, width = 8 }\n\
+    let text = "name = \"m\"\nsteps = 1\nclasses = 2\nnorm = \"none\"\ninput = \
+                { channels = 1, height = 8, width = 8 }\n\
                 layers = [{ conv = 4 }, { pool = 4 }, { fc = 4 }]";
     let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
     let profile = profile(&[&base[..], &["tile.inputs=levels", "adc.bits=6"]].concat());

@@ -98,9 +98,11 @@ fn events_are_those_of_the_layers() {
 
 #[test]
 fn joins_cost_an_addition_a_neuron_and_term() {
-    let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 6, width = 6 }\nnorm = \"none\"\n\
+    let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 6, width = 6 }\nnorm = \
+                \"none\"\n\
                 layers = [{ name = \"a\", conv = 5 }, { name = \"b\", conv = 5, add = \"a\", add_current = \"a\" }, \
-                { name = \"s\", conv = 5, from = \"a\", joins = \"b\" }, { name = \"c\", conv = 5, add_behind = [\"a\", \"b\"] }, \
+                { name = \"s\", conv = 5, from = \"a\", joins = \"b\" }, \
+                { name = \"c\", conv = 5, add_behind = [\"a\", \"b\"] }, \
                 { name = \"r\", fc = 7, recurrent = true }]";
     let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
     let (model, profile) = (Model::from_document(&document).unwrap(), hardware(&PRICED));

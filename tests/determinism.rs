@@ -210,7 +210,8 @@ fn sweep_file(root: &Path) -> std::path::PathBuf {
     let checkpoint = Network::xavier(&model, 1).to_checkpoint(&model, serde_json::Value::Null);
     checkpoint.write(&root.join("c.safetensors")).unwrap();
     let text = format!(
-        "name = \"test\"\nmodel = \"m.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = {:?}\ndata = \"digits\"\nlimit = 20\n\
+        "name = \"test\"\nmodel = \"m.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = {:?}\ndata = \"digits\"\nlimit \
+         = 20\n\
          chips = 3\nseed = 4\n[grid]\n\"rram.variation.scale\" = [0.0, 1.0, 2.0]\n\"sram.bits\" = [0, 2]\n",
         self::root("hw_profiles/rram_4bit.toml")
     );

@@ -340,7 +340,8 @@ fn recordings_train_a_convolutional_model() {
     let at = folder.path().join("conv.toml");
     fs::write(&at, model).unwrap();
     let config = "data = \"nmnist:bars?steps=8&crop=28&most=1\"\n\
-        [train]\nepochs = 6\nbatch = 16\noptimiser = \"adamw\"\nlearning_rate = 0.002\naugment = true\npadding = 2\nflip = false\n";
+        [train]\nepochs = 6\nbatch = 16\noptimiser = \"adamw\"\nlearning_rate = 0.002\naugment = true\npadding = \
+        2\nflip = false\n";
     let accuracy = trained(at.to_str().unwrap(), config, folder.path());
     assert!(accuracy > 90.0, "{accuracy} %");
 }

@@ -24,7 +24,8 @@ fn a_later_statement_takes_the_place_of_one_that_says_the_same() {
     let at = folder.path();
     fs::write(
         at.join("cells.toml"),
-        "name = \"c\"\n[rram]\nlayers = \"all\"\nmodel = \"cell\"\nweight_bits = 4\n[rram.cell]\ng_max_us = 50.0\ng_min_us = 5.0\n\
+        "name = \"c\"\n[rram]\nlayers = \"all\"\nmodel = \"cell\"\nweight_bits = 4\n[rram.cell]\ng_max_us = \
+         50.0\ng_min_us = 5.0\n\
          [rram.variation]\nkind = \"gaussian\"\nsigma = 0.1\n",
     )
     .unwrap();

@@ -9,7 +9,8 @@ use std::path::Path;
 use common::command::{crosspike, succeeds, trained};
 
 fn sweep(folder: &Path, more: &str) -> (bool, String) {
-    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \"digits\"\nlimit = 10\nchips = 2\n";
+    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \"digits\"\nlimit = \
+                10\nchips = 2\n";
     fs::write(folder.join("s.toml"), format!("{head}{more}")).unwrap();
     let _ = fs::remove_dir_all(folder.join("swept"));
     let output = crosspike(folder, "sweep s.toml --out swept --backend cpu");
@@ -77,8 +78,10 @@ fn a_point_that_leaves_a_key_out_shows_what_is_in_force() {
     let folder = folder.path();
     let points = "profile = \"profile.toml\"\n[[point]]\n\"sram.bits\" = 2\n\"sram.init\" = \"residual\"\n\
                   [[point]]\n\"sram.bits\" = 3\n\"sram.shift\" = 1\n\"rram.variation.scale\" = 2.0\n\
-                  [[point]]\n\"rram.weight_bits\" = 3\n\"adapt.batches\" = 2\n\"exit\" = \"gamma\"\n\"encoding\" = \"direct\"\n\
-                  [[point]]\n\"model.neuron.leak\" = 0.5\n\"layer.conv2.rram.weight_bits\" = 2\n\"adc.bits\" = 6\n\"adc.step\" = \"free\"\n";
+                  [[point]]\n\"rram.weight_bits\" = 3\n\"adapt.batches\" = 2\n\"exit\" = \"gamma\"\n\"encoding\" = \
+                  \"direct\"\n\
+                  [[point]]\n\"model.neuron.leak\" = 0.5\n\"layer.conv2.rram.weight_bits\" = 2\n\"adc.bits\" = \
+                  6\n\"adc.step\" = \"free\"\n";
     let (fine, said) = sweep(folder, points);
     assert!(fine, "{said}");
     let mut table = csv::Reader::from_path(folder.join("swept/summary.csv")).unwrap();
@@ -128,13 +131,17 @@ fn every_command_says_keys_without_effect() {
     let expected = ["rram.variation.kind has no effect: its σ is 0", "sram.shift has no effect: sram.bits = 0"];
     let infer =
         "infer --model model.toml --checkpoint c.safetensors --data digits --limit 5 --backend cpu --profile idle.toml";
-    let attack = "attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu --profile idle.toml \
+    let attack = "attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu --profile \
+                  idle.toml \
                   --method fgsm --epsilon 0.1";
-    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"idle.toml\"\ndata = \"digits\"\n\
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"idle.toml\"\ndata = \
+                 \"digits\"\n\
                  limit = 5\n[grid]\n\"rram.weight_bits\" = [2, 4]\n";
     fs::write(folder.join("s.toml"), sweep).unwrap();
-    let recipe = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"idle.toml\"]\n[evaluate]\nlimit = 5\n\
-                  [[stage]]\nname = \"one\"\ncheckpoint = \"c.safetensors\"\nset = { \"adc.columns_shared\" = 4, \"rram.weight_bits\" = 4 }\n\
+    let recipe = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = \
+                  [\"idle.toml\"]\n[evaluate]\nlimit = 5\n\
+                  [[stage]]\nname = \"one\"\ncheckpoint = \"c.safetensors\"\nset = \
+                  { \"adc.columns_shared\" = 4, \"rram.weight_bits\" = 4 }\n\
                   [[stage]]\nname = \"two\"\ncheckpoint = \"c.safetensors\"\n";
     fs::write(folder.join("r.toml"), recipe).unwrap();
     let train = fs::read_to_string(folder.join("train.toml")).unwrap().replace("profile.toml", "idle.toml");
@@ -197,7 +204,8 @@ fn checkpoints_that_differ_in_how_their_companion_arrays_were_trained_are_two() 
     let at = golden.display();
     let swept = |checkpoints: &str| {
         let text = format!(
-            "name = \"s\"\nmodel = \"{at}/model.toml\"\ndata = \"frames:{at}/frames.npz\"\ncheckpoint = \"a.safetensors\"\nchips = 1\n\
+            "name = \"s\"\nmodel = \"{at}/model.toml\"\ndata = \"frames:{at}/frames.npz\"\ncheckpoint = \
+             \"a.safetensors\"\nchips = 1\n\
              [grid]\n\"checkpoint\" = [{checkpoints}]\n\"sram.bits\" = [2]\n\"rram.weight_bits\" = [4]\n"
         );
         fs::write(folder.join("s.toml"), text).unwrap();

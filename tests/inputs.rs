@@ -71,7 +71,8 @@ fn workspace() -> tempfile::TempDir {
 /// What `infer` reports, with its logits.
 fn infer(folder: &Path, data: &str, keys: &str) -> (Value, Vec<u8>) {
     let words = format!(
-        "infer --model m.toml --checkpoint run/checkpoint.safetensors --profile hw.toml --backend cpu --json o.json --logits l.npy \
+        "infer --model m.toml --checkpoint run/checkpoint.safetensors --profile hw.toml --backend cpu --json o.json \
+         --logits l.npy \
          --data {data} {keys}"
     );
     succeeds(folder, &words);

@@ -12,7 +12,8 @@ use common::command::{crosspike, interrupt, root, trained};
 use crosspike::network::{Model, Network};
 
 /// A network that takes minutes a chip on any processor.
-const MODEL: &str = "name = \"big\"\nsteps = 64\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nneuron = { threshold = 0.01 }\n\
+const MODEL: &str = "name = \"big\"\nsteps = 64\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nneuron \
+                     = { threshold = 0.01 }\n\
                      layers = [{ conv = 512 }, { conv = 1024 }, { conv = 1024 }, { conv = 1024 }, { fc = 64 }]\n";
 const CELLS: &str = "--set rram.layers=all --set rram.model=cell --set rram.cell.g_max_us=50 --set rram.weight_bits=4 \
                      --set rram.variation.kind=lognormal --set rram.variation.sigma=0.1";
@@ -24,7 +25,8 @@ fn folder() -> tempfile::TempDir {
     let model = Model::read(&at.join("m.toml"), &[]).unwrap();
     Network::xavier(&model, 1).to_checkpoint(&model, serde_json::Value::Null).write(&at.join("c.safetensors")).unwrap();
     fs::copy(root("hw_profiles/rram_4bit.toml"), at.join("p.toml")).unwrap();
-    let sweep = "name = \"s\"\nmodel = \"m.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"p.toml\"\ndata = \"digits\"\nchips = 1000\n\
+    let sweep = "name = \"s\"\nmodel = \"m.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"p.toml\"\ndata = \
+                 \"digits\"\nchips = 1000\n\
                  [grid]\n\"rram.variation.scale\" = [1.0, 2.0]\n";
     fs::write(at.join("s.toml"), sweep).unwrap();
     fs::write(at.join("t.toml"), "model = \"m.toml\"\nprofile = \"p.toml\"\ndata = \"digits\"\n[train]\nbatch = 8\n")
@@ -102,7 +104,8 @@ fn a_training_that_was_interrupted_anywhere_ends_in_the_same_network() {
 #[test]
 fn so_does_one_whose_ranges_come_from_the_validation_of_the_epoch_before() {
     let folder = trained();
-    let words = "train train.toml --set train.epochs=12 --set train.limit=1000 --set rram.layers=all --set adc.bits=5 --set adc.range=calibrated \
+    let words = "train train.toml --set train.epochs=12 --set train.limit=1000 --set rram.layers=all --set adc.bits=5 \
+                 --set adc.range=calibrated \
                  --set adc.calibration_images=20";
     let said = ends_alike(folder.path(), words);
     assert!(said.contains("converters see every partial sum"), "{said}");

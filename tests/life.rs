@@ -250,7 +250,8 @@ fn all_of_them_run_in_a_sweep_and_a_recipe_and_go_on() {
     fs::copy(root("tests/golden/lived.toml"), folder.join("lived.toml")).unwrap();
     let sweep = |grid: &str| {
         format!(
-            "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"lived.toml\"\ndata = \"digits\"\n\
+            "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"lived.toml\"\ndata = \
+             \"digits\"\n\
              chips = 2\nlimit = 60\n[grid]\n\"rram.disturb.images\" = {grid}\n"
         )
     };

@@ -15,7 +15,8 @@ use crosspike::network::{Encoder, Encoding, Model, Network};
 /// keys.
 fn series((steps, side): (usize, usize), keys: &[&str]) -> Result<(), String> {
     let text = format!(
-        "name = \"m\"\nsteps = {steps}\nclasses = 10\ninput = {{ channels = 1, height = {side}, width = {side} }}\nlayers = [{{ fc = 128 }}]\n"
+        "name = \"m\"\nsteps = {steps}\nclasses = 10\ninput = {{ channels = 1, height = {side}, width = {side} \
+         }}\nlayers = [{{ fc = 128 }}]\n"
     );
     let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
     let cells =

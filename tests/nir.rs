@@ -162,7 +162,8 @@ fn out_and_in_again_a_network_is_the_same() {
 
 #[test]
 fn neurons_that_do_not_leak_stand_among_those_that_do() {
-    let text = "name = \"m\"\nsteps = 8\nclasses = 3\ninput = { channels = 2, height = 1, width = 1 }\nnorm = \"none\"\n\
+    let text = "name = \"m\"\nsteps = 8\nclasses = 3\ninput = { channels = 2, height = 1, width = 1 }\nnorm = \
+                \"none\"\n\
                 neuron = { reset = \"zero\", synaptic_leak = 0.5, learned = { leak = \"channel\", threshold = \"layer\" } }\n\
                 layers = [{ fc = 4 }]";
     let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();
@@ -185,7 +186,8 @@ fn what_nir_lacks_is_refused_by_its_layer() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |layers: &str, expected: &str| {
         let text = format!(
-            "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 2, height = 4, width = 4 }}\nnorm = \"none\"\nlayers = {layers}"
+            "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 2, height = 4, width = 4 }}\nnorm = \
+             \"none\"\nlayers = {layers}"
         );
         let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
         let path = folder.path().join("net.nir");
@@ -201,7 +203,8 @@ fn what_nir_lacks_is_refused_by_its_layer() {
         "would have other pulses",
     );
     refused(
-        "[{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, { name = \"back\", conv = 4, from = \"b\", joins = \"a\", delayed = true }, \
+        "[{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, \
+         { name = \"back\", conv = 4, from = \"b\", joins = \"a\", delayed = true }, \
          { name = \"c\", conv = 4, from = \"a\" }]",
         "`b`",
     );

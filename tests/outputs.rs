@@ -52,7 +52,8 @@ fn devices_stay_devices_whoever_writes_to_them() {
     let folder = trained();
     let folder = folder.path();
     let infer = "$B infer --model model.toml --checkpoint c.safetensors --data digits --limit 4 --backend cpu";
-    let attack = "$B attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu --method fgsm --epsilon 0.1";
+    let attack = "$B attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu \
+                  --method fgsm --epsilon 0.1";
     for line in [
         "$B check $M --json /dev/null".to_owned(),
         format!("{infer} --logits /dev/null --json /dev/null"),
@@ -118,10 +119,17 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
     let at = folder.path();
     fs::copy(root("tests/golden/bntt/images.npz"), at.join("i.npz")).unwrap();
     fs::write(at.join("t.csv"), "g_us,mean_us,sigma_us\n0,0,1\n50,50,1\n").unwrap();
-    fs::write(at.join("s.toml"), "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \"digits\"\nchips = 1\n[grid]\n\"sram.bits\" = [0]\n").unwrap();
+    fs::write(
+        at.join("s.toml"),
+        "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \
+                                  \"digits\"\nchips = 1\n[grid]\n\"sram.bits\" = [0]\n",
+    )
+    .unwrap();
     symlink("model.toml", at.join("link")).unwrap();
-    let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 4 --backend cpu --profile profile.toml";
-    let cells = "--set rram.model=cell --set rram.cell.g_max_us=50 --set rram.variation.kind=table --set rram.variation.file=t.csv --set rram.variation.sigma=0";
+    let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 4 --backend cpu --profile \
+                 profile.toml";
+    let cells = "--set rram.model=cell --set rram.cell.g_max_us=50 --set rram.variation.kind=table --set \
+                 rram.variation.file=t.csv --set rram.variation.sigma=0";
     fs::write(at.join("G.csv"), "1e-5,2e-5\n").unwrap();
     fs::write(at.join("V.csv"), "0.1\n").unwrap();
     assert!(crosspike(at, "sweep s.toml --out swept --backend cpu --set limit=4").status.success());
@@ -193,7 +201,8 @@ fn a_report_of_chips_has_its_page_and_takes_no_other_results_place() {
     let folder = trained();
     let folder = folder.path();
     let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --chips 3 --backend cpu \
-                 --set rram.variation.kind=lognormal --set rram.variation.sigma=0.3 --exit confidence:0.9 --json out.json";
+                 --set rram.variation.kind=lognormal --set rram.variation.sigma=0.3 --exit confidence:0.9 --json \
+                 out.json";
     let report = format!("{infer} --report runs/chips");
     let said = common::command::succeeds(folder, &report);
     assert!(said.contains("wrote runs/chips/report.html"), "{said}");

@@ -16,7 +16,8 @@ const WRITTEN: [&str; 6] = ["answer.json", "best.toml", "results.csv", "summary.
 
 /// A search's file: what is the same for all, and more.
 fn write(folder: &Path, name: &str, more: &str) {
-    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"chip.toml\"\ndata = \"digits\"\nlimit = 60\n";
+    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"chip.toml\"\ndata = \
+                \"digits\"\nlimit = 60\n";
     fs::write(folder.join(name), format!("{head}{more}")).unwrap();
 }
 
@@ -98,21 +99,25 @@ fn what_is_found_is_the_best_of_all_and_runs_as_it_is() {
     let folder = folder();
     let folder = folder.path();
     let space = "[space]\n\"sram.bits\" = [0, 2, 3]\n\"adc.bits\" = [3, 5]\n\"tile.rows\" = [64, 128, 576]\n";
-    let goals = "chips = 12\ntrials = 1000\nset = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n";
+    let goals = "chips = 12\ntrials = 1000\nset = \
+                 { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n";
     write(
         folder,
         "s.toml",
         &format!(
-            "minimise = \"energy_pj_per_image\"\n{goals}[constraint]\naccuracy = {{ least = 50.0 }}\n{space}[validate]\nchips = 3\n"
+            "minimise = \"energy_pj_per_image\"\n{goals}[constraint]\naccuracy = {{ least = 50.0 \
+             }}\n{space}[validate]\nchips = 3\n"
         ),
     );
     succeeds(folder, "search s.toml --out found --backend cpu");
     // All of the space, the same chips and images.
-    let head = "name = \"all\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"chip.toml\"\ndata = \"digits\"\nlimit = 60\nchips = 12\n";
+    let head = "name = \"all\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"chip.toml\"\ndata \
+                = \"digits\"\nlimit = 60\nchips = 12\n";
     fs::write(folder.join("all.toml"), format!("{head}{}", space.replace("[space]", "[grid]"))).unwrap();
     succeeds(
         folder,
-        "sweep all.toml --out all --backend cpu --set rram.variation.scale=3 --set sram.init=residual --set sram.adder_bits=16",
+        "sweep all.toml --out all --backend cpu --set rram.variation.scale=3 --set sram.init=residual --set \
+         sram.adder_bits=16",
     );
     let mut reader = csv::Reader::from_path(folder.join("all/summary.csv")).unwrap();
     let header = reader.headers().unwrap().clone();
@@ -138,7 +143,8 @@ fn what_is_found_is_the_best_of_all_and_runs_as_it_is() {
     assert_eq!(profile.sram.bits.to_string(), best[column("sram.bits")]);
     succeeds(
         folder,
-        "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --profile found/best.toml --chips 2",
+        "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --profile found/best.toml \
+         --chips 2",
     );
     assert!(fs::read_to_string(folder.join("found/report.html")).unwrap().contains("pJ an image"));
 }
@@ -187,8 +193,10 @@ fn a_front_is_of_chips_of_which_none_beats_another() {
 fn what_cannot_be_met_is_said_with_the_nearest_miss() {
     let folder = folder();
     let folder = folder.path();
-    let more = "minimise = \"sram_bytes\"\nchips = 4\ntrials = 60\nset = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\" }\n\
-                [constraint]\naccuracy = { least = 100.0 }\n[space]\n\"sram.bits\" = [2, 3, 4]\n[validate]\nchips = 2\n";
+    let more = "minimise = \"sram_bytes\"\nchips = 4\ntrials = 60\nset = \
+                { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\" }\n\
+                [constraint]\naccuracy = { least = 100.0 }\n[space]\n\"sram.bits\" = [2, 3, 4]\n[validate]\nchips = \
+                2\n";
     write(folder, "s.toml", more);
     let said = succeeds(folder, "search s.toml --out none --backend cpu");
     assert!(said.contains("No candidate surely keeps to what is asked (accuracy of 100 % or more"), "{said}");
@@ -266,11 +274,13 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
             "s.toml:8:1: chips: 1, expected 2 chips",
         ),
         (
-            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { within = 1.0, least = 2.0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { within = 1.0, least = 2.0 }\n[space]\n\"sram.bits\" \
+             = [2, 3]\n",
             "expected one of `within` and `least`",
         ),
         (
-            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { least = 2.0, confidence = 1.0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = \
+             { least = 2.0, confidence = 1.0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
             "between 0.5 and 1",
         ),
         (
@@ -322,7 +332,8 @@ fn with_slurm(folder: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;
     let sbatch = "#!/bin/sh\nfor word; do last=$word; done\n\
                   export TASKS=$(sed -n 's/^#SBATCH --ntasks=//p' \"$last\")\nsh \"$last\" >&2 || exit 1\necho 41\n";
-    let srun = "#!/bin/sh\nshift 2\nfor task in $(seq $TASKS); do SLURM_PROCID=$((task - 1)) \"$@\" & all=\"$all $!\"; done\n\
+    let srun = "#!/bin/sh\nshift 2\nfor task in $(seq $TASKS); do SLURM_PROCID=$((task - 1)) \"$@\" & all=\"$all $!\"; \
+                done\n\
                 for one in $all; do wait $one || exit 1; done\n";
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();
@@ -421,7 +432,8 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
     let summary = fs::read_to_string(folder.join("whole/summary.csv")).unwrap();
     succeeds(
         folder,
-        "infer --model model.toml --profile whole/best.toml --checkpoint whole/best.safetensors --data digits --limit 140 --chips 7 --backend cpu",
+        "infer --model model.toml --profile whole/best.toml --checkpoint whole/best.safetensors --data digits --limit \
+         140 --chips 7 --backend cpu",
     );
     assert!(summary.starts_with("chip_of,rram.weight_bits,sram.bits,train.variation,"), "{summary}");
 }

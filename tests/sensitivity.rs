@@ -12,7 +12,8 @@ const PROBE: &str =
     "[probe]\n\"layer.*.rram.variation.scale\" = [0.0]\n\"layer.*.sram.bits\" = [2]\n\"sram.bits\" = [3]\n";
 
 fn write(folder: &Path, name: &str, more: &str) {
-    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata = \"digits\"\nlimit = 60\n\
+    let head = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata \
+                = \"digits\"\nlimit = 60\n\
                 chips = 5\nset = { \"rram.variation.scale\" = 2.0, \"sram.init\" = \"residual\", \"rram.layers\" = \"all\" }\n";
     fs::write(folder.join(name), format!("{head}{more}")).unwrap();
 }
@@ -57,7 +58,8 @@ fn changes_are_ranked_by_what_they_win_over_the_same_chips() {
     // Each row is that of a sweep of the same chips.
     let head = fs::read_to_string(folder.join("s.toml")).unwrap();
     let sweep = head.split("set = ").next().unwrap().to_owned()
-        + "[[point]]\n\"rram.variation.scale\" = 2.0\n[[point]]\n\"rram.variation.scale\" = 2.0\n\"layer.conv2.sram.bits\" = 2\n";
+        + "[[point]]\n\"rram.variation.scale\" = 2.0\n[[point]]\n\"rram.variation.scale\" = \
+           2.0\n\"layer.conv2.sram.bits\" = 2\n";
     fs::write(folder.join("sweep.toml"), sweep).unwrap();
     succeeds(folder, "sweep sweep.toml --out sweep --backend cpu --set sram.init=residual --set rram.layers=all");
     let chips = rows(&folder.join("sweep/results.csv"));

@@ -135,7 +135,8 @@ fn points_name_checkpoints_profiles_and_data() {
     fs::copy(folder.join("c.safetensors"), folder.join("d.safetensors")).unwrap();
     let more = "[grid]\n\"checkpoint\" = [\"c.safetensors\", \"d.safetensors\"]\n\
                 [[point]]\n\"profile\" = \"two.toml\"\n\"sram.bits\" = 2\n[[point]]\n\"rram.weight_bits\" = 3\n\
-                [sample]\ncount = 3\n[sample.keys]\n\"rram.variation.scale\" = { from = 0.1, to = 3.0, scale = \"log\" }\n";
+                [sample]\ncount = 3\n[sample.keys]\n\"rram.variation.scale\" = \
+                { from = 0.1, to = 3.0, scale = \"log\" }\n";
     write(folder, "s.toml", "2", more);
     succeeds(folder, "sweep s.toml --out swept --backend cpu");
     let summary = read(folder, "swept", "summary.csv");
@@ -177,8 +178,10 @@ fn points_adapt_norms_stop_early_and_prune() {
     let is = |row: &[&str], name: &str, value: &str| row[column(name)] == value;
     for (exit, adapt, threshold) in [("none", "0", "0.0"), ("confidence:0.9", "3", "0.4"), ("none", "3", "0.0")] {
         let mut words = format!(
-            "infer --model model.toml --checkpoint c.safetensors --data digits --limit 10 --profile profile.toml --chips 3 \
-             --set sram.bits=4 --set sram.init=residual --set rram.variation.scale=2 --set sram.threshold={threshold} --backend cpu \
+            "infer --model model.toml --checkpoint c.safetensors --data digits --limit 10 --profile profile.toml \
+             --chips 3 \
+             --set sram.bits=4 --set sram.init=residual --set rram.variation.scale=2 --set sram.threshold={threshold} \
+             --backend cpu \
              --json out.json"
         );
         if exit != "none" {
@@ -252,8 +255,10 @@ fn an_override_acts_where_the_study_leaves_it_something() {
     // Training is not under what a recipe evaluates at, unless every stage says so itself.
     let recipe = |train: &str, stage: &str| {
         format!(
-            "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[train]\nlimit = 64\n\
-             [evaluate]\nlimit = 10\ngrid = {{ \"rram.variation.scale\" = [1.0] }}\n[[stage]]\nname = \"a\"\n{train}\n{stage}\n"
+            "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[train]\nlimit = \
+             64\n\
+             [evaluate]\nlimit = 10\ngrid = {{ \"rram.variation.scale\" = [1.0] }}\n[[stage]]\nname = \
+             \"a\"\n{train}\n{stage}\n"
         )
     };
     let trains = "train = { epochs = 1, variation = true }";
@@ -275,7 +280,8 @@ fn an_override_acts_where_the_study_leaves_it_something() {
 fn a_key_of_training_that_every_stage_sets_itself_is_refused() {
     let folder = trained();
     let folder = folder.path();
-    let head = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[train]\nlimit = 64\n[evaluate]\nlimit = 10\n";
+    let head = "name = \"r\"\nmodel = \"model.toml\"\ndata = \"digits\"\nprofiles = [\"profile.toml\"]\n[train]\nlimit \
+                = 64\n[evaluate]\nlimit = 10\n";
     let stage = |name: &str, own: &str| format!("[[stage]]\nname = \"{name}\"\n{own}\n");
     let both = [stage("a", "train = { epochs = 1 }"), stage("b", "from = \"a\"\ntrain = { epochs = 1 }")].concat();
     let one = [stage("a", "train = { epochs = 1 }"), stage("b", "from = \"a\"\ntrain = { batch = 8 }")].concat();
@@ -462,7 +468,8 @@ fn with_sbatch(folder: &Path) -> String {
     use std::os::unix::fs::PermissionsExt;
     let script = "#!/bin/sh\nfor word; do last=$word; done\necho \"$@\" >> said\n\
                   tasks=$(sed -n 's/^#SBATCH --array=1-//p' \"$last\")\n\
-                  for task in $(seq ${tasks:-1}); do SLURM_ARRAY_TASK_ID=$task SLURM_CPUS_PER_TASK=1 sh \"$last\" >&2 || exit 1; done\n\
+                  for task in $(seq ${tasks:-1}); do SLURM_ARRAY_TASK_ID=$task SLURM_CPUS_PER_TASK=1 sh \"$last\" >&2 \
+                  || exit 1; done\n\
                   echo \"$(wc -l < said);cluster\"\n";
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();

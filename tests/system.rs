@@ -65,7 +65,8 @@ fn maps_go_as_bits_or_addresses_whichever_are_fewer() {
 #[test]
 fn a_map_goes_once_to_the_buffer_and_once_to_each_layer_that_takes_it() {
     let model = "name = \"m\"\nsteps = 4\nclasses = 3\ninput = { channels = 2, height = 4, width = 4 }\n\
-                 layers = [{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, { name = \"s\", conv = 4, from = \"a\", joins = \"b\" }, \
+                 layers = [{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, \
+                 { name = \"s\", conv = 4, from = \"a\", joins = \"b\" }, \
                  { name = \"c\", conv = 4, add = \"a\" }]";
     let architecture = architecture(model, &[&MOVED[..], &["system.interconnect=bus"]].concat());
     let (spikes, drives) = ([60.0, 60.0, 0.0, 60.0], [0.0; 5]);
@@ -111,7 +112,8 @@ fn layers_take_turns_or_work_at_the_same_time() {
 
 #[test]
 fn layers_of_a_cycle_are_one_stage() {
-    let model = "name = \"m\"\nsteps = 4\nclasses = 3\ninput = { channels = 2, height = 4, width = 4 }\nnorm = \"none\"\n\
+    let model = "name = \"m\"\nsteps = 4\nclasses = 3\ninput = { channels = 2, height = 4, width = 4 }\nnorm = \
+                 \"none\"\n\
                  layers = [{ name = \"a\", fc = 8 }, { name = \"r\", fc = 8, recurrent = true }]";
     let architecture = architecture(model, &["system.pipelined=true"]);
     let layers = architecture.plan().layers.len();
@@ -286,7 +288,8 @@ fn profiles_of_measured_chips_give_their_figures_back() {
     {
         // A layer that fills a tile, every row driven.
         let text = format!(
-            "name = \"m\"\nsteps = 1\nclasses = 2\nnorm = \"none\"\ninput = {{ channels = {rows}, height = 1, width = 1 }}\n\
+            "name = \"m\"\nsteps = 1\nclasses = 2\nnorm = \"none\"\ninput = {{ channels = {rows}, height = 1, width = \
+             1 }}\n\
              layers = [{{ fc = {columns} }}]"
         );
         let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();

@@ -26,7 +26,8 @@ fn refused(folder: &Path, words: &str) {
 fn a_sweep_is_not_deleted_under_another_process() {
     let folder = trained();
     let folder = folder.path();
-    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"profile.toml\"\ndata = \"digits\"\n\
+    let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \
+                 \"profile.toml\"\ndata = \"digits\"\n\
                  chips = 100000\n[grid]\n\"rram.variation.scale\" = [1.0, 2.0]\n";
     fs::write(folder.join("s.toml"), sweep).unwrap();
     let mut long = start(folder, "sweep s.toml --out swept --backend cpu --shard 1/2");
@@ -90,9 +91,11 @@ fn hardware_for_layers_that_a_model_lacks_is_refused() {
     let model = fs::read_to_string(folder.join("model.toml")).unwrap();
     let head: String =
         model.lines().take_while(|line| !line.starts_with("layers")).map(|line| format!("{line}\n")).collect();
-    let layers = "layers = [{ name = \"stem\", conv = { channels = 8, groups = 1 } }, { name = \"r\", fc = 8, recurrent = true }]\n";
+    let layers = "layers = [{ name = \"stem\", conv = { channels = 8, groups = 1 } }, \
+                  { name = \"r\", fc = 8, recurrent = true }]\n";
     fs::write(folder.join("named.toml"), head + layers).unwrap();
-    let own = "[rram]\nweight_bits = 4\nlayers = \"all\"\n[layer.stem.rram]\nweight_bits = 3\n[layer.r_rec.rram]\nlayers = \"none\"\n";
+    let own = "[rram]\nweight_bits = 4\nlayers = \"all\"\n[layer.stem.rram]\nweight_bits = \
+               3\n[layer.r_rec.rram]\nlayers = \"none\"\n";
     fs::write(folder.join("own.toml"), own).unwrap();
     succeeds(folder, "check named.toml own.toml");
     succeeds(folder, "map --model named.toml --profile own.toml");

@@ -339,7 +339,8 @@ impl Tile {
         let [word_lines, bit_lines] = self.shape();
         if shape.last() != Some(&word_lines) || shape.len() > 2 {
             return Err(PyValueError::new_err(format!(
-                "voltages has the shape {shape:?}, and the tile {word_lines} word lines; expected [{word_lines}] or [sets, {word_lines}]"
+                "voltages has the shape {shape:?}, and the tile {word_lines} word lines; expected [{word_lines}] or \
+                 [sets, {word_lines}]"
             )));
         }
         let solved = work(py, None, |_| solve_tile(&self.of.siemens, bit_lines, &volts, self.of.wires, Solver::Exact))?;

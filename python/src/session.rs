@@ -249,7 +249,8 @@ fn indices(chips: Option<&Bound<'_, PyAny>>) -> PyResult<std::ops::Range<u64>> {
             let (start, stop, step) = (part("start")?, part("stop")?, part("step")?);
             if step != 1 || start < 0 || stop <= start {
                 return Err(PyValueError::new_err(format!(
-                    "chips=range({start}, {stop}, {step}): expected indices from 0, one after the other, and at least one"
+                    "chips=range({start}, {stop}, {step}): expected indices from 0, one after the other, and at least \
+                     one"
                 )));
             }
             start as u64..stop as u64

@@ -54,13 +54,15 @@ pub fn solve_tile<'py>(
     let ([word_lines, bit_lines], [.., driven]) = (siemens.shape(), volts.shape()) else {
         let (g, v) = (siemens.shape(), volts.shape());
         return Err(PyValueError::new_err(format!(
-            "conductances has the shape {g:?} and voltages {v:?}; expected [word lines, bit lines] and [sets, word lines]"
+            "conductances has the shape {g:?} and voltages {v:?}; expected [word lines, bit lines] and [sets, word \
+             lines]"
         )));
     };
     if driven != word_lines || volts.ndim() > 2 {
         let v = volts.shape();
         return Err(PyValueError::new_err(format!(
-            "voltages has the shape {v:?}, and the tile {word_lines} word lines; expected [{word_lines}] or [sets, {word_lines}]"
+            "voltages has the shape {v:?}, and the tile {word_lines} word lines; expected [{word_lines}] or [sets, \
+             {word_lines}]"
         )));
     }
     let (g, v) = (siemens.as_slice()?.to_vec(), volts.as_slice()?.to_vec());

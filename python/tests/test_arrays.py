@@ -45,7 +45,9 @@ def test_images_of_every_kind(session):
     assert session.run(3, list(images)).logits.shape == (40, 10)
     swapped, fixed = images.astype(">f4"), images.copy()
     fixed.flags.writeable = False
-    assert np.array_equal(session.run(3, swapped).logits, expected) and np.array_equal(session.run(3, fixed).logits, expected)
+    assert np.array_equal(session.run(3, swapped).logits, expected) and np.array_equal(
+        session.run(3, fixed).logits, expected
+    )
 
 
 def test_a_chip_runs_in_its_own_session(session):
@@ -58,7 +60,12 @@ def test_without_labels_there_is_no_accuracy(session):
     images = session.data.images()
     unlabelled = crosspike.Session(session.network, CELLS, images)
     series = unlabelled.evaluate(2)
-    for run in (session.run(3, images), unlabelled.run(0), session.run(0, crosspike.Dataset.from_arrays(images)), series[0]):
+    for run in (
+        session.run(3, images),
+        unlabelled.run(0),
+        session.run(0, crosspike.Dataset.from_arrays(images)),
+        series[0],
+    ):
         assert run.accuracy is None and run.correct is None and "correct" not in repr(run)
     assert series.logits.shape == (2, 40, 10) and "correct" not in repr(series)
     for of in (lambda: series.accuracy, lambda: series.results, lambda: series.summary):
@@ -169,7 +176,10 @@ def test_networks_of_dicts_and_modules(tmp_path):
     network = crosspike.Network.fresh("digits", seed=3)
     state = network.state_dict()
     assert crosspike.Network("digits", state).hash == network.hash
-    assert crosspike.Network("digits", {f"module.{name}": torch.from_numpy(array) for name, array in state.items()}).hash == network.hash
+    assert (
+        crosspike.Network("digits", {f"module.{name}": torch.from_numpy(array) for name, array in state.items()}).hash
+        == network.hash
+    )
     network.save(tmp_path / "n.safetensors")
     assert crosspike.Network("digits", tmp_path / "n.safetensors").hash == network.hash
     torch.save({name: torch.from_numpy(array) for name, array in state.items()}, tmp_path / "n.pth")
@@ -188,7 +198,9 @@ def test_profiles_of_dicts_and_overrides():
     assert (keys["rram"]["variation"]["scale"], keys["tile"]["rows"], keys["tile"]["cols"]) == (2.0, 64, 32)
     again = profile.replace({"rram": {"variation": {"scale": None}}})
     assert again.to_dict()["rram"]["variation"]["sigma"] == 0.2
-    dotted = crosspike.Profile({"rram.weight_bits": 4, "rram": {"variation.sigma": 0.3}, "rram.variation.kind": "lognormal"})
+    dotted = crosspike.Profile(
+        {"rram.weight_bits": 4, "rram": {"variation.sigma": 0.3}, "rram.variation.kind": "lognormal"}
+    )
     assert dotted.to_dict()["rram"]["variation"]["sigma"] == 0.3
     assert again.to_dict()["rram"]["variation"]["scale"] == 1.0
     for name in crosspike.PROFILES:
@@ -227,7 +239,9 @@ def test_notices_of_studies_are_warnings_too(tmp_path):
         crosspike.Session(network, None, "digits", encoding="direct")
     network.save(tmp_path / "again.safetensors")
     with pytest.warns(crosspike.Notice, match="trained with the encoding"):
-        crosspike.Session(crosspike.Network("digits", tmp_path / "again.safetensors"), None, "digits", encoding="direct")
+        crosspike.Session(
+            crosspike.Network("digits", tmp_path / "again.safetensors"), None, "digits", encoding="direct"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("error", crosspike.Notice)
         with pytest.raises(crosspike.Notice):
@@ -243,7 +257,12 @@ def test_studies_take_objects_and_shipped_names(tmp_path, session):
     assert study.results["chip"] == [0, 1, 0, 1]
     with pytest.raises(KeyError, match="no column"):
         study.results["chips"]
-    train = {"model": "digits", "profile": "rram_4bit", "data": "digits", "train": {"epochs": 1, "limit": 64, "batch": 32}}
+    train = {
+        "model": "digits",
+        "profile": "rram_4bit",
+        "data": "digits",
+        "train": {"epochs": 1, "limit": 64, "batch": 32},
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", crosspike.Notice)
         assert crosspike.train(train, out=tmp_path / "run").model.name == "digits"
@@ -293,7 +312,9 @@ def test_everything_teaches():
         thing = getattr(crosspike, name)
         if callable(thing):
             assert thing.__doc__ and len(thing.__doc__) > 20, name
-            members = [member for member in vars(thing) if not member.startswith("_")] if isinstance(thing, type) else []
+            members = (
+                [member for member in vars(thing) if not member.startswith("_")] if isinstance(thing, type) else []
+            )
             own = [member for member in members if not issubclass(thing, BaseException)]
             assert all(getattr(thing, member).__doc__ for member in own), (name, own)
 
@@ -312,8 +333,13 @@ def test_stubs_say_what_there_is():
                 method = getattr(thing, getattr(node, "name", ""), None)
                 if isinstance(node, ast.FunctionDef) and callable(method) and not node.name.startswith("__"):
                     arguments = [argument.arg for argument in node.args.args if argument.arg != "self"]
-                    assert [one for one in inspect.signature(method).parameters if one != "self"] == arguments, (name, node.name)
-            assert there == {member for member in listed if not member.startswith("_")} or issubclass(thing, BaseException), name
+                    assert [one for one in inspect.signature(method).parameters if one != "self"] == arguments, (
+                        name,
+                        node.name,
+                    )
+            assert there == {member for member in listed if not member.startswith("_")} or issubclass(
+                thing, BaseException
+            ), name
         elif callable(thing):
             arguments = [argument.arg for argument in stubs[name].args.args]
             assert list(inspect.signature(thing).parameters) == arguments, name

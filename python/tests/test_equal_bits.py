@@ -108,7 +108,9 @@ seed = 2
     study = crosspike.sweep(file, out=tmp_path / "python", set={"sram.init": "residual"}, backend="cpu")
     for table in ("results", "summary", "layers", "components"):
         rows = list(csv.reader((tmp_path / "binary" / f"{table}.csv").open()))
-        assert (tmp_path / "binary" / f"{table}.csv").read_bytes() == (tmp_path / "python" / f"{table}.csv").read_bytes()
+        assert (tmp_path / "binary" / f"{table}.csv").read_bytes() == (
+            tmp_path / "python" / f"{table}.csv"
+        ).read_bytes()
         frame = getattr(study, table)
         assert frame.columns == rows[0] and len(frame) == len(rows) - 1
         columns = frame.to_dict()
@@ -188,7 +190,18 @@ chips = 3
 limit = 60
 """
     )
-    binary("search", file, "--out", tmp_path / "binary", "--backend", "cpu", "--budget", "60", "--set", "sram.init=residual")
+    binary(
+        "search",
+        file,
+        "--out",
+        tmp_path / "binary",
+        "--backend",
+        "cpu",
+        "--budget",
+        "60",
+        "--set",
+        "sram.init=residual",
+    )
     found = crosspike.search(file, out=tmp_path / "python", set={"sram.init": "residual"}, budget=60, backend="cpu")
     for name in ("summary.csv", "tried.csv", "answer.json", "best.toml"):
         assert (tmp_path / "binary" / name).read_bytes() == (tmp_path / "python" / name).read_bytes(), name

@@ -1,4 +1,5 @@
-"""Networks of SpikingJelly and Norse, held to the libraries themselves where they are installed (they need PyTorch 2)."""
+"""Networks of SpikingJelly and Norse, held to the libraries themselves where they are installed (they need PyTorch
+2)."""
 
 import numpy as np
 import pytest

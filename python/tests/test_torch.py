@@ -102,11 +102,29 @@ def test_neurons_have_their_constants(name):
         "IFNode": {"v_threshold": 0.5, "v_reset": None},
         "LIFNode": {"v_threshold": 0.5, "v_reset": 0.0, "tau": 4.0, "decay_input": True},
         "ParametricLIFNode": {"v_threshold": 1.0, "v_reset": None, "w": torch.tensor(0.0), "decay_input": False},
-        "Leaky": {"beta": torch.tensor([0.5, 0.6, 0.7, 0.8]), "threshold": torch.tensor(2.0), "reset_mechanism": "zero"},
-        "Synaptic": {"beta": torch.tensor(0.5), "alpha": torch.tensor(0.9), "threshold": torch.tensor(1.0), "reset_mechanism": "subtract"},
+        "Leaky": {
+            "beta": torch.tensor([0.5, 0.6, 0.7, 0.8]),
+            "threshold": torch.tensor(2.0),
+            "reset_mechanism": "zero",
+        },
+        "Synaptic": {
+            "beta": torch.tensor(0.5),
+            "alpha": torch.tensor(0.9),
+            "threshold": torch.tensor(1.0),
+            "reset_mechanism": "subtract",
+        },
         "LIFBoxCell": {
             "dt": 0.001,
-            "p": type("P", (), {"tau_mem_inv": torch.tensor(100.0), "v_th": torch.tensor(0.5), "v_leak": torch.tensor(0.0), "v_reset": torch.tensor(0.0)}),
+            "p": type(
+                "P",
+                (),
+                {
+                    "tau_mem_inv": torch.tensor(100.0),
+                    "v_th": torch.tensor(0.5),
+                    "v_leak": torch.tensor(0.0),
+                    "v_reset": torch.tensor(0.0),
+                },
+            ),
         },
     }[name]
     expected = {
@@ -131,7 +149,9 @@ def test_neurons_have_their_constants(name):
 
 
 @pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
-@pytest.mark.parametrize("reset, delay", [("subtract", True), ("zero", True), ("zero", False), ("none", True), ("none", False)])
+@pytest.mark.parametrize(
+    "reset, delay", [("subtract", True), ("zero", True), ("zero", False), ("none", True), ("none", False)]
+)
 def test_neurons_of_snntorch_fire_as_they_do_there(kind, reset, delay):
     snn = pytest.importorskip("snntorch")
     from snntorch import utils
@@ -158,7 +178,9 @@ def test_weights_that_are_given_take_the_place_of_the_modules():
     given = crosspike.torch.network(module, input=(3, 1, 1), steps=4, weights=other.state_dict())
     assert given.hash == crosspike.torch.network(other, input=(3, 1, 1), steps=4).hash
     with pytest.raises(crosspike.UsageError, match="no such tensor"):
-        crosspike.torch.network(module, input=(3, 1, 1), steps=4, weights={**other.state_dict(), "9.weight": torch.ones(1)})
+        crosspike.torch.network(
+            module, input=(3, 1, 1), steps=4, weights={**other.state_dict(), "9.weight": torch.ones(1)}
+        )
 
 
 def test_readouts_follow_what_stands_behind_the_last_matrix():
@@ -234,7 +256,9 @@ def test_programmed_weights_are_seen_forward_and_passed_backward(data):
     chips.nominal()
     assert np.array_equal(module[0].weight.detach().numpy(), session.program(0)["conv1"].target.reshape(16, 1, 3, 3))
     chips.latent()["conv1"].data.mul_(0.5)
-    assert not np.array_equal(module[0].weight.detach().numpy(), session.program(0)["conv1"].target.reshape(16, 1, 3, 3))
+    assert not np.array_equal(
+        module[0].weight.detach().numpy(), session.program(0)["conv1"].target.reshape(16, 1, 3, 3)
+    )
     chips.chip(3)
     copied = copy.deepcopy(module)
     assert torch.equal(copied[0].weight, module[0].weight)
@@ -263,7 +287,9 @@ def trained_in_pytorch(data, seed):
     module = digits_module()
     start = crosspike.Network.fresh({**dict_of(module), "name": "digits"}, seed=seed)
     with torch.no_grad():
-        for part, name in zip([p for p in module if hasattr(p, "weight") and p.weight.ndim > 1], ("conv1", "conv2", "fc1", "fc2")):
+        for part, name in zip(
+            [p for p in module if hasattr(p, "weight") and p.weight.ndim > 1], ("conv1", "conv2", "fc1", "fc2")
+        ):
             part.weight.copy_(torch.from_numpy(start.state_dict()[f"{name}.weight"]))
     network = crosspike.torch.network(module, input=(1, 8, 8), steps=STEPS)
     session = crosspike.Session(network, crosspike.Profile("rram_4bit", SIGMAS), training, encoding="direct", seed=seed)
@@ -309,7 +335,9 @@ def test_training_against_the_chip_does_as_well_as_crosspike_train(data, tmp_pat
         "encoding": "direct",
         "train": {"epochs": EPOCHS, "batch": BATCH, "variation": True, "optimiser": "adamw", "learning_rate": RATE},
     }
-    own = crosspike.Session(crosspike.train(file, out=tmp_path / "run"), profile, data[1], encoding="direct").evaluate(50)
+    own = crosspike.Session(crosspike.train(file, out=tmp_path / "run"), profile, data[1], encoding="direct").evaluate(
+        50
+    )
     print("PyTorch", ours.accuracy.mean(), "crosspike", own.accuracy.mean())
     assert ours.accuracy.mean() > own.accuracy.mean() - 1.0
     # The weights of the chip that PyTorch would see are those that crosspike programs.

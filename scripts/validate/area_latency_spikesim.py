@@ -1,8 +1,9 @@
 """Area and latency of VGG9 at 65 nm beside SpikeSim's 8.43 mm² and 62.8 ms (Moitra et al., arXiv:2210.12899).
 
-SpikeSim's terms are recomputed here from the formulas of its public estimator, whose constants hw_profiles/spikesim_65nm.toml holds;
-they have to come to the published figures within 0.1 %. crosspike's come from `map` and `infer`. Every difference is then a term that
-the two count otherwise, and the terms have to add up to it within 1e-6 of the total.
+SpikeSim's terms are recomputed here from the formulas of its public estimator, whose constants
+hw_profiles/spikesim_65nm.toml holds; they have to come to the published figures within 0.1 %. crosspike's come from
+`map` and `infer`. Every difference is then a term that the two count otherwise, and the terms have to add up to it
+within 1e-6 of the total.
 """
 
 import math
@@ -53,8 +54,8 @@ def spikesim_area():
 
 
 def spikesim_latency():
-    """Milliseconds from the start to the end of the last layer: a layer has a cycle for each of its output values and steps, and the
-    next one begins when three quarters of them are there."""
+    """Milliseconds from the start to the end of the last layer: a layer has a cycle for each of its output values and
+    steps, and the next one begins when three quarters of them are there."""
     values = [o * side**2 * STEPS for _, o, _, side, _ in LAYERS]
     return 1e-6 * CYCLE_NS * (0.75 * sum(values[:-1]) + values[-1])
 
@@ -77,7 +78,8 @@ def area():
 
 
 def infer():
-    """What crosspike spends on one series of 0/1 frames; no figure of it but the energy that spikes drive depends on weights and frames."""
+    """What crosspike spends on one series of 0/1 frames; no figure of it but the energy that spikes drive depends on
+    weights and frames."""
     random = np.random.default_rng(1)
     shapes = {f"conv{n + 1}.weight": (o, i, 3, 3) for n, (i, o, *_) in enumerate(LAYERS)}
     shapes |= {"fc1.weight": (1024, 4096), "fc2.weight": (10, 1024)}
@@ -103,7 +105,10 @@ def latency():
         ("… fc1 (three digits, one pixel) and fc2 left out", whole - ms * (3 + 1)),
         ("… one drive a step, whatever the digits", ms * sum(before)),
         ("… pixels behind the pool alone", ms * sum(behind)),
-        ("… a cycle for each output value, not for 64 columns at once", ms * sum(p * layer[1] for p, layer in zip(behind, LAYERS))),
+        (
+            "… a cycle for each output value, not for 64 columns at once",
+            ms * sum(p * layer[1] for p, layer in zip(behind, LAYERS)),
+        ),
         ("… layers overlap, each from three quarters of the one before: SpikeSim's formula", spikesim_latency()),
         ("SpikeSim, published", 62.8),
     ]
@@ -116,4 +121,6 @@ def latency():
 
 if __name__ == "__main__":
     held = [area(), latency()]
-    verdict(all(held), "SpikeSim's formulas give its published figures to 0.1 %, and crosspike's differ by the terms above")
+    verdict(
+        all(held), "SpikeSim's formulas give its published figures to 0.1 %, and crosspike's differ by the terms above"
+    )

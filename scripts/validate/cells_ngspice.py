@@ -1,7 +1,9 @@
-"""Column currents of `crosspike tile --method iterative --sinh-volt` beside ngspice's, on a tile of cells that are not linear.
+"""Column currents of `crosspike tile --method iterative --sinh-volt` beside ngspice's, on a tile of cells that are
+not linear.
 
-16 x 12 cells of G·V0·sinh(V/V0), G spread over two decades, between lines with resistance on both sides, five sets of drives; ngspice
-solves each deck's operating point. The largest difference has to be at most 1e-6 of a column's current.
+16 x 12 cells of G·V0·sinh(V/V0), G spread over two decades, between lines with resistance on both sides, five sets of
+drives; ngspice solves each deck's operating point. The largest difference has to be at most 1e-6 of a column's
+current.
 """
 
 import re
@@ -25,7 +27,9 @@ def ngspice(folder, siemens, volts, v0):
         deck.append(f"Vd{i} w{i}_0 0 {v!r}")  # the driver stands in front of the first segment
         for j in range(COLUMNS):
             deck.append(f"Rw{i}_{j} w{i}_{j} w{i}_{j + 1} {WORD_OHM!r}")
-            deck.append(f"Bc{i}_{j} w{i}_{j + 1} b{i}_{j} i={siemens[i, j] * v0!r}*sinh(v(w{i}_{j + 1},b{i}_{j})/{v0!r})")
+            deck.append(
+                f"Bc{i}_{j} w{i}_{j + 1} b{i}_{j} i={siemens[i, j] * v0!r}*sinh(v(w{i}_{j + 1},b{i}_{j})/{v0!r})"
+            )
             deck.append(f"Rb{i}_{j} b{i}_{j} b{i + 1}_{j} {BIT_OHM!r}")
     deck += [f"Vf{j} b{ROWS}_{j} 0 0" for j in range(COLUMNS)]
     deck += [".options reltol=1e-10 abstol=1e-18 gmin=1e-30", ".control", "set numdgt=14", "op"]
@@ -55,14 +59,26 @@ def main():
             random = np.random.default_rng(7)
             siemens = 10 ** random.uniform(-6, -4, (ROWS, COLUMNS))
             volts = random.uniform(0, 0.3, (5, ROWS))
-            spice = np.array([ngspice(folder, siemens.astype(object), [float(v) for v in drives], v0) for drives in volts])
+            spice = np.array(
+                [ngspice(folder, siemens.astype(object), [float(v) for v in drives], v0) for drives in volts]
+            )
             iterated = ours(folder, siemens, volts, "--method", "iterative", "--sinh-volt", v0, "--tolerance", 1e-10)
             loose = ours(folder, siemens, volts, "--method", "iterative", "--sinh-volt", v0)
             linear = ours(folder, siemens, volts)
             error, coarse = (np.abs(found / spice - 1).max() for found in (iterated, loose))
             worst = max(worst, error)
-            rows.append((v0, f"{error:.1e}", f"{coarse:.1e}", f"{(spice / linear).min():.2f} to {(spice / linear).max():.2f}"))
-    table(("V0, V", "largest difference, --tolerance 1e-10", "with the default 1e-6", "currents over those of linear cells"), rows)
+            rows.append(
+                (v0, f"{error:.1e}", f"{coarse:.1e}", f"{(spice / linear).min():.2f} to {(spice / linear).max():.2f}")
+            )
+    table(
+        (
+            "V0, V",
+            "largest difference, --tolerance 1e-10",
+            "with the default 1e-6",
+            "currents over those of linear cells",
+        ),
+        rows,
+    )
     verdict(worst <= TOLERANCE, f"to {TOLERANCE:g} of ngspice")
 
 

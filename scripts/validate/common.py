@@ -23,7 +23,9 @@ def binary():
 
 def crosspike(*arguments):
     """Runs a command in the root of the repository; its standard output."""
-    run = subprocess.run([binary(), *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.run(
+        [binary(), *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     if run.returncode:
         sys.exit(f"crosspike {' '.join(map(str, arguments))}\n{run.stderr}")
     return run.stdout
@@ -50,7 +52,9 @@ def safetensors(path, tensors):
 def processor():
     """The processor's name, as lscpu has it, with what tells models of one name apart."""
     text = Path("/proc/cpuinfo").read_text()
-    name, family, model = (re.search(rf"^{key}\s*: (.*)$", text, re.M)[1] for key in ("model name", "cpu family", "model"))
+    name, family, model = (
+        re.search(rf"^{key}\s*: (.*)$", text, re.M)[1] for key in ("model name", "cpu family", "model")
+    )
     cores = text.count("processor\t")
     return f"{name} (family {family}, model {model}), {cores} cores"
 

@@ -1,11 +1,13 @@
-"""One linear layer of 64 inputs and 32 outputs beside AIHWKit's (Rasch et al., AICAS 2021), on the same weights, cells and converters.
+"""One linear layer of 64 inputs and 32 outputs beside AIHWKit's (Rasch et al., AICAS 2021), on the same weights,
+cells and converters.
 
 Both hold 4-bit weights in pairs of cells of 1 to 39.26 µS, the other of a pair at 1 µS, which land with the spread of
-hw_profiles/rram_wan_2022.toml, a cubic in G, not below 0 µS; AIHWKit is given these coefficients in place of its own. Both convert with 8
-bits over ±64, 255 steps. Draws differ, so that
+hw_profiles/rram_wan_2022.toml, a cubic in G, not below 0 µS; AIHWKit is given these coefficients in place of its own.
+Both convert with 8 bits over ±64, 255 steps. Draws differ, so that
 
 - without spread every output has to be the same code;
-- with it, mean and standard deviation of the programmed weights of 1,000 chips have to be, level by level, those of a normal distribution
+- with it, mean and standard deviation of the programmed weights of 1,000 chips have to be, level by level, those of a
+  normal distribution
   cut off at 0 µS, which has a closed form: to 2e-3 of the largest weight and 1 %, in both tools;
 - and the root mean square of the outputs' errors behind the converter has to be the same to 1 %.
 """
@@ -56,8 +58,24 @@ def ours(folder, weights, frames, chips, *keys):
     (folder / "model.toml").write_text(MODEL)
     safetensors(folder / "weights.safetensors", {"fc1.weight": np.eye(INPUTS, dtype=np.float32), "fc2.weight": weights})
     np.savez(folder / "frames.npz", frames=frames[:, None].astype(np.uint8), labels=np.zeros(len(frames), np.int64))
-    files = ["--model", folder / "model.toml", "--checkpoint", folder / "weights.safetensors", "--data", f"frames:{folder}/frames.npz"]
-    arguments = ["--profile", "hw_profiles/rram_wan_2022.toml", "--chips", chips, "--backend", "cpu", "--logits", folder / "l.npy"]
+    files = [
+        "--model",
+        folder / "model.toml",
+        "--checkpoint",
+        folder / "weights.safetensors",
+        "--data",
+        f"frames:{folder}/frames.npz",
+    ]
+    arguments = [
+        "--profile",
+        "hw_profiles/rram_wan_2022.toml",
+        "--chips",
+        chips,
+        "--backend",
+        "cpu",
+        "--logits",
+        folder / "l.npy",
+    ]
     keys = ["layer.fc1.rram.layers=none", f"tile.rows={INPUTS}", *keys]
     crosspike("infer", *files, *arguments, *[word for key in keys for word in ("--set", key)])
     return np.load(folder / "l.npy")
@@ -102,7 +120,9 @@ def main():
         codes = np.abs(np.round(a / step) - np.round(b / step))
         exact = spikes @ weights.T.astype(float)
         off = np.abs(a - exact).max()
-        print(f"without spread: {(codes > 0).sum()} of {codes.size} codes differ; of exact sums both are off by up to {off:.3f}\n")
+        print(
+            f"without spread: {(codes > 0).sum()} of {codes.size} codes differ; of exact sums both are off by up to {off:.3f}\n"
+        )
         mine = ours(folder, weights, units, CHIPS).transpose(0, 2, 1) * np.sign(weights)
         other = theirs(weights, units, CHIPS, True, False).transpose(0, 2, 1) * np.sign(weights)
         errors = [
@@ -116,7 +136,10 @@ def main():
         held &= all(abs(m - mean) < 2e-3 and abs(s / spread - 1) < 0.01 for m, s in both)
         (a, s), (b, t) = both
         rows.append((level, f"{mean:.4f}", f"{a:.4f}", f"{b:.4f}", f"{spread:.4f}", f"{s:.4f}", f"{t:.4f}"))
-    table(("level", "mean of w, closed form", "crosspike", "AIHWKit", "its spread, closed form", "crosspike", "AIHWKit"), rows)
+    table(
+        ("level", "mean of w, closed form", "crosspike", "AIHWKit", "its spread, closed form", "crosspike", "AIHWKit"),
+        rows,
+    )
     print(f"root mean square error of an output, 8-bit converter: crosspike {errors[0]:.4f}, AIHWKit {errors[1]:.4f}\n")
     held &= bool(abs(errors[0] / errors[1] - 1) < 0.01)
     verdict(held, "the same codes without spread, the same distributions with it")

@@ -1,9 +1,10 @@
 """Column currents of `crosspike tile` beside those of badcrossbar, on random tiles between lines with resistance.
 
-badcrossbar (Joksas & Mehonic, SoftwareX 12, 100617, 2020) solves the same nodal equations with SciPy's sparse LU. Its word lines are
-driven at the left and its bit lines grounded at the bottom, through one segment each, as here; it takes resistances, so an open cell is
-infinite there. Where the two part, a solution with 60 digits (mpmath) says which of them is right. The largest difference has to be at
-most 1e-6 of a column's current for ordinary cells, and crosspike's from the 60 digits at most 1e-9 for all.
+badcrossbar (Joksas & Mehonic, SoftwareX 12, 100617, 2020) solves the same nodal equations with SciPy's sparse LU. Its
+word lines are driven at the left and its bit lines grounded at the bottom, through one segment each, as here; it
+takes resistances, so an open cell is infinite there. Where the two part, a solution with 60 digits (mpmath) says
+which of them is right. The largest difference has to be at most 1e-6 of a column's current for ordinary cells, and
+crosspike's from the 60 digits at most 1e-9 for all.
 """
 
 import logging
@@ -88,7 +89,9 @@ def theirs(siemens, volts, word, bit):
     with np.errstate(divide="ignore"):
         ohms = 1 / siemens
     start = time.perf_counter()
-    found = badcrossbar.compute(volts.T, ohms, r_i_word_line=word, r_i_bit_line=bit, node_voltages=False, all_currents=False)
+    found = badcrossbar.compute(
+        volts.T, ohms, r_i_word_line=word, r_i_bit_line=bit, node_voltages=False, all_currents=False
+    )
     return found.currents.output, time.perf_counter() - start
 
 
@@ -159,4 +162,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         held = compare(Path(folder))
         times(Path(folder))
-    verdict(held, f"ordinary and open cells to {ORDINARY:g} of badcrossbar, all small tiles to {EXTREME:g} of 60 digits")
+    verdict(
+        held, f"ordinary and open cells to {ORDINARY:g} of badcrossbar, all small tiles to {EXTREME:g} of 60 digits"
+    )

@@ -1,18 +1,22 @@
-"""A network of two layers, and tiles with resistive lines, beside CrossSim (Sandia, github.com/sandialabs/cross-sim, version 3.1).
+"""A network of two layers, and tiles with resistive lines, beside CrossSim (Sandia, github.com/sandialabs/cross-sim,
+version 3.1).
 
-The network has 64 inputs, 64 neurons that leak and 10 outputs, for eight steps; it is trained by crosspike on recorded spikes of the
-embedded digits and tried on 360 other images. Each layer is one tile of pairs of cells of 1 to 39.26 µS. CrossSim is given the weights
-that crosspike wants to program, and multiplies each layer's spikes; neurons between its layers are the three lines of `run_network`.
-Draws differ between the tools, so that
+The network has 64 inputs, 64 neurons that leak and 10 outputs, for eight steps; it is trained by crosspike on
+recorded spikes of the embedded digits and tried on 360 other images. Each layer is one tile of pairs of cells of 1 to
+39.26 µS. CrossSim is given the weights that crosspike wants to program, and multiplies each layer's spikes; neurons
+between its layers are the three lines of `run_network`. Draws differ between the tools, so that
 
-- without spread every cell and every output has to be the same to 1e-6, with and without converters of 10 bits (CrossSim keeps conductances in
+- without spread every cell and every output has to be the same to 1e-6, with and without converters of 10 bits
+  (CrossSim keeps conductances in
   single precision: a threshold of 1.01 keeps sums of whole weights off it);
-- with spread, and with reads that are noisy, accuracies have to be the same within both 95 % intervals over chips, and the root mean
+- with spread, and with reads that are noisy, accuracies have to be the same within both 95 % intervals over chips,
+  and the root mean
   square errors of the outputs to 2 %;
 - and the currents of tiles with lines have to be the same to 1e-6 of the largest.
 
-CrossSim is not on PyPI: with CROSSSIM=FOLDER, the folder that has its `simulator`, its figures are made again and kept in
-crosssim.npz beside this script; without, those are read, and the inputs that they hold are compared with crosspike's of today.
+CrossSim is not on PyPI: with CROSSSIM=FOLDER, the folder that has its `simulator`, its figures are made again and
+kept in crosssim.npz beside this script; without, those are read, and the inputs that they hold are compared with
+crosspike's of today.
 """
 
 import gzip
@@ -48,7 +52,8 @@ batch = 32
 """
 IDEAL = {"rram.variation.kind": "none", "tile.rows": ROWS}
 CONVERTER = {"adc.bits": BITS, "adc.step": "free"}
-# The chips that are compared by their statistics: standard deviation of a cell in µS, and of a read relative to what a cell conducts.
+# The chips that are compared by their statistics: standard deviation of a cell in µS, and of a read relative to what
+# a cell conducts.
 SPREADS = {"spread of 2 µS": (2.0, 0.0), "spread of 4 µS": (4.0, 0.0), "reads, 30 % anew at each step": (0.0, 0.3)}
 # Rows, columns, ohm of a word line's segment and of a bit line's.
 TILES = [(8, 5, 1.0, 2.0), (32, 16, 20.0, 5.0), (64, 64, 1.0, 1.0), (64, 64, 10.0, 10.0), (128, 32, 2.0, 4.0)]
@@ -59,7 +64,9 @@ TILES = [(8, 5, 1.0, 2.0), (32, 16, 20.0, 5.0), (64, 64, 1.0, 1.0), (64, 64, 10.
 
 def write_inputs(folder):
     """Spikes of the embedded digits, drawn here: the last 360 images are those that are tried."""
-    table = np.array([[int(word) for word in line.split(",")] for line in gzip.open(ROOT / "assets/digits.csv.gz", "rt")])
+    table = np.array(
+        [[int(word) for word in line.split(",")] for line in gzip.open(ROOT / "assets/digits.csv.gz", "rt")]
+    )
     pixels, labels = table[:, None, :64] / 16, table[:, 64].astype(np.int64)
     spikes = (np.random.default_rng(1).uniform(size=(len(table), STEPS, 64)) < pixels).astype(np.uint8)
     frames = spikes.reshape(-1, STEPS, 1, 8, 8)
@@ -76,18 +83,55 @@ def settings(keys):
 
 def chips(folder, keys, number=CHIPS):
     """Outputs [chips, images, classes]."""
-    files = ["--model", folder / "model.toml", "--checkpoint", folder / "run/checkpoint.safetensors", "--profile", PROFILE]
-    data = ["--data", f"frames:{folder}/test.npz", "--backend", "cpu", "--logits", folder / "logits.npy", "--chips", number]
+    files = [
+        "--model",
+        folder / "model.toml",
+        "--checkpoint",
+        folder / "run/checkpoint.safetensors",
+        "--profile",
+        PROFILE,
+    ]
+    data = [
+        "--data",
+        f"frames:{folder}/test.npz",
+        "--backend",
+        "cpu",
+        "--logits",
+        folder / "logits.npy",
+        "--chips",
+        number,
+    ]
     crosspike("infer", *files, *data, *settings(IDEAL | keys))
     return np.load(folder / "logits.npy")
 
 
 def programmed(folder):
-    """The weights that crosspike wants to program, and the conductances of both cells of a pair in µS, `[outputs, inputs]`."""
-    files = ["--model", folder / "model.toml", "--checkpoint", folder / "run/checkpoint.safetensors", "--profile", PROFILE]
-    crosspike("chip", *files, "--data", f"frames:{folder}/train.npz", "--tiles", "none", "--out", folder / "chip", *settings(IDEAL))
+    """The weights that crosspike wants to program, and the conductances of both cells of a pair in µS, `[outputs,
+    inputs]`."""
+    files = [
+        "--model",
+        folder / "model.toml",
+        "--checkpoint",
+        folder / "run/checkpoint.safetensors",
+        "--profile",
+        PROFILE,
+    ]
+    crosspike(
+        "chip",
+        *files,
+        "--data",
+        f"frames:{folder}/train.npz",
+        "--tiles",
+        "none",
+        "--out",
+        folder / "chip",
+        *settings(IDEAL),
+    )
     weights, cells = np.load(folder / "chip/weights.npz"), np.load(folder / "chip/conductances.npz")
-    return {layer: (weights[f"{layer}.target"], *(cells[f"{layer}.target.{side}"][0] for side in ("plus", "minus"))) for layer in LAYERS}
+    return {
+        layer: (weights[f"{layer}.target"], *(cells[f"{layer}.target.{side}"][0] for side in ("plus", "minus")))
+        for layer in LAYERS
+    }
 
 
 def noisy(spread_us, read):
@@ -99,7 +143,16 @@ def noisy(spread_us, read):
 def tile_currents(folder, siemens, volts, word, bit):
     np.savetxt(folder / "g.csv", siemens, delimiter=",", fmt="%.17g")
     np.savetxt(folder / "v.csv", volts, delimiter=",", fmt="%.17g")
-    arguments = ["--conductances", folder / "g.csv", "--voltages", folder / "v.csv", "--word-ohm", word, "--bit-ohm", bit]
+    arguments = [
+        "--conductances",
+        folder / "g.csv",
+        "--voltages",
+        folder / "v.csv",
+        "--word-ohm",
+        word,
+        "--bit-ohm",
+        bit,
+    ]
     return np.array([[float(word) for word in line.split(",")] for line in crosspike("tile", *arguments).split()])
 
 
@@ -224,12 +277,20 @@ def main():
         held = all(np.array_equal(other[layer], weights) for layer, (weights, _) in zip(LAYERS, layers))
         print(f"the weights are {'those' if held else 'NOT those'} that CrossSim was given\n")
 
-        cells = max(np.abs(other[f"{layer}.{side}"] / g - 1).max() for layer in LAYERS for side, g in zip(("plus", "minus"), pairs[layer][1:]))
+        cells = max(
+            np.abs(other[f"{layer}.{side}"] / g - 1).max()
+            for layer in LAYERS
+            for side, g in zip(("plus", "minus"), pairs[layer][1:])
+        )
         exact, codes = chips(folder, {}, 1)[0], chips(folder, CONVERTER, 1)[0]
-        off, off_codes = (np.abs(a - b).max() / np.abs(a).max() for a, b in ((exact, other["exact"]), (codes, other["codes"])))
+        off, off_codes = (
+            np.abs(a - b).max() / np.abs(a).max() for a, b in ((exact, other["exact"]), (codes, other["codes"]))
+        )
         moved = np.abs(codes - exact).max() / np.abs(exact).max()
         print(f"conductances differ by {cells:.1e} at most, outputs without errors by {off:.1e} of the largest")
-        print(f"behind {BITS}-bit converters, which move outputs by up to {moved:.1e}, they differ by {off_codes:.1e}\n")
+        print(
+            f"behind {BITS}-bit converters, which move outputs by up to {moved:.1e}, they differ by {off_codes:.1e}\n"
+        )
         held &= bool(max(cells, off, off_codes) < 1e-6)
 
         rows = []

@@ -1,13 +1,15 @@
-"""Whether more time steps accumulate a crossbar's errors (Bhattacharjee et al., arXiv:2206.09599), on crosspike's own networks.
+"""Whether more time steps accumulate a crossbar's errors (Bhattacharjee et al., arXiv:2206.09599), on crosspike's own
+networks.
 
 The network of models/digits.toml with one norm for all steps, images given directly, all layers on the cells of
-hw_profiles/spikesim_65nm.toml, trained three times without errors. A: the network trained at 8 steps runs at 2, 4, 8 and 16. B: each
-number of steps has its own training. The figure is the accuracy that 20 chips lose against the chip without the error at the same
-number of steps, in points: the mean of three trainings, the 95 % interval over chips (the mean of the trainings'), and each training's.
+hw_profiles/spikesim_65nm.toml, trained three times without errors. A: the network trained at 8 steps runs at 2, 4, 8
+and 16. B: each number of steps has its own training. The figure is the accuracy that 20 chips lose against the chip
+without the error at the same number of steps, in points: the mean of three trainings, the 95 % interval over chips
+(the mean of the trainings'), and each training's.
 
-What is held is the part of A that stands beyond both intervals: four times the published spread, a chip's own, costs more at 16 steps than
-at 2; reads that are drawn anew at each step cost less. CIFAR10=DIR, the folder of CIFAR-10's binary version, adds the ResNet-20 that comes
-with crosspike, as A.
+What is held is the part of A that stands beyond both intervals: four times the published spread, a chip's own, costs
+more at 16 steps than at 2; reads that are drawn anew at each step cost less. CIFAR10=DIR, the folder of CIFAR-10's
+binary version, adds the ResNet-20 that comes with crosspike, as A.
 """
 
 import math
@@ -30,7 +32,10 @@ ERRORS = {
     "lines of 1 Ω a segment, 128 rows": NONE | LINES,
     "converters, 4 bits with errors": NONE | CONVERTERS,
     "reads, 30 % anew at each step": NONE | {"rram.read.sigma": 0.3},
-    "spread (twice), lines and converters": NONE | {"rram.variation.kind": "per_level", "rram.variation.scale": 2} | LINES | CONVERTERS,
+    "spread (twice), lines and converters": NONE
+    | {"rram.variation.kind": "per_level", "rram.variation.scale": 2}
+    | LINES
+    | CONVERTERS,
 }
 OWN, FRESH = "the same, four times", "reads, 30 % anew at each step"
 
@@ -40,7 +45,9 @@ def settings(keys):
 
 
 def model(folder):
-    text = (ROOT / "models/digits.toml").read_text().replace('name = "digits"', 'name = "digits_one_norm"\nnorm = "batch"')
+    text = (
+        (ROOT / "models/digits.toml").read_text().replace('name = "digits"', 'name = "digits_one_norm"\nnorm = "batch"')
+    )
     (folder / "model.toml").write_text(text)
     return folder / "model.toml"
 
@@ -60,7 +67,17 @@ def trained(folder, steps, seed):
 def judged(folder, network, steps, keys, chips):
     """Mean accuracy in percent, its 95 % interval over chips, and the logits [chips, images, classes]."""
     logits = folder / "logits.npy"
-    found = report("infer", *network, "--chips", chips, "--backend", "cpu", "--logits", logits, *settings(keys | {"model.steps": steps}))
+    found = report(
+        "infer",
+        *network,
+        "--chips",
+        chips,
+        "--backend",
+        "cpu",
+        "--logits",
+        logits,
+        *settings(keys | {"model.steps": steps}),
+    )
     return found["accuracy"]["mean"], found["accuracy"]["ci95"], np.load(logits)
 
 
@@ -72,7 +89,16 @@ def lost(folder, network, steps, keys, none):
 
 
 def digits(folder, steps, seed):
-    profile = ["--profile", "hw_profiles/spikesim_65nm.toml", "--data", "digits", "--encoding", "direct", "--set", "tile.input_bits=4"]
+    profile = [
+        "--profile",
+        "hw_profiles/spikesim_65nm.toml",
+        "--data",
+        "digits",
+        "--encoding",
+        "direct",
+        "--set",
+        "tile.input_bits=4",
+    ]
     return ["--model", model(folder), "--checkpoint", trained(folder, steps, seed), *profile]
 
 
@@ -82,7 +108,9 @@ def tables(folder, own_training):
     for name, keys in ERRORS.items():
         row, share = [name], [name]
         for steps in STEPS:
-            each = [lost(folder, digits(folder, steps if own_training else 8, seed), steps, keys, NONE) for seed in SEEDS]
+            each = [
+                lost(folder, digits(folder, steps if own_training else 8, seed), steps, keys, NONE) for seed in SEEDS
+            ]
             points, interval, error, best[steps] = (sum(values) / len(SEEDS) for values in zip(*each))
             found[name, steps] = points, interval
             row.append(f"{points:.1f} ± {interval:.1f} ({', '.join(f'{p:.1f}' for p, *_ in each)})")
@@ -98,8 +126,22 @@ def tables(folder, own_training):
 
 def deep(folder):
     """A of a spiking ResNet-20, trained at 2 steps: cells that land as NeuRRAM's, at half their spread."""
-    network = ["--model", "models/sew_resnet20.toml", "--checkpoint", "assets/cifar10_sew_resnet20.safetensors", "--encoding", "direct"]
-    network += ["--data", f"cifar10:{os.environ['CIFAR10']}", "--limit", 200, "--profile", "hw_profiles/rram_wan_2022.toml"]
+    network = [
+        "--model",
+        "models/sew_resnet20.toml",
+        "--checkpoint",
+        "assets/cifar10_sew_resnet20.safetensors",
+        "--encoding",
+        "direct",
+    ]
+    network += [
+        "--data",
+        f"cifar10:{os.environ['CIFAR10']}",
+        "--limit",
+        200,
+        "--profile",
+        "hw_profiles/rram_wan_2022.toml",
+    ]
     keys = {"rram.weight_bits": 8, "rram.variation.scale": 0.5}
     none = keys | {"rram.variation.scale": 0}
     reads = none | {"rram.read.sigma": 0.1}
@@ -108,7 +150,10 @@ def deep(folder):
         each = [lost(folder, network, steps, error, none) for steps in STEPS]
         rows.append([name, *[f"{points:.1f} ± {interval:.1f}" for points, interval, *_ in each]])
     best = [f"{e[3]:.1f}" for e in each]
-    table(["points lost: ResNet-20, CIFAR-10", *[f"{s} steps" for s in STEPS]], [["accuracy without errors, %", *best], *rows])
+    table(
+        ["points lost: ResNet-20, CIFAR-10", *[f"{s} steps" for s in STEPS]],
+        [["accuracy without errors, %", *best], *rows],
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ const KINDS: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it first"),
     (
         b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file; one of NIR becomes a model and its checkpoint by `crosspike import`, of others save the weights by PyTorch or safetensors",
+        "an HDF5 file; one of NIR becomes a model and its checkpoint by `crosspike import`, of others save the weights \
+         by PyTorch or safetensors",
     ),
     (b"GGUF", "a GGUF file, which is not read; save the weights by PyTorch or safetensors"),
     (b"\x93NUMPY", "a NumPy array; expected named tensors, in a PyTorch or safetensors file"),
@@ -31,7 +32,8 @@ pub(super) fn instead(bytes: &[u8]) -> Option<String> {
     }
     if bytes.first() == Some(&0x80) && bytes.get(2..8) == Some(&LEGACY_PYTORCH) {
         return Some(
-            "a PyTorch file of the old format, before 1.6; load it in PyTorch and save it again (the zip format is the default)"
+            "a PyTorch file of the old format, before 1.6; load it in PyTorch and save it again (the zip format is the \
+             default)"
                 .into(),
         );
     }

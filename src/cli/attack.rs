@@ -17,8 +17,8 @@ use crate::train::check_memory;
 /// Evaluate chips on adversarial images: accuracy against the largest change of a pixel, ε.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Every chip is attacked by the surrogate gradient through itself: its programmed weights and folded norms.
-ε is in units of the pixel range [0, 1]; for images:FILE.npz, of the file's values.
+Every chip is attacked by the surrogate gradient through itself: its programmed weights and folded norms. ε is
+in units of the pixel range [0, 1]; for images:FILE.npz, of the file's values.
 
 Examples:
   crosspike attack --model models/digits.toml --checkpoint runs/quickstart/baseline.safetensors --data digits \\

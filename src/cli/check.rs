@@ -25,8 +25,9 @@ use crate::train::job::Job;
 /// checkpoints.
 #[derive(clap::Args)]
 #[command(after_help = "\
-What a TOML file is shows in its keys: it is of the kind that most of them belong to. Profiles beside models are held to their
-layers, and what of a model they cannot run is said. Exit code 0 where all are fine, else that of the first error, after all others.
+What a TOML file is shows in its keys: it is of the kind that most of them belong to. Profiles beside models are
+held to their layers, and what of a model they cannot run is said. Exit code 0 where all are fine, else that of
+the first error, after all others.
 
 Example:
   crosspike check hw_profiles/*.toml models/*.toml runs/baseline/checkpoint.safetensors")]

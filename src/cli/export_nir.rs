@@ -16,9 +16,10 @@ use crate::target;
 /// Write a model and its checkpoint as a NIR file, for other simulators and chips.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Convolutions and fully connected matrices, pools that add up or average, skips of pulses, matrices that lead back, and neurons with leak,
-synaptic current and reset to a value are written; one norm for all steps is folded into weights and bias. What NIR lacks is refused by
-its layer's name: norms of every step, companion arrays, currents that others take, adaptive thresholds, rest after a spike.
+Convolutions and fully connected matrices, pools that add up or average, skips of pulses, matrices that lead
+back, and neurons with leak, synaptic current and reset to a value are written; one norm for all steps is folded
+into weights and bias. What NIR lacks is refused by its layer's name: norms of every step, companion arrays,
+currents that others take, adaptive thresholds, rest after a spike.
 
 Examples:
   crosspike export-nir --model net/model.toml --checkpoint net/checkpoint.safetensors --dt 1e-4 net.nir")]

@@ -23,12 +23,13 @@ MEASUREMENTS is a CSV file with a head of column names and a row for each read o
   read_us     the conductance that was read, in microsiemens
   time_s      seconds since programming, where devices were read at several times (drift)
   device      any name, where a device was read more than once (noise of reads, drift)
-Programming variation is fitted to each device's first reads. Laws are compared by the Bayesian information criterion, less is
-better; a small p of Kolmogorov and Smirnov says that a law does not hold. The formulas stand in docs/hardware.md, Measured devices.
+Programming variation is fitted to each device's first reads. Laws are compared by the Bayesian information
+criterion, less is better; a small p of Kolmogorov and Smirnov says that a law does not hold. The formulas stand
+in docs/hardware.md, Measured devices.
 
 Examples:
-  crosspike fit wafer7.csv                                     compare the laws, and print the profile of the best
-  crosspike fit wafer7.csv --out wafer7.toml --svg wafer7.svg  write it, and draw devices beside laws
+  crosspike fit wafer7.csv    # compare the laws, and print the profile of the best
+  crosspike fit wafer7.csv --out wafer7.toml --svg wafer7.svg    # write it, and draw devices beside laws
   crosspike fit wafer7.csv --out wafer7.toml --kind lognormal")]
 pub struct Args {
     /// The CSV file of reads.

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -36,7 +35,7 @@ pub struct Man {
 /// Prints completions.
 pub fn completions(args: &Completions) -> Result<Said> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "crosspike", &mut text);
+    clap_complete::generate(args.shell, &mut super::command(), "crosspike", &mut text);
     let script = String::from_utf8_lossy(&text).trim_end().to_string();
     let json = json!({ "shell": args.shell.to_string(), "script": script });
     Ok(Said::new(script, json))
@@ -45,7 +44,7 @@ pub fn completions(args: &Completions) -> Result<Said> {
 /// Writes manual pages.
 pub fn man(args: &Man) -> Result<Said> {
     std::fs::create_dir_all(&args.folder).map_err(Error::io(&args.folder))?;
-    let mut command = super::Cli::command().disable_help_subcommand(true);
+    let mut command = super::command().disable_help_subcommand(true);
     command.build();
     pages(command, &args.folder)?;
     Ok(Said::new(format!("wrote the pages to {}", args.folder.display()), json!({ "wrote": args.folder })))

@@ -18,17 +18,20 @@ use crate::target;
 /// a model and its checkpoint; nothing in a file is executed.
 #[derive(clap::Args)]
 #[command(after_help = "\
-A NIR file (HDF5) becomes a folder with model.toml and checkpoint.safetensors. It is in continuous time: --dt says how long a step is, 1 for
-networks whose neurons count in steps (IF of sinabs). Where the file does not say how neurons are reset, NIR's own way holds, to v_reset or
-0, at the spike; --reset, --reset-at and --fires say otherwise, as the tool that wrote the file does. Every node is used, or named in an
-error. --verify runs the network on recorded inputs and compares spikes and logits.
+A NIR file (HDF5) becomes a folder with model.toml and checkpoint.safetensors. It is in continuous time: --dt
+says how long a step is, 1 for networks whose neurons count in steps (IF of sinabs). Where the file does not say
+how neurons are reset, NIR's own way holds, to v_reset or 0, at the spike; --reset, --reset-at and --fires say
+otherwise, as the tool that wrote the file does. Every node is used, or named in an error. --verify runs the
+network on recorded inputs and compares spikes and logits.
 
-A PyTorch file may have its weights under a key (state_dict, model_state_dict, model, net, or one that --key names), and names
-with what a wrapper puts before them (module., _orig_mod., net.), which is taken off. Objects beside the weights, whatever their
-class, are passed over. Networks that no model can run are refused; a tensor that is of no layer is said, and written all the same.
+A PyTorch file may have its weights under a key (state_dict, model_state_dict, model, net, or one that --key
+names), and names with what a wrapper puts before them (module., _orig_mod., net.), which is taken off. Objects
+beside the weights, whatever their class, are passed over. Networks that no model can run are refused; a tensor
+that is of no layer is said, and written all the same.
 
-With --as, the tensors of a state dict find their places in a model: by the table of --map, by crosspike's own names, or by their
-order, matrix by matrix of a shape, norm by norm and neuron by neuron. What finds none, and what does not fit, is listed at once.
+With --as, the tensors of a state dict find their places in a model: by the table of --map, by crosspike's own
+names, or by their order, matrix by matrix of a shape, norm by norm and neuron by neuron. What finds none, and
+what does not fit, is listed at once.
 
 Examples:
   crosspike import trained.pth.tar trained.safetensors

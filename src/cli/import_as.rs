@@ -75,11 +75,13 @@ impl Args {
         let recorded = verify.map(Recorded::open).transpose()?;
         if let Some(steps) = recorded.as_ref().map(|recorded| recorded.sizes.1).filter(|steps| *steps != model.steps) {
             note(&format!(
-                "the recording has {steps} steps, and is compared over them; the model is written with its own {} (--set model.steps={steps})",
+                "the recording has {steps} steps, and is compared over them; the model is written with its own {} \
+                 (--set model.steps={steps})",
                 model.steps
             ));
         }
-        let advice = "--set model.KEY=VALUE sets what a state dict does not say: norms, leaks, thresholds, resets; --map says what is what";
+        let advice = "--set model.KEY=VALUE sets what a state dict does not say: norms, leaks, thresholds, resets; \
+                      --map says what is what";
         let same = recorded.map(|recorded| {
             verified(&model, &loaded.network, recorded, &names).map_err(|e| in_file(verify, advice, e))
         });

@@ -124,7 +124,8 @@ impl Args {
     pub fn imported(&self, input: &Path, steps: Option<usize>) -> Result<Imported> {
         let Some(dt) = self.dt else {
             return Err(Error::Usage(
-                "a NIR file is in continuous time: expected --dt SECONDS, the time of a step (1 where neurons count in steps)".into(),
+                "a NIR file is in continuous time: expected --dt SECONDS, the time of a step (1 where neurons count in \
+                 steps)".into(),
             ));
         };
         let stem = input.file_stem().map_or("network".into(), |stem| stem.to_string_lossy().into_owned());

@@ -34,26 +34,29 @@ Examples:
       --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json
   crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
 
-Networks of other tools, of a NIR file and of a state dict (`crosspike import` compares them with a recording and keeps them):
+Networks of other tools, of a NIR file and of a state dict (`crosspike import` compares them with a recording
+and keeps them):
   crosspike infer --model net.nir --dt 1e-4 --data frames:test.npz --profile hw_profiles/rram_4bit.toml --chips 1000
-  crosspike infer --as resnet20 --checkpoint weights.pth --data cifar10:DIR --encoding direct --chips 1000 \
-      --profile hw_profiles/rram_4bit.toml
+  crosspike infer --as resnet20 --checkpoint weights.pth --data cifar10:DIR --encoding direct --chips 1000 --profile \
+  hw_profiles/rram_4bit.toml
 
 A page of what the chips came to, with its tables:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
       --chips 20 --report runs/chips
 
---exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy, and the
-percent of steps, spikes and input pulses saved. The logits are what the readout reads of the steps run. gamma:TH stops after the first
-step at which every spiking layer's mean γ is below TH (0.1 where only `gamma` is given); confidence:TH stops each image
-once its largest softmax probability reaches TH. In the JSON it is `early_exit`; the rest of the report, and --logits, are
-of all steps.
+--exit also reports what stopping early comes to, beside the results of all steps: accuracy, steps run, energy,
+and the percent of steps, spikes and input pulses saved. The logits are what the readout reads of the steps run.
+gamma:TH stops after the first step at which every spiking layer's mean γ is below TH (0.1 where only `gamma` is
+given); confidence:TH stops each image once its largest softmax probability reaches TH. In the JSON it is
+`early_exit`; the rest of the report, and --logits, are of all steps.
 
---adapt N estimates each chip's batch-norm statistics anew on N batches of training images, without labels, weights and γ
-untouched. The images are those of the training half of --data; where that is a single file, name others:
+--adapt N estimates each chip's batch-norm statistics anew on N batches of training images, without labels,
+weights and γ untouched. The images are those of the training half of --data; where that is a single file, name
+others:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
       --chips 20 --set rram.variation.scale=2 --adapt 8
-  crosspike infer --model M --checkpoint C --data frames:test.npz --adapt 8 --adapt-batch 32 --adapt-data frames:train.npz")]
+  crosspike infer --model M --checkpoint C --data frames:test.npz --adapt 8 --adapt-batch 32 --adapt-data \
+  frames:train.npz")]
 pub struct Args {
     #[command(flatten)]
     chips: ChipArgs,

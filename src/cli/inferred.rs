@@ -292,7 +292,8 @@ const UNITS: [(&str, &str); 13] = [
     ),
     (
         "neurobench",
-        "footprint in bytes, of one copy of each layer; sparsity from 0 to 1; operations and updates of an image, on average over images and chips",
+        "footprint in bytes, of one copy of each layer; sparsity from 0 to 1; operations and updates of an image, on \
+         average over images and chips",
     ),
     ("area_mm2", "square millimetres of the chip, all copies of its layers; null where the profile has no areas"),
     ("sram_bytes", "bytes of the companion arrays of a chip, one copy of each layer, on average"),

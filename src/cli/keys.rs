@@ -6,7 +6,8 @@ use serde_json::Value;
 /// The reference of a kind of file.
 pub fn markdown(title: &str, schema: &Value) -> String {
     let head = format!(
-        "# Keys of {title}\n\nMade by `crosspike schema`. Default –: absent, which is none, off or 0. Units stand in names or descriptions.\n"
+        "# Keys of {title}\n\nMade by `crosspike schema`. Default –: absent, which is none, off or 0. Units stand in \
+         names or descriptions.\n"
     );
     let mut page = Page { definitions: &schema["$defs"], text: head, seen: vec![] };
     page.section("", schema);

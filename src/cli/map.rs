@@ -23,7 +23,8 @@ use crate::system::{Architecture, LayerSchedule};
 /// of a step, and what the end of a word line loses of its voltage when all of its cells conduct most.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml --set tile.rows=256"
+    after_help = "Example:\n  crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml --set \
+                  tile.rows=256"
 )]
 pub struct Args {
     /// The model file.
@@ -89,7 +90,8 @@ pub fn run(args: &Args) -> Result<Said> {
     });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
-    text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   drop copies    step\n";
+    text += "layer      place     rows  columns  lines   splits    tiles     used     cells   ADCs SRAM bytes    mm²   \
+             drop copies    step\n";
     let lines = layers.iter().zip(&areas).enumerate();
     text += &lines.map(|(i, (layer, area))| line(layer, area) + &timing(layer, schedule, i)).collect::<String>();
     let adcs: usize = (0..layers.len()).map(|layer| schedule.copies[layer] * architecture.standing(layer).adcs).sum();
@@ -105,8 +107,12 @@ pub fn run(args: &Args) -> Result<Said> {
     }
     if let Some(efficiency) = tile_efficiency(&plan.profile) {
         text += &format!(
-            "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit outputs, 40.33 with 2-bit inputs and 4-bit outputs)"
+            "\na full tile: {efficiency:.1} TOPS/W at activity 1 and 1-bit inputs (NeuRRAM, measured: 43.08 with 3-bit \
+             outputs, 40.33 with 2-bit inputs and 4-bit outputs)"
         );
+    }
+    if layers.iter().any(|layer| layer.worst_drop.is_some()) {
+        text += "\ndrop: what the end of a word line loses of its voltage when all of its cells conduct most";
     }
     if plan.graph.nodes.iter().any(is_joined) {
         text += "\n\nnode       sends          takes\n";

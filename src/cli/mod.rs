@@ -11,6 +11,7 @@ mod fit;
 mod generate;
 #[cfg(feature = "gpu")]
 mod gpus;
+mod help;
 mod import;
 mod import_as;
 mod import_nir;
@@ -38,7 +39,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::said::Said;
 use crate::announced;
@@ -55,14 +56,14 @@ use crate::monitor::{self, interruptible};
     max_term_width = 110,
     after_help = "\
 Examples:
-  crosspike quickstart                          train, program and compare chips on the embedded digits
-  crosspike train train.toml --out runs/vat     train a network as a TOML file says
+  crosspike quickstart                         # train, program and compare chips
+  crosspike train train.toml --out runs/vat    # train a network as a file says
   crosspike infer --model models/digits.toml --checkpoint runs/vat/checkpoint.safetensors \\
       --data digits --profile hw_profiles/rram_4bit.toml --chips 20
   crosspike map --model models/vgg9.toml --profile hw_profiles/rram_4bit.toml
 
-The environment variable CROSSPIKE_INSTRUCTIONS (portable, avx2, avx-vnni, avx512-vnni, amx) keeps the CPU to an instruction set, for
-timing; results are the same to the bit.
+The environment variable CROSSPIKE_INSTRUCTIONS (portable, avx2, avx-vnni, avx512-vnni, amx) keeps the CPU to an
+instruction set, for timing; results are the same to the bit.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted (what is finished is kept)."
 )]
@@ -123,7 +124,8 @@ pub fn main() -> ExitCode {
 /// assert_eq!(exit_code("crosspike manufacture"), 2); // There is no such command.
 /// ```
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(args) {
+    let parsed = command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(help) => {
             let _ = help.print();
@@ -146,6 +148,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// All commands with their options, and what stands below these.
+fn command() -> clap::Command {
+    help::laid_out(Cli::command())
 }
 
 impl Command {
@@ -181,7 +188,6 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// Names that occur twice.
     fn repeated(names: impl Iterator<Item = String>) -> Vec<String> {

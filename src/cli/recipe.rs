@@ -21,8 +21,8 @@ use crate::study::table::SUMMARY_CSV;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Writes OUT/recovery.md (the table) and OUT/recovery.json (its rows), OUT/results.csv (a row a point and chip),
-OUT/summary.csv (a row a point) and OUT/report.html. OUT/cache holds every finished training and evaluation by a hash of what determines it: after a
-kill, or where the recipe has changed, only what is missing runs.
+OUT/summary.csv (a row a point) and OUT/report.html. OUT/cache holds every finished training and evaluation by a
+hash of what determines it: after a kill, or where the recipe has changed, only what is missing runs.
 
 Examples:
   crosspike recipe recipes/fashion_recovery.toml --out runs/recovery --dry-run
@@ -74,7 +74,8 @@ fn said_of(outlook: &Outlook) -> Said {
     };
     let s = if trainings == 1 { "" } else { "s" };
     let text = format!(
-        "{trainings} training{s}, {trained} of them there; {}\n{trials} trials, {there} of them there; {}\nabout {} in all",
+        "{trainings} training{s}, {trained} of them there; {}\n{trials} trials, {there} of them there; {}\nabout {} in \
+         all",
         time(trainings - trained, training),
         time(trials - there, evaluation),
         HumanDuration(training + evaluation)

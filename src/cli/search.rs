@@ -35,10 +35,10 @@ use crate::study::table::SUMMARY_CSV;
   "tile.rows" = { from = 64, to = 512, count = 4, scale = "log" }
   [validate]
   chips = 50
-Candidates race: all are judged on the same first chips and images, the good ones on more. Writes OUT/best.toml (or front_1.toml, ...), a
-profile that runs as it is, OUT/answer.json, OUT/summary.csv (what was judged on chips and images that the search did not see),
-OUT/tried.csv (all candidates) and OUT/report.html. For one seed the same bytes, after any kill and with any number of shards, but with a
---budget in time.
+Candidates race: all are judged on the same first chips and images, the good ones on more. Writes OUT/best.toml
+(or front_1.toml, ...), a profile that runs as it is, OUT/answer.json, OUT/summary.csv (what was judged on chips
+and images that the search did not see), OUT/tried.csv (all candidates) and OUT/report.html. For one seed the
+same bytes, after any kill and with any number of shards, but with a --budget in time.
 
 Examples:
   crosspike search recipes/digits_search.toml --out runs/search

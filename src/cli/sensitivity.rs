@@ -18,7 +18,8 @@ use crate::study::table::SUMMARY_CSV;
 /// Rank what one key at a time, layer by layer, costs or wins; resumes an unfinished study of the same configuration.
 #[derive(clap::Args)]
 #[command(
-    after_help = r#"A file names network, profile and data as a sweep does, and then what is changed, one value of one key at a time:
+    after_help = r#"A file names network, profile and data as a sweep does, and then what is changed, one value of one key at a
+time:
   chips = 20                                        # the same for all
   set = { "rram.variation.scale" = 2.0 }            # conditions
   [probe]
@@ -26,8 +27,9 @@ use crate::study::table::SUMMARY_CSV;
   "layer.*.rram.faults.stuck_on" = [0.01]           # what stuck cells there cost
   "layer.*.sram.bits" = [2, 3]                      # what a companion array there wins
   "adc.bits" = [3, 6]
-Writes OUT/summary.csv, those that win most accuracy first: points_won over the conditions as they are, on the same chips and images, with an
-interval (points_won_interval) that holds for all of them together with 95 % confidence; and OUT/report.html.
+Writes OUT/summary.csv, those that win most accuracy first: points_won over the conditions as they are, on the
+same chips and images, with an interval (points_won_interval) that holds for all of them together with 95 %
+confidence; and OUT/report.html.
 
 Examples:
   crosspike sensitivity recipes/digits_sensitivity.toml --out runs/sensitivity"#

@@ -12,8 +12,8 @@ use crate::shipped;
 /// Print a profile, model or recipe that comes with crosspike, as a start for your own; without a name, list them.
 #[derive(clap::Args)]
 #[command(after_help = "\
-A copy may stand anywhere: paths in it that begin with crosspike: name files that come with it, too. Paths of data and
-checkpoints start from the folder of the copy.
+A copy may stand anywhere: paths in it that begin with crosspike: name files that come with it, too. Paths of
+data and checkpoints start from the folder of the copy.
 
 Examples:
   crosspike show

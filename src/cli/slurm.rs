@@ -67,7 +67,8 @@ impl Submission<'_> {
     pub fn array(&self) -> Result<String> {
         let head = [format!("--array=1-{}", self.tasks), self.log("%a")];
         let body = format!(
-            "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\nexec {} --resume --shard \"$SLURM_ARRAY_TASK_ID/{}\"\n",
+            "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\"\nexec {} --resume --shard \
+             \"$SLURM_ARRAY_TASK_ID/{}\"\n",
             self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
             self.tasks
         );
@@ -90,8 +91,10 @@ impl Submission<'_> {
         let head = [format!("--ntasks={}", self.tasks), self.log("search")];
         // Tasks of a job have the cores of each by the variable alone (Slurm 22.05 and later).
         let body = format!(
-            "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\" SRUN_CPUS_PER_TASK=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
-             exec srun --label --kill-on-bad-exit=1 sh -c 'exec \"$0\" \"$@\" --shard \"$((SLURM_PROCID + 1))/{}\"' {}\n",
+            "export RAYON_NUM_THREADS=\"${{SLURM_CPUS_PER_TASK:-1}}\" \
+             SRUN_CPUS_PER_TASK=\"${{SLURM_CPUS_PER_TASK:-1}}\"\n\
+             exec srun --label --kill-on-bad-exit=1 sh -c 'exec \"$0\" \"$@\" --shard \"$((SLURM_PROCID + 1))/{}\"' \
+             {}\n",
             self.tasks,
             self.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
         );

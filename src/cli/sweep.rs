@@ -18,9 +18,9 @@ use crate::study::table::SUMMARY_CSV;
 /// Evaluate points of settings, many chips each; resumes an unfinished sweep of the same configuration.
 #[derive(clap::Args)]
 #[command(
-    after_help = r#"Writes OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point) and OUT/report.html.
-Shards share OUT; the last to finish merges. A sweep file has a [grid] of values or ranges, [[point]] tables that set several
-keys at once, a [sample] of drawn points, or several of them, whose product runs:
+    after_help = r#"Writes OUT/results.csv (a row a point and chip), OUT/summary.csv (a row a point) and OUT/report.html. Shards
+share OUT; the last to finish merges. A sweep file has a [grid] of values or ranges, [[point]] tables that set
+several keys at once, a [sample] of drawn points, or several of them, whose product runs:
   [grid]
   "rram.variation.scale" = [0.0, 1.0, 2.0]
   "wires.bit_ohm" = { from = 0.01, to = 1.0, count = 5, scale = "log" }
@@ -34,7 +34,8 @@ Examples:
   crosspike sweep recipes/fashion_variation.toml --out runs/variation
   crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard 2/4
   crosspike sweep recipes/fashion_variation.toml --out runs/variation --slurm 8 --slurm-option=--cpus-per-task=4
-  parallel crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard {}/4 ::: 1 2 3 4   # GNU parallel"#
+With GNU parallel:
+  parallel crosspike sweep recipes/fashion_variation.toml --out runs/variation --shard {}/4 ::: 1 2 3 4"#
 )]
 pub struct Args {
     /// The sweep file.

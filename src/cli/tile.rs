@@ -14,8 +14,9 @@ use crate::profile::Wires;
 /// Solve one tile with resistive lines: the currents of its bit lines.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Word lines are driven at the left through one segment, bit lines grounded at the bottom through one; a segment of 0 ohm is
-ideal. Prints the bit lines' currents in ampere as CSV, a row for each row of voltages, with 12 significant digits.
+Word lines are driven at the left through one segment, bit lines grounded at the bottom through one; a segment
+of 0 ohm is ideal. Prints the bit lines' currents in ampere as CSV, a row for each row of voltages, with 12
+significant digits.
 
 Example:
   crosspike tile --conductances G.csv --voltages V.csv --word-ohm 2 --bit-ohm 3

@@ -18,20 +18,22 @@ use crate::train::outlook::Outlook;
 /// Train a network as a TOML file says; resumes an unfinished run of the same configuration.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Writes OUT/model.toml (the model with what --set changed), OUT/checkpoint.safetensors (last epoch), OUT/best.safetensors (best validation accuracy, where
-train.validation > 0), OUT/log.csv and OUT/timing.csv, OUT/report.html with the learning curves; stage `sram` also OUT/sram.safetensors, what the companion
-arrays hold, to the bit. Ctrl-C stores the state; so does every minute.
+Writes OUT/model.toml (the model with what --set changed), OUT/checkpoint.safetensors (last epoch),
+OUT/best.safetensors (best validation accuracy, where train.validation > 0), OUT/log.csv and OUT/timing.csv,
+OUT/report.html with the learning curves; stage `sram` also OUT/sram.safetensors, what the companion arrays
+hold, to the bit. Ctrl-C stores the state; so does every minute.
 
 Stages, each from the checkpoint of another:
   crosspike train recipe.toml --out runs/baseline
   crosspike train recipe.toml --out runs/vat --set train.variation=true --set rram.variation.scale=1.5
-  crosspike train recipe.toml --out runs/sram --set train.stage=sram --set init=runs/vat/checkpoint.safetensors \
-      --set sram.bits=4 --set train.variation=true
+  crosspike train recipe.toml --out runs/sram --set train.stage=sram --set init=runs/vat/checkpoint.safetensors --set \
+  sram.bits=4 --set train.variation=true
   crosspike train recipe.toml --out runs/pruned --set train.stage=sram --set init=runs/vat/checkpoint.safetensors \
-      --set sram.bits=4 --set train.variation=true --set prune.threshold=0.05
+  --set sram.bits=4 --set train.variation=true --set prune.threshold=0.05
 
-In stage `sram` the RRAM's weights are frozen; its variation is drawn afresh every pass (train.variation=true), or is
-that of one chip (train.chip=3), or absent. train.shifts=[-1,0,1] trains one array for several shifts, in turn.")]
+In stage `sram` the RRAM's weights are frozen; its variation is drawn afresh every pass (train.variation=true),
+or is that of one chip (train.chip=3), or absent. train.shifts=[-1,0,1] trains one array for several shifts, in
+turn.")]
 pub struct Args {
     /// The training file.
     config: PathBuf,

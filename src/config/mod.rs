@@ -333,6 +333,10 @@ impl Document {
     }
 }
 
+/// The keys that a hardware profile begins with.
+pub(crate) const PROFILE_KEYS: [&str; 11] =
+    ["name", "source", "rram", "tile", "adc", "wires", "sram", "neuron", "system", "cost", "layer"];
+
 /// `--set` overrides, sorted by the document they belong to.
 ///
 /// # Examples
@@ -368,6 +372,9 @@ impl Overrides {
 
     /// Sorts assignments `key=value`. `own` are the first parts of keys that belong to the command's own file;
     /// `model.x` is always the model's.
+    ///
+    /// # Errors
+    /// Where one is no assignment, or its key is none of the file's, the profile's or the model's.
     pub fn sort(assignments: &[String], own: &[&str]) -> Result<Self> {
         let mut sorted = Overrides::default();
         for assignment in assignments {
@@ -376,11 +383,23 @@ impl Overrides {
             match key.strip_prefix("model.") {
                 Some(key) => sorted.model.push(format!("{key}={text}")),
                 None if own.contains(&section) => sorted.own.push(assignment.clone()),
-                None => sorted.profile.push(assignment.clone()),
+                None if PROFILE_KEYS.contains(&section) => sorted.profile.push(assignment.clone()),
+                None => return Err(unknown_key(assignment, section, own)),
             }
         }
         Ok(sorted)
     }
+}
+
+/// The error about an assignment whose key is nobody's.
+fn unknown_key(assignment: &str, section: &str, own: &[&str]) -> Error {
+    let known = || own.iter().copied().filter(|key| *key != "model").chain(PROFILE_KEYS);
+    let meant = most_like(section, known()).map_or(String::new(), |name| format!("; did you mean `{name}`?"));
+    let file = if own.is_empty() { String::new() } else { format!("of the file ({}), ", own.join(", ")) };
+    let profile = PROFILE_KEYS.join(", ");
+    Error::Usage(format!(
+        "--set {assignment}: `{section}` is no key {file}of the profile ({profile}) or of the model (model.KEY){meant}"
+    ))
 }
 
 /// Splits `key=value`.

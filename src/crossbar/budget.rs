@@ -6,6 +6,7 @@
 //! its smallest form ([`super::stored`]). Codes that are 0 cost nothing in a sparse form and are not ranked.
 
 use super::arrays::Arrays;
+use super::mapping::LayerMap;
 use super::site::Site;
 use super::spend::spend;
 use super::stored::Form;
@@ -20,6 +21,25 @@ pub fn keep_to<'a>(sram: &Sram, sites: impl Iterator<Item = &'a Site> + Clone, a
     let Some(budget) = sram.budget_bytes else { return };
     let left = budget.saturating_sub(sites.clone().map(Site::fixed_bytes).sum());
     if sram.budget_by == BudgetBy::Output { spend(sites, arrays, left) } else { fit(arrays, left) }
+}
+
+/// Cuts the bytes that layers' companion arrays have room for to a budget: a memory of so many bytes stands on a chip,
+/// whatever each layer takes of it there, and is counted with each layer in proportion to its whole array. What is
+/// stored whole goes first.
+pub fn share_out<'a>(budget_bytes: usize, sites: impl Iterator<Item = &'a Site>, maps: &mut [LayerMap]) {
+    let fixed: Vec<usize> = sites.map(Site::fixed_bytes).collect();
+    let left = budget_bytes.saturating_sub(fixed.iter().sum());
+    let all: usize = maps.iter().zip(&fixed).map(|(map, fixed)| map.sram_bytes - fixed).sum();
+    if all <= left {
+        return;
+    }
+    let (mut whole, mut shared) = (0u128, 0);
+    for (map, fixed) in maps.iter_mut().zip(fixed) {
+        whole += (map.sram_bytes - fixed) as u128;
+        let up_to = (whole * left as u128 / all as u128) as usize;
+        map.sram_bytes = fixed + up_to - shared;
+        shared = up_to;
+    }
 }
 
 /// Leaves out the smallest deviations until all companion arrays fit.

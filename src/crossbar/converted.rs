@@ -290,19 +290,22 @@ impl Converted {
         });
         if self.inputs == TileInputs::Levels && drive.bits_of(0) as usize > LEVEL_BITS {
             return refuse(&format!(
-                "tile.inputs = \"levels\": its inputs have {} binary digits, and a driver's converter {LEVEL_BITS}; expected a smaller pooling window, or \
+                "tile.inputs = \"levels\": its inputs have {} binary digits, and a driver's converter {LEVEL_BITS}; \
+                 expected a smaller pooling window, or \
                  other inputs",
                 drive.bits_of(0)
             ));
         }
         if sums > f64::from(1 << 24) {
             return refuse(
-                "the companion array's sums need more than 24 bits; expected fewer sram.bits, or a branch of fewer sram.rank_bits",
+                "the companion array's sums need more than 24 bits; expected fewer sram.bits, or a branch of fewer \
+                 sram.rank_bits",
             );
         }
         if rram + shifted(sums, self.adder.sram_left) >= f64::from(1 << 30) {
             return refuse(
-                "codes and the companion array's sums need more than 31 bits where they meet; expected a shift nearer to 0 \
+                "codes and the companion array's sums need more than 31 bits where they meet; expected a shift nearer \
+                 to 0 \
                  or fewer ADC bits",
             );
         }

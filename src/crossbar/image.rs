@@ -75,7 +75,8 @@ impl Image {
         let code = |i: &usize| {
             code(scheme, weight_bits, weights[*i], alpha).ok_or_else(|| {
                 Error::Mismatch(format!(
-                    "element {i} of `{layer}`'s companion array is {}, beyond what {bits} bits hold with the scheme `{}`; \
+                    "element {i} of `{layer}`'s companion array is {}, beyond what {bits} bits hold with the scheme \
+                     `{}`; \
                      expected latent weights from -1 to 1",
                     weights[*i],
                     json!(scheme).as_str().unwrap_or_default()

@@ -47,8 +47,8 @@ pub struct LayerMap {
     /// What the end of a word line loses of its voltage, all its cells at the highest conductance and bit lines ideal;
     /// none where it has no resistance.
     pub worst_drop: Option<f64>,
-    /// Bytes of the companion SRAM array, dense, of its branch of low rank, of the columns' trims, and of the tables of
-    /// moved lines.
+    /// Bytes of the companion SRAM array, dense or its share of the chip's budget, of its branch of low rank, of the
+    /// columns' trims, and of the tables of moved lines.
     pub sram_bytes: usize,
 }
 

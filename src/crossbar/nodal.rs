@@ -202,7 +202,8 @@ fn check(volt: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::Mismatch(format!(
-        "a tile cannot be solved: with 1 V on every line a node comes to {volt} V; expected conductances of at most {MOST_SIEMENS:e} \
+        "a tile cannot be solved: with 1 V on every line a node comes to {volt} V; expected conductances of at most \
+         {MOST_SIEMENS:e} \
          S, and lines of 0 or at least {LEAST_OHM:e} ohm"
     )))
 }

@@ -121,6 +121,7 @@ pub fn settle(
         dv = last.0.iter().zip(&last.1).map(|(v, left)| v + rate * (left - v)).collect();
     }
     Err(Error::Mismatch(format!(
-        "the lines' voltages did not settle in {ROUNDS} rounds; expected less resistance, or linear cells and the exact method"
+        "the lines' voltages did not settle in {ROUNDS} rounds; expected less resistance, or linear cells and the \
+         exact method"
     )))
 }

@@ -111,7 +111,8 @@ pub fn solve(siemens: &[f64], bit_lines: usize, volts: &[f64], wires: Wires, sol
     let word_lines = siemens.len().checked_div(bit_lines).unwrap_or(0);
     if word_lines == 0 || !siemens.len().is_multiple_of(bit_lines) || !volts.len().is_multiple_of(word_lines) {
         return Err(Error::Mismatch(format!(
-            "{} voltages for {word_lines} word lines of {bit_lines} cells; expected a voltage for each word line of at least one cell",
+            "{} voltages for {word_lines} word lines of {bit_lines} cells; expected a voltage for each word line of at \
+             least one cell",
             volts.len()
         )));
     }

@@ -127,8 +127,8 @@ fn find(dir: &Path, set: &str, kind: &str) -> Result<PathBuf> {
     let files = names.iter().flat_map(|name| [name.clone(), format!("{name}.gz")]).map(|name| dir.join(name));
     files.into_iter().find(|file| file.is_file()).ok_or_else(|| {
         let missing = if dir.is_dir() { format!("no {name} or .gz here") } else { "no such folder".to_owned() };
-        let expected =
-            "expected the MNIST-style files (train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte, or .idx3-ubyte)";
+        let expected = "expected the MNIST-style files (train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte, or \
+             .idx3-ubyte)";
         Error::file(dir, format!("{missing}; {expected}"))
     })
 }

@@ -316,7 +316,8 @@ impl Dataset {
 fn unknown(spec: &str) -> Error {
     Error::Usage(format!(
         "data set `{spec}`: expected digits, idx:DIR, cifar10:DIR, cifar100:DIR, pictures:PATH, \
-         nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH, frames:PATH, frames:FILE.npz or images:FILE.npz"
+         nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH, frames:PATH, frames:FILE.npz \
+         or images:FILE.npz"
     ))
 }
 

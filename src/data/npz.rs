@@ -54,7 +54,8 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
     let shape = Shape { channels, height, width };
     if kind == NumberKind::Real {
         if let Some(name) = ["mean", "std", "full"].into_iter().find(|name| archive.has(name)) {
-            let message = "normalises whole-numbered pixels, and `images` are real numbers, taken as they are; expected one of both";
+            let message = "normalises whole-numbered pixels, and `images` are real numbers, taken as they are; \
+                           expected one of both";
             return Err(archive.refuse(name, message.into()));
         }
         let notices = not_normalised(&values, true).into_iter().collect();
@@ -246,7 +247,8 @@ impl Pixels {
         }
         let share = |values: &[f64]| shown(&values.iter().map(|x| x / f64::from(self.white)).collect::<Vec<_>>());
         format!(
-            "the file's own statistics; for images of a network that was trained on others, the archive takes theirs: these would be \
+            "the file's own statistics; for images of a network that was trained on others, the archive takes theirs: \
+             these would be \
              mean={}, std={}, full={}",
             share(&self.mean),
             share(&self.std),
@@ -278,7 +280,8 @@ fn not_normalised(values: &[f32], in_file: bool) -> Option<String> {
     let pixels = if in_file { format!(", or integers for pixels{whole}") } else { String::new() };
     (!normalised).then(|| {
         format!(
-            "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these do not look normalised, and are taken as they are; \
+            "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these do not look normalised, and are taken \
+             as they are; \
              expected a mean near 0 and a spread near 1{pixels}",
             range.least, range.greatest
         )

@@ -120,9 +120,8 @@ fn the_same_images_come_from_memory_and_from_disk() {
     let notices: Vec<String> = train.notices().collect();
     assert_eq!(
         notices,
-        [
-            "cifar10:.: 4 of the published 50000 training images; without data_batch_3.bin, data_batch_4.bin, data_batch_5.bin"
-        ]
+        ["cifar10:.: 4 of the published 50000 training images; without data_batch_3.bin, data_batch_4.bin, \
+             data_batch_5.bin"]
     );
     assert_eq!((train.labels(), train.classes()), (&[0, 1, 2, 3][..], 10));
     assert_eq!(image(&train, 3)[1024], ((f32::from((1024 * 31 + 3 * 17) as u8)) / 255.0 - 0.4822) / 0.1994);

@@ -105,7 +105,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
         let is_paid = section.rram.drift.compensation_images > 0.0 && section.profile.cost.any();
         cell(section).or(said(
             !section.rram.changes() && !is_paid,
-            "cells are as they were read back: no time has passed, no read has taken anything, and no temperature differs",
+            "cells are as they were read back: no time has passed, no read has taken anything, and no temperature \
+             differs",
         ))
     }),
     ("rram.drift.compensation_images", |section| {
@@ -138,7 +139,8 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("rram.read.pulse_ns", |section| cell(section).or(undisturbed(section))),
     ("rram.access.ohm", |section| cell(section).or(quiet(section.rram.access.ohm == 0.0, "it is ideal"))),
     ("rram.access.cell_iv", |section| {
-        let why = "lines are ideal and there is no access device: every cell has the voltage of a read, where its curve is its conductance";
+        let why = "lines are ideal and there is no access device: every cell has the voltage of a read, where its \
+                   curve is its conductance";
         cell(section).or(said(curve_is_alone(section), why))
     }),
     ("rram.access.selector_iv", cell),

@@ -71,7 +71,8 @@ pub fn check(profile: &Profile, model: &Model, training: &Dataset, images: usize
     let wanted = profile.adc.calibration_images;
     if wanted > images {
         return Err(Error::Mismatch(format!(
-            "adc.calibration_images = {wanted}, and `{}` has {images} training images; expected at most so many: --set adc.calibration_images={images}",
+            "adc.calibration_images = {wanted}, and `{}` has {images} training images; expected at most so many: --set \
+             adc.calibration_images={images}",
             training.spec()
         )));
     }

@@ -73,7 +73,8 @@ pub fn image_bytes(blueprint: &Blueprint, images: usize) -> u64 {
 pub fn check(blueprint: &Blueprint, at_once: usize) -> Result<()> {
     let reads = blueprint.profile().any(|rram, _| rram.read.varies());
     let advice = if reads {
-        "every step reads its cells afresh ([rram.read]) and keeps arrays of its own; expected fewer model.steps, fewer weights, or no read noise"
+        "every step reads its cells afresh ([rram.read]) and keeps arrays of its own; expected fewer model.steps, \
+         fewer weights, or no read noise"
     } else {
         "expected fewer weights, or fewer slices (rram.cell.bits)"
     };
@@ -102,7 +103,8 @@ mod tests {
     fn arrays_of_every_step_are_counted() {
         let model = |steps: usize| {
             let text = format!(
-                "name = \"m\"\nsteps = {steps}\nclasses = 10\ninput = {{ channels = 8, height = 8, width = 8 }}\nlayers = [{{ conv = 64 }}]"
+                "name = \"m\"\nsteps = {steps}\nclasses = 10\ninput = {{ channels = 8, height = 8, width = 8 \
+                 }}\nlayers = [{{ conv = 64 }}]"
             );
             Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap()
         };

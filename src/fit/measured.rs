@@ -125,7 +125,8 @@ impl Measured {
             targets.resize(targets.len().max(read.device + 1), None);
             if *targets[read.device].get_or_insert(read.target_us) != read.target_us {
                 return refuse(format!(
-                    "a device has the targets {} and {} µS; expected one, and another name for a device that is programmed anew",
+                    "a device has the targets {} and {} µS; expected one, and another name for a device that is \
+                     programmed anew",
                     targets[read.device].unwrap_or_default(),
                     read.target_us
                 ));

@@ -150,7 +150,8 @@ impl Fit {
         sections.extend(self.aged.as_ref().map(Aged::section));
         let name = std::path::Path::new(&self.source).file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let source = format!(
-            "fitted to {}: {} reads of {} devices, {} targets; {} of {} laws by the Bayesian criterion, Kolmogorov-Smirnov distance {:.4} (p {})",
+            "fitted to {}: {} reads of {} devices, {} targets; {} of {} laws by the Bayesian criterion, \
+             Kolmogorov-Smirnov distance {:.4} (p {})",
             self.source,
             self.reads,
             self.devices,
@@ -189,7 +190,8 @@ impl Aged {
         let unknown =
             "# No device was read three times: what differs between devices and what wanders are not told apart.\n";
         format!(
-            "# {devices} devices, read from {reference_s} s to {last_s} s. Nothing drifts until time_s says how long after reference_s a chip runs.\n\
+            "# {devices} devices, read from {reference_s} s to {last_s} s. Nothing drifts until time_s says how long \
+             after reference_s a chip runs.\n\
              {}[rram.drift]\ntime_s = 0.0\nreference_s = {}\nnu = {}\nnu_sigma = {}\nretention_sigma = {}\n",
             if retention_sigma.is_none() { unknown } else { "" },
             number(*reference_s),

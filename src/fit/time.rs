@@ -59,7 +59,8 @@ pub fn fit(measured: &Measured) -> Result<Option<Aged>> {
     }
     let first = measured.first_s();
     if first == 0.0 {
-        let message = "devices were read at 0 s and later, and drift counts from a read at a time above 0 s; expected seconds since programming";
+        let message = "devices were read at 0 s and later, and drift counts from a read at a time above 0 s; expected \
+                       seconds since programming";
         return Err(Error::Mismatch(message.into()));
     }
     if let Some(reads) = devices.iter().find(|reads| reads.iter().any(|(_, g)| *g <= 0.0)) {

@@ -102,7 +102,8 @@ impl InputCode {
         if bits > MOST_BITS {
             let limit = 1u32 << (MOST_BITS - FRACTION_BITS);
             return Err(Error::Mismatch(format!(
-                "the data hold {magnitude}, and inputs without a converter hold magnitudes below {limit}; expected normalised data, or \
+                "the data hold {magnitude}, and inputs without a converter hold magnitudes below {limit}; expected \
+                 normalised data, or \
                  tile.input_bits above 0"
             )));
         }

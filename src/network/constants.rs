@@ -238,7 +238,8 @@ mod tests {
 
     fn model(neuron: &str, readout: &str, layers: &str) -> Model {
         let text = format!(
-            "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 2, height = 4, width = 4 }}\nneuron = {neuron}\nreadout = {readout}\n\
+            "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 2, height = 4, width = 4 }}\nneuron = \
+             {neuron}\nreadout = {readout}\n\
              layers = {layers}"
         );
         Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap()
@@ -249,7 +250,8 @@ mod tests {
         let model = model(
             "{ given = { leak = \"neuron\" }, learned = { threshold = \"channel\" } }",
             "{ kind = \"last\" }",
-            "[{ conv = 5 }, { fc = 4, neuron = { leak = 0.5 } }, { fc = 4, neuron = { given = { threshold = \"layer\" } } }, \
+            "[{ conv = 5 }, { fc = 4, neuron = { leak = 0.5 } }, \
+             { fc = 4, neuron = { given = { threshold = \"layer\" } } }, \
              { fc = 4, neuron = { learned = { leak = \"layer\" }, threshold = 0.3 } }]",
         );
         let of = |layer: &Layer| layer.constants().collect::<Vec<_>>();

@@ -21,7 +21,8 @@ pub(super) struct Convolution {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "expected a number of channels, or a table with `channels`, `kernel`, `stride`, `padding`, `dilation`, `groups`, `bias`"
+    expecting = "expected a number of channels, or a table with `channels`, `kernel`, `stride`, `padding`, `dilation`, \
+                 `groups`, `bias`"
 )]
 enum WrittenConvolution {
     Channels(usize),

@@ -101,7 +101,8 @@ impl Batch {
         let InputCode { bits, unit, .. } = code;
         match self.values.iter().find(|x| !code.holds(**x)) {
             Some(x) => Err(Error::Mismatch(format!(
-                "an input value is {x}, and the chip's inputs are whole multiples of {unit} of {bits} bits; expected values of the data \
+                "an input value is {x}, and the chip's inputs are whole multiples of {unit} of {bits} bits; expected \
+                 values of the data \
                  that it was made for"
             ))),
             None => Ok(()),

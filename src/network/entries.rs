@@ -28,7 +28,8 @@ pub(super) fn names(items: &[Item]) -> Result<Vec<String>, (usize, String)> {
         *count += 1;
         let name = item.name.clone().unwrap_or_else(|| format!("{kind}{count}"));
         if !may_be(&name) {
-            let message = "expected 1 to 64 letters, digits and `_`, and no name that begins with `bn`, `velocity`, `square` or `loss`";
+            let message = "expected 1 to 64 letters, digits and `_`, and no name that begins with `bn`, `velocity`, \
+                           `square` or `loss`";
             return Err((i, format!("`{name}`: {message}")));
         }
         let back = item.recurrent.then(|| format!("{name}_rec"));

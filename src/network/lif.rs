@@ -89,7 +89,8 @@ impl Lif {
                 if value < lowest || value > highest =>
             {
                 Err(Error::Mismatch(format!(
-                    "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials from {lowest} to {highest}, and the model's \
+                    "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials from {lowest} to \
+                     {highest}, and the model's \
                      neurons are reset to {value}; expected more bits, or fewer behind the point",
                     format.membrane_bits, format.fraction_bits
                 )))
@@ -103,7 +104,8 @@ impl Lif {
         let Lif { threshold, fixed, .. } = Lif::of(neuron, format);
         match fixed {
             Some(Fixed { highest, .. }) if !(threshold > 0.0 && threshold < highest) => Err(Error::Mismatch(format!(
-                "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and a threshold of {} becomes \
+                "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and a \
+                 threshold of {} becomes \
                  {threshold}; expected a threshold above 0 that a potential can pass",
                 format.membrane_bits, format.fraction_bits, neuron.threshold
             ))),

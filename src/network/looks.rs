@@ -20,7 +20,10 @@ pub fn beside_layers(checkpoint: &Checkpoint) -> Option<String> {
     let names: Vec<&str> = names.filter(|name| !is_published(name) && !is_of_layer(name)).collect();
     let shown = names.iter().take(12).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     (!names.is_empty()).then(|| {
-        format!("tensors of no layer: {shown}; a model takes them where its own constants are the same, or where --ignore names them")
+        format!(
+            "tensors of no layer: {shown}; a model takes them where its own constants are the same, or where \
+                 --ignore names them"
+        )
     })
 }
 

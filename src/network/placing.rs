@@ -159,7 +159,8 @@ impl<'c> Placing<'c> {
             order = file.tensors.keys().map(String::as_str).collect();
             order.sort_by(|a, b| natural(a, b));
             notices.push(
-                "the file has no order of its own: what has the same shape is placed in the order of names; --verify shows whether it is the network's"
+                "the file has no order of its own: what has the same shape is placed in the order of names; --verify \
+                 shows whether it is the network's"
                     .into(),
             );
         }
@@ -281,7 +282,8 @@ impl<'c> Placing<'c> {
             alike.into_values().filter(|names| names.len() > 1).map(|names| names.join(", ")).collect();
         if !alike.is_empty() {
             self.notices.push(format!(
-                "layers of one shape have their matrices by the file's order alone: {}; --verify shows whether it is the model's",
+                "layers of one shape have their matrices by the file's order alone: {}; --verify shows whether it is \
+                 the model's",
                 alike.join("; ")
             ));
         }
@@ -459,7 +461,8 @@ impl<'c> Placing<'c> {
         if !wrong.is_empty() {
             wrong = by_step(wrong);
             return Err(Error::Mismatch(format!(
-                "tensors and the model `{}` do not fit:\n  {}\nA line \"NAME\" = \"\" of --map leaves a tensor out, and \"NAME\" = \"LAYER.weight\" says \
+                "tensors and the model `{}` do not fit:\n  {}\nA line \"NAME\" = \"\" of --map leaves a tensor out, \
+                 and \"NAME\" = \"LAYER.weight\" says \
                  where one belongs; the layers are {}",
                 model.name,
                 wrong.join("\n  "),

@@ -14,7 +14,8 @@ const MOST_PIXELS: usize = 1 << 12;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "expected a window such as 2 or [1, 2], \"global\", or a table with `window`, `stride`, `padding`, `kind`"
+    expecting = "expected a window such as 2 or [1, 2], \"global\", or a table with `window`, `stride`, `padding`, \
+                 `kind`"
 )]
 pub(super) enum Pool {
     /// A window that moves by its own size.

@@ -108,7 +108,8 @@ impl<'a> Resolving<'a> {
                 if from == 0 || self.kinds[from] == MapKind::Flat {
                     return fault(
                         "",
-                        "a pool must follow a convolution, or what stands behind one; a convolution with a stride makes the input's map smaller",
+                        "a pool must follow a convolution, or what stands behind one; a convolution with a stride \
+                         makes the input's map smaller",
                     );
                 }
                 let pooling =
@@ -146,7 +147,8 @@ impl<'a> Resolving<'a> {
             None if self.names.iter().any(|other| other == name) => fault(
                 key,
                 format!(
-                    "`{name}` does not stand before it, which would be a cycle without delay; expected an earlier entry, or a matrix \
+                    "`{name}` does not stand before it, which would be a cycle without delay; expected an earlier \
+                     entry, or a matrix \
                      with `joins` and `delayed = true`"
                 ),
             ),
@@ -351,7 +353,8 @@ impl<'a> Resolving<'a> {
             Some(node) => fault(
                 key,
                 format!(
-                    "`{}` has a map of {}, which cannot join one of {output}; a matrix of its own, with `from` and `joins`, brings it there",
+                    "`{}` has a map of {}, which cannot join one of {output}; a matrix of its own, with `from` and \
+                     `joins`, brings it there",
                     node.name, node.map
                 ),
             ),
@@ -391,7 +394,8 @@ impl<'a> Resolving<'a> {
                 false => fault(
                     ".from",
                     format!(
-                        "`{}` does not stand before `{name}`, which would be a cycle without delay; `delayed = true` takes the pulses \
+                        "`{}` does not stand before `{name}`, which would be a cycle without delay; `delayed = true` \
+                         takes the pulses \
                          of the step before",
                         self.nodes[from].name
                     ),
@@ -432,7 +436,8 @@ impl<'a> Resolving<'a> {
             return fault(
                 ".joins",
                 format!(
-                    "its map of {} ({}) cannot join `{name}` of {} ({}); expected the same map, and convolutions with convolutions",
+                    "its map of {} ({}) cannot join `{name}` of {} ({}); expected the same map, and convolutions with \
+                     convolutions",
                     layer.map(),
                     kind(&layer),
                     leader.map(),
@@ -495,7 +500,8 @@ impl<'a> Resolving<'a> {
             return Err((Self::key_of(names, &node.name, ""), message));
         }
         if let Some(layer) = graph.inside_cycles().find(|layer| layer.before.is_some()) {
-            let message = "is made of all steps at once, and what leads to this runs step by step; expected `pool` behind the neurons";
+            let message = "is made of all steps at once, and what leads to this runs step by step; expected `pool` \
+                           behind the neurons";
             return Err((Self::key_of(names, &layer.name, ".pool_current"), message.into()));
         }
         Ok(graph)

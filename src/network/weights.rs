@@ -271,7 +271,8 @@ impl Network {
             let steps = indices.max().map_or(0, |last: usize| last.saturating_add(1));
             if steps != model.steps {
                 return Err(Error::Mismatch(format!(
-                    "the checkpoint has {steps} steps in `{prefix}*`, the model {}; set `model.steps` or use another checkpoint",
+                    "the checkpoint has {steps} steps in `{prefix}*`, the model {}; set `model.steps` or use another \
+                     checkpoint",
                     model.steps
                 )));
             }

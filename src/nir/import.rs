@@ -336,14 +336,16 @@ impl<'a> Writer<'a> {
             DiscreteNeurons::of(neurons, self.options.dt, self.options.method).map_err(said)?;
         if let Some(left) = leak.values.iter().find(|leak| **leak < FORGETS && neurons.tau.is_some()) {
             self.notices.push(format!(
-                "`{name}`: a step of {} s leaves {left:.1e} of a potential: its time constant is hardly longer, or is in other units than --dt",
+                "`{name}`: a step of {} s leaves {left:.1e} of a potential: its time constant is hardly longer, or is \
+                 in other units than --dt",
                 self.options.dt
             ));
         }
         let leaks_to = neurons.v_leak.values.iter().find(|v_leak| **v_leak != 0.0);
         if let (Some(v_leak), Reset::Subtract, NeuronKind::Spiking) = (leaks_to, self.options.reset, neurons.kind) {
             return Err(said(format!(
-                " leaks to {v_leak}, from where potentials are counted here, and a reset would take another threshold away; expected \
+                " leaks to {v_leak}, from where potentials are counted here, and a reset would take another threshold \
+                 away; expected \
                  v_leak = 0, or --reset value"
             )));
         }
@@ -472,7 +474,8 @@ impl<'a> Writer<'a> {
         let name = Value::String(name.clone());
         let mut text = format!(
             "name = {name}\nsteps = {steps}\nclasses = {classes}\n\
-             input = {{ channels = {channels}, height = {height}, width = {width} }}\nnorm = \"none\"\nreadout = {{ {readout} }}\nlayers = [\n"
+             input = {{ channels = {channels}, height = {height}, width = {width} }}\nnorm = \"none\"\nreadout = {{ \
+             {readout} }}\nlayers = [\n"
         );
         self.entries.iter().for_each(|entry| writeln!(text, "  {entry},").expect("a text takes more"));
         text += "]\n";
@@ -503,7 +506,8 @@ impl<'a> Writer<'a> {
                         Ok(())
                     }
                     false => Err(format!(
-                        "`{name}` has {} values, expected {shape:?}: the nodes before it give another size. An `Input` has the shape of one sample, \
+                        "`{name}` has {} values, expected {shape:?}: the nodes before it give another size. An `Input` \
+                         has the shape of one sample, \
                          without images and steps",
                         values.len()
                     )),
@@ -595,7 +599,8 @@ fn operator(synapse: &Synapse) -> String {
             shape[0], shape[2], stride[1], padding[1], dilation[1]
         ),
         false => format!(
-            "conv = {{ channels = {}, kernel = [{}, {}], stride = {stride:?}, padding = {padding:?}, dilation = {dilation:?}{groups}{bias} }}{pool}",
+            "conv = {{ channels = {}, kernel = [{}, {}], stride = {stride:?}, padding = {padding:?}, dilation = \
+             {dilation:?}{groups}{bias} }}{pool}",
             shape[0], shape[2], shape[3]
         ),
     }

@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::crossbar::budget::share_out;
 use crate::crossbar::calibration::Calibration;
 use crate::crossbar::mapping::{LayerMap, map, off_chip};
 use crate::crossbar::site::{Place, Site};
@@ -108,12 +109,14 @@ fn check_room(profile: &Profile, graph: &Graph, layers: &[Arc<LayerPlan>]) -> Re
         )),
         Ok(Some(_)) if system.pipelined || system.area_mm2 > 0.0 || system.interconnect == Interconnect::Mesh => {
             refuse(format!(
-                "the network needs {all} tiles, and layers that take turns on the same ones are neither pipelined nor copied, nor have they a place \
-             on a mesh; expected system.pipelined = false, system.area_mm2 = 0 and a bus or none, or {all} tiles"
+                "the network needs {all} tiles, and layers that take turns on the same ones are neither pipelined nor \
+                 copied, nor have they a place on a mesh; expected system.pipelined = false, system.area_mm2 = 0 and \
+                 a bus or none, or {all} tiles"
             ))
         }
         Ok(Some(_)) if !graph.cycles.is_empty() => refuse(format!(
-            "the network needs {all} tiles, and layers of a cycle cannot take turns: each waits for the others at every step; expected {all} tiles"
+            "the network needs {all} tiles, and layers of a cycle cannot take turns: each waits for the others at \
+             every step; expected {all} tiles"
         )),
         Ok(Some(off)) => {
             let ages = |layer: &&Arc<LayerPlan>| {
@@ -122,8 +125,9 @@ fn check_room(profile: &Profile, graph: &Graph, layers: &[Arc<LayerPlan>]) -> Re
             };
             layers[off.loaded].iter().find(ages).map_or(Ok(()), |layer| {
                 refuse(format!(
-                    "the network needs {all} tiles, and `{}` is written anew for each image, so it has neither drifted nor been read for long; expected \
-                     {all} tiles, or no rram.drift and rram.disturb of that layer",
+                    "the network needs {all} tiles, and `{}` is written anew for each image, so it has neither \
+                     drifted nor been read for long; expected {all} tiles, or no rram.drift and rram.disturb of that \
+                     layer",
                     layer.name
                 ))
             })
@@ -150,8 +154,9 @@ pub fn check_groups(profile: &Profile, layers: &[Layer]) -> Result<()> {
         ];
         if let Some((key, _)) = shared.into_iter().find(|(_, set)| *set) {
             return Err(Error::Mismatch(format!(
-                "{key}: converters, lines and unit columns that the groups of a convolution share on a tile are not modelled, and `{0}` has {1} \
-                 groups; expected it without, or the layer in digital logic (layer.{0}.rram.layers = \"none\")",
+                "{key}: converters, lines and unit columns that the groups of a convolution share on a tile are not \
+                 modelled, and `{0}` has {1} groups; expected it without, or the layer in digital logic \
+                 (layer.{0}.rram.layers = \"none\")",
                 layer.name, layer.groups
             )));
         }
@@ -169,7 +174,8 @@ fn check_exact(profile: &Profile, layers: &[Arc<LayerPlan>]) -> Result<()> {
         for (what, range, count) in [("rows", exact.rows, *rows), ("columns", exact.columns, *columns)] {
             if let Some([from, to]) = range.filter(|[_, to]| *to > count) {
                 return Err(Error::Mismatch(format!(
-                    "layer.{name}.rram.exact.{what} = [{from}, {to}], and its matrix has {count} {what}; expected at most [{from}, {count}]"
+                    "layer.{name}.rram.exact.{what} = [{from}, {to}], and its matrix has {count} {what}; expected at \
+                     most [{from}, {count}]"
                 )));
             }
         }
@@ -239,7 +245,11 @@ impl ChipPlan {
 
     /// The floor plan, layer by layer.
     pub fn maps(&self) -> Vec<LayerMap> {
-        self.sites().map(map).collect()
+        let mut maps: Vec<LayerMap> = self.sites().map(map).collect();
+        if let Some(budget) = self.profile.sram.budget_bytes {
+            share_out(budget, self.sites(), &mut maps);
+        }
+        maps
     }
 
     /// Time steps.
@@ -312,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_layer_is_cut_into_whole_tiles() {
-        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 64, height = 8, width = 8}\nlayers = [{conv=200}]";
+        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 64, height = 8, width = 8}\nlayers = \
+                    [{conv=200}]";
         let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
         let model = Model::from_document(&document).unwrap();
         let maps = |keys: &[&str]| {
@@ -336,6 +347,27 @@ mod tests {
         ]);
         assert_eq!((cells[0].lines_per_column, cells[0].column_splits, cells[0].tiles), (4, 13, 65));
         assert_eq!(maps(&["rram.layers=all"])[1].tiles, 100);
+    }
+
+    #[test]
+    fn a_budget_is_the_memory_that_layers_share() {
+        let text = "name = \"m\"\nsteps = 1\nclasses = 10\ninput = {channels = 4, height = 8, width = 8}\nlayers = \
+                    [{conv=16}, {conv=16}]";
+        let document = Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
+        let model = Model::from_document(&document).unwrap();
+        let bytes = |keys: &[&str]| -> Vec<usize> {
+            let keys: Vec<String> =
+                ["sram.bits=3", "sram.init=residual"].iter().chain(keys).map(|key| key.to_string()).collect();
+            let plan = ChipPlan::new(&Profile::ideal(&keys).unwrap(), &model, Encoding::Poisson).unwrap();
+            plan.maps().iter().map(|map| map.sram_bytes).collect()
+        };
+        // 36 x 16 and 144 x 16 elements of 3 bits: 216 and 864 bytes.
+        assert_eq!(bytes(&[]), [216, 864, 0]);
+        assert_eq!(bytes(&["sram.budget_bytes=2000"]), [216, 864, 0]);
+        assert_eq!(bytes(&["sram.budget_bytes=541"]), [108, 433, 0]);
+        // Trims of 8 bits, two a column, are whole: 32 bytes a layer.
+        assert_eq!(bytes(&["sram.budget_bytes=541", "sram.trim_bits=8"]), [32 + 95, 32 + 382, 0]);
+        assert_eq!(bytes(&["sram.budget_bytes=10", "sram.trim_bits=8"]), [32, 32, 0]);
     }
 
     #[test]

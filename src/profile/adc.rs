@@ -230,7 +230,8 @@ impl Adc {
             return refuse("noise_by_code", format!("{bad}, expected standard deviations from 0 to 1000 steps"));
         }
         if !self.noise_by_code.is_empty() && self.noise_sigma > 0.0 {
-            let message = "stands beside adc.noise_sigma, and both say how noisy a conversion is; leave one of them out, or take it away: --set adc.noise_sigma=";
+            let message = "stands beside adc.noise_sigma, and both say how noisy a conversion is; leave one of them \
+                           out, or take it away: --set adc.noise_sigma=";
             return refuse("noise_by_code", message.into());
         }
         if !(self.bow.is_finite() && self.bow.abs() <= 1e3) {
@@ -238,13 +239,15 @@ impl Adc {
         }
         if self.is_bent() && self.bits > MOST_BENT_BITS {
             let message = format!(
-                "{}, expected at most {MOST_BENT_BITS} bits beside adc.inl, adc.dnl or a type's errors: every converter has its own levels",
+                "{}, expected at most {MOST_BENT_BITS} bits beside adc.inl, adc.dnl or a type's errors: every \
+                 converter has its own levels",
                 self.bits
             );
             return refuse("bits", message);
         }
         if !self.inl.is_empty() && !self.dnl.is_empty() {
-            let message = "stands beside adc.inl, and both say where codes begin; leave one of them out, or take it away: --set adc.inl=";
+            let message = "stands beside adc.inl, and both say where codes begin; leave one of them out, or take it \
+                           away: --set adc.inl=";
             return refuse("dnl", message.into());
         }
         let codes = 1usize << self.bits.min(16);

@@ -254,6 +254,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_keys_that_a_profile_begins_with_are_those_that_overrides_know() {
+        let schema = schemars::schema_for!(Profile).to_value();
+        let keys: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let mut known = crate::config::PROFILE_KEYS.to_vec();
+        known.sort_unstable();
+        assert_eq!(keys, known);
+    }
+
+    #[test]
     fn a_layer_has_its_own_keys_and_inherits_the_others() {
         let text = "[rram]\nweight_bits = 4\n[rram.variation]\nkind = \"lognormal\"\nsigma = 0.3\n[sram]\nbits = 2\n\
                     [layer.conv1.rram]\nweight_bits = 8\n[layer.conv1.rram.variation]\nsigma = 0.1\n\

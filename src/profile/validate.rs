@@ -45,7 +45,8 @@ impl Profile {
         if membrane_bits != 0 && fraction_bits >= membrane_bits {
             let default = if document.table_at("neuron.fraction_bits").is_none() { " by default" } else { "" };
             let message = format!(
-                "neuron.fraction_bits is {fraction_bits}{default}, expected fewer than the membrane's {membrane_bits} bits; set it beside neuron.membrane_bits"
+                "neuron.fraction_bits is {fraction_bits}{default}, expected fewer than the membrane's {membrane_bits} \
+                 bits; set it beside neuron.membrane_bits"
             );
             return refuse(if default.is_empty() { "fraction_bits" } else { "membrane_bits" }, message);
         }
@@ -71,7 +72,8 @@ impl Profile {
             return Err(document.error("cost.adc_bits", message));
         }
         if adc_model.is_empty() && priced {
-            let message = "is missing, and converters cost something: public models differ five- to twelvefold; expected \
+            let message = "is missing, and converters cost something: public models differ five- to twelvefold; \
+                           expected \
                            the name of the one that the constants are of";
             return Err(document.error("cost.adc_model", message));
         }
@@ -256,7 +258,8 @@ impl Sram {
             return refuse("budget_by", "output, expected codes to count: sram.scheme = \"integer\" with it".into());
         }
         if self.spends_by_output() && self.threshold > 0.0 {
-            let message = "leaves elements out that sram.budget_by = \"output\" chooses among; expected 0, or budget_by = \"deviation\"";
+            let message = "leaves elements out that sram.budget_by = \"output\" chooses among; expected 0, or \
+                           budget_by = \"deviation\"";
             return refuse("threshold", message.into());
         }
         if self.rank > 0 {
@@ -267,12 +270,14 @@ impl Sram {
                 );
             }
             if scheme != Scheme::Integer || self.round != Rounding::Exact {
-                let message = "joins an array in whole numbers of which none are cut; expected sram.scheme = \"integer\" and sram.round = \"exact\" with it";
+                let message = "joins an array in whole numbers of which none are cut; expected sram.scheme = \
+                               \"integer\" and sram.round = \"exact\" with it";
                 return refuse("rank", message.into());
             }
             if let Some((key, bits)) = self.widths().into_iter().find(|(_, bits)| *bits > 0) {
                 let message = format!(
-                    "{bits}, beside sram.rank: a branch of low rank joins in a unit finer than the array's, in which widths are not modelled; expected 0"
+                    "{bits}, beside sram.rank: a branch of low rank joins in a unit finer than the array's, in which \
+                     widths are not modelled; expected 0"
                 );
                 return refuse(key, message);
             }

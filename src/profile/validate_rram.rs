@@ -91,7 +91,8 @@ impl Rram {
         }
         if g_min_us.is_some() && on_off_ratio.is_some() {
             let message = format!(
-                "the lowest conductance is given twice, as on_off_ratio and as g_min_us; leave one of them out, or take it away: --set {section}.cell.g_min_us="
+                "the lowest conductance is given twice, as on_off_ratio and as g_min_us; leave one of them out, or \
+                 take it away: --set {section}.cell.g_min_us="
             );
             return refuse("cell.on_off_ratio", message);
         }
@@ -152,7 +153,8 @@ impl Rram {
         ];
         document.within(section, &numbers)?;
         if variation.neighbour_sigma > 0.0 && variation.neighbour_cells == 0.0 {
-            let message = "wants the cells over which what neighbours share falls to 1/e; expected variation.neighbour_cells above 0 with it";
+            let message = "wants the cells over which what neighbours share falls to 1/e; expected \
+                           variation.neighbour_cells above 0 with it";
             return refuse("variation.neighbour_sigma", message.into());
         }
         self.access.validate(document, section, self.read.volt)?;
@@ -215,7 +217,8 @@ impl Rram {
         ];
         if let Some((key, _)) = ends.into_iter().find(|(_, is_there)| *is_there) {
             let message = format!(
-                "stands beside levels_us, which has the ends of the range; leave one of them out, or take it away: --set {section}.cell.{key}="
+                "stands beside levels_us, which has the ends of the range; leave one of them out, or take it away: \
+                 --set {section}.cell.{key}="
             );
             return refuse(key, message);
         }
@@ -230,7 +233,8 @@ impl Rram {
         }
         if *bits > 0 && levels_us.len() != 1 << *bits {
             let message = format!(
-                "has {} levels, expected {} for cells of {bits} bits, or cell.bits = 0 (a device holds every level as near as it can)",
+                "has {} levels, expected {} for cells of {bits} bits, or cell.bits = 0 (a device holds every level as \
+                 near as it can)",
                 levels_us.len(),
                 1u32 << *bits
             );
@@ -273,7 +277,8 @@ impl Rram {
             return refuse(
                 "sigma_us",
                 format!(
-                    "stands beside sigma, and both say how far cells spread: sigma_us in microsiemens, sigma as a share; leave one of them out, or take it away: --set {section}.variation.sigma="
+                    "stands beside sigma, and both say how far cells spread: sigma_us in microsiemens, sigma as a \
+                     share; leave one of them out, or take it away: --set {section}.variation.sigma="
                 ),
             );
         }

@@ -77,7 +77,8 @@ impl Disturb {
         if self.base != 0.0 && self.base < 1.0 {
             return refuse(
                 "base",
-                "is below 1, where lower voltages would disturb cells sooner; expected a number by which the time is longer",
+                "is below 1, where lower voltages would disturb cells sooner; expected a number by which the time is \
+                 longer",
             );
         }
         if !self.transition_s(read.volt).is_finite() {

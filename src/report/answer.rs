@@ -218,7 +218,8 @@ fn unbeaten(compared: &Compared) -> String {
             format!("On the same chips the most accurate setting is surely above each of the {all} others ({surely}).")
         }
         _ => format!(
-            "On the same chips {unbeaten} of the {all} others {} not surely below the most accurate ({surely}): see {COMPARED_CSV}.{}",
+            "On the same chips {unbeaten} of the {all} others {} not surely below the most accurate ({surely}): see \
+             {COMPARED_CSV}.{}",
             if unbeaten == 1 { "is" } else { "are" },
             if all > 2 && 2 * unbeaten > all { " More chips would tell them apart." } else { "" }
         ),

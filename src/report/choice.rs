@@ -65,7 +65,8 @@ impl<'a> Choice<'a> {
         };
         match cost {
             Some((cost, [least, most])) if !std::ptr::eq(*taken, *best) => format!(
-                "The setting of least {} that {good} is {name}: {} for {}. The most accurate, {best_name}, has {:.2} % for {}.",
+                "The setting of least {} that {good} is {name}: {} for {}. The most accurate, {best_name}, has {:.2} % \
+                 for {}.",
                 cost.word,
                 taken.measured(),
                 cost.spoken(*least),
@@ -73,7 +74,8 @@ impl<'a> Choice<'a> {
                 cost.spoken(*most)
             ),
             Some((cost, [least, _])) if *unbeaten > 1 => format!(
-                "The most accurate setting, {name}, also has the least {} of the {unbeaten} that are as good: {} for {}.",
+                "The most accurate setting, {name}, also has the least {} of the {unbeaten} that are as good: {} for \
+                 {}.",
                 cost.word,
                 taken.measured(),
                 cost.spoken(*least)

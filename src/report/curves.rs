@@ -120,7 +120,8 @@ impl Curves {
     pub fn figure(&self, answer: &Answer) -> Figure {
         let after = if self.validates() { ", and of the validation images after it" } else { "" };
         let caption = format!(
-            "Accuracy over each epoch's training images as the weights changed{after}; below, the mean loss over the training images."
+            "Accuracy over each epoch's training images as the weights changed{after}; below, the mean loss over the \
+             training images."
         );
         Figure::of(CHART, |sheet| self.draw(sheet, answer), caption)
     }

@@ -45,11 +45,15 @@ use crate::train::LOG_CSV;
 pub const WITHIN: &str = "within";
 /// The key, of what an origin derives, that holds sentences for the page, beside those that its tables give.
 pub const NOTES: &str = "notes";
+/// The derived part of an origin that says what ran, where its configuration does not by itself.
+pub const RAN: &str = "ran";
 /// The sentence about [`WITHIN`] where there is no choice.
-const NOT_WITHIN: &str = "The study's `within` chooses between settings that ran on several chips each, at one strength of variation; here there is no such choice.";
+const NOT_WITHIN: &str = "The study's `within` chooses between settings that ran on several chips each, at one \
+                          strength of variation; here there is no such choice.";
 
 /// The sentence where a recipe's table has no rows that the page could draw.
-const NO_ROWS: &str = "The table of recovery.md is of an earlier version and not drawn here: the recipe, run again with --force, writes its rows too; all that it ran is in its cache.";
+const NO_ROWS: &str = "The table of recovery.md is of an earlier version and not drawn here: the recipe, run again \
+                       with --force, writes its rows too; all that it ran is in its cache.";
 
 use self::choice::Choice;
 use self::compared::{COMPARED_CSV, Compared};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::RAN;
 use super::answer::Answer;
 use super::compared::COMPARED_CSV;
 use super::explore;
@@ -11,6 +12,7 @@ use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
 use super::summary::Summary;
 use super::svg::{DOTS, escape};
 use crate::error::{Error, Result};
+use crate::output::DERIVED;
 use crate::study::search::TRIED_CSV;
 use crate::study::table::{COMPONENTS_CSV, LAYERS_CSV, RESULTS_CSV, SUMMARY_CSV};
 
@@ -85,7 +87,8 @@ pub(super) fn html(folder: &str, answer: &Answer, parts: &PageParts, origin: Opt
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'{scripts}\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
+         'unsafe-inline'{scripts}\">\n\
          <title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n{question}<p class=\"answer\">{lead}</p>\n{details}{recovery}\
          {figures}{explore}{table}{downloads}{ran}{origin}\
@@ -100,7 +103,8 @@ pub(super) fn html(folder: &str, answer: &Answer, parts: &PageParts, origin: Opt
 /// A paragraph of what ran, as the origin names it; none where it names nothing. What differs from point to point is in
 /// the table and left out here.
 fn ran(origin: &Map<String, Value>) -> Option<String> {
-    let configuration = origin.get("configuration")?.as_object()?;
+    let said = origin.get(DERIVED).and_then(|derived| derived.get(RAN));
+    let configuration = said.or(origin.get("configuration"))?.as_object()?;
     let differs = |key: &str| {
         let points = configuration.get("points").and_then(Value::as_array).into_iter().flatten();
         let mut settings = points.flat_map(|point| point.as_array().into_iter().flatten());

@@ -74,7 +74,8 @@ impl Front<'_> {
             )
         } else {
             format!(
-                "Within {within} of the best accuracy{at}, the least {word} is {least}, with {label}: {:.2} %, where the \
+                "Within {within} of the best accuracy{at}, the least {word} is {least}, with {label}: {:.2} %, where \
+                 the \
                  best has {:.2} % for {}.",
                 point.mean,
                 best.mean,

@@ -97,7 +97,8 @@ impl Svg {
     pub fn line(&mut self, from: [f64; 2], to: [f64; 2], colour: Colour, width: f64, extra: &str) {
         let stroke = self.colour(colour);
         self.add(format_args!(
-            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{stroke}\" stroke-width=\"{width}\" {extra}/>",
+            "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{stroke}\" stroke-width=\"{width}\" \
+             {extra}/>",
             from[0], from[1], to[0], to[1]
         ));
     }
@@ -135,7 +136,8 @@ impl Svg {
         let fill = self.colour(colour);
         let [x, y] = at;
         self.add(format_args!(
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"13\" fill=\"{fill}\" {extra}>{}</text>",
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"13\" fill=\"{fill}\" \
+             {extra}>{}</text>",
             escape(text)
         ));
     }
@@ -144,7 +146,8 @@ impl Svg {
     pub fn outline(&mut self, [x, y]: [f64; 2], [width, height]: [f64; 2], line: f64) {
         let stroke = self.colour(Colour::Muted);
         self.add(format_args!(
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"none\" stroke=\"{stroke}\" \
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"none\" \
+             stroke=\"{stroke}\" \
              stroke-width=\"{line}\"/>"
         ));
     }
@@ -164,7 +167,8 @@ impl Svg {
         let fill = self.colour(Colour::Series(0));
         let opacity = 0.06 + 0.54 * share;
         self.add(format_args!(
-            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" fill-opacity=\"{opacity:.2}\"/>"
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\" \
+             fill-opacity=\"{opacity:.2}\"/>"
         ));
     }
 
@@ -196,7 +200,8 @@ impl Svg {
         let (fill, stroke) = (self.colour(Colour::Series(index)), self.colour(Colour::Paper));
         let shape = SHAPES[index % SHAPES.len()];
         self.add(format_args!(
-            "<path transform=\"translate({x:.1} {y:.1}) scale(0.85)\" d=\"{shape}\" fill=\"{fill}\" stroke=\"{stroke}\"/>"
+            "<path transform=\"translate({x:.1} {y:.1}) scale(0.85)\" d=\"{shape}\" fill=\"{fill}\" \
+             stroke=\"{stroke}\"/>"
         ));
     }
 

@@ -121,7 +121,8 @@ fn what_ran_is_named_but_for_what_differs() {
         );
         report(&[("summary.csv", &table), ("origin.json", &origin)]).unwrap().0
     };
-    let all = "What ran: network <b>a &lt;b&gt;</b> (checkpoint 0123456789ab); hardware <b>p</b>; data x &amp; y; 9 images; 1 chip; seed 4.";
+    let all = "What ran: network <b>a &lt;b&gt;</b> (checkpoint 0123456789ab); hardware <b>p</b>; data x &amp; y; 9 \
+               images; 1 chip; seed 4.";
     assert!(page(r#"[[["adc.bits", "2"]], [["adc.bits", "3"]]]"#).contains(all));
     let some = "What ran: network <b>a &lt;b&gt;</b>; data x &amp; y; 9 images; 1 chip; seed 4.";
     assert!(
@@ -257,7 +258,8 @@ fn what_accuracy_costs_is_said_and_drawn() {
     let at_0: String = rows.iter().map(|(bits, _, pj)| row(0, *bits, 90.0, *pj)).collect();
     let (page, _) = report(&[("summary.csv", &format!("{head}{at_0}{at_1}"))]).unwrap();
     for expected in [
-        "Within 0.5 points of the best accuracy at variation scale 1, the least energy is 3.00 µJ, with adc.bits = 4: 84.90 %, \
+        "Within 0.5 points of the best accuracy at variation scale 1, the least energy is 3.00 µJ, with adc.bits = 4: \
+         84.90 %, \
          where the best has 85.00 % for 9.00 µJ.",
         "<li>adc.bits = 2: 60.00 %, 1.00 µJ</li>",
         "<li>adc.bits = 6: 85.00 %, 9.00 µJ</li>",
@@ -436,7 +438,8 @@ fn a_training_has_its_learning_curves() {
     let timing = "epoch,seconds,images_per_second\n1,40,300\n2,42,280\n";
     let (page, svg) = report(&[("log.csv", log), ("timing.csv", timing)]).unwrap();
     for expected in [
-        "After 3 epochs the network has 86.00 % of the training images, at a loss of 0.400, and 80.00 % of the validation images.",
+        "After 3 epochs the network has 86.00 % of the training images, at a loss of 0.400, and 80.00 % of the \
+         validation images.",
         "Validation was best after epoch 2: 80.50 %.",
         "Training images are 6.00 points ahead of validation images.",
         "The loss fell from 0.700 to 0.400.",

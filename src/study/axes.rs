@@ -138,7 +138,8 @@ impl Axes {
             let is_searched = !asked.over_set && (of_each || axes.iter().any(|axis| axis.key == key));
             if is_searched || asked.set.contains_key(key) {
                 return Err(Error::Usage(format!(
-                    "--set {assignment}: the study sets {key} itself, so this would change nothing; change the file, or set another key"
+                    "--set {assignment}: the study sets {key} itself, so this would change nothing; change the file, \
+                     or set another key"
                 )));
             }
         }

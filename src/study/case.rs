@@ -198,7 +198,9 @@ mod tests {
     fn model(set: &[&str]) -> Model {
         let mut document = Document::parse_text(
             Path::new("m.toml"),
-            "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = [{ conv = 4 }]".into(),
+            "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = \
+             [{ conv = 4 }]"
+                .into(),
         )
         .unwrap();
         set.iter().for_each(|assignment| document.set_model(assignment).unwrap());

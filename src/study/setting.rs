@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use crate::data::Dataset;
 use crate::engine::exit::ExitRule;
 use crate::network::{Encoding, Model, Network};
@@ -54,6 +56,21 @@ impl Setting {
     /// Its layers' names, and how many neurons each leads on the chips that answer together.
     pub fn neurons(&self) -> Vec<(String, usize)> {
         self.subject.model.neurons_on(self.profile.system.ensemble)
+    }
+
+    /// What runs, in names and numbers that a reader knows: network, hardware, images, and how many chips of which
+    /// seed.
+    pub fn ran(&self, chips: u64, seed: u64) -> Value {
+        let Subject { model, checkpoint, data, .. } = &*self.subject;
+        json!({
+            "profile": { "name": self.profile.name },
+            "model": { "name": model.name },
+            "checkpoint_sha256": checkpoint,
+            "data": data.spec(),
+            "images": data.len(),
+            "chips": chips,
+            "seed": seed,
+        })
     }
 
     /// Everything that determines its trials, with the seed of the sweep.

@@ -116,7 +116,8 @@ fn values(document: &Document, place: &str, written: &Value) -> Result<Values> {
         Value::Table(range) if range.contains_key("from") || range.contains_key("to") => range,
         _ => {
             return refuse(
-                "expected a quoted key with a list of values, such as \"rram.variation.scale\" = [0.0, 1.0], or with a range, \
+                "expected a quoted key with a list of values, such as \"rram.variation.scale\" = [0.0, 1.0], or with a \
+                 range, \
                  such as { from = 0.1, to = 10.0, count = 5, scale = \"log\" }",
             );
         }
@@ -325,7 +326,8 @@ mod tests {
 
     #[test]
     fn a_latin_hypercube_takes_every_part_of_every_range_once() {
-        let keys = "\"a\" = { from = 0.0, to = 1.0 }\n\"b\" = { from = 1.0, to = 1000.0, scale = \"log\" }\n\"c\" = [1, 2]\n\
+        let keys = "\"a\" = { from = 0.0, to = 1.0 }\n\"b\" = { from = 1.0, to = 1000.0, scale = \"log\" }\n\"c\" = \
+                    [1, 2]\n\
                     \"d\" = { from = 3, to = 6 }";
         let points = sampled("latin_hypercube", 40, keys);
         assert_eq!(points, sampled("latin_hypercube", 40, keys));

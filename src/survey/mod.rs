@@ -112,12 +112,15 @@ pub struct TileSurvey {
 pub fn survey(blueprint: &Blueprint, index: u64) -> Result<Vec<LayerSurvey>> {
     if blueprint.profile().any(|_, sram| sram.trim_bits > 0 || (sram.bits > 0 && sram.rank > 0)) {
         return Err(Error::Usage(
-            "sram.trim_bits and sram.rank: gains, offsets and branches stand beside the arrays that are written here, and are not among them; expected 0 of each".into(),
+            "sram.trim_bits and sram.rank: gains, offsets and branches stand beside the arrays that are written here, \
+             and are not among them; expected 0 of each"
+                .into(),
         ));
     }
     if blueprint.profile().any(|rram, _| rram.faults.move_weights()) {
         return Err(Error::Usage(
-            "rram.faults.spares and rram.faults.remap: tiles are written as weights stand in their matrix, and not as a \
+            "rram.faults.spares and rram.faults.remap: tiles are written as weights stand in their matrix, and not as \
+             a \
              test moves them; expected 0 and \"none\""
                 .into(),
         ));

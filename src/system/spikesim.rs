@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn the_counted_figure_is_the_dense_one_at_activity_1() {
         // One element of SpikeSim: 64 channels of nine positions by 64 columns, all rows active, no pool behind it.
-        let text = "name = \"m\"\nsteps = 5\nclasses = 10\ninput = {channels = 64, height = 16, width = 16}\nlayers = [{conv=64}, {conv=64}]";
+        let text = "name = \"m\"\nsteps = 5\nclasses = 10\ninput = {channels = 64, height = 16, width = 16}\nlayers = \
+                    [{conv=64}, {conv=64}]";
         let document = crate::config::Document::parse_text(Path::new("m.toml"), text.into()).unwrap();
         let model = Model::from_document(&document).unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hw_profiles/spikesim_65nm.toml");

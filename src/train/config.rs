@@ -388,7 +388,8 @@ impl TrainFile {
         if hyperparameters.chip.is_some() && hyperparameters.variation {
             return refuse(
                 "chip",
-                "trains on that one chip, and train.variation = true draws another every batch; leave chip out, or set train.variation = false".into(),
+                "trains on that one chip, and train.variation = true draws another every batch; leave chip out, or set \
+                 train.variation = false".into(),
             );
         }
         if let Some(shift) = hyperparameters.shifts.iter().find(|shift| shift.abs() > MOST_SHIFT) {

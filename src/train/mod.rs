@@ -157,7 +157,8 @@ impl Trainer<'_> {
         };
         if let Some(layer) = self.model.layers().iter().find(is_normed) {
             return Err(Error::Mismatch(format!(
-                "train.batch: 1 image a step gives the norm of `{}` one value a channel, which has no variance; expected at least 2",
+                "train.batch: 1 image a step gives the norm of `{}` one value a channel, which has no variance; \
+                 expected at least 2",
                 layer.name
             )));
         }

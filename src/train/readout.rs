@@ -64,7 +64,8 @@ impl LossKind {
         let refuse = |message: &str| Err(Error::Mismatch(message.into()));
         match (self, reading) {
             (_, ReadoutKind::First) => refuse(
-                "readout.kind = \"first\" has no gradient: a first spike moves by whole steps; expected \"count\" in training",
+                "readout.kind = \"first\" has no gradient: a first spike moves by whole steps; expected \"count\" in \
+                 training",
             ),
             (LossKind::Steps, ReadoutKind::Mean) | (LossKind::Counts, ReadoutKind::Count) | (LossKind::Logits, _) => {
                 Ok(())

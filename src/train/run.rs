@@ -77,7 +77,8 @@ impl TrainingRun<'_> {
         let converters = self.plan.sites().filter(|site| site.converts());
         if let Some(sums) = converters.map(Site::partitions).max() {
             costs.push(format!(
-                "converters see every partial sum, up to {sums} of a column: an epoch takes some twice as long as with adc.bits = 0, and \
+                "converters see every partial sum, up to {sums} of a column: an epoch takes some twice as long as with \
+                 adc.bits = 0, and \
                  longer on tiles of few rows and with cells in slices"
             ));
         }
@@ -87,7 +88,8 @@ impl TrainingRun<'_> {
                 if self.plan.profile.wants_calibration() { ", again as training images are profiled" } else { "" };
             let validated = if self.validation.is_empty() { "" } else { ", again as it is validated" };
             costs.push(format!(
-                "lines take what they take of the nominal chip: its {tiles} tiles are solved at the start of every epoch{ranges}{validated}"
+                "lines take what they take of the nominal chip: its {tiles} tiles are solved at the start of every \
+                 epoch{ranges}{validated}"
             ));
         }
         costs

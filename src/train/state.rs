@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_as_it_was_stored() {
-        let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 5, width = 5 }\nreadout = { bias = true }\n\
+        let text = "name = \"m\"\nsteps = 3\nclasses = 4\ninput = { channels = 2, height = 5, width = 5 }\nreadout = \
+                    { bias = true }\n\
                     layers = [{ conv = { channels = 6, bias = true }, norm = \"batch\", neuron = { learned = { leak = \"neuron\" } } }, \
                     { fc = { width = 5, bias = true } }]";
         let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text.into()).unwrap()).unwrap();

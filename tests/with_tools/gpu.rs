@@ -80,7 +80,8 @@ fn uniform(random: &mut Substream) -> f32 {
 
 fn model(input: &str, steps: usize, layers: &str) -> Model {
     let text = format!(
-        "name = \"m\"\nsteps = {steps}\nclasses = 5\ninput = {{ channels = {input} }}\nneuron = {{ leak = 0.9, threshold = 0.7 }}\nlayers = {layers}"
+        "name = \"m\"\nsteps = {steps}\nclasses = 5\ninput = {{ channels = {input} }}\nneuron = {{ leak = 0.9, \
+         threshold = 0.7 }}\nlayers = {layers}"
     );
     Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap()
 }

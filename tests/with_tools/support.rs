@@ -241,7 +241,8 @@ enum Runner<'a> {
 impl Trial<'_> {
     fn model(&self) -> Model {
         let text = format!(
-            "name = \"m\"\nsteps = 3\nclasses = 5\nnorm = \"none\"\ninput = {{ channels = 2, height = 12, width = 12 }}\n\
+            "name = \"m\"\nsteps = 3\nclasses = 5\nnorm = \"none\"\ninput = {{ channels = 2, height = 12, width = 12 \
+             }}\n\
              neuron = {{ threshold = 0.4 }}\nlayers = {}",
             self.layers
         );
@@ -370,15 +371,22 @@ fn page() -> String {
         notes.0.take().into_iter().enumerate().map(|(i, note)| format!("{}. {note}\n", i + 1)).collect::<String>();
     format!(
         "# What works with what\n\n\
-         Every cell of these tables was found by trying (`tests/with_tools/support.rs`; CROSSPIKE_WRITE_SUPPORT=1 writes this page, and a test holds it to \
-         what is found). **yes**: the effect changes what comes; **same**: it changes nothing there; a number: it is refused, in the words of \
+         Every cell of these tables was found by trying (`tests/with_tools/support.rs`; CROSSPIKE_WRITE_SUPPORT=1 \
+         writes this page, and a test holds it to \
+         what is found). **yes**: the effect changes what comes; **same**: it changes nothing there; a number: it is \
+         refused, in the words of \
          that [note](#notes). What an effect is, and where it ends, is in [hardware.md](hardware.md).\n\n\
-         ## By mapping\n\nA small network with all layers on RRAM, on the CPU: two chips, their logits, counts and prices.\n\n{by_mapping}\n\
-         ## By kind of layer\n\nOne layer of that kind on RRAM, in one-sided pairs of cells; all others in digital logic.\n\n{by_layer}\n\
-         ## By engine\n\nAll layers in one-sided pairs. Where both engines run, the GPU's logits, counts and prices are the CPU's, to the bit. The trainer \
-         takes two steps of variation-aware training of the RRAM, which knows no companion array (`train.stage = \"sram\"` does); the attack is one step of the gradient's sign, and what its images do. Prices show in \
+         ## By mapping\n\nA small network with all layers on RRAM, on the CPU: two chips, their logits, counts and \
+         prices.\n\n{by_mapping}\n\
+         ## By kind of layer\n\nOne layer of that kind on RRAM, in one-sided pairs of cells; all others in digital \
+         logic.\n\n{by_layer}\n\
+         ## By engine\n\nAll layers in one-sided pairs. Where both engines run, the GPU's logits, counts and prices \
+         are the CPU's, to the bit. The trainer \
+         takes two steps of variation-aware training of the RRAM, which knows no companion array (`train.stage = \
+         \"sram\"` does); the attack is one step of the gradient's sign, and what its images do. Prices show in \
          neither.\n\n{by_engine}\n\
-         `crosspike tile` takes conductances as they are, so it knows lines and cells' curves alone; `crosspike chip` writes those of a \
+         `crosspike tile` takes conductances as they are, so it knows lines and cells' curves alone; `crosspike chip` \
+         writes those of a \
          programmed chip.\n\n\
          ## Notes\n\n{notes}"
     )

@@ -11,9 +11,9 @@ A Profile is the hardware, a Network a model with its weights, a Session the net
     series = session.evaluate(chips=100)            # a hundred chips on all cores
     series.results.to_pandas()
 
-The same chip is the same bits as in the command line, on every machine and backend. What crosspike refuses is an exception that says
-where and what was expected; what the user should know before reading results is a warning of the class Notice. Ctrl-C in a call is a
-KeyboardInterrupt. crosspike.torch joins it with PyTorch.
+The same chip is the same bits as in the command line, on every machine and backend. What crosspike refuses is an
+exception that says where and what was expected; what the user should know before reading results is a warning of the
+class Notice. Ctrl-C in a call is a KeyboardInterrupt. crosspike.torch joins it with PyTorch.
 """
 
 import os as _os

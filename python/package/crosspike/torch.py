@@ -1,18 +1,19 @@
 """PyTorch and crosspike: networks out of modules, and training in PyTorch against the chip.
 
-    import crosspike, crosspike.torch
+import crosspike, crosspike.torch
 
-    network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a torch.nn.Sequential of a spiking network
-    session = crosspike.Session(network, "rram_4bit", "digits")
+network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a torch.nn.Sequential of a spiking network
+session = crosspike.Session(network, "rram_4bit", "digits")
 
-    chips = crosspike.torch.attach(module, session)     # every forward sees programmed weights, gradients go straight through
-    for images, labels in loader:
-        chips.draw()                                    # fresh variation, as in variation-aware training (VAT)
-        optimiser.zero_grad()
-        loss(logits(module, images), labels).backward()     # logits: your loop over the steps, membranes reset before it
-        optimiser.step()
-    chips.detach()                                      # the module has its latent weights, trained
-    network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a session keeps the network that it was opened with
+chips = crosspike.torch.attach(module, session)     # every forward sees programmed weights, gradients go straight
+through for images, labels in loader:
+    chips.draw()                                    # fresh variation, as in variation-aware training (VAT)
+    optimiser.zero_grad()
+    loss(logits(module, images), labels).backward()     # logits: your loop over the steps, membranes reset before it
+    optimiser.step()
+chips.detach()                                      # the module has its latent weights, trained
+network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a session keeps the network that it was
+opened with
 """
 
 import torch
@@ -30,22 +31,26 @@ _EPSILON = 1e-5
 def network(module, input, steps, readout=None, name="module", weights=None):
     """The network of a module.
 
-    module is a torch.nn.Sequential, or one of a spiking library, of Conv2d, Linear, BatchNorm1d and BatchNorm2d, AvgPool2d, MaxPool2d,
-    Flatten, Dropout (which inference does without) and the neurons of SpikingJelly (IFNode, LIFNode, ParametricLIFNode), snnTorch (Leaky,
-    Synaptic) or Norse (LIFBoxCell, LIBoxCell as the last). It may be nested. Whatever else is refused: a module with a forward of its own
-    does not say what it computes; such a network comes as a NIR file (Network.from_nir).
+    module is a torch.nn.Sequential, or one of a spiking library, of Conv2d, Linear, BatchNorm1d and BatchNorm2d,
+    AvgPool2d, MaxPool2d, Flatten, Dropout (which inference does without) and the neurons of SpikingJelly (IFNode,
+    LIFNode, ParametricLIFNode), snnTorch (Leaky, Synaptic) or Norse (LIFBoxCell, LIBoxCell as the last). It may be
+    nested. Whatever else is refused: a module with a forward of its own does not say what it computes; such a network
+    comes as a NIR file (Network.from_nir).
 
-    input is the shape (channels, rows, columns) of an image or frame, steps the time steps. The last matrix is the readout: without
-    neurons behind it the logits are the mean of its sums over the steps, with spiking ones their spikes, with others the last potential;
-    readout ("mean", "last", "largest", "count", "first") says otherwise. A module that chips are attached to gives its latent weights.
-    weights, a state dict with the module's names, takes the place of its own, such as one of an earlier epoch.
+    input is the shape (channels, rows, columns) of an image or frame, steps the time steps. The last matrix is the
+    readout: without neurons behind it the logits are the mean of its sums over the steps, with spiking ones their
+    spikes, with others the last potential; readout ("mean", "last", "largest", "count", "first") says otherwise. A
+    module that chips are attached to gives its latent weights. weights, a state dict with the module's names, takes
+    the place of its own, such as one of an earlier epoch.
     """
     parts = list(_leaves(module, ""))
     state = weights if weights is not None else module.state_dict()
     known = set(module.state_dict())
     strange = [name for name in state if name not in known and _original(name) not in known]
     if strange:
-        raise UsageError(f"weights has `{strange[0]}`, and the module no such tensor; expected names of the module's state dict")
+        raise UsageError(
+            f"weights has `{strange[0]}`, and the module no such tensor; expected names of the module's state dict"
+        )
     layers, tensors = _Layers(state).of(parts)
     model = {"name": name, "steps": steps, "input": dict(zip(("channels", "height", "width"), input)), "norm": "none"}
     last = layers.pop()
@@ -84,10 +89,23 @@ def _is_plain(part, *kinds):
     kind = type(part)
     if not isinstance(part, kinds):
         return False
-    wrapped = _is_of(kind, "spikingjelly", "Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "AvgPool2d", "MaxPool2d", "Flatten", "Dropout")
+    wrapped = _is_of(
+        kind,
+        "spikingjelly",
+        "Conv2d",
+        "Linear",
+        "BatchNorm1d",
+        "BatchNorm2d",
+        "AvgPool2d",
+        "MaxPool2d",
+        "Flatten",
+        "Dropout",
+    )
     if wrapped or any(kind.forward is known.forward for known in kinds):
         return True
-    raise UsageError(f"a {kind.__name__} has a forward of its own, which does not say what it computes; expected PyTorch's")
+    raise UsageError(
+        f"a {kind.__name__} has a forward of its own, which does not say what it computes; expected PyTorch's"
+    )
 
 
 class _Layers:
@@ -107,7 +125,9 @@ class _Layers:
             raise UsageError("the module has no Conv2d and no Linear; expected at least one")
         for layer in self.layers[:-1]:
             if ("conv" in layer or "fc" in layer) and "neuron" not in layer:
-                raise UsageError(f"no neurons stand behind `{layer['name']}`; expected some behind every matrix but the last")
+                raise UsageError(
+                    f"no neurons stand behind `{layer['name']}`; expected some behind every matrix but the last"
+                )
         return self.layers, self.tensors
 
     def _take(self, name, part):
@@ -149,10 +169,14 @@ class _Layers:
 
     def _matrix(self, kind, name, part, table):
         if self.layers and ("conv" in self.layers[-1] or "fc" in self.layers[-1]) and "neuron" not in self.layers[-1]:
-            raise UsageError(f"`{name}`: no neurons stand between it and `{self.layers[-1]['name']}`; expected some between two matrices")
+            raise UsageError(
+                f"`{name}`: no neurons stand between it and `{self.layers[-1]['name']}`; expected some between two matrices"
+            )
         foreign = [type(way).__name__ for way in _ways(part, "weight") if not isinstance(way, _ChipWeight)]
         if foreign:
-            raise UsageError(f"the weights of `{name}` are parametrised ({', '.join(foreign)}); expected them as they are: remove_parametrizations")
+            raise UsageError(
+                f"the weights of `{name}` are parametrised ({', '.join(foreign)}); expected them as they are: remove_parametrizations"
+            )
         self.counts[kind] += 1
         own = f"{kind}{self.counts[kind]}"
         table["bias"] = part.bias is not None
@@ -171,10 +195,16 @@ class _Layers:
         elif padding == "same":
             spans = [d * (k - 1) for d, k in zip(part.dilation, part.kernel_size)]
             if any(span % 2 for span in spans):
-                raise UsageError(f"`{name}` has a padding of \"same\" that is not the same on both sides; expected numbers")
+                raise UsageError(
+                    f'`{name}` has a padding of "same" that is not the same on both sides; expected numbers'
+                )
             padding = [span // 2 for span in spans]
         pairs = {"kernel": part.kernel_size, "stride": part.stride, "padding": padding, "dilation": part.dilation}
-        table = {"channels": part.out_channels, "groups": part.groups, **{key: _pair(pair) for key, pair in pairs.items()}}
+        table = {
+            "channels": part.out_channels,
+            "groups": part.groups,
+            **{key: _pair(pair) for key, pair in pairs.items()},
+        }
         self._matrix("conv", name, part, table)
 
     def _linear(self, name, part):
@@ -194,17 +224,26 @@ class _Layers:
         self.tensors[f"{prefix}.bias"] = self._tensor(f"{name}.bias") if part.affine else 0 * ones
         self.tensors[f"{prefix}.running_mean"] = self._tensor(f"{name}.running_mean")
         variance = self._tensor(f"{name}.running_var")
-        self.tensors[f"{prefix}.running_var"] = variance if part.eps == _EPSILON else variance.double() + (part.eps - _EPSILON)
+        self.tensors[f"{prefix}.running_var"] = (
+            variance if part.eps == _EPSILON else variance.double() + (part.eps - _EPSILON)
+        )
 
     def _pool(self, name, part):
         kind = "max" if isinstance(part, nn.MaxPool2d) else "average"
         dilation = getattr(part, "dilation", 1)
         if part.ceil_mode or (dilation not in (1, (1, 1))) or getattr(part, "divisor_override", None):
-            raise UsageError(f"`{name}`: ceil_mode, dilation and divisor_override of pools are not modelled; expected none")
+            raise UsageError(
+                f"`{name}`: ceil_mode, dilation and divisor_override of pools are not modelled; expected none"
+            )
         if kind == "average" and _pair(part.padding) != 0 and not part.count_include_pad:
             raise UsageError(f"`{name}`: count_include_pad=False is not modelled; expected True, or no padding")
         stride = part.stride if part.stride is not None else part.kernel_size
-        table = {"window": _pair(part.kernel_size), "stride": _pair(stride), "padding": _pair(part.padding), "kind": kind}
+        table = {
+            "window": _pair(part.kernel_size),
+            "stride": _pair(stride),
+            "padding": _pair(part.padding),
+            "kind": kind,
+        }
         before_neurons = self.layers and "neuron" not in self.layers[-1] and "pool" not in self.layers[-1]
         if before_neurons:
             if "pool_current" in self.layers[-1]:
@@ -222,7 +261,9 @@ class _Layers:
         channels = self.channels
         known = [(channels, 1, 1), (1, channels, 1, 1)] if "conv" in layer else [(channels,), (1, channels)]
         if shape not in known:
-            raise UsageError(f"`{name}` has a {what} of the shape {shape}; expected one number, or the shape {known[0]}")
+            raise UsageError(
+                f"`{name}` has a {what} of the shape {shape}; expected one number, or the shape {known[0]}"
+            )
         self.tensors[f"{layer['name']}.{what}"] = values.float()
         return {"given": {what: "channel" if "conv" in layer else "neuron"}}
 
@@ -259,7 +300,9 @@ def _spikingjelly(leak):
     def of(part, constant):
         reset = part.v_reset
         if reset not in (None, 0, 0.0):
-            raise UsageError(f"v_reset = {reset}: the membrane leaks towards it, which is not modelled; expected None or 0")
+            raise UsageError(
+                f"v_reset = {reset}: the membrane leaks towards it, which is not modelled; expected None or 0"
+            )
         neuron = {"reset": "subtract" if reset is None else "zero", "reset_at": "spike", "fires": "reached"}
         leaks = leak(part)
         scaled = leaks is not None and getattr(part, "decay_input", True)
@@ -277,14 +320,17 @@ def _snntorch(part, constant):
     mechanism, synaptic = part.reset_mechanism, getattr(part, "alpha", None)
     if mechanism == "subtract" and not getattr(part, "reset_delay", True):
         raise UsageError(
-            "reset_delay=False with reset_mechanism=\"subtract\": a membrane above twice the threshold is reset again before the next spike, "
+            'reset_delay=False with reset_mechanism="subtract": a membrane above twice the threshold is reset again before the next spike, '
             "which is not modelled; expected reset_delay=True"
         )
     # Leaky empties its membrane before the next step's leak and input, which is as if at the spike; Synaptic behind
     # them.
     delayed = getattr(part, "reset_delay", True) and not (mechanism == "zero" and synaptic is None)
     neuron = {"reset": mechanism, "reset_at": "next" if delayed else "spike", "fires": "above"}
-    if getattr(part, "graded_spikes_factor", None) is not None and float(torch.as_tensor(part.graded_spikes_factor).max()) != 1.0:
+    if (
+        getattr(part, "graded_spikes_factor", None) is not None
+        and float(torch.as_tensor(part.graded_spikes_factor).max()) != 1.0
+    ):
         raise UsageError("graded_spikes_factor: spikes of another size than 1 are not modelled; expected 1")
     if getattr(part, "inhibition", False) or getattr(part, "state_quant", False):
         raise UsageError("inhibition and state_quant are not modelled; expected neither")
@@ -301,7 +347,9 @@ def _norse(part, constant):
     p, dt = part.p, part.dt
     for name in ("v_leak", "v_reset"):
         if hasattr(p, name) and bool((torch.as_tensor(getattr(p, name)) != 0).any()):
-            raise UsageError(f"{name} is not 0: potentials are counted from it in a NIR file (Network.from_nir); expected 0")
+            raise UsageError(
+                f"{name} is not 0: potentials are counted from it in a NIR file (Network.from_nir); expected 0"
+            )
     method = getattr(getattr(p, "reset_method", None), "__name__", "reset_value")
     resets = {"reset_value": "zero", "reset_subtract": "subtract"}
     if method not in resets:
@@ -336,13 +384,19 @@ def _readout(last, kind):
             raise UsageError(f"the last matrix has a {key}; expected none between it and the logits")
     kind = kind or ("mean" if not neuron else "last" if silent else "count")
     if neuron and kind == "mean":
-        raise UsageError("readout=\"mean\" is of sums without neurons, and neurons stand behind the last matrix; expected another readout")
+        raise UsageError(
+            'readout="mean" is of sums without neurons, and neurons stand behind the last matrix; expected another readout'
+        )
     if neuron and kind in ("last", "largest") and not silent and neuron["reset"] != "none":
-        raise UsageError(f"readout=\"{kind}\" is of potentials that are not reset, and the last neurons are; expected \"count\" or \"first\"")
+        raise UsageError(
+            f'readout="{kind}" is of potentials that are not reset, and the last neurons are; expected "count" or "first"'
+        )
     table = {"kind": kind, "bias": last["fc"]["bias"]}
     if neuron:
         if kind in ("last", "largest"):
-            neuron = {key: value for key, value in neuron.items() if key in ("leak", "synaptic_leak", "scaled_input", "given")}
+            neuron = {
+                key: value for key, value in neuron.items() if key in ("leak", "synaptic_leak", "scaled_input", "given")
+            }
         table["neuron"] = neuron
     return table
 
@@ -400,13 +454,15 @@ class Chips:
             raise UsageError("the chip is detached, and the module has its latent weights; expected attach() before")
 
     def draw(self, step=None):
-        """Programs afresh, by the draw of training step `step`; without one, of the next. The same step is the same draw."""
+        """Programs afresh, by the draw of training step `step`; without one, of the next. The same step is the same
+        draw."""
         self._check()
         self.step = self.step + 1 if step is None else step
         self.onto = {"step": self.step}
 
     def chip(self, index):
-        """Programs the module's weights onto manufactured chip `index`, with the bits of a Session of a network with these weights."""
+        """Programs the module's weights onto manufactured chip `index`, with the bits of a Session of a network with
+        these weights."""
         self._check()
         self.onto = {"chip": index}
 
@@ -434,14 +490,14 @@ class Chips:
 def attach(module, session, layers=None):
     """Puts a session's chips between a module's weights and its forward.
 
-    From then on every Conv2d and Linear multiplies by what its weights are once they are programmed: quantised, varied, with faults, drift
-    and lines, by the device code of crosspike and with its bits; gradients go straight through to the latent weights. The chip is the
-    nominal one until Chips.draw() (variation-aware training) or Chips.chip() says otherwise. Programming runs on the CPU, the rest on
-    whatever device the module is.
+    From then on every Conv2d and Linear multiplies by what its weights are once they are programmed: quantised,
+    varied, with faults, drift and lines, by the device code of crosspike and with its bits; gradients go straight
+    through to the latent weights. The chip is the nominal one until Chips.draw() (variation-aware training) or
+    Chips.chip() says otherwise. Programming runs on the CPU, the rest on whatever device the module is.
 
-    The module's matrices are the session's layers in order, or as layers says: a dict of the module's names and the layers'
-    ({"features.0": "conv1"}). Norms, biases and neurons are digital and left alone. Converters, and reads that vary, are refused
-    (Programmer).
+    The module's matrices are the session's layers in order, or as layers says: a dict of the module's names and the
+    layers' ({"features.0": "conv1"}). Norms, biases and neurons are digital and left alone. Converters, and reads
+    that vary, are refused (Programmer).
     """
     programmer = Programmer(session)
     known = dict(programmer.layers)
@@ -457,12 +513,18 @@ def attach(module, session, layers=None):
         parts = dict(matrices)
         for name, layer in layers.items():
             if name not in parts or layer not in known:
-                raise UsageError(f"layers: \"{name}\": \"{layer}\"; expected a matrix of the module and a layer, one of {', '.join(known)}")
+                raise UsageError(
+                    f'layers: "{name}": "{layer}"; expected a matrix of the module and a layer, one of {", ".join(known)}'
+                )
         pairs = [(layer, parts[name]) for name, layer in layers.items()]
     for layer, part in pairs:
         columns, rows = known[layer]
         if parametrize.is_parametrized(part, "weight"):
-            raise UsageError(f"the weights of `{layer}` are parametrised already; expected them as they are: Chips.detach() takes a chip out")
+            raise UsageError(
+                f"the weights of `{layer}` are parametrised already; expected them as they are: Chips.detach() takes a chip out"
+            )
         if part.weight.shape[0] != columns or part.weight[0].numel() != rows:
-            raise UsageError(f"`{layer}` has {columns} columns of {rows} rows, and the module's matrix the shape {tuple(part.weight.shape)}")
+            raise UsageError(
+                f"`{layer}` has {columns} columns of {rows} rows, and the module's matrix the shape {tuple(part.weight.shape)}"
+            )
     return Chips(module, programmer, pairs)

@@ -116,7 +116,8 @@ impl Binning {
         if let Some(at) = events.iter().position(|event| !is_there(event)) {
             let Event { x, y, polarity, .. } = events[at];
             return Err(format!(
-                "event {at} is at column {x}, row {y}, polarity {polarity}; expected them below {width}, {height} and {channels}"
+                "event {at} is at column {x}, row {y}, polarity {polarity}; expected them below {width}, {height} and \
+                 {channels}"
             ));
         }
         events.sort_by_key(|event| event.time_us);

@@ -69,7 +69,8 @@ fn check_size([width, height]: [usize; 2], bytes: usize, a_byte: usize) -> Resul
     let most = bytes.saturating_mul(a_byte);
     if !(1..=LONGEST).contains(&width) || !(1..=LONGEST).contains(&height) || width * height > most {
         return Err(format!(
-            "says that it is {width} x {height} pixels large, in {bytes} bytes; expected sides of 1 to {LONGEST}, and a file as large"
+            "says that it is {width} x {height} pixels large, in {bytes} bytes; expected sides of 1 to {LONGEST}, and \
+             a file as large"
         ));
     }
     Ok(())

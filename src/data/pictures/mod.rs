@@ -141,7 +141,8 @@ fn record(wanted: &PictureSettings, files: &Files, name: &str, (first, shape): (
         return Err(files.refuse(
             name,
             format!(
-                "{} x {} pixels high and wide, and {first} has {} x {}; `?size=HxW` scales all pictures alike, to the model's input",
+                "{} x {} pixels high and wide, and {first} has {} x {}; `?size=HxW` scales all pictures alike, to the \
+                 model's input",
                 picture.height, picture.width, shape.height, shape.width
             ),
         ));

@@ -46,7 +46,8 @@ impl ExitRule {
         let spiking = |layer: &Layer| layer.leads && layer.norm != NormKind::Bntt;
         match (self, model.layers().iter().find(|layer| spiking(layer))) {
             (ExitRule::Gamma(_), Some(layer)) => Err(Error::Mismatch(format!(
-                "exit by gamma reads the scale of every step, and `{}` has one norm for all steps, or none; expected norm = \"bntt\" \
+                "exit by gamma reads the scale of every step, and `{}` has one norm for all steps, or none; expected \
+                 norm = \"bntt\" \
                  in every layer, or exit by confidence",
                 layer.name
             ))),
@@ -199,7 +200,8 @@ mod tests {
     fn a_rule_by_scales_of_every_step_asks_for_them() {
         let model = |norm: &str| {
             let text = format!(
-                "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 1, height = 4, width = 4 }}\nlayers = [{{ conv = 2 }}, {{ fc = 3, norm = \"{norm}\" }}]"
+                "name = \"m\"\nsteps = 2\nclasses = 3\ninput = {{ channels = 1, height = 4, width = 4 }}\nlayers = [{{ \
+                 conv = 2 }}, {{ fc = 3, norm = \"{norm}\" }}]"
             );
             let document = crate::config::Document::parse_text(std::path::Path::new("m.toml"), text).unwrap();
             Model::from_document(&document).unwrap()

@@ -107,7 +107,8 @@ pub fn auto_choice(adapters: &[AdapterInfo]) -> Option<&AdapterInfo> {
 pub fn explicit_choice() -> Result<AdapterInfo> {
     adapters().into_iter().next().ok_or_else(|| {
         Error::Gpu(
-            "no adapter found; install a graphics driver (Debian's `mesa-vulkan-drivers` has a software one) or use `--backend cpu`"
+            "no adapter found; install a graphics driver (Debian's `mesa-vulkan-drivers` has a software one) or use \
+             `--backend cpu`"
                 .into(),
         )
     })

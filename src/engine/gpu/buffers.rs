@@ -278,7 +278,8 @@ mod tests {
         let images = |kernel: usize| {
             let text = format!(
                 "name = \"m\"\nsteps = 1\nclasses = 2\ninput = {{ channels = 1, height = 64, width = 64 }}\n\
-                 layers = [{{ conv = 64 }}, {{ conv = {{ channels = 1, kernel = {kernel} }} }}, {{ pool = \"global\" }}]"
+                 layers = [{{ conv = 64 }}, {{ conv = {{ channels = 1, kernel = {kernel} }} }}, {{ pool = \"global\" \
+                 }}]"
             );
             let model = Model::from_document(&Document::parse_text(Path::new("m.toml"), text).unwrap()).unwrap();
             let (network, profile) = (Network::xavier(&model, 1), Profile::ideal(&[]).unwrap());

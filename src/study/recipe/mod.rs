@@ -386,7 +386,8 @@ fn no_network(stage: &str) -> Error {
 
 /// An error where an override sets what every stage is given anyway, to train and to be evaluated.
 fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
-    let message = "every stage of the recipe sets this key itself, so it would change nothing; change the recipe, or set another key";
+    let message = "every stage of the recipe sets this key itself, so it would change nothing; change the recipe, or \
+                   set another key";
     let trained: Vec<_> = file.stage.iter().filter_map(|stage| Some((stage, stage.train.as_ref()?))).collect();
     for assignment in &overrides.own {
         let key = assignment.split('=').next().unwrap_or_default().trim();

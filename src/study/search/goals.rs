@@ -240,7 +240,7 @@ pub fn cost(point: &Point, name: &str) -> Option<f64> {
     match name {
         ENERGY => point.energy_pj(),
         SRAM_BYTES => Some(point.sram_bytes()),
-        _ => point.further(name).parse().ok(),
+        _ => point.number(name),
     }
 }
 

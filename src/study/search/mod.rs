@@ -39,7 +39,8 @@ use crate::effect::{everywhere, sentences};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::output::{OutputFolder, origin};
+use crate::output::{DERIVED, OutputFolder, origin};
+use crate::report::RAN;
 
 /// All candidates, a row each.
 pub const TRIED_CSV: &str = "tried.csv";
@@ -150,7 +151,8 @@ impl Search {
         if all <= self.file.limit {
             let limit = self.file.limit;
             let message = format!(
-                "{limit}, expected fewer than the {all} test images that there are, so that the answer can be judged on others"
+                "{limit}, expected fewer than the {all} test images that there are, so that the answer can be judged \
+                 on others"
             );
             return Err(self.document.error("limit", message));
         }
@@ -182,6 +184,11 @@ impl Search {
         if let Some(question) = &self.file.question {
             origin["question"] = question.clone().into();
         }
+        let mut ran = unseen.ran(self.file.validate.chips, self.file.seed);
+        if self.trains() || self.space.axes.iter().any(|axis| axis.key == "checkpoint") {
+            ran["checkpoint_sha256"].take();
+        }
+        origin[DERIVED] = json!({ RAN: ran });
         Ok((origin, notices))
     }
 

@@ -34,7 +34,8 @@ impl Answer {
         let (at, said) = (set(best), judged(best));
         self.lead = match (self.is_met, members.len()) {
             (false, _) => format!(
-                "No candidate surely keeps to what is asked ({asked}) on the chips and images of the search. The nearest, {} at {at}: {said} on others.",
+                "No candidate surely keeps to what is asked ({asked}) on the chips and images of the search. The \
+                 nearest, {} at {at}: {said} on others.",
                 costs(best)
             ),
             (true, 0) => format!("{} at {at}: {said}.", costs(best)),
@@ -47,9 +48,18 @@ impl Answer {
         if self.is_met && goals.asks() {
             let keep = found.iter().filter(|point| goals.keeps(point, reference)).count();
             self.details.push(match (keep, found.len()) {
-                (1, 1) => format!("Asked: {asked}. It keeps to it on chips and images that the search has not seen, on average."),
-                (_, 1) => format!("Asked: {asked}. It does not keep to it on chips and images that the search has not seen, on average."),
-                (keep, all) => format!("Asked: {asked}. {keep} of the {all} keep to it on chips and images that the search has not seen, on average."),
+                (1, 1) => format!(
+                    "Asked: {asked}. It keeps to it on chips and images that the search has not seen, on \
+                                   average."
+                ),
+                (_, 1) => format!(
+                    "Asked: {asked}. It does not keep to it on chips and images that the search has not \
+                                   seen, on average."
+                ),
+                (keep, all) => format!(
+                    "Asked: {asked}. {keep} of the {all} keep to it on chips and images that the \
+                                        search has not seen, on average."
+                ),
             });
         }
         if found.len() > 1 {
@@ -66,35 +76,48 @@ impl Answer {
                     format!("The next better in accuracy, by {more:.2} points, has {costs} at {set}: {judged}.")
                 }
                 false => format!(
-                    "What seemed the next better in accuracy is not on chips that were not seen: {costs} at {set}: {judged}."
+                    "What seemed the next better in accuracy is not on chips that were not seen: {costs} at {set}: \
+                     {judged}."
                 ),
             });
         }
-        let accuracies: Vec<f64> = best.chips.iter().map(|chip| chip.accuracy).collect();
-        self.details.push(format!(
+        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials))].concat();
+        self.details.extend(own);
+    }
+}
+
+/// How sure the figures of the best are.
+fn sure(best: &Point, search: &Search, images: u64) -> Vec<String> {
+    let accuracies: Vec<f64> = best.chips.iter().map(|chip| chip.accuracy).collect();
+    let right = best.accuracy().mean / 100.0;
+    let of_images = 200.0 * (right * (1.0 - right) / images as f64).sqrt();
+    vec![
+        format!(
             "Its worst chip has {:.2} %; 95 % of its chips have {:.2} % or more.",
             best.accuracy().min,
             quantile(&accuracies, 0.05)
-        ));
-        let right = best.accuracy().mean / 100.0;
-        let of_images = 200.0 * (right * (1.0 - right) / images as f64).sqrt();
-        self.details.push(format!(
-            "These are figures of {} chips and {images} images that the search has not seen. Their intervals, of 95 %, are over chips; as many other \
-             images would move accuracy by up to {of_images:.1} points, that of all chips together.",
+        ),
+        format!(
+            "These are figures of {} chips and {images} images that the search has not seen. Their intervals, of 95 %, \
+             are over chips; as many other images would move accuracy by up to {of_images:.1} points, that of all \
+             chips together.",
             search.file.validate.chips
-        ));
-        let count = |is: fn(&Fitness) -> bool| fitness.iter().filter(|fitness| is(fitness)).count();
-        let all = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());
-        self.details.push(format!(
-            "{} of {all} candidates were judged, in {} trials; {} of them passed as keeping to what is asked.",
-            fitness.len(),
-            self.trials,
-            count(|fitness| fitness.violation == 0.0)
-        ));
-        if let Some(error) = &run.refused.1 {
-            self.details.push(format!("{} others are no chips; the first: {error}.", run.refused.0.len()));
-        }
+        ),
+    ]
+}
+
+/// What was tried, in so many trials.
+fn tried(search: &Search, run: &SearchRun, (fitness, trials): (&[Fitness], u64)) -> Vec<String> {
+    let passed = fitness.iter().filter(|fitness| fitness.violation == 0.0).count();
+    let all = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());
+    let mut said = vec![format!(
+        "{} of {all} candidates were judged, in {trials} trials; {passed} of them passed as keeping to what is asked.",
+        fitness.len()
+    )];
+    if let Some(error) = &run.refused.1 {
+        said.push(format!("{} others are no chips; the first: {error}.", run.refused.0.len()));
     }
+    said
 }
 
 /// The settings of a point, those of the same key in several layers together.

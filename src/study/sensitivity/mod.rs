@@ -28,7 +28,8 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::mean_within;
-use crate::output::{OutputFolder, canonical, origin};
+use crate::output::{DERIVED, OutputFolder, canonical, origin};
+use crate::report::RAN;
 
 /// Files that it writes, beside tables and report.
 const FILES: [&str; 2] = ["trials-*", ANSWER];
@@ -142,6 +143,7 @@ impl Sensitivity {
         if let Some(question) = &file.question {
             origin["question"] = question.clone().into();
         }
+        origin[DERIVED] = json!({ RAN: settings[0].1.ran(file.chips, file.seed) });
         Ok(Sensitivity { file, settings, origin, notices })
     }
 
@@ -273,7 +275,8 @@ impl Sensitivity {
         let lead = format!("As it is, accuracy is {:.2} %. {won}; {lost}.", points[0].accuracy().mean);
         let count = changes.iter().filter(sure).count();
         let mut details = vec![format!(
-            "{count} of {} changes surely matter: intervals, over {} chips that are the same for all, hold together with 95 % confidence (Bonferroni).",
+            "{count} of {} changes surely matter: intervals, over {} chips that are the same for all, hold together \
+             with 95 % confidence (Bonferroni).",
             changes.len(),
             self.file.chips
         )];

@@ -261,7 +261,8 @@ impl SweepFile {
             let drawn = self.sample.as_ref().is_some_and(|sample| sample.keys.contains_key(key));
             if self.grid.contains_key(key) || listed || drawn {
                 let message = format!(
-                    "the study sets {key} at every point, so this would change nothing; change the study, or set another key"
+                    "the study sets {key} at every point, so this would change nothing; change the study, or set \
+                     another key"
                 );
                 return Err(Error::Usage(format!("--set {assignment}: {message}")));
             }
@@ -343,8 +344,10 @@ mod tests {
 
     #[test]
     fn grid_points_and_samples_multiply() {
-        let text = "[grid]\n\"tile.rows\" = [64, 128]\n[[point]]\n\"sram.bits\" = 2\n\"sram.shift\" = -2\n[[point]]\n\"sram.bits\" = 3\n\
-                    [sample]\ncount = 5\n[sample.keys]\n\"wires.word_ohm\" = { from = 0.1, to = 10.0, scale = \"log\" }\n";
+        let text = "[grid]\n\"tile.rows\" = [64, 128]\n[[point]]\n\"sram.bits\" = 2\n\"sram.shift\" = \
+                    -2\n[[point]]\n\"sram.bits\" = 3\n\
+                    [sample]\ncount = 5\n[sample.keys]\n\"wires.word_ohm\" = \
+                    { from = 0.1, to = 10.0, scale = \"log\" }\n";
         let (_, points) = read(text).unwrap();
         assert_eq!(points.len(), 2 * 2 * 5);
         assert_eq!((points[0].len(), points[19].len()), (4, 3));

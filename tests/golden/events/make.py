@@ -1,5 +1,5 @@
-"""Small files of every format of events that crosspike reads, written to the formats' specifications, and the frames that tonic and
-SpikingJelly make of them.
+"""Small files of every format of events that crosspike reads, written to the formats' specifications, and the frames
+that tonic and SpikingJelly make of them.
 
     python make.py write      with numpy and h5py: writes the folders of files
     python make.py tonic      with tonic: adds what it reads of them, and its frames, to tonic.npz
@@ -49,7 +49,9 @@ def write_gesture():
             file.write("class,startTime_usec,endTime_usec\n1,20000,120000\n11,150000,290000\n")
         t, x, y, p = events(400, 128, 128)
         with open(at("dvs128gesture", f"{user}.aedat"), "wb") as file:
-            file.write(b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 0: DVS128\r\n#Start-Time: 2016-03-22 10:12:58 (TZ+0100)\r\n#!END-HEADER\r\n")
+            file.write(
+                b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 0: DVS128\r\n#Start-Time: 2016-03-22 10:12:58 (TZ+0100)\r\n#!END-HEADER\r\n"
+            )
             # A packet of another kind, which readers pass by, as long as a polarity packet of three events.
             file.write(struct.pack("<HHIIIIII", 0, 0, 8, 4, 0, 3, 3, 3) + bytes(24))
             for first in range(0, 400, 150):
@@ -65,7 +67,9 @@ def write_cifar10dvs():
         for number in (0, 1):
             t, x, y, p = events(200, 128, 128)
             with open(at("cifar10dvs", name, f"cifar10_{name}_{number}.aedat"), "wb") as file:
-                file.write(b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n# Timestamps tick is 1 us\r\n")
+                file.write(
+                    b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n# Timestamps tick is 1 us\r\n"
+                )
                 for x_, y_, t_, p_ in zip(x, y, t, p):
                     file.write(struct.pack(">II", (int(y_) << 8) | (int(x_) << 1) | int(p_), int(t_)))
 
@@ -77,7 +81,9 @@ def write_shd():
         for half in ("train", "test"):
             with h5py.File(at(name, f"{name}_{half}.h5"), "w") as file:
                 count = 6
-                times = file.create_dataset("spikes/times", (count,), h5py.vlen_dtype(np.float16 if name == "shd" else np.float32))
+                times = file.create_dataset(
+                    "spikes/times", (count,), h5py.vlen_dtype(np.float16 if name == "shd" else np.float32)
+                )
                 units = file.create_dataset("spikes/units", (count,), h5py.vlen_dtype(np.uint16))
                 for i in range(count):
                     n = [120, 90, 0, 60, 45, 30][i]
@@ -151,7 +157,9 @@ def tonic_results():
                 for i in (0, 1, 3, 4, 5):
                     # As tonic's class HSD makes events of a row.
                     made = tonic.io.make_structured_array(
-                        file["spikes/times"][i].astype(np.float64) * 1e6, file["spikes/units"][i], 1,
+                        file["spikes/times"][i].astype(np.float64) * 1e6,
+                        file["spikes/units"][i],
+                        1,
                         dtype=np.dtype([("t", int), ("x", int), ("p", int)]),
                     )
                     made["p"] = 0
@@ -159,7 +167,9 @@ def tonic_results():
                     out[f"{name}/{half}/{i}:step_us=100000&steps=10"] = frames[:, 0]
     for file in sorted(glob.glob(os.path.join(ROOT, "arrays", "train", "*", "*.npy"))):
         made = np.load(file)
-        out["arrays/" + "/".join(file.split(os.sep)[-3:]) + ":step_us=50000&steps=5"] = ToFrame((40, 30, 2), time_window=50_000)(made)[:5]
+        out["arrays/" + "/".join(file.split(os.sep)[-3:]) + ":step_us=50000&steps=5"] = ToFrame(
+            (40, 30, 2), time_window=50_000
+        )(made)[:5]
     np.savez_compressed(os.path.join(ROOT, "tonic.npz"), **{key: value.astype(np.uint8) for key, value in out.items()})
     print("tonic", tonic.__version__, len(out), "series")
 
@@ -208,7 +218,15 @@ def jelly_results():
 if __name__ == "__main__":
     what = sys.argv[1]
     if what == "write":
-        for write in (write_nmnist, write_gesture, write_cifar10dvs, write_shd, write_arrays, write_words, write_packed):
+        for write in (
+            write_nmnist,
+            write_gesture,
+            write_cifar10dvs,
+            write_shd,
+            write_arrays,
+            write_words,
+            write_packed,
+        ):
             write()
     elif what == "tonic":
         tonic_results()

@@ -1,21 +1,25 @@
-"""Makes the goldens of tests/golden_networks.rs: networks of every operator and norm, run and trained by PyTorch in plain loops.
+"""Makes the goldens of tests/golden_networks.rs: networks of every operator and norm, run and trained by PyTorch in
+plain loops.
 
     python3 tests/golden/networks/make.py
 
-It needs torch and numpy (2.2.2 and 1.26 made the goldens that are here) and shares no code with crosspike: shapes, operators, neurons
-and the readout are written from docs/guide.md. Each case is a folder: model.toml, checkpoint.safetensors with weights and running
-statistics at random, frames.npz with integer inputs of every step, and what PyTorch made of them:
+It needs torch and numpy (2.2.2 and 1.26 made the goldens that are here) and shares no code with crosspike: shapes,
+operators, neurons and the readout are written from docs/guide.md. Each case is a folder: model.toml,
+checkpoint.safetensors with weights and running statistics at random, frames.npz with integer inputs of every step,
+and what PyTorch made of them:
 
 - expected.npz: logits and spikes `[layers, steps]` of the trained network (running statistics), in float64;
 - gradients.safetensors: of the batch's cross-entropy, batch statistics, float64, one tensor a parameter;
 - after_sgd.safetensors: all tensors after two steps of SGD (rate 0.1, momentum 0.9, decay 1e-4);
-- after_adamw.safetensors: after two of AdamW (rate 0.01, betas 0.9 and 0.99, decay 0.01) with labels smoothed by 0.1, where they do not
+- after_adamw.safetensors: after two of AdamW (rate 0.01, betas 0.9 and 0.99, decay 0.01) with labels smoothed by 0.1,
+  where they do not
   hang on gradients that are nearly 0;
 - train.json: how the network was trained, where that is not by the cross-entropy of its logits;
 - gradients_KIND.safetensors, of the cases in SURROGATES: gradients by another surrogate, of width 0.8.
 
 Seeds are searched until no potential comes nearer to a threshold than MARGIN, so that no spike hangs on a rounding.
 """
+
 import json
 import struct
 import sys
@@ -343,7 +347,10 @@ CASES = {
         ]""",
 }
 # How some are trained: loss, the rates that spikes should have, the weight of the mean spikes of a neuron and step.
-TRAINED = {"counts": {"loss": "counts", "rates": [0.75, 0.125], "rate_penalty": 0.5}, "steps": {"loss": "steps", "rate_penalty": 0.25}}
+TRAINED = {
+    "counts": {"loss": "counts", "rates": [0.75, 0.125], "rate_penalty": 0.5},
+    "steps": {"loss": "steps", "rate_penalty": 0.25},
+}
 # Networks whose gradients are taken by other surrogates too.
 SURROGATES = {"batch": ["triangle", "sigmoid"], "currents": ["arctan", "rectangle"], "windows": ["arctan"]}
 # Networks whose weights, inputs and constants are few binary digits: potentials stand on their thresholds, exactly.
@@ -382,8 +389,8 @@ class Spike(torch.autograd.Function):
 
 
 class Neurons:
-    """A layer's neurons, step by step, with constants of their own where they have some. Spikes of resets and adaptation are outside the
-    gradient."""
+    """A layer's neurons, step by step, with constants of their own where they have some. Spikes of resets and
+    adaptation are outside the gradient."""
 
     def __init__(self, neuron, like, own=None):
         self.neuron, self.own = neuron, own or {}
@@ -397,7 +404,8 @@ class Neurons:
         reset, later = neuron.get("reset", "subtract"), neuron.get("reset_at", "spike") == "next"
         reset = 0.0 if reset == "zero" else reset
         after = {"subtract": lambda u, s: u - threshold * s, "none": lambda u, s: u}.get(
-            reset, lambda u, s: torch.where(s > 0, torch.full_like(u, float(np.float32(reset))), u))
+            reset, lambda u, s: torch.where(s > 0, torch.full_like(u, float(np.float32(reset))), u)
+        )
         x = x * (1 - leak) if neuron.get("scaled_input") else x
         self.i = alpha * self.i + x
         self.a = rho * self.a + self.s
@@ -416,7 +424,9 @@ class Neurons:
 def in_model(model, own):
     """An entry's neuron: its own numbers and tables stand before the model's tables, constant by constant."""
     own_tables = {key: table for table in ("given", "learned") for key in own.get(table, {})}
-    kept = lambda table: {key: extent for key, extent in model.get(table, {}).items() if key not in own and key not in own_tables}
+    kept = lambda table: {
+        key: extent for key, extent in model.get(table, {}).items() if key not in own and key not in own_tables
+    }
     return model | own | {table: kept(table) | own.get(table, {}) for table in ("given", "learned")}
 
 
@@ -454,7 +464,9 @@ class Network:
         shapes = {"input": (model["input"]["channels"], model["input"]["height"], model["input"]["width"])}
         counts, last, convolved = {"conv": 0, "fc": 0, "pool": 0, "concat": 0, "delay": 0}, "input", {}
         for item in model["layers"]:
-            kind = next(kind for kind in ("fc", "pool", "concat", "delay", "conv") if kind in item or kind + "1d" in item)
+            kind = next(
+                kind for kind in ("fc", "pool", "concat", "delay", "conv") if kind in item or kind + "1d" in item
+            )
             counts[kind] += 1
             item = {"name": f"{kind}{counts[kind]}", "from": last, "kind": kind} | item
             name, shape, along = item["name"], shapes.get(item["from"]), convolved.get(item["from"], False)
@@ -473,8 +485,14 @@ class Network:
             if "joins" not in item:
                 shapes[name], last = shape, name
             convolved[name] = "conv1d" in item or kind == "delay" and along
-        readout = {"kind": "readout", "name": f"fc{counts['fc'] + 1}", "norm": "none", "from": last,
-                   "bias": model.get("readout", {}).get("bias", False), "width": model["classes"]}
+        readout = {
+            "kind": "readout",
+            "name": f"fc{counts['fc'] + 1}",
+            "norm": "none",
+            "from": last,
+            "bias": model.get("readout", {}).get("bias", False),
+            "width": model["classes"],
+        }
         self.add(readout, (model["classes"], int(np.prod(shapes[last]))), generator)
         if model.get("readout", {}).get("kind", "mean") != "mean":
             neuron = in_model(model.get("neuron", {}), model["readout"].get("neuron", {}))
@@ -488,7 +506,11 @@ class Network:
         for table in ("given", "learned"):
             for key, extent in neuron.get(table, {}).items():
                 if key in held:
-                    size = {"layer": (1,), "channel": shape[:1], "neuron": shape if shape[1] * shape[2] > 1 else shape[:1]}[extent]
+                    size = {
+                        "layer": (1,),
+                        "channel": shape[:1],
+                        "neuron": shape if shape[1] * shape[2] > 1 else shape[:1],
+                    }[extent]
                     spread = torch.rand(size, generator=generator, dtype=torch.float64) * 0.3 - 0.15
                     self.tensors[f"{name}.{key}"] = (neuron[key] + spread).float().double()
                     self.learned |= {f"{name}.{key}"} if table == "learned" else set()
@@ -520,24 +542,49 @@ class Network:
                 padding = whole(table["padding"], 0)
             groups = table.get("groups", 1)
             weight = (width, shape[0] // groups) + (kernel[1:] if along else kernel)
-            size = [(s + 2 * p - d * (k - 1) - 1) // t + 1
-                    for s, p, d, k, t in zip(shape[1:], padding, dilation, kernel, stride)]
-            layer = {"kind": kind, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+            size = [
+                (s + 2 * p - d * (k - 1) - 1) // t + 1
+                for s, p, d, k, t in zip(shape[1:], padding, dilation, kernel, stride)
+            ]
+            layer = {
+                "kind": kind,
+                "kernel": kernel,
+                "stride": stride,
+                "padding": padding,
+                "dilation": dilation,
+                "groups": groups,
+            }
             shape = (width, *size)
-        layer |= {"name": item["name"], "norm": norm, "bias": table.get("bias", False), "width": width,
-                  "before": None, "from": item["from"], "to": item.get("joins", item["name"]), "delayed": item.get("delayed", False)}
+        layer |= {
+            "name": item["name"],
+            "norm": norm,
+            "bias": table.get("bias", False),
+            "width": width,
+            "before": None,
+            "from": item["from"],
+            "to": item.get("joins", item["name"]),
+            "delayed": item.get("delayed", False),
+        }
         if "pool_current" in item:
             layer["before"], shape = window_of(item["pool_current"], shape, along)
         self.add(layer, weight, generator)
         if item.get("recurrent"):
-            back = layer | {"name": item["name"] + "_rec", "norm": "none", "bias": False, "from": item["name"], "delayed": True}
+            back = layer | {
+                "name": item["name"] + "_rec",
+                "norm": "none",
+                "bias": False,
+                "from": item["name"],
+                "delayed": True,
+            }
             if kind == "conv":
                 back |= {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1)}
             self.add(back, (width, width) + ((3, 3) if kind == "conv" else ()), generator)
         return shape
 
     def add(self, layer, weight, generator):
-        uniform = lambda shape, low, high: torch.rand(shape, generator=generator, dtype=torch.float64) * (high - low) + low
+        uniform = lambda shape, low, high: (
+            torch.rand(shape, generator=generator, dtype=torch.float64) * (high - low) + low
+        )
         bound = 2.0 / np.sqrt(np.prod(weight[1:]))
         exact = self.model["exact"]
         digits = lambda value: (value * 4).round() / 4 if exact else value
@@ -608,8 +655,9 @@ class Network:
     def cycles(self):
         """Ranges of items that run step by step."""
         places = {item["name"]: i for i, item in enumerate(self.items)}
-        ranges = sorted((places[layer["to"]], places[layer["from"]] + 1)
-                        for layer in self.layers if layer.get("delayed"))
+        ranges = sorted(
+            (places[layer["to"]], places[layer["from"]] + 1) for layer in self.layers if layer.get("delayed")
+        )
         united = []
         for first, end in ranges:
             if united and first < united[-1][1]:
@@ -626,12 +674,19 @@ class Network:
         while i < len(self.items):
             end = next((end for first, end in self.cycles() if first == i), i + 1)
             items, i = self.items[i:end], end
-            inside = {item["name"] for item in items if "joins" not in item} if len(items) > 1 or any(
-                layer["from"] == items[0]["name"] and layer.get("delayed") for layer in self.layers) else set()
+            inside = (
+                {item["name"] for item in items if "joins" not in item}
+                if len(items) > 1
+                or any(layer["from"] == items[0]["name"] and layer.get("delayed") for layer in self.layers)
+                else set()
+            )
             known, neurons = {}, {}
             for item in (item for item in items if item["kind"] in ("conv", "fc") and "joins" not in item):
-                terms = [self.share(layer, sent[layer["from"]], training, statistics)
-                         for layer in self.layers if layer.get("to") == item["name"] and layer["from"] not in inside]
+                terms = [
+                    self.share(layer, sent[layer["from"]], training, statistics)
+                    for layer in self.layers
+                    if layer.get("to") == item["name"] and layer["from"] not in inside
+                ]
                 terms += [torch.stack(sent[other]) for other in listed(item.get("add")) if other not in inside]
                 terms += [torch.stack(lent[other]) for other in listed(item.get("add_current")) if other not in inside]
                 known[item["name"]] = sum(terms) if terms else None
@@ -646,7 +701,11 @@ class Network:
         self.rate = self.fired / sum(len(frames) * steps * size for size in self.sizes.values())
         none = [0] * steps
         leads = lambda layer: layer["to"] == layer["name"]
-        return self.read(values), [spikes[layer["name"]] if leads(layer) else none for layer in self.layers[:-1]], statistics
+        return (
+            self.read(values),
+            [spikes[layer["name"]] if leads(layer) else none for layer in self.layers[:-1]],
+            statistics,
+        )
 
     def read(self, values):
         """Logits from the readout's sums [T, B, classes]."""
@@ -721,7 +780,11 @@ def safetensors(path, tensors):
     header, data = {}, b""
     for name in sorted(tensors):
         raw = tensors[name].detach().numpy().astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(tensors[name].shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        header[name] = {
+            "dtype": "F32",
+            "shape": list(tensors[name].shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 8)
@@ -739,7 +802,10 @@ def gradients_of(network, frames, labels, smoothing=0.0):
         rates = torch.where(F.one_hot(labels, logits.shape[1]) > 0, *trained["rates"])
         loss = ((logits / network.model["steps"] - rates) ** 2).mean()
     elif trained.get("loss") == "steps":
-        loss = sum(F.cross_entropy(values, labels, label_smoothing=smoothing) for values in network.by_step) / network.model["steps"]
+        loss = (
+            sum(F.cross_entropy(values, labels, label_smoothing=smoothing) for values in network.by_step)
+            / network.model["steps"]
+        )
     else:
         loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
     loss = loss + trained.get("rate_penalty", 0) * network.rate
@@ -767,7 +833,9 @@ def step_adamw(network, frames, labels, optimiser, noise=0.0):
     gradients = {name: value + noise * value.abs().max() * torch.randn_like(value) for name, value in gradients.items()}
     if optimiser is None:
         parameters = network.parameters().items()
-        groups = [{"params": [value], "weight_decay": 0 if name in network.learned else 0.01} for name, value in parameters]
+        groups = [
+            {"params": [value], "weight_decay": 0 if name in network.learned else 0.01} for name, value in parameters
+        ]
         optimiser = torch.optim.AdamW(groups, 0.01, (0.9, 0.99))
     parameters = [group["params"][0] for group in optimiser.param_groups]
     for value, gradient in zip(parameters, gradients.values()):

@@ -1,10 +1,11 @@
-"""Writes protocol0.pth to protocol5.pth: what a training script saves by torch.save, in every protocol of Python's pickle; and
-several.pth and elsewhere.pth, whose weights are under keys of their own.
+"""Writes protocol0.pth to protocol5.pth: what a training script saves by torch.save, in every protocol of Python's
+pickle; and several.pth and elsewhere.pth, whose weights are under keys of their own.
 
-The classes and functions of PyTorch and NumPy are stand-ins of the same names, so that no more than Python is needed; the storages
-are those that torch.save writes. Values: `w` 0 to 5 as [2, 3]; `p` and `s` 1, 2 (parameters, the second with attributes); `i` int8
--1, 2; `u` uint16 65535; `h` half 0.5, -2.
+The classes and functions of PyTorch and NumPy are stand-ins of the same names, so that no more than Python is needed;
+the storages are those that torch.save writes. Values: `w` 0 to 5 as [2, 3]; `p` and `s` 1, 2 (parameters, the second
+with attributes); `i` int8 -1, 2; `u` uint16 65535; `h` half 0.5, -2.
 """
+
 import argparse, collections, io, pickle, struct, sys, types, zipfile
 
 
@@ -51,7 +52,7 @@ class Storage:
 
 
 def tensor(kind, form, values, shape):
-    strides = tuple(int(__import__("math").prod(shape[i + 1:])) for i in range(len(shape)))
+    strides = tuple(int(__import__("math").prod(shape[i + 1 :])) for i in range(len(shape)))
     storage = Storage(kind, len(values), struct.pack(f"<{len(values)}{form}", *values))
     return Calls(utils._rebuild_tensor_v2, storage, 0, shape, strides, False, collections.OrderedDict())
 
@@ -72,12 +73,26 @@ def contents():
     momentum = tensor(torch.FloatStorage, "f", [9], (1,))
     return {
         "global_step": 90,
-        "accuracy": Calls(multiarray.scalar, Calls(sys.modules["numpy"].dtype, "f8", False, True, state=(3, "<")), b"\0" * 8),
+        "accuracy": Calls(
+            multiarray.scalar, Calls(sys.modules["numpy"].dtype, "f8", False, True, state=(3, "<")), b"\0" * 8
+        ),
         "args": argparse.Namespace(lr=0.1, name="größe"),
         "state_dict": weights,
         "optimizer": {"state": {0: {"momentum_buffer": momentum}}, "param_groups": [{"lr": 0.1, "params": [0, 1]}]},
         "shape": Calls(torch.Size, (2, 3)),
-        "plain": [True, None, 1 << 100, -(1 << 40), 0.5, b"bytes", bytearray(b"x"), {1, 2}, frozenset([3]), (1, 2, 3, 4), "text"],
+        "plain": [
+            True,
+            None,
+            1 << 100,
+            -(1 << 40),
+            0.5,
+            b"bytes",
+            bytearray(b"x"),
+            {1, 2},
+            frozenset([3]),
+            (1, 2, 3, 4),
+            "text",
+        ],
         "default": collections.defaultdict(list, a=[1]),
         "complex": 1 + 2j,
     }

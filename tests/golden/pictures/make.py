@@ -1,9 +1,9 @@
 """Pictures in every form that crosspike reads, and what Pillow makes of them.
 
-Writes forms/*.png and *.jpg, and expected.npz with `FILE` (decoded, [height, width, channels]); of PNG files, whose pixels all decoders agree
-on, also `FILE.grey` (Pillow's convert("L")) and `FILE.SIZE` (scaled until it covers HEIGHTxWIDTH by Pillow's bilinear filter, and cut in the
-middle as torchvision's CenterCrop does).
-Needs numpy and pillow.
+Writes forms/*.png and *.jpg, and expected.npz with `FILE` (decoded, [height, width, channels]); of PNG files, whose
+pixels all decoders agree on, also `FILE.grey` (Pillow's convert("L")) and `FILE.SIZE` (scaled until it covers
+HEIGHTxWIDTH by Pillow's bilinear filter, and cut in the middle as torchvision's CenterCrop does). Needs numpy and
+pillow.
 """
 
 import os

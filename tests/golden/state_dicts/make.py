@@ -1,11 +1,13 @@
-"""Small networks of other tools, their state dicts under the names that these tools give them, and what they did: for `import --as`.
+"""Small networks of other tools, their state dicts under the names that these tools give them, and what they did: for
+`import --as`.
 
     python make.py jelly       with torch, safetensors and SpikingJelly
     python make.py snntorch    with torch and snnTorch
     python make.py spikesim    with torch: SpikeSim's VGG9 in plain loops
 
-Each case is a folder: weights.* (the state dict), recorded.npz (inputs, logits, spikes by layer), args (what `import` is told) and, where
-the model is none of crosspike's own, model.toml. The weights of SpikeSim's VGG9 are those of a formula (`formula`), which the test has too.
+Each case is a folder: weights.* (the state dict), recorded.npz (inputs, logits, spikes by layer), args (what `import`
+is told) and, where the model is none of crosspike's own, model.toml. The weights of SpikeSim's VGG9 are those of a
+formula (`formula`), which the test has too.
 """
 
 import os
@@ -27,8 +29,13 @@ def folder(case):
 def write(case, frames, logits, spikes, args, model=None, table=None):
     """Frames [T, N, C, H, W], logits [N, classes], spikes by name, each a list over steps of [N, ...]."""
     at = folder(case)
-    record = {f"spikes.{name}": np.stack([s.reshape(len(s), -1).sum(1) for s in steps], 1).astype(np.int64) for name, steps in spikes.items()}
-    np.savez_compressed(os.path.join(at, "recorded.npz"), frames=np.swapaxes(frames, 0, 1).astype(np.float32), logits=logits, **record)
+    record = {
+        f"spikes.{name}": np.stack([s.reshape(len(s), -1).sum(1) for s in steps], 1).astype(np.int64)
+        for name, steps in spikes.items()
+    }
+    np.savez_compressed(
+        os.path.join(at, "recorded.npz"), frames=np.swapaxes(frames, 0, 1).astype(np.float32), logits=logits, **record
+    )
     for name, text in (("args", "\n".join(args) + "\n"), ("model.toml", model), ("map.toml", table)):
         if text:
             with open(os.path.join(at, name), "w") as file:
@@ -50,7 +57,10 @@ def randomise(net):
 def run(net, frames, neurons, reset):
     """The mean of the outputs of every step, and the spikes of some modules."""
     spikes = {name: [] for name in neurons}
-    handles = [module.register_forward_hook(lambda m, i, out, name=name: spikes[name].append(out.detach().numpy().copy())) for name, module in neurons.items()]
+    handles = [
+        module.register_forward_hook(lambda m, i, out, name=name: spikes[name].append(out.detach().numpy().copy()))
+        for name, module in neurons.items()
+    ]
     reset()
     with torch.no_grad():
         outputs = [net(torch.from_numpy(frame)) for frame in frames]
@@ -73,7 +83,9 @@ def jelly():
     def block(inplanes, planes, stride):
         downsample = None
         if stride != 1:
-            downsample = nn.Sequential(layer.Conv2d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes), neuron.IFNode())
+            downsample = nn.Sequential(
+                layer.Conv2d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes), neuron.IFNode()
+            )
         return BasicBlock(inplanes, planes, stride, downsample, cnf="ADD", spiking_neuron=neuron.IFNode)
 
     net = nn.Sequential()
@@ -83,7 +95,14 @@ def jelly():
     randomise(net)
     net.eval()
     frames = frames_of(4, 5, (3, 8, 8))
-    neurons = {"stem": net.sn1, "a1": net.layer1.sn1, "a2": net.layer1, "s": net.layer2.downsample, "b1": net.layer2.sn1, "b2": net.layer2}
+    neurons = {
+        "stem": net.sn1,
+        "a1": net.layer1.sn1,
+        "a2": net.layer1,
+        "s": net.layer2.downsample,
+        "b1": net.layer2.sn1,
+        "b2": net.layer2,
+    }
     logits, spikes = run(net, frames, neurons, lambda: functional.reset_net(net))
     # A block's second neurons send what is added to their spikes: the record has what they fire themselves.
     spikes["a2"] = [both - through for both, through in zip(spikes["a2"], spikes["stem"])]
@@ -112,9 +131,18 @@ layers = [
 
     # Neurons that learn their time constant (PLIF), in a sequence, in double precision.
     net = nn.Sequential(
-        layer.Conv2d(2, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), neuron.ParametricLIFNode(init_tau=2.0), nn.AvgPool2d(2),
-        layer.Conv2d(6, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), neuron.ParametricLIFNode(init_tau=3.0), nn.AvgPool2d(2),
-        nn.Flatten(), nn.Linear(32, 12, bias=False), neuron.ParametricLIFNode(init_tau=1.5), nn.Linear(12, 4),
+        layer.Conv2d(2, 6, 3, padding=1, bias=False),
+        nn.BatchNorm2d(6),
+        neuron.ParametricLIFNode(init_tau=2.0),
+        nn.AvgPool2d(2),
+        layer.Conv2d(6, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        neuron.ParametricLIFNode(init_tau=3.0),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 12, bias=False),
+        neuron.ParametricLIFNode(init_tau=1.5),
+        nn.Linear(12, 4),
     )
     randomise(net)
     for module in net:
@@ -123,7 +151,9 @@ layers = [
     net[9].weight.data *= 6
     net.eval()
     frames = frames_of(6, 5, (2, 8, 8))
-    logits, spikes = run(net, frames, {"conv1": net[2], "conv2": net[6], "fc1": net[10]}, lambda: functional.reset_net(net))
+    logits, spikes = run(
+        net, frames, {"conv1": net[2], "conv2": net[6], "fc1": net[10]}, lambda: functional.reset_net(net)
+    )
     model = """name = "plif"
 steps = 6
 classes = 4
@@ -134,7 +164,10 @@ readout = { bias = true }
 layers = [ { conv = 6 }, { pool = 2 }, { conv = 8 }, { pool = 2 }, { fc = 12, norm = "none" } ]
 """
     write("plif", frames, logits, spikes, ["--as", "model.toml"], model)
-    torch.save({name: value.double() if value.is_floating_point() else value for name, value in net.state_dict().items()}, os.path.join(folder("plif"), "weights.pt"))
+    torch.save(
+        {name: value.double() if value.is_floating_point() else value for name, value in net.state_dict().items()},
+        os.path.join(folder("plif"), "weights.pt"),
+    )
 
     # A residual network with torchvision's names and pulses that join currents, as a safetensors file, in bfloat16.
     class Basic(nn.Module):
@@ -144,7 +177,9 @@ layers = [ { conv = 6 }, { pool = 2 }, { conv = 8 }, { pool = 2 }, { fc = 12, no
             self.conv2, self.bn2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False), nn.BatchNorm2d(planes)
             self.downsample = None
             if stride != 1:
-                self.downsample = nn.Sequential(nn.Conv2d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes)
+                )
             self.sn1, self.sn2 = neuron.LIFNode(tau=2.0, decay_input=False), neuron.LIFNode(tau=2.0, decay_input=False)
 
         def forward(self, x):
@@ -152,8 +187,15 @@ layers = [ { conv = 6 }, { pool = 2 }, { conv = 8 }, { pool = 2 }, { fc = 12, no
             return self.sn2(self.bn2(self.conv2(y)) + (x if self.downsample is None else self.downsample(x)))
 
     net = nn.Module()
-    net.conv1, net.bn1, net.sn1 = nn.Conv2d(3, 6, 3, 1, 1, bias=False), nn.BatchNorm2d(6), neuron.LIFNode(tau=2.0, decay_input=False)
-    net.layer1, net.layer2 = nn.Sequential(Basic(6, 6, 1), Basic(6, 6, 1)), nn.Sequential(Basic(6, 12, 2), Basic(12, 12, 1))
+    net.conv1, net.bn1, net.sn1 = (
+        nn.Conv2d(3, 6, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(6),
+        neuron.LIFNode(tau=2.0, decay_input=False),
+    )
+    net.layer1, net.layer2 = (
+        nn.Sequential(Basic(6, 6, 1), Basic(6, 6, 1)),
+        nn.Sequential(Basic(6, 12, 2), Basic(12, 12, 1)),
+    )
     net.fc = nn.Linear(12, 10, bias=False)
     net.forward = lambda x: net.fc(net.layer2(net.layer1(net.sn1(net.bn1(net.conv1(x))))).mean((2, 3)))
     randomise(net)
@@ -188,7 +230,10 @@ layers = [
 ]
 """
     write("torchvision", frames, logits, spikes, ["--as", "model.toml"], model)
-    save_file({name: value.bfloat16() if value.is_floating_point() else value for name, value in net.state_dict().items()}, os.path.join(folder("torchvision"), "weights.safetensors"))
+    save_file(
+        {name: value.bfloat16() if value.is_floating_point() else value for name, value in net.state_dict().items()},
+        os.path.join(folder("torchvision"), "weights.safetensors"),
+    )
 
     # Names and orders that mislead: each network has its own model of three layers, and the state dict finds its places
     # all the same.
@@ -196,7 +241,11 @@ layers = [
         """Blocks are lists of (name, part) in the order of registration, part one of conv, norm and neuron."""
         net, steps = nn.Module(), []
         for block, has_norm in zip(blocks, norms):
-            made = {"conv": nn.Conv2d(4, 4, 3, padding=1, bias=False), "norm": nn.BatchNorm2d(4), "neuron": neuron.LIFNode(tau=2.0, decay_input=False)}
+            made = {
+                "conv": nn.Conv2d(4, 4, 3, padding=1, bias=False),
+                "norm": nn.BatchNorm2d(4),
+                "neuron": neuron.LIFNode(tau=2.0, decay_input=False),
+            }
             for name, part in block:
                 parent = net
                 for step in name.split(".")[:-1]:
@@ -235,8 +284,21 @@ layers = [ {layers} ]
     chain("norm_first", [[(f"b{i}.bn", "norm"), (f"b{i}.conv", "conv")] for i in "xyz"], "weights.pth")
     chain("apart", [[(f"l{i}.bn.0", "norm"), (f"l{i}.layer.0", "conv")] for i in (1, 2, 3)], "weights.safetensors")
     chain("zero_based", [[(f"conv{i}", "conv"), (f"bn{i}", "norm")] for i in range(3)], "weights.pth")
-    chain("offset", [[("conv1", "conv")], [("conv2", "conv"), ("bn1", "norm")], [("conv3", "conv"), ("bn2", "norm")]], "weights.pth", norms=(False, True, True))
-    chain("tail", [[("conv1", "conv"), ("bn1", "norm")], [("body.0.conv", "conv"), ("body.0.bn", "norm")], [("conv2", "conv"), ("bn2", "norm")]], "weights.pth")
+    chain(
+        "offset",
+        [[("conv1", "conv")], [("conv2", "conv"), ("bn1", "norm")], [("conv3", "conv"), ("bn2", "norm")]],
+        "weights.pth",
+        norms=(False, True, True),
+    )
+    chain(
+        "tail",
+        [
+            [("conv1", "conv"), ("bn1", "norm")],
+            [("body.0.conv", "conv"), ("body.0.bn", "norm")],
+            [("conv2", "conv"), ("bn2", "norm")],
+        ],
+        "weights.pth",
+    )
 
     # Names that say nothing and matrices of one shape out of order: a table places them. The tensors are views, none of
     # them contiguous.
@@ -249,9 +311,21 @@ layers = [ {layers} ]
         matrix.weight.data *= 4
     net = nn.Sequential(*parts, out).eval()
     frames = frames_of(8, 6, (9,))
-    logits, spikes = run(net, frames, {f"fc{i + 1}": cell for i, cell in enumerate(cells)}, lambda: functional.reset_net(net))
-    state = {"c": matrices[2].weight.t().contiguous().t(), "a.kernel": matrices[0].weight.t().contiguous().t(), "b.weight": matrices[1].weight.t().contiguous().t()}
-    state |= {"head.weight": out.weight, "taus.0": torch.tensor(2.0), "taus.1": torch.tensor([3.0]), "taus.2": torch.tensor(4.0), "teacher.weight": torch.zeros(3, 3)}
+    logits, spikes = run(
+        net, frames, {f"fc{i + 1}": cell for i, cell in enumerate(cells)}, lambda: functional.reset_net(net)
+    )
+    state = {
+        "c": matrices[2].weight.t().contiguous().t(),
+        "a.kernel": matrices[0].weight.t().contiguous().t(),
+        "b.weight": matrices[1].weight.t().contiguous().t(),
+    }
+    state |= {
+        "head.weight": out.weight,
+        "taus.0": torch.tensor(2.0),
+        "taus.1": torch.tensor([3.0]),
+        "taus.2": torch.tensor(4.0),
+        "teacher.weight": torch.zeros(3, 3),
+    }
     model = """name = "chain"
 steps = 8
 classes = 3
@@ -269,7 +343,15 @@ layers = [ { fc = 9 }, { fc = 9 }, { fc = 9 } ]
 "taus.2" = { to = "fc3.leak", rule = "tau" }
 "teacher" = ""
 """
-    write("table", np.asarray(frames)[..., None, None], logits, spikes, ["--as", "model.toml", "--map", "map.toml"], model, table)
+    write(
+        "table",
+        np.asarray(frames)[..., None, None],
+        logits,
+        spikes,
+        ["--as", "model.toml", "--map", "map.toml"],
+        model,
+        table,
+    )
     torch.save(state, os.path.join(folder("table"), "weights.pt"))
 
 
@@ -306,11 +388,13 @@ def snntorch():
 
 
 def formula(name, shape, scale):
-    """Values from -scale to scale by a hash of the tensor's name and each value's place (splitmix64), in steps of 1/256: sums of such
-    weights are exact in float32, in any order."""
+    """Values from -scale to scale by a hash of the tensor's name and each value's place (splitmix64), in steps of
+    1/256: sums of such weights are exact in float32, in any order."""
     seed = np.uint64(sum((i + 1) * ord(c) for i, c in enumerate(name)))
     with np.errstate(over="ignore"):
-        z = (np.arange(int(np.prod(shape)), dtype=np.uint64) + seed * np.uint64(1 << 32) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (np.arange(int(np.prod(shape)), dtype=np.uint64) + seed * np.uint64(1 << 32) + np.uint64(1)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))
