@@ -100,15 +100,13 @@ impl PartialEq for ProgrammedLayer {
 
 /// The remark on converters beside companion arrays, for networks that were trained without these.
 const COARSE: &str = "adc.step: companion arrays are added to codes by shifting, so steps are powers of two, up to \
-                      twice as coarse \
-    as ranges ask; that alone may cost points of accuracy (adc.step = \"power_of_two\" without the arrays says how \
-    many)";
+                      twice as coarse as ranges ask; that alone may cost points of accuracy (adc.step = \
+                      \"power_of_two\" without the arrays says how many)";
 
 /// The remark on companion arrays that are copies of the RRAM's, for networks that were trained without these.
 const COPIED: &str = "sram.init = \"rram\": a companion array that was not trained is a copy of the RRAM's quantised \
-                      weights, and each \
-    has half of every sum; it is meant to be trained (train.stage = \"sram\"), and \"residual\" corrects a chip \
-    without training";
+                      weights, and each has half of every sum; it is meant to be trained (train.stage = \"sram\"), \
+                      and \"residual\" corrects a chip without training";
 
 /// What a chip is made from, checked once for a whole series of chips.
 #[derive(Debug)]

@@ -97,8 +97,7 @@ fn no_tensor_is_dropped_without_a_word() {
             "lif1.reset_mechanism_val",
             whole(&[0]),
             "`lif1.reset_mechanism_val` is snnTorch's, whose neurons are reset in the next step, and the model's at \
-             the spike: \
-             neuron.reset_at = \"next\" does as they do\n",
+             the spike: neuron.reset_at = \"next\" does as they do\n",
         ),
         ("lif1.mem", real(&[0.0; 4]), ""),
         ("conv1.bias", real(&[0.0; 8]), ""),

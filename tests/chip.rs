@@ -11,10 +11,10 @@ use crosspike::profile::Profile;
 use ndarray::{Array, Dimension, Ix2, Ix3};
 use ndarray_npy::{NpzReader, ReadableElement};
 
-const CELLS: &str = "--set rram.model=cell --set rram.weight_bits=4 --set rram.cell.g_max_us=50 --set rram.cell.bits=2 \
-                     --set rram.variation.kind=lognormal --set rram.variation.sigma=0.1 --set \
-                     rram.faults.stuck_on=0.01 \
-                     --set tile.rows=40 --set tile.cols=24 --set wires.word_ohm=2 --set wires.bit_ohm=1";
+const CELLS: &str = "--set rram.model=cell --set rram.weight_bits=4 --set rram.cell.g_max_us=50 --set \
+                     rram.cell.bits=2 --set rram.variation.kind=lognormal --set rram.variation.sigma=0.1 --set \
+                     rram.faults.stuck_on=0.01 --set tile.rows=40 --set tile.cols=24 --set wires.word_ohm=2 --set \
+                     wires.bit_ohm=1";
 
 /// The options of a network on chips of some profile.
 fn chips(folder: &Path) -> String {

@@ -189,8 +189,8 @@ fn infer_reproduces_the_golden_logits_from_both_file_formats() {
     for file in ["hybrid.safetensors", "hybrid.pth.tar"] {
         let words = format!(
             "infer --model {golden_folder}/model.toml --checkpoint {golden_folder}/{file} --data \
-             frames:{golden_folder}/frames.npz \
-             --set rram.weight_bits=4 --set sram.bits=2 --set sram.shift=2 --backend cpu --logits l.npy --json j.json"
+             frames:{golden_folder}/frames.npz --set rram.weight_bits=4 --set sram.bits=2 --set sram.shift=2 \
+             --backend cpu --logits l.npy --json j.json"
         );
         succeeds(folder.path(), &words);
         let logits = Array3::<f32>::read_npy(fs::File::open(folder.path().join("l.npy")).unwrap()).unwrap();
@@ -241,8 +241,7 @@ fn more_variation_costs_accuracy_and_a_residual_wins_it_back() {
     let accuracy = |set: &str| {
         let words = format!(
             "infer --model model.toml --checkpoint run/checkpoint.safetensors --data digits --profile profile.toml \
-             --backend cpu \
-             --set model.steps=4 --chips 6 --json j.json {set}"
+             --backend cpu --set model.steps=4 --chips 6 --json j.json {set}"
         );
         succeeds(folder.path(), &words);
         json(folder.path().join("j.json"))["accuracy"]["mean"].as_f64().unwrap()
@@ -664,11 +663,19 @@ fn bad_input_is_refused_with_its_place() {
         ("sweep twice.toml --out new".into(), 2, &["twice.toml:7", "twice"]),
         ("sweep frames.toml --out new".into(), 2, &["frames.toml:5:1: encoding"]),
         ("sweep array.toml --out new".into(), 2, &["array.toml:8:1: sram.init", "gone.safetensors"]),
-        ("sweep layer.toml --out new".into(), 2, &["layer.toml:7:1: layer.conv9", "`layer.conv9`", "expected one of conv1"]),
+        (
+            "sweep layer.toml --out new".into(),
+            2,
+            &["layer.toml:7:1: layer.conv9", "`layer.conv9`", "expected one of conv1"],
+        ),
         ("sweep both.toml --out new".into(), 2, &["both.toml:9:1: point[0].rram.variation.scale", "set twice"]),
         ("sweep counted.toml --out new".into(), 2, &["counted.toml:11:10: sample.keys.sram.bits", "`count`"]),
         ("sweep good.toml --out new --set rram.variation.scale=2".into(), 2, &["change nothing"]),
-        ("sweep good.toml --out new --set checkpoint=gone.pt".into(), 2, &["--set checkpoint=", "gone.pt: No such file"]),
+        (
+            "sweep good.toml --out new --set checkpoint=gone.pt".into(),
+            2,
+            &["--set checkpoint=", "gone.pt: No such file"],
+        ),
         ("sweep good.toml --out new --set model=gone.toml".into(), 2, &["--set model=", "gone.toml: not found"]),
         ("sweep good.toml --out new --set profile=gone.toml".into(), 2, &["--set profile=", "gone.toml: not found"]),
         ("check misspelt.toml".into(), 2, &["misspelt.toml:3:1: checkpiont", "did you mean `checkpoint`"]),
@@ -685,9 +692,8 @@ fn bad_input_is_refused_with_its_place() {
         (INFER.replace("c.safetensors", "bias.safetensors"), 1, &["bias.safetensors", "conv1.bias"]),
         ("train train.toml --out new --set model=huge.toml".into(), 2, &["huge.toml:"]),
         (
-            "train train.toml --out new --set train.stage=sram --set init=c.safetensors --set rram.weight_bits=4 --set \
-             sram.bits=2 \
-             --set sram.threshold=0.1"
+            "train train.toml --out new --set train.stage=sram --set init=c.safetensors --set rram.weight_bits=4 \
+             --set sram.bits=2 --set sram.threshold=0.1"
                 .into(),
             2,
             &["train", "sram.threshold", "prune.threshold"],

@@ -36,8 +36,8 @@ fn no_logit_that_is_none_counts_as_a_class() {
 #[test]
 fn a_batch_of_one_is_refused_where_a_norm_has_one_value() {
     let folder = trained();
-    let model = "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = \
-                 [{ conv = 4 }";
+    let model = "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = [{ \
+                 conv = 4 }";
     let train = |layers: &str, set: &str| {
         fs::write(folder.path().join("m.toml"), format!("{model}{layers}]\n")).unwrap();
         let words = format!(

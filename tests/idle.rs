@@ -131,9 +131,8 @@ fn every_command_says_keys_without_effect() {
     let expected = ["rram.variation.kind has no effect: its σ is 0", "sram.shift has no effect: sram.bits = 0"];
     let infer =
         "infer --model model.toml --checkpoint c.safetensors --data digits --limit 5 --backend cpu --profile idle.toml";
-    let attack = "attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu --profile \
-                  idle.toml \
-                  --method fgsm --epsilon 0.1";
+    let attack = "attack --model model.toml --checkpoint c.safetensors --data digits --limit 2 --backend cpu \
+                  --profile idle.toml --method fgsm --epsilon 0.1";
     let sweep = "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\nprofile = \"idle.toml\"\ndata = \
                  \"digits\"\n\
                  limit = 5\n[grid]\n\"rram.weight_bits\" = [2, 4]\n";

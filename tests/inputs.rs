@@ -72,8 +72,7 @@ fn workspace() -> tempfile::TempDir {
 fn infer(folder: &Path, data: &str, keys: &str) -> (Value, Vec<u8>) {
     let words = format!(
         "infer --model m.toml --checkpoint run/checkpoint.safetensors --profile hw.toml --backend cpu --json o.json \
-         --logits l.npy \
-         --data {data} {keys}"
+         --logits l.npy --data {data} {keys}"
     );
     succeeds(folder, &words);
     (json(folder.join("o.json")), fs::read(folder.join("l.npy")).unwrap())
@@ -92,8 +91,7 @@ fn spikes_cost_the_same_from_an_encoder_and_from_a_camera() {
         "",
         "--set tile.inputs=pulses",
         "--set adc.offset_sigma=1",
-        "--set rram.model=cell --set rram.cell.g_max_us=50 \
-         --set rram.cell.mapping=offset --set tile.cols=8",
+        "--set rram.model=cell --set rram.cell.g_max_us=50 --set rram.cell.mapping=offset --set tile.cols=8",
     ] {
         let (encoded, expected) = infer(folder.path(), "images:poisson.npz --encoding poisson", keys);
         let (camera, found) = infer(folder.path(), "frames:frames.npz", keys);
@@ -171,8 +169,8 @@ fn the_width_is_that_of_the_whole_set_and_of_every_set_that_the_chip_sees() {
     assert_eq!(adapted, counts, "and so do those that norms are adapted on");
     let output = crosspike(
         folder.path(),
-        "infer --model m.toml --checkpoint run/checkpoint.safetensors --data images:real.npz \
-         --encoding direct --profile hw.toml --backend cpu",
+        "infer --model m.toml --checkpoint run/checkpoint.safetensors --data images:real.npz --encoding direct \
+         --profile hw.toml --backend cpu",
     );
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("18 binary digits") && text.contains("tile.input_bits"), "{text}");

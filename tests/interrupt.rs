@@ -105,8 +105,7 @@ fn a_training_that_was_interrupted_anywhere_ends_in_the_same_network() {
 fn so_does_one_whose_ranges_come_from_the_validation_of_the_epoch_before() {
     let folder = trained();
     let words = "train train.toml --set train.epochs=12 --set train.limit=1000 --set rram.layers=all --set adc.bits=5 \
-                 --set adc.range=calibrated \
-                 --set adc.calibration_images=20";
+                 --set adc.range=calibrated --set adc.calibration_images=20";
     let said = ends_alike(folder.path(), words);
     assert!(said.contains("converters see every partial sum"), "{said}");
 }

@@ -203,9 +203,8 @@ fn what_nir_lacks_is_refused_by_its_layer() {
         "would have other pulses",
     );
     refused(
-        "[{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, \
-         { name = \"back\", conv = 4, from = \"b\", joins = \"a\", delayed = true }, \
-         { name = \"c\", conv = 4, from = \"a\" }]",
+        "[{ name = \"a\", conv = 4 }, { name = \"b\", conv = 4 }, { name = \"back\", conv = 4, from = \"b\", joins = \
+         \"a\", delayed = true }, { name = \"c\", conv = 4, from = \"a\" }]",
         "`b`",
     );
     refused("[{ conv = 4, norm = \"bntt\" }]", "`conv1` has a norm of every step");

@@ -121,8 +121,8 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
     fs::write(at.join("t.csv"), "g_us,mean_us,sigma_us\n0,0,1\n50,50,1\n").unwrap();
     fs::write(
         at.join("s.toml"),
-        "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \
-                                  \"digits\"\nchips = 1\n[grid]\n\"sram.bits\" = [0]\n",
+        "name = \"s\"\nmodel = \"model.toml\"\ncheckpoint = \"c.safetensors\"\ndata = \"digits\"\nchips = \
+                                  1\n[grid]\n\"sram.bits\" = [0]\n",
     )
     .unwrap();
     symlink("model.toml", at.join("link")).unwrap();

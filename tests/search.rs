@@ -99,8 +99,8 @@ fn what_is_found_is_the_best_of_all_and_runs_as_it_is() {
     let folder = folder();
     let folder = folder.path();
     let space = "[space]\n\"sram.bits\" = [0, 2, 3]\n\"adc.bits\" = [3, 5]\n\"tile.rows\" = [64, 128, 576]\n";
-    let goals = "chips = 12\ntrials = 1000\nset = \
-                 { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n";
+    let goals = "chips = 12\ntrials = 1000\nset = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \
+                 \"sram.adder_bits\" = 16 }\n";
     write(
         folder,
         "s.toml",
@@ -279,8 +279,8 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
             "expected one of `within` and `least`",
         ),
         (
-            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = \
-             { least = 2.0, confidence = 1.0 }\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { least = 2.0, confidence = 1.0 \
+             }\n[space]\n\"sram.bits\" = [2, 3]\n",
             "between 0.5 and 1",
         ),
         (

@@ -179,10 +179,8 @@ fn points_adapt_norms_stop_early_and_prune() {
     for (exit, adapt, threshold) in [("none", "0", "0.0"), ("confidence:0.9", "3", "0.4"), ("none", "3", "0.0")] {
         let mut words = format!(
             "infer --model model.toml --checkpoint c.safetensors --data digits --limit 10 --profile profile.toml \
-             --chips 3 \
-             --set sram.bits=4 --set sram.init=residual --set rram.variation.scale=2 --set sram.threshold={threshold} \
-             --backend cpu \
-             --json out.json"
+             --chips 3 --set sram.bits=4 --set sram.init=residual --set rram.variation.scale=2 --set \
+             sram.threshold={threshold} --backend cpu --json out.json"
         );
         if exit != "none" {
             words += &format!(" --exit {exit}");

@@ -91,8 +91,8 @@ fn hardware_for_layers_that_a_model_lacks_is_refused() {
     let model = fs::read_to_string(folder.join("model.toml")).unwrap();
     let head: String =
         model.lines().take_while(|line| !line.starts_with("layers")).map(|line| format!("{line}\n")).collect();
-    let layers = "layers = [{ name = \"stem\", conv = { channels = 8, groups = 1 } }, \
-                  { name = \"r\", fc = 8, recurrent = true }]\n";
+    let layers = "layers = [{ name = \"stem\", conv = { channels = 8, groups = 1 } }, { name = \"r\", fc = 8, \
+                  recurrent = true }]\n";
     fs::write(folder.join("named.toml"), head + layers).unwrap();
     let own = "[rram]\nweight_bits = 4\nlayers = \"all\"\n[layer.stem.rram]\nweight_bits = \
                3\n[layer.r_rec.rram]\nlayers = \"none\"\n";

@@ -120,8 +120,7 @@ fn show(sameness: &Sameness) -> String {
             None => format!("{name}: {spikes} spikes, all the same"),
             Some((t, image, recorded, here)) => format!(
                 "{name}: {apart} of {spikes} spikes differ, first at step {t} of series {image}, from 0: {recorded} \
-                 spikes recorded, {here} here \
-                 (accepted: {:.0}){}",
+                 spikes recorded, {here} here (accepted: {:.0}){}",
                 (ROUNDED * *spikes as f64).floor(),
                 verdict(layer.is_same())
             ),

@@ -291,8 +291,7 @@ impl Converted {
         if self.inputs == TileInputs::Levels && drive.bits_of(0) as usize > LEVEL_BITS {
             return refuse(&format!(
                 "tile.inputs = \"levels\": its inputs have {} binary digits, and a driver's converter {LEVEL_BITS}; \
-                 expected a smaller pooling window, or \
-                 other inputs",
+                 expected a smaller pooling window, or other inputs",
                 drive.bits_of(0)
             ));
         }
@@ -305,8 +304,7 @@ impl Converted {
         if rram + shifted(sums, self.adder.sram_left) >= f64::from(1 << 30) {
             return refuse(
                 "codes and the companion array's sums need more than 31 bits where they meet; expected a shift nearer \
-                 to 0 \
-                 or fewer ADC bits",
+                 to 0 or fewer ADC bits",
             );
         }
         Ok(())

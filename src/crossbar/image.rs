@@ -76,8 +76,7 @@ impl Image {
             code(scheme, weight_bits, weights[*i], alpha).ok_or_else(|| {
                 Error::Mismatch(format!(
                     "element {i} of `{layer}`'s companion array is {}, beyond what {bits} bits hold with the scheme \
-                     `{}`; \
-                     expected latent weights from -1 to 1",
+                     `{}`; expected latent weights from -1 to 1",
                     weights[*i],
                     json!(scheme).as_str().unwrap_or_default()
                 ))

@@ -203,8 +203,7 @@ fn check(volt: f64) -> Result<()> {
     }
     Err(Error::Mismatch(format!(
         "a tile cannot be solved: with 1 V on every line a node comes to {volt} V; expected conductances of at most \
-         {MOST_SIEMENS:e} \
-         S, and lines of 0 or at least {LEAST_OHM:e} ohm"
+         {MOST_SIEMENS:e} S, and lines of 0 or at least {LEAST_OHM:e} ohm"
     )))
 }
 

@@ -315,9 +315,9 @@ impl Dataset {
 /// An error about a kind of data set that there is not.
 fn unknown(spec: &str) -> Error {
     Error::Usage(format!(
-        "data set `{spec}`: expected digits, idx:DIR, cifar10:DIR, cifar100:DIR, pictures:PATH, \
-         nmnist:PATH, dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH, frames:PATH, frames:FILE.npz \
-         or images:FILE.npz"
+        "data set `{spec}`: expected digits, idx:DIR, cifar10:DIR, cifar100:DIR, pictures:PATH, nmnist:PATH, \
+         dvs128gesture:PATH, cifar10dvs:PATH, shd:DIR, ssc:DIR, events:PATH, frames:PATH, frames:FILE.npz or \
+         images:FILE.npz"
     ))
 }
 

@@ -248,8 +248,7 @@ impl Pixels {
         let share = |values: &[f64]| shown(&values.iter().map(|x| x / f64::from(self.white)).collect::<Vec<_>>());
         format!(
             "the file's own statistics; for images of a network that was trained on others, the archive takes theirs: \
-             these would be \
-             mean={}, std={}, full={}",
+             these would be mean={}, std={}, full={}",
             share(&self.mean),
             share(&self.std),
             self.white
@@ -281,8 +280,7 @@ fn not_normalised(values: &[f32], in_file: bool) -> Option<String> {
     (!normalised).then(|| {
         format!(
             "`images` run from {} to {}, mean {mean:.3}, spread {std:.3}: these do not look normalised, and are taken \
-             as they are; \
-             expected a mean near 0 and a spread near 1{pixels}",
+             as they are; expected a mean near 0 and a spread near 1{pixels}",
             range.least, range.greatest
         )
     })

@@ -47,8 +47,7 @@ pub fn correct(logits: &Array2<f32>, labels: &[u32]) -> Result<usize> {
     if let Some(((image, class), value)) = logits.indexed_iter().find(|(_, value)| !value.is_finite()) {
         return Err(Error::Mismatch(format!(
             "the logit of class {class} is {value} (image {image} of a batch), which is no answer: weights, gains or \
-             variation \
-             are beyond what f32 holds"
+             variation are beyond what f32 holds"
         )));
     }
     let best = |row: ndarray::ArrayView1<f32>| {

@@ -150,9 +150,9 @@ impl<'a> Evaluation<'a> {
         let Some(&first) = indices.peek() else { return Ok(()) };
         if self.exit.is_some() && !blueprint.plan().loaded().is_empty() {
             return Err(Error::Mismatch(
-                "an early exit answers before all steps have run, and layers that take turns on a chip of system.tiles \
-                 run all of theirs, one layer \
-                 after the other; expected none, or as many tiles as the network needs"
+                "an early exit answers before all steps have run, and layers that take turns on a chip of \
+                 system.tiles run all of theirs, one layer after the other; expected none, or as many tiles as the \
+                 network needs"
                     .into(),
             ));
         }

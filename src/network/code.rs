@@ -103,8 +103,7 @@ impl InputCode {
             let limit = 1u32 << (MOST_BITS - FRACTION_BITS);
             return Err(Error::Mismatch(format!(
                 "the data hold {magnitude}, and inputs without a converter hold magnitudes below {limit}; expected \
-                 normalised data, or \
-                 tile.input_bits above 0"
+                 normalised data, or tile.input_bits above 0"
             )));
         }
         Ok(code(InputForm::FixedPoint, bits, fixed_point_unit()))

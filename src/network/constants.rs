@@ -250,9 +250,8 @@ mod tests {
         let model = model(
             "{ given = { leak = \"neuron\" }, learned = { threshold = \"channel\" } }",
             "{ kind = \"last\" }",
-            "[{ conv = 5 }, { fc = 4, neuron = { leak = 0.5 } }, \
-             { fc = 4, neuron = { given = { threshold = \"layer\" } } }, \
-             { fc = 4, neuron = { learned = { leak = \"layer\" }, threshold = 0.3 } }]",
+            "[{ conv = 5 }, { fc = 4, neuron = { leak = 0.5 } }, { fc = 4, neuron = { given = { threshold = \"layer\" \
+             } } }, { fc = 4, neuron = { learned = { leak = \"layer\" }, threshold = 0.3 } }]",
         );
         let of = |layer: &Layer| layer.constants().collect::<Vec<_>>();
         let found: Vec<_> = model.layers().iter().map(of).collect();

@@ -102,8 +102,7 @@ impl Batch {
         match self.values.iter().find(|x| !code.holds(**x)) {
             Some(x) => Err(Error::Mismatch(format!(
                 "an input value is {x}, and the chip's inputs are whole multiples of {unit} of {bits} bits; expected \
-                 values of the data \
-                 that it was made for"
+                 values of the data that it was made for"
             ))),
             None => Ok(()),
         }

@@ -90,8 +90,8 @@ impl Lif {
             {
                 Err(Error::Mismatch(format!(
                     "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials from {lowest} to \
-                     {highest}, and the model's \
-                     neurons are reset to {value}; expected more bits, or fewer behind the point",
+                     {highest}, and the model's neurons are reset to {value}; expected more bits, or fewer behind the \
+                     point",
                     format.membrane_bits, format.fraction_bits
                 )))
             }
@@ -105,8 +105,7 @@ impl Lif {
         match fixed {
             Some(Fixed { highest, .. }) if !(threshold > 0.0 && threshold < highest) => Err(Error::Mismatch(format!(
                 "neuron.membrane_bits = {} with neuron.fraction_bits = {} holds potentials to {highest}, and a \
-                 threshold of {} becomes \
-                 {threshold}; expected a threshold above 0 that a potential can pass",
+                 threshold of {} becomes {threshold}; expected a threshold above 0 that a potential can pass",
                 format.membrane_bits, format.fraction_bits, neuron.threshold
             ))),
             _ => Ok(()),

@@ -262,14 +262,14 @@ mod tests {
             "[{fc=8, pool_current=2}]",
             "[{conv=8, pool_current=14}]",
             "[{conv=8, pool_current={window=2, stride=0}}]",
-            "[{conv=8}, {conv=8, recurrent=true, pool_current=2}, {conv=8, pool_current=2}, \
-             {conv=8, from=\"conv3\", joins=\"conv2\", delayed=true}]",
+            "[{conv=8}, {conv=8, recurrent=true, pool_current=2}, {conv=8, pool_current=2}, {conv=8, from=\"conv3\", \
+             joins=\"conv2\", delayed=true}]",
             "[{name=\"fc\", conv=8}, {fc=8}]",
             "[{name=\"s\", conv=8, from=\"a\", joins=\"b\"}, {name=\"a\", conv=8}, {name=\"b\", conv=8}]",
             "[{fc=65536, recurrent=true}]",
             "[{name=\"a\", conv=8}, {name=\"p\", pool=2}, {conv=8, from=\"input\", add_current=\"p\"}]",
-            "[{name=\"a\", fc=8}, {name=\"c\", fc=8}, {fc=8, from=\"c\", joins=\"a\", delayed=true}, \
-             {fc=8, from=\"input\"}]",
+            "[{name=\"a\", fc=8}, {name=\"c\", fc=8}, {fc=8, from=\"c\", joins=\"a\", delayed=true}, {fc=8, \
+             from=\"input\"}]",
             "[{name=\"a\", fc=8}, {concat=[\"a\"]}, {conv=8}]",
             "[{name=\"a\", conv=8}, {conv=8}, {name=\"s\", conv=8, from=\"a\", joins=\"conv2\"}, {conv=8, from=\"s\"}]",
             "[{conv=8}, {conv=8, add=[]}]",
@@ -295,9 +295,9 @@ mod tests {
 
     #[test]
     fn entries_become_the_graph_that_they_mean() {
-        let text = "[{name=\"a\", conv=8}, {conv=8, add=\"a\"}, {name=\"b\", conv=8, recurrent=true}, \
-                    {name=\"s\", conv=8, from=\"a\", joins=\"b\"}, \
-                    {name=\"home\", conv=8, from=\"b\", joins=\"conv2\", delayed=true}, {pool=2}, {fc=4}]";
+        let text = "[{name=\"a\", conv=8}, {conv=8, add=\"a\"}, {name=\"b\", conv=8, recurrent=true}, {name=\"s\", \
+                    conv=8, from=\"a\", joins=\"b\"}, {name=\"home\", conv=8, from=\"b\", joins=\"conv2\", \
+                    delayed=true}, {pool=2}, {fc=4}]";
         let graph = model(text).unwrap().graph();
         let layers: Vec<&str> = graph.layers.iter().map(|layer| layer.name.as_str()).collect();
         assert_eq!(layers, ["a", "conv2", "b", "b_rec", "s", "home", "fc1", "fc2"]);

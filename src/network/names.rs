@@ -111,10 +111,8 @@ pub(super) fn check(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Err(Error::Mismatch(format!(
         "the checkpoint holds {}{more}, which the model `{}` has no place for; expected convolutions and fully \
-         connected layers, \
-         as many as the model has, their norms and biases where it has them, and nothing else that a network does. \
-         --ignore NAME (of infer, attack \
-         and import) leaves out what you know to be without effect",
+         connected layers, as many as the model has, their norms and biases where it has them, and nothing else that \
+         a network does. --ignore NAME (of infer, attack and import) leaves out what you know to be without effect",
         unknown[..unknown.len().min(SHOWN)].join(", "),
         model.name,
     )))
@@ -256,8 +254,7 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
                 first,
                 format!(
                     "the layer's neuron.{key} is {}; a model takes the tensor with neuron = {{ given = {{ {key} = \
-                     \"layer\", \"channel\" or \
-                     \"neuron\" }} }}",
+                     \"layer\", \"channel\" or \"neuron\" }} }}",
                     first as f32
                 ),
             ),
@@ -298,8 +295,7 @@ fn constant(model: &Model, name: &str, mut values: impl Iterator<Item = f64>) ->
     Some(match values.find(|value| !near(*value)) {
         None if last == RESET && at_spike() => Meaning::Idle(Some(format!(
             "`{name}` is snnTorch's, whose neurons are reset in the next step, and the model's at the spike: \
-             neuron.reset_at = \"next\" does \
-             as they do"
+             neuron.reset_at = \"next\" does as they do"
         ))),
         None => Meaning::Idle(None),
         Some(value) => Meaning::Unknown(format!(" ({}; {what})", value as f32)),
@@ -323,8 +319,8 @@ fn check_norms(model: &Model, checkpoint: &Checkpoint) -> Result<()> {
         format!("but plain ones, `{}`", plain.into_iter().collect::<Vec<_>>().join("`, `"))
     };
     Err(Error::Mismatch(format!(
-        "the network has no batch norms through time (`bntt1.0.weight` and so on), {instead}; expected one norm a step \
-         behind every layer but \
-         the last, as the model has them: `norm` of a model file may also be \"batch\", one for all steps, or \"none\""
+        "the network has no batch norms through time (`bntt1.0.weight` and so on), {instead}; expected one norm a \
+         step behind every layer but the last, as the model has them: `norm` of a model file may also be \"batch\", \
+         one for all steps, or \"none\""
     )))
 }

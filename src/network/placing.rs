@@ -462,8 +462,7 @@ impl<'c> Placing<'c> {
             wrong = by_step(wrong);
             return Err(Error::Mismatch(format!(
                 "tensors and the model `{}` do not fit:\n  {}\nA line \"NAME\" = \"\" of --map leaves a tensor out, \
-                 and \"NAME\" = \"LAYER.weight\" says \
-                 where one belongs; the layers are {}",
+                 and \"NAME\" = \"LAYER.weight\" says where one belongs; the layers are {}",
                 model.name,
                 wrong.join("\n  "),
                 names_of(layers)

@@ -148,8 +148,7 @@ impl<'a> Resolving<'a> {
                 key,
                 format!(
                     "`{name}` does not stand before it, which would be a cycle without delay; expected an earlier \
-                     entry, or a matrix \
-                     with `joins` and `delayed = true`"
+                     entry, or a matrix with `joins` and `delayed = true`"
                 ),
             ),
             None => {
@@ -395,8 +394,7 @@ impl<'a> Resolving<'a> {
                     ".from",
                     format!(
                         "`{}` does not stand before `{name}`, which would be a cycle without delay; `delayed = true` \
-                         takes the pulses \
-                         of the step before",
+                         takes the pulses of the step before",
                         self.nodes[from].name
                     ),
                 ),

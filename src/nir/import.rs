@@ -345,8 +345,7 @@ impl<'a> Writer<'a> {
         if let (Some(v_leak), Reset::Subtract, NeuronKind::Spiking) = (leaks_to, self.options.reset, neurons.kind) {
             return Err(said(format!(
                 " leaks to {v_leak}, from where potentials are counted here, and a reset would take another threshold \
-                 away; expected \
-                 v_leak = 0, or --reset value"
+                 away; expected v_leak = 0, or --reset value"
             )));
         }
         let parts = [&leak, &gain, &threshold].into_iter().chain(&synaptic_leak);
@@ -506,9 +505,8 @@ impl<'a> Writer<'a> {
                         Ok(())
                     }
                     false => Err(format!(
-                        "`{name}` has {} values, expected {shape:?}: the nodes before it give another size. An `Input` \
-                         has the shape of one sample, \
-                         without images and steps",
+                        "`{name}` has {} values, expected {shape:?}: the nodes before it give another size. An \
+                         `Input` has the shape of one sample, without images and steps",
                         values.len()
                     )),
                 }

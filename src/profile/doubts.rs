@@ -38,17 +38,15 @@ fn levels(section: &str, rram: &Rram) -> Option<String> {
     let held = 1u32.checked_shl(bits * slices.saturating_sub(1)).unwrap_or(u32::MAX);
     if bits > 0 && slices > 1 && wanted == held + 1 {
         return Some(format!(
-            "{section}.weight_bits = {weight_bits} has {wanted} levels a device, one more than {held}: {slices} slices \
-             of cells of {bits} bits \
-             stand where {} would hold all but the largest",
+            "{section}.weight_bits = {weight_bits} has {wanted} levels a device, one more than {held}: {slices} \
+             slices of cells of {bits} bits stand where {} would hold all but the largest",
             slices - 1
         ));
     }
     (bits == 0 && listed > 0 && listed < wanted).then(|| {
         format!(
             "{section}.weight_bits = {weight_bits} has {wanted} levels a device, and {section}.cell.levels_us \
-             {listed}: weights are the nearest that \
-             a weight's devices hold"
+             {listed}: weights are the nearest that a weight's devices hold"
         )
     })
 }

@@ -205,8 +205,8 @@ impl Profile {
             }
             if value > 0.0 && self.any(|rram, _| rram.faults.move_weights()) {
                 let message = "drops voltage by where cells stand on their lines, and for moved columns and rows that \
-                               is not modelled; expected \
-                               rram.faults.remap = \"none\" and rram.faults.spares = 0, or lines without resistance";
+                               is not modelled; expected rram.faults.remap = \"none\" and rram.faults.spares = 0, or \
+                               lines without resistance";
                 return refuse(key, message.into());
             }
         }

@@ -73,8 +73,7 @@ impl Profile {
         }
         if adc_model.is_empty() && priced {
             let message = "is missing, and converters cost something: public models differ five- to twelvefold; \
-                           expected \
-                           the name of the one that the constants are of";
+                           expected the name of the one that the constants are of";
             return Err(document.error("cost.adc_model", message));
         }
         self.validate_node(document)?;

@@ -58,8 +58,7 @@ pub(super) fn figure(origin: &Map<String, Value>, swept: bool) -> Option<Figure>
     let what = if largest.layer.is_some() { &largest.name } else { "what stands around the layers" };
     let mut caption = format!(
         "Floor plan, {}: {what} takes {}. Where there is room, the rectangles of a layer are its tiles, the stronger \
-         the \
-         colour the more of their {} x {} cells are in use.",
+         the colour the more of their {} x {} cells are in use.",
         if floor.has_areas { "areas to scale" } else { "by tiles, for the profile has no areas" },
         floor.share(largest),
         profile.tile.rows,

@@ -220,7 +220,7 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
     let figures: Vec<Figure> = [Figure::of(CHART, draw, page::caption(&summary, &plot))]
         .into_iter()
         .chain(heat::of(&summary).iter().enumerate().map(|(number, pair)| pair.figure(number)))
-        .chain(fronts.iter().map(pareto::Front::figure))
+        .chain(fronts.iter().filter(|front| front.is_drawn()).map(pareto::Front::figure))
         .chain(split.map(|split| split.figure()))
         .chain(origin.and_then(|origin| floor::figure(origin, summary.points.len() > 1)))
         .collect();

@@ -61,6 +61,11 @@ pub(super) fn names() -> impl Iterator<Item = String> {
 }
 
 impl Front<'_> {
+    /// Whether it is worth a drawing: of one point that no other beats a sentence says all.
+    pub fn is_drawn(&self) -> bool {
+        self.front.len() > 1
+    }
+
     /// What the front says, a sentence.
     pub fn answer(&self) -> Option<String> {
         let within = points(self.within);
@@ -75,8 +80,7 @@ impl Front<'_> {
         } else {
             format!(
                 "Within {within} of the best accuracy{at}, the least {word} is {least}, with {label}: {:.2} %, where \
-                 the \
-                 best has {:.2} % for {}.",
+                 the best has {:.2} % for {}.",
                 point.mean,
                 best.mean,
                 self.kind.said(*most)
@@ -131,7 +135,7 @@ impl Front<'_> {
             more => format!(" {more} more are not listed."),
         };
         if self.kind.column == AREA {
-            more += " Companion arrays count whole, pruned or not.";
+            more += " Companion arrays count whole, pruned or not, residuals with a budget as large as it.";
         }
         if let Some(scale) = self.at {
             more += &format!(" All at variation scale {scale}.");

@@ -147,8 +147,7 @@ impl Svg {
         let stroke = self.colour(Colour::Muted);
         self.add(format_args!(
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"none\" \
-             stroke=\"{stroke}\" \
-             stroke-width=\"{line}\"/>"
+             stroke=\"{stroke}\" stroke-width=\"{line}\"/>"
         ));
     }
 

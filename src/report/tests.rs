@@ -259,8 +259,7 @@ fn what_accuracy_costs_is_said_and_drawn() {
     let (page, _) = report(&[("summary.csv", &format!("{head}{at_0}{at_1}"))]).unwrap();
     for expected in [
         "Within 0.5 points of the best accuracy at variation scale 1, the least energy is 3.00 µJ, with adc.bits = 4: \
-         84.90 %, \
-         where the best has 85.00 % for 9.00 µJ.",
+         84.90 %, where the best has 85.00 % for 9.00 µJ.",
         "<li>adc.bits = 2: 60.00 %, 1.00 µJ</li>",
         "<li>adc.bits = 6: 85.00 %, 9.00 µJ</li>",
         "id=\"pareto-energy-title\"",

@@ -198,8 +198,8 @@ mod tests {
     fn model(set: &[&str]) -> Model {
         let mut document = Document::parse_text(
             Path::new("m.toml"),
-            "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = \
-             [{ conv = 4 }]"
+            "name = \"m\"\nsteps = 2\nclasses = 10\ninput = { channels = 1, height = 8, width = 8 }\nlayers = [{ conv \
+             = 4 }]"
                 .into(),
         )
         .unwrap();

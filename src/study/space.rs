@@ -116,9 +116,8 @@ fn values(document: &Document, place: &str, written: &Value) -> Result<Values> {
         Value::Table(range) if range.contains_key("from") || range.contains_key("to") => range,
         _ => {
             return refuse(
-                "expected a quoted key with a list of values, such as \"rram.variation.scale\" = [0.0, 1.0], or with a \
-                 range, \
-                 such as { from = 0.1, to = 10.0, count = 5, scale = \"log\" }",
+                "expected a quoted key with a list of values, such as \"rram.variation.scale\" = [0.0, 1.0], or with \
+                 a range, such as { from = 0.1, to = 10.0, count = 5, scale = \"log\" }",
             );
         }
     };

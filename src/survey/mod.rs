@@ -120,8 +120,7 @@ pub fn survey(blueprint: &Blueprint, index: u64) -> Result<Vec<LayerSurvey>> {
     if blueprint.profile().any(|rram, _| rram.faults.move_weights()) {
         return Err(Error::Usage(
             "rram.faults.spares and rram.faults.remap: tiles are written as weights stand in their matrix, and not as \
-             a \
-             test moves them; expected 0 and \"none\""
+             a test moves them; expected 0 and \"none\""
                 .into(),
         ));
     }

@@ -44,16 +44,14 @@ pub fn attach(
         let (Some(draw), Some(shift)) = (draw, site.sram.shift) else {
             return Err(Error::Mismatch(
                 "sram.init = \"residual\" is what one chip's cells miss; training it needs `train.chip`, that chip, \
-                 and \
-                 `sram.shift`"
+                 and `sram.shift`"
                     .into(),
             ));
         };
         if site.rram.selects() {
             return Err(Error::Mismatch(
                 "rram.program.verify_share: which cells are verified follows from inputs that are counted in training \
-                 alone, so one chip's residual is \
-                 not known before; expected 1, or another sram.init"
+                 alone, so one chip's residual is not known before; expected 1, or another sram.init"
                     .into(),
             ));
         }

@@ -303,8 +303,7 @@ pub fn check_cycles(model: &Model) -> Result<()> {
     match graph.inside_cycles().find(|layer| layer.norm != NormKind::None) {
         Some(layer) => Err(Error::Mismatch(format!(
             "`{}` runs step by step with what leads back to it, and its norm would need the batch's statistics of all \
-             steps beforehand; expected \
-             norm = \"none\" there",
+             steps beforehand; expected norm = \"none\" there",
             layer.name
         ))),
         None => Ok(()),

@@ -77,9 +77,8 @@ impl TrainingRun<'_> {
         let converters = self.plan.sites().filter(|site| site.converts());
         if let Some(sums) = converters.map(Site::partitions).max() {
             costs.push(format!(
-                "converters see every partial sum, up to {sums} of a column: an epoch takes some twice as long as with \
-                 adc.bits = 0, and \
-                 longer on tiles of few rows and with cells in slices"
+                "converters see every partial sum, up to {sums} of a column: an epoch takes some twice as long as \
+                 with adc.bits = 0, and longer on tiles of few rows and with cells in slices"
             ));
         }
         let tiles: usize = self.plan.sites().filter(|site| site.drops()).map(|site| mapping::map(site).tiles).sum();

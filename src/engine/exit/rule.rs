@@ -47,8 +47,7 @@ impl ExitRule {
         match (self, model.layers().iter().find(|layer| spiking(layer))) {
             (ExitRule::Gamma(_), Some(layer)) => Err(Error::Mismatch(format!(
                 "exit by gamma reads the scale of every step, and `{}` has one norm for all steps, or none; expected \
-                 norm = \"bntt\" \
-                 in every layer, or exit by confidence",
+                 norm = \"bntt\" in every layer, or exit by confidence",
                 layer.name
             ))),
             _ => Ok(()),

@@ -49,16 +49,15 @@ impl Answer {
             let keep = found.iter().filter(|point| goals.keeps(point, reference)).count();
             self.details.push(match (keep, found.len()) {
                 (1, 1) => format!(
-                    "Asked: {asked}. It keeps to it on chips and images that the search has not seen, on \
-                                   average."
+                    "Asked: {asked}. It keeps to it on chips and images that the search has not seen, on average."
                 ),
                 (_, 1) => format!(
-                    "Asked: {asked}. It does not keep to it on chips and images that the search has not \
-                                   seen, on average."
+                    "Asked: {asked}. It does not keep to it on chips and images that the search has not seen, on \
+                                   average."
                 ),
                 (keep, all) => format!(
-                    "Asked: {asked}. {keep} of the {all} keep to it on chips and images that the \
-                                        search has not seen, on average."
+                    "Asked: {asked}. {keep} of the {all} keep to it on chips and images that the search has not seen, \
+                                        on average."
                 ),
             });
         }
