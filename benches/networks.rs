@@ -17,7 +17,7 @@ use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::train::config::Hyperparameters;
 use crosspike::train::optimiser::Optimiser;
-use crosspike::train::pass::{Setting, pass};
+use crosspike::train::pass::{PassSetting, pass};
 
 /// Networks, and images of a batch.
 const NETWORKS: [(&str, usize); 4] = [("digits", 64), ("fashion", 64), ("vgg5", 16), ("vgg9", 16)];
@@ -33,7 +33,7 @@ fn main() {
         let profile = Profile::ideal(&[]).expect("the ideal chip has no settings");
         let layers = model.layers();
         let plan = ChipPlan::new(&profile, &model, Encoding::Poisson).expect("the network fits");
-        let setting = Setting::of(&plan);
+        let setting = PassSetting::of(&plan);
         let mut network = Network::xavier(&model, 1);
         let batch = Batch {
             values: (0..images * model.input.len()).map(|i| 2.0 * number(1, i)).collect(),

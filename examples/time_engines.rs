@@ -23,7 +23,7 @@ use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::plan::ChipPlan;
 use crosspike::profile::Profile;
 use crosspike::rng::{Stream, Substream, stream_key};
-use crosspike::train::pass::{Setting, pass};
+use crosspike::train::pass::{PassSetting, pass};
 use ndarray_rand::rand::RngCore;
 use serde_json::{Value, json};
 
@@ -227,7 +227,7 @@ fn random(seed: u64, count: usize) -> Vec<f32> {
 /// A network of random weights whose norms have seen the inputs.
 fn settled(model: &Model, inputs: &Inputs) -> Result<Network> {
     let plan = ChipPlan::new(&Profile::ideal(&[])?, model, inputs.encoder.code)?;
-    let setting = Setting::of(&plan);
+    let setting = PassSetting::of(&plan);
     let mut network = Network::xavier(model, 1);
     let first = pass(&setting, &network, inputs, &vec![0; inputs.batch.len()], None)?;
     for (layer, statistics) in network.layers.iter_mut().zip(&first.statistics) {

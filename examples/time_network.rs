@@ -34,7 +34,7 @@ use crosspike::profile::Profile;
 use crosspike::train::config::Hyperparameters;
 use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
-use crosspike::train::pass::{Setting, pass};
+use crosspike::train::pass::{PassSetting, pass};
 use serde_json::{Value, json};
 
 /// Times networks on this machine and prints what it found as JSON.
@@ -107,7 +107,7 @@ fn batch(args: &Args) -> Result<Value> {
     let plan = ChipPlan::new(&profile, &model, encoding)?;
     let gradient_bits = Precision::try_from(args.gradient_bits).map_err(Error::Mismatch)?;
     let hyperparameters = Hyperparameters { gradient_bits, ..Hyperparameters::default() };
-    let setting = Setting::by(&hyperparameters, &plan);
+    let setting = PassSetting::by(&hyperparameters, &plan);
     let draw = |run: u64| profile.varies().then(|| Draw::chip(1, run));
     let training = matches!(args.work, Work::Train);
     let mut seconds = if training {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Who may work at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum FolderAccess {
     /// One process alone.
     Alone,
     /// Several that share it.
@@ -20,10 +20,10 @@ pub enum Access {
 ///
 /// # Errors
 /// The limits that the system states.
-pub fn take(file: &File, access: Access) -> std::io::Result<bool> {
+pub fn take(file: &File, access: FolderAccess) -> std::io::Result<bool> {
     let taken = match access {
-        Access::Alone => file.try_lock(),
-        Access::Shared => file.try_lock_shared(),
+        FolderAccess::Alone => file.try_lock(),
+        FolderAccess::Shared => file.try_lock_shared(),
     };
     match taken {
         Ok(()) => Ok(true),
@@ -43,7 +43,7 @@ fn is_without_locks(error: &std::io::Error) -> bool {
 ///
 /// # Errors
 /// [`Error::Io`] where the system refuses.
-pub fn hold(path: &Path, access: Access) -> Result<Option<File>> {
+pub fn hold(path: &Path, access: FolderAccess) -> Result<Option<File>> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path);
     let file = file.map_err(Error::io(path))?;
     Ok(take(&file, access).map_err(Error::io(path))?.then_some(file))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::announced;
 use crate::atomic;
 use crate::error::{Error, Result};
-use crate::lock::{self, Access};
+use crate::lock::{self, FolderAccess};
 
 /// What the folder's results came from: version, configuration, seeds. Holds no time, host or thread count.
 pub const ORIGIN: &str = "origin.json";
@@ -37,9 +37,9 @@ impl OutputFolder {
     ///
     /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed; anything else is
     /// refused without `force`, which removes only `owned` files (a trailing `*` matches any ending). Where another
-    /// process works in it, it is refused too, unless both share the [`Access`]. The backend is no part of a run's
+    /// process works in it, it is refused too, unless both share the [`FolderAccess`]. The backend is no part of a run's
     /// identity: all give the same results.
-    pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str], access: Access) -> Result<Self> {
+    pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str], access: FolderAccess) -> Result<Self> {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
         }
@@ -68,7 +68,7 @@ impl OutputFolder {
         }
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         if force {
-            let folder = Self::hold(path, Access::Alone, false)?;
+            let folder = Self::hold(path, FolderAccess::Alone, false)?;
             remove_owned(path, &[&[ORIGIN, FINISHED], owned].concat())?;
             folder.write(ORIGIN, canonical(origin).as_bytes())?;
             return folder.shared(access);
@@ -85,14 +85,14 @@ impl OutputFolder {
     }
 
     /// The folder, locked; an error where another process works in it.
-    fn hold(path: &Path, access: Access, resumed: bool) -> Result<Self> {
+    fn hold(path: &Path, access: FolderAccess, resumed: bool) -> Result<Self> {
         announced::check_folder(path)?;
         let lock = lock::hold(&path.join(LOCK), access)?.ok_or_else(|| busy(path))?;
         Ok(OutputFolder { path: path.to_path_buf(), resumed, _lock: Some(Arc::new(lock)) })
     }
 
     /// Lets others share the folder, which this process held alone so far.
-    fn shared(self, access: Access) -> Result<Self> {
+    fn shared(self, access: FolderAccess) -> Result<Self> {
         if let Some(file) = &self._lock {
             lock::take(file, access).map_err(Error::io(&self.path))?;
         }
@@ -106,12 +106,12 @@ impl OutputFolder {
         let found = read_origin(path);
         let same = found.as_ref().is_some_and(|found| identity(found) == identity(origin));
         if found.is_none_or(|found| found["command"] != origin["command"]) || (same && !path.join(FINISHED).exists()) {
-            return Self::claim(path, origin, false, &[], Access::Shared);
+            return Self::claim(path, origin, false, &[], FolderAccess::Shared);
         }
-        let folder = Self::hold(path, Access::Alone, true)?;
+        let folder = Self::hold(path, FolderAccess::Alone, true)?;
         remove(&folder.file(FINISHED))?;
         folder.write(ORIGIN, canonical(origin).as_bytes())?;
-        folder.shared(Access::Shared)
+        folder.shared(FolderAccess::Shared)
     }
 
     /// Whether a folder holds the run that `origin` describes, finished or not.
@@ -122,7 +122,7 @@ impl OutputFolder {
     /// The folder, which others may share, if it holds the finished run that `origin` describes.
     pub fn finished(path: &Path, origin: &Value) -> Result<Option<Self>> {
         (Self::is_of(path, origin) && path.join(FINISHED).exists())
-            .then(|| Self::hold(path, Access::Shared, true))
+            .then(|| Self::hold(path, FolderAccess::Shared, true))
             .transpose()
     }
 
@@ -241,7 +241,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("run");
         let (one, two) = (origin("x", serde_json::json!({"a": 1})), origin("x", serde_json::json!({"a": 2})));
-        let claim = |origin: &Value, force| OutputFolder::claim(&path, origin, force, &["data*"], Access::Shared);
+        let claim = |origin: &Value, force| OutputFolder::claim(&path, origin, force, &["data*"], FolderAccess::Shared);
         let folder = claim(&one, false).unwrap();
         assert!(!folder.resumed);
         folder.write("data.csv", b"1").unwrap();
@@ -268,24 +268,26 @@ mod tests {
         let path = root.path().join("run");
         let one = origin("x", serde_json::json!({"a": 1}));
         let claim = |access| OutputFolder::claim(&path, &one, false, &[], access);
-        let shared = claim(Access::Shared).unwrap();
-        let copy = (claim(Access::Shared).unwrap(), shared.clone());
+        let shared = claim(FolderAccess::Shared).unwrap();
+        let copy = (claim(FolderAccess::Shared).unwrap(), shared.clone());
         drop(shared);
-        assert!(claim(Access::Alone).is_err_and(|error| error.to_string().contains("another process works in it")));
+        assert!(
+            claim(FolderAccess::Alone).is_err_and(|error| error.to_string().contains("another process works in it"))
+        );
         assert!(OutputFolder::take_over(&path, &origin("x", serde_json::json!({"a": 2}))).is_err());
         drop(copy);
-        let alone = claim(Access::Alone).unwrap();
-        assert!(claim(Access::Shared).is_err() && claim(Access::Alone).is_err());
+        let alone = claim(FolderAccess::Alone).unwrap();
+        assert!(claim(FolderAccess::Shared).is_err() && claim(FolderAccess::Alone).is_err());
         drop(alone);
         // One that overwrote it alone lets others share it from then on.
-        let first = OutputFolder::claim(&path, &one, true, &[], Access::Shared).unwrap();
-        assert!(claim(Access::Shared).is_ok());
+        let first = OutputFolder::claim(&path, &one, true, &[], FolderAccess::Shared).unwrap();
+        assert!(claim(FolderAccess::Shared).is_ok());
         drop(first);
         // A folder that is refused has no lock left in it.
         let other = root.path().join("other");
         std::fs::create_dir(&other).unwrap();
         std::fs::write(other.join("mine.txt"), "").unwrap();
-        assert!(OutputFolder::claim(&other, &one, false, &[], Access::Alone).is_err());
+        assert!(OutputFolder::claim(&other, &one, false, &[], FolderAccess::Alone).is_err());
         assert_eq!(std::fs::read_dir(&other).unwrap().count(), 1);
     }
 }

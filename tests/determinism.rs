@@ -15,7 +15,7 @@ use crosspike::engine::cpu::CpuEngine;
 use crosspike::engine::evaluate::Evaluation;
 use crosspike::error::Error;
 use crosspike::forward::ways::Kernel;
-use crosspike::lock::Access;
+use crosspike::lock::FolderAccess;
 use crosspike::monitor::{Monitor, Silent};
 use crosspike::network::{Encoder, Encoding, Inputs, Model, Network};
 use crosspike::output::OutputFolder;
@@ -182,12 +182,12 @@ fn train(folder: &Path, stops: &[i64], n: usize) -> Vec<Vec<u8>> {
     };
     threads(n, || {
         for stop in stops {
-            let claimed = OutputFolder::claim(folder, &origin, false, &[], Access::Shared).unwrap();
+            let claimed = OutputFolder::claim(folder, &origin, false, &[], FolderAccess::Shared).unwrap();
             let monitor = StopAfter((*stop).into());
             let stopped = trainer().run(Network::xavier(&model, 1), Some(&claimed), &monitor);
             assert!(matches!(stopped, Err(Error::Interrupted(_))));
         }
-        let claimed = OutputFolder::claim(folder, &origin, false, &[], Access::Shared).unwrap();
+        let claimed = OutputFolder::claim(folder, &origin, false, &[], FolderAccess::Shared).unwrap();
         trainer().run(Network::xavier(&model, 1), Some(&claimed), &Silent).unwrap();
         finish(&claimed).unwrap();
     });
@@ -233,7 +233,7 @@ fn a_sweep_ends_in_the_same_bytes_for_any_threads_shards_and_kills() {
         threads(n, || {
             for index in (1..=shards).rev() {
                 loop {
-                    let folder = OutputFolder::claim(&path, &origin, false, &[], Access::Shared).unwrap();
+                    let folder = OutputFolder::claim(&path, &origin, false, &[], FolderAccess::Shared).unwrap();
                     let monitor = StopAfter(stop_after.unwrap_or(i64::MAX).into());
                     match sweep.run(&engine, &folder, Shard { index, of: shards }, &monitor) {
                         Ok(complete) => assert_eq!(complete, index == 1),

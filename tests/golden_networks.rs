@@ -17,7 +17,7 @@ use crosspike::profile::Profile;
 use crosspike::train::config::{Hyperparameters, OptimiserKind};
 use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
-use crosspike::train::pass::{ParameterGradient, PassOutcome, Setting, pass};
+use crosspike::train::pass::{ParameterGradient, PassOutcome, PassSetting, pass};
 use crosspike::train::surrogate::{Surrogate, SurrogateKind};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
@@ -79,7 +79,7 @@ impl Case {
     fn train(&self, hyperparameters: &Hyperparameters, steps: usize) -> (Network, PassOutcome) {
         let plan = ChipPlan::new(&Profile::ideal(&[]).unwrap(), &self.model, self.inputs.encoder.code).unwrap();
         let hyperparameters = &self.hyperparameters(hyperparameters);
-        let setting = Setting::by(hyperparameters, &plan);
+        let setting = PassSetting::by(hyperparameters, &plan);
         let mut network = self.network.clone();
         let (mut optimiser, mut first) = (Optimiser::new(hyperparameters, &network), None);
         for _ in 0..steps {
@@ -265,7 +265,7 @@ fn tensors_of_one_value_are_as_the_model_itself() {
                     ..Hyperparameters::default()
                 });
                 let trained = case.is_trained().then(|| {
-                    let setting = Setting::by(&hyperparameters, &plan);
+                    let setting = PassSetting::by(&hyperparameters, &plan);
                     pass(&setting, network, &case.inputs, &case.labels, None).unwrap().gradients
                 });
                 (outcome, trained)

@@ -11,7 +11,7 @@ use crosspike::plan::ChipPlan;
 use crosspike::train::config::{Hyperparameters, Prune};
 use crosspike::train::gradient::Precision;
 use crosspike::train::optimiser::Optimiser;
-use crosspike::train::pass::{PassOutcome, Setting, pass};
+use crosspike::train::pass::{PassOutcome, PassSetting, pass};
 use crosspike::train::prune::Groups;
 
 /// How finely gradients are rounded, and the largest error that each may have, in units of the largest of its tensor.
@@ -33,7 +33,7 @@ fn train_from(
     let model = model();
     let profile = profile(overrides);
     let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
-    let setting = Setting { precision, ..Setting::of(&plan) };
+    let setting = PassSetting { precision, ..PassSetting::of(&plan) };
     let hyperparameters = Hyperparameters { weight_decay: decay, ..Hyperparameters::default() };
     let (frames, labels) = batch("frames:train_frames.npz");
     let inputs = Inputs::new(Encoder::new(Encoding::Frames, model.input, 1, 1), frames, model.steps);
@@ -138,7 +138,7 @@ fn ternary_gradients_stop_at_latent_weights_of_one() {
     let gradient = |scheme: &str| {
         let profile = profile(&["rram.weight_bits=4", &format!("rram.scheme={scheme}")]);
         let plan = ChipPlan::new(&profile, &model, Encoding::Frames).unwrap();
-        let setting = Setting::of(&plan);
+        let setting = PassSetting::of(&plan);
         pass(&setting, &network, &inputs, &labels, None).unwrap().gradients[1].weights.clone()
     };
     let (ternary, uniform) = (gradient("ternary"), gradient("uniform"));

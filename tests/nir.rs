@@ -16,7 +16,7 @@ use crosspike::network::readout::ReadoutKind;
 use crosspike::network::{Batch, Encoder, Encoding, InputCode, Inputs, Model, Network};
 use crosspike::nir::discrete::Discretisation;
 use crosspike::nir::export;
-use crosspike::nir::import::{Imported, Options, Reset, import};
+use crosspike::nir::import::{Imported, NirOptions, Reset, import};
 use crosspike::profile::Profile;
 use hdf5_pure::FileBuilder;
 
@@ -24,8 +24,8 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/nir")
 }
 
-fn options() -> Options {
-    Options {
+fn options() -> NirOptions {
+    NirOptions {
         name: "net".into(),
         dt: 1e-3,
         method: Discretisation::Euler,
@@ -38,12 +38,12 @@ fn options() -> Options {
 }
 
 /// The folders of all cases, with the options of each.
-fn cases() -> Vec<(PathBuf, Options)> {
+fn cases() -> Vec<(PathBuf, NirOptions)> {
     let folders = fs::read_dir(golden()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let with_options = |folder: PathBuf| {
         let text = fs::read_to_string(folder.join("import.json")).unwrap();
         let of: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let options = Options {
+        let options = NirOptions {
             dt: of["dt"].as_f64().unwrap(),
             reset: if of["reset"] == "subtract" { Reset::Subtract } else { Reset::Value },
             reset_at: if of["reset_at"] == "next" { ResetAt::Next } else { ResetAt::Spike },
@@ -89,18 +89,18 @@ fn another_reset_or_step_is_another_network() {
     let folder = golden().join("snntorch_subtract");
     let right = cases().into_iter().find(|(other, _)| *other == folder).unwrap().1;
     let recorded = Recorded::open(&folder.join("recorded.npz")).unwrap();
-    let same = |options: &Options| {
+    let same = |options: &NirOptions| {
         let imported = import(&folder.join("net.nir"), options).unwrap();
         let network = Network::load(&imported.model, &imported.checkpoint).unwrap().network;
         Sameness::of(&imported.model, &network, &recorded, &neurons(&imported)).unwrap()
     };
     assert!(same(&right).is_same());
     for other in [
-        Options { reset: Reset::Value, ..right.clone() },
-        Options { reset: Reset::None, ..right.clone() },
-        Options { reset_at: ResetAt::Spike, ..right.clone() },
-        Options { dt: 2e-5, ..right.clone() },
-        Options { method: Discretisation::Exact, ..right.clone() },
+        NirOptions { reset: Reset::Value, ..right.clone() },
+        NirOptions { reset: Reset::None, ..right.clone() },
+        NirOptions { reset_at: ResetAt::Spike, ..right.clone() },
+        NirOptions { dt: 2e-5, ..right.clone() },
+        NirOptions { method: Discretisation::Exact, ..right.clone() },
     ] {
         let found = same(&other);
         let first = &found.layers[0];
@@ -173,7 +173,7 @@ fn neurons_that_do_not_leak_stand_among_those_that_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.nir");
     export(&model, &network, 1e-4, &path).unwrap();
-    let again = import(&path, &Options { dt: 1e-4, ..options() }).unwrap();
+    let again = import(&path, &NirOptions { dt: 1e-4, ..options() }).unwrap();
     let found = Network::load(&again.model, &again.checkpoint).unwrap().network;
     assert_eq!(found.layers[0].rram, network.layers[0].rram);
     assert_eq!(found.layers[0].constants[&Constant::Leak], network.layers[0].constants[&Constant::Leak]);
@@ -276,7 +276,7 @@ fn what_cannot_run_is_refused_by_its_name() {
     leaking[2].2 = vec![0.1; 3];
     let whole = file(folder.path(), &chain(("n", "LIF", leaking)), &straight);
     assert!(import(&whole, &options()).is_ok());
-    let subtracting = Options { reset: Reset::Subtract, ..options() };
+    let subtracting = NirOptions { reset: Reset::Subtract, ..options() };
     let error = import(&whole, &subtracting).unwrap_err().to_string();
     assert!(error.contains("`n` leaks to 0.1") && error.contains("--reset value"), "{error}");
     let delay = vec![("delay", vec![3], vec![1.5e-3; 3])];

@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 use crate::monitor::{Monitor, interruptible};
 use crate::network::{Batch, Encoder, Inputs};
 use gradient::WhiteBox;
-pub use plan::{AttackPlan, Name};
+pub use plan::{AttackPlan, MethodName};
 
 /// How images are perturbed.
 #[derive(Clone, Copy, Debug, PartialEq)]

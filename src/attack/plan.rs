@@ -15,7 +15,7 @@ const PGD_STEPS: usize = 10;
 #[serde(deny_unknown_fields)]
 pub struct AttackPlan {
     /// The method.
-    pub method: Name,
+    pub method: MethodName,
     /// Steps of `pgd`; absent: 10.
     pub steps: Option<usize>,
     /// The size of a step of `pgd`, in the unit of ε; absent: 2.5·ε/steps.
@@ -28,19 +28,19 @@ pub struct AttackPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
-pub enum Name {
+pub enum MethodName {
     /// One step by the gradient's sign (arXiv:1412.6572).
     Fgsm,
     /// Projected gradient descent (arXiv:1706.06083).
     Pgd,
 }
 
-impl Name {
+impl MethodName {
     /// The name of the method as a file writes it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Name::Fgsm => "fgsm",
-            Name::Pgd => "pgd",
+            MethodName::Fgsm => "fgsm",
+            MethodName::Pgd => "pgd",
         }
     }
 }
@@ -54,11 +54,11 @@ impl AttackPlan {
     /// The method; an error where keys do not belong to it.
     pub fn method(&self) -> Result<Method> {
         match self.method {
-            Name::Fgsm if self.steps.is_some() || self.step_size.is_some() => Err(Error::Usage(
+            MethodName::Fgsm if self.steps.is_some() || self.step_size.is_some() => Err(Error::Usage(
                 "steps and step size belong to the method `pgd`; expected none, for fgsm takes one step of ε".into(),
             )),
-            Name::Fgsm => Ok(Method::Fgsm),
-            Name::Pgd => Ok(Method::Pgd { steps: self.steps.unwrap_or(PGD_STEPS), step_size: self.step_size }),
+            MethodName::Fgsm => Ok(Method::Fgsm),
+            MethodName::Pgd => Ok(Method::Pgd { steps: self.steps.unwrap_or(PGD_STEPS), step_size: self.step_size }),
         }
     }
 

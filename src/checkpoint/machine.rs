@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::pickle::{Global, Id, Object, Pickle};
+use super::pickle::{Id, Object, Pickle, PickleGlobal};
 
 /// Runs the program `bytes`.
 pub(super) fn run(bytes: &[u8]) -> Result<Pickle, String> {
@@ -104,7 +104,7 @@ impl<'a> Machine<'a> {
                 self.call(class, arguments)?;
             }
             b'i' => {
-                let global = Global::named(&self.line()?, &self.line()?);
+                let global = PickleGlobal::named(&self.line()?, &self.line()?);
                 let items = self.pop_to_mark()?;
                 self.push(Object::Tuple(items));
                 self.push(Object::Global(global));
@@ -173,11 +173,11 @@ impl<'a> Machine<'a> {
             b')' => Object::Tuple(Vec::new()),
             b't' => Object::Tuple(self.pop_to_mark()?),
             0x85..=0x87 => Object::Tuple(self.pop_last(usize::from(opcode - 0x84))?),
-            b'c' => Object::Global(Global::named(&self.line()?, &self.line()?)),
+            b'c' => Object::Global(PickleGlobal::named(&self.line()?, &self.line()?)),
             0x93 => {
                 let [module, name] = self.pop_array()?;
                 match (self.built.text(module), self.built.text(name)) {
-                    (Some(module), Some(name)) => Object::Global(Global::named(module, name)),
+                    (Some(module), Some(name)) => Object::Global(PickleGlobal::named(module, name)),
                     _ => return Err("a name that is no text".into()),
                 }
             }
@@ -197,24 +197,24 @@ impl<'a> Machine<'a> {
     fn call(&mut self, function: Id, arguments: Id) -> Result<(), String> {
         let items: &[Id] = if let Object::Tuple(items) = self.built.get(arguments) { items } else { &[] };
         let made = match (self.built.global(function), items) {
-            (Some(Global::Dict), []) => Object::Dict(Vec::new()),
-            (Some(Global::Dict), &[list]) => {
+            (Some(PickleGlobal::Dict), []) => Object::Dict(Vec::new()),
+            (Some(PickleGlobal::Dict), &[list]) => {
                 let entries = self.take_pairs(list);
                 Object::Dict(entries)
             }
-            (Some(Global::DefaultDict), _) => Object::Dict(Vec::new()),
-            (Some(Global::Size), &[same]) | (Some(Global::RebuildParameter), &[same, ..]) => {
+            (Some(PickleGlobal::DefaultDict), _) => Object::Dict(Vec::new()),
+            (Some(PickleGlobal::Size), &[same]) | (Some(PickleGlobal::RebuildParameter), &[same, ..]) => {
                 self.stack.push(same);
                 return Ok(());
             }
-            (Some(Global::RebuildTensor), &[storage, offset, shape, strides, ref rest @ ..]) => {
+            (Some(PickleGlobal::RebuildTensor), &[storage, offset, shape, strides, ref rest @ ..]) => {
                 // Behind gradient and hooks: what tells a conjugate or a negative view.
                 let special = rest.iter().skip(2).any(|&id| !matches!(self.built.get(id), Object::None));
                 self.tensor([storage, offset, shape, strides], None, special)?
             }
-            (Some(Global::RebuildTypedTensor), &[storage, offset, shape, strides, _, _, kind, ref rest @ ..]) => {
+            (Some(PickleGlobal::RebuildTypedTensor), &[storage, offset, shape, strides, _, _, kind, ref rest @ ..]) => {
                 let element = match self.built.global(kind) {
-                    Some(Global::Type(element, _)) => *element,
+                    Some(PickleGlobal::Type(element, _)) => *element,
                     _ => None,
                 };
                 match element {
@@ -260,7 +260,7 @@ impl<'a> Machine<'a> {
         if let Object::Tuple(fields) = self.built.get(id)
             && let &[tag, kind, key, _, count] = fields.as_slice()
             && self.built.text(tag) == Some("storage")
-            && matches!(self.built.global(kind), Some(Global::Storage(..)))
+            && matches!(self.built.global(kind), Some(PickleGlobal::Storage(..)))
             && self.built.text(key).is_some()
             && let Some(count) = self.built.size(count)
         {
@@ -277,7 +277,7 @@ impl<'a> Machine<'a> {
         for field in line.trim_matches(['(', ')']).split(", ") {
             let class = field.strip_prefix("<class '").and_then(|name| name.strip_suffix("'>")?.rsplit_once('.'));
             let object = match (class, field.parse()) {
-                (Some((module, name)), _) => Object::Global(Global::named(module, name)),
+                (Some((module, name)), _) => Object::Global(PickleGlobal::named(module, name)),
                 (None, Ok(number)) => Object::Int(number),
                 (None, Err(_)) => Object::Text(field.trim_matches('\'').to_owned()),
             };

@@ -26,7 +26,7 @@ pub(super) enum Object {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// A function or class.
-    Global(Global),
+    Global(PickleGlobal),
     /// One of the file's `data/KEY` entries: a text, and the [`Object::Global`] that is its type.
     Storage {
         key: Id,
@@ -49,7 +49,7 @@ pub(super) enum Object {
 }
 
 /// The functions and classes that a pickle may name.
-pub(super) enum Global {
+pub(super) enum PickleGlobal {
     RebuildTensor,
     /// The form that also says what type its values are of.
     RebuildTypedTensor,
@@ -68,31 +68,31 @@ pub(super) enum Global {
     Unknown(String),
 }
 
-impl Global {
+impl PickleGlobal {
     /// The one called `module.name`.
     pub fn named(module: &str, name: &str) -> Self {
         if module.len() + name.len() > LONGEST_NAME {
-            return Global::Unknown("object with an endless name".into());
+            return PickleGlobal::Unknown("object with an endless name".into());
         }
         let full = || shown(&format!("{module}.{name}"));
         match (module, name) {
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_tensor_v3") => Global::RebuildTypedTensor,
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
-            ("collections", "OrderedDict") | ("builtins" | "__builtin__", "dict") => Global::Dict,
-            ("collections", "defaultdict") => Global::DefaultDict,
-            ("torch", "Size") => Global::Size,
-            ("torch", name) if name.ends_with("Storage") => Global::Storage(Element::of_storage(name), full()),
-            ("torch.storage", "UntypedStorage") => Global::Storage(Some(Element::U8), full()),
-            ("torch", name) if Element::is_type(name) => Global::Type(Element::of_type(name), full()),
-            _ => Global::Unknown(full()),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => PickleGlobal::RebuildTensor,
+            ("torch._utils", "_rebuild_tensor_v3") => PickleGlobal::RebuildTypedTensor,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => PickleGlobal::RebuildParameter,
+            ("collections", "OrderedDict") | ("builtins" | "__builtin__", "dict") => PickleGlobal::Dict,
+            ("collections", "defaultdict") => PickleGlobal::DefaultDict,
+            ("torch", "Size") => PickleGlobal::Size,
+            ("torch", name) if name.ends_with("Storage") => PickleGlobal::Storage(Element::of_storage(name), full()),
+            ("torch.storage", "UntypedStorage") => PickleGlobal::Storage(Some(Element::U8), full()),
+            ("torch", name) if Element::is_type(name) => PickleGlobal::Type(Element::of_type(name), full()),
+            _ => PickleGlobal::Unknown(full()),
         }
     }
 
     /// Its full name, where it is not one of those that tensors need.
     pub fn name(&self) -> &str {
         match self {
-            Global::Storage(_, name) | Global::Type(_, name) | Global::Unknown(name) => name,
+            PickleGlobal::Storage(_, name) | PickleGlobal::Type(_, name) | PickleGlobal::Unknown(name) => name,
             _ => "torch",
         }
     }
@@ -120,7 +120,7 @@ impl Pickle {
         if let Object::Text(text) = self.get(id) { Some(text) } else { None }
     }
 
-    pub fn global(&self, id: Id) -> Option<&Global> {
+    pub fn global(&self, id: Id) -> Option<&PickleGlobal> {
         if let Object::Global(global) = self.get(id) { Some(global) } else { None }
     }
 
@@ -138,7 +138,7 @@ impl Pickle {
     /// What an object is, in words.
     pub fn kind(&self, id: Id) -> String {
         match self.get(id) {
-            Object::Opaque(class) => format!("a `{}`", self.global(*class).map_or("object", Global::name)),
+            Object::Opaque(class) => format!("a `{}`", self.global(*class).map_or("object", PickleGlobal::name)),
             Object::Unread(what) => (*what).into(),
             Object::Tensor { .. } => "a tensor".into(),
             Object::Dict(_) => "a dictionary".into(),

@@ -30,7 +30,7 @@ const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 
 /// Reads a PyTorch file; the parameters are those at a dotted key, or where training scripts put them.
 pub(super) fn parse(bytes: &[u8], key: Option<&str>) -> Result<Checkpoint, String> {
-    let mut archive = Archive::open(bytes)?;
+    let mut archive = PytorchArchive::open(bytes)?;
     if archive.size("byteorder").is_some() && archive.read("byteorder", 16)? != b"little" {
         return Err("its byte order is not little-endian; save it on a little-endian machine".into());
     }
@@ -193,7 +193,8 @@ impl View {
         let &Object::Storage { key, kind, count: stored } = pickle.get(storage) else {
             return Ok(Err("a tensor without a storage".into()));
         };
-        let (Some(key), Some(super::pickle::Global::Storage(element, name))) = (pickle.text(key), pickle.global(kind))
+        let (Some(key), Some(super::pickle::PickleGlobal::Storage(element, name))) =
+            (pickle.text(key), pickle.global(kind))
         else {
             return Err("no storage".into());
         };
@@ -241,14 +242,14 @@ impl View {
 }
 
 /// The zip archive and the folder within it that holds everything.
-struct Archive<'a> {
+struct PytorchArchive<'a> {
     zip: ZipArchive<Cursor<&'a [u8]>>,
     folder: String,
     /// Bytes of the file.
     len: u64,
 }
 
-impl<'a> Archive<'a> {
+impl<'a> PytorchArchive<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self, String> {
         let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("damaged zip file: {error}"))?;
         let has = |end: &str| zip.file_names().any(|name| name.ends_with(end));

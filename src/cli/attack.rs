@@ -8,7 +8,7 @@ use super::chips::{ChipArgs, MadeFrom, Setup};
 use super::{said::Said, terminal::Terminal};
 use crate::announced;
 use crate::atomic;
-use crate::attack::{AttackPlan, Method, Name, gradient::check_encoding};
+use crate::attack::{AttackPlan, Method, MethodName, gradient::check_encoding};
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::{Summary, summarise};
@@ -30,7 +30,7 @@ pub struct Args {
     chips: ChipArgs,
     /// How images are perturbed.
     #[arg(long)]
-    method: Name,
+    method: MethodName,
     /// The largest changes of a pixel, separated by commas.
     #[arg(long, value_name = "E,...", required = true, value_delimiter = ',', allow_negative_numbers = true)]
     epsilon: Vec<f64>,
@@ -63,8 +63,8 @@ pub fn run(args: &Args) -> Result<Said> {
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let chips = args.chips.indices();
     let count = chips.clone().count() as u64;
-    let mut points: Vec<Point> =
-        args.epsilon.iter().map(|epsilon| Point { epsilon: *epsilon, chips: vec![] }).collect();
+    let mut points: Vec<AttackPoint> =
+        args.epsilon.iter().map(|epsilon| AttackPoint { epsilon: *epsilon, chips: vec![] }).collect();
     terminal.begin("chips attacked", count);
     attack.series(engine.as_ref(), data, &blueprint, (chips, batch as usize), &terminal, |index, judged| {
         points.iter_mut().zip(judged).for_each(|(point, judged)| point.chips.push((index, judged.accuracy())));
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<Said> {
         "method": args.method.as_str(), "epsilon": args.epsilon, "epsilon_unit": attack.unit(),
         "steps": method.steps(), "step_size": args.step_size,
     });
-    let to_json = |point: &Point| {
+    let to_json = |point: &AttackPoint| {
         let stats = point.accuracy();
         json!({
             "epsilon": point.epsilon,
@@ -107,19 +107,19 @@ pub fn run(args: &Args) -> Result<Said> {
 }
 
 /// All chips at one ε.
-struct Point {
+struct AttackPoint {
     epsilon: f64,
     /// Each chip's index and accuracy in percent.
     chips: Vec<(u64, f64)>,
 }
 
-impl Point {
+impl AttackPoint {
     fn accuracy(&self) -> Summary {
         summarise(&self.chips.iter().map(|(_, accuracy)| *accuracy).collect::<Vec<_>>())
     }
 }
 
-fn table(points: &[Point]) -> String {
+fn table(points: &[AttackPoint]) -> String {
     let rows = points.iter().map(|point| {
         let (epsilon, stats) = (point.epsilon, point.accuracy());
         let spread = match stats.std {
@@ -134,8 +134,8 @@ fn table(points: &[Point]) -> String {
     std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
-fn csv(points: &[Point]) -> String {
-    let rows = points.iter().flat_map(|Point { epsilon, chips }| {
+fn csv(points: &[AttackPoint]) -> String {
+    let rows = points.iter().flat_map(|AttackPoint { epsilon, chips }| {
         chips.iter().map(move |(chip, accuracy)| format!("{epsilon},{chip},{accuracy}\n"))
     });
     std::iter::once("epsilon,chip,accuracy\n".to_string()).chain(rows).collect()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::said::Said;
-use super::schema::Kind;
+use super::schema::FileKind;
 use super::terminal::tell_error;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
@@ -69,7 +69,7 @@ struct Checked {
 
 /// A file's model, where it is one.
 fn model(file: &Path) -> Option<Model> {
-    let document = Document::read(file).ok().filter(|document| Kind::of(document) == Kind::Model)?;
+    let document = Document::read(file).ok().filter(|document| FileKind::of(document) == FileKind::Model)?;
     Model::from_document(&document).ok()
 }
 
@@ -88,32 +88,32 @@ fn check(file: &Path, models: &[Model]) -> Result<Checked> {
     }
     let document = Document::read(file)?;
     let none = Overrides::default();
-    let (what, notices) = match Kind::of(&document) {
-        Kind::Recipe => {
+    let (what, notices) = match FileKind::of(&document) {
+        FileKind::Recipe => {
             let recipe = Recipe::read(file, &none)?;
             (format!("a recipe, `{}`", recipe.name()), recipe.notices().to_vec())
         }
-        Kind::Train => ("a training file".into(), Job::read(&document, &none)?.notices()),
-        Kind::Sweep => {
+        FileKind::Train => ("a training file".into(), Job::read(&document, &none)?.notices()),
+        FileKind::Sweep => {
             let sweep = Sweep::read(file, &none)?;
             (format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points()), sweep.notices().to_vec())
         }
-        Kind::Search => {
+        FileKind::Search => {
             let search = Search::read(file, &none)?;
             (format!("a search, `{}`", search.name()), search.notices().to_vec())
         }
-        Kind::Sensitivity => {
+        FileKind::Sensitivity => {
             let study = Sensitivity::read(file, &none)?;
             (format!("a study of sensitivity, `{}`", study.name()), study.notices().to_vec())
         }
-        Kind::Model => {
+        FileKind::Model => {
             let model = Model::from_document(&document)?;
             let mut idle = effect::idle(&Profile::default(), Beside { model: Some(&model), ..Beside::default() });
             // A training from random weights begins with such numbers.
             idle.retain(|_, why| *why != effect::HELD_BY_CHECKPOINT);
             (format!("a model, `{}`, of {} layers", model.name, model.layers().len()), effect::sentences(&idle))
         }
-        Kind::Profile => {
+        FileKind::Profile => {
             let profile = Profile::from_document(&document)?;
             let known: Vec<Layer> = models.iter().flat_map(Model::layers).collect();
             let known: Vec<&str> = known.iter().map(|layer| layer.name.as_str()).collect();

@@ -8,7 +8,7 @@ use super::chips::MadeFrom;
 use super::said::Said;
 use super::terminal::Terminal;
 use crate::error::{Error, Result};
-use crate::lock::Access;
+use crate::lock::FolderAccess;
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::survey::files::{FILES, TileForm, Wanted, write};
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<Said> {
     ] {
         origin["configuration"][key] = value;
     }
-    let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES, Access::Alone)?;
+    let folder = OutputFolder::claim(&args.out, &origin, args.force, &FILES, FolderAccess::Alone)?;
     let written = write(&layers, &wanted, folder.path())?;
     folder.finish()?;
     let cells: usize = layers.iter().filter(|layer| layer.devices.is_some()).map(|layer| layer.target.len()).sum();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::imported::{Written, in_file, verified};
+use super::imported::{ImportedFiles, in_file, verified};
 use super::said::Said;
 use super::terminal::note;
 use crate::checkpoint::Checkpoint;
@@ -69,7 +69,7 @@ impl Args {
         (output, force): (&Path, bool),
         verify: Option<&Path>,
     ) -> Result<Said> {
-        let folder = Written::check(output, force)?;
+        let folder = ImportedFiles::check(output, force)?;
         let InModel { text, model, loaded, names } = self.place(input, name, set, checkpoint)?;
         loaded.notices.iter().for_each(|notice| note(notice));
         let recorded = verify.map(Recorded::open).transpose()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use super::imported::{Written, in_file, verified};
+use super::imported::{ImportedFiles, in_file, verified};
 use super::said::Said;
 use super::terminal::note;
 use crate::data::Recorded;
@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::network::neuron::{Fires, ResetAt};
 use crate::network::readout::ReadoutKind;
 use crate::nir::discrete::Discretisation;
-use crate::nir::import::{Options, Reset};
+use crate::nir::import::{NirOptions, Reset};
 use crate::nir::{Imported, import};
 
 /// The options of NIR files.
@@ -105,7 +105,7 @@ impl Args {
 
     /// Reads a file and writes a folder.
     pub fn run(&self, input: &Path, output: &Path, force: bool, verify: Option<&Path>) -> Result<Said> {
-        let folder = Written::check(output, force)?;
+        let folder = ImportedFiles::check(output, force)?;
         let recorded = verify.map(Recorded::open).transpose()?;
         let imported = self.imported(input, recorded.as_ref().map(|recorded| recorded.sizes.1))?;
         let Imported { text, model, checkpoint, notices, names } = imported;
@@ -132,8 +132,8 @@ impl Args {
         import(input, &self.options(dt, stem, steps))
     }
 
-    fn options(&self, dt: f64, name: String, recorded: Option<usize>) -> Options {
-        Options {
+    fn options(&self, dt: f64, name: String, recorded: Option<usize>) -> NirOptions {
+        NirOptions {
             name,
             dt,
             method: match self.method {

@@ -18,18 +18,18 @@ use crate::network::{Layer, Model, Network};
 use crate::nir::import::{Names, plain};
 
 /// The files of a folder that may be written.
-pub(super) struct Written {
+pub(super) struct ImportedFiles {
     folder: PathBuf,
     files: [PathBuf; 2],
 }
 
-impl Written {
+impl ImportedFiles {
     /// An error where a file is there and may not be overwritten.
     pub fn check(folder: &Path, force: bool) -> Result<Self> {
         let files = ["model.toml", "checkpoint.safetensors"].map(|name| folder.join(name));
         match files.iter().find(|file| file.exists()).filter(|_| !force) {
             Some(file) => Err(Error::Usage(format!("{} exists; use --force to overwrite it", file.display()))),
-            None => Ok(Written { folder: folder.into(), files }),
+            None => Ok(ImportedFiles { folder: folder.into(), files }),
         }
     }
 
@@ -41,7 +41,7 @@ impl Written {
         names: &[Names],
         same: Option<&Sameness>,
     ) -> Result<Said> {
-        let Written { folder, files } = self;
+        let ImportedFiles { folder, files } = self;
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         files.iter().try_for_each(|file| announced::announce("OUTPUT", file))?;
         atomic::write(&files[0], model.as_bytes())?;

@@ -9,19 +9,19 @@ pub fn markdown(title: &str, schema: &Value) -> String {
         "# Keys of {title}\n\nMade by `crosspike schema`. Default –: absent, which is none, off or 0. Units stand in \
          names or descriptions.\n"
     );
-    let mut page = Page { definitions: &schema["$defs"], text: head, seen: vec![] };
+    let mut page = KeysPage { definitions: &schema["$defs"], text: head, seen: vec![] };
     page.section("", schema);
     page.text
 }
 
-struct Page<'a> {
+struct KeysPage<'a> {
     definitions: &'a Value,
     text: String,
     /// Definitions that have a section, and its name.
     seen: Vec<(String, String)>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> KeysPage<'a> {
     /// A section's table, then those of its sections.
     fn section(&mut self, at: &str, schema: &'a Value) {
         if !at.is_empty() {

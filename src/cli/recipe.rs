@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::report::PAGE;
 use crate::report::recovery::RECOVERY;
 use crate::study::export::rows;
-use crate::study::recipe::{CACHE, OWN_KEYS, Outlook, Recipe};
+use crate::study::recipe::{CACHE, OWN_KEYS, Recipe, RecipeOutlook};
 use crate::study::table::SUMMARY_CSV;
 
 /// Train and evaluate a pipeline of stages, and say what each wins back and costs.
@@ -66,8 +66,8 @@ pub fn run(args: &Args) -> Result<Said> {
 }
 
 /// The outlook of a recipe in words.
-fn said_of(outlook: &Outlook) -> Said {
-    let Outlook { trainings, trained, training, trials, there, evaluation } = *outlook;
+fn said_of(outlook: &RecipeOutlook) -> Said {
+    let RecipeOutlook { trainings, trained, training, trials, there, evaluation } = *outlook;
     let time = |missing: u64, time: Duration| match missing {
         0 => "nothing to run".to_owned(),
         _ => format!("{missing} to run, about {}", HumanDuration(time)),

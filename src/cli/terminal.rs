@@ -43,11 +43,11 @@ pub fn catch_signals() {
 /// Shows progress on standard error.
 #[derive(Default)]
 pub struct Terminal {
-    state: Mutex<Option<State>>,
+    state: Mutex<Option<BarState>>,
     is_brief: bool,
 }
 
-struct State {
+struct BarState {
     bar: Option<ProgressBar>,
     what: String,
     total: u64,
@@ -56,7 +56,7 @@ struct State {
     last_line: Instant,
 }
 
-impl State {
+impl BarState {
     /// How fast it goes, how long the rest may take, and what else there is to say.
     fn described(&self, done: u64, note: &str) -> String {
         let (worked, left) = (done.saturating_sub(self.skipped), self.total.saturating_sub(done));
@@ -78,7 +78,7 @@ impl Terminal {
         Terminal { is_brief: true, ..Terminal::default() }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, Option<State>> {
+    fn state(&self) -> std::sync::MutexGuard<'_, Option<BarState>> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -92,7 +92,7 @@ impl Monitor for Terminal {
             bar
         });
         let now = Instant::now();
-        *self.state() = Some(State { bar, what: what.into(), total, skipped: 0, began: now, last_line: now });
+        *self.state() = Some(BarState { bar, what: what.into(), total, skipped: 0, began: now, last_line: now });
     }
 
     fn skip(&self, units: u64) {
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_was_there_already_does_not_count_as_fast() {
         let began = Instant::now() - Duration::from_secs(100);
-        let state = State { bar: None, what: "s".into(), total: 1000, skipped: 500, began, last_line: began };
+        let state = BarState { bar: None, what: "s".into(), total: 1000, skipped: 500, began, last_line: began };
         assert_eq!(state.described(500, "best 90 %"), "best 90 %");
         assert!(state.described(550, "best 90 %").starts_with("2.0 s each, 15 minutes left; best 90 %"));
         assert!(state.described(900, "").starts_with("4.0/s, 25 seconds left"));

@@ -42,7 +42,7 @@ pub struct Args {
     sense_ohm: f64,
     /// How it is solved.
     #[arg(long, default_value = "exact")]
-    method: Method,
+    method: SolveMethod,
     /// The largest change of a cell's voltage in the iterative method's last round, relative to the largest input;
     /// absent: 1e-6.
     #[arg(long, value_name = "T")]
@@ -54,7 +54,7 @@ pub struct Args {
 
 /// How a tile is solved.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Method {
+enum SolveMethod {
     /// By elimination.
     Exact,
     /// Cell voltages are corrected until they settle.
@@ -67,16 +67,16 @@ pub fn run(args: &Args) -> Result<Said> {
     let wires = Wires { word_ohm, bit_ohm, driver_ohm, sense_ohm };
     let conduction = args.sinh_volt.map_or(Conduction::Linear, Conduction::Sinh);
     let solver = match args.method {
-        Method::Iterative => Solver::Iterative { conduction, tolerance: args.tolerance.unwrap_or(TOLERANCE) },
-        Method::Exact if args.sinh_volt.is_some() => {
+        SolveMethod::Iterative => Solver::Iterative { conduction, tolerance: args.tolerance.unwrap_or(TOLERANCE) },
+        SolveMethod::Exact if args.sinh_volt.is_some() => {
             return Err(Error::Usage(
                 "--sinh-volt: the exact method is of linear cells; expected --method iterative".into(),
             ));
         }
-        Method::Exact if args.tolerance.is_some() => {
+        SolveMethod::Exact if args.tolerance.is_some() => {
             return Err(Error::Usage("--tolerance: the exact method has none; expected --method iterative".into()));
         }
-        Method::Exact => Solver::Exact,
+        SolveMethod::Exact => Solver::Exact,
     };
     if let Some((name, message)) = fault(wires, solver) {
         return Err(Error::Usage(format!("--{} {message}", name.replace('_', "-"))));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::low_rank::{self, LowRank};
 use super::site::{Place, Site};
 use super::sram::{self, Companion};
-use super::stored::{self, Code};
+use super::stored::{self, StoredCode};
 use super::trim;
 use super::wires::{Layout, LineLoss};
 use crate::device::access::Circuit;
@@ -32,7 +32,7 @@ pub struct Arrays {
     /// Bytes of the companion array, where a budget decided how it is stored.
     pub spent_bytes: Option<usize>,
     /// The code of the companion array's weights.
-    pub code: Code,
+    pub code: StoredCode,
 }
 
 impl Arrays {

@@ -30,7 +30,7 @@ use super::reading::Reading;
 use super::site::Site;
 use super::sram::Companion;
 use super::transitions::Levels;
-use crate::device::cell::Columns;
+use crate::device::cell::TileColumns;
 use crate::device::code;
 use crate::device::{CellSlice, Draw, Purpose, Span, quantise};
 use crate::error::{Error, Result};
@@ -323,7 +323,7 @@ struct Errors<'a> {
     /// Partial sums of a tile's column, one after the other through the same converter.
     turns: usize,
     columns: usize,
-    on_tiles: Columns,
+    on_tiles: TileColumns,
 }
 
 impl Errors<'_> {
@@ -336,7 +336,7 @@ impl Errors<'_> {
     /// Which of its layer's converters, side by side, a column has: columns of a tile that follow one another share
     /// one, and a tile's unit column has its own.
     fn number(&self, column: usize) -> usize {
-        let Columns { per_tile, .. } = self.on_tiles;
+        let TileColumns { per_tile, .. } = self.on_tiles;
         match self.on_tiles.tile(column) {
             tile if self.unit => tile,
             tile => tile * per_tile.div_ceil(self.adc.columns_shared) + column % per_tile / self.adc.columns_shared,

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::site::Site;
 use super::sram;
-use super::stored::{Code, Form, place_bits};
+use super::stored::{Form, StoredCode, place_bits};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -68,7 +68,7 @@ impl Image {
     }
 
     fn add(&mut self, layer: &str, scheme: Scheme, weight_bits: u32, weights: &[f32]) -> Result<()> {
-        let (stored, alpha) = (Code::of(scheme, weight_bits), largest(weights));
+        let (stored, alpha) = (StoredCode::of(scheme, weight_bits), largest(weights));
         let bits = stored.bits;
         let there: Vec<usize> = (0..weights.len()).filter(|i| weights[*i] != 0.0).collect();
         let (form, _) = Form::smallest(weights.len(), there.len(), stored);
@@ -167,7 +167,7 @@ mod tests {
             image.add("conv1", Scheme::Integer, 4, &weights).unwrap();
             assert_eq!(
                 image.bytes(),
-                crate::crossbar::stored::bytes(&weights, Code::of(Scheme::Integer, 4)),
+                crate::crossbar::stored::bytes(&weights, StoredCode::of(Scheme::Integer, 4)),
                 "one of {every}"
             );
         }
@@ -197,7 +197,7 @@ mod tests {
                 let weights = quantise(scheme, bits, &latent);
                 let alpha = largest(&weights);
                 let codes: Vec<u32> = weights.iter().map(|w| code(scheme, bits, *w, alpha).unwrap()).collect();
-                let stored = Code::of(scheme, bits).bits;
+                let stored = StoredCode::of(scheme, bits).bits;
                 let bytes = pack(codes, stored);
                 assert_eq!(bytes.len(), (201 * stored as usize).div_ceil(8));
                 let bit = |at: usize| u32::from(bytes[at / 8] >> (at % 8) & 1);

@@ -13,7 +13,7 @@
 //! are a matrix times the voltages: [`transfer`], solved once a tile and used as its conductances from then on.
 //!
 //! **How.** Word lines couple to each other through bit lines alone, so the tile is eliminated row by row from the top.
-//! What is left of the rows so far is a network between the n bit lines and the drivers (`Front`): a conductance
+//! What is left of the rows so far is a network between the n bit lines and the drivers (`EliminationFront`): a conductance
 //! between each two of them. A row adds what its word line, eliminated, connects; a segment of the bit lines then leads
 //! to the next row.
 //!
@@ -121,7 +121,8 @@ fn bit_lines(conductances: &[f64], n: usize, bit: Segments) -> Result<Vec<f64>> 
 
 /// Both lines drop voltage.
 fn both(conductances: &[f64], (m, n): (usize, usize), word: Segments, bit: Segments) -> Result<Vec<f64>> {
-    let mut front = Front { coupling: vec![0.0; n * n], excess: vec![0.0; n], drivers: vec![0.0; n * m], n, m };
+    let mut front =
+        EliminationFront { coupling: vec![0.0; n * n], excess: vec![0.0; n], drivers: vec![0.0; n * m], n, m };
     for (i, cells) in conductances.chunks(n).enumerate() {
         checkpoint();
         front.add_row(i, cells, word)?;
@@ -208,7 +209,7 @@ fn check(volt: f64) -> Result<()> {
 }
 
 /// The rows so far, as a network between the n nodes of the bit lines below them and the m drivers.
-struct Front {
+struct EliminationFront {
     /// Conductance between two nodes, `[n, n]`; the diagonal has no meaning.
     coupling: Vec<f64>,
     /// Conductance of each node to all drivers.
@@ -219,10 +220,10 @@ struct Front {
     m: usize,
 }
 
-impl Front {
+impl EliminationFront {
     /// Adds row `i`: its word line, eliminated, connects the bit lines with each other and with its driver.
     fn add_row(&mut self, i: usize, cells: &[f64], word: Segments) -> Result<()> {
-        let Front { n, m, .. } = *self;
+        let EliminationFront { n, m, .. } = *self;
         let ladder = Ladder::new(cells, word);
         let mut potentials = vec![0.0; n];
         for (k, into) in cells.iter().enumerate() {
@@ -246,7 +247,7 @@ impl Front {
     /// nodes are the ground, and their conductances to the drivers what the bit lines carry. `rows` have been added so
     /// far.
     fn lead_down(&mut self, rows: usize, g_b: f64) -> Result<()> {
-        let Front { n, m, .. } = *self;
+        let EliminationFront { n, m, .. } = *self;
         let to_terminals: Vec<f64> = self.excess.iter().map(|e| e + g_b).collect();
         let mut inverse = std::mem::take(&mut self.coupling);
         invert(&mut inverse, n, &mut to_terminals.clone());

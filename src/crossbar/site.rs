@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::calibration::RowInput;
-use super::stored::Code;
+use super::stored::StoredCode;
 use super::{low_rank, trim};
 use crate::device::Matrix;
-use crate::device::cell::Columns;
+use crate::device::cell::TileColumns;
 use crate::device::code::bit_lines;
 use crate::device::remap::{Grid, table_bits};
 use crate::network::Drive;
@@ -164,8 +164,8 @@ impl Site {
     }
 
     /// How its columns stand on tiles.
-    pub fn on_tiles(&self) -> Columns {
-        Columns::of(&self.rram, self.tile)
+    pub fn on_tiles(&self) -> TileColumns {
+        TileColumns::of(&self.rram, self.tile)
     }
 
     /// Tiles along its rows.
@@ -200,8 +200,8 @@ impl Site {
     }
 
     /// The code of a weight of its companion array.
-    pub fn companion_code(&self) -> Code {
-        Code::of(self.sram.effective_scheme(), self.sram.bits)
+    pub fn companion_code(&self) -> StoredCode {
+        StoredCode::of(self.sram.effective_scheme(), self.sram.bits)
     }
 
     /// Bits of an element of its companion array; 0 where there is none.

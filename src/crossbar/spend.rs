@@ -35,7 +35,7 @@ const HALVINGS: usize = 50;
 
 /// A form of storage.
 #[derive(Clone, Copy)]
-enum Form {
+enum SpentForm {
     /// Codes of elements, each with its place.
     Places,
     /// A bit for every element, and codes of those that are there.
@@ -47,7 +47,7 @@ enum Form {
 /// One way of storing a layer's residual.
 struct ResidualStorage {
     shift: i32,
-    form: Form,
+    form: SpentForm,
     /// Bits whatever it holds.
     bits: f64,
     /// Bits of each further element.
@@ -179,7 +179,7 @@ impl<'a> LayerResidual<'a> {
         let codes = self.codes(shift);
         let of_wide = self.errors(&self.left(&codes, shift));
         let places = f64::from(k + place_bits(n));
-        let way = |form: Form, bits: f64, bits_each: f64, before: Vec<f32>| {
+        let way = |form: SpentForm, bits: f64, bits_each: f64, before: Vec<f32>| {
             let wins = before.iter().zip(&of_wide).zip(0..).map(|((before, after), place)| (before - after, place));
             let mut wins: Vec<(f32, u32)> = wins.filter(|(win, _)| *win > 0.0).collect();
             wins.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
@@ -191,11 +191,13 @@ impl<'a> LayerResidual<'a> {
             ResidualStorage { shift, form, bits, bits_each, error, won: won.collect(), wins }
         };
         let nothing = self.errors(&self.missing);
-        let sparse =
-            [way(Form::Places, 0.0, places, nothing.clone()), way(Form::Mask, n as f64, f64::from(k), nothing)];
+        let sparse = [
+            way(SpentForm::Places, 0.0, places, nothing.clone()),
+            way(SpentForm::Mask, n as f64, f64::from(k), nothing),
+        ];
         let narrow = |j: u32| {
             let before = self.errors(&self.left(&self.narrowed(&codes, j), shift));
-            way(Form::Narrow(j), (n * j as usize) as f64, places, before)
+            way(SpentForm::Narrow(j), (n * j as usize) as f64, places, before)
         };
         sparse.into_iter().chain((2..=k).map(narrow)).collect()
     }
@@ -213,8 +215,8 @@ impl<'a> LayerResidual<'a> {
         let codes = self.codes(way.shift);
         companion.shift = way.shift;
         companion.weights = match way.form {
-            Form::Narrow(bits) => self.narrowed(&codes, bits),
-            Form::Mask | Form::Places => vec![0.0; codes.len()],
+            SpentForm::Narrow(bits) => self.narrowed(&codes, bits),
+            SpentForm::Mask | SpentForm::Places => vec![0.0; codes.len()],
         };
         for (_, place) in &way.wins[..elements] {
             companion.weights[*place as usize] = codes[*place as usize];

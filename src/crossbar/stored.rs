@@ -22,21 +22,21 @@ pub enum Form {
 
 /// The code of a stored weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
+pub struct StoredCode {
     /// Its bits.
     pub bits: u32,
     /// Whether it can say 0; one that cannot stores an array with zeros in a sparse form.
     pub has_zero: bool,
 }
 
-impl Code {
+impl StoredCode {
     /// The code of weights of a scheme and so many bits.
     pub fn of(scheme: Scheme, bits: u32) -> Self {
         match scheme {
-            Scheme::Float => Code { bits: 32, has_zero: true },
-            Scheme::Ternary => Code { bits: 2, has_zero: true },
-            Scheme::Integer => Code { bits, has_zero: true },
-            Scheme::Uniform | Scheme::Dorefa => Code { bits, has_zero: false },
+            Scheme::Float => StoredCode { bits: 32, has_zero: true },
+            Scheme::Ternary => StoredCode { bits: 2, has_zero: true },
+            Scheme::Integer => StoredCode { bits, has_zero: true },
+            Scheme::Uniform | Scheme::Dorefa => StoredCode { bits, has_zero: false },
         }
     }
 }
@@ -48,7 +48,7 @@ pub fn place_bits(elements: usize) -> u32 {
 
 impl Form {
     /// The smallest form, and its bytes, for so many elements of which so many are not 0; the first of equals.
-    pub fn smallest(elements: usize, there: usize, code: Code) -> (Form, usize) {
+    pub fn smallest(elements: usize, there: usize, code: StoredCode) -> (Form, usize) {
         let bytes = |count: usize, bits: u32| (count * bits as usize).div_ceil(8);
         let codes = bytes(there, code.bits);
         let dense = (code.has_zero || there == elements).then(|| (Form::Dense, bytes(elements, code.bits)));
@@ -59,7 +59,7 @@ impl Form {
 }
 
 /// Bytes of an array of quantised weights.
-pub fn bytes(weights: &[f32], code: Code) -> usize {
+pub fn bytes(weights: &[f32], code: StoredCode) -> usize {
     Form::smallest(weights.len(), weights.iter().filter(|w| **w != 0.0).count(), code).1
 }
 
@@ -71,7 +71,7 @@ mod tests {
     fn the_smallest_form_follows_the_density() {
         assert_eq!(place_bits(1024), 10);
         assert_eq!(place_bits(1025), 11);
-        let (integer, uniform) = (Code::of(Scheme::Integer, 4), Code::of(Scheme::Uniform, 4));
+        let (integer, uniform) = (StoredCode::of(Scheme::Integer, 4), StoredCode::of(Scheme::Uniform, 4));
         assert_eq!(Form::smallest(1024, 1024, uniform), (Form::Dense, 512));
         assert_eq!(Form::smallest(1024, 1000, integer), (Form::Dense, 512));
         assert_eq!(Form::smallest(1024, 1000, uniform), (Form::Mask, 128 + 500));

@@ -9,7 +9,7 @@ use super::nodal::transfer;
 use super::relaxation::{Settled, settle};
 use super::site::Site;
 use crate::device::access::Circuit;
-use crate::device::cell::{self, Columns, Devices};
+use crate::device::cell::{self, Devices, TileColumns};
 use crate::device::quantise::quantise;
 use crate::error::Result;
 use crate::profile::{Tile, Wires};
@@ -27,7 +27,7 @@ pub struct Layout {
     /// The size of a tile.
     pub tile: Tile,
     /// Columns of weights that a tile holds.
-    pub columns: Columns,
+    pub columns: TileColumns,
 }
 
 /// The share of each device's conductance that lines and access devices leave of it on the nominal chip of a layer,
@@ -199,7 +199,7 @@ mod tests {
         let layout = Layout {
             rows: 5,
             tile: Tile { rows: 3, cols: 4, ..Tile::default() },
-            columns: Columns { per_tile: 2, spares: 0 },
+            columns: TileColumns { per_tile: 2, spares: 0 },
         };
         let g = |k: usize| 20.0 + 10.0 * (k as f64).sin();
         let before = Devices { plus: (0..15).map(g).collect(), minus: (20..35).map(g).collect() };

@@ -56,7 +56,7 @@ pub(super) struct Album {
 type ByClass = BTreeMap<String, Vec<String>>;
 
 /// The files of a kind, and where they lie.
-struct Found<'f> {
+struct FoundFiles<'f> {
     files: &'f Files,
     kind: FileKind,
     /// The folder around everything, with a `/`, or nothing.
@@ -72,7 +72,7 @@ impl Album {
         let root = around(files.names(), kind);
         let (names, others): (Vec<&str>, Vec<&str>) =
             files.names().iter().map(|name| name.strip_prefix(&root).unwrap_or(name)).partition(|name| kind.has(name));
-        let found = Found { files, kind, root, names };
+        let found = FoundFiles { files, kind, root, names };
         let mut notices: Vec<String> = found.without_effect(&others).into_iter().collect();
         let (known, chosen, in_halves) = found.half(split, held_out, &mut notices)?;
         let classes: Vec<String> = known.into_iter().collect();
@@ -95,7 +95,7 @@ impl Album {
     }
 }
 
-impl Found<'_> {
+impl FoundFiles<'_> {
     /// The classes that there are, the files of the half that is asked for, and whether there are halves.
     fn half(
         &self,
@@ -203,7 +203,7 @@ impl Found<'_> {
 
     /// The files of a half, or of everything where `half` is empty, by class.
     fn by_class(&self, half: &str) -> Result<ByClass> {
-        let Found { files, root, .. } = self;
+        let FoundFiles { files, root, .. } = self;
         let before = if half.is_empty() { String::new() } else { format!("{half}/") };
         let annotations = format!("{root}{before}{ANNOTATIONS}");
         let named = match files.names().binary_search(&annotations) {

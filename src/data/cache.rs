@@ -24,14 +24,14 @@ const VERSION: &str = "1";
 const TAIL: u64 = 8 + 32;
 
 /// A folder of kept records.
-pub(super) struct Cache(PathBuf);
+pub(super) struct DataCache(PathBuf);
 
-impl Cache {
+impl DataCache {
     /// The folder that a data set's option `cache` names, relative to `base`.
     pub fn of(spec: &mut Spec, base: &Path) -> Result<Option<Self>> {
         match spec.text_of("cache") {
             Some("") => Err(spec.refuse("cache", "expected a folder")),
-            folder => Ok(folder.map(|folder| Cache(base.join(folder)))),
+            folder => Ok(folder.map(|folder| DataCache(base.join(folder)))),
         }
     }
 

@@ -13,7 +13,7 @@ const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
 const PIXELS: usize = 3 * 32 * 32;
 
 /// What distinguishes the two sets.
-pub(super) struct Layout {
+pub(super) struct RecordLayout {
     /// Label bytes before each image; the last one is used, CIFAR-100's fine label.
     label_bytes: u64,
     classes: usize,
@@ -27,7 +27,7 @@ pub(super) struct Layout {
     expected: &'static str,
 }
 
-pub(super) const CIFAR10: Layout = Layout {
+pub(super) const CIFAR10: RecordLayout = RecordLayout {
     label_bytes: 1,
     classes: 10,
     mean: [0.4914, 0.4822, 0.4465],
@@ -38,7 +38,7 @@ pub(super) const CIFAR10: Layout = Layout {
     expected: "the binary version of CIFAR-10: data_batch_1.bin and so on, and test_batch.bin",
 };
 
-pub(super) const CIFAR100: Layout = Layout {
+pub(super) const CIFAR100: RecordLayout = RecordLayout {
     label_bytes: 2,
     classes: 100,
     mean: [0.5071, 0.4865, 0.4409],
@@ -49,7 +49,7 @@ pub(super) const CIFAR100: Layout = Layout {
     expected: "the binary version of CIFAR-100: train.bin and test.bin",
 };
 
-impl Layout {
+impl RecordLayout {
     /// What to say of a folder that has not all images of the published set.
     fn incomplete(&self, files: &[PathBuf], images: usize, split: Split) -> Option<String> {
         let [all_files, training, test] = self.published;
@@ -63,7 +63,7 @@ impl Layout {
 }
 
 /// Opens the training files, sorted by name, or the test file.
-pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
+pub(super) fn open(layout: &RecordLayout, dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
     let wanted = |name: &str| match split {
         Split::Train => name.starts_with(layout.training_prefix) && name.ends_with(".bin"),
         Split::Test => name == layout.test_file,
@@ -101,7 +101,7 @@ pub(super) fn open(layout: &Layout, dir: &Path, split: Split, memory_limit: u64)
     })
 }
 
-fn open_part(layout: &Layout, body: Body) -> Result<FileRecords> {
+fn open_part(layout: &RecordLayout, body: Body) -> Result<FileRecords> {
     let stride = layout.label_bytes + PIXELS as u64;
     let size = body.size();
     if size == 0 || !size.is_multiple_of(stride) {

@@ -26,7 +26,7 @@ const DEFLATE_RATIO: u64 = 1032;
 pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Contents> {
     let training = match split {
         Split::Test if find(dir, "train", "images-idx3").is_err() => None,
-        _ => Some(Half::open(dir, "train", memory_limit)?),
+        _ => Some(IdxHalf::open(dir, "train", memory_limit)?),
     };
     let normalisation = training.as_ref().map(|training| statistics(&training.images)).transpose()?;
     let (half, classes, normalisation, notice) = match (split, training, normalisation) {
@@ -35,7 +35,7 @@ pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Conten
             (training, classes, normalisation, None)
         }
         (_, training, normalisation) => {
-            let test = Half::open(dir, "t10k", memory_limit)?;
+            let test = IdxHalf::open(dir, "t10k", memory_limit)?;
             if let Some(training) = training.as_ref().filter(|training| training.shape != test.shape) {
                 let message = format!("images of {}; the training images are {}", test.shape, training.shape);
                 return Err(Error::file(test.images.body.path(), message));
@@ -52,25 +52,25 @@ pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Conten
             }
         }
     };
-    let Half { images, shape, labels, .. } = half;
+    let IdxHalf { images, shape, labels, .. } = half;
     let values = ImageValues::Bytes(Records(vec![images]), normalisation);
     let (range, notices) = (values.range(), notice.into_iter().collect());
     Ok(Contents { shape, frame_steps: None, classes, class_names: None, labels, range, values, notices })
 }
 
 /// The images of one half, with their labels.
-struct Half {
+struct IdxHalf {
     images: FileRecords,
     shape: Shape,
     labels: Vec<u32>,
     label_file: PathBuf,
 }
 
-impl Half {
+impl IdxHalf {
     fn open(dir: &Path, set: &str, memory_limit: u64) -> Result<Self> {
         let (images, shape) = open_images(dir, set, memory_limit)?;
         let (labels, label_file) = open_labels(dir, set, &images)?;
-        Ok(Half { images, shape, labels, label_file })
+        Ok(IdxHalf { images, shape, labels, label_file })
     }
 
     fn classes(&self) -> usize {

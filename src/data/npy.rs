@@ -34,7 +34,7 @@ pub(super) enum NumberKind {
 
 /// How one element of a dtype is read. The f64 holds every accepted value exactly, except whole numbers beyond 2^53.
 #[derive(Clone, Copy)]
-pub(super) struct Element {
+pub(super) struct NpyElement {
     kind: NumberKind,
     /// The size of an element in bytes.
     pub size: usize,
@@ -42,7 +42,7 @@ pub(super) struct Element {
     decode: fn([u8; 8]) -> f64,
 }
 
-impl Element {
+impl NpyElement {
     /// The element of a dtype as NumPy writes it: byte order, kind, bytes.
     pub fn of(dtype: &str) -> Option<Self> {
         let (order, name) = (dtype.chars().next()?, dtype.get(1..)?);
@@ -61,7 +61,7 @@ impl Element {
             "f8" => (NumberKind::Real, 8, f64::from_le_bytes),
             _ => return None,
         };
-        "<>|=".contains(order).then_some(Element { kind, size, big_endian: order == '>', decode })
+        "<>|=".contains(order).then_some(NpyElement { kind, size, big_endian: order == '>', decode })
     }
 
     /// The value of as many bytes as it has.
@@ -80,7 +80,7 @@ fn first<const N: usize>(bytes: [u8; 8]) -> [u8; N] {
 }
 
 /// A NumPy archive.
-pub(super) struct Archive<'a, R = BufReader<File>> {
+pub(super) struct NpzArchive<'a, R = BufReader<File>> {
     pub path: &'a Path,
     zip: ZipArchive<R>,
 }
@@ -92,7 +92,7 @@ pub(super) struct Array<T> {
     pub kind: NumberKind,
 }
 
-impl<'a> Archive<'a> {
+impl<'a> NpzArchive<'a> {
     pub fn open(path: &'a Path) -> Result<Self> {
         if path.is_dir() {
             return Err(Error::file(path, "is a folder; expected a NumPy archive, FILE.npz"));
@@ -103,12 +103,12 @@ impl<'a> Archive<'a> {
     }
 }
 
-impl<'a, R: Read + Seek> Archive<'a, R> {
+impl<'a, R: Read + Seek> NpzArchive<'a, R> {
     /// The archive that is read from somewhere; `path` is where it comes from.
     pub fn of(path: &'a Path, source: R) -> Result<Self> {
         let zip = ZipArchive::new(source)
             .map_err(|error| Error::file(path, format!("expected an npz archive (numpy.savez): {error}")))?;
-        Ok(Archive { path, zip })
+        Ok(NpzArchive { path, zip })
     }
 
     /// Whether there is an array of this name.
@@ -155,7 +155,7 @@ impl<'a, R: Read + Seek> Archive<'a, R> {
         let (header, header_len) = read_header(&mut entry).map_err(&refuse)?;
         let dtype = header.type_descriptor.to_string();
         let dtype = dtype.trim_matches('\'');
-        let element = Element::of(dtype).ok_or_else(|| {
+        let element = NpyElement::of(dtype).ok_or_else(|| {
             let accepted = "whole numbers (i1 to u8), real ones (f2, f4, f8) and booleans";
             refuse(format!("elements of type {dtype}; accepted are {accepted}"))
         })?;
@@ -193,7 +193,7 @@ pub(super) fn columns(bytes: &[u8]) -> std::result::Result<Vec<(String, Vec<f64>
     let (header, _) = read_header(&mut rest)?;
     let expected = "expected an array of elements with the fields t, x, y and p";
     let fields = header.type_descriptor.as_list().ok_or(expected)?;
-    let mut columns: Vec<(String, usize, Element)> = Vec::new();
+    let mut columns: Vec<(String, usize, NpyElement)> = Vec::new();
     let mut size = 0;
     for field in fields {
         let name_and_type = field.as_tuple().map(Vec::as_slice);
@@ -206,7 +206,7 @@ pub(super) fn columns(bytes: &[u8]) -> std::result::Result<Vec<(String, Vec<f64>
             size += room.parse::<u16>().map_err(|_| format!("`{name}`: elements of type {dtype}"))? as usize;
             continue;
         }
-        let element = Element::of(dtype).ok_or_else(|| format!("`{name}`: elements of type {dtype}"))?;
+        let element = NpyElement::of(dtype).ok_or_else(|| format!("`{name}`: elements of type {dtype}"))?;
         columns.push((name.clone(), size, element));
         size += element.size;
     }
@@ -216,7 +216,7 @@ pub(super) fn columns(bytes: &[u8]) -> std::result::Result<Vec<(String, Vec<f64>
     if count.checked_mul(size) != Some(rest.len()) || size == 0 {
         return Err(format!("{} bytes for {count} elements of {size} bytes", rest.len()));
     }
-    let values = |(name, at, element): (String, usize, Element)| {
+    let values = |(name, at, element): (String, usize, NpyElement)| {
         (name, rest.chunks_exact(size).map(|record| element.value(&record[at..at + element.size])).collect())
     };
     Ok(columns.into_iter().map(values).collect())
@@ -291,10 +291,10 @@ mod tests {
             ("<f2", &[0, 0x3e], 1.5),
             ("=f2", &[0, 0xc0], -2.0),
         ] {
-            assert_eq!(Element::of(dtype).unwrap().value(bytes), expected, "{dtype}");
+            assert_eq!(NpyElement::of(dtype).unwrap().value(bytes), expected, "{dtype}");
         }
         for other in ["<c8", "|S4", "<f16", "|O", "?b1", "", "<i3"] {
-            assert!(Element::of(other).is_none(), "{other}");
+            assert!(NpyElement::of(other).is_none(), "{other}");
         }
     }
 

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use super::npy::{Archive, Array, NumberKind};
+use super::npy::{Array, NpzArchive, NumberKind};
 use super::source::{Contents, ImageValues};
 use crate::error::{Error, Result};
 use crate::numeric::{Range, Shape};
@@ -20,7 +20,7 @@ const FULL: f64 = 255.0;
 
 /// Opens `frames` and `labels`.
 pub(super) fn open_frames(path: &Path) -> Result<Contents> {
-    let mut archive = Archive::open(path)?;
+    let mut archive = NpzArchive::open(path)?;
     let ((count, steps), Shape { channels, height, width }, values) = frames(&mut archive)?;
     close(
         &mut archive,
@@ -32,7 +32,7 @@ pub(super) fn open_frames(path: &Path) -> Result<Contents> {
 }
 
 /// The frames of series, of maps, of lines or of values in a row: their number, steps, shape and values.
-pub(super) fn frames(archive: &mut Archive) -> Result<((usize, usize), Shape, Vec<f32>)> {
+pub(super) fn frames(archive: &mut NpzArchive) -> Result<((usize, usize), Shape, Vec<f32>)> {
     let Array { values, shape, .. } = archive.any("frames", |number| number as f32)?;
     let (sizes, map) = match shape[..] {
         [n, t, channels] => ((n, t), Shape { channels, height: 1, width: 1 }),
@@ -49,7 +49,7 @@ pub(super) fn frames(archive: &mut Archive) -> Result<((usize, usize), Shape, Ve
 
 /// Opens `images` and `labels`.
 pub(super) fn open_images(path: &Path) -> Result<Contents> {
-    let mut archive = Archive::open(path)?;
+    let mut archive = NpzArchive::open(path)?;
     let (Array { mut values, kind, .. }, [count, channels, height, width]) = numbers(&mut archive, "images")?;
     let shape = Shape { channels, height, width };
     if kind == NumberKind::Real {
@@ -61,7 +61,7 @@ pub(super) fn open_images(path: &Path) -> Result<Contents> {
         let notices = not_normalised(&values, true).into_iter().collect();
         return close(&mut archive, ImageValues::Floats(values, None), count, (None, shape), notices);
     }
-    let pixels = Pixels::of(&mut archive, &values, shape)?;
+    let pixels = PixelScale::of(&mut archive, &values, shape)?;
     let range = Range::of(values.iter().copied());
     let notice = format!(
         "`images` are whole numbers from {} to {}: pixels, normalised as (x - {})/{} by {}",
@@ -116,7 +116,7 @@ pub(super) fn of_values(
 
 /// Adds the labels.
 fn close(
-    archive: &mut Archive,
+    archive: &mut NpzArchive,
     values: ImageValues,
     count: usize,
     (frame_steps, shape): (Option<usize>, Shape),
@@ -142,14 +142,14 @@ fn close(
 }
 
 /// An array of at least one value, all finite.
-fn numbers<const N: usize>(archive: &mut Archive, name: &str) -> Result<(Array<f32>, [usize; N])> {
+fn numbers<const N: usize>(archive: &mut NpzArchive, name: &str) -> Result<(Array<f32>, [usize; N])> {
     let (array, shape) = archive.array::<f32, N>(name, |number| number as f32)?;
     check(archive, name, &array.values, &shape)?;
     Ok((array, shape))
 }
 
 /// An error unless there are values, all finite.
-fn check(archive: &Archive, name: &str, values: &[f32], shape: &[usize]) -> Result<()> {
+fn check(archive: &NpzArchive, name: &str, values: &[f32], shape: &[usize]) -> Result<()> {
     if values.is_empty() {
         return Err(archive.refuse(name, format!("has the shape {shape:?}: there is nothing in it")));
     }
@@ -163,7 +163,7 @@ fn check(archive: &Archive, name: &str, values: &[f32], shape: &[usize]) -> Resu
 }
 
 /// How an archive's pixels are normalised, channel by channel, in units of its pixels.
-struct Pixels {
+struct PixelScale {
     mean: Vec<f64>,
     std: Vec<f64>,
     white: f32,
@@ -171,8 +171,8 @@ struct Pixels {
     measured: bool,
 }
 
-impl Pixels {
-    fn of(archive: &mut Archive, values: &[f32], shape: Shape) -> Result<Self> {
+impl PixelScale {
+    fn of(archive: &mut NpzArchive, values: &[f32], shape: Shape) -> Result<Self> {
         let channels = shape.channels;
         let mut constants = |name: &str| -> Result<Option<Vec<f64>>> {
             if !archive.has(name) {
@@ -210,7 +210,7 @@ impl Pixels {
                     }
                 }
                 let scaled = |values: Vec<f64>| values.into_iter().map(|x| x * full).collect();
-                Ok(Pixels { mean: scaled(mean), std: scaled(std), white: full as f32, measured: false })
+                Ok(PixelScale { mean: scaled(mean), std: scaled(std), white: full as f32, measured: false })
             }
             (None, None) if full.is_none() => Self::measured(archive, values, shape),
             _ => Err(Error::file(
@@ -221,7 +221,7 @@ impl Pixels {
     }
 
     /// By all pixels of the file, exact up to their rounding.
-    fn measured(archive: &Archive, values: &[f32], shape: Shape) -> Result<Self> {
+    fn measured(archive: &NpzArchive, values: &[f32], shape: Shape) -> Result<Self> {
         let (channels, plane) = (shape.channels, shape.height * shape.width);
         let of = |c: usize| values.chunks(plane).skip(c).step_by(channels).flatten().map(|x| f64::from(*x));
         let count = (values.len() / channels) as f64;
@@ -233,7 +233,7 @@ impl Pixels {
             return Err(archive.refuse("images", message));
         }
         let white = Range::of(values.iter().copied()).greatest;
-        Ok(Pixels { mean, std, white, measured: true })
+        Ok(PixelScale { mean, std, white, measured: true })
     }
 
     /// Where the constants are from, and how other images are normalised by them.

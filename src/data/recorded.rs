@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ndarray::Array2;
 
-use super::npy::Archive;
+use super::npy::NpzArchive;
 use super::npz::frames;
 use crate::error::{Error, Result};
 use crate::numeric::{Range, Shape};
@@ -30,7 +30,7 @@ pub struct Recorded {
 impl Recorded {
     /// Reads an archive.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut archive = Archive::open(path)?;
+        let mut archive = NpzArchive::open(path)?;
         let (sizes, shape, frames) = frames(&mut archive)?;
         let logits = match archive.has("logits") {
             true => Some(archive.array::<f32, 2>("logits", |number| number as f32)?),

@@ -19,8 +19,8 @@ use rayon::prelude::*;
 
 use super::access::Circuit;
 use super::code::Code;
-use super::conductance::Law;
-pub use super::devices::{Columns, DevicePlace, Devices, Polarity};
+use super::conductance::LandingLaw;
+pub use super::devices::{DevicePlace, Devices, Polarity, TileColumns};
 use super::faults::{is_on_dead_line, lines_key, stuck_at};
 use super::field::{Field, Stand};
 use super::normal::streams;
@@ -80,7 +80,7 @@ pub(super) struct CellLayer<'a> {
     rows: usize,
     number: u32,
     tile: Tile,
-    columns: Columns,
+    columns: TileColumns,
     draw: Option<Draw>,
     /// Reads of each row in an image.
     reads: Arc<[f64]>,
@@ -190,7 +190,7 @@ impl<'a> CellLayer<'a> {
             rows,
             number,
             tile,
-            columns: Columns::of(rram, tile),
+            columns: TileColumns::of(rram, tile),
             draw,
             reads,
             squares,
@@ -301,7 +301,7 @@ impl CellLayer<'_> {
             tile: self.tile,
             on_tiles: *columns,
         };
-        let law = Law::new(&code.rram, *draw, self.tile, *columns).among(Field::new(&code.rram, stand, *draw));
+        let law = LandingLaw::new(&code.rram, *draw, self.tile, *columns).among(Field::new(&code.rram, stand, *draw));
         let program = &code.rram.program;
         let verified = match code.rram.selects() && draw.is_some() {
             true => selective::verified(target, *rows, &self.squares, program.verify_share),

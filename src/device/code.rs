@@ -23,17 +23,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::access::Circuit;
-use super::devices::{Columns, Devices, Polarity};
+use super::devices::{Devices, Polarity, TileColumns};
 use super::listed::{ConductancePair, nearest, pairs};
 use super::quantise::{full_scale, unit};
 use super::{CellSlice, Span};
 use crate::profile::{CellMapping, DeviceModel, Rram, Scheme, Tile};
 
-impl Columns {
+impl TileColumns {
     /// How columns of weights of magnitude up to 1 stand on tiles of so many bit lines.
     pub fn of(rram: &Rram, tile: Tile) -> Self {
         let (weight, units) = bit_lines(rram);
-        Columns { per_tile: (tile.cols.saturating_sub(units) / weight).max(1), spares: rram.faults.spare_columns() }
+        TileColumns { per_tile: (tile.cols.saturating_sub(units) / weight).max(1), spares: rram.faults.spare_columns() }
     }
 }
 
@@ -197,7 +197,7 @@ impl<'a> Code<'a> {
 
     /// The weights that devices stand for, of which columns see these conductances; `columns` says which tile's unit
     /// column a column has.
-    pub fn weights(&self, slice: u32, devices: &Devices, rows: usize, columns: Columns) -> CellSlice {
+    pub fn weights(&self, slice: u32, devices: &Devices, rows: usize, columns: TileColumns) -> CellSlice {
         let scale = self.per_us();
         let places = slice * self.rram.cell.bits;
         if self.rram.cell.mapping != CellMapping::Offset {

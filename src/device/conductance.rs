@@ -15,7 +15,7 @@
 use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 
-use super::devices::{Columns, DevicePlace, Polarity};
+use super::devices::{DevicePlace, Polarity, TileColumns};
 use super::field::Field;
 use super::normal::{BATCH, normals};
 use super::{Draw, Purpose};
@@ -24,31 +24,31 @@ use crate::profile::{Rram, Tile, Variation, VariationKind};
 use crate::rng::Substream;
 
 /// How the devices of a layer land.
-pub struct Law<'a> {
+pub struct LandingLaw<'a> {
     rram: &'a Rram,
     draw: Option<Draw>,
     /// What lot and die multiply every device's conductance with.
     shared: f64,
     tile: Tile,
-    columns: Columns,
+    columns: TileColumns,
     /// The factors that neighbours share.
     field: Option<Field>,
 }
 
-impl<'a> Law<'a> {
+impl<'a> LandingLaw<'a> {
     /// For a draw; without one, devices land on their targets.
-    pub fn new(rram: &'a Rram, draw: Option<Draw>, tile: Tile, columns: Columns) -> Self {
+    pub fn new(rram: &'a Rram, draw: Option<Draw>, tile: Tile, columns: TileColumns) -> Self {
         let [lot, die, ..] = rram.variation.components().map(|sigma| sigma * rram.variation.scale);
         let shared = draw.map_or(0.0, |draw| {
             let one = |sigma: f64, key: [u32; 2]| if sigma == 0.0 { 0.0 } else { sigma * normal(key, [0; 3]) };
             one(lot, draw.lot_key()) + one(die, draw.key(Purpose::Die))
         });
-        Law { rram, draw, shared: libm::exp(shared), tile, columns, field: None }
+        LandingLaw { rram, draw, shared: libm::exp(shared), tile, columns, field: None }
     }
 
     /// The law of devices whose neighbours share a field, if there is one.
     pub fn among(self, field: Option<Field>) -> Self {
-        Law { field, ..self }
+        LandingLaw { field, ..self }
     }
 
     /// Programs devices, conductances that are their targets before and where they landed after; gives the pulses that
@@ -238,7 +238,7 @@ mod tests {
             let tile = Tile { rows: 32, ..Tile::default() };
             let landed = |rram: &Rram| {
                 let mut devices: Vec<f64> = (0..150).map(|i| f64::from(i % 16) * 3.0).collect();
-                let law = Law::new(rram, Some(Draw::chip(4, 7)), tile, Columns { per_tile: 2, spares: 0 });
+                let law = LandingLaw::new(rram, Some(Draw::chip(4, 7)), tile, TileColumns { per_tile: 2, spares: 0 });
                 assert_eq!(law.program(&mut devices, |target| target / 3.0, (place, |_| true), |_, _| {}), 150);
                 devices
             };

@@ -66,14 +66,14 @@ const SPARE: usize = 1 << 31;
 
 /// How a layer's columns stand on tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Columns {
+pub struct TileColumns {
     /// Columns of weights that a tile holds.
     pub per_tile: usize,
     /// Spare columns that a tile has beside them.
     pub spares: usize,
 }
 
-impl Columns {
+impl TileColumns {
     /// The tile, along the columns, that a column stands on.
     pub fn tile(&self, column: usize) -> usize {
         if column < SPARE { column / self.per_tile } else { (column - SPARE) / Faults::MOST_SPARES }

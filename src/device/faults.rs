@@ -9,7 +9,7 @@
 
 use ndarray_rand::rand::RngCore;
 
-use super::devices::{Columns, DevicePlace, Polarity};
+use super::devices::{DevicePlace, Polarity, TileColumns};
 use super::{Draw, Purpose};
 use crate::profile::{Faults, Tile};
 use crate::rng::Substream;
@@ -32,7 +32,12 @@ pub fn lines_key(faults: &Faults, draw: Option<Draw>) -> Option<[u32; 2]> {
 
 /// Whether a device stands on a line that is dead under a key of [`lines_key`]. A word line is its tile's; every slice
 /// and polarity has bit lines of its own.
-pub fn is_on_dead_line(faults: &Faults, place: DevicePlace, (tile, columns): (Tile, Columns), key: [u32; 2]) -> bool {
+pub fn is_on_dead_line(
+    faults: &Faults,
+    place: DevicePlace,
+    (tile, columns): (Tile, TileColumns),
+    key: [u32; 2],
+) -> bool {
     let DevicePlace { row, column, layer, slice, polarity } = place;
     let tile_column = if polarity == Polarity::Unit { column } else { columns.tile(column) };
     let line = u32::from(polarity != Polarity::Plus);
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn dead_lines_take_whole_lines_of_a_tile() {
         let faults = Faults { dead_word_lines: 0.2, dead_bit_lines: 0.1, ..Faults::default() };
-        let on_tiles = (Tile { rows: 10, cols: 8, ..Tile::default() }, Columns { per_tile: 4, spares: 0 });
+        let on_tiles = (Tile { rows: 10, cols: 8, ..Tile::default() }, TileColumns { per_tile: 4, spares: 0 });
         let at = |column: usize, row: usize| {
             let place = DevicePlace { row, column, layer: 0, slice: 0, polarity: Polarity::Plus };
             is_on_dead_line(&faults, place, on_tiles, lines_key(&faults, Some(Draw::chip(1, 1))).unwrap())

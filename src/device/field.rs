@@ -9,7 +9,7 @@ use ndarray_rand::rand::prelude::Distribution;
 use ndarray_rand::rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use super::devices::{Columns, DevicePlace, Polarity};
+use super::devices::{DevicePlace, Polarity, TileColumns};
 use super::{Draw, Purpose};
 use crate::profile::{CellMapping, Rram, Tile};
 use crate::rng::Substream;
@@ -28,7 +28,7 @@ pub struct Stand {
     /// The size of a tile.
     pub tile: Tile,
     /// The columns that each tile holds.
-    pub on_tiles: Columns,
+    pub on_tiles: TileColumns,
 }
 
 /// The fields of a layer's tiles.
@@ -125,7 +125,7 @@ mod tests {
             layer: 3,
             slices: 1,
             tile,
-            on_tiles: Columns { per_tile: 64, spares: 0 },
+            on_tiles: TileColumns { per_tile: 64, spares: 0 },
         };
         let variation = Variation { neighbour_sigma: 0.1, neighbour_cells: 4.0, scale: 2.0, ..Variation::default() };
         let rram = Rram { variation, ..Rram::default() };

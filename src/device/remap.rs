@@ -13,7 +13,7 @@
 use rayon::prelude::*;
 
 use super::assignment::assign;
-use super::devices::{Columns, DevicePlace, Polarity};
+use super::devices::{DevicePlace, Polarity, TileColumns};
 use crate::monitor::checkpoint;
 use crate::profile::{Faults, Tile};
 
@@ -45,7 +45,7 @@ pub struct Grid {
     /// The size of a tile.
     pub tile: Tile,
     /// The columns that each tile holds.
-    pub on_tiles: Columns,
+    pub on_tiles: TileColumns,
 }
 
 /// One tile's part of a matrix.
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn no_two_weights_stand_at_one_place_and_what_wins_nothing_stays() {
-        let on_tiles = Columns { per_tile: 8, spares: 2 };
+        let on_tiles = TileColumns { per_tile: 8, spares: 2 };
         let grid =
             Grid { rows: ROWS, columns: COLUMNS, tile: Tile { rows: 16, cols: 16, ..Tile::default() }, on_tiles };
         let faults = Faults { stuck_on: 0.1, remap: Remap::Both, spares: 2, ..Faults::default() };
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn tables_hold_what_moves() {
         // Two tiles along 30 rows, of 16 and 14; three along 18 columns, of 8, 8 and 2.
-        let on_tiles = |spares| Columns { per_tile: 8, spares };
+        let on_tiles = |spares| TileColumns { per_tile: 8, spares };
         let bits = |remap, spares| {
             let tile = Tile { rows: 16, cols: 16, ..Tile::default() };
             let grid = Grid { rows: ROWS, columns: COLUMNS, tile, on_tiles: on_tiles(spares) };

@@ -77,20 +77,20 @@ impl Engine for WithFallback {
             return self.cpu.load(chips);
         }
         match self.unless_lost(self.working().load(chips))? {
-            Some(loaded) => Ok(Box::new(Loaded { engine: self, chips, loaded })),
+            Some(loaded) => Ok(Box::new(ChipsWithFallback { engine: self, chips, loaded })),
             None => self.cpu.load(chips),
         }
     }
 }
 
 /// Chips on the GPU, until it is lost.
-struct Loaded<'a> {
+struct ChipsWithFallback<'a> {
     engine: &'a WithFallback,
     chips: &'a [Chip],
     loaded: Box<dyn LoadedChips + 'a>,
 }
 
-impl LoadedChips for Loaded<'_> {
+impl LoadedChips for ChipsWithFallback<'_> {
     fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
         let given = self.loaded.run_keeping(inputs, keep);
         if let Some(outcomes) = self.engine.unless_lost(given)? {

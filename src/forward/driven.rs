@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::cut::{Cut, CutPixels, Driver, RowPlace};
-use super::events::{self, Events};
+use super::events::{self, ActiveInputs};
 use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
 use crate::kernels::gather::{CHUNK, Chunk, Gather};
@@ -201,11 +201,11 @@ impl Driving {
     }
 
     /// The active inputs of a set on a tile.
-    pub fn of<'d>(&self, driven: &'d Driven, set: Set, tile: usize) -> Events<'d> {
+    pub fn of<'d>(&self, driven: &'d Driven, set: Set, tile: usize) -> ActiveInputs<'d> {
         let list = self.list(set, tile);
         let range = list * self.longest..list * self.longest + driven.counts[list];
         let are_ones = !self.is_encoded() && matches!(set, Set::Bit(_));
-        Events { places: &driven.places[range.clone()], pulses: (!are_ones).then(|| &driven.pulses[range]) }
+        ActiveInputs { places: &driven.places[range.clone()], pulses: (!are_ones).then(|| &driven.pulses[range]) }
     }
 
     fn list(&self, set: Set, tile: usize) -> usize {

@@ -23,7 +23,7 @@ pub fn active(patch: &[u8], rest: u8, mut event: impl FnMut(usize, u8)) {
 
 /// Active inputs.
 #[derive(Clone, Copy, Debug)]
-pub struct Events<'a> {
+pub struct ActiveInputs<'a> {
     /// Where each one's row of weights begins.
     pub places: &'a [u32],
     /// Its pulse; none: 1 of all.
@@ -34,7 +34,7 @@ vectorised! {
     up to avx2
     /// Sums rows of weights, each from its place in `weights` and times its pulse; a pixel's blocks are `step` apart in
     /// `out`.
-    pub fn add_rows(active: Events, weights: &[f32], out: &mut [f32], step: usize) {
+    pub fn add_rows(active: ActiveInputs, weights: &[f32], out: &mut [f32], step: usize) {
         let blocks = out.len().div_ceil(step);
         let mut block = 0;
         while block < blocks {
@@ -59,7 +59,7 @@ fn add_row<const N: usize>(sums: &mut [[f32; LANES]; N], weights: &[f32], pulse:
 
 /// Sums rows of `N` blocks; gives `N`.
 #[inline(always)]
-fn add_to<const N: usize>(active: Events, weights: &[f32], out: &mut [f32], step: usize) -> usize {
+fn add_to<const N: usize>(active: ActiveInputs, weights: &[f32], out: &mut [f32], step: usize) -> usize {
     let mut sums = [[0.0f32; LANES]; N];
     match active.pulses {
         Some(pulses) => {

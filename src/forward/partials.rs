@@ -128,7 +128,7 @@ struct PartialScratch {
 
 /// Where the sums of pixels go.
 #[derive(Clone, Copy)]
-struct Standing {
+struct SumPlaces {
     /// Places from map to map.
     map: usize,
     /// Places from pixel to pixel.
@@ -268,7 +268,7 @@ impl Partials {
     pub fn sums(&self, laid: &Laid, band: Band, out: &mut [f32]) {
         let pixels = band.rows * self.driving.patches.width();
         out.fill(0.0);
-        let standing = Standing { map: self.columns * pixels, pixel: LANES, block: pixels * LANES };
+        let standing = SumPlaces { map: self.columns * pixels, pixel: LANES, block: pixels * LANES };
         self.each(laid, band, laid.active(band.map..band.map + band.maps), standing, out);
     }
 
@@ -281,7 +281,7 @@ impl Partials {
         rows.par_chunks_mut(at_once * self.columns).enumerate().for_each(|(i, out)| {
             let (y, rows) = (i * at_once, out.len() / self.columns);
             let band = Band { map: 0, y, rows, maps: 1 };
-            let standing = Standing { map: 0, pixel: self.columns, block: LANES };
+            let standing = SumPlaces { map: 0, pixel: self.columns, block: LANES };
             self.each(laid, band, laid.active(y..y + rows), standing, out);
         });
         let mut sums = vec![0.0; maps * self.columns];
@@ -301,7 +301,7 @@ impl Partials {
     /// Adds what the pixels of a band give to `out`, where their sums stand as it says. The rate is the share of what
     /// drives in the band's maps, or in a fully connected layer's rows. Many pixels are summed at once where that is
     /// faster.
-    fn each(&self, laid: &Laid, band: Band, rate: f32, standing: Standing, out: &mut [f32]) {
+    fn each(&self, laid: &Laid, band: Band, rate: f32, standing: SumPlaces, out: &mut [f32]) {
         let pixels = band.rows * self.driving.patches.width();
         let is_forced = matches!(self.kernel, Kernel::Dense(_) | Kernel::LookUp);
         let is_better = |tiled: &Tiled| is_forced || tiled.is_better(pixels * band.maps, rate);
@@ -356,7 +356,7 @@ impl Partials {
 
     /// Every pixel of a map's band, plane by plane from the most significant: codes and products, joined and added to
     /// `out`. Gives how many sums were clipped and totals saturated.
-    fn each_pixel(&self, laid: &Laid, band: Band, standing: Standing, out: &mut [f32]) -> (u64, u64) {
+    fn each_pixel(&self, laid: &Laid, band: Band, standing: SumPlaces, out: &mut [f32]) -> (u64, u64) {
         let (mut clipped, mut saturated) = (0, 0);
         let drive = |scratch: &mut PartialScratch, plane, set, places: u32| {
             for (s, slice) in self.slices.iter().enumerate() {
@@ -427,7 +427,7 @@ impl Partials {
     }
 
     /// What [`Self::each_pixel`] does, for many pixels at once, map after map.
-    fn each_many(&self, laid: &Laid, band: Band, standing: Standing, out: &mut [f32]) -> (u64, u64) {
+    fn each_many(&self, laid: &Laid, band: Band, standing: SumPlaces, out: &mut [f32]) -> (u64, u64) {
         let driving = &self.driving;
         let of_map = band.rows * driving.patches.width();
         let all = band.maps * of_map;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::events::{self, Events};
+use super::events::{self, ActiveInputs};
 use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
 use super::ways::{Kernel, Way, fastest, transformed};
@@ -315,7 +315,7 @@ impl WeightMatrix {
                     pulses.push(f32::from(i16::from(byte) - i16::from(bias)));
                 });
             }
-            let active = Events { places, pulses: Some(pulses) };
+            let active = ActiveInputs { places, pulses: Some(pulses) };
             events::add_rows(active, weights, &mut out[(y * width + x) * LANES..], pixels * LANES);
         }
     }

@@ -8,7 +8,7 @@ use super::driven::Driving;
 use super::sums::Integers;
 use super::ways::{Kernel, tables_win};
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
-use crate::kernels::lookup::{self, Numbers, Series};
+use crate::kernels::lookup::{self, BitSeries, Numbers};
 use crate::kernels::{Buffer, Instructions};
 
 /// Whole weights, cut at the tiles that their rows stand on.
@@ -216,7 +216,7 @@ impl Tiled {
                 let numbers = Numbers { values: &rows.as_chunks().0[first..], row: blocks, block: 1 };
                 let (rows, stride) = (tile * self.span..(tile + 1) * self.span, cut.patch / 8);
                 for (shift, bits) in (0..).zip(cut.packed()) {
-                    let series = Series { bits, stride, shift };
+                    let series = BitSeries { bits, stride, shift };
                     lookup::add_rows(numbers, rows.clone(), series, here, look_up, &mut sums[..size]);
                 }
                 TileSums { values: &sums[..size], digits: 1, digit: 0, block: LANES, pixel: here * LANES, rest, unit }

@@ -54,7 +54,7 @@ const CONFIGURATION: Configuration = {
 
 /// What a product of all rows with one or two tiles needs, beside the registers that it is given.
 #[repr(C)]
-struct Job {
+struct AmxJob {
     configuration: *const Configuration,
     /// Where runs begin, and the end of that list.
     runs: *const usize,
@@ -156,7 +156,7 @@ pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
     let runs = left.runs.as_ptr_range();
     let stride = left.stride;
     for (i, out) in out.chunks_mut(2 * rows * LANES).enumerate() {
-        let mut job = Job {
+        let mut job = AmxJob {
             configuration: &CONFIGURATION,
             runs: runs.start,
             runs_end: if right.run == 0 { runs.start } else { runs.end },

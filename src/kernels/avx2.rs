@@ -43,17 +43,17 @@ fn largest(run: usize, left: Strided) -> u8 {
 }
 
 #[inline(always)]
-fn for_each_block(right: Right, left: Strided, add: bool, out: &mut [i32], run: impl Fn(Block)) {
+fn for_each_block(right: Right, left: Strided, add: bool, out: &mut [i32], run: impl Fn(Avx2Block)) {
     let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
     for (i, out) in out.chunks_mut(rows * LANES).enumerate() {
         let right = Right { data: &right.data[i * right.tile..], ..right };
         for (row, out) in (0..left.rows).step_by(ROWS).zip(out.chunks_mut(ROWS * LANES)) {
-            run(Block { right, left, row, add, out: out.as_mut_ptr().cast() });
+            run(Avx2Block { right, left, row, add, out: out.as_mut_ptr().cast() });
         }
     }
 }
 
-struct Block<'a> {
+struct Avx2Block<'a> {
     right: Right<'a>,
     left: Strided<'a>,
     row: usize,
@@ -71,7 +71,7 @@ unsafe fn line(weights: *const i8) -> [__m256i; HALVES] {
     unsafe { [_mm256_loadu_si256(weights.cast()), _mm256_loadu_si256(weights.cast::<__m256i>().add(1))] }
 }
 
-impl Block<'_> {
+impl Avx2Block<'_> {
     /// Where the weights of each run begin, and its bytes of the first row.
     fn runs(&self) -> impl Iterator<Item = (*const i8, *const u8)> {
         let size = self.right.run.next_multiple_of(RUN_BYTES) * LANES;

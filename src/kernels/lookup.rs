@@ -162,7 +162,7 @@ pub fn groups(blocks: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
 
 /// Series of bits, one a row of the numbers, padded with zeros to whole bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Series<'a> {
+pub struct BitSeries<'a> {
     /// The bits, whole series.
     pub bits: &'a [u8],
     /// Bytes of a series.
@@ -179,7 +179,7 @@ pub struct Series<'a> {
 pub fn add_rows(
     numbers: Numbers,
     rows: Range<usize>,
-    Series { bits, stride, shift }: Series,
+    BitSeries { bits, stride, shift }: BitSeries,
     blocks: usize,
     space: &mut LookupScratch,
     sums: &mut [i32],
@@ -439,7 +439,7 @@ mod tests {
             let (mut sums, mut space) = (vec![1; series * blocks * LANES], LookupScratch::default());
             let half = rows / 16 * 8;
             for part in [0..half, half..rows] {
-                let series = Series { bits: &bits, stride, shift };
+                let series = BitSeries { bits: &bits, stride, shift };
                 add_rows(numbers, part, series, blocks, &mut space, &mut sums);
             }
             for (first, here) in groups(0..blocks) {

@@ -19,7 +19,8 @@ pub unsafe fn product(right: Right, left: Strided, add: bool, out: &mut [i32]) {
         let mut row = 0;
         while row < left.rows {
             let n = ROWS.min(left.rows - row);
-            let block = Block { right, left, row, add, out: out[row * LANES..].as_mut_ptr(), out_tile: rows * LANES };
+            let block =
+                VnniBlock { right, left, row, add, out: out[row * LANES..].as_mut_ptr(), out_tile: rows * LANES };
             // SAFETY: rows and tiles lie within the operands.
             unsafe {
                 match out.len() / (rows * LANES) {
@@ -43,7 +44,7 @@ pub unsafe fn joined(right: Right, left: Strided, digits: usize, out: &mut [i32]
     let rows = left.rows.next_multiple_of(ROWS_AT_ONCE);
     for (i, out) in out.chunks_mut(rows * LANES).enumerate() {
         let right = Right { data: &right.data[i * digits * right.tile..], ..right };
-        let block = Block { right, left, row: 0, add: false, out: out.as_mut_ptr(), out_tile: 0 };
+        let block = VnniBlock { right, left, row: 0, add: false, out: out.as_mut_ptr(), out_tile: 0 };
         // SAFETY: rows and tiles lie within the operands.
         unsafe {
             match digits {
@@ -56,7 +57,7 @@ pub unsafe fn joined(right: Right, left: Strided, digits: usize, out: &mut [i32]
     }
 }
 
-struct Block<'a> {
+struct VnniBlock<'a> {
     right: Right<'a>,
     left: Strided<'a>,
     row: usize,
@@ -65,10 +66,10 @@ struct Block<'a> {
     out_tile: usize,
 }
 
-impl Block<'_> {
+impl VnniBlock<'_> {
     unsafe fn below(&self, rows: usize) -> Self {
         let out = unsafe { self.out.add(rows * LANES) };
-        Block { row: self.row + rows, out, ..*self }
+        VnniBlock { row: self.row + rows, out, ..*self }
     }
 
     /// The sums of so many rows, at most [`ROWS`]: of the last few as many at once as there are kernels for.

@@ -12,7 +12,7 @@ use crate::config::is_default;
 use crate::numeric::Shape;
 
 /// The keys that hold for every entry of a model.
-pub(super) struct Frame {
+pub(super) struct ModelFrame {
     /// Time steps.
     pub steps: usize,
     /// Classes of the readout.

@@ -2,7 +2,7 @@
 
 use super::convolution::{Connection, Convolution};
 use super::graph::Node;
-use super::item::{Frame, Item, Operator};
+use super::item::{Item, ModelFrame, Operator};
 use super::layer::{Layer, LayerKind, NormKind};
 use crate::numeric::Shape;
 use crate::numeric::unrolling::Window;
@@ -48,7 +48,7 @@ pub(super) fn forward(
     name: String,
     (item, operator): (&Item, &Operator),
     (from, node, kind): (usize, &Node, MapKind),
-    model: &Frame,
+    model: &ModelFrame,
 ) -> EntryResult<Layer> {
     let layer = Layer {
         neuron: item.neuron_in(model.neuron),
@@ -99,7 +99,7 @@ pub(super) fn back(item: &Item, layer: &Layer, from: usize) -> EntryResult<Layer
 }
 
 /// The readout behind node `from`.
-pub(super) fn readout(model: &Frame, name: String, (from, node): (usize, &Node)) -> EntryResult<Layer> {
+pub(super) fn readout(model: &ModelFrame, name: String, (from, node): (usize, &Node)) -> EntryResult<Layer> {
     check_size("classes", "a readout", node.map.len().saturating_mul(model.classes))?;
     Ok(Layer {
         kind: LayerKind::Readout,
@@ -112,7 +112,7 @@ pub(super) fn readout(model: &Frame, name: String, (from, node): (usize, &Node))
 }
 
 /// A layer that reads node `from` and gives as many values, at the head of the model's neurons, without norm and bias.
-fn plain(name: String, from: usize, node: &Node, model: &Frame) -> Layer {
+fn plain(name: String, from: usize, node: &Node, model: &ModelFrame) -> Layer {
     Layer {
         name,
         kind: LayerKind::Fc,

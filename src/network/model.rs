@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::graph::Graph;
-use super::item::{Frame, Item};
+use super::item::{Item, ModelFrame};
 use super::layer::{Layer, NormKind};
 use super::neuron::Neuron;
 use super::readout::{Readout, ReadoutKind};
@@ -174,9 +174,9 @@ impl Model {
     }
 
     /// The keys that hold for the whole model.
-    fn frame(&self) -> Frame {
+    fn frame(&self) -> ModelFrame {
         let Model { steps, classes, input, neuron, norm, readout, .. } = *self;
-        Frame { steps, classes, input, neuron, norm, readout }
+        ModelFrame { steps, classes, input, neuron, norm, readout }
     }
 }
 

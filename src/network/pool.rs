@@ -19,7 +19,7 @@ const MOST_PIXELS: usize = 1 << 12;
 )]
 pub(super) enum Pool {
     /// A window that moves by its own size.
-    Window(Extent),
+    Window(WindowExtent),
     /// A window of its own.
     Table(PoolTable),
 }
@@ -27,7 +27,7 @@ pub(super) enum Pool {
 /// A window's extent: of rows and columns, or the whole map.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a window such as 2 or [1, 2], or \"global\"")]
-pub(super) enum Extent {
+pub(super) enum WindowExtent {
     Pixels(Pair),
     Named(Global),
 }
@@ -44,7 +44,7 @@ pub(super) enum Global {
 #[schemars(rename = "Table")]
 pub(super) struct PoolTable {
     /// Pixels of the window, or `"global"`, the whole map.
-    window: Extent,
+    window: WindowExtent,
     /// Pixels from one place of the window to the next; absent: those of the window.
     #[serde(skip_serializing_if = "Option::is_none")]
     stride: Option<Pair>,
@@ -87,8 +87,8 @@ impl Pool {
             Pool::Table(table) => (".window", table),
         };
         let kernel = match table.window {
-            Extent::Pixels(pair) => pair.along(one_dimensional, 1),
-            Extent::Named(Global::Global) => [map.height, map.width],
+            WindowExtent::Pixels(pair) => pair.along(one_dimensional, 1),
+            WindowExtent::Named(Global::Global) => [map.height, map.width],
         };
         let stride = table.stride.map_or(kernel, |stride| stride.along(one_dimensional, 1));
         let padding = table.padding.map_or([0; 2], |padding| padding.along(one_dimensional, 0));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::entries::{INPUT, names};
 use super::graph::{Graph, Node, Population, Work};
-use super::item::{Frame, Item, Names, Operator};
+use super::item::{Item, ModelFrame, Names, Operator};
 use super::layer::{Layer, NormKind};
 use super::matrix::{self, EntryResult, Fault, LARGEST_LAYER, MapKind, fault};
 use super::pool::Pooling;
@@ -20,7 +20,7 @@ const LONGEST_DELAY: usize = 1024;
 const LARGEST_PULSE: u32 = 1 << 12;
 
 /// The graph of a model's entries.
-pub(super) fn resolve(model: &Frame, items: &[Item]) -> Result<Graph, Fault> {
+pub(super) fn resolve(model: &ModelFrame, items: &[Item]) -> Result<Graph, Fault> {
     let mut resolving = Resolving::new(model, items)?;
     for i in 0..items.len() {
         resolving.item(i).map_err(|(key, message)| (format!("layers[{i}]{key}"), message))?;
@@ -33,7 +33,7 @@ pub(super) fn resolve(model: &Frame, items: &[Item]) -> Result<Graph, Fault> {
 
 /// A graph while it grows.
 struct Resolving<'a> {
-    model: &'a Frame,
+    model: &'a ModelFrame,
     items: &'a [Item],
     /// The entries' names.
     names: Vec<String>,
@@ -52,7 +52,7 @@ struct Resolving<'a> {
 }
 
 impl<'a> Resolving<'a> {
-    fn new(model: &'a Frame, items: &'a [Item]) -> Result<Self, Fault> {
+    fn new(model: &'a ModelFrame, items: &'a [Item]) -> Result<Self, Fault> {
         // A readout whose neurons integrate is a network by itself.
         if items.is_empty() && model.readout.kind == ReadoutKind::Mean {
             return Err(("layers".into(), "is empty; expected at least one `conv` or `fc` layer".into()));

@@ -12,7 +12,7 @@
 //! A step's synaptic current reaches the membrane in the same step. Potentials are counted from `v_leak`, where
 //! membranes begin: thresholds and resets are less by it.
 
-use super::node::{NeuronKind, Neurons, Numbers};
+use super::node::{NeuronKind, NirNeurons, NirNumbers};
 
 /// The way from time to steps.
 ///
@@ -46,15 +46,15 @@ pub enum Discretisation {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiscreteNeurons {
     /// Leak λ.
-    pub leak: Numbers,
+    pub leak: NirNumbers,
     /// Leak α of the synaptic current; none of neurons without.
-    pub synaptic_leak: Option<Numbers>,
+    pub synaptic_leak: Option<NirNumbers>,
     /// Factor of the current.
-    pub gain: Numbers,
+    pub gain: NirNumbers,
     /// Threshold, from `v_leak` on.
-    pub threshold: Numbers,
+    pub threshold: NirNumbers,
     /// The potential of a reset, from `v_leak` on.
-    pub reset: Numbers,
+    pub reset: NirNumbers,
 }
 
 /// The most that two factors differ by which only roundings set apart.
@@ -62,9 +62,9 @@ pub const NEAR: f64 = 1e-6;
 
 impl DiscreteNeurons {
     /// Neurons with steps of `dt` seconds. Errors begin behind the node's name.
-    pub fn of(neurons: &Neurons, dt: f64, method: Discretisation) -> Result<Self, String> {
-        let Neurons { kind, tau, synapse, resistance, v_leak, threshold, v_reset } = neurons;
-        let share = |tau: &Numbers| {
+    pub fn of(neurons: &NirNeurons, dt: f64, method: Discretisation) -> Result<Self, String> {
+        let NirNeurons { kind, tau, synapse, resistance, v_leak, threshold, v_reset } = neurons;
+        let share = |tau: &NirNumbers| {
             let part = |tau: f64| match method {
                 Discretisation::Euler => dt / tau,
                 Discretisation::Exact => -(-dt / tau).exp_m1(),
@@ -77,10 +77,10 @@ impl DiscreteNeurons {
                 None => Ok(parts.map(|part| part.min(1.0))),
             }
         };
-        let kept = |share: &Numbers| share.map(|share| 1.0 - share);
+        let kept = |share: &NirNumbers| share.map(|share| 1.0 - share);
         let (leak, mut gain) = match (kind, tau) {
-            (NeuronKind::Threshold, _) => (Numbers::one(0.0), Numbers::one(1.0)),
-            (_, None) => (Numbers::one(1.0), resistance.map(|r| r * dt)),
+            (NeuronKind::Threshold, _) => (NirNumbers::one(0.0), NirNumbers::one(1.0)),
+            (_, None) => (NirNumbers::one(1.0), resistance.map(|r| r * dt)),
             (_, Some(tau)) => {
                 let share = share(tau)?;
                 (kept(&share), resistance.times(&share)?)
@@ -92,21 +92,21 @@ impl DiscreteNeurons {
             synaptic_leak = Some(kept(&share));
             gain = gain.times(&share.times(weight)?)?;
         }
-        let from_leak = |potential: &Numbers| potential.less(v_leak);
-        let reset = v_reset.clone().unwrap_or(Numbers::one(0.0));
+        let from_leak = |potential: &NirNumbers| potential.less(v_leak);
+        let reset = v_reset.clone().unwrap_or(NirNumbers::one(0.0));
         Ok(DiscreteNeurons { leak, synaptic_leak, gain, threshold: from_leak(threshold)?, reset: from_leak(&reset)? })
     }
 }
 
-impl Numbers {
+impl NirNumbers {
     /// A value for all.
     pub fn one(value: f64) -> Self {
-        Numbers { shape: vec![], values: vec![value] }
+        NirNumbers { shape: vec![], values: vec![value] }
     }
 
     /// Each value put through a function.
     pub fn map(&self, of: impl Fn(f64) -> f64) -> Self {
-        Numbers { shape: self.shape.clone(), values: self.values.iter().map(|value| of(*value)).collect() }
+        NirNumbers { shape: self.shape.clone(), values: self.values.iter().map(|value| of(*value)).collect() }
     }
 
     /// Products, value by value; a single one stands for all.
@@ -125,7 +125,7 @@ impl Numbers {
             ([one], _) => Ok(other.map(|value| of(*one, value))),
             (all, others) if all.len() == others.len() => {
                 let values = all.iter().zip(others).map(|(a, b)| of(*a, *b)).collect();
-                Ok(Numbers { shape: self.shape.clone(), values })
+                Ok(NirNumbers { shape: self.shape.clone(), values })
             }
             (all, others) => Err(format!(" has parameters of {} and of {} neurons", all.len(), others.len())),
         }

@@ -11,7 +11,7 @@ use hdf5_pure::FileBuilder;
 
 use super::NirResult;
 use super::discrete::Discretisation;
-use super::import::{Options, Reset, import};
+use super::import::{NirOptions, Reset, import};
 use crate::error::{Error, Result};
 use crate::network::constants::Constant;
 use crate::network::graph::{Graph, Population, Work};
@@ -35,7 +35,7 @@ enum Value {
 type WrittenNode = (&'static str, Vec<(&'static str, Value)>);
 
 /// A graph under way.
-struct Writer<'a> {
+struct GraphWriter<'a> {
     model: &'a Model,
     graph: Graph,
     network: &'a Network,
@@ -62,7 +62,7 @@ struct Writer<'a> {
 /// ```
 pub fn export(model: &Model, network: &Network, dt: f64, path: &Path) -> Result<Vec<String>> {
     let graph = model.graph();
-    let mut writer = Writer { model, graph, network, dt, nodes: BTreeMap::new(), edges: vec![] };
+    let mut writer = GraphWriter { model, graph, network, dt, nodes: BTreeMap::new(), edges: vec![] };
     Told::of(model).map_err(Error::Mismatch)?;
     writer.write().map_err(|message| Error::Mismatch(format!("{message}: NIR has no such thing")))?;
     let bytes = writer.bytes().map_err(|error| Error::file(path, error.to_string()))?;
@@ -152,8 +152,8 @@ impl Told {
     }
 
     /// The options of an import that makes the same network again.
-    fn options(&self, model: &Model, dt: f64) -> Options {
-        Options {
+    fn options(&self, model: &Model, dt: f64) -> NirOptions {
+        NirOptions {
             name: model.name.clone(),
             dt,
             method: Discretisation::Euler,
@@ -197,7 +197,7 @@ fn notices(model: &Model, dt: f64) -> Vec<String> {
     vec![format!("what a NIR file does not tell: it is imported again with {}", options.join(" "))]
 }
 
-impl Writer<'_> {
+impl GraphWriter<'_> {
     fn write(&mut self) -> NirResult<()> {
         let Shape { channels, height, width } = self.model.input;
         let is_line = self.graph.layers.iter().any(|layer| layer.from == 0 && layer.one_dimensional);

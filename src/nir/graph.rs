@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::NirResult;
 use super::file::RawGraph;
-use super::node::{LinearMap, NeuronKind, Neurons, Node, Numbers, PoolWindow};
+use super::node::{LinearMap, NeuronKind, NirNeurons, NirNode, NirNumbers, PoolWindow};
 
 /// The longest way through nodes that change nothing.
 const LONGEST: usize = 2_000;
@@ -23,9 +23,9 @@ pub struct Synapse {
     /// What it reads.
     pub from: Sender,
     /// Factors of what it reads.
-    pub before: Vec<Numbers>,
+    pub before: Vec<NirNumbers>,
     /// Factors of its sums, one behind the other.
-    pub scales: Vec<Numbers>,
+    pub scales: Vec<NirNumbers>,
     /// The pool behind it.
     pub pool: Option<PoolWindow>,
     /// Whether it reads the step before.
@@ -36,7 +36,7 @@ pub struct Synapse {
 #[derive(Clone, Debug)]
 pub struct NeuronGroup {
     /// The neurons.
-    pub neurons: Neurons,
+    pub neurons: NirNeurons,
     /// The matrices that lead to them.
     pub synapses: Vec<Synapse>,
     /// Senders whose pulses join their current as they are.
@@ -62,12 +62,12 @@ pub struct NirParts {
     /// The parts.
     pub parts: Vec<Part>,
     /// The matrix behind the last sender, and its neurons where it has some.
-    pub readout: (Synapse, Option<(String, Neurons)>),
+    pub readout: (Synapse, Option<(String, NirNeurons)>),
 }
 
 /// A graph's nodes and what leads to each.
 struct Nodes {
-    nodes: BTreeMap<String, Node>,
+    nodes: BTreeMap<String, NirNode>,
     before: BTreeMap<String, Vec<String>>,
     input: String,
 }
@@ -87,15 +87,15 @@ impl NirParts {
         let placed: BTreeSet<&str> =
             parts.iter().map(Part::name).chain(neurons.iter().map(|(n, _)| n.as_str())).collect();
         let used = nodes.leading_to(&output);
-        let is_lost = |(name, node): &(&String, &Node)| match node {
-            Node::Neurons(_) => !placed.contains(name.as_str()),
-            Node::Input(_) | Node::Output | Node::Graph => false,
+        let is_lost = |(name, node): &(&String, &NirNode)| match node {
+            NirNode::Neurons(_) => !placed.contains(name.as_str()),
+            NirNode::Input(_) | NirNode::Output | NirNode::Graph => false,
             _ => !used.contains(name.as_str()),
         };
         if let Some((name, _)) = nodes.nodes.iter().find(is_lost) {
             return Err(format!("`{name}` does not lead to the output"));
         }
-        let Some(Node::Input(input)) = nodes.nodes.get(&nodes.input) else { return Err("has no input".into()) };
+        let Some(NirNode::Input(input)) = nodes.nodes.get(&nodes.input) else { return Err("has no input".into()) };
         Ok(NirParts { input: input.clone(), parts, readout: (readout, neurons) })
     }
 }
@@ -113,12 +113,12 @@ impl Nodes {
     fn of(raw: RawGraph) -> NirResult<Self> {
         let mut nodes = BTreeMap::new();
         for (name, raw) in raw.nodes {
-            let node = Node::of(raw).map_err(|e| format!("`{name}`{e}"))?;
+            let node = NirNode::of(raw).map_err(|e| format!("`{name}`{e}"))?;
             nodes.insert(name, node);
         }
-        let graphs: BTreeSet<&String> = nodes.iter().filter(|(_, n)| **n == Node::Graph).map(|(n, _)| n).collect();
+        let graphs: BTreeSet<&String> = nodes.iter().filter(|(_, n)| **n == NirNode::Graph).map(|(n, _)| n).collect();
         // An edge to or from a graph is one to its input or from its output.
-        let within = |name: &String, end: fn(&Node) -> bool| -> NirResult<String> {
+        let within = |name: &String, end: fn(&NirNode) -> bool| -> NirResult<String> {
             if !nodes.contains_key(name) {
                 return Err(format!("an edge names `{name}`, and there is no such node"));
             }
@@ -133,14 +133,15 @@ impl Nodes {
         let mut before: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for (from, to) in &raw.edges {
-            let from = within(from, |node| *node == Node::Output)?;
-            let to = within(to, |node| matches!(node, Node::Input(_)))?;
+            let from = within(from, |node| *node == NirNode::Output)?;
+            let to = within(to, |node| matches!(node, NirNode::Input(_)))?;
             if seen.insert((from.clone(), to.clone())) {
                 before.entry(to).or_default().push(from);
             }
         }
         before.values_mut().for_each(|names| names.sort());
-        let of_whole = |(name, node): &(&String, &Node)| matches!(node, Node::Input(_)) && !before.contains_key(*name);
+        let of_whole =
+            |(name, node): &(&String, &NirNode)| matches!(node, NirNode::Input(_)) && !before.contains_key(*name);
         let inputs: Vec<&String> = nodes.iter().filter(of_whole).map(|(name, _)| name).collect();
         let [input] = inputs[..] else {
             return Err(format!("has {} inputs, expected one node `Input` that nothing leads to", inputs.len()));
@@ -155,7 +156,7 @@ impl Nodes {
         let outputs: Vec<&String> = self
             .nodes
             .iter()
-            .filter(|(name, node)| **node == Node::Output && !read.contains(name))
+            .filter(|(name, node)| **node == NirNode::Output && !read.contains(name))
             .map(|(n, _)| n)
             .collect();
         match outputs[..] {
@@ -164,7 +165,7 @@ impl Nodes {
         }
     }
 
-    fn node(&self, name: &str) -> &Node {
+    fn node(&self, name: &str) -> &NirNode {
         &self.nodes[name]
     }
 
@@ -178,9 +179,9 @@ impl Nodes {
                 return Err(format!("`{name}` is in a circle of nodes that do nothing"));
             }
             let passes = match self.node(&name) {
-                Node::Flatten | Node::Output => true,
-                Node::Input(_) => name != self.input,
-                Node::Delay(delay) => delay.common() == Some(0.0),
+                NirNode::Flatten | NirNode::Output => true,
+                NirNode::Input(_) => name != self.input,
+                NirNode::Delay(delay) => delay.common() == Some(0.0),
                 _ => false,
             };
             match passes {
@@ -223,14 +224,14 @@ impl Nodes {
     fn sends_within(&self, name: &str, most: usize) -> NirResult<bool> {
         let Some(most) = most.checked_sub(1) else { return Err(format!("`{name}` is in a circle")) };
         match self.node(name) {
-            Node::Input(_) => Ok(true),
-            Node::Neurons(neurons) => match neurons.kind {
+            NirNode::Input(_) => Ok(true),
+            NirNode::Neurons(neurons) => match neurons.kind {
                 NeuronKind::Integrator => Err(format!(
                     "`{name}` integrates without spikes and leads to others; expected it at the output alone"
                 )),
                 NeuronKind::Spiking | NeuronKind::Threshold => Ok(true),
             },
-            Node::Pool(_) | Node::Delay(_) => {
+            NirNode::Pool(_) | NirNode::Delay(_) => {
                 self.only_before(name).and_then(|before| self.sends_within(&before, most))
             }
             _ => Ok(false),
@@ -245,9 +246,9 @@ impl Nodes {
         let (mut scales, mut pool, mut at) = (vec![], None, name.to_owned());
         for _ in 0..LONGEST {
             match self.node(&at) {
-                Node::Matrix(matrix) => {
+                NirNode::Matrix(matrix) => {
                     let (mut from, mut before) = (self.only_before(&at)?, vec![]);
-                    while let Node::Scale(scale) = self.node(&from) {
+                    while let NirNode::Scale(scale) = self.node(&from) {
                         if before.len() > LONGEST {
                             return Err(format!("`{from}` is in a circle"));
                         }
@@ -270,8 +271,8 @@ impl Nodes {
                         delayed: false,
                     }));
                 }
-                Node::Scale(scale) if pool.is_none() => scales.push(scale.clone()),
-                Node::Pool(found) if pool.is_none() && scales.is_empty() => pool = Some(found.clone()),
+                NirNode::Scale(scale) if pool.is_none() => scales.push(scale.clone()),
+                NirNode::Pool(found) if pool.is_none() && scales.is_empty() => pool = Some(found.clone()),
                 _ => return Err(format!("`{at}` leads to neurons, and is no matrix, `Scale` behind one or pool")),
             }
             at = self.only_before(&at)?;
@@ -280,7 +281,7 @@ impl Nodes {
     }
 
     /// The neurons at a node with all that leads there.
-    fn population(&self, name: &str, neurons: &Neurons) -> NirResult<NeuronGroup> {
+    fn population(&self, name: &str, neurons: &NirNeurons) -> NirResult<NeuronGroup> {
         let mut population = NeuronGroup { neurons: neurons.clone(), synapses: vec![], skips: vec![] };
         for before in self.before(name)? {
             match self.term(&before)? {
@@ -292,10 +293,10 @@ impl Nodes {
     }
 
     /// The matrix that leads to the output, and its neurons.
-    fn readout(&self, last: &str) -> NirResult<(Synapse, Option<(String, Neurons)>)> {
+    fn readout(&self, last: &str) -> NirResult<(Synapse, Option<(String, NirNeurons)>)> {
         let expected = "expected neurons behind a fully connected matrix, or such a matrix, at the output";
         let (synapse, neurons) = match self.node(last) {
-            Node::Neurons(neurons) => {
+            NirNode::Neurons(neurons) => {
                 let NeuronGroup { mut synapses, skips, .. } = self.population(last, neurons)?;
                 match (synapses.len(), skips.is_empty()) {
                     (1, true) => (synapses.remove(0), Some((last.to_owned(), neurons.clone()))),
@@ -339,12 +340,12 @@ impl Order<'_> {
         }
         self.state.insert(name.to_owned(), false);
         let part = match self.nodes.node(name) {
-            Node::Pool(pool) => {
+            NirNode::Pool(pool) => {
                 let from = self.nodes.only_before(name)?;
                 self.on_time(name, &from, depth)?;
                 Part::Pool(name.to_owned(), pool.clone(), from)
             }
-            Node::Delay(delay) => {
+            NirNode::Delay(delay) => {
                 let from = self.nodes.only_before(name)?;
                 self.on_time(name, &from, depth)?;
                 match delay.common() {
@@ -352,7 +353,7 @@ impl Order<'_> {
                     None => return Err(format!("`{name}` has delays that differ; expected one for all")),
                 }
             }
-            Node::Neurons(neurons) => {
+            NirNode::Neurons(neurons) => {
                 let mut population = self.nodes.population(name, neurons)?;
                 for synapse in &mut population.synapses {
                     synapse.delayed = self.visit(&synapse.from, depth + 1)?;

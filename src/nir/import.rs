@@ -10,7 +10,7 @@ use super::NirResult;
 use super::discrete::{DiscreteNeurons, Discretisation, NEAR};
 use super::file;
 use super::graph::{NeuronGroup, NirParts, Part, Synapse};
-use super::node::{ConvolutionWindow, NeuronKind, Neurons, Numbers, PoolWindow};
+use super::node::{ConvolutionWindow, NeuronKind, NirNeurons, NirNumbers, PoolWindow};
 use crate::checkpoint::{Checkpoint, Tensor, Values};
 use crate::config::Document;
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub enum Reset {
 /// assert_eq!((of_spikingjelly.dt, of_spikingjelly.steps), (of_snntorch.dt, 25));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct NirOptions {
     /// The model's name.
     pub name: String,
     /// Seconds of a step.
@@ -147,10 +147,10 @@ pub struct Imported {
 /// # std::fs::remove_file(&file).unwrap();
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub fn import(path: &Path, options: &Options) -> Result<Imported> {
+pub fn import(path: &Path, options: &NirOptions) -> Result<Imported> {
     let at_file = |message: String| Error::file(path, message);
     let parts = NirParts::of(file::read(path)?).map_err(at_file)?;
-    let mut writer = Writer::new(options, &parts).map_err(at_file)?;
+    let mut writer = ModelWriter::new(options, &parts).map_err(at_file)?;
     writer.write(&parts).map_err(at_file)?;
     let text = writer.text(&parts).map_err(at_file)?;
     let document = Document::parse_text(Path::new("model.toml"), text.clone())?;
@@ -163,10 +163,10 @@ pub fn import(path: &Path, options: &Options) -> Result<Imported> {
 
 /// A layer's tensors before shapes are known.
 struct Tensors {
-    weight: Numbers,
-    bias: Option<Numbers>,
+    weight: NirNumbers,
+    bias: Option<NirNumbers>,
     /// Factor of each column, or of all.
-    factor: Numbers,
+    factor: NirNumbers,
     neurons: WrittenNeurons,
 }
 
@@ -174,13 +174,13 @@ struct Tensors {
 #[derive(Default)]
 struct WrittenNeurons {
     table: String,
-    constants: BTreeMap<Constant, Numbers>,
+    constants: BTreeMap<Constant, NirNumbers>,
     /// Their name, and how many values their parameters have.
     count: Option<(String, usize)>,
 }
 
-struct Writer<'a> {
-    options: &'a Options,
+struct ModelWriter<'a> {
+    options: &'a NirOptions,
     /// A name in the model for each node's.
     names: BTreeMap<String, String>,
     entries: Vec<String>,
@@ -191,8 +191,8 @@ struct Writer<'a> {
     notices: Vec<String>,
 }
 
-impl<'a> Writer<'a> {
-    fn new(options: &'a Options, parts: &NirParts) -> NirResult<Self> {
+impl<'a> ModelWriter<'a> {
+    fn new(options: &'a NirOptions, parts: &NirParts) -> NirResult<Self> {
         if !(options.dt.is_finite() && options.dt > 0.0) {
             return Err(format!("a step of {} s; expected a time above 0 (--dt)", options.dt));
         }
@@ -219,7 +219,7 @@ impl<'a> Writer<'a> {
             }
         }
         let readout = format!("fc{}", fcs + 1);
-        Ok(Writer {
+        Ok(ModelWriter {
             options,
             names,
             entries: vec![],
@@ -231,7 +231,7 @@ impl<'a> Writer<'a> {
     }
 
     fn write(&mut self, parts: &NirParts) -> NirResult<()> {
-        let mut late: Vec<(String, Synapse, Numbers)> = vec![];
+        let mut late: Vec<(String, Synapse, NirNumbers)> = vec![];
         for part in &parts.parts {
             match part {
                 Part::Pool(name, pool, from) => {
@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
         &mut self,
         name: &str,
         population: &NeuronGroup,
-        late: &mut Vec<(String, Synapse, Numbers)>,
+        late: &mut Vec<(String, Synapse, NirNumbers)>,
     ) -> NirResult<()> {
         let Some(first) = population.synapses.iter().position(|synapse| !synapse.delayed) else {
             return Err(format!("`{name}`: no matrix leads there; expected one before the neurons"));
@@ -297,7 +297,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A matrix that joins neurons which stand before it.
-    fn joining(&mut self, to: &str, synapse: &Synapse, factor: &Numbers) -> NirResult<()> {
+    fn joining(&mut self, to: &str, synapse: &Synapse, factor: &NirNumbers) -> NirResult<()> {
         let (entry, to) = (self.names[&synapse.name].clone(), self.names[to].clone());
         let (operator, from) = (operator(synapse), self.sender(&synapse.from));
         let delayed = if synapse.delayed { ", delayed = true" } else { "" };
@@ -308,7 +308,13 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn tensors(&mut self, entry: &str, synapse: &Synapse, factor: &Numbers, neurons: WrittenNeurons) -> NirResult<()> {
+    fn tensors(
+        &mut self,
+        entry: &str,
+        synapse: &Synapse,
+        factor: &NirNumbers,
+        neurons: WrittenNeurons,
+    ) -> NirResult<()> {
         let mut factor = factor.clone();
         for scale in &synapse.scales {
             factor = factor.times(scale).map_err(|e| format!("`{}`{e}", synapse.name))?;
@@ -330,7 +336,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Neurons of the file as those of a model, and the factor of the matrices that lead there.
-    fn neurons(&mut self, name: &str, neurons: &Neurons, may_fold: bool) -> NirResult<(WrittenNeurons, Numbers)> {
+    fn neurons(&mut self, name: &str, neurons: &NirNeurons, may_fold: bool) -> NirResult<(WrittenNeurons, NirNumbers)> {
         let said = |e: String| format!("`{name}`{e}");
         let DiscreteNeurons { leak, synaptic_leak, gain, threshold, reset } =
             DiscreteNeurons::of(neurons, self.options.dt, self.options.method).map_err(said)?;
@@ -355,7 +361,7 @@ impl<'a> Writer<'a> {
         let scaled = gain.with(&leak, |gain, leak| gain - (1.0 - leak)).map_err(said)?;
         let scales =
             !is_one && scaled.values.iter().zip(gain.values.iter().cycle()).all(|(d, g)| d.abs() <= NEAR * g.abs());
-        let factor = if is_one || scales { Numbers::one(1.0) } else { gain };
+        let factor = if is_one || scales { NirNumbers::one(1.0) } else { gain };
         if !may_fold && factor.common() != Some(1.0) {
             return Err(said(
                 " takes pulses without weights, and its current has a factor; expected R·dt/τ = 1 or R = 1".into(),
@@ -405,8 +411,8 @@ impl<'a> Writer<'a> {
         Ok((WrittenNeurons { table: table.join(", "), constants, count: Some((name.to_owned(), count)) }, factor))
     }
 
-    fn reset(&self, name: &str, kind: NeuronKind, reset: &Numbers) -> NirResult<String> {
-        let Options { reset_at, fires, .. } = self.options;
+    fn reset(&self, name: &str, kind: NeuronKind, reset: &NirNumbers) -> NirResult<String> {
+        let NirOptions { reset_at, fires, .. } = self.options;
         let mut keys = match (self.options.reset, kind) {
             (Reset::None, _) | (_, NeuronKind::Threshold) => "reset = \"none\"".to_owned(),
             (Reset::Subtract, _) => "reset = \"subtract\"".to_owned(),
@@ -443,7 +449,7 @@ impl<'a> Writer<'a> {
         if synapse.matrix.bias.is_some() {
             readout += ", bias = true";
         }
-        let (mut written, mut factor) = (WrittenNeurons::default(), Numbers::one(1.0));
+        let (mut written, mut factor) = (WrittenNeurons::default(), NirNumbers::one(1.0));
         match neurons {
             Some((name, neurons)) if kind != ReadoutKind::Mean => {
                 let mut neurons = neurons.clone();
@@ -469,7 +475,7 @@ impl<'a> Writer<'a> {
         self.tensors(&entry, synapse, &factor, written)?;
         self.layers.push((entry, synapse.name.clone(), neurons.as_ref().map(|(name, _)| name.clone())));
         let Shape { channels, height, width } = map_of(&parts.input)?;
-        let Options { name, steps, .. } = self.options;
+        let NirOptions { name, steps, .. } = self.options;
         let name = Value::String(name.clone());
         let mut text = format!(
             "name = {name}\nsteps = {steps}\nclasses = {classes}\n\
@@ -493,7 +499,7 @@ impl<'a> Writer<'a> {
                 ));
             }
             let rows = weight.values.len() / weight.shape[0];
-            let of = |numbers: &Numbers, each: usize| -> Vec<f32> {
+            let of = |numbers: &NirNumbers, each: usize| -> Vec<f32> {
                 let factor = |i: usize| factor.values[if factor.values.len() == 1 { 0 } else { i / each }];
                 numbers.values.iter().enumerate().map(|(i, value)| (value * factor(i)) as f32).collect()
             };
@@ -524,7 +530,7 @@ impl<'a> Writer<'a> {
 }
 
 /// A constant's values for the neurons that share each.
-fn held(numbers: &Numbers, extent: Extent, layer: &Layer) -> NirResult<Vec<f32>> {
+fn held(numbers: &NirNumbers, extent: Extent, layer: &Layer) -> NirResult<Vec<f32>> {
     let map = layer.map();
     if numbers.values.len() != map.len() {
         return Err(format!(
@@ -539,7 +545,7 @@ fn held(numbers: &Numbers, extent: Extent, layer: &Layer) -> NirResult<Vec<f32>>
 }
 
 /// Whether channels or neurons differ.
-fn extent(numbers: &Numbers) -> Extent {
+fn extent(numbers: &NirNumbers) -> Extent {
     let [channels, rest @ ..] = &numbers.shape[..] else { return Extent::Neuron };
     let pixels: usize = rest.iter().product();
     let same = |channel: &[f64]| channel.iter().all(|value| *value == channel[0]);
@@ -550,9 +556,9 @@ fn extent(numbers: &Numbers) -> Extent {
 }
 
 /// A factor of each column of a matrix; an error where it differs within a channel.
-fn by_column(factor: &Numbers, columns: usize) -> NirResult<Numbers> {
+fn by_column(factor: &NirNumbers, columns: usize) -> NirResult<NirNumbers> {
     if let Some(one) = factor.common() {
-        return Ok(Numbers::one(one));
+        return Ok(NirNumbers::one(one));
     }
     let each = factor.values.len() / columns;
     let same = |channel: &[f64]| channel.iter().all(|value| *value == channel[0]);
@@ -562,11 +568,11 @@ fn by_column(factor: &Numbers, columns: usize) -> NirResult<Numbers> {
             factor.values.len()
         ));
     }
-    Ok(Numbers { shape: vec![columns], values: factor.values.iter().step_by(each).copied().collect() })
+    Ok(NirNumbers { shape: vec![columns], values: factor.values.iter().step_by(each).copied().collect() })
 }
 
 /// The weights of a matrix with the factors of what it reads.
-fn with_inputs(synapse: &Synapse) -> NirResult<Numbers> {
+fn with_inputs(synapse: &Synapse) -> NirResult<NirNumbers> {
     let (mut weight, groups) = (synapse.matrix.weight.clone(), synapse.matrix.window.as_ref().map_or(1, |w| w.groups));
     let [columns, inputs, kernel @ ..] = &weight.shape.clone()[..] else { return Ok(weight) };
     let (columns, inputs, kernel) = (*columns, *inputs, kernel.iter().product::<usize>());

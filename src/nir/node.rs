@@ -7,7 +7,7 @@ use super::file::{Parameter, Raw};
 
 /// Numbers with their shape, in C order; a single one has no shape.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Numbers {
+pub struct NirNumbers {
     /// The shape.
     pub shape: Vec<usize>,
     /// The numbers.
@@ -16,7 +16,7 @@ pub struct Numbers {
 
 /// A node.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Node {
+pub enum NirNode {
     /// The input of a graph, of a shape.
     Input(Vec<usize>),
     /// The output of a graph.
@@ -26,24 +26,24 @@ pub enum Node {
     /// A matrix.
     Matrix(LinearMap),
     /// A factor of each value.
-    Scale(Numbers),
+    Scale(NirNumbers),
     /// Neurons, or integrators.
-    Neurons(Neurons),
+    Neurons(NirNeurons),
     /// A pool over a map.
     Pool(PoolWindow),
     /// A map in a row: the same values.
     Flatten,
     /// A delay in seconds.
-    Delay(Numbers),
+    Delay(NirNumbers),
 }
 
 /// A matrix: `Affine`, `Linear`, `Conv1d` or `Conv2d`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearMap {
     /// Weights, `[columns, inputs]`, or `[channels, input channels over groups, …]`.
-    pub weight: Numbers,
+    pub weight: NirNumbers,
     /// The bias of each column.
-    pub bias: Option<Numbers>,
+    pub bias: Option<NirNumbers>,
     /// The window of a convolution.
     pub window: Option<ConvolutionWindow>,
 }
@@ -76,21 +76,21 @@ pub enum NeuronKind {
 
 /// Neurons in continuous time: `τ·dv/dt = v_leak − v + R·i`, `τ_syn·di/dt = w_in·x − i`; without τ, `dv/dt = R·x`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Neurons {
+pub struct NirNeurons {
     /// Their kind.
     pub kind: NeuronKind,
     /// Membrane time constant, s; none of those that do not leak.
-    pub tau: Option<Numbers>,
+    pub tau: Option<NirNumbers>,
     /// Synaptic time constant, s, and the weight of what comes in.
-    pub synapse: Option<(Numbers, Numbers)>,
+    pub synapse: Option<(NirNumbers, NirNumbers)>,
     /// Resistance R.
-    pub resistance: Numbers,
+    pub resistance: NirNumbers,
     /// The potential that the membrane leaks to.
-    pub v_leak: Numbers,
+    pub v_leak: NirNumbers,
     /// Threshold.
-    pub threshold: Numbers,
+    pub threshold: NirNumbers,
     /// The potential of a reset.
-    pub v_reset: Option<Numbers>,
+    pub v_reset: Option<NirNumbers>,
 }
 
 /// A pool.
@@ -106,7 +106,7 @@ pub struct PoolWindow {
     pub averages: bool,
 }
 
-impl Numbers {
+impl NirNumbers {
     /// The value of every neuron, where they have one.
     pub fn common(&self) -> Option<f64> {
         let first = *self.values.first()?;
@@ -121,23 +121,23 @@ struct NodeParameters {
 }
 
 impl NodeParameters {
-    fn maybe(&mut self, name: &str) -> NirResult<Option<Numbers>> {
+    fn maybe(&mut self, name: &str) -> NirResult<Option<NirNumbers>> {
         match self.left.remove(name) {
             None => Ok(None),
             Some(Parameter::Text(text)) => Err(format!(".{name} is \"{text}\", expected numbers")),
             Some(Parameter::Numbers { shape, values }) => match values.iter().find(|value| !value.is_finite()) {
                 Some(value) => Err(format!(".{name} holds {value}, expected finite numbers")),
                 None if values.is_empty() => Err(format!(".{name} is empty")),
-                None => Ok(Some(Numbers { shape, values })),
+                None => Ok(Some(NirNumbers { shape, values })),
             },
         }
     }
 
-    fn numbers(&mut self, name: &str) -> NirResult<Numbers> {
+    fn numbers(&mut self, name: &str) -> NirResult<NirNumbers> {
         self.maybe(name)?.ok_or_else(|| format!(" is a `{}` without `{name}`", self.kind))
     }
 
-    fn positive(&mut self, name: &str) -> NirResult<Numbers> {
+    fn positive(&mut self, name: &str) -> NirResult<NirNumbers> {
         let numbers = self.numbers(name)?;
         match numbers.values.iter().find(|value| **value <= 0.0) {
             Some(value) => Err(format!(".{name} holds {value}, expected times above 0")),
@@ -180,28 +180,28 @@ impl NodeParameters {
     }
 }
 
-impl Node {
+impl NirNode {
     /// A node as the file has it. Errors begin behind the node's name.
-    pub fn of(raw: Raw) -> NirResult<Node> {
+    pub fn of(raw: Raw) -> NirResult<NirNode> {
         let mut of = NodeParameters { kind: raw.kind, left: raw.parameters };
         let kind = of.kind.clone();
         let node = match kind.as_str() {
-            "NIRGraph" => return Ok(Node::Graph),
-            "Input" => Node::Input(of.shape("shape")?),
+            "NIRGraph" => return Ok(NirNode::Graph),
+            "Input" => NirNode::Input(of.shape("shape")?),
             "Output" => {
                 of.shape("shape")?;
-                Node::Output
+                NirNode::Output
             }
             "Affine" | "Linear" => matrix(&mut of)?,
             "Conv1d" | "Conv2d" => convolution(&mut of)?,
-            "Scale" => Node::Scale(of.numbers("scale")?),
+            "Scale" => NirNode::Scale(of.numbers("scale")?),
             "SumPool2d" | "AvgPool2d" => {
                 let window = of.sizes("kernel_size", None)?;
                 let stride = match of.left.contains_key("stride") {
                     true => of.sizes("stride", None)?,
                     false => window,
                 };
-                Node::Pool(PoolWindow {
+                NirNode::Pool(PoolWindow {
                     window,
                     stride,
                     padding: of.sizes("padding", Some(0))?,
@@ -209,13 +209,13 @@ impl Node {
                 })
             }
             "Flatten" => flatten(&mut of)?,
-            "Delay" => Node::Delay(of.numbers("delay")?),
-            "Threshold" => Node::Neurons(Neurons {
+            "Delay" => NirNode::Delay(of.numbers("delay")?),
+            "Threshold" => NirNode::Neurons(NirNeurons {
                 kind: NeuronKind::Threshold,
                 tau: None,
                 synapse: None,
-                resistance: Numbers::one(1.0),
-                v_leak: Numbers::one(0.0),
+                resistance: NirNumbers::one(1.0),
+                v_leak: NirNumbers::one(0.0),
                 threshold: of.numbers("threshold")?,
                 v_reset: None,
             }),
@@ -234,17 +234,17 @@ impl Node {
     }
 }
 
-fn matrix(of: &mut NodeParameters) -> NirResult<Node> {
+fn matrix(of: &mut NodeParameters) -> NirResult<NirNode> {
     let weight = of.numbers("weight")?;
     let [columns, _] = weight.shape[..] else {
         return Err(format!(".weight is of shape {:?}, expected [columns, inputs]", weight.shape));
     };
     let bias = of.maybe("bias")?.filter(|_| of.kind == "Affine");
     check_bias(bias.as_ref(), columns)?;
-    Ok(Node::Matrix(LinearMap { weight, bias, window: None }))
+    Ok(NirNode::Matrix(LinearMap { weight, bias, window: None }))
 }
 
-fn check_bias(bias: Option<&Numbers>, columns: usize) -> NirResult<()> {
+fn check_bias(bias: Option<&NirNumbers>, columns: usize) -> NirResult<()> {
     match bias {
         Some(bias) if bias.values.len() != columns => {
             Err(format!(".bias has {} values, the weights {columns} columns", bias.values.len()))
@@ -253,7 +253,7 @@ fn check_bias(bias: Option<&Numbers>, columns: usize) -> NirResult<()> {
     }
 }
 
-fn convolution(of: &mut NodeParameters) -> NirResult<Node> {
+fn convolution(of: &mut NodeParameters) -> NirResult<NirNode> {
     let is_line = of.kind == "Conv1d";
     let weight = of.numbers("weight")?;
     if weight.shape.len() != if is_line { 3 } else { 4 } {
@@ -287,7 +287,7 @@ fn convolution(of: &mut NodeParameters) -> NirResult<Node> {
     }
     // The map follows from the graph's input.
     of.left.remove("input_shape");
-    Ok(Node::Matrix(LinearMap {
+    Ok(NirNode::Matrix(LinearMap {
         weight,
         bias,
         window: Some(ConvolutionWindow { stride, padding, dilation, groups, is_line }),
@@ -295,19 +295,19 @@ fn convolution(of: &mut NodeParameters) -> NirResult<Node> {
 }
 
 /// The whole map in a row: a part of it would be another network.
-fn flatten(of: &mut NodeParameters) -> NirResult<Node> {
+fn flatten(of: &mut NodeParameters) -> NirResult<NirNode> {
     let dimensions = of.shape("input_type")?.len() as f64;
     let number = |of: &mut NodeParameters, name: &str, absent: f64| -> NirResult<f64> {
         Ok(of.maybe(name)?.map_or(absent, |numbers| numbers.values[0]))
     };
     let (start, end) = (number(of, "start_dim", 0.0)?, number(of, "end_dim", -1.0)?);
     match ((0.0..=1.0).contains(&start), end == -1.0 || end == dimensions - 1.0) {
-        (true, true) => Ok(Node::Flatten),
+        (true, true) => Ok(NirNode::Flatten),
         _ => Err(format!(" is a `Flatten` from dimension {start} to {end}; expected the whole map, 0 to -1")),
     }
 }
 
-fn neurons(of: &mut NodeParameters) -> NirResult<Node> {
+fn neurons(of: &mut NodeParameters) -> NirResult<NirNode> {
     let kind = of.kind.clone();
     let (is_cuba, leaks) = (kind.starts_with("Cuba"), !matches!(kind.as_str(), "I" | "IF"));
     let spikes = kind.ends_with('F');
@@ -317,16 +317,16 @@ fn neurons(of: &mut NodeParameters) -> NirResult<Node> {
         (true, false) => Some(of.positive("tau")?),
     };
     let synapse = match is_cuba {
-        true => Some((of.positive("tau_syn")?, of.maybe("w_in")?.unwrap_or(Numbers::one(1.0)))),
+        true => Some((of.positive("tau_syn")?, of.maybe("w_in")?.unwrap_or(NirNumbers::one(1.0)))),
         false => None,
     };
-    Ok(Node::Neurons(Neurons {
+    Ok(NirNode::Neurons(NirNeurons {
         kind: if spikes { NeuronKind::Spiking } else { NeuronKind::Integrator },
         tau,
         synapse,
         resistance: of.numbers("r")?,
-        v_leak: if leaks { of.numbers("v_leak")? } else { Numbers::one(0.0) },
-        threshold: if spikes { of.numbers("v_threshold")? } else { Numbers::one(1.0) },
+        v_leak: if leaks { of.numbers("v_leak")? } else { NirNumbers::one(0.0) },
+        threshold: if spikes { of.numbers("v_threshold")? } else { NirNumbers::one(1.0) },
         v_reset: if spikes { of.maybe("v_reset")? } else { None },
     }))
 }

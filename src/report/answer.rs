@@ -5,17 +5,17 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::choice::Choice;
-use super::compared::{COMPARED_CSV, Compared, Difference};
+use super::compared::{COMPARED_CSV, ComparedPoints, Difference};
 use super::cost::COSTS;
 use super::pareto::Front;
 use super::plot::{Lines, Plot, Rows, on_most_images, title};
 use super::read_if_there;
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 use crate::error::{Error, Result};
 
 /// The answer to a study's question.
 #[derive(Deserialize)]
-pub(super) struct Answer {
+pub(super) struct PageAnswer {
     /// The main finding, a sentence.
     pub lead: String,
     /// Further findings, a sentence each.
@@ -27,7 +27,7 @@ const DETAILS: usize = 12;
 /// Series whose own best setting is said.
 const SERIES: usize = 4;
 
-impl Answer {
+impl PageAnswer {
     /// All sentences in a row.
     pub fn text(&self) -> String {
         let mut text = self.lead.clone();
@@ -40,7 +40,7 @@ impl Answer {
 }
 
 /// The answer that a study has written itself, where it did.
-pub(super) fn written(file: &Path) -> Result<Option<Answer>> {
+pub(super) fn written(file: &Path) -> Result<Option<PageAnswer>> {
     let said = read_if_there(file)?.map(|text| serde_json::from_str(&text));
     said.transpose().map_err(|error| Error::file(file, format!("expected `lead` and `details`: {error}")))
 }
@@ -49,11 +49,11 @@ pub(super) fn written(file: &Path) -> Result<Option<Answer>> {
 /// chart shows.
 pub(super) fn of(
     plot: &Plot,
-    compared: Option<&Compared>,
+    compared: Option<&ComparedPoints>,
     choice: Option<&Choice>,
     fronts: &[Front],
-    summary: &Summary,
-) -> Answer {
+    summary: &StudySummary,
+) -> PageAnswer {
     let mut answer = match plot {
         Plot::Lines(lines) if lines.over_variation() => of_variation(lines),
         Plot::Lines(lines) => of_setting(lines),
@@ -71,7 +71,7 @@ pub(super) fn of(
 }
 
 /// Which series is best where the variation is largest, and what each loses on the way there.
-fn of_variation(lines: &Lines) -> Answer {
+fn of_variation(lines: &Lines) -> PageAnswer {
     let largest = lines.series.iter().map(|series| series.last().0).fold(f64::NEG_INFINITY, f64::max);
     let at_largest: Vec<(&str, &SummaryPoint)> = lines
         .series
@@ -123,11 +123,11 @@ fn of_variation(lines: &Lines) -> Answer {
         .collect();
     changes.sort_by(|a, b| a.0.total_cmp(&b.0));
     let details = changes.into_iter().map(|(_, sentence)| sentence).chain(references(lines)).collect();
-    Answer { lead, details }
+    PageAnswer { lead, details }
 }
 
 /// Where accuracy is highest, overall and for each series.
-fn of_setting(lines: &Lines) -> Answer {
+fn of_setting(lines: &Lines) -> PageAnswer {
     let at = |place: f64| format!("{} = {place}", lines.key);
     let mut best: Vec<(&str, f64, &SummaryPoint)> = lines
         .series
@@ -148,11 +148,11 @@ fn of_setting(lines: &Lines) -> Answer {
         .map(|(label, place, point)| format!("With {label} it is highest at {}: {:.2} %.", at(*place), point.mean))
         .chain(references(lines))
         .collect();
-    Answer { lead, details }
+    PageAnswer { lead, details }
 }
 
 /// The best and the worst row, of those that are compared.
-fn of_rows(rows: &Rows, summary: &Summary) -> Answer {
+fn of_rows(rows: &Rows, summary: &StudySummary) -> PageAnswer {
     let compared = on_most_images(summary);
     let is_compared = |(_, point): &&(String, &SummaryPoint)| compared.iter().any(|other| std::ptr::eq(*other, *point));
     let mut ranked: Vec<&(String, &SummaryPoint)> = rows.rows.iter().filter(is_compared).collect();
@@ -166,7 +166,7 @@ fn of_rows(rows: &Rows, summary: &Summary) -> Answer {
         let costs =
             COSTS.iter().filter_map(|cost| Some(format!("{}: {}.", cost.title, cost.said(cost.of(summary, best)?))));
         let details = costs.chain(spikes).collect();
-        return Answer { lead: format!("Mean accuracy is {}.", best.measured()), details };
+        return PageAnswer { lead: format!("Mean accuracy is {}.", best.measured()), details };
     };
     let lead = match rows.at {
         Some((key, place)) => {
@@ -183,7 +183,7 @@ fn of_rows(rows: &Rows, summary: &Summary) -> Answer {
             best.mean - worst.mean
         ));
     }
-    Answer { lead, details }
+    PageAnswer { lead, details }
 }
 
 fn references<'a>(lines: &'a Lines) -> impl Iterator<Item = String> + 'a {
@@ -210,7 +210,7 @@ fn apart(best: &SummaryPoint, next: &SummaryPoint) -> String {
 }
 
 /// How many of a study's points are not surely less accurate than its best.
-fn unbeaten(compared: &Compared) -> String {
+fn unbeaten(compared: &ComparedPoints) -> String {
     let (unbeaten, all) = (compared.unbeaten(), compared.others.len());
     let surely = "95 % confidence for all pairs together, Bonferroni";
     match unbeaten {

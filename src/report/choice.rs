@@ -1,16 +1,16 @@
 //! The setting to take: the cheapest of those that are as good as the most accurate.
 
-use super::compared::{Compared, Difference};
-use super::cost::{AS_GOOD, COSTS, Cost, SAME};
+use super::compared::{ComparedPoints, Difference};
+use super::cost::{AS_GOOD, COSTS, CostColumn, SAME};
 use super::plot::{label, on_most_images, varying};
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 
 /// The settings of a study that a designer can choose between, and the one to take.
 pub(super) struct Choice<'a> {
     taken: (&'a SummaryPoint, String),
     best: (&'a SummaryPoint, String),
     /// The cost that is weighed, and what the taken and the best setting have of it; none where no cost differs.
-    pub cost: Option<(&'static Cost, [f64; 2])>,
+    pub cost: Option<(&'static CostColumn, [f64; 2])>,
     /// The number of settings that are as good as the best, with it.
     unbeaten: usize,
     within: Option<f64>,
@@ -21,7 +21,7 @@ impl<'a> Choice<'a> {
     /// accuracy below the best's; by default [`AS_GOOD`], and on the same chips not surely below. (Few chips and many
     /// settings leave almost nothing sure, so that alone is no criterion.) None where a point that could not be
     /// compared is more accurate than all that were.
-    pub fn of(summary: &'a Summary, compared: &Compared<'a>, within: Option<f64>) -> Option<Self> {
+    pub fn of(summary: &'a StudySummary, compared: &ComparedPoints<'a>, within: Option<f64>) -> Option<Self> {
         let best = compared.best;
         if on_most_images(summary).iter().any(|point| point.mean > best.mean) {
             return None;

@@ -1,14 +1,14 @@
 //! Points compared in pairs: on the same chips, chip by chip, so that what a chip has in common at two points cancels.
 
 use super::plot::on_most_images;
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 use crate::numeric::stats::mean_within;
 
 /// The table of the comparison, a row a point.
 pub const COMPARED_CSV: &str = "compared.csv";
 
 /// The points that a study's best is compared with.
-pub(super) struct Compared<'a> {
+pub(super) struct ComparedPoints<'a> {
     pub best: &'a SummaryPoint,
     /// The others on the same images, each with the difference.
     pub others: Vec<(&'a SummaryPoint, Difference)>,
@@ -43,10 +43,10 @@ impl Difference {
     }
 }
 
-impl<'a> Compared<'a> {
+impl<'a> ComparedPoints<'a> {
     /// The best of a study's points that ran on several chips, and on as many images as most, and the others of these;
     /// none where nothing can be compared.
-    pub fn of(summary: &'a Summary) -> Option<Self> {
+    pub fn of(summary: &'a StudySummary) -> Option<Self> {
         let points: Vec<&SummaryPoint> =
             on_most_images(summary).into_iter().filter(|point| point.each.len() > 1).collect();
         let best = points.iter().copied().reduce(|best, other| if other.mean > best.mean { other } else { best })?;
@@ -55,7 +55,7 @@ impl<'a> Compared<'a> {
         let comparisons = others.len() * (others.len() + 1) / 2;
         let compare = |other: &&'a SummaryPoint| Some((*other, Difference::of(best, other, comparisons)?));
         let others: Vec<_> = others.iter().filter_map(compare).collect();
-        (!others.is_empty()).then_some(Compared { best, others })
+        (!others.is_empty()).then_some(ComparedPoints { best, others })
     }
 
     /// The points that are not surely less accurate than the best.
@@ -64,7 +64,7 @@ impl<'a> Compared<'a> {
     }
 
     /// The table as a file.
-    pub fn csv(&self, summary: &Summary) -> String {
+    pub fn csv(&self, summary: &StudySummary) -> String {
         let mut writer = csv::Writer::from_writer(vec![]);
         let columns = ["chips_in_common", "points_below_best", "points_below_best_interval", "is_surely_below"];
         let header = summary.settings.iter().map(String::as_str).chain(columns);

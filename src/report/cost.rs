@@ -1,11 +1,11 @@
 //! The costs of accuracy: columns of a study's tables that a designer wants small, in the units that the page shows.
 
 use super::scale::ends;
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 use crate::study::columns::{AREA, ENERGY, INTERVAL};
 
 /// Something that accuracy costs.
-pub(super) struct Cost {
+pub(super) struct CostColumn {
     /// Its column.
     pub column: &'static str,
     /// Its name on an axis, and its name in a sentence.
@@ -20,8 +20,8 @@ pub(super) struct Cost {
 }
 
 /// The costs, the first that differs being what an answer weighs accuracy against.
-pub(super) const COSTS: [Cost; 4] = [
-    Cost {
+pub(super) const COSTS: [CostColumn; 4] = [
+    CostColumn {
         column: ENERGY,
         title: "Energy of an image",
         word: "energy",
@@ -30,8 +30,16 @@ pub(super) const COSTS: [Cost; 4] = [
         scale: 1e6,
         digits: 2,
     },
-    Cost { column: "sram_bytes", title: "SRAM of a chip", word: "SRAM", unit: "bytes", per: "", scale: 1.0, digits: 0 },
-    Cost {
+    CostColumn {
+        column: "sram_bytes",
+        title: "SRAM of a chip",
+        word: "SRAM",
+        unit: "bytes",
+        per: "",
+        scale: 1.0,
+        digits: 0,
+    },
+    CostColumn {
         column: INTERVAL,
         title: "Time from image to image",
         word: "interval",
@@ -40,7 +48,7 @@ pub(super) const COSTS: [Cost; 4] = [
         scale: 1e3,
         digits: 2,
     },
-    Cost { column: AREA, title: "Area of a chip", word: "area", unit: "mm²", per: "", scale: 1.0, digits: 3 },
+    CostColumn { column: AREA, title: "Area of a chip", word: "area", unit: "mm²", per: "", scale: 1.0, digits: 3 },
 ];
 
 /// Points of accuracy that a setting may be below the best and still be as good, unless a study says otherwise.
@@ -50,17 +58,17 @@ pub(super) const SAME: f64 = 0.01;
 /// Costs whose largest is less above the smallest than this share do not differ.
 const DIFFERS: f64 = 0.02;
 
-impl Cost {
-    /// The cost of a point, in the unit of [`Cost::said`]; none where it is not known, or nothing.
-    pub fn of(&self, summary: &Summary, point: &SummaryPoint) -> Option<f64> {
+impl CostColumn {
+    /// The cost of a point, in the unit of [`CostColumn::said`]; none where it is not known, or nothing.
+    pub fn of(&self, summary: &StudySummary, point: &SummaryPoint) -> Option<f64> {
         let place = summary.further.iter().position(|further| further == self.column)?;
         point.further[place].parse::<f64>().ok().map(|cost| cost / self.scale).filter(|cost| *cost > 0.0)
     }
 
-    /// The costs of points, in the unit of [`Cost::said`]; none where one has no such cost, or all cost the same.
+    /// The costs of points, in the unit of [`CostColumn::said`]; none where one has no such cost, or all cost the same.
     pub fn differing<'a>(
         &self,
-        summary: &Summary,
+        summary: &StudySummary,
         points: &[&'a SummaryPoint],
     ) -> Option<Vec<(f64, &'a SummaryPoint)>> {
         let place = summary.further.iter().position(|further| further == self.column)?;

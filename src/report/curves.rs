@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::answer::Answer;
+use super::answer::PageAnswer;
 use super::figure::{CHART, Figure};
-use super::listing::{Column, html};
+use super::listing::{ListedColumn, html};
 use super::scale::{Scale, ends};
 use super::summary::CsvTable;
 use super::svg::{Colour, Sheet, Svg};
@@ -76,7 +76,7 @@ impl Curves {
     }
 
     /// The findings in words.
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> PageAnswer {
         let last = &self.epochs[self.epochs.len() - 1];
         let count = if self.epochs.len() == 1 { "1 epoch".into() } else { format!("{} epochs", self.epochs.len()) };
         let trained = format!(
@@ -113,11 +113,11 @@ impl Curves {
         if let Some([seconds, rate]) = self.timing {
             details.push(format!("An epoch took {seconds:.1} s on average, {rate:.0} images a second."));
         }
-        Answer { lead, details }
+        PageAnswer { lead, details }
     }
 
     /// Accuracy above, loss below.
-    pub fn figure(&self, answer: &Answer) -> Figure {
+    pub fn figure(&self, answer: &PageAnswer) -> Figure {
         let after = if self.validates() { ", and of the validation images after it" } else { "" };
         let caption = format!(
             "Accuracy over each epoch's training images as the weights changed{after}; below, the mean loss over the \
@@ -126,7 +126,7 @@ impl Curves {
         Figure::of(CHART, |sheet| self.draw(sheet, answer), caption)
     }
 
-    fn draw(&self, sheet: Sheet, answer: &Answer) -> String {
+    fn draw(&self, sheet: Sheet, answer: &PageAnswer) -> String {
         let mut svg = Svg::new(sheet, 2.0 * (TOP + HEIGHT + BELOW));
         let (left, right) = (LEFT, sheet.width() - 18.0);
         let of = |value: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -167,7 +167,7 @@ impl Curves {
 
     /// The log as a table.
     pub fn table(&self) -> String {
-        let of = |title: &str, text: &dyn Fn(&Epoch) -> Option<String>| Column {
+        let of = |title: &str, text: &dyn Fn(&Epoch) -> Option<String>| ListedColumn {
             title: title.into(),
             cells: self.epochs.iter().map(|epoch| text(epoch).unwrap_or_else(|| "–".into())).collect(),
             is_number: true,

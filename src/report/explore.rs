@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::cost::{AS_GOOD, COSTS};
 use super::listing::shown;
 use super::plot::{IMAGES, PREFERRED_AXIS, comparable, varying};
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 
 const SCRIPT: &str = include_str!("explore.js");
 /// Points that are within the page, at most.
@@ -22,7 +22,7 @@ pub(super) fn hash() -> String {
 }
 
 /// The section and its script; empty where there is nothing to choose.
-pub(super) fn section(summary: &Summary, within: Option<f64>) -> String {
+pub(super) fn section(summary: &StudySummary, within: Option<f64>) -> String {
     let all: Vec<&SummaryPoint> = summary.points.iter().collect();
     if varying(summary, &all).is_empty() || all.len() > MOST {
         return String::new();

@@ -23,7 +23,7 @@ const LABELLED: [f64; 2] = [54.0, 36.0];
 const MANY: usize = 20_000;
 
 /// A part of the chip: a layer, or everything that stands around all of them.
-struct Block<'a> {
+struct FloorBlock<'a> {
     name: String,
     /// The sentence about it in the list below the plan.
     words: String,
@@ -34,7 +34,7 @@ struct Block<'a> {
 
 /// The parts of one chip, the largest first.
 struct FloorPlan<'a> {
-    blocks: Vec<Block<'a>>,
+    blocks: Vec<FloorBlock<'a>>,
     /// The area of all of them.
     whole: f64,
     /// Whether areas are known; else each tile counts as much as another.
@@ -85,14 +85,14 @@ impl<'a> FloorPlan<'a> {
         let block = |(layer, (site, map)): (usize, (&'a Site, &'a LayerMap))| {
             let [head, below] = words(site, map);
             let (name, words) = (map.layer.clone(), format!("{head}, {below}"));
-            Block { name, words, area: area(layer, map), layer: Some((site, map)) }
+            FloorBlock { name, words, area: area(layer, map), layer: Some((site, map)) }
         };
-        let mut blocks: Vec<Block> = plan.sites().zip(maps).enumerate().map(block).collect();
+        let mut blocks: Vec<FloorBlock> = plan.sites().zip(maps).enumerate().map(block).collect();
         let beside = known.map_or(0.0, |whole| whole - areas.layers.iter().sum::<f64>());
         // Sums of the same areas in another order differ by their rounding.
         if beside > 1e-9 * known.unwrap_or(0.0) {
             let words = "buffer, routers and control around the layers".into();
-            blocks.push(Block { name: "around".into(), words, area: beside, layer: None });
+            blocks.push(FloorBlock { name: "around".into(), words, area: beside, layer: None });
         }
         blocks.sort_by(|a, b| b.area.total_cmp(&a.area));
         let whole = blocks.iter().map(|block| block.area).sum();
@@ -100,14 +100,14 @@ impl<'a> FloorPlan<'a> {
     }
 
     /// A part's share of the chip.
-    fn share(&self, block: &Block) -> String {
+    fn share(&self, block: &FloorBlock) -> String {
         let of = if self.has_areas { "area" } else { "tiles" };
         format!("{:.1} % of the {of}", 100.0 * block.area / self.whole)
     }
 
     /// A part, its area and its share.
-    fn said(&self, block: &Block) -> String {
-        let Block { words, area, .. } = block;
+    fn said(&self, block: &FloorBlock) -> String {
+        let FloorBlock { words, area, .. } = block;
         match (*area > 0.0, self.has_areas) {
             (false, _) => words.clone(),
             (true, true) => format!("{words}: {:.3} mm², {}", area * 1e-6, self.share(block)),
@@ -118,7 +118,7 @@ impl<'a> FloorPlan<'a> {
     fn draw(&self, sheet: Sheet) -> String {
         let inner = [sheet.width() - 2.0 * MARGIN, sheet.width() * HEIGHT[usize::from(sheet.is_narrow())]];
         let mut svg = Svg::new(sheet, 2.0 * MARGIN + inner[1]);
-        let there: Vec<&Block> = self.blocks.iter().filter(|block| block.area > 0.0).collect();
+        let there: Vec<&FloorBlock> = self.blocks.iter().filter(|block| block.area > 0.0).collect();
         let areas: Vec<f64> = there.iter().map(|block| block.area).collect();
         svg.outline([MARGIN, MARGIN], inner, 2.0);
         for (block, frame) in there.iter().zip(squarified(&areas, [MARGIN, MARGIN, inner[0], inner[1]])) {
@@ -129,7 +129,7 @@ impl<'a> FloorPlan<'a> {
 }
 
 /// A block with its tiles, and its name and share where there is room.
-fn draw_block(svg: &mut Svg, block: &Block, [x, y, width, height]: [f64; 4], share: &str) {
+fn draw_block(svg: &mut Svg, block: &FloorBlock, [x, y, width, height]: [f64; 4], share: &str) {
     let [x, y, width, height] = [x + 2.0, y + 2.0, (width - 4.0).max(0.5), (height - 4.0).max(0.5)];
     let is_labelled = width >= LABELLED[0] && height >= LABELLED[1];
     let head = if is_labelled { LABEL } else { 0.0 };

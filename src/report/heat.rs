@@ -4,7 +4,7 @@
 use super::figure::Figure;
 use super::plot::{number, title, varying};
 use super::scale::ends;
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 use super::svg::{Colour, LETTER, Sheet, Svg};
 
 /// Where cells begin, from the top; from the left they begin behind the longest number of a row.
@@ -18,7 +18,7 @@ const MOST: usize = 24;
 pub(super) const PAIRS: usize = 6;
 
 /// Two settings, and the points where only they differ from the best one.
-pub(super) struct Pair<'a> {
+pub(super) struct KeyPair<'a> {
     across: &'a str,
     down: &'a str,
     columns: Vec<f64>,
@@ -28,7 +28,7 @@ pub(super) struct Pair<'a> {
 }
 
 /// The pairs of numeric settings with at least two values each, where most pairs of values have a point.
-pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
+pub(super) fn of(summary: &StudySummary) -> Vec<KeyPair<'_>> {
     let all: Vec<&SummaryPoint> = summary.points.iter().collect();
     let Some(best) = all.iter().rev().max_by(|a, b| a.mean.total_cmp(&b.mean)) else { return vec![] };
     let columns = varying(summary, &all);
@@ -66,14 +66,14 @@ pub(super) fn of(summary: &Summary) -> Vec<Pair<'_>> {
             }
             let name = |column: usize| summary.settings[column].as_str();
             let others = others.iter().map(|c| (name(*c), best.cells[*c].as_str())).collect();
-            pairs.push(Pair { across: name(*across), down: name(*down), columns, rows, cells, others });
+            pairs.push(KeyPair { across: name(*across), down: name(*down), columns, rows, cells, others });
         }
     }
     pairs.truncate(PAIRS);
     pairs
 }
 
-impl Pair<'_> {
+impl KeyPair<'_> {
     /// The map; `number` tells it from others of the page.
     fn draw(&self, number: usize, sheet: Sheet) -> String {
         let minus = |value: f64| value.to_string().replace('-', "−");

@@ -1,7 +1,7 @@
 //! The chart of accuracy against a numeric setting: a line per series, named at its right end or below, in one panel or
 //! in several that share their axes.
 
-use super::plot::{Line, Lines, Panel, REFERENCES, title};
+use super::plot::{Lines, Panel, PanelLine, REFERENCES, title};
 use super::scale::{Scale, ends};
 use super::summary::SummaryPoint;
 use super::svg::{Colour, LETTER, Sheet, Svg, shorten, wrap};
@@ -20,7 +20,7 @@ const LABEL: usize = 36;
 const LABEL_STEP: f64 = 19.0;
 
 /// The places of frames and names.
-struct Layout {
+struct ChartLayout {
     /// Left, right, top and bottom of each panel's frame.
     frames: Vec<[f64; 4]>,
     /// Whether names stand beside the only frame, at the ends of their lines; else below all frames.
@@ -30,8 +30,8 @@ struct Layout {
     height: f64,
 }
 
-impl Layout {
-    fn of(lines: &Lines, sheet: Sheet, names: &[Name]) -> Self {
+impl ChartLayout {
+    fn of(lines: &Lines, sheet: Sheet, names: &[LineName]) -> Self {
         let (width, count) = (sheet.width(), lines.panels.len());
         let (alone, aside) = (count == 1, count == 1 && !sheet.is_narrow());
         let across = if sheet == Sheet::Phone { 1 } else { count.min(if sheet == Sheet::Page { 3 } else { 2 }) };
@@ -47,7 +47,7 @@ impl Layout {
         let names_from = (height + TOP + BELOW) * count.div_ceil(across) as f64 + 6.0;
         let below = if aside { 0 } else { names.iter().map(|name| name.lines(sheet).len()).sum() };
         let height = names_from + if below > 0 { below as f64 * LABEL_STEP + 4.0 } else { 0.0 };
-        Layout { frames: (0..count).map(frame).collect(), aside, names: names_from, height }
+        ChartLayout { frames: (0..count).map(frame).collect(), aside, names: names_from, height }
     }
 }
 
@@ -57,13 +57,13 @@ fn letters(text: &str) -> f64 {
 }
 
 /// The name of a series or of a reference.
-struct Name {
+struct LineName {
     text: String,
     /// The colour of a series; a reference is dashed.
     colour: Option<usize>,
 }
 
-impl Name {
+impl LineName {
     /// The text as it stands below a chart.
     fn lines(&self, sheet: Sheet) -> Vec<String> {
         wrap(&self.text, ((sheet.width() - 40.0) / LETTER) as usize)
@@ -79,23 +79,23 @@ impl Name {
 }
 
 /// Names of all series, by colours, and of references.
-fn names(lines: &Lines) -> Vec<Name> {
-    let mut names: Vec<Name> = Vec::new();
+fn names(lines: &Lines) -> Vec<LineName> {
+    let mut names: Vec<LineName> = Vec::new();
     for line in lines.panels.iter().flat_map(|panel| &panel.lines).filter(|line| !line.name.is_empty()) {
         if names.iter().all(|name| name.colour != Some(line.colour)) {
-            names.push(Name { text: line.name.clone(), colour: Some(line.colour) });
+            names.push(LineName { text: line.name.clone(), colour: Some(line.colour) });
         }
     }
     names.sort_by_key(|name| name.colour);
     let references = lines.references.iter().take(REFERENCES);
-    names.extend(references.map(|(label, _)| Name { text: label.clone(), colour: None }));
+    names.extend(references.map(|(label, _)| LineName { text: label.clone(), colour: None }));
     names
 }
 
 /// Draws the chart; `dots` shows single chips.
 pub(super) fn draw(lines: &Lines, description: &str, sheet: Sheet, dots: bool) -> String {
     let names = names(lines);
-    let layout = Layout::of(lines, sheet, &names);
+    let layout = ChartLayout::of(lines, sheet, &names);
     let shown = || lines.panels.iter().flat_map(|panel| &panel.lines).map(|line| &lines.series[line.series]);
     let points = || shown().flat_map(|series| &series.points);
     let references = &lines.references[..lines.references.len().min(REFERENCES)];
@@ -169,13 +169,14 @@ fn draw_panel(svg: &mut Svg, lines: &Lines, panel: &Panel, [x, y]: [&Scale; 2], 
 
 /// The names of lines at their right ends, moved apart where these are close.
 fn name_ends(svg: &mut Svg, lines: &Lines, panel: &Panel, y: &Scale, right: f64) {
-    let of = |line: &Line| {
-        let name = Name { text: line.name.clone(), colour: Some(line.colour) };
+    let of = |line: &PanelLine| {
+        let name = LineName { text: line.name.clone(), colour: Some(line.colour) };
         (y.place(lines.series[line.series].last().1.mean), name)
     };
-    let of_reference =
-        |(label, point): &(String, &SummaryPoint)| (y.place(point.mean), Name { text: label.clone(), colour: None });
-    let mut names: Vec<(f64, Name)> = (panel.lines.iter().filter(|line| !line.name.is_empty()).map(of))
+    let of_reference = |(label, point): &(String, &SummaryPoint)| {
+        (y.place(point.mean), LineName { text: label.clone(), colour: None })
+    };
+    let mut names: Vec<(f64, LineName)> = (panel.lines.iter().filter(|line| !line.name.is_empty()).map(of))
         .chain(lines.references.iter().take(REFERENCES).map(of_reference))
         .collect();
     spread(&mut names);
@@ -193,7 +194,7 @@ fn nearest(places: impl Iterator<Item = f64>, x: &Scale) -> f64 {
 }
 
 /// Moves labels apart, keeping their order from top to bottom and within the frame.
-fn spread(labels: &mut [(f64, Name)]) {
+fn spread(labels: &mut [(f64, LineName)]) {
     labels.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut floor = TOP;
     for label in labels.iter_mut() {

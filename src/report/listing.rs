@@ -2,11 +2,11 @@
 //! A value that all points share takes no column; it is said once.
 
 use super::cost::rounded;
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 use super::svg::escape;
 
 /// A column of a table.
-pub(super) struct Column {
+pub(super) struct ListedColumn {
     pub title: String,
     /// The text of each row.
     pub cells: Vec<String>,
@@ -43,16 +43,16 @@ pub(super) fn shown(column: &str) -> (String, f64) {
 }
 
 /// The table as HTML.
-pub(super) fn table(summary: &Summary) -> String {
+pub(super) fn table(summary: &StudySummary) -> String {
     let (settings, measures) = (settings(summary), measures(summary));
     let several = summary.points.len() > 1;
-    let differs = |column: &Column| !several || column.cells.iter().any(|cell| *cell != column.cells[0]);
+    let differs = |column: &ListedColumn| !several || column.cells.iter().any(|cell| *cell != column.cells[0]);
     let (mut shown, mut same) = (Vec::new(), Vec::new());
     for (column, is_setting) in settings.into_iter().map(|c| (c, true)).chain(measures.into_iter().map(|c| (c, false)))
     {
         if differs(&column) { shown.push((column, is_setting)) } else { same.push((column, is_setting)) }
     }
-    let said = |(column, is_setting): &(Column, bool)| {
+    let said = |(column, is_setting): &(ListedColumn, bool)| {
         let cell = escape(&column.cells[0]);
         let title = escape(&column.title);
         if *is_setting { format!("{title} = {cell}") } else { format!("{title}: {cell}") }
@@ -61,13 +61,13 @@ pub(super) fn table(summary: &Summary) -> String {
     let same = if same.is_empty() { String::new() } else { format!(". The same at all: {}", same.join("; ")) };
     let about = format!("All points; accuracy is the mean over chips ± half its 95\u{a0}% interval{same}.");
     let heads = shown.iter().any(|(_, is_setting)| *is_setting);
-    let columns: Vec<Column> = shown.into_iter().map(|(column, _)| column).collect();
+    let columns: Vec<ListedColumn> = shown.into_iter().map(|(column, _)| column).collect();
     html("All points", &about, &columns, heads)
 }
 
 /// Columns as an HTML table of this name, under a paragraph of HTML; with `heads` the first column's cells are the
 /// heads of their rows.
-pub(super) fn html(name: &str, about: &str, columns: &[Column], heads: bool) -> String {
+pub(super) fn html(name: &str, about: &str, columns: &[ListedColumn], heads: bool) -> String {
     let cell = |place: usize, kind: &str, text: &str| {
         let class = class(columns[place].is_number);
         match (kind, place == 0 && heads) {
@@ -89,10 +89,10 @@ pub(super) fn html(name: &str, about: &str, columns: &[Column], heads: bool) -> 
     )
 }
 
-fn settings(summary: &Summary) -> Vec<Column> {
+fn settings(summary: &StudySummary) -> Vec<ListedColumn> {
     let column = |(place, name): (usize, &String)| {
         let cells = summary.points.iter().map(|point| dashed(&point.cells[place]));
-        Column {
+        ListedColumn {
             title: name.clone(),
             is_number: summary.points.iter().all(|point| is_number_or_empty(&point.cells[place])),
             cells: cells.collect(),
@@ -102,8 +102,8 @@ fn settings(summary: &Summary) -> Vec<Column> {
 }
 
 /// Accuracy, costs, how sure they are, and what else was measured.
-fn measures(summary: &Summary) -> Vec<Column> {
-    let of = |title: &str, text: &dyn Fn(&SummaryPoint) -> Option<String>| Column {
+fn measures(summary: &StudySummary) -> Vec<ListedColumn> {
+    let of = |title: &str, text: &dyn Fn(&SummaryPoint) -> Option<String>| ListedColumn {
         title: title.to_owned(),
         cells: summary.points.iter().map(|point| text(point).unwrap_or_else(|| "–".into())).collect(),
         is_number: true,

@@ -56,12 +56,12 @@ const NO_ROWS: &str = "The table of recovery.md is of an earlier version and not
                        with --force, writes its rows too; all that it ran is in its cache.";
 
 use self::choice::Choice;
-use self::compared::{COMPARED_CSV, Compared};
+use self::compared::{COMPARED_CSV, ComparedPoints};
 use self::curves::Curves;
 use self::figure::{CHART, Figure};
 use self::plot::Plot;
 use self::recovery::RECOVERY;
-use self::summary::Summary;
+use self::summary::StudySummary;
 
 /// The page.
 ///
@@ -147,7 +147,7 @@ pub fn lead(dir: &Path) -> Result<String> {
 }
 
 /// The page of a study, before it is in its folder.
-struct Page {
+struct StudyPage {
     html: String,
     /// The first sentences.
     lead: String,
@@ -183,15 +183,15 @@ fn within(origin: Option<&Origin>) -> Option<f64> {
 }
 
 /// The page of a study's points.
-fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
-    let summary = Summary::read(dir)?;
+fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<StudyPage> {
+    let summary = StudySummary::read(dir)?;
     let (command, within) = (command(origin), within(origin));
     let fronts = pareto::of(&summary, within);
     let written = match command {
         Some("search" | "sensitivity") => answer::written(&dir.join(ANSWER))?,
         _ => None,
     };
-    let compared = Compared::of(&summary);
+    let compared = ComparedPoints::of(&summary);
     // Variation is no choice, and neither is what a search or a ranking has answered itself.
     let is_choice = written.is_none() && !plot::over_variation(&summary);
     let choice = compared.as_ref().filter(|_| is_choice);
@@ -233,7 +233,7 @@ fn of_study(dir: &Path, origin: Option<&Origin>) -> Result<Page> {
         downloads: page::downloads(dir, table.as_deref())?,
     };
     let html = page::html(&name_of(dir), &answer, &parts, origin);
-    Ok(Page { html, lead: answer.lead, figures, compared: table })
+    Ok(StudyPage { html, lead: answer.lead, figures, compared: table })
 }
 
 fn read_origin(path: &Path) -> Result<Option<Origin>> {

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::RAN;
-use super::answer::Answer;
+use super::answer::PageAnswer;
 use super::compared::COMPARED_CSV;
 use super::explore;
 use super::plot::{Plot, REFERENCES, ROWS, Rows, SERIES};
-use super::summary::Summary;
+use super::summary::StudySummary;
 use super::svg::{DOTS, escape};
 use crate::error::{Error, Result};
 use crate::output::DERIVED;
@@ -66,7 +66,12 @@ fn download(name: &str, bytes: &[u8]) -> String {
 }
 
 /// The whole document; `folder` is its title if the origin names none.
-pub(super) fn html(folder: &str, answer: &Answer, parts: &PageParts, origin: Option<&Map<String, Value>>) -> String {
+pub(super) fn html(
+    folder: &str,
+    answer: &PageAnswer,
+    parts: &PageParts,
+    origin: Option<&Map<String, Value>>,
+) -> String {
     let PageParts { recovery, figures, explore, table, downloads } = parts;
     let text = |key: &str| origin.and_then(|origin| origin.get(key)).and_then(Value::as_str).map(escape);
     let title = text("title").unwrap_or_else(|| escape(folder));
@@ -150,7 +155,7 @@ fn findings(details: &[String]) -> String {
 }
 
 /// How to read the chart, and what it leaves out.
-pub(super) fn caption(summary: &Summary, plot: &Plot) -> String {
+pub(super) fn caption(summary: &StudySummary, plot: &Plot) -> String {
     let several = summary.points.iter().any(|point| point.chips > 1);
     let chips = summary.listed_chips();
     let mut caption = String::from(if several {

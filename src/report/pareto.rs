@@ -3,11 +3,11 @@
 //! images.
 
 use super::choice::points;
-use super::cost::{AS_GOOD, COSTS, Cost, SAME};
+use super::cost::{AS_GOOD, COSTS, CostColumn, SAME};
 use super::figure::Figure;
 use super::plot::{comparable, label, varying};
 use super::scale::{Scale, ends};
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 use super::svg::{Colour, Sheet, Svg, escape};
 use crate::study::columns::AREA;
 
@@ -21,7 +21,7 @@ const NAMED: usize = 20;
 
 /// Accuracy against one cost.
 pub(super) struct Front<'a> {
-    pub kind: &'static Cost,
+    pub kind: &'static CostColumn,
     /// The scale of variation that all points share, where it is swept.
     at: Option<f64>,
     /// All points with what they cost.
@@ -33,10 +33,10 @@ pub(super) struct Front<'a> {
 }
 
 /// The fronts of a study, where what points cost differs; `within` are the points of accuracy that its reader gives up.
-pub(super) fn of(summary: &Summary, within: Option<f64>) -> Vec<Front<'_>> {
+pub(super) fn of(summary: &StudySummary, within: Option<f64>) -> Vec<Front<'_>> {
     let (all, at) = comparable(summary);
     let columns = varying(summary, &all);
-    let front = |kind: &'static Cost| {
+    let front = |kind: &'static CostColumn| {
         let points = kind.differing(summary, &all).filter(|points| points.len() > 2)?;
         let mut sorted = points.clone();
         sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.mean.total_cmp(&a.1.mean)));
@@ -57,7 +57,7 @@ pub(super) fn of(summary: &Summary, within: Option<f64>) -> Vec<Front<'_>> {
 
 /// The names of all fronts that there may be.
 pub(super) fn names() -> impl Iterator<Item = String> {
-    COSTS.iter().map(Cost::name)
+    COSTS.iter().map(CostColumn::name)
 }
 
 impl Front<'_> {

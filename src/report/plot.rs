@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::summary::{Summary, SummaryPoint};
+use super::summary::{StudySummary, SummaryPoint};
 
 /// The first setting of a pipeline, whose stages are many and stand one below the other.
 const PIPELINE: &str = "stage";
@@ -41,7 +41,7 @@ pub(super) struct Lines<'a> {
     /// The dotted key of the setting on the horizontal axis.
     pub key: &'a str,
     /// The best series first, by mean accuracy at their largest place; all of them.
-    pub series: Vec<Series<'a>>,
+    pub series: Vec<PanelSeries<'a>>,
     /// The panels that are drawn: one, or, where two settings and more tell series apart, one for each value of one of
     /// them.
     pub panels: Vec<Panel>,
@@ -59,11 +59,11 @@ pub(super) struct Panel {
     /// The setting that all of them share; empty of the only panel.
     pub label: String,
     /// The series.
-    pub lines: Vec<Line>,
+    pub lines: Vec<PanelLine>,
 }
 
 /// A series of a panel.
-pub(super) struct Line {
+pub(super) struct PanelLine {
     /// The setting that tells it from the others of its panel.
     pub name: String,
     /// Series of one name have one colour in all panels.
@@ -73,7 +73,7 @@ pub(super) struct Line {
 }
 
 /// Points that differ only in the setting on the axis.
-pub(super) struct Series<'a> {
+pub(super) struct PanelSeries<'a> {
     /// The settings that tell this series from the others; empty if it is the only one.
     pub label: String,
     /// Places on the axis, ascending, and points; at least one.
@@ -82,7 +82,7 @@ pub(super) struct Series<'a> {
     pub first: usize,
 }
 
-impl Series<'_> {
+impl PanelSeries<'_> {
     /// The point with the largest place on the axis.
     pub fn last(&self) -> (f64, &SummaryPoint) {
         self.points[self.points.len() - 1]
@@ -104,7 +104,7 @@ impl Lines<'_> {
 impl<'a> Plot<'a> {
     /// Arranges the points of a study; settings that no axis, colour or panel is for are as at `taken`, the answer's
     /// point, where there is one.
-    pub fn of(summary: &'a Summary, taken: Option<&'a SummaryPoint>) -> Self {
+    pub fn of(summary: &'a StudySummary, taken: Option<&'a SummaryPoint>) -> Self {
         let points: Vec<&SummaryPoint> = summary.points.iter().collect();
         let preferred = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
         let others = (0..summary.settings.len()).filter(|&column| summary.settings[column] != IMAGES);
@@ -142,11 +142,11 @@ impl<'a> Plot<'a> {
 }
 
 /// One panel of the best series, as many as can be told apart.
-fn sole(series: &[Series]) -> Panel {
+fn sole(series: &[PanelSeries]) -> Panel {
     let mut order: Vec<usize> = (0..series.len().min(SERIES)).collect();
     // Colours follow the order of the table, whatever comes out best.
     order.sort_by_key(|&index| series[index].first);
-    let line = |(colour, &series_index): (usize, &usize)| Line {
+    let line = |(colour, &series_index): (usize, &usize)| PanelLine {
         name: series[series_index].label.clone(),
         colour,
         series: series_index,
@@ -155,7 +155,7 @@ fn sole(series: &[Series]) -> Panel {
 }
 
 /// The most accurate point; over variation the one that is so where this is largest.
-fn best_of<'a>(summary: &Summary, placed: &[&'a SummaryPoint], axis: usize) -> Option<&'a SummaryPoint> {
+fn best_of<'a>(summary: &StudySummary, placed: &[&'a SummaryPoint], axis: usize) -> Option<&'a SummaryPoint> {
     let place = |point: &SummaryPoint| number(&point.cells[axis]).unwrap_or(f64::NEG_INFINITY);
     let largest = placed.iter().map(|point| place(point)).fold(f64::NEG_INFINITY, f64::max);
     let counts = |point: &&&SummaryPoint| summary.settings[axis] != PREFERRED_AXIS || place(point) == largest;
@@ -166,9 +166,9 @@ fn best_of<'a>(summary: &Summary, placed: &[&'a SummaryPoint], axis: usize) -> O
 /// Panels of a grid of settings: series by the values of one, panels by those of another, and the rest as at the
 /// answer's point; none where fewer than two settings tell series apart, or most combinations have no line.
 fn panelled<'a>(
-    summary: &'a Summary,
+    summary: &'a StudySummary,
     (placed, taken): (&[&'a SummaryPoint], Option<&'a SummaryPoint>),
-    series: &[Series<'a>],
+    series: &[PanelSeries<'a>],
     axis: usize,
 ) -> Option<(Vec<Panel>, Held<'a>)> {
     let mut columns = varying(summary, placed);
@@ -193,7 +193,7 @@ fn panelled<'a>(
     let best = taken.or_else(|| best_of(summary, placed, axis))?;
     let mut panels = Vec::new();
     for value in values(across) {
-        let belongs = |series: &&Series| {
+        let belongs = |series: &&PanelSeries| {
             let point = series.points[0].1;
             point.cells[across] == value && columns.iter().all(|&column| point.cells[column] == best.cells[column])
         };
@@ -201,7 +201,7 @@ fn panelled<'a>(
         for (index, series) in series.iter().enumerate().filter(|(_, series)| belongs(series)) {
             let point = series.points[0].1;
             let colour = values(by).iter().position(|other| *other == point.cells[by])?;
-            lines.push(Line { name: label(summary, &[by], point), colour, series: index });
+            lines.push(PanelLine { name: label(summary, &[by], point), colour, series: index });
         }
         lines.sort_by_key(|line| line.colour);
         if let [first, ..] = lines.as_slice() {
@@ -217,7 +217,7 @@ fn panelled<'a>(
 
 impl<'a> Plot<'a> {
     /// All points, one below the other; the best first where their order says nothing.
-    fn rows(summary: &'a Summary, best_first: bool) -> Self {
+    fn rows(summary: &'a StudySummary, best_first: bool) -> Self {
         let points: Vec<&SummaryPoint> = summary.points.iter().collect();
         let varying = varying(summary, &points);
         let mut rows: Vec<(String, &SummaryPoint)> =
@@ -230,20 +230,22 @@ impl<'a> Plot<'a> {
 }
 
 /// Points that differ in nothing but the setting on an axis, series by series, each ascending.
-fn series<'a>(summary: &Summary, points: &[&'a SummaryPoint], axis: usize) -> Vec<Series<'a>> {
+fn series<'a>(summary: &StudySummary, points: &[&'a SummaryPoint], axis: usize) -> Vec<PanelSeries<'a>> {
     let placed: Vec<&SummaryPoint> = points.iter().copied().filter(|point| !point.cells[axis].is_empty()).collect();
     let mut columns = varying(summary, &placed);
     columns.retain(|&column| column != axis);
-    let mut series: Vec<Series> = Vec::new();
+    let mut series: Vec<PanelSeries> = Vec::new();
     for (first, point) in placed.into_iter().enumerate() {
         let Some(place) = number(&point.cells[axis]) else { continue };
-        let belongs = |series: &&mut Series| {
+        let belongs = |series: &&mut PanelSeries| {
             let first = series.points[0].1;
             columns.iter().all(|&column| first.cells[column] == point.cells[column])
         };
         match series.iter_mut().find(belongs) {
             Some(series) => series.points.push((place, point)),
-            None => series.push(Series { label: label(summary, &columns, point), points: vec![(place, point)], first }),
+            None => {
+                series.push(PanelSeries { label: label(summary, &columns, point), points: vec![(place, point)], first })
+            }
         }
     }
     series.iter_mut().for_each(|series| series.points.sort_by(|a, b| a.0.total_cmp(&b.0)));
@@ -251,7 +253,7 @@ fn series<'a>(summary: &Summary, points: &[&'a SummaryPoint], axis: usize) -> Ve
 }
 
 /// Whether hardly two points are of one series: they were drawn or listed, and no line joins them.
-fn are_drawn(summary: &Summary, series: &[Series]) -> bool {
+fn are_drawn(summary: &StudySummary, series: &[PanelSeries]) -> bool {
     let points: usize = series.iter().map(|series| series.points.len()).sum();
     series.len() > 1 && points < 2 * series.len() && summary.settings[0] != PIPELINE
 }
@@ -264,13 +266,13 @@ pub(super) struct Rows<'a> {
 }
 
 /// Whether points of a study differ in the strength of the RRAM's variation, other than by chance.
-pub(super) fn over_variation(summary: &Summary) -> bool {
+pub(super) fn over_variation(summary: &StudySummary) -> bool {
     comparable(summary).1.is_some()
 }
 
 /// The points to compare: on as many images as most, at the largest variation, and that scale, where several points
 /// share each; else at any.
-pub(super) fn comparable(summary: &Summary) -> (Vec<&SummaryPoint>, Option<f64>) {
+pub(super) fn comparable(summary: &StudySummary) -> (Vec<&SummaryPoint>, Option<f64>) {
     let mut points = on_most_images(summary);
     let scales = summary.settings.iter().position(|name| name == PREFERRED_AXIS);
     let scales = scales.filter(|column| varying(summary, &points).contains(column));
@@ -285,7 +287,7 @@ pub(super) fn comparable(summary: &Summary) -> (Vec<&SummaryPoint>, Option<f64>)
 }
 
 /// The points on as many images as most of them; of equals, on more.
-pub(super) fn on_most_images(summary: &Summary) -> Vec<&SummaryPoint> {
+pub(super) fn on_most_images(summary: &StudySummary) -> Vec<&SummaryPoint> {
     let mut points: Vec<&SummaryPoint> = summary.points.iter().collect();
     let Some(images) = summary.settings.iter().position(|name| name == IMAGES) else { return points };
     let count = |cell: &str| points.iter().filter(|point| point.cells[images] == cell).count();
@@ -312,7 +314,7 @@ pub(super) fn number(cell: &str) -> Option<f64> {
 }
 
 /// The columns in which the points differ.
-pub(super) fn varying(summary: &Summary, points: &[&SummaryPoint]) -> Vec<usize> {
+pub(super) fn varying(summary: &StudySummary, points: &[&SummaryPoint]) -> Vec<usize> {
     let differs = |&column: &usize| points.iter().any(|point| point.cells[column] != points[0].cells[column]);
     (0..summary.settings.len()).filter(differs).collect()
 }
@@ -323,7 +325,7 @@ const LONGEST: usize = 64;
 /// The label of a point: what it has in each of the columns, `sram.shift = 1`, or the value alone where it is a word in
 /// a column that is no configuration key (`float` in `stage`). Where that is long, keys stand by their last parts,
 /// unless two of them have the same.
-pub(super) fn label(summary: &Summary, columns: &[usize], point: &SummaryPoint) -> String {
+pub(super) fn label(summary: &StudySummary, columns: &[usize], point: &SummaryPoint) -> String {
     let whole = labelled(summary, columns, point, |name| name);
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let parts: HashSet<String> = columns.iter().map(|&column| last(&summary.settings[column])).collect();
@@ -334,7 +336,7 @@ pub(super) fn label(summary: &Summary, columns: &[usize], point: &SummaryPoint) 
 }
 
 /// A label whose keys are written like this.
-fn labelled(summary: &Summary, columns: &[usize], point: &SummaryPoint, written: impl Fn(&str) -> &str) -> String {
+fn labelled(summary: &StudySummary, columns: &[usize], point: &SummaryPoint, written: impl Fn(&str) -> &str) -> String {
     let cells = columns.iter().map(|&column| (summary.settings[column].as_str(), point.cells[column].as_str()));
     let present: Vec<String> = (cells.clone().filter(|(_, cell)| !cell.is_empty()))
         .map(|(name, cell)| match cell.parse::<f64>() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::listing::{self, Column};
+use super::listing::{self, ListedColumn};
 use super::svg::escape;
 use crate::error::{Error, Result};
 
@@ -277,7 +277,7 @@ fn section(table: &RecoveryTable) -> String {
     let (heads, rows) = table.cells();
     let cells = |place: usize| rows.iter().map(move |row| row[place].as_str());
     let differs = |place: usize| rows.len() == 1 || cells(place).any(|cell| cell != rows[0][place]);
-    let column = |place: usize| Column {
+    let column = |place: usize| ListedColumn {
         title: heads[place].clone(),
         // A value keeps its interval beside it.
         cells: cells(place).map(|cell| cell.replace(" ± ", "\u{a0}±\u{a0}")).collect(),
@@ -285,7 +285,7 @@ fn section(table: &RecoveryTable) -> String {
     };
     let shown = [STAGE].into_iter().chain(HEADS.len()..heads.len());
     let shown = shown.chain(COSTS.into_iter().filter(|place| differs(*place)));
-    let columns: Vec<Column> = shown.map(column).collect();
+    let columns: Vec<ListedColumn> = shown.map(column).collect();
     let same = COSTS.into_iter().filter(|place| !rows.is_empty() && !differs(*place) && !rows[0][*place].is_empty());
     let same: Vec<String> =
         same.map(|place| format!("{}: {}", escape(&heads[place]), escape(&rows[0][place]))).collect();

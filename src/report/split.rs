@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::figure::Figure;
 use super::plot::{comparable, label, varying};
-use super::summary::{CsvTable, Summary, SummaryPoint};
+use super::summary::{CsvTable, StudySummary, SummaryPoint};
 use super::svg::{Colour, LETTER, Sheet, Svg, shorten};
 use crate::error::Result;
 use crate::study::ANSWERED;
@@ -36,7 +36,7 @@ pub(super) struct SplitFigure {
 
 /// The split of the point of a folder that its answer takes, else of the best of those that are compared; none
 /// where its tables have nothing of it.
-pub(super) fn of(dir: &Path, summary: &Summary, taken: Option<&SummaryPoint>) -> Result<Option<SplitFigure>> {
+pub(super) fn of(dir: &Path, summary: &StudySummary, taken: Option<&SummaryPoint>) -> Result<Option<SplitFigure>> {
     let all: Vec<&SummaryPoint> = summary.points.iter().collect();
     let (compared, _) = comparable(summary);
     // The answer of a search comes first, and the chip that it is compared to may be more accurate.

@@ -15,7 +15,7 @@ const METRICS: [&str; 7] =
     ["chips", "accuracy_mean", "accuracy_std", "accuracy_ci95", "accuracy_min", "accuracy_max", "spikes_per_image"];
 
 /// All points of a study.
-pub(super) struct Summary {
+pub(super) struct StudySummary {
     /// The names of the settings.
     pub settings: Vec<String>,
     /// The names of the columns after the metrics.
@@ -70,7 +70,7 @@ impl SummaryPoint {
     }
 }
 
-impl Summary {
+impl StudySummary {
     /// Reads the tables of `dir`.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join("summary.csv");

@@ -175,14 +175,14 @@ impl Case<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attack::Name;
+    use crate::attack::MethodName;
     use crate::data::Split;
     use crate::network::companion::CompanionWeights;
     use crate::profile::{Combine, CompanionForm, Scheme};
 
     /// Everything that a case borrows, to be changed one by one.
     #[derive(Clone)]
-    struct Inputs {
+    struct Borrowed {
         profile: Vec<String>,
         model: Vec<&'static str>,
         network: Network,
@@ -207,7 +207,7 @@ mod tests {
         Model::from_document(&document).unwrap()
     }
 
-    impl Inputs {
+    impl Borrowed {
         fn key(&self) -> Key {
             let open = |split, images| Dataset::open("digits", Path::new(""), split).unwrap().limit(images);
             let split = if self.data.0 == "test" { Split::Test } else { Split::Train };
@@ -231,12 +231,12 @@ mod tests {
         }
     }
 
-    fn inputs() -> Inputs {
+    fn inputs() -> Borrowed {
         let mut network = Network::xavier(&model(&[]), 1);
         let latent = network.layers[0].rram.clone();
         network.layers[0].sram = Some(CompanionWeights { kept: Some(vec![true; latent.len()]), latent });
         network.form = Some(CompanionForm { scheme: Scheme::Integer, combine: Combine::Sum });
-        Inputs {
+        Borrowed {
             profile: vec!["sram.bits=3".into()],
             model: vec![],
             network,
@@ -246,11 +246,11 @@ mod tests {
             profiled: Some(40),
             adapt: Some((Sample { batches: 2, images: 8, data: None }, 40)),
             exit: Some(ExitRule::Confidence(0.5)),
-            attack: Some(AttackPlan { method: Name::Pgd, steps: Some(3), step_size: None, epsilon: vec![0.1] }),
+            attack: Some(AttackPlan { method: MethodName::Pgd, steps: Some(3), step_size: None, epsilon: vec![0.1] }),
         }
     }
 
-    type Change = (&'static str, fn(&mut Inputs));
+    type Change = (&'static str, fn(&mut Borrowed));
 
     #[test]
     fn each_thing_that_determines_a_trial_is_in_its_name() {
@@ -280,7 +280,8 @@ mod tests {
             ("its threshold", |i| i.exit = Some(ExitRule::Confidence(0.6))),
             ("whether it stops early", |i| i.exit = None),
             ("the attack", |i| {
-                i.attack = Some(AttackPlan { method: Name::Fgsm, steps: None, step_size: None, epsilon: vec![0.1] });
+                i.attack =
+                    Some(AttackPlan { method: MethodName::Fgsm, steps: None, step_size: None, epsilon: vec![0.1] });
             }),
             ("its steps", |i| i.attack.as_mut().unwrap().steps = Some(4)),
             ("their size", |i| i.attack.as_mut().unwrap().step_size = Some(0.01)),

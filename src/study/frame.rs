@@ -1,7 +1,7 @@
 //! A table of a study in memory, column by column: what data frames are made of.
 
 use super::cell::Cell;
-use super::export::Kind;
+use super::export::ColumnKind;
 use super::point::Point;
 use super::table::{Table, is_measured};
 
@@ -95,16 +95,16 @@ impl Frame {
 
 impl Cells {
     fn of(name: &str, cells: Vec<Cell>) -> Self {
-        let first = if is_measured(name) { Kind::Number } else { Kind::Whole };
+        let first = if is_measured(name) { ColumnKind::Number } else { ColumnKind::Whole };
         let kind = cells.iter().fold(first, |kind, cell| match cell {
             Cell::Nothing | Cell::Whole(_) => kind,
             Cell::Number(_) => kind.with("0.5"),
             Cell::Text(text) => kind.with(text),
         });
         match kind {
-            Kind::Whole => Cells::Whole(cells.iter().map(whole).collect()),
-            Kind::Number => Cells::Number(cells.iter().map(number).collect()),
-            Kind::Text => {
+            ColumnKind::Whole => Cells::Whole(cells.iter().map(whole).collect()),
+            ColumnKind::Number => Cells::Number(cells.iter().map(number).collect()),
+            ColumnKind::Text => {
                 Cells::Text(cells.iter().map(Cell::text).map(|text| Some(text).filter(|t| !t.is_empty())).collect())
             }
         }

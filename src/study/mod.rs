@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use self::point::Point;
 use crate::error::Result;
-use crate::lock::Access;
+use crate::lock::FolderAccess;
 use crate::output::OutputFolder;
 use crate::report;
 
@@ -55,7 +55,7 @@ fn run_into(
     own: &[&str],
     work: impl FnOnce(&OutputFolder) -> Result<Vec<Point>>,
 ) -> Result<Vec<Point>> {
-    let folder = OutputFolder::claim(out, origin, force, &files(own), Access::Alone)?;
+    let folder = OutputFolder::claim(out, origin, force, &files(own), FolderAccess::Alone)?;
     let points = work(&folder)?;
     report::write(folder.path())?;
     folder.finish()?;

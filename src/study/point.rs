@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, TOPS_PER_W, YIELD};
-use super::trial::{Figure, Key, Split, Trial, components};
+use super::trial::{Key, Trial, TrialFigure, TrialSplit, components};
 use crate::chip::Blueprint;
 use crate::engine::chip_result::ChipResult;
 use crate::engine::price::Price;
@@ -120,7 +120,7 @@ impl Parts {
     pub fn of(trials: &[&Trial], layers: &[(String, usize)], areas: &Areas) -> Self {
         let images: u64 = trials.iter().map(|trial| trial.images).sum();
         let steps: u64 = trials.iter().map(|trial| trial.steps).sum();
-        let mean = |numbers: fn(&Split) -> &[u64], place: usize| -> Option<f64> {
+        let mean = |numbers: fn(&TrialSplit) -> &[u64], place: usize| -> Option<f64> {
             let each = trials.iter().map(|trial| numbers(&trial.split).get(place).map(|number| *number as f64));
             Some(each.sum::<Option<f64>>()? / images as f64)
         };
@@ -239,7 +239,7 @@ impl Point {
         let chips = trials.iter().map(|trial| ChipRow::from(*trial)).collect();
         let mut point = Point { settings, chips, more: vec![], split: Parts::of(trials, layers, areas) };
         let images = trials.iter().map(|trial| trial.images).sum::<u64>() as f64;
-        let mean = |figure: Figure| {
+        let mean = |figure: TrialFigure| {
             let known = trials.iter().map(|trial| trial.split.figures.get(figure as usize).map(|sum| *sum as f64));
             known.sum::<Option<f64>>().map(|sum| sum / images)
         };
@@ -248,11 +248,11 @@ impl Point {
         let per_energy = |what: Option<f64>| what.zip(energy).map(|(what, pj)| what / pj);
         point.more = vec![
             (AREA, areas.total_mm2().into()),
-            (LATENCY, ns(Figure::LatencyPs).into()),
-            (INTERVAL, ns(Figure::IntervalPs).into()),
+            (LATENCY, ns(TrialFigure::LatencyPs).into()),
+            (INTERVAL, ns(TrialFigure::IntervalPs).into()),
             (PER_JOULE, per_energy(Some(1e12)).into()),
-            (TOPS_PER_W, per_energy(mean(Figure::DenseOperations).map(|dense| 2.0 * dense)).into()),
-            (OPERATIONS, mean(Figure::SynapticOperations).into()),
+            (TOPS_PER_W, per_energy(mean(TrialFigure::DenseOperations).map(|dense| 2.0 * dense)).into()),
+            (OPERATIONS, mean(TrialFigure::SynapticOperations).into()),
             (QUANTILE, Cell::Number(point.accuracy().q05)),
         ];
         point

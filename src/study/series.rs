@@ -11,7 +11,7 @@ use crate::chip::Blueprint;
 use crate::engine::chip_result::ChipResult;
 use crate::engine::price::Price;
 use crate::error::{Error, Result};
-use crate::lock::Access;
+use crate::lock::FolderAccess;
 use crate::output::{DERIVED, ORIGIN, OutputFolder, canonical};
 use crate::report::{self, NOTES};
 
@@ -40,7 +40,7 @@ impl SeriesReport {
             format!("Chips of {profile}, judged on {} images of {}", origin["configuration"]["images"], of("data"));
         origin["title"] = title.into();
         origin["question"] = "How accurate is this network on this hardware, and what does an image take?".into();
-        let folder = OutputFolder::claim(out, &origin, force, &files(&[]), Access::Alone)?;
+        let folder = OutputFolder::claim(out, &origin, force, &files(&[]), FolderAccess::Alone)?;
         Ok(SeriesReport { folder, origin, trials: Vec::new() })
     }
 

@@ -36,7 +36,7 @@ pub const MOST_POINTS: u64 = 1 << 20;
 pub struct Drawn {
     /// How points are drawn.
     #[serde(default)]
-    pub method: Method,
+    pub method: SampleMethod,
     /// How many.
     pub count: u64,
     /// What draws them; the study's own seed where it is absent.
@@ -49,7 +49,7 @@ pub struct Drawn {
 /// How points are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Method {
+pub enum SampleMethod {
     /// Each by itself.
     Random,
     /// Every part of a range once.
@@ -59,7 +59,7 @@ pub enum Method {
 
 /// Values between two ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Range {
+struct KeyRange {
     from: f64,
     to: f64,
     log: bool,
@@ -85,10 +85,10 @@ enum ScaleFile {
     Log,
 }
 
-impl Range {
+impl KeyRange {
     /// The value at a share of the way.
     fn at(&self, share: f64) -> f64 {
-        let Range { from, to, log, .. } = *self;
+        let KeyRange { from, to, log, .. } = *self;
         if log { from * libm::exp(share * libm::log(to / from)) } else { from + share * (to - from) }
     }
 
@@ -103,16 +103,16 @@ fn six_digits(x: f64) -> f64 {
 }
 
 /// The values of a key of a grid or of a sample: those of a list, or a range and how many values it has.
-enum Values {
+enum KeyValues {
     List(Vec<Value>),
-    Range(Range, Option<u64>),
+    Range(KeyRange, Option<u64>),
 }
 
 /// Reads what is written for a key at `place`.
-fn values(document: &Document, place: &str, written: &Value) -> Result<Values> {
+fn values(document: &Document, place: &str, written: &Value) -> Result<KeyValues> {
     let refuse = |message: &str| Err(document.error(place, message));
     let range = match written {
-        Value::Array(list) if !list.is_empty() => return Ok(Values::List(list.clone())),
+        Value::Array(list) if !list.is_empty() => return Ok(KeyValues::List(list.clone())),
         Value::Table(range) if range.contains_key("from") || range.contains_key("to") => range,
         _ => {
             return refuse(
@@ -132,15 +132,15 @@ fn values(document: &Document, place: &str, written: &Value) -> Result<Values> {
     if log && from <= 0.0 {
         return refuse("expected ends above 0 on a logarithmic scale");
     }
-    Ok(Values::Range(Range { from, to, log, whole }, count))
+    Ok(KeyValues::Range(KeyRange { from, to, log, whole }, count))
 }
 
 /// The values of a key, sorted: those of a list, or of a range, `unless_said` of them where no count is given.
 pub fn levels(document: &Document, place: &str, written: &Value, unless_said: Option<u64>) -> Result<Vec<Value>> {
     let refuse = |message: &str| Err(document.error(place, message));
     let mut levels = match values(document, place, written)? {
-        Values::List(list) => list,
-        Values::Range(range, count) => {
+        KeyValues::List(list) => list,
+        KeyValues::Range(range, count) => {
             // Whole numbers have no more values than there are.
             let most = if range.whole { (range.to - range.from) as u64 + 1 } else { u64::MAX };
             let count = count.or(unless_said.map(|count| count.min(most)));
@@ -212,7 +212,7 @@ pub fn sampled_points(document: &Document, section: &str, sample: &Drawn, seed: 
     for (number, (key, written)) in (0..).zip(keys) {
         let place = format!("{section}.keys.{key}");
         let values = values(document, &place, written)?;
-        if matches!(values, Values::Range(_, Some(_))) {
+        if matches!(values, KeyValues::Range(_, Some(_))) {
             let message = format!("has a `count` of its own; expected it in `{section}` alone, as many of every key");
             return Err(document.error(&place, message));
         }
@@ -221,17 +221,17 @@ pub fn sampled_points(document: &Document, section: &str, sample: &Drawn, seed: 
         for (i, point) in points.iter_mut().enumerate() {
             let uniform = f64::from(Substream::new(stream, [i as u32, 0, 0]).next_u32()) / 4_294_967_296.0;
             let share = match method {
-                Method::Random => uniform,
-                Method::LatinHypercube => (parts[i] as f64 + uniform) / *count as f64,
+                SampleMethod::Random => uniform,
+                SampleMethod::LatinHypercube => (parts[i] as f64 + uniform) / *count as f64,
             };
             let value = match &values {
-                Values::List(list) => list[((share * list.len() as f64) as usize).min(list.len() - 1)].clone(),
+                KeyValues::List(list) => list[((share * list.len() as f64) as usize).min(list.len() - 1)].clone(),
                 // Whole numbers take equal parts, the last as well.
-                Values::Range(range, _) if range.whole && !range.log => {
+                KeyValues::Range(range, _) if range.whole && !range.log => {
                     let last = range.to as i64 - range.from as i64;
                     Value::Integer(range.from as i64 + ((share * (last + 1) as f64) as i64).min(last))
                 }
-                Values::Range(range, _) => range.value(range.at(share)),
+                KeyValues::Range(range, _) => range.value(range.at(share)),
             };
             point.push((key.clone(), value));
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::trial::{HEADER, Key, Trial};
 use crate::error::{Error, Result};
-use crate::lock::{self, Access};
+use crate::lock::{self, FolderAccess};
 
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path)(error);
         let mut file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(io)?;
-        if !lock::take(&file, Access::Alone).map_err(io)? {
+        if !lock::take(&file, FolderAccess::Alone).map_err(io)? {
             let message = "another process writes to it; expected one at a time for each shard";
             return Err(Error::file(path, message));
         }
@@ -207,7 +207,7 @@ fn each(folder: &Path, mut found: impl FnMut(Trial)) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::trial::Split;
+    use crate::study::trial::TrialSplit;
 
     fn trial(chip: u64) -> Trial {
         Trial {
@@ -221,7 +221,7 @@ mod tests {
             clipped: 3,
             saturated: 1,
             energy_fj: (chip > 0).then_some(9),
-            split: Split {
+            split: TrialSplit {
                 layer_spikes: vec![90, 10],
                 layer_fj: if chip > 0 { vec![4, 0, 5] } else { vec![] },
                 component_fj: vec![],

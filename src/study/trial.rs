@@ -75,19 +75,19 @@ pub struct Trial {
     /// Femtojoule of all images; absent where the profile has no costs, or they are not known.
     pub energy_fj: Option<u64>,
     /// What layers and components have of it.
-    pub split: Split,
+    pub split: TrialSplit,
 }
 
 /// A trial's spikes and energy, by layer and component; empty where they are not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Split {
+pub struct TrialSplit {
     /// Spikes of each spiking layer, all images, in the steps that they ran.
     pub layer_spikes: Vec<u64>,
     /// Femtojoule of each layer, all images.
     pub layer_fj: Vec<u64>,
     /// Femtojoule of each component of [`components`], all images.
     pub component_fj: Vec<u64>,
-    /// The sums of all images, in the order of [`Figure`]: times only where they are known.
+    /// The sums of all images, in the order of [`TrialFigure`]: times only where they are known.
     pub figures: Vec<u64>,
 }
 
@@ -97,9 +97,9 @@ pub fn components() -> impl Iterator<Item = &'static str> {
     of_events.chain(["leakage", "clock", "control", "compensation", "offchip_write"])
 }
 
-/// A sum over a trial's images, by its place in [`Split::figures`].
+/// A sum over a trial's images, by its place in [`TrialSplit::figures`].
 #[derive(Clone, Copy, Debug)]
-pub enum Figure {
+pub enum TrialFigure {
     /// Weights that active inputs met.
     SynapticOperations,
     /// Weights that all inputs would have met.
@@ -110,10 +110,10 @@ pub enum Figure {
     IntervalPs,
 }
 
-impl Split {
+impl TrialSplit {
     fn of(counts: &Counts, found: Option<&(Spent, Workload)>, price: &Price, images: usize) -> Self {
         let layer_spikes = counts.spikes.iter().map(|steps| steps.iter().sum()).collect();
-        let Some((spent, workload)) = found else { return Split { layer_spikes, ..Split::default() } };
+        let Some((spent, workload)) = found else { return TrialSplit { layer_spikes, ..TrialSplit::default() } };
         let of_all = |of_image: f64| (of_image * images as f64).round() as u64;
         let SynapticOperations { effective, dense } = workload.synaptic_operations;
         let times = spent.latency_ns.zip(spent.interval_ns);
@@ -123,7 +123,7 @@ impl Split {
         let layer = |name: &str| spent.layers.get(name).map_or(0.0, |parts| parts.values().sum());
         let parts = || spent.layers.values().chain([&spent.chip]);
         let component = |name: &str| parts().filter_map(|parts| parts.get(name)).sum();
-        Split {
+        TrialSplit {
             layer_spikes,
             layer_fj: price.layers().map(|name| femtojoule(layer(name))).collect(),
             component_fj: components().map(|name| femtojoule(component(name))).collect(),
@@ -152,7 +152,7 @@ impl Trial {
             clipped: result.counts.clipped.iter().sum(),
             saturated: result.counts.saturated.iter().sum(),
             energy_fj: found.as_ref().map(|(spent, _)| (spent.total_pj * 1000.0 * images as f64).round() as u64),
-            split: Split::of(counts, found.as_ref(), price, images),
+            split: TrialSplit::of(counts, found.as_ref(), price, images),
         }
     }
 
@@ -169,7 +169,7 @@ impl Trial {
             clipped: judged.counts.clipped.iter().sum(),
             saturated: judged.counts.saturated.iter().sum(),
             energy_fj: None,
-            split: Split::default(),
+            split: TrialSplit::default(),
         }
     }
 
@@ -184,7 +184,7 @@ impl Trial {
             self;
         let energy = energy_fj.map_or(String::new(), |fj| fj.to_string());
         let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(";");
-        let Split { layer_spikes, layer_fj, component_fj, figures } = split;
+        let TrialSplit { layer_spikes, layer_fj, component_fj, figures } = split;
         let split = [layer_spikes, layer_fj, component_fj, figures].map(|numbers| list(numbers)).join(",");
         let backend = backend.replace([',', ';', '"', '\n', '\r'], " ");
         let text = format!(
@@ -218,7 +218,7 @@ impl Trial {
                     let numbers = fields.next()?.split(';').filter(|number| !number.is_empty());
                     numbers.map(|number| number.parse::<u64>().ok()).collect::<Option<Vec<u64>>>()
                 };
-                Split { layer_spikes: list()?, layer_fj: list()?, component_fj: list()?, figures: list()? }
+                TrialSplit { layer_spikes: list()?, layer_fj: list()?, component_fj: list()?, figures: list()? }
             },
         })
     }

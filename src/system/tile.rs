@@ -1,6 +1,6 @@
 //! The efficiency of a full tile, apart from any network.
 
-use crate::device::cell::Columns;
+use crate::device::cell::TileColumns;
 use crate::device::code::{bit_lines, slices};
 use crate::profile::Profile;
 
@@ -15,7 +15,7 @@ pub fn tile_efficiency(profile: &Profile) -> Option<f64> {
     if !profile.converts() || e.cell_read.is_none() || e.adc.is_none() {
         return None;
     }
-    let (columns, (lines, units)) = (Columns::of(rram, profile.tile).per_tile as f64, bit_lines(rram));
+    let (columns, (lines, units)) = (TileColumns::of(rram, profile.tile).per_tile as f64, bit_lines(rram));
     let (rows, slices) = (profile.tile.rows as f64, slices(rram) as f64);
     let turns = profile.tile.turns() as f64;
     let of = |pj: Option<f64>| pj.unwrap_or(0.0);

@@ -20,7 +20,7 @@ use crate::engine::calibrate::with_ranges;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::evaluate::{Evaluation, check_fit};
 use crate::error::Result;
-use crate::lock::Access;
+use crate::lock::FolderAccess;
 use crate::monitor::Monitor;
 use crate::network::weights::Loaded;
 use crate::network::{Encoder, Encoding, InputCode, Model, Network};
@@ -252,7 +252,7 @@ impl Job {
         if force {
             FILES.iter().try_for_each(|file| announced::check_removable(&out.join(file)))?;
         }
-        let folder = OutputFolder::claim(out, &self.origin, force, &FILES, Access::Alone)?;
+        let folder = OutputFolder::claim(out, &self.origin, force, &FILES, FolderAccess::Alone)?;
         self.notices().iter().for_each(|notice| monitor.notice(notice));
         let mut trained = self.train(&folder, monitor)?;
         trained.test = self.test(&trained.network)?;

@@ -176,7 +176,7 @@ impl<'a> LayerPass<'a> {
         let precision = self.operands.precision;
         let scale = precision.scale_for(bound);
         debug_assert!(scale.is_nan() || bound * scale <= precision.largest() * 1.0001);
-        let backward = Backward { pass: self, norms, scales: vec![scale; images] };
+        let backward = BackwardProducts { pass: self, norms, scales: vec![scale; images] };
         let (weights, inputs) = match self.plan.kind {
             LayerKind::Conv => backward.through_convolution(values, scale),
             _ => backward.through_matrix(values, scale),
@@ -238,7 +238,7 @@ impl<'a> LayerPass<'a> {
             self.operands.precision.scale_for(bounds.fold(0.0, larger))
         };
         let scales = scanned.iter().map(scale).collect();
-        let backward = Backward { pass: self, norms, scales };
+        let backward = BackwardProducts { pass: self, norms, scales };
         match self.plan.kind {
             LayerKind::Conv => backward.convolve_back(values),
             _ => self.operands.connect_back(self.plan, steps, &backward.rows(&values), &backward.scales),
@@ -257,7 +257,7 @@ impl<'a> LayerPass<'a> {
 }
 
 /// What the products of the backward pass need.
-struct Backward<'a> {
+struct BackwardProducts<'a> {
     pass: &'a LayerPass<'a>,
     norms: Vec<ThroughNorm>,
     /// Whole units of ∂loss/∂currents, an image each.
@@ -267,7 +267,7 @@ struct Backward<'a> {
 /// An image's currents and ∂loss/∂z.
 pub type CurrentsAndGradient = (Vec<f32>, Vec<f32>);
 
-impl Backward<'_> {
+impl BackwardProducts<'_> {
     /// Writes ∂loss/∂currents of step `t` of image `image` from row `at` of each block on: rows of pixels `row` apart
     /// in a map of `map`, with zeros between and behind; all zeros beyond the last step.
     fn currents(

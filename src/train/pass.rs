@@ -68,7 +68,7 @@ pub struct PassOutcome {
 }
 
 /// What does not change from pass to pass.
-pub struct Setting<'a> {
+pub struct PassSetting<'a> {
     /// The network on the hardware that the forward pass is programmed on.
     pub plan: &'a ChipPlan,
     /// The ranges of its converters, where they are profiled.
@@ -89,17 +89,17 @@ pub struct Setting<'a> {
     pub precision: Precision,
 }
 
-impl<'a> Setting<'a> {
+impl<'a> PassSetting<'a> {
     /// A plan without ranges and losses, by the default hyperparameters.
     pub fn of(plan: &'a ChipPlan) -> Self {
-        Setting::by(&Hyperparameters::default(), plan)
+        PassSetting::by(&Hyperparameters::default(), plan)
     }
 
     /// A plan without ranges and losses, by given hyperparameters.
     pub fn by(hyperparameters: &Hyperparameters, plan: &'a ChipPlan) -> Self {
         let Hyperparameters { surrogate, loss, label_smoothing, rates, rate_penalty, gradient_bits: precision, .. } =
             *hyperparameters;
-        Setting {
+        PassSetting {
             plan,
             calibration: None,
             losses: &[],
@@ -147,7 +147,7 @@ pub fn bytes(model: &Model, images: usize) -> u64 {
 
 /// Runs a batch forward and backward with batch statistics; `draw` programs with variation.
 pub fn pass(
-    setting: &Setting,
+    setting: &PassSetting,
     network: &Network,
     inputs: &Inputs,
     labels: &[u32],
@@ -178,7 +178,7 @@ pub fn pass(
     walk(&mut forward, graph, 1..graph.nodes.len(), &mut signals)?;
     let bias = network.layers[last].bias.as_deref();
     let signal = signals.at(layers[last].from);
-    let Setting { loss: kind, label_smoothing: smoothing, rates, surrogate, .. } = *setting;
+    let PassSetting { loss: kind, label_smoothing: smoothing, rates, surrogate, .. } = *setting;
     let loss = Loss { labels, divisor: images as f64, kind, smoothing, rates, surrogate };
     let of_readout = (&*layers[last], graph.reading, varied[last].clone());
     let readout = ReadoutPass::run(of_readout, &operands[last], bias, &signal, steps, &loss);
@@ -227,8 +227,8 @@ fn learned(plan: &LayerPlan, varied: Option<&Varied>, moved: &Moved) -> Constant
 }
 
 /// The programmed arrays of layer `l`, ready for a pass.
-fn operands(setting: &Setting, network: &Network, l: usize, draw: Option<Draw>) -> Result<Operands> {
-    let Setting { plan, calibration, losses, precision, .. } = setting;
+fn operands(setting: &PassSetting, network: &Network, l: usize, draw: Option<Draw>) -> Result<Operands> {
+    let PassSetting { plan, calibration, losses, precision, .. } = setting;
     let (state, layer) = (&network.layers[l], &plan.layers[l]);
     // Where the profile has no companion array, none is read.
     let companion = state.sram.as_ref().map_or(CompanionSource::Residual, CompanionSource::of);
@@ -251,7 +251,7 @@ struct RatePenalty {
 }
 
 impl RatePenalty {
-    fn of<L>(setting: &Setting, graph: &Graph, forward: &Forward<L>, images: usize) -> Self {
+    fn of<L>(setting: &PassSetting, graph: &Graph, forward: &Forward<L>, images: usize) -> Self {
         let neurons: usize = graph.layers.iter().filter(|layer| layer.leads).map(|layer| layer.map().len()).sum();
         let places = (neurons * images * setting.plan.steps()) as f64;
         let weight = f64::from(setting.rate_penalty);

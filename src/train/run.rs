@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Hyperparameters;
 use super::optimiser::Optimiser;
-use super::pass::{Setting, pass};
+use super::pass::{PassSetting, pass};
 use super::state::{LogRow, Position, TrainingState};
 use super::{CHECKPOINT, LOG_CSV, TIMING_CSV, Trainer, checkpoint};
 use crate::chip::{Blueprint, Chip};
@@ -200,10 +200,10 @@ impl TrainingRun<'_> {
         if let Some(prune) = prune {
             prune.mask(&mut state.network);
         }
-        let setting = Setting {
+        let setting = PassSetting {
             calibration: state.position.calibration.as_ref(),
             losses: &state.losses,
-            ..Setting::by(hyperparameters, &plan)
+            ..PassSetting::by(hyperparameters, &plan)
         };
         let mut outcome = pass(&setting, &state.network, inputs, labels, draw)?;
         if let Some(prune) = prune {

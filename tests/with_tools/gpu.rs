@@ -23,7 +23,7 @@ use crosspike::network::graph::Work;
 use crosspike::network::neuron::{Fires, ResetAt};
 use crosspike::network::{Batch, Encoder, Encoding, Inputs, Model, Network};
 use crosspike::nir::discrete::Discretisation;
-use crosspike::nir::import::{Options, Reset, import};
+use crosspike::nir::import::{NirOptions, Reset, import};
 use crosspike::profile::Profile;
 use crosspike::rng::{KNOWN_ANSWERS, Stream, Substream, stream_key};
 use ndarray_rand::rand::RngCore;
@@ -575,7 +575,7 @@ fn imported_networks_do_what_they_do_on_the_cpu() {
     for folder in folders {
         let text = std::fs::read_to_string(folder.join("import.json")).unwrap();
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let options = Options {
+        let options = NirOptions {
             name: "net".into(),
             dt: told["dt"].as_f64().unwrap(),
             method: Discretisation::Euler,

@@ -8,7 +8,7 @@ use crosspike::crossbar::relaxation::{Conduction, iterate};
 use crosspike::crossbar::tile::{Solver, solve};
 use crosspike::crossbar::wires::Layout;
 use crosspike::device::access::Circuit;
-use crosspike::device::cell::{Columns, Devices};
+use crosspike::device::cell::{Devices, TileColumns};
 use crosspike::network::{Encoding, Model, Network};
 use crosspike::profile::{Access, Profile, Read, Rram, Tile, Wires};
 use crosspike::rng::{Stream, Substream, stream_key};
@@ -196,7 +196,7 @@ fn random_tiles_of_pairs_with_faults_have_the_currents_of_spice() {
         let layout = Layout {
             rows,
             tile: Tile { rows, cols: 2 * columns, ..Tile::default() },
-            columns: Columns { per_tile: columns, spares: 0 },
+            columns: TileColumns { per_tile: columns, spares: 0 },
         };
         let mut seen = [devices];
         layout.apply(&mut seen, wires, None).unwrap();
@@ -281,7 +281,7 @@ fn cells_behind_access_devices_have_the_currents_of_spice() {
         let layout = Layout {
             rows: m,
             tile: Tile { rows: m, cols: n, ..Tile::default() },
-            columns: Columns { per_tile: n / 2, spares: 0 },
+            columns: TileColumns { per_tile: n / 2, spares: 0 },
         };
         let mut seen = [devices.clone()];
         layout.apply(&mut seen, wires, Some(&circuit)).unwrap();

@@ -23,7 +23,7 @@ pub(super) struct Event {
 
 /// How a recording is cut into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
+enum StepCut {
     /// Steps of equal time, from the first to the last event; the last one has the rest.
     Time,
     /// Steps of equal numbers of events; the last one has the rest.
@@ -38,7 +38,7 @@ enum Cut {
 pub(super) struct Binning {
     /// Number of steps.
     pub steps: usize,
-    cut: Cut,
+    cut: StepCut,
     /// The sensor: polarities, rows and columns.
     sensor: Shape,
     /// The first row and column that are kept.
@@ -74,13 +74,13 @@ impl Binning {
         let start_us = spec.value_of::<i64>("start_us", "microseconds, a whole number")?;
         let cut = match (by, step_us) {
             (None, Some(step_us)) => {
-                Cut::Window { step_us: step_us as i64, start_us: start_us.or(is_line.then_some(0)) }
+                StepCut::Window { step_us: step_us as i64, start_us: start_us.or(is_line.then_some(0)) }
             }
             (Some(_), Some(_)) => {
                 return Err(spec.refuse("by", "cuts another way than `step_us`; expected one of them"));
             }
-            (None | Some("time"), None) => Cut::Time,
-            (Some("count"), None) => Cut::Count,
+            (None | Some("time"), None) => StepCut::Time,
+            (Some("count"), None) => StepCut::Count,
             (Some(other), None) => return Err(spec.refuse("by", format!("`{other}`; expected time or count"))),
         };
         if start_us.is_some() && step_us.is_none() {
@@ -157,13 +157,13 @@ impl Binning {
         let (time, last) = (events[at].time_us, self.steps - 1);
         let first = events[0].time_us;
         match self.cut {
-            Cut::Time => {
+            StepCut::Time => {
                 let step_us = (events[events.len() - 1].time_us - first) / self.steps as i64;
                 let step = (time - first).checked_div(step_us).map_or(last, |step| step as usize);
                 Some(step.min(last))
             }
-            Cut::Count => Some(at.checked_div(events.len() / self.steps).unwrap_or(last).min(last)),
-            Cut::Window { step_us, start_us } => {
+            StepCut::Count => Some(at.checked_div(events.len() / self.steps).unwrap_or(last).min(last)),
+            StepCut::Window { step_us, start_us } => {
                 let step = time.checked_sub(start_us.unwrap_or(first))?.div_euclid(step_us);
                 usize::try_from(step).ok().filter(|step| *step < self.steps)
             }

@@ -4,12 +4,12 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use super::super::npy::Archive;
+use super::super::npy::NpzArchive;
 use crate::error::{Error, Result};
 
 /// The frames of a file, and their shape.
 pub(super) fn frames(path: &Path, bytes: Vec<u8>) -> Result<(Vec<u16>, [usize; 4])> {
-    let mut archive = Archive::of(path, Cursor::new(bytes))?;
+    let mut archive = NpzArchive::of(path, Cursor::new(bytes))?;
     let (array, shape) = archive.array::<f64, 4>("frames", |x| x)?;
     let is_count = |value: &f64| value.fract() == 0.0 && (0.0..=f64::from(u16::MAX)).contains(value);
     match array.values.iter().find(|value| !is_count(value)) {

@@ -11,7 +11,7 @@ use hdf5_pure::{Dataset, Datatype, DatatypeByteOrder, File, ReadSeekSource, Sour
 
 use super::super::Split;
 use super::super::files::Files;
-use super::super::npy::Element;
+use super::super::npy::NpyElement;
 use super::Recordings;
 use super::binning::Event;
 use crate::announced;
@@ -30,7 +30,7 @@ const MOST_WORDS: u64 = 1 << 24;
 const LARGEST_HEAP: u64 = 256 << 20;
 
 /// A file that is open.
-pub(super) struct Words {
+pub(super) struct OpenRecordings {
     files: Files,
     path: PathBuf,
     /// The class of each word.
@@ -45,7 +45,7 @@ struct Opened {
     heaps: ReadSeekSource<fs::File>,
 }
 
-impl Words {
+impl OpenRecordings {
     /// Opens the file of a half, `shd_train.h5` for `shd`; none of its labels may be `classes` or above.
     pub fn open(files: Files, set: &str, split: Split, classes: usize) -> Result<Self> {
         let half = if split == Split::Train { "train" } else { "test" };
@@ -73,11 +73,11 @@ impl Words {
             return Err(Error::file(&path, message));
         }
         let labels = labels.into_iter().map(|label| label as u32).collect();
-        Ok(Words { files, path, labels, opened: Mutex::new(opened) })
+        Ok(OpenRecordings { files, path, labels, opened: Mutex::new(opened) })
     }
 }
 
-impl Recordings for Words {
+impl Recordings for OpenRecordings {
     fn files(&self) -> &Files {
         &self.files
     }
@@ -148,7 +148,7 @@ fn row_count(dataset: &Dataset) -> std::result::Result<u64, String> {
 /// Rows of numbers, each of its own length: a data set of places in the file's heaps.
 struct RaggedRows {
     dataset: Dataset,
-    element: Element,
+    element: NpyElement,
     /// The heap that was read last: where it lies, and its objects.
     heap: (u64, HashMap<u32, Vec<u8>>),
 }
@@ -175,7 +175,7 @@ impl RaggedRows {
             ref other => return Err(format!("rows of {other:?}; expected numbers")),
         };
         let order = if order == DatatypeByteOrder::BigEndian { '>' } else { '<' };
-        let element = Element::of(&format!("{order}{kind}{size}"));
+        let element = NpyElement::of(&format!("{order}{kind}{size}"));
         let element = element.ok_or_else(|| format!("rows of numbers of {size} bytes"))?;
         Ok(RaggedRows { dataset, element, heap: (u64::MAX, HashMap::new()) })
     }

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use binning::{Binning, Event, Frames};
 use gesture::Gestures;
-use heidelberg::Words;
+use heidelberg::OpenRecordings;
 
 use super::Split;
 use super::album::{Album, FileKind, ONE_SET};
-use super::cache::{self, Cache};
+use super::cache::{self, DataCache};
 use super::files::Files;
 use super::source::{Contents, Records};
 use super::spec::Spec;
@@ -52,7 +52,7 @@ trait Recordings: Sync {
 }
 
 /// One half of a set, or all of it.
-struct Half {
+struct EventHalf {
     recordings: Box<dyn Recordings>,
     classes: usize,
     class_names: Option<Vec<String>>,
@@ -96,7 +96,7 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
     let binning = Binning::of(&mut spec, sensor, is_line)?;
     let kind = by_class(set);
     let held_out = if kind.is_some() { spec.share_of("test")? } else { None };
-    let cache = Cache::of(&mut spec, base)?;
+    let cache = DataCache::of(&mut spec, base)?;
     spec.finish()?;
     let half = half(set, kind, held_out, split, &base.join(spec.path))?;
     let key = cache
@@ -112,7 +112,7 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
 }
 
 /// The recordings of a half.
-fn half(set: &str, kind: Option<FileKind>, held_out: Option<f64>, split: Split, place: &Path) -> Result<Half> {
+fn half(set: &str, kind: Option<FileKind>, held_out: Option<f64>, split: Split, place: &Path) -> Result<EventHalf> {
     let files = Files::open(place)?;
     if let Some(kind) = kind {
         let Album { classes, files: recordings, in_halves, mut notices } = Album::of(&files, kind, split, held_out)?;
@@ -125,14 +125,14 @@ fn half(set: &str, kind: Option<FileKind>, held_out: Option<f64>, split: Split, 
             _ => structured::events,
         };
         let recordings = Box::new(ByClass { files, recordings, decode });
-        return Ok(Half { recordings, classes: classes.len(), class_names: Some(classes), notices });
+        return Ok(EventHalf { recordings, classes: classes.len(), class_names: Some(classes), notices });
     }
     let (recordings, classes): (Box<dyn Recordings>, usize) = match set {
-        "shd" => (Box::new(Words::open(files, set, split, 20)?), 20),
-        "ssc" => (Box::new(Words::open(files, set, split, 35)?), 35),
+        "shd" => (Box::new(OpenRecordings::open(files, set, split, 20)?), 20),
+        "ssc" => (Box::new(OpenRecordings::open(files, set, split, 35)?), 35),
         _ => (Box::new(Gestures::open(files, split)?), gesture::CLASSES),
     };
-    Ok(Half { recordings, classes, class_names: None, notices: vec![] })
+    Ok(EventHalf { recordings, classes, class_names: None, notices: vec![] })
 }
 
 /// What makes events of a file.
@@ -215,8 +215,8 @@ impl Tally {
 }
 
 /// Makes frames of all recordings.
-fn bin(half: Half, binning: &Binning, kept: Option<&Path>, memory_limit: u64) -> Result<Contents> {
-    let Half { recordings, classes, class_names, mut notices } = half;
+fn bin(half: EventHalf, binning: &Binning, kept: Option<&Path>, memory_limit: u64) -> Result<Contents> {
+    let EventHalf { recordings, classes, class_names, mut notices } = half;
     let labels = recordings.labels();
     let tally = Tally::default();
     let make = |at: usize| -> Result<Vec<Vec<u8>>> {

@@ -4,7 +4,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use super::super::npy::{Archive, columns};
+use super::super::npy::{NpzArchive, columns};
 use super::binning::Event;
 use crate::error::{Error, Result};
 
@@ -50,7 +50,7 @@ pub(super) fn events(path: &Path, bytes: Vec<u8>) -> Result<Vec<Event>> {
 
 /// The arrays of an archive.
 fn of_archive(path: &Path, bytes: Vec<u8>) -> Result<Vec<(String, Vec<f64>)>> {
-    let mut archive = Archive::of(path, Cursor::new(bytes))?;
+    let mut archive = NpzArchive::of(path, Cursor::new(bytes))?;
     let names: Vec<String> = archive.names().collect();
     names.into_iter().map(|name| archive.array::<f64, 1>(&name, |x| x).map(|(array, _)| (name, array.values))).collect()
 }

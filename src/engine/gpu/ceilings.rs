@@ -9,7 +9,7 @@ use wgpu::BufferUsages;
 use super::GpuEngine;
 use super::context::Context;
 use super::settings::{Layer, Run, WORKGROUP};
-use super::shaders::{Kernel, MULTIPLIED};
+use super::shaders::{MULTIPLIED, ShaderKernel};
 use super::stamps::Stamps;
 use super::times::KernelTimes;
 use crate::error::Result;
@@ -43,8 +43,8 @@ impl GpuEngine {
         let context = &self.context;
         let bytes = COPY_BYTES.min(context.limits.buffer_bytes) & !255;
         let groups = (GROUPS as f64 * share).ceil() as usize;
-        let copied = seconds(context, Kernel::Copied, bytes, (bytes / 16) as usize / WORKGROUP as usize)?;
-        let multiplied = seconds(context, Kernel::Multiplied, 1 << 20, groups)?;
+        let copied = seconds(context, ShaderKernel::Copied, bytes, (bytes / 16) as usize / WORKGROUP as usize)?;
+        let multiplied = seconds(context, ShaderKernel::Multiplied, 1 << 20, groups)?;
         let operations = 2 * groups * THREADS * SUMS * MULTIPLIED as usize;
         Ok(Ceilings {
             bytes_per_second: 2.0 * bytes as f64 / copied,
@@ -54,7 +54,7 @@ impl GpuEngine {
 }
 
 /// The seconds of a kernel's quickest run.
-fn seconds(context: &Context, kernel: Kernel, bytes: u64, groups: usize) -> Result<f64> {
+fn seconds(context: &Context, kernel: ShaderKernel, bytes: u64, groups: usize) -> Result<f64> {
     context.guard(|| {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
         let layer = context.layer(Layer::zeroed(), &[], &[]);

@@ -17,7 +17,7 @@ use wgpu::{
 use super::adapter::{AdapterInfo, AdapterKind};
 use super::limits::{FULL_CARD, Limits};
 use super::settings::Layer;
-use super::shaders::Kernel;
+use super::shaders::ShaderKernel;
 use super::times::KernelTimes;
 use crate::error::{Error, Result};
 
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 const MOST_PIPELINES: usize = 512;
 
 /// A kernel, and the bytes of the layer that it is made for.
-type Program = (Kernel, Option<Vec<u8>>);
+type Program = (ShaderKernel, Option<Vec<u8>>);
 
 /// A layer's settings, weights and norms on the device.
 pub struct LayerGroup {
@@ -178,7 +178,7 @@ impl Context {
     pub fn dispatch(
         &self,
         pass: &mut ComputePass,
-        kernel: Kernel,
+        kernel: ShaderKernel,
         (layer, flow): (&LayerGroup, &BindGroup),
         groups: usize,
         depth: usize,
@@ -193,7 +193,7 @@ impl Context {
 
     /// A kernel, made when it is first asked for. A driver that refuses it has lost the device, as far as work for it
     /// goes.
-    fn pipeline(&self, kernel: Kernel, settings: &Layer) -> ComputePipeline {
+    fn pipeline(&self, kernel: ShaderKernel, settings: &Layer) -> ComputePipeline {
         let constants = kernel.constants(settings).filter(|_| self.has_constants);
         let program = (kernel, constants.map(|layer| bytemuck::bytes_of(&layer).to_vec()));
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,7 +279,7 @@ fn layout(device: &wgpu::Device, label: &str, kinds: &[BufferBindingType]) -> Bi
 
 fn pipeline(
     device: &wgpu::Device,
-    (kernel, constants): (Kernel, Option<&Layer>),
+    (kernel, constants): (ShaderKernel, Option<&Layer>),
     layouts: [&BindGroupLayout; 2],
     is_robust: bool,
 ) -> ComputePipeline {

@@ -37,8 +37,8 @@ mod times;
 pub use adapter::{AdapterInfo, AdapterKind, adapters, auto_choice, explicit_choice};
 pub use ceilings::Ceilings;
 pub use route::refusal;
+use run::ChipGroups;
 pub use run::GpuChips;
-use run::Groups;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -129,6 +129,6 @@ impl Engine for GpuEngine {
     fn load<'a>(&'a self, chips: &'a [Chip]) -> Result<Box<dyn LoadedChips + 'a>> {
         let at_once = chips.first().map_or(1, |chip| self.chips_at_once(chip));
         let groups = chips.chunks(at_once).map(|chips| self.load_together(chips)).collect::<Result<_>>()?;
-        Ok(Box::new(Groups(groups)))
+        Ok(Box::new(ChipGroups(groups)))
     }
 }

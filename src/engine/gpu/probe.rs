@@ -9,7 +9,7 @@ use super::context::Context;
 use super::model::planes;
 use super::run::{GpuChips, pack};
 use super::settings::{LANES, Layer, Run};
-use super::shaders::Kernel;
+use super::shaders::ShaderKernel;
 use crate::engine::Keep;
 use crate::error::Result;
 use crate::network::Inputs;
@@ -31,7 +31,7 @@ impl GpuEngine {
             let flow = context.flow(&run, &from, &to, &counts, &from);
             let mut commands = context.encoder();
             let mut pass = commands.begin_compute_pass(&Default::default());
-            context.dispatch(&mut pass, Kernel::KnownAnswers, (&layer, &flow), count, 1);
+            context.dispatch(&mut pass, ShaderKernel::KnownAnswers, (&layer, &flow), count, 1);
             drop(pass);
             let words = read(context, commands, &to, 4 * count)?;
             Ok(words.as_chunks().0.to_vec())

@@ -11,7 +11,7 @@ use super::context::{Context, LayerGroup};
 use super::model::{self, LoadedLayer, column_words, pools_apart};
 use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Run, WORKGROUP};
-use super::shaders::Kernel;
+use super::shaders::ShaderKernel;
 use super::stamps::Stamps;
 use crate::chip::Chip;
 use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
@@ -77,7 +77,7 @@ impl<'a> GpuChips<'a> {
         let groups = run.images as usize * groups(pixels.div_ceil(4));
         let flow = self.flow(buffers, &buffers.values, &buffers.pulses[0]);
         let layer = &self.layers[0].parts[0].group;
-        self.context.dispatch(pass, Kernel::Encode, (layer, &flow), groups, self.chip().steps);
+        self.context.dispatch(pass, ShaderKernel::Encode, (layer, &flow), groups, self.chip().steps);
     }
 
     /// Records a layer's column sums.
@@ -94,13 +94,13 @@ impl<'a> GpuChips<'a> {
         for part in parts {
             let limits = &self.context.limits;
             let kernel = match is_unfolded {
-                true => Kernel::unfolded(limits, may_tile, part.words, pixels / reads, chips * reads),
-                false => Kernel::sums(limits, part.words, pixels, chips),
+                true => ShaderKernel::unfolded(limits, may_tile, part.words, pixels / reads, chips * reads),
+                false => ShaderKernel::sums(limits, part.words, pixels, chips),
             };
             let (words, tile_pixels) = kernel.tile();
             let (groups, depth) = match kernel {
-                Kernel::Converted => (groups(pixels * part.words), chips),
-                Kernel::Columns(_) => {
+                ShaderKernel::Converted => (groups(pixels * part.words), chips),
+                ShaderKernel::Columns(_) => {
                     ((pixels / reads).div_ceil(tile_pixels), chips * reads * part.words.div_ceil(words))
                 }
                 _ => (pixels.div_ceil(tile_pixels), chips * part.words.div_ceil(words)),
@@ -134,19 +134,19 @@ impl<'a> GpuChips<'a> {
             Op::Drives { layer, from } => {
                 let input = plan(layer).input;
                 let words = input.height * input.width * input.channels.div_ceil(LANES);
-                run_on(Kernel::Drives, Some(layer), (&pulses[from], sums), maps * words, chips);
+                run_on(ShaderKernel::Drives, Some(layer), (&pulses[from], sums), maps * words, chips);
             }
             Op::Join { layer, first, to } => {
-                let kernel = if first { Kernel::First } else { Kernel::Join };
+                let kernel = if first { ShaderKernel::First } else { ShaderKernel::Join };
                 run_on(kernel, Some(layer), (sums, &currents[to]), maps * words_of(layer), chips);
             }
             Op::Skip { node, from, to, .. } => {
                 let threads = chips * maps * words_of(leader(node));
-                run_on(Kernel::Skip, None, (&pulses[from], &currents[to]), threads, 1);
+                run_on(ShaderKernel::Skip, None, (&pulses[from], &currents[to]), threads, 1);
             }
             Op::Lend { node, from, to } => {
                 let threads = chips * maps * words_of(leader(node));
-                run_on(Kernel::Lend, None, (&currents[from], &currents[to]), threads, 1);
+                run_on(ShaderKernel::Lend, None, (&currents[from], &currents[to]), threads, 1);
             }
             Op::Neurons { node, current, to } => {
                 let plan = plan(leader(node));
@@ -157,20 +157,26 @@ impl<'a> GpuChips<'a> {
                 let own = &self.layers[leader(node)].parts[0].group;
                 let group = self.beside[number].as_ref().unwrap_or(own);
                 let groups = images * groups(windows * column_words(plan));
-                self.context.dispatch(pass, Kernel::Neurons, (group, &flow), groups, chips);
+                self.context.dispatch(pass, ShaderKernel::Neurons, (group, &flow), groups, chips);
             }
             Op::Pool { node, from, to } => {
-                run_on(Kernel::Pool, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
+                run_on(ShaderKernel::Pool, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
             }
             Op::Add { node, from, to } => {
                 let threads = chips * maps * words_at(node);
-                run_on(Kernel::Add, None, (&pulses[from], &pulses[to]), threads, 1);
+                run_on(ShaderKernel::Add, None, (&pulses[from], &pulses[to]), threads, 1);
             }
             Op::Part { node, from, to, .. } => {
-                run_on(Kernel::Part, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
+                run_on(ShaderKernel::Part, None, (&pulses[from], &pulses[to]), chips * maps * words_at(node), 1);
             }
             Op::Readout { layer } => {
-                run_on(Kernel::Readout, Some(layer), (sums, readout), chips * images * column_words(plan(layer)), 1);
+                run_on(
+                    ShaderKernel::Readout,
+                    Some(layer),
+                    (sums, readout),
+                    chips * images * column_words(plan(layer)),
+                    1,
+                );
             }
         }
     }
@@ -315,9 +321,9 @@ impl LoadedChips for GpuChips<'_> {
 }
 
 /// Chips that do not fit together, in groups one after the other.
-pub struct Groups<'a>(pub(super) Vec<GpuChips<'a>>);
+pub struct ChipGroups<'a>(pub(super) Vec<GpuChips<'a>>);
 
-impl LoadedChips for Groups<'_> {
+impl LoadedChips for ChipGroups<'_> {
     fn run_keeping(&mut self, inputs: &Inputs, keep: Keep) -> Result<Vec<Outcome>> {
         let outcomes: Result<Vec<_>> = self.0.iter_mut().map(|chips| chips.run_keeping(inputs, keep)).collect();
         Ok(outcomes?.concat())

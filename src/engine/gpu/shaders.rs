@@ -5,12 +5,12 @@ use super::settings::{Layer, WORKGROUP, prelude};
 use super::tiling::Tiling;
 use bytemuck::Zeroable;
 
-/// Pixels that a thread of [`Kernel::Skipping`] takes.
+/// Pixels that a thread of [`ShaderKernel::Skipping`] takes.
 const THREAD_PIXELS: u32 = 8;
 
 /// A compute kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kernel {
+pub enum ShaderKernel {
     /// Poisson spikes from images.
     Encode,
     /// Column sums that skip rows without a pulse, in tiles of so many words of columns: for drivers that compute on
@@ -52,36 +52,36 @@ pub enum Kernel {
 
 /// Workgroups that every device takes in the third dimension of a dispatch.
 const MOST_DEPTH: usize = 65535;
-/// Multiplications of each sum of a thread of [`Kernel::Multiplied`].
+/// Multiplications of each sum of a thread of [`ShaderKernel::Multiplied`].
 pub const MULTIPLIED: u32 = 4096;
 
-impl Kernel {
+impl ShaderKernel {
     /// The kernel for column sums of so many words of columns and so many pixels on so many chips: no wider than the
     /// columns are, for tiles have to be full.
-    pub fn sums(limits: &Limits, words: usize, pixels: usize, chips: usize) -> Kernel {
+    pub fn sums(limits: &Limits, words: usize, pixels: usize, chips: usize) -> ShaderKernel {
         let across = match words {
             0..=4 => 4,
             5..=8 => 8,
             _ => 16,
         };
         if !limits.is_card {
-            return Kernel::Skipping(across);
+            return ShaderKernel::Skipping(across);
         }
-        let large = Kernel::Product([Tiling::NARROW, Tiling::HALF, Tiling::WIDE][across as usize / 8]);
-        if large.groups(words, pixels, chips) < limits.full { Kernel::Product(Tiling::FEW) } else { large }
+        let large = ShaderKernel::Product([Tiling::NARROW, Tiling::HALF, Tiling::WIDE][across as usize / 8]);
+        if large.groups(words, pixels, chips) < limits.full { ShaderKernel::Product(Tiling::FEW) } else { large }
     }
 
     /// The kernel for so many words of columns and so many pixels on so many chips, or reads of them, that are behind
     /// converters or read afresh: tiles, where they may be and where there is work enough for a card.
-    pub fn unfolded(limits: &Limits, may_tile: bool, words: usize, pixels: usize, chips: usize) -> Kernel {
-        let tiles = Kernel::Columns(match words {
+    pub fn unfolded(limits: &Limits, may_tile: bool, words: usize, pixels: usize, chips: usize) -> ShaderKernel {
+        let tiles = ShaderKernel::Columns(match words {
             0..=4 => Tiling::NARROW,
             5..=8 => Tiling::HALF,
             _ => Tiling::CODES,
         });
         let is_enough = tiles.groups(words, pixels, chips) >= limits.full;
         let fits = chips * words.div_ceil(tiles.tile().0) <= MOST_DEPTH;
-        if limits.is_card && may_tile && is_enough && fits { tiles } else { Kernel::Converted }
+        if limits.is_card && may_tile && is_enough && fits { tiles } else { ShaderKernel::Converted }
     }
 
     /// The workgroups that it takes.
@@ -93,8 +93,8 @@ impl Kernel {
     /// Words of columns and pixels of a workgroup of column sums.
     pub fn tile(self) -> (usize, usize) {
         match self {
-            Kernel::Skipping(across) => (across as usize, (WORKGROUP / across * THREAD_PIXELS) as usize),
-            Kernel::Product(tiling) | Kernel::Columns(tiling) => (tiling.words(), tiling.pixels()),
+            ShaderKernel::Skipping(across) => (across as usize, (WORKGROUP / across * THREAD_PIXELS) as usize),
+            ShaderKernel::Product(tiling) | ShaderKernel::Columns(tiling) => (tiling.words(), tiling.pixels()),
             _ => (1, WORKGROUP as usize),
         }
     }
@@ -103,8 +103,8 @@ impl Kernel {
     /// elsewhere.
     pub fn constants(self, layer: &Layer) -> Option<Layer> {
         match self {
-            Kernel::Neurons | Kernel::Converted | Kernel::Columns(_) => Some(*layer),
-            Kernel::Product(_) => Some(Layer {
+            ShaderKernel::Neurons | ShaderKernel::Converted | ShaderKernel::Columns(_) => Some(*layer),
+            ShaderKernel::Product(_) => Some(Layer {
                 reads_input: layer.reads_input,
                 planes: layer.planes,
                 words: layer.words,
@@ -132,7 +132,7 @@ impl Kernel {
 
     /// Whether its indices are proven to lie within its workgroup's memory, so that it runs without checks of them.
     pub fn is_proven(self) -> bool {
-        matches!(self, Kernel::Product(_) | Kernel::Columns(_))
+        matches!(self, ShaderKernel::Product(_) | ShaderKernel::Columns(_))
     }
 
     /// The whole shader, for one layer or for any; its entry point is `main`.
@@ -141,31 +141,31 @@ impl Kernel {
         let conversion = include_str!("../../../shaders/conversion.wgsl");
         let first = |first: u32| format!("const FIRST = {first}u;\n") + include_str!("../../../shaders/join.wgsl");
         let own = match self {
-            Kernel::Encode => [philox, include_str!("../../../shaders/encode.wgsl")].concat(),
-            Kernel::Skipping(across) => {
+            ShaderKernel::Encode => [philox, include_str!("../../../shaders/encode.wgsl")].concat(),
+            ShaderKernel::Skipping(across) => {
                 let constants = format!("const ACROSS = {across}u;\nconst PIXELS = {THREAD_PIXELS}u;\n");
                 constants + include_str!("../../../shaders/crossbar.wgsl")
             }
-            Kernel::Product(tiling) => tiling.source(include_str!("../../../shaders/product.wgsl")),
-            Kernel::Columns(tiling) => {
+            ShaderKernel::Product(tiling) => tiling.source(include_str!("../../../shaders/product.wgsl")),
+            ShaderKernel::Columns(tiling) => {
                 conversion.to_string() + &tiling.source(include_str!("../../../shaders/columns.wgsl"))
             }
-            Kernel::Converted => [conversion, include_str!("../../../shaders/converted.wgsl")].concat(),
-            Kernel::Neurons => include_str!("../../../shaders/neurons.wgsl").into(),
-            Kernel::Pool => include_str!("../../../shaders/pool.wgsl").into(),
-            Kernel::Drives => include_str!("../../../shaders/drives.wgsl").into(),
-            Kernel::First => first(1),
-            Kernel::Join => first(0),
-            Kernel::Skip => include_str!("../../../shaders/skip.wgsl").into(),
-            Kernel::Lend => include_str!("../../../shaders/lend.wgsl").into(),
-            Kernel::Add => include_str!("../../../shaders/add.wgsl").into(),
-            Kernel::Part => include_str!("../../../shaders/part.wgsl").into(),
-            Kernel::Readout => include_str!("../../../shaders/readout.wgsl").into(),
-            Kernel::Copied => include_str!("../../../shaders/copied.wgsl").into(),
-            Kernel::Multiplied => {
+            ShaderKernel::Converted => [conversion, include_str!("../../../shaders/converted.wgsl")].concat(),
+            ShaderKernel::Neurons => include_str!("../../../shaders/neurons.wgsl").into(),
+            ShaderKernel::Pool => include_str!("../../../shaders/pool.wgsl").into(),
+            ShaderKernel::Drives => include_str!("../../../shaders/drives.wgsl").into(),
+            ShaderKernel::First => first(1),
+            ShaderKernel::Join => first(0),
+            ShaderKernel::Skip => include_str!("../../../shaders/skip.wgsl").into(),
+            ShaderKernel::Lend => include_str!("../../../shaders/lend.wgsl").into(),
+            ShaderKernel::Add => include_str!("../../../shaders/add.wgsl").into(),
+            ShaderKernel::Part => include_str!("../../../shaders/part.wgsl").into(),
+            ShaderKernel::Readout => include_str!("../../../shaders/readout.wgsl").into(),
+            ShaderKernel::Copied => include_str!("../../../shaders/copied.wgsl").into(),
+            ShaderKernel::Multiplied => {
                 format!("const MULTIPLIED = {MULTIPLIED}u;\n") + include_str!("../../../shaders/multiplied.wgsl")
             }
-            Kernel::KnownAnswers => [philox, include_str!("../../../shaders/known_answers.wgsl")].concat(),
+            ShaderKernel::KnownAnswers => [philox, include_str!("../../../shaders/known_answers.wgsl")].concat(),
         };
         prelude(layer) + include_str!("../../../shaders/common.wgsl") + &own
     }
@@ -179,24 +179,24 @@ mod tests {
 
     #[test]
     fn every_composition_is_valid() {
-        let tilings = [Tiling::ALL.map(Kernel::Product), Tiling::ALL.map(Kernel::Columns)].concat();
-        let skipping = [4, 8, 16].map(Kernel::Skipping);
+        let tilings = [Tiling::ALL.map(ShaderKernel::Product), Tiling::ALL.map(ShaderKernel::Columns)].concat();
+        let skipping = [4, 8, 16].map(ShaderKernel::Skipping);
         let others = [
-            Kernel::Encode,
-            Kernel::Converted,
-            Kernel::Neurons,
-            Kernel::Pool,
-            Kernel::Drives,
-            Kernel::First,
-            Kernel::Join,
-            Kernel::Skip,
-            Kernel::Lend,
-            Kernel::Add,
-            Kernel::Part,
-            Kernel::Readout,
-            Kernel::Copied,
-            Kernel::Multiplied,
-            Kernel::KnownAnswers,
+            ShaderKernel::Encode,
+            ShaderKernel::Converted,
+            ShaderKernel::Neurons,
+            ShaderKernel::Pool,
+            ShaderKernel::Drives,
+            ShaderKernel::First,
+            ShaderKernel::Join,
+            ShaderKernel::Skip,
+            ShaderKernel::Lend,
+            ShaderKernel::Add,
+            ShaderKernel::Part,
+            ShaderKernel::Readout,
+            ShaderKernel::Copied,
+            ShaderKernel::Multiplied,
+            ShaderKernel::KnownAnswers,
         ];
         for kernel in [&tilings[..], &skipping, &others].into_iter().flatten() {
             let source = kernel.source(None);

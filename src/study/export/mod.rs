@@ -41,21 +41,21 @@ impl Format {
 
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnKind {
     Whole,
     Number,
     Text,
 }
 
-impl Kind {
+impl ColumnKind {
     /// The kind of a column that also holds this cell.
     pub fn with(self, cell: &str) -> Self {
         let is_number = || cell.parse::<f64>().is_ok_and(f64::is_finite);
         match self {
             _ if cell.is_empty() => self,
-            Kind::Whole if cell.parse::<i64>().is_ok() => Kind::Whole,
-            Kind::Whole | Kind::Number if is_number() => Kind::Number,
-            _ => Kind::Text,
+            ColumnKind::Whole if cell.parse::<i64>().is_ok() => ColumnKind::Whole,
+            ColumnKind::Whole | ColumnKind::Number if is_number() => ColumnKind::Number,
+            _ => ColumnKind::Text,
         }
     }
 
@@ -63,9 +63,9 @@ impl Kind {
     fn value(self, cell: &str) -> Value {
         match self {
             _ if cell.is_empty() => Value::Null,
-            Kind::Whole => cell.parse::<i64>().unwrap_or_default().into(),
-            Kind::Number => cell.parse::<f64>().unwrap_or_default().into(),
-            Kind::Text => cell.into(),
+            ColumnKind::Whole => cell.parse::<i64>().unwrap_or_default().into(),
+            ColumnKind::Number => cell.parse::<f64>().unwrap_or_default().into(),
+            ColumnKind::Text => cell.into(),
         }
     }
 }
@@ -124,11 +124,11 @@ fn no_table(table: &Path) -> impl Fn(csv::Error) -> Error {
 }
 
 /// The columns' names and kinds.
-fn columns(table: &Path) -> Result<Vec<(String, Kind)>> {
+fn columns(table: &Path) -> Result<Vec<(String, ColumnKind)>> {
     let mut reader = open(table)?;
     let names = reader.headers().map_err(no_table(table))?.iter().map(String::from);
-    let kind = |name: &str| if is_measured(name) { Kind::Number } else { Kind::Whole };
-    let mut columns: Vec<(String, Kind)> = names.map(|name| (name.clone(), kind(&name))).collect();
+    let kind = |name: &str| if is_measured(name) { ColumnKind::Number } else { ColumnKind::Whole };
+    let mut columns: Vec<(String, ColumnKind)> = names.map(|name| (name.clone(), kind(&name))).collect();
     for row in reader.records() {
         let row = row.map_err(no_table(table))?;
         columns.iter_mut().zip(row.iter()).for_each(|((_, kind), cell)| *kind = kind.with(cell));

@@ -10,7 +10,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::{Kind, columns, no_table, open};
+use super::{ColumnKind, columns, no_table, open};
 use crate::atomic::Output;
 use crate::error::{Error, Result};
 
@@ -21,11 +21,11 @@ const ROWS: usize = 1 << 16;
 pub(super) fn parquet(table: &Path, file: &mut Output, to: &Path) -> Result<()> {
     let failed = |error: parquet::errors::ParquetError| Error::file(to, format!("not written: {error}"));
     let columns = columns(table)?;
-    let field = |(name, kind): &(String, Kind)| {
+    let field = |(name, kind): &(String, ColumnKind)| {
         let (physical, logical) = match kind {
-            Kind::Whole => (Physical::INT64, None),
-            Kind::Number => (Physical::DOUBLE, None),
-            Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            ColumnKind::Whole => (Physical::INT64, None),
+            ColumnKind::Number => (Physical::DOUBLE, None),
+            ColumnKind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         };
         let builder = Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
         builder.with_logical_type(logical).build().map(Arc::new)

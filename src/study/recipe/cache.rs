@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::lock::Access;
+use crate::lock::FolderAccess;
 use crate::monitor::Monitor;
 use crate::output::OutputFolder;
 use crate::study::store::{self, OfKey, Store};
@@ -80,7 +80,8 @@ pub fn train(folder: &Path, job: &Job, monitor: &dyn Monitor) -> Result<PathBuf>
         monitor.line(&format!("{} is not what was trained: it is trained anew", checkpoint.display()));
     }
     // What is unfinished goes on; what is of no use makes room.
-    let claim = |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat(), Access::Alone);
+    let claim =
+        |force| OutputFolder::claim(&path, job.origin(), force, &[&FILES[..], &[SUM]].concat(), FolderAccess::Alone);
     let claimed = claim(false).or_else(|_| claim(true))?;
     job.run(&claimed, monitor)?;
     claimed.write(SUM, Checkpoint::read(&checkpoint)?.hash().as_bytes())?;

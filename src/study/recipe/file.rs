@@ -82,7 +82,7 @@ pub struct RecipeFile {
     #[serde(rename = "final")]
     pub last: Option<Final>,
     /// The stages, each after those that it starts from.
-    pub stage: Vec<Stage>,
+    pub stage: Vec<RecipeStage>,
 }
 
 /// `[evaluate]`: images, chips and settings that every stage is evaluated at.
@@ -119,7 +119,7 @@ pub struct Final {
 /// `[[stage]]`: a network, the hardware that it stands on, and how it is trained there.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Stage {
+pub struct RecipeStage {
     /// Its name.
     pub name: String,
     /// The stage whose network it starts from.
@@ -157,7 +157,7 @@ fn one() -> u64 {
     1
 }
 
-impl Stage {
+impl RecipeStage {
     /// Whether others can start from its network.
     pub(super) fn has_one_network(&self) -> bool {
         self.grid.is_empty() && self.own_chips.is_none()
@@ -236,7 +236,7 @@ impl RecipeFile {
     }
 
     /// An error unless a stage's network can be saved where it says.
-    fn check_save(&self, stage: &Stage, index: usize) -> Result<()> {
+    fn check_save(&self, stage: &RecipeStage, index: usize) -> Result<()> {
         let Some(file) = &stage.save else { return Ok(()) };
         let why = if !is_saved_name(file) {
             format!("`{file}`, expected a file's name that ends in {SAVED}, without a folder")
@@ -255,7 +255,7 @@ impl RecipeFile {
 
     /// The place of a key of a stage that something else sets as well, and what that is. What a trained stage sets
     /// holds in training, whatever it is evaluated at; a grid tells rows apart by it, too.
-    fn set_twice(&self, stage: &Stage) -> Option<(String, &'static str)> {
+    fn set_twice(&self, stage: &RecipeStage) -> Option<(String, &'static str)> {
         let set = if stage.train.is_none() { Some(("set", &stage.set)) } else { None };
         let of_evaluation = [("its `evaluate`", &stage.evaluate), ("[evaluate.grid]", &self.evaluate.grid)];
         let own = set.into_iter().chain([("grid", &stage.grid)]);
@@ -267,7 +267,7 @@ impl RecipeFile {
         })
     }
 
-    fn validate_stage(&self, document: &Document, index: usize, stage: &Stage) -> Result<()> {
+    fn validate_stage(&self, document: &Document, index: usize, stage: &RecipeStage) -> Result<()> {
         let key = |key: &str| format!("stage[{index}].{key}");
         let refuse = |at: &str, message: String| Err(document.error(&key(at), message));
         if stage.name.trim().is_empty() {

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-pub use file::{OWN_KEYS, RecipeFile, Stage};
-pub use outlook::Outlook;
+pub use file::{OWN_KEYS, RecipeFile, RecipeStage};
+pub use outlook::RecipeOutlook;
 
 use self::cache::Cache;
 use self::effects::Effects;
@@ -82,7 +82,7 @@ pub struct Recipe {
 /// A stage with one combination of its grid's values, on one profile.
 struct Unit<'a> {
     index: usize,
-    stage: &'a Stage,
+    stage: &'a RecipeStage,
     hardware: usize,
     variant: GridPoint,
 }
@@ -404,7 +404,7 @@ fn refuse_idle(overrides: &Overrides, file: &RecipeFile) -> Result<()> {
     for assignment in &overrides.profile {
         let key = assignment.split('=').next().unwrap_or_default().trim();
         let of_all = file.evaluate.grid.contains_key(key);
-        let is_given = |stage: &Stage| {
+        let is_given = |stage: &RecipeStage| {
             let sets = stage.set.contains_key(key) || stage.grid.contains_key(key);
             sets || (stage.train.is_none() && (of_all || stage.evaluate.contains_key(key)))
         };

@@ -31,7 +31,7 @@ const ATTACKED: usize = 16;
 
 /// The work that a recipe would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Outlook {
+pub struct RecipeOutlook {
     /// Trainings.
     pub trainings: u64,
     /// Trainings that are finished.
@@ -74,7 +74,7 @@ struct Walk<'a> {
     trained: HashMap<(usize, usize), Duration>,
     /// The time of an image of a trial, by stage, hardware, and whether a gradient is taken through the chip.
     judged: HashMap<(usize, usize, bool), Duration>,
-    found: Outlook,
+    found: RecipeOutlook,
 }
 
 impl Recipe {
@@ -82,7 +82,7 @@ impl Recipe {
     ///
     /// # Errors
     /// Where a training or a chip of a stage cannot be made, or the folder cannot be read.
-    pub fn outlook(&self, engine: &dyn Engine, out: &Path) -> Result<Outlook> {
+    pub fn outlook(&self, engine: &dyn Engine, out: &Path) -> Result<RecipeOutlook> {
         let folder = out.join(CACHE);
         let walk = Walk {
             recipe: self,
@@ -94,14 +94,14 @@ impl Recipe {
             networks: HashMap::new(),
             trained: HashMap::new(),
             judged: HashMap::new(),
-            found: Outlook::default(),
+            found: RecipeOutlook::default(),
         };
         walk.go()
     }
 }
 
 impl Walk<'_> {
-    fn go(mut self) -> Result<Outlook> {
+    fn go(mut self) -> Result<RecipeOutlook> {
         let file = &self.recipe.file;
         for unit in &self.recipe.units()? {
             let candidates = self.networks(unit)?;

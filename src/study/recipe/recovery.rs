@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::run::{Measured, Nominal};
+use super::run::{MeasuredPoint, Nominal};
 use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::{Scheme, SramInit};
@@ -20,7 +20,7 @@ const BITS: usize = 1;
 const PROFILE: usize = 2;
 
 /// The settings that tell a point apart; each stands in a column where it differs anywhere.
-fn settings(measured: &[Measured]) -> Vec<Settings> {
+fn settings(measured: &[MeasuredPoint]) -> Vec<Settings> {
     let mut common: Vec<&String> = vec![];
     for (key, _) in measured.iter().flat_map(|m| &m.at) {
         place(&mut common, |known| *known == key, || key);
@@ -28,7 +28,7 @@ fn settings(measured: &[Measured]) -> Vec<Settings> {
     let own: BTreeSet<&String> =
         measured.iter().flat_map(|m| m.settings.iter().chain(&m.own)).map(|(key, _)| key).collect();
     let own: Vec<&String> = own.into_iter().filter(|key| !common.contains(key)).collect();
-    let one = |m: &Measured| {
+    let one = |m: &MeasuredPoint| {
         let heads = [
             ("stage".into(), m.stage.clone()),
             ("rram.weight_bits".into(), m.profile.rram.weight_bits.to_string()),
@@ -73,7 +73,7 @@ fn most_settings<'a, T>(mut all: impl Iterator<Item = &'a T>, at: impl Fn(&T) ->
 }
 
 /// The shift in force; a residual without one chooses its own for every layer of every chip.
-fn shift(measured: &Measured) -> Cell {
+fn shift(measured: &MeasuredPoint) -> Cell {
     match (measured.profile.sram.shift, &measured.profile.sram.init) {
         (None, SramInit::Residual) => Cell::Text("chosen".into()),
         (shift, _) => Cell::Text(shift.unwrap_or(0).to_string()),
@@ -96,12 +96,12 @@ fn gains((own, varies): (&[Trial], bool), base: &[Trial]) -> Vec<f64> {
 
 /// The points of the table, compared with the reference stage on the same hardware, settings and images.
 pub(super) fn points(
-    measured: &[Measured],
+    measured: &[MeasuredPoint],
     nominal: &Nominal,
     (reference, acceptable): (&str, Option<f64>),
     model: &Model,
 ) -> Vec<Point> {
-    let one = |(m, settings): (&Measured, Vec<(String, String)>)| {
+    let one = |(m, settings): (&MeasuredPoint, Vec<(String, String)>)| {
         let trials: Vec<&Trial> = m.trials.iter().collect();
         let neurons = model.neurons_on(m.profile.system.ensemble);
         let mut point = Point::of_trials(settings, &trials, &neurons, &m.areas);
@@ -136,14 +136,14 @@ pub(super) fn points(
 }
 
 /// The tables for reading, one for each number of images.
-pub(super) fn tables(points: &[Point], measured: &[Measured], reference: &str) -> Vec<RecoveryTable> {
+pub(super) fn tables(points: &[Point], measured: &[MeasuredPoint], reference: &str) -> Vec<RecoveryTable> {
     let images: BTreeSet<u64> = measured.iter().map(|m| m.images).collect();
     let chosen = |count: u64| points.iter().zip(measured).filter(move |(_, m)| m.images == count).collect::<Vec<_>>();
     let table = |count| RecoveryTable { reference: reference.into(), ..table(count, &chosen(count)) };
     images.into_iter().map(table).collect()
 }
 
-fn table(images: u64, chosen: &[(&Point, &Measured)]) -> RecoveryTable {
+fn table(images: u64, chosen: &[(&Point, &MeasuredPoint)]) -> RecoveryTable {
     // Where all chips are the same, one stands for them.
     let chips = chosen.iter().map(|(point, _)| point.chips.len()).filter(|chips| *chips > 1);
     let chips = [chips.clone().min().unwrap_or(1), chips.max().unwrap_or(1)];
@@ -183,7 +183,7 @@ fn place<T>(all: &mut Vec<T>, is_it: impl FnMut(&T) -> bool, new: impl FnOnce() 
 }
 
 /// The head of a point's line; with the profile's name where bits do not tell profiles apart.
-fn head(m: &Measured, is_profile_named: bool) -> RecoveryHead {
+fn head(m: &MeasuredPoint, is_profile_named: bool) -> RecoveryHead {
     let profile = is_profile_named.then(|| ("profile".to_owned(), m.profile.name.clone()));
     // Bits and shift have columns of their own.
     let own = m.settings.iter().chain(&m.own).filter(|(key, _)| key != "sram.bits" && key != "sram.shift");

@@ -39,7 +39,7 @@ struct StageNetwork {
 }
 
 /// An evaluated point, before it is compared with the reference.
-pub(super) struct Measured {
+pub(super) struct MeasuredPoint {
     pub stage: String,
     pub hardware: usize,
     /// What tells the stage's variant apart.
@@ -79,7 +79,7 @@ impl<'a> RecipeRun<'a> {
     }
 
     /// All stages, then the final ones.
-    pub fn go(mut self) -> Result<(Vec<Measured>, Nominal)> {
+    pub fn go(mut self) -> Result<(Vec<MeasuredPoint>, Nominal)> {
         let file = &self.recipe.file;
         let units = self.recipe.units()?;
         let (mut measured, mut last) = (Vec::new(), Vec::new());
@@ -143,13 +143,13 @@ impl<'a> RecipeRun<'a> {
         unit: &Unit,
         candidates: &[StageNetwork],
         (limit, chips): (Option<usize>, u64),
-        measured: &mut Vec<Measured>,
+        measured: &mut Vec<MeasuredPoint>,
     ) -> Result<()> {
         let shown = |point: &GridPoint| point.iter().map(|(k, v)| (k.clone(), cell(v))).collect::<Vec<_>>();
         let points = self.recipe.points(unit, &|stage| self.network(unit.hardware, stage))?;
         for UnitPoint { common, own, profile } in points {
             for attack in self.recipe.attacks() {
-                let mut point = Measured {
+                let mut point = MeasuredPoint {
                     stage: unit.stage.name.clone(),
                     hardware: unit.hardware,
                     settings: shown(&unit.variant),
@@ -176,7 +176,7 @@ impl<'a> RecipeRun<'a> {
     /// Adds a candidate's chips to a point.
     fn add(
         &mut self,
-        point: &mut Measured,
+        point: &mut MeasuredPoint,
         unit: &Unit,
         candidate: &StageNetwork,
         (limit, chips): (Option<usize>, std::ops::Range<u64>),
@@ -205,7 +205,7 @@ impl<'a> RecipeRun<'a> {
         Ok(())
     }
 
-    fn nominal(&mut self, measured: &[Measured]) -> Result<Nominal> {
+    fn nominal(&mut self, measured: &[MeasuredPoint]) -> Result<Nominal> {
         let reference = self.recipe.file.reference();
         let mut nominal = Nominal::new();
         for point in measured.iter().filter(|point| point.stage == reference) {

@@ -27,7 +27,7 @@ pub(super) const REFERENCE: &str = "reference";
 
 /// The answer of a search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answer {
+pub struct SearchAnswer {
     /// Whether a candidate surely keeps to every constraint, on the chips and images of the search.
     pub is_met: bool,
     /// The answer, a sentence.
@@ -48,12 +48,12 @@ pub struct Answer {
 }
 
 /// A point that is judged once more.
-struct Judged {
+struct JudgedPoint {
     label: String,
     point: GridPoint,
 }
 
-impl Answer {
+impl SearchAnswer {
     /// Finds it, and runs what judges it.
     pub(super) fn find(search: &Search, run: &mut SearchRun) -> Result<Self> {
         let trials = run.asked();
@@ -69,20 +69,23 @@ impl Answer {
             (_, false) => "nearest".to_owned(),
             _ => format!("front {}", place + 1),
         };
-        let judge =
-            |one: usize, label: String| Judged { label, point: search.candidate_point(&run.candidates[one].genes) };
-        let mut judged: Vec<Judged> = best.iter().enumerate().map(|(place, one)| judge(*one, label(place))).collect();
+        let judge = |one: usize, label: String| JudgedPoint {
+            label,
+            point: search.candidate_point(&run.candidates[one].genes),
+        };
+        let mut judged: Vec<JudgedPoint> =
+            best.iter().enumerate().map(|(place, one)| judge(*one, label(place))).collect();
         judged.extend(next.map(|one| judge(one, "next".into())));
-        judged.extend(search.reference_point().map(|point| Judged { label: REFERENCE.into(), point }));
+        judged.extend(search.reference_point().map(|point| JudgedPoint { label: REFERENCE.into(), point }));
         let points: Vec<(GridPoint, bool)> =
             judged.iter().map(|judged| (judged.point.clone(), judged.label != REFERENCE)).collect();
         let settings = run.validate(&points)?;
         let chips = search.validation_chips();
-        let point = |judged: &Judged, setting: &Setting| point_of(run, judged, setting, chips.clone());
+        let point = |judged: &JudgedPoint, setting: &Setting| point_of(run, judged, setting, chips.clone());
         let points: Vec<Point> = judged.iter().zip(&settings).map(|(judged, setting)| point(judged, setting)).collect();
         let best = settings[0].shown.clone();
         let found = judged.into_iter().filter(|one| one.label != REFERENCE).map(|one| (one.label, one.point)).collect();
-        let mut answer = Answer { is_met, lead: String::new(), details: vec![], points, best, trials, found };
+        let mut answer = SearchAnswer { is_met, lead: String::new(), details: vec![], points, best, trials, found };
         answer.say(search, run, (&fitness, of));
         Ok(answer)
     }
@@ -147,7 +150,7 @@ fn next_better(search: &Search, run: &mut SearchRun, best: usize) -> Result<Opti
 }
 
 /// A point of the tables, with its label in the first column.
-fn point_of(run: &SearchRun, judged: &Judged, setting: &Setting, chips: Range<u64>) -> Point {
+fn point_of(run: &SearchRun, judged: &JudgedPoint, setting: &Setting, chips: Range<u64>) -> Point {
     let trials = run.known(setting.key, chips);
     let settings = std::iter::once((ANSWERED.to_owned(), judged.label.clone())).chain(setting.shown.iter().cloned());
     Point::of_trials(settings.collect(), &trials, &setting.neurons(), &setting.areas)

@@ -87,10 +87,10 @@ pub struct SearchFile {
     /// The figure to minimise: one of `energy_pj_per_image`, `sram_bytes`, `area_mm2`, `latency_ns`, `interval_ns`;
     /// several make a front.
     #[serde(default)]
-    pub minimise: Names,
+    pub minimise: GoalNames,
     /// The figure to maximise: `accuracy`, or none.
     #[serde(default)]
-    pub maximise: Names,
+    pub maximise: GoalNames,
     /// Chips that a candidate is judged on, at most: fewer where it is sooner surely good enough, not good enough, or
     /// worse than another.
     #[serde(default = "sixteen")]
@@ -126,7 +126,7 @@ pub struct SearchFile {
 /// One name, or several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Names {
+pub enum GoalNames {
     /// None.
     #[default]
     None,
@@ -136,13 +136,13 @@ pub enum Names {
     Several(Vec<String>),
 }
 
-impl Names {
+impl GoalNames {
     /// All of them.
     pub fn all(&self) -> Vec<&str> {
         match self {
-            Names::None => vec![],
-            Names::One(name) => vec![name],
-            Names::Several(names) => names.iter().map(String::as_str).collect(),
+            GoalNames::None => vec![],
+            GoalNames::One(name) => vec![name],
+            GoalNames::Several(names) => names.iter().map(String::as_str).collect(),
         }
     }
 }

@@ -63,12 +63,12 @@ pub struct Forecast<'a> {
     likeness: Likeness<'a>,
     seen: Vec<&'a Genes>,
     factors: Vec<Factor>,
-    slack: Vec<Learned>,
-    objectives: Vec<Learned>,
+    slack: Vec<LearnedFigure>,
+    objectives: Vec<LearnedFigure>,
 }
 
 /// One figure: its mean and spread, the noise that it has, and the weight of each candidate.
-struct Learned {
+struct LearnedFigure {
     mean: f64,
     spread: f64,
     factor: usize,
@@ -86,7 +86,7 @@ impl<'a> Forecast<'a> {
             (0..seen.len()).map(|i| (0..=i).map(|j| likeness.between(seen[i], seen[j])).collect()).collect();
         let factors: Vec<Factor> = NOISES.iter().map(|share| Factor::of(&likenesses, |i| share * noise[i])).collect();
         let learn = |figure: &dyn Fn(&Standing) -> f64| {
-            Learned::of(&factors, &tried.iter().map(|one| figure(one.standing)).collect::<Vec<f64>>())
+            LearnedFigure::of(&factors, &tried.iter().map(|one| figure(one.standing)).collect::<Vec<f64>>())
         };
         let slack = (0..first.standing.slack.len())
             .map(|number| learn(&|standing| standing.slack[number].clamp(-FAR, FAR)))
@@ -100,7 +100,7 @@ impl<'a> Forecast<'a> {
     /// The figures that are expected of a candidate.
     pub fn expected(&self, genes: &Genes) -> Expected {
         let alike: Vec<f64> = self.seen.iter().map(|seen| self.likeness.between(seen, genes)).collect();
-        let mean = |learned: &Learned| learned.mean + learned.spread * dot(&alike, &learned.weights);
+        let mean = |learned: &LearnedFigure| learned.mean + learned.spread * dot(&alike, &learned.weights);
         let mut shares = vec![None; self.factors.len()];
         let slack = self.slack.iter().map(|learned| {
             let share = shares[learned.factor].get_or_insert_with(|| {
@@ -224,7 +224,7 @@ impl Factor {
     }
 }
 
-impl Learned {
+impl LearnedFigure {
     /// Learns a figure with the noise under which it is likeliest.
     fn of(factors: &[Factor], targets: &[f64]) -> Self {
         let count = targets.len() as f64;
@@ -239,7 +239,7 @@ impl Learned {
         });
         let found = found.enumerate().min_by(|(_, (one, _)), (_, (other, _))| one.total_cmp(other));
         let (factor, (_, halfway)) = found.expect("noises");
-        Learned { mean, spread, factor, weights: factors[factor].back(halfway) }
+        LearnedFigure { mean, spread, factor, weights: factors[factor].back(halfway) }
     }
 }
 

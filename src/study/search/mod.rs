@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use answer::Answer;
+pub use answer::SearchAnswer;
 pub use file::{OWN_KEYS, SearchFile};
 
 use self::evolve::Draws;
@@ -289,14 +289,14 @@ impl Search {
         shard: Shard,
         time: Option<Duration>,
         monitor: &dyn Monitor,
-    ) -> Result<Answer> {
+    ) -> Result<SearchAnswer> {
         if time.is_some() && shard.of > 1 {
             return Err(Error::Usage("a search that a time ends: shards decide the same only where none does".into()));
         }
         let mut run = SearchRun::new(self, engine, folder, (shard, time), monitor)?;
         self.notices.iter().for_each(|notice| monitor.notice(notice));
         monitor.begin(&self.file.name, self.trials());
-        let found = run.search().and_then(|()| Answer::find(self, &mut run));
+        let found = run.search().and_then(|()| SearchAnswer::find(self, &mut run));
         monitor.end();
         let answer =
             found.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;

@@ -1,7 +1,7 @@
 //! The answer of a search in words: a sentence, and what else there is to say.
 
 use super::Search;
-use super::answer::{Answer, REFERENCE, label_of};
+use super::answer::{REFERENCE, SearchAnswer, label_of};
 use super::evolve::{Fitness, front};
 use super::goals::{Bound, cost};
 use super::run::SearchRun;
@@ -9,7 +9,7 @@ use crate::numeric::stats::mean_within;
 use crate::study::columns::{AREA, ENERGY, INTERVAL, LATENCY};
 use crate::study::point::Point;
 
-impl Answer {
+impl SearchAnswer {
     /// Puts it into words; the front has `of` members, of which some are here.
     pub(super) fn say(&mut self, search: &Search, run: &SearchRun, (fitness, of): (&[Fitness], usize)) {
         let reference = self.points.iter().find(|point| label_of(point) == REFERENCE);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use toml::Value;
 
-use super::answer::Answer;
+use super::answer::SearchAnswer;
 use super::run::SearchRun;
 use super::{Search, TRIED_CSV};
 use crate::config::Document;
@@ -16,7 +16,7 @@ use crate::study::reader::is_own;
 use crate::study::space::{GridPoint, cell};
 use crate::study::{ANSWER, table};
 
-impl Answer {
+impl SearchAnswer {
     /// Writes the tables, the answer, and for each point that was found its profile, and its model where that is not
     /// the file's own.
     pub(super) fn write(&self, search: &Search, run: &SearchRun, folder: &OutputFolder) -> Result<()> {

@@ -27,7 +27,7 @@ use super::trial::{Key, Trial};
 use crate::config::{Document, Overrides};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::lock::Access;
+use crate::lock::FolderAccess;
 use crate::monitor::Monitor;
 use crate::output::{DERIVED, ORIGIN, OVERWRITE, OutputFolder, canonical, origin};
 use crate::report;
@@ -434,7 +434,7 @@ pub(super) fn claim(out: &Path, origin: &Value, there: There, own: &[&'static st
             None => OutputFolder::take_over(out, origin),
         };
     }
-    let claimed = OutputFolder::claim(out, origin, there == There::Replaced, &files(own), Access::Shared);
+    let claimed = OutputFolder::claim(out, origin, there == There::Replaced, &files(own), FolderAccess::Shared);
     claimed.map_err(keep_what_is_there)
 }
 

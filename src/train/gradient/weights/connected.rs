@@ -6,7 +6,7 @@ use super::InputSignal;
 use super::look_up::{most_at_once, pack};
 use crate::forward::patches::Patches;
 use crate::kernels::digits::{Digits, LANES, RUN_BYTES, Strided};
-use crate::kernels::lookup::{LookupScratch, Numbers, Series, add_rows, groups};
+use crate::kernels::lookup::{BitSeries, LookupScratch, Numbers, add_rows, groups};
 use crate::kernels::transpose::transpose;
 use crate::kernels::{Buffer, Instructions, vectorised};
 use crate::monitor::checkpoint;
@@ -113,7 +113,7 @@ impl TurnedRows<'_> {
                     for first in (0..rows).step_by(at_once) {
                         sums.fill(0);
                         let here = first..rows.min(first + at_once);
-                        let series = Series { bits, stride: bytes, shift: bit };
+                        let series = BitSeries { bits, stride: bytes, shift: bit };
                         add_rows(numbers, here, series, blocks, &mut space, &mut sums);
                         joined.iter_mut().zip(&sums).for_each(|(joined, sum)| *joined += i64::from(*sum));
                     }

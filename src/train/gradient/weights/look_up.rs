@@ -5,7 +5,7 @@ use super::{Turned, published, shape};
 use crate::forward::patches::Patches;
 use crate::kernels::Buffer;
 use crate::kernels::digits::LANES;
-use crate::kernels::lookup::{self, LookupScratch, Numbers, Series, add_rows, groups};
+use crate::kernels::lookup::{self, BitSeries, LookupScratch, Numbers, add_rows, groups};
 use crate::network::Layer;
 use crate::train::gradient::{Currents, Precision};
 
@@ -66,7 +66,7 @@ impl LookUp {
                     self.settle();
                 }
                 self.bound += added;
-                let series = Series { bits: &self.bits, stride, shift: bit };
+                let series = BitSeries { bits: &self.bits, stride, shift: bit };
                 add_rows(numbers, rows, series, self.blocks, &mut self.space, &mut self.sums);
             }
         }
