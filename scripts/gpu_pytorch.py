@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Images a second of PyTorch models on a CUDA card: what scripts/gpu_check.sh holds crosspike's figures against.
 
-    scripts/gpu_pytorch.py [--networks vgg9] [--batches 256] [--peers eager:f32,eager:tf32,compiled:tf32] [--into
-    FILE.json]
+    scripts/gpu_pytorch.py [--networks vgg9] [--batches 256] [--into FILE.json]
+        [--peers eager:f32,eager:tf32,compiled:tf32]
 
 The models are those of against_pytorch.py with random weights and Poisson inputs. `tf32` rounds what is multiplied to
 10 bits, as PyTorch does by default in convolutions, `f32` does not: nothing here is compared bit by bit. A figure is

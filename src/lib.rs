@@ -250,7 +250,7 @@ pub use programmer::{Onto, Programmer};
 pub use report::fitted::fitted as draw_fit;
 pub use report::{PAGE as REPORT_PAGE, write as write_report};
 pub use session::{Options, Session};
-pub use study::cell::Cell;
+pub use study::cell::TableValue;
 pub use study::frame::{Cells, Column, Frame};
 pub use study::point::{ChipRow, ComponentPart, LayerPart, Parts, Point};
 pub use study::recipe::{OWN_KEYS as RECIPE_KEYS, Recipe, RecipeOutlook};

@@ -37,8 +37,8 @@ impl OutputFolder {
     ///
     /// A missing or empty folder is taken; one with an unfinished run of the same origin is resumed; anything else is
     /// refused without `force`, which removes only `owned` files (a trailing `*` matches any ending). Where another
-    /// process works in it, it is refused too, unless both share the [`FolderAccess`]. The backend is no part of a run's
-    /// identity: all give the same results.
+    /// process works in it, it is refused too, unless both share the [`FolderAccess`]. The backend is no part of a
+    /// run's identity: all give the same results.
     pub fn claim(path: &Path, origin: &Value, force: bool, owned: &[&str], access: FolderAccess) -> Result<Self> {
         if path.exists() && !path.is_dir() {
             return Err(Error::Usage(format!("{} is a file; expected a folder for results", path.display())));
@@ -182,7 +182,9 @@ pub const DERIVED: &str = "derived";
 /// an earlier meaning never count as ones of this. `tests/golden/absolute.toml` has what it stands for.
 ///
 /// 2: a converter's full range is its tile's; the network's inputs have the width of the data, or of `tile.input_bits`.
-pub const RESULTS: u32 = 2;
+///
+/// 3: leakage and off-chip traffic of a residual with a budget are those of that budget.
+pub const RESULTS: u32 = 3;
 
 /// The part of an origin that every command shares.
 pub fn origin(command: &str, configuration: Value) -> Value {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::said::Said;
-use super::schema::FileKind;
+use super::schema::TomlKind;
 use super::terminal::tell_error;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Document, Overrides};
@@ -69,7 +69,7 @@ struct Checked {
 
 /// A file's model, where it is one.
 fn model(file: &Path) -> Option<Model> {
-    let document = Document::read(file).ok().filter(|document| FileKind::of(document) == FileKind::Model)?;
+    let document = Document::read(file).ok().filter(|document| TomlKind::of(document) == TomlKind::Model)?;
     Model::from_document(&document).ok()
 }
 
@@ -88,32 +88,32 @@ fn check(file: &Path, models: &[Model]) -> Result<Checked> {
     }
     let document = Document::read(file)?;
     let none = Overrides::default();
-    let (what, notices) = match FileKind::of(&document) {
-        FileKind::Recipe => {
+    let (what, notices) = match TomlKind::of(&document) {
+        TomlKind::Recipe => {
             let recipe = Recipe::read(file, &none)?;
             (format!("a recipe, `{}`", recipe.name()), recipe.notices().to_vec())
         }
-        FileKind::Train => ("a training file".into(), Job::read(&document, &none)?.notices()),
-        FileKind::Sweep => {
+        TomlKind::Train => ("a training file".into(), Job::read(&document, &none)?.notices()),
+        TomlKind::Sweep => {
             let sweep = Sweep::read(file, &none)?;
             (format!("a sweep, `{}`, of {} points", sweep.name(), sweep.points()), sweep.notices().to_vec())
         }
-        FileKind::Search => {
+        TomlKind::Search => {
             let search = Search::read(file, &none)?;
             (format!("a search, `{}`", search.name()), search.notices().to_vec())
         }
-        FileKind::Sensitivity => {
+        TomlKind::Sensitivity => {
             let study = Sensitivity::read(file, &none)?;
             (format!("a study of sensitivity, `{}`", study.name()), study.notices().to_vec())
         }
-        FileKind::Model => {
+        TomlKind::Model => {
             let model = Model::from_document(&document)?;
             let mut idle = effect::idle(&Profile::default(), Beside { model: Some(&model), ..Beside::default() });
             // A training from random weights begins with such numbers.
             idle.retain(|_, why| *why != effect::HELD_BY_CHECKPOINT);
             (format!("a model, `{}`, of {} layers", model.name, model.layers().len()), effect::sentences(&idle))
         }
-        FileKind::Profile => {
+        TomlKind::Profile => {
             let profile = Profile::from_document(&document)?;
             let known: Vec<Layer> = models.iter().flat_map(Model::layers).collect();
             let known: Vec<&str> = known.iter().map(|layer| layer.name.as_str()).collect();

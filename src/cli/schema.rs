@@ -25,7 +25,7 @@ Examples:
   crosspike schema profile --markdown > docs/keys/profile.md")]
 pub struct Args {
     /// The kind of file.
-    kind: FileKind,
+    kind: TomlKind,
     /// A table of all keys, for reading.
     #[arg(long)]
     markdown: bool,
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// A kind of TOML file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FileKind {
+pub enum TomlKind {
     /// Hardware: hw_profiles/*.toml.
     Profile,
     /// Networks: models/*.toml.
@@ -60,23 +60,23 @@ pub fn run(args: &Args) -> Result<Said> {
     Ok(Said::new(text.trim_end(), schema))
 }
 
-impl FileKind {
+impl TomlKind {
     /// What it is called, and its schema.
     fn schema(self) -> (&'static str, Value) {
         match self {
-            FileKind::Profile => ("a profile", of::<Profile>()),
-            FileKind::Model => ("a model", of::<Model>()),
-            FileKind::Train => ("a training file", of::<TrainFile>()),
-            FileKind::Sweep => ("a sweep", of::<SweepFile>()),
-            FileKind::Recipe => ("a recipe", of::<RecipeFile>()),
-            FileKind::Search => ("a search", of::<SearchFile>()),
-            FileKind::Sensitivity => ("a study of sensitivity", of::<SensitivityFile>()),
+            TomlKind::Profile => ("a profile", of::<Profile>()),
+            TomlKind::Model => ("a model", of::<Model>()),
+            TomlKind::Train => ("a training file", of::<TrainFile>()),
+            TomlKind::Sweep => ("a sweep", of::<SweepFile>()),
+            TomlKind::Recipe => ("a recipe", of::<RecipeFile>()),
+            TomlKind::Search => ("a search", of::<SearchFile>()),
+            TomlKind::Sensitivity => ("a study of sensitivity", of::<SensitivityFile>()),
         }
     }
 
     /// The kind that most of a document's keys belong to, misspelt ones too, less what it must have and does not.
-    pub fn of(document: &Document) -> FileKind {
-        let likeness = |kind: &FileKind| {
+    pub fn of(document: &Document) -> TomlKind {
+        let likeness = |kind: &TomlKind| {
             let (_, schema) = kind.schema();
             let known: Vec<&String> =
                 schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key).collect();
@@ -91,8 +91,8 @@ impl FileKind {
             let missing: f64 = required.map(|required| 1.0 - best(required)).sum();
             of_keys - missing
         };
-        let kinds = FileKind::value_variants().iter().copied();
-        kinds.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or(FileKind::Profile)
+        let kinds = TomlKind::value_variants().iter().copied();
+        kinds.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or(TomlKind::Profile)
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn each_sign_of_a_kind_is_a_key_of_it() {
         for (key, title) in SIGNS {
-            let (_, schema) = FileKind::value_variants()
+            let (_, schema) = TomlKind::value_variants()
                 .iter()
                 .map(|kind| kind.schema())
                 .find(|(of, _)| *of == title)

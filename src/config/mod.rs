@@ -398,7 +398,8 @@ fn unknown_key(assignment: &str, section: &str, own: &[&str]) -> Error {
     let file = if own.is_empty() { String::new() } else { format!("of the file ({}), ", own.join(", ")) };
     let profile = PROFILE_KEYS.join(", ");
     Error::Usage(format!(
-        "--set {assignment}: `{section}` is no key {file}of the profile ({profile}) or of the model (model.KEY){meant}"
+        "--set {assignment}: `{section}` is none of the keys that it may set {file}of the profile ({profile}) or of the \
+         model (model.KEY){meant}"
     ))
 }
 

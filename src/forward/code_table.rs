@@ -10,9 +10,10 @@
 //! bits 10…0    the same of a second one
 //! ```
 //!
-//! A sum's part added to either of the last two carries into the twelfth bit where the sum has met the level. A level
-//! at a cell's begin is met by all of the cell, so it counts among the codes up to it. Converters so bad that more than
-//! two levels meet in a cell have further tables for those, without codes.
+//! A sum's part added to either of the last two carries out of its eleven bits where the sum has met the level: the
+//! first's carry goes into the codes. A level at a cell's begin is met by all of the cell, so it counts among the
+//! codes up to it. Converters so bad that more than two levels meet in a cell have further tables for those, without
+//! codes.
 
 use crate::crossbar::transitions::{Levels, PARTS};
 use crate::kernels::digits::LANES;

@@ -352,8 +352,14 @@ vectorised! {
 
 #[inline(always)]
 fn add_digits<const D: usize>(sums: TileSums, places: u32, products: &mut [i32]) {
+    // The unit is a power of two and its sums are whole, so that shifts are exact. Numbers with a fraction are made
+    // whole lane by lane where the processor is asked for it, for Rust holds them to what an i32 may be.
+    let exponent = libm::ilogbf(sums.unit);
+    let (up, down) = (places + exponent.max(0) as u32, (-exponent).max(0) as u32);
     for (pixel, products) in products.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-        let whole = sums.at::<D>(pixel).map(|sum| (sum as f32 * sums.unit) as i32);
-        products.iter_mut().zip(whole).for_each(|(product, sum)| *product += sum << places);
+        let sums = sums.at::<D>(pixel);
+        for lane in 0..LANES {
+            products[lane] += (sums[lane] >> down) << up;
+        }
     }
 }

@@ -246,7 +246,8 @@ impl ChipPlan {
     /// The floor plan, layer by layer.
     pub fn maps(&self) -> Vec<LayerMap> {
         let mut maps: Vec<LayerMap> = self.sites().map(map).collect();
-        if let Some(budget) = self.profile.sram.budget_bytes {
+        // Layers that take turns each need as much as they may take, whatever the others have.
+        if let Some(budget) = self.profile.sram.budget_bytes.filter(|_| self.loaded().is_empty()) {
             share_out(budget, self.sites(), &mut maps);
         }
         maps

@@ -4,14 +4,15 @@
 ///
 /// # Examples
 /// ```
-/// use crosspike::Cell;
+/// use crosspike::TableValue;
 ///
-/// let cells = [Cell::Whole(20), Cell::Number(82.900001), Cell::Text("conv1".into()), Cell::Nothing];
-/// assert_eq!(cells.map(|cell| cell.text()), ["20", "82.900001", "conv1", ""]);
-/// assert_eq!(Cell::from(Some(0.5)), Cell::Number(0.5));
+/// let (count, accuracy) = (TableValue::Whole(20), TableValue::Number(82.900001));
+/// assert_eq!([count.text(), accuracy.text()], ["20", "82.900001"]);
+/// assert_eq!([TableValue::Text("conv1".into()).text(), TableValue::Nothing.text()], ["conv1", ""]);
+/// assert_eq!(TableValue::from(Some(0.5)), TableValue::Number(0.5));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
+pub enum TableValue {
     /// What is not known, or does not apply.
     Nothing,
     /// A whole number.
@@ -22,21 +23,21 @@ pub enum Cell {
     Text(String),
 }
 
-impl Cell {
+impl TableValue {
     /// The cell as files have it.
     pub fn text(&self) -> String {
         match self {
-            Cell::Nothing => String::new(),
-            Cell::Whole(value) => value.to_string(),
-            Cell::Number(value) => number(*value),
-            Cell::Text(text) => text.clone(),
+            TableValue::Nothing => String::new(),
+            TableValue::Whole(value) => value.to_string(),
+            TableValue::Number(value) => number(*value),
+            TableValue::Text(text) => text.clone(),
         }
     }
 }
 
-impl From<Option<f64>> for Cell {
+impl From<Option<f64>> for TableValue {
     fn from(value: Option<f64>) -> Self {
-        value.map_or(Cell::Nothing, Cell::Number)
+        value.map_or(TableValue::Nothing, TableValue::Number)
     }
 }
 

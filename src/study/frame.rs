@@ -1,6 +1,6 @@
 //! A table of a study in memory, column by column: what data frames are made of.
 
-use super::cell::Cell;
+use super::cell::TableValue;
 use super::export::ColumnKind;
 use super::point::Point;
 use super::table::{Table, is_measured};
@@ -72,10 +72,10 @@ impl Frame {
         let Some(first) = points.first() else { return Frame { columns: vec![] } };
         let settings = first.settings.iter().map(|(key, _)| key.clone());
         let names: Vec<String> = settings.chain(table.columns(first).into_iter().map(String::from)).collect();
-        let mut columns: Vec<Vec<Cell>> = vec![vec![]; names.len()];
+        let mut columns: Vec<Vec<TableValue>> = vec![vec![]; names.len()];
         for point in points {
             for row in table.rows(point) {
-                let settings = point.settings.iter().map(|(_, value)| Cell::Text(value.clone()));
+                let settings = point.settings.iter().map(|(_, value)| TableValue::Text(value.clone()));
                 columns.iter_mut().zip(settings.chain(row)).for_each(|(column, cell)| column.push(cell));
             }
         }
@@ -94,37 +94,37 @@ impl Frame {
 }
 
 impl Cells {
-    fn of(name: &str, cells: Vec<Cell>) -> Self {
+    fn of(name: &str, cells: Vec<TableValue>) -> Self {
         let first = if is_measured(name) { ColumnKind::Number } else { ColumnKind::Whole };
         let kind = cells.iter().fold(first, |kind, cell| match cell {
-            Cell::Nothing | Cell::Whole(_) => kind,
-            Cell::Number(_) => kind.with("0.5"),
-            Cell::Text(text) => kind.with(text),
+            TableValue::Nothing | TableValue::Whole(_) => kind,
+            TableValue::Number(_) => kind.with("0.5"),
+            TableValue::Text(text) => kind.with(text),
         });
         match kind {
             ColumnKind::Whole => Cells::Whole(cells.iter().map(whole).collect()),
             ColumnKind::Number => Cells::Number(cells.iter().map(number).collect()),
-            ColumnKind::Text => {
-                Cells::Text(cells.iter().map(Cell::text).map(|text| Some(text).filter(|t| !t.is_empty())).collect())
-            }
+            ColumnKind::Text => Cells::Text(
+                cells.iter().map(TableValue::text).map(|text| Some(text).filter(|t| !t.is_empty())).collect(),
+            ),
         }
     }
 }
 
-fn whole(cell: &Cell) -> Option<i64> {
+fn whole(cell: &TableValue) -> Option<i64> {
     match cell {
-        Cell::Whole(value) => i64::try_from(*value).ok(),
-        Cell::Text(text) => text.parse().ok(),
-        Cell::Nothing | Cell::Number(_) => None,
+        TableValue::Whole(value) => i64::try_from(*value).ok(),
+        TableValue::Text(text) => text.parse().ok(),
+        TableValue::Nothing | TableValue::Number(_) => None,
     }
 }
 
-fn number(cell: &Cell) -> Option<f64> {
+fn number(cell: &TableValue) -> Option<f64> {
     match cell {
-        Cell::Number(value) => Some(*value),
-        Cell::Whole(value) => Some(*value as f64),
-        Cell::Text(text) => text.parse().ok(),
-        Cell::Nothing => None,
+        TableValue::Number(value) => Some(*value),
+        TableValue::Whole(value) => Some(*value as f64),
+        TableValue::Text(text) => text.parse().ok(),
+        TableValue::Nothing => None,
     }
 }
 

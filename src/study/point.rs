@@ -1,6 +1,6 @@
 //! One point of a study: what its chips gave, and where spikes and energy are.
 
-use super::cell::Cell;
+use super::cell::TableValue;
 use super::columns::{AREA, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, TOPS_PER_W, YIELD};
 use super::trial::{Key, Trial, TrialFigure, TrialSplit, components};
 use crate::chip::Blueprint;
@@ -34,7 +34,7 @@ pub struct Point {
     /// One entry a chip.
     pub chips: Vec<ChipRow>,
     /// Further columns of the summary, the same for every point of a table.
-    pub more: Vec<(&'static str, Cell)>,
+    pub more: Vec<(&'static str, TableValue)>,
     /// Where spikes and energy are; empty where that is not known.
     pub split: Parts,
 }
@@ -253,7 +253,7 @@ impl Point {
             (PER_JOULE, per_energy(Some(1e12)).into()),
             (TOPS_PER_W, per_energy(mean(TrialFigure::DenseOperations).map(|dense| 2.0 * dense)).into()),
             (OPERATIONS, mean(TrialFigure::SynapticOperations).into()),
-            (QUANTILE, Cell::Number(point.accuracy().q05)),
+            (QUANTILE, TableValue::Number(point.accuracy().q05)),
         ];
         point
     }
@@ -262,7 +262,7 @@ impl Point {
     pub(crate) fn with_yield(mut self, acceptable: Option<f64>) -> Self {
         if let Some(least) = acceptable {
             let passing = self.chips.iter().filter(|chip| chip.accuracy >= least).count();
-            self.more.push((YIELD, Cell::Number(100.0 * passing as f64 / self.chips.len() as f64)));
+            self.more.push((YIELD, TableValue::Number(100.0 * passing as f64 / self.chips.len() as f64)));
         }
         self
     }
@@ -285,9 +285,9 @@ impl Point {
     /// The number in a further column; none where it holds none.
     pub(crate) fn number(&self, key: &str) -> Option<f64> {
         match self.more.iter().find(|(k, _)| *k == key)?.1 {
-            Cell::Number(value) => Some(value),
-            Cell::Whole(value) => Some(value as f64),
-            Cell::Nothing | Cell::Text(_) => None,
+            TableValue::Number(value) => Some(value),
+            TableValue::Whole(value) => Some(value as f64),
+            TableValue::Nothing | TableValue::Text(_) => None,
         }
     }
 

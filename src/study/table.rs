@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cell::Cell;
+use super::cell::TableValue;
 use super::columns::{
     AREA, CLIPPED, ENERGY, INTERVAL, LATENCY, OPERATIONS, PER_JOULE, QUANTILE, RATE, SATURATED, STEPS, TOPS_PER_W,
 };
@@ -52,13 +52,13 @@ pub fn is_measured(column: &str) -> bool {
 ///
 /// # Examples
 /// ```
-/// use crosspike::{Cell, LayerPart, Parts, Point, Table};
+/// use crosspike::{TableValue, LayerPart, Parts, Point, Table};
 ///
 /// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![], chips: vec![], more: vec![], split };
 /// assert_eq!(Table::Layers.file(), "layers.csv");
-/// let row: Vec<String> = Table::Layers.rows(&point)[0].iter().map(Cell::text).collect();
+/// let row: Vec<String> = Table::Layers.rows(&point)[0].iter().map(TableValue::text).collect();
 /// assert_eq!(row, ["conv1", "12.5", "0.1", "", ""]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Table {
     }
 
     /// The rows of a point, without its settings.
-    pub fn rows(self, point: &Point) -> Vec<Vec<Cell>> {
+    pub fn rows(self, point: &Point) -> Vec<Vec<TableValue>> {
         match self {
             Table::Results => point.chips.iter().map(of_chip).collect(),
             Table::Summary => vec![of_point(point)],
@@ -108,46 +108,46 @@ impl Table {
     }
 }
 
-fn of_layer(layer: &LayerPart) -> Vec<Cell> {
+fn of_layer(layer: &LayerPart) -> Vec<TableValue> {
     let LayerPart { name, spikes, rate, energy_pj, area_um2 } = layer;
-    vec![Cell::Text(name.clone()), (*spikes).into(), (*rate).into(), (*energy_pj).into(), mm2(*area_um2)]
+    vec![TableValue::Text(name.clone()), (*spikes).into(), (*rate).into(), (*energy_pj).into(), mm2(*area_um2)]
 }
 
-fn of_component(component: &ComponentPart) -> Vec<Cell> {
+fn of_component(component: &ComponentPart) -> Vec<TableValue> {
     let ComponentPart { name, energy_pj, area_um2 } = component;
-    vec![Cell::Text(name.clone()), (*energy_pj).into(), mm2(*area_um2)]
+    vec![TableValue::Text(name.clone()), (*energy_pj).into(), mm2(*area_um2)]
 }
 
-fn mm2(um2: Option<f64>) -> Cell {
+fn mm2(um2: Option<f64>) -> TableValue {
     um2.map(|um2| um2 * 1e-6).into()
 }
 
-fn of_chip(row: &ChipRow) -> Vec<Cell> {
+fn of_chip(row: &ChipRow) -> Vec<TableValue> {
     vec![
-        Cell::Whole(row.chip),
-        Cell::Number(row.accuracy),
-        Cell::Number(row.spikes_per_image),
-        Cell::Number(row.steps_per_image),
-        Cell::Whole(row.sram_bytes),
-        Cell::Number(row.clipped_per_image),
-        Cell::Number(row.saturated_per_image),
+        TableValue::Whole(row.chip),
+        TableValue::Number(row.accuracy),
+        TableValue::Number(row.spikes_per_image),
+        TableValue::Number(row.steps_per_image),
+        TableValue::Whole(row.sram_bytes),
+        TableValue::Number(row.clipped_per_image),
+        TableValue::Number(row.saturated_per_image),
         row.energy_pj_per_image.into(),
     ]
 }
 
-fn of_point(point: &Point) -> Vec<Cell> {
+fn of_point(point: &Point) -> Vec<TableValue> {
     let (stats, chips) = (point.accuracy(), point.chips.len());
-    let mean = |of: fn(&ChipRow) -> f64| Cell::Number(point.chips.iter().map(of).sum::<f64>() / chips as f64);
+    let mean = |of: fn(&ChipRow) -> f64| TableValue::Number(point.chips.iter().map(of).sum::<f64>() / chips as f64);
     let own = [
-        Cell::Whole(chips as u64),
-        Cell::Number(stats.mean),
+        TableValue::Whole(chips as u64),
+        TableValue::Number(stats.mean),
         stats.std.into(),
         stats.ci95.into(),
-        Cell::Number(stats.min),
-        Cell::Number(stats.max),
+        TableValue::Number(stats.min),
+        TableValue::Number(stats.max),
         mean(|chip| chip.spikes_per_image),
         mean(|chip| chip.steps_per_image),
-        Cell::Number(point.sram_bytes()),
+        TableValue::Number(point.sram_bytes()),
         mean(|chip| chip.clipped_per_image),
         mean(|chip| chip.saturated_per_image),
         point.energy_pj().into(),
@@ -206,7 +206,7 @@ impl Tables {
             }
             for row in table.rows(point) {
                 let settings = point.settings.iter().map(|(_, value)| value.clone());
-                csv.row(settings.chain(row.iter().map(Cell::text)))?;
+                csv.row(settings.chain(row.iter().map(TableValue::text)))?;
             }
         }
         self.begun = true;

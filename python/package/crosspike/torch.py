@@ -2,18 +2,21 @@
 
 import crosspike, crosspike.torch
 
-network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a torch.nn.Sequential of a spiking network
+# module is a torch.nn.Sequential of a spiking network.
+network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)
 session = crosspike.Session(network, "rram_4bit", "digits")
 
-chips = crosspike.torch.attach(module, session)     # every forward sees programmed weights, gradients go straight
-through for images, labels in loader:
-    chips.draw()                                    # fresh variation, as in variation-aware training (VAT)
+# Every forward sees programmed weights; gradients go straight through.
+chips = crosspike.torch.attach(module, session)
+for images, labels in loader:
+    chips.draw()  # fresh variation, as in variation-aware training (VAT)
     optimiser.zero_grad()
-    loss(logits(module, images), labels).backward()     # logits: your loop over the steps, membranes reset before it
+    # logits is your loop over the steps; membranes are reset before it.
+    loss(logits(module, images), labels).backward()
     optimiser.step()
-chips.detach()                                      # the module has its latent weights, trained
-network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)     # a session keeps the network that it was
-opened with
+chips.detach()  # the module has its latent weights, trained
+# A session keeps the network that it was opened with.
+network = crosspike.torch.network(module, input=(1, 8, 8), steps=8)
 """
 
 import torch

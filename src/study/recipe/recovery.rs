@@ -7,7 +7,7 @@ use crate::network::Model;
 use crate::numeric::stats::summarise;
 use crate::profile::{Scheme, SramInit};
 use crate::report::recovery::{Recovered, RecoveryHead, RecoveryLine, RecoveryTable, Settings, covers};
-use crate::study::cell::Cell;
+use crate::study::cell::TableValue;
 use crate::study::columns::{AREA, YIELD};
 use crate::study::point::Point;
 use crate::study::trial::Trial;
@@ -73,10 +73,10 @@ fn most_settings<'a, T>(mut all: impl Iterator<Item = &'a T>, at: impl Fn(&T) ->
 }
 
 /// The shift in force; a residual without one chooses its own for every layer of every chip.
-fn shift(measured: &MeasuredPoint) -> Cell {
+fn shift(measured: &MeasuredPoint) -> TableValue {
     match (measured.profile.sram.shift, &measured.profile.sram.init) {
-        (None, SramInit::Residual) => Cell::Text("chosen".into()),
-        (shift, _) => Cell::Text(shift.unwrap_or(0).to_string()),
+        (None, SramInit::Residual) => TableValue::Text("chosen".into()),
+        (shift, _) => TableValue::Text(shift.unwrap_or(0).to_string()),
     }
 }
 
@@ -117,12 +117,12 @@ pub(super) fn points(
         let nominal = most_settings(nominal, |((_, at, _), _)| at);
         let below = nominal.map(|(_, nominal)| nominal - point.accuracy().mean);
         let sram = &m.profile.sram;
-        let there = |cell: Cell| if sram.bits > 0 { cell } else { Cell::Nothing };
+        let there = |cell: TableValue| if sram.bits > 0 { cell } else { TableValue::Nothing };
         let has_bytes = sram.bits > 0 || point.sram_bytes() > 0.0;
-        let share = Cell::Number(100.0 * point.sram_bytes() / m.rram_bytes);
-        let share = if has_bytes { share } else { Cell::Nothing };
+        let share = TableValue::Number(100.0 * point.sram_bytes() / m.rram_bytes);
+        let share = if has_bytes { share } else { TableValue::Nothing };
         point.more.extend([
-            ("sram_bits", there(Cell::Whole(sram.bits.into()))),
+            ("sram_bits", there(TableValue::Whole(sram.bits.into()))),
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", m.sparsity.into()),
             ("share_of_rram_bytes_percent", share),

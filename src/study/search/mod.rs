@@ -39,7 +39,7 @@ use crate::effect::{everywhere, sentences};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
-use crate::output::{DERIVED, OutputFolder, origin};
+use crate::output::{DERIVED, ORIGIN, OutputFolder, canonical, origin};
 use crate::report::RAN;
 
 /// All candidates, a row each.
@@ -185,7 +185,12 @@ impl Search {
             origin["question"] = question.clone().into();
         }
         let mut ran = unseen.ran(self.file.validate.chips, self.file.seed);
-        if self.trains() || self.space.axes.iter().any(|axis| axis.key == "checkpoint") {
+        // What is searched, or trained, is each candidate's own.
+        let is_searched = |key: &str| self.space.axes.iter().any(|axis| axis.key == key);
+        for key in ["model", "profile", "data"].into_iter().filter(|key| is_searched(key)) {
+            ran[key].take();
+        }
+        if self.trains() || is_searched("checkpoint") {
             ran["checkpoint_sha256"].take();
         }
         origin[DERIVED] = json!({ RAN: ran });
@@ -262,9 +267,14 @@ impl Search {
     /// # Errors
     /// Where the folder holds what [`There`] does not provide for, or another process works in it.
     pub fn claim(&self, engine: &dyn Engine, out: &Path, there: There) -> Result<OutputFolder> {
+        claim(out, &self.origin(engine), there, &FILES)
+    }
+
+    /// What its results depend on, for `origin.json`.
+    fn origin(&self, engine: &dyn Engine) -> Value {
         let mut origin = self.origin.clone();
         origin["backend"] = engine.name().into();
-        claim(out, &origin, there, &FILES)
+        origin
     }
 
     /// The answer of this very search, where a folder holds it finished.
@@ -301,6 +311,8 @@ impl Search {
         let answer =
             found.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
         if shard.index == 1 {
+            // Names, which determine nothing, may have changed since the folder was claimed.
+            folder.write(ORIGIN, canonical(&self.origin(engine)).as_bytes())?;
             answer.write(self, &run, folder)?;
             crate::report::write(folder.path())?;
             folder.finish()?;

@@ -11,7 +11,7 @@ use super::{Search, TRIED_CSV};
 use crate::config::Document;
 use crate::error::{Error, Result};
 use crate::output::{OutputFolder, canonical};
-use crate::study::cell::Cell;
+use crate::study::cell::TableValue;
 use crate::study::reader::is_own;
 use crate::study::space::{GridPoint, cell};
 use crate::study::{ANSWER, table};
@@ -97,12 +97,16 @@ fn tried(search: &Search, run: &SearchRun) -> String {
         let own = [
             chips.to_string(),
             images.to_string(),
-            Cell::Number(accuracy).text(),
-            Cell::Number(standing.fitness.violation).text(),
+            TableValue::Number(accuracy).text(),
+            TableValue::Number(standing.fitness.violation).text(),
             keeps.into(),
         ];
-        let costs =
-            standing.fitness.objectives.iter().take(search.goals.costs.len()).map(|cost| Cell::Number(*cost).text());
+        let costs = standing
+            .fitness
+            .objectives
+            .iter()
+            .take(search.goals.costs.len())
+            .map(|cost| TableValue::Number(*cost).text());
         rows.push(values.chain(own).chain(costs).collect());
     }
     let mut writer = csv::Writer::from_writer(vec![]);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub use file::{OWN_KEYS, SensitivityFile};
 
 use super::axes::Axes;
-use super::cell::Cell;
+use super::cell::TableValue;
 use super::point::Point;
 use super::reader::Reader;
 use super::runner::Runner;
@@ -28,7 +28,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::monitor::Monitor;
 use crate::numeric::stats::mean_within;
-use crate::output::{DERIVED, OutputFolder, canonical, origin};
+use crate::output::{DERIVED, ORIGIN, OutputFolder, canonical, origin};
 use crate::report::RAN;
 
 /// Files that it writes, beside tables and report.
@@ -181,6 +181,8 @@ impl Sensitivity {
             monitor.end();
             ran.map_err(|error| error.leaving("finished trials are stored; the same command goes on from here"))?;
             let points = self.points(folder)?;
+            // Names, which determine nothing, may have changed since the folder was claimed.
+            folder.write(ORIGIN, canonical(&origin).as_bytes())?;
             table::write(folder, &points)?;
             folder.write(ANSWER, canonical(&self.answer(&points)).as_bytes())?;
             Ok(points)
@@ -239,8 +241,8 @@ impl Sensitivity {
         point.more.splice(
             0..0,
             [
-                ("points_won", Cell::Number(mean)),
-                ("points_won_interval", Cell::Number(half)),
+                ("points_won", TableValue::Number(mean)),
+                ("points_won_interval", TableValue::Number(half)),
                 ("energy_percent", energy.into()),
             ],
         );
