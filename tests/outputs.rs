@@ -197,6 +197,26 @@ fn no_output_replaces_what_the_command_reads_or_another_output() {
 }
 
 #[test]
+fn the_energy_of_chips_that_differ_is_the_same_in_the_terminal_and_on_the_page() {
+    let folder = trained();
+    let folder = folder.path();
+    // Budgets fill arrays of each chip with as many elements of other layers.
+    let infer = "infer --model model.toml --checkpoint c.safetensors --data digits --limit 20 --chips 3 --backend cpu \
+                 --profile crosspike:hw_profiles/spikesim_65nm.toml --set adc.range=full --set sram.bits=3 --set \
+                 sram.init=residual --set sram.budget_bytes=40 --json out.json --report runs/chips";
+    common::command::succeeds(folder, infer);
+    let found = common::command::json(folder.join("out.json"));
+    let mut summary = csv::Reader::from_path(folder.join("runs/chips/summary.csv")).unwrap();
+    let head = summary.headers().unwrap().clone();
+    let row = summary.records().next().unwrap().unwrap();
+    for (column, key) in [("energy_pj_per_image", "total_pj"), ("images_per_j", "images_per_j")] {
+        let place = head.iter().position(|name| name == column).unwrap();
+        let (page, said) = (row[place].parse::<f64>().unwrap(), found["energy"]["pj_per_image"][key].as_f64().unwrap());
+        assert!((page / said - 1.0).abs() < 1e-7, "{column}: {page} on the page, {said} in the terminal");
+    }
+}
+
+#[test]
 fn a_report_of_chips_has_its_page_and_takes_no_other_results_place() {
     let folder = trained();
     let folder = folder.path();

@@ -18,15 +18,19 @@ use crate::survey::survey;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Writes into OUT:
-  layers.csv         a row a layer: its size, tiles, faults, what its cells miss, its companion array's shift
+  layers.csv         a row a layer: its size, tiles, faults, what its cells
+                     miss, its companion array's shift
   converters.csv     a row a layer and slice: the converters' range
-  weights.npz        LAYER.target, .programmed, .residual, .operating, .effective, .companion: float32 [columns, rows]
-  conductances.npz   LAYER.target.plus, .programmed.plus, .operating.plus, and .minus: float64 [slices, columns, rows] \
-  in microsiemens;
-                     LAYER.faults.plus and .minus: uint8, 0 works, 1 stuck off, 2 stuck on, 3 on a dead line
-  tiles.npz          LAYER.ROW.COLUMN, .target and .faults: [word lines, bit lines], conductances in siemens; with \
-  --tiles csv the
-                     files tile-LAYER.ROW.COLUMN.csv, as `crosspike tile --conductances` takes them
+  weights.npz        LAYER.target, .programmed, .residual, .operating,
+                     .effective, .companion: float32 [columns, rows]
+  conductances.npz   LAYER.target.plus, .programmed.plus, .operating.plus, and
+                     .minus: float64 [slices, columns, rows] in microsiemens;
+                     LAYER.faults.plus and .minus: uint8, 0 works, 1 stuck
+                     off, 2 stuck on, 3 on a dead line
+  tiles.npz          LAYER.ROW.COLUMN, .target and .faults: [word lines, bit
+                     lines], conductances in siemens; with --tiles csv the
+                     files tile-LAYER.ROW.COLUMN.csv, as `crosspike tile
+                     --conductances` takes them
   tile-LAYER.ROW.COLUMN.cir   with --netlist: a SPICE deck of the tile
 
 Conductances are of profiles with rram.model = \"cell\"; what a weight's devices are stands in docs/hardware.md.

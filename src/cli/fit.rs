@@ -21,8 +21,8 @@ use crate::target;
 MEASUREMENTS is a CSV file with a head of column names and a row for each read of a device:
   target_us   the conductance that the device was programmed to, in microsiemens
   read_us     the conductance that was read, in microsiemens
-  time_s      seconds since programming, where devices were read at several times (drift)
-  device      any name, where a device was read more than once (noise of reads, drift)
+  time_s      seconds since programming; several times show drift
+  device      any name; several reads of a device show noise and drift
 Programming variation is fitted to each device's first reads. Laws are compared by the Bayesian information
 criterion, less is better; a small p of Kolmogorov and Smirnov says that a law does not hold. The formulas stand
 in docs/hardware.md, Measured devices.
@@ -30,7 +30,7 @@ in docs/hardware.md, Measured devices.
 Examples:
   crosspike fit wafer7.csv    # compare the laws, and print the profile of the best
   crosspike fit wafer7.csv --out wafer7.toml --svg wafer7.svg    # write it, and draw devices beside laws
-  crosspike fit wafer7.csv --out wafer7.toml --kind lognormal")]
+  crosspike fit wafer7.csv --out lognormal.toml --kind lognormal")]
 pub struct Args {
     /// The CSV file of reads.
     measurements: PathBuf,

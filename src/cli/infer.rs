@@ -29,7 +29,7 @@ use crate::train::adapt::{Adaptation, Sample};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  crosspike infer --model models/digits.toml --checkpoint runs/baseline/checkpoint.safetensors --data digits
+  crosspike infer --model models/digits.toml --checkpoint runs/quickstart/baseline.safetensors --data digits
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
       --chips 20 --set rram.variation.scale=2 --set sram.bits=2 --set sram.init=residual --json out.json
   crosspike infer --model models/digits.toml --checkpoint C --data digits --exit confidence:0.9
@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let mut totals = Totals::new(&setup.model, args.logits.is_some());
     terminal.begin("chips", args.chips.indices().count() as u64);
     evaluation.series(&blueprint, args.chips.indices(), |index, result| {
-        totals.add(index, result);
+        totals.add(index, result, setup.model.steps, &price);
         if let Some(page) = &mut page {
             page.push(index, result, setup.model.steps, &price);
         }
@@ -134,7 +134,7 @@ pub fn run(args: &Args) -> Result<Said> {
         kernels: args.timings.then(|| engine.kernel_times()),
     };
     let mut found = Inferred::new(totals, ran, &setup, &blueprint, &price);
-    let notes = found.notes();
+    let notes = blueprint.notices().into_iter().chain(found.notes()).collect();
     found.page = page.map(|page| page.finish(&blueprint, notes)).transpose()?;
     Ok(Said::new(found.words(), found.json(origin)).failing(failed))
 }

@@ -16,7 +16,7 @@ use crate::engine::price::Price;
 use crate::network::{Layer, LayerKind, Model};
 use crate::numeric::stats::{Summary, summarise};
 use crate::system::spikesim::SpikeSim;
-use crate::system::{Spent, Workload};
+use crate::system::{MeanSpent, Spent, Workload};
 
 /// The sums of what chips did.
 pub(super) struct Totals {
@@ -31,8 +31,9 @@ pub(super) struct Totals {
     /// Elements of the companion array of each layer.
     elements: Vec<usize>,
     counts: Counts,
-    /// Events up to the early answers.
-    exit_counts: Counts,
+    /// What an image takes, of all steps and up to its early answer.
+    spent: MeanSpent,
+    early_spent: MeanSpent,
 }
 
 impl Totals {
@@ -47,22 +48,26 @@ impl Totals {
             sram_bytes: 0,
             write_pulses: 0,
             elements: vec![0; model.layers().len()],
-            exit_counts: counts.clone(),
+            spent: MeanSpent::default(),
+            early_spent: MeanSpent::default(),
             counts,
         }
     }
 
-    /// Adds a chip.
-    pub fn add(&mut self, chip: u64, result: &ChipResult) {
+    /// Adds a chip, whose images have so many steps.
+    pub fn add(&mut self, chip: u64, result: &ChipResult, steps: usize, price: &Price) {
         self.accuracies.push((chip, result.accuracy));
+        let (images, elements) = (result.logits.nrows(), &result.sram_elements);
+        let all = price.spent(&result.counts, images, steps as f64, elements);
+        all.into_iter().for_each(|spent| self.spent.add(spent));
+        let early = result.exit.as_ref();
+        let early = early.and_then(|exit| price.spent(&exit.counts, images, exit.mean_steps(), elements));
+        early.into_iter().for_each(|spent| self.early_spent.add(spent));
         self.sram_bytes += result.sram_bytes;
         self.write_pulses += result.write_pulses;
         self.elements.iter_mut().zip(&result.sram_elements).for_each(|(sum, layer)| *sum += layer);
         self.counts.add(&result.counts);
         self.exits.extend(ExitOfChip::new(chip, result));
-        if let Some(exit) = &result.exit {
-            self.exit_counts.add(&exit.counts);
-        }
         if self.keeps_logits {
             self.logits.push(result.logits.clone());
         }
@@ -119,17 +124,16 @@ impl<'a> Inferred<'a> {
         let (images, steps) = (chips * setup.data.len(), setup.model.steps as f64);
         let write_pulses = totals.write_pulses as f64 / chips as f64;
         let early = ran.exit.map(|rule| ExitSummary::new(rule, std::mem::take(&mut totals.exits)));
-        let up_to = |early: &ExitSummary| price.spent(&totals.exit_counts, images, early.steps, &elements);
         Inferred {
             accuracy: summarise(&accuracies),
             rram_bytes: blueprint.rram_bytes(),
             sram_bytes: totals.sram_bytes as f64 / chips as f64,
             write_pulses,
             programming_pj: setup.profile.cost.energy_pj.write_pulse.map(|pj| pj * write_pulses),
-            energy: price.spent(&totals.counts, images, steps, &elements),
+            energy: std::mem::take(&mut totals.spent).mean(),
             workload: price.workload(&totals.counts, images, steps, &elements),
             area_mm2: price.area_mm2(),
-            early_energy: early.as_ref().and_then(up_to),
+            early_energy: std::mem::take(&mut totals.early_spent).mean(),
             early,
             page: None,
             setup,

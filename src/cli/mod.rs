@@ -196,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_stand_as_they_are_fit_into_a_terminal() {
+        let command = command();
+        for one in command.get_subcommands().chain([&command]) {
+            let words = one.get_after_help().map_or(String::new(), ToString::to_string);
+            let long = words.lines().filter(|line| line.starts_with("  ") && line.chars().count() > 80);
+            assert_eq!(long.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", one.get_name());
+        }
+    }
+
+    #[test]
     fn no_command_has_two_options_or_groups_of_one_name() {
         let mut command = Cli::command();
         command.build();

@@ -23,9 +23,9 @@ time:
   chips = 20                                        # the same for all
   set = { "rram.variation.scale" = 2.0 }            # conditions
   [probe]
-  "layer.*.rram.variation.scale" = [0.0]            # what the variation of each layer costs
-  "layer.*.rram.faults.stuck_on" = [0.01]           # what stuck cells there cost
-  "layer.*.sram.bits" = [2, 3]                      # what a companion array there wins
+  "layer.*.rram.variation.scale" = [0.0]   # what each layer's variation costs
+  "layer.*.rram.faults.stuck_on" = [0.01]  # what stuck cells there cost
+  "layer.*.sram.bits" = [2, 3]             # what a companion array there wins
   "adc.bits" = [3, 6]
 Writes OUT/summary.csv, those that win most accuracy first: points_won over the conditions as they are, on the
 same chips and images, with an interval (points_won_interval) that holds for all of them together with 95 %

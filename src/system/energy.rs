@@ -62,6 +62,64 @@ pub struct Spent {
     pub left_out: Vec<String>,
 }
 
+/// What an image took of chips that ran, of as many images each, on average.
+#[derive(Clone, Debug, Default)]
+pub struct MeanSpent {
+    /// Sums over the chips, where there are several: of images a joule and operations a second and watt those of their
+    /// products with the energy.
+    sum: Option<Spent>,
+    chips: usize,
+}
+
+impl MeanSpent {
+    /// Adds a chip.
+    pub fn add(&mut self, mut spent: Spent) {
+        self.chips += 1;
+        let Some(sum) = &mut self.sum else {
+            self.sum = Some(spent);
+            return;
+        };
+        if self.chips == 2 {
+            sum.scale_ratios(sum.total_pj);
+        }
+        spent.scale_ratios(spent.total_pj);
+        sum.total_pj += spent.total_pj;
+        sum.spike_driven_pj += spent.spike_driven_pj;
+        sum.static_pj += spent.static_pj;
+        let add = |to: &mut BTreeMap<&'static str, f64>, parts: BTreeMap<&'static str, f64>| {
+            parts.into_iter().for_each(|(name, pj)| *to.entry(name).or_insert(0.0) += pj);
+        };
+        spent.layers.into_iter().for_each(|(layer, parts)| add(sum.layers.entry(layer).or_default(), parts));
+        add(&mut sum.chip, spent.chip);
+        let known = |sum: Option<f64>, own: Option<f64>| Some(sum? + own?);
+        sum.latency_ns = known(sum.latency_ns, spent.latency_ns);
+        sum.interval_ns = known(sum.interval_ns, spent.interval_ns);
+        sum.images_per_j = known(sum.images_per_j, spent.images_per_j);
+        sum.tops_per_w = known(sum.tops_per_w, spent.tops_per_w);
+    }
+
+    /// The mean of the chips; none where nothing is known of any.
+    pub fn mean(self) -> Option<Spent> {
+        if self.chips < 2 {
+            return self.sum;
+        }
+        let (mut mean, share) = (self.sum?, 1.0 / self.chips as f64);
+        let numbers = [&mut mean.total_pj, &mut mean.spike_driven_pj, &mut mean.static_pj].into_iter();
+        let parts = mean.layers.values_mut().chain([&mut mean.chip]).flat_map(BTreeMap::values_mut);
+        let times = mean.latency_ns.iter_mut().chain(&mut mean.interval_ns);
+        numbers.chain(parts).chain(times).for_each(|number| *number *= share);
+        mean.scale_ratios(share / mean.total_pj);
+        Some(mean)
+    }
+}
+
+impl Spent {
+    /// Multiplies what is a ratio to the energy.
+    fn scale_ratios(&mut self, factor: f64) {
+        self.images_per_j.iter_mut().chain(&mut self.tops_per_w).for_each(|ratio| *ratio *= factor);
+    }
+}
+
 /// Components whose energy follows the spikes.
 const SPIKE_DRIVEN: [&str; 4] = ["cell_read", "word_line", "sram_read_bit", "sram_add"];
 
@@ -278,4 +336,32 @@ fn left_out<'a>(profile: &Profile, mut sites: impl Iterator<Item = &'a Site>, lo
     };
     let missing = cost.constants().into_iter().filter(|(section, key, value)| value.is_none() && needed(section, key));
     missing.map(|(section, key, _)| format!("cost.{section}.{key}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_of_all_energy_and_not_means_of_ratios() {
+        let of = |total_pj: f64| Spent {
+            adc_model: String::new(),
+            total_pj,
+            spike_driven_pj: 0.0,
+            static_pj: total_pj,
+            layers: BTreeMap::from([("a".into(), BTreeMap::from([("adc", total_pj)]))]),
+            chip: BTreeMap::new(),
+            latency_ns: Some(total_pj),
+            interval_ns: None,
+            images_per_j: Some(1e12 / total_pj),
+            tops_per_w: Some(600.0 / total_pj),
+            left_out: vec![],
+        };
+        let mut all = MeanSpent::default();
+        all.add(of(100.0));
+        assert_eq!(all.clone().mean(), Some(of(100.0)));
+        all.add(of(300.0));
+        assert_eq!(all.mean(), Some(of(200.0)));
+        assert_eq!(MeanSpent::default().mean(), None);
+    }
 }

@@ -21,6 +21,6 @@ pub mod workload;
 
 pub use architecture::{Activity, Architecture};
 pub use area::Areas;
-pub use energy::Spent;
+pub use energy::{MeanSpent, Spent};
 pub use schedule::LayerSchedule;
 pub use workload::Workload;

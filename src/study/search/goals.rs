@@ -52,6 +52,19 @@ pub enum Bound {
     Least(f64),
 }
 
+impl Bound {
+    /// The points by which each chip keeps to it, below 0 where it does not; the reference's accuracies are of the same
+    /// chips.
+    fn margins(self, accuracies: &[f64], reference: &[f64]) -> Vec<f64> {
+        match self {
+            Bound::Least(least) => accuracies.iter().map(|accuracy| accuracy - least).collect(),
+            Bound::Within(within) => {
+                accuracies.iter().zip(reference).map(|(accuracy, reference)| accuracy - reference + within).collect()
+            }
+        }
+    }
+}
+
 /// The standing of a candidate after some chips.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
@@ -118,6 +131,16 @@ impl Goals {
             }
     }
 
+    /// Whether a point that [keeps](Self::keeps) to what is asked on average does so with the confidence that is asked
+    /// for.
+    pub fn surely_keeps(&self, point: &Point, reference: Option<&Point>) -> bool {
+        let of = |point: &Point| point.chips.iter().map(|chip| chip.accuracy).collect::<Vec<f64>>();
+        self.accuracy.is_none_or(|(bound, confidence)| {
+            let (mean, half) = mean_within(&bound.margins(&of(point), &reference.map_or(vec![], of)), confidence);
+            mean >= half
+        })
+    }
+
     /// The place of a point among others by its means, whatever it keeps to.
     pub fn fitness(&self, point: &Point) -> Fitness {
         let costs = self.costs.iter().map(|name| cost(point, name).unwrap_or(f64::INFINITY));
@@ -160,13 +183,8 @@ impl Goals {
         }
         let mut is_missed = !is_within_limits;
         if let Some((bound, confidence)) = self.accuracy {
-            let margins: Vec<f64> = match bound {
-                Bound::Least(least) => accuracies.iter().map(|accuracy| accuracy - least).collect(),
-                Bound::Within(within) => {
-                    let pairs = accuracies.iter().zip(reference);
-                    pairs.map(|(accuracy, reference)| accuracy - reference.accuracy() + within).collect()
-                }
-            };
+            let reference: Vec<f64> = reference.iter().map(|trial| trial.accuracy()).collect();
+            let margins = bound.margins(&accuracies, &reference);
             let (mean, half) = mean_within(&margins, confidence);
             // Chips that happen to classify as many images alike are not known better than an image's share.
             let image = 100.0 / trials.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;

@@ -1,5 +1,7 @@
 //! The answer of a search in words: a sentence, and what else there is to say.
 
+use toml::Table;
+
 use super::Search;
 use super::answer::{REFERENCE, SearchAnswer, label_of};
 use super::evolve::{Fitness, front};
@@ -48,12 +50,16 @@ impl SearchAnswer {
         if self.is_met && goals.asks() {
             let keep = found.iter().filter(|point| goals.keeps(point, reference)).count();
             self.details.push(match (keep, found.len()) {
+                (1, 1) if goals.surely_keeps(best, reference) => {
+                    format!("Asked: {asked}. It surely keeps to it on chips and images that the search has not seen.")
+                }
                 (1, 1) => format!(
-                    "Asked: {asked}. It keeps to it on chips and images that the search has not seen, on average."
+                    "Asked: {asked}. It keeps to it on chips and images that the search has not seen on average, but \
+                     not surely."
                 ),
                 (_, 1) => format!(
                     "Asked: {asked}. It does not keep to it on chips and images that the search has not seen, on \
-                                   average."
+                     average."
                 ),
                 (keep, all) => format!(
                     "Asked: {asked}. {keep} of the {all} keep to it on chips and images that the search has not seen, \
@@ -80,7 +86,9 @@ impl SearchAnswer {
                 ),
             });
         }
-        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials))].concat();
+        let notices = search.notices().to_vec();
+        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials)), conditions(search), notices];
+        let own = own.concat();
         self.details.extend(own);
     }
 }
@@ -105,6 +113,19 @@ fn sure(best: &Point, search: &Search, images: u64) -> Vec<String> {
     ]
 }
 
+/// What holds for all candidates, and what the reference has in its place.
+fn conditions(search: &Search) -> Vec<String> {
+    let list = |set: &Table| -> String {
+        set.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
+    };
+    let (set, reference) = (&search.file.set, &search.file.reference);
+    let mut said = if set.is_empty() { vec![] } else { vec![format!("All candidates have {}.", list(set))] };
+    if !reference.is_empty() && search.reference_point().is_some() {
+        said.push(format!("The reference has {} instead, and no candidate's settings.", list(reference)));
+    }
+    said
+}
+
 /// What was tried, in so many trials.
 fn tried(search: &Search, run: &SearchRun, (fitness, trials): (&[Fitness], u64)) -> Vec<String> {
     let passed = fitness.iter().filter(|fitness| fitness.violation == 0.0).count();
@@ -113,6 +134,9 @@ fn tried(search: &Search, run: &SearchRun, (fitness, trials): (&[Fitness], u64))
         "{} of {all} candidates were judged, in {trials} trials; {passed} of them passed as keeping to what is asked.",
         fitness.len()
     )];
+    if trials >= search.file.trials && search.candidates().is_none_or(|all| all > fitness.len() as u64) {
+        said.push(format!("The search ended because it was given {} trials.", search.file.trials));
+    }
     if let Some(error) = &run.refused.1 {
         said.push(format!("{} others are no chips; the first: {error}.", run.refused.0.len()));
     }
