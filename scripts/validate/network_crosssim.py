@@ -78,9 +78,9 @@ def settings(keys):
     return [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
 
 
-def chips(folder, keys, number=CHIPS):
-    """Outputs [chips, images, classes]."""
-    files = [
+def network_files(folder):
+    """Where the network and its hardware are."""
+    return [
         "--model",
         folder / "model.toml",
         "--checkpoint",
@@ -88,6 +88,10 @@ def chips(folder, keys, number=CHIPS):
         "--profile",
         PROFILE,
     ]
+
+
+def chips(folder, keys, number=CHIPS):
+    """Outputs [chips, images, classes]."""
     data = [
         "--data",
         f"frames:{folder}/test.npz",
@@ -98,24 +102,16 @@ def chips(folder, keys, number=CHIPS):
         "--chips",
         number,
     ]
-    crosspike("infer", *files, *data, *settings(IDEAL | keys))
+    crosspike("infer", *network_files(folder), *data, *settings(IDEAL | keys))
     return np.load(folder / "logits.npy")
 
 
 def programmed(folder):
     """The weights that crosspike wants to program, and the conductances of both cells of a pair in µS, `[outputs,
     inputs]`."""
-    files = [
-        "--model",
-        folder / "model.toml",
-        "--checkpoint",
-        folder / "run/checkpoint.safetensors",
-        "--profile",
-        PROFILE,
-    ]
     crosspike(
         "chip",
-        *files,
+        *network_files(folder),
         "--data",
         f"frames:{folder}/train.npz",
         "--tiles",
