@@ -63,7 +63,7 @@ impl SearchAnswer {
                 ),
                 (keep, all) => format!(
                     "Asked: {asked}. {keep} of the {all} keep to it on chips and images that the search has not seen, \
-                                        on average."
+                     on average."
                 ),
             });
         }
