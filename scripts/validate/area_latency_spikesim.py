@@ -78,8 +78,8 @@ def area():
 
 
 def infer():
-    """What crosspike spends on one series of 0/1 frames; no figure of it but the energy that spikes drive depends on
-    weights and frames."""
+    """The energy that crosspike spends on one series of 0/1 frames; of its parts the one that spikes drive alone depends
+    on weights and frames."""
     random = np.random.default_rng(1)
     shapes = {f"conv{n + 1}.weight": (o, i, 3, 3) for n, (i, o, *_) in enumerate(LAYERS)}
     shapes |= {"fc1.weight": (1024, 4096), "fc2.weight": (10, 1024)}

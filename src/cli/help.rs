@@ -4,7 +4,7 @@ use clap::Command;
 
 /// Columns of an example, at most: it fits into the narrowest usual terminal, which would break it elsewhere.
 const WIDTH: usize = 80;
-/// What an example's further lines begin with.
+/// The indentation of an example's further lines.
 const FURTHER: &str = "      ";
 
 /// Lays out what stands below the options of a command and of all that are within it.

@@ -37,8 +37,8 @@ Examples:
 Networks of other tools, of a NIR file and of a state dict (`crosspike import` compares them with a recording
 and keeps them):
   crosspike infer --model net.nir --dt 1e-4 --data frames:test.npz --profile hw_profiles/rram_4bit.toml --chips 1000
-  crosspike infer --as resnet20 --checkpoint weights.pth --data cifar10:DIR --encoding direct --chips 1000 --profile \
-  hw_profiles/rram_4bit.toml
+  crosspike infer --as resnet20 --checkpoint weights.pth --data cifar10:DIR --encoding direct --chips 1000 \\
+      --profile hw_profiles/rram_4bit.toml
 
 A page of what the chips came to, with its tables:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
@@ -55,8 +55,8 @@ weights and γ untouched. The images are those of the training half of --data; w
 others:
   crosspike infer --model models/digits.toml --checkpoint C --data digits --profile hw_profiles/rram_4bit.toml \\
       --chips 20 --set rram.variation.scale=2 --adapt 8
-  crosspike infer --model M --checkpoint C --data frames:test.npz --adapt 8 --adapt-batch 32 --adapt-data \
-  frames:train.npz")]
+  crosspike infer --model M --checkpoint C --data frames:test.npz --adapt 8 --adapt-batch 32 \\
+      --adapt-data frames:train.npz")]
 pub struct Args {
     #[command(flatten)]
     chips: ChipArgs,

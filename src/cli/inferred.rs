@@ -31,7 +31,7 @@ pub(super) struct Totals {
     /// Elements of the companion array of each layer.
     elements: Vec<usize>,
     counts: Counts,
-    /// What an image takes, of all steps and up to its early answer.
+    /// The energy and time of an image, of all steps and up to its early answer.
     spent: MeanSpent,
     early_spent: MeanSpent,
 }

@@ -13,7 +13,7 @@
 //! are a matrix times the voltages: [`transfer`], solved once a tile and used as its conductances from then on.
 //!
 //! **How.** Word lines couple to each other through bit lines alone, so the tile is eliminated row by row from the top.
-//! What is left of the rows so far is a network between the n bit lines and the drivers (`EliminationFront`): a
+//! The rows so far leave a network between the n bit lines and the drivers (`EliminationFront`): a
 //! conductance between each two of them. A row adds what its word line, eliminated, connects; a segment of the bit
 //! lines then leads to the next row.
 //!

@@ -352,8 +352,8 @@ vectorised! {
 
 #[inline(always)]
 fn add_digits<const D: usize>(sums: TileSums, places: u32, products: &mut [i32]) {
-    // The unit is a power of two and its sums are whole, so that shifts are exact. Numbers with a fraction are made
-    // whole lane by lane where the processor is asked for it, for Rust holds them to what an i32 may be.
+    // The unit is a power of two and sums in it are whole, so that shifts are exact. A number's conversion to an
+    // integer saturates in Rust, and compilers make it lane by lane.
     let exponent = libm::ilogbf(sums.unit);
     let (up, down) = (places + exponent.max(0) as u32, (-exponent).max(0) as u32);
     for (pixel, products) in products.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {

@@ -58,6 +58,13 @@ pub fn mean_within(values: &[f64], confidence: f64) -> (f64, f64) {
     (mean, half)
 }
 
+/// The mean of some chips' points of accuracy on so many images, and half of its interval: chips that happen to
+/// classify as many images alike are not known better than an image's share.
+pub fn mean_of_images(points: &[f64], images: u64, confidence: f64) -> (f64, f64) {
+    let (mean, half) = mean_within(points, confidence);
+    (mean, half.max(100.0 / images.max(1) as f64 / (points.len() as f64).sqrt()))
+}
+
 /// The value that |T| is at most with a probability, of Student's t with `freedom` degrees of freedom, by bisection.
 fn student_t(probability: f64, freedom: usize) -> f64 {
     let (mut low, mut high) = (0.0, 13.0);

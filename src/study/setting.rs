@@ -58,8 +58,7 @@ impl Setting {
         self.subject.model.neurons_on(self.profile.system.ensemble)
     }
 
-    /// What runs, in names and numbers that a reader knows: network, hardware, images, and how many chips of which
-    /// seed.
+    /// The names and numbers that tell a reader what runs: network, hardware, images, and how many chips of which seed.
     pub fn ran(&self, chips: u64, seed: u64) -> Value {
         let Subject { model, checkpoint, data, .. } = &*self.subject;
         json!({

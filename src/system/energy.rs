@@ -62,7 +62,7 @@ pub struct Spent {
     pub left_out: Vec<String>,
 }
 
-/// What an image took of chips that ran, of as many images each, on average.
+/// The energy and time of an image on average over chips, of as many images each.
 #[derive(Clone, Debug, Default)]
 pub struct MeanSpent {
     /// Sums over the chips, where there are several: of images a joule and operations a second and watt those of their

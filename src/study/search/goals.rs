@@ -4,7 +4,7 @@ use super::evolve::Fitness;
 use super::file::SearchFile;
 use crate::config::Document;
 use crate::error::{Error, Result};
-use crate::numeric::stats::mean_within;
+use crate::numeric::stats::{mean_of_images, mean_within};
 use crate::study::columns::{AREA, ENERGY, INTERVAL, LATENCY};
 use crate::study::point::Point;
 use crate::study::setting::Setting;
@@ -131,12 +131,13 @@ impl Goals {
             }
     }
 
-    /// Whether a point that [keeps](Self::keeps) to what is asked on average does so with the confidence that is asked
-    /// for.
-    pub fn surely_keeps(&self, point: &Point, reference: Option<&Point>) -> bool {
+    /// Whether a point that [keeps](Self::keeps) to what is asked on average, on so many images, does so with the
+    /// confidence that is asked for.
+    pub fn surely_keeps(&self, point: &Point, reference: Option<&Point>, images: u64) -> bool {
         let of = |point: &Point| point.chips.iter().map(|chip| chip.accuracy).collect::<Vec<f64>>();
         self.accuracy.is_none_or(|(bound, confidence)| {
-            let (mean, half) = mean_within(&bound.margins(&of(point), &reference.map_or(vec![], of)), confidence);
+            let margins = bound.margins(&of(point), &reference.map_or(vec![], of));
+            let (mean, half) = mean_of_images(&margins, images, confidence);
             mean >= half
         })
     }
@@ -185,10 +186,8 @@ impl Goals {
         if let Some((bound, confidence)) = self.accuracy {
             let reference: Vec<f64> = reference.iter().map(|trial| trial.accuracy()).collect();
             let margins = bound.margins(&accuracies, &reference);
-            let (mean, half) = mean_within(&margins, confidence);
-            // Chips that happen to classify as many images alike are not known better than an image's share.
-            let image = 100.0 / trials.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
-            let half = half.max(image / (margins.len() as f64).sqrt());
+            let images = trials.iter().map(|trial| trial.images).min().unwrap_or(1);
+            let (mean, half) = mean_of_images(&margins, images, confidence);
             // An interval shrinks as the root of the number of chips, about.
             slack.push(mean - half * (margins.len() as f64 / self.chips as f64).sqrt());
             is_missed |= mean + half < 0.0;

@@ -40,7 +40,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::output::{DERIVED, ORIGIN, OutputFolder, canonical, origin};
-use crate::report::RAN;
+use crate::report::{NOTES, RAN};
 
 /// All candidates, a row each.
 pub const TRIED_CSV: &str = "tried.csv";
@@ -185,7 +185,7 @@ impl Search {
             origin["question"] = question.clone().into();
         }
         let mut ran = unseen.ran(self.file.validate.chips, self.file.seed);
-        // What is searched, or trained, is each candidate's own.
+        // Keys that are searched, and networks that are trained, are each candidate's own.
         let is_searched = |key: &str| self.space.axes.iter().any(|axis| axis.key == key);
         for key in ["model", "profile", "data"].into_iter().filter(|key| is_searched(key)) {
             ran[key].take();
@@ -193,7 +193,7 @@ impl Search {
         if self.trains() || is_searched("checkpoint") {
             ran["checkpoint_sha256"].take();
         }
-        origin[DERIVED] = json!({ RAN: ran });
+        origin[DERIVED] = json!({ RAN: ran, NOTES: notices });
         Ok((origin, notices))
     }
 
@@ -270,7 +270,7 @@ impl Search {
         claim(out, &self.origin(engine), there, &FILES)
     }
 
-    /// What its results depend on, for `origin.json`.
+    /// The inputs that its results depend on, for `origin.json`.
     fn origin(&self, engine: &dyn Engine) -> Value {
         let mut origin = self.origin.clone();
         origin["backend"] = engine.name().into();

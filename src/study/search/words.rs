@@ -50,7 +50,7 @@ impl SearchAnswer {
         if self.is_met && goals.asks() {
             let keep = found.iter().filter(|point| goals.keeps(point, reference)).count();
             self.details.push(match (keep, found.len()) {
-                (1, 1) if goals.surely_keeps(best, reference) => {
+                (1, 1) if goals.surely_keeps(best, reference, images) => {
                     format!("Asked: {asked}. It surely keeps to it on chips and images that the search has not seen.")
                 }
                 (1, 1) => format!(
@@ -86,10 +86,8 @@ impl SearchAnswer {
                 ),
             });
         }
-        let notices = search.notices().to_vec();
-        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials)), conditions(search), notices];
-        let own = own.concat();
-        self.details.extend(own);
+        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials)), conditions(search)];
+        self.details.extend(own.concat());
     }
 }
 
@@ -113,7 +111,7 @@ fn sure(best: &Point, search: &Search, images: u64) -> Vec<String> {
     ]
 }
 
-/// What holds for all candidates, and what the reference has in its place.
+/// The settings of all candidates, and those that the reference has in their place.
 fn conditions(search: &Search) -> Vec<String> {
     let list = |set: &Table| -> String {
         set.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
@@ -126,7 +124,7 @@ fn conditions(search: &Search) -> Vec<String> {
     said
 }
 
-/// What was tried, in so many trials.
+/// The number of candidates that were tried, and why the search ended.
 fn tried(search: &Search, run: &SearchRun, (fitness, trials): (&[Fitness], u64)) -> Vec<String> {
     let passed = fitness.iter().filter(|fitness| fitness.violation == 0.0).count();
     let all = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());

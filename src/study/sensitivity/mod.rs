@@ -27,9 +27,9 @@ use crate::effect::sentences;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::monitor::Monitor;
-use crate::numeric::stats::mean_within;
+use crate::numeric::stats::mean_of_images;
 use crate::output::{DERIVED, ORIGIN, OutputFolder, canonical, origin};
-use crate::report::RAN;
+use crate::report::{NOTES, RAN};
 
 /// Files that it writes, beside tables and report.
 const FILES: [&str; 2] = ["trials-*", ANSWER];
@@ -134,7 +134,8 @@ impl Sensitivity {
                 return Err(document.error(&format!("probe.{}", axis.written), message));
             }
         }
-        let notices = sentences(&reader.idle()).into_iter().chain(reader.remarks().iter().cloned()).collect();
+        let notices: Vec<String> =
+            sentences(&reader.idle()).into_iter().chain(reader.remarks().iter().cloned()).collect();
         let keys = settings.iter().map(|(_, setting)| setting.key.to_string()).collect::<Vec<_>>();
         let changes = settings.iter().map(|(change, _)| change.settings()).collect::<Vec<_>>();
         let mut origin =
@@ -143,7 +144,7 @@ impl Sensitivity {
         if let Some(question) = &file.question {
             origin["question"] = question.clone().into();
         }
-        origin[DERIVED] = json!({ RAN: settings[0].1.ran(file.chips, file.seed) });
+        origin[DERIVED] = json!({ RAN: settings[0].1.ran(file.chips, file.seed), NOTES: notices });
         Ok(Sensitivity { file, settings, origin, notices })
     }
 
@@ -231,10 +232,8 @@ impl Sensitivity {
         let mut point = Point::of_trials(change.settings(), &own, &setting.neurons(), &setting.areas);
         let won: Vec<f64> = own.iter().zip(&base).map(|(own, base)| own.accuracy() - base.accuracy()).collect();
         // All of so many intervals hold with 95 % confidence (Bonferroni).
-        let (mean, half) = mean_within(&won, 1.0 - 0.025 / (self.settings.len() as f64 - 1.0));
-        // Chips that happen to differ by as many images each are not known better than an image's share.
-        let image = 100.0 / own.iter().map(|trial| trial.images).min().unwrap_or(1).max(1) as f64;
-        let half = half.max(image / (won.len() as f64).sqrt());
+        let images = own.iter().map(|trial| trial.images).min().unwrap_or(1);
+        let (mean, half) = mean_of_images(&won, images, 1.0 - 0.025 / (self.settings.len() as f64 - 1.0));
         let energy =
             |trials: &[&Trial]| trials.iter().map(|trial| trial.energy_fj.map(|fj| fj as f64)).sum::<Option<f64>>();
         let energy = energy(&own).zip(energy(&base)).map(|(own, base)| 100.0 * (own / base - 1.0));
