@@ -16,7 +16,8 @@ use crosspike::network::readout::ReadoutKind;
 use crosspike::network::{Batch, Encoder, Encoding, InputCode, Inputs, Model, Network};
 use crosspike::nir::discrete::Discretisation;
 use crosspike::nir::export;
-use crosspike::nir::import::{Imported, NirOptions, Reset, import};
+use crosspike::nir::import::{Imported, import};
+use crosspike::nir::options::{NirOptions, Reset};
 use crosspike::profile::Profile;
 use hdf5_pure::FileBuilder;
 

@@ -14,7 +14,7 @@ use crate::network::names::norm_name;
 use crate::network::placing::{Placed, place};
 use crate::network::weights::Loaded;
 use crate::network::{Layer, Model, Network, NormKind, shipped};
-use crate::nir::import::Names;
+use crate::nir::written::Names;
 
 /// The options of state dicts whose names are not crosspike's.
 #[derive(clap::Args)]

@@ -13,7 +13,7 @@ use crate::network::Network;
 use crate::network::neuron::{Fires, ResetAt};
 use crate::network::readout::ReadoutKind;
 use crate::nir::discrete::Discretisation;
-use crate::nir::import::{NirOptions, Reset};
+use crate::nir::options::{NirOptions, Reset};
 use crate::nir::{Imported, import};
 
 /// The options of NIR files.

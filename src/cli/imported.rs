@@ -15,7 +15,7 @@ use crate::engine::sameness::{Compared, ROUNDED, Sameness};
 use crate::error::{Error, Result};
 use crate::network::readout::ReadoutKind;
 use crate::network::{Layer, Model, Network};
-use crate::nir::import::{Names, plain};
+use crate::nir::written::{Names, plain};
 
 /// The files of a folder that may be written.
 pub(super) struct ImportedFiles {

@@ -5,7 +5,7 @@
 
 use super::cut::CutPixels;
 use super::driven::Driving;
-use super::sums::Integers;
+use super::integers::Integers;
 use super::ways::{Kernel, tables_win};
 use crate::kernels::digits::{Digits, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
 use crate::kernels::lookup::{self, BitSeries, Numbers};

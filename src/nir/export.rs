@@ -11,7 +11,8 @@ use hdf5_pure::FileBuilder;
 
 use super::NirResult;
 use super::discrete::Discretisation;
-use super::import::{NirOptions, Reset, import};
+use super::import::import;
+use super::options::{NirOptions, Reset};
 use crate::error::{Error, Result};
 use crate::network::constants::Constant;
 use crate::network::graph::{Graph, Population, Work};

@@ -7,6 +7,8 @@ pub mod file;
 pub mod graph;
 pub mod import;
 pub mod node;
+pub mod options;
+pub mod written;
 
 pub use export::export;
 pub use import::{Imported, import};

@@ -9,11 +9,12 @@
 //!
 //! # Practice
 //!
-//! Four kinds of things by lifetime: the `context` (device and pipelines) with the engine, the `model` (weights) with
-//! the loaded chips, the `buffers` until a batch needs larger ones, the `settings` of a run. A submission takes as many
-//! images as the device's limits allow through all layers and steps of all chips of a load; only readout sums and event
-//! counts come back. Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one buffer and writes another, so all
-//! share one layout, and images go from pulses to sums and to pulses again, by a `route` through the chip's graph.
+//! Four kinds of things by lifetime: the `context` (device and pipelines) with the engine, the `model` (weights,
+//! `packed`) with the loaded chips, the `buffers` until a batch needs larger ones, the `settings` of a run. A
+//! submission takes as many images as the device's limits allow through all layers and steps of all chips of a load;
+//! only readout sums and event counts come back. Every kernel (`shaders/*.wgsl`, composed by `shaders`) reads one
+//! buffer and writes another, so all share one layout, and images go from pulses to sums and to pulses again, by a
+//! `route` through the chip's graph.
 //! Pulses are packed, four channels a word. Column sums have two kinds of kernels: on a card they take all rows, in
 //! tiles (`tiling`), and shaders are made for a layer; on a driver that computes on the processor they skip rows
 //! without a pulse, and one shader serves all layers. `stamps` time kernels by the adapter's clock, and `ceilings`
@@ -25,6 +26,7 @@ mod ceilings;
 mod context;
 mod limits;
 mod model;
+mod packed;
 mod probe;
 mod route;
 mod run;
