@@ -1,16 +1,15 @@
 //! Patches cut at the tiles that their rows stand on, laid out for many pixels at once.
 //!
 //! A tile's rows are some channels of a window, which stand apart in a padded map. They are copied side by side, up to
-//! sixteen bytes at a time, in the order in which they stand in the map.
+//! 64 bytes at a time, in the order in which they stand in the map.
 
 use std::ops::Range;
 
 use super::laid::{BIAS, Band, Laid};
 use super::patches::Patches;
-use crate::kernels::Buffer;
 use crate::kernels::digits::{RUN_BYTES, Strided};
-use crate::kernels::gather::CHUNK;
 use crate::kernels::lookup::pack;
+use crate::kernels::{Buffer, vectorised};
 
 /// The tile that a row stands on, and where its weights begin.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +30,7 @@ pub struct Cut {
     pub begins: Vec<Option<u32>>,
 }
 
-/// Bytes that stand side by side in a run and belong to a tile, up to a chunk.
+/// Bytes that stand side by side in a run and belong to a tile, at most [`RUN_BYTES`].
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     run: usize,
@@ -106,7 +105,7 @@ impl Driver {
 }
 
 /// Bytes that are copied at once.
-type Bytes = [u8; CHUNK];
+type Bytes = [u8; RUN_BYTES];
 
 impl Cut {
     /// The cut of a patch in runs of so many bytes, each of which has a place; none where tiles have so few rows that
@@ -121,7 +120,7 @@ impl Cut {
                     continue;
                 };
                 let tile = tile as usize;
-                let begun = last.filter(|(of, first)| *of == tile && i - first < CHUNK);
+                let begun = last.filter(|(of, first)| *of == tile && i - first < RUN_BYTES);
                 if begun.is_none() {
                     pieces[tile].push(Piece { run: number, first: i, at: begins[tile].len() });
                 }
@@ -146,46 +145,40 @@ impl Cut {
         driver: Driver,
         cut: &mut CutPixels,
     ) {
-        let bytes = (patches, &laid.planes[plane][..]);
         (cut.patch, cut.pixels, cut.rest, cut.is_packed) = (self.begins.len(), pixels.1.len(), driver.rest(), false);
+        let copy = PatchCopy { cut: self, patches, bytes: &laid.planes[plane], band: pixels.0, pixels: pixels.1 };
         match driver {
-            // Bytes of 0 and 1 need no change.
-            Driver::Count { lowest: 0, bits } if laid.bits => {
-                cut.bits = bits;
-                self.copy(bytes, pixels, cut, |chunk| *chunk);
-            }
             Driver::Count { lowest, bits } => {
                 cut.bits = bits;
-                let kept = u128::from_le_bytes([(1u32 << bits).wrapping_sub(1) as u8; CHUNK]);
-                self.copy(bytes, pixels, cut, |chunk| (u128::from_le_bytes(*chunk) >> lowest & kept).to_le_bytes());
+                // Bytes of 0 and 1 need no change.
+                if lowest == 0 && laid.bits { copy_all(copy, cut) } else { copy_counts(copy, [lowest, bits], cut) }
             }
-            Driver::SignedBit(bit) => self.copy(bytes, pixels, cut, |chunk| {
-                let mut driven = [0; CHUNK];
-                for (driven, byte) in driven.iter_mut().zip(chunk) {
-                    let n = (byte ^ BIAS) as i8;
-                    let (digit, sign) = ((n.unsigned_abs() >> bit & 1) as i8, n >> 7);
-                    *driven = (1 + (digit ^ sign) - sign) as u8;
-                }
-                driven
-            }),
-            Driver::Signed { bits } => {
-                self.copy(bytes, pixels, cut, |chunk| chunk.map(|byte| byte.wrapping_sub(BIAS - (1 << bits))));
-            }
+            Driver::SignedBit(bit) => copy_signed_bit(copy, bit, cut),
+            Driver::Signed { bits } => copy_signed(copy, bits, cut),
         }
     }
+}
 
+/// A copy of some pixels' patches, cut.
+struct PatchCopy<'a> {
+    cut: &'a Cut,
+    patches: &'a Patches,
+    /// The plane that they stand in.
+    bytes: &'a [u8],
+    /// The band, and which of its pixels.
+    band: Band,
+    pixels: Range<usize>,
+}
+
+impl PatchCopy<'_> {
     /// Copies the pieces of each pixel's patch as `driven` changes them.
     #[inline(always)]
-    fn copy(
-        &self,
-        (patches, bytes): (&Patches, &[u8]),
-        (band, pixels): (Band, Range<usize>),
-        cut: &mut CutPixels,
-        driven: impl Fn(&Bytes) -> Bytes,
-    ) {
-        let (width, patch) = (patches.width(), self.begins.len());
+    fn pieces(self, out: &mut CutPixels, driven: impl Fn(&Bytes) -> Bytes) {
+        let PatchCopy { cut: Cut { pieces, begins: rows, span }, patches, bytes, band, pixels } = self;
+        let (width, patch) = (patches.width(), rows.len());
         let of_map = band.rows * width;
-        cut.bytes.reserve(Strided::reach(pixels.len(), patch, patch) + RUN_BYTES + CHUNK);
+        out.bytes.reserve(Strided::reach(pixels.len(), patch, patch) + 2 * RUN_BYTES);
+        let all: &mut [u8] = &mut out.bytes;
         let (mut begins, mut map, mut stride) = (vec![], None, 0);
         for (i, pixel) in pixels.enumerate() {
             if map != Some(pixel / of_map) {
@@ -194,14 +187,50 @@ impl Cut {
             }
             let (y, x) = (pixel % of_map / width, pixel % width);
             let bytes = &bytes[(y * patches.sums_row() + x) * stride..];
-            for (tile, pieces) in self.pieces.iter().enumerate() {
-                let out = &mut cut.bytes[i * patch + tile * self.span..];
+            for (tile, pieces) in pieces.iter().enumerate() {
+                let out = &mut all[i * patch + tile * span..];
                 for Piece { run, first, at } in pieces {
-                    let chunk = bytes[begins[*run] + first..].first_chunk().expect("a padded run");
-                    // What a chunk holds beyond its piece is written over by the next piece, or meets no row.
-                    *out[*at..].first_chunk_mut().expect("room for a chunk") = driven(chunk);
+                    let piece = bytes[begins[*run] + first..].first_chunk().expect("a padded run");
+                    // What is copied beyond a piece is written over by the next piece, or meets no row.
+                    *out[*at..].first_chunk_mut().expect("room for a piece") = driven(piece);
                 }
             }
         }
+    }
+}
+
+vectorised! {
+    /// Copies bytes as they are.
+    fn copy_all(copy: PatchCopy, out: &mut CutPixels) {
+        copy.pieces(out, |piece| *piece);
+    }
+}
+
+vectorised! {
+    /// Copies some binary digits of counts: from which on, and how many.
+    fn copy_counts(copy: PatchCopy, digits: [u32; 2], out: &mut CutPixels) {
+        let [lowest, bits] = digits;
+        let kept = (1u32 << bits).wrapping_sub(1) as u8;
+        copy.pieces(out, |piece| piece.map(|byte| byte >> lowest & kept));
+    }
+}
+
+vectorised! {
+    /// Copies a binary digit of numbers that stand with [`BIAS`], with their sign.
+    fn copy_signed_bit(copy: PatchCopy, bit: u32, out: &mut CutPixels) {
+        copy.pieces(out, |piece| {
+            piece.map(|byte| {
+                let n = (byte ^ BIAS) as i8;
+                let (digit, sign) = ((n.unsigned_abs() >> bit & 1) as i8, n >> 7);
+                (1 + (digit ^ sign) - sign) as u8
+            })
+        });
+    }
+}
+
+vectorised! {
+    /// Copies numbers of so many binary digits that stand with [`BIAS`].
+    fn copy_signed(copy: PatchCopy, bits: u32, out: &mut CutPixels) {
+        copy.pieces(out, |piece| piece.map(|byte| byte.wrapping_sub(BIAS - (1 << bits))));
     }
 }

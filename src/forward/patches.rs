@@ -173,7 +173,8 @@ impl Patches {
         (position < positions && channel < layer.input.channels).then_some(channel * positions + position)
     }
 
-    /// Bytes of so many maps as a left operand, of which a band may begin anywhere.
+    /// Bytes of so many maps as a left operand, of which a band may begin anywhere, with room to read [`RUN_BYTES`] from
+    /// any of them on.
     pub fn bytes(&self, maps: usize) -> usize {
         let (runs, run) = self.runs();
         let rows = match self.thin {
@@ -181,7 +182,7 @@ impl Patches {
             false => (maps * self.map()).div_ceil(self.window.stride[1]) + self.sums_row(),
         };
         let last = if self.thin { 0 } else { self.run_at(runs - 1) };
-        last + Strided::reach(rows + ROWS_AT_ONCE, self.stride(), run)
+        last + Strided::reach(rows + ROWS_AT_ONCE, self.stride(), run) + RUN_BYTES
     }
 
     /// The left operand of `rows` rows of output pixels from row `y` of map `map`, or of several whole maps where they
