@@ -3,8 +3,8 @@
 //! transformed by [`winograd`]) or tile by tile behind converters ([`partials`], [`conversion`], bent ones by
 //! [`code_table`], of what drives their lines, [`driven`]; of many pixels at once, [`cut`] at tiles, [`tiled`]), event
 //! by event where that is faster ([`events`]); currents that several layers make up ([`join`]), the neurons that scan
-//! them ([`neurons`]), and what becomes of their [`pulses`]. A chip is made [`ready`], each [`layer`] of it, and a batch
-//! walks through its nodes ([`walk`]).
+//! them ([`neurons`]), and what becomes of their [`pulses`]. A chip is made [`ready`], each [`layer`] of it, and a
+//! batch walks through its nodes ([`walk`]).
 
 pub mod code_table;
 pub mod columns;

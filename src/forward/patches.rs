@@ -173,8 +173,8 @@ impl Patches {
         (position < positions && channel < layer.input.channels).then_some(channel * positions + position)
     }
 
-    /// Bytes of so many maps as a left operand, of which a band may begin anywhere, with room to read [`RUN_BYTES`] from
-    /// any of them on.
+    /// Bytes of so many maps as a left operand, of which a band may begin anywhere, with room to read [`RUN_BYTES`]
+    /// from any of them on.
     pub fn bytes(&self, maps: usize) -> usize {
         let (runs, run) = self.runs();
         let rows = match self.thin {

@@ -53,16 +53,56 @@ pub fn mean_within(values: &[f64], confidence: f64) -> (f64, f64) {
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     let half = match values.len() {
         0 | 1 => f64::INFINITY,
-        count => student_t(2.0 * confidence - 1.0, count - 1) * (squares / (n - 1.0) / n).sqrt(),
+        count => half_within(squares / (n - 1.0), count, confidence),
     };
     (mean, half)
+}
+
+/// A variance that is known before a sample is seen, as if from so many degrees of freedom of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prior {
+    /// The variance.
+    pub variance: f64,
+    /// Its weight beside a sample's own degrees of freedom.
+    pub freedom: usize,
+}
+
+impl Prior {
+    /// The variance of a sample, its own and the prior one weighed by their degrees of freedom.
+    pub fn variance(self, values: &[f64]) -> f64 {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        (squares + self.variance * self.freedom as f64) / self.freedom_with(values) as f64
+    }
+
+    /// The mean of a sample, and half the width of its interval, as of [`mean_within`], with that variance: a moderated
+    /// t (Smyth, Statistical Applications in Genetics and Molecular Biology 3, 3, 2004).
+    pub fn mean_within(self, values: &[f64], confidence: f64) -> (f64, f64) {
+        let n = values.len() as f64;
+        let t = student_t(2.0 * confidence - 1.0, self.freedom_with(values));
+        (values.iter().sum::<f64>() / n, t * (self.variance(values) / n).sqrt())
+    }
+
+    fn freedom_with(self, values: &[f64]) -> usize {
+        self.freedom + values.len().saturating_sub(1)
+    }
 }
 
 /// The mean of some chips' points of accuracy on so many images, and half of its interval: chips that happen to
 /// classify as many images alike are not known better than an image's share.
 pub fn mean_of_images(points: &[f64], images: u64, confidence: f64) -> (f64, f64) {
     let (mean, half) = mean_within(points, confidence);
-    (mean, half.max(100.0 / images.max(1) as f64 / (points.len() as f64).sqrt()))
+    (mean, half.max(share_of_images(images, points.len())))
+}
+
+/// The share of one of so many images, in percent, on the mean of so many chips.
+pub fn share_of_images(images: u64, chips: usize) -> f64 {
+    100.0 / images.max(1) as f64 / (chips as f64).sqrt()
+}
+
+/// Half the width of the interval of the mean of so many values, at least two, of a variance.
+pub fn half_within(variance: f64, count: usize, confidence: f64) -> f64 {
+    student_t(2.0 * confidence - 1.0, count - 1) * (variance / count as f64).sqrt()
 }
 
 /// The value that |T| is at most with a probability, of Student's t with `freedom` degrees of freedom, by bisection.
@@ -84,10 +124,11 @@ fn student_t_975(freedom: usize) -> f64 {
 }
 
 /// The probability that |T| is below `t` (Abramowitz & Stegun 26.7.3 and 26.7.4). For whole degrees of freedom it is a
-/// finite sum, which takes fewer lines than a crate of distributions would bring in.
+/// finite sum, which takes fewer lines than a crate of distributions would bring in. Its functions are those of `libm`,
+/// since searches decide by it: the same on any machine.
 fn within(t: f64, freedom: usize) -> f64 {
-    let angle = (t / (freedom as f64).sqrt()).atan();
-    let (sin, cos) = angle.sin_cos();
+    let angle = libm::atan(t / (freedom as f64).sqrt());
+    let (sin, cos) = libm::sincos(angle);
     // The sum of cos^k with factors 2/3, 4/5, ... (odd) or 1/2, 3/4, ... (even), k up to freedom − 2.
     let odd = freedom % 2 == 1;
     let (mut term, mut sum, mut power) = (if odd { cos } else { 1.0 }, 0.0, freedom % 2);
@@ -128,6 +169,18 @@ mod tests {
         assert!((mean_within(&values, 0.95).1 - 2.131846786326649 * 1.2247448713915892).abs() < 1e-9);
         assert!((mean_within(&values, 0.999).1 - 7.173182219782308 * 1.2247448713915892).abs() < 1e-8);
         assert_eq!(mean_within(&[3.0], 0.95), (3.0, f64::INFINITY));
+    }
+
+    #[test]
+    fn a_prior_variance_counts_by_its_degrees_of_freedom() {
+        let prior = Prior { variance: 2.0, freedom: 4 };
+        // One value has no variance of its own; scipy.stats.t.ppf(0.95, 4).
+        let (mean, half) = prior.mean_within(&[3.0], 0.95);
+        assert!(mean == 3.0 && (half - 2.131846786326649 * 2f64.sqrt()).abs() < 1e-9);
+        // Five values with squares of 30 around their mean; scipy.stats.t.ppf(0.95, 8).
+        let values = [1.0, 2.0, 4.0, 5.0, 8.0];
+        assert_eq!(prior.variance(&values), 38.0 / 8.0);
+        assert!((prior.mean_within(&values, 0.95).1 - 1.8595480375228424 * (4.75f64 / 5.0).sqrt()).abs() < 1e-9);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use wgpu::{Buffer, BufferUsages};
 use super::context::Context;
 use super::limits::Limits;
 use super::model::{
-    column_words, constant_bytes, fits_floats, is_unfolded, noise_bytes, norm_bytes, planes, pools_apart, row_words,
-    weight_bytes,
+    constant_bytes, fits_floats, is_unfolded, noise_bytes, norm_bytes, planes, pools_apart, row_words, weight_bytes,
 };
+use super::packed::column_words;
 use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Run};
 use super::stamps::stamp_bytes;

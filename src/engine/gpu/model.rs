@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::context::{Context, LayerGroup};
-use super::packed::{pack, pack_constants, pack_norms};
+use super::packed::{column_words, converter_vectors, pack, pack_constants, pack_norms};
 use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Layer, MOST_STEPS, MOST_WINDOW};
 use crate::chip::{Chip, ProgrammedLayer};
@@ -60,11 +60,6 @@ pub fn row_words(plan: &Plan) -> usize {
     plan.rows() / plan.input.channels * plan.input.channels.div_ceil(LANES)
 }
 
-/// Words of a layer's columns.
-pub fn column_words(plan: &Plan) -> usize {
-    plan.columns().div_ceil(LANES)
-}
-
 /// Vectors of one of a layer's arrays for each word of columns.
 fn vectors(layer: &ProgrammedLayer) -> usize {
     match (&layer.arrays, layer.arrays.converted()) {
@@ -98,12 +93,6 @@ pub fn fits_floats(layer: &ProgrammedLayer) -> bool {
 fn slice_vectors(layer: &ProgrammedLayer, converted: &Converted) -> usize {
     let sides = if converted.slices[0].reference.is_some() { 2 } else { 1 };
     sides * (layer.plan.rows() + converter_vectors(converted) * layer.plan.site.partial_sums()) + 1
-}
-
-/// The vectors of the converters of a tile: gains, offsets, and the levels at which codes begin, where they have any.
-pub fn converter_vectors(converted: &Converted) -> usize {
-    let side = &converted.slices[0].columns;
-    2 + side.levels.as_ref().map_or(0, |levels| levels.of(0).len())
 }
 
 /// Bytes of a layer's arrays for so many words of columns.

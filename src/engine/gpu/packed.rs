@@ -2,12 +2,23 @@
 
 use std::ops::Range;
 
-use super::model::{column_words, converter_vectors};
 use super::settings::LANES;
 use crate::chip::ProgrammedLayer;
 use crate::crossbar::converted::{Adder, Converted};
 use crate::crossbar::programmed::Programmed;
 use crate::kernels::digits as columns;
+use crate::network::Layer as Plan;
+
+/// Words of a layer's columns.
+pub fn column_words(plan: &Plan) -> usize {
+    plan.columns().div_ceil(LANES)
+}
+
+/// The vectors of the converters of a tile: gains, offsets, and the levels at which codes begin, where they have any.
+pub fn converter_vectors(converted: &Converted) -> usize {
+    let side = &converted.slices[0].columns;
+    2 + side.levels.as_ref().map_or(0, |levels| levels.of(0).len())
+}
 
 /// Published weights `[columns, channels, positions]` of some words of columns as the kernel walks them, `[positions,
 /// channels, columns]`: zero where channels or columns do not fill a word.

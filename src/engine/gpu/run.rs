@@ -8,7 +8,8 @@ use wgpu::{BindGroup, Buffer, ComputePass};
 
 use super::buffers::{Buffers, KeptSteps, Sizes, Spare};
 use super::context::{Context, LayerGroup};
-use super::model::{self, LoadedLayer, column_words, pools_apart};
+use super::model::{self, LoadedLayer, pools_apart};
+use super::packed::column_words;
 use super::route::{KernelRoute, Op};
 use super::settings::{LANES, Run, WORKGROUP};
 use super::shaders::ShaderKernel;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Search;
 use super::evolve::{front, ranked};
-use super::run::{Candidate, SearchRun};
+use super::run::SearchRun;
 use crate::error::Result;
 use crate::numeric::stats::mean_within;
 use crate::study::ANSWERED;
@@ -42,6 +42,9 @@ pub struct SearchAnswer {
     pub best: Vec<(String, String)>,
     /// Trials that the search took, those that confirm and judge the answer not among them.
     pub trials: u64,
+    /// The images that judged the points.
+    #[serde(skip)]
+    pub(super) images: u64,
     /// The settings of the best and of those beside it, each with its label.
     #[serde(skip)]
     pub(super) found: Vec<(String, GridPoint)>,
@@ -85,7 +88,9 @@ impl SearchAnswer {
         let points: Vec<Point> = judged.iter().zip(&settings).map(|(judged, setting)| point(judged, setting)).collect();
         let best = settings[0].shown.clone();
         let found = judged.into_iter().filter(|one| one.label != REFERENCE).map(|one| (one.label, one.point)).collect();
-        let mut answer = SearchAnswer { is_met, lead: String::new(), details: vec![], points, best, trials, found };
+        let images = run.known(settings[0].key, chips).first().map_or(0, |trial| trial.images);
+        let (lead, details) = (String::new(), vec![]);
+        let mut answer = SearchAnswer { is_met, lead, details, points, best, trials, images, found };
         answer.say(search, run, (&fitness, of));
         Ok(answer)
     }
@@ -96,7 +101,7 @@ impl SearchAnswer {
 fn confirmed(search: &Search, run: &mut SearchRun) -> Result<(Vec<usize>, usize)> {
     loop {
         let fitness = run.fitness();
-        let mut best = distinct(&run.candidates, front(&fitness));
+        let mut best = front(&fitness);
         let is_met = fitness[best[0]].violation == 0.0;
         let of = best.len();
         if !is_met || search.goals.count() == 1 {
@@ -116,35 +121,27 @@ fn confirmed(search: &Search, run: &mut SearchRun) -> Result<(Vec<usize>, usize)
     }
 }
 
-/// Candidates of different trials, the first of each.
-fn distinct(candidates: &[Candidate], numbers: Vec<usize>) -> Vec<usize> {
-    let mut seen = std::collections::HashSet::new();
-    numbers.into_iter().filter(|one| seen.insert(candidates[*one].setting.key)).collect()
-}
-
 /// The cheapest candidate whose costs are within their limits and whose accuracy is surely above that of the best, on
 /// all chips; of the few cheapest that seem so.
 fn next_better(search: &Search, run: &mut SearchRun, best: usize) -> Result<Option<usize>> {
     if search.goals.of_accuracy {
         return Ok(None);
     }
+    let spread = run.spread();
     let better_by = |run: &SearchRun, one: usize, confidence: f64| -> Option<f64> {
-        let (best, other) = (&run.candidates[best], &run.candidates[one]);
-        // Both on all images, or both at a glance.
-        let seen = |candidate: &Candidate| match &candidate.glance {
-            Some((_, glance)) if other.chips == 0 => glance.clone(),
-            _ => candidate.standing.clone(),
-        };
-        let (own, other) = (seen(best)?, seen(other)?);
+        let (own, other) = (run.candidates[best].standing.as_ref()?, run.candidates[one].standing.as_ref()?);
         let differences: Vec<f64> = other.accuracies.iter().zip(&own.accuracies).map(|(a, b)| a - b).collect();
-        let (mean, half) = mean_within(&differences, confidence);
+        let (mean, half) = match run.is_confirmed(one) {
+            true => mean_within(&differences, confidence),
+            false => spread.prior().mean_within(&differences, confidence),
+        };
         other.is_within_limits.then_some(mean - half)
     };
     let fitness = run.fitness();
     let mut seem: Vec<usize> =
         (0..fitness.len()).filter(|one| better_by(run, *one, 0.75).is_some_and(|more| more > 0.0)).collect();
     seem.sort_by(|a, b| fitness[*a].objectives[0].total_cmp(&fitness[*b].objectives[0]));
-    let seem = distinct(&run.candidates, seem).into_iter().take(SEEM_BETTER).collect::<Vec<_>>();
+    seem.truncate(SEEM_BETTER);
     run.confirm(&seem)?;
     Ok(seem.into_iter().find(|one| better_by(run, *one, SURELY).is_some_and(|more| more > 0.0)))
 }

@@ -4,6 +4,8 @@
 //!
 //! Every draw is Philox of the search's seed and the generation, so a search is the same on any machine.
 
+use std::collections::HashSet;
+
 use ndarray_rand::rand::RngCore;
 
 use crate::data::permutation;
@@ -53,8 +55,7 @@ pub fn front(all: &[Fitness]) -> Vec<usize> {
 pub fn ranked(all: &[Fitness]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..all.len()).collect();
     if all.iter().all(|fitness| fitness.objectives.len() == 1) {
-        let key =
-            |one: usize| (all[one].violation, if all[one].violation > 0.0 { 0.0 } else { all[one].objectives[0] });
+        let key = |one: usize| (all[one].violation, all[one].objectives[0]);
         left.sort_by(|a, b| key(*a).0.total_cmp(&key(*b).0).then(key(*a).1.total_cmp(&key(*b).1)));
         return left;
     }
@@ -163,14 +164,21 @@ impl Draws {
         found
     }
 
-    /// Candidates from anywhere in the space that `is_new` says; of a small space all of them.
+    /// Candidates from anywhere in the space that `is_new` says; of a small space all of them, in their order.
     pub fn anywhere(&mut self, space: &Axes, is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
         if space.size().is_some_and(|size| size <= SMALL) {
-            return unseen(space.all(), is_new).into_iter().take(GENERATION).collect();
+            return space.all().filter(is_new).take(GENERATION).collect();
         }
-        let mut drawn = || space.axes.iter().map(|axis| self.below(axis.values.len())).collect();
-        let drawn: Vec<Genes> = (0..DRAWS * GENERATION).map(|_| drawn()).collect();
-        unseen(drawn.into_iter(), is_new).into_iter().take(GENERATION).collect()
+        self.drawn(space, GENERATION, is_new)
+    }
+
+    /// Candidates drawn from anywhere in the space that `is_new` says: so many, or as many as are found.
+    pub fn drawn(&mut self, space: &Axes, count: usize, is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
+        let mut draw = || space.axes.iter().map(|axis| self.below(axis.values.len())).collect();
+        let drawn: Vec<Genes> = (0..DRAWS * count).map(|_| draw()).collect();
+        let mut found = unseen(drawn.into_iter(), is_new);
+        found.truncate(count);
+        found
     }
 
     /// The better of two, by their place.
@@ -208,13 +216,8 @@ impl Draws {
 
 /// Each once, of those that are asked for.
 pub fn unseen(genes: impl Iterator<Item = Genes>, is_new: impl Fn(&Genes) -> bool) -> Vec<Genes> {
-    let mut found: Vec<Genes> = vec![];
-    for one in genes {
-        if is_new(&one) && !found.contains(&one) {
-            found.push(one);
-        }
-    }
-    found
+    let mut found = HashSet::new();
+    genes.filter(|one| is_new(one) && found.insert(one.clone())).collect()
 }
 
 #[cfg(test)]

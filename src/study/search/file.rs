@@ -91,7 +91,7 @@ pub struct SearchFile {
     /// The figure to maximise: `accuracy`, or none.
     #[serde(default)]
     pub maximise: GoalNames,
-    /// Chips that a candidate is judged on, at most: fewer where it is sooner surely good enough, not good enough, or
+    /// Chips that a candidate is judged on, at most: fewer where it is sooner surely good enough, unlikely to be, or
     /// worse than another.
     #[serde(default = "sixteen")]
     pub chips: u64,

@@ -1,9 +1,9 @@
 //! A search under way: generations of candidates, each judged on as many chips as it takes.
 //!
-//! All candidates of a generation are judged on the same first chips, at a glance on the first quarter of the images,
-//! then those that may still be good enough on all images, and on twice as many chips, and so on: a race, in which
-//! chips and images are the same for all, so that differences are of candidates and not of chips. Whatever a decision
-//! rests on is in the store, so a search that was killed, or that several processes share, decides the same.
+//! All candidates of a generation are judged on the same first chips, then those that may still be good enough on twice
+//! as many, and so on: a race, in which chips and images are the same for all, so that differences are of candidates
+//! and not of chips. Whatever a decision rests on is in the store, so a search that was killed, or that several
+//! processes share, decides the same.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use rayon::prelude::*;
 
 use super::Search;
 use super::evolve::{Draws, Fitness, GENERATION, front, ranked, unseen};
-use super::forecast::{Expected, Forecast, LEARNED, Tried, chosen};
-use super::goals::Standing;
+use super::forecast::{Forecast, LEARNED, Prospect, Tried, chosen, promising};
+use super::goals::{Spread, Standing};
 use super::networks::Networks;
 use super::others::Others;
 use crate::engine::Engine;
@@ -26,7 +26,6 @@ use crate::study::axes::Genes;
 use crate::study::reader::Reader;
 use crate::study::recipe::CACHE;
 use crate::study::runner::{Kept, Runner};
-use crate::study::sets::Images;
 use crate::study::setting::Setting;
 use crate::study::space::GridPoint;
 use crate::study::store::{self, OfKey, Store, shard_name};
@@ -34,19 +33,17 @@ use crate::study::sweep::Shard;
 use crate::study::trial::{Key, Trial};
 
 /// Chips that every candidate is judged on.
-const FIRST: u64 = 3;
-/// The part of the images that candidates are looked at on first.
-const GLANCE: usize = 4;
-/// Images of which a part tells too little to look at it.
-const FEW: usize = 200;
-/// Children that are drawn from those that are best so far, and then from those of them of which most is expected, and
-/// once more.
+const FEW: u64 = 3;
+/// Children that are judged of one generation: few, for each generation is chosen by what those before have shown.
+const JUDGED: usize = GENERATION / 2;
+/// Children that are drawn at once: from those that are best so far, then from those of them, and of candidates from
+/// anywhere, of which most is expected, and so on.
 const POOL: usize = 10 * GENERATION;
 /// Times that children are drawn for one generation.
-const DRAWN: usize = 3;
+const DRAWN: usize = 5;
 /// Generations without anything better after which the neighbours of the best are tried, and then candidates from
 /// anywhere.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 4;
 /// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search
 /// ends.
 const BARREN: u32 = 50;
@@ -55,26 +52,9 @@ const BARREN: u32 = 50;
 pub(super) struct Candidate {
     pub genes: Genes,
     pub setting: Arc<Setting>,
-    /// Chips that it was judged on, on all images: none where a glance was enough.
+    /// Chips that it was judged on.
     pub chips: u64,
     pub standing: Option<Standing>,
-    /// The setting on the first images, and its standing there, where it was looked at so.
-    pub glance: Option<(Arc<Setting>, Option<Standing>)>,
-}
-
-impl Candidate {
-    /// The candidate as an example for others, where it was judged.
-    fn tried(&self) -> Option<Tried<'_>> {
-        Some(Tried { genes: &self.genes, standing: self.standing.as_ref()?, is_glance: self.chips == 0 })
-    }
-
-    /// The chips and the images that it was judged on.
-    pub fn judged_on(&self, search: &Search) -> (u64, usize) {
-        match (self.chips, glance(search)) {
-            (0, Some(Images { limit: Some(images), .. })) => (FIRST.min(search.file.chips), images),
-            (chips, _) => (chips, search.file.limit),
-        }
-    }
 }
 
 /// A search under way.
@@ -87,25 +67,19 @@ pub(super) struct SearchRun<'a> {
     store: Store,
     reader: Reader<'a>,
     reference: Option<Arc<Setting>>,
-    /// The reference on the first images, where candidates are looked at so.
-    glanced: Option<Arc<Setting>>,
     /// All that is known, from this process and from others.
     trials: HashMap<Key, OfKey>,
-    /// Trials that were asked for on all images, and on the first ones.
-    asked: [HashSet<(Key, u64)>; 2],
+    /// Trials that were asked for.
+    asked: HashSet<(Key, u64)>,
     pub candidates: Vec<Candidate>,
+    /// Values that make the same chips as a candidate, key for key, and which one.
+    pub twins: Vec<(Genes, usize)>,
     /// Candidates that are no chips, and why the first one is none.
     pub refused: (HashSet<Genes>, Option<Error>),
     until: Option<Instant>,
     /// Cells and ranges of candidates that go on.
     kept: Kept,
     networks: Networks<'a>,
-}
-
-/// The first images, on which candidates are looked at; none where there are few.
-fn glance(search: &Search) -> Option<Images> {
-    let images = search.file.limit;
-    (images >= FEW).then_some(Images { after: 0, limit: Some(images / GLANCE) })
 }
 
 impl<'a> SearchRun<'a> {
@@ -119,12 +93,7 @@ impl<'a> SearchRun<'a> {
         let others = Others { shard, monitor };
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
         let mut reader = search.reader(search.file.seen())?;
-        let mut reference = |images: Images| -> Result<Option<Arc<Setting>>> {
-            reader.of_images(images);
-            Ok(search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new))
-        };
-        let glanced = glance(search).map_or(Ok(None), &mut reference)?;
-        let reference = reference(search.file.seen())?;
+        let reference = search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new);
         Ok(SearchRun {
             search,
             engine,
@@ -134,10 +103,10 @@ impl<'a> SearchRun<'a> {
             store,
             reader,
             reference,
-            glanced,
             trials: store::read_all(folder.path())?,
-            asked: Default::default(),
+            asked: HashSet::new(),
             candidates: vec![],
+            twins: vec![],
             refused: Default::default(),
             until: time.and_then(|time| Instant::now().checked_add(time)),
             kept: Kept::default(),
@@ -149,10 +118,7 @@ impl<'a> SearchRun<'a> {
     pub fn search(&mut self) -> Result<()> {
         let (space, seed) = (&self.search.space, self.search.file.seed);
         if let Some(reference) = self.reference.clone() {
-            self.trials_of(&[reference], 0..self.search.file.chips, false)?;
-        }
-        if let Some(reference) = self.glanced.clone() {
-            self.trials_of(&[reference], 0..FIRST.min(self.search.file.chips), true)?;
+            self.trials_of(&[reference], 0..self.search.file.chips)?;
         }
         self.judge(Draws::new(seed, 0).first(space), usize::MAX)?;
         let (mut idle, mut generation, mut barren) = (0, 0, 0);
@@ -161,11 +127,12 @@ impl<'a> SearchRun<'a> {
             if self.monitor.stop() {
                 return Err(Error::Interrupted(String::new()));
             }
-            let asked = self.asked.each_ref().map(HashSet::len);
+            let asked = self.asked.len();
+            self.stand(&(0..self.candidates.len()).collect::<Vec<_>>())?;
             let (fitness, draws) = (self.fitness(), &mut Draws::new(seed, generation));
             let best = self.signature(&fitness);
             let (next, most) = match idle {
-                0..PATIENCE => (self.children(&fitness, draws), GENERATION),
+                0..PATIENCE => (self.children(&fitness, draws), JUDGED),
                 PATIENCE => (self.around(&fitness), 2 * GENERATION),
                 _ => (vec![], GENERATION),
             };
@@ -174,7 +141,7 @@ impl<'a> SearchRun<'a> {
                 break;
             }
             self.judge(next, most)?;
-            barren = if self.asked.each_ref().map(HashSet::len) != asked { 0 } else { barren + 1 };
+            barren = if self.asked.len() != asked { 0 } else { barren + 1 };
             idle = if self.signature(&self.fitness()) != best || idle > PATIENCE { 0 } else { idle + 1 };
         }
         Ok(())
@@ -187,23 +154,36 @@ impl<'a> SearchRun<'a> {
         let order = ranked(fitness);
         let mut parents: Vec<Genes> =
             order.iter().take(GENERATION).map(|one| self.candidates[*one].genes.clone()).collect();
-        let tried: Vec<Tried> = order.iter().take(LEARNED).filter_map(|one| self.candidates[*one].tried()).collect();
+        let tried: Vec<Tried> = order.iter().flat_map(|one| self.tried(*one, &fitness[*one])).take(LEARNED).collect();
         let Some(forecast) = Forecast::of(space, &tried) else {
             return draws.children(space, &parents, GENERATION, |genes| self.is_new(genes));
         };
-        let mut pool: Vec<(Genes, Expected)> = vec![];
+        let expect = |genes: Vec<Genes>| -> Vec<Prospect> {
+            genes.into_par_iter().map(|genes| forecast.prospect(genes)).collect()
+        };
+        let mut pool = expect(draws.drawn(space, POOL, |genes| self.is_new(genes)));
         for _ in 0..DRAWN {
-            let is_new = |genes: &Genes| self.is_new(genes) && pool.iter().all(|(known, _)| known != genes);
-            let children = draws.children(space, &parents, POOL, is_new);
-            let of_pool = children.into_par_iter().map(|genes| (forecast.expected(&genes), genes));
-            pool.extend(of_pool.map(|(expected, genes)| (genes, expected)).collect::<Vec<_>>());
+            let is_new = |genes: &Genes| self.is_new(genes) && pool.iter().all(|known| known.genes != *genes);
+            let children = expect(draws.children(space, &parents, POOL, is_new));
+            pool.extend(children);
             if pool.is_empty() {
                 break;
             }
-            let expected: Vec<Fitness> = pool.iter().map(|(_, expected)| expected.fitness(0.0)).collect();
-            parents = ranked(&expected).into_iter().take(GENERATION).map(|one| pool[one].0.clone()).collect();
+            let order = promising(&pool, 0.0).into_iter();
+            parents = order.take(GENERATION).map(|one| pool[one].genes.clone()).collect();
         }
         chosen(&pool, 2 * GENERATION)
+    }
+
+    /// A candidate and its twins as examples for others, where it was judged.
+    fn tried<'s>(&'s self, one: usize, fitness: &'s Fitness) -> impl Iterator<Item = Tried<'s>> {
+        let candidate = &self.candidates[one];
+        let twins = self.twins.iter().filter(move |(_, of)| *of == one).map(|(genes, _)| genes);
+        let tried = move |genes| {
+            let standing = candidate.standing.as_ref()?;
+            Some(Tried { genes, standing, objectives: &fitness.objectives })
+        };
+        std::iter::once(&candidate.genes).chain(twins).filter_map(tried)
     }
 
     /// Candidates that differ from the best by one step of one key and were not tried.
@@ -215,13 +195,22 @@ impl<'a> SearchRun<'a> {
         around
     }
 
-    /// The fitness of each candidate.
+    /// The fitness of each candidate: costs of those that did not run on all chips are levelled by those of the
+    /// cheapest one that did and keeps to all constraints, where one figure is minimised.
     pub fn fitness(&self) -> Vec<Fitness> {
-        let of = |candidate: &Candidate| match &candidate.standing {
-            Some(standing) => standing.fitness.clone(),
-            None => Fitness { violation: f64::INFINITY, objectives: vec![f64::INFINITY; self.search.goals.count()] },
+        let standings = || self.candidates.iter().map(|candidate| candidate.standing.as_ref());
+        let is_met = |one: &&Standing| one.is_met && one.accuracies.len() as u64 >= self.search.file.chips;
+        let cost = |one: &&Standing| one.fitness.objectives[0];
+        let best = standings().flatten().filter(is_met).min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        let best = best.filter(|_| self.search.goals.count() == 1);
+        let of = |standing: Option<&Standing>| match (standing, best) {
+            (Some(standing), Some(best)) => {
+                Fitness { violation: standing.fitness.violation, objectives: standing.levelled(best) }
+            }
+            (Some(standing), None) => standing.fitness.clone(),
+            _ => Fitness { violation: f64::INFINITY, objectives: vec![f64::INFINITY; self.search.goals.count()] },
         };
-        self.candidates.iter().map(of).collect()
+        standings().map(of).collect()
     }
 
     /// The best so far: keys of trials, and objectives.
@@ -237,7 +226,9 @@ impl<'a> SearchRun<'a> {
     }
 
     fn is_new(&self, genes: &Genes) -> bool {
-        !self.refused.0.contains(genes) && self.candidates.iter().all(|candidate| candidate.genes != *genes)
+        let mut known =
+            self.candidates.iter().map(|candidate| &candidate.genes).chain(self.twins.iter().map(|(twin, _)| twin));
+        !self.refused.0.contains(genes) && known.all(|known| known != genes)
     }
 
     /// Whether trials or time are spent.
@@ -245,24 +236,25 @@ impl<'a> SearchRun<'a> {
         self.asked() >= self.search.file.trials || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
-    /// Judges new candidates, so many at most that are not, key for key, the same chips as others.
+    /// Judges new candidates, so many at most; those that are the same chips as others are left out.
     fn judge(&mut self, genes: Vec<Genes>, most: usize) -> Result<()> {
         let first = self.candidates.len();
-        let mut known: HashSet<Key> = self.candidates.iter().map(|candidate| candidate.setting.key).collect();
-        let before = known.len();
         if self.search.trains() {
             let points = genes.iter().take(most).map(|genes| self.search.candidate_point(genes));
             self.networks.prepare(&mut self.reader, &points.collect::<Vec<_>>())?;
         }
         for genes in genes {
-            if known.len() - before >= most || (self.search.trains() && !self.candidates.is_empty() && self.is_spent())
-            {
+            let new = self.candidates.len() - first;
+            if new >= most || (self.search.trains() && !self.candidates.is_empty() && self.is_spent()) {
                 break;
             }
             match self.candidate(genes.clone()) {
                 Ok(candidate) => {
-                    known.insert(candidate.setting.key);
-                    self.candidates.push(candidate);
+                    let same = |other: &Candidate| other.setting.key == candidate.setting.key;
+                    match self.candidates.iter().position(same) {
+                        Some(one) => self.twins.push((genes, one)),
+                        None => self.candidates.push(candidate),
+                    }
                 }
                 // Values of two keys may not go together.
                 Err(error @ Error::Config { .. }) => {
@@ -281,17 +273,12 @@ impl<'a> SearchRun<'a> {
             self.monitor.skip(self.asked());
         }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
-        let (most, mut chips) = (self.search.file.chips, FIRST.min(self.search.file.chips));
-        self.glance_at(&racing, chips)?;
-        racing.retain(|one| self.goes_on(*one));
+        let (most, mut chips) = (self.search.file.chips, FEW.min(self.search.file.chips));
         while !racing.is_empty() {
             let settings: Vec<Arc<Setting>> = racing.iter().map(|one| self.candidates[*one].setting.clone()).collect();
-            self.trials_of(&settings, 0..chips, false)?;
-            for one in &racing {
-                self.candidates[*one].chips = chips;
-                let standing = self.standing(&self.candidates[*one].setting, self.reference.as_deref(), chips)?;
-                self.candidates[*one].standing = Some(standing);
-            }
+            self.trials_of(&settings, 0..chips)?;
+            racing.iter().for_each(|one| self.candidates[*one].chips = chips);
+            self.stand(&racing)?;
             self.confirm_best()?;
             racing.retain(|one| !self.is_confirmed(*one) && self.goes_on(*one));
             if self.is_spent() {
@@ -316,18 +303,8 @@ impl<'a> SearchRun<'a> {
 
     /// A new candidate.
     fn candidate(&mut self, genes: Genes) -> Result<Candidate> {
-        let point = self.search.candidate_point(&genes);
-        let setting = Arc::new(self.setting(&point, true)?);
-        let glance = match glance(self.search) {
-            Some(first) => {
-                self.reader.of_images(first);
-                let setting = self.setting(&point, true);
-                self.reader.of_images(self.search.file.seen());
-                Some((Arc::new(setting?), None))
-            }
-            None => None,
-        };
-        Ok(Candidate { genes, setting, chips: 0, standing: None, glance })
+        let setting = Arc::new(self.setting(&self.search.candidate_point(&genes), true)?);
+        Ok(Candidate { genes, setting, chips: 0, standing: None })
     }
 
     /// A point on the images that the reader is turned to, with a network of its own where candidates are trained and
@@ -346,56 +323,31 @@ impl<'a> SearchRun<'a> {
         self.networks.known(point)
     }
 
-    /// Looks at candidates on the first images and chips.
-    fn glance_at(&mut self, numbers: &[usize], chips: u64) -> Result<()> {
-        let of = |one: &usize| Some(self.candidates[*one].glance.as_ref()?.0.clone());
-        let settings: Vec<Arc<Setting>> = numbers.iter().filter_map(of).collect();
-        self.trials_of(&settings, 0..chips, true)?;
-        for one in numbers {
-            let Some((setting, _)) = &self.candidates[*one].glance else { continue };
-            let (setting, reference) = (setting.clone(), self.glanced.as_deref());
-            let reference = reference.map_or(vec![], |reference| self.known(reference.key, 0..chips));
-            let standing = self.search.goals.glanced(&setting, &self.known(setting.key, 0..chips), &reference);
-            let standing = standing.map_err(self.of_goal())?;
-            let candidate = &mut self.candidates[*one];
-            (candidate.standing, candidate.glance) = (Some(standing.clone()), Some((setting, Some(standing))));
-        }
-        Ok(())
-    }
-
-    /// Whether more chips or images may tell more of a candidate: those that are compared were judged on the same ones.
+    /// Whether more chips may tell more of a candidate.
     fn goes_on(&self, one: usize) -> bool {
-        let (goals, own) = (&self.search.goals, &self.candidates[one]);
-        let is_glance = own.chips == 0;
-        let Some(standing) = &own.standing else { return true };
-        let is_known = if is_glance { standing.is_missed } else { goals.is_known(standing) };
+        let goals = &self.search.goals;
+        let Some(standing) = &self.candidates[one].standing else { return true };
         // The best is judged on all chips: one that seems good enough on a few beats nothing.
         let mut rivals = self.candidates.iter().filter(|other| goals.count() > 1 || self.has_all_chips(other));
-        // Candidates that are more likely than not to stay unsure on all chips are left, once there is something to
-        // beat.
+        // Candidates that are unlikely to keep to constraints on all chips are left, once there is something to beat.
         let is_met = |other: &Candidate| other.standing.as_ref().is_some_and(|standing| standing.is_met);
-        let is_unlikely = !is_glance && !goals.of_accuracy && standing.slack.iter().any(|slack| *slack < 0.0);
-        if is_unlikely && rivals.clone().any(is_met) {
+        if !goals.of_accuracy && standing.is_unlikely && rivals.clone().any(is_met) {
             return false;
         }
-        let is_beaten = |other: &Candidate| match (&other.standing, &other.glance) {
-            (Some(judged), _) if other.chips > 0 && !is_glance => goals.is_beaten(standing, judged),
-            (Some(judged), Some((_, Some(seen)))) if other.chips > 0 => {
-                goals.is_beaten(standing, &Standing { is_met: judged.is_met, ..seen.clone() })
-            }
-            _ => false,
-        };
-        !is_known && !rivals.any(is_beaten)
+        let is_beaten =
+            |other: &Candidate| other.standing.as_ref().is_some_and(|judged| goals.is_beaten(standing, judged));
+        !goals.is_known(standing) && !rivals.any(is_beaten)
     }
 
     /// Whether a candidate that may still keep to all constraints is cheaper than the best that does, where there is
     /// one figure to minimise.
     fn may_be_best(&self, one: usize) -> bool {
-        let cost = |candidate: &Candidate| candidate.standing.as_ref().map(|standing| standing.fitness.objectives[0]);
-        let is_met = |candidate: &&Candidate| candidate.standing.as_ref().is_some_and(|standing| standing.is_met);
-        let best = self.candidates.iter().filter(is_met).filter_map(cost).reduce(f64::min);
-        let is_cheaper = cost(&self.candidates[one]).is_some_and(|own| best.is_none_or(|best| own < best));
-        self.search.goals.count() == 1 && is_cheaper
+        let Some(own) = self.candidates[one].standing.as_ref().filter(|_| self.search.goals.count() == 1) else {
+            return false;
+        };
+        let standings = self.candidates.iter().filter_map(|candidate| candidate.standing.as_ref());
+        let mut met = standings.filter(|standing| standing.is_met);
+        met.all(|best| own.undercuts(best))
     }
 
     /// Judges candidates on all chips that a candidate is judged on.
@@ -403,13 +355,9 @@ impl<'a> SearchRun<'a> {
         let most = self.search.file.chips;
         let left: Vec<usize> = numbers.iter().copied().filter(|one| self.candidates[*one].chips < most).collect();
         let settings: Vec<Arc<Setting>> = left.iter().map(|one| self.candidates[*one].setting.clone()).collect();
-        self.trials_of(&settings, 0..most, false)?;
-        for one in left {
-            let standing = self.standing(&self.candidates[one].setting, self.reference.as_deref(), most)?;
-            let candidate = &mut self.candidates[one];
-            (candidate.chips, candidate.standing) = (most, Some(standing));
-        }
-        Ok(())
+        self.trials_of(&settings, 0..most)?;
+        left.iter().for_each(|one| self.candidates[*one].chips = most);
+        self.stand(&left)
     }
 
     /// Whether a candidate was judged on all chips.
@@ -421,11 +369,26 @@ impl<'a> SearchRun<'a> {
         candidate.chips >= self.search.file.chips
     }
 
-    /// The standing of a candidate after its first chips, beside the reference on the same ones.
-    fn standing(&self, setting: &Setting, reference: Option<&Setting>, chips: u64) -> Result<Standing> {
-        let reference = reference.map_or(vec![], |reference| self.known(reference.key, 0..chips));
-        let standing = self.search.goals.standing(setting, &self.known(setting.key, 0..chips), &reference);
-        standing.map_err(self.of_goal())
+    /// Gives candidates their standing after their chips, beside the reference on the same ones.
+    fn stand(&mut self, numbers: &[usize]) -> Result<()> {
+        // The first time tells the spread that the second one goes by.
+        for _ in 0..2 {
+            let spread = self.spread();
+            for one in numbers {
+                let Candidate { setting, chips, .. } = &self.candidates[*one];
+                let of = |setting: &Arc<Setting>| self.known(setting.key, 0..*chips);
+                let reference = self.reference.as_ref().map_or(vec![], of);
+                let standing = self.search.goals.standing(setting, &of(setting), &reference, spread);
+                self.candidates[*one].standing = Some(standing.map_err(self.of_goal())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The variance of accuracy from chip to chip, which candidates that ran on several have shown.
+    pub fn spread(&self) -> Spread {
+        let margins = self.candidates.iter().filter_map(|candidate| Some(&candidate.standing.as_ref()?.margins[..]));
+        Spread::of(&margins.collect::<Vec<_>>())
     }
 
     /// The place of what asks for a figure that is not known.
@@ -439,13 +402,6 @@ impl<'a> SearchRun<'a> {
         self.trials.get(&key).map_or(vec![], |of_key| of_key.range(chips).map(|(_, trial)| trial).collect())
     }
 
-    /// The number of images of the validation.
-    pub fn known_images(&self, search: &Search) -> u64 {
-        let chips = search.validation_chips();
-        let count = |of_key: &OfKey| of_key.get(&chips.start).map(|trial| trial.images);
-        self.trials.values().find_map(count).unwrap_or(0)
-    }
-
     /// Points judged on images and chips that the search has not seen, each as the search's point gives it, and whether
     /// it is a candidate.
     pub fn validate(&mut self, points: &[(GridPoint, bool)]) -> Result<Vec<Arc<Setting>>> {
@@ -455,13 +411,12 @@ impl<'a> SearchRun<'a> {
             .map(|(point, is_candidate)| self.setting(point, *is_candidate).map(Arc::new))
             .collect::<Result<_>>()?;
         self.until = None;
-        self.trials_of(&settings, self.search.validation_chips(), false)?;
+        self.trials_of(&settings, self.search.validation_chips())?;
         Ok(settings)
     }
 
-    /// Runs what is missing of some chips of some points, which are `glances` where they are on the first images; where
-    /// other processes share the work, waits for theirs.
-    fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>, glances: bool) -> Result<()> {
+    /// Runs what is missing of some chips of some points; where other processes share the work, waits for theirs.
+    fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>) -> Result<()> {
         let before = self.asked();
         let mut wanted: Vec<(usize, u64)> = vec![];
         let mut seen = HashSet::new();
@@ -470,7 +425,7 @@ impl<'a> SearchRun<'a> {
                 if seen.insert((setting.key, chip)) {
                     wanted.push((number, chip));
                 }
-                self.asked[usize::from(glances)].insert((setting.key, chip));
+                self.asked.insert((setting.key, chip));
             }
         }
         let is_mine = |place: usize| self.others.part_of(place) == self.others.shard.index;
@@ -482,7 +437,7 @@ impl<'a> SearchRun<'a> {
             }
         }
         let note = self.note();
-        let (mut ran, of_one) = (0, if glances { GLANCE as u64 } else { 1 });
+        let mut ran = 0;
         let mut runner = Runner::new(self.engine, self.monitor, self.search.file.seed);
         runner.kept = std::mem::take(&mut self.kept);
         for (setting, missing) in settings.iter().zip(mine) {
@@ -493,7 +448,7 @@ impl<'a> SearchRun<'a> {
             runner.run(setting, missing, &mut self.store, |trial| {
                 trials.entry(trial.key).or_default().insert(trial.chip, trial);
                 ran += 1;
-                monitor.progress(before + ran / of_one, &note);
+                monitor.progress(before + ran, &note);
             })?;
         }
         self.kept = runner.kept;
@@ -531,10 +486,9 @@ impl<'a> SearchRun<'a> {
         format!("best {}{beside}", costs.join(", "))
     }
 
-    /// Trials that were asked for so far: of glances so many make one as take its images.
+    /// Trials that were asked for so far.
     pub fn asked(&self) -> u64 {
-        let [all, glances] = &self.asked;
-        (all.len() + glances.len() / GLANCE) as u64
+        self.asked.len() as u64
     }
 
     /// Brings everything to the disk.

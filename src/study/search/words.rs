@@ -16,7 +16,7 @@ impl SearchAnswer {
     pub(super) fn say(&mut self, search: &Search, run: &SearchRun, (fitness, of): (&[Fitness], usize)) {
         let reference = self.points.iter().find(|point| label_of(point) == REFERENCE);
         let best = &self.points[0];
-        let (goals, images) = (&search.goals, run.known_images(search));
+        let (goals, images) = (&search.goals, self.images);
         let judged = |point: &Point| {
             let stats = point.accuracy();
             let below = reference.map(|reference| below(reference, point));
@@ -132,7 +132,11 @@ fn tried(search: &Search, run: &SearchRun, (fitness, trials): (&[Fitness], u64))
         "{} of {all} candidates were judged, in {trials} trials; {passed} of them passed as keeping to what is asked.",
         fitness.len()
     )];
-    if trials >= search.file.trials && search.candidates().is_none_or(|all| all > fitness.len() as u64) {
+    if !run.twins.is_empty() {
+        said.push(format!("{} others are the same chips as one of these.", run.twins.len()));
+    }
+    let known = (fitness.len() + run.twins.len() + run.refused.0.len()) as u64;
+    if trials >= search.file.trials && search.candidates().is_none_or(|all| all > known) {
         said.push(format!("The search ended because it was given {} trials.", search.file.trials));
     }
     if let Some(error) = &run.refused.1 {

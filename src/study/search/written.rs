@@ -82,7 +82,7 @@ impl Search {
 fn tried(search: &Search, run: &SearchRun) -> String {
     let keys = search.space.axes.iter().map(|axis| axis.key.clone());
     let costs = search.goals.costs.iter().map(|name| (*name).to_owned());
-    let more = ["chips", "images", "accuracy_mean", "violation", "keeps_to_constraints"].map(String::from);
+    let more = ["chips", "accuracy_mean", "violation", "keeps_to_constraints"].map(String::from);
     let mut rows = vec![keys.chain(more).chain(costs).collect::<Vec<String>>()];
     for candidate in &run.candidates {
         let Some(standing) = &candidate.standing else { continue };
@@ -93,10 +93,8 @@ fn tried(search: &Search, run: &SearchRun) -> String {
             _ => "not sure",
         };
         let values = search.space.point(&candidate.genes).into_iter().map(|(_, value)| cell(&value));
-        let (chips, images) = candidate.judged_on(search);
         let own = [
-            chips.to_string(),
-            images.to_string(),
+            candidate.chips.to_string(),
             TableValue::Number(accuracy).text(),
             TableValue::Number(standing.fitness.violation).text(),
             keeps.into(),
