@@ -136,7 +136,7 @@ impl Cut {
     }
 
     /// Lays out what drives of a plane's bytes, `[pixels][tiles][span]`. Pixels are those of the band, map after map.
-    /// What meets no row is of no meaning.
+    /// Bytes that meet no row are of no meaning.
     pub fn lay_out(
         &self,
         patches: &Patches,
@@ -191,7 +191,7 @@ impl PatchCopy<'_> {
                 let out = &mut all[i * patch + tile * span..];
                 for Piece { run, first, at } in pieces {
                     let piece = bytes[begins[*run] + first..].first_chunk().expect("a padded run");
-                    // What is copied beyond a piece is written over by the next piece, or meets no row.
+                    // Bytes beyond a piece are written over by the next piece, or meet no row.
                     *out[*at..].first_chunk_mut().expect("room for a piece") = driven(piece);
                 }
             }

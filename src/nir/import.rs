@@ -40,7 +40,7 @@ pub struct Imported {
     pub model: Model,
     /// Its weights and constants.
     pub checkpoint: Checkpoint,
-    /// What the user should know.
+    /// Notices for the user.
     pub notices: Vec<String>,
     /// Each layer's name, and the names of its matrix and its neurons in the file.
     pub names: Vec<Names>,

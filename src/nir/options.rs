@@ -1,4 +1,4 @@
-//! What a NIR file does not tell of a network, and who imports one says.
+//! The options of an import: all that a NIR file does not tell of a network.
 
 use super::discrete::Discretisation;
 use crate::network::neuron::{Fires, ResetAt};
@@ -33,7 +33,7 @@ pub enum Reset {
     None,
 }
 
-/// What a file does not tell.
+/// The options of an import, which a file does not tell.
 ///
 /// # Examples
 /// ```
@@ -62,8 +62,8 @@ pub struct NirOptions {
     pub reset_at: ResetAt,
     /// Where a potential fires.
     pub fires: Fires,
-    /// What logits are; absent: spike counts of neurons that fire, the last potential of others, means of sums without
-    /// neurons.
+    /// The figures that are logits; absent: spike counts of neurons that fire, the last potential of others, means of
+    /// sums without neurons.
     pub readout: Option<ReadoutKind>,
     /// Steps of the model.
     pub steps: usize,

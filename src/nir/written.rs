@@ -49,7 +49,7 @@ pub(super) struct ModelWriter<'a> {
     pub layers: Vec<Names>,
     tensors: BTreeMap<String, Tensors>,
     readout: String,
-    /// What the user should know.
+    /// Notices for the user.
     pub notices: Vec<String>,
 }
 

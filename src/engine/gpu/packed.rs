@@ -45,7 +45,7 @@ pub fn pack(layer: &ProgrammedLayer, words: &Range<usize>) -> Vec<f32> {
     packed
 }
 
-/// What is read at a step: weights `[rows, columns]` in published order, or what is behind converters.
+/// The array that is read at a step: weights `[rows, columns]` in published order, or those behind converters.
 fn pack_step(layer: &ProgrammedLayer, step: &Programmed, words: &Range<usize>) -> Vec<f32> {
     match step {
         Programmed::Folded { weights, .. } => {

@@ -146,14 +146,14 @@ impl Spread {
         Spread(pooled(&|mean| mean > -NEAR).or_else(|| pooled(&|_| true)).unwrap_or(0.0))
     }
 
-    /// What a sample of chips is taken to show beside itself.
+    /// The variance that a sample of chips is taken to have before it is seen.
     pub fn prior(self) -> Prior {
         Prior { variance: self.0, freedom: SHARED }
     }
 }
 
-/// What the margins of a candidate's chips say of the bound on accuracy.
-struct Judged {
+/// The standing of a candidate to the bound on accuracy alone.
+struct AccuracyStanding {
     /// Whether it surely keeps to it, surely does not, and is unlikely to on all chips.
     is_met: bool,
     is_missed: bool,
@@ -277,11 +277,11 @@ impl Goals {
             let reference: Vec<f64> = reference.iter().map(|trial| trial.accuracy()).collect();
             margins = bound.margins(&accuracies, &reference);
             let images = trials.iter().map(|trial| trial.images).min().unwrap_or(1);
-            let judged = self.judged(&margins, images, confidence, spread);
-            (is_met, is_missed) = (is_met && judged.is_met, is_missed || judged.is_missed);
-            is_unlikely = judged.is_unlikely;
-            violation += judged.violation;
-            slack.push(judged.slack);
+            let standing = self.accuracy_standing(&margins, images, confidence, spread);
+            (is_met, is_missed) = (is_met && standing.is_met, is_missed || standing.is_missed);
+            is_unlikely = standing.is_unlikely;
+            violation += standing.violation;
+            slack.push(standing.slack);
         }
         Ok(Standing {
             fitness: Fitness { violation, objectives },
@@ -296,7 +296,8 @@ impl Goals {
         })
     }
 
-    fn judged(&self, margins: &[f64], images: u64, confidence: f64, spread: Spread) -> Judged {
+    /// Gives the standing to the bound on accuracy of chips that keep to it by so many points each.
+    fn accuracy_standing(&self, margins: &[f64], images: u64, confidence: f64, spread: Spread) -> AccuracyStanding {
         let (chips, all) = (margins.len(), self.chips as usize);
         let (mean, own) = mean_of_images(margins, images, confidence);
         let half = spread.prior().mean_within(margins, confidence).1.max(share_of_images(images, chips));
@@ -307,7 +308,7 @@ impl Goals {
         // The mean on all chips may still lie so far from that of these.
         let moves = (variance * (1.0 / chips as f64 - 1.0 / all as f64).max(0.0)).sqrt();
         let is_met = mean >= to_pass;
-        Judged {
+        AccuracyStanding {
             is_met,
             is_missed: mean + to_fail < 0.0,
             is_unlikely: slack + CHANCE * moves < 0.0,
@@ -376,7 +377,7 @@ mod tests {
 
     #[test]
     fn one_chip_may_fail_and_never_passes() {
-        let judged = |margins: &[f64]| goals(12).judged(margins, 1000, 0.95, Spread(0.16));
+        let judged = |margins: &[f64]| goals(12).accuracy_standing(margins, 1000, 0.95, Spread(0.16));
         // Half the interval of one chip: 2.1318·0.4 (Student's t of four degrees of freedom).
         assert!(!judged(&[9.0]).is_met && judged(&[-0.86]).is_missed && !judged(&[-0.85]).is_missed);
         assert!(judged(&[9.0]).violation > 0.0);
@@ -389,10 +390,10 @@ mod tests {
 
     #[test]
     fn all_chips_are_judged_by_themselves() {
-        let judged = |margins: &[f64]| goals(2).judged(margins, 1000, 0.95, Spread(25.0));
+        let judged = |margins: &[f64]| goals(2).accuracy_standing(margins, 1000, 0.95, Spread(25.0));
         assert!(judged(&[0.2, 0.2]).is_met && judged(&[-0.2, -0.2]).is_missed);
         // Chips that do not vary are known to an image.
-        let still = |mean: f64| goals(4).judged(&[mean; 4], 60, 0.95, Spread(0.0));
+        let still = |mean: f64| goals(4).accuracy_standing(&[mean; 4], 60, 0.95, Spread(0.0));
         assert!(!still(0.8).is_met && still(0.8).violation > 0.0 && still(0.84).is_met && still(-0.84).is_missed);
     }
 

@@ -290,7 +290,7 @@ impl<'a> SearchRun<'a> {
     }
 
     /// Judges the best on all chips, and the next one where it does not pass there: others are beaten by what is sure.
-    /// Of fronts their members are confirmed in the end.
+    /// The members of fronts are confirmed in the end.
     fn confirm_best(&mut self) -> Result<()> {
         while self.search.goals.count() == 1 {
             let fitness = self.fitness();
