@@ -34,8 +34,10 @@ const WEIGHTS: [f64; 2] = [1.0 / 64.0, 16.0];
 const ROUNDS: usize = 3;
 /// Points of accuracy, or percent of a limit, beyond which it does not matter how far a candidate is from a constraint.
 const FAR: f64 = 10.0;
-/// Standard deviations by which constraints are expected to be kept better than on average, turn by turn: some
-/// candidates explore, some are safe.
+/// The least deviation that a figure is expected to have, so that all that is computed of it is finite.
+const LEAST: f64 = 1e-9;
+/// Standard deviations by which constraints are expected to be kept better than on average, turn by turn, where several
+/// figures are minimised: some candidates explore, some are safe.
 const OPTIMISM: [f64; 4] = [0.0, 1.0, -0.5, 0.5];
 
 /// A candidate that was tried.
@@ -49,10 +51,27 @@ pub struct Tried<'a> {
 }
 
 /// A figure that is expected of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Belief {
     mean: f64,
-    deviation: f64,
+    /// The spread of the figure over candidates.
+    spread: f64,
+    /// The share of its variance that is not known here.
+    left: f64,
+    /// What is known of it: its likeness to each candidate that was seen, but for what those before tell.
+    known: Vec<f64>,
+}
+
+impl Belief {
+    fn deviation(&self) -> f64 {
+        self.spread * self.left.max(0.0).sqrt()
+    }
+
+    /// Counts what one more candidate tells.
+    fn learn(&mut self, known: f64) {
+        self.left -= known * known;
+        self.known.push(known);
+    }
 }
 
 /// A candidate that was not tried, and the figures that are expected of it.
@@ -69,13 +88,39 @@ pub struct Prospect {
 impl Prospect {
     /// Its place among others, if it keeps to constraints by so many standard deviations better than on average.
     fn fitness(&self, optimism: f64) -> Fitness {
-        let short = self.slack.iter().map(|slack| (-(slack.mean + optimism * slack.deviation)).max(0.0));
+        let short = self.slack.iter().map(|slack| (-(slack.mean + optimism * slack.deviation())).max(0.0));
         Fitness { violation: short.sum(), objectives: self.objectives.iter().map(|figure| figure.mean).collect() }
+    }
+
+    /// The amount by which it is expected to undercut a [flattened] figure, times the chance that it keeps to all
+    /// constraints (Gardner et al., *Bayesian optimization with inequality constraints*, ICML 2014).
+    fn gain(&self, best: f64) -> f64 {
+        let chance = |slack: &Belief| below(slack.mean / slack.deviation().max(LEAST));
+        let figure = &self.objectives[0];
+        let deviation = figure.deviation().max(LEAST);
+        let apart = (best - figure.mean) / deviation;
+        let density = libm::exp(-0.5 * apart * apart) / (2.0 * std::f64::consts::PI).sqrt();
+        let undercut = deviation * (apart * below(apart) + density);
+        self.slack.iter().map(chance).product::<f64>() * undercut
     }
 }
 
-/// The numbers of some candidates, the best first if they keep to constraints so much better than on average.
-pub fn promising(pool: &[Prospect], optimism: f64) -> Vec<usize> {
+/// The chance that a standard normal variable is below a value.
+fn below(value: f64) -> f64 {
+    0.5 * libm::erfc(-value * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// The numbers of some candidates, those of which most is expected first: the gain over the [flattened] figure that is
+/// to be undercut, and their place among each other where that is as much, or where several figures are minimised.
+pub fn promising(pool: &[Prospect], to_beat: Option<f64>) -> Vec<usize> {
+    let mut order = ranked_with(pool, 0.0);
+    let Some(to_beat) = to_beat else { return order };
+    let gains: Vec<f64> = pool.iter().map(|one| one.gain(to_beat)).collect();
+    order.sort_by(|a, b| gains[*b].total_cmp(&gains[*a]));
+    order
+}
+
+fn ranked_with(pool: &[Prospect], optimism: f64) -> Vec<usize> {
     ranked(&pool.iter().map(|one| one.fitness(optimism)).collect::<Vec<Fitness>>())
 }
 
@@ -86,13 +131,15 @@ pub struct Forecast<'a> {
     objectives: Vec<LearnedFigure<'a>>,
 }
 
-/// One figure: its mean and spread, what makes candidates alike in it, and the weight of each candidate.
+/// One figure: its mean and spread, what makes candidates alike in it, the weight of each candidate, and the noise of
+/// one chip in shares of its variance.
 struct LearnedFigure<'a> {
     mean: f64,
     spread: f64,
     likeness: Likeness<'a>,
     factor: Factor,
     weights: Vec<f64>,
+    noise: f64,
 }
 
 impl<'a> Forecast<'a> {
@@ -122,12 +169,43 @@ impl<'a> Forecast<'a> {
         let (slack, objectives) = (self.slack.iter().map(of).collect(), self.objectives.iter().map(of).collect());
         Prospect { genes, slack, objectives }
     }
+
+    /// The candidates of a pool that are judged together. They are taken one after the other, each the one of which
+    /// most is gained over the figure to undercut, as if those before had turned out as they are expected to
+    /// (Ginsbourger, Le Riche & Carraro, in *Computational Intelligence in Expensive Optimization Problems*, Springer
+    /// 2010): what is like them tells nothing more. Where several figures are minimised, they are taken
+    /// [by turns](by_turns).
+    pub fn chosen(&self, mut pool: Vec<Prospect>, count: usize, to_beat: Option<f64>) -> Vec<Genes> {
+        let Some(mut to_beat) = to_beat else { return by_turns(&pool, count) };
+        let mut found = vec![];
+        while found.len() < count && !pool.is_empty() {
+            let most = promising(&pool, Some(to_beat))[0];
+            let one = pool.swap_remove(most);
+            if one.slack.iter().all(|slack| slack.mean >= 0.0) {
+                to_beat = to_beat.min(one.objectives[0].mean);
+            }
+            pool.par_iter_mut().for_each(|other| self.believe(&one, other));
+            found.push(one.genes);
+        }
+        found
+    }
+
+    /// Counts what a candidate, on one chip, would tell of another.
+    fn believe(&self, one: &Prospect, other: &mut Prospect) {
+        let of_one = one.slack.iter().chain(&one.objectives);
+        let of_other = other.slack.iter_mut().chain(&mut other.objectives);
+        let learned = self.slack.iter().chain(&self.objectives);
+        for ((learned, own), belief) in learned.zip(of_one).zip(of_other) {
+            let alike = learned.likeness.between(&one.genes, &other.genes) - dot(&own.known, &belief.known);
+            belief.learn(alike / (own.left.max(0.0) + learned.noise).sqrt());
+        }
+    }
 }
 
-/// The candidates of a pool of which most is expected, with constraints kept better than on average by several
+/// Those candidates of a pool of which most is expected, with constraints kept better than on average by several
 /// amounts in turn, each more than one value away from those before it, as long as there are such.
-pub fn chosen(pool: &[Prospect], count: usize) -> Vec<Genes> {
-    let order = |optimism: &f64| promising(pool, *optimism).into_iter();
+fn by_turns(pool: &[Prospect], count: usize) -> Vec<Genes> {
+    let order = |optimism: &f64| ranked_with(pool, *optimism).into_iter();
     let mut orders: Vec<_> = OPTIMISM.iter().map(order).collect();
     let mut found: Vec<Genes> = vec![];
     let is_apart = |found: &[Genes], genes: &Genes| {
@@ -140,7 +218,7 @@ pub fn chosen(pool: &[Prospect], count: usize) -> Vec<Genes> {
         }
     }
     // A small space has no others.
-    for one in promising(pool, OPTIMISM[0]) {
+    for one in ranked_with(pool, OPTIMISM[0]) {
         if found.len() < count && !found.contains(&pool[one].genes) {
             found.push(pool[one].genes.clone());
         }
@@ -149,7 +227,7 @@ pub fn chosen(pool: &[Prospect], count: usize) -> Vec<Genes> {
 }
 
 /// A cost on a scale on which shares are distances; accuracies, which are below 0, stay.
-fn flattened(figure: f64) -> f64 {
+pub fn flattened(figure: f64) -> f64 {
     if figure < 0.0 { figure } else { libm::log1p(figure) }
 }
 
@@ -275,14 +353,14 @@ impl<'a> LearnedFigure<'a> {
             }
         }
         let weights = best.factor.back(best.halfway);
-        LearnedFigure { mean, spread, likeness, factor: best.factor, weights }
+        LearnedFigure { mean, spread, likeness, factor: best.factor, weights, noise: share }
     }
 
     /// The figure that is expected of a candidate, given how alike it is to each that was seen.
     fn expected(&self, alike: &[f64]) -> Belief {
         let known = self.factor.halfway(alike);
-        let deviation = self.spread * (1.0 - dot(&known, &known)).max(0.0).sqrt();
-        Belief { mean: self.mean + self.spread * dot(alike, &self.weights), deviation }
+        let mean = self.mean + self.spread * dot(alike, &self.weights);
+        Belief { mean, spread: self.spread, left: 1.0 - dot(&known, &known), known }
     }
 }
 
@@ -304,8 +382,16 @@ impl Fitted {
     }
 }
 
+/// The sum of products, as eight sums whose order is fixed, so that processors add several at once and all of them alike.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let both = a.len().min(b.len());
+    let (a, b) = (a[..both].chunks_exact(8), b[..both].chunks_exact(8));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    let mut sums = [0.0; 8];
+    for (a, b) in a.zip(b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -362,7 +448,7 @@ mod tests {
         }
         assert!(error < 0.03 * spread, "{error} of {spread}");
         // Candidates that were tried are known better than those that were not.
-        let deviation = |genes: &Genes| forecast.prospect(genes.clone()).slack[0].deviation;
+        let deviation = |genes: &Genes| forecast.prospect(genes.clone()).slack[0].deviation();
         let mean = |all: &[&Genes]| all.iter().map(|genes| deviation(genes)).sum::<f64>() / all.len() as f64;
         let [tried, rest] = [seen, rest.iter().map(|(_, genes)| *genes).collect()].map(|all: Vec<&Genes>| mean(&all));
         assert!(tried < 0.8 * rest, "{tried} and {rest}");
@@ -382,19 +468,61 @@ mod tests {
         // One candidate many times is a figure without spread.
         let forecast = Forecast::of(&space, &[tried(), tried(), tried(), tried()]).unwrap();
         let slack = &forecast.prospect(vec![4, 4, 4, 2, 2]).slack[0];
-        assert!((slack.mean - 1.0).abs() < 1e-9 && slack.deviation < 1e-9, "{slack:?}");
+        assert!((slack.mean - 1.0).abs() < 1e-9 && slack.deviation() < 1e-9, "{slack:?}");
     }
 
     #[test]
     fn those_of_a_generation_are_not_neighbours() {
         let pool = [prospect(vec![0, 0], 0.1, 1.0), prospect(vec![0, 1], 0.1, 2.0), prospect(vec![1, 1], 0.1, 3.0)];
-        assert_eq!(chosen(&pool, 2), [vec![0, 0], vec![1, 1]]);
-        assert_eq!(chosen(&pool, 3), [vec![0, 0], vec![1, 1], vec![0, 1]]);
+        assert_eq!(by_turns(&pool, 2), [vec![0, 0], vec![1, 1]]);
+        assert_eq!(by_turns(&pool, 3), [vec![0, 0], vec![1, 1], vec![0, 1]]);
     }
 
-    /// A candidate with a slack of so much and a cost, both known to a tenth.
+    #[test]
+    fn a_gain_is_a_lower_cost_that_is_likely_to_be_good_enough() {
+        // The costs are e³ − 1, e² − 1 and e − 1, and the last one has one chance in two to keep to the constraint.
+        let pool = [prospect(vec![0], 0.1, 3.0), prospect(vec![1], 0.1, 2.0), prospect(vec![2], 0.0, 1.0)];
+        let known = pool.each_ref().map(|one| one.gain(2.5));
+        assert!(known[0] < 1e-3 && (known[1] - 0.5).abs() < 1e-3 && (known[2] - 0.75).abs() < 1e-3, "{known:?}");
+        assert_eq!(promising(&pool, Some(2.5)), [2, 1, 0]);
+        // The surer one gains more where both are far cheaper.
+        assert_eq!(promising(&pool, Some(8.0)), [1, 0, 2]);
+        // The nearest one is first where none has a chance, whatever it costs.
+        let hopeless = [prospect(vec![0], -9.0, 1.0), prospect(vec![1], -7.0, 2.0), prospect(vec![2], -8.0, 0.5)];
+        assert!(hopeless.iter().all(|one| one.gain(2.5) == 0.0));
+        assert_eq!(promising(&hopeless, Some(2.5)), [1, 2, 0]);
+    }
+
+    #[test]
+    fn what_is_like_a_candidate_that_was_taken_waits() {
+        let space = space();
+        let all: Vec<Genes> = space.all().collect();
+        let seen: Vec<&Genes> = all.iter().step_by(97).collect();
+        let standings: Vec<Standing> = seen.iter().map(|genes| truth(genes)).collect();
+        let tried: Vec<Tried> = seen.iter().zip(&standings).map(|(genes, standing)| of(genes, standing)).collect();
+        let forecast = Forecast::of(&space, &tried).unwrap();
+        // To take a candidate makes known what it would have shown: the variance that a forecast with it has left.
+        let (one, mut other) = (forecast.prospect(all[50].clone()), forecast.prospect(all[51].clone()));
+        let before = other.slack[0].left;
+        forecast.believe(&one, &mut other);
+        let learned = &forecast.slack[0];
+        let noise = |i: usize| if i < seen.len() { learned.noise / 3.0 } else { learned.noise };
+        let with: Vec<&Genes> = seen.iter().copied().chain([&all[50]]).collect();
+        let factor = Factor::of(&learned.likeness, &with, noise);
+        let known = factor.halfway(&learned.likeness.with(&with, &all[51]));
+        let left = 1.0 - dot(&known, &known);
+        assert!(left < before && (other.slack[0].left - left).abs() < 1e-9, "{before} {left} {other:?}");
+        // Candidates that are taken together differ in more than a value that changes nothing.
+        let pool: Vec<Prospect> = all.iter().map(|genes| forecast.prospect(genes.clone())).collect();
+        let taken = forecast.chosen(pool, 6, Some(flattened(60.0)));
+        let same = |a: &Genes, b: &Genes| a[..4] == b[..4];
+        let twins = taken.iter().enumerate().filter(|(i, one)| taken[..*i].iter().any(|other| same(one, other)));
+        assert!(taken.len() == 6 && twins.count() < 2, "{taken:?}");
+    }
+
+    /// A candidate with a slack of so much, known to a hundredth, and a cost known to a tenth.
     fn prospect(genes: Genes, slack: f64, cost: f64) -> Prospect {
-        let belief = |mean| vec![Belief { mean, deviation: 0.1 }];
-        Prospect { genes, slack: belief(slack), objectives: belief(cost) }
+        let belief = |mean, deviation: f64| Belief { mean, spread: 1.0, left: deviation * deviation, known: vec![] };
+        Prospect { genes, slack: vec![belief(slack, 0.01)], objectives: vec![belief(cost, 0.1)] }
     }
 }

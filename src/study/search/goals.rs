@@ -301,7 +301,7 @@ impl Goals {
         let (chips, all) = (margins.len(), self.chips as usize);
         let (mean, own) = mean_of_images(margins, images, confidence);
         let half = spread.prior().mean_within(margins, confidence).1.max(share_of_images(images, chips));
-        // One chip has no variance of its own, and three that happen to agree are not sure.
+        // One chip has no variance of its own, and a few that happen to agree are not sure.
         let [to_pass, to_fail] = if chips >= all { [own; 2] } else { [own.max(half), half] };
         let variance = spread.prior().variance(margins);
         let slack = mean - half_within(variance, all, confidence).max(share_of_images(images, all));

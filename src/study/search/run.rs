@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::Search;
 use super::evolve::{Draws, Fitness, GENERATION, front, ranked, unseen};
-use super::forecast::{Forecast, LEARNED, Prospect, Tried, chosen, promising};
+use super::forecast::{Forecast, LEARNED, Prospect, Tried, flattened, promising};
 use super::goals::{Spread, Standing};
 use super::networks::Networks;
 use super::others::Others;
@@ -32,8 +32,12 @@ use crate::study::store::{self, OfKey, Store, shard_name};
 use crate::study::sweep::Shard;
 use crate::study::trial::{Key, Trial};
 
-/// Chips that every candidate is judged on.
-const FEW: u64 = 3;
+/// Chips that every candidate is judged on: one drops most of them.
+const FEW: u64 = 1;
+/// Chips that the first candidates are judged on, which show how far chips spread.
+const FEW_AT_FIRST: u64 = 2;
+/// Chips that every candidate is judged on where accuracy is maximised: one chip drops none of them there.
+const FEW_OF_ACCURACY: u64 = 3;
 /// Children that are judged of one generation: few, for each generation is chosen by what those before have shown.
 const JUDGED: usize = GENERATION / 2;
 /// Children that are drawn at once: from those that are best so far, then from those of them, and of candidates from
@@ -41,9 +45,12 @@ const JUDGED: usize = GENERATION / 2;
 const POOL: usize = 10 * GENERATION;
 /// Times that children are drawn for one generation.
 const DRAWN: usize = 5;
+/// The amount above the largest figure, on the forecast's scale, that is to be undercut as long as nothing keeps to
+/// constraints.
+const ABOVE: f64 = 1.0;
 /// Generations without anything better after which the neighbours of the best are tried, and then candidates from
 /// anywhere.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 8;
 /// Generations that ask for no trial, since their candidates are no chips or the same as others, after which the search
 /// ends.
 const BARREN: u32 = 50;
@@ -129,6 +136,7 @@ impl<'a> SearchRun<'a> {
             }
             let asked = self.asked.len();
             self.stand(&(0..self.candidates.len()).collect::<Vec<_>>())?;
+            self.confirm_best()?;
             let (fitness, draws) = (self.fitness(), &mut Draws::new(seed, generation));
             let best = self.signature(&fitness);
             let (next, most) = match idle {
@@ -161,6 +169,7 @@ impl<'a> SearchRun<'a> {
         let expect = |genes: Vec<Genes>| -> Vec<Prospect> {
             genes.into_par_iter().map(|genes| forecast.prospect(genes)).collect()
         };
+        let to_beat = self.to_beat(fitness);
         let mut pool = expect(draws.drawn(space, POOL, |genes| self.is_new(genes)));
         for _ in 0..DRAWN {
             let is_new = |genes: &Genes| self.is_new(genes) && pool.iter().all(|known| known.genes != *genes);
@@ -169,10 +178,23 @@ impl<'a> SearchRun<'a> {
             if pool.is_empty() {
                 break;
             }
-            let order = promising(&pool, 0.0).into_iter();
+            let order = promising(&pool, to_beat).into_iter();
             parents = order.take(GENERATION).map(|one| pool[one].genes.clone()).collect();
         }
-        chosen(&pool, 2 * GENERATION)
+        forecast.chosen(pool, 2 * GENERATION, to_beat)
+    }
+
+    /// The figure to undercut, on the forecast's scale, where one is minimised: that of the best that keeps to all
+    /// constraints. As long as none does, it lies so far above the largest that the chance to keep to constraints counts
+    /// more than the figure.
+    fn to_beat(&self, fitness: &[Fitness]) -> Option<f64> {
+        if self.search.goals.count() > 1 {
+            return None;
+        }
+        let figures = || fitness.iter().map(|one| (one.violation, one.objectives[0])).filter(|one| one.1.is_finite());
+        let kept = figures().filter(|(violation, _)| *violation == 0.0).map(|(_, figure)| figure);
+        let largest = || figures().map(|(_, figure)| flattened(figure) + ABOVE).max_by(f64::total_cmp);
+        kept.min_by(f64::total_cmp).map(flattened).or_else(largest)
     }
 
     /// A candidate and its twins as examples for others, where it was judged.
@@ -273,7 +295,10 @@ impl<'a> SearchRun<'a> {
             self.monitor.skip(self.asked());
         }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
-        let (most, mut chips) = (self.search.file.chips, FEW.min(self.search.file.chips));
+        let few = if first == 0 { FEW_AT_FIRST } else { FEW };
+        let few = if self.search.goals.of_accuracy { FEW_OF_ACCURACY } else { few };
+        let most = self.search.file.chips;
+        let mut chips = few.min(most);
         while !racing.is_empty() {
             let settings: Vec<Arc<Setting>> = racing.iter().map(|one| self.candidates[*one].setting.clone()).collect();
             self.trials_of(&settings, 0..chips)?;
@@ -419,13 +444,12 @@ impl<'a> SearchRun<'a> {
     fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>) -> Result<()> {
         let before = self.asked();
         let mut wanted: Vec<(usize, u64)> = vec![];
-        let mut seen = HashSet::new();
         for (number, setting) in settings.iter().enumerate() {
             for chip in chips.clone() {
-                if seen.insert((setting.key, chip)) {
+                // What was asked for before is there.
+                if self.asked.insert((setting.key, chip)) {
                     wanted.push((number, chip));
                 }
-                self.asked.insert((setting.key, chip));
             }
         }
         let is_mine = |place: usize| self.others.part_of(place) == self.others.shard.index;
