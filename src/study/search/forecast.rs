@@ -382,7 +382,8 @@ impl Fitted {
     }
 }
 
-/// The sum of products, as eight sums whose order is fixed, so that processors add several at once and all of them alike.
+/// The sum of products, as eight sums whose order is fixed, so that processors add several at once and all of them
+/// alike.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let both = a.len().min(b.len());
     let (a, b) = (a[..both].chunks_exact(8), b[..both].chunks_exact(8));

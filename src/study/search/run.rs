@@ -185,8 +185,8 @@ impl<'a> SearchRun<'a> {
     }
 
     /// The figure to undercut, on the forecast's scale, where one is minimised: that of the best that keeps to all
-    /// constraints. As long as none does, it lies so far above the largest that the chance to keep to constraints counts
-    /// more than the figure.
+    /// constraints. As long as none does, it lies so far above the largest that the chance to keep to constraints
+    /// counts more than the figure.
     fn to_beat(&self, fitness: &[Fitness]) -> Option<f64> {
         if self.search.goals.count() > 1 {
             return None;
