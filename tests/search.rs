@@ -70,7 +70,8 @@ fn thrice(folder: &Path, set: &str) {
     same(folder, "whole", "shards");
     let shares =
         [1, 2].map(|i| fs::read_to_string(folder.join(format!("shards/trials-{i}-of-2.csv"))).unwrap().lines().count());
-    assert!(shares.iter().all(|lines| *lines > 10), "{shares:?}");
+    let all: usize = shares.iter().sum();
+    assert!(all > 30 && shares.iter().all(|lines| 3 * lines > all), "{shares:?}");
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn kills_and_shards_do_not_show_in_what_is_found() {
     let chips: Vec<String> = tried.records().map(|row| row.unwrap()[column].to_owned()).collect();
     let of = |count: &str| chips.iter().filter(|chips| **chips == count).count();
     let few = of("1") + of("2");
-    assert!(few > 3 && of("6") > 0 && few + of("4") + of("6") == chips.len(), "{chips:?}");
+    assert!(of("1") > 3 && of("6") > 0 && few + of("4") + of("6") == chips.len(), "{chips:?}");
     // A finished one is not begun again.
     let again = crosspike(folder, "search s.toml --out whole");
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("holds a finished run"));

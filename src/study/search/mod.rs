@@ -1,13 +1,15 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
 //! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast` what is expected of
-//! them, `run` how they are judged, `training` which networks they have, `networks` trains these, `others` are the
-//! processes that share the work, `answer` what is found and validated, `words` says it, `written` has the files.
+//! them, by what `gaussian` learns, `run` how they are judged, `training` which networks they have, `networks` trains
+//! these, `others` are the processes that share the work, `answer` what is found and validated, `words` says it,
+//! `written` has the files.
 
 mod answer;
 mod evolve;
 mod file;
 mod forecast;
+mod gaussian;
 mod goals;
 mod networks;
 mod others;

@@ -295,8 +295,11 @@ impl<'a> SearchRun<'a> {
             self.monitor.skip(self.asked());
         }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
-        let few = if first == 0 { FEW_AT_FIRST } else { FEW };
-        let few = if self.search.goals.of_accuracy { FEW_OF_ACCURACY } else { few };
+        let few = match first {
+            _ if self.search.goals.of_accuracy => FEW_OF_ACCURACY,
+            0 => FEW_AT_FIRST,
+            _ => FEW,
+        };
         let most = self.search.file.chips;
         let mut chips = few.min(most);
         while !racing.is_empty() {
