@@ -29,6 +29,8 @@
 //! | train, adapt, prune | [`Training`] |
 //! | sweep settings over many chips | [`Sweep`] |
 //! | a pipeline of trainings and what each wins back | [`Recipe`] |
+//! | what each key wins or costs, layer by layer | [`Sensitivity`] |
+//! | the cheapest chip that keeps to an accuracy | [`Search`] |
 //! | solve one tile with resistive lines | [`solve_tile`] |
 //! | fit a profile to measured devices | [`Fit`] |
 //! | networks of other simulators | [`nir_import`] |
@@ -56,7 +58,7 @@
 //! | chip | `plan`: profile and model resolved, layer by layer · `chip`: programs a plan · `system`: what layers on a chip take of time, energy and area · `survey`: a chip to look at · `programmer`: weights onto arrays, for other frameworks · `effect`: which keys change anything |
 //! | crossbar | `crossbar`: tiles, lines, converters, companion SRAM: hardware and nothing else |
 //! | parts | `device`: one cell's physics · `fit`: a profile's cells from measured devices · [`profile`]: the hardware's TOML · `network`: a graph of matrices, neurons, pools and joins; norms, encoders · `nir`: networks of other simulators · `checkpoint`: weights in and out · `data`: data sets |
-//! | ground | `kernels`: products by instruction set · `rng` · `numeric` · `shipped`: files within the binary · `config` · `output` · `monitor` · `memory` · `lock` · `error` |
+//! | ground | `kernels`: products by instruction set · `rng` · `numeric` · `shipped`: files within the binary · `config`: TOML that knows its places · `output`, `atomic`, `target`, `announced`, `lock`: files that are written, each whole and over no other · `hdf5` · `monitor` · `memory` · `process` · `error` |
 //!
 //! `shaders/*.wgsl` holds the GPU's kernels, one a file. Data flows one way:
 //!

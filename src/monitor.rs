@@ -139,18 +139,18 @@ pub fn stopping() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// The payload that unwinds from a [`checkpoint`].
+/// The payload that unwinds from a [`stop_if_asked`].
 struct GivenUp;
 
-/// A place where long work may be given up, often enough that nobody waits: where the user asked to stop, it unwinds to
-/// the [`interruptible`] work around it, from whatever thread, without a word. Costs a load.
-pub fn checkpoint() {
+/// Gives long work up where the user asked to stop: it unwinds to the [`interruptible`] work around it, from whatever
+/// thread, without a word. It costs a load, and stands so often in long work that nobody waits.
+pub fn stop_if_asked() {
     if stopping() {
         resume_unwind(Box::new(GivenUp));
     }
 }
 
-/// Does work that may be given up at any [`checkpoint`] in it; what it changed by then is of no use.
+/// Does work that any [`stop_if_asked`] in it may give up; what it changed by then is of no use.
 ///
 /// # Errors
 /// Its own, and [`Error::Interrupted`] where it was given up.

@@ -11,6 +11,7 @@ use crate::announced;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::lock::{self, FolderAccess};
+use crate::target;
 
 /// What the folder's results came from: version, configuration, seeds. Holds no time, host or thread count.
 pub const ORIGIN: &str = "origin.json";
@@ -21,6 +22,14 @@ const FINISHED: &str = "finished";
 
 /// Is locked while a process works in a folder.
 const LOCK: &str = ".crosspike-lock";
+
+/// An error where a command would replace a file and was not told to.
+pub(crate) fn check_free(file: &Path, force: bool) -> Result<()> {
+    match target::is_file(file) && !force {
+        true => Err(Error::Usage(format!("{} exists; {OVERWRITE}", file.display()))),
+        false => Ok(()),
+    }
+}
 
 /// A folder that this run may write to.
 #[derive(Clone, Debug)]

@@ -49,7 +49,7 @@ fn devices_become_a_profile_that_is_valid_and_is_not_overwritten_unasked() {
     assert!(svg.starts_with("<svg") && svg.contains("lognormal (sigma)"), "{svg}");
     let refused = crosspike(folder, "fit wafer7.csv --out wafer7.toml");
     assert_eq!(refused.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("wafer7.toml is there; use --force to replace it"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("wafer7.toml exists; use --force to overwrite it"));
     let table = succeeds(folder, "fit wafer7.csv --out wafer7.toml --kind table --force");
     assert!(
         table.contains("wrote wafer7.toml")
@@ -58,4 +58,8 @@ fn devices_become_a_profile_that_is_valid_and_is_not_overwritten_unasked() {
     succeeds(folder, "check wafer7.toml");
     let unknown = crosspike(folder, "fit wafer7.csv --kind normal");
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("expected one of lognormal, gaussian"));
+    std::fs::write(folder.join("unnamed.csv"), measurements().replace("d7\n", "\n")).unwrap();
+    let unnamed = crosspike(folder, "fit unnamed.csv");
+    let said = String::from_utf8_lossy(&unnamed.stderr).into_owned();
+    assert!(said.contains("unnamed.csv: line 17: device is empty; expected a name"), "{said}");
 }

@@ -244,6 +244,9 @@ fn a_report_of_chips_has_its_page_and_takes_no_other_results_place() {
     let before = fs::read(folder.join("runs/chips/origin.json")).unwrap();
     refused(&format!("{report} --force --adapt 8 --adapt-data nothing"), "--adapt-data");
     refused(&format!("{report} --force --adapt 60000 --adapt-batch 60000"), "--adapt");
+    refused(&format!("{report} --force --set system.ensemble=2"), "expected no early exit");
+    refused(&format!("{infer} --report runs/ensembles --set system.ensemble=2"), "expected no early exit");
+    assert!(!folder.join("runs/ensembles").exists());
     assert_eq!(fs::read(folder.join("runs/chips/origin.json")).unwrap(), before);
     assert!(folder.join("runs/chips/report.html").exists());
     // The folder of another command is left alone, with force, too.

@@ -428,8 +428,10 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
     }
     // The answer runs as it is, with the network that was trained for it.
     let best = fs::read_to_string(folder.join("whole/best.toml")).unwrap();
-    assert!(best.contains("# Beside this profile it has train.variation = "), "{best}");
-    assert!(best.contains("# Its network is best.safetensors.\n"), "{best}");
+    assert!(best.contains("# It was trained with train.variation = "), "{best}");
+    let command =
+        "# crosspike infer --model model.toml --profile best.toml --checkpoint best.safetensors --data digits";
+    assert!(best.contains(command), "{best}");
     let summary = fs::read_to_string(folder.join("whole/summary.csv")).unwrap();
     succeeds(
         folder,

@@ -229,6 +229,10 @@ fn points_adapt_norms_stop_early_and_prune() {
         ("[grid]\n\"adapt.batch\" = [8]\n", "unknown field `batch`"),
         ("[grid]\n\"exit\" = [\"confidence\"]\n", "bad.toml:9:1: grid.exit: early exit `confidence`: expected"),
         ("exit = \"gama\"\n", "bad.toml:8:1: exit"),
+        (
+            "[grid]\n\"system.ensemble\" = [2]\n\"exit\" = [\"confidence:0.9\"]\n",
+            "bad.toml:10:1: grid.exit: chips that answer together",
+        ),
     ] {
         write(folder, "bad.toml", "2", bad);
         let output = crosspike(folder, "sweep bad.toml --out bad");

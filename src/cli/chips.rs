@@ -127,8 +127,8 @@ impl MadeFrom {
             Some(path) => Profile::read(path, &overrides.profile)?,
             None => Profile::ideal(&overrides.profile)?,
         };
-        let open = || Dataset::open(&self.data, Path::new(""), Split::Test);
-        let (whole, data) = (open()?, open()?.limit(limit.unwrap_or(u64::MAX) as usize));
+        let whole = Dataset::open(&self.data, Path::new(""), Split::Test)?;
+        let data = whole.clone().limit(limit.unwrap_or(u64::MAX) as usize);
         let (model, loaded) = match (network, nir_file) {
             (Some(network), _) => network,
             (None, file) => self.of_nir(file.unwrap_or(Path::new("")), &overrides.model, nir, data.frame_steps())?,

@@ -7,9 +7,8 @@ use serde_json::json;
 use super::said::Said;
 use crate::announced;
 use crate::error::{Error, Result};
-use crate::output::OutputFolder;
+use crate::output::{OutputFolder, check_free};
 use crate::study::export::{Format, export};
-use crate::target;
 
 /// Write the table of a sweep or recipe as CSV, JSON Lines or Parquet, by the ending of the file's name.
 #[derive(clap::Args)]
@@ -36,9 +35,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let Some(format) = Format::of(to) else {
         return Err(Error::Usage(format!("{}: expected a name that ends in .csv, .jsonl or .parquet", to.display())));
     };
-    if target::is_file(to) && !force {
-        return Err(Error::Usage(format!("{} is there; use --force to replace it", to.display())));
-    }
+    check_free(to, *force)?;
     let table = folder.join(format!("{table}.csv"));
     if let Some((_, origin)) = OutputFolder::open(folder)?.filter(|_| !table.exists()) {
         let message = match origin["command"].as_str() {

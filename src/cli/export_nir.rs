@@ -11,7 +11,7 @@ use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::network::{Model, Network};
 use crate::nir;
-use crate::target;
+use crate::output::check_free;
 
 /// Write a model and its checkpoint as a NIR file, for other simulators and chips.
 #[derive(clap::Args)]
@@ -45,9 +45,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Said> {
-    if target::is_file(&args.output) && !args.force {
-        return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
-    }
+    check_free(&args.output, args.force)?;
     if !(args.dt.is_finite() && args.dt > 0.0) {
         return Err(Error::Usage(format!("--dt {}: expected a time above 0", args.dt)));
     }

@@ -7,13 +7,13 @@ use serde_json::json;
 use super::said::Said;
 use crate::announced;
 use crate::atomic;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fit::laws::Fitted;
 use crate::fit::measured::Measured;
 use crate::fit::{Fit, word};
+use crate::output::check_free;
 use crate::profile::VariationKind;
 use crate::report::fitted::fitted;
-use crate::target;
 
 /// Fit the distributions of a profile to measured devices, compare them, and write the profile.
 #[derive(clap::Args)]
@@ -58,9 +58,7 @@ fn kind(text: &str) -> std::result::Result<VariationKind, String> {
 pub fn run(args: &Args) -> Result<Said> {
     for (option, file) in [("--out", &args.out), ("--svg", &args.svg)] {
         if let Some(file) = file {
-            if target::is_file(file) && !args.force {
-                return Err(Error::Usage(format!("{} is there; use --force to replace it", file.display())));
-            }
+            check_free(file, args.force)?;
             announced::announce(option, file)?;
         }
     }

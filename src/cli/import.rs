@@ -12,7 +12,7 @@ use crate::config::Overrides;
 use crate::error::{Error, Result};
 use crate::network::looks::{beside_layers, looks};
 use crate::nir::file;
-use crate::target;
+use crate::output::check_free;
 
 /// Convert a PyTorch checkpoint to safetensors, a state dict of another tool to a model's checkpoint, or a NIR file to
 /// a model and its checkpoint; nothing in a file is executed.
@@ -87,9 +87,7 @@ pub fn run(args: &Args) -> Result<Said> {
     if args.verify.is_some() {
         return Err(Error::Usage("--verify runs a network: expected --as MODEL beside it, or a NIR file".into()));
     }
-    if target::is_file(&args.output) && !args.force {
-        return Err(Error::Usage(format!("{} exists; use --force to overwrite it", args.output.display())));
-    }
+    check_free(&args.output, args.force)?;
     let checkpoint = Checkpoint::read_at(&args.input, args.key.as_deref())?.without(&args.ignore)?;
     // Announced after it is read: a file may be converted where it is.
     announced::announce("OUTPUT", &args.output)?;

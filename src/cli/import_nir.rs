@@ -59,7 +59,7 @@ enum ResetArg {
     Value,
     /// The threshold is taken away.
     Subtract,
-    /// Nothing.
+    /// A spike leaves the potential as it is.
     None,
 }
 

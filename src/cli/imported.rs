@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::network::readout::ReadoutKind;
 use crate::network::{Layer, Model, Network};
 use crate::nir::written::{Names, plain};
+use crate::output::check_free;
+use crate::train::{CHECKPOINT, MODEL};
 
 /// The files of a folder that may be written.
 pub(super) struct ImportedFiles {
@@ -26,11 +28,9 @@ pub(super) struct ImportedFiles {
 impl ImportedFiles {
     /// An error where a file is there and may not be overwritten.
     pub fn check(folder: &Path, force: bool) -> Result<Self> {
-        let files = ["model.toml", "checkpoint.safetensors"].map(|name| folder.join(name));
-        match files.iter().find(|file| file.exists()).filter(|_| !force) {
-            Some(file) => Err(Error::Usage(format!("{} exists; use --force to overwrite it", file.display()))),
-            None => Ok(ImportedFiles { folder: folder.into(), files }),
-        }
+        let files = [MODEL, CHECKPOINT].map(|name| folder.join(name));
+        files.iter().try_for_each(|file| check_free(file, force))?;
+        Ok(ImportedFiles { folder: folder.into(), files })
     }
 
     /// Writes model and checkpoint, and says what became of what.

@@ -103,7 +103,8 @@ pub fn run(args: &Args) -> Result<Said> {
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let origin = args.origin(&setup, &blueprint, engine.as_ref(), adapted.as_ref())?;
-    // All that may be refused has been: an earlier report goes now.
+    // An earlier report goes only where nothing is refused any more.
+    evaluation.check(&blueprint)?;
     let claim = |folder: &PathBuf| SeriesReport::claim(folder, &origin, args.force);
     let mut page = args.report.as_ref().map(claim).transpose()?;
     let price = Price::of(&blueprint);

@@ -60,8 +60,8 @@ pub struct Args {
     /// first writes the answer.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_shard)]
     shard: Shard,
-    /// End the search after so many trials, or after so long, such as 90s, 10min or 2h; what has begun is finished, and
-    /// the answer is judged after it.
+    /// End the search after so many trials, or, with a time such as 90s, 10min or 2h, so early that its answer is
+    /// judged after about so long; a generation that has begun is finished.
     #[arg(long, value_name = "TRIALS|TIME", value_parser = parse_budget)]
     budget: Option<Budget>,
     /// Go on in a folder whose search is finished, or was another: trials that are there count wherever nothing that

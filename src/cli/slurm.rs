@@ -11,6 +11,7 @@ use crate::atomic;
 use crate::engine::backend::Backend;
 use crate::error::{Error, Result};
 use crate::shipped;
+use crate::study::shell::quoted;
 
 /// A study to be submitted.
 pub struct Submission<'a> {
@@ -80,8 +81,12 @@ impl Submission<'_> {
         let head = [self.log("merge")];
         let words = [self.words[0].as_str(), "report", &self.folder.to_string_lossy()].map(quoted).join(" ");
         // A partition or an account holds for it too; what a task needs does not.
-        let places = ["--partition", "-p", "--account", "-A", "--qos", "-q", "--cluster", "-M"];
-        let is_place = |option: &&String| places.contains(&option.split(['=', ' ']).next().unwrap_or_default());
+        let is_place = |option: &&String| match option.starts_with("--") {
+            true => ["--partition", "--account", "--qos", "--clusters", "--cluster"]
+                .contains(&option.split(['=', ' ']).next().unwrap_or_default()),
+            // A short option may have its value without a space.
+            false => ["-p", "-A", "-q", "-M"].iter().any(|short| option.starts_with(short)),
+        };
         let options: Vec<String> = self.options.iter().filter(is_place).cloned().collect();
         self.script(&head, &options, &format!("exec {words}\n"))
     }
@@ -169,12 +174,6 @@ fn sbatch(options: &[String], script: &Path) -> Result<String> {
     }
 }
 
-/// A word as a shell takes it for itself.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=,:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +221,9 @@ mod tests {
         let together = submission.together().unwrap();
         assert!(together.contains("#SBATCH --ntasks=7\n") && together.contains("#SBATCH --mem=4G\n"), "{together}");
         assert!(together.ends_with("+ 1))/7\"' /bin/crosspike sweep 'it'\\''s a sweep.toml' --out r\n"), "{together}");
+        let options = ["--clusters=gpu", "-pshort", "-A lab", "-c4", "--mem=4G"].map(String::from);
+        let merge = Submission { options: &options, ..submission }.merge().unwrap();
+        let kept: Vec<bool> = options.iter().map(|option| merge.contains(&format!("#SBATCH {option}\n"))).collect();
+        assert_eq!(kept, [true, true, true, false, false], "{merge}");
     }
 }

@@ -35,7 +35,7 @@
 
 use super::elimination::{dot, invert, multiply, sum};
 use crate::error::{Error, Result};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::profile::Wires;
 
 /// The least resistance of a segment, in ohm, that is not 0: its conductance leaves room for sums.
@@ -94,7 +94,7 @@ pub fn worst_drop(siemens: f64, n: usize, wires: Wires) -> f64 {
 fn word_lines(conductances: &[f64], n: usize, word: Segments) -> Result<Vec<f64>> {
     let mut currents = Vec::with_capacity(conductances.len());
     for cells in conductances.chunks(n) {
-        checkpoint();
+        stop_if_asked();
         let ladder = Ladder::new(cells, word);
         ladder.check(cells)?;
         currents.extend(cells.iter().zip(&ladder.driven).map(|(g, w)| g * w));
@@ -108,7 +108,7 @@ fn bit_lines(conductances: &[f64], n: usize, bit: Segments) -> Result<Vec<f64>> 
     let m = conductances.len() / n;
     let mut currents = vec![0.0; m * n];
     for j in 0..n {
-        checkpoint();
+        stop_if_asked();
         let from_the_foot: Vec<f64> = (0..m).rev().map(|i| conductances[i * n + j]).collect();
         let ladder = Ladder::new(&from_the_foot, bit);
         ladder.check(&from_the_foot)?;
@@ -124,7 +124,7 @@ fn both(conductances: &[f64], (m, n): (usize, usize), word: Segments, bit: Segme
     let mut front =
         EliminationFront { coupling: vec![0.0; n * n], excess: vec![0.0; n], drivers: vec![0.0; n * m], n, m };
     for (i, cells) in conductances.chunks(n).enumerate() {
-        checkpoint();
+        stop_if_asked();
         front.add_row(i, cells, word)?;
         front.lead_down(i + 1, if i + 1 == m { bit.end } else { bit.each })?;
     }

@@ -4,7 +4,7 @@
 //! Cell currents are summed up along the lines, which leave each cell a voltage, and each cell's moves towards it.
 
 use crate::error::{Error, Result};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::profile::Wires;
 
 /// What a cell carries at a voltage across it.
@@ -84,7 +84,7 @@ pub fn settle(
     let (mut dv, mut currents, mut left) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
     let (mut rate, mut before, mut last) = (0.9, f64::INFINITY, (dv.clone(), left.clone()));
     for _ in 0..ROUNDS {
-        checkpoint();
+        stop_if_asked();
         currents.iter_mut().zip(&dv).enumerate().for_each(|(cell, (i, v))| *i = current(cell, *v));
         // What the word lines leave at each cell: a segment carries the currents of all cells behind it.
         for ((left, currents), v) in left.chunks_mut(n).zip(currents.chunks(n)).zip(voltages) {

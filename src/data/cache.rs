@@ -15,10 +15,10 @@ use super::source::Records;
 use super::spec::Spec;
 use crate::atomic::Output;
 use crate::error::{Error, Result};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::numeric::hex;
 
-/// Told apart from records that another version made in another way.
+/// The version of the way in which records are made; records of others are not read.
 const VERSION: &str = "1";
 /// Bytes of the length of the notices, and of the hash.
 const TAIL: u64 = 8 + 32;
@@ -83,7 +83,7 @@ fn whole(file: &Path, size: u64) -> std::io::Result<Option<String>> {
     let Some(said) = length.checked_sub(size + TAIL).filter(|said| *said < 1 << 20) else { return Ok(None) };
     let (mut hash, mut block, mut left) = (Sha256::new(), vec![0; 1 << 20], length - 32);
     while left > 0 {
-        checkpoint();
+        stop_if_asked();
         let part = &mut block[..left.min(1 << 20) as usize];
         opened.read_exact(part)?;
         hash.update(&*part);

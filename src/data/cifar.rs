@@ -96,7 +96,7 @@ pub(super) fn open(layout: &RecordLayout, dir: &Path, split: Split, memory_limit
         class_names: None,
         labels,
         range: values.range(),
-        values,
+        values: values.into(),
         notices,
     })
 }

@@ -53,7 +53,7 @@ pub(super) fn open(split: Split) -> Result<Contents> {
         class_names: None,
         labels,
         range: values.range(),
-        values,
+        values: values.into(),
         notices: vec![],
     })
 }

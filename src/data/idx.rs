@@ -55,7 +55,7 @@ pub(super) fn open(dir: &Path, split: Split, memory_limit: u64) -> Result<Conten
     let IdxHalf { images, shape, labels, .. } = half;
     let values = ImageValues::Bytes(Records(vec![images]), normalisation);
     let (range, notices) = (values.range(), notice.into_iter().collect());
-    Ok(Contents { shape, frame_steps: None, classes, class_names: None, labels, range, values, notices })
+    Ok(Contents { shape, frame_steps: None, classes, class_names: None, labels, range, values: values.into(), notices })
 }
 
 /// The images of one half, with their labels.

@@ -72,7 +72,7 @@ pub enum Split {
 /// assert_eq!((own.len(), own.labels()), (2, &[0, 1][..]));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dataset {
     spec: String,
     contents: Contents,

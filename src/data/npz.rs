@@ -111,7 +111,16 @@ pub(super) fn of_values(
     let classes = labels.iter().max().map_or(0, |label| *label as usize + 1);
     let notices = if frame_steps.is_none() { not_normalised(&values, false).into_iter().collect() } else { vec![] };
     let values = ImageValues::Floats(values, None);
-    Ok(Contents { shape, frame_steps, classes, class_names: None, labels, range: values.range(), values, notices })
+    Ok(Contents {
+        shape,
+        frame_steps,
+        classes,
+        class_names: None,
+        labels,
+        range: values.range(),
+        values: values.into(),
+        notices,
+    })
 }
 
 /// Adds the labels.
@@ -138,7 +147,7 @@ fn close(
     let labels: Vec<u32> = numbers.iter().map(|&number| number as u32).collect();
     let classes = labels.iter().max().map_or(0, |&label| label as usize + 1);
     let range = values.range();
-    Ok(Contents { shape, frame_steps, classes, class_names: None, labels, values, range, notices })
+    Ok(Contents { shape, frame_steps, classes, class_names: None, labels, values: values.into(), range, notices })
 }
 
 /// An array of at least one value, all finite.

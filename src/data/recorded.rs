@@ -58,6 +58,10 @@ impl Recorded {
                 let message = format!("of {n} images and {t} steps, the frames are of {} and {}", sizes.0, sizes.1);
                 return Err(archive.refuse(&format!("spikes.{name}"), message));
             }
+            if let Some(value) = array.values.iter().find(|value| **value < 0.0 || value.fract() != 0.0) {
+                let message = format!("holds {value}; expected spikes, or their number: whole numbers from 0");
+                return Err(archive.refuse(&format!("spikes.{name}"), message));
+            }
             let each = rest.iter().product::<usize>().max(1);
             let counts = array.values.chunks(each).map(|values| values.iter().sum::<f64>() as u64).collect();
             Ok((name, Array2::from_shape_vec(sizes, counts).expect("as many as the shape says")))

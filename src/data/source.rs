@@ -5,21 +5,21 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::announced;
 use crate::error::{Error, Result};
-use crate::monitor::{ReadingProgress, checkpoint};
+use crate::monitor::{ReadingProgress, stop_if_asked};
 use crate::numeric::{Range, Shape};
 
 /// Bytes of the records that are made between two that are stored in their order.
 const AT_ONCE: usize = 64 << 20;
 
 /// What the reader of a format delivers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Contents {
     /// One image or frame.
     pub shape: Shape,
@@ -32,7 +32,7 @@ pub(super) struct Contents {
     /// The class of each image.
     pub labels: Vec<u32>,
     /// All images, in the order of the labels.
-    pub values: ImageValues,
+    pub values: Arc<ImageValues>,
     /// What values they have.
     pub range: Range,
     /// What the user should know of them.
@@ -59,7 +59,7 @@ impl Contents {
             class_names,
             labels,
             range: values.range(),
-            values,
+            values: values.into(),
             notices,
         })
     }
@@ -158,7 +158,7 @@ impl Histograms {
     pub fn of(channels: usize, count: usize, make: impl Fn(usize) -> Result<Vec<u8>> + Sync) -> Result<Self> {
         let empty = || Histograms::new(channels);
         let add = |mut histograms: Histograms, at: usize| {
-            checkpoint();
+            stop_if_asked();
             histograms.add(&make(at)?);
             Ok(histograms)
         };
@@ -255,7 +255,7 @@ impl Records {
             let made: Vec<Vec<Vec<u8>>> = (start..counts.len().min(start + at_once))
                 .into_par_iter()
                 .map(|at| {
-                    checkpoint();
+                    stop_if_asked();
                     make(at).inspect(|records| {
                         let is_whole = records.iter().all(|record| record.len() == len);
                         assert!(records.len() == counts[at] && is_whole, "records made at {at}");
@@ -285,7 +285,7 @@ impl Records {
     /// Shows some records.
     pub fn each(&self, records: std::ops::Range<usize>, mut show: impl FnMut(&[u8])) -> Result<()> {
         for index in records {
-            checkpoint();
+            stop_if_asked();
             show(&self.read(index)?);
         }
         Ok(())

@@ -319,3 +319,21 @@ fn a_data_set_is_shared_between_threads() {
     assert!(in_halves("digits") && in_halves("idx:d"));
     assert!(!in_halves("frames:f.npz") && !in_halves("images:f.npz"));
 }
+
+#[test]
+fn recorded_spikes_are_counts_and_nothing_else() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("recorded.npz");
+    let open = |spikes: f32| {
+        let mut writer = NpzWriter::new(fs::File::create(&path).unwrap());
+        writer.add_array("frames", &Array5::from_elem((1, 2, 1, 2, 2), 1f32)).unwrap();
+        writer.add_array("spikes.conv1", &Array3::from_elem((1, 2, 3), spikes)).unwrap();
+        writer.finish().unwrap();
+        Recorded::open(&path)
+    };
+    assert_eq!(open(2.0).unwrap().spikes[0].1, Array2::from_elem((1, 2), 6));
+    for bad in [0.5, -1.0, f32::NAN] {
+        let said = open(bad).unwrap_err().to_string();
+        assert!(said.contains(&format!("`spikes.conv1`: holds {bad}; expected spikes")), "{said}");
+    }
+}

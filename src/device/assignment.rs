@@ -4,7 +4,7 @@
 //! Volgenant, Computing 38, 325, 1987), in n²·m steps for n rows and m columns. All additions are made in one order, so
 //! that ties fall the same way everywhere.
 
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 
 /// The column that each of `rows` rows gets of `columns` ones, at least as many, so that the sum of `cost(row, column)`
 /// is least.
@@ -16,7 +16,7 @@ pub fn assign(rows: usize, columns: usize, cost: impl Fn(usize, usize) -> f64) -
     let (mut of_rows, mut of_columns) = (vec![0.0; rows], vec![0.0; columns + 1]);
     let mut holder: Vec<Option<usize>> = vec![None; columns + 1];
     for row in 0..rows {
-        checkpoint();
+        stop_if_asked();
         holder[0] = Some(row);
         let (mut reached, mut before) = (vec![f64::INFINITY; columns + 1], vec![0; columns + 1]);
         let mut is_done = vec![false; columns + 1];

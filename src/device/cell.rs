@@ -29,7 +29,7 @@ use super::time::Ageing;
 use super::wear::{ReadLoss, has_failed};
 use super::{CellSlice, Draw, Matrix, ProgrammedCells, Purpose, selective};
 use crate::error::Result;
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::profile::{Compensation, Fails, Tile};
 use crate::rng::Substream;
 
@@ -316,7 +316,7 @@ impl CellLayer<'_> {
             let parts = devices.par_chunks_mut(CELLS_AT_ONCE).zip(failed).enumerate();
             let pulses: u64 = parts
                 .map(|(part, (devices, failed))| {
-                    checkpoint();
+                    stop_if_asked();
                     let first = part * CELLS_AT_ONCE;
                     let targets = (first..).map(|i| self.asked(q(i), self.place(i, slice, polarity)));
                     devices.iter_mut().zip(targets).for_each(|(device, target)| *device = target);
@@ -396,7 +396,7 @@ impl CellLayer<'_> {
             let sides = [(Polarity::Plus, &mut devices.plus), (self.code.other(), &mut devices.minus)];
             for (polarity, conductances) in sides {
                 conductances.par_chunks_mut(CELLS_AT_ONCE).enumerate().for_each(|(part, devices)| {
-                    checkpoint();
+                    stop_if_asked();
                     let first = part * CELLS_AT_ONCE;
                     change(devices, &|i| (first + i) % self.rows, &|i| self.place(first + i, slice, polarity));
                 });

@@ -25,7 +25,7 @@ pub struct DevicePlace {
     pub layer: u32,
     /// The slice, from the least significant.
     pub slice: u32,
-    /// Which device.
+    /// The device of a pair.
     pub polarity: Polarity,
 }
 

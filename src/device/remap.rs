@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::assignment::assign;
 use super::devices::{DevicePlace, Polarity, TileColumns};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::profile::{Faults, Tile};
 
 /// The squared error that a move has to take away: it decides in favour of lines that stay where nothing else does.
@@ -139,7 +139,7 @@ impl<F> TileFaults<F> {
         let spares = (0..grid.on_tiles.spares).map(|spare| grid.on_tiles.spare(part.across, spare));
         let places: Vec<usize> = part.columns.clone().chain(spares).collect();
         let faulty = |column: &usize| {
-            checkpoint();
+            stop_if_asked();
             part.rows.clone().filter_map(|row| Some((row, fault((row, *column))?))).collect()
         };
         TileFaults { faulty: places.iter().map(faulty).collect(), places, part }
@@ -160,7 +160,7 @@ impl<F> TileFaults<F> {
         };
         let mut costs = Vec::with_capacity(own.len() * self.places.len());
         for column in own.clone() {
-            checkpoint();
+            stop_if_asked();
             costs.extend(self.places.iter().zip(&self.faulty).map(|at| cost(column, at)));
         }
         let count = self.places.len();
@@ -186,7 +186,7 @@ impl<F> TileFaults<F> {
         };
         let (count, mut costs) = (own.len(), Vec::with_capacity(own.len() * own.len()));
         for row in 0..count {
-            checkpoint();
+            stop_if_asked();
             costs.extend((0..count).map(|to| cost(row, to)));
         }
         let assigned = assign(count, count, |row, to| costs[row * count + to]);

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::conductance::of_level;
 use super::normal::{BATCH, normals};
 use super::quantise::unit;
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::numeric::exponential::exp_all;
 use crate::numeric::largest;
 use crate::profile::{Rram, VariationKind};
@@ -31,7 +31,7 @@ pub fn vary(weights: &mut [f32], rows: usize, layer: u32, rram: &Rram, key: [u32
     let top = largest(weights);
     let unit = unit(rram.effective_scheme(), rram.weight_bits, weights);
     weights.par_chunks_mut(rows).enumerate().for_each(|(column, cells)| {
-        checkpoint();
+        stop_if_asked();
         let mut factors = [0.0; BATCH];
         for (part, cells) in cells.chunks_mut(BATCH).enumerate() {
             let factors = &mut factors[..cells.len()];

@@ -44,7 +44,7 @@ impl LoadedChips for CpuChips<'_> {
 fn run(ready: &Ready, inputs: &Inputs, keep: Keep) -> Result<Outcome> {
     let chip = ready.chip;
     let (images, spiking) = (inputs.batch.len(), chip.layers.len() - 1);
-    // A run that was given up has left some.
+    // An interrupted run may have left counts of clipped and saturated sums.
     ready.layers.iter().for_each(|layer| _ = layer.columns.take_tally());
     let mut logits = Logits::new(keep, chip, images);
     if images == 0 {

@@ -14,7 +14,7 @@ use super::{Counts, Engine, Keep, Outcome};
 use crate::chip::{Blueprint, Chip};
 use crate::data::{Augmentation, Dataset};
 use crate::error::{Error, Result};
-use crate::monitor::{checkpoint, interruptible};
+use crate::monitor::{interruptible, stop_if_asked};
 use crate::network::{Batch, Encoder, Inputs, Model};
 
 /// Bytes of inputs that are kept from chip to chip; further ones are made again.
@@ -99,6 +99,32 @@ impl<'a> Evaluation<'a> {
         results.into_iter().next().ok_or_else(nothing)
     }
 
+    /// Refuses what no chip of a blueprint can be evaluated with, before any is programmed.
+    ///
+    /// # Errors
+    /// Where chips answer together or take turns on tiles and are to stop early, and where one chip, or its images,
+    /// need more memory than there is.
+    pub fn check(&self, blueprint: &Blueprint) -> Result<()> {
+        let count = blueprint.plan().profile.system.ensemble;
+        if self.exit.is_some() && count > 1 {
+            return Err(Error::Mismatch(format!(
+                "system.ensemble = {count}: chips that answer together at an early step are not modelled; expected no \
+                 early exit, or 1"
+            )));
+        }
+        if self.exit.is_some() && !blueprint.plan().loaded().is_empty() {
+            return Err(Error::Mismatch(
+                "an early exit answers before all steps have run, and layers that take turns on a chip of \
+                 system.tiles run all of theirs, one layer after the other; expected none, or as many tiles as the \
+                 network needs"
+                    .into(),
+            ));
+        }
+        needs::check(blueprint, 1)?;
+        let images = self.batch.min(self.images.len());
+        needs::check_images(blueprint, images, (images * Inputs::image_bytes(&self.encoder, self.steps)) as u64)
+    }
+
     /// Runs every image on chips `indices` of a blueprint, or on ensembles of chips (`system.ensemble`), and hands each
     /// result over, in their order, before the next chips run. While some run, the next are programmed. Where all chips
     /// are the same, one of them runs.
@@ -112,12 +138,7 @@ impl<'a> Evaluation<'a> {
         if count == 1 {
             return self.chips(blueprint, indices, each);
         }
-        if self.exit.is_some() {
-            return Err(Error::Mismatch(format!(
-                "system.ensemble = {count}: chips that answer together at an early step are not modelled; expected no \
-                 early exit, or 1"
-            )));
-        }
+        self.check(blueprint)?;
         let check = |index: u64| match index < BESIDE {
             true => Ok(index),
             false => Err(Error::Mismatch(format!("chip {index}: ensembles of chips are numbered below {BESIDE}"))),
@@ -148,17 +169,7 @@ impl<'a> Evaluation<'a> {
     ) -> Result<()> {
         let mut indices = indices.into_iter().peekable();
         let Some(&first) = indices.peek() else { return Ok(()) };
-        if self.exit.is_some() && !blueprint.plan().loaded().is_empty() {
-            return Err(Error::Mismatch(
-                "an early exit answers before all steps have run, and layers that take turns on a chip of \
-                 system.tiles run all of theirs, one layer after the other; expected none, or as many tiles as the \
-                 network needs"
-                    .into(),
-            ));
-        }
-        needs::check(blueprint, 1)?;
-        let images = self.batch.min(self.images.len());
-        needs::check_images(blueprint, images, (images * Inputs::image_bytes(&self.encoder, self.steps)) as u64)?;
+        self.check(blueprint)?;
         let mut chips = vec![self.program(blueprint, first)?];
         if !blueprint.varies() {
             let result = self.run(&chips[0])?;
@@ -326,7 +337,7 @@ pub fn read_batch(data: &Dataset, chosen: &[usize], augmentation: Option<&Augmen
     let size = data.shape().len() * data.frame_steps().unwrap_or(1);
     let mut values = vec![0.0; size * chosen.len()];
     for (image, out) in chosen.iter().zip(values.chunks_mut(size)) {
-        checkpoint();
+        stop_if_asked();
         data.read(*image, augmentation, out)?;
     }
     let labels = chosen.iter().map(|i| data.labels()[*i]).collect();

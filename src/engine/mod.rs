@@ -33,7 +33,7 @@ pub struct Outcome {
     /// The logits after each step, read from the steps so far, where they were asked for: `[steps, images,
     /// classes]`. After the last step they are `logits`, bit for bit.
     pub by_step: Option<Array3<f32>>,
-    /// Likewise the events of each image, as [`Counts::until`] has them.
+    /// The events of each image, as [`Counts::until`] has them, where they were asked for.
     pub by_image: Option<Vec<Counts>>,
     /// Events of all images.
     pub counts: Counts,
@@ -181,7 +181,7 @@ pub enum Keep {
 }
 
 impl Keep {
-    /// After how many of `steps` there are logits.
+    /// The number of steps, of so many, after which logits are kept.
     fn of(self, steps: usize) -> usize {
         if self == Keep::Last { 1 } else { steps }
     }
@@ -199,7 +199,7 @@ struct Logits<'a> {
 }
 
 impl<'a> Logits<'a> {
-    /// None yet, of so many images on a chip.
+    /// Room for the logits of so many images on a chip.
     fn new(keep: Keep, chip: &'a Chip, images: usize) -> Self {
         let readout = chip.layers.last().expect("a chip has a readout");
         let classes = readout.plan.columns();

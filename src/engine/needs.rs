@@ -81,13 +81,13 @@ pub fn check(blueprint: &Blueprint, at_once: usize) -> Result<()> {
     memory::check("a chip of this network", bytes(blueprint, at_once), advice)
 }
 
-/// An error where so many images at once do not.
+/// An error where the memory of this machine does not hold so many images at once.
 pub fn check_images(blueprint: &Blueprint, images: usize, inputs: u64) -> Result<()> {
     let needed = image_bytes(blueprint, images) + inputs;
     memory::check(
         &format!("running this many images at once ({images})"),
         needed,
-        "expected fewer model.steps, or a lower --batch",
+        "expected fewer model.steps, or a lower --batch (studies take 64, and have no such option)",
     )
 }
 

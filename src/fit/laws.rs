@@ -17,6 +17,7 @@
 //! no account of the constants that were fitted to the same devices, so that it is too kind; a small one says that a
 //! law does not hold.
 
+use crate::numeric::stats::normal_below;
 use crate::profile::VariationKind;
 
 /// A distribution with its constants.
@@ -253,8 +254,7 @@ fn least_squares(rows: &[[f64; 3]], degree: usize) -> Option<Vec<f64>> {
 fn judged(law: Law, devices: &[Device]) -> Fitted {
     let count = devices.len() as f64;
     let log_likelihood = devices.iter().map(|device| law.log_density(*device)).sum::<f64>();
-    let normal = |z: f64| 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
-    let mut shares: Vec<f64> = devices.iter().map(|device| normal(law.deviation(*device))).collect();
+    let mut shares: Vec<f64> = devices.iter().map(|device| normal_below(law.deviation(*device))).collect();
     shares.sort_by(f64::total_cmp);
     let off = |(i, share): (usize, &f64)| (share - i as f64 / count).max((i + 1) as f64 / count - share);
     let distance = shares.iter().enumerate().map(off).fold(0.0, f64::max);

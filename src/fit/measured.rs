@@ -1,5 +1,6 @@
 //! Measured devices: a CSV file of reads.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::announced;
@@ -79,7 +80,7 @@ impl Measured {
             return Err(failed(format!("line 1: expected the columns target_us and read_us; found {found}")));
         };
         let (time, device) = (column("time_s"), column("device"));
-        let (mut reads, mut names) = (vec![], std::collections::HashMap::new());
+        let (mut reads, mut names) = (vec![], HashMap::new());
         for record in reader.records() {
             let record = record.map_err(|e| failed(e.to_string()))?;
             let line = record.position().map_or(0, csv::Position::line);
@@ -90,6 +91,9 @@ impl Measured {
                     &head[column], &record[column]
                 ))),
             };
+            if device.is_some_and(|device| record[device].is_empty()) {
+                return Err(failed(format!("line {line}: device is empty; expected a name")));
+            }
             let count = names.len();
             reads.push(Measurement {
                 target_us: number(target, "microsiemens")?,
@@ -148,15 +152,34 @@ impl Measured {
         self.reads.iter().map(|read| read.time_s).fold(f64::INFINITY, f64::min)
     }
 
-    /// Each device's reads at a time, as (target, reads).
-    pub fn at(&self, time_s: f64) -> Vec<(f64, Vec<f64>)> {
-        let devices = self.reads.iter().map(|read| read.device).max().map_or(0, |most| most + 1);
-        let mut each = vec![(0.0, vec![]); devices];
-        for read in self.reads.iter().filter(|read| read.time_s == time_s) {
-            each[read.device].0 = read.target_us;
-            each[read.device].1.push(read.read_us);
+    /// What was read of each device at each time, device by device, times rising.
+    pub(super) fn readings(&self) -> Vec<Reading> {
+        let mut readings: BTreeMap<(usize, u64), Reading> = BTreeMap::new();
+        for &Measurement { target_us, read_us, time_s, device } in &self.reads {
+            // Times are not below 0, so their bits are in their order.
+            let reading = readings.entry((device, time_s.to_bits()));
+            reading.or_insert(Reading { device, target_us, time_s, reads_us: vec![] }).reads_us.push(read_us);
         }
-        each.retain(|(_, reads)| !reads.is_empty());
-        each
+        readings.into_values().collect()
+    }
+}
+
+/// Reads of one device at one time.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The device's number.
+    pub device: usize,
+    /// The conductance that was asked for, in microsiemens.
+    pub target_us: f64,
+    /// Seconds since programming.
+    pub time_s: f64,
+    /// The conductances that were read, in microsiemens.
+    pub reads_us: Vec<f64>,
+}
+
+impl Reading {
+    /// The mean of the reads, in microsiemens.
+    pub fn mean_us(&self) -> f64 {
+        self.reads_us.iter().sum::<f64>() / self.reads_us.len() as f64
     }
 }

@@ -10,7 +10,7 @@ pub mod time;
 use serde::Serialize;
 
 use self::laws::{Device, Fitted};
-use self::measured::Measured;
+use self::measured::{Measured, Reading};
 use self::time::Aged;
 use crate::error::{Error, Result};
 use crate::profile::VariationKind;
@@ -86,11 +86,10 @@ const MOST_LEVELS: usize = 256;
 impl Fit {
     /// Fits all laws; an error where none can hold.
     pub fn of(measured: &Measured) -> Result<Self> {
-        let first = measured.at(measured.first_s());
-        let mean = |reads: &[f64]| reads.iter().sum::<f64>() / reads.len() as f64;
-        let landed: Vec<Device> = first.iter().map(|(target, reads)| (*target, mean(reads))).collect();
-        let mut targets = measured.targets();
-        targets.retain(|target| landed.iter().any(|device| device.0 == *target));
+        let readings = measured.readings();
+        let firsts = readings.chunk_by(|one, next| one.device == next.device).map(|of_device| &of_device[0]);
+        let landed: Vec<Device> = firsts.map(|first| (first.target_us, first.mean_us())).collect();
+        let targets = measured.targets();
         let laws = laws::fit(&landed, &targets);
         if laws.is_empty() {
             return Err(Error::Mismatch(
@@ -104,7 +103,7 @@ impl Fit {
             targets,
             landed,
             laws,
-            repeated: repeated(&first),
+            repeated: repeated(&readings),
             aged: if measured.named { time::fit(measured)? } else { None },
         })
     }
@@ -203,20 +202,22 @@ impl Aged {
 }
 
 /// The noise of reads of the same devices at the same time; none where no device was read twice.
-fn repeated(first: &[(f64, Vec<f64>)]) -> Option<Repeated> {
-    let often: Vec<&Vec<f64>> = first.iter().map(|(_, reads)| reads).filter(|reads| reads.len() > 1).collect();
+fn repeated(readings: &[Reading]) -> Option<Repeated> {
+    let often = || readings.iter().filter(|reading| reading.reads_us.len() > 1);
     let (mut free, mut absolute, mut relative, mut logarithms) = (0.0, 0.0, 0.0, 0.0);
-    for reads in &often {
-        let mean = reads.iter().sum::<f64>() / reads.len() as f64;
-        let squares: f64 = reads.iter().map(|read| (read - mean).powi(2)).sum();
-        let freedom = (reads.len() - 1) as f64;
+    for reading in often() {
+        let mean = reading.mean_us();
+        let squares: f64 = reading.reads_us.iter().map(|read| (read - mean).powi(2)).sum();
+        let freedom = (reading.reads_us.len() - 1) as f64;
         (free, absolute) = (free + freedom, absolute + squares);
         (relative, logarithms) = (relative + squares / (mean * mean), logarithms + freedom * mean.ln());
     }
+    let mut devices: Vec<usize> = often().map(|reading| reading.device).collect();
+    devices.dedup();
     let [sigma_us, sigma] = [absolute, relative].map(|squares| (squares / free).sqrt());
     // ln of the likelihoods, but for what both have alike.
     let is_relative = sigma.is_finite() && -free * sigma.ln() - logarithms > -free * sigma_us.ln();
-    (free > 0.0 && absolute > 0.0).then_some(Repeated { devices: often.len(), sigma, sigma_us, is_relative })
+    (free > 0.0 && absolute > 0.0).then_some(Repeated { devices: devices.len(), sigma, sigma_us, is_relative })
 }
 
 /// A kind as a profile writes it.
@@ -293,6 +294,26 @@ mod tests {
 
     fn profile_of(text: &str) -> Profile {
         Profile::from_document(&Document::parse_text(Path::new("fit.toml"), text.into()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn devices_that_are_read_one_after_the_other_are_all_seen() {
+        let (_, measured) = of_chip(&["rram.variation.kind=gaussian", "rram.variation.sigma_us=0.6"]);
+        let mut staggered = measured.clone();
+        for read in &mut staggered.reads {
+            read.time_s += 0.01 * read.device as f64;
+        }
+        // Every tenth is read again an hour later, twice.
+        let later = staggered.reads.iter().step_by(10).map(|read| Measurement { time_s: 3600.0, ..*read });
+        let later: Vec<Measurement> = later.collect();
+        let shifted = later.iter().map(|read| Measurement { read_us: read.read_us + 0.2, ..*read });
+        let again: Vec<Measurement> = shifted.chain(later.iter().copied()).collect();
+        staggered.reads.extend(again);
+        let [at_once, staggered] = [measured, staggered].map(|measured| Fit::of(&measured).unwrap());
+        assert_eq!((staggered.devices, &staggered.laws), (6000, &at_once.laws));
+        let repeated = staggered.repeated.unwrap();
+        assert_eq!(repeated.devices, 600);
+        assert!((repeated.sigma_us - 0.2 / 2f64.sqrt()).abs() < 1e-9, "{repeated:?}");
     }
 
     #[test]

@@ -5,9 +5,7 @@
 //! the ν of greatest likelihood, whose variance is that between devices and `retention_sigma²·log₁₀(T/t₀)/ln²(T/t₀)` of
 //! the walk; what single intervals leave beside it is the walk.
 
-use std::collections::BTreeMap;
-
-use super::measured::Measured;
+use super::measured::{Measured, Reading};
 use crate::error::{Error, Result};
 
 /// Drift and retention as they were fitted.
@@ -44,16 +42,11 @@ pub struct Aged {
 
 /// Fits drift to devices that were read at several times; none where no device was.
 pub fn fit(measured: &Measured) -> Result<Option<Aged>> {
-    let mut devices: BTreeMap<usize, BTreeMap<u64, (f64, f64)>> = BTreeMap::new();
-    for read in &measured.reads {
-        // Times are not below 0: their bits are in their order.
-        let at = devices.entry(read.device).or_default().entry(read.time_s.to_bits()).or_insert((0.0, 0.0));
-        *at = (at.0 + read.read_us, at.1 + 1.0);
-    }
-    let series = |reads: BTreeMap<u64, (f64, f64)>| -> Vec<(f64, f64)> {
-        reads.into_iter().map(|(time, (sum, count))| (f64::from_bits(time), sum / count)).collect()
-    };
-    let devices: Vec<Vec<(f64, f64)>> = devices.into_values().map(series).filter(|reads| reads.len() > 1).collect();
+    let readings = measured.readings();
+    let series =
+        |of_device: &[Reading]| of_device.iter().map(|reading| (reading.time_s, reading.mean_us())).collect::<Vec<_>>();
+    let devices = readings.chunk_by(|one, next| one.device == next.device);
+    let devices: Vec<Vec<(f64, f64)>> = devices.map(series).filter(|reads| reads.len() > 1).collect();
     if devices.is_empty() {
         return Ok(None);
     }

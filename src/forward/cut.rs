@@ -79,9 +79,9 @@ impl CutPixels {
 pub enum Driver {
     /// Binary digits of a count.
     Count {
-        /// The least significant.
+        /// The least significant digit.
         lowest: u32,
-        /// How many.
+        /// The number of digits.
         bits: u32,
     },
     /// A binary digit of a number that stands with [`BIAS`], with the number's sign.

@@ -25,7 +25,7 @@ use crate::crossbar::noise::{Noise, mix, step_of};
 use crate::crossbar::transitions::Levels;
 use crate::kernels::digits::LANES;
 use crate::kernels::lookup;
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::plan::LayerPlan;
 use crate::profile::LEVEL_BITS;
 
@@ -402,7 +402,7 @@ impl Partials {
             scratch.products.resize(self.columns, 0);
             for (y, x) in (0..band.rows).flat_map(|y| (0..width).map(move |x| (y, x))) {
                 if x == 0 {
-                    checkpoint();
+                    stop_if_asked();
                 }
                 if self.noise.is_some() {
                     scratch.moments.clear();
@@ -436,7 +436,7 @@ impl Partials {
         SCRATCH.with_borrow_mut(|scratch| {
             let planes = |from: usize| (0..driving.drive.planes).rev().map(move |plane| (from, plane));
             for (from, plane) in (0..all).step_by(at_once).flat_map(planes) {
-                checkpoint();
+                stop_if_asked();
                 let pixels = from..all.min(from + at_once);
                 let sets: Vec<(Set, u32)> = driving.sets(plane).collect();
                 scratch.cut.resize_with(sets.len().max(scratch.cut.len()), CutPixels::default);

@@ -19,7 +19,7 @@ use super::winograd::{self, Winograd};
 use crate::kernels::digits::{Digits, GROUP, LANES, ROWS_AT_ONCE, Strided, digits_of, join_lanes};
 use crate::kernels::lookup::{self, Numbers, Pixels, Weights};
 use crate::kernels::{Buffer, Instructions, vectorised};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::network::{Input, Layer};
 
 /// A layer's matrix.
@@ -149,7 +149,7 @@ impl WeightMatrix {
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
-        checkpoint();
+        stop_if_asked();
         let way = self.way(laid.bits, rate, band);
         if band.maps > 1 && matches!(way, Way::Dense(_)) && !self.is_joined(band.rows) {
             let size = out.len() / band.maps;

@@ -20,9 +20,9 @@ pub struct Dynamics {
     pub taken: f32,
     /// The value that a spike sets the potential to.
     pub value: f32,
-    /// Whether it does.
+    /// Whether a spike sets the potential to `value`.
     pub is_set: bool,
-    /// Whether it is reset in the next step.
+    /// Whether the reset comes in the next step.
     pub next: bool,
     /// Whether the threshold fires where it is reached.
     pub reached: bool,
@@ -78,9 +78,9 @@ pub struct Stepped {
     pub potential: f32,
     /// The threshold in force.
     pub threshold: f32,
-    /// Whether it fires.
+    /// Whether the neuron fires.
     pub spike: bool,
-    /// Whether it rests.
+    /// Whether the neuron rests after a spike.
     pub rests: bool,
 }
 

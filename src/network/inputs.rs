@@ -8,7 +8,7 @@ use super::code::digit;
 use super::drive::{fan_out, of_encoded};
 use super::encode::{Batch, Encoder};
 use super::{Encoding, Layer};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::numeric::unrolling::Unrolling;
 use crate::profile::TileInputs;
 
@@ -113,7 +113,7 @@ impl Inputs {
             .par_chunks_mut(image)
             .enumerate()
             .map(|(b, digits)| {
-                checkpoint();
+                stop_if_asked();
                 let steps = digits.chunks_mut(planes * size).enumerate();
                 steps.map(|(step, digits)| self.encode_step(b, step, digits)).collect()
             })

@@ -76,7 +76,7 @@ pub enum MembraneReset {
     Subtract,
     /// The potential is set to a value.
     To(f32),
-    /// Nothing.
+    /// A spike leaves the potential as it is.
     None,
 }
 

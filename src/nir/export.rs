@@ -10,14 +10,14 @@ use std::path::Path;
 use hdf5_pure::FileBuilder;
 
 use super::NirResult;
-use super::discrete::Discretisation;
 use super::import::import;
-use super::options::{NirOptions, Reset};
+use super::options::NirOptions;
+use super::told::Told;
 use crate::error::{Error, Result};
 use crate::network::constants::Constant;
 use crate::network::graph::{Graph, Population, Work};
 use crate::network::layer::Layer;
-use crate::network::neuron::{Fires, MembraneReset, Neuron, ResetAt};
+use crate::network::neuron::MembraneReset;
 use crate::network::pool::PoolKind;
 use crate::network::readout::ReadoutKind;
 use crate::network::weights::LayerWeights;
@@ -64,24 +64,23 @@ struct GraphWriter<'a> {
 pub fn export(model: &Model, network: &Network, dt: f64, path: &Path) -> Result<Vec<String>> {
     let graph = model.graph();
     let mut writer = GraphWriter { model, graph, network, dt, nodes: BTreeMap::new(), edges: vec![] };
-    Told::of(model).map_err(Error::Mismatch)?;
+    let told = Told::of(model).map_err(Error::Mismatch)?;
     writer.write().map_err(|message| Error::Mismatch(format!("{message}: NIR has no such thing")))?;
     let bytes = writer.bytes().map_err(|error| Error::file(path, error.to_string()))?;
-    same_when_read(model, dt, &bytes).map_err(|message| {
+    same_when_read(model, &told.options(model, dt), &bytes).map_err(|message| {
         Error::Mismatch(format!(
             "{message}: a NIR file says neither which way of a loop is delayed, nor how often pulses join"
         ))
     })?;
     crate::atomic::write(path, &bytes)?;
-    Ok(notices(model, dt))
+    Ok(vec![told.notice(model, dt)])
 }
 
 /// An error where a file would be read as a network whose pulses lead elsewhere, or at other steps.
-fn same_when_read(model: &Model, dt: f64, bytes: &[u8]) -> Result<()> {
-    let told = Told::of(model).map_err(Error::Mismatch)?;
+fn same_when_read(model: &Model, options: &NirOptions, bytes: &[u8]) -> Result<()> {
     let file = tempfile::NamedTempFile::new().map_err(Error::io(std::env::temp_dir()))?;
     std::fs::write(file.path(), bytes).map_err(Error::io(file.path()))?;
-    let read = import(file.path(), &told.options(model, dt))?;
+    let read = import(file.path(), options)?;
     let [own, read] = [ways(&model.graph()), ways(&read.model.graph())];
     match own.iter().zip(&read).find(|(own, read)| own != read) {
         None if own.len() == read.len() => Ok(()),
@@ -114,88 +113,6 @@ fn ways(graph: &Graph) -> Vec<PopulationInputs> {
     let mut ways: Vec<PopulationInputs> = populations.map(of).collect();
     ways.sort();
     ways
-}
-
-/// What a NIR file does not tell of neurons that fire: all of a network have it alike.
-struct Told {
-    reset: MembraneReset,
-    reset_at: ResetAt,
-    fires: Fires,
-}
-
-impl Told {
-    fn of(model: &Model) -> NirResult<Self> {
-        let graph = model.graph();
-        let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
-        let kind =
-            |reset: MembraneReset| if matches!(reset, MembraneReset::To(_)) { MembraneReset::To(0.0) } else { reset };
-        let mut told: Option<Told> = None;
-        for layer in graph.layers.iter().filter(fires) {
-            let Neuron { reset, reset_at, fires, leak, synaptic_leak, .. } = layer.neuron;
-            let own = Told { reset: kind(reset), reset_at, fires };
-            // What keeps nothing of a step to the next has nothing to reset.
-            let given = layer.constants().any(|(constant, ..)| constant != Constant::Threshold);
-            let forgets = leak == 0.0 && synaptic_leak == 0.0 && !given;
-            let first = match &mut told {
-                Some(first) => first,
-                None if forgets => continue,
-                None => told.insert(Told { ..own }),
-            };
-            let is_reset_alike = forgets || (first.reset, first.reset_at) == (own.reset, own.reset_at);
-            if first.fires != own.fires || !is_reset_alike {
-                return Err(format!(
-                    "`{}` fires or is reset in another way than the layers before it, which a NIR file does not tell",
-                    layer.name
-                ));
-            }
-        }
-        Ok(told.unwrap_or(Told { reset: MembraneReset::To(0.0), reset_at: ResetAt::Spike, fires: Fires::Above }))
-    }
-
-    /// The options of an import that makes the same network again.
-    fn options(&self, model: &Model, dt: f64) -> NirOptions {
-        NirOptions {
-            name: model.name.clone(),
-            dt,
-            method: Discretisation::Euler,
-            reset: match self.reset {
-                MembraneReset::Subtract => Reset::Subtract,
-                MembraneReset::None => Reset::None,
-                MembraneReset::To(_) => Reset::Value,
-            },
-            reset_at: self.reset_at,
-            fires: self.fires,
-            readout: match model.graph().reading {
-                reading @ (ReadoutKind::Largest | ReadoutKind::First) => Some(reading),
-                _ => None,
-            },
-            steps: model.steps,
-        }
-    }
-}
-
-/// What an import has to be told.
-fn notices(model: &Model, dt: f64) -> Vec<String> {
-    let graph = model.graph();
-    let fires = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
-    let neurons: Vec<Neuron> = graph.layers.iter().filter(fires).map(|layer| layer.neuron).collect();
-    let any = |is: fn(&Neuron) -> bool| neurons.iter().any(is);
-    let mut options = vec![format!("--dt {dt:?} --steps {}", model.steps)];
-    if any(|neuron| neuron.reset == MembraneReset::Subtract) {
-        options.push("--reset subtract".into());
-    }
-    if any(|neuron| neuron.reset_at == ResetAt::Next) {
-        options.push("--reset-at next".into());
-    }
-    if any(|neuron| neuron.fires == Fires::Reached) {
-        options.push("--fires reached".into());
-    }
-    match graph.reading {
-        ReadoutKind::Largest => options.push("--readout largest".into()),
-        ReadoutKind::First => options.push("--readout first".into()),
-        _ => {}
-    }
-    vec![format!("what a NIR file does not tell: it is imported again with {}", options.join(" "))]
 }
 
 impl GraphWriter<'_> {

@@ -8,6 +8,7 @@ pub mod graph;
 pub mod import;
 pub mod node;
 pub mod options;
+mod told;
 pub mod written;
 
 pub use export::export;

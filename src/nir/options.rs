@@ -29,7 +29,7 @@ pub enum Reset {
     Value,
     /// The threshold is taken away.
     Subtract,
-    /// Nothing.
+    /// A spike leaves the potential as it is.
     None,
 }
 
@@ -58,7 +58,7 @@ pub struct NirOptions {
     pub method: Discretisation,
     /// The reset of a spike.
     pub reset: Reset,
-    /// When it is.
+    /// The step in which the reset happens.
     pub reset_at: ResetAt,
     /// Where a potential fires.
     pub fires: Fires,

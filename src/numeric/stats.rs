@@ -45,6 +45,11 @@ fn quantile(values: &[f64], share: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
+/// The chance that a standard normal variable is below a value.
+pub fn normal_below(value: f64) -> f64 {
+    0.5 * libm::erfc(-value * std::f64::consts::FRAC_1_SQRT_2)
+}
+
 /// The mean of a sample, and half the width of its interval: the true mean lies below the upper end, and likewise above
 /// the lower one, with a confidence above one half and below 1 (Student t). Of one value nothing is known but itself.
 pub fn mean_within(values: &[f64], confidence: f64) -> (f64, f64) {

@@ -59,7 +59,7 @@ pub struct Drift {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compensation {
-    /// Nothing.
+    /// Drift is not compensated.
     #[default]
     None,
     /// All columns of a layer, by one factor.

@@ -29,7 +29,7 @@ struct Epoch {
     validation: Option<f64>,
 }
 
-/// All epochs.
+/// The learning curves of a training, and its pace.
 pub(super) struct Curves {
     epochs: Vec<Epoch>,
     /// Seconds and images a second of an epoch, on average.

@@ -4,6 +4,7 @@ use super::scale::Scale;
 use super::svg::{Colour, Sheet, Svg};
 use crate::fit::laws::Fitted;
 use crate::fit::{Fit, word};
+use crate::numeric::stats::normal_below;
 
 /// Pixels of the drawing.
 const SIZE: [f64; 2] = [920.0, 430.0];
@@ -117,7 +118,7 @@ fn normal_quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-9.0, 9.0);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
-        if 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2) < share { low = middle } else { high = middle }
+        if normal_below(middle) < share { low = middle } else { high = middle }
     }
     low
 }

@@ -21,9 +21,9 @@ const HEADS: [&str; 9] =
 const SEEN: f64 = 0.05;
 /// The head of the accuracies of one setting.
 const ACCURACY: &str = "accuracy, %";
-/// The place of the only one of them that is text.
+/// The column of the stage among [`HEADS`], the only one that is text.
 const STAGE: usize = 1;
-/// The places of the others, as the page shows them: what a stage takes first.
+/// The other columns of [`HEADS`] in the order in which the page shows them: costs first.
 const COSTS: [usize; 8] = [5, 6, 7, 8, 2, 3, 4, 0];
 
 /// The most columns of accuracies beside each other; more settings stand below each other.

@@ -152,7 +152,7 @@ impl Parts {
     }
 }
 
-/// An error unless an accuracy is one in percent.
+/// An error where the least acceptable accuracy is not above 0 and at most 100 percent.
 pub(super) fn check_acceptable(acceptable: Option<f64>) -> Result<()> {
     match acceptable.filter(|least| !(*least > 0.0 && *least <= 100.0)) {
         Some(bad) => Err(Error::Mismatch(format!("{bad}, expected percent of accuracy: above 0, to 100"))),

@@ -46,7 +46,7 @@ pub(super) struct Common {
     pub data: String,
     /// The data set that is evaluated in its place.
     pub test: Option<String>,
-    /// Which of its images are.
+    /// The images of that set that are evaluated.
     pub images: Images,
     /// The encoder.
     pub encoding: Option<Encoding>,
@@ -133,6 +133,12 @@ impl<'a> Reader<'a> {
         self.common.images = images;
     }
 
+    /// The images of the test set that the study's file names.
+    pub fn tested(&mut self) -> Result<Arc<Dataset>> {
+        let [tested, _] = self.names(&GridPoint::new());
+        self.sets.test(self.document, &tested, self.common.images)
+    }
+
     /// Turns to a network that was trained from the one that points name; none: to that one.
     pub fn of_network(&mut self, checkpoint: Option<PathBuf>) {
         self.trained = checkpoint;
@@ -155,11 +161,12 @@ impl<'a> Reader<'a> {
         check_hardware(&hardware, &profile, &subject.model)?;
         let profiled = profile.wants_calibration().then(|| self.profiled(&profile, &subject)).transpose()?;
         let (adapt, exit) = (self.adapt(point, &subject)?, self.exit(point)?);
-        exit.map_or(Ok(()), |rule| rule.check(&subject.model)).map_err(self.document.locate("exit"))?;
+        let place = self.section_of(point, "exit");
+        exit.map_or(Ok(()), |rule| rule.check(&subject.model)).map_err(self.document.locate(&place))?;
         if exit.is_some() && profile.system.ensemble > 1 {
             let message =
                 "chips that answer together (system.ensemble) at an early step are not modelled; expected `none`";
-            return Err(self.document.error("exit", message.to_owned()));
+            return Err(self.document.error(&place, message.to_owned()));
         }
         let key = Key::default();
         let mut setting =
@@ -292,6 +299,12 @@ impl<'a> Reader<'a> {
             .map_err(self.document.locate(&self.written.section(key, value)))
     }
 
+    /// The key of the file at which the value of a key stands that holds for a point: its own, or the study's.
+    fn section_of(&self, point: &GridPoint, key: &str) -> String {
+        let own = point.iter().find(|(own, _)| own == key);
+        own.map_or_else(|| key.to_owned(), |(key, value)| self.written.section(key, value))
+    }
+
     /// What a point gives a key of the sweep's own.
     fn own<'p>(&self, point: &'p GridPoint, key: &str) -> Option<&'p str> {
         point.iter().find(|(k, _)| k == key).and_then(|(_, value)| value.as_str())
@@ -389,7 +402,7 @@ impl<'a> Reader<'a> {
         let data = self.sets.test(self.document, &names[0], self.common.images)?;
         check_fit(&data, &model).map_err(self.document.locate(&names[0].key))?;
         let encoding = Encoding::resolve(self.encoding(point)?, data.frame_steps(), model.steps);
-        let encoding = encoding.map_err(self.document.locate("encoding"))?;
+        let encoding = encoding.map_err(self.document.locate(&self.section_of(point, "encoding")))?;
         let path = self.trained.clone().unwrap_or_else(|| self.checkpoint(point));
         let same = |last: &Arc<Subject>| {
             // Files of the same tensors may differ in what their metadata says of a companion array.

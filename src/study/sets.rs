@@ -57,7 +57,7 @@ impl Images {
 #[derive(Debug, Default)]
 pub(super) struct Sets {
     tests: HashMap<(Place, Images), Arc<Dataset>>,
-    /// By the test set that they stand beside; gone when nobody uses them, but for the last.
+    /// Training images by their set and the test set beside them; an entry goes when nobody uses it, but for the last.
     training: HashMap<[Place; 2], Weak<Dataset>>,
     last: Option<Arc<Dataset>>,
 }
@@ -69,9 +69,14 @@ impl Sets {
         if let Some(there) = self.tests.get(&place) {
             return Ok(there.clone());
         }
-        let opened = Dataset::open(&named.spec, document.base(&named.key), Split::Test);
-        let opened = opened.map_err(document.locate(&named.key))?;
-        let opened = Arc::new(opened.after(images.after).limit(images.limit.unwrap_or(usize::MAX)));
+        let opened = match images == Images::default() {
+            true => Dataset::open(&named.spec, document.base(&named.key), Split::Test)
+                .map_err(document.locate(&named.key))?,
+            false => Dataset::clone(&*self.test(document, named, Images::default())?)
+                .after(images.after)
+                .limit(images.limit.unwrap_or(usize::MAX)),
+        };
+        let opened = Arc::new(opened);
         self.tests.insert(place, opened.clone());
         Ok(opened)
     }

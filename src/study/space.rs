@@ -37,7 +37,7 @@ pub struct Drawn {
     /// How points are drawn.
     #[serde(default)]
     pub method: SampleMethod,
-    /// How many.
+    /// The number of points.
     pub count: u64,
     /// What draws them; the study's own seed where it is absent.
     pub seed: Option<u64>,

@@ -74,7 +74,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// All of them.
+    /// All tables of a study.
     pub const ALL: [Table; 4] = [Table::Results, Table::Summary, Table::Layers, Table::Components];
 
     /// Its file.
@@ -191,7 +191,7 @@ fn failed(path: &Path) -> impl FnOnce(csv::Error) -> Error {
 }
 
 impl Tables {
-    /// Nothing yet.
+    /// Opens the tables of a folder, without rows.
     pub fn new(folder: &OutputFolder) -> Result<Self> {
         let file = |table: Table| Ok((table, Csv::of(folder, table.file())?));
         Ok(Tables { files: Table::ALL.into_iter().map(file).collect::<Result<_>>()?, begun: false })

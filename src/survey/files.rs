@@ -11,7 +11,7 @@ use crate::atomic;
 use crate::crossbar::site::Place;
 use crate::device::survey::{DEAD_LINE, STUCK_OFF, STUCK_ON, Survey};
 use crate::error::{Error, Result};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 
 /// Files that it writes.
 pub const FILES: [&str; 6] = ["layers.csv", "converters.csv", "weights.npz", "conductances.npz", "tiles.npz", "tile-*"];
@@ -205,7 +205,7 @@ fn each_tile(layer: &LayerSurvey) -> impl Iterator<Item = (String, TileSurvey)> 
     let (rows, columns) = layer.tiles();
     let places = (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)));
     places.filter_map(|(row, column)| {
-        checkpoint();
+        stop_if_asked();
         Some((format!("{}.{row}.{column}", layer.name), layer.tile(row, column)?))
     })
 }

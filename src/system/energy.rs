@@ -40,9 +40,9 @@ pub struct Spent {
     pub adc_model: String,
     /// Picojoule of an image, all layers.
     pub total_pj: f64,
-    /// Picojoule of that which follow the spikes.
+    /// The part of `total_pj` that follows the spikes, in picojoule.
     pub spike_driven_pj: f64,
-    /// Picojoule of it which are spent whatever comes in.
+    /// The part of `total_pj` that is spent whatever comes in, in picojoule.
     pub static_pj: f64,
     /// Picojoule of an image, by layer and component.
     pub layers: BTreeMap<String, BTreeMap<&'static str, f64>>,

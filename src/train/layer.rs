@@ -20,7 +20,7 @@ use crate::forward::neurons::{Lanes, Sums, norms};
 use crate::forward::patches::Patches;
 use crate::forward::walk::Signal;
 use crate::kernels::digits::LANES;
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::network::LayerKind;
 use crate::network::weights::LayerWeights;
 use crate::numeric::larger;
@@ -351,7 +351,7 @@ impl BackwardProducts<'_> {
         mut gradient: Option<&mut Gradient>,
         BackwardScratch { currents, inputs: scratch, .. }: &mut BackwardScratch,
     ) -> Vec<f32> {
-        checkpoint();
+        stop_if_asked();
         let Geometry { steps, blocks, .. } = self.pass.geometry;
         let (transposed, inputs) = (self.pass.operands.transposed.as_ref(), self.inputs());
         let patches = Patches::of(self.pass.plan, false).unstrided();

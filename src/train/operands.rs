@@ -17,7 +17,7 @@ use crate::forward::sums::Scratch;
 use crate::forward::walk::Signal;
 use crate::forward::ways::Kernel;
 use crate::kernels::digits::LANES;
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::network::code::DIGIT_BITS;
 use crate::network::{Layer, LayerKind};
 use crate::plan::LayerPlan;
@@ -164,7 +164,7 @@ fn matrix_inputs(plan: &Layer, transposed: &Transposed, steps: usize, currents: 
     let images = currents.rows / steps;
     let group = images.div_ceil(rayon::current_num_threads());
     let through = |first: usize| -> Images {
-        checkpoint();
+        stop_if_asked();
         let rows = group.min(images - first) * steps;
         let mut sums = vec![0.0; rows * transposed.blocks() * LANES];
         SPACE.with_borrow_mut(|OperandScratch { inputs: scratch, .. }| {

@@ -129,7 +129,7 @@ pub(super) fn open(mut spec: Spec, base: &Path, split: Split, memory_limit: u64)
         class_names,
         labels,
         range: values.range(),
-        values,
+        values: values.into(),
         notices,
     })
 }

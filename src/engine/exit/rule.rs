@@ -86,7 +86,7 @@ pub fn rule_or_none(text: &str) -> Result<Option<ExitRule>> {
     if text == "none" { Ok(None) } else { text.parse().map(Some) }
 }
 
-/// Reads such a key.
+/// Reads a key that holds a rule or `none`.
 ///
 /// # Errors
 /// Where it is no text, neither `none` nor a rule.

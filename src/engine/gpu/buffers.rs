@@ -161,7 +161,7 @@ impl Sizes {
         pieces
     }
 
-    /// Images of a submission, at most, of which that is kept.
+    /// The most images of a submission whose results are kept like this.
     pub fn images_keeping(&self, kept: KeptSteps) -> usize {
         let bytes = 4 * (kept.steps * self.readout + if kept.by_image { self.counts } else { 0 }) as u64;
         self.images.min((BUFFER_BYTES / bytes.max(1)).max(1) as usize)
@@ -181,12 +181,12 @@ impl Sizes {
     }
 }
 
-/// What comes back of each image.
+/// The results of an image that are copied to the host.
 #[derive(Clone, Copy, Debug)]
 pub struct KeptSteps {
-    /// The last steps whose readout does.
+    /// The last steps whose readout is copied.
     pub steps: usize,
-    /// Whether its own events do.
+    /// Whether the image's own counts of events are copied.
     pub by_image: bool,
 }
 

@@ -253,7 +253,7 @@ fn guard<T>(device: &wgpu::Device, lost: &Mutex<Option<String>>, work: impl FnOn
     let result = work();
     let errors: Vec<_> = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
     if !errors.is_empty() {
-        // Whether it was lost, a device says when it is asked.
+        // A device reports its loss only when it is polled.
         _ = catch_unwind(AssertUnwindSafe(|| device.poll(wgpu::PollType::Poll)));
     }
     if let Some(reason) = lost.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {

@@ -51,7 +51,7 @@ impl Op {
     }
 }
 
-/// All of them, and how many buffers they take.
+/// The kernels of a chip in their order, and the buffers that they take.
 #[derive(Clone, Debug)]
 pub struct KernelRoute {
     /// The kernels in order.

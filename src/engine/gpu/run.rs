@@ -17,7 +17,7 @@ use super::stamps::Stamps;
 use crate::chip::Chip;
 use crate::engine::{Counts, Keep, LoadedChips, Logits, Outcome, check_steps};
 use crate::error::Result;
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::network::graph::Population;
 use crate::network::readout::ReadoutKind;
 use crate::network::{Encoding, Inputs};
@@ -264,7 +264,7 @@ impl<'a> GpuChips<'a> {
         let mut by_image: Vec<Vec<Counts>> = vec![vec![]; self.chips.len()];
         let mut logits: Vec<Logits> = self.chips.iter().map(|chip| Logits::new(keep, chip, images)).collect();
         for first in (0..images).step_by(at_once) {
-            checkpoint();
+            stop_if_asked();
             let some = first..images.min(first + at_once);
             let [sums, events] = self.context.guard(|| self.submit(buffers, inputs, some.clone(), kept))?;
             for (logits, sums) in logits.iter_mut().zip(sums.chunks(some.len() * kept.steps * words)) {

@@ -10,7 +10,7 @@ use crate::train::config::TrainFile;
 /// What was seen of a recipe's points so far.
 #[derive(Default)]
 pub(super) struct Effects {
-    /// By hardware: keys without effect at each of its points.
+    /// For each hardware, the keys without effect at each of its points.
     profiles: Vec<Vec<Idle>>,
     /// What is set, by where it stands.
     set: Watch,

@@ -119,13 +119,12 @@ pub(super) fn points(
         let sram = &m.profile.sram;
         let there = |cell: TableValue| if sram.bits > 0 { cell } else { TableValue::Nothing };
         let has_bytes = sram.bits > 0 || point.sram_bytes() > 0.0;
-        let share = TableValue::Number(100.0 * point.sram_bytes() / m.rram_bytes);
-        let share = if has_bytes { share } else { TableValue::Nothing };
+        let share = m.share(point.sram_bytes()).filter(|_| has_bytes);
         point.more.extend([
             ("sram_bits", there(TableValue::Whole(sram.bits.into()))),
             ("sram_shift", there(shift(m))),
             ("sparsity_percent", m.sparsity.into()),
-            ("share_of_rram_bytes_percent", share),
+            ("share_of_rram_bytes_percent", share.into()),
             ("points_regained", gain.map(|gain| gain.mean).into()),
             ("points_regained_ci95", gain.and_then(|gain| gain.ci95).into()),
             ("points_below_reference_without_variation", below.into()),
@@ -169,7 +168,7 @@ fn table(images: u64, chosen: &[(&Point, &MeasuredPoint)]) -> RecoveryTable {
         line.sram_bytes = line.sram_bytes.max(point.sram_bytes());
         line.energy_pj_per_image = line.energy_pj_per_image.into_iter().chain(point.energy_pj()).reduce(f64::max);
         line.area_mm2 = point.number(AREA);
-        line.share_of_rram_bytes_percent = (m.rram_bytes > 0.0).then(|| 100.0 * line.sram_bytes / m.rram_bytes);
+        line.share_of_rram_bytes_percent = m.share(line.sram_bytes);
     }
     table
 }

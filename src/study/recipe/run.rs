@@ -56,6 +56,13 @@ pub(super) struct MeasuredPoint {
     pub sparsity: Option<f64>,
 }
 
+impl MeasuredPoint {
+    /// The percentage of the RRAM's bytes that so many bytes are; none where no layer is on RRAM.
+    pub fn share(&self, bytes: f64) -> Option<f64> {
+        (self.rram_bytes > 0.0).then(|| 100.0 * bytes / self.rram_bytes)
+    }
+}
+
 /// The reference's accuracy in percent without variation, by hardware, what `[evaluate]` sets with effect, and number
 /// of images: what there is to win back.
 pub(super) type Nominal = Vec<((usize, Settings, u64), f64)>;

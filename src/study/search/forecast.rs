@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::evolve::{Fitness, ranked};
 use super::gaussian::{Belief, LearnedFigure};
 use super::goals::Standing;
+use crate::numeric::stats::normal_below;
 use crate::study::axes::{Axes, Genes};
 
 /// Candidates that it learns from, at most: the best, for they are nearest to what is looked for.
@@ -52,19 +53,14 @@ impl Prospect {
     /// The amount by which it is expected to undercut a [flattened] figure, times the chance that it keeps to all
     /// constraints (Gardner et al., *Bayesian optimization with inequality constraints*, ICML 2014).
     fn gain(&self, best: f64) -> f64 {
-        let chance = |slack: &Belief| below(slack.mean / slack.deviation().max(LEAST));
+        let chance = |slack: &Belief| normal_below(slack.mean / slack.deviation().max(LEAST));
         let figure = &self.objectives[0];
         let deviation = figure.deviation().max(LEAST);
         let apart = (best - figure.mean) / deviation;
         let density = libm::exp(-0.5 * apart * apart) / (2.0 * std::f64::consts::PI).sqrt();
-        let undercut = deviation * (apart * below(apart) + density);
+        let undercut = deviation * (apart * normal_below(apart) + density);
         self.slack.iter().map(chance).product::<f64>() * undercut
     }
-}
-
-/// The chance that a standard normal variable is below a value.
-fn below(value: f64) -> f64 {
-    0.5 * libm::erfc(-value * std::f64::consts::FRAC_1_SQRT_2)
 }
 
 /// The numbers of some candidates, those of which most is expected first: the gain over the [flattened] figure that is

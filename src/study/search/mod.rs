@@ -227,8 +227,13 @@ impl Search {
     /// Trials that it takes, about: a generation that has begun is finished, and those that judge the answer are among
     /// them.
     pub fn trials(&self) -> u64 {
+        self.file.trials + self.judging()
+    }
+
+    /// The trials that judge the answer, at most.
+    fn judging(&self) -> u64 {
         let judged = if self.goals.count() == 1 { 3 } else { 1 + answer::SHOWN as u64 };
-        self.file.trials + judged * self.file.validate.chips
+        judged * self.file.validate.chips
     }
 
     /// The trials that look for the answer, without those that judge it.

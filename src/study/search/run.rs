@@ -64,6 +64,15 @@ pub(super) struct Candidate {
     pub standing: Option<Standing>,
 }
 
+/// The pace of the trials that this process has run.
+#[derive(Default)]
+struct Pace {
+    trials: u64,
+    time: Duration,
+    /// The images of a validation, by those of the search.
+    unseen: f64,
+}
+
 /// A search under way.
 pub(super) struct SearchRun<'a> {
     search: &'a Search,
@@ -84,6 +93,7 @@ pub(super) struct SearchRun<'a> {
     /// Candidates that are no chips, and why the first one is none.
     pub refused: (HashSet<Genes>, Option<Error>),
     until: Option<Instant>,
+    pace: Pace,
     /// Cells and ranges of candidates that go on.
     kept: Kept,
     networks: Networks<'a>,
@@ -99,7 +109,10 @@ impl<'a> SearchRun<'a> {
     ) -> Result<Self> {
         let others = Others { shard, monitor };
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
-        let mut reader = search.reader(search.file.seen())?;
+        let mut reader = search.reader(search.file.unseen())?;
+        let unseen = if time.is_some() { reader.tested()?.len() } else { 0 };
+        reader.of_images(search.file.seen());
+        let pace = Pace { unseen: unseen as f64 / search.file.limit.max(1) as f64, ..Pace::default() };
         let reference = search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new);
         Ok(SearchRun {
             search,
@@ -116,6 +129,7 @@ impl<'a> SearchRun<'a> {
             twins: vec![],
             refused: Default::default(),
             until: time.and_then(|time| Instant::now().checked_add(time)),
+            pace,
             kept: Kept::default(),
             networks: Networks::new(search, folder.file(CACHE), others),
         })
@@ -253,9 +267,16 @@ impl<'a> SearchRun<'a> {
         !self.refused.0.contains(genes) && known.all(|known| known != genes)
     }
 
-    /// Whether trials or time are spent.
+    /// Whether trials are spent, or all of the time but what judging the answer takes.
     fn is_spent(&self) -> bool {
-        self.asked() >= self.search.file.trials || self.until.is_some_and(|until| Instant::now() >= until)
+        let is_late = |until| Instant::now() + self.closing() >= until;
+        self.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
+    }
+
+    /// The time that it takes to confirm a last candidate and to judge the answer, by the pace so far.
+    fn closing(&self) -> Duration {
+        let trials = self.search.file.chips as f64 + self.search.judging() as f64 * self.pace.unseen;
+        self.pace.time.mul_f64(trials / self.pace.trials.max(1) as f64)
     }
 
     /// Judges new candidates, so many at most; those that are the same chips as others are left out.
@@ -463,7 +484,7 @@ impl<'a> SearchRun<'a> {
                 mine[*number].push(*chip);
             }
         }
-        let note = self.note();
+        let (note, begun) = (self.note(), Instant::now());
         let mut ran = 0;
         let mut runner = Runner::new(self.engine, self.monitor, self.search.file.seed);
         runner.kept = std::mem::take(&mut self.kept);
@@ -479,6 +500,8 @@ impl<'a> SearchRun<'a> {
             })?;
         }
         self.kept = runner.kept;
+        self.pace.trials += ran;
+        self.pace.time += begun.elapsed();
         self.wait(settings, &wanted)
     }
 

@@ -20,12 +20,14 @@ impl SearchAnswer {
         let judged = |point: &Point| {
             let stats = point.accuracy();
             let below = reference.map(|reference| below(reference, point));
-            let below = below
-                .map_or(String::new(), |(mean, half)| format!(", {mean:.2} ± {half:.2} points below the reference"));
-            format!("{:.2} ± {:.2} % of images right{below}", stats.mean, stats.ci95.unwrap_or(0.0))
+            let beside = below.map_or(String::new(), |(mean, half)| {
+                let side = if mean < 0.0 { "above" } else { "below" };
+                format!(", {:.2} ± {half:.2} points {side} the reference", mean.abs())
+            });
+            format!("{:.2} ± {:.2} % of images right{beside}", stats.mean, stats.ci95.unwrap_or(0.0))
         };
         let costs = |point: &Point| {
-            let known = goals.costs.iter().filter_map(|name| Some(in_words(name, &number(cost(point, name)?))));
+            let known = goals.costs.iter().filter_map(|name| Some(in_words(name, cost(point, name)?)));
             known
                 .chain(goals.of_accuracy.then(|| format!("accuracy {:.2} %", point.accuracy().mean)))
                 .collect::<Vec<_>>()
@@ -93,15 +95,11 @@ impl SearchAnswer {
 
 /// How sure the figures of the best are.
 fn sure(best: &Point, search: &Search, images: u64) -> Vec<String> {
-    let accuracies: Vec<f64> = best.chips.iter().map(|chip| chip.accuracy).collect();
-    let right = best.accuracy().mean / 100.0;
+    let accuracy = best.accuracy();
+    let right = accuracy.mean / 100.0;
     let of_images = 200.0 * (right * (1.0 - right) / images as f64).sqrt();
     vec![
-        format!(
-            "Its worst chip has {:.2} %; 95 % of its chips have {:.2} % or more.",
-            best.accuracy().min,
-            quantile(&accuracies, 0.05)
-        ),
+        format!("Its worst chip has {:.2} %; 95 % of its chips have {:.2} % or more.", accuracy.min, accuracy.q05),
         format!(
             "These are figures of {} chips and {images} images that the search has not seen. Their intervals, of 95 %, \
              are over chips; as many other images would move accuracy by up to {of_images:.1} points, that of all \
@@ -168,8 +166,10 @@ fn set(point: &Point) -> String {
 }
 
 /// A cost with its unit.
-fn in_words(name: &str, value: &str) -> String {
+fn in_words(name: &str, cost: f64) -> String {
+    let value = number(cost);
     match name {
+        ENERGY if cost >= 1e6 => format!("{} µJ an image", number(1e-6 * cost)),
         ENERGY => format!("{value} pJ an image"),
         AREA => format!("{value} mm²"),
         LATENCY => format!("{value} ns to an answer"),
@@ -188,21 +188,13 @@ fn below(reference: &Point, point: &Point) -> (f64, f64) {
 fn asked(search: &Search) -> String {
     let sure = search.file.constraint.accuracy.map_or(0.0, |accuracy| 100.0 * accuracy.confidence);
     let accuracy = search.goals.bound().map(|bound| match bound {
+        Bound::Within(0.0) => format!("accuracy of the reference's or more, with {sure} % confidence"),
         Bound::Within(within) => format!("accuracy within {within} points of the reference, with {sure} % confidence"),
         Bound::Least(least) => format!("accuracy of {least} % or more, with {sure} % confidence"),
     });
     let limits = search.file.limits().into_iter().map(|(name, most)| format!("{name} of at most {most}"));
     let all: Vec<String> = accuracy.into_iter().chain(limits).collect();
     if all.is_empty() { "nothing but the least".into() } else { all.join(", ") }
-}
-
-/// A quantile of some values, between its neighbours.
-fn quantile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = share * (sorted.len() - 1) as f64;
-    let (low, part) = (place.floor() as usize, place.fract());
-    sorted[low] + part * (sorted[(low + 1).min(sorted.len() - 1)] - sorted[low])
 }
 
 /// A number with five digits.

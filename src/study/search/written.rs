@@ -12,8 +12,9 @@ use crate::config::Document;
 use crate::error::{Error, Result};
 use crate::output::{OutputFolder, canonical};
 use crate::study::cell::TableValue;
-use crate::study::reader::is_own;
-use crate::study::space::{GridPoint, cell};
+use crate::study::reader::ADAPT;
+use crate::study::shell::quoted;
+use crate::study::space::{GridPoint, TRAIN, cell};
 use crate::study::{ANSWER, table};
 
 impl SearchAnswer {
@@ -33,17 +34,21 @@ impl SearchAnswer {
             };
             let (hardware, network) = search.documents(point)?;
             let mut said = format!("# {}: {label} of a search, `{}`.\n", search.name(), file.display());
-            for (key, value) in point.iter().filter(|(key, _)| is_own(key)) {
-                said += &format!("# Beside this profile it has {key} = {value}.\n");
+            for (key, value) in point.iter().filter(|(key, _)| key.starts_with(TRAIN)) {
+                said += &format!("# It was trained with {key} = {value}.\n");
             }
-            if let Some(network) = run.network(point) {
-                said += &format!("# Its network is {name}.safetensors.\n");
+            let trained = run.network(point);
+            if let Some(network) = trained {
                 let bytes = std::fs::read(network).map_err(Error::io(network))?;
                 folder.write(&format!("{name}.safetensors"), &bytes)?;
             }
+            let has_model =
+                point.iter().any(|(key, _)| key.starts_with("model.")) || !search.overrides.model.is_empty();
+            let own = [has_model.then(|| format!("{name}_model.toml")), trained.map(|_| format!("{name}.safetensors"))];
+            let options = search.options(point, format!("{name}.toml"), own);
+            said += &format!("# crosspike infer {} --chips 20\n", options.join(" "));
             folder.write(&format!("{name}.toml"), format!("{said}{}", hardware.to_toml()).as_bytes())?;
-            let has_model = point.iter().any(|(key, _)| key.starts_with("model."));
-            if has_model || !search.overrides.model.is_empty() {
+            if has_model {
                 folder.write(&format!("{name}_model.toml"), format!("{said}{}", network.to_toml()).as_bytes())?;
             }
         }
@@ -52,6 +57,36 @@ impl SearchAnswer {
 }
 
 impl Search {
+    /// The options with which `infer` runs a point on its profile, and on a model and a checkpoint of its own where it
+    /// has them; other paths are as the search's file has them.
+    fn options(&self, point: &GridPoint, profile: String, [model, checkpoint]: [Option<String>; 2]) -> Vec<String> {
+        let file = &self.file;
+        let own = |key: &str| point.iter().find(|(own, _)| own == key).map(|(_, value)| cell(value));
+        let adapt = |key: &str| own(&format!("{ADAPT}{key}")).or_else(|| file.adapt.get(key).map(cell));
+        let is_adapted = adapt("batches").is_some_and(|batches| batches != "0");
+        let path = |path: &Path| path.display().to_string();
+        let (tested, beside) = match &file.test {
+            Some(test) => (test.clone(), Some(file.data.clone())),
+            None => (file.data.clone(), None),
+        };
+        let exit = own("exit").or_else(|| file.exit.map(|rule| rule.to_string())).filter(|rule| rule != "none");
+        let options = [
+            ("model", Some(model.unwrap_or_else(|| path(&file.model)))),
+            ("profile", Some(profile)),
+            ("checkpoint", checkpoint.or_else(|| own("checkpoint")).or_else(|| Some(path(&file.checkpoint)))),
+            ("data", Some(tested)),
+            ("calibration-data", beside.clone()),
+            ("encoding", own("encoding").or_else(|| file.encoding.map(|encoding| encoding.to_string()))),
+            ("exit", exit),
+            ("adapt", adapt("batches").filter(|_| is_adapted)),
+            ("adapt-batch", adapt("images").filter(|_| is_adapted)),
+            ("adapt-data", adapt("data").or(beside).filter(|_| is_adapted)),
+            ("seed", Some(file.seed.to_string())),
+        ];
+        let of = |(name, value): (&str, Option<String>)| value.map(|value| format!("--{name} {}", quoted(&value)));
+        options.into_iter().filter_map(of).collect()
+    }
+
     /// The profile and the model of a point, their paths from anywhere.
     fn documents(&self, point: &GridPoint) -> Result<(Document, Document)> {
         let mut reader = self.reader(self.file.seen())?;

@@ -64,7 +64,7 @@ struct Change {
 }
 
 impl Change {
-    /// Nothing.
+    /// The conditions as they are.
     fn none() -> Self {
         Change { layer: String::new(), key: "as it is".into(), value: String::new() }
     }

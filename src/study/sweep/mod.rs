@@ -135,7 +135,7 @@ impl There {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Which part.
+    /// The number of this part, from 1.
     pub index: usize,
     /// The number of all parts.
     pub of: usize,
@@ -319,11 +319,11 @@ type Listed = (Key, Vec<(String, String)>);
 struct Derived {
     /// The areas of chips.
     areas: Vec<Areas>,
-    /// Which of them each point has.
+    /// The place of each point's areas in `areas`.
     areas_of: Vec<usize>,
     /// The layers of each network: names and neurons.
     networks: Vec<Vec<(String, usize)>>,
-    /// Which of them each point has.
+    /// The place of each point's network in `networks`.
     network_of: Vec<usize>,
     /// The accuracy that a chip must reach, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use crate::kernels::digits::{Digits, LANES, RUN_BYTES, Strided};
 use crate::kernels::lookup::{BitSeries, LookupScratch, Numbers, add_rows, groups};
 use crate::kernels::transpose::transpose;
 use crate::kernels::{Buffer, Instructions, vectorised};
-use crate::monitor::checkpoint;
+use crate::monitor::stop_if_asked;
 use crate::network::Layer;
 use crate::train::gradient::{Currents, Precision};
 
@@ -72,7 +72,7 @@ impl TurnedRows<'_> {
         let mut right = Digits::zeros(digits, total.len() / size, 1, rows);
         currents.to_digits(first, &mut right);
         total.par_chunks_mut(BLOCKS * LANES * size).enumerate().for_each(|(group, total)| {
-            checkpoint();
+            stop_if_asked();
             let blocks = total.len().div_ceil(LANES * size);
             let mut sums = Buffer::<i32>::zeros(blocks * digits * ROWS * LANES);
             for row in (0..size).step_by(ROWS) {
@@ -98,7 +98,7 @@ impl TurnedRows<'_> {
             bits.chunks_mut(bytes).zip(turned).for_each(|(bits, pulses)| pack(pulses, rows, bit as u32, bits));
         });
         total.par_chunks_mut(TABLE_BLOCKS * LANES * size).enumerate().for_each(|(group, total)| {
-            checkpoint();
+            stop_if_asked();
             let blocks = total.len().div_ceil(LANES * size);
             let values = &currents.units[group * TABLE_BLOCKS * currents.rows + first..];
             let numbers = Numbers { values, row: 1, block: currents.rows };
