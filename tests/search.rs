@@ -429,9 +429,10 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
     // The answer runs as it is, with the network that was trained for it.
     let best = fs::read_to_string(folder.join("whole/best.toml")).unwrap();
     assert!(best.contains("# It was trained with train.variation = "), "{best}");
-    let command =
-        "# crosspike infer --model model.toml --profile best.toml --checkpoint best.safetensors --data digits";
-    assert!(best.contains(command), "{best}");
+    let line = best.lines().find_map(|line| line.strip_prefix("# crosspike ")).unwrap();
+    let options = line.strip_suffix(", and for the rest model, checkpoint and data of the search.").unwrap();
+    let rest = "--model ../model.toml --data digits --limit 140 --chips 7 --backend cpu";
+    succeeds(&folder.join("whole"), &format!("{options} {rest}"));
     let summary = fs::read_to_string(folder.join("whole/summary.csv")).unwrap();
     succeeds(
         folder,

@@ -270,10 +270,10 @@ pub fn sweep(
 /// search(file, out=None, set=None, budget=None, resume=False, force=False, backend="auto", progress=None) -> Found
 ///
 /// Finds the cheapest chip that is good enough, or the front of several goals, as a search file says, a path or a dict
-/// of its keys (docs/keys/search.md). budget ends it after so many trials (an int) or after so many seconds (a float),
-/// which then depends on the machine. out is the folder for results, where trials are stored as they come: after Ctrl-C
-/// or a kill the same call goes on. resume goes on in a folder of a finished or different search with the trials that
-/// still count, force deletes them.
+/// of its keys (docs/keys/search.md). budget ends it after so many trials (an int), or so that its answer is judged
+/// after about so many seconds (a float), which then depends on the machine. out is the folder for results, where
+/// trials are stored as they come: after Ctrl-C or a kill the same call goes on. resume goes on in a folder of a
+/// finished or different search with the trials that still count, force deletes them.
 #[pyfunction]
 #[pyo3(signature = (file, out=None, set=None, budget=None, resume=false, force=false, backend="auto", progress=None))]
 #[expect(clippy::too_many_arguments, reason = "the options of the command")]

@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> Result<Said> {
     let terminal = Terminal::default();
     blueprint.notices().iter().for_each(|notice| terminal.line(notice));
     let origin = args.origin(&setup, &blueprint, engine.as_ref(), adapted.as_ref())?;
-    // An earlier report goes only where nothing is refused any more.
+    // An earlier report goes only after what settings and memory refuse.
     evaluation.check(&blueprint)?;
     let claim = |folder: &PathBuf| SeriesReport::claim(folder, &origin, args.force);
     let mut page = args.report.as_ref().map(claim).transpose()?;

@@ -142,7 +142,7 @@ pub fn run(args: &Args) -> Result<Said> {
         let each = search.timed(engine.as_ref())?;
         let trials = search.trials();
         let all = each.mul_f64(trials as f64);
-        let most = time.map_or(all, |time| time.min(all) + each.mul_f64((trials - search.searched()) as f64));
+        let most = time.map_or(all, |time| time.min(all));
         let size = search.candidates().map_or("more than 10^19".into(), |size| size.to_string());
         let mut text = format!(
             "{size} candidates; about {trials} trials, some {each:.1?} each: about {}",

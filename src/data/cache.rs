@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::monitor::stop_if_asked;
 use crate::numeric::hex;
 
-/// The version of the way in which records are made; records of others are not read.
+/// The version of the way in which records are made; records of another version are not read.
 const VERSION: &str = "1";
 /// Bytes of the length of the notices, and of the hash.
 const TAIL: u64 = 8 + 32;

@@ -120,6 +120,9 @@ impl Measured {
                 "every read is its target; expected what was read of devices, not what was asked for".into(),
             );
         }
+        if let Some(read) = reads.iter().find(|read| !(read.time_s.is_finite() && read.time_s >= 0.0)) {
+            return refuse(format!("a read at {} s; expected seconds since programming, 0 or more", read.time_s));
+        }
         let times = reads.iter().map(|read| read.time_s);
         if !named && times.clone().any(|time| time != reads[0].time_s) {
             return refuse("reads are of several times, and no column `device` says of which device".into());
@@ -147,16 +150,12 @@ impl Measured {
         targets
     }
 
-    /// The time of the first reads, in seconds.
-    pub fn first_s(&self) -> f64 {
-        self.reads.iter().map(|read| read.time_s).fold(f64::INFINITY, f64::min)
-    }
-
     /// What was read of each device at each time, device by device, times rising.
     pub(super) fn readings(&self) -> Vec<Reading> {
         let mut readings: BTreeMap<(usize, u64), Reading> = BTreeMap::new();
         for &Measurement { target_us, read_us, time_s, device } in &self.reads {
-            // Times are not below 0, so their bits are in their order.
+            // Times are not below 0, so their bits are in their order; −0 is 0.
+            let time_s = time_s + 0.0;
             let reading = readings.entry((device, time_s.to_bits()));
             reading.or_insert(Reading { device, target_us, time_s, reads_us: vec![] }).reads_us.push(read_us);
         }

@@ -68,7 +68,8 @@ pub struct Fit {
     pub devices: usize,
     /// The distinct targets, rising, in microsiemens.
     pub targets: Vec<f64>,
-    /// Each device's target and the mean of its first reads, in microsiemens.
+    /// Each device's target and the mean of its first reads, at the reference time of the drift where there is one, in
+    /// microsiemens.
     pub landed: Vec<Device>,
     /// The laws of programming variation, the best first.
     pub laws: Vec<Fitted>,
@@ -88,7 +89,13 @@ impl Fit {
     pub fn of(measured: &Measured) -> Result<Self> {
         let readings = measured.readings();
         let firsts = readings.chunk_by(|one, next| one.device == next.device).map(|of_device| &of_device[0]);
-        let landed: Vec<Device> = firsts.map(|first| (first.target_us, first.mean_us())).collect();
+        let aged = if measured.named { time::fit(measured)? } else { None };
+        // First reads of several times are brought to one by the drift that the devices show.
+        let read_us = |first: &Reading| match &aged {
+            Some(aged) => aged.at_reference(first.mean_us(), first.time_s),
+            None => first.mean_us(),
+        };
+        let landed: Vec<Device> = firsts.map(|first| (first.target_us, read_us(first))).collect();
         let targets = measured.targets();
         let laws = laws::fit(&landed, &targets);
         if laws.is_empty() {
@@ -104,7 +111,7 @@ impl Fit {
             landed,
             laws,
             repeated: repeated(&readings),
-            aged: if measured.named { time::fit(measured)? } else { None },
+            aged,
         })
     }
 
@@ -304,16 +311,37 @@ mod tests {
             read.time_s += 0.01 * read.device as f64;
         }
         // Every tenth is read again an hour later, twice.
-        let later = staggered.reads.iter().step_by(10).map(|read| Measurement { time_s: 3600.0, ..*read });
-        let later: Vec<Measurement> = later.collect();
-        let shifted = later.iter().map(|read| Measurement { read_us: read.read_us + 0.2, ..*read });
-        let again: Vec<Measurement> = shifted.chain(later.iter().copied()).collect();
+        let later = |off_us: f64| {
+            let of = move |read: &Measurement| Measurement { time_s: 3600.0, read_us: read.read_us + off_us, ..*read };
+            staggered.reads.iter().step_by(10).map(of)
+        };
+        let again: Vec<Measurement> = later(0.1).chain(later(-0.1)).collect();
         staggered.reads.extend(again);
         let [at_once, staggered] = [measured, staggered].map(|measured| Fit::of(&measured).unwrap());
-        assert_eq!((staggered.devices, &staggered.laws), (6000, &at_once.laws));
+        let sigma = |fit: &Fit| fit.laws[0].law.values[0];
+        assert_eq!((staggered.devices, staggered.laws[0].law.kind), (6000, at_once.laws[0].law.kind));
+        assert!((sigma(&staggered) / sigma(&at_once) - 1.0).abs() < 0.01, "{:?}", staggered.laws[0]);
         let repeated = staggered.repeated.unwrap();
         assert_eq!(repeated.devices, 600);
         assert!((repeated.sigma_us - 0.2 / 2f64.sqrt()).abs() < 1e-9, "{repeated:?}");
+    }
+
+    #[test]
+    fn first_reads_of_several_times_are_brought_to_one_by_the_drift() {
+        // Half of the devices are first read at 10⁴ s, and one of them once, before all others.
+        let read = |device: usize, time_s: f64| {
+            let landed = 20.0 * (1.0 + 0.01 * (device % 21) as f64 - 0.1);
+            Measurement { target_us: 20.0, read_us: landed * f64::powf(time_s, -0.05), time_s, device }
+        };
+        let times = |device: usize| if device.is_multiple_of(2) { [1.0, 1e3] } else { [1e4, 1e6] };
+        let mut reads: Vec<Measurement> =
+            (0..420).flat_map(|device| times(device).map(|time_s| read(device, time_s))).collect();
+        reads.push(read(420, 0.01));
+        let fit = Fit::of(&Measured::of("two days", reads, true).unwrap()).unwrap();
+        let aged = fit.aged.as_ref().unwrap();
+        assert!((aged.nu - 0.05).abs() < 1e-9 && aged.reference_s == 1.0, "{aged:?}");
+        let off = fit.landed.iter().map(|device| (device.1 / read(0, 1.0).read_us - 1.0).abs()).fold(0.0, f64::max);
+        assert!(off < 0.23, "no drift is taken for a spread: {off}");
     }
 
     #[test]

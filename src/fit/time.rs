@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aged {
-    /// Seconds at which devices were first read.
+    /// Seconds at which the first of these devices was first read.
     pub reference_s: f64,
     /// Seconds at which they were last read.
     pub last_s: f64,
@@ -40,6 +40,13 @@ pub struct Aged {
     pub retention_sigma: Option<f64>,
 }
 
+impl Aged {
+    /// The conductance at `reference_s` of a device that was read at another time, by the mean drift.
+    pub fn at_reference(&self, read_us: f64, time_s: f64) -> f64 {
+        if time_s > 0.0 { read_us * (time_s / self.reference_s).powf(self.nu) } else { read_us }
+    }
+}
+
 /// Fits drift to devices that were read at several times; none where no device was.
 pub fn fit(measured: &Measured) -> Result<Option<Aged>> {
     let readings = measured.readings();
@@ -50,7 +57,7 @@ pub fn fit(measured: &Measured) -> Result<Option<Aged>> {
     if devices.is_empty() {
         return Ok(None);
     }
-    let first = measured.first_s();
+    let first = devices.iter().map(|reads| reads[0].0).fold(f64::INFINITY, f64::min);
     if first == 0.0 {
         let message = "devices were read at 0 s and later, and drift counts from a read at a time above 0 s; expected \
                        seconds since programming";

@@ -25,20 +25,23 @@ impl Told {
     pub fn of(model: &Model) -> NirResult<Self> {
         let graph = model.graph();
         let is_spiking = |layer: &&Layer| layer.leads || layer.kind == LayerKind::Readout && graph.reading.fires();
-        let (mut fires, mut reset) = (None, None);
+        let (mut fires, mut reset, mut reset_at) = (None, None, None);
         for layer in graph.layers.iter().filter(is_spiking) {
-            let neuron = layer.neuron;
-            let own = (kind(neuron.reset), neuron.reset_at);
-            let fires_alike = *fires.get_or_insert(neuron.fires) == neuron.fires;
-            if !fires_alike || !forgets(layer) && *reset.get_or_insert(own) != own {
+            let (neuron, own) = (layer.neuron, kind(layer.neuron.reset));
+            let is_alike = *fires.get_or_insert(neuron.fires) == neuron.fires
+                && *reset_at.get_or_insert(neuron.reset_at) == neuron.reset_at;
+            if !is_alike || !forgets(layer) && *reset.get_or_insert(own) != own {
                 return Err(format!(
                     "`{}` fires or is reset in another way than the layers before it, which a NIR file does not tell",
                     layer.name
                 ));
             }
         }
-        let (reset, reset_at) = reset.unwrap_or((Reset::Value, ResetAt::Spike));
-        Ok(Told { fires: fires.unwrap_or(Fires::Above), reset, reset_at })
+        Ok(Told {
+            fires: fires.unwrap_or(Fires::Above),
+            reset: reset.unwrap_or(Reset::Value),
+            reset_at: reset_at.unwrap_or(ResetAt::Spike),
+        })
     }
 
     /// The options of an import that makes the same network again.
@@ -87,10 +90,12 @@ fn kind(reset: MembraneReset) -> Reset {
     }
 }
 
-/// Whether a layer's neurons keep nothing from one step to the next, so that no reset changes them.
+/// Whether a layer's neurons keep nothing from one step to the next, so that no reset changes them: one that comes in
+/// the next step does.
 fn forgets(layer: &Layer) -> bool {
-    let is_given = layer.constants().any(|(constant, ..)| constant != Constant::Threshold);
-    layer.neuron.leak == 0.0 && layer.neuron.synaptic_leak == 0.0 && !is_given
+    let (neuron, mut given) = (layer.neuron, layer.constants());
+    let is_given = given.any(|(constant, ..)| constant != Constant::Threshold);
+    neuron.leak == 0.0 && neuron.synaptic_leak == 0.0 && neuron.reset_at == ResetAt::Spike && !is_given
 }
 
 #[cfg(test)]
@@ -113,10 +118,20 @@ mod tests {
         for (first, second) in [(forgets, zero), (zero, forgets)] {
             assert_eq!(notice(first, second).unwrap(), "--dt 0.0001 --steps 4");
         }
-        let subtracts = "leak = 0.9, reset_at = \"next\"";
-        assert_eq!(notice(forgets, subtracts).unwrap(), "--dt 0.0001 --steps 4 --reset subtract --reset-at next");
+        let subtracts = "leak = 0.9, reset = \"subtract\"";
+        assert_eq!(notice(forgets, subtracts).unwrap(), "--dt 0.0001 --steps 4 --reset subtract");
+        assert_eq!(notice(forgets, forgets).unwrap(), "--dt 0.0001 --steps 4");
         assert_eq!(notice("reset = \"none\"", "reset = \"none\"").unwrap(), "--dt 0.0001 --steps 4 --reset none");
         assert!(notice(zero, subtracts).unwrap_err().starts_with("`fc1` fires or is reset in another way"));
+    }
+
+    #[test]
+    fn a_reset_in_the_next_step_is_one_of_layers_that_keep_nothing_else_too() {
+        let [at_once, next] = ["leak = 0.0", "leak = 0.0, reset_at = \"next\""];
+        assert_eq!(notice(next, next).unwrap(), "--dt 0.0001 --steps 4 --reset subtract --reset-at next");
+        for (first, second) in [(at_once, next), (next, at_once), (at_once, "leak = 0.9, reset_at = \"next\"")] {
+            assert!(notice(first, second).is_err());
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod sensitivity;
 pub mod series;
 mod sets;
 mod setting;
-pub mod shell;
+pub(crate) mod shell;
 pub mod space;
 pub mod store;
 pub mod sweep;

@@ -236,11 +236,6 @@ impl Search {
         judged * self.file.validate.chips
     }
 
-    /// The trials that look for the answer, without those that judge it.
-    pub fn searched(&self) -> u64 {
-        self.file.trials
-    }
-
     /// Estimates the time of a trial: programming a chip and running images, timed at a few of the first candidates.
     ///
     /// # Errors
@@ -294,8 +289,9 @@ impl Search {
     }
 
     /// Searches, judges what is found on chips and images that were not seen, and writes tables, profiles and report;
-    /// with other shards of the same folder, this one runs its part of the trials and waits for theirs. After `time`,
-    /// where it is given, no new candidate is tried: what is found then depends on the machine.
+    /// with other shards of the same folder, this one runs its part of the trials and waits for theirs. Where
+    /// `time` is given, no new candidate is tried so late that judging the answer would end after it, about: what is
+    /// found then depends on the machine.
     ///
     /// # Errors
     /// Where a chip cannot be made or run, what is asked for is not known on it, or the folder cannot be written.

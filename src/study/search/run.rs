@@ -69,8 +69,10 @@ pub(super) struct Candidate {
 struct Pace {
     trials: u64,
     time: Duration,
-    /// The images of a validation, by those of the search.
+    /// The images of a trial of the validation over those of a trial of the search.
     unseen: f64,
+    /// The time of the whole search.
+    most: Duration,
 }
 
 /// A search under way.
@@ -112,7 +114,8 @@ impl<'a> SearchRun<'a> {
         let mut reader = search.reader(search.file.unseen())?;
         let unseen = if time.is_some() { reader.tested()?.len() } else { 0 };
         reader.of_images(search.file.seen());
-        let pace = Pace { unseen: unseen as f64 / search.file.limit.max(1) as f64, ..Pace::default() };
+        let unseen = unseen as f64 / search.file.limit.max(1) as f64;
+        let pace = Pace { unseen, most: time.unwrap_or_default(), ..Pace::default() };
         let reference = search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new);
         Ok(SearchRun {
             search,
@@ -273,10 +276,17 @@ impl<'a> SearchRun<'a> {
         self.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
     }
 
-    /// The time that it takes to confirm a last candidate and to judge the answer, by the pace so far.
+    /// The time that it takes to confirm the best and to judge the answer, by the pace so far, and half of all at
+    /// most.
     fn closing(&self) -> Duration {
-        let trials = self.search.file.chips as f64 + self.search.judging() as f64 * self.pace.unseen;
-        self.pace.time.mul_f64(trials / self.pace.trials.max(1) as f64)
+        let most = self.search.file.chips;
+        let left = |one: usize| most.saturating_sub(self.candidates[one].chips);
+        let confirmed = match self.search.goals.count() {
+            1 => most,
+            _ => front(&self.fitness()).into_iter().map(left).sum(),
+        };
+        let trials = confirmed as f64 + self.search.judging() as f64 * self.pace.unseen;
+        self.pace.time.mul_f64(trials / self.pace.trials.max(1) as f64).min(self.pace.most / 2)
     }
 
     /// Judges new candidates, so many at most; those that are the same chips as others are left out.

@@ -45,8 +45,9 @@ impl SearchAnswer {
             let has_model =
                 point.iter().any(|(key, _)| key.starts_with("model.")) || !search.overrides.model.is_empty();
             let own = [has_model.then(|| format!("{name}_model.toml")), trained.map(|_| format!("{name}.safetensors"))];
-            let options = search.options(point, format!("{name}.toml"), own);
-            said += &format!("# crosspike infer {} --chips 20\n", options.join(" "));
+            let options = search.options(point, format!("{name}.toml"), own).join(" ");
+            said +=
+                &format!("# crosspike infer {options}, and for the rest model, checkpoint and data of the search.\n");
             folder.write(&format!("{name}.toml"), format!("{said}{}", hardware.to_toml()).as_bytes())?;
             if has_model {
                 folder.write(&format!("{name}_model.toml"), format!("{said}{}", network.to_toml()).as_bytes())?;
@@ -58,24 +59,18 @@ impl SearchAnswer {
 
 impl Search {
     /// The options with which `infer` runs a point on its profile, and on a model and a checkpoint of its own where it
-    /// has them; other paths are as the search's file has them.
+    /// has them; what all candidates share is not among them.
     fn options(&self, point: &GridPoint, profile: String, [model, checkpoint]: [Option<String>; 2]) -> Vec<String> {
         let file = &self.file;
         let own = |key: &str| point.iter().find(|(own, _)| own == key).map(|(_, value)| cell(value));
         let adapt = |key: &str| own(&format!("{ADAPT}{key}")).or_else(|| file.adapt.get(key).map(cell));
         let is_adapted = adapt("batches").is_some_and(|batches| batches != "0");
-        let path = |path: &Path| path.display().to_string();
-        let (tested, beside) = match &file.test {
-            Some(test) => (test.clone(), Some(file.data.clone())),
-            None => (file.data.clone(), None),
-        };
+        let beside = file.test.is_some().then(|| file.data.clone());
         let exit = own("exit").or_else(|| file.exit.map(|rule| rule.to_string())).filter(|rule| rule != "none");
         let options = [
-            ("model", Some(model.unwrap_or_else(|| path(&file.model)))),
+            ("model", model),
             ("profile", Some(profile)),
-            ("checkpoint", checkpoint.or_else(|| own("checkpoint")).or_else(|| Some(path(&file.checkpoint)))),
-            ("data", Some(tested)),
-            ("calibration-data", beside.clone()),
+            ("checkpoint", checkpoint.or_else(|| own("checkpoint"))),
             ("encoding", own("encoding").or_else(|| file.encoding.map(|encoding| encoding.to_string()))),
             ("exit", exit),
             ("adapt", adapt("batches").filter(|_| is_adapted)),
