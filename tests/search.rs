@@ -434,11 +434,6 @@ fn candidates_are_trained_once_for_what_their_training_sees() {
     let rest = "--model ../model.toml --data digits --limit 140 --chips 7 --backend cpu";
     succeeds(&folder.join("whole"), &format!("{options} {rest}"));
     let summary = fs::read_to_string(folder.join("whole/summary.csv")).unwrap();
-    succeeds(
-        folder,
-        "infer --model model.toml --profile whole/best.toml --checkpoint whole/best.safetensors --data digits --limit \
-         140 --chips 7 --backend cpu",
-    );
     assert!(summary.starts_with("chip_of,rram.weight_bits,sram.bits,train.variation,"), "{summary}");
 }
 

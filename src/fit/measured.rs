@@ -150,7 +150,7 @@ impl Measured {
         targets
     }
 
-    /// What was read of each device at each time, device by device, times rising.
+    /// The reads of each device at each time, device by device, times rising.
     pub(super) fn readings(&self) -> Vec<Reading> {
         let mut readings: BTreeMap<(usize, u64), Reading> = BTreeMap::new();
         for &Measurement { target_us, read_us, time_s, device } in &self.reads {

@@ -1,5 +1,5 @@
-//! What a NIR file does not tell of neurons: how they are reset, when, and whether they fire at their threshold. An
-//! import is told it once for a whole network.
+//! The ways of neurons that a NIR file does not tell: how they are reset, when, and whether they fire at their
+//! threshold. An import is told them once for a whole network.
 
 use super::NirResult;
 use super::discrete::Discretisation;

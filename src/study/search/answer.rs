@@ -16,9 +16,9 @@ use crate::study::space::GridPoint;
 
 /// Candidates of which the next better one is found.
 const SEEM_BETTER: usize = 5;
-
 /// Members of a front that are validated, at most.
 pub(super) const SHOWN: usize = 12;
+
 /// The confidence that the next better candidate is more accurate than the best: it is the best of many.
 const SURELY: f64 = 0.99;
 

@@ -143,7 +143,7 @@ impl<'a> Forecast<'a> {
     }
 }
 
-/// Those candidates of a pool of which most is expected, with constraints kept better than on average by several
+/// The candidates of a pool of which most is expected, with constraints kept better than on average by several
 /// amounts in turn, each more than one value away from those before it, as long as there are such.
 fn by_turns(pool: &[Prospect], count: usize) -> Vec<Genes> {
     let order = |optimism: &f64| ranked_with(pool, *optimism).into_iter();

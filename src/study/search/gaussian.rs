@@ -35,7 +35,7 @@ pub struct Belief {
     spread: f64,
     /// The share of its variance that is not known here.
     left: f64,
-    /// What is known of it: its likeness to each candidate that was seen, but for what those before tell.
+    /// Its likeness to each candidate that was seen, but for what those before it tell: all that is known of it.
     known: Vec<f64>,
 }
 

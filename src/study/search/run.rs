@@ -276,7 +276,7 @@ impl<'a> SearchRun<'a> {
         self.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
     }
 
-    /// The time that it takes to confirm the best and to judge the answer, by the pace so far, and half of all at
+    /// The time that confirming the best and judging the answer take by the pace so far, half of the whole search's at
     /// most.
     fn closing(&self) -> Duration {
         let most = self.search.file.chips;
@@ -480,7 +480,7 @@ impl<'a> SearchRun<'a> {
         let mut wanted: Vec<(usize, u64)> = vec![];
         for (number, setting) in settings.iter().enumerate() {
             for chip in chips.clone() {
-                // What was asked for before is there.
+                // Trials that were asked for before are there.
                 if self.asked.insert((setting.key, chip)) {
                     wanted.push((number, chip));
                 }
