@@ -1,8 +1,8 @@
 //! Times networks on this machine and prints what it found as JSON.
 //!
 //! ```text
-//! cargo run --release --example time_network -- infer MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] [--threads N]
-//! cargo run --release --example time_network -- train MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] [--threads N]
+//! cargo run --release --example time_network -- infer|train MODEL CHECKPOINT DATA [--set KEY=VALUE] [--limit N] \
+//!     [--threads N]
 //! cargo run --release --example time_network -- chips MODEL CHECKPOINT DATA --profile PROFILE [--set KEY=VALUE]
 //! ```
 //!

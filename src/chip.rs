@@ -356,7 +356,10 @@ impl<'a> Blueprint<'a> {
             }
         });
         json!({
-            "profile": effect::effective(&profile, self.beside()), "model": effect::effective_model(model), "inputs": inputs, "seed": seed,
+            "profile": effect::effective(&profile, self.beside()),
+            "model": effect::effective_model(model),
+            "inputs": inputs,
+            "seed": seed,
             "sram_network": self.sram.as_ref().map(|(network, _)| network.hash()),
         })
     }

@@ -259,7 +259,9 @@ mod tests {
         std::fs::write(path.join("mine.txt"), b"2").unwrap();
         assert!(claim(&one, false).unwrap().resumed);
         assert!(claim(&two, false).is_err());
-        let elsewhere = serde_json::json!({"backend": "gpu", "command": "x", "version": one["version"], "results": RESULTS, "configuration": {"a": 1}});
+        let elsewhere = serde_json::json!({
+            "backend": "gpu", "command": "x", "version": one["version"], "results": RESULTS, "configuration": {"a": 1}
+        });
         assert!(claim(&elsewhere, false).unwrap().resumed, "the backend is no identity");
         assert!(OutputFolder::finished(&path, &one).unwrap().is_none());
         folder.finish().unwrap();

@@ -75,16 +75,19 @@ pub struct ChipArgs {
     #[command(flatten)]
     pub made: MadeFrom,
     /// Chips to manufacture.
-    #[arg(long, help_heading = "Chips and images", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, help_heading = "Chips and images", value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     chips: u64,
     /// Only this chip of the seed, from 0: for a companion array of its own.
-    #[arg(long, help_heading = "Chips and images", value_name = "I", conflicts_with = "chips", value_parser = clap::value_parser!(u64).range(..1 << 20))]
+    #[arg(long, help_heading = "Chips and images", value_name = "I", conflicts_with = "chips")]
+    #[arg(value_parser = clap::value_parser!(u64).range(..1 << 20))]
     chip: Option<u64>,
     /// The first images of the test set.
     #[arg(long, help_heading = "Chips and images", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Images at once; never changes a result.
-    #[arg(long, help_heading = "Chips and images", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    #[arg(long, help_heading = "Chips and images", default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=65536))]
     pub batch: u64,
     /// What runs the chips.
     #[arg(long, help_heading = "Chips and images", default_value = "auto")]
@@ -224,7 +227,10 @@ impl MadeFrom {
             json!({
                 "model": model, "profile": profile, "encoding": encoding, "data": data.spec(),
                 "data_fingerprint": data.fingerprint()?, "seed": self.seed,
-                "checkpoint_sha256": loaded.hash, "companion_form": loaded.network.form, "sram_checkpoint_sha256": blueprint.companion_hash(), "inputs": blueprint.inputs(),
+                "checkpoint_sha256": loaded.hash,
+                "companion_form": loaded.network.form,
+                "sram_checkpoint_sha256": blueprint.companion_hash(),
+                "inputs": blueprint.inputs(),
             }),
         );
         if let Some(calibration) = blueprint.calibration() {

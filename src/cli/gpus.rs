@@ -30,7 +30,10 @@ pub fn run(_: &Args) -> Result<Said> {
     });
     let to_json = |adapter: &AdapterInfo| {
         json!({
-            "name": adapter.name, "backend": adapter.backend, "kind": adapter.kind.to_string(), "driver": adapter.driver,
+            "name": adapter.name,
+            "backend": adapter.backend,
+            "kind": adapter.kind.to_string(),
+            "driver": adapter.driver,
             "buffer_bytes": adapter.buffer_bytes,
         })
     };

@@ -63,10 +63,12 @@ pub struct Args {
     #[command(flatten)]
     nir: super::import_nir::Args,
     /// Stop early by gamma, gamma:TH or confidence:TH, and report it beside the results of all steps.
-    #[arg(long, help_heading = "Measured and written", value_name = "RULE", value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
+    #[arg(long, help_heading = "Measured and written", value_name = "RULE")]
+    #[arg(value_parser = |rule: &str| rule.parse::<ExitRule>().map_err(|e| e.to_string()))]
     exit: Option<ExitRule>,
     /// Adapt the batch norms of each chip on so many batches of training images.
-    #[arg(long, help_heading = "Measured and written", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    #[arg(long, help_heading = "Measured and written", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=65536))]
     adapt: Option<u64>,
     /// Images of a batch to adapt on.
     #[arg(long, help_heading = "Measured and written", value_name = "B", default_value_t = 64, requires = "adapt",

@@ -51,23 +51,6 @@ pub fn run(args: &Args) -> Result<Said> {
     let areas: Vec<_> = plan.sites().zip(layers).map(|(site, map)| area(&plan.profile, site, map)).collect();
     let area_by_layer: BTreeMap<&str, _> = layers.iter().map(|layer| layer.layer.as_str()).zip(&areas).collect();
     let origin = origin("map", json!({ "model": model, "profile": profile }));
-    let units = json!({
-        "layers.rows, columns, weights": "of the matrix",
-        "nodes.sends": "channels, rows and columns of the map",
-        "layers.lines_per_column, unit_lines": "bit lines",
-        "layers.utilisation": "share of the tiles' cells, from 0 to 1",
-        "layers.worst_drop": "share of a word line's voltage, from 0 to 1",
-        "layers.sram_bytes": "bytes",
-        "area_um2": "square micrometres of one copy",
-        "around_um2": "square micrometres of what stands around the tiles, by component",
-        "area_mm2": "square millimetres of the chip, all copies",
-        "copies": "times that each layer stands on the chip; 0: on another one's tiles, when its turn comes",
-        "tiles": "of the chip, all copies",
-        "ensemble": "such chips that answer together; what is said here is of one",
-        "loaded": "layers whose weights come from outside for each image",
-        "step_ns": "nanoseconds of a step of each layer, its traffic aside",
-        "tile_tops_per_w": "tera-operations a second and watt of a full tile, at activity 1 and 1-bit inputs",
-    });
     let nodes: BTreeMap<&str, Value> = plan.graph.nodes[1..]
         .iter()
         .map(|node| {
@@ -81,12 +64,23 @@ pub fn run(args: &Args) -> Result<Said> {
     let timed = schedule.step_ns.iter().any(|ns| *ns > 0.0);
     let step_ns = timed.then(|| by_layer(&mut schedule.step_ns.iter().map(|ns| json!(ns))));
     let area_mm2 = architecture.areas().total_mm2();
+    let loaded = layers[schedule.loaded.clone()].iter().filter(|layer| layer.tiles > 0);
+    let loaded: Vec<&String> = loaded.map(|layer| &layer.layer).collect();
     let said = json!({
-        "copies": by_layer(&mut schedule.copies.iter().map(|copies| json!(copies))), "step_ns": step_ns, "area_mm2": area_mm2,
+        "copies": by_layer(&mut schedule.copies.iter().map(|copies| json!(copies))),
+        "step_ns": step_ns,
+        "area_mm2": area_mm2,
         "around_um2": around(&plan.profile, architecture.tiles()),
-        "loaded": layers[schedule.loaded.clone()].iter().filter(|layer| layer.tiles > 0).map(|layer| &layer.layer).collect::<Vec<_>>(),
-        "layers": layers, "nodes": nodes, "tiles": tiles, "ensemble": profile.system.ensemble, "weights": weights, "area_um2": area_by_layer,
-        "tile_tops_per_w": tile_efficiency(&plan.profile), "units": units, "origin": origin,
+        "loaded": loaded,
+        "layers": layers,
+        "nodes": nodes,
+        "tiles": tiles,
+        "ensemble": profile.system.ensemble,
+        "weights": weights,
+        "area_um2": area_by_layer,
+        "tile_tops_per_w": tile_efficiency(&plan.profile),
+        "units": units(),
+        "origin": origin,
     });
     let tile = profile.tile;
     let mut text = format!("{} on tiles of {} word lines x {} bit lines\n\n", model.name, tile.rows, tile.cols);
@@ -119,6 +113,27 @@ pub fn run(args: &Args) -> Result<Said> {
         text += &plan.graph.nodes[1..].iter().map(|node| takes(&plan.graph, node)).collect::<String>();
     }
     Ok(Said::new(text.trim_end().to_owned(), said))
+}
+
+/// The units of what the command says as JSON.
+fn units() -> Value {
+    json!({
+        "layers.rows, columns, weights": "of the matrix",
+        "nodes.sends": "channels, rows and columns of the map",
+        "layers.lines_per_column, unit_lines": "bit lines",
+        "layers.utilisation": "share of the tiles' cells, from 0 to 1",
+        "layers.worst_drop": "share of a word line's voltage, from 0 to 1",
+        "layers.sram_bytes": "bytes",
+        "area_um2": "square micrometres of one copy",
+        "around_um2": "square micrometres of what stands around the tiles, by component",
+        "area_mm2": "square millimetres of the chip, all copies",
+        "copies": "times that each layer stands on the chip; 0: on another one's tiles, when its turn comes",
+        "tiles": "of the chip, all copies",
+        "ensemble": "such chips that answer together; what is said here is of one",
+        "loaded": "layers whose weights come from outside for each image",
+        "step_ns": "nanoseconds of a step of each layer, its traffic aside",
+        "tile_tops_per_w": "tera-operations a second and watt of a full tile, at activity 1 and 1-bit inputs",
+    })
 }
 
 /// Whether more than one other leads to a node, or one that is not told by its place among the layers.

@@ -70,7 +70,8 @@ pub struct Args {
     resume: bool,
     /// Submit it to Slurm as one job of so many tasks, a shard each, which can be requeued; the script and the log are
     /// in OUT/slurm.
-    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "dry_run"], value_parser = clap::value_parser!(u64).range(1..=65536))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["shard", "dry_run"])]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=65536))]
     slurm: Option<u64>,
     /// An option of sbatch, such as --slurm-option=--cpus-per-task=4.
     #[arg(long, value_name = "OPTION", requires = "slurm", allow_hyphen_values = true)]
@@ -148,7 +149,12 @@ pub fn run(args: &Args) -> Result<Said> {
             "{size} candidates; about {trials} trials, some {each:.1?} each: about {}",
             indicatif::HumanDuration(most)
         );
-        let mut json = json!({ "candidates": search.candidates(), "trials": trials, "seconds_each": each.as_secs_f64(), "seconds": most.as_secs_f64() });
+        let mut json = json!({
+            "candidates": search.candidates(),
+            "trials": trials,
+            "seconds_each": each.as_secs_f64(),
+            "seconds": most.as_secs_f64(),
+        });
         if let Some(training) = search.training_timed()? {
             let most = search.trainings().map_or("any number of".into(), |most| format!("up to {most}"));
             text += &format!("\n{most} trainings beside, about {} each", indicatif::HumanDuration(training));

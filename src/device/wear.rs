@@ -4,7 +4,8 @@
 //! an image · pulse`; from the transition time on
 //!
 //! ```text
-//! G = G_min + (G − G_min)·(t/t_tr)^(−p),   p = exponent·exp(V/volt),   t_tr = time·base^(1/p)·exp(N(0, transition_sigma))
+//! G = G_min + (G − G_min)·(t/t_tr)^(−p),   p = exponent·exp(V/volt),
+//! t_tr = time·base^(1/p)·exp(N(0, transition_sigma))
 //! ```
 //!
 //! Reads that reset a cell take conductance from it and leave G_min as it is. The law is that of C.-M. Jiang et al.,

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 /// # use crosspike::{Model, Network, Options, Split};
 /// use crosspike::{Dataset, Profile, Session};
 ///
-/// let (profile, data) = (Profile::named("rram_4bit", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// let profile = Profile::named("rram_4bit", &[])?;
+/// let data = Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20);
 /// # let model = Model::named("digits", &[])?;
 /// # let network = Network::xavier(&model, 1);
 /// let session = Session::open(&profile, model, network, &data, Options::default())?;

@@ -350,7 +350,9 @@ vectorised! {
                 for (y, out) in out.chunks_mut(width * LANES).enumerate() {
                     for (x, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
                         let at = (number * map + y * row + x) * LANES;
-                        let digit = |d: usize| -> &[i32; LANES] { sums[d * tile + at..].first_chunk().expect("16 lanes") };
+                        let digit = |d: usize| -> &[i32; LANES] {
+                            sums[d * tile + at..].first_chunk().expect("16 lanes")
+                        };
                         let joined = join_lanes(digits, digit);
                         for (out, joined) in out.iter_mut().zip(joined) {
                             *out = joined as f32 * unit;

@@ -78,7 +78,10 @@ struct AmxJob {
 /// block; `$begin` fills the sums, `$second` are the instructions of the second tile, and `$store` those that store its
 /// sums.
 macro_rules! product {
-    ($job:expr, $bytes:expr, $stride:expr, $out:expr, [$($begin:literal),*], [$($second:literal),*], [$($store:literal),*]) => {
+    (
+        $job:expr, $bytes:expr, $stride:expr, $out:expr,
+        [$($begin:literal),*], [$($second:literal),*], [$($store:literal),*]
+    ) => {
         asm!(
             "mov {at}, qword ptr [{job}]",
             "ldtilecfg [{at}]",

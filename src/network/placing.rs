@@ -29,7 +29,8 @@ use crate::error::{Error, Result};
 /// # use crosspike::{Checkpoint, Tensor, Values};
 /// use crosspike::{Model, Network, place_state_dict};
 ///
-/// # let tensor = |shape: &[usize]| Tensor { shape: shape.to_vec(), values: Values::F32(vec![0.1; shape.iter().product()]) };
+/// # let values = |shape: &[usize]| Values::F32(vec![0.1; shape.iter().product()]);
+/// # let tensor = |shape: &[usize]| Tensor { shape: shape.to_vec(), values: values(shape) };
 /// # let of_pytorch = Checkpoint::of_tensors([
 /// #     ("features.0.weight".to_owned(), tensor(&[16, 1, 3, 3])),
 /// #     ("features.3.weight".to_owned(), tensor(&[32, 16, 3, 3])),
@@ -75,7 +76,8 @@ impl Placed {
 /// let text = "name = \"m\"\nsteps = 4\nclasses = 3\ninput = { channels = 2, height = 1, width = 1 }\n\
 ///             layers = [{ fc = 5, norm = \"none\" }]";
 /// let model = Model::from_document(&Document::parse_text("m.toml".as_ref(), text.into())?)?;
-/// let matrix = |shape: [usize; 2]| Tensor { shape: shape.to_vec(), values: Values::F32(vec![0.1; shape[0] * shape[1]]) };
+/// let values = |shape: [usize; 2]| Values::F32(vec![0.1; shape[0] * shape[1]]);
+/// let matrix = |shape: [usize; 2]| Tensor { shape: shape.to_vec(), values: values(shape) };
 /// let state_dict = [("net.hidden.weight".into(), matrix([5, 2])), ("net.out.weight".into(), matrix([3, 5]))];
 /// let placed = place_state_dict(&model, &Checkpoint::of_tensors(state_dict), &Default::default())?;
 /// assert_eq!(placed.names[0], ("hidden.weight".into(), "fc1.weight".into()));

@@ -185,7 +185,8 @@ constants! {
     /// ```
     /// use crosspike::Profile;
     ///
-    /// let power_uw = Profile::named("spikesim_65nm", &["cost.power_uw.tile=20".into(), "adc.range=full".into()])?.cost.power_uw;
+    /// let keys = ["cost.power_uw.tile=20", "adc.range=full"].map(String::from);
+    /// let power_uw = Profile::named("spikesim_65nm", &keys)?.cost.power_uw;
     /// assert_eq!((power_uw.tile, power_uw.clock), (Some(20.0), None));
     /// # Ok::<(), crosspike::Error>(())
     /// ```

@@ -96,7 +96,8 @@ impl Default for Sram {
 /// use crosspike::Profile;
 /// use crosspike::profile::BudgetBy;
 ///
-/// let keys = ["sram.bits=4", "sram.init=residual", "sram.budget_bytes=700", "sram.budget_by=output"].map(String::from);
+/// let keys = ["sram.bits=4", "sram.init=residual", "sram.budget_bytes=700", "sram.budget_by=output"];
+/// let keys = keys.map(String::from);
 /// let profile = Profile::named("rram_4bit", &keys)?;
 /// assert_eq!(profile.sram.budget_by, BudgetBy::Output);
 /// assert!(profile.wants_calibration()); // Rows that are driven often count more.

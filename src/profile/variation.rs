@@ -15,7 +15,8 @@ use crate::error::Result;
 /// use crosspike::Profile;
 ///
 /// let variation = Profile::named("rram_4bit", &["rram.variation.scale=2".into()])?.rram.variation;
-/// assert_eq!((variation.sigma, variation.scale), (0.34597, 2.0)); // Twice the published spread of ln(w/q) of 4-bit cells.
+/// // Twice the published spread of ln(w/q) of 4-bit cells.
+/// assert_eq!((variation.sigma, variation.scale), (0.34597, 2.0));
 /// assert!(variation.varies());
 /// # Ok::<(), crosspike::Error>(())
 /// ```
@@ -177,7 +178,8 @@ pub enum VariationKind {
 /// use crosspike::Profile;
 ///
 /// # let pulses = |profile: &Profile| -> crosspike::Result<u64> {
-/// #     let (model, data) = (Model::named("digits", &[])?, Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
+/// #     let data = Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20);
+/// #     let model = Model::named("digits", &[])?;
 /// #     let network = Network::xavier(&model, 1);
 /// #     Ok(Session::open(profile, model, network, &data, Options::default())?.program(0)?.write_pulses)
 /// # };

@@ -11,7 +11,8 @@ use super::table::{Table, is_measured};
 /// ```
 /// use crosspike::{Frame, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
+/// let (name, spikes, rate) = ("conv1".into(), Some(12.5), Some(0.1));
+/// let layer = LayerPart { name, spikes, rate, energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
 /// let frame = Frame::of(&[point], Table::Layers);
@@ -29,7 +30,8 @@ pub struct Frame {
 /// ```
 /// use crosspike::{Cells, Column, Frame, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
+/// let (name, spikes, rate) = ("conv1".into(), Some(12.5), Some(0.1));
+/// let layer = LayerPart { name, spikes, rate, energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
 /// let Column { name, cells } = &Frame::of(&[point], Table::Layers).columns[1];
@@ -49,7 +51,8 @@ pub struct Column {
 /// ```
 /// use crosspike::{Cells, Frame, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
+/// let (name, spikes, rate) = ("conv1".into(), Some(12.5), Some(0.1));
+/// let layer = LayerPart { name, spikes, rate, energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![("sram.bits".into(), "2".into())], chips: vec![], more: vec![], split };
 /// let columns = Frame::of(&[point], Table::Layers).columns;

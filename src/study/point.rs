@@ -44,14 +44,16 @@ pub struct Point {
 /// # Examples
 /// ```
 /// # use crosspike::{Dataset, Model, Network, Options, Profile, Session, Split};
-/// use crosspike::Point;
+/// use crosspike::{ComponentPart, Point};
 ///
-/// # let (profile, model) = (Profile::named("spikesim_65nm", &["adc.range=full".into()])?, Model::named("digits", &[])?);
+/// # let profile = Profile::named("spikesim_65nm", &["adc.range=full".into()])?;
+/// # let model = Model::named("digits", &[])?;
 /// # let (network, data) = (Network::xavier(&model, 1), Dataset::open("digits", "".as_ref(), Split::Test)?.limit(20));
 /// # let session = Session::open(&profile, model, network, &data, Options::default())?;
 /// let result = session.run(&session.program(0)?, &data)?; // Of a session whose profile has costs.
 /// let parts = Point::of_session(&session, &[(0, result)]).split;
-/// let largest = parts.components.iter().max_by(|one, other| one.energy_pj.partial_cmp(&other.energy_pj).expect("numbers"));
+/// let energy = |part: &ComponentPart| part.energy_pj.unwrap_or(0.0);
+/// let largest = parts.components.iter().max_by(|one, other| energy(one).total_cmp(&energy(other)));
 /// assert_eq!(largest.expect("there is one").name, "tile_buffer");
 /// # Ok::<(), crosspike::Error>(())
 /// ```

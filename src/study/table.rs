@@ -54,7 +54,8 @@ pub fn is_measured(column: &str) -> bool {
 /// ```
 /// use crosspike::{TableValue, LayerPart, Parts, Point, Table};
 ///
-/// let layer = LayerPart { name: "conv1".into(), spikes: Some(12.5), rate: Some(0.1), energy_pj: None, area_um2: None };
+/// let (name, spikes, rate) = ("conv1".into(), Some(12.5), Some(0.1));
+/// let layer = LayerPart { name, spikes, rate, energy_pj: None, area_um2: None };
 /// let split = Parts { layers: vec![layer], components: vec![] };
 /// let point = Point { settings: vec![], chips: vec![], more: vec![], split };
 /// assert_eq!(Table::Layers.file(), "layers.csv");

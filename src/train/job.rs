@@ -168,7 +168,12 @@ impl Job {
             Stage::Rram => (start, None),
         };
         let mut configuration = json!({
-            "model": model, "profile": profile, "train": file.train, "encoding": encoding, "inputs": inputs, "data": data.spec(),
+            "model": model,
+            "profile": profile,
+            "train": file.train,
+            "encoding": encoding,
+            "inputs": inputs,
+            "data": data.spec(),
             "data_fingerprint": data.fingerprint()?, "init_sha256": init_hash,
             "start": { "tensors": start.to_checkpoint(&model, Value::Null).hash(), "companion": start.form },
         });

@@ -119,7 +119,9 @@ vectorised! {
 
 vectorised! {
     /// Takes gradients straight through the roundings of fixed point.
-    fn through_fixed(back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]) -> Scanned {
+    fn through_fixed(
+        back: &WayBack, fixed: Fixed, currents: &[f32], gradient: Option<&[f32]>, dz: &mut [f32]
+    ) -> Scanned {
         let neuron = back.neurons.neuron;
         let advance = |u, gain, x, offset| fixed.advance(neuron.leak, u, gain, x, offset);
         with_slope!(back.surrogate, slope => {
