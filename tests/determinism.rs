@@ -132,6 +132,36 @@ fn a_series_is_its_chips_one_by_one() {
 }
 
 #[test]
+fn each_chip_of_a_series_may_have_images_of_its_own() {
+    let (model, data) = (digits(), Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70));
+    let network = Network::xavier(&model, 5);
+    let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
+    let engine = CpuEngine::default();
+    // Chips that differ, and chips that are all the same one.
+    for overrides in [&PROFILE[..], &PROFILE[..1]] {
+        let profile = profile(overrides);
+        let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+        // Three parts of 23 images; the last image is nobody's, and chip 4 has those of chip 1.
+        let one = |index: u64| {
+            let first = 23 * (index as usize % 3);
+            let alone = Evaluation::on(&engine, &data, encoder, model.steps).of_images((first..first + 23).collect());
+            (index, alone.run(&Chip::program(&blueprint, index).unwrap()).unwrap())
+        };
+        for batch in [10, 64] {
+            let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).sharing(Some(23)).batches_of(batch);
+            let mut found = Vec::new();
+            let series = evaluation.series(&blueprint, [0, 1, 2, 4], |index, result| {
+                found.push((index, result.clone()));
+                Ok(())
+            });
+            series.unwrap();
+            assert_eq!(found, [0, 1, 2, 4].map(one), "batches of {batch}");
+            assert_eq!(found[1].1 == found[3].1, overrides.len() == 1);
+        }
+    }
+}
+
+#[test]
 fn direct_inputs_are_the_same_for_any_kernel() {
     let images = batch("images:images.npz").0;
     let run = |kernel| {

@@ -32,12 +32,12 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-const SEARCH: &str = "minimise = \"energy_pj_per_image\"\nchips = 6\ntrials = 120\n\
+const SEARCH: &str = "minimise = \"energy_pj_per_image\"\nown_images = true\nchips = 6\ntrials = 120\n\
     set = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n\
     reference = { \"rram.variation.scale\" = 0.0, \"sram.bits\" = 0 }\n\
     [constraint]\naccuracy = { within = 25.0 }\n\
     [space]\n\"adc.bits\" = [2, 3, 4, 5]\n\"tile.rows\" = [64, 256]\n\"layer.*.sram.bits\" = [0, 2, 3]\n\
-    [validate]\nchips = 4\nlimit = 80\n";
+    [validate]\nchips = 4\nlimit = 80\nown_images = true\n";
 
 fn same(folder: &Path, one: &str, other: &str) {
     let read = |run: &str, file: &str| fs::read_to_string(folder.join(run).join(file)).unwrap();
@@ -207,6 +207,32 @@ fn what_cannot_be_met_is_said_with_the_nearest_miss() {
 }
 
 #[test]
+fn a_reference_that_lies_in_the_space_is_what_candidates_have_to_beat() {
+    let folder = folder();
+    let folder = folder.path();
+    let more = "minimise = \"energy_pj_per_image\"\nchips = 4\ntrials = 60\n\
+                set = { \"rram.variation.scale\" = 3.0, \"sram.init\" = \"residual\", \"sram.adder_bits\" = 16 }\n\
+                reference = { \"adc.bits\" = 5, \"sram.bits\" = 3 }\n[constraint]\naccuracy = { within = 0.0 }\n\
+                [space]\n\"adc.bits\" = [1, 5, 8]\n\"layer.*.sram.bits\" = [0, 3]\n\"layer.*.sram.threshold\" = [0.0]\n\
+                [validate]\nchips = 2\nlimit = 60\n";
+    // A converter of one bit gets nothing right, one of eight bits takes more energy.
+    write(folder, "s.toml", &more.replace("[0, 3]", "[3]"));
+    let said = succeeds(folder, "search s.toml --out itself --backend cpu");
+    assert!(said.contains("No better candidate than the reference itself was found that surely keeps to"), "{said}");
+    let answer = json(folder.join("itself/answer.json"));
+    assert!(answer["is_met"] == true && !said.contains("points below the reference"), "{answer}");
+    // The reference is a candidate that passed, though a few chips are never surer than an image of one's own accuracy.
+    let mut tried = csv::Reader::from_path(folder.join("itself/tried.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = tried.records().map(Result::unwrap).collect();
+    let passed = |bits: &str| rows.iter().any(|row| &row[0] == bits && row.iter().any(|cell| cell == "surely"));
+    assert!(rows.len() == 3 && passed("5") && !passed("1"), "{rows:?}");
+    // One that lies outside is no candidate.
+    write(folder, "s.toml", &more.replace("\"adc.bits\" = 5", "\"adc.bits\" = 6").replace("[1, 5, 8]", "[1, 5]"));
+    let said = succeeds(folder, "search s.toml --out outside --backend cpu");
+    assert!(said.contains("No candidate surely keeps to what is asked (accuracy of the reference's"), "{said}");
+}
+
+#[test]
 fn a_time_ends_a_search_and_a_dry_run_writes_nothing() {
     let folder = folder();
     let folder = folder.path();
@@ -273,6 +299,19 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
         (
             "minimise = \"sram_bytes\"\nchips = 1\n[space]\n\"sram.bits\" = [2, 3]\n",
             "s.toml:8:1: chips: 1, expected 2 chips",
+        ),
+        (
+            "minimise = \"sram_bytes\"\nown_images = true\nchips = 7\n[space]\n\"sram.bits\" = [2, 3]\n",
+            "s.toml:8:1: own_images: expected `limit`, 60 now, to be a multiple of the 7 of `chips`",
+        ),
+        (
+            "minimise = \"sram_bytes\"\n[space]\n\"sram.bits\" = [2, 3]\n[validate]\nown_images = true\n",
+            "validate.own_images: expected `validate.limit`, which is not there, to be a multiple of the 20",
+        ),
+        (
+            "minimise = \"sram_bytes\"\nown_images = true\nchips = 6\nset = { \"system.ensemble\" = 2 }\n[space]\n\
+             \"sram.bits\" = [2, 3]\n",
+            "s.toml:8:1: own_images: chips that answer together",
         ),
         (
             "minimise = \"sram_bytes\"\n[constraint]\naccuracy = { within = 1.0, least = 2.0 }\n[space]\n\"sram.bits\" \

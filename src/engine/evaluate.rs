@@ -1,4 +1,4 @@
-//! The accuracy of chips on a data set: the same images, read and encoded once, for each.
+//! The accuracy of chips on a data set: images are read and encoded once, for all chips or for each its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,11 +20,13 @@ use crate::network::{Batch, Encoder, Inputs, Model};
 /// Bytes of inputs that are kept from chip to chip; further ones are made again.
 const KEPT_BYTES: usize = 256 << 20;
 
-/// How chips are evaluated: the same images, encoded the same way, for each.
+/// How chips are evaluated: images, encoded the same way for all chips.
 pub struct Evaluation<'a> {
     engine: &'a dyn Engine,
     data: &'a Dataset,
     images: Vec<usize>,
+    /// The images of each chip, where each has some of its own.
+    per_chip: Option<usize>,
     encoder: Encoder,
     steps: usize,
     batch: usize,
@@ -53,6 +55,7 @@ impl<'a> Evaluation<'a> {
             engine,
             data,
             images,
+            per_chip: None,
             encoder,
             steps,
             batch: 0,
@@ -69,17 +72,43 @@ impl<'a> Evaluation<'a> {
         &self.encoder
     }
 
-    /// Some images of it, by index.
+    /// Some images of it, by index, for every chip.
     pub fn of_images(self, images: Vec<usize>) -> Self {
         let batch = self.batch;
-        Evaluation { images, ..self }.batches_of(batch)
+        Evaluation { images, per_chip: None, ..self }.batches_of(batch)
+    }
+
+    /// Gives each chip of a series so many images of its own: chip 0 has the first ones, chip 1 the next, and so on,
+    /// from the beginning again where too few are left. Without a number every chip has all images.
+    pub fn sharing(self, per_chip: Option<usize>) -> Self {
+        let batch = self.batch;
+        Evaluation { per_chip, ..self }.batches_of(batch)
+    }
+
+    /// The images of each chip, where each has some of its own.
+    pub fn per_chip(&self) -> Option<usize> {
+        self.per_chip
     }
 
     /// So many images at once; never changes a result.
     pub fn batches_of(self, batch: usize) -> Self {
         let bytes = batch * Inputs::image_bytes(&self.encoder, self.steps);
-        let kept = self.images.len().div_ceil(batch).min(KEPT_BYTES / bytes.max(1));
+        let each = self.per_chip.unwrap_or(self.images.len());
+        let kept = (self.shares() * each.div_ceil(batch)).min(KEPT_BYTES / bytes.max(1));
         Evaluation { batch, kept: (0..kept).map(|_| OnceLock::new()).collect(), ..self }
+    }
+
+    /// The number of parts of the images of which each chip has one.
+    fn shares(&self) -> usize {
+        self.per_chip.map_or(1, |each| self.images.len() / each.max(1)).max(1)
+    }
+
+    /// The batches of a chip, each with its number among those of all chips.
+    fn batches(&self, chip: u64) -> impl Iterator<Item = (usize, &[usize])> {
+        let each = self.per_chip.unwrap_or(self.images.len());
+        let share = (chip % self.shares() as u64) as usize;
+        let images = &self.images[share * each..((share + 1) * each).min(self.images.len())];
+        (share * each.div_ceil(self.batch)..).zip(images.chunks(self.batch))
     }
 
     /// Passes each chip that a series programs through `prepare`, where there is one, such as
@@ -93,7 +122,7 @@ impl<'a> Evaluation<'a> {
         Evaluation { exit, ..self }
     }
 
-    /// Runs every image on a chip, as it is.
+    /// Runs the images of chip 0, which are all where chips have none of their own, on a chip as it is.
     pub fn run(&self, chip: &Chip) -> Result<ChipResult> {
         let results = self.run_together(std::slice::from_ref(chip))?;
         results.into_iter().next().ok_or_else(nothing)
@@ -102,14 +131,20 @@ impl<'a> Evaluation<'a> {
     /// Refuses what no chip of a blueprint can be evaluated with, before any is programmed.
     ///
     /// # Errors
-    /// Where chips answer together or take turns on tiles and are to stop early, and where one chip, or its images,
-    /// need more memory than there is.
+    /// Where chips answer together and are to stop early or to have images of their own, where layers take turns on
+    /// tiles and are to stop early, and where one chip, or its images, need more memory than there is.
     pub fn check(&self, blueprint: &Blueprint) -> Result<()> {
         let count = blueprint.plan().profile.system.ensemble;
         if self.exit.is_some() && count > 1 {
             return Err(Error::Mismatch(format!(
                 "system.ensemble = {count}: chips that answer together at an early step are not modelled; expected no \
                  early exit, or 1"
+            )));
+        }
+        if self.per_chip.is_some() && count > 1 {
+            return Err(Error::Mismatch(format!(
+                "system.ensemble = {count}: chips that answer together on images of their own are not modelled; \
+                 expected all images for each, or 1"
             )));
         }
         if self.exit.is_some() && !blueprint.plan().loaded().is_empty() {
@@ -125,9 +160,9 @@ impl<'a> Evaluation<'a> {
         needs::check_images(blueprint, images, (images * Inputs::image_bytes(&self.encoder, self.steps)) as u64)
     }
 
-    /// Runs every image on chips `indices` of a blueprint, or on ensembles of chips (`system.ensemble`), and hands each
-    /// result over, in their order, before the next chips run. While some run, the next are programmed. Where all chips
-    /// are the same, one of them runs.
+    /// Runs their images on chips `indices` of a blueprint, or on ensembles of chips (`system.ensemble`), and hands
+    /// each result over, in their order, before the next chips run. While some run, the next are programmed. Where all
+    /// chips are the same on the same images, one of them runs.
     pub fn series(
         &self,
         blueprint: &Blueprint,
@@ -160,7 +195,7 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// Runs every image on chips, each by itself.
+    /// Runs chips, each by itself.
     fn chips(
         &self,
         blueprint: &Blueprint,
@@ -171,11 +206,12 @@ impl<'a> Evaluation<'a> {
         let Some(&first) = indices.peek() else { return Ok(()) };
         self.check(blueprint)?;
         let mut chips = vec![self.program(blueprint, first)?];
-        if !blueprint.varies() {
+        if !blueprint.varies() && self.per_chip.is_none() {
             let result = self.run(&chips[0])?;
             return indices.try_for_each(|index| each(index, &result));
         }
-        let at_once = self.engine.chips_at_once(&chips[0]).max(1);
+        // Chips that run together run the same images.
+        let at_once = if self.per_chip.is_none() { self.engine.chips_at_once(&chips[0]).max(1) } else { 1 };
         needs::check(blueprint, at_once)?;
         let program = |indices: &[u64]| -> Result<Vec<Chip>> {
             indices.iter().map(|index| self.program(blueprint, *index)).collect()
@@ -184,7 +220,7 @@ impl<'a> Evaluation<'a> {
         chips.extend(program(&running[1..])?);
         while !running.is_empty() {
             let next: Vec<u64> = indices.by_ref().take(at_once).collect();
-            let (results, programmed) = rayon::join(|| self.run_together(&chips), || program(&next));
+            let (results, programmed) = rayon::join(|| self.run_as(running[0], &chips), || program(&next));
             running.iter().zip(&results?).try_for_each(|(index, result)| each(*index, result))?;
             (running, chips) = (next, programmed?);
         }
@@ -212,17 +248,22 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// Runs several chips of one blueprint together.
+    /// Runs several chips of one blueprint together, on the images of the first chip of a series.
     pub fn run_together(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
-        interruptible(|| self.run_all(chips))
+        self.run_as(0, chips)
     }
 
-    fn run_all(&self, chips: &[Chip]) -> Result<Vec<ChipResult>> {
+    /// Runs several chips of one blueprint on the images that a chip of some number has.
+    fn run_as(&self, number: u64, chips: &[Chip]) -> Result<Vec<ChipResult>> {
+        interruptible(|| self.run_all(number, chips))
+    }
+
+    fn run_all(&self, number: u64, chips: &[Chip]) -> Result<Vec<ChipResult>> {
         let mut loaded = self.engine.load(chips)?;
         let mut tallies: Vec<ChipTally> = chips.iter().map(|chip| ChipTally::new(chip, self.exit)).collect();
         let keep = if self.exit.is_some() { Keep::Every } else { Keep::Last };
-        for (number, chosen) in self.images.chunks(self.batch).enumerate() {
-            let inputs = self.inputs(number, chosen)?;
+        for (batch, chosen) in self.batches(number) {
+            let inputs = self.inputs(batch, chosen)?;
             let labels: Vec<u32> = chosen.iter().map(|i| self.data.labels()[*i]).collect();
             for (tally, outcome) in tallies.iter_mut().zip(loaded.run_keeping(&inputs, keep)?) {
                 tally.add(outcome, &labels)?;

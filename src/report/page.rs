@@ -135,7 +135,8 @@ fn ran(origin: &Map<String, Value>) -> Option<String> {
     let seed = value("seed").and_then(Value::as_u64).or_else(|| own("recipe")).or_else(|| own("train"));
     let seed = seed.map(|seed| format!("seed {seed}"));
     let data = text("data").map(|data| format!("data {}", escape(data)));
-    let parts = [network, profiles, data, count("images", "image"), count("chips", "chip"), seed];
+    let per_chip = value("images_per_chip").and_then(Value::as_u64).map(|count| format!("{count} of them a chip"));
+    let parts = [network, profiles, data, count("images", "image"), per_chip, count("chips", "chip"), seed];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| format!("<p class=\"about\">What ran: {}.</p>\n", parts.join("; ")))
 }

@@ -12,7 +12,7 @@ use crate::network::{Encoding, Model};
 use crate::plan::{self, ChipPlan};
 use crate::profile::Profile;
 use crate::study::reader::{Written, is_own};
-use crate::study::space::{GridPoint, levels};
+use crate::study::space::{GridPoint, cell, levels};
 
 /// The values of a range that does not say how many.
 const LEVELS: u64 = 17;
@@ -167,6 +167,16 @@ impl Axes {
     /// The settings of a candidate.
     pub fn point(&self, genes: &[usize]) -> GridPoint {
         self.axes.iter().zip(genes).map(|(axis, gene)| (axis.key.clone(), axis.values[*gene].clone())).collect()
+    }
+
+    /// The candidate that has the values which a table shows of each key; none where the space lacks one of them.
+    pub fn showing<'t>(&self, shown: impl Fn(&str) -> &'t str) -> Option<Genes> {
+        let is_same = |value: &Value, shown: &str| {
+            let own = cell(value);
+            own == shown || own.parse::<f64>().ok().is_some_and(|own| shown.parse() == Ok(own))
+        };
+        let gene = |axis: &Axis| axis.values.iter().position(|value| is_same(value, shown(&axis.key)));
+        self.axes.iter().map(gene).collect()
     }
 
     /// The candidates that differ from one by one step of one key.

@@ -59,6 +59,8 @@ pub(super) struct Case<'a> {
     pub seed: u64,
     /// The images that are judged.
     pub data: &'a Dataset,
+    /// The images of each chip, where each has some of its own.
+    pub per_chip: Option<usize>,
     /// The images that converters' ranges are profiled on, where the profile asks for that.
     pub profiled: Option<&'a Dataset>,
     /// The images that every chip's norms are adapted on.
@@ -91,6 +93,9 @@ impl<'a> Case<'a> {
         let mut identity = blueprint.identity();
         identity["network"] = (*network).into();
         identity["data_fingerprint"] = data.fingerprint()?.into();
+        if let Some(images) = self.per_chip {
+            identity["images_per_chip"] = images.into();
+        }
         if let Some(profiled) = self.profiled {
             identity["calibration_data_fingerprint"] = profiled.fingerprint()?.into();
         }
@@ -135,7 +140,7 @@ impl<'a> Case<'a> {
 
     /// How its chips are evaluated: on the inputs of another evaluation of the same images, where there is one.
     pub fn evaluation(&self, engine: &'a dyn Engine, earlier: Option<Evaluation<'a>>) -> Result<Evaluation<'a>> {
-        let Case { model, network: (network, _), seed, data, exit, .. } = *self;
+        let Case { model, network: (network, _), seed, data, per_chip, exit, .. } = *self;
         let inputs = self.inputs()?;
         let adapted = |(sample, training): (&Sample, &Dataset)| {
             Adaptation::draw(network, model, training, inputs, seed, sample)
@@ -143,8 +148,8 @@ impl<'a> Case<'a> {
         };
         let encoder = Encoder::new(inputs, model.input, seed, 0);
         let evaluation = earlier
-            .filter(|earlier| *earlier.encoder() == encoder)
-            .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps));
+            .filter(|earlier| *earlier.encoder() == encoder && earlier.per_chip() == per_chip)
+            .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps).sharing(per_chip));
         Ok(evaluation
             .exiting(exit.map(|rule| rule.of(model, network)).transpose()?)
             .preparing(self.adapt.map(adapted).transpose()?))
@@ -155,12 +160,14 @@ impl Case<'_> {
     /// The time of a trial, in that of some images, on as many chips as the engine runs together, of so many at most.
     pub fn timed(&self, engine: &dyn Engine, most: u64) -> Result<Duration> {
         let blueprint = self.calibrated(&KeptCells::default())?;
-        let images = self.data.len();
+        let images = self.per_chip.unwrap_or(self.data.len());
         let some = images.min(TIMED_IMAGES);
         let evaluation = self.evaluation(engine, None)?.of_images((0..some).collect());
         let began = Instant::now();
         let chip = evaluation.program(&blueprint, 0)?;
         let programmed = began.elapsed();
+        // Chips that have images of their own run one after the other.
+        let most = if self.per_chip.is_some() { 1 } else { most };
         let together = engine.chips_at_once(&chip).clamp(1, (most * self.profile.system.ensemble) as usize);
         let chips = vec![chip; together];
         // The first run also encodes, and brings kernels to a graphics card.
@@ -189,6 +196,7 @@ mod tests {
         encoding: Encoding,
         seed: u64,
         data: (&'static str, usize),
+        per_chip: Option<usize>,
         profiled: Option<usize>,
         adapt: Option<(Sample, usize)>,
         exit: Option<ExitRule>,
@@ -222,6 +230,7 @@ mod tests {
                 encoding: self.encoding,
                 seed: self.seed,
                 data: &data,
+                per_chip: self.per_chip,
                 profiled: profiled.as_ref(),
                 adapt: self.adapt.as_ref().map(|(sample, _)| sample).zip(training.as_ref()),
                 exit: self.exit,
@@ -243,6 +252,7 @@ mod tests {
             encoding: Encoding::Poisson,
             seed: 1,
             data: ("test", 9),
+            per_chip: None,
             profiled: Some(40),
             adapt: Some((Sample { batches: 2, images: 8, data: None }, 40)),
             exit: Some(ExitRule::Confidence(0.5)),
@@ -270,6 +280,7 @@ mod tests {
             ("the seed", |i| i.seed = 2),
             ("the images", |i| i.data = ("training", 9)),
             ("how many images", |i| i.data.1 = 8),
+            ("how many of them each chip has", |i| i.per_chip = Some(3)),
             ("what ranges are profiled on", |i| i.profiled = Some(39)),
             ("whether ranges are profiled", |i| i.profiled = None),
             ("how many batches it is adapted on", |i| i.adapt.as_mut().unwrap().0.batches = 3),

@@ -168,9 +168,9 @@ impl<'a> Reader<'a> {
                 "chips that answer together (system.ensemble) at an early step are not modelled; expected `none`";
             return Err(self.document.error(&place, message.to_owned()));
         }
-        let key = Key::default();
+        let (key, per_chip) = (Key::default(), self.common.images.per_chip);
         let mut setting =
-            Setting { shown: vec![], profile, subject, profiled, adapt, exit, areas: Areas::default(), key };
+            Setting { shown: vec![], profile, subject, profiled, adapt, exit, per_chip, areas: Areas::default(), key };
         setting.shown = self.shown(point, &setting);
         let case = setting.case(self.common.seed);
         let blueprint = case.blueprint()?;

@@ -44,12 +44,19 @@ pub(super) struct Images {
     pub after: usize,
     /// So many of them; none: all.
     pub limit: Option<usize>,
+    /// The images of each chip, where each has some of its own.
+    pub per_chip: Option<usize>,
 }
 
 impl Images {
     /// The first images, or all.
     pub fn first(limit: Option<usize>) -> Self {
-        Images { after: 0, limit }
+        Images { limit, ..Images::default() }
+    }
+
+    /// The number that a chip has of so many.
+    pub fn of_chip(self, all: usize) -> usize {
+        self.per_chip.unwrap_or(all)
     }
 }
 
@@ -65,6 +72,8 @@ pub(super) struct Sets {
 impl Sets {
     /// Some test images of a set.
     pub fn test(&mut self, document: &Document, named: &Named, images: Images) -> Result<Arc<Dataset>> {
+        // What part of them each chip has does not change the set.
+        let images = Images { per_chip: None, ..images };
         let place = (named.place(document), images);
         if let Some(there) = self.tests.get(&place) {
             return Ok(there.clone());

@@ -42,6 +42,8 @@ pub(super) struct Setting {
     /// The images that every chip's norms are adapted on.
     pub adapt: Option<(Sample, Arc<Dataset>)>,
     pub exit: Option<ExitRule>,
+    /// The images of each chip, where each has some of its own.
+    pub per_chip: Option<usize>,
     /// The areas of a chip's layers and components.
     pub areas: Areas,
     pub key: Key,
@@ -61,7 +63,7 @@ impl Setting {
     /// The names and numbers that tell a reader what runs: network, hardware, images, and how many chips of which seed.
     pub fn ran(&self, chips: u64, seed: u64) -> Value {
         let Subject { model, checkpoint, data, .. } = &*self.subject;
-        json!({
+        let mut ran = json!({
             "profile": { "name": self.profile.name },
             "model": { "name": model.name },
             "checkpoint_sha256": checkpoint,
@@ -69,7 +71,11 @@ impl Setting {
             "images": data.len(),
             "chips": chips,
             "seed": seed,
-        })
+        });
+        if let Some(images) = self.per_chip {
+            ran["images_per_chip"] = images.into();
+        }
+        ran
     }
 
     /// Everything that determines its trials, with the seed of the sweep.
@@ -82,6 +88,7 @@ impl Setting {
             encoding: *encoding,
             seed,
             data,
+            per_chip: self.per_chip,
             profiled: self.profiled.as_deref(),
             adapt: self.adapt.as_ref().map(|(sample, training)| (sample, &**training)),
             exit: self.exit,

@@ -102,6 +102,7 @@ impl QuestionData<'_> {
             encoding: recipe.encoding,
             seed: recipe.file.seed,
             data: &self.data,
+            per_chip: None,
             profiled: self.profiled.as_deref(),
             adapt: self.adapt.as_ref().map(|(sample, training)| (*sample, &**training)),
             exit: question.exit,

@@ -42,7 +42,10 @@ pub struct SearchAnswer {
     pub best: Vec<(String, String)>,
     /// Trials that the search took, those that confirm and judge the answer not among them.
     pub trials: u64,
-    /// The images that judged the points.
+    /// Whether the best is the reference itself.
+    #[serde(skip)]
+    pub(super) is_reference: bool,
+    /// The images that judged each chip of the points.
     #[serde(skip)]
     pub(super) images: u64,
     /// The settings of the best and of those beside it, each with its label.
@@ -66,6 +69,7 @@ impl SearchAnswer {
         let (best, of) = confirmed(search, run)?;
         let fitness = run.fitness();
         let is_met = fitness[best[0]].violation == 0.0;
+        let is_reference = search.goals.count() == 1 && run.is_reference(&run.candidates[best[0]]);
         let next = if best.len() == 1 && of == 1 { next_better(search, run, best[0])? } else { None };
         let label = |place: usize| match (search.goals.count(), is_met) {
             (1, true) => "best".to_owned(),
@@ -79,7 +83,9 @@ impl SearchAnswer {
         let mut judged: Vec<JudgedPoint> =
             best.iter().enumerate().map(|(place, one)| judge(*one, label(place))).collect();
         judged.extend(next.map(|one| judge(one, "next".into())));
-        judged.extend(search.reference_point().map(|point| JudgedPoint { label: REFERENCE.into(), point }));
+        let in_space = run.in_space.as_ref().map(|genes| search.candidate_point(genes));
+        let reference = in_space.or_else(|| search.reference_point());
+        judged.extend(reference.map(|point| JudgedPoint { label: REFERENCE.into(), point }));
         let points: Vec<(GridPoint, bool)> =
             judged.iter().map(|judged| (judged.point.clone(), judged.label != REFERENCE)).collect();
         let settings = run.validate(&points)?;
@@ -90,7 +96,7 @@ impl SearchAnswer {
         let found = judged.into_iter().filter(|one| one.label != REFERENCE).map(|one| (one.label, one.point)).collect();
         let images = run.known(settings[0].key, chips).first().map_or(0, |trial| trial.images);
         let (lead, details) = (String::new(), vec![]);
-        let mut answer = SearchAnswer { is_met, lead, details, points, best, trials, images, found };
+        let mut answer = SearchAnswer { is_met, lead, details, points, best, trials, is_reference, images, found };
         answer.say(search, run, (&fitness, of));
         Ok(answer)
     }

@@ -28,7 +28,7 @@ use crate::train::adapt::Sample;
 /// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const OWN_KEYS: [&str; 21] = [
+pub const OWN_KEYS: [&str; 22] = [
     "name",
     "question",
     "model",
@@ -40,6 +40,7 @@ pub const OWN_KEYS: [&str; 21] = [
     "adapt",
     "exit",
     "limit",
+    "own_images",
     "seed",
     "minimise",
     "maximise",
@@ -81,6 +82,10 @@ pub struct SearchFile {
     pub exit: Option<ExitRule>,
     /// The first test images, on which the search judges; those behind them are for `validate`.
     pub limit: usize,
+    /// Whether each chip is judged on images of its own, an equal part of `limit`: then what is sure over chips is sure
+    /// over images as well. Else each is judged on all of them.
+    #[serde(default)]
+    pub own_images: bool,
     /// The seed of chips and encoding, and of the search's draws.
     #[serde(default = "one")]
     pub seed: u64,
@@ -105,7 +110,8 @@ pub struct SearchFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub set: Table,
-    /// Keys set over `set` for the chip that `constraint.accuracy.within` refers to.
+    /// Keys set over `set` for the chip that `constraint.accuracy.within` refers to; a candidate itself where the space
+    /// holds its values.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub reference: Table,
@@ -194,12 +200,19 @@ pub struct Validation {
     pub chips: u64,
     /// Images behind those of the search; absent: all of them.
     pub limit: Option<usize>,
+    /// Whether each chip has images of its own, an equal part of `limit`, which must be there.
+    pub own_images: bool,
 }
 
 impl Default for Validation {
     fn default() -> Self {
-        Validation { chips: 20, limit: None }
+        Validation { chips: 20, limit: None, own_images: false }
     }
+}
+
+/// The images of each of some chips, where each has its own part of all.
+fn part(is_own: bool, all: Option<usize>, chips: u64) -> Option<usize> {
+    all.filter(|_| is_own).map(|all| all / chips as usize)
 }
 
 fn one() -> u64 {
@@ -240,6 +253,7 @@ impl SearchFile {
         if file.validate.limit == Some(0) {
             return refuse("validate.limit", "0, expected at least 1 image, or no limit".into());
         }
+        file.check_images(document)?;
         if let Some(OfAccuracy { within, least, confidence }) = file.constraint.accuracy {
             if within.is_some() == least.is_some() {
                 return refuse("constraint.accuracy", "expected one of `within` and `least`".into());
@@ -307,6 +321,25 @@ impl SearchFile {
         Ok(file)
     }
 
+    /// Refuses images that chips cannot share alike.
+    fn check_images(&self, document: &Document) -> Result<()> {
+        let Validation { chips, limit, own_images } = self.validate;
+        let stages = [
+            ("own_images", self.own_images, Some(self.limit), self.chips),
+            ("validate.own_images", own_images, limit, chips),
+        ];
+        for (key, _, all, chips) in stages.into_iter().filter(|(_, is_asked, ..)| *is_asked) {
+            if all.is_none_or(|all| !(all as u64).is_multiple_of(chips)) {
+                let beside = key.trim_end_matches("own_images");
+                let found = all.map_or("which is not there".into(), |all| format!("{all} now"));
+                let message =
+                    format!("expected `{beside}limit`, {found}, to be a multiple of the {chips} of `{beside}chips`");
+                return Err(document.error(key, message));
+            }
+        }
+        Ok(())
+    }
+
     /// Points below the reference that a candidate's accuracy may be.
     pub fn within(&self) -> Option<f64> {
         self.constraint.accuracy.and_then(|accuracy| accuracy.within)
@@ -349,12 +382,13 @@ impl SearchFile {
 
     /// The images of the search.
     pub(super) fn seen(&self) -> Images {
-        Images { after: 0, limit: Some(self.limit) }
+        Images { after: 0, limit: Some(self.limit), per_chip: part(self.own_images, Some(self.limit), self.chips) }
     }
 
     /// The images of the validation.
     pub(super) fn unseen(&self) -> Images {
-        Images { after: self.limit, limit: self.validate.limit }
+        let Validation { chips, limit, own_images } = self.validate;
+        Images { after: self.limit, limit, per_chip: part(own_images, limit, chips) }
     }
 
     /// Conditions, and what is set over them.

@@ -164,6 +164,13 @@ struct AccuracyStanding {
     violation: f64,
 }
 
+impl AccuracyStanding {
+    /// The standing of the reference itself, which has just its own accuracy on any chips.
+    fn of_reference(within: f64) -> Self {
+        AccuracyStanding { is_met: true, is_missed: false, is_unlikely: false, slack: within, violation: 0.0 }
+    }
+}
+
 impl Goals {
     /// Reads them.
     pub fn read(file: &SearchFile, document: &Document) -> Result<Self> {
@@ -230,6 +237,11 @@ impl Goals {
         Fitness { violation: 0.0, objectives: costs.chain(accuracy).collect() }
     }
 
+    /// Whether costs are limited.
+    pub fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// Whether anything is asked beside what is best.
     pub fn asks(&self) -> bool {
         self.accuracy.is_some() || !self.limits.is_empty()
@@ -274,10 +286,14 @@ impl Goals {
         let is_within_limits = violation == 0.0;
         let (mut is_met, mut is_unlikely, mut margins) = (is_within_limits, false, accuracies.clone());
         if let Some((bound, confidence)) = self.accuracy {
-            let reference: Vec<f64> = reference.iter().map(|trial| trial.accuracy()).collect();
-            margins = bound.margins(&accuracies, &reference);
+            let of_reference: Vec<f64> = reference.iter().map(|trial| trial.accuracy()).collect();
+            margins = bound.margins(&accuracies, &of_reference);
             let images = trials.iter().map(|trial| trial.images).min().unwrap_or(1);
-            let standing = self.accuracy_standing(&margins, images, confidence, spread);
+            let is_reference = reference.first().zip(trials.first()).is_some_and(|(other, own)| other.key == own.key);
+            let standing = match bound {
+                Bound::Within(within) if is_reference => AccuracyStanding::of_reference(within),
+                _ => self.accuracy_standing(&margins, images, confidence, spread),
+            };
             (is_met, is_missed) = (is_met && standing.is_met, is_missed || standing.is_missed);
             is_unlikely = standing.is_unlikely;
             violation += standing.violation;

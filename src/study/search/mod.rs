@@ -1,9 +1,9 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
 //! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast` what is expected of
-//! them, by what `gaussian` learns, `run` how they are judged, `training` which networks they have, `networks` trains
-//! these, `others` are the processes that share the work, `answer` what is found and validated, `words` says it,
-//! `written` has the files.
+//! them, by what `gaussian` learns, `run` how they are judged, `reference` what they are compared to, `training` which
+//! networks they have, `networks` trains these, `others` are the processes that share the work, `pace` leaves time for
+//! the answer, `answer` is what is found and validated, `words` says it, `written` has the files.
 
 mod answer;
 mod evolve;
@@ -13,6 +13,8 @@ mod gaussian;
 mod goals;
 mod networks;
 mod others;
+mod pace;
+mod reference;
 mod run;
 mod training;
 mod words;
@@ -27,7 +29,7 @@ pub use answer::SearchAnswer;
 pub use file::{OWN_KEYS, SearchFile};
 
 use self::evolve::Draws;
-use self::goals::{Bound, Goals};
+use self::goals::Goals;
 use self::run::SearchRun;
 use super::ANSWER;
 use super::axes::{Axes, Genes};
@@ -142,6 +144,7 @@ impl Search {
             }
         }
         let reference = self.reference_point().map(|point| reader.setting(&point)).transpose()?;
+        self.check_ensembles(first.iter().chain(&reference))?;
         untrained.extend(reader.idle());
         let notices = sentences(&untrained).into_iter().chain(reader.remarks().iter().cloned()).collect();
         let valid = self.candidate_point(&self.first_valid(&mut reader)?);
@@ -197,6 +200,21 @@ impl Search {
         }
         origin[DERIVED] = json!({ RAN: ran, NOTES: notices });
         Ok((origin, notices))
+    }
+
+    /// Refuses chips that answer together where chips have images of their own.
+    fn check_ensembles<'s>(&self, mut settings: impl Iterator<Item = &'s Setting>) -> Result<()> {
+        let key = match (self.file.own_images, self.file.validate.own_images) {
+            (true, _) => "own_images",
+            (_, true) => "validate.own_images",
+            _ => return Ok(()),
+        };
+        if settings.any(|setting| setting.profile.system.ensemble > 1) {
+            let message = "chips that answer together (system.ensemble) on images of their own are not modelled; \
+                           expected all images for each, or chips by themselves";
+            return Err(self.document.error(key, message));
+        }
+        Ok(())
     }
 
     /// The first candidate that is a chip.
@@ -333,11 +351,6 @@ impl Search {
     fn candidate_point(&self, genes: &[usize]) -> GridPoint {
         let own = self.space.point(genes);
         self.file.conditions(own.iter().map(|(key, value)| (key, value)))
-    }
-
-    /// The settings of the reference, where accuracy is bound to it.
-    fn reference_point(&self) -> Option<GridPoint> {
-        matches!(self.goals.bound(), Some(Bound::Within(_))).then(|| self.file.conditions(&self.file.reference))
     }
 
     /// The chips that judge the answer: those behind the search's.

@@ -18,6 +18,7 @@ use super::forecast::{Forecast, LEARNED, Prospect, Tried, flattened, promising};
 use super::goals::{Spread, Standing};
 use super::networks::Networks;
 use super::others::Others;
+use super::pace::Pace;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -64,17 +65,6 @@ pub(super) struct Candidate {
     pub standing: Option<Standing>,
 }
 
-/// The pace of the trials that this process has run.
-#[derive(Default)]
-struct Pace {
-    trials: u64,
-    time: Duration,
-    /// The images of a trial of the validation over those of a trial of the search.
-    unseen: f64,
-    /// The time of the whole search.
-    most: Duration,
-}
-
 /// A search under way.
 pub(super) struct SearchRun<'a> {
     search: &'a Search,
@@ -85,6 +75,8 @@ pub(super) struct SearchRun<'a> {
     store: Store,
     reader: Reader<'a>,
     reference: Option<Arc<Setting>>,
+    /// The candidate that is the reference itself, if there is one.
+    pub in_space: Option<Genes>,
     /// All that is known, from this process and from others.
     trials: HashMap<Key, OfKey>,
     /// Trials that were asked for.
@@ -112,11 +104,13 @@ impl<'a> SearchRun<'a> {
         let others = Others { shard, monitor };
         let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
         let mut reader = search.reader(search.file.unseen())?;
-        let unseen = if time.is_some() { reader.tested()?.len() } else { 0 };
+        let unseen = if time.is_some() { search.file.unseen().of_chip(reader.tested()?.len()) } else { 0 };
         reader.of_images(search.file.seen());
-        let unseen = unseen as f64 / search.file.limit.max(1) as f64;
-        let pace = Pace { unseen, most: time.unwrap_or_default(), ..Pace::default() };
-        let reference = search.reference_point().map(|point| reader.setting(&point)).transpose()?.map(Arc::new);
+        let seen = search.file.seen().of_chip(search.file.limit).max(1);
+        let pace = Pace::new(unseen as f64 / seen as f64, time.unwrap_or_default());
+        let reference = search.reference(&mut reader)?;
+        let in_space = reference.as_ref().and_then(|reference| reference.in_space.clone());
+        let reference = reference.map(|reference| Arc::new(reference.setting));
         Ok(SearchRun {
             search,
             engine,
@@ -126,6 +120,7 @@ impl<'a> SearchRun<'a> {
             store,
             reader,
             reference,
+            in_space,
             trials: store::read_all(folder.path())?,
             asked: HashSet::new(),
             candidates: vec![],
@@ -144,7 +139,8 @@ impl<'a> SearchRun<'a> {
         if let Some(reference) = self.reference.clone() {
             self.trials_of(&[reference], 0..self.search.file.chips)?;
         }
-        self.judge(Draws::new(seed, 0).first(space), usize::MAX)?;
+        let first = self.in_space.clone().into_iter().chain(Draws::new(seed, 0).first(space));
+        self.judge(unseen(first, |_| true), usize::MAX)?;
         let (mut idle, mut generation, mut barren) = (0, 0, 0);
         while !self.is_spent() && barren < BARREN {
             generation += 1;
@@ -170,6 +166,11 @@ impl<'a> SearchRun<'a> {
             idle = if self.signature(&self.fitness()) != best || idle > PATIENCE { 0 } else { idle + 1 };
         }
         Ok(())
+    }
+
+    /// Whether a candidate is the very chip that others are compared to.
+    pub fn is_reference(&self, candidate: &Candidate) -> bool {
+        self.reference.as_ref().is_some_and(|reference| reference.key == candidate.setting.key)
     }
 
     /// The children of the best so far of which most is expected, the best first; where too little is known, any
@@ -276,8 +277,7 @@ impl<'a> SearchRun<'a> {
         self.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
     }
 
-    /// The time that confirming the best and judging the answer take by the pace so far, half of the whole search's at
-    /// most.
+    /// The time that confirming the best and judging the answer take, about.
     fn closing(&self) -> Duration {
         let most = self.search.file.chips;
         let left = |one: usize| most.saturating_sub(self.candidates[one].chips);
@@ -285,8 +285,7 @@ impl<'a> SearchRun<'a> {
             1 => most,
             _ => front(&self.fitness()).into_iter().map(left).sum(),
         };
-        let trials = confirmed as f64 + self.search.judging() as f64 * self.pace.unseen;
-        self.pace.time.mul_f64(trials / self.pace.trials.max(1) as f64).min(self.pace.most / 2)
+        self.pace.closing(confirmed, self.search.judging())
     }
 
     /// Judges new candidates, so many at most; those that are the same chips as others are left out.
@@ -446,7 +445,8 @@ impl<'a> SearchRun<'a> {
 
     /// The variance of accuracy from chip to chip, which candidates that ran on several have shown.
     pub fn spread(&self) -> Spread {
-        let margins = self.candidates.iter().filter_map(|candidate| Some(&candidate.standing.as_ref()?.margins[..]));
+        let others = self.candidates.iter().filter(|candidate| !self.is_reference(candidate));
+        let margins = others.filter_map(|candidate| Some(&candidate.standing.as_ref()?.margins[..]));
         Spread::of(&margins.collect::<Vec<_>>())
     }
 
@@ -510,8 +510,7 @@ impl<'a> SearchRun<'a> {
             })?;
         }
         self.kept = runner.kept;
-        self.pace.trials += ran;
-        self.pace.time += begun.elapsed();
+        self.pace.count(ran, begun.elapsed());
         self.wait(settings, &wanted)
     }
 

@@ -19,7 +19,8 @@ impl SearchAnswer {
         let (goals, images) = (&search.goals, self.images);
         let judged = |point: &Point| {
             let stats = point.accuracy();
-            let below = reference.map(|reference| below(reference, point));
+            let is_other = !self.is_reference || label_of(point) != label_of(best);
+            let below = reference.filter(|_| is_other).map(|reference| below(reference, point));
             let beside = below.map_or(String::new(), |(mean, half)| {
                 let side = if mean < 0.0 { "above" } else { "below" };
                 format!(", {:.2} ± {half:.2} points {side} the reference", mean.abs())
@@ -39,7 +40,13 @@ impl SearchAnswer {
         self.lead = match (self.is_met, members.len()) {
             (false, _) => format!(
                 "No candidate surely keeps to what is asked ({asked}) on the chips and images of the search. The \
-                 nearest, {} at {at}: {said} on others.",
+                 nearest{}, {} at {at}: {said} on others.",
+                if self.is_reference { ", the reference itself" } else { "" },
+                costs(best)
+            ),
+            (true, 0) if self.is_reference => format!(
+                "No better candidate than the reference itself was found that surely keeps to what is asked ({asked}): \
+                 {} at {at}: {said}.",
                 costs(best)
             ),
             (true, 0) => format!("{} at {at}: {said}.", costs(best)),
@@ -49,7 +56,7 @@ impl SearchAnswer {
             ),
         };
         let found: Vec<&Point> = if members.is_empty() { vec![best] } else { members };
-        if self.is_met && goals.asks() {
+        if self.is_met && goals.asks() && (goals.has_limits() || !self.is_reference) {
             let keep = found.iter().filter(|point| goals.keeps(point, reference)).count();
             self.details.push(match (keep, found.len()) {
                 (1, 1) if goals.surely_keeps(best, reference, images) => {
@@ -88,7 +95,7 @@ impl SearchAnswer {
                 ),
             });
         }
-        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials)), conditions(search)];
+        let own = [sure(best, search, images), tried(search, run, (fitness, self.trials)), conditions(search, run)];
         self.details.extend(own.concat());
     }
 }
@@ -96,28 +103,34 @@ impl SearchAnswer {
 /// How sure the figures of the best are.
 fn sure(best: &Point, search: &Search, images: u64) -> Vec<String> {
     let accuracy = best.accuracy();
-    let right = accuracy.mean / 100.0;
+    let (chips, right) = (search.file.validate.chips, accuracy.mean / 100.0);
+    if search.file.validate.own_images {
+        return vec![format!(
+            "These are figures of {chips} chips, each on {images} images of its own that the search has not seen. \
+             Their intervals, of 95 %, are over chips and images."
+        )];
+    }
     let of_images = 200.0 * (right * (1.0 - right) / images as f64).sqrt();
     vec![
         format!("Its worst chip has {:.2} %; 95 % of its chips have {:.2} % or more.", accuracy.min, accuracy.q05),
         format!(
-            "These are figures of {} chips and {images} images that the search has not seen. Their intervals, of 95 %, \
-             are over chips; as many other images would move accuracy by up to {of_images:.1} points, that of all \
-             chips together.",
-            search.file.validate.chips
+            "These are figures of {chips} chips and {images} images that the search has not seen. Their intervals, of \
+             95 %, are over chips; as many other images would move accuracy by up to {of_images:.1} points, that of \
+             all chips together."
         ),
     ]
 }
 
 /// The settings of all candidates, and those that the reference has in their place.
-fn conditions(search: &Search) -> Vec<String> {
+fn conditions(search: &Search, run: &SearchRun) -> Vec<String> {
     let list = |set: &Table| -> String {
         set.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
     };
     let (set, reference) = (&search.file.set, &search.file.reference);
     let mut said = if set.is_empty() { vec![] } else { vec![format!("All candidates have {}.", list(set))] };
     if !reference.is_empty() && search.reference_point().is_some() {
-        said.push(format!("The reference has {} instead, and no candidate's settings.", list(reference)));
+        let others = if run.in_space.is_some() { "which is a candidate" } else { "and no candidate's settings" };
+        said.push(format!("The reference has {} instead, {others}.", list(reference)));
     }
     said
 }
