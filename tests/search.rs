@@ -302,11 +302,11 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
         ),
         (
             "minimise = \"sram_bytes\"\nown_images = true\nchips = 7\n[space]\n\"sram.bits\" = [2, 3]\n",
-            "s.toml:8:1: own_images: expected `limit`, 60 now, to be a multiple of the 7 of `chips`",
+            "s.toml:8:1: own_images: 60 images (`limit`) for 7 chips; expected 63, say",
         ),
         (
             "minimise = \"sram_bytes\"\n[space]\n\"sram.bits\" = [2, 3]\n[validate]\nown_images = true\n",
-            "validate.own_images: expected `validate.limit`, which is not there, to be a multiple of the 20",
+            "validate.own_images: expected `validate.limit` beside it, a multiple of the 20 chips",
         ),
         (
             "minimise = \"sram_bytes\"\nown_images = true\nchips = 6\nset = { \"system.ensemble\" = 2 }\n[space]\n\

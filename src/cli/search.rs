@@ -23,8 +23,9 @@ use crate::study::table::SUMMARY_CSV;
 #[derive(clap::Args)]
 #[command(after_help = r#"A search file names network, profile and data as a sweep does, and then what is asked:
   minimise = "energy_pj_per_image"  # sram_bytes, area_mm2, latency_ns, …
-  limit = 500                       # test images; others judge the answer
+  limit = 4800                      # test images; others judge the answer
   chips = 16                        # a candidate, at most
+  own_images = true                 # 300 for each chip; else each runs all
   set = { "rram.variation.scale" = 2.0 }          # conditions
   reference = { "rram.variation.scale" = 0.0 }    # what accuracy is compared to
   [constraint]
@@ -35,11 +36,11 @@ use crate::study::table::SUMMARY_CSV;
   "tile.rows" = { from = 64, to = 512, count = 4, scale = "log" }
   [validate]
   chips = 50
-A list in `minimise` makes a front. Candidates race: all are judged on the same first chips and images, the good
-ones on more. Writes OUT/best.toml (or front_1.toml, ...), a profile that runs as it is, OUT/answer.json,
-OUT/summary.csv (what was judged on chips and images that the search did not see), OUT/tried.csv (all
-candidates) and OUT/report.html. For one seed the same bytes, after any kill and with any number of shards, but
-with a --budget in time.
+A list in `minimise` makes a front. Candidates race: all are judged on the same first chips, each with the
+same images for all candidates, and the good ones on more chips. Writes OUT/best.toml (or front_1.toml, ...),
+a profile that runs as it is, OUT/answer.json, OUT/summary.csv (what was judged on chips and images that the
+search did not see), OUT/tried.csv (all candidates) and OUT/report.html. For one seed the same bytes, after
+any kill and with any number of shards, but with a --budget in time.
 
 Examples:
   crosspike search recipes/digits_search.toml --out runs/search

@@ -82,8 +82,8 @@ pub struct SearchFile {
     pub exit: Option<ExitRule>,
     /// The first test images, on which the search judges; those behind them are for `validate`.
     pub limit: usize,
-    /// Whether each chip is judged on images of its own, an equal part of `limit`: then what is sure over chips is sure
-    /// over images as well. Else each is judged on all of them.
+    /// Whether each chip is judged on images of its own, `limit` divided by `chips` in the order of the set: then what
+    /// is sure over chips is sure over images as well. Else each is judged on all of them.
     #[serde(default)]
     pub own_images: bool,
     /// The seed of chips and encoding, and of the search's draws.
@@ -110,8 +110,9 @@ pub struct SearchFile {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub set: Table,
-    /// Keys set over `set` for the chip that `constraint.accuracy.within` refers to; a candidate itself where the space
-    /// holds its values.
+    /// Keys set over `set` for the chip that `constraint.accuracy.within` refers to; absent: the conditions as they
+    /// are. It is a candidate itself where the space holds its values and it has no others, unless candidates are
+    /// trained.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub reference: Table,
@@ -200,7 +201,7 @@ pub struct Validation {
     pub chips: u64,
     /// Images behind those of the search; absent: all of them.
     pub limit: Option<usize>,
-    /// Whether each chip has images of its own, an equal part of `limit`, which must be there.
+    /// Whether each chip has images of its own, `limit` divided by `chips`; `limit` must be there then.
     pub own_images: bool,
 }
 
@@ -331,9 +332,13 @@ impl SearchFile {
         for (key, _, all, chips) in stages.into_iter().filter(|(_, is_asked, ..)| *is_asked) {
             if all.is_none_or(|all| !(all as u64).is_multiple_of(chips)) {
                 let beside = key.trim_end_matches("own_images");
-                let found = all.map_or("which is not there".into(), |all| format!("{all} now"));
-                let message =
-                    format!("expected `{beside}limit`, {found}, to be a multiple of the {chips} of `{beside}chips`");
+                let message = match all {
+                    Some(all) => format!(
+                        "{all} images (`{beside}limit`) for {chips} chips; expected {}, say",
+                        (all as u64).next_multiple_of(chips)
+                    ),
+                    None => format!("expected `{beside}limit` beside it, a multiple of the {chips} chips"),
+                };
                 return Err(document.error(key, message));
             }
         }

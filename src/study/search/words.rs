@@ -129,8 +129,11 @@ fn conditions(search: &Search, run: &SearchRun) -> Vec<String> {
     let (set, reference) = (&search.file.set, &search.file.reference);
     let mut said = if set.is_empty() { vec![] } else { vec![format!("All candidates have {}.", list(set))] };
     if !reference.is_empty() && search.reference_point().is_some() {
-        let others = if run.in_space.is_some() { "which is a candidate" } else { "and no candidate's settings" };
-        said.push(format!("The reference has {} instead, {others}.", list(reference)));
+        let others = match run.in_space {
+            Some(_) => "; it is a candidate itself",
+            None => ", and no candidate's settings",
+        };
+        said.push(format!("The reference has {} instead{others}.", list(reference)));
     }
     said
 }
