@@ -96,69 +96,70 @@ fn converters_give_the_same_for_any_threads_batch_and_kernel() {
     }
 }
 
-#[test]
-fn a_series_is_its_chips_one_by_one() {
+/// Checks chips whose cells vary, and chips that are all the same one, on the first 70 test digits: given what they are
+/// made from, new evaluations, and whether they differ.
+fn on_digits(check: impl for<'a> Fn(&Blueprint<'a>, &dyn Fn() -> Evaluation<'a>, bool)) {
     let (model, data) = (digits(), Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70));
     let network = Network::xavier(&model, 5);
     let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
     let engine = CpuEngine::default();
-    for overrides in [&PROFILE[..], &PROFILE[..1]] {
-        let profile = profile(overrides);
+    for (keys, differ) in [(&PROFILE[..], true), (&PROFILE[..1], false)] {
+        let profile = profile(keys);
         let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+        check(&blueprint, &|| Evaluation::on(&engine, &data, encoder, model.steps), differ);
+    }
+}
+
+#[test]
+fn a_series_is_its_chips_one_by_one() {
+    on_digits(|blueprint, evaluation, differ| {
         let one = |index| {
-            let alone = Evaluation::on(&engine, &data, encoder, model.steps);
-            (index, alone.run(&Chip::program(&blueprint, index).unwrap()).unwrap())
+            let alone = evaluation();
+            (index, alone.run(&Chip::program(blueprint, index).unwrap()).unwrap())
         };
-        let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).batches_of(32);
+        let together = evaluation().batches_of(32);
         for n in [1, 4] {
             let mut found = Vec::new();
             let series = || {
-                evaluation.series(&blueprint, [3, 4, 9], |index, result| {
+                together.series(blueprint, [3, 4, 9], |index, result| {
                     found.push((index, result.clone()));
                     Ok(())
                 })
             };
             threads(n, series).unwrap();
             assert_eq!(found, [3, 4, 9].map(one), "{n} threads");
-            assert_eq!(found[0].1 == found[1].1, overrides.len() == 1, "chips differ where cells vary");
+            assert_eq!(found[0].1 != found[1].1, differ, "chips differ where cells vary");
         }
         let mut seen = Vec::new();
-        let stopped = evaluation.series(&blueprint, 0..9, |index, _| {
+        let stopped = together.series(blueprint, 0..9, |index, _| {
             seen.push(index);
             if index == 1 { Err(Error::Interrupted("enough".into())) } else { Ok(()) }
         });
         assert!(matches!(stopped, Err(Error::Interrupted(_))) && seen == [0, 1]);
-    }
+    });
 }
 
 #[test]
 fn each_chip_of_a_series_may_have_images_of_its_own() {
-    let (model, data) = (digits(), Dataset::open("digits", Path::new(""), Split::Test).unwrap().limit(70));
-    let network = Network::xavier(&model, 5);
-    let encoder = Encoder::new(Encoding::Poisson, model.input, 7, 0);
-    let engine = CpuEngine::default();
-    // Chips that differ, and chips that are all the same one.
-    for overrides in [&PROFILE[..], &PROFILE[..1]] {
-        let profile = profile(overrides);
-        let blueprint = Blueprint::new(&profile, &model, &network, Encoding::Poisson, 7).unwrap();
+    on_digits(|blueprint, evaluation, differ| {
         // Three parts of 23 images; the last image is nobody's, and chip 4 has those of chip 1.
         let one = |index: u64| {
             let first = 23 * (index as usize % 3);
-            let alone = Evaluation::on(&engine, &data, encoder, model.steps).of_images((first..first + 23).collect());
-            (index, alone.run(&Chip::program(&blueprint, index).unwrap()).unwrap())
+            let alone = evaluation().of_images((first..first + 23).collect());
+            (index, alone.run(&Chip::program(blueprint, index).unwrap()).unwrap())
         };
         for batch in [10, 64] {
-            let evaluation = Evaluation::on(&engine, &data, encoder, model.steps).sharing(Some(23)).batches_of(batch);
+            let together = evaluation().of_own_images(Some(23)).batches_of(batch);
             let mut found = Vec::new();
-            let series = evaluation.series(&blueprint, [0, 1, 2, 4], |index, result| {
+            let series = together.series(blueprint, [0, 1, 2, 4], |index, result| {
                 found.push((index, result.clone()));
                 Ok(())
             });
             series.unwrap();
             assert_eq!(found, [0, 1, 2, 4].map(one), "batches of {batch}");
-            assert_eq!(found[1].1 == found[3].1, overrides.len() == 1);
+            assert_eq!(found[1].1 != found[3].1, differ, "chips differ where cells vary");
         }
-    }
+    });
 }
 
 #[test]

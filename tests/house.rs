@@ -156,10 +156,12 @@ fn lines_have_at_most_120_columns() {
             // A row of a table, a picture, a signature, an address, a string and a pattern stand on one line, and code
             // that a shader unrolls.
             let may_be_long = match prose {
-                Some(prose) if is_page => {
-                    is_code || prose.starts_with(['|', '<', '!']) || prose.contains("http") || prose.contains(") -> ")
+                Some(prose) => {
+                    is_code && (is_page || text.contains('"'))
+                        || prose.starts_with(['|', '<', '!'])
+                        || prose.contains("http")
+                        || prose.contains(") -> ")
                 }
-                Some(prose) => prose.starts_with(['|', '<', '!']) || prose.contains("http") || text.contains('"'),
                 None => is_shader || text.contains(['"', '$']),
             };
             if line.chars().count() > 120 && !may_be_long {

@@ -80,7 +80,7 @@ impl<'a> Evaluation<'a> {
 
     /// Gives each chip of a series so many images of its own: chip 0 has the first ones, chip 1 the next, and so on,
     /// from the beginning again where too few are left. Without a number every chip has all images.
-    pub fn sharing(self, per_chip: Option<usize>) -> Self {
+    pub fn of_own_images(self, per_chip: Option<usize>) -> Self {
         let batch = self.batch;
         Evaluation { per_chip, ..self }.batches_of(batch)
     }

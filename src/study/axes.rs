@@ -308,3 +308,28 @@ fn conditions(asked: &Asked, document: &Document, overrides: &Overrides) -> Resu
     }
     Ok((Profile::from_document(&hardware)?, Model::from_document(&network)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_as_tables_show_them() {
+        let axis = |key: &str, values: [Value; 2]| Axis::of(key, values.to_vec());
+        let bits = axis("sram.bits", [Value::Integer(2), Value::Integer(3)]);
+        let scale = axis("rram.variation.scale", [Value::Integer(1), Value::Float(2.5)]);
+        let init = axis("sram.init", [Value::String("rram".into()), Value::String("residual".into())]);
+        let axes = Axes::of(vec![bits, scale, init]);
+        let showing = |scale: &'static str, init: &'static str| {
+            axes.showing(|key| match key {
+                "sram.bits" => "3",
+                "sram.init" => init,
+                _ => scale,
+            })
+        };
+        // A whole number in a file is one with a point in a profile.
+        assert_eq!(showing("1.0", "residual"), Some(vec![1, 0, 1]));
+        assert_eq!(showing("2.5", "rram"), Some(vec![1, 1, 0]));
+        assert_eq!((showing("2.0", "rram"), showing("1.0", "")), (None, None));
+    }
+}

@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
         let encoder = Encoder::new(inputs, model.input, seed, 0);
         let evaluation = earlier
             .filter(|earlier| *earlier.encoder() == encoder && earlier.per_chip() == per_chip)
-            .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps).sharing(per_chip));
+            .unwrap_or_else(|| Evaluation::on(engine, data, encoder, model.steps).of_own_images(per_chip));
         Ok(evaluation
             .exiting(exit.map(|rule| rule.of(model, network)).transpose()?)
             .preparing(self.adapt.map(adapted).transpose()?))
