@@ -151,6 +151,30 @@ fn what_is_found_is_the_best_of_all_and_runs_as_it_is() {
 }
 
 #[test]
+fn a_search_on_images_that_a_training_left_out_is_judged_on_all_test_images() {
+    let folder = folder();
+    let folder = folder.path();
+    let more = "minimise = \"sram_bytes\"\nchips = 2\nset = { \"sram.init\" = \"residual\" }\n[constraint]\naccuracy = { \
+                least = 20.0 }\n[space]\n\"sram.bits\" = [2, 3]\n[validate]\nchips = 2\n";
+    write(folder, "s.toml", more);
+    let search = |out: &str, words: &str| {
+        succeeds(folder, &format!("search s.toml --out {out} --backend cpu {words}"));
+        let trials = fs::read_to_string(folder.join(out).join("trials-1-of-1.csv")).unwrap();
+        (json(folder.join(out).join("answer.json"))["details"].to_string(), trials.lines().nth(1).unwrap().to_owned())
+    };
+    let (said, first_on_test) = search("test", "");
+    assert!(said.contains("2 chips and 300 images") && !said.contains("left out"), "{said}");
+    let (said, first) = search("held", "--set held_out_from=1200");
+    let on = "The search ran on 60 training images, from number 1200 on, which the network's training had left out.";
+    assert!(said.contains("2 chips and 360 images") && said.contains(on), "{said}");
+    let (_, later) = search("later", "--set held_out_from=1210");
+    assert!(first != first_on_test && first != later, "{first}");
+    // The answer is judged by the same images, whatever the search ran on.
+    let judged = |out: &str| fs::read_to_string(folder.join(out).join("summary.csv")).unwrap();
+    assert_eq!(judged("held"), judged("later"));
+}
+
+#[test]
 fn a_front_is_of_chips_of_which_none_beats_another() {
     let folder = folder();
     let folder = folder.path();
@@ -354,8 +378,26 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
     for (words, expected) in [
         ("--set limit=360", "limit: 360, expected fewer than the 360 test images"),
         ("--set limit=500", "limit: 500, expected fewer than the 360 test images"),
+        (
+            "--set held_out_from=1199",
+            "held_out_from: 1199, and the network was trained on the first 1200 training images",
+        ),
+        (
+            "--set held_out_from=1200 --set limit=240",
+            "limit: 240, expected at most the 237 training images from number 1200",
+        ),
+        ("--set held_out_from=2000", "limit: 60, expected at most the 0 training images from number 2000 on"),
+        (
+            "--set held_out_from=1200 --set validate.limit=400",
+            "validate.limit: 400, expected at most the 360 test images",
+        ),
+        ("--set held_out_from=1200 --set train.epochs=1", "held_out_from: expected `train.limit` of at most 1200"),
+        (
+            "--set held_out_from=1200 --set train.limit=1201",
+            "held_out_from: expected `train.limit` of at most 1200, so that no candidate has seen them",
+        ),
         ("--set sram.bits=2", "the study sets sram.bits itself"),
-        ("--set validate.limit=500", "validate.limit: 500, expected at most the 300 test images behind `limit`"),
+        ("--set validate.limit=500", "validate.limit: 500, expected at most the 300 test images that are left"),
         ("--budget 10m", "expected a number of trials"),
         ("--budget 10s --shard 1/2", "shards decide the same only where no time ends them"),
     ] {

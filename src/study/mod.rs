@@ -7,6 +7,7 @@ pub mod columns;
 pub mod export;
 mod force;
 pub mod frame;
+mod held_out;
 pub mod point;
 mod reader;
 pub mod recipe;

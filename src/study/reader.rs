@@ -9,6 +9,7 @@ use toml::Table;
 
 use super::case::check_hardware;
 use super::force::in_force;
+use super::held_out;
 use super::sets::{Images, Named, Sets, names};
 use super::setting::{Setting, Subject};
 use super::space::{GridPoint, TRAIN, cell};
@@ -135,8 +136,7 @@ impl<'a> Reader<'a> {
 
     /// The images of the test set that the study's file names.
     pub fn tested(&mut self) -> Result<Arc<Dataset>> {
-        let [tested, _] = self.names(&GridPoint::new());
-        self.sets.test(self.document, &tested, self.common.images)
+        self.sets.judging(self.document, &self.names(&GridPoint::new()), self.common.images)
     }
 
     /// Turns to a network that was trained from the one that points name; none: to that one.
@@ -399,7 +399,7 @@ impl<'a> Reader<'a> {
     /// The network of a point, shared with the point before where it is the same.
     fn subject(&mut self, point: &GridPoint) -> Result<Arc<Subject>> {
         let (model, names) = (self.model(point)?, self.names(point));
-        let data = self.sets.test(self.document, &names[0], self.common.images)?;
+        let data = self.sets.judging(self.document, &names, self.common.images)?;
         check_fit(&data, &model).map_err(self.document.locate(&names[0].key))?;
         let encoding = Encoding::resolve(self.encoding(point)?, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(self.document.locate(&self.section_of(point, "encoding")))?;
@@ -423,6 +423,11 @@ impl<'a> Reader<'a> {
             self.checkpoints.insert(path.clone(), checkpoint);
         }
         let checkpoint = &self.checkpoints[&path];
+        if self.common.images.held_out {
+            let training = self.sets.training(self.document, &names[1], &names[0])?;
+            held_out::check(checkpoint, &training, self.common.images.after)
+                .map_err(self.document.locate("held_out_from"))?;
+        }
         let hash = checkpoint.hash().to_string();
         let loaded = Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
         let (notices, Loaded { network, .. }) = (loaded.notices_with(encoding), loaded);

@@ -40,6 +40,8 @@ pub(super) fn names(data: &str, test: Option<&str>) -> [Named; 2] {
 /// Which of a set's images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Images {
+    /// Whether they are training images, which a training has left out, in the place of test images.
+    pub held_out: bool,
     /// The number of images that are left out before them.
     pub after: usize,
     /// So many of them; none: all.
@@ -63,29 +65,46 @@ impl Images {
 /// What a study has opened.
 #[derive(Debug, Default)]
 pub(super) struct Sets {
-    tests: HashMap<(Place, Images), Arc<Dataset>>,
+    /// Whole sets of test images.
+    tests: HashMap<Place, Arc<Dataset>>,
+    /// Parts of them, and of the training images beside them.
+    parts: HashMap<([Place; 2], Images), Arc<Dataset>>,
     /// Training images by their set and the test set beside them; an entry goes when nobody uses it, but for the last.
     training: HashMap<[Place; 2], Weak<Dataset>>,
     last: Option<Arc<Dataset>>,
 }
 
 impl Sets {
-    /// Some test images of a set.
-    pub fn test(&mut self, document: &Document, named: &Named, images: Images) -> Result<Arc<Dataset>> {
+    /// The images that judge chips: some of the set that is tested, or of the training images beside it.
+    pub fn judging(&mut self, document: &Document, names: &[Named; 2], images: Images) -> Result<Arc<Dataset>> {
+        let [tested, beside] = names;
         // What part of them each chip has does not change the set.
         let images = Images { per_chip: None, ..images };
-        let place = (named.place(document), images);
+        let place = (names.each_ref().map(|named| named.place(document)), images);
+        if images == Images::default() {
+            return self.test(document, tested);
+        }
+        if let Some(there) = self.parts.get(&place) {
+            return Ok(there.clone());
+        }
+        let whole = match images.held_out {
+            true => self.training(document, beside, tested)?,
+            false => self.test(document, tested)?,
+        };
+        let part = Dataset::clone(&whole).after(images.after).limit(images.limit.unwrap_or(usize::MAX));
+        let part = Arc::new(part);
+        self.parts.insert(place, part.clone());
+        Ok(part)
+    }
+
+    /// All images of a set that is tested.
+    pub fn test(&mut self, document: &Document, named: &Named) -> Result<Arc<Dataset>> {
+        let place = named.place(document);
         if let Some(there) = self.tests.get(&place) {
             return Ok(there.clone());
         }
-        let opened = match images == Images::default() {
-            true => Dataset::open(&named.spec, document.base(&named.key), Split::Test)
-                .map_err(document.locate(&named.key))?,
-            false => Dataset::clone(&*self.test(document, named, Images::default())?)
-                .after(images.after)
-                .limit(images.limit.unwrap_or(usize::MAX)),
-        };
-        let opened = Arc::new(opened);
+        let opened = Dataset::open(&named.spec, document.base(&named.key), Split::Test);
+        let opened = Arc::new(opened.map_err(document.locate(&named.key))?);
         self.tests.insert(place, opened.clone());
         Ok(opened)
     }
@@ -97,7 +116,7 @@ impl Sets {
             self.last = Some(there.clone());
             return Ok(there);
         }
-        let whole = self.test(document, tested, Images::default())?;
+        let whole = self.test(document, tested)?;
         let opened = whole.training_beside(Some(&named.spec), document.base(&named.key));
         let in_halves = |error| match error {
             Error::Mismatch(message) if named.spec == tested.spec => {

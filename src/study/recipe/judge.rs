@@ -84,8 +84,7 @@ impl<'a> DataSets<'a> {
     /// The images that a question is about.
     pub fn of(&mut self, question: &Question) -> Result<QuestionData<'a>> {
         let Recipe { file, document, .. } = self.recipe;
-        let [tested, _] = file.names();
-        let data = self.sets.test(document, &tested, Images::first(question.limit))?;
+        let data = self.sets.judging(document, &file.names(), Images::first(question.limit))?;
         let profiled = self.recipe.profiled(&mut self.sets, question.profile)?;
         let adapt = question.adapted.map(|stage| self.recipe.adapted(&mut self.sets, stage)).transpose()?.flatten();
         Ok(QuestionData { data, profiled, adapt })

@@ -27,7 +27,7 @@ use self::file::is_saved_name;
 use self::run::RecipeRun;
 use super::case::check_hardware;
 use super::point::Point;
-use super::sets::{Images, Named, Sets};
+use super::sets::{Named, Sets};
 use super::space::{GridPoint, cell, grid_points};
 use super::training_file::TrainingFile;
 use super::{run_into, table};
@@ -120,7 +120,7 @@ impl Recipe {
             hardware.push(profile);
         }
         let (tested, mut sets) = (file.names()[0].clone(), Sets::default());
-        let data = sets.test(&document, &tested, Images::default())?;
+        let data = sets.test(&document, &tested)?;
         check_fit(&data, &model).map_err(document.locate(&tested.key))?;
         let encoding = Encoding::resolve(file.encoding, data.frame_steps(), model.steps);
         let encoding = encoding.map_err(document.locate("encoding"))?;

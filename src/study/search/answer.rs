@@ -62,7 +62,7 @@ struct JudgedPoint {
 impl SearchAnswer {
     /// Finds it, and runs what judges it.
     pub(super) fn find(search: &Search, run: &mut SearchRun) -> Result<Self> {
-        let trials = run.asked();
+        let trials = run.trials.asked();
         if run.candidates.is_empty() {
             return Err(run.refused.1.take().unwrap_or_else(|| search.nothing()));
         }
@@ -94,7 +94,7 @@ impl SearchAnswer {
         let points: Vec<Point> = judged.iter().zip(&settings).map(|(judged, setting)| point(judged, setting)).collect();
         let best = settings[0].shown.clone();
         let found = judged.into_iter().filter(|one| one.label != REFERENCE).map(|one| (one.label, one.point)).collect();
-        let images = run.known(settings[0].key, chips).first().map_or(0, |trial| trial.images);
+        let images = run.trials.known(settings[0].key, chips).first().map_or(0, |trial| trial.images);
         let (lead, details) = (String::new(), vec![]);
         let mut answer = SearchAnswer { is_met, lead, details, points, best, trials, is_reference, images, found };
         answer.say(search, run, (&fitness, of));
@@ -154,7 +154,7 @@ fn next_better(search: &Search, run: &mut SearchRun, best: usize) -> Result<Opti
 
 /// A point of the tables, with its label in the first column.
 fn point_of(run: &SearchRun, judged: &JudgedPoint, setting: &Setting, chips: Range<u64>) -> Point {
-    let trials = run.known(setting.key, chips);
+    let trials = run.trials.known(setting.key, chips);
     let settings = std::iter::once((ANSWERED.to_owned(), judged.label.clone())).chain(setting.shown.iter().cloned());
     Point::of_trials(settings.collect(), &trials, &setting.neurons(), &setting.areas)
 }

@@ -28,7 +28,7 @@ use crate::train::adapt::Sample;
 /// assert_eq!((sorted.own, sorted.profile), (vec![set[0].clone()], vec![set[1].clone()]));
 /// # Ok::<(), crosspike::Error>(())
 /// ```
-pub const OWN_KEYS: [&str; 22] = [
+pub const OWN_KEYS: [&str; 23] = [
     "name",
     "question",
     "model",
@@ -39,6 +39,7 @@ pub const OWN_KEYS: [&str; 22] = [
     "encoding",
     "adapt",
     "exit",
+    "held_out_from",
     "limit",
     "own_images",
     "seed",
@@ -80,7 +81,11 @@ pub struct SearchFile {
     /// Stops early by this rule, or `none`.
     #[serde(default, deserialize_with = "read_rule_or_none")]
     pub exit: Option<ExitRule>,
-    /// The first test images, on which the search judges; those behind them are for `validate`.
+    /// The number of the first training image, counted from 0, that the checkpoint's training has left out: the search
+    /// judges on these, and all test images are for `validate`; absent: it judges on test images.
+    pub held_out_from: Option<usize>,
+    /// The images on which the search judges: the first test images, those behind them being for `validate`, or the
+    /// first training images from `held_out_from` on.
     pub limit: usize,
     /// Whether each chip is judged on images of its own, `limit` divided by `chips` in the order of the set: then what
     /// is sure over chips is sure over images as well. Else each is judged on all of them.
@@ -199,7 +204,7 @@ pub struct OfAccuracy {
 pub struct Validation {
     /// Chips, other ones than those of the search.
     pub chips: u64,
-    /// Images behind those of the search; absent: all of them.
+    /// Test images, the first ones or those behind the search's; absent: all of them.
     pub limit: Option<usize>,
     /// Whether each chip has images of its own, `limit` divided by `chips`; `limit` must be there then.
     pub own_images: bool,
@@ -322,7 +327,7 @@ impl SearchFile {
         Ok(file)
     }
 
-    /// Refuses images that chips cannot share alike.
+    /// Refuses images that chips cannot share alike, and those that trainings of candidates would see.
     fn check_images(&self, document: &Document) -> Result<()> {
         let Validation { chips, limit, own_images } = self.validate;
         let stages = [
@@ -340,6 +345,13 @@ impl SearchFile {
                     None => format!("expected `{beside}limit` beside it, a multiple of the {chips} chips"),
                 };
                 return Err(document.error(key, message));
+            }
+        }
+        if let (Some(from), Some(train)) = (self.held_out_from, &self.train) {
+            let limit = train.get("limit").and_then(Value::as_integer);
+            if limit.is_none_or(|limit| limit > from as i64) || self.space.contains_key("train.limit") {
+                let message = format!("expected `train.limit` of at most {from}, so that no candidate has seen them");
+                return Err(document.error("held_out_from", message));
             }
         }
         Ok(())
@@ -387,13 +399,24 @@ impl SearchFile {
 
     /// The images of the search.
     pub(super) fn seen(&self) -> Images {
-        Images { after: 0, limit: Some(self.limit), per_chip: part(self.own_images, Some(self.limit), self.chips) }
+        Images {
+            held_out: self.held_out_from.is_some(),
+            after: self.held_out_from.unwrap_or(0),
+            limit: Some(self.limit),
+            per_chip: part(self.own_images, Some(self.limit), self.chips),
+        }
     }
 
     /// The images of the validation.
     pub(super) fn unseen(&self) -> Images {
         let Validation { chips, limit, own_images } = self.validate;
-        Images { after: self.limit, limit, per_chip: part(own_images, limit, chips) }
+        Images { per_chip: part(own_images, limit, chips), limit, ..self.left() }
+    }
+
+    /// The test images that the search leaves.
+    pub(super) fn left(&self) -> Images {
+        let after = if self.held_out_from.is_some() { 0 } else { self.limit };
+        Images { after, ..Images::default() }
     }
 
     /// Conditions, and what is set over them.

@@ -1,7 +1,7 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
 //! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast` what is expected of
-//! them, by what `gaussian` learns, `run` how they are judged, `reference` what they are compared to, `training` which
+//! them, by what `gaussian` learns, `run` how they are judged, `trials` what ran, `reference` what they are compared to, `training` which
 //! networks they have, `networks` trains these, `others` are the processes that share the work, `pace` leaves time for
 //! the answer, `answer` is what is found and validated, `words` says it, `written` has the files.
 
@@ -17,6 +17,7 @@ mod pace;
 mod reference;
 mod run;
 mod training;
+mod trials;
 mod words;
 mod written;
 
@@ -151,20 +152,7 @@ impl Search {
         if self.trains() {
             self.job(&mut reader, &self.training_point(&valid))?;
         }
-        reader.of_images(Images::default());
-        let all = reader.setting(&valid)?.subject.data.len();
-        if all <= self.file.limit {
-            let limit = self.file.limit;
-            let message = format!(
-                "{limit}, expected fewer than the {all} test images that there are, so that the answer can be judged \
-                 on others"
-            );
-            return Err(self.document.error("limit", message));
-        }
-        if let Some(limit) = self.file.validate.limit.filter(|limit| *limit > all - self.file.limit) {
-            let message = format!("{limit}, expected at most the {} test images behind `limit`", all - self.file.limit);
-            return Err(self.document.error("validate.limit", message));
-        }
+        self.check_images(&mut reader, &valid)?;
         reader.of_images(self.file.unseen());
         let unseen = reader.setting(&valid)?;
         let shown = |setting: &Setting| setting.key.to_string();
@@ -200,6 +188,37 @@ impl Search {
         }
         origin[DERIVED] = json!({ RAN: ran, NOTES: notices });
         Ok((origin, notices))
+    }
+
+    /// Refuses images that there are not.
+    fn check_images(&self, reader: &mut Reader, valid: &GridPoint) -> Result<()> {
+        let SearchFile { limit, validate, .. } = &self.file;
+        let mut count = |images: Images| {
+            reader.of_images(images);
+            Ok::<usize, Error>(reader.setting(valid)?.subject.data.len())
+        };
+        let (seen, left) = (count(self.file.seen())?, count(self.file.left())?);
+        let refuse = |key: &str, message: String| Err(self.document.error(key, message));
+        match self.file.held_out_from {
+            Some(from) if seen < *limit => {
+                let message = format!("{limit}, expected at most the {seen} training images from number {from} on");
+                return refuse("limit", message);
+            }
+            None if left == 0 => {
+                let message = format!(
+                    "{limit}, expected fewer than the {seen} test images that there are, so that the answer can be \
+                     judged on others"
+                );
+                return refuse("limit", message);
+            }
+            _ => {}
+        }
+        match validate.limit {
+            Some(limit) if limit > left => {
+                refuse("validate.limit", format!("{limit}, expected at most the {left} test images that are left"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses chips that answer together where chips have images of their own.
@@ -338,7 +357,7 @@ impl Search {
             crate::report::write(folder.path())?;
             folder.finish()?;
         }
-        run.close()?;
+        run.trials.close()?;
         Ok(answer)
     }
 

@@ -5,7 +5,8 @@
 //! and not of chips. Whatever a decision rests on is in the store, so a search that was killed, or that several
 //! processes share, decides the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::goals::{Spread, Standing};
 use super::networks::Networks;
 use super::others::Others;
 use super::pace::Pace;
+use super::trials::Trials;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
@@ -26,12 +28,10 @@ use crate::output::OutputFolder;
 use crate::study::axes::Genes;
 use crate::study::reader::Reader;
 use crate::study::recipe::CACHE;
-use crate::study::runner::{Kept, Runner};
 use crate::study::setting::Setting;
 use crate::study::space::GridPoint;
-use crate::study::store::{self, OfKey, Store, shard_name};
 use crate::study::sweep::Shard;
-use crate::study::trial::{Key, Trial};
+use crate::study::trial::Key;
 
 /// Chips that every candidate is judged on: one drops most of them.
 const FEW: u64 = 1;
@@ -68,28 +68,18 @@ pub(super) struct Candidate {
 /// A search under way.
 pub(super) struct SearchRun<'a> {
     search: &'a Search,
-    engine: &'a dyn Engine,
-    folder: &'a OutputFolder,
     monitor: &'a dyn Monitor,
-    others: Others<'a>,
-    store: Store,
     reader: Reader<'a>,
     reference: Option<Arc<Setting>>,
     /// The candidate that is the reference itself, if there is one.
     pub in_space: Option<Genes>,
-    /// All that is known, from this process and from others.
-    trials: HashMap<Key, OfKey>,
-    /// Trials that were asked for.
-    asked: HashSet<(Key, u64)>,
+    pub trials: Trials<'a>,
     pub candidates: Vec<Candidate>,
     /// Values that make the same chips as a candidate, key for key, and which one.
     pub twins: Vec<(Genes, usize)>,
     /// Candidates that are no chips, and why the first one is none.
     pub refused: (HashSet<Genes>, Option<Error>),
     until: Option<Instant>,
-    pace: Pace,
-    /// Cells and ranges of candidates that go on.
-    kept: Kept,
     networks: Networks<'a>,
 }
 
@@ -102,7 +92,6 @@ impl<'a> SearchRun<'a> {
         monitor: &'a dyn Monitor,
     ) -> Result<Self> {
         let others = Others { shard, monitor };
-        let store = Store::open(&folder.file(&shard_name(shard.index, shard.of)))?;
         let mut reader = search.reader(search.file.unseen())?;
         let unseen = if time.is_some() { search.file.unseen().of_chip(reader.tested()?.len()) } else { 0 };
         reader.of_images(search.file.seen());
@@ -113,22 +102,15 @@ impl<'a> SearchRun<'a> {
         let reference = reference.map(|reference| Arc::new(reference.setting));
         Ok(SearchRun {
             search,
-            engine,
-            folder,
             monitor,
-            others,
-            store,
             reader,
             reference,
             in_space,
-            trials: store::read_all(folder.path())?,
-            asked: HashSet::new(),
+            trials: Trials::open(engine, folder, others, search.file.seed, pace)?,
             candidates: vec![],
             twins: vec![],
             refused: Default::default(),
             until: time.and_then(|time| Instant::now().checked_add(time)),
-            pace,
-            kept: Kept::default(),
             networks: Networks::new(search, folder.file(CACHE), others),
         })
     }
@@ -137,7 +119,7 @@ impl<'a> SearchRun<'a> {
     pub fn search(&mut self) -> Result<()> {
         let (space, seed) = (&self.search.space, self.search.file.seed);
         if let Some(reference) = self.reference.clone() {
-            self.trials_of(&[reference], 0..self.search.file.chips)?;
+            self.ask(&[reference], 0..self.search.file.chips)?;
         }
         let first = self.in_space.clone().into_iter().chain(Draws::new(seed, 0).first(space));
         self.judge(unseen(first, |_| true), usize::MAX)?;
@@ -147,7 +129,7 @@ impl<'a> SearchRun<'a> {
             if self.monitor.stop() {
                 return Err(Error::Interrupted(String::new()));
             }
-            let asked = self.asked.len();
+            let asked = self.trials.asked();
             self.stand(&(0..self.candidates.len()).collect::<Vec<_>>())?;
             self.confirm_best()?;
             let (fitness, draws) = (self.fitness(), &mut Draws::new(seed, generation));
@@ -162,7 +144,7 @@ impl<'a> SearchRun<'a> {
                 break;
             }
             self.judge(next, most)?;
-            barren = if self.asked.len() != asked { 0 } else { barren + 1 };
+            barren = if self.trials.asked() != asked { 0 } else { barren + 1 };
             idle = if self.signature(&self.fitness()) != best || idle > PATIENCE { 0 } else { idle + 1 };
         }
         Ok(())
@@ -274,7 +256,7 @@ impl<'a> SearchRun<'a> {
     /// Whether trials are spent, or all of the time but what judging the answer takes.
     fn is_spent(&self) -> bool {
         let is_late = |until| Instant::now() + self.closing() >= until;
-        self.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
+        self.trials.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
     }
 
     /// The time that confirming the best and judging the answer take, about.
@@ -285,7 +267,7 @@ impl<'a> SearchRun<'a> {
             1 => most,
             _ => front(&self.fitness()).into_iter().map(left).sum(),
         };
-        self.pace.closing(confirmed, self.search.judging())
+        self.trials.closing(confirmed, self.search.judging())
     }
 
     /// Judges new candidates, so many at most; those that are the same chips as others are left out.
@@ -322,7 +304,7 @@ impl<'a> SearchRun<'a> {
         if self.search.trains() {
             // Trainings have shown progress of their own.
             self.monitor.begin(&self.search.file.name, self.search.trials());
-            self.monitor.skip(self.asked());
+            self.monitor.skip(self.trials.asked());
         }
         let mut racing: Vec<usize> = (first..self.candidates.len()).collect();
         let few = match first {
@@ -333,10 +315,7 @@ impl<'a> SearchRun<'a> {
         let most = self.search.file.chips;
         let mut chips = few.min(most);
         while !racing.is_empty() {
-            let settings: Vec<Arc<Setting>> = racing.iter().map(|one| self.candidates[*one].setting.clone()).collect();
-            self.trials_of(&settings, 0..chips)?;
-            racing.iter().for_each(|one| self.candidates[*one].chips = chips);
-            self.stand(&racing)?;
+            self.judge_on(&racing, chips)?;
             self.confirm_best()?;
             racing.retain(|one| !self.is_confirmed(*one) && self.goes_on(*one));
             if self.is_spent() {
@@ -347,14 +326,14 @@ impl<'a> SearchRun<'a> {
         Ok(())
     }
 
-    /// Judges the best on all chips, and the next one where it does not pass there: others are beaten by what is sure.
-    /// The members of fronts are confirmed in the end.
+    /// Judges the best on all chips, twice as many each time, and the next one where it does not pass on some: others
+    /// are beaten by what is sure. The members of fronts are confirmed in the end.
     fn confirm_best(&mut self) -> Result<()> {
         while self.search.goals.count() == 1 {
             let fitness = self.fitness();
             let best = front(&fitness).into_iter().next().filter(|one| fitness[*one].violation == 0.0);
             let Some(best) = best.filter(|one| !self.is_confirmed(*one)) else { break };
-            self.confirm(&[best])?;
+            self.judge_on(&[best], (2 * self.candidates[best].chips).min(self.search.file.chips))?;
         }
         Ok(())
     }
@@ -410,12 +389,16 @@ impl<'a> SearchRun<'a> {
 
     /// Judges candidates on all chips that a candidate is judged on.
     pub fn confirm(&mut self, numbers: &[usize]) -> Result<()> {
-        let most = self.search.file.chips;
-        let left: Vec<usize> = numbers.iter().copied().filter(|one| self.candidates[*one].chips < most).collect();
+        self.judge_on(numbers, self.search.file.chips)
+    }
+
+    /// Judges candidates on so many chips; some may have run on more.
+    fn judge_on(&mut self, numbers: &[usize], chips: u64) -> Result<()> {
+        let left: Vec<usize> = numbers.iter().copied().filter(|one| self.candidates[*one].chips < chips).collect();
         let settings: Vec<Arc<Setting>> = left.iter().map(|one| self.candidates[*one].setting.clone()).collect();
-        self.trials_of(&settings, 0..most)?;
-        left.iter().for_each(|one| self.candidates[*one].chips = most);
-        self.stand(&left)
+        self.ask(&settings, 0..chips)?;
+        left.iter().for_each(|one| self.candidates[*one].chips = chips);
+        self.stand(numbers)
     }
 
     /// Whether a candidate was judged on all chips.
@@ -434,7 +417,7 @@ impl<'a> SearchRun<'a> {
             let spread = self.spread();
             for one in numbers {
                 let Candidate { setting, chips, .. } = &self.candidates[*one];
-                let of = |setting: &Arc<Setting>| self.known(setting.key, 0..*chips);
+                let of = |setting: &Arc<Setting>| self.trials.known(setting.key, 0..*chips);
                 let reference = self.reference.as_ref().map_or(vec![], of);
                 let standing = self.search.goals.standing(setting, &of(setting), &reference, spread);
                 self.candidates[*one].standing = Some(standing.map_err(self.of_goal())?);
@@ -456,11 +439,6 @@ impl<'a> SearchRun<'a> {
         self.search.document.locate(if only_bound { "constraint" } else { "minimise" })
     }
 
-    /// The trials of some chips.
-    pub fn known(&self, key: Key, chips: std::ops::Range<u64>) -> Vec<&Trial> {
-        self.trials.get(&key).map_or(vec![], |of_key| of_key.range(chips).map(|(_, trial)| trial).collect())
-    }
-
     /// Points judged on images and chips that the search has not seen, each as the search's point gives it, and whether
     /// it is a candidate.
     pub fn validate(&mut self, points: &[(GridPoint, bool)]) -> Result<Vec<Arc<Setting>>> {
@@ -470,66 +448,14 @@ impl<'a> SearchRun<'a> {
             .map(|(point, is_candidate)| self.setting(point, *is_candidate).map(Arc::new))
             .collect::<Result<_>>()?;
         self.until = None;
-        self.trials_of(&settings, self.search.validation_chips())?;
+        self.ask(&settings, self.search.validation_chips())?;
         Ok(settings)
     }
 
-    /// Runs what is missing of some chips of some points; where other processes share the work, waits for theirs.
-    fn trials_of(&mut self, settings: &[Arc<Setting>], chips: std::ops::Range<u64>) -> Result<()> {
-        let before = self.asked();
-        let mut wanted: Vec<(usize, u64)> = vec![];
-        for (number, setting) in settings.iter().enumerate() {
-            for chip in chips.clone() {
-                // Trials that were asked for before are there.
-                if self.asked.insert((setting.key, chip)) {
-                    wanted.push((number, chip));
-                }
-            }
-        }
-        let is_mine = |place: usize| self.others.part_of(place) == self.others.shard.index;
-        let mut mine: Vec<Vec<u64>> = vec![vec![]; settings.len()];
-        for (place, (number, chip)) in wanted.iter().enumerate() {
-            let is_there = self.trials.get(&settings[*number].key).is_some_and(|of_key| of_key.contains_key(chip));
-            if is_mine(place) && !is_there {
-                mine[*number].push(*chip);
-            }
-        }
-        let (note, begun) = (self.note(), Instant::now());
-        let mut ran = 0;
-        let mut runner = Runner::new(self.engine, self.monitor, self.search.file.seed);
-        runner.kept = std::mem::take(&mut self.kept);
-        for (setting, missing) in settings.iter().zip(mine) {
-            if missing.is_empty() {
-                continue;
-            }
-            let (trials, monitor) = (&mut self.trials, self.monitor);
-            runner.run(setting, missing, &mut self.store, |trial| {
-                trials.entry(trial.key).or_default().insert(trial.chip, trial);
-                ran += 1;
-                monitor.progress(before + ran, &note);
-            })?;
-        }
-        self.kept = runner.kept;
-        self.pace.count(ran, begun.elapsed());
-        self.wait(settings, &wanted)
-    }
-
-    /// Waits until other processes have run what is theirs.
-    fn wait(&mut self, settings: &[Arc<Setting>], wanted: &[(usize, u64)]) -> Result<()> {
-        let is_there = |trials: &HashMap<Key, OfKey>, (number, chip): &(usize, u64)| {
-            trials.get(&settings[*number].key).is_some_and(|of_key| of_key.contains_key(chip))
-        };
-        let mut trials = std::mem::take(&mut self.trials);
-        let mut is_first = true;
-        let waited = self.others.wait(|| {
-            if !std::mem::take(&mut is_first) {
-                let found = store::read(self.folder.path(), settings.iter().map(|setting| setting.key))?;
-                found.into_iter().for_each(|(key, of_key)| trials.entry(key).or_default().extend(of_key));
-            }
-            Ok(wanted.iter().all(|one| is_there(&trials, one)))
-        });
-        self.trials = trials;
-        waited
+    /// Runs what is missing of some chips of some points.
+    fn ask(&mut self, settings: &[Arc<Setting>], chips: Range<u64>) -> Result<()> {
+        let note = self.note();
+        self.trials.ask(settings, chips, &note)
     }
 
     /// The note of progress: the best so far.
@@ -543,15 +469,5 @@ impl<'a> SearchRun<'a> {
         let of = front(&fitness).len();
         let beside = if self.search.goals.count() > 1 { format!(" on a front of {of}") } else { String::new() };
         format!("best {}{beside}", costs.join(", "))
-    }
-
-    /// Trials that were asked for so far.
-    pub fn asked(&self) -> u64 {
-        self.asked.len() as u64
-    }
-
-    /// Brings everything to the disk.
-    pub fn close(self) -> Result<()> {
-        self.store.close()
     }
 }

@@ -128,6 +128,12 @@ fn conditions(search: &Search, run: &SearchRun) -> Vec<String> {
     };
     let (set, reference) = (&search.file.set, &search.file.reference);
     let mut said = if set.is_empty() { vec![] } else { vec![format!("All candidates have {}.", list(set))] };
+    if let Some(from) = search.file.held_out_from {
+        said.push(format!(
+            "The search ran on {} training images, from number {from} on, which the network's training had left out.",
+            search.file.limit
+        ));
+    }
     if !reference.is_empty() && search.reference_point().is_some() {
         let others = match run.in_space {
             Some(_) => "; it is a candidate itself",
