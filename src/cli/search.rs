@@ -24,7 +24,7 @@ use crate::study::table::SUMMARY_CSV;
 #[command(after_help = r#"A search file names network, profile and data as a sweep does, and then what is asked:
   minimise = "energy_pj_per_image"  # sram_bytes, area_mm2, latency_ns, …
   limit = 4800                      # test images; others judge the answer
-  held_out_from = 12000             # or these are training images that the network has not seen
+  held_out_from = 12000             # or training images that were left out
   chips = 16                        # a candidate, at most
   own_images = true                 # 300 for each chip; else each runs all
   set = { "rram.variation.scale" = 2.0 }          # conditions

@@ -1,5 +1,5 @@
 //! The profile of a network on the nominal chip, taken on training images, as an input of its chips: the ranges that
-//! converters need, and the reads of word lines; never of the images that are judged ([`crate::engine::calibrate`]).
+//! converters need, and the reads of word lines; never of test images ([`crate::engine::calibrate`]).
 
 use serde::{Deserialize, Serialize};
 

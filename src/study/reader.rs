@@ -32,6 +32,8 @@ use crate::train::adapt::Sample;
 
 /// Keys that points may set, beside keys of the profile and, under `model.`, of the model: strings.
 pub(super) const POINT_KEYS: [&str; 5] = ["checkpoint", "profile", "data", "encoding", "exit"];
+/// The key of a study that says from which training image on the network has seen none.
+pub(super) const HELD_OUT_FROM: &str = "held_out_from";
 /// Before keys of the study's `adapt`, which points may set too.
 pub(super) const ADAPT: &str = "adapt.";
 
@@ -47,7 +49,7 @@ pub(super) struct Common {
     pub data: String,
     /// The data set that is evaluated in its place.
     pub test: Option<String>,
-    /// The images of that set that are evaluated.
+    /// The images that judge chips: of that set, or training images.
     pub images: Images,
     /// The encoder.
     pub encoding: Option<Encoding>,
@@ -129,14 +131,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Turns to other images of the test set.
+    /// Turns to other images that judge chips.
     pub fn of_images(&mut self, images: Images) {
         self.common.images = images;
     }
 
-    /// The images of the test set that the study's file names.
-    pub fn tested(&mut self) -> Result<Arc<Dataset>> {
-        self.sets.judging(self.document, &self.names(&GridPoint::new()), self.common.images)
+    /// The images that judge the chips of a point.
+    pub fn tested(&mut self, point: &GridPoint) -> Result<Arc<Dataset>> {
+        self.sets.judging(self.document, &self.names(point), self.common.images)
     }
 
     /// Turns to a network that was trained from the one that points name; none: to that one.
@@ -423,15 +425,18 @@ impl<'a> Reader<'a> {
             self.checkpoints.insert(path.clone(), checkpoint);
         }
         let checkpoint = &self.checkpoints[&path];
-        if self.common.images.held_out {
-            let training = self.sets.training(self.document, &names[1], &names[0])?;
-            held_out::check(checkpoint, &training, self.common.images.after)
-                .map_err(self.document.locate("held_out_from"))?;
-        }
+        let unknown = match self.common.images.held_out {
+            true => {
+                let training = self.sets.training(self.document, &names[1], &names[0])?;
+                held_out::check(&path, checkpoint, &training, self.common.images.after)
+                    .map_err(self.document.locate(HELD_OUT_FROM))?
+            }
+            false => None,
+        };
         let hash = checkpoint.hash().to_string();
         let loaded = Network::load(&model, checkpoint).map_err(self.locate(point, "checkpoint"))?;
         let (notices, Loaded { network, .. }) = (loaded.notices_with(encoding), loaded);
-        for notice in notices {
+        for notice in notices.into_iter().chain(unknown) {
             if !self.remarks.contains(&notice) {
                 self.remarks.push(notice);
             }

@@ -148,8 +148,13 @@ fn next_better(search: &Search, run: &mut SearchRun, best: usize) -> Result<Opti
         (0..fitness.len()).filter(|one| better_by(run, *one, 0.75).is_some_and(|more| more > 0.0)).collect();
     seem.sort_by(|a, b| fitness[*a].objectives[0].total_cmp(&fitness[*b].objectives[0]));
     seem.truncate(SEEM_BETTER);
-    run.confirm(&seem)?;
-    Ok(seem.into_iter().find(|one| better_by(run, *one, SURELY).is_some_and(|more| more > 0.0)))
+    for one in seem {
+        run.confirm(&[one])?;
+        if better_by(run, one, SURELY).is_some_and(|more| more > 0.0) {
+            return Ok(Some(one));
+        }
+    }
+    Ok(None)
 }
 
 /// A point of the tables, with its label in the first column.

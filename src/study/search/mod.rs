@@ -1,9 +1,10 @@
 //! A search: the cheapest chip that is good enough, or the front of several goals.
 //!
-//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast` what is expected of
-//! them, by what `gaussian` learns, `run` how they are judged, `trials` what ran, `reference` what they are compared to, `training` which
-//! networks they have, `networks` trains these, `others` are the processes that share the work, `pace` leaves time for
-//! the answer, `answer` is what is found and validated, `words` says it, `written` has the files.
+//! `file` is the schema, `goals` what is asked for, `evolve` which candidates come next, `forecast` what is expected
+//! of them, by what `gaussian` learns, `run` how they are judged, `trials` what ran, `reference` what they are
+//! compared to, `training` which networks they have, `networks` trains these, `others` are the processes that share
+//! the work, `pace` leaves time for the answer, `answer` is what is found and validated, `words` says it, `written`
+//! has the files.
 
 mod answer;
 mod evolve;
@@ -34,7 +35,7 @@ use self::goals::Goals;
 use self::run::SearchRun;
 use super::ANSWER;
 use super::axes::{Axes, Genes};
-use super::reader::Reader;
+use super::reader::{HELD_OUT_FROM, Reader};
 use super::sets::Images;
 use super::setting::Setting;
 use super::space::GridPoint;
@@ -117,6 +118,8 @@ impl Search {
     /// Gives the origin of the results and the notices, from the first candidates, the reference, and the images.
     fn look(&self) -> Result<(Value, Vec<String>)> {
         let mut reader = self.reader(self.file.seen())?;
+        self.check_images(&mut reader)?;
+        reader.of_images(self.file.seen());
         let (mut first, mut refused, mut trainings) = (vec![], None, vec![]);
         for genes in Draws::new(self.file.seed, 0).first(&self.space) {
             let point = self.candidate_point(&genes);
@@ -129,6 +132,8 @@ impl Search {
             });
             match setting {
                 Ok(setting) => first.push(setting),
+                // A network that has seen the images is wrong by itself, and not with other values.
+                Err(error) if matches!(&error, Error::Config { key, .. } if key == HELD_OUT_FROM) => return Err(error),
                 Err(error @ Error::Config { .. }) => _ = refused.get_or_insert(error),
                 Err(error) => return Err(error),
             }
@@ -152,9 +157,10 @@ impl Search {
         if self.trains() {
             self.job(&mut reader, &self.training_point(&valid))?;
         }
-        self.check_images(&mut reader, &valid)?;
+        let seen = reader.setting(&valid)?;
         reader.of_images(self.file.unseen());
         let unseen = reader.setting(&valid)?;
+        self.check_inputs(&seen, &unseen)?;
         let shown = |setting: &Setting| setting.key.to_string();
         let mut of_file = json!(self.file);
         if let Some(keys) = of_file.as_object_mut() {
@@ -190,16 +196,19 @@ impl Search {
         Ok((origin, notices))
     }
 
-    /// Refuses images that there are not.
-    fn check_images(&self, reader: &mut Reader, valid: &GridPoint) -> Result<()> {
+    /// Refuses more images than a set has.
+    fn check_images(&self, reader: &mut Reader) -> Result<()> {
         let SearchFile { limit, validate, .. } = &self.file;
-        let mut count = |images: Images| {
+        let mut count = |images: Images| -> Result<usize> {
             reader.of_images(images);
-            Ok::<usize, Error>(reader.setting(valid)?.subject.data.len())
+            Ok(reader.tested(&self.file.conditions([]))?.len())
         };
         let (seen, left) = (count(self.file.seen())?, count(self.file.left())?);
         let refuse = |key: &str, message: String| Err(self.document.error(key, message));
         match self.file.held_out_from {
+            Some(from) if seen == 0 => {
+                return refuse(HELD_OUT_FROM, format!("{from}, and the set has no more training images than that"));
+            }
             Some(from) if seen < *limit => {
                 let message = format!("{limit}, expected at most the {seen} training images from number {from} on");
                 return refuse("limit", message);
@@ -219,6 +228,18 @@ impl Search {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses sets of which one would give chips other inputs than the other: what is chosen on one must be what the
+    /// other judges.
+    fn check_inputs(&self, seen: &Setting, unseen: &Setting) -> Result<()> {
+        let inputs = |setting: &Setting| setting.case(self.file.seed).inputs();
+        if inputs(seen)? == inputs(unseen)? {
+            return Ok(());
+        }
+        let message = "training and test images have values of other ranges, and chips' inputs would have other codes; \
+                       expected images of one range, or none held out";
+        Err(self.document.error(HELD_OUT_FROM, message))
     }
 
     /// Refuses chips that answer together where chips have images of their own.

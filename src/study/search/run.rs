@@ -93,7 +93,11 @@ impl<'a> SearchRun<'a> {
     ) -> Result<Self> {
         let others = Others { shard, monitor };
         let mut reader = search.reader(search.file.unseen())?;
-        let unseen = if time.is_some() { search.file.unseen().of_chip(reader.tested()?.len()) } else { 0 };
+        let unseen = if time.is_some() {
+            search.file.unseen().of_chip(reader.tested(&search.file.conditions([]))?.len())
+        } else {
+            0
+        };
         reader.of_images(search.file.seen());
         let seen = search.file.seen().of_chip(search.file.limit).max(1);
         let pace = Pace::new(unseen as f64 / seen as f64, time.unwrap_or_default());
@@ -259,12 +263,12 @@ impl<'a> SearchRun<'a> {
         self.trials.asked() >= self.search.file.trials || self.until.is_some_and(is_late)
     }
 
-    /// The time that confirming the best and judging the answer take, about.
+    /// The time that confirming the best and the next better one and judging the answer take, about.
     fn closing(&self) -> Duration {
         let most = self.search.file.chips;
         let left = |one: usize| most.saturating_sub(self.candidates[one].chips);
         let confirmed = match self.search.goals.count() {
-            1 => most,
+            1 => 2 * most,
             _ => front(&self.fitness()).into_iter().map(left).sum(),
         };
         self.trials.closing(confirmed, self.search.judging())
@@ -326,14 +330,17 @@ impl<'a> SearchRun<'a> {
         Ok(())
     }
 
-    /// Judges the best on all chips, twice as many each time, and the next one where it does not pass on some: others
-    /// are beaten by what is sure. The members of fronts are confirmed in the end.
+    /// Judges the best on twice as many chips each time, up to all, as long as it passes or may still pass, and then
+    /// the next one: others are beaten by what is sure. The members of fronts are confirmed in the end.
     fn confirm_best(&mut self) -> Result<()> {
         while self.search.goals.count() == 1 {
             let fitness = self.fitness();
             let best = front(&fitness).into_iter().next().filter(|one| fitness[*one].violation == 0.0);
             let Some(best) = best.filter(|one| !self.is_confirmed(*one)) else { break };
-            self.judge_on(&[best], (2 * self.candidates[best].chips).min(self.search.file.chips))?;
+            let passes = |run: &Self| run.candidates[best].standing.as_ref().is_some_and(|standing| standing.is_met);
+            while !self.is_confirmed(best) && (passes(self) || self.goes_on(best)) {
+                self.judge_on(&[best], (2 * self.candidates[best].chips).min(self.search.file.chips))?;
+            }
         }
         Ok(())
     }

@@ -71,6 +71,21 @@ impl Search {
         }
         let training = training.finish();
         let train_file = TrainFile::from_document(&training)?;
+        if let Some(from) = self.file.held_out_from
+            && train_file.train.limit.is_none_or(|limit| limit > from)
+        {
+            let is_searched = self.space.axes.iter().any(|axis| axis.key == "train.limit");
+            let message = match train_file.train.limit {
+                Some(limit) => format!("{limit}, and the search runs on training images from number {from} on"),
+                None => format!("has no `limit`, and the search runs on training images from number {from} on"),
+            };
+            let key = match (is_searched, train_file.train.limit) {
+                (true, _) => "space.train.limit",
+                (false, Some(_)) => "train.limit",
+                (false, None) => "train",
+            };
+            return Err(self.document.error(key, format!("{message} (held_out_from); expected at most {from}")));
+        }
         Ok((training, train_file))
     }
 

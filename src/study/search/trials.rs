@@ -33,7 +33,7 @@ pub(super) struct Trials<'a> {
 }
 
 impl<'a> Trials<'a> {
-    /// Opens those of a folder.
+    /// Opens the trials of a folder.
     pub fn open(
         engine: &'a dyn Engine,
         folder: &'a OutputFolder,
@@ -59,7 +59,8 @@ impl<'a> Trials<'a> {
                 }
             }
         }
-        let is_mine = |place: usize| self.others.part_of(place) == self.others.shard.index;
+        // Parts go on in turn, so that a few trials at a time are not always those of the first ones.
+        let is_mine = |place: usize| self.others.part_of(before as usize + place) == self.others.shard.index;
         let mut mine: Vec<Vec<u64>> = vec![vec![]; settings.len()];
         for (place, (number, chip)) in wanted.iter().enumerate() {
             if is_mine(place) && !is_there(&self.known, settings[*number].key, *chip) {

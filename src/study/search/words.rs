@@ -130,7 +130,8 @@ fn conditions(search: &Search, run: &SearchRun) -> Vec<String> {
     let mut said = if set.is_empty() { vec![] } else { vec![format!("All candidates have {}.", list(set))] };
     if let Some(from) = search.file.held_out_from {
         said.push(format!(
-            "The search ran on {} training images, from number {from} on, which the network's training had left out.",
+            "The search ran on {} training images, from number {from} on (held_out_from), and test images judge its \
+             answer.",
             search.file.limit
         ));
     }
