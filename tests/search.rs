@@ -384,6 +384,12 @@ fn what_is_wrong_or_without_effect_is_said_with_its_line() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(expected), "{more}: {said}");
     }
+    let searched =
+        "minimise = \"sram_bytes\"\nheld_out_from = 1200\n[train]\n[space]\n\"train.limit\" = [1201, 1300]\n";
+    write(folder, "s.toml", searched);
+    let output = crosspike(folder, "search s.toml --out out");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("s.toml:11:1: space.train.limit: ") && said.contains("images from number 1200 on"), "{said}");
     write(folder, "s.toml", good);
     for (words, expected) in [
         ("--set limit=360", "limit: 360, expected fewer than the 360 test images"),

@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The images that judge the chips of a point.
-    pub fn tested(&mut self, point: &GridPoint) -> Result<Arc<Dataset>> {
+    pub fn judging(&mut self, point: &GridPoint) -> Result<Arc<Dataset>> {
         self.sets.judging(self.document, &self.names(point), self.common.images)
     }
 

@@ -201,7 +201,7 @@ impl Search {
         let SearchFile { limit, validate, .. } = &self.file;
         let mut count = |images: Images| -> Result<usize> {
             reader.of_images(images);
-            Ok(reader.tested(&self.file.conditions([]))?.len())
+            Ok(reader.judging(&self.file.conditions([]))?.len())
         };
         let (seen, left) = (count(self.file.seen())?, count(self.file.left())?);
         let refuse = |key: &str, message: String| Err(self.document.error(key, message));

@@ -94,7 +94,7 @@ impl<'a> SearchRun<'a> {
         let others = Others { shard, monitor };
         let mut reader = search.reader(search.file.unseen())?;
         let unseen = if time.is_some() {
-            search.file.unseen().of_chip(reader.tested(&search.file.conditions([]))?.len())
+            search.file.unseen().of_chip(reader.judging(&search.file.conditions([]))?.len())
         } else {
             0
         };
